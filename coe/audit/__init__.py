@@ -1,0 +1,1 @@
+"""The provable audit log: events, sealing, proofs, verification."""

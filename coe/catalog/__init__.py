@@ -1,0 +1,1 @@
+"""The catalog: entries, versions, search and lifecycle."""

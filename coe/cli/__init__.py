@@ -1,0 +1,1 @@
+"""The coe command line, one module a noun."""

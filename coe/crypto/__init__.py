@@ -1,0 +1,1 @@
+"""Envelope encryption, data keys and signatures; the only importer of cryptography."""

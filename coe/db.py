@@ -1,0 +1,101 @@
+"""PostgreSQL: the one database dialect, its sessions, ids and times."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TypeAlias, Union
+from uuid import UUID
+
+import orjson
+import uuid_utils.compat
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlmodel import SQLModel
+
+JSON: TypeAlias = Union[None, bool, int, float, str, list["JSON"], dict[str, "JSON"]]
+
+SQLModel.metadata.naming_convention = {  # type: ignore[assignment]  # the stub wants an immutable mapping
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+MODELS = (
+    "coe.access.models",
+    "coe.api.models",
+    "coe.audit.models",
+    "coe.catalog.models",
+    "coe.crypto.models",
+    "coe.outbox",
+    "coe.runs.models",
+    "coe.templates.models",
+)
+
+
+def new_id() -> UUID:
+    """A UUID of version 7 (RFC 9562): unique, and in order of time."""
+    return uuid_utils.compat.uuid7()
+
+
+def utcnow() -> datetime:
+    """Now, with its time zone."""
+    return datetime.now(UTC)
+
+
+def load_models() -> tuple[str, ...]:
+    """Import every module with tables, and give the statements that autogeneration cannot see."""
+    statements: list[str] = []
+    for name in MODELS:
+        module = importlib.import_module(name)
+        statements.extend(getattr(module, "DDL", ()))
+    return tuple(statements)
+
+
+def _dumps(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database.
+
+    `url` is an SQLAlchemy URL; `postgresql://` is taken as `postgresql+asyncpg://`.
+    """
+
+    def __init__(self, url: str, *, name: str = "coe", pool_size: int = 10) -> None:
+        """Prepare the pool; the first session connects. `name` shows in pg_stat_activity."""
+        self.url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        self.engine: AsyncEngine = create_async_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            json_serializer=_dumps,
+            json_deserializer=orjson.loads,
+            connect_args={"server_settings": {"application_name": name}},
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """A session; what was not committed when it ends is rolled back."""
+        async with self._sessions() as session:
+            yield session
+
+    async def create_all(self) -> None:
+        """Create every table and object in an empty database (the migrations say the same)."""
+        statements = load_models()
+        async with self.engine.begin() as connection:
+            await connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+            await connection.run_sync(SQLModel.metadata.create_all)
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
+
+    async def close(self) -> None:
+        """Close every connection of the pool."""
+        await self.engine.dispose()

@@ -1,0 +1,1 @@
+"""Engines that carry out runs; the only importers of prefect."""

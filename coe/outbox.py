@@ -1,0 +1,56 @@
+"""The transactional outbox: a verb writes what is wanted, dispatch does it after the commit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, DateTime, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, SQLModel
+
+from coe.db import new_id, utcnow
+
+OUTBOX_CHANNEL = "coe_outbox"
+
+
+class OutboxRow(SQLModel, table=True):
+    """One thing that an engine is asked to do; ids only, never data.
+
+    `kind` is start, wake, cancel or deploy; `subject` is the id of a run or of a flow version.
+    A row is deleted when done; on failure `attempts` grows and `due_at` moves on.
+    """
+
+    __tablename__ = "outbox"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    kind: str
+    subject: UUID = Field(index=True)
+    payload: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    created_at: datetime = Field(
+        default_factory=utcnow,
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+    due_at: datetime = Field(
+        default_factory=utcnow,
+        sa_column=Column(DateTime(timezone=True), nullable=False, index=True),
+    )
+    attempts: int = 0
+    last_error: str | None = None
+
+
+async def enqueue(
+    session: AsyncSession,
+    kind: str,
+    subject: UUID,
+    *,
+    payload: dict[str, str] | None = None,
+    due_at: datetime | None = None,
+) -> None:
+    """Insert a row in the caller's transaction; its commit notifies the dispatchers."""
+    session.add(
+        OutboxRow(kind=kind, subject=subject, payload=payload or {}, due_at=due_at or utcnow()),
+    )
+    await session.flush()
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": OUTBOX_CHANNEL})

@@ -1,0 +1,1 @@
+"""Process runs: the machine, its journal, human tasks and dispatch."""
