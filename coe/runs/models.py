@@ -1,0 +1,215 @@
+"""The tables of runs: state, journal, inbox, steps, timers.
+
+What may hold personal data is sealed (`…_sealed`): inputs, outputs, error details, facts. The data
+key is that of the team that owns the flow. `coe.runs.task_models` has the tables of human tasks.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Enum, ForeignKeyConstraint, Identity, Index, UniqueConstraint
+from sqlalchemy import text as sql
+from sqlmodel import Field, SQLModel
+
+from coe.db import new_id, utcnow
+from coe.runs.task_models import HumanTask, HumanTaskApproval, HumanTaskEscalation
+
+__all__ = [
+    "HumanTask",
+    "HumanTaskApproval",
+    "HumanTaskEscalation",
+    "JournalEntry",
+    "Run",
+    "RunInbox",
+    "RunState",
+    "RunStep",
+    "StepState",
+    "Timer",
+    "TimerKind",
+]
+
+
+class RunState(StrEnum):
+    """Where a run stands. The last three are its ends; a retry leaves FAULTED again."""
+
+    REQUESTED = "REQUESTED"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    FAULTED = "FAULTED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to a run in this state by itself."""
+        return self in {RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED}
+
+
+class StepState(StrEnum):
+    """Where one execution of a task stands."""
+
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    FAULTED = "FAULTED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+    RETRYING = "RETRYING"
+
+
+class TimerKind(StrEnum):
+    """What happens when a timer is due: a fact for the machine, or a human task's next stage."""
+
+    MACHINE = "MACHINE"
+    TASK = "TASK"
+
+
+class Run(SQLModel, table=True):
+    """One execution of one exact version of a flow.
+
+    `fence` grows with every holder; who writes for the run names the fence that it was given, and
+    a smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
+    the position of the next journal entry.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("parent_id", "parent_key"),
+        ForeignKeyConstraint(["parent_id"], ["runs.id"]),
+        Index(None, "team", "requested_at"),
+        Index(None, "flow", "requested_at"),
+        Index(
+            "ix_runs_lease",
+            "lease_until",
+            postgresql_where=sql("lease_until IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    flow: str
+    version: str
+    version_id: UUID = Field(index=True)
+    local: bool
+    engine: str
+    team: str
+    data_class: str
+    state: RunState = Field(
+        default=RunState.REQUESTED,
+        sa_type=Enum(RunState, native_enum=False, length=16),
+        index=True,
+    )
+    correlation_id: str = Field(index=True)
+    parent_id: UUID | None = None
+    parent_key: str | None = None
+    started_by: str
+    started_by_kind: str
+    requested_at: datetime = Field(default_factory=utcnow, index=True)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    input_sealed: bytes
+    output_sealed: bytes | None = None
+    error_type: str | None = None
+    error_status: int | None = None
+    error_instance: str | None = None
+    error_sealed: bytes | None = None
+    trace_id: str | None = None
+    engine_run_id: str | None = None
+    engine_url: str | None = None
+    holder: str | None = None
+    fence: int = Field(default=0, sa_type=BigInteger)
+    lease_until: datetime | None = None
+    journal_length: int = Field(default=0, sa_type=BigInteger)
+
+
+class JournalEntry(SQLModel, table=True):
+    """One fact of a run, in its place. Appended only, by the holder of the run only."""
+
+    __tablename__ = "journal_entries"
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["runs.id"]),)
+
+    run_id: UUID = Field(primary_key=True)
+    position: int = Field(primary_key=True, sa_type=BigInteger)
+    fence: int = Field(sa_type=BigInteger)
+    kind: str
+    key: str
+    at: datetime
+    payload_sealed: bytes
+
+
+class RunInbox(SQLModel, table=True):
+    """A fact from outside that the holder has not yet moved into the journal.
+
+    `arrival` gives the order in which rows were written. `dedupe` tells the same fact sent twice.
+    """
+
+    __tablename__ = "run_inbox"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"]),
+        UniqueConstraint("run_id", "dedupe"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    arrival: int | None = Field(
+        default=None,
+        sa_type=BigInteger,
+        sa_column_args=(Identity(always=True),),
+        nullable=False,
+    )
+    run_id: UUID
+    dedupe: str
+    kind: str
+    key: str
+    at: datetime
+    payload_sealed: bytes
+
+
+class RunStep(SQLModel, table=True):
+    """What people see of one execution of a task: a projection of the journal, never read back.
+
+    The steps of a local flow are reported by its team; their output is kept (sealed) so that a
+    completed step never runs again. `place` orders the steps of a run by their start.
+    """
+
+    __tablename__ = "run_steps"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"]),
+        UniqueConstraint("run_id", "key"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    run_id: UUID
+    key: str
+    place: int = Field(sa_type=BigInteger)
+    path: str
+    name: str
+    kind: str
+    state: StepState = Field(sa_type=Enum(StepState, native_enum=False, length=16))
+    attempt: int = 1
+    iteration: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error_type: str | None = None
+    error_status: int | None = None
+    error_instance: str | None = None
+    error_sealed: bytes | None = None
+    output_sealed: bytes | None = None
+    fence: int = Field(default=0, sa_type=BigInteger)
+
+
+class Timer(SQLModel, table=True):
+    """A time at which something is due; the row goes when it has fired, so it fires once."""
+
+    __tablename__ = "timers"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"]),
+        UniqueConstraint("run_id", "kind", "key"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    run_id: UUID
+    kind: TimerKind = Field(sa_type=Enum(TimerKind, native_enum=False, length=16))
+    key: str
+    due_at: datetime = Field(index=True)

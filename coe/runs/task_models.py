@@ -1,0 +1,110 @@
+"""The tables of human tasks, their approvals and their escalations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Enum, ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from coe.db import new_id, utcnow
+
+
+class HumanTaskState(StrEnum):
+    """Where a human task stands; ESCALATED is open for those to whom it was escalated too."""
+
+    OPEN = "OPEN"
+    CLAIMED = "CLAIMED"
+    COMPLETED = "COMPLETED"
+    ESCALATED = "ESCALATED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody may still answer."""
+        return self in {HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED}
+
+
+class HumanTask(SQLModel, table=True):
+    """A question that a run asks a person.
+
+    `candidate_roles` holds role names (held in any team) or "team/role". `exclude` holds subjects
+    and the word `requester`. `stages` is what is still to come when nobody answers: a list of
+    `{"after": seconds, "to": role}`; `due_at` is the end of the present stage.
+    """
+
+    __tablename__ = "human_tasks"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"]),
+        UniqueConstraint("run_id", "key"),
+        Index(None, "candidate_roles", postgresql_using="gin"),
+        Index(None, "state", "created_at"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    run_id: UUID
+    key: str
+    path: str
+    flow: str
+    team: str
+    data_class: str
+    state: HumanTaskState = Field(
+        default=HumanTaskState.OPEN,
+        sa_type=Enum(HumanTaskState, native_enum=False, length=16),
+    )
+    requester: str
+    candidate_roles: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    exclude: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    outcomes: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    approvals_needed: int = 1
+    assignee: str | None = Field(default=None, index=True)
+    outcome: str | None = None
+    title_sealed: bytes
+    instructions_sealed: bytes | None = None
+    form_sealed: bytes
+    context_sealed: bytes
+    answer_sealed: bytes | None = None
+    reason_sealed: bytes | None = None
+    created_at: datetime = Field(default_factory=utcnow)
+    due_at: datetime | None = None
+    stages: list[dict[str, str | float]] = Field(default_factory=list, sa_type=JSONB)
+    completed_at: datetime | None = None
+    completed_by: str | None = None
+
+
+class HumanTaskApproval(SQLModel, table=True):
+    """One person's answer to a task; a task that needs several takes them of different persons."""
+
+    __tablename__ = "human_task_approvals"
+    __table_args__ = (
+        ForeignKeyConstraint(["task_id"], ["human_tasks.id"]),
+        UniqueConstraint("task_id", "by"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    task_id: UUID
+    by: str
+    at: datetime = Field(default_factory=utcnow)
+    decision: str
+    comment_sealed: bytes | None = None
+    answer_sealed: bytes
+
+
+class HumanTaskEscalation(SQLModel, table=True):
+    """That a task went to further people because nobody answered in time."""
+
+    __tablename__ = "human_task_escalations"
+    __table_args__ = (
+        ForeignKeyConstraint(["task_id"], ["human_tasks.id"]),
+        Index(None, "task_id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    task_id: UUID
+    at: datetime = Field(default_factory=utcnow)
+    to: str
+    reason: str
