@@ -1,0 +1,239 @@
+"""Tables of the catalog: entries of all kinds, their versions, aliases, approvals and links.
+
+An entry shows the card (title, summary, tags …) of its current version: the one that `live`
+names, else the newest of those that are furthest along. What a version holds (definition,
+schemas, template files, problems that may quote them) is sealed; the card is in clear, because
+search reads it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    Computed,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlmodel import Field, SQLModel
+
+from coe.access.actor import DataClass
+from coe.db import JSON, new_id, utcnow
+
+LIVE = "live"
+
+
+class EntryKind(StrEnum):
+    """What an entry of the catalog is."""
+
+    TEMPLATE = "TEMPLATE"
+    FLOW = "FLOW"
+    SYSTEM = "SYSTEM"
+    LESSON = "LESSON"
+
+
+class FlowKind(StrEnum):
+    """Who runs a flow: the platform (CENTRAL) or its team's own worker (LOCAL)."""
+
+    CENTRAL = "CENTRAL"
+    LOCAL = "LOCAL"
+
+
+class Lifecycle(StrEnum):
+    """Where a version stands; `coe.catalog.lifecycle` has the moves between them."""
+
+    DRAFT = "DRAFT"
+    IN_REVIEW = "IN_REVIEW"
+    PUBLISHED = "PUBLISHED"
+    DEPRECATED = "DEPRECATED"
+    RETIRED = "RETIRED"
+
+
+class LinkKind(StrEnum):
+    """Why one entry names another."""
+
+    CALLS = "CALLS"
+    SYSTEM = "SYSTEM"
+
+
+class Verdict(StrEnum):
+    """What a reviewer decided on a version."""
+
+    APPROVED = "APPROVED"
+    REFUSED = "REFUSED"
+
+
+def _enum(kind: type[StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=16, create_constraint=False)
+
+
+def _moment(*, nullable: bool = False) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable)
+
+
+def _texts() -> Column[list[str]]:
+    return Column(ARRAY(Text), nullable=False)
+
+
+_VECTOR = " || ".join(
+    f"setweight(to_tsvector('english'::regconfig, {column}), '{weight}')"
+    for column, weight in (
+        ("search_title", "A"),
+        ("search_tags", "B"),
+        ("search_summary", "B"),
+        ("search_body", "C"),
+    )
+)
+
+
+class Entry(SQLModel, table=True):
+    """A thing of the catalog, named `namespace/name`, and the card of its current version.
+
+    `team` (a slug) owns it and decides with `data_class` who may read it. `systems` are refs.
+    `uses` counts the flows made from a template, or the flows that call a flow. The `search_…`
+    columns are words only, prepared by `coe.catalog.cards`.
+    """
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        UniqueConstraint("namespace", "name"),
+        Index("ix_entries_search", "search", postgresql_using="gin"),
+        Index(
+            "ix_entries_search_words",
+            "search_words",
+            postgresql_using="gin",
+            postgresql_ops={"search_words": "gin_trgm_ops"},
+        ),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    kind: EntryKind = Field(sa_column=Column(_enum(EntryKind), nullable=False))
+    flow_kind: FlowKind | None = Field(
+        default=None,
+        sa_column=Column(_enum(FlowKind), nullable=True),
+    )
+    namespace: str
+    name: str
+    team: str = Field(index=True)
+    title: str
+    summary: str
+    tags: list[str] = Field(default_factory=list, sa_column=_texts())
+    systems: list[str] = Field(default_factory=list, sa_column=_texts())
+    domain: str | None = None
+    data_class: DataClass = Field(sa_column=Column(_enum(DataClass), nullable=False))
+    process_owner: str | None = None
+    deputy: str | None = None
+    lifecycle: Lifecycle = Field(sa_column=Column(_enum(Lifecycle), nullable=False))
+    current_version: str | None = None
+    current_version_id: UUID | None = Field(default=None, index=True)
+    uses: int = 0
+    created_at: datetime = Field(default_factory=utcnow, sa_column=_moment())
+    updated_at: datetime = Field(default_factory=utcnow, sa_column=_moment())
+    search_title: str = ""
+    search_tags: str = ""
+    search_summary: str = ""
+    search_body: str = ""
+    search_words: str = ""
+    search: Any = Field(
+        default=None,
+        sa_column=Column(TSVECTOR, Computed(_VECTOR, persisted=True), nullable=True),
+    )
+
+
+class EntryVersion(SQLModel, table=True):
+    """One version of a flow, a template or a system; its content never changes.
+
+    `digest` (SHA-256, hex) is over the canonical form of the content, `body_digest` over the
+    same without its version number; `signature` (Ed25519, base64) is over the digest.
+    `precedence` sorts as semver does. `engine` says where a flow runs. `card` is the JSON form
+    of `coe.catalog.cards.Card`. The three sealed columns hold JSON.
+    """
+
+    __tablename__ = "entry_versions"
+    __table_args__ = (UniqueConstraint("entry_id", "version"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    entry_id: UUID = Field(foreign_key="entries.id", index=True)
+    kind: EntryKind = Field(sa_column=Column(_enum(EntryKind), nullable=False))
+    flow_kind: FlowKind | None = Field(
+        default=None,
+        sa_column=Column(_enum(FlowKind), nullable=True),
+    )
+    namespace: str
+    name: str
+    team: str
+    data_class: DataClass = Field(sa_column=Column(_enum(DataClass), nullable=False))
+    version: str
+    precedence: str = Field(sa_column=Column(String(collation="C"), nullable=False))
+    lifecycle: Lifecycle = Field(sa_column=Column(_enum(Lifecycle), nullable=False))
+    digest: str = Field(index=True)
+    body_digest: str
+    signature: str
+    engine: str | None = None
+    changelog: str | None = None
+    card: dict[str, JSON] = Field(sa_column=Column(JSONB, nullable=False))
+    content_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    schemas_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    problems_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = Field(default_factory=utcnow, sa_column=_moment())
+    created_by: str
+    submitted_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    submitted_by: str | None = None
+    published_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    published_by: str | None = None
+
+
+class EntryAlias(SQLModel, table=True):
+    """A name that stands for one exact version of an entry, such as `live`."""
+
+    __tablename__ = "entry_aliases"
+
+    entry_id: UUID = Field(foreign_key="entries.id", primary_key=True)
+    alias: str = Field(primary_key=True)
+    version_id: UUID = Field(foreign_key="entry_versions.id", index=True)
+    version: str
+    set_by: str
+    set_at: datetime = Field(default_factory=utcnow, sa_column=_moment())
+
+
+class VersionApproval(SQLModel, table=True):
+    """What one reviewer decided on one version, and why; rows are only added."""
+
+    __tablename__ = "version_approvals"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    version_id: UUID = Field(foreign_key="entry_versions.id", index=True)
+    by: str
+    at: datetime = Field(default_factory=utcnow, sa_column=_moment())
+    decision: Verdict = Field(sa_column=Column(_enum(Verdict), nullable=False))
+    comment: str
+
+
+class EntryLink(SQLModel, table=True):
+    """A version names another entry: a flow that it calls, a system that it uses.
+
+    The target is kept by name, for it may be registered later; `selector` is what stood after
+    the `@`, empty without one.
+    """
+
+    __tablename__ = "entry_links"
+    __table_args__ = (Index("ix_entry_links_target", "target_namespace", "target_name"),)
+
+    version_id: UUID = Field(
+        sa_column=Column(ForeignKey("entry_versions.id"), primary_key=True),
+    )
+    kind: LinkKind = Field(sa_column=Column(_enum(LinkKind), primary_key=True))
+    target_namespace: str = Field(primary_key=True)
+    target_name: str = Field(primary_key=True)
+    selector: str = Field(default="", primary_key=True)

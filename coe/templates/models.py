@@ -1,0 +1,28 @@
+"""Tables of the templates: where each instantiated flow version came from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, DateTime, LargeBinary
+from sqlmodel import Field, SQLModel
+
+from coe.db import utcnow
+
+
+class TemplateOrigin(SQLModel, table=True):
+    """A flow's version, the template version it was rendered from, and the sealed parameters."""
+
+    __tablename__ = "template_origins"
+
+    flow_version_id: UUID = Field(foreign_key="entry_versions.id", primary_key=True)
+    flow_entry_id: UUID = Field(foreign_key="entries.id", index=True)
+    flow_team: str
+    template_version_id: UUID = Field(foreign_key="entry_versions.id", index=True)
+    template_entry_id: UUID = Field(foreign_key="entries.id", index=True)
+    parameters_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = Field(
+        default_factory=utcnow,
+        sa_column=Column(DateTime(timezone=True), nullable=False),
+    )
