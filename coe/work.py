@@ -1,0 +1,265 @@
+"""Read and Work: who asks, in which transaction, under which policy; and what stays of it.
+
+Every verb takes one of the two first. `Read` cannot change or record, `Work` can: the type
+checker keeps a reader out of a writer. Only this module opens sessions for verbs and commits,
+once, at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NoReturn
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.actor import Actor, DataClass
+from coe.access.permissions import Permission
+from coe.access.policy import Decision, Policy, PolicyStore, Scope
+from coe.audit.events import Outcome, Tag
+from coe.audit.log import NewEvent, append
+from coe.crypto.keys import Keyring
+from coe.crypto.signing import SigningKey
+from coe.db import JSON, Database, new_id, utcnow
+from coe.errors import Forbidden, NotFound
+from coe.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """Where a call came from: its id, the business correlation it names, the client's address."""
+
+    request_id: str = field(default_factory=lambda: str(new_id()))
+    correlation_id: str | None = None
+    address: str | None = None
+
+
+@dataclass(slots=True)
+class Read:
+    """What a reader holds: a session, the actor, the policy as it stands, and the time."""
+
+    platform: Platform
+    session: AsyncSession
+    actor: Actor
+    policy: Policy
+    now: datetime
+    request: RequestInfo
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that open sealed columns."""
+        return self.platform.keyring
+
+    def scope(self, permission: Permission) -> Scope:
+        """The teams and data classes in which the actor holds the permission: start reads here."""
+        return self.policy.scope(self.actor, permission)
+
+    def decide(
+        self,
+        permission: Permission,
+        *,
+        team: str,
+        data_class: DataClass = DataClass.INTERNAL,
+        relations: Collection[str] = (),
+    ) -> Decision:
+        """Say whether the actor may, without refusing and without recording."""
+        return self.policy.decide(
+            self.actor,
+            permission,
+            team=team,
+            data_class=data_class,
+            relations=relations,
+        )
+
+
+@dataclass(slots=True)
+class Work(Read):
+    """What a writer holds: it may also require, record, and ask for something after the commit."""
+
+    _denied: list[NewEvent] = field(default_factory=list)
+    _callbacks: list[Callable[[], None]] = field(default_factory=list)
+
+    def require(
+        self,
+        permission: Permission,
+        *,
+        resource: str,
+        team: str,
+        data_class: DataClass = DataClass.INTERNAL,
+        relations: Collection[str] = (),
+        hide: bool = False,
+        correlation_id: str | None = None,
+    ) -> Decision:
+        """Go on if the policy allows it; else refuse, and the refusal is recorded whatever follows.
+
+        Args:
+            permission: What the actor wants to do.
+            resource: The thing, such as `run:<uuid>`; it stands in the log.
+            team: The team whose namespace holds the thing.
+            data_class: The thing's class.
+            relations: What the actor is to the thing: author, requester, candidate, claimant.
+            hide: Refuse as if the thing were not there, for a caller who may not read it.
+            correlation_id: The run's, where the thing belongs to one.
+
+        Raises:
+            Forbidden: With the permission and the deciding policy line.
+            NotFound: The same, where `hide` is set.
+        """
+        decision = self.decide(
+            permission,
+            team=team,
+            data_class=data_class,
+            relations=relations,
+        )
+        if not decision.allowed:
+            self._refuse(decision, permission, resource, team, hide, correlation_id)
+        return decision
+
+    def _refuse(
+        self,
+        decision: Decision,
+        permission: Permission,
+        resource: str,
+        team: str,
+        hide: bool,  # noqa: FBT001  # private, called once
+        correlation_id: str | None,
+    ) -> NoReturn:
+        self._denied.append(
+            self._event(
+                Tag.ACCESS_PERMISSION_REFUSE,
+                resource=resource,
+                team=team,
+                decision=decision,
+                detail={"permission": permission.value},
+                reason=decision.explanation,
+                outcome=Outcome.DENIED,
+                correlation_id=correlation_id,
+            ),
+        )
+        if hide:
+            raise NotFound
+        raise Forbidden(decision.explanation, permission=permission.value, rule=decision.rule)
+
+    async def record(
+        self,
+        tag: Tag,
+        *,
+        resource: str,
+        team: str,
+        decision: Decision | None = None,
+        detail: JSON = None,
+        reason: str | None = None,
+        outcome: Outcome = Outcome.ALLOWED,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Insert the event into this transaction: it is kept exactly when the change is.
+
+        `detail` (before and after) is sealed with the team's key; every other field is in clear,
+        so no personal data goes there.
+        """
+        event = self._event(
+            tag,
+            resource=resource,
+            team=team,
+            decision=decision,
+            detail=detail,
+            reason=reason,
+            outcome=outcome,
+            correlation_id=correlation_id,
+        )
+        await append(self.session, self.keyring, event)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call this once the transaction is committed, and never if it is not."""
+        self._callbacks.append(callback)
+
+    def _event(
+        self,
+        tag: Tag,
+        *,
+        resource: str,
+        team: str,
+        decision: Decision | None,
+        detail: JSON,
+        reason: str | None,
+        outcome: Outcome,
+        correlation_id: str | None,
+    ) -> NewEvent:
+        return NewEvent(
+            at=self.now,
+            actor=self.actor.subject,
+            actor_kind=self.actor.kind,
+            action=tag,
+            resource=resource,
+            team=team,
+            outcome=outcome,
+            rule=decision.rule if decision else None,
+            reason=reason,
+            correlation_id=correlation_id or self.request.correlation_id,
+            request_id=self.request.request_id,
+            address=self.request.address,
+            detail=detail,
+        )
+
+
+@dataclass(slots=True)
+class Platform:
+    """What every composition root makes once: the database, the policies, the keys, the clock."""
+
+    settings: Settings
+    database: Database
+    policies: PolicyStore
+    keyring: Keyring
+    signer: SigningKey
+    clock: Callable[[], datetime] = utcnow
+
+    @classmethod
+    def open(cls, settings: Settings, *, name: str = "coe", pool_size: int = 10) -> Platform:
+        """Make the parts from the settings; nothing connects yet."""
+        database = Database(settings.database_url, name=name, pool_size=pool_size)
+        return cls(
+            settings=settings,
+            database=database,
+            policies=PolicyStore(),
+            keyring=Keyring(database, settings.kek_path),
+            signer=SigningKey.load(settings.signing_key_path, settings.log_origin),
+        )
+
+    async def close(self) -> None:
+        """Close the database's connections."""
+        await self.database.close()
+
+    @asynccontextmanager
+    async def read(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Read]:
+        """Open a session for reading; nothing of it is committed."""
+        async with self.database.session() as session:
+            policy = await self.policies.current(session)
+            yield Read(self, session, actor, policy, self.clock(), request or RequestInfo())
+
+    @asynccontextmanager
+    async def work(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Work]:
+        """Open a transaction for a verb: commit at the end, roll back on any error.
+
+        Refusals are recorded in both cases; after a roll-back in a transaction of their own.
+        """
+        async with self.database.session() as session:
+            policy = await self.policies.current(session)
+            work = Work(self, session, actor, policy, self.clock(), request or RequestInfo())
+            try:
+                yield work
+                await self._append(session, work)
+                await session.commit()
+            except BaseException:
+                await session.rollback()
+                await self._append(session, work)
+                await session.commit()
+                raise
+        for callback in work._callbacks:  # noqa: SLF001  # the two classes are one mechanism
+            callback()
+
+    async def _append(self, session: AsyncSession, work: Work) -> None:
+        denied, work._denied = work._denied, []  # noqa: SLF001  # the same
+        for event in denied:
+            await append(session, self.keyring, event)
