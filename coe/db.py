@@ -6,11 +6,12 @@ import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TypeAlias, Union
+from typing import TypeAlias
 from uuid import UUID
 
 import orjson
 import uuid_utils.compat
+from pydantic import JsonValue
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlmodel import SQLModel
 
-JSON: TypeAlias = Union[None, bool, int, float, str, list["JSON"], dict[str, "JSON"]]
+JSON: TypeAlias = JsonValue
 
 SQLModel.metadata.naming_convention = {  # type: ignore[assignment]  # the stub wants an immutable mapping
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NoReturn
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -114,20 +113,7 @@ class Work(Read):
             relations=relations,
         )
         if not decision.allowed:
-            self._refuse(decision, permission, resource, team, hide, correlation_id)
-        return decision
-
-    def _refuse(
-        self,
-        decision: Decision,
-        permission: Permission,
-        resource: str,
-        team: str,
-        hide: bool,  # noqa: FBT001  # private, called once
-        correlation_id: str | None,
-    ) -> NoReturn:
-        self._denied.append(
-            self._event(
+            event = self._event(
                 Tag.ACCESS_PERMISSION_REFUSE,
                 resource=resource,
                 team=team,
@@ -136,11 +122,12 @@ class Work(Read):
                 reason=decision.explanation,
                 outcome=Outcome.DENIED,
                 correlation_id=correlation_id,
-            ),
-        )
-        if hide:
-            raise NotFound
-        raise Forbidden(decision.explanation, permission=permission.value, rule=decision.rule)
+            )
+            self._denied.append(event)
+            if hide:
+                raise NotFound
+            raise Forbidden(decision.explanation, permission=permission.value, rule=decision.rule)
+        return decision
 
     async def record(
         self,
