@@ -1,0 +1,74 @@
+"""The sample company's systems: CRM, ERP and WMS, a small HTTP service over its own database.
+
+It stands for what a company already owns. Every write takes an `Idempotency-Key`: the same key
+again gives the first answer and changes nothing, and `GET /calls` tells how often each came.
+Customers are kept sealed, as a company in a regulated field would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+from fastapi import FastAPI, Request
+
+from coe.crypto.keys import Keyring
+from coe.crypto.models import DataKey
+from coe.db import JSON, Database
+from coe.demo.company_books import SCHEMA, STOCK, Books
+from coe.demo.company_systems import books_of, crm, erp, wms
+
+
+async def _calls(request: Request) -> list[dict[str, JSON]]:
+    rows = await books_of(request).pool.fetch(
+        "SELECT key, method, path, calls, status FROM calls ORDER BY first_at, key LIMIT 10000",
+    )
+    return [dict(row) for row in rows]
+
+
+async def _invoices(request: Request, order_id: str) -> list[dict[str, JSON]]:
+    rows = await books_of(request).pool.fetch(
+        "SELECT id, status FROM invoices WHERE order_id = $1 ORDER BY id",
+        order_id,
+    )
+    return [dict(row) for row in rows]
+
+
+def create_company(database_url: str, key_file: Path) -> FastAPI:
+    """The service over its database; tables and stock are made at the start.
+
+    Args:
+        database_url: A libpq URL of the company's own database.
+        key_file: The key with which customers are sealed (0600, made if missing).
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(database_url, name="acme", pool_size=2)
+        async with database.engine.begin() as connection:
+            table = DataKey.metadata.tables[str(DataKey.__tablename__)]
+            await connection.run_sync(table.create, checkfirst=True)
+        pool = await asyncpg.create_pool(database_url, min_size=1, max_size=10)
+        await pool.execute(SCHEMA)
+        await pool.executemany(
+            "INSERT INTO stock VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            list(STOCK.items()),
+        )
+        app.state.books = Books(pool, Keyring(database, key_file))
+        yield
+        await pool.close()
+        await database.close()
+
+    app = FastAPI(title="ACME systems", lifespan=lifespan, docs_url=None, redoc_url=None)
+    for router in (crm, erp, wms):
+        app.include_router(router)
+    app.add_api_route("/calls", _calls, methods=["GET"])
+    app.add_api_route("/erp/orders/{order_id}/invoices", _invoices, methods=["GET"])
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, JSON]:
+        return {"ok": True}
+
+    return app
