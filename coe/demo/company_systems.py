@@ -17,6 +17,7 @@ FAIL_TWICE = 2
 
 
 def books_of(request: Request) -> Books:
+    """The books that the service was opened with."""
     books: Books = request.app.state.books
     return books
 
