@@ -15,21 +15,8 @@ from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
-from coe.runs.task_models import HumanTask, HumanTaskApproval, HumanTaskEscalation
-
-__all__ = [
-    "HumanTask",
-    "HumanTaskApproval",
-    "HumanTaskEscalation",
-    "JournalEntry",
-    "Run",
-    "RunInbox",
-    "RunState",
-    "RunStep",
-    "StepState",
-    "Timer",
-    "TimerKind",
-]
+from coe.runs.commands import StepState
+from coe.runs.task_models import HumanTask  # noqa: F401  # so that the metadata is whole
 
 
 class RunState(StrEnum):
@@ -48,22 +35,11 @@ class RunState(StrEnum):
         return self in {RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED}
 
 
-class StepState(StrEnum):
-    """Where one execution of a task stands."""
-
-    RUNNING = "RUNNING"
-    WAITING = "WAITING"
-    COMPLETED = "COMPLETED"
-    FAULTED = "FAULTED"
-    CANCELLED = "CANCELLED"
-    SKIPPED = "SKIPPED"
-    RETRYING = "RETRYING"
-
-
 class TimerKind(StrEnum):
-    """What happens when a timer is due: a fact for the machine, or a human task's next stage."""
+    """What happens when a timer is due: a fact for the machine, a task's next stage, a reminder."""
 
     MACHINE = "MACHINE"
+    REMINDER = "REMINDER"
     TASK = "TASK"
 
 
@@ -125,10 +101,12 @@ class Run(SQLModel, table=True):
 
 
 class JournalEntry(SQLModel, table=True):
-    """One fact of a run, in its place. Appended only, by the holder of the run only."""
+    """One fact of a run, in its place. Appended only, by the holder of the run only.
+
+    There is no foreign key: every append names the row of the run, with its fence, anyway.
+    """
 
     __tablename__ = "journal_entries"
-    __table_args__ = (ForeignKeyConstraint(["run_id"], ["runs.id"]),)
 
     run_id: UUID = Field(primary_key=True)
     position: int = Field(primary_key=True, sa_type=BigInteger)
@@ -170,7 +148,8 @@ class RunStep(SQLModel, table=True):
     """What people see of one execution of a task: a projection of the journal, never read back.
 
     The steps of a local flow are reported by its team; their output is kept (sealed) so that a
-    completed step never runs again. `place` orders the steps of a run by their start.
+    completed step never runs again. `place` orders the steps of a run by their start;
+    `changed_at` is when it came into its state, `waited_seconds` what it spent in WAITING before.
     """
 
     __tablename__ = "run_steps"
@@ -191,6 +170,8 @@ class RunStep(SQLModel, table=True):
     iteration: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    changed_at: datetime
+    waited_seconds: float = 0.0
     error_type: str | None = None
     error_status: int | None = None
     error_instance: str | None = None

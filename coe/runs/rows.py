@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from coe.db import JSON
-from coe.runs.models import HumanTaskState, RunState, StepState
+from coe.runs.commands import StepState
+from coe.runs.models import RunState
+from coe.runs.task_models import HumanTaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class RunData:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One execution of a task of a run; the times of waiting are those spent in WAITING."""
+    """One execution of a task of a run; `waited_for` is the time spent in WAITING."""
 
     id: UUID
     run_id: UUID
@@ -78,6 +80,8 @@ class StepRow:
     started_at: datetime | None
     ended_at: datetime | None
     error: ErrorRow | None
+    waited_for: timedelta | None
+    worked_for: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,27 @@
+"""The tables of runs as Core tables: prepared statements name columns, not entities."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Table
+from sqlmodel import SQLModel
+
+from coe.outbox import OutboxRow
+from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
+from coe.runs.task_models import HumanTask, HumanTaskApproval, HumanTaskEscalation
+
+
+def _table(model: type[SQLModel]) -> Table:
+    return SQLModel.metadata.tables[str(model.__tablename__)]
+
+
+RUNS: Final = _table(Run)
+JOURNAL: Final = _table(JournalEntry)
+INBOX: Final = _table(RunInbox)
+STEPS: Final = _table(RunStep)
+TIMERS: Final = _table(Timer)
+TASKS: Final = _table(HumanTask)
+APPROVALS: Final = _table(HumanTaskApproval)
+ESCALATIONS: Final = _table(HumanTaskEscalation)
+OUTBOX: Final = _table(OutboxRow)
