@@ -1,0 +1,72 @@
+"""A decision and the sentence that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from coe.access.actor import DataClass
+from coe.access.lines import ANY, KIND, RELATION, Effect, Everyone, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether the actor may, which policy lines said so, and why, in a sentence.
+
+    `rules` has the deciding line first and is empty where no line matched.
+    """
+
+    allowed: bool
+    permission: str
+    rules: tuple[str, ...]
+    explanation: str
+
+    @property
+    def rule(self) -> str | None:
+        """The deciding line as written, such as `p, process-owner, *, run:start, *, allow`."""
+        return self.rules[0] if self.rules else None
+
+
+def refused(permission: str, explanation: str) -> Decision:
+    """Refuse without a line."""
+    return Decision(allowed=False, permission=permission, rules=(), explanation=explanation)
+
+
+def matched(permission: str, line: Line) -> Decision:
+    """Decide by a line: it allows or denies."""
+    allowed = line.effect is Effect.ALLOW
+    where = f" ({line.source})" if line.source else ""
+    why = f": {line.note}" if line.note else ""
+    verb = "Allowed" if allowed else "Refused"
+    explanation = f"{verb} by the line '{line}'{where}{why}"
+    return Decision(allowed, permission, (str(line),), explanation)
+
+
+def unmatched(permission: str, lines: Iterable[Line], team: str, data_class: DataClass) -> Decision:
+    """Refuse because no line matches, and name what it would take.
+
+    `lines` are those of the permission, `team` the thing's team or "its team".
+    """
+    ways = sorted(
+        {
+            _way(line, team)
+            for line in lines
+            if line.effect is Effect.ALLOW and line.takes_in(team, data_class.value)
+        }
+    )
+    takes = f"it takes {' or '.join(ways)}" if ways else "no line allows it to anyone"
+    thing = f"a thing of class {data_class} in {team}"
+    return refused(permission, f"No policy line allows {permission} on {thing}: {takes}.")
+
+
+def _way(line: Line, team: str) -> str:
+    if line.subject.startswith(RELATION):
+        return f"being its {line.subject.removeprefix(RELATION)}"
+    if line.subject.startswith(KIND):
+        return f"being a {line.subject.removeprefix(KIND)}"
+    if line.subject == Everyone.EMPLOYEE:
+        return "being in a team"
+    if line.role is None:
+        return f"{line.subject} in {team}"
+    role, where = line.role
+    return f"{role} in {team if where == ANY else where}"

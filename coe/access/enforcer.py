@@ -1,0 +1,169 @@
+"""Casbin, kept in its bounds: the one module that imports it.
+
+What was seen to go wrong with it, and how it cannot here:
+
+- an empty policy or an empty field is allowed: no enforcer is asked without lines, and `Line` has
+  no empty field;
+- `has_link(x, x)` is true, so that a person who is called like a role has it; links are kept for
+  every unknown name; building them is quadratic: `Grants` is a plain look-up instead;
+- loading while another reads gives wrong answers: an enforcer never changes once it is made, and
+  one thread at a time asks it;
+- rows joined with commas and parsed again turn a name into fields: lines go in as lists;
+- its cost grows with the lines: each permission has an enforcer over its own lines.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import casbin
+from casbin.model import Model
+from casbin.rbac import RoleManager
+
+from coe.access.lines import Effect, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a decision is asked: the fields of `request_definition` in `policies/model.conf`."""
+
+    subject: str
+    team: str
+    permission: str
+    data_class: str
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the lines say, and the line that decided; None where no line matched."""
+
+    allowed: bool
+    line: Line | None
+
+
+class Grants(RoleManager):  # type: ignore[misc]  # casbin publishes no types
+    """Who holds which role in which team: flat, read-only, nothing inherited.
+
+    It stands where Casbin's own role manager would, by its interface.
+    """
+
+    def __init__(self, grants: Iterable[tuple[str, str, str]]) -> None:
+        """Take the grants as (subject, role, team)."""
+        self._grants = frozenset(grants)
+
+    def has_link(self, name1: str, name2: str, *domain: str) -> bool:
+        """Whether the subject holds the role in the team: only what was granted, word for word."""
+        return len(domain) == 1 and (name1, name2, domain[0]) in self._grants
+
+    def get_roles(self, name: str, *domain: str) -> list[str]:
+        """The roles that the subject holds in the team, sorted."""
+        return sorted(r for s, r, team in self._grants if s == name and (team,) == domain)
+
+    def get_users(self, name: str, *domain: str) -> list[str]:
+        """The subjects that hold the role in the team, sorted."""
+        return sorted(s for s, r, team in self._grants if r == name and (team,) == domain)
+
+    def clear(self) -> None:
+        """Refuse: grants are made anew, not changed."""
+        raise TypeError("grants are read-only")
+
+    def add_link(self, name1: str, name2: str, *domain: str) -> None:
+        """Refuse: grants are made anew, not changed."""
+        raise TypeError(f"grants are read-only: {name1}, {name2}, {domain}")
+
+    def delete_link(self, name1: str, name2: str, *domain: str) -> None:
+        """Refuse: grants are made anew, not changed."""
+        raise TypeError(f"grants are read-only: {name1}, {name2}, {domain}")
+
+    def print_roles(self) -> None:
+        """Print nothing: who holds what does not belong in a log."""
+
+
+class Enforcers:
+    """The enforcers of one policy version, one a permission; nothing in them ever changes."""
+
+    def __init__(
+        self, model: str, lines: Iterable[Line], grants: Iterable[tuple[str, str, str]]
+    ) -> None:
+        """Make an enforcer for each permission that has a line.
+
+        Args:
+            model: The text of `policies/model.conf`.
+            lines: The policy lines.
+            grants: Who holds which role where: subject, role, team (`*` for team/role lines).
+
+        Raises:
+            ValueError: The model is not one that Casbin can read.
+        """
+        self._model = model
+        self._grants = Grants(grants)
+        self._lock = threading.Lock()
+        by_permission: dict[str, list[Line]] = {}
+        for line in lines:
+            by_permission.setdefault(line.permission, []).append(line)
+        self._lines = {
+            permission: {each.fields: each for each in some}
+            for permission, some in by_permission.items()
+        }
+        self._enforcers = {
+            permission: self._make(list(some)) for permission, some in self._lines.items()
+        }
+
+    def lines(self, permission: str) -> tuple[Line, ...]:
+        """The lines that name the permission, in their order."""
+        return tuple(self._lines.get(permission, {}).values())
+
+    def all_lines(self) -> Mapping[str, tuple[Line, ...]]:
+        """Every line, by permission."""
+        return {permission: self.lines(permission) for permission in self._lines}
+
+    def ask(self, request: Request) -> Verdict:
+        """Ask Casbin; deny wins, and the line that decided comes with the answer.
+
+        Raises:
+            Exception: Whatever Casbin or the matcher raises; the caller refuses then.
+        """
+        enforcer = self._enforcers.get(request.permission)
+        if enforcer is None:
+            return Verdict(allowed=False, line=None)
+        with self._lock:
+            allowed, matched = enforcer.enforce_ex(*_values(request))
+        line = self._lines[request.permission][tuple(matched)] if matched else None
+        if allowed is not True:
+            denied = line if line is not None and line.effect is Effect.DENY else None
+            return Verdict(allowed=False, line=denied)
+        if line is None or line.effect is not Effect.ALLOW:
+            return Verdict(allowed=False, line=None)
+        return Verdict(allowed=True, line=line)
+
+    def matching(self, request: Request) -> tuple[Line, ...]:
+        """Every line that matches the request, whatever its effect: each is asked alone."""
+        return tuple(
+            line
+            for line in self.lines(request.permission)
+            if self._make([(*line.fields[:-1], Effect.ALLOW.value)]).enforce(*_values(request))
+        )
+
+    def _make(self, lines: list[tuple[str, str, str, str, str]]) -> casbin.Enforcer:
+        model = Model()
+        model.load_model_from_text(self._model)
+        if any(model[section] is None for section in ("r", "p", "g", "e", "m")):
+            raise ValueError("the model lacks a section: it needs r, p, g, e and m")
+        enforcer = casbin.Enforcer(model)
+        model["p"]["p"].policy = [list(line) for line in lines]
+        model["g"]["g"].rm = self._grants
+        enforcer.set_named_role_manager("g", self._grants)
+        return enforcer
+
+
+def _values(request: Request) -> tuple[str, str, str, str, tuple[str, ...]]:
+    return (
+        request.subject,
+        request.team,
+        request.permission,
+        request.data_class,
+        request.marks,
+    )

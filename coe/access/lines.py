@@ -1,0 +1,146 @@
+"""Policy lines: what one says, what its fields may hold, and how it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+from coe.access.actor import ActorKind, DataClass, is_slug
+from coe.access.permissions import PERMISSIONS
+
+ANY: Final = "*"
+FIELDS: Final = ("subject", "team", "permission", "data class", "effect")
+RELATION: Final = "relation:"
+KIND: Final = "kind:"
+_DATA_CLASSES: Final = frozenset(data_class.value for data_class in DataClass)
+
+
+class Effect(StrEnum):
+    """What a line that matches does."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class Relation(StrEnum):
+    """What an actor can be to one thing; a verb finds it out and hands it to the decision."""
+
+    APPROVER = "approver"
+    """Has already given one of the approvals of this human task."""
+    AUTHOR = "author"
+    """Made this version."""
+    CALLER = "caller"
+    """May read the run that called this one."""
+    CANDIDATE = "candidate"
+    """Holds one of the candidate roles of this human task."""
+    CLAIMANT = "claimant"
+    """Has claimed this human task."""
+    EXCLUDED = "excluded"
+    """Is excluded from this human task by its definition."""
+    OWNER = "owner"
+    """Is named as this flow's process owner or deputy."""
+    REQUESTER = "requester"
+    """Started this run."""
+    SELF = "self"
+    """Is the subject that this is about: an own token, an own access."""
+
+
+class Everyone(StrEnum):
+    """Roles that follow from who one is, and that no file gives."""
+
+    EVERYONE = "everyone"
+    """Whoever is authenticated."""
+    EMPLOYEE = "employee"
+    """A person who is in some team."""
+    MEMBER = "member"
+    """A person who is in the thing's team."""
+
+
+_RELATIONS: Final = frozenset(relation.value for relation in Relation)
+_KINDS: Final = frozenset(kind.value.lower() for kind in ActorKind)
+DERIVED_ROLES: Final = frozenset(role.value for role in Everyone)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One policy line: who, on which team's things, may (or may not) do what, of which class.
+
+    `subject` is a role held in the thing's team (`process-owner`), a role held in a named team
+    (`coe/reviewer`), a relation to the thing (`relation:requester`), a kind of actor
+    (`kind:service`), or `everyone`, `employee`, `member`.
+    """
+
+    subject: str
+    team: str
+    permission: str
+    data_class: str
+    effect: Effect
+    note: str | None = None
+    source: str = ""
+
+    @classmethod
+    def of(cls, fields: Iterable[str], *, note: str | None = None, source: str = "") -> Self:
+        """Make a line of its five fields, each checked.
+
+        Raises:
+            ValueError: A field is missing, empty, too many or holds what it may not.
+        """
+        values = tuple(fields)
+        if len(values) != len(FIELDS):
+            message = f"a policy line has {len(FIELDS)} fields after its p: {', '.join(FIELDS)}"
+            raise ValueError(message)
+        subject, team, permission, data_class, effect = values
+        _check(_is_subject(subject), "subject", subject)
+        _check(team == ANY or is_slug(team), "team", team)
+        _check(permission in PERMISSIONS, "permission", permission)
+        _check(data_class == ANY or data_class in _DATA_CLASSES, "data class", data_class)
+        _check(effect in tuple(Effect), "effect", effect)
+        return cls(subject, team, permission, data_class, Effect(effect), note, source)
+
+    @property
+    def fields(self) -> tuple[str, str, str, str, str]:
+        """The five fields, as the enforcer takes them."""
+        return (self.subject, self.team, self.permission, self.data_class, self.effect.value)
+
+    @property
+    def role(self) -> tuple[str, str] | None:
+        """The role that the line names and the team in which it must be held (`*`: the thing's).
+
+        None where the line names no role that a file gives.
+        """
+        if ":" in self.subject or self.subject in DERIVED_ROLES:
+            return None
+        team, slash, role = self.subject.partition("/")
+        return (role, team) if slash else (self.subject, ANY)
+
+    def takes_in(self, team: str, data_class: str) -> bool:
+        """Whether the line speaks of things of this team and class."""
+        return self.team in {ANY, team} and self.data_class in {ANY, data_class}
+
+    def __str__(self) -> str:
+        """The line as written in its file."""
+        return ", ".join(("p", *self.fields))
+
+
+def is_role(value: str) -> bool:
+    """Whether a file may give this role: a slug that is none of the derived roles."""
+    return is_slug(value) and value not in DERIVED_ROLES
+
+
+def _is_subject(value: str) -> bool:
+    if value.startswith(RELATION):
+        return value.removeprefix(RELATION) in _RELATIONS
+    if value.startswith(KIND):
+        return value.removeprefix(KIND) in _KINDS
+    if value in DERIVED_ROLES:
+        return True
+    team, slash, role = value.partition("/")
+    return is_slug(team) and is_role(role) if slash else is_role(value)
+
+
+def _check(fits: bool, field: str, value: str) -> None:  # noqa: FBT001  # reads as a sentence
+    if not fits:
+        message = f"{value!r} is no {field} of a policy line" if value else f"the {field} is empty"
+        raise ValueError(message)

@@ -1,0 +1,68 @@
+"""What the database holds of the policy, read in one statement so that it is of one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+NONE: Final = "0"
+_VERSION: Final = text("SELECT version, digest FROM policy_state WHERE id = 1")
+_ROWS: Final = text("""
+    SELECT version, digest, model,
+           coalesce((SELECT jsonb_agg(jsonb_build_array(to_jsonb(fields), note, source)
+                                      ORDER BY ptype, fields)
+                     FROM policy_rules WHERE ptype = 'p'), '[]') AS rules,
+           coalesce((SELECT jsonb_agg(jsonb_build_array(subject, team, to_jsonb(roles))
+                                      ORDER BY team, subject)
+                     FROM memberships), '[]') AS memberships
+    FROM policy_state WHERE id = 1
+""").columns(rules=JSONB(), memberships=JSONB())
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """A policy line as stored: not yet known to be sound."""
+
+    fields: tuple[str, ...]
+    note: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRows:
+    """Everything that a policy is made of. `memberships` are (subject, team, roles)."""
+
+    version: str = NONE
+    model: str = ""
+    rules: tuple[RuleRow, ...] = ()
+    memberships: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+
+
+def version_of(number: int, digest: str) -> str:
+    """Name a version: its number, and of what it is."""
+    return f"{number}-{digest[:16]}"
+
+
+async def read_version(session: AsyncSession) -> str:
+    """Read which policy is in force; "0" where there is none."""
+    row = (await session.execute(_VERSION)).one_or_none()
+    return version_of(row.version, row.digest) if row else NONE
+
+
+async def read_rows(session: AsyncSession) -> PolicyRows:
+    """Read the policy in force whole."""
+    row = (await session.execute(_ROWS)).one_or_none()
+    if row is None:
+        return PolicyRows()
+    return PolicyRows(
+        version=version_of(row.version, row.digest),
+        model=row.model,
+        rules=tuple(RuleRow(tuple(fields), note, source) for fields, note, source in row.rules),
+        memberships=tuple(
+            (subject, team, tuple(roles)) for subject, team, roles in row.memberships
+        ),
+    )
