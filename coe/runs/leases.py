@@ -40,17 +40,13 @@ async def acquire(
     now: datetime,
     seconds: float,
 ) -> Lease | None:
-    """Take a central run that nobody holds; none if somebody does, or if it has ended.
-
-    A faulted run whose inbox has something (a retry) can be taken too.
-    """
-    waiting = select(INBOX.c.id).where(INBOX.c.run_id == RUNS.c.id).exists()
+    """Take a central run that nobody holds; none if somebody does, or if it has ended."""
     taken = await session.execute(
         update(RUNS)
         .where(
             RUNS.c.id == run_id,
             RUNS.c.local.is_(False),
-            or_(RUNS.c.state.not_in(ENDED), (RUNS.c.state == RunState.FAULTED) & waiting),
+            RUNS.c.state.not_in(ENDED),
             or_(RUNS.c.holder.is_(None), RUNS.c.lease_until < now),
         )
         .values(
@@ -59,7 +55,6 @@ async def acquire(
             lease_until=now + timedelta(seconds=seconds),
             started_at=func.coalesce(RUNS.c.started_at, now),
             state=RunState.RUNNING,
-            ended_at=None,
         )
         .returning(RUNS.c.fence, RUNS.c.journal_length),
     )

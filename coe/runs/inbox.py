@@ -1,0 +1,106 @@
+"""The inbox of a run: facts from outside, until the holder moves them into the journal.
+
+Whoever answers a task, reports a child or cancels writes here, in the transaction of the verb. The
+same transaction asks for a wake-up and notifies the holder, if there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.crypto.keys import Keyring
+from coe.db import new_id
+from coe.outbox import enqueue
+from coe.runs.facts import Fact, FactKind
+from coe.runs.leases import ENDED
+from coe.runs.sealing import Sealer
+from coe.runs.tables import INBOX, RUNS
+
+CHANNEL: Final = "coe_runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A fact from the inbox, with the id of its row."""
+
+    id: UUID
+    fact: Fact
+
+
+async def send(
+    session: AsyncSession,
+    keyring: Keyring,
+    run_id: UUID,
+    fact: Fact,
+    *,
+    dedupe: str | None = None,
+) -> bool:
+    """Put a fact into the inbox of a run that has not ended, wake it; false if it has ended.
+
+    Facts of one kind with the same key are one, unless `dedupe` says otherwise.
+    """
+    found = (
+        await session.execute(select(RUNS.c.team, RUNS.c.state).where(RUNS.c.id == run_id))
+    ).one_or_none()
+    if found is None or found.state in ENDED:
+        return False
+    await _insert(session, Sealer(keyring, found.team), run_id, fact, dedupe)
+    await enqueue(session, "wake", run_id)
+    await notify(session, run_id)
+    return True
+
+
+async def _insert(
+    session: AsyncSession,
+    sealer: Sealer,
+    run_id: UUID,
+    fact: Fact,
+    dedupe: str | None,
+) -> None:
+    row_id = new_id()
+    row = {
+        "id": row_id,
+        "run_id": run_id,
+        "dedupe": f"{fact.kind}:{fact.key}" if dedupe is None else dedupe,
+        "kind": fact.kind.value,
+        "key": fact.key,
+        "at": fact.at,
+        "payload_sealed": await sealer.seal(INBOX, row_id, "payload", fact.data),
+    }
+    await session.execute(insert(INBOX).values(row).on_conflict_do_nothing())
+
+
+async def notify(session: AsyncSession, run_id: UUID) -> None:
+    """Tell every process that listens, at the commit, that the run has something new."""
+    await session.execute(
+        text("SELECT pg_notify(:channel, :run)"),
+        {"channel": CHANNEL, "run": str(run_id)},
+    )
+
+
+async def take(session: AsyncSession, keyring: Keyring, run_id: UUID, team: str) -> list[Arrived]:
+    """Read what has arrived, in its order. The rows go with the append that journals the facts."""
+    sealer = Sealer(keyring, team)
+    rows = await session.execute(
+        select(INBOX.c.id, INBOX.c.kind, INBOX.c.key, INBOX.c.at, INBOX.c.payload_sealed)
+        .where(INBOX.c.run_id == run_id)
+        .order_by(INBOX.c.arrival),
+    )
+    return [
+        Arrived(
+            row.id,
+            Fact(
+                FactKind(row.kind),
+                row.at,
+                row.key,
+                await sealer.open(INBOX, row.id, "payload", row.payload_sealed),
+            ),
+        )
+        for row in rows
+    ]
