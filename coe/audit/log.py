@@ -1,0 +1,110 @@
+"""Writing an event: one row, in the transaction of the change that it tells of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import orjson
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.events import Outcome, Tag
+from coe.audit.models import AuditEvent
+from coe.crypto.envelope import Place
+from coe.crypto.keys import Keyring
+from coe.db import JSON, new_id
+
+PURPOSE: Final = "audit"
+LONGEST: Final = 500
+"""Characters of a column in clear; a longer value is cut and ends with an ellipsis."""
+
+_EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """What happened. `reason` and `detail` are sealed; the rest is in clear: ids, no personal data.
+
+    `actor_kind` is PERSON, SERVICE or RUN; `resource` names the thing, such as `run:<uuid>`;
+    `team` is the namespace of the thing; `rule` is the policy line that decided; `detail` is what
+    was before and after.
+    """
+
+    at: datetime
+    actor: str
+    actor_kind: str
+    action: Tag
+    resource: str
+    team: str
+    outcome: Outcome = Outcome.ALLOWED
+    rule: str | None = None
+    reason: str | None = None
+    correlation_id: str | None = None
+    request_id: str | None = None
+    address: str | None = None
+    detail: JSON = None
+
+
+async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UUID:
+    """Insert the event into the caller's transaction, and give its id.
+
+    It is in the log exactly if that transaction commits; the sealer gives it a position then.
+    """
+    event_id = new_id()
+    reason = None if event.reason is None else _encode(event.reason)
+    detail = None if event.detail is None else _encode(event.detail)
+    values: dict[str, object] = {
+        "id": event_id,
+        "at": event.at,
+        "actor": _clear(event.actor),
+        "actor_kind": str(event.actor_kind),
+        "action": event.action.value,
+        "resource": _clear(event.resource),
+        "team": _clear(event.team),
+        "outcome": event.outcome.value,
+        "rule": _clear_or_none(event.rule),
+        "correlation_id": _clear_or_none(event.correlation_id),
+        "request_id": _clear_or_none(event.request_id),
+        "address": _clear_or_none(event.address),
+    }
+    for column, data in (("reason", reason), ("detail", detail)):
+        sealed = None
+        if data is not None:
+            place = place_of(event_id, column, values["team"])
+            sealed = await keyring.seal(place, PURPOSE, data)
+        values[f"{column}_sealed"] = sealed
+        values[f"{column}_digest"] = sealed and hashlib.sha256(sealed).digest()
+    await session.execute(insert(_EVENTS).values(values))
+    return event_id
+
+
+def place_of(event_id: UUID, column: str, team: object) -> Place:
+    """Where an event's `reason` or `detail` stands."""
+    return Place("audit_events", str(event_id), f"{column}_sealed", str(team))
+
+
+def _clear_or_none(value: str | None) -> str | None:
+    return None if value is None else _clear(value)
+
+
+def _clear(value: str) -> str:
+    """Text that PostgreSQL takes, whatever a client sent: an event must not fail for its fields."""
+    whole = _whole(value)
+    return whole if len(whole) <= LONGEST else whole[: LONGEST - 1] + "…"
+
+
+def _encode(value: JSON) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # a lone surrogate, or an integer beyond 64 bits
+        return json.dumps(value).encode()
+
+
+def _whole(value: str) -> str:
+    valid = value.encode("utf-8", "replace").decode()
+    return valid.replace("\x00", "\N{REPLACEMENT CHARACTER}")

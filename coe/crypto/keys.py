@@ -1,0 +1,213 @@
+"""The keyring: seals and opens values with a data key for each team and purpose.
+
+A data key is made in a transaction of its own and used only once that is committed: a caller
+whose transaction is rolled back, or a process that dies, leaves at worst a key without values.
+Each process sets nonces aside in blocks; a key that has no block left gets a successor, far below
+the 2^32 random nonces that AES-GCM allows. Old versions go on opening what they sealed.
+
+The keyring has its own connections, opened for the moment: a caller who holds one of the pool's
+never waits for a second one of the same pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Row, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from coe.crypto.envelope import KEY_BYTES, DoesNotOpen, Header, OpenKey, Place
+from coe.crypto.kek import Kek, create_keks, read_keks
+from coe.crypto.models import DataKey
+from coe.crypto.secret_files import SecretFileRefused
+from coe.db import JSON, Database, new_id, utcnow
+
+NONCES_PER_KEY: Final = 2**30
+"""A quarter of what the standard allows."""
+NONCES_PER_BLOCK: Final = 2**16
+
+KEK_LOCK: Final = 0x636F_6501
+"""Advisory lock: shared while a data key is wrapped, alone while a key-encryption key goes."""
+
+_KEYS: Final = DataKey.metadata.tables["data_keys"]
+
+
+@dataclass(slots=True)
+class _Block:
+    """Nonces of a key that this process may still use."""
+
+    key: OpenKey
+    left: int
+
+
+class Keyring:
+    """The data keys of one database, opened with the key-encryption keys of one file.
+
+    Safe for any number of tasks of one event loop, and for any number of processes at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        kek_file: Path,
+        *,
+        nonces_per_key: int = NONCES_PER_KEY,
+        nonces_per_block: int = NONCES_PER_BLOCK,
+    ) -> None:
+        """Prepare; the first use reads the file, or creates it where no data key exists yet."""
+        self.engine = create_async_engine(database.url, poolclass=NullPool, hide_parameters=True)
+        self.kek_file = kek_file
+        self._nonces_per_key = nonces_per_key
+        self._nonces_per_block = nonces_per_block
+        self._keks: dict[str, Kek] = {}
+        self._open: dict[UUID, OpenKey] = {}
+        self._blocks: dict[tuple[str, str], _Block] = {}
+        self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def seal(self, place: Place, purpose: str, data: bytes) -> bytes:
+        """Seal the data for the place, with the current key of its team and the purpose."""
+        name = (place.team, purpose)
+        while True:
+            block = self._blocks.get(name)
+            if block is not None and block.left > 0:
+                block.left -= 1
+                return block.key.seal(place, data)
+            async with self._locks[name]:
+                if self._blocks.get(name) is block:
+                    self._blocks[name] = await self._set_aside(*name)
+
+    async def open(self, place: Place, purpose: str, sealed: bytes) -> bytes:
+        """Open what `seal` gave for the same place and purpose.
+
+        Raises:
+            DoesNotOpen: It was changed or moved, or its key is not to be had.
+        """
+        header = Header.parse(sealed)
+        key = self._open.get(header.key_id) or await self._load(header.key_id)
+        if (key.team, key.purpose, key.version) != (place.team, purpose, header.version):
+            raise DoesNotOpen
+        return key.open(place, sealed)
+
+    async def seal_json(self, place: Place, purpose: str, value: JSON) -> bytes:
+        """Seal a JSON value."""
+        return await self.seal(place, purpose, orjson.dumps(value))
+
+    async def open_json(self, place: Place, purpose: str, sealed: bytes) -> JSON:
+        """Open a JSON value.
+
+        Raises:
+            DoesNotOpen: As for `open`.
+        """
+        value: JSON = orjson.loads(await self.open(place, purpose, sealed))
+        return value
+
+    async def _set_aside(self, team: str, purpose: str) -> _Block:
+        """Set a block of nonces aside, of the newest key if it has one left, else of the next."""
+        while True:
+            async with self.engine.begin() as connection:
+                row = await self._reserve(connection, team, purpose)
+            if row is not None:
+                return _Block(await self._unwrap(row), self._nonces_per_block)
+            await self._create(team, purpose)
+
+    async def _reserve(
+        self, connection: AsyncConnection, team: str, purpose: str
+    ) -> Row[Any] | None:
+        newest = (
+            select(_KEYS.c.id)
+            .where(_KEYS.c.team == team, _KEYS.c.purpose == purpose)
+            .order_by(_KEYS.c.version.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        after = _KEYS.c.reserved + self._nonces_per_block
+        statement = (
+            update(_KEYS)
+            .where(_KEYS.c.id == newest, after <= self._nonces_per_key)
+            .values(reserved=after)
+            .returning(_KEYS)
+        )
+        return (await connection.execute(statement)).one_or_none()
+
+    async def _create(self, team: str, purpose: str) -> None:
+        """Make the next version, unless another process has just done so."""
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock_shared(:k)"), {"k": KEK_LOCK}
+            )
+            found = await connection.scalar(
+                select(func.max(_KEYS.c.version)).where(
+                    _KEYS.c.team == team, _KEYS.c.purpose == purpose
+                )
+            )
+            version, key_id = (found or 0) + 1, new_id()
+            kek = await self.active_kek(connection)
+            wrapped = kek.wrap(
+                os.urandom(KEY_BYTES), key_id=key_id, team=team, purpose=purpose, version=version
+            )
+            await connection.execute(
+                insert(_KEYS)
+                .values(
+                    id=key_id,
+                    team=team,
+                    purpose=purpose,
+                    version=version,
+                    wrapped=wrapped,
+                    kek_id=kek.id,
+                    reserved=0,
+                    created_at=utcnow(),
+                )
+                .on_conflict_do_nothing(index_elements=["team", "purpose", "version"])
+            )
+
+    async def _load(self, key_id: UUID) -> OpenKey:
+        async with self.engine.connect() as connection:
+            row = (
+                await connection.execute(select(_KEYS).where(_KEYS.c.id == key_id))
+            ).one_or_none()
+        if row is None:
+            raise DoesNotOpen
+        return await self._unwrap(row)
+
+    async def _unwrap(self, row: Row[Any]) -> OpenKey:
+        kek = self._keks.get(row.kek_id)
+        if kek is None:
+            await self._read_keks()
+            kek = self._keks.get(row.kek_id)
+        if kek is None:
+            message = f"{self.kek_file} lacks the key-encryption key {row.kek_id}"
+            raise DoesNotOpen(message)
+        bound = {"team": row.team, "purpose": row.purpose, "version": row.version}
+        data_key = kek.unwrap(row.wrapped, key_id=row.id, **bound)
+        return self._open.setdefault(row.id, OpenKey(id=row.id, cipher=AESGCM(data_key), **bound))
+
+    async def active_kek(self, connection: AsyncConnection) -> Kek:
+        """The key that wraps, read from the file each time, since another process may rotate it.
+
+        Raises:
+            SecretFileRefused: The file is missing while data keys wrapped by it exist: a new one
+                could open none of them.
+        """
+        try:
+            return await self._read_keks()
+        except FileNotFoundError:
+            if await connection.scalar(select(func.count()).select_from(_KEYS)):
+                message = f"{self.kek_file} is missing, and data keys need it: restore its backup"
+                raise SecretFileRefused(message) from None
+        await asyncio.to_thread(create_keks, self.kek_file)
+        return await self._read_keks()
+
+    async def _read_keks(self) -> Kek:
+        keks = await asyncio.to_thread(read_keks, self.kek_file)
+        self._keks = {kek.id: kek for kek in keks}
+        return keks[-1]

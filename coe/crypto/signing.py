@@ -1,0 +1,225 @@
+"""Ed25519 signatures (RFC 8032), and signed notes with them (C2SP signed-note, version 1.0.0).
+
+A key has a name; its id is the first four bytes of SHA-256 over name, newline, algorithm and
+public key. The private key lies in a 0600 file in the form of Go's `golang.org/x/mod/sumdb/note`,
+`PRIVATE+KEY+<name>+<id>+<base64>`; the verification key is `<name>+<id>+<base64>`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+
+from coe.crypto.secret_files import SecretFileRefused, create_secret, read_secret
+from coe.errors import CoeError
+
+_ED25519: Final = b"\x01"
+_PREFIX: Final = "PRIVATE+KEY+"
+_ID_BYTES: Final = 4
+_KEY_BYTES: Final = 32
+_SIGNATURE_BYTES: Final = 64
+_SIGNATURE_LINE: Final = "\N{EM DASH} "
+
+
+class NoteRefused(CoeError):
+    """A signed note is not what it says: malformed, changed, or not signed by the given key."""
+
+
+class KeyRefused(CoeError):
+    """This is no verification key of the form `<name>+<id>+<base64>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyKey:
+    """A named public key."""
+
+    name: str
+    public: bytes
+
+    @classmethod
+    def parse(cls, vkey: str) -> Self:
+        """Read a verification key.
+
+        Raises:
+            KeyRefused: The text is malformed, or its id is not the key's.
+        """
+        name, _, rest = vkey.partition("+")
+        encoded = rest.partition("+")[2]
+        try:
+            decoded = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            raise KeyRefused from None
+        key = cls(name, decoded[1:])
+        if decoded[:1] != _ED25519 or len(key.public) != _KEY_BYTES or key.text != vkey:
+            raise KeyRefused
+        return key
+
+    @property
+    def id(self) -> bytes:
+        """The four bytes that tell keys of one name apart."""
+        return _digest(self.name.encode() + b"\n" + _ED25519 + self.public)[:_ID_BYTES]
+
+    @property
+    def text(self) -> str:
+        """The key as `parse` reads it."""
+        encoded = base64.b64encode(_ED25519 + self.public).decode()
+        return f"{self.name}+{self.id.hex()}+{encoded}"
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether this key signed the message."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    def verify_digest(self, digest: str, signature: str) -> bool:
+        """Whether this key signed the digest, as `SigningKey.sign_digest` does."""
+        try:
+            return self.verify(bytes.fromhex(digest), base64.b64decode(signature, validate=True))
+        except (binascii.Error, ValueError):
+            return False
+
+    def open_note(self, note: str) -> str:
+        """The text of a note that this key alone signed, its last newline with it.
+
+        Raises:
+            NoteRefused: Any byte of the note is not as this key's owner wrote it.
+        """
+        text, signatures = split_note(note)
+        if len(signatures) != 1 or not signatures[0].startswith(f"{self.name} "):
+            raise NoteRefused(f"the note is not signed by {self.name} alone")
+        encoded = signatures[0][len(self.name) + 1 :]
+        try:
+            decoded = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            raise NoteRefused from None
+        whole = base64.b64encode(decoded).decode() == encoded
+        if not whole or len(decoded) != _ID_BYTES + _SIGNATURE_BYTES:
+            raise NoteRefused
+        if decoded[:_ID_BYTES] != self.id:
+            raise NoteRefused(f"the note is signed by another key than {self.text}")
+        if not self.verify(text.encode(), decoded[_ID_BYTES:]):
+            raise NoteRefused(f"the signature of {self.name} does not fit the note's text")
+        return text
+
+
+class SigningKey:
+    """A named private key."""
+
+    def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
+        """Take the key; `name` has no white space and no plus sign."""
+        if not name or "+" in name or any(character.isspace() for character in name):
+            raise KeyRefused(f"a key's name has no white space and no plus sign: {name!r}")
+        self.name = name
+        self._private = private
+        self.public: Final = VerifyKey(name, private.public_key().public_bytes_raw())
+
+    @classmethod
+    def generate(cls, name: str) -> Self:
+        """A new key, in memory only."""
+        return cls(name, Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, path: Path, name: str) -> Self:
+        """The key of the file; a new one, written to it, where the file is not there.
+
+        Raises:
+            SecretFileRefused: The mode is looser than 0600, the content is damaged, or the key
+                is of another name: renaming a log needs a new key.
+        """
+        try:
+            content = read_secret(path)
+        except FileNotFoundError:
+            create_secret(path, _private_text(name, Ed25519PrivateKey.generate()).encode())
+            content = read_secret(path)
+        try:
+            key = cls.parse(content.decode())
+        except (KeyRefused, UnicodeDecodeError):
+            raise SecretFileRefused(f"{path} is damaged: restore it from its backup") from None
+        if key.name != name:
+            raise SecretFileRefused(f"{path} holds the key of {key.name}, not of {name}")
+        return key
+
+    @property
+    def vkey(self) -> str:
+        """The verification key, to hand to those who verify."""
+        return self.public.text
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over the message: 64 bytes."""
+        return self._private.sign(message)
+
+    def sign_digest(self, digest: str) -> str:
+        """The signature over the bytes of a hexadecimal SHA-256 digest, in base64.
+
+        A digest's 32 bytes are shorter than any note, so no signature stands for both.
+        """
+        decoded = bytes.fromhex(digest)
+        if len(decoded) != hashlib.sha256().digest_size:
+            raise ValueError("a SHA-256 digest has 64 hexadecimal digits")
+        return base64.b64encode(self.sign(decoded)).decode()
+
+    def sign_note(self, text: str) -> str:
+        """The text, which ends with a newline, as a note signed by this key."""
+        if not text.endswith("\n"):
+            raise ValueError("the text of a note ends with a newline")
+        encoded = base64.b64encode(self.public.id + self.sign(text.encode())).decode()
+        return f"{text}\n{_SIGNATURE_LINE}{self.name} {encoded}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a private key in the form of the file.
+
+        Raises:
+            KeyRefused: The text is malformed or damaged.
+        """
+        try:
+            fields = text.strip().removeprefix(_PREFIX).split("+", 2)
+            secret = base64.b64decode(fields[-1], validate=True)
+            private = Ed25519PrivateKey.from_private_bytes(secret[1:])
+        except ValueError:
+            raise KeyRefused("this is no private key of a signed note") from None
+        if _private_text(fields[0], private) != text.strip() + "\n":
+            raise KeyRefused("the private key is damaged")
+        return cls(fields[0], private)
+
+
+def _private_text(name: str, private: Ed25519PrivateKey) -> str:
+    key = VerifyKey(name, private.public_key().public_bytes_raw())
+    secret = base64.b64encode(_ED25519 + private.private_bytes_raw()).decode()
+    return f"{_PREFIX}{name}+{key.id.hex()}+{secret}\n"
+
+
+def split_note(note: str) -> tuple[str, list[str]]:
+    """A note's text, and the rest of each signature line after its dash.
+
+    Raises:
+        NoteRefused: The text is no signed note.
+    """
+    text, separator, block = note.rpartition("\n\n")
+    if not separator or not text or not block.endswith("\n"):
+        raise NoteRefused
+    lines = block[:-1].split("\n")
+    if not all(line.startswith(_SIGNATURE_LINE) for line in lines):
+        raise NoteRefused
+    return text + "\n", [line.removeprefix(_SIGNATURE_LINE) for line in lines]
+
+
+def sha256_hex(data: bytes) -> str:
+    """The SHA-256 digest of the data, 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
