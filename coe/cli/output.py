@@ -1,0 +1,69 @@
+"""How commands print: text for people, JSON for programs; data on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import click
+
+from coe.errors import Problem
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def output_option(*formats: str) -> Callable[[Function], Function]:
+    """The option `--output`, `text` unless told."""
+    return click.option(
+        "--output",
+        type=click.Choice(["text", "json", *formats]),
+        default="text",
+        help="How to print.",
+    )
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
+    """Print rows in aligned columns, or the sentence for none."""
+    if not rows:
+        click.echo(empty)
+        return
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [
+        max(len(column), *(len(line[place]) for line in cells))
+        for place, column in enumerate(columns)
+    ]
+    for line in [[column.upper() for column in columns], *cells]:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("\n", " ")
+
+
+def problem_line(problem: Problem | Mapping[str, object], file: str | None = None) -> str:
+    """One problem in one line: place, severity, code, message, help."""
+    if isinstance(problem, Problem):
+        problem = problem_fields(problem)
+    place = ":".join(str(part) for part in (file, problem["line"], problem["column"]) if part)
+    where = place or problem["path"] or ""
+    line = f"{where}: {str(problem['severity']).lower()} {problem['code']}: {problem['message']}"
+    return line + (f" ({problem['help']})" if problem["help"] else "")
+
+
+def problem_fields(problem: Problem) -> dict[str, object]:
+    """A problem as the JSON output has it."""
+    names = ("line", "column", "code", "severity", "message", "path", "help")
+    return {name: getattr(problem, name) for name in names}
+
+
+def print_problems(problems: Iterable[Mapping[str, object]], file: str | None = None) -> None:
+    """Print problems on stderr."""
+    for problem in problems:
+        click.echo(problem_line(problem, file), err=True)

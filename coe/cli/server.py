@@ -1,0 +1,80 @@
+"""What commands share that speak to a server: its address, the token, one GraphQL call."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+
+from coe.errors import CoeError, Unauthenticated
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+DEFAULT_URL = "http://127.0.0.1:8700"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server of the platform, and the token to use there."""
+
+    url: str
+    token: str
+
+    def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Execute one GraphQL operation and give its data.
+
+        Raises:
+            CoeError: The error of the answer, or that the server cannot be reached.
+        """
+        from coe.sdk import Client  # noqa: PLC0415  # httpx is not needed by offline commands
+
+        async def execute() -> dict[str, object]:
+            async with Client(self.url, self.token) as client:
+                return await client.execute(query, dict(variables or {}))
+
+        return asyncio.run(execute())
+
+
+def with_server(
+    function: Callable[Concatenate[Server, Parameters], Result],
+) -> Callable[..., Result]:
+    """Add `--url` and `--token`, and hand the command the server."""
+
+    @click.option(
+        "--url",
+        envvar="COE_URL",
+        default=DEFAULT_URL,
+        show_default=True,
+        show_envvar=True,
+        help="The server's address.",
+    )
+    @click.option("--token", envvar="COE_TOKEN", show_envvar=True, help="Your bearer token.")
+    @functools.wraps(function)
+    def wrapped(
+        url: str,
+        token: str | None,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        if not token:
+            raise Unauthenticated("no token: give --token or set COE_TOKEN")
+        return function(Server(url.rstrip("/"), token), *args, **kwargs)
+
+    return wrapped
+
+
+def read_text(path: str) -> str:
+    """The text of a file, or of stdin for `-`.
+
+    Raises:
+        CoeError: The file cannot be read.
+    """
+    try:
+        with click.open_file(path, encoding="utf-8") as file:
+            return str(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        raise CoeError(f"{path} cannot be read: {error}", code="INVALID") from None

@@ -1,0 +1,82 @@
+"""`coe template`: list the catalog's templates, render one from a folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from coe.cli.output import output_option, print_json, print_problems, print_table, problem_fields
+from coe.cli.server import Server, read_text, with_server
+from coe.errors import CoeError, errors_in
+
+LIST = """
+query Templates($first: Int!, $after: String) {
+  catalog(filter: {kinds: [TEMPLATE]}, orderBy: TITLE, first: $first, after: $after) {
+    totalCount
+    pageInfo { hasNextPage endCursor }
+    nodes {
+      ref title summary lifecycle
+      ... on Template { version { version } usage { flows teams } }
+    }
+  }
+}
+"""
+
+
+@click.group()
+def command() -> None:
+    """Use the templates of processes."""
+
+
+@command.command("list")
+@click.option("--first", default=50, show_default=True, type=click.IntRange(1, 100))
+@click.option("--after", help="The cursor after which to go on.")
+@output_option()
+@with_server
+def list_templates(server: Server, first: int, after: str | None, output: str) -> None:
+    """List the templates that you may read."""
+    found = server.call(LIST, {"first": first, "after": after})["catalog"]
+    if output == "json":
+        print_json(found)
+        return
+    rows = [
+        {
+            "ref": node["ref"],
+            "version": (node["version"] or {}).get("version"),
+            "title": node["title"],
+            "lifecycle": node["lifecycle"],
+            "flows": node["usage"]["flows"],
+        }
+        for node in found["nodes"]
+    ]
+    columns = ["ref", "version", "title", "lifecycle", "flows"]
+    print_table(rows, columns, "No templates yet; register one with registerTemplate.")
+
+
+@command.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--parameters", default="{}", help="JSON, or @FILE with JSON.")
+@click.option("--namespace", default="example", show_default=True)
+@click.option("--name", help="The flow's name; by default the template's.")
+@output_option()
+def render(folder: Path, parameters: str, namespace: str, name: str | None, output: str) -> None:
+    """Render the template in FOLDER, offline; print the definition."""
+    from coe.templates.render import render_folder  # noqa: PLC0415  # YAML is slow to import
+
+    text = read_text(parameters[1:]) if parameters.startswith("@") else parameters
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise CoeError(f"--parameters is no JSON: {error}", code="INVALID") from None
+    rendered = render_folder(folder, namespace=namespace, name=name, parameters=values)
+    problems = [problem_fields(problem) for problem in rendered.problems]
+    if output == "json":
+        print_json({"definition": rendered.definition, "problems": problems})
+    else:
+        print_problems(problems)
+        if rendered.definition is not None:
+            click.echo(rendered.definition, nl=False)
+    sys.exit(1 if errors_in(rendered.problems) else 0)

@@ -1,0 +1,299 @@
+"""The demo from start to end: PostgreSQL, the processes, the sample company's story."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+
+from coe import content
+from coe.access.tokens import PERSONAS
+from coe.bootstrap import issue_token, load_all
+from coe.demo.layout import (
+    API_PORT,
+    COMPANY_PORT,
+    PREFECT_PORT,
+    TEAMS,
+    Layout,
+    free_port,
+    write_private,
+)
+from coe.demo.postgres import EmbeddedPostgres
+from coe.demo.processes import Processes, end_left_over
+from coe.demo.story import Story
+from coe.engines.server import kept_secret, make_auth_string
+from coe.errors import CoeError, Conflict, Unavailable
+from coe.migrations.run import upgrade
+from coe.settings import Settings, read_settings
+
+API_PATIENCE: Final = 60.0
+ENGINE_PATIENCE: Final = 120.0
+DATABASES: Final = ("coe", "prefect", "acme")
+NEXT = """
+CoE is up at {url}
+
+  Personas, each a bearer token `demo-<persona>` that counts on this machine only:
+{personas}
+
+  Three things to try next
+  1. Open {url}/graphiql, choose a persona and run the example queries.
+  2. COE_URL={url} COE_TOKEN=demo-sales-owner .venv/bin/coe catalog search order
+  3. COE_URL={url} COE_TOKEN=demo-auditor .venv/bin/coe audit export --to audit-bundle
+     .venv/bin/coe audit verify audit-bundle
+
+  Prefect's own pages: {prefect} (user and password are in {settings})
+  Ctrl-C stops everything; `make demo` again resumes with the data; `make clean` erases it.
+"""
+
+
+@dataclass(slots=True)
+class Demo:
+    """One demo over one data folder.
+
+    Args:
+        data: The absolute path of its folder.
+        story: Whether to seed the sample company and run its story.
+        once: Whether to stop when that is done, in place of waiting for Ctrl-C.
+        tell: Where its lines for a person go.
+    """
+
+    data: Path
+    story: bool
+    once: bool
+    tell: Callable[[str], object]
+
+    async def run(self) -> int:
+        """Run until Ctrl-C or SIGTERM (or the end of the story with `once`).
+
+        Returns:
+            The exit code: 0, or 1 if the story did not come to its end.
+        """
+        began = time.monotonic()
+        self.data.mkdir(parents=True, exist_ok=True)
+        (self.data / "logs").mkdir(exist_ok=True, mode=0o700)
+        stop = _on_signals()
+        with _only_one(self.data):
+            for name in end_left_over(self.data / "processes.json"):
+                self.tell(f"ended {name}, which an earlier demo left running")
+            async with self._databases() as urls, self._processes() as processes:
+                return await self._serve(urls, processes, stop, began)
+
+    async def _serve(
+        self,
+        urls: dict[str, str],
+        processes: Processes,
+        stop: asyncio.Event,
+        began: float,
+    ) -> int:
+        layout = self._layout(urls)
+        layout.write_settings()
+        settings = read_settings(layout.settings_file)
+        await asyncio.to_thread(upgrade, layout.database_url)
+        self.tell("database: migrated")
+        for service in layout.services():
+            await processes.start(service)
+        for line in await load_all(settings):
+            self.tell(line)
+        await _until_answers(f"{layout.url}/healthz", API_PATIENCE, stop)
+        self._write_state(layout)
+        self.tell(f"API: answers at {layout.url} after {time.monotonic() - began:.0f} s")
+        await self._start_team_workers(layout, settings, processes)
+        code = 0
+        if self.story and not stop.is_set():
+            code = await self._run_story(layout, stop, began)
+        if not self.once and not stop.is_set():
+            self._say_what_next(layout)
+            await stop.wait()
+        self.tell("stopping …")
+        return code
+
+    async def _run_story(self, layout: Layout, stop: asyncio.Event, began: float) -> int:
+        """Run the story, unless Ctrl-C comes first."""
+        story = Story(layout.url, layout.company_url, layout.content, self.tell)
+        running = asyncio.create_task(story.run(patience=ENGINE_PATIENCE))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.done():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            return 0
+        try:
+            running.result()
+        except CoeError as error:
+            self.tell(f"the story stopped: {error.message} (logs are in {self.data / 'logs'})")
+            return 1
+        self.tell(f"story: complete after {time.monotonic() - began:.0f} s")
+        return 0
+
+    def _layout(self, urls: dict[str, str]) -> Layout:
+        taken: set[int] = set()
+        auth = kept_secret(self.data / "prefect" / "auth", make_auth_string)
+        return Layout(
+            data=self.data,
+            content=content.root(),
+            api_port=free_port(API_PORT, taken),
+            prefect_port=free_port(PREFECT_PORT, taken),
+            company_port=free_port(COMPANY_PORT, taken),
+            database_url=urls["coe"],
+            prefect_database_url=urls["prefect"],
+            company_database_url=urls["acme"],
+            prefect_auth=auth,
+        )
+
+    @asynccontextmanager
+    async def _databases(self) -> AsyncIterator[dict[str, str]]:
+        """The three databases: in the server of COE_DATABASE_URL, else in the embedded one."""
+        given = os.environ.get("COE_DATABASE_URL")
+        if given:
+            yield await _databases_of(given)
+            return
+        server = EmbeddedPostgres(self.data / "postgres")
+        await asyncio.to_thread(server.start)
+        self.tell("PostgreSQL: up")
+        try:
+            await server.prepare({name: name for name in DATABASES})
+            yield {name: server.url(name, user=name) for name in DATABASES}
+        finally:
+            await asyncio.to_thread(server.stop)
+
+    @asynccontextmanager
+    async def _processes(self) -> AsyncIterator[Processes]:
+        processes = Processes(logs=self.data / "logs", ledger=self.data / "processes.json")
+        try:
+            yield processes
+        finally:
+            await processes.stop()
+            (self.data / "demo.json").unlink(missing_ok=True)
+
+    async def _start_team_workers(
+        self,
+        layout: Layout,
+        settings: Settings,
+        processes: Processes,
+    ) -> None:
+        for team in TEAMS:
+            file = self.data / "workers" / team / "token"
+            if not file.exists():
+                token = await issue_token(
+                    settings,
+                    subject=f"service:worker/{team}",
+                    name=f"demo worker of {team}",
+                    scopes=("*",),
+                    lifetime=timedelta(days=365),
+                )
+                write_private(file, token)
+            await processes.start(layout.team_worker(team, file.read_text().strip()))
+
+    def _write_state(self, layout: Layout) -> None:
+        state = {
+            "url": layout.url,
+            "prefectUrl": layout.prefect.url,
+            "databaseUrl": layout.database_url,
+            "personas": {persona: f"demo-{persona}" for persona in PERSONAS},
+            "companyUrl": layout.company_url,
+        }
+        write_private(self.data / "demo.json", json.dumps(state, indent=2) + "\n")
+
+    def _say_what_next(self, layout: Layout) -> None:
+        personas = "\n".join(f"    demo-{name:<20} {who}" for name, who in PERSONAS.items())
+        self.tell(
+            NEXT.format(
+                url=layout.url,
+                personas=personas,
+                prefect=layout.prefect.url,
+                settings=layout.settings_file,
+            ),
+        )
+
+
+def stop_demo(data: Path) -> str:
+    """Stop the demo of this folder, or what it left running; say what was done."""
+    try:
+        pid = int((data / "demo.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        ended = end_left_over(data / "processes.json")
+        EmbeddedPostgres(data / "postgres").stop()
+        return f"no demo runs here; ended what was left: {', '.join(ended) or 'nothing'}"
+    for _ in range(600):
+        if not _alive(pid):
+            return "stopped"
+        time.sleep(0.1)
+    raise Unavailable(f"the demo (process {pid}) does not stop; see {data / 'logs'}")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _only_one(data: Path) -> AsyncIterator[None]:
+    descriptor = os.open(data / "demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Conflict(f"a demo already runs on {data}; stop it with: coe demo --stop") from None
+    (data / "demo.pid").write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        (data / "demo.pid").unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _databases_of(given: str) -> dict[str, str]:
+    """The given database, and two beside it on the same server for Prefect and the company."""
+    parts = urlsplit(given)
+    name = parts.path.lstrip("/")
+    urls = {"coe": given}
+    connection = await asyncpg.connect(given)
+    try:
+        for part in DATABASES[1:]:
+            own = f"{name}_{part}"
+            exists = "SELECT 1 FROM pg_database WHERE datname = $1"
+            if not await connection.fetchval(exists, own):
+                await connection.execute(f'CREATE DATABASE "{own}"')
+            urls[part] = urlunsplit(parts._replace(path=f"/{own}"))
+    finally:
+        await connection.close()
+    return urls
+
+
+async def _until_answers(url: str, patience: float, stop: asyncio.Event) -> None:
+    deadline = time.monotonic() + patience
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        while not stop.is_set():
+            with contextlib.suppress(httpx.HTTPError):
+                if (await client.get(url)).is_success:
+                    return
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{url} did not answer within {patience:.0f} s")
+            await asyncio.sleep(0.1)
