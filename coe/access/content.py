@@ -1,0 +1,192 @@
+"""Bring the database to what the files say about access: teams, members, policy lines, model."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import delete, func, inspect, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from coe.access.files import AccessFiles, TeamDocument, read_files
+from coe.access.models import FROM_CONTENT, Membership, PolicyRule, PolicyState, Team
+from coe.db import new_id, utcnow
+
+_LOCK: Final = 0x_C0E_ACCE55  # of pg_advisory_xact_lock: one writer of policies at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading came to: the policy's version number, and whether it is a new one."""
+
+    version: int
+    changed: bool
+
+
+async def load_content(session: AsyncSession, root: Path) -> Loaded:
+    """Make teams, memberships and policy lines those of the files; the caller commits.
+
+    Doing it again changes nothing. Lines and memberships of another origin stay, and so do teams
+    without a file (a namespace outlives its team), but not their members from files.
+
+    Args:
+        session: In whose transaction everything happens, or nothing.
+        root: The folder that holds `policies/` and `catalog/`.
+
+    Raises:
+        Invalid: The files have problems, each with its file and line; nothing was changed.
+    """
+    files = await asyncio.to_thread(read_files, root)
+    await _lock(session)
+    await _sync_teams(session, files.teams)
+    await _sync_memberships(session, files.teams)
+    await _sync_rules(session, files)
+    return await renew_version(session, model=files.model)
+
+
+async def renew_version(session: AsyncSession, *, model: str | None = None) -> Loaded:
+    """Give the policy a new version if lines, memberships or model changed; the caller commits.
+
+    Whoever changes one of these tables calls this in the same transaction, or nobody sees it.
+
+    Args:
+        session: The transaction of the change.
+        model: The text of the model; by default the one in force.
+    """
+    await _lock(session)
+    state = await session.get(PolicyState, 1, populate_existing=True)
+    text = model if model is not None else (state.model if state else "")
+    digest = await _digest(session, text)
+    if state is None:
+        state = PolicyState(version=1, digest=digest, model=text)
+        session.add(state)
+    elif state.digest == digest:
+        return Loaded(state.version, changed=False)
+    else:
+        state.version += 1
+        state.digest, state.model, state.changed_at = digest, text, utcnow()
+    await session.flush()
+    return Loaded(state.version, changed=True)
+
+
+async def _lock(session: AsyncSession) -> None:
+    await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+async def _sync_teams(session: AsyncSession, teams: Iterable[TeamDocument]) -> None:
+    rows = [
+        {
+            "slug": team.team,
+            "id": new_id(),
+            "name": team.name,
+            "domain": team.domain,
+            "contact": team.contact,
+        }
+        for team in teams
+    ]
+    await _upsert(session, Team, rows, keys=("slug",), values=("name", "domain", "contact"))
+
+
+async def _sync_memberships(session: AsyncSession, teams: Iterable[TeamDocument]) -> None:
+    rows = [
+        {
+            "team": team.team,
+            "subject": person.subject,
+            "display_name": person.name,
+            "roles": sorted(set(person.roles)),
+            "origin": FROM_CONTENT,
+        }
+        for team in teams
+        for person in team.people
+    ]
+    await _delete_others(session, Membership, rows, keys=("team", "subject"))
+    values = ("display_name", "roles", "origin")
+    await _upsert(session, Membership, rows, keys=("team", "subject"), values=values)
+
+
+async def _sync_rules(session: AsyncSession, files: AccessFiles) -> None:
+    rows = [
+        {
+            "id": new_id(),
+            "ptype": "p",
+            "fields": list(line.fields),
+            "note": line.note,
+            "source": line.source,
+            "origin": FROM_CONTENT,
+        }
+        for line in files.lines
+    ]
+    await _delete_others(session, PolicyRule, rows, keys=("ptype", "fields"))
+    values = ("note", "source", "origin")
+    await _upsert(session, PolicyRule, rows, keys=("ptype", "fields"), values=values)
+
+
+async def _delete_others(
+    session: AsyncSession,
+    table: type[Membership | PolicyRule],
+    rows: list[dict[str, Any]],
+    *,
+    keys: tuple[str, ...],
+) -> None:
+    """Delete what came from the files once and stands in none any more."""
+
+    def key(values: Iterable[Any]) -> tuple[object, ...]:
+        return tuple(tuple(value) if isinstance(value, list) else value for value in values)
+
+    kept = {key(row[name] for name in keys) for row in rows}
+    columns = [inspect(table).columns[name] for name in keys]
+    stored = await session.execute(select(*columns).where(col(table.origin) == FROM_CONTENT))
+    for row in stored.all():
+        if key(row) not in kept:
+            same = (column == value for column, value in zip(columns, row, strict=True))
+            await session.execute(delete(table).where(*same))
+
+
+async def _upsert(
+    session: AsyncSession,
+    table: type[Any],
+    rows: list[dict[str, Any]],
+    *,
+    keys: tuple[str, ...],
+    values: tuple[str, ...],
+) -> None:
+    """Insert the rows; where the keys are there, set what differs, so that their ids stay."""
+    if not rows:
+        return
+    statement = insert(table)
+    changed = {name: statement.excluded[name] for name in values}
+    differs = or_(*(inspect(table).columns[n].is_distinct_from(v) for n, v in changed.items()))
+    await session.execute(
+        statement.on_conflict_do_update(index_elements=list(keys), set_=changed, where=differs),
+        rows,
+    )
+
+
+async def _digest(session: AsyncSession, model: str) -> str:
+    """SHA-256 of everything that decisions and their explanations follow from, sorted."""
+    rules = await session.execute(
+        select(
+            col(PolicyRule.ptype),
+            col(PolicyRule.fields),
+            col(PolicyRule.note),
+            col(PolicyRule.source),
+        )
+    )
+    members = await session.execute(
+        select(col(Membership.team), col(Membership.subject), col(Membership.roles))
+    )
+    whole = {
+        "model": model,
+        "rules": sorted(
+            [ptype, *fields, note or "", source] for ptype, fields, note, source in rules
+        ),
+        "memberships": sorted([team, subject, sorted(roles)] for team, subject, roles in members),
+    }
+    return hashlib.sha256(orjson.dumps(whole)).hexdigest()

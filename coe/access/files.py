@@ -1,0 +1,281 @@
+"""The files that say who may do what: read, checked and located; no database.
+
+- `policies/model.conf`: how a request meets a line;
+- `policies/roles.yaml`: every role that may be given, and what it is for;
+- `policies/rules/<area>.csv`: the lines, `p, subject, team, permission, data class, effect`; the
+  comment right above a line says why it is there, up to the next blank line;
+- `catalog/teams/<team>.yaml`: a team, its members and its services.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from coe.access.actor import ActorKind, is_slug, kind_of
+from coe.access.lines import ANY, Line, is_role
+from coe.errors import Invalid, Problem
+
+CODE: Final = "INPUT_ACCESS_FILE"
+_MAX_BYTES: Final = 1_000_000
+
+
+def _slug(value: str) -> str:
+    if not is_slug(value):
+        raise ValueError("must be words of a-z and 0-9 with hyphens between them")
+    return value
+
+
+def _role(value: str) -> str:
+    if not is_role(value):
+        raise ValueError("must be words of a-z and 0-9 with hyphens, and no derived role")
+    return value
+
+
+def _person(value: str) -> str:
+    if kind_of(value) is not ActorKind.PERSON:
+        raise ValueError("must be a person: letters, digits and . _ @ + -")
+    return value
+
+
+def _service(value: str) -> str:
+    if kind_of(value) is not ActorKind.SERVICE:
+        raise ValueError("must be a service: service:name or service:name/team")
+    return value
+
+
+Roles = Annotated[list[Annotated[str, AfterValidator(_role)]], Field(max_length=50)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class MemberDocument(_Document):
+    """A person in a team, with the roles that it has there beside `member`."""
+
+    subject: Annotated[str, AfterValidator(_person)]
+    name: Name
+    roles: Roles = Field(default_factory=list)
+
+
+class ServiceDocument(_Document):
+    """A service that acts for a team."""
+
+    subject: Annotated[str, AfterValidator(_service)]
+    name: Name
+    roles: Annotated[Roles, Field(min_length=1)]
+
+
+class TeamDocument(_Document):
+    """One file of `catalog/teams/`: a team, its members and its services."""
+
+    kind: Literal["Team"]
+    team: Annotated[str, AfterValidator(_slug)]
+    name: Name
+    domain: Annotated[str, AfterValidator(_slug)] | None = None
+    contact: Name | None = None
+    members: list[MemberDocument] = Field(default_factory=list)
+    services: list[ServiceDocument] = Field(default_factory=list)
+
+    @property
+    def people(self) -> tuple[MemberDocument | ServiceDocument, ...]:
+        """Members and services, in their order."""
+        return (*self.members, *self.services)
+
+
+class RolesDocument(_Document):
+    """`policies/roles.yaml`: each role with what it is for."""
+
+    roles: dict[Annotated[str, AfterValidator(_role)], Name]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFiles:
+    """What the files say."""
+
+    model: str
+    roles: dict[str, str]
+    lines: tuple[Line, ...]
+    teams: tuple[TeamDocument, ...]
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads the files under one root and gathers every problem of them."""
+
+    root: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, file: Path, line: int | None, message: str, hint: str | None = None) -> None:
+        name = file.relative_to(self.root).as_posix()
+        place = f"{name}:{line}" if line else name
+        self.problems.append(
+            Problem(CODE, f"{place}: {message}", path=name, line=line, help=hint),
+        )
+
+    def text(self, file: Path) -> str | None:
+        try:
+            if file.stat().st_size > _MAX_BYTES:
+                self.report(file, None, "the file is over 1 MB")
+                return None
+            return file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            self.report(file, None, "the file is not there")
+        except UnicodeDecodeError:
+            self.report(file, None, "the file is not UTF-8")
+        return None
+
+    def document(self, file: Path, model: type[_Document]) -> tuple[Any, CommentedMap] | None:
+        text = self.text(file)
+        if text is None:
+            return None
+        try:
+            loaded = YAML(typ="rt").load(text)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self.report(file, mark.line + 1 if mark else None, f"no YAML: {error.problem}")
+            return None
+        if not isinstance(loaded, CommentedMap):
+            self.report(file, 1, "must hold a mapping")
+            return None
+        try:
+            return model.model_validate(loaded), loaded
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                where = ".".join(str(part) for part in detail["loc"])
+                message = detail["msg"].removeprefix("Value error, ")
+                self.report(file, line_of(loaded, detail["loc"]), f"{where}: {message}")
+            return None
+
+
+def read_files(root: Path) -> AccessFiles:
+    """Read and check everything; `root` is the folder that holds `policies/` and `catalog/`.
+
+    Raises:
+        Invalid: With every problem, each with its file (as `path`) and line.
+    """
+    reader = _Reader(root)
+    model = reader.text(root / "policies" / "model.conf")
+    roles = _read_roles(reader)
+    lines = tuple(_read_lines(reader, roles))
+    teams = tuple(_read_teams(reader, roles))
+    if reader.problems:
+        raise Invalid(reader.problems)
+    return AccessFiles(model or "", roles, lines, teams)
+
+
+def line_of(document: CommentedMap, location: tuple[str | int, ...]) -> int:
+    """Find the line (from 1) of what stands at the location, or of what is nearest above it."""
+    node: Any = document
+    line = 1
+    for part in location:
+        if isinstance(node, CommentedMap) and part in node:
+            line = int(node.lc.key(part)[0]) + 1
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = int(node.lc.item(part)[0]) + 1
+        else:
+            break
+        node = node[part]
+    return line
+
+
+def _read_roles(reader: _Reader) -> dict[str, str]:
+    found = reader.document(reader.root / "policies" / "roles.yaml", RolesDocument)
+    return dict(found[0].roles) if found else {}
+
+
+def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[Line]:
+    seen: dict[tuple[str, ...], str] = {}
+    files = sorted((reader.root / "policies" / "rules").glob("*.csv"))
+    if not files:
+        reader.report(reader.root / "policies" / "rules", None, "holds no file of policy lines")
+    for file in files:
+        for line in _read_area(reader, file):
+            number = int(line.source.rpartition(":")[2])
+            role = line.role
+            if role and role[0] not in roles:
+                reader.report(file, number, f"there is no role {role[0]!r}", _near(role[0], roles))
+            before = seen.setdefault(line.fields[:-1], line.source)
+            if before != line.source:
+                reader.report(file, number, f"{before} already says this, or its contrary")
+            yield line
+
+
+def _read_area(reader: _Reader, file: Path) -> Iterator[Line]:
+    name = file.relative_to(reader.root).as_posix()
+    note: list[str] = []
+    last_was_comment = False
+    for number, raw in enumerate((reader.text(file) or "").splitlines(), start=1):
+        written = raw.strip()
+        is_comment = written.startswith("#")
+        if not written or (is_comment and not last_was_comment):
+            note = []
+        if is_comment:
+            note.append(written.lstrip("# "))
+        elif written:
+            try:
+                yield _read_line(written, " ".join(note) or None, f"{name}:{number}")
+            except ValueError as error:
+                reader.report(file, number, str(error))
+        last_was_comment = is_comment
+
+
+def _read_line(written: str, note: str | None, source: str) -> Line:
+    try:
+        (cells,) = csv.reader([written], skipinitialspace=True, strict=True)
+    except csv.Error as error:
+        raise ValueError(f"no line of CSV: {error}") from error
+    kind, *fields = (cell.rstrip() for cell in cells)
+    if kind != "p":
+        raise ValueError(f"a line begins with p, not with {kind!r}; roles are in catalog/teams")
+    return Line.of(fields, note=note, source=source)
+
+
+def _read_teams(reader: _Reader, roles: dict[str, str]) -> Iterator[TeamDocument]:
+    files = sorted((reader.root / "catalog" / "teams").glob("*.yaml"))
+    if not files:
+        reader.report(reader.root / "catalog" / "teams", None, "holds no team")
+    for file in files:
+        found = reader.document(file, TeamDocument)
+        if found is None:
+            continue
+        team, document = found
+        if file.stem != team.team:
+            line = line_of(document, ("team",))
+            reader.report(file, line, f"the file of team {team.team!r} is {team.team}.yaml")
+        _check_people(reader, file, team, document, roles)
+        yield team
+
+
+def _check_people(
+    reader: _Reader, file: Path, team: TeamDocument, document: CommentedMap, roles: dict[str, str]
+) -> None:
+    seen: set[str] = set()
+    for part in ("members", "services"):
+        for index, person in enumerate(getattr(team, part)):
+            where: tuple[str | int, ...] = (part, index)
+            if person.subject in seen:
+                line = line_of(document, where)
+                reader.report(file, line, f"{person.subject} is already in {team.team}")
+            seen.add(person.subject)
+            for role in person.roles:
+                if role not in roles:
+                    line = line_of(document, (*where, "roles"))
+                    reader.report(file, line, f"there is no role {role!r}", _near(role, roles))
+
+
+def _near(role: str, roles: dict[str, str]) -> str:
+    close = difflib.get_close_matches(role, roles, n=1)
+    meant = f"did you mean {close[0]}? " if close and role != ANY else ""
+    return f"{meant}the roles are in policies/roles.yaml"

@@ -1,0 +1,238 @@
+"""Bearer tokens: opaque, of which only a hash is kept; and who comes with one.
+
+These are functions over a session. The verbs that issue and revoke for a caller stand above
+`coe.work`: they require `token:issue` or `token:revoke` and record it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import re
+import secrets
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from coe.access.actor import Actor, ActorKind, kind_of
+from coe.access.models import AccessToken, Membership
+from coe.access.permissions import is_scope
+from coe.db import utcnow
+from coe.errors import Invalid, Problem, Unauthenticated
+
+PREFIX: Final = "coe_"
+DEMO_PREFIX: Final = "demo-"
+EVERY_SCOPE: Final = "*"
+LONGEST: Final = timedelta(days=366)
+PERSONAS: Final = {
+    "sales-owner": "Sofia Lind, sales process owner",
+    "finance-approver": "Farid Aziz, finance approver",
+    "finance-lead": "Greta Holm, finance lead",
+    "warehouse-developer": "Wanda Nowak, warehouse developer",
+    "coe-lead": "Cora Weiss, lead of the centre of excellence",
+    "auditor": "Amir Haddad, internal audit",
+    "outsider": "Otto Fremd, member of no team",
+}
+
+_BYTES: Final = 32
+_FORM: Final = re.compile(r"coe_[A-Za-z0-9_-]{43}")
+_NAME: Final = re.compile(r"\S(?:.{0,98}\S)?")
+
+
+async def authenticate(
+    session: AsyncSession,
+    bearer: str,
+    *,
+    demo: bool,
+    address: str,
+    now: datetime | None = None,
+) -> Actor:
+    """Find out who comes with the token.
+
+    Args:
+        session: Only read from.
+        bearer: What stands after `Bearer ` in the header.
+        demo: Whether the fixed tokens of the demo's personas are taken.
+        address: The address of the peer; the fixed tokens are taken from a loopback address only.
+        now: By default the clock's.
+
+    Raises:
+        Unauthenticated: The token is malformed, unknown, expired, revoked, or a persona's
+            where it does not count. Which of them, it does not say.
+    """
+    if demo and is_loopback(address):
+        persona = _persona(bearer)
+        if persona is not None:
+            return Actor(persona, ActorKind.PERSON, PERSONAS[persona])
+    if not _FORM.fullmatch(bearer):
+        raise Unauthenticated
+    digest = hash_of(bearer)
+    token = await session.scalar(select(AccessToken).where(col(AccessToken.token_hash) == digest))
+    now = now or utcnow()
+    valid = (
+        token is not None
+        and hmac.compare_digest(token.token_hash, digest)
+        and token.revoked_at is None
+        and token.expires_at > now
+    )
+    if token is None or not valid:
+        raise Unauthenticated
+    return Actor.of(
+        token.subject,
+        display_name=await _display_name(session, token.subject),
+        scopes=None if EVERY_SCOPE in token.scopes else frozenset(token.scopes),
+    )
+
+
+async def issue(
+    session: AsyncSession,
+    *,
+    name: str,
+    subject: str,
+    scopes: Collection[str],
+    expires_at: datetime,
+    created_by: str,
+    now: datetime | None = None,
+) -> tuple[str, AccessToken]:
+    """Make a token for a subject; the caller commits.
+
+    Args:
+        session: To which the row is added.
+        name: What it is for, for people: 1 to 100 characters.
+        subject: A person or a service; nobody comes with the token of a run.
+        scopes: Permissions, nouns with all verbs (`run:*`), or `*`: they only narrow the policy.
+        expires_at: At most 366 days ahead.
+        created_by: The subject that asked for it.
+        now: By default the clock's.
+
+    Returns:
+        The token, which nobody can find out again, and the row with its hash.
+
+    Raises:
+        Invalid: With every problem of the name, subject, scopes and expiry.
+    """
+    now = now or utcnow()
+    problems = [
+        *_name_problems(name),
+        *_subject_problems(subject),
+        *_scope_problems(scopes),
+        *_expiry_problems(expires_at, now),
+    ]
+    if problems:
+        raise Invalid(problems)
+    bearer = PREFIX + secrets.token_urlsafe(_BYTES)
+    token = AccessToken(
+        name=name,
+        subject=subject,
+        kind=kind_of(subject).value,
+        token_hash=hash_of(bearer),
+        scopes=sorted(set(scopes)),
+        expires_at=expires_at,
+        created_at=now,
+        created_by=created_by,
+    )
+    session.add(token)
+    await session.flush()
+    return bearer, token
+
+
+async def find(session: AsyncSession, token_id: UUID) -> AccessToken | None:
+    """Read the row of a token, for a verb that must know whose it is."""
+    return await session.get(AccessToken, token_id)
+
+
+async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None = None) -> bool:
+    """Make the token worthless from now on; the caller commits.
+
+    Returns:
+        Whether there was one to revoke: False if it is unknown or was revoked before.
+    """
+    revoked = await session.scalar(
+        update(AccessToken)
+        .where(col(AccessToken.id) == token_id, col(AccessToken.revoked_at).is_(None))
+        .values(revoked_at=now or utcnow())
+        .returning(col(AccessToken.id))
+        .execution_options(synchronize_session="fetch")
+    )
+    return revoked is not None
+
+
+def hash_of(bearer: str) -> bytes:
+    """SHA-256 of the token. It has 256 random bits, so that a slow hash would add nothing."""
+    return hashlib.sha256(bearer.encode()).digest()
+
+
+def is_loopback(address: str) -> bool:
+    """Whether the address, IPv4 or IPv6 or the one within the other, is of this machine."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return bool((mapped or parsed).is_loopback)
+
+
+def _persona(bearer: str) -> str | None:
+    """Compare with every persona's token, in the same time whichever it is."""
+    given = bearer.encode(errors="replace")
+    found = None
+    for persona in PERSONAS:
+        if hmac.compare_digest((DEMO_PREFIX + persona).encode(), given):
+            found = persona
+    return found
+
+
+async def _display_name(session: AsyncSession, subject: str) -> str | None:
+    name: str | None = await session.scalar(
+        select(col(Membership.display_name))
+        .where(col(Membership.subject) == subject)
+        .order_by(col(Membership.team))
+        .limit(1)
+    )
+    return name
+
+
+def _name_problems(name: str) -> list[Problem]:
+    if _NAME.fullmatch(name):
+        return []
+    return [Problem("INPUT_TOKEN_NAME", "a name has 1 to 100 characters", path="/name")]
+
+
+def _subject_problems(subject: str) -> list[Problem]:
+    try:
+        kind = kind_of(subject)
+    except ValueError as error:
+        return [Problem("INPUT_TOKEN_SUBJECT", str(error), path="/subject")]
+    if kind is ActorKind.RUN:
+        message = "a token is for a person or a service, not for a run"
+        return [Problem("INPUT_TOKEN_SUBJECT", message, path="/subject")]
+    return []
+
+
+def _scope_problems(scopes: Collection[str]) -> list[Problem]:
+    if not scopes:
+        message = "a token needs at least one scope"
+        return [Problem("INPUT_TOKEN_SCOPE", message, path="/scopes", help="* means every scope")]
+    return [
+        Problem(
+            "INPUT_TOKEN_SCOPE",
+            f"there is no scope {scope!r}",
+            path=f"/scopes/{index}",
+            help="a scope is a permission (run:start), a noun with all its verbs (run:*), or *",
+        )
+        for index, scope in enumerate(scopes)
+        if scope != EVERY_SCOPE and not is_scope(scope)
+    ]
+
+
+def _expiry_problems(expires_at: datetime, now: datetime) -> list[Problem]:
+    if expires_at.tzinfo is not None and now < expires_at <= now + LONGEST:
+        return []
+    message = f"a token expires in the future, at most {LONGEST.days} days ahead"
+    return [Problem("INPUT_TOKEN_EXPIRY", message, path="/expiresIn")]
