@@ -1,0 +1,122 @@
+"""Reading the data of runs and human tasks: opened for who may, and recorded each time.
+
+Personal data is what these columns are for, so every reading leaves an event, once a run or task
+and `Work` (a request's root field).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select
+
+from coe.access.actor import DataClass
+from coe.access.lines import Relation
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.db import JSON
+from coe.runs.rows import ErrorRow, RunData, TaskData
+from coe.runs.sealing import Sealer
+from coe.runs.tables import RUNS, TASKS
+from coe.runs.visibility import readable_runs, readable_tasks, task_relations
+from coe.work import Work
+
+
+async def read_run_data(work: Work, ids: Collection[UUID]) -> dict[UUID, RunData]:
+    """Input, output and error of the runs whose data the actor may read; recorded.
+
+    A run that may not be read at all, or not its data (`run:read_data`), is left out.
+    """
+    rows = await work.session.execute(
+        select(
+            RUNS.c.id,
+            RUNS.c.flow,
+            RUNS.c.team,
+            RUNS.c.data_class,
+            RUNS.c.correlation_id,
+            RUNS.c.started_by,
+            RUNS.c.input_sealed,
+            RUNS.c.output_sealed,
+            RUNS.c.error_sealed,
+        ).where(RUNS.c.id.in_(ids), readable_runs(work), readable_runs(work, _DATA)),
+    )
+    return {row.id: await _open_run(work, row) for row in rows.all()}
+
+
+async def read_task_data(work: Work, ids: Collection[UUID]) -> dict[UUID, TaskData]:
+    """Context, answer and reason of the tasks that the actor may read the data of; recorded.
+
+    Candidates and the claimant of a task may where the policy says so for their relation.
+    """
+    rows = await work.session.execute(
+        select(TASKS).where(TASKS.c.id.in_(ids), readable_tasks(work), readable_tasks(work, _DATA)),
+    )
+    return {row.id: await _open_task(work, row) for row in rows.all()}
+
+
+_DATA = Permission.RUN_READ_DATA
+
+
+async def _open_run(work: Work, row: Row[*tuple[Any, ...]]) -> RunData:
+    sealer = Sealer(work.keyring, row.team)
+    mine = {Relation.REQUESTER} if row.started_by == work.actor.subject else set()
+    await work.record(
+        Tag.RUNS_RUN_READ_DATA,
+        resource=f"run:{row.id}",
+        team=row.team,
+        decision=work.decide(
+            _DATA,
+            team=row.team,
+            data_class=DataClass(row.data_class),
+            relations=mine,
+        ),
+        correlation_id=row.correlation_id,
+    )
+    return RunData(
+        input=await sealer.open(RUNS, row.id, "input", row.input_sealed),
+        output=await sealer.open(RUNS, row.id, "output", row.output_sealed),
+        error=read_error(await sealer.open(RUNS, row.id, "error", row.error_sealed)),
+    )
+
+
+async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
+    sealer = Sealer(work.keyring, row.team)
+    correlation = await work.session.scalar(
+        select(RUNS.c.correlation_id).where(RUNS.c.id == row.run_id),
+    )
+    await work.record(
+        Tag.RUNS_HUMAN_TASK_READ_DATA,
+        resource=f"human_task:{row.id}",
+        team=row.team,
+        decision=work.decide(
+            _DATA,
+            team=row.team,
+            data_class=DataClass(row.data_class),
+            relations=task_relations(work, row),
+        ),
+        correlation_id=correlation,
+    )
+    return TaskData(
+        context=await sealer.open(TASKS, row.id, "context", row.context_sealed),
+        answer=await sealer.open(TASKS, row.id, "answer", row.answer_sealed),
+        reason=await sealer.open(TASKS, row.id, "reason", row.reason_sealed),
+    )
+
+
+def read_error(error: JSON) -> ErrorRow | None:
+    """An error as RFC 7807 has it, from its JSON form."""
+    if not isinstance(error, dict):
+        return None
+    status = error.get("status")
+    texts = {
+        name: str(error[name])
+        for name in ("title", "detail", "instance")
+        if error.get(name) is not None
+    }
+    return ErrorRow(
+        type=str(error.get("type", "about:blank")),
+        status=int(status) if isinstance(status, int | float) else 500,
+        **texts,
+    )

@@ -1,0 +1,142 @@
+"""Reads of runs and their steps, each starting from what the actor may read (`run:read`).
+
+The batch functions take ids and leave out what is not there or may not be read, so that a
+DataLoader can call them as they are. Inputs and outputs are not here: reading them is recorded
+(`coe.runs.disclosure`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, select, tuple_
+
+from coe.catalog.paging import check_first, decode, encode
+from coe.catalog.rows import Page
+from coe.runs.columns import RUN_COLUMNS, STEP_COLUMNS, run_row, step_row
+from coe.runs.rows import RunFilter, RunRow, StepRow
+from coe.runs.tables import RUNS, STEPS
+from coe.runs.visibility import readable_runs
+from coe.work import Read
+
+StepKey = tuple[UUID, str]
+
+
+async def run(read: Read, run_id: UUID) -> RunRow | None:
+    """A run, if it is there and may be read."""
+    return (await runs_by_id(read, [run_id])).get(run_id)
+
+
+async def runs_by_id(read: Read, ids: Collection[UUID]) -> dict[UUID, RunRow]:
+    """Runs by their ids."""
+    rows = await read.session.execute(
+        select(*RUN_COLUMNS).where(RUNS.c.id.in_(ids), readable_runs(read)),
+    )
+    return {row.id: run_row(row) for row in rows}
+
+
+async def runs(
+    read: Read,
+    wanted: RunFilter | None = None,
+    *,
+    first: int = 20,
+    after: str | None = None,
+) -> Page[RunRow]:
+    """Runs, the newest request first.
+
+    Raises:
+        Invalid: `first` or `after` is not as it should be.
+    """
+    size = check_first(first)
+    which = and_(readable_runs(read), *_conditions(wanted or RunFilter()))
+    beyond = _beyond(after)
+    rows = await read.session.execute(
+        select(*RUN_COLUMNS)
+        .where(which, beyond)
+        .order_by(RUNS.c.requested_at.desc(), RUNS.c.id.desc())
+        .limit(size + 1),
+    )
+    found = [run_row(row) for row in rows]
+    total = await read.session.scalar(select(func.count()).select_from(RUNS).where(which))
+    items = tuple(found[:size])
+    return Page(
+        items=items,
+        cursors=tuple(_cursor(item) for item in items),
+        has_next=len(found) > size,
+        has_previous=after is not None,
+        total=total or 0,
+    )
+
+
+async def children_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[RunRow, ...]]:
+    """For each run the runs that it called, in their order."""
+    children = await _children(read, RUNS.c.parent_id.in_(ids))
+    grouped: defaultdict[UUID, list[RunRow]] = defaultdict(list)
+    for child in children:
+        if child.parent_id is not None:
+            grouped[child.parent_id].append(child)
+    return {parent: tuple(rows) for parent, rows in grouped.items()}
+
+
+async def children_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey, RunRow]:
+    """For each step, given as run and step key, the run that it called."""
+    children = await _children(read, tuple_(RUNS.c.parent_id, RUNS.c.parent_key).in_(keys))
+    return {
+        (child.parent_id, child.parent_key): child
+        for child in children
+        if child.parent_id is not None and child.parent_key is not None
+    }
+
+
+async def steps_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[StepRow, ...]]:
+    """For each run its steps, in the order of their start."""
+    rows = await read.session.execute(
+        select(*STEP_COLUMNS)
+        .join(RUNS, RUNS.c.id == STEPS.c.run_id)
+        .where(STEPS.c.run_id.in_(ids), readable_runs(read))
+        .order_by(STEPS.c.run_id, STEPS.c.place, STEPS.c.id),
+    )
+    grouped: defaultdict[UUID, list[StepRow]] = defaultdict(list)
+    for row in rows:
+        grouped[row.run_id].append(step_row(row, read.now))
+    return {run_id: tuple(steps) for run_id, steps in grouped.items()}
+
+
+async def _children(read: Read, which: ColumnElement[bool]) -> list[RunRow]:
+    rows = await read.session.execute(
+        select(*RUN_COLUMNS)
+        .where(which, readable_runs(read))
+        .order_by(RUNS.c.requested_at, RUNS.c.id),
+    )
+    return [run_row(row) for row in rows]
+
+
+def _conditions(wanted: RunFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.flows:
+        conditions.append(RUNS.c.flow.in_(wanted.flows))
+    if wanted.states:
+        conditions.append(RUNS.c.state.in_(wanted.states))
+    if wanted.correlation_id is not None:
+        conditions.append(RUNS.c.correlation_id == wanted.correlation_id)
+    if wanted.started_after is not None:
+        conditions.append(RUNS.c.requested_at >= wanted.started_after)
+    if wanted.started_before is not None:
+        conditions.append(RUNS.c.requested_at < wanted.started_before)
+    if wanted.parent_id is not None:
+        conditions.append(RUNS.c.parent_id == wanted.parent_id)
+    return conditions
+
+
+def _beyond(after: str | None) -> ColumnElement[bool]:
+    if after is None:
+        return RUNS.c.id.is_not(None)
+    key = decode("runs", after, [datetime.fromisoformat, UUID])
+    return tuple_(RUNS.c.requested_at, RUNS.c.id) < tuple_(*key)
+
+
+def _cursor(row: RunRow) -> str:
+    return encode("runs", [row.requested_at.isoformat(), str(row.id)])
