@@ -36,13 +36,13 @@ from pydantic.alias_generators import to_camel
 from coe.access.actor import DataClass
 from coe.db import JSON
 
-NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+NAME_PATTERN = r"^(?=.{1,63}$)[a-z][a-z0-9]*(?:-[a-z0-9]+)*$"
 SEMVER_PATTERN = (
     r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
     r"(?:-(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
     r"(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?$"
 )
-REF_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}$"
+REF_PATTERN = r"^[a-z][a-z0-9-]{0,62}/[a-z][a-z0-9-]{0,62}$"
 ENTRYPOINT_PATTERN = r"^(?!/)(?!.*\.\.)[\w./-]+\.py:[A-Za-z_]\w*$"
 DURATION_PATTERN = r"^P(?!$)(?:\d+W|(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?)$"
 
@@ -56,7 +56,12 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 class ManifestModel(BaseModel):
     """What all parts of a manifest share: camelCase keys, and no key that is not known."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        regex_engine="python-re",
+    )
 
 
 class SchemaPart(ManifestModel):

@@ -6,117 +6,278 @@ DataLoader can call them as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 
-from coe.catalog.models import EntryKind
-from coe.catalog.rows import (
-    ApprovalRow,
-    EntryRow,
-    FlowContent,
-    Page,
-    RunnableFlow,
-    VersionChange,
-    VersionRow,
+from coe.access.permissions import Permission
+from coe.catalog import paging
+from coe.catalog.columns import (
+    ALIASES,
+    APPROVALS,
+    ENTRIES,
+    ENTRY_COLUMNS,
+    LINKS,
+    VERSION_COLUMNS,
+    VERSIONS,
+    entry_row,
+    version_row,
 )
+from coe.catalog.models import EntryKind, LinkKind
+from coe.catalog.refs import read_ref
+from coe.catalog.resolution import resolve
+from coe.catalog.rows import ApprovalRow, EntryRow, Page, VersionRow
 from coe.work import Read
+
+VersionKey = tuple[UUID, str | None]
+
+
+def readable_entries(read: Read) -> ColumnElement[bool]:
+    """What the actor may read, over the table of entries."""
+    return read.scope(Permission.ENTRY_READ).clause(ENTRIES.c.team, ENTRIES.c.data_class)
+
+
+def readable_versions(read: Read) -> ColumnElement[bool]:
+    """What the actor may read, over the table of versions."""
+    return read.scope(Permission.ENTRY_READ).clause(VERSIONS.c.team, VERSIONS.c.data_class)
+
+
+# ---------------------------------------------------------------- by name
 
 
 async def find_entry(read: Read, ref: str, kind: EntryKind | None = None) -> EntryRow | None:
     """The entry that a ref names (its version part is not looked at), if it may be read."""
-    ...
+    found = await entries_by_ref(read, [ref])
+    entry = found.get(ref)
+    return entry if entry and kind in (None, entry.kind) else None
 
 
 async def find_version(read: Read, ref: str, kind: EntryKind | None = None) -> VersionRow | None:
     """The version that a ref resolves to (`live` without a version part), if it may be read."""
-    ...
+    parsed = read_ref(ref)
+    entry = await find_entry(read, ref, kind)
+    if parsed is None or entry is None:
+        return None
+    key = (entry.id, parsed.selector)
+    return (await resolve_versions(read, [key])).get(key)
+
+
+async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryRow]:
+    """Entries by `namespace/name`; a version part is not looked at."""
+    parsed = {ref: each for ref in refs if (each := read_ref(ref)) is not None}
+    names = {(each.namespace, each.name) for each in parsed.values()}
+    rows = await _entries(read, tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(sorted(names)))
+    found = {entry.ref: entry for entry in rows}
+    return {ref: found[each.entry] for ref, each in parsed.items() if each.entry in found}
+
+
+# ---------------------------------------------------------------- by id
 
 
 async def entries_by_id(read: Read, ids: Sequence[UUID]) -> dict[UUID, EntryRow]:
     """Entries by their ids."""
-    ...
-
-
-async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryRow]:
-    """Entries by `namespace/name`."""
-    ...
+    return {entry.id: entry for entry in await _entries(read, ENTRIES.c.id.in_(ids))}
 
 
 async def versions_by_id(read: Read, ids: Sequence[UUID]) -> dict[UUID, VersionRow]:
     """Versions by their ids."""
-    ...
+    query = select(*VERSION_COLUMNS).where(VERSIONS.c.id.in_(ids), readable_versions(read))
+    rows = (await read.session.execute(query)).all()
+    return {row.id: version_row(row) for row in rows}
 
 
 async def resolve_versions(
-    read: Read, keys: Sequence[tuple[UUID, str | None]]
-) -> dict[tuple[UUID, str | None], VersionRow]:
+    read: Read,
+    keys: Sequence[VersionKey],
+) -> dict[VersionKey, VersionRow]:
     """Versions by entry id and selector: exact, range, alias, or none for `live`."""
-    ...
+    return await resolve(read.session, keys, readable_versions(read))
+
+
+# ---------------------------------------------------------------- pages
 
 
 async def versions_page(
-    read: Read, entry_id: UUID, *, first: int = 20, after: str | None = None
+    read: Read,
+    entry_id: UUID,
+    *,
+    first: int = 20,
+    after: str | None = None,
 ) -> Page[VersionRow]:
-    """The versions of an entry, highest precedence first."""
-    ...
+    """The versions of an entry, highest precedence first.
+
+    Raises:
+        Invalid: `first` or `after` cannot be used.
+    """
+    paging.check_first(first)
+    own = (VERSIONS.c.entry_id == entry_id, readable_versions(read))
+    query = select(*VERSION_COLUMNS, VERSIONS.c.precedence).where(*own)
+    if after is not None:
+        (last,) = paging.decode("versions", after, (str,))
+        query = query.where(VERSIONS.c.precedence < last)
+    query = query.order_by(VERSIONS.c.precedence.desc()).limit(first + 1)
+    rows = (await read.session.execute(query)).all()
+    total = await _count(read, VERSIONS.c.id, own)
+    shown = rows[:first]
+    return Page(
+        items=tuple(version_row(row) for row in shown),
+        cursors=tuple(paging.encode("versions", (row.precedence,)) for row in shown),
+        has_next=len(rows) > first,
+        has_previous=after is not None,
+        total=total,
+    )
 
 
 async def flows_page(
-    read: Read, team: str, *, first: int = 20, after: str | None = None
+    read: Read,
+    team: str,
+    *,
+    first: int = 20,
+    after: str | None = None,
 ) -> Page[EntryRow]:
-    """The flows of a team, by title."""
-    ...
+    """The flows of a team, by name.
+
+    Raises:
+        Invalid: `first` or `after` cannot be used.
+    """
+    paging.check_first(first)
+    own = (
+        ENTRIES.c.team == team,
+        ENTRIES.c.kind == EntryKind.FLOW,
+        readable_entries(read),
+    )
+    query = select(*ENTRY_COLUMNS).where(*own)
+    if after is not None:
+        (last,) = paging.decode("flows", after, (str,))
+        query = query.where(ENTRIES.c.name > last)
+    rows = (await read.session.execute(query.order_by(ENTRIES.c.name).limit(first + 1))).all()
+    shown = tuple(entry_row(row) for row in rows[:first])
+    return Page(
+        items=shown,
+        cursors=tuple(paging.encode("flows", (entry.name,)) for entry in shown),
+        has_next=len(rows) > first,
+        has_previous=after is not None,
+        total=await _count(read, ENTRIES.c.id, own),
+    )
+
+
+# ---------------------------------------------------------------- what belongs to entries
 
 
 async def aliases(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, dict[str, str]]:
     """For each entry its aliases, each with its exact version."""
-    ...
+    query = (
+        select(ALIASES.c.entry_id, ALIASES.c.alias, ALIASES.c.version)
+        .join(ENTRIES, ENTRIES.c.id == ALIASES.c.entry_id)
+        .where(ENTRIES.c.id.in_(entry_ids), readable_entries(read))
+        .order_by(ALIASES.c.alias)
+    )
+    found: dict[UUID, dict[str, str]] = {ident: {} for ident in entry_ids}
+    for entry_id, alias, version in (await read.session.execute(query)).all():
+        found[entry_id][alias] = version
+    return found
 
 
 async def systems_of(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
     """For each entry the systems that its current version uses."""
-    ...
+    return await _linked(read, entry_ids, LinkKind.SYSTEM, EntryKind.SYSTEM)
 
 
 async def calls(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
     """For each flow those that its current version calls."""
-    ...
+    return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.FLOW)
 
 
 async def called_by(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
     """For each flow those whose current version calls it."""
-    ...
+    target = ENTRIES.alias("target")
+    query = (
+        select(*ENTRY_COLUMNS, target.c.id.label("target_id"))
+        .distinct()
+        .join(LINKS, LINKS.c.version_id == ENTRIES.c.current_version_id)
+        .join(
+            target,
+            (target.c.namespace == LINKS.c.target_namespace)
+            & (target.c.name == LINKS.c.target_name),
+        )
+        .where(
+            LINKS.c.kind == LinkKind.CALLS,
+            target.c.id.in_(entry_ids),
+            readable_entries(read),
+        )
+    )
+    return await _grouped(read, entry_ids, query)
 
 
 async def approvals(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, list[ApprovalRow]]:
     """For each version the decisions of its reviewers, oldest first."""
-    ...
+    query = (
+        select(APPROVALS)
+        .join(VERSIONS, VERSIONS.c.id == APPROVALS.c.version_id)
+        .where(VERSIONS.c.id.in_(version_ids), readable_versions(read))
+        .order_by(APPROVALS.c.at, APPROVALS.c.id)
+    )
+    found: dict[UUID, list[ApprovalRow]] = {ident: [] for ident in version_ids}
+    for row in (await read.session.execute(query)).all():
+        found[row.version_id].append(ApprovalRow(row.by, row.at, row.decision, row.comment))
+    return found
 
 
-async def flow_contents(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, FlowContent]:
-    """Definition, schemas and problems of flow versions, opened and checked by their digest."""
-    ...
+# ---------------------------------------------------------------- how
 
 
-async def diagram(read: Read, version_id: UUID) -> str | None:
-    """Mermaid source of a flow version."""
-    ...
+async def _entries(read: Read, condition: ColumnElement[bool]) -> list[EntryRow]:
+    query = select(*ENTRY_COLUMNS).where(condition, readable_entries(read))
+    return [entry_row(row) for row in (await read.session.execute(query)).all()]
 
 
-async def diff(read: Read, version_id: UUID, to: str) -> VersionChange | None:
-    """How version `version_id` differs from `to` (a version or alias of the same flow), as the older."""
-    ...
+async def _count(
+    read: Read,
+    column: ColumnElement[Any],
+    conditions: Iterable[ColumnElement[bool]],
+) -> int:
+    return await read.session.scalar(select(func.count(column)).where(*conditions)) or 0
 
 
-async def runnable(session: AsyncSession, read: Read, ref: str) -> RunnableFlow:
-    """The version of a flow to run, opened: PUBLISHED or DEPRECATED.
+async def _linked(
+    read: Read,
+    entry_ids: Sequence[UUID],
+    kind: LinkKind,
+    target: EntryKind,
+) -> dict[UUID, list[EntryRow]]:
+    origin = ENTRIES.alias("origin")
+    query = (
+        select(*ENTRY_COLUMNS, origin.c.id.label("origin_id"))
+        .distinct()
+        .join(
+            LINKS,
+            (LINKS.c.target_namespace == ENTRIES.c.namespace)
+            & (LINKS.c.target_name == ENTRIES.c.name),
+        )
+        .join(origin, origin.c.current_version_id == LINKS.c.version_id)
+        .where(
+            LINKS.c.kind == kind,
+            ENTRIES.c.kind == literal(target, ENTRIES.c.kind.type),
+            origin.c.id.in_(entry_ids),
+            readable_entries(read),
+        )
+    )
+    return await _grouped(read, entry_ids, query)
 
-    Not narrowed to what the actor may read: the caller has decided `run:start`.
 
-    Raises:
-        NotFound: No such flow, or nothing that the ref resolves to.
-        Conflict: The version is a draft, in review or retired.
-    """
-    ...
+async def _grouped(
+    read: Read,
+    entry_ids: Sequence[UUID],
+    query: Select[Any],
+) -> dict[UUID, list[EntryRow]]:
+    """Group entries by the id in the last column, each group by ref."""
+    found: defaultdict[UUID, list[EntryRow]] = defaultdict(list)
+    for row in (await read.session.execute(query)).all():
+        found[row[-1]].append(entry_row(row))
+    return {
+        ident: sorted(found[ident], key=lambda entry: entry.ref)
+        for ident in dict.fromkeys(entry_ids)
+    }

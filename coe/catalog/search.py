@@ -1,36 +1,60 @@
-"""Search over the catalog: full text with weights, typos by trigrams, facets, highlights."""
+"""Search over the catalog: weighted full text, typos by trigrams, facets, highlights.
+
+A search without operators takes every word as the beginning of a word, and asks for all of them.
+With a quote, a leading minus or an `or` it is read as web search does
+(`websearch_to_tsquery`). Only where nothing matches are near misses taken, by trigrams.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
-from coe.access.actor import DataClass
-from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.rows import Hits
+from sqlalchemy import (
+    ColumnElement,
+    Numeric,
+    Row,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    tuple_,
+)
+
+from coe.access.permissions import Permission
+from coe.catalog import facets, paging
+from coe.catalog.columns import ENTRIES, ENTRY_COLUMNS, entry_row
+from coe.catalog.filters import CatalogFilter, predicates
+from coe.catalog.highlights import fragments, headline, near_misses
+from coe.catalog.models import Lifecycle
+from coe.catalog.rows import Facet, Hit, Hits
 from coe.work import Read
+
+_OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
+_LONGEST = 200
+_NEAR = 0.4
+_WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
+_BODY = (ENTRIES.c.search_body, ENTRIES.c.search_tags)
 
 
 class CatalogOrder(StrEnum):
-    """How found entries are ordered."""
+    """How found entries are ordered; RELEVANCE without a text is MOST_USED."""
 
     RELEVANCE = "RELEVANCE"
     TITLE = "TITLE"
     UPDATED = "UPDATED"
     MOST_USED = "MOST_USED"
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogFilter:
-    """What entries must have; an empty tuple asks for nothing. Values of one tuple are or-ed."""
-
-    kinds: tuple[EntryKind, ...] = ()
-    owners: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    domains: tuple[str, ...] = ()
-    systems: tuple[str, ...] = ()
-    lifecycles: tuple[Lifecycle, ...] = ()
-    data_classes: tuple[DataClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +70,178 @@ class Search:
     facets: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    """How a text is looked for: which rows match, how well, and the query to highlight with."""
+
+    predicate: ColumnElement[bool]
+    score: ColumnElement[Any] | None = None
+    query: ColumnElement[Any] | None = None
+    near: str | None = None
+
+
 async def search(read: Read, request: Search) -> Hits:
-    """Entries that match and that the actor may read; `count` and `facets` off saves queries.
+    """Find the entries that match and that the actor may read.
+
+    `count` and `facets` off save a statement; the total is then 0.
 
     Raises:
         Invalid: `first` or `after` cannot be used.
     """
-    ...
+    paging.check_first(request.first)
+    allowed = read.scope(Permission.ENTRY_READ).clause(ENTRIES.c.team, ENTRIES.c.data_class)
+    matching = await _matching(read, request, allowed)
+    matched = and_(allowed, matching.predicate)
+    total, counted = await _counted(read, request, matched)
+    hits, has_next = await _page(read, request, matching, matched)
+    return Hits(hits, has_next, request.after is not None, total, counted)
+
+
+async def _matching(read: Read, request: Search, allowed: ColumnElement[bool]) -> _Matching:
+    sought = " ".join((request.text or "").split())[:_LONGEST]
+    if not _WORD.search(sought):
+        return _Matching(true())
+    exact = _by_words(sought)
+    found = select(literal(1)).where(allowed, exact.predicate).limit(1)
+    if await read.session.scalar(found):
+        return exact
+    await read.session.execute(text(f"SET LOCAL pg_trgm.word_similarity_threshold = {_NEAR}"))
+    return _by_trigrams(sought)
+
+
+def _by_words(sought: str) -> _Matching:
+    query: ColumnElement[Any]
+    if _OPERATORS.search(sought):
+        query = func.websearch_to_tsquery("english", sought)
+    else:
+        prefixes = " & ".join(f"'{word}':*" for word in _WORD.findall(sought))
+        query = func.to_tsquery("english", prefixes)
+    rank = func.ts_rank(text(f"'{_WEIGHTS}'::float4[]"), ENTRIES.c.search, query, 1)
+    named = func.lower(ENTRIES.c.title) == sought.lower()
+    score = rank + case((named, 1.0), else_=0.0) + _standing()
+    return _Matching(ENTRIES.c.search.op("@@")(query), _rounded(score), query)
+
+
+def _by_trigrams(sought: str) -> _Matching:
+    terms = [literal(word) for word in dict.fromkeys(_WORD.findall(sought.lower()))]
+    words = ENTRIES.c.search_words
+    score = sum(
+        (func.word_similarity(term, words) for term in terms),
+        start=literal(0.0),
+    ) / len(terms)
+    near = and_(*(term.op("<%")(words) for term in terms))
+    return _Matching(near, _rounded(score + _standing()), near=sought)
+
+
+def _standing() -> ColumnElement[Any]:
+    """A little for what is published and much used: it orders what matches alike."""
+    published = case((ENTRIES.c.lifecycle == Lifecycle.PUBLISHED, 0.05), else_=0.0)
+    return published + func.least(func.ln(1 + ENTRIES.c.uses) * 0.01, 0.05)
+
+
+def _rounded(score: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.round(cast(score, Numeric), 6)
+
+
+async def _counted(
+    read: Read,
+    request: Search,
+    matched: ColumnElement[bool],
+) -> tuple[int, tuple[Facet, ...]]:
+    if not (request.count or request.facets):
+        return 0, ()
+    return await facets.count(
+        read.session,
+        matched,
+        request.filter,
+        with_facets=request.facets,
+    )
+
+
+async def _page(
+    read: Read,
+    request: Search,
+    matching: _Matching,
+    matched: ColumnElement[bool],
+) -> tuple[tuple[Hit, ...], bool]:
+    order = _order(request.order, matching)
+    score = literal(None) if matching.score is None else matching.score
+    page = select(*ENTRY_COLUMNS, order.key.label("sort_key"), score.label("score"), *_BODY).where(
+        matched,
+        *predicates(request.filter).values(),
+    )
+    if request.after is not None:
+        page = page.where(order.beyond(request.after))
+    page = page.order_by(*order.by(order.key, ENTRIES.c.id)).limit(request.first + 1)
+    found = page.subquery()
+    shown = select(*found.c, *_headlines(matching, found.c)).order_by(
+        *order.by(found.c.sort_key, found.c.id),
+    )
+    rows = (await read.session.execute(shown)).all()
+    hits = tuple(_hit(row, order, matching) for row in rows[: request.first])
+    return hits, len(rows) > request.first
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A sort key, its direction, and how it is written into a cursor."""
+
+    name: str
+    key: ColumnElement[Any]
+    descending: bool
+    read: Callable[[str], Any]
+
+    def by(self, key: ColumnElement[Any], ident: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+        if self.descending:
+            return [key.desc(), ident.desc()]
+        return [key.asc(), ident.asc()]
+
+    def beyond(self, cursor: str) -> ColumnElement[bool]:
+        key, ident = paging.decode(self.name, cursor, (self.read, UUID))
+        place = tuple_(self.key, ENTRIES.c.id)
+        last = tuple_(literal(key, self.key.type), literal(ident, ENTRIES.c.id.type))
+        return place < last if self.descending else place > last
+
+    def cursor(self, row: Row[Any]) -> str:
+        key = row.sort_key
+        written = key.isoformat() if isinstance(key, datetime) else str(key)
+        return paging.encode(self.name, (written, str(row.id)))
+
+
+def _order(order: CatalogOrder, matching: _Matching) -> _Order:
+    match order:
+        case CatalogOrder.TITLE:
+            return _Order("title", func.lower(ENTRIES.c.title), descending=False, read=str)
+        case CatalogOrder.UPDATED:
+            return _Order(
+                "updated",
+                ENTRIES.c.updated_at,
+                descending=True,
+                read=datetime.fromisoformat,
+            )
+        case CatalogOrder.RELEVANCE if matching.score is not None:
+            return _Order("relevance", matching.score, descending=True, read=Decimal)
+        case _:
+            return _Order("uses", ENTRIES.c.uses, descending=True, read=int)
+
+
+def _headlines(matching: _Matching, columns: Any) -> list[ColumnElement[Any]]:
+    if matching.query is None:
+        return []
+    return [
+        headline(columns.title, matching.query, whole=True).label("title_mark"),
+        headline(columns.summary, matching.query, whole=True).label("summary_mark"),
+        headline(columns.search_body, matching.query, whole=False).label("body_mark"),
+        headline(columns.search_tags, matching.query, whole=False).label("tags_mark"),
+    ]
+
+
+def _hit(row: Row[Any], order: _Order, matching: _Matching) -> Hit:
+    marked: tuple[str, ...] = ()
+    if matching.query is not None:
+        marked = fragments([row.title_mark, row.summary_mark, row.body_mark, row.tags_mark])
+    elif matching.near is not None:
+        texts = [row.title, row.summary, row.search_body, row.search_tags]
+        marked = near_misses(texts, matching.near)
+    score = None if row.score is None else float(row.score)
+    return Hit(entry_row(row), order.cursor(row), score, marked)

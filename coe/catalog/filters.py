@@ -1,0 +1,50 @@
+"""What found entries must have, as predicates, one a property so that a facet can leave its own out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement
+
+from coe.access.actor import DataClass
+from coe.catalog.columns import ENTRIES
+from coe.catalog.models import EntryKind, Lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFilter:
+    """What entries must have; an empty tuple asks for nothing. Values of one tuple are or-ed.
+
+    `owners` are slugs of teams, `systems` are refs. Without `lifecycles`, RETIRED stays out.
+    """
+
+    kinds: tuple[EntryKind, ...] = ()
+    owners: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    lifecycles: tuple[Lifecycle, ...] = ()
+    data_classes: tuple[DataClass, ...] = ()
+
+
+def predicates(wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
+    """For each property that narrows, by the name of its facet, its predicate."""
+    columns = ENTRIES.c
+    found: dict[str, ColumnElement[bool]] = {}
+    if wanted.kinds:
+        found["kinds"] = columns.kind.in_(wanted.kinds)
+    if wanted.owners:
+        found["owners"] = columns.team.in_(wanted.owners)
+    if wanted.tags:
+        found["tags"] = columns.tags.overlap(list(wanted.tags))
+    if wanted.domains:
+        found["domains"] = columns.domain.in_(wanted.domains)
+    if wanted.systems:
+        found["systems"] = columns.systems.overlap(list(wanted.systems))
+    if wanted.lifecycles:
+        found["lifecycles"] = columns.lifecycle.in_(wanted.lifecycles)
+    else:
+        found["lifecycles"] = columns.lifecycle != Lifecycle.RETIRED
+    if wanted.data_classes:
+        found["dataClasses"] = columns.data_class.in_(wanted.data_classes)
+    return found

@@ -1,0 +1,56 @@
+"""Keyset pagination: opaque cursors that hold the sort key of a row, never an offset."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from coe.errors import Invalid, Problem
+
+MOST = 100
+
+
+def encode(kind: str, key: Sequence[str]) -> str:
+    """The cursor of a row: which order it belongs to, and its sort key."""
+    return base64.urlsafe_b64encode(orjson.dumps([kind, *key])).decode().rstrip("=")
+
+
+def decode(kind: str, cursor: str, readers: Sequence[Callable[[str], Any]]) -> list[Any]:
+    """The sort key in a cursor, each part read by its reader.
+
+    Raises:
+        Invalid: It is no cursor of this order.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        name, *parts = orjson.loads(base64.urlsafe_b64decode(padded.encode()))
+        if name == kind and len(parts) == len(readers):
+            return [reader(part) for reader, part in zip(readers, parts, strict=True)]
+    except (ValueError, TypeError, ArithmeticError, AttributeError):
+        pass
+    raise Invalid(
+        [
+            Problem(
+                "INPUT-CURSOR",
+                "this cursor does not belong to this list in this order",
+                path="/after",
+                help="pass an endCursor of the same query, or leave it out",
+            ),
+        ],
+    )
+
+
+def check_first(first: int) -> int:
+    """The size of a page.
+
+    Raises:
+        Invalid: It is not from 0 to 100.
+    """
+    if not 0 <= first <= MOST:
+        raise Invalid(
+            [Problem("INPUT-FIRST", f"`first` is from 0 to {MOST}, not {first}", path="/first")],
+        )
+    return first

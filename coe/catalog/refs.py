@@ -1,0 +1,82 @@
+"""Refs: `namespace/name`, `namespace/name@1.4.0`, `…@^1.2`, `…@live`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from coe.catalog.models import LIVE
+from coe.catalog.semver import Version, is_alias, parse_range, parse_version
+from coe.errors import Invalid, Problem
+
+_REF = re.compile(
+    r"(?P<namespace>[a-z][a-z0-9-]{0,62})/(?P<name>[a-z][a-z0-9-]{0,62})"
+    r"(?:@(?P<selector>[^@/]{1,60}))?",
+)
+_HELP = 'write "namespace/name" or "namespace/name@version": a version, a range or an alias'
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A parsed ref; `selector` is what stands after the `@`, none without one."""
+
+    namespace: str
+    name: str
+    selector: str | None = None
+
+    @property
+    def entry(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def exact(self) -> Version | None:
+        """The exact version that it names, if it names one."""
+        return parse_version(self.selector) if self.selector else None
+
+    def __str__(self) -> str:
+        """Write it as it was read."""
+        return f"{self.entry}@{self.selector}" if self.selector else self.entry
+
+
+def read_ref(text: str) -> Ref | None:
+    """Parse a ref; none if it is not one."""
+    match = _REF.fullmatch(text)
+    if match is None:
+        return None
+    selector = match["selector"]
+    if selector is not None and not selector_is_valid(selector):
+        return None
+    return Ref(match["namespace"], match["name"], selector)
+
+
+def require_ref(text: str, *, path: str = "/ref", exact: bool = False) -> Ref:
+    """Parse a ref that the caller must have got right.
+
+    Raises:
+        Invalid: It is no ref, or has no exact version where one is needed.
+    """
+    ref = read_ref(text)
+    if ref is None:
+        problem = Problem("INPUT-REF", f"{text[:80]!r} is not a ref", path=path, help=_HELP)
+        raise Invalid([problem])
+    if exact and ref.exact is None:
+        message = f"{text[:80]!r} does not name one exact version"
+        raise Invalid(
+            [Problem("INPUT-REF", message, path=path, help=f"such as {ref.entry}@1.0.0")],
+        )
+    return ref
+
+
+def selector_is_valid(selector: str) -> bool:
+    """Whether a text is an exact version, a range or an alias."""
+    return (
+        parse_version(selector) is not None
+        or parse_range(selector) is not None
+        or is_alias(selector)
+    )
+
+
+def selector_or_live(selector: str | None) -> str:
+    """What is meant without a selector."""
+    return selector or LIVE

@@ -1,0 +1,76 @@
+"""Documents that come in as files, against their pydantic models: located problems, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from coe.db import JSON
+from coe.errors import Problem
+from coe.language.source import Source, point
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+CODE = "INPUT-MANIFEST"
+
+
+def validate(
+    model: type[ModelT],
+    source: Source,
+    *,
+    at: Sequence[str] = (),
+) -> tuple[ModelT | None, tuple[Problem, ...]]:
+    """Validate a document, or the part of it at these keys; no model where there are problems.
+
+    A part that is not there counts as an empty object.
+    """
+    part: JSON = source.data
+    for key in at:
+        part = part.get(key, {}) if isinstance(part, dict) else part
+    try:
+        return model.model_validate(part), ()
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    return None, tuple(_problem(each, source, at, known) for each in details)
+
+
+def located(source: Source, problem: Problem) -> Problem:
+    """The problem with the line and column of its pointer."""
+    mark = source.locate(problem.path or "")
+    return Problem(
+        problem.code,
+        problem.message,
+        problem.severity,
+        problem.path,
+        mark.line if mark else None,
+        mark.column if mark else None,
+        problem.help,
+    )
+
+
+def _problem(
+    detail: ErrorDetails,
+    source: Source,
+    at: Sequence[str],
+    known: list[str],
+) -> Problem:
+    location = tuple(detail["loc"])
+    key = str(location[-1]) if location else ""
+    hint: str | None = None
+    match detail["type"]:
+        case "extra_forbidden":
+            message = f"unknown key {key!r}"
+            near = get_close_matches(key, known, n=1) if len(location) == 1 else []
+            hint = f"did you mean {near[0]!r}?" if near else None
+        case "missing":
+            message = f"{key!r} is missing"
+        case "string_pattern_mismatch":
+            message = f"{key!r} does not fit the pattern {detail['ctx']['pattern']}"
+        case _:
+            message = f"{key}: {detail['msg']}" if key else detail["msg"]
+    path = point(*at, *location)
+    return located(source, Problem(CODE, message, path=path, help=hint))

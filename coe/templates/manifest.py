@@ -1,0 +1,199 @@
+"""The manifest of a template, `template.yaml`, and the files beside it.
+
+    kind: template
+    namespace: coe
+    name: order-to-cash
+    version: 1.0.0
+    title: Order to cash
+    summary: One line.
+    processOwner: coe-lead
+    domain: sales
+    dataClass: INTERNAL
+    tags: [order, finance]
+    systems: [sales/crm]
+    parameters:            # a JSON Schema of an object; defaults are filled in
+      type: object
+      additionalProperties: false
+      properties:
+        carrier: {type: string, enum: [northwind, bluebox], default: northwind}
+
+`flow.yaml` is the definition with placeholders (`coe.templates.placeholders`); they reach
+`params.…`, `flow.namespace`, `flow.name`, `flow.version`, `flow.title`, `flow.processOwner` and
+`template.ref`. `tests.yaml` are its tests, `README.md` its text for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from coe.access.actor import DataClass
+from coe.catalog.cards import Card
+from coe.catalog.manifest import Line, ManifestModel, Name, Ref, Semver, Tag
+from coe.catalog.validation import located, validate
+from coe.db import JSON
+from coe.errors import Problem, Severity
+from coe.language.source import Source, Unreadable, point, read
+
+MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"
+_NEEDED = (MANIFEST, FLOW, TESTS, README)
+_LARGEST = 2_000_000
+
+
+class TemplateManifest(ManifestModel):
+    """What a template says of itself; `parameters` is a JSON Schema (2020-12) of an object."""
+
+    kind: Literal["template"]
+    namespace: Name
+    name: Name
+    version: Semver
+    title: Line
+    summary: Line
+    description: str = ""
+    process_owner: str | None = None
+    deputy: str | None = None
+    domain: Name | None = None
+    data_class: DataClass = DataClass.INTERNAL
+    tags: list[Tag] = []
+    systems: list[Ref] = []
+    parameters: dict[str, JSON]
+
+    @property
+    def ref(self) -> str:
+        """`namespace/name@version`."""
+        return f"{self.namespace}/{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFiles:
+    """A template as read: its manifest, the data of its flow, and every file's text."""
+
+    manifest: TemplateManifest
+    flow: dict[str, JSON]
+    texts: dict[str, str]
+
+    def card(self) -> Card:
+        """What the catalog shows of it."""
+        manifest = self.manifest
+        return Card(
+            title=manifest.title,
+            summary=manifest.summary,
+            description=manifest.description,
+            tags=tuple(manifest.tags),
+            systems=tuple(manifest.systems),
+            steps=tuple(steps_in(self.flow.get("do"))),
+            domain=manifest.domain,
+            data_class=manifest.data_class,
+            process_owner=manifest.process_owner,
+            deputy=manifest.deputy,
+        )
+
+
+def read_template(files: Mapping[str, str]) -> tuple[TemplateFiles | None, tuple[Problem, ...]]:
+    """Read a template's files, path to text; without problems, or not at all.
+
+    A problem's `path` is a JSON pointer into `files`; line and column are those within the file.
+    """
+    texts = {path: text.replace("\r\n", "\n") for path, text in files.items()}
+    problems = [*_missing(texts), *_strange(texts)]
+    if problems:
+        return None, tuple(problems)
+    manifest, found = _manifest(texts[MANIFEST])
+    problems += found
+    flow, found = _flow(texts[FLOW])
+    problems += found
+    if manifest is None or flow is None or problems:
+        return None, tuple(problems)
+    return TemplateFiles(manifest, flow, texts), ()
+
+
+def in_file(file: str, problem: Problem) -> Problem:
+    """A problem within a file, as one of the files: its pointer leads to the file."""
+    where = f" at {problem.path}" if problem.path else ""
+    return Problem(
+        problem.code,
+        f"{file}{where}: {problem.message}",
+        problem.severity,
+        point(file),
+        problem.line,
+        problem.column,
+        problem.help,
+    )
+
+
+def steps_in(tasks: JSON) -> list[str]:
+    """The names of the tasks of a list, and of those within them, in order."""
+    found: list[str] = []
+    for item in tasks if isinstance(tasks, list) else []:
+        if not isinstance(item, dict):
+            continue
+        for name, task in item.items():
+            if name.startswith("$"):
+                found += steps_in(task if isinstance(task, list) else [task])
+                continue
+            found.append(name)
+            if isinstance(task, dict):
+                for part in ("do", "try"):
+                    found += steps_in(task.get(part))
+                for part in ("fork", "catch"):
+                    inner = task.get(part)
+                    if isinstance(inner, dict):
+                        found += steps_in(inner.get("branches")) + steps_in(inner.get("do"))
+    return found
+
+
+def _missing(texts: Mapping[str, str]) -> list[Problem]:
+    return [
+        Problem("INPUT-FILES", f"the file {name} is missing", path="")
+        for name in _NEEDED
+        if name not in texts
+    ]
+
+
+def _strange(texts: Mapping[str, str]) -> list[Problem]:
+    found = [
+        Problem("INPUT-FILES", f"{path!r} is no path of a template's file", path=point(path))
+        for path in texts
+        if path.startswith("/") or ".." in path.split("/") or "\\" in path or not path
+    ]
+    if sum(len(text) for text in texts.values()) > _LARGEST:
+        found.append(Problem("INPUT-FILES", f"the files have over {_LARGEST:,} characters"))
+    return found
+
+
+def _manifest(text: str) -> tuple[TemplateManifest | None, list[Problem]]:
+    try:
+        source = read(text, file=MANIFEST)
+    except Unreadable as error:
+        return None, [in_file(MANIFEST, error.problem)]
+    manifest, problems = validate(TemplateManifest, source)
+    found = list(problems)
+    if manifest:
+        found += _schema_problems(manifest.parameters, source)
+    return manifest, [in_file(MANIFEST, problem) for problem in found]
+
+
+def _schema_problems(schema: dict[str, JSON], source: Source) -> list[Problem]:
+    if schema.get("type") != "object":
+        message = "the parameters' schema must have `type: object`"
+        return [located(source, Problem("INPUT-MANIFEST", message, path="/parameters"))]
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        path = point("parameters", *error.absolute_path)
+        return [located(source, Problem("INPUT-SCHEMA", error.message, Severity.ERROR, path))]
+    return []
+
+
+def _flow(text: str) -> tuple[dict[str, JSON] | None, list[Problem]]:
+    try:
+        data = read(text, file=FLOW).data
+    except Unreadable as error:
+        return None, [in_file(FLOW, error.problem)]
+    if not isinstance(data, dict):
+        return None, [in_file(FLOW, Problem("OWS005", "the document must be an object", line=1))]
+    return data, []

@@ -1,0 +1,210 @@
+"""Placeholders: `$(path)` in scalars, `$if` in lists and mappings. Pure, without any evaluation.
+
+The file with placeholders stays plain YAML, and `$( )` is no jq and no `${ }`:
+
+- A scalar that is one placeholder takes the value with its type: `approvals: $(params.approvals)`.
+- A placeholder inside a longer text is written into it: `Above $(params.creditLimit)`.
+- Inside a runtime expression `${ … }` it is written as a JSON literal, so that a value can add
+  nothing to the program: `${ .total > ($(params.creditLimit) | tonumber) }`.
+- `$$(` stands for `$(`.
+- `{$if: CONDITION, $then: A, $else: B}` stands for A or B. As an item of a list, a list in A or B
+  is spliced in, and a missing one adds nothing; as a value of a mapping, a missing one leaves the
+  key out. A condition is a path, `not` a path, or a path `==` or `!=` a JSON literal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from coe.db import JSON
+from coe.errors import Problem
+from coe.language.wrapping import is_expression
+
+_PATH = r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*"
+_PLACEHOLDER = re.compile(rf"\$\$\(|\$\(\s*(?P<path>{_PATH})\s*\)|\$\((?P<broken>[^)]*)\)?")
+_WHOLE = re.compile(rf"\$\(\s*(?P<path>{_PATH})\s*\)")
+_CONDITION = re.compile(
+    rf"(?P<negated>not\s+)?(?P<path>{_PATH})(?:\s*(?P<operator>==|!=)\s*(?P<literal>.+))?",
+)
+_IF, _THEN, _ELSE = "$if", "$then", "$else"
+_KEYS = frozenset({_IF, _THEN, _ELSE})
+_HELP = "write $(params.name), or $$( for the two characters themselves"
+
+
+class _Missing:
+    """What a condition without a branch leaves."""
+
+
+_MISSING = _Missing()
+_Filled = JSON | _Missing
+
+
+@dataclass(slots=True)
+class Filling:
+    """One filling of a document: the values by name, and the problems found on the way.
+
+    `values` has at its first level the names that a path may begin with.
+    """
+
+    values: Mapping[str, JSON]
+    problems: list[Problem] = field(default_factory=list)
+
+    def fill(self, document: JSON) -> JSON:
+        """The document with every placeholder replaced; what could not be stays as it stood."""
+        filled = self._fill(document, "")
+        return None if isinstance(filled, _Missing) else filled
+
+    def _fill(self, node: JSON, pointer: str) -> _Filled:
+        match node:
+            case str():
+                return self._text(node, pointer)
+            case list():
+                return self._list(node, pointer)
+            case dict() if _IF in node:
+                return self._branch(node, pointer)
+            case dict():
+                return self._mapping(node, pointer)
+            case _:
+                return node
+
+    def _list(self, items: list[JSON], pointer: str) -> JSON:
+        filled: list[JSON] = []
+        for index, item in enumerate(items):
+            value = self._fill(item, f"{pointer}/{index}")
+            if isinstance(value, _Missing):
+                continue
+            if isinstance(item, dict) and _IF in item and isinstance(value, list):
+                filled.extend(value)
+            else:
+                filled.append(value)
+        return filled
+
+    def _mapping(self, mapping: dict[str, JSON], pointer: str) -> JSON:
+        filled: dict[str, JSON] = {}
+        for key, value in mapping.items():
+            place = f"{pointer}/{escape(key)}"
+            name = self._text(key, place)
+            each = self._fill(value, place)
+            if not isinstance(each, _Missing):
+                filled[name if isinstance(name, str) else key] = each
+        return filled
+
+    def _branch(self, mapping: dict[str, JSON], pointer: str) -> _Filled:
+        for key in mapping.keys() - _KEYS:
+            self._refuse(f"{key!r} cannot stand beside $if", pointer, "use $then and $else alone")
+        branch = _THEN if self._holds(mapping[_IF], f"{pointer}/{_IF}") else _ELSE
+        if branch not in mapping:
+            return _MISSING
+        return self._fill(mapping[branch], f"{pointer}/{branch}")
+
+    def _holds(self, condition: JSON, pointer: str) -> bool:
+        match = _CONDITION.fullmatch(condition.strip()) if isinstance(condition, str) else None
+        if match is None or (match["negated"] and match["operator"]):
+            self._refuse(
+                f"{condition!r} is no condition",
+                pointer,
+                "write params.name, not params.name, params.name == JSON or params.name != JSON",
+            )
+            return False
+        value = self._value(match["path"], pointer)
+        if match["operator"] is None:
+            return bool(value) is not bool(match["negated"])
+        try:
+            literal = orjson.loads(match["literal"])
+        except orjson.JSONDecodeError:
+            self._refuse(f"{match['literal']!r} is no JSON literal", pointer, 'such as "DHL" or 2')
+            return False
+        return (value == literal) is (match["operator"] == "==")
+
+    def _text(self, text: str, pointer: str) -> JSON:
+        whole = _WHOLE.fullmatch(text)
+        if whole:
+            value = self._value(whole["path"], pointer)
+            self._refuse_expression(value, pointer)
+            return value
+        if "$(" not in text:
+            return text
+        program = is_expression(text)
+        written = _PLACEHOLDER.sub(lambda each: self._write(each, pointer, program=program), text)
+        if not program and is_expression(written):
+            self._refuse("the values make an expression of this text", pointer, _HELP)
+        return written
+
+    def _write(self, match: re.Match[str], pointer: str, *, program: bool) -> str:
+        if match["path"] is None:
+            if match["broken"] is None:
+                return "$("
+            self._refuse(f"{match[0]!r} is no placeholder", pointer, _HELP)
+            return match[0]
+        value = self._value(match["path"], pointer)
+        if program or not isinstance(value, str):
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        return value
+
+    def _value(self, path: str, pointer: str) -> JSON:
+        value: JSON = dict(self.values)
+        for name in path.split("."):
+            if not isinstance(value, dict) or name not in value:
+                known = sorted(value) if isinstance(value, dict) else []
+                self._refuse(
+                    f"there is no {path!r} to put here",
+                    pointer,
+                    f"known here: {', '.join(known)}" if known else None,
+                )
+                return None
+            value = value[name]
+        return value
+
+    def _refuse_expression(self, value: JSON, pointer: str) -> None:
+        if any(is_expression(text) for text in _texts(value)):
+            self._refuse("a value must not be an expression", pointer, "leave out ${ }")
+
+    def _refuse(self, message: str, pointer: str, help_: str | None = None) -> None:
+        self.problems.append(Problem("TEMPLATE-PLACEHOLDER", message, path=pointer, help=help_))
+
+
+def paths_in(document: JSON) -> frozenset[str]:
+    """Every path that a document's placeholders and conditions name."""
+    found: set[str] = set()
+    for text in _texts(document):
+        found |= {match["path"] for match in _PLACEHOLDER.finditer(text) if match["path"]}
+    for condition in _conditions(document):
+        match = _CONDITION.fullmatch(condition.strip())
+        if match:
+            found.add(match["path"])
+    return frozenset(found)
+
+
+def escape(token: str) -> str:
+    """One token of a JSON pointer (RFC 6901)."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def _texts(node: JSON) -> Iterator[str]:
+    match node:
+        case str():
+            yield node
+        case list():
+            for item in node:
+                yield from _texts(item)
+        case dict():
+            for key, value in node.items():
+                yield key
+                yield from _texts(value)
+
+
+def _conditions(node: JSON) -> Iterator[str]:
+    match node:
+        case list():
+            for item in node:
+                yield from _conditions(item)
+        case dict():
+            condition = node.get(_IF)
+            if isinstance(condition, str):
+                yield condition
+            for value in node.values():
+                yield from _conditions(value)
