@@ -1,1 +1,1 @@
-"""The process language: load, check, draw and compare definitions; pure, without a database."""
+"""The process language: our profile of the Open Workflow DSL 1.0.3. Pure: no database, no network."""

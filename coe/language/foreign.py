@@ -1,0 +1,201 @@
+"""Arguments of what the specification has and our profile has not: loaded, drawn, and refused at publication."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, StrictInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from coe.language.components import Endpoint, ExternalResource, ReferenceableAuthentication
+from coe.language.durations import Duration
+from coe.language.fields import JSON, Entries, Expression, Model
+
+if TYPE_CHECKING:
+    from coe.language.tasks import SubscriptionIterator
+
+
+class GrpcService(Model):
+    """A gRPC service and where it listens."""
+
+    name: str
+    host: str
+    port: StrictInt | None = Field(default=None, ge=0, le=65535)
+    authentication: ReferenceableAuthentication | None = None
+
+
+class GrpcArguments(Model):
+    """Arguments of `call: grpc`."""
+
+    proto: ExternalResource
+    service: GrpcService
+    method: str
+    arguments: dict[str, JSON] = Field(default_factory=dict)
+
+
+class AsyncApiServer(Model):
+    """A server that the AsyncAPI document names."""
+
+    name: str
+    variables: dict[str, JSON] = Field(default_factory=dict)
+
+
+class AsyncApiMessage(Model):
+    """A message to publish."""
+
+    payload: JSON = None
+    headers: JSON = None
+
+
+class AsyncApiConsumption(Model):
+    """How many messages to consume."""
+
+    for_: Duration | None = None
+    amount: StrictInt | None = None
+    while_: Expression | None = None
+    until: Expression | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> AsyncApiConsumption:
+        self.require_one_of("amount", "while_", "until")
+        return self
+
+
+class AsyncApiSubscription(Model):
+    """Messages to consume, and what to do with each."""
+
+    filter: Expression | None = None
+    consume: AsyncApiConsumption
+    foreach: SubscriptionIterator | None = None
+
+
+class AsyncApiArguments(Model):
+    """Arguments of `call: asyncapi`."""
+
+    document: ExternalResource
+    channel: str | None = None
+    operation: str | None = None
+    server: AsyncApiServer | None = None
+    protocol: str | None = None
+    message: AsyncApiMessage | None = None
+    subscription: AsyncApiSubscription | None = None
+    authentication: ReferenceableAuthentication | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> AsyncApiArguments:
+        self.require_one_of("message", "subscription")
+        if self.channel is None and self.operation is None:
+            kind = "exactly_one"
+            raise PydanticCustomError(kind, "needs `operation` or `channel`")
+        return self
+
+
+class A2aArguments(Model):
+    """Arguments of `call: a2a`."""
+
+    agent_card: ExternalResource | None = None
+    server: Endpoint | None = None
+    method: str
+    parameters: Entries | None = None
+
+
+class McpHttpTransport(Model):
+    """An MCP server behind HTTP."""
+
+    endpoint: Endpoint
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class McpStdioTransport(Model):
+    """An MCP server as a process."""
+
+    command: str
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = Field(default_factory=dict)
+
+
+class McpTransport(Model):
+    """How the MCP server is reached."""
+
+    http: McpHttpTransport | None = None
+    stdio: McpStdioTransport | None = None
+    options: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> McpTransport:
+        self.require_one_of("http", "stdio")
+        return self
+
+
+class McpClient(Model):
+    """Who calls the MCP server."""
+
+    name: str
+    version: str
+
+
+class McpArguments(Model):
+    """Arguments of `call: mcp`."""
+
+    protocol_version: str = "2025-06-18"
+    method: str
+    parameters: Entries | None = None
+    timeout: Duration | None = None
+    transport: McpTransport
+    client: McpClient | None = None
+
+
+class ContainerLifetime(Model):
+    """What becomes of a container afterwards."""
+
+    cleanup: Literal["always", "never", "eventually"]
+    after: Duration | None = None
+
+    @model_validator(mode="after")
+    def _after_eventually(self) -> ContainerLifetime:
+        if (self.cleanup == "eventually") != (self.after is not None):
+            kind = "lifetime"
+            raise PydanticCustomError(
+                kind, "`after` goes with `cleanup: eventually`, and only with it"
+            )
+        return self
+
+
+class Container(Model):
+    """A container to run."""
+
+    image: str
+    name: str | None = None
+    command: str | None = None
+    ports: dict[str, JSON] = Field(default_factory=dict)
+    volumes: dict[str, JSON] = Field(default_factory=dict)
+    environment: dict[str, JSON] = Field(default_factory=dict)
+    stdin: str | None = None
+    arguments: tuple[str, ...] = ()
+    lifetime: ContainerLifetime | None = None
+    pull_policy: Literal["ifNotPresent", "always", "never"] | None = None
+
+
+class Script(Model):
+    """A script to run, inline or from elsewhere."""
+
+    language: str
+    code: str | None = None
+    source: ExternalResource | None = None
+    stdin: str | None = None
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, JSON] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Script:
+        self.require_one_of("code", "source")
+        return self
+
+
+class Shell(Model):
+    """A shell command to run."""
+
+    command: str
+    stdin: str | None = None
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, JSON] = Field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""Lists of named items, written `- name: {…}`: the tasks of a scope, the cases of a switch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from pydantic_core import PydanticCustomError, core_schema
+
+from coe.language.fields import Model, Place
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+
+
+class Named(Model):
+    """An item that has its name from the list it stands in, and knows its place in the document."""
+
+    _place: Place = Place()
+
+    @property
+    def name(self) -> str:
+        """The key under which the item stands in its list."""
+        return self._place.name
+
+    @property
+    def pointer(self) -> str:
+        """The JSON pointer of the item, such as /do/0/checkCredit: the specification's task reference."""
+        return self._place.pointer
+
+    @property
+    def line(self) -> int | None:
+        """The 1-based line of its name; None for a document that was not read from text."""
+        return self._place.line
+
+    @property
+    def column(self) -> int | None:
+        """The 1-based column of its name."""
+        return self._place.column
+
+    def put(self, place: Place) -> None:
+        """Set the place; the loader does so once, before anybody else sees the item."""
+        self._place = place
+
+
+ItemT = TypeVar("ItemT", bound=Named)
+
+
+class NamedList(tuple[ItemT, ...]):
+    """An immutable list of named items, in the order of the document."""
+
+    __slots__ = ()
+    # What one item is called in messages.
+    NOUN: ClassVar[str] = "item"
+
+    @classmethod
+    def item_type(cls) -> Any:
+        """The type of the items; looked up late, for tasks contain lists of tasks."""
+        raise TypeError(cls.__name__)
+
+    @classmethod
+    def entry_type(cls) -> Any:
+        """The type of one entry as it is written: an object of one key."""
+        return dict[str, cls.item_type()]  # type: ignore[misc]
+
+    def named(self, name: str) -> ItemT | None:
+        """The item of this name, or None."""
+        return next((item for item in self if item.name == name), None)
+
+    def position(self, name: str) -> int | None:
+        """The index of the item of this name, or None."""
+        return next((index for index, item in enumerate(self) if item.name == name), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in order."""
+        return tuple(item.name for item in self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """A list of objects of one key each, that becomes this list."""
+        entry = core_schema.dict_schema(
+            core_schema.str_schema(min_length=1),
+            handler.generate_schema(cls.item_type()),
+            min_length=1,
+            max_length=1,
+        )
+        checked = core_schema.no_info_before_validator_function(cls._one_key, entry)
+        return core_schema.no_info_after_validator_function(
+            cls._collect, core_schema.list_schema(checked)
+        )
+
+    @classmethod
+    def _one_key(cls, entry: object) -> object:
+        if isinstance(entry, dict) and len(entry) != 1:
+            kind = "one_name"
+            keys = ", ".join(f"`{key}`" for key in list(entry)[:4]) or "none"
+            context = {"noun": cls.NOUN, "keys": keys}
+            raise PydanticCustomError(
+                kind,
+                "a {noun} is one name with its content indented below it; this one has the keys {keys}",
+                context,
+            )
+        return entry
+
+    @classmethod
+    def _collect(cls, entries: list[dict[str, ItemT]]) -> Self:
+        items = []
+        for entry in entries:
+            [(name, item)] = entry.items()
+            item.put(Place(name))
+            items.append(item)
+        return cls(items)

@@ -1,0 +1,170 @@
+"""Loading a definition: text in, typed models and located problems out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from coe.errors import Problem
+from coe.language.fields import TAG
+from coe.language.model import Definition
+from coe.language.shape import keys_at
+from coe.language.source import Source, Unreadable, point, read
+from coe.language.tasks import TASK_KEYS
+
+# What is wrong with a value, by the type of the validation error.
+_VALUE_MESSAGES: Final = {
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "dict_type": "must be an object",
+    "list_type": "must be an array",
+    "tuple_type": "must be an array",
+    "model_type": "must be an object",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be one of {expected}",
+    "string_pattern_mismatch": "does not have the form that is wanted here",
+}
+# Forms that a key's value must have, said in words.
+_FORMS: Final = {
+    "dsl": "a semantic version such as 1.0.3",
+    "version": "a semantic version such as 1.4.0",
+    "namespace": "letters, digits and hyphens, at most 63",
+    "name": "letters, digits and hyphens, at most 63",
+    "uri": "a URI such as https://erp.example.com/orders/{id}, or ${ … }",
+    "endpoint": "a URI such as https://erp.example.com/orders/{id}, or ${ … }",
+}
+_CODES: Final = {
+    "extra_forbidden": "OWS010",
+    "missing": "OWS011",
+    "task_type": "OWS013",
+    "duration": "OWS014",
+    "duration_calendar": "OWS015",
+    "one_name": "OWS016",
+}
+_WRONG_VALUE: Final = "OWS012"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of a text: the definition if it could be read whole, and what is wrong with it."""
+
+    definition: Definition | None
+    problems: tuple[Problem, ...]
+    source: Source | None = None
+
+
+def load(text: str, *, file: str | None = None) -> Loaded:
+    """Read a definition from YAML 1.2 or JSON. Never raises for what is in the text."""
+    try:
+        source = read(text, file=file)
+    except Unreadable as error:
+        return Loaded(None, (error.problem,))
+    return load_source(source)
+
+
+def load_source(source: Source) -> Loaded:
+    """The same from a document that was read before, or (`Source(data)`) from plain data."""
+    if not isinstance(source.data, dict):
+        problem = Problem("OWS005", "the document must be an object", path="", line=1, column=1)
+        return Loaded(None, (problem,), source)
+    try:
+        definition = Definition.model_validate(source.data)
+    except ValidationError as error:
+        return Loaded(None, tuple(_problems(error, source)), source)
+    definition.put(source)
+    return Loaded(definition, (), source)
+
+
+def _problems(error: ValidationError, source: Source) -> list[Problem]:
+    details = error.errors(include_url=False)
+    found = [_problem(detail, source) for detail in _without_renamed(details)]
+    return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
+def _without_renamed(details: Iterable[Any]) -> Iterator[Any]:
+    """The errors without a missing key where a misspelt one stands in its place."""
+    details = list(details)
+    for detail in details:
+        if detail["type"] == "missing":
+            *parent, key = detail["loc"]
+            unknown = [
+                other["loc"][-1]
+                for other in details
+                if other["type"] == "extra_forbidden" and list(other["loc"][:-1]) == parent
+            ]
+            if difflib.get_close_matches(str(key), map(str, unknown), n=1, cutoff=0.6):
+                continue
+        yield detail
+
+
+def _problem(detail: Any, source: Source) -> Problem:
+    kind, location = detail["type"], detail["loc"]
+    if kind == "empty":
+        location = (*location, detail["ctx"]["key"])
+    path = point(*(part for part in location if not str(part).startswith(TAG)))
+    code = _CODES.get(kind, _WRONG_VALUE)
+    message, hint = _words(detail, location)
+    if code == "OWS011":
+        path = path.rpartition("/")[0]
+    mark = source.locate(path, value=code not in ("OWS010", "OWS011", "OWS013", "OWS016"))
+    line, column = mark or (None, None)
+    return Problem(code, message, path=path, line=line, column=column, help=hint)
+
+
+def _words(detail: Any, location: tuple[str | int, ...]) -> tuple[str, str | None]:
+    """What to tell of one validation error, and how to mend it."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    key = next((part for part in reversed(location) if not str(part).startswith(TAG)), "")
+    if kind == "extra_forbidden":
+        return _unknown_key(str(key), location)
+    if kind == "missing":
+        return f"the key `{key}` is missing", None
+    if kind == "task_type":
+        return _no_task_type(detail["input"], str(key))
+    if kind == "empty":
+        return detail["msg"], "give it a value, or leave the key out"
+    if kind == "string_pattern_mismatch" and key in _FORMS:
+        return f"`{key}` must be {_FORMS[str(key)]}", None
+    if kind in _VALUE_MESSAGES:
+        return f"`{key}` {_VALUE_MESSAGES[kind].format(**context)}", None
+    message = detail["msg"]
+    return (f"`{key}` {message}" if message.startswith(("must", "needs")) else message), None
+
+
+def _unknown_key(key: str, location: tuple[str | int, ...]) -> tuple[str, str | None]:
+    known = keys_at(Definition, location[:-1])
+    if key in TASK_KEYS and "then" in known:
+        return f"a task is of one type, and `{key}` makes this one another", None
+    if key == "<<":
+        return "unknown key `<<`: YAML 1.2 has no merge key", "write the keys out"
+    close = _closest(key, known)
+    suggestion = f", did you mean `{close}`?" if close else ""
+    hint = "known here: " + ", ".join(known) if known and not close else None
+    return f"unknown key `{key}`{suggestion}", hint
+
+
+def _no_task_type(task: object, name: str) -> tuple[str, str | None]:
+    kinds = "a task has one of " + ", ".join(TASK_KEYS)
+    if task is None:
+        return f"the task `{name}` is empty", kinds
+    if not isinstance(task, dict):
+        return f"the task `{name}` must be an object", kinds
+    for key in task:
+        if (close := _closest(key, TASK_KEYS)) is not None:
+            return f"unknown key `{key}`, did you mean `{close}`?", None
+    return f"the task `{name}` has no type", kinds
+
+
+def _closest(key: str, known: Iterable[str]) -> str | None:
+    """The known key that a misspelt one most likely means."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None

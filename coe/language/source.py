@@ -1,0 +1,310 @@
+"""Reading YAML 1.2 and JSON into plain data that remembers where each value stood."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import yaml
+from yaml.cyaml import CParser  # type: ignore[attr-defined]
+
+from coe.errors import Problem
+from coe.language.fields import JSON
+
+# Most bytes of a document's text, and most characters that its aliases may expand to.
+LARGEST: Final = 1_000_000
+# Most levels of nesting. The YAML scanner's time grows with the square of the depth.
+DEEPEST: Final = 100
+
+_STR: Final = "tag:yaml.org,2002:str"
+# The core schema of YAML 1.2 (section 10.3.2): what a plain scalar means.
+_NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLEANS: Final = {"true": True, "True": True, "TRUE": True} | {
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+", re.ASCII)
+_BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_NOT_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
+class Mark(NamedTuple):
+    """A place in the text, counted from 1."""
+
+    line: int
+    column: int
+
+
+class _Entry(NamedTuple):
+    """Where an entry of a container stands: its key (for an array its value) and its value."""
+
+    key: Mark
+    value: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document as read: its data, its text, and where each value of the data stood."""
+
+    data: JSON
+    text: str = ""
+    file: str | None = None
+    # Entries of each object and array, by the identity of the container, which `data` keeps alive.
+    marks: Mapping[int, Mapping[str | int, _Entry]] = field(default_factory=dict, repr=False)
+
+    def locate(self, pointer: str, *, value: bool = False) -> Mark | None:
+        """Where a JSON pointer (RFC 6901) leads: its key, or with `value` its value.
+
+        A pointer that leads further than the document goes is located at the last part that is there.
+        """
+        node: Any = self.data
+        found: _Entry | None = None
+        for token in tokens(pointer):
+            entries = self.marks.get(id(node), {})
+            key = int(token) if isinstance(node, list) and token.isdecimal() else token
+            if key not in entries:
+                break
+            found = entries[key]
+            node = node[key]
+        if found is None:
+            return Mark(1, 1) if self.text else None
+        return found.value if value else found.key
+
+
+class Unreadable(Exception):
+    """The text is no document."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Carry what is wrong."""
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def tokens(pointer: str) -> list[str]:
+    """The reference tokens of a JSON pointer, unescaped."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+
+
+def point(*parts: str | int) -> str:
+    """A JSON pointer of these reference tokens."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def read(text: str, *, file: str | None = None) -> Source:
+    """Read one YAML 1.2 or JSON document.
+
+    Raises:
+        Unreadable: The text is too large, no YAML, has duplicate keys, several documents, or aliases
+            that expand beyond the limit.
+    """
+    if len(text.encode(errors="surrogatepass")) > LARGEST:
+        raise Unreadable(Problem("OWS002", f"the document has more than {LARGEST:,} bytes"))
+    try:
+        return _read(_libyaml_events(text), text, file)
+    except yaml.YAMLError:
+        # libyaml does not know all of YAML 1.2; what it refuses, the slower parser has the say over.
+        return _read_slowly(text, file)
+
+
+def _read(events: Iterable[Any], text: str, file: str | None) -> Source:
+    reader = _Reader()
+    data = reader.read(events)
+    return Source(data, text, file, reader.marks)
+
+
+def _read_slowly(text: str, file: str | None) -> Source:
+    from ruamel.yaml import YAML  # noqa: PLC0415 - seldom needed, and slow to import
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    if text.lstrip().startswith("{") and (decoded := _json(text)) is not None:
+        return Source(decoded, text, file)
+    try:
+        return _read(YAML(typ="safe", pure=True).parse(text), text, file)
+    except YAMLError as error:
+        raise Unreadable(_syntax_problem(error)) from None
+
+
+def _libyaml_events(text: str) -> Iterator[Any]:
+    parser = CParser(text)
+    try:
+        while (event := parser.get_event()) is not None:
+            yield event
+    finally:
+        parser.dispose()
+
+
+def _json(text: str) -> JSON:
+    """JSON that YAML's scanner refuses, such as escaped surrogate pairs; None if it is no JSON either."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)  # type: ignore[no-any-return]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        repeated = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise Unreadable(Problem("OWS003", f"the key `{repeated}` stands twice in one object"))
+    return data
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _syntax_problem(error: Exception) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    what = getattr(error, "problem", None) or str(error).split("\n", 1)[0]
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    return Problem("OWS001", f"not YAML: {what}", line=line, column=column)
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A container that is being read."""
+
+    value: dict[str, Any] | list[Any]
+    entries: dict[str | int, _Entry]
+    anchor: str | None
+    size: int = 1
+    key: tuple[str, Mark] | None = None
+
+
+class _Reader:
+    """Builds data from the parser's events, without recursion."""
+
+    def __init__(self) -> None:
+        self.marks: dict[int, dict[str | int, _Entry]] = {}
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._stack: list[_Frame] = []
+        self._documents = 0
+
+    def read(self, events: Iterable[Any]) -> JSON:
+        """The data of the one document that a parser's events tell of."""
+        root: list[JSON] = []
+        for event in events:
+            mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+            match type(event).__name__:
+                case "ScalarEvent":
+                    value = self._scalar(event, mark)
+                    self._add(value, len(event.value) + 1, event.anchor, mark, root)
+                case "MappingStartEvent":
+                    self._open({}, event, mark)
+                case "SequenceStartEvent":
+                    self._open([], event, mark)
+                case "MappingEndEvent" | "SequenceEndEvent":
+                    self._close(root)
+                case "AliasEvent":
+                    self._alias(event.anchor, mark, root)
+                case "DocumentStartEvent":
+                    self._start_document(mark)
+        if not root:
+            raise _unreadable("OWS005", "the document is empty", Mark(1, 1))
+        return root[0]
+
+    def _start_document(self, mark: Mark) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            raise _unreadable("OWS005", "a second document: give one document a file", mark)
+
+    def _open(self, value: dict[str, Any] | list[Any], event: Any, mark: Mark) -> None:
+        if event.tag not in (None, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+            raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
+        if len(self._stack) == DEEPEST:
+            raise _unreadable("OWS002", f"nested more than {DEEPEST} levels deep", mark)
+        if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
+            raise _unreadable("OWS006", "a key must be text", mark)
+        entries = self.marks[id(value)] = {}
+        frame = _Frame(value, entries, event.anchor)
+        frame.entries[""] = _Entry(mark, mark)
+        self._stack.append(frame)
+
+    def _close(self, root: list[JSON]) -> None:
+        frame = self._stack.pop()
+        start = frame.entries.pop("")
+        self._add(frame.value, frame.size, frame.anchor, start.value, root)
+
+    def _alias(self, anchor: str, mark: Mark, root: list[JSON]) -> None:
+        if anchor not in self._anchors:
+            raise _unreadable("OWS001", f"the alias `*{anchor}` has no anchor before it", mark)
+        value, size = self._anchors[anchor]
+        self._add(value, size, None, mark, root)
+
+    def _add(self, value: Any, size: int, anchor: str | None, mark: Mark, root: list[JSON]) -> None:
+        if size > LARGEST:
+            raise _unreadable("OWS004", f"aliases expand to more than {LARGEST:,} characters", mark)
+        if anchor is not None:
+            self._anchors[anchor] = (value, size)
+        if not self._stack:
+            root.append(value)
+            return
+        frame = self._stack[-1]
+        frame.size += size
+        if isinstance(frame.value, list):
+            frame.entries[len(frame.value)] = _Entry(mark, mark)
+            frame.value.append(value)
+        elif frame.key is None:
+            frame.key = (self._key(frame, value, mark), mark)
+        else:
+            key, key_mark = frame.key
+            frame.entries[key] = _Entry(key_mark, mark)
+            frame.value[key] = value
+            frame.key = None
+
+    @staticmethod
+    def _key(frame: _Frame, key: Any, mark: Mark) -> str:
+        if not isinstance(key, str):
+            raise _unreadable("OWS006", f"the key `{json.dumps(key)}` is no text: quote it", mark)
+        if key in frame.value:
+            raise _unreadable("OWS003", f"the key `{key}` stands twice in one object", mark)
+        if "\x00" in key:
+            raise _unreadable("OWS006", "a key must not hold the character NUL", mark)
+        return key
+
+    @staticmethod
+    def _scalar(event: Any, mark: Mark) -> JSON:
+        plain, _ = event.implicit
+        if plain:
+            return _resolve(event.value, mark)
+        if event.tag in (None, "!", _STR):
+            return str(event.value)
+        raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
+
+
+def _resolve(text: str, mark: Mark) -> JSON:
+    """What a plain scalar means."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if not (text[0].isdigit() or text[0] in "+-."):
+        return text
+    if _INTEGER.fullmatch(text):
+        return _integer(text, 10, mark)
+    if _BASED.fullmatch(text):
+        return _integer(text[2:], 8 if text[1] == "o" else 16, mark)
+    if _FLOAT.fullmatch(text):
+        number = float(text)
+        if number in (float("inf"), float("-inf")):
+            raise _unreadable("OWS006", f"`{text}` is beyond what JSON numbers hold", mark)
+        return number
+    if _NOT_JSON.fullmatch(text):
+        raise _unreadable("OWS006", f"`{text}` is no JSON value: quote it if it is text", mark)
+    return text
+
+
+def _integer(digits: str, base: int, mark: Mark) -> int:
+    try:
+        return int(digits, base)
+    except ValueError:  # Python refuses to convert more than 4,300 digits
+        raise _unreadable("OWS006", "a number of that many digits", mark) from None
+
+
+def _unreadable(code: str, message: str, mark: Mark) -> Unreadable:
+    return Unreadable(Problem(code, message, line=mark.line, column=mark.column))

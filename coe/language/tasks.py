@@ -1,0 +1,568 @@
+"""The task types: one typed model each, told apart by the key of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
+
+from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from coe.language import foreign
+from coe.language.components import (
+    CatchErrors,
+    Endpoint,
+    ErrorDefinition,
+    EventConsumption,
+    EventProperties,
+    Export,
+    ExternalResource,
+    Input,
+    Output,
+    ReferenceableAuthentication,
+    RetryPolicy,
+    Timeout,
+)
+from coe.language.durations import Duration
+from coe.language.fields import (
+    BY_SHAPE,
+    INLINE,
+    JSON,
+    TAG,
+    Collection,
+    Entries,
+    Expression,
+    Model,
+    Name,
+    Transform,
+)
+from coe.language.listing import Named, NamedList
+
+# The keys that make a task what it is; `do` last, for a `for` has it too.
+TASK_KEYS: Final = (
+    "call",
+    "emit",
+    "for",
+    "fork",
+    "listen",
+    "raise",
+    "run",
+    "set",
+    "switch",
+    "try",
+    "wait",
+    "do",
+)
+
+
+class Scope(NamedTuple):
+    """A list of tasks inside a task: its pointer relative to the task, such as /catch/do, and the tasks."""
+
+    pointer: str
+    tasks: TaskList
+
+
+class Task(Named):
+    """What every task has. `then` is `continue`, `exit`, `end` or the name of a task of the same scope."""
+
+    # The type of the task: its own key, such as `call`.
+    kind: ClassVar[str]
+    # The key that our profile does not run, such as `call: grpc`; None for what runs here.
+    foreign_key: ClassVar[str | None] = None
+
+    if_: Expression | None = None
+    input: Input | None = None
+    output: Output | None = None
+    export: Export | None = None
+    timeout: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE] | None = None
+    then: str | None = None
+    metadata: dict[str, JSON] = Field(default_factory=dict)
+
+    def scopes(self) -> Iterator[Scope]:
+        """The lists of tasks directly inside this one, in the order of the document."""
+        yield from ()
+
+    def walk(self) -> Iterator[Task]:
+        """This task and all inside it, parents first."""
+        yield self
+        for scope in self.scopes():
+            for task in scope.tasks:
+                yield from task.walk()
+
+
+class TaskList(NamedList[Task]):
+    """The tasks of one scope, in order."""
+
+    __slots__ = ()
+    NOUN = "task"
+
+    @classmethod
+    def item_type(cls) -> Any:
+        """Any task."""
+        return AnyTask
+
+
+# ---------------------------------------------------------------- call
+class HttpArguments(Model):
+    """Arguments of `call: http`. `endpoint.uri`, `headers`, `query` and `body` may hold `${ … }`."""
+
+    NULLABLE = frozenset({"body"})
+
+    method: str
+    endpoint: Endpoint
+    headers: Entries | None = None
+    query: Entries | None = None
+    body: JSON = None
+    output: Literal["raw", "content", "response"] = "content"
+    redirect: StrictBool = False
+
+
+class CallHttp(Task):
+    """Sends an HTTP request."""
+
+    kind = "call"
+
+    call: Literal["http"]
+    with_: HttpArguments
+
+
+class OpenApiArguments(Model):
+    """Arguments of `call: openapi`."""
+
+    document: ExternalResource
+    operation_id: str
+    parameters: dict[str, JSON] = Field(default_factory=dict)
+    authentication: ReferenceableAuthentication | None = None
+    output: Literal["raw", "content", "response"] = "content"
+    redirect: StrictBool = False
+
+
+class CallOpenApi(Task):
+    """Calls an operation of an OpenAPI document."""
+
+    kind = "call"
+
+    call: Literal["openapi"]
+    with_: OpenApiArguments
+
+
+class FunctionRef(NamedTuple):
+    """What `call` names: a function of `use.functions` (name alone) or of a catalog (`name:version@catalog`)."""
+
+    name: str
+    version: str | None
+    catalog: str | None
+
+    @property
+    def catalogued(self) -> bool:
+        """Whether a catalog holds it; without a catalog named, `name:version` is of the default one."""
+        return self.version is not None
+
+
+_FUNCTION: Final = re.compile(r"(?P<name>[^:@\s]+)(?::(?P<version>[^@\s]+))?(?:@(?P<catalog>\S+))?")
+DEFAULT_CATALOG: Final = "default"
+
+
+def function_ref(call: str) -> FunctionRef:
+    """Read `name`, `name:version` or `name:version@catalog`; text of another shape is all name."""
+    match = _FUNCTION.fullmatch(call)
+    if match is None or "//" in call:
+        return FunctionRef(call, None, None)
+    version, catalog = match["version"], match["catalog"]
+    return FunctionRef(match["name"], version, catalog or (DEFAULT_CATALOG if version else None))
+
+
+class CallFunction(Task):
+    """Calls a catalogued function, or one that is declared under `use.functions`."""
+
+    kind = "call"
+
+    call: str
+    with_: dict[str, JSON] = Field(default_factory=dict)
+
+    @property
+    def function(self) -> FunctionRef:
+        """What is called."""
+        return function_ref(self.call)
+
+
+class ParallelMapArguments(Model):
+    """Arguments of `parallelMap`: `do` for each item of `in`, at most `max_concurrency` at once."""
+
+    in_: Collection
+    each: str = "item"
+    at: str = "index"
+    do: TaskList
+    max_concurrency: StrictInt | None = Field(default=None, ge=1)
+
+
+class CallParallelMap(Task):
+    """`call: parallelMap:1@default`: a `for` whose iterations run at once; its output is the array of theirs."""
+
+    kind = "call"
+
+    call: str
+    with_: ParallelMapArguments
+
+    @property
+    def function(self) -> FunctionRef:
+        """What is called."""
+        return function_ref(self.call)
+
+    def scopes(self) -> Iterator[Scope]:
+        """The tasks for each item."""
+        yield Scope("/with/do", self.with_.do)
+
+
+class CallGrpc(Task):
+    """Calls a gRPC method: not run here."""
+
+    kind = "call"
+    foreign_key = "call: grpc"
+
+    call: Literal["grpc"]
+    with_: foreign.GrpcArguments
+
+
+class CallAsyncApi(Task):
+    """Publishes or consumes AsyncAPI messages: not run here."""
+
+    kind = "call"
+    foreign_key = "call: asyncapi"
+
+    call: Literal["asyncapi"]
+    with_: foreign.AsyncApiArguments
+
+    def scopes(self) -> Iterator[Scope]:
+        """The tasks for each message."""
+        subscription = self.with_.subscription
+        if (
+            subscription is not None
+            and subscription.foreach is not None
+            and subscription.foreach.do is not None
+        ):
+            yield Scope("/with/subscription/foreach/do", subscription.foreach.do)
+
+
+class CallA2a(Task):
+    """Calls an agent: not run here."""
+
+    kind = "call"
+    foreign_key = "call: a2a"
+
+    call: Literal["a2a"]
+    with_: foreign.A2aArguments
+
+
+class CallMcp(Task):
+    """Calls an MCP server: not run here."""
+
+    kind = "call"
+    foreign_key = "call: mcp"
+
+    call: Literal["mcp"]
+    with_: foreign.McpArguments
+
+
+# ---------------------------------------------------------------- control
+class DoTask(Task):
+    """Runs tasks in sequence."""
+
+    kind = "do"
+
+    do: TaskList
+
+    def scopes(self) -> Iterator[Scope]:
+        """The sequence."""
+        yield Scope("/do", self.do)
+
+
+class ForLoop(Model):
+    """What a `for` goes through: `in`, with the names of the item (`each`) and its index (`at`)."""
+
+    each: str = "item"
+    in_: Collection
+    at: str = "index"
+
+
+class ForTask(Task):
+    """Runs tasks for each item of a collection, `while` a condition holds."""
+
+    kind = "for"
+
+    for_: ForLoop
+    while_: Expression | None = None
+    do: TaskList
+
+    def scopes(self) -> Iterator[Scope]:
+        """The tasks of one iteration."""
+        yield Scope("/do", self.do)
+
+
+class Fork(Model):
+    """Branches that run at once; with `compete` the first to succeed wins."""
+
+    branches: TaskList
+    compete: StrictBool = False
+
+
+class ForkTask(Task):
+    """Runs tasks at once."""
+
+    kind = "fork"
+
+    fork: Fork
+
+    def scopes(self) -> Iterator[Scope]:
+        """The branches."""
+        yield Scope("/fork/branches", self.fork.branches)
+
+
+class SwitchCase(Named):
+    """A case: without `when` it is the default."""
+
+    when: Expression | None = None
+    then: str
+
+
+class SwitchCases(NamedList[SwitchCase]):
+    """The cases of a switch, in order."""
+
+    __slots__ = ()
+    NOUN = "case"
+
+    @classmethod
+    def item_type(cls) -> Any:
+        """A case."""
+        return SwitchCase
+
+
+class SwitchTask(Task):
+    """Goes where the first matching case says."""
+
+    kind = "switch"
+
+    switch: SwitchCases
+
+
+class Catch(Model):
+    """Which errors to catch, how to try again, and what to do then."""
+
+    errors: CatchErrors | None = None
+    as_: str = "error"
+    when: Expression | None = None
+    except_when: Expression | None = None
+    retry: Annotated[Name | Annotated[RetryPolicy, INLINE], BY_SHAPE] | None = None
+    do: TaskList | None = None
+    then: str | None = None
+
+
+class TryTask(Task):
+    """Runs tasks and catches their errors."""
+
+    kind = "try"
+
+    try_: TaskList
+    catch: Catch
+
+    def scopes(self) -> Iterator[Scope]:
+        """What is tried, and what is done when it fails."""
+        yield Scope("/try", self.try_)
+        if self.catch.do is not None:
+            yield Scope("/catch/do", self.catch.do)
+
+
+class Raise(Model):
+    """The error to raise, or the name of one that is declared under `use.errors`."""
+
+    error: Annotated[Name | Annotated[ErrorDefinition, INLINE], BY_SHAPE]
+
+
+class RaiseTask(Task):
+    """Raises an error."""
+
+    kind = "raise"
+
+    raise_: Raise
+
+
+class SetTask(Task):
+    """Makes data: an object, or one expression."""
+
+    kind = "set"
+
+    set: Transform
+
+
+class WaitTask(Task):
+    """Waits, and passes its input on."""
+
+    kind = "wait"
+
+    wait: Duration
+
+
+# ---------------------------------------------------------------- events
+class EmittedEvent(Model):
+    """The event to send; `with.type` is required."""
+
+    with_: EventProperties
+
+    @model_validator(mode="after")
+    def _typed(self) -> EmittedEvent:
+        if self.with_.type is None:
+            kind = "event_type"
+            raise PydanticCustomError(kind, "an event to emit needs a `type`")
+        return self
+
+
+class Emit(Model):
+    """What to emit."""
+
+    event: EmittedEvent
+
+
+class EmitTask(Task):
+    """Sends an event."""
+
+    kind = "emit"
+
+    emit: Emit
+
+
+class Listen(Model):
+    """What to listen to, and how events are read."""
+
+    to: EventConsumption
+    read: Literal["data", "envelope", "raw"] = "data"
+
+
+class SubscriptionIterator(Model):
+    """What to do with each consumed event."""
+
+    item: str = "item"
+    at: str = "index"
+    do: TaskList | None = None
+    output: Output | None = None
+    export: Export | None = None
+
+
+class ListenTask(Task):
+    """Waits for events."""
+
+    kind = "listen"
+
+    listen: Listen
+    foreach: SubscriptionIterator | None = None
+
+    def scopes(self) -> Iterator[Scope]:
+        """The tasks for each event."""
+        if self.foreach is not None and self.foreach.do is not None:
+            yield Scope("/foreach/do", self.foreach.do)
+
+
+# ---------------------------------------------------------------- run
+class RunWorkflow(Model):
+    """The flow to run: its input is data with `${ … }`, or without it the task's input."""
+
+    namespace: str
+    name: str
+    version: str
+    input: Entries | None = None
+
+
+class Run(Model):
+    """The process to run: a flow; containers, scripts and shells are not run here."""
+
+    await_: StrictBool = True
+    return_: Literal["stdout", "stderr", "code", "all", "none"] = "stdout"
+    workflow: RunWorkflow | None = None
+    container: foreign.Container | None = None
+    script: foreign.Script | None = None
+    shell: foreign.Shell | None = None
+
+    @model_validator(mode="after")
+    def _one_process(self) -> Run:
+        self.require_one_of("workflow", "container", "script", "shell")
+        return self
+
+
+class RunTask(Task):
+    """Runs another flow, or what is not run here."""
+
+    kind = "run"
+
+    run: Run
+
+    @property
+    def foreign_process(self) -> str | None:
+        """The key that is not run here, such as `run.shell`; None for a flow."""
+        return next(
+            (f"run.{key}" for key in ("container", "script", "shell") if getattr(self.run, key)),
+            None,
+        )
+
+
+# ---------------------------------------------------------------- any task
+_CALLS: Final[dict[str, type[Task]]] = {
+    "http": CallHttp,
+    "openapi": CallOpenApi,
+    "grpc": CallGrpc,
+    "asyncapi": CallAsyncApi,
+    "a2a": CallA2a,
+    "mcp": CallMcp,
+}
+_PARALLEL_MAP: Final = "parallelMap"
+
+
+def _choose(value: object) -> str | None:
+    """The tag of a task's model, from its own key; None where no key of a task is there."""
+    if isinstance(value, Task):
+        return f"{TAG}{type(value).__name__}"
+    if not isinstance(value, dict):
+        return None
+    key = next((key for key in TASK_KEYS if key in value), None)
+    if key != "call":
+        return key and f"{TAG}{key}"
+    call = value["call"]
+    if isinstance(call, str) and call in _CALLS:
+        return f"{TAG}{call}"
+    if (
+        isinstance(call, str)
+        and (ref := function_ref(call)).name == _PARALLEL_MAP
+        and ref.catalog == DEFAULT_CATALOG
+    ):
+        return f"{TAG}parallelMap"
+    return f"{TAG}function"
+
+
+if TYPE_CHECKING:
+    AnyTask = Task
+else:
+    AnyTask = Annotated[
+        Annotated[CallHttp, Tag(f"{TAG}http")]
+        | Annotated[CallOpenApi, Tag(f"{TAG}openapi")]
+        | Annotated[CallFunction, Tag(f"{TAG}function")]
+        | Annotated[CallParallelMap, Tag(f"{TAG}parallelMap")]
+        | Annotated[CallGrpc, Tag(f"{TAG}grpc")]
+        | Annotated[CallAsyncApi, Tag(f"{TAG}asyncapi")]
+        | Annotated[CallA2a, Tag(f"{TAG}a2a")]
+        | Annotated[CallMcp, Tag(f"{TAG}mcp")]
+        | Annotated[DoTask, Tag(f"{TAG}do")]
+        | Annotated[EmitTask, Tag(f"{TAG}emit")]
+        | Annotated[ForTask, Tag(f"{TAG}for")]
+        | Annotated[ForkTask, Tag(f"{TAG}fork")]
+        | Annotated[ListenTask, Tag(f"{TAG}listen")]
+        | Annotated[RaiseTask, Tag(f"{TAG}raise")]
+        | Annotated[RunTask, Tag(f"{TAG}run")]
+        | Annotated[SetTask, Tag(f"{TAG}set")]
+        | Annotated[SwitchTask, Tag(f"{TAG}switch")]
+        | Annotated[TryTask, Tag(f"{TAG}try")]
+        | Annotated[WaitTask, Tag(f"{TAG}wait")],
+        Discriminator(_choose, custom_error_type="task_type", custom_error_message="no task type"),
+    ]
+
+foreign.AsyncApiSubscription.model_rebuild(
+    _types_namespace={"SubscriptionIterator": SubscriptionIterator}, force=False
+)
