@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,8 +39,10 @@ NONCES_PER_BLOCK: Final = 2**16
 
 KEK_LOCK: Final = 0x636F_6501
 """Advisory lock: shared while a data key is wrapped, alone while a key-encryption key goes."""
+FIRST_KEK_LOCK: Final = 0x636F_6502
+"""Advisory lock: of processes that find no key-encryption key, one makes it."""
 
-_KEYS: Final = DataKey.metadata.tables["data_keys"]
+KEYS: Final = DataKey.metadata.tables["data_keys"]
 
 
 @dataclass(slots=True)
@@ -117,27 +120,28 @@ class Keyring:
             async with self.engine.begin() as connection:
                 row = await self._reserve(connection, team, purpose)
             if row is not None:
-                return _Block(await self._unwrap(row), self._nonces_per_block)
+                return _Block(await self._opened(row), self._nonces_per_block)
             await self._create(team, purpose)
 
     async def _reserve(
         self, connection: AsyncConnection, team: str, purpose: str
     ) -> Row[Any] | None:
         newest = (
-            select(_KEYS.c.id)
-            .where(_KEYS.c.team == team, _KEYS.c.purpose == purpose)
-            .order_by(_KEYS.c.version.desc())
+            select(KEYS.c.id)
+            .where(KEYS.c.team == team, KEYS.c.purpose == purpose)
+            .order_by(KEYS.c.version.desc())
             .limit(1)
             .scalar_subquery()
         )
-        after = _KEYS.c.reserved + self._nonces_per_block
+        after = KEYS.c.reserved + self._nonces_per_block
         statement = (
-            update(_KEYS)
-            .where(_KEYS.c.id == newest, after <= self._nonces_per_key)
+            update(KEYS)
+            .where(KEYS.c.id == newest, after <= self._nonces_per_key)
             .values(reserved=after)
-            .returning(_KEYS)
+            .returning(KEYS)
         )
-        return (await connection.execute(statement)).one_or_none()
+        row: Row[Any] | None = (await connection.execute(statement)).one_or_none()
+        return row
 
     async def _create(self, team: str, purpose: str) -> None:
         """Make the next version, unless another process has just done so."""
@@ -146,8 +150,8 @@ class Keyring:
                 text("SELECT pg_advisory_xact_lock_shared(:k)"), {"k": KEK_LOCK}
             )
             found = await connection.scalar(
-                select(func.max(_KEYS.c.version)).where(
-                    _KEYS.c.team == team, _KEYS.c.purpose == purpose
+                select(func.max(KEYS.c.version)).where(
+                    KEYS.c.team == team, KEYS.c.purpose == purpose
                 )
             )
             version, key_id = (found or 0) + 1, new_id()
@@ -156,7 +160,7 @@ class Keyring:
                 os.urandom(KEY_BYTES), key_id=key_id, team=team, purpose=purpose, version=version
             )
             await connection.execute(
-                insert(_KEYS)
+                insert(KEYS)
                 .values(
                     id=key_id,
                     team=team,
@@ -172,14 +176,21 @@ class Keyring:
 
     async def _load(self, key_id: UUID) -> OpenKey:
         async with self.engine.connect() as connection:
-            row = (
-                await connection.execute(select(_KEYS).where(_KEYS.c.id == key_id))
-            ).one_or_none()
+            row = (await connection.execute(select(KEYS).where(KEYS.c.id == key_id))).one_or_none()
         if row is None:
             raise DoesNotOpen
-        return await self._unwrap(row)
+        return await self._opened(row)
 
-    async def _unwrap(self, row: Row[Any]) -> OpenKey:
+    async def _opened(self, row: Row[Any]) -> OpenKey:
+        key = OpenKey(row.id, row.team, row.purpose, row.version, AESGCM(await self.unwrap(row)))
+        return self._open.setdefault(key.id, key)
+
+    async def unwrap(self, row: Row[Any]) -> bytes:
+        """The data key of a row of `data_keys`.
+
+        Raises:
+            DoesNotOpen: The row was changed, or the file lacks the key that wraps it.
+        """
         kek = self._keks.get(row.kek_id)
         if kek is None:
             await self._read_keks()
@@ -187,9 +198,9 @@ class Keyring:
         if kek is None:
             message = f"{self.kek_file} lacks the key-encryption key {row.kek_id}"
             raise DoesNotOpen(message)
-        bound = {"team": row.team, "purpose": row.purpose, "version": row.version}
-        data_key = kek.unwrap(row.wrapped, key_id=row.id, **bound)
-        return self._open.setdefault(row.id, OpenKey(id=row.id, cipher=AESGCM(data_key), **bound))
+        return kek.unwrap(
+            row.wrapped, key_id=row.id, team=row.team, purpose=row.purpose, version=row.version
+        )
 
     async def active_kek(self, connection: AsyncConnection) -> Kek:
         """The key that wraps, read from the file each time, since another process may rotate it.
@@ -198,12 +209,14 @@ class Keyring:
             SecretFileRefused: The file is missing while data keys wrapped by it exist: a new one
                 could open none of them.
         """
-        try:
+        with suppress(FileNotFoundError):
             return await self._read_keks()
-        except FileNotFoundError:
-            if await connection.scalar(select(func.count()).select_from(_KEYS)):
-                message = f"{self.kek_file} is missing, and data keys need it: restore its backup"
-                raise SecretFileRefused(message) from None
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": FIRST_KEK_LOCK})
+        with suppress(FileNotFoundError):
+            return await self._read_keks()
+        if await connection.scalar(select(func.count()).select_from(KEYS)):
+            message = f"{self.kek_file} is missing, and data keys need it: restore its backup"
+            raise SecretFileRefused(message)
         await asyncio.to_thread(create_keks, self.kek_file)
         return await self._read_keks()
 

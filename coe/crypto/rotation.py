@@ -1,0 +1,102 @@
+"""Changing the key-encryption key: add a new one, wrap every data key with it, drop the old.
+
+Each step may be repeated, and any of them may be the last before a crash: until the third the file
+opens every data key. Where several machines have copies of the file, copy it after the first step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from coe.crypto.kek import Kek, read_keks, write_keks
+from coe.crypto.keys import KEK_LOCK, KEYS, Keyring
+from coe.errors import Conflict
+
+_BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did: the key that wraps now, and how many data keys it wrapped anew."""
+
+    kek_id: str
+    rewrapped: int
+
+
+async def rotate_kek(keyring: Keyring) -> Rotation:
+    """Change the key-encryption key while the platform runs; sealed values stay as they are."""
+    kek = await add_kek(keyring)
+    rewrapped = await rewrap(keyring)
+    await retire_keks(keyring)
+    return Rotation(kek.id, rewrapped)
+
+
+async def add_kek(keyring: Keyring) -> Kek:
+    """Add a new key to the file; it wraps every data key that is made from now on."""
+    async with keyring.engine.begin() as connection:
+        await _alone(connection)
+        await keyring.active_kek(connection)
+        kek = Kek.generate()
+        await asyncio.to_thread(
+            lambda: write_keks(keyring.kek_file, (*read_keks(keyring.kek_file), kek))
+        )
+    return kek
+
+
+async def rewrap(keyring: Keyring) -> int:
+    """Wrap with the active key every data key that another one wraps; count them."""
+    total = 0
+    while count := await _rewrap_batch(keyring):
+        total += count
+    return total
+
+
+async def retire_keks(keyring: Keyring) -> None:
+    """Remove from the file every key but the active one.
+
+    Raises:
+        Conflict: A data key still needs one of them.
+    """
+    async with keyring.engine.begin() as connection:
+        await _alone(connection)
+        active = await keyring.active_kek(connection)
+        others = select(func.count()).select_from(KEYS).where(KEYS.c.kek_id != active.id)
+        if await connection.scalar(others):
+            raise Conflict("data keys are still wrapped by an older key: rewrap them first")
+        await asyncio.to_thread(write_keks, keyring.kek_file, (active,))
+
+
+async def _rewrap_batch(keyring: Keyring) -> int:
+    async with keyring.engine.begin() as connection:
+        active = await keyring.active_kek(connection)
+        statement = (
+            select(KEYS)
+            .where(KEYS.c.kek_id != active.id)
+            .order_by(KEYS.c.id)
+            .limit(_BATCH)
+            .with_for_update()
+        )
+        rows = (await connection.execute(statement)).all()
+        for row in rows:
+            await connection.execute(
+                update(KEYS)
+                .where(KEYS.c.id == row.id)
+                .values(wrapped=await _wrapped_by(active, keyring, row), kek_id=active.id)
+            )
+    return len(rows)
+
+
+async def _wrapped_by(active: Kek, keyring: Keyring, row: Row[Any]) -> bytes:
+    data_key = await keyring.unwrap(row)
+    return active.wrap(
+        data_key, key_id=row.id, team=row.team, purpose=row.purpose, version=row.version
+    )
+
+
+async def _alone(connection: AsyncConnection) -> None:
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": KEK_LOCK})
