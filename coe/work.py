@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +25,27 @@ from coe.crypto.signing import SigningKey
 from coe.db import JSON, Database, new_id, utcnow
 from coe.errors import Forbidden, NotFound
 from coe.settings import Settings
+
+
+_SOURCES: Final = {
+    "access": "access",
+    "audit": "audit:log",
+    "flow": "catalog",
+    "human_task": "runs",
+    "run": "runs",
+    "template": "catalog",
+    "token": "access",
+}
+
+_TAGS: Final = {tag.value: tag for tag in Tag}
+
+
+def _refused_tag(permission: Permission) -> Tag:
+    """The tag of the verb that was refused, so that a search for the verb finds refusals too."""
+    noun, verb = permission.value.split(":", 1)
+    source = _SOURCES.get(noun, "")
+    name = f"{source}:{verb}" if ":" in source else f"{source}:{noun}:{verb}"
+    return _TAGS.get(name, Tag.ACCESS_PERMISSION_REFUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +136,7 @@ class Work(Read):
         )
         if not decision.allowed:
             event = self._event(
-                Tag.ACCESS_PERMISSION_REFUSE,
+                _refused_tag(permission),
                 resource=resource,
                 team=team,
                 decision=decision,
