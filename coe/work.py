@@ -26,7 +26,6 @@ from coe.db import JSON, Database, new_id, utcnow
 from coe.errors import Forbidden, NotFound
 from coe.settings import Settings
 
-
 _SOURCES: Final = {
     "access": "access",
     "audit": "audit:log",
