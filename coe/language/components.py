@@ -1,4 +1,4 @@
-"""The parts that tasks share: data flow, schemas, endpoints, authentication, errors, retries, events."""
+"""The parts that tasks share: data flow, endpoints, authentication, errors, retries, events."""
 
 from __future__ import annotations
 
@@ -148,7 +148,10 @@ _URI = r"^(?:[A-Za-z][A-Za-z0-9+\-.]*://.*|\s*\$\{(?:.|\n)+\}\s*)$"
 
 
 class Endpoint(Model):
-    """Where to call: `uri` is a URI, a URI template with `{key}`s, or `${ … }`. Text is short for `{uri: text}`."""
+    """Where to call: a URI, a URI template with `{key}`s, or `${ … }`.
+
+    Text in place of the object is its `uri`.
+    """
 
     uri: str = Field(pattern=_URI)
     authentication: ReferenceableAuthentication | None = None
@@ -174,7 +177,7 @@ class Catalog(Model):
 
 # ---------------------------------------------------------------- data flow
 class Schema(Model):
-    """A schema, inline (`document`) or elsewhere (`resource`). Without a format it is JSON Schema 2020-12."""
+    """A schema, inline (`document`) or elsewhere (`resource`); JSON Schema 2020-12 by default."""
 
     format: str = "json"
     document: JSON = None
@@ -201,7 +204,7 @@ class Output(Model):
 
 
 class Export(Model):
-    """What replaces the context: computed by `as` from the transformed output, then checked against `schema`."""
+    """What replaces the context: `as` of the transformed output, checked against `schema`."""
 
     schema_: Schema | None = None
     as_: Transform | None = None
@@ -215,7 +218,7 @@ class Timeout(Model):
 
 
 class ErrorDefinition(Model):
-    """An error to raise, as RFC 7807 has it. `type`, `instance`, `title` and `detail` may be `${ … }`."""
+    """An error to raise (RFC 7807). All but `status` may be `${ … }`."""
 
     type: str
     status: StrictInt
@@ -302,8 +305,8 @@ class RetryPolicy(Model):
 class EventProperties(Model):
     """Attributes of a CloudEvent 1.0: the standard ones, and extensions in `model_extra`.
 
-    To emit, values are data with `${ … }`; to filter, a value matches itself and `${ … }` is a condition
-    over the event.
+    To emit, values are data with `${ … }`; to filter, a value matches itself and `${ … }` is a
+    condition over the event.
     """
 
     model_config = ConfigDict(extra="allow")

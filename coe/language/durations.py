@@ -1,4 +1,4 @@
-"""Durations of the language: ISO 8601 text, an object of units, or an expression that yields one."""
+"""Durations: ISO 8601 text, an object of units, or an expression that yields one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LONGEST: Final = 1000 * 366 * 86_400_000
 
 
 class DurationError(ValueError):
-    """A value is not a duration. Give ISO 8601 text such as PT30S, or an object such as {seconds: 30}."""
+    """This is no duration. Give ISO 8601 text such as PT30S, or an object such as {seconds: 30}."""
 
     def __init__(self, message: str, *, calendar: bool = False) -> None:
         """Tell what is wrong; `calendar` marks months and years, which have no fixed length."""
@@ -46,7 +46,7 @@ class DurationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A length of time: `milliseconds`, or the `expression` (jq, without `${ }`) that yields it at run time."""
+    """A length of time: `milliseconds`, or the `expression` (bare jq) that yields it."""
 
     milliseconds: int | None = None
     expression: str | None = None
@@ -97,7 +97,7 @@ class Duration:
 
 
 def parse(value: object) -> Duration:
-    """Read a duration from ISO 8601 text, an object of units or an expression; raises DurationError."""
+    """Read a duration from text, an object of units or an expression; raises DurationError."""
     if isinstance(value, Duration):
         return value
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What the typed models are made of: the base class, and the kinds of field that many parts share."""
+"""What the typed models are made of: the base class, and kinds of field that many share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 else:
     JSON = Any  # free data passes unvalidated: YAML and JSON can hold nothing else
 
-# Tags of unions start with a character that no document can hold, so that a tag in the location of a
-# validation error is never mistaken for a key.
+# Tags of unions start with a character that no document can hold, so that a tag in the location
+# of a validation error is never mistaken for a key.
 TAG: Final = "\x00"
 
 
@@ -68,7 +68,7 @@ class Model(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an item stands: its name, its JSON pointer, and the 1-based line and column of its name."""
+    """Where an item stands: name, JSON pointer, and the 1-based line and column of its name."""
 
     name: str = ""
     pointer: str = ""
@@ -92,20 +92,20 @@ def _only(kinds: tuple[type, ...], wanted: str) -> Callable[[object], object]:
 
 # A field typed as an expression takes `${ … }` and bare jq; it holds the bare program.
 Expression = Annotated[str, AfterValidator(strip)]
-# `input.from`, `output.as`, `export.as` and `set`: text is one expression, held wrapped even where it was
-# written bare; an object is data in which every `${ … }` is evaluated.
+# `input.from`, `output.as`, `export.as` and `set`: text is one expression, held wrapped even where
+# it was written bare; an object is data in which every `${ … }` is evaluated.
 Transform = Annotated[
     JSON, AfterValidator(_wrapped), AfterValidator(_only((str, dict), "an expression or an object"))
 ]
-# The collection of a `for`: an expression, held wrapped even where it was written bare, or an array.
+# The collection of a `for`: an expression, held wrapped even where written bare, or an array.
 Collection = Annotated[
     JSON, AfterValidator(_wrapped), AfterValidator(_only((str, list), "an expression or an array"))
 ]
 # Names and values, such as headers: an object in which `${ … }` is evaluated, or one expression.
 Entries = Annotated[JSON, AfterValidator(_only((str, dict), "an object or an expression"))]
 
-# A union of a name (of something declared under `use`) and the thing itself, told apart by its shape:
-# Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE].
+# A union of a name (of something declared under `use`) and the thing itself, told apart by its
+# shape: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE].
 Name = Annotated[str, Tag(f"{TAG}name")]
 INLINE: Final = Tag(f"{TAG}inline")
 BY_SHAPE: Final = Discriminator(

@@ -1,8 +1,8 @@
-"""Arguments of what the specification has and our profile has not: loaded, drawn, and refused at publication."""
+"""What the specification has and our profile has not: loaded, drawn, refused at publication."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,9 +10,7 @@ from pydantic_core import PydanticCustomError
 from coe.language.components import Endpoint, ExternalResource, ReferenceableAuthentication
 from coe.language.durations import Duration
 from coe.language.fields import JSON, Entries, Expression, Model
-
-if TYPE_CHECKING:
-    from coe.language.tasks import SubscriptionIterator
+from coe.language.task import SubscriptionIterator
 
 
 class GrpcService(Model):

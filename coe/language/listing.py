@@ -24,7 +24,7 @@ class Named(Model):
 
     @property
     def pointer(self) -> str:
-        """The JSON pointer of the item, such as /do/0/checkCredit: the specification's task reference."""
+        """The JSON pointer, such as /do/0/checkCredit: the specification's task reference."""
         return self._place.pointer
 
     @property
@@ -99,7 +99,7 @@ class NamedList(tuple[ItemT, ...]):
             context = {"noun": cls.NOUN, "keys": keys}
             raise PydanticCustomError(
                 kind,
-                "a {noun} is one name with its content indented below it; this one has the keys {keys}",
+                "a {noun} is one name with its content indented below it, not the keys {keys}",
                 context,
             )
         return entry

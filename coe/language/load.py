@@ -14,7 +14,7 @@ from coe.language.fields import TAG
 from coe.language.model import Definition
 from coe.language.shape import keys_at
 from coe.language.source import Source, Unreadable, point, read
-from coe.language.tasks import TASK_KEYS
+from coe.language.task import TASK_KEYS
 
 # What is wrong with a value, by the type of the validation error.
 _VALUE_MESSAGES: Final = {
@@ -123,20 +123,22 @@ def _words(detail: Any, location: tuple[str | int, ...]) -> tuple[str, str | Non
     """What to tell of one validation error, and how to mend it."""
     kind, context = detail["type"], detail.get("ctx", {})
     key = next((part for part in reversed(location) if not str(part).startswith(TAG)), "")
-    if kind == "extra_forbidden":
-        return _unknown_key(str(key), location)
-    if kind == "missing":
-        return f"the key `{key}` is missing", None
-    if kind == "task_type":
-        return _no_task_type(detail["input"], str(key))
-    if kind == "empty":
-        return detail["msg"], "give it a value, or leave the key out"
-    if kind == "string_pattern_mismatch" and key in _FORMS:
-        return f"`{key}` must be {_FORMS[str(key)]}", None
-    if kind in _VALUE_MESSAGES:
-        return f"`{key}` {_VALUE_MESSAGES[kind].format(**context)}", None
-    message = detail["msg"]
-    return (f"`{key}` {message}" if message.startswith(("must", "needs")) else message), None
+    match kind:
+        case "extra_forbidden":
+            return _unknown_key(str(key), location)
+        case "task_type":
+            return _no_task_type(detail["input"], str(key))
+        case "missing":
+            words = f"the key `{key}` is missing"
+        case "string_pattern_mismatch" if key in _FORMS:
+            words = f"`{key}` must be {_FORMS[str(key)]}"
+        case _ if kind in _VALUE_MESSAGES:
+            words = f"`{key}` {_VALUE_MESSAGES[kind].format(**context)}"
+        case _:
+            words = str(detail["msg"])
+            words = f"`{key}` {words}" if words.startswith(("must", "needs")) else words
+    hint = "give it a value, or leave the key out" if kind == "empty" else None
+    return words, hint
 
 
 def _unknown_key(key: str, location: tuple[str | int, ...]) -> tuple[str, str | None]:

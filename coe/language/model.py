@@ -43,7 +43,7 @@ _SEMVER = (
 
 
 class Document(Model):
-    """What the document says of itself. `namespace` is the team that owns the flow; `metadata` is ours to read."""
+    """What the document says of itself; `namespace` is the team that owns the flow."""
 
     dsl: str = Field(pattern=_SEMVER)
     namespace: str = Field(pattern=_LABEL)
@@ -139,7 +139,7 @@ class Definition(Model):
 
     @property
     def source(self) -> Source:
-        """The document that this was read from: its data, its text and the place of every pointer."""
+        """The document as it was read: its data, its text and the place of every pointer."""
         return self._source
 
     def scopes(self) -> Iterator[Scope]:
@@ -183,7 +183,7 @@ class Definition(Model):
         return self.use.authentications[policy.use] if policy.use is not None else policy
 
     def function_of(self, call: CallFunction) -> Task | None:
-        """The task that a call of a declared function stands for; None for a catalogued function."""
+        """The task that a declared function stands for; None for a catalogued function."""
         return self.use.functions.get(call.call)
 
     def put(self, source: Source) -> None:

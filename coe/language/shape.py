@@ -13,7 +13,7 @@ from coe.language.listing import NamedList
 
 
 def keys_at(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys that an object may have at a location, tags and all; empty where any key may stand."""
+    """The keys that an object may have at a location; empty where any key may stand."""
     shapes: list[Any] = [model]
     for part in location:
         shapes = [inner for shape in shapes for inner in _step(shape, part)]
@@ -60,7 +60,7 @@ def _parts(shape: Any) -> Iterator[Any]:
 
 
 def _members(shape: Any) -> Iterator[Any]:
-    """The members of unions inside unions and annotations; those with a tag keep their annotation."""
+    """The members of nested unions; those with a tag keep their annotation."""
     metadata = _metadata(shape)
     if metadata and not any(isinstance(mark, Tag) for mark in metadata):
         yield from _members(get_args(shape)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +22,11 @@ DEEPEST: Final = 100
 
 _STR: Final = "tag:yaml.org,2002:str"
 # The core schema of YAML 1.2 (section 10.3.2): what a plain scalar means.
-_NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
-_BOOLEANS: Final = {"true": True, "True": True, "TRUE": True} | {
-    "false": False,
-    "False": False,
-    "FALSE": False,
-}
+_CONSTANTS: Final[dict[str, JSON]] = (
+    dict.fromkeys(("", "~", "null", "Null", "NULL"))
+    | dict.fromkeys(("true", "True", "TRUE"), True)
+    | dict.fromkeys(("false", "False", "FALSE"), False)
+)
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
@@ -60,7 +60,7 @@ class Source:
     def locate(self, pointer: str, *, value: bool = False) -> Mark | None:
         """Where a JSON pointer (RFC 6901) leads: its key, or with `value` its value.
 
-        A pointer that leads further than the document goes is located at the last part that is there.
+        A pointer that leads further than the document goes is located at its last part there.
         """
         node: Any = self.data
         found: _Entry | None = None
@@ -99,15 +99,15 @@ def read(text: str, *, file: str | None = None) -> Source:
     """Read one YAML 1.2 or JSON document.
 
     Raises:
-        Unreadable: The text is too large, no YAML, has duplicate keys, several documents, or aliases
-            that expand beyond the limit.
+        Unreadable: The text is too large, no YAML, has duplicate keys, several documents, or
+            aliases that expand beyond the limit.
     """
     if len(text.encode(errors="surrogatepass")) > LARGEST:
         raise Unreadable(Problem("OWS002", f"the document has more than {LARGEST:,} bytes"))
     try:
         return _read(_libyaml_events(text), text, file)
     except yaml.YAMLError:
-        # libyaml does not know all of YAML 1.2; what it refuses, the slower parser has the say over.
+        # libyaml does not know all of YAML 1.2: over what it refuses the slower parser decides.
         return _read_slowly(text, file)
 
 
@@ -139,11 +139,12 @@ def _libyaml_events(text: str) -> Iterator[Any]:
 
 
 def _json(text: str) -> JSON:
-    """JSON that YAML's scanner refuses, such as escaped surrogate pairs; None if it is no JSON either."""
+    """JSON that YAML's scanner refuses, such as surrogate pairs; None if it is no JSON either."""
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)  # type: ignore[no-any-return]
+        data: JSON = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
+    return data
 
 
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
@@ -279,29 +280,28 @@ class _Reader:
 
 def _resolve(text: str, mark: Mark) -> JSON:
     """What a plain scalar means."""
-    if text in _NULLS:
-        return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if not (text[0].isdigit() or text[0] in "+-."):
         return text
-    if _INTEGER.fullmatch(text):
-        return _integer(text, 10, mark)
-    if _BASED.fullmatch(text):
-        return _integer(text[2:], 8 if text[1] == "o" else 16, mark)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        if number in (float("inf"), float("-inf")):
-            raise _unreadable("OWS006", f"`{text}` is beyond what JSON numbers hold", mark)
-        return number
+    if _INTEGER.fullmatch(text) or _BASED.fullmatch(text):
+        return _integer(text, mark)
     if _NOT_JSON.fullmatch(text):
         raise _unreadable("OWS006", f"`{text}` is no JSON value: quote it if it is text", mark)
-    return text
+    return _float(text, mark) if _FLOAT.fullmatch(text) else text
 
 
-def _integer(digits: str, base: int, mark: Mark) -> int:
+def _float(text: str, mark: Mark) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _unreadable("OWS006", f"`{text}` is beyond what JSON numbers hold", mark)
+    return number
+
+
+def _integer(text: str, mark: Mark) -> int:
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
     try:
-        return int(digits, base)
+        return int(text, base)
     except ValueError:  # Python refuses to convert more than 4,300 digits
         raise _unreadable("OWS006", "a number of that many digits", mark) from None
 

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
+from pydantic import Discriminator, StrictBool, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from coe.language import foreign
+from coe.language.calls import (
+    DEFAULT_CATALOG,
+    CallA2a,
+    CallAsyncApi,
+    CallFunction,
+    CallGrpc,
+    CallHttp,
+    CallMcp,
+    CallOpenApi,
+    CallParallelMap,
+    function_ref,
+)
 from coe.language.components import (
     CatchErrors,
-    Endpoint,
     ErrorDefinition,
     EventConsumption,
     EventProperties,
-    Export,
-    ExternalResource,
-    Input,
-    Output,
-    ReferenceableAuthentication,
     RetryPolicy,
-    Timeout,
 )
 from coe.language.durations import Duration
 from coe.language.fields import (
     BY_SHAPE,
     INLINE,
-    JSON,
     TAG,
     Collection,
     Entries,
@@ -38,231 +41,37 @@ from coe.language.fields import (
     Transform,
 )
 from coe.language.listing import Named, NamedList
-
-# The keys that make a task what it is; `do` last, for a `for` has it too.
-TASK_KEYS: Final = (
-    "call",
-    "emit",
-    "for",
-    "fork",
-    "listen",
-    "raise",
-    "run",
-    "set",
-    "switch",
-    "try",
-    "wait",
-    "do",
-)
-
-
-class Scope(NamedTuple):
-    """A list of tasks inside a task: its pointer relative to the task, such as /catch/do, and the tasks."""
-
-    pointer: str
-    tasks: TaskList
-
-
-class Task(Named):
-    """What every task has. `then` is `continue`, `exit`, `end` or the name of a task of the same scope."""
-
-    # The type of the task: its own key, such as `call`.
-    kind: ClassVar[str]
-    # The key that our profile does not run, such as `call: grpc`; None for what runs here.
-    foreign_key: ClassVar[str | None] = None
-
-    if_: Expression | None = None
-    input: Input | None = None
-    output: Output | None = None
-    export: Export | None = None
-    timeout: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE] | None = None
-    then: str | None = None
-    metadata: dict[str, JSON] = Field(default_factory=dict)
-
-    def scopes(self) -> Iterator[Scope]:
-        """The lists of tasks directly inside this one, in the order of the document."""
-        yield from ()
-
-    def walk(self) -> Iterator[Task]:
-        """This task and all inside it, parents first."""
-        yield self
-        for scope in self.scopes():
-            for task in scope.tasks:
-                yield from task.walk()
-
-
-class TaskList(NamedList[Task]):
-    """The tasks of one scope, in order."""
-
-    __slots__ = ()
-    NOUN = "task"
-
-    @classmethod
-    def item_type(cls) -> Any:
-        """Any task."""
-        return AnyTask
-
-
-# ---------------------------------------------------------------- call
-class HttpArguments(Model):
-    """Arguments of `call: http`. `endpoint.uri`, `headers`, `query` and `body` may hold `${ … }`."""
-
-    NULLABLE = frozenset({"body"})
-
-    method: str
-    endpoint: Endpoint
-    headers: Entries | None = None
-    query: Entries | None = None
-    body: JSON = None
-    output: Literal["raw", "content", "response"] = "content"
-    redirect: StrictBool = False
-
-
-class CallHttp(Task):
-    """Sends an HTTP request."""
-
-    kind = "call"
-
-    call: Literal["http"]
-    with_: HttpArguments
-
-
-class OpenApiArguments(Model):
-    """Arguments of `call: openapi`."""
-
-    document: ExternalResource
-    operation_id: str
-    parameters: dict[str, JSON] = Field(default_factory=dict)
-    authentication: ReferenceableAuthentication | None = None
-    output: Literal["raw", "content", "response"] = "content"
-    redirect: StrictBool = False
-
-
-class CallOpenApi(Task):
-    """Calls an operation of an OpenAPI document."""
-
-    kind = "call"
-
-    call: Literal["openapi"]
-    with_: OpenApiArguments
-
-
-class FunctionRef(NamedTuple):
-    """What `call` names: a function of `use.functions` (name alone) or of a catalog (`name:version@catalog`)."""
-
-    name: str
-    version: str | None
-    catalog: str | None
-
-    @property
-    def catalogued(self) -> bool:
-        """Whether a catalog holds it; without a catalog named, `name:version` is of the default one."""
-        return self.version is not None
-
-
-_FUNCTION: Final = re.compile(r"(?P<name>[^:@\s]+)(?::(?P<version>[^@\s]+))?(?:@(?P<catalog>\S+))?")
-DEFAULT_CATALOG: Final = "default"
-
-
-def function_ref(call: str) -> FunctionRef:
-    """Read `name`, `name:version` or `name:version@catalog`; text of another shape is all name."""
-    match = _FUNCTION.fullmatch(call)
-    if match is None or "//" in call:
-        return FunctionRef(call, None, None)
-    version, catalog = match["version"], match["catalog"]
-    return FunctionRef(match["name"], version, catalog or (DEFAULT_CATALOG if version else None))
-
-
-class CallFunction(Task):
-    """Calls a catalogued function, or one that is declared under `use.functions`."""
-
-    kind = "call"
-
-    call: str
-    with_: dict[str, JSON] = Field(default_factory=dict)
-
-    @property
-    def function(self) -> FunctionRef:
-        """What is called."""
-        return function_ref(self.call)
-
-
-class ParallelMapArguments(Model):
-    """Arguments of `parallelMap`: `do` for each item of `in`, at most `max_concurrency` at once."""
-
-    in_: Collection
-    each: str = "item"
-    at: str = "index"
-    do: TaskList
-    max_concurrency: StrictInt | None = Field(default=None, ge=1)
-
-
-class CallParallelMap(Task):
-    """`call: parallelMap:1@default`: a `for` whose iterations run at once; its output is the array of theirs."""
-
-    kind = "call"
-
-    call: str
-    with_: ParallelMapArguments
-
-    @property
-    def function(self) -> FunctionRef:
-        """What is called."""
-        return function_ref(self.call)
-
-    def scopes(self) -> Iterator[Scope]:
-        """The tasks for each item."""
-        yield Scope("/with/do", self.with_.do)
-
-
-class CallGrpc(Task):
-    """Calls a gRPC method: not run here."""
-
-    kind = "call"
-    foreign_key = "call: grpc"
-
-    call: Literal["grpc"]
-    with_: foreign.GrpcArguments
-
-
-class CallAsyncApi(Task):
-    """Publishes or consumes AsyncAPI messages: not run here."""
-
-    kind = "call"
-    foreign_key = "call: asyncapi"
-
-    call: Literal["asyncapi"]
-    with_: foreign.AsyncApiArguments
-
-    def scopes(self) -> Iterator[Scope]:
-        """The tasks for each message."""
-        subscription = self.with_.subscription
-        if (
-            subscription is not None
-            and subscription.foreach is not None
-            and subscription.foreach.do is not None
-        ):
-            yield Scope("/with/subscription/foreach/do", subscription.foreach.do)
-
-
-class CallA2a(Task):
-    """Calls an agent: not run here."""
-
-    kind = "call"
-    foreign_key = "call: a2a"
-
-    call: Literal["a2a"]
-    with_: foreign.A2aArguments
-
-
-class CallMcp(Task):
-    """Calls an MCP server: not run here."""
-
-    kind = "call"
-    foreign_key = "call: mcp"
-
-    call: Literal["mcp"]
-    with_: foreign.McpArguments
+from coe.language.task import TASK_KEYS, Scope, SubscriptionIterator, Task, TaskList
+
+__all__ = [
+    "TASK_KEYS",
+    "AnyTask",
+    "CallA2a",
+    "CallAsyncApi",
+    "CallFunction",
+    "CallGrpc",
+    "CallHttp",
+    "CallMcp",
+    "CallOpenApi",
+    "CallParallelMap",
+    "Catch",
+    "DoTask",
+    "EmitTask",
+    "ForTask",
+    "ForkTask",
+    "ListenTask",
+    "RaiseTask",
+    "RunTask",
+    "Scope",
+    "SetTask",
+    "SubscriptionIterator",
+    "SwitchCase",
+    "SwitchTask",
+    "Task",
+    "TaskList",
+    "TryTask",
+    "WaitTask",
+]
 
 
 # ---------------------------------------------------------------- control
@@ -438,16 +247,6 @@ class Listen(Model):
     read: Literal["data", "envelope", "raw"] = "data"
 
 
-class SubscriptionIterator(Model):
-    """What to do with each consumed event."""
-
-    item: str = "item"
-    at: str = "index"
-    do: TaskList | None = None
-    output: Output | None = None
-    export: Export | None = None
-
-
 class ListenTask(Task):
     """Waits for events."""
 
@@ -562,7 +361,3 @@ else:
         | Annotated[WaitTask, Tag(f"{TAG}wait")],
         Discriminator(_choose, custom_error_type="task_type", custom_error_message="no task type"),
     ]
-
-foreign.AsyncApiSubscription.model_rebuild(
-    _types_namespace={"SubscriptionIterator": SubscriptionIterator}, force=False
-)

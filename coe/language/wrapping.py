@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# The specification's pattern of a runtime expression (schema/workflow.yaml, $defs/runtimeExpression).
+# The specification's pattern (schema/workflow.yaml, $defs/runtimeExpression).
 _EXPRESSION: Final = re.compile(r"\s*\$\{(.+)\}\s*", re.DOTALL)
 
 
