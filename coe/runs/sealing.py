@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Table
 
 from coe.crypto.envelope import Place
@@ -28,7 +30,7 @@ class Sealer:
 
     async def seal(self, table: Table, row: UUID | str, column: str, value: JSON) -> bytes:
         """Seal a value for its place."""
-        return await self.keyring.seal_json(self._place(table, row, column), PURPOSE, value)
+        return await self.keyring.seal(self._place(table, row, column), PURPOSE, _encode(value))
 
     async def maybe(self, table: Table, row: UUID | str, column: str, value: JSON) -> bytes | None:
         """Seal a value, but keep none as none."""
@@ -46,6 +48,14 @@ class Sealer:
 
     def _place(self, table: Table, row: UUID | str, column: str) -> Place:
         return Place(table=table.name, row=str(row), column=column, team=self.team)
+
+
+def _encode(value: JSON) -> bytes:
+    """JSON text, also of what the other side should not have sent: it must not stop the run."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def error_columns(error: dict[str, JSON] | None) -> dict[str, Any]:

@@ -1,0 +1,192 @@
+"""The end of a run: its state and output, what it leaves behind, and who is told.
+
+Central runs end here by their machine, local runs by the report of their team, any run by being
+cancelled. The caller has made sure that it alone may end the run: by the fence, or by a lock on its
+row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.actor import ActorKind
+from coe.audit.events import Outcome as Told
+from coe.audit.events import Tag
+from coe.audit.log import NewEvent, append
+from coe.crypto.keys import Keyring
+from coe.db import JSON
+from coe.runs import inbox
+from coe.runs.commands import Cancelled, Completed, Faulted, Outcome, StepState
+from coe.runs.facts import Fact, FactKind
+from coe.runs.machine_errors import type_of
+from coe.runs.models import RunState
+from coe.runs.sealing import Sealer, error_columns
+from coe.runs.tables import INBOX, RUNS, STEPS, TASKS, TIMERS
+from coe.runs.task_models import HumanTaskState
+
+OPEN_TASKS = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunHead:
+    """What everybody who works on a run needs to know of it."""
+
+    id: UUID
+    flow: str
+    version: str
+    version_id: UUID
+    local: bool
+    team: str
+    data_class: str
+    correlation_id: str
+    parent_id: UUID | None
+    parent_key: str | None
+    started_by: str
+
+
+HEAD_COLUMNS = tuple(RUNS.c[name] for name in RunHead.__dataclass_fields__)
+
+
+def head(row: Any) -> RunHead:
+    """The head of a run from a row that has `HEAD_COLUMNS`."""
+    return RunHead(**{name: getattr(row, name) for name in RunHead.__dataclass_fields__})
+
+
+def run_event(run: RunHead, tag: Tag, at: datetime, **more: Any) -> NewEvent:
+    """An event of the log that the run itself causes, as its own actor."""
+    fields: dict[str, Any] = {
+        "at": at,
+        "actor": f"run:{run.id}",
+        "actor_kind": ActorKind.RUN,
+        "action": tag,
+        "resource": f"run:{run.id}",
+        "team": run.team,
+        "correlation_id": run.correlation_id,
+    }
+    return NewEvent(**{**fields, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends, with the row's columns ready: sealing is done before the transaction."""
+
+    run: RunHead
+    outcome: Outcome
+    at: datetime
+    columns: dict[str, Any]
+
+
+async def prepare(keyring: Keyring, run: RunHead, outcome: Outcome, at: datetime) -> Ending:
+    """Seal what an ending holds."""
+    sealer = Sealer(keyring, run.team)
+    columns: dict[str, Any] = {"ended_at": at, "holder": None, "lease_until": None}
+    match outcome:
+        case Completed(output):
+            columns |= error_columns(None) | {
+                "state": RunState.COMPLETED,
+                "output_sealed": await sealer.seal(RUNS, run.id, "output", output),
+                "error_sealed": None,
+            }
+        case Faulted(error):
+            columns |= error_columns(error) | {
+                "state": RunState.FAULTED,
+                "error_sealed": await sealer.seal(RUNS, run.id, "error", dict(error)),
+            }
+        case Cancelled():
+            columns |= {"state": RunState.CANCELLED}
+    return Ending(run, outcome, at, columns)
+
+
+async def close(session: AsyncSession, keyring: Keyring, ending: Ending) -> None:
+    """Write the end: the row, its timers, inbox and open tasks, the parent's fact, the event."""
+    run = ending.run
+    await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(ending.columns))
+    await session.execute(delete(TIMERS).where(TIMERS.c.run_id == run.id))
+    await session.execute(delete(INBOX).where(INBOX.c.run_id == run.id))
+    await withdraw_tasks(session, keyring, run, ending.at)
+    if run.local:
+        await _end_steps(session, run.id, ending.at)
+    await _tell_parent(session, keyring, ending)
+    await append(session, keyring, _event(ending))
+
+
+async def _end_steps(session: AsyncSession, run_id: UUID, at: datetime) -> None:
+    """Steps that a team's code had begun do not go on; a machine tells of its own steps itself."""
+    await session.execute(
+        update(STEPS)
+        .where(STEPS.c.run_id == run_id, STEPS.c.state == StepState.RUNNING)
+        .values(state=StepState.CANCELLED, ended_at=at, changed_at=at),
+    )
+
+
+async def withdraw_tasks(
+    session: AsyncSession,
+    keyring: Keyring,
+    run: RunHead,
+    at: datetime,
+    *,
+    key: str | None = None,
+) -> None:
+    """Cancel the open human tasks of a run, or the one with this key, with their timers."""
+    mine = (
+        TASKS.c.run_id == run.id
+        if key is None
+        else (TASKS.c.run_id == run.id) & (TASKS.c.key == key)
+    )
+    withdrawn = await session.execute(
+        update(TASKS)
+        .where(mine, TASKS.c.state.in_(OPEN_TASKS))
+        .values(state=HumanTaskState.CANCELLED, completed_at=at)
+        .returning(TASKS.c.id),
+    )
+    for task_id in withdrawn.scalars().all():
+        resource = f"human_task:{task_id}"
+        event = run_event(run, Tag.RUNS_HUMAN_TASK_CANCEL, at, resource=resource)
+        await append(session, keyring, event)
+
+
+async def _tell_parent(session: AsyncSession, keyring: Keyring, ending: Ending) -> None:
+    run = ending.run
+    if run.parent_id is None or run.parent_key is None:
+        return
+    kind, data = _answer(ending.outcome)
+    await inbox.send(session, keyring, run.parent_id, Fact(kind, ending.at, run.parent_key, data))
+
+
+def _answer(outcome: Outcome) -> tuple[FactKind, JSON]:
+    match outcome:
+        case Completed(output):
+            return FactKind.CHILD_COMPLETED, {"output": output}
+        case Faulted(error):
+            return FactKind.CHILD_FAULTED, {"error": dict(error)}
+        case Cancelled():
+            return FactKind.CHILD_FAULTED, {"error": CANCELLED_ERROR, "cancelled": True}
+
+
+CANCELLED_ERROR: dict[str, JSON] = {
+    "type": type_of("runtime"),
+    "status": 500,
+    "title": "The called run was cancelled",
+}
+
+
+def _event(ending: Ending) -> NewEvent:
+    match ending.outcome:
+        case Completed():
+            return run_event(ending.run, Tag.RUNS_RUN_COMPLETE, ending.at)
+        case Faulted(error):
+            return run_event(
+                ending.run,
+                Tag.RUNS_RUN_FAULT,
+                ending.at,
+                outcome=Told.FAILED,
+                detail={"error": dict(error)},
+            )
+        case Cancelled(reason):
+            return run_event(ending.run, Tag.RUNS_RUN_CANCEL, ending.at, reason=reason)

@@ -1,0 +1,80 @@
+"""Asking for a run: one row, with its input sealed, and a wish that an engine begins it.
+
+Both doors lead here: `startRun` of a person and `StartChild` of a run's machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.actor import Actor
+from coe.catalog.models import FlowKind
+from coe.catalog.rows import RunnableFlow
+from coe.crypto.keys import Keyring
+from coe.db import JSON, new_id
+from coe.errors import Problem
+from coe.outbox import enqueue
+from coe.runs.models import RunState
+from coe.runs.schemas import check
+from coe.runs.sealing import Sealer
+from coe.runs.tables import RUNS
+
+LONGEST_CORRELATION: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run is made of. `parent` is the calling run and the key of its step."""
+
+    flow: RunnableFlow
+    input: JSON
+    correlation_id: str
+    started_by: Actor
+    at: datetime
+    parent: tuple[UUID, str] | None = None
+    trace_id: str | None = None
+
+
+def check_input(flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
+    """What stands between an input and the input schema of a flow, located below `/input`."""
+    return check(flow.input_schema, value, path="/input")
+
+
+async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
+    """The row of `runs` for a new run; may make a data key, so do it before a transaction."""
+    version = new.flow.version
+    run_id = new_id()
+    parent_id, parent_key = new.parent or (None, None)
+    return {
+        "id": run_id,
+        "flow": version.entry_ref,
+        "version": version.version,
+        "version_id": version.id,
+        "local": version.flow_kind is FlowKind.LOCAL,
+        "engine": version.engine or "prefect",
+        "team": version.team,
+        "data_class": version.data_class.value,
+        "state": RunState.REQUESTED,
+        "correlation_id": new.correlation_id,
+        "parent_id": parent_id,
+        "parent_key": parent_key,
+        "started_by": new.started_by.subject,
+        "started_by_kind": new.started_by.kind.value,
+        "requested_at": new.at,
+        "input_sealed": await Sealer(keyring, version.team).seal(RUNS, run_id, "input", new.input),
+        "trace_id": new.trace_id,
+        "fence": 0,
+        "journal_length": 0,
+    }
+
+
+async def insert_request(session: AsyncSession, row: dict[str, Any]) -> None:
+    """Insert the row of a new run, and have dispatch ask an engine for it."""
+    await session.execute(insert(RUNS).values(row))
+    await enqueue(session, "start", row["id"])
