@@ -1,0 +1,80 @@
+"""The pages: an index, and the GraphQL explorer with its examples; all from our own files."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from string import Template
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from coe.web.headers import explorer_policy
+
+STATIC = Path(__file__).resolve().parent / "static"
+VENDOR = STATIC / "vendor"
+EXAMPLES = STATIC / "examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Who may be chosen in the explorer of a demo, and the fixed token that stands for them."""
+
+    name: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A tab of the explorer: a document, and its variables as text."""
+
+    query: str
+    variables: str
+
+
+def examples() -> tuple[Example, ...]:
+    """The example documents, in the order of their file names, each with its variables."""
+    return tuple(
+        Example(path.read_text(encoding="utf-8"), _variables(path))
+        for path in sorted(EXAMPLES.glob("*.graphql"))
+    )
+
+
+def _variables(document: Path) -> str:
+    path = document.with_suffix(".json")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def routes(personas: Sequence[Persona]) -> APIRouter:
+    """`/`, `/graphiql` and `/static`; `personas` is empty outside of a demo."""
+    index = (STATIC / "index.html").read_text(encoding="utf-8")
+    explorer = Template((STATIC / "graphiql.html").read_text(encoding="utf-8"))
+    data = _embedded(personas)
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def show_index() -> HTMLResponse:
+        return HTMLResponse(index)
+
+    @router.get("/graphiql")
+    async def show_explorer() -> HTMLResponse:
+        nonce = secrets.token_urlsafe(16)
+        page = explorer.substitute(nonce=nonce, data=data)
+        return HTMLResponse(page, headers={"Content-Security-Policy": explorer_policy(nonce)})
+
+    router.routes.append(Mount("/static", StaticFiles(directory=STATIC), name="static"))
+    return router
+
+
+def _embedded(personas: Sequence[Persona]) -> str:
+    """JSON for a script element: no text of it can end the element."""
+    data = {
+        "personas": [asdict(persona) for persona in personas],
+        "examples": [asdict(example) for example in examples()],
+    }
+    return json.dumps(data).replace("<", "\\u003c")

@@ -1,0 +1,111 @@
+"use strict";
+// The explorer of /graphql: who asks, the examples as tabs, and whether the engine is up.
+
+const page = JSON.parse(document.getElementById("page-data").textContent);
+const persona = document.getElementById("persona");
+const token = document.getElementById("token");
+const engine = document.getElementById("engine");
+const CHOSEN = "coe.persona";
+const ENGINE_QUERY = "{ engine { name state detail queued } }";
+
+let bearer = "";
+
+async function ask(body, signal) {
+  const headers = { "Content-Type": "application/json", Accept: "application/json" };
+  if (bearer) headers.Authorization = "Bearer " + bearer;
+  const response = await fetch("/graphql", {
+    method: "POST",
+    headers,
+    body: JSON.stringify(body),
+    credentials: "omit",
+    signal,
+  });
+  return response.json();
+}
+
+// Tabs live as long as the browser's tab; the token is kept nowhere.
+const storage = {
+  getItem: (key) => sessionStorage.getItem(key),
+  setItem: (key, value) => sessionStorage.setItem(key, value),
+  removeItem: (key) => sessionStorage.removeItem(key),
+  clear: () => sessionStorage.clear(),
+  get length() {
+    return sessionStorage.length;
+  },
+};
+
+const root = ReactDOM.createRoot(document.getElementById("graphiql"));
+
+function show() {
+  root.render(
+    React.createElement(GraphiQL, {
+      key: bearer, // another person may read another answer: start anew
+      fetcher: (body) => ask(body),
+      storage,
+      defaultTabs: page.examples.map((example) => ({
+        query: example.query,
+        variables: example.variables,
+      })),
+      defaultEditorToolsVisibility: "variables",
+      isHeadersEditorEnabled: false,
+      shouldPersistHeaders: false,
+      defaultTheme: "light",
+    }),
+  );
+}
+
+async function showEngine() {
+  if (!bearer) {
+    engine.textContent = "";
+    return;
+  }
+  try {
+    const answer = await ask({ query: ENGINE_QUERY });
+    const told = answer.data && answer.data.engine;
+    engine.dataset.state = told ? told.state : "";
+    engine.textContent = told
+      ? `Engine ${told.name}: ${told.state.toLowerCase()}` +
+        (told.state === "UP" ? "" : ` – ${told.detail}; ${told.queued} waiting`)
+      : answer.errors[0].message;
+  } catch {
+    engine.dataset.state = "GONE";
+    engine.textContent = "The API does not answer";
+  }
+}
+
+function reveal(...names) {
+  for (const name of names) document.getElementById(name).hidden = false;
+}
+
+function choosePersona() {
+  bearer = persona.value;
+  sessionStorage.setItem(CHOSEN, bearer);
+  show();
+  showEngine();
+}
+
+if (page.personas.length) {
+  reveal("persona-label", "persona");
+  for (const one of page.personas) {
+    persona.append(new Option(one.name, one.token));
+  }
+  const before = sessionStorage.getItem(CHOSEN);
+  if (page.personas.some((one) => one.token === before)) persona.value = before;
+  persona.addEventListener("change", choosePersona);
+  choosePersona();
+} else {
+  reveal("token-label", "token", "use-token");
+  show();
+}
+
+document.getElementById("identity").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (page.personas.length) return;
+  bearer = token.value.trim();
+  token.value = "";
+  token.placeholder = bearer ? "in use; enter another to change" : "coe_…";
+  show();
+  showEngine();
+});
+
+setInterval(showEngine, 10000);
