@@ -36,7 +36,7 @@ async def read_run_data(work: Work, ids: Collection[UUID]) -> dict[UUID, RunData
             RUNS.c.team,
             RUNS.c.data_class,
             RUNS.c.correlation_id,
-            RUNS.c.started_by,
+            RUNS.c.requester,
             RUNS.c.input_sealed,
             RUNS.c.output_sealed,
             RUNS.c.error_sealed,
@@ -48,10 +48,10 @@ async def read_run_data(work: Work, ids: Collection[UUID]) -> dict[UUID, RunData
 async def read_task_data(work: Work, ids: Collection[UUID]) -> dict[UUID, TaskData]:
     """Context, answer and reason of the tasks that the actor may read the data of; recorded.
 
-    Candidates and the claimant of a task may where the policy says so for their relation.
+    Whoever may read a task (`human_task:read`) may see what its decision needs.
     """
     rows = await work.session.execute(
-        select(TASKS).where(TASKS.c.id.in_(ids), readable_tasks(work), readable_tasks(work, _DATA)),
+        select(TASKS).where(TASKS.c.id.in_(ids), readable_tasks(work)),
     )
     return {row.id: await _open_task(work, row) for row in rows.all()}
 
@@ -61,7 +61,7 @@ _DATA = Permission.RUN_READ_DATA
 
 async def _open_run(work: Work, row: Row[*tuple[Any, ...]]) -> RunData:
     sealer = Sealer(work.keyring, row.team)
-    mine = {Relation.REQUESTER} if row.started_by == work.actor.subject else set()
+    mine = {Relation.REQUESTER} if row.requester == work.actor.subject else set()
     await work.record(
         Tag.RUNS_RUN_READ_DATA,
         resource=f"run:{row.id}",
@@ -91,7 +91,7 @@ async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
         resource=f"human_task:{row.id}",
         team=row.team,
         decision=work.decide(
-            _DATA,
+            Permission.HUMAN_TASK_READ,
             team=row.team,
             data_class=DataClass(row.data_class),
             relations=task_relations(work, row),

@@ -47,7 +47,7 @@ class RunHead:
     correlation_id: str
     parent_id: UUID | None
     parent_key: str | None
-    started_by: str
+    requester: str
 
 
 HEAD_COLUMNS = tuple(RUNS.c[name] for name in RunHead.__dataclass_fields__)

@@ -36,10 +36,9 @@ class RunState(StrEnum):
 
 
 class TimerKind(StrEnum):
-    """What happens when a timer is due: a fact for the machine, a task's next stage, a reminder."""
+    """What happens when a timer is due: a fact for the machine, or a human task's next stage."""
 
     MACHINE = "MACHINE"
-    REMINDER = "REMINDER"
     TASK = "TASK"
 
 
@@ -48,7 +47,8 @@ class Run(SQLModel, table=True):
 
     `fence` grows with every holder; who writes for the run names the fence that it was given, and
     a smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
-    the position of the next journal entry.
+    the position of the next journal entry. `started_by` may be a run that called this one;
+    `requester` is who stands at the root of the calls.
     """
 
     __tablename__ = "runs"
@@ -82,6 +82,7 @@ class Run(SQLModel, table=True):
     parent_key: str | None = None
     started_by: str
     started_by_kind: str
+    requester: str = Field(index=True)
     requested_at: datetime = Field(default_factory=utcnow, index=True)
     started_at: datetime | None = None
     ended_at: datetime | None = None

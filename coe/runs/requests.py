@@ -37,6 +37,7 @@ class NewRun:
     correlation_id: str
     started_by: Actor
     at: datetime
+    requester: str
     parent: tuple[UUID, str] | None = None
     trace_id: str | None = None
 
@@ -66,6 +67,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
         "parent_key": parent_key,
         "started_by": new.started_by.subject,
         "started_by_kind": new.started_by.kind.value,
+        "requester": new.requester,
         "requested_at": new.at,
         "input_sealed": await Sealer(keyring, version.team).seal(RUNS, run_id, "input", new.input),
         "trace_id": new.trace_id,

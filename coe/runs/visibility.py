@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Row, Text, and_, cast, exists, false, or_
+from sqlalchemy import ColumnElement, FromClause, Text, and_, cast, exists, false, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
-from coe.access.scope import Scope
+from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.runs.tables import RUNS, TASKS
-from coe.runs.task_models import HumanTask
 from coe.work import Read
 
 REQUESTER: Final = "requester"
-"""In a task's `exclude`: whoever started the run."""
+"""In a task's `exclude`: whoever asked for the run."""
 
 _PARENTS: Final = RUNS.alias("parents")
 
@@ -27,30 +26,31 @@ def roles_of(policy: Policy, subject: str) -> list[str]:
     return sorted({role for role, _ in held} | {f"{team}/{role}" for role, team in held})
 
 
-def readable_runs(read: Read, permission: Permission = Permission.RUN_READ) -> ColumnElement[bool]:
-    """Runs of the actor's scope, those that it started, and those that such a run called."""
+def readable_runs(
+    read: Read,
+    permission: Permission = Permission.RUN_READ,
+) -> ColumnElement[bool]:
+    """Runs of the actor's scope, those to which it has a relation, those that such a run called."""
+    called = exists().where(_PARENTS.c.id == RUNS.c.parent_id, _runs(read, permission, _PARENTS))
     return or_(
-        _own_runs(read, permission, RUNS),
-        and_(
-            exists().where(
-                _PARENTS.c.id == RUNS.c.parent_id,
-                _own_runs(read, permission, _PARENTS),
-            ),
-            _scope(read, permission, Relation.CALLER).clause(RUNS.c.team, RUNS.c.data_class),
-        ),
+        _runs(read, permission, RUNS),
+        and_(called, _within(read, permission, RUNS, Relation.CALLER)),
     )
 
 
 def readable_tasks(
-    read: Read, permission: Permission = Permission.HUMAN_TASK_READ
+    read: Read,
+    permission: Permission = Permission.HUMAN_TASK_READ,
 ) -> ColumnElement[bool]:
-    """Tasks of the actor's scope, and those for which it is candidate, claimant or requester."""
+    """Tasks of the actor's scope, and those to which it has a relation."""
     subject = read.actor.subject
+    of_owned = TASKS.c.run_id.in_(select(RUNS.c.id).where(is_owner(read, RUNS)))
     return or_(
-        read.scope(permission).clause(TASKS.c.team, TASKS.c.data_class),
-        and_(is_candidate(read), _tasks_as(read, permission, Relation.CANDIDATE)),
-        and_(TASKS.c.assignee == subject, _tasks_as(read, permission, Relation.CLAIMANT)),
-        and_(TASKS.c.requester == subject, _tasks_as(read, permission, Relation.REQUESTER)),
+        _within(read, permission, TASKS),
+        and_(is_candidate(read), _within(read, permission, TASKS, Relation.CANDIDATE)),
+        and_(TASKS.c.assignee == subject, _within(read, permission, TASKS, Relation.CLAIMANT)),
+        and_(TASKS.c.requester == subject, _within(read, permission, TASKS, Relation.REQUESTER)),
+        and_(of_owned, _within(read, permission, TASKS, Relation.OWNER)),
     )
 
 
@@ -62,34 +62,52 @@ def is_candidate(read: Read) -> ColumnElement[bool]:
     return TASKS.c.candidate_roles.op("&&")(cast(roles, ARRAY(Text)))
 
 
-def task_relations(read: Read, task: HumanTask | Row[Any]) -> frozenset[str]:
-    """What the actor is to a human task: candidate, claimant, requester, excluded."""
+def is_owner(read: Read, runs: FromClause) -> ColumnElement[bool]:
+    """Runs of flows whose process owner or deputy is the actor."""
     subject = read.actor.subject
-    named = subject in task.exclude
+    owned = (
+        select(VERSIONS.c.id)
+        .join(ENTRIES, ENTRIES.c.id == VERSIONS.c.entry_id)
+        .where(or_(ENTRIES.c.process_owner == subject, ENTRIES.c.deputy == subject))
+    )
+    return runs.c.version_id.in_(owned)
+
+
+def task_relations(read: Read, task: Any) -> frozenset[str]:
+    """What the actor is to a human task (a row of it), as far as the row tells."""
+    subject = read.actor.subject
     requested = subject == task.requester
     relations = {
         Relation.CANDIDATE: any(read.policy.holds(subject, role) for role in task.candidate_roles),
         Relation.CLAIMANT: task.assignee == subject,
-        Relation.EXCLUDED: named or (requested and REQUESTER in task.exclude),
+        Relation.EXCLUDED: excludes(task, subject),
         Relation.REQUESTER: requested,
     }
     return frozenset(relation.value for relation, holds in relations.items() if holds)
 
 
-def _own_runs(read: Read, permission: Permission, runs: FromClause) -> ColumnElement[bool]:
-    requested = _scope(read, permission, Relation.REQUESTER)
+def excludes(task: Any, subject: str) -> bool:
+    """Whether the definition of a task excludes a subject from it."""
+    return subject in task.exclude or (REQUESTER in task.exclude and subject == task.requester)
+
+
+def _runs(read: Read, permission: Permission, runs: FromClause) -> ColumnElement[bool]:
+    subject = read.actor.subject
+    mine = or_(is_candidate(read), TASKS.c.assignee == subject)
+    has_task = exists().where(TASKS.c.run_id == runs.c.id, mine)
     return or_(
-        read.scope(permission).clause(runs.c.team, runs.c.data_class),
-        and_(
-            runs.c.started_by == read.actor.subject,
-            requested.clause(runs.c.team, runs.c.data_class),
-        ),
+        _within(read, permission, runs),
+        and_(runs.c.requester == subject, _within(read, permission, runs, Relation.REQUESTER)),
+        and_(is_owner(read, runs), _within(read, permission, runs, Relation.OWNER)),
+        and_(has_task, _within(read, permission, runs, Relation.CANDIDATE)),
     )
 
 
-def _tasks_as(read: Read, permission: Permission, relation: Relation) -> ColumnElement[bool]:
-    return _scope(read, permission, relation).clause(TASKS.c.team, TASKS.c.data_class)
-
-
-def _scope(read: Read, permission: Permission, relation: Relation) -> Scope:
-    return read.policy.scope(read.actor, permission, relations={relation})
+def _within(
+    read: Read,
+    permission: Permission,
+    table: FromClause,
+    *relations: Relation,
+) -> ColumnElement[bool]:
+    scope = read.policy.scope(read.actor, permission, relations=relations)
+    return scope.clause(table.c.team, table.c.data_class)
