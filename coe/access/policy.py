@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +13,7 @@ from coe.access.actor import Actor, ActorKind, DataClass, is_slug, kind_of
 from coe.access.decision import Decision, matched, refused, unmatched
 from coe.access.enforcer import Enforcers, Request
 from coe.access.lines import ANY, FIELDS, KIND, RELATION, Everyone, Line, Relation
+from coe.access.people import People
 from coe.access.permissions import PERMISSIONS, Permission, in_scopes
 from coe.access.rows import PolicyRows, read_rows, read_version
 from coe.access.scope import Scope
@@ -49,11 +50,10 @@ class Policy:
         rows = rows or PolicyRows()
         self.version: Final = rows.version
         self._broken: dict[str, str] = {}
-        self._roles = _roles_by_subject(rows.memberships)
+        self.people: Final = People(rows.memberships)
         lines = list(self._readable(rows))
         self._enforcers = self._make(rows.model, lines)
-        self._teams = {team for roles in self._roles.values() for _, team in roles}
-        self._teams |= {line.team for line in lines if line.team != ANY}
+        self._teams = self.people.all_teams() | {line.team for line in lines if line.team != ANY}
         self._remembered: dict[_Question, Decision] = {}
 
     # ------------------------------------------------------------------ questions
@@ -112,7 +112,7 @@ class Policy:
             )
 
         elsewhere = classes(self._unnamed_team())
-        named = {team for _, team in self._roles.get(actor.subject, ())}
+        named = self.people.teams(actor.subject)
         named |= {line.team for line in self.lines(str(permission)) if line.team != ANY}
         teams = {team: classes(team) for team in sorted(named)}
         return Scope(elsewhere, {team: some for team, some in teams.items() if some != elsewhere})
@@ -123,26 +123,15 @@ class Policy:
 
     def roles(self, subject: str) -> frozenset[tuple[str, str]]:
         """Return the subject's roles as (role, team)."""
-        return self._roles.get(subject, frozenset())
+        return self.people.roles(subject)
 
     def teams(self, subject: str) -> frozenset[str]:
         """Return the teams that the subject is in."""
-        return frozenset(team for _, team in self.roles(subject))
+        return self.people.teams(subject)
 
     def holds(self, subject: str, role: str) -> bool:
         """Whether the subject holds a role: `finance-approver` in any team, or `finance/lead`."""
-        team, slash, name = role.partition("/")
-        if slash:
-            return (name, team) in self.roles(subject)
-        return any(each == role for each, _ in self.roles(subject))
-
-    def holders(self, role: str) -> frozenset[str]:
-        """Return the subjects that hold a role, named as in `holds`."""
-        return frozenset(subject for subject in self._roles if self.holds(subject, role))
-
-    def subjects(self) -> frozenset[str]:
-        """Return every subject with a membership."""
-        return frozenset(self._roles)
+        return self.people.holds(subject, role)
 
     def lines(self, permission: str) -> tuple[Line, ...]:
         """Return the lines that name the permission."""
@@ -201,7 +190,7 @@ class Policy:
         relations: frozenset[str],
     ) -> _Question:
         return _Question(
-            subject=actor.subject if actor.subject in self._roles else _OTHER,
+            subject=actor.subject if actor.subject in self.people else _OTHER,
             kind=actor.kind,
             permission=permission,
             team=team if team in self._teams else _OTHER,
@@ -211,7 +200,7 @@ class Policy:
 
     def _request(self, question: _Question) -> Request:
         marks = [Everyone.EVERYONE.value, KIND + question.kind.value.lower()]
-        if question.kind is ActorKind.PERSON and question.subject in self._roles:
+        if question.kind is ActorKind.PERSON and question.subject in self.people:
             marks.append(Everyone.EMPLOYEE.value)
             if question.team in self.teams(question.subject):
                 marks.append(Everyone.MEMBER.value)
@@ -262,17 +251,8 @@ class Policy:
 
     def _make(self, model: str, lines: list[Line]) -> Enforcers:
         qualified = {line.role for line in lines if line.role and line.role[1] != ANY}
-        grants = [
-            grant
-            for subject, roles in self._roles.items()
-            for role, team in roles
-            for grant in (
-                (subject, role, team),
-                *([(subject, f"{team}/{role}", ANY)] if (role, team) in qualified else []),
-            )
-        ]
         try:
-            return Enforcers(model, lines, grants)
+            return Enforcers(model, lines, self.people.grants(qualified))
         except Exception as error:  # noqa: BLE001  # one that cannot be read must refuse
             _log.exception("the policy model cannot be read")
             self._broken[ANY] = f"the model: {type(error).__name__}"
@@ -297,12 +277,3 @@ class PolicyStore:
             if rows.version != self._policy.version:
                 self._policy = Policy(rows)
         return self._policy
-
-
-def _roles_by_subject(
-    memberships: Iterable[tuple[str, str, tuple[str, ...]]],
-) -> Mapping[str, frozenset[tuple[str, str]]]:
-    found: dict[str, set[tuple[str, str]]] = {}
-    for subject, team, roles in memberships:
-        found.setdefault(subject, set()).update((role, team) for role in roles)
-    return {subject: frozenset(roles) for subject, roles in found.items()}

@@ -1,0 +1,110 @@
+"""Why a decision falls as it does, and who may do what in a team."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from coe.access.actor import Actor, DataClass
+from coe.access.decision import Decision
+from coe.access.lines import ANY, KIND, RELATION, Effect, Everyone, Line
+from coe.access.permissions import Permission
+from coe.access.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """One thing that somebody may do in a team: a row of an access review.
+
+    `subject` is a person or service, or a group that no list of members names: `everyone`,
+    `employee`, `relation:requester`, `kind:run`. `via` is the policy line as written, `resource`
+    what it takes in: the team, and the data class or `*`.
+    """
+
+    subject: str
+    permission: str
+    via: str
+    resource: str
+
+
+def explain(
+    policy: Policy,
+    subject: str,
+    permission: str,
+    *,
+    team: str,
+    data_class: DataClass = DataClass.INTERNAL,
+    relations: Collection[str] = (),
+) -> Decision:
+    """Decide for any subject, with every line that matched and the roles that it holds.
+
+    The decision is the one that the subject itself would get with an unnarrowed token. The
+    deciding line comes first.
+
+    Raises:
+        ValueError: The subject is malformed.
+    """
+    actor = Actor.of(subject)
+    decision = policy.decide(
+        actor, permission, team=team, data_class=data_class, relations=relations
+    )
+    matched = policy.matching(
+        actor, permission, team=team, data_class=data_class, relations=relations
+    )
+    others = tuple(str(line) for line in matched if str(line) != decision.rule)
+    return Decision(
+        allowed=decision.allowed,
+        permission=decision.permission,
+        rules=(*decision.rules, *others),
+        explanation=f"{decision.explanation} {_standing(policy, subject, relations)}",
+    )
+
+
+def review(policy: Policy, team: str) -> list[Grant]:
+    """List who may do what with the things of a team, each with the line that gives it.
+
+    People and services are named where a role gives it, and only if no deny takes it away again.
+    What everyone, every employee or whoever has a relation to a thing may do is one row for the
+    group.
+    """
+    return sorted(
+        {
+            Grant(subject, line.permission, str(line), f"team:{team}/{line.data_class}")
+            for permission in Permission
+            for line in policy.lines(permission)
+            if line.effect is Effect.ALLOW and line.team in {ANY, team}
+            for subject in _subjects(policy, line, team)
+            if _stands(policy, subject, line, team)
+        }
+    )
+
+
+def _subjects(policy: Policy, line: Line, team: str) -> Iterator[str]:
+    if line.role is None:
+        if line.subject == Everyone.MEMBER:
+            people = (each for each in policy.people if team in policy.teams(each))
+            yield from (each for each in people if ":" not in each)
+        else:
+            yield line.subject
+        return
+    role, where = line.role
+    yield from policy.people.holders(f"{team if where == ANY else where}/{role}")
+
+
+def _stands(policy: Policy, subject: str, line: Line, team: str) -> bool:
+    """Whether the decision bears the line out; a group has no decision of its own."""
+    if subject in {Everyone.EVERYONE, Everyone.EMPLOYEE} or subject.startswith((RELATION, KIND)):
+        return True
+    actor = Actor.of(subject)
+    classes = tuple(DataClass) if line.data_class == ANY else (DataClass(line.data_class),)
+    return all(
+        policy.decide(actor, line.permission, team=team, data_class=each).allowed
+        for each in classes
+    )
+
+
+def _standing(policy: Policy, subject: str, relations: Collection[str]) -> str:
+    roles = sorted(f"{team}/{role}" for role, team in policy.roles(subject))
+    holds = f"{subject} holds {', '.join(roles)}" if roles else f"{subject} is in no team"
+    being = f" and is the thing's {', '.join(sorted(relations))}" if relations else ""
+    return f"{holds}{being}."

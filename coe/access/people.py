@@ -1,0 +1,67 @@
+"""Who is in which team, with which roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from coe.access.lines import ANY
+
+
+class People:
+    """The memberships of one policy version; nothing in it ever changes."""
+
+    def __init__(self, memberships: Iterable[tuple[str, str, tuple[str, ...]]] = ()) -> None:
+        """Take the memberships as (subject, team, roles); a member may have no role."""
+        self._roles: dict[str, frozenset[tuple[str, str]]] = {}
+        self._teams: dict[str, frozenset[str]] = {}
+        self._holders: dict[tuple[str, str], set[str]] = {}
+        for subject, team, roles in memberships:
+            self._teams[subject] = self.teams(subject) | {team}
+            self._roles[subject] = self.roles(subject) | {(role, team) for role in roles}
+            for role in roles:
+                self._holders.setdefault((role, team), set()).add(subject)
+
+    def __contains__(self, subject: str) -> bool:
+        """Whether the subject is in a team."""
+        return subject in self._teams
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through every subject that is in a team."""
+        return iter(self._teams)
+
+    def roles(self, subject: str) -> frozenset[tuple[str, str]]:
+        """Return the subject's roles as (role, team)."""
+        return self._roles.get(subject, frozenset())
+
+    def teams(self, subject: str) -> frozenset[str]:
+        """Return the teams that the subject is in."""
+        return self._teams.get(subject, frozenset())
+
+    def all_teams(self) -> frozenset[str]:
+        """Return every team that somebody is in."""
+        return frozenset().union(*self._teams.values())
+
+    def holds(self, subject: str, role: str) -> bool:
+        """Whether the subject holds a role: `finance-approver` in any team, or `finance/lead`."""
+        return subject in self.holders(role)
+
+    def holders(self, role: str) -> frozenset[str]:
+        """Return the subjects that hold a role, named as in `holds`."""
+        team, slash, name = role.partition("/")
+        if slash:
+            return frozenset(self._holders.get((name, team), ()))
+        found = (some for (each, _), some in self._holders.items() if each == role)
+        return frozenset().union(*found)
+
+    def grants(self, qualified: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+        """Give what casbin's `g` asks: (subject, role, team).
+
+        Of the roles that a line names with their team, `qualified` as (role, team), there is a
+        second grant, under that name and for things of any team.
+        """
+        for (role, team), subjects in self._holders.items():
+            for subject in subjects:
+                yield subject, role, team
+        for role, team in qualified:
+            for subject in self._holders.get((role, team), ()):
+                yield subject, f"{team}/{role}", ANY
