@@ -9,20 +9,24 @@ What was seen to go wrong with it, and how it cannot here:
 - loading while another reads gives wrong answers: an enforcer never changes once it is made, and
   one thread at a time asks it;
 - rows joined with commas and parsed again turn a name into fields: lines go in as lists;
-- its cost grows with the lines: each permission has an enforcer over its own lines.
+- its cost grows with the lines: an enforcer has those of one permission that can match things of
+  one team, which are those of any team and those that name it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import casbin
 from casbin.model import Model
 from casbin.rbac import RoleManager
 
-from coe.access.lines import Effect, Line
+from coe.access.lines import ANY, Effect, Line
+
+_Fields: TypeAlias = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,12 @@ class Grants(RoleManager):  # type: ignore[misc]  # casbin publishes no types
 
 
 class Enforcers:
-    """The enforcers of one policy version, one a permission; nothing in them ever changes."""
+    """The enforcers of one policy version; once made, none ever changes."""
 
     def __init__(
         self, model: str, lines: Iterable[Line], grants: Iterable[tuple[str, str, str]]
     ) -> None:
-        """Make an enforcer for each permission that has a line.
+        """Take the lines apart by permission; an enforcer is made when it is first asked.
 
         Args:
             model: The text of `policies/model.conf`.
@@ -101,24 +105,18 @@ class Enforcers:
         self._model = model
         self._grants = Grants(grants)
         self._lock = threading.Lock()
-        by_permission: dict[str, list[Line]] = {}
+        self._lines: dict[str, dict[_Fields, Line]] = {}
+        self._by_team: dict[tuple[str, str], list[_Fields]] = {}
         for line in lines:
-            by_permission.setdefault(line.permission, []).append(line)
-        self._lines = {
-            permission: {each.fields: each for each in some}
-            for permission, some in by_permission.items()
-        }
-        self._enforcers = {
-            permission: self._make(list(some)) for permission, some in self._lines.items()
-        }
+            self._lines.setdefault(line.permission, {})[line.fields] = line
+            self._by_team.setdefault((line.permission, line.team), []).append(line.fields)
+        self._enforcers: dict[tuple[str, str], casbin.Enforcer] = {}
+        if self._lines:
+            self._make([])  # a model that cannot be read shows now
 
     def lines(self, permission: str) -> tuple[Line, ...]:
         """The lines that name the permission, in their order."""
         return tuple(self._lines.get(permission, {}).values())
-
-    def all_lines(self) -> Mapping[str, tuple[Line, ...]]:
-        """Every line, by permission."""
-        return {permission: self.lines(permission) for permission in self._lines}
 
     def ask(self, request: Request) -> Verdict:
         """Ask Casbin; deny wins, and the line that decided comes with the answer.
@@ -126,10 +124,10 @@ class Enforcers:
         Raises:
             Exception: Whatever Casbin or the matcher raises; the caller refuses then.
         """
-        enforcer = self._enforcers.get(request.permission)
-        if enforcer is None:
-            return Verdict(allowed=False, line=None)
         with self._lock:
+            enforcer = self._enforcer(request.permission, request.team)
+            if enforcer is None:
+                return Verdict(allowed=False, line=None)
             allowed, matched = enforcer.enforce_ex(*_values(request))
         line = self._lines[request.permission][tuple(matched)] if matched else None
         if allowed is not True:
@@ -147,7 +145,20 @@ class Enforcers:
             if self._make([(*line.fields[:-1], Effect.ALLOW.value)]).enforce(*_values(request))
         )
 
-    def _make(self, lines: list[tuple[str, str, str, str, str]]) -> casbin.Enforcer:
+    def _enforcer(self, permission: str, team: str) -> casbin.Enforcer | None:
+        """The enforcer of the lines that can match, made at most once for each named team."""
+        key = (permission, team if (permission, team) in self._by_team else ANY)
+        enforcer = self._enforcers.get(key)
+        if enforcer is None:
+            lines = list(self._by_team.get((permission, ANY), ()))
+            if key[1] != ANY:
+                lines += self._by_team[key]
+            if not lines:
+                return None
+            enforcer = self._enforcers[key] = self._make(lines)
+        return enforcer
+
+    def _make(self, lines: Iterable[_Fields]) -> casbin.Enforcer:
         model = Model()
         model.load_model_from_text(self._model)
         if any(model[section] is None for section in ("r", "p", "g", "e", "m")):

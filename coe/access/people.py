@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from coe.access.actor import ActorKind, kind_of
 from coe.access.lines import ANY
 
 
@@ -15,7 +16,9 @@ class People:
         self._roles: dict[str, frozenset[tuple[str, str]]] = {}
         self._teams: dict[str, frozenset[str]] = {}
         self._holders: dict[tuple[str, str], set[str]] = {}
+        self._kinds: dict[str, ActorKind | None] = {}
         for subject, team, roles in memberships:
+            self._kinds[subject] = _kind(subject)
             self._teams[subject] = self.teams(subject) | {team}
             self._roles[subject] = self.roles(subject) | {(role, team) for role in roles}
             for role in roles:
@@ -36,6 +39,10 @@ class People:
     def teams(self, subject: str) -> frozenset[str]:
         """Return the teams that the subject is in."""
         return self._teams.get(subject, frozenset())
+
+    def kind(self, subject: str) -> ActorKind | None:
+        """Return the kind of any subject, in a team or not; None if it is malformed."""
+        return self._kinds.get(subject) or _kind(subject)
 
     def all_teams(self) -> frozenset[str]:
         """Return every team that somebody is in."""
@@ -65,3 +72,10 @@ class People:
         for role, team in qualified:
             for subject in self._holders.get((role, team), ()):
                 yield subject, f"{team}/{role}", ANY
+
+
+def _kind(subject: str) -> ActorKind | None:
+    try:
+        return kind_of(subject)
+    except ValueError:
+        return None

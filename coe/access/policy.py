@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access.actor import Actor, ActorKind, DataClass, is_slug, kind_of
+from coe.access.actor import Actor, ActorKind, DataClass, is_slug
 from coe.access.decision import Decision, matched, refused, unmatched
 from coe.access.enforcer import Enforcers, Request
 from coe.access.lines import ANY, FIELDS, KIND, RELATION, Everyone, Line, Relation
@@ -26,8 +26,7 @@ _RELATIONS: Final = frozenset(Relation)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     """What a decision depends on; two actors of whom the policy knows nothing are one."""
 
     subject: str
@@ -168,17 +167,14 @@ class Policy:
         broken = self._broken.get(ANY) or self._broken.get(permission)
         if broken:
             return f"The policy for {permission} cannot be read: {broken}."
-        if not is_slug(team):
+        if team not in self._teams and not is_slug(team):
             return f"{team!r} is no team."
         if not isinstance(data_class, DataClass):
             return f"{data_class!r} is no data class."
-        unknown = sorted(set(relations) - _RELATIONS)
-        if unknown:
+        if not _RELATIONS.issuperset(relations):
+            unknown = sorted(set(relations) - _RELATIONS)
             return f"There is no relation {unknown[0]!r} of an actor to a thing."
-        try:
-            fits = kind_of(actor.subject) is actor.kind
-        except ValueError:
-            fits = False
+        fits = self.people.kind(actor.subject) is actor.kind
         return None if fits else "The subject does not fit its kind."
 
     def _question(

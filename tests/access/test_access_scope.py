@@ -1,0 +1,129 @@
+"""A scope says for every team and class, as a value and in the database, what decisions say."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Column, MetaData, String, Table, insert, select
+
+from coe.access.actor import Actor, DataClass
+from coe.access.enforcer import Enforcers
+from coe.access.permissions import Permission
+from coe.access.policy import Policy
+from coe.access.scope import Scope
+from coe.db import Database
+from tests.access.policies import policy_of, shipped
+from tests.access.test_policy import PERMS, SUBJECTS, TEAMS, lines_strategy, members_strategy
+
+EVERY_TEAM = [*TEAMS, "elsewhere", "elsewhere-x", "nowhere"]
+THINGS = Table(
+    "things", MetaData(), Column("team", String), Column("data_class", String), prefixes=["TEMP"]
+)
+
+
+def decided(policy: Policy, who: str, permission: str, relations: set[str]) -> set[tuple[str, str]]:
+    return {
+        (team, data_class.value)
+        for team in EVERY_TEAM
+        for data_class in DataClass
+        if policy.decide(
+            Actor.of(who), permission, team=team, data_class=data_class, relations=relations
+        ).allowed
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lines=lines_strategy,
+    members=members_strategy,
+    who=st.sampled_from(SUBJECTS),
+    permission=st.sampled_from(PERMS),
+    relations=st.sets(st.sampled_from(["author", "requester"])),
+)
+def test_a_scope_is_what_decisions_are(
+    lines: list[tuple[str, ...]],
+    members: dict[str, dict[str, list[str]]],
+    who: str,
+    permission: str,
+    relations: set[str],
+) -> None:
+    policy = policy_of(lines, members)
+    scope = policy.scope(Actor.of(who), permission, relations=relations)
+    allowed = {
+        (team, data_class.value)
+        for team in EVERY_TEAM
+        for data_class in DataClass
+        if scope.allows(team, data_class)
+    }
+    assert allowed == decided(policy, who, permission, relations)
+    assert scope.empty is not bool(allowed)
+
+
+classes = st.frozensets(st.sampled_from(DataClass))
+
+
+async def test_the_predicate_picks_the_rows_that_the_scope_allows(database: Database) -> None:
+    scopes: list[Scope] = []
+
+    @settings(max_examples=200, deadline=None, database=None)
+    @given(elsewhere=classes, teams=st.dictionaries(st.sampled_from(EVERY_TEAM), classes))
+    def collect(elsewhere: frozenset[DataClass], teams: dict[str, frozenset[DataClass]]) -> None:
+        scopes.append(Scope(elsewhere, teams))
+
+    collect()
+    rows = [{"team": team, "data_class": each.value} for team in EVERY_TEAM for each in DataClass]
+    async with database.session() as session:
+        connection = await session.connection()
+        await connection.run_sync(THINGS.create)
+        await session.execute(insert(THINGS), rows)
+        for scope in scopes:
+            found = await session.execute(
+                select(THINGS).where(scope.clause(THINGS.c.team, THINGS.c.data_class))
+            )
+            assert {(row.team, row.data_class) for row in found} == {
+                (row["team"], row["data_class"])
+                for row in rows
+                if scope.allows(row["team"], DataClass(row["data_class"]))
+            }
+            internal = await session.execute(
+                select(THINGS.c.team).distinct().where(scope.clause(THINGS.c.team))
+            )
+            assert set(internal.scalars()) == {each for each in EVERY_TEAM if scope.allows(each)}
+
+
+@pytest.mark.parametrize(
+    ("who", "readable"),
+    [
+        ("outsider", {"PUBLIC"}),
+        ("warehouse-developer", {"PUBLIC", "INTERNAL"}),
+        ("sales-developer", set(DataClass)),
+        ("coe-lead", set(DataClass)),
+        ("auditor", set(DataClass)),
+        ("service:worker/finance", {"PUBLIC"}),
+    ],
+)
+def test_who_reads_which_entries_of_sales(who: str, readable: set[str]) -> None:
+    scope = shipped().scope(Actor.of(who), Permission.ENTRY_READ)
+    assert {each for each in DataClass if scope.allows("sales", each)} == readable
+
+
+def test_a_scope_costs_the_actors_teams_and_not_all_teams(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = {f"p{number}": {f"team-{number}": ["lead"]} for number in range(300)}
+    policy = policy_of(
+        ["member * entry:read * allow", "employee * entry:read PUBLIC allow"], members
+    )
+    asked = 0
+    ask = Enforcers.ask
+
+    def count(self: Enforcers, request: object) -> object:
+        nonlocal asked
+        asked += 1
+        return ask(self, request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Enforcers, "ask", count)
+    scope = policy.scope(Actor.of("p7"), Permission.ENTRY_READ)
+    assert asked == 2 * len(DataClass)
+    assert scope.allows("team-7", DataClass.PERSONAL)
+    assert not scope.allows("team-8", DataClass.INTERNAL)
+    assert scope.allows("team-8", DataClass.PUBLIC)

@@ -1,0 +1,110 @@
+"""Explanations name the lines and what it would take; reviews list what decisions bear out."""
+
+from __future__ import annotations
+
+import pytest
+
+from coe.access.actor import Actor, DataClass
+from coe.access.explain import explain, review
+from coe.access.lines import DERIVED_ROLES
+from coe.access.permissions import Permission
+from coe.access.policy import Policy
+from tests.access.policies import policy_of, shipped
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return shipped()
+
+
+def test_an_allowance_names_its_line_place_and_reason(policy: Policy) -> None:
+    decision = explain(policy, "sales-owner", "run:read_data", team="sales")
+    assert decision.allowed
+    assert decision.rules == ("p, process-owner, *, run:read_data, *, allow",)
+    assert "policies/rules/runs.csv:" in decision.explanation
+    assert "hold what customers told us" in decision.explanation
+    assert "sales-owner holds sales/process-owner." in decision.explanation
+
+
+def test_a_refusal_by_a_line_names_it_first_and_then_what_else_matched(policy: Policy) -> None:
+    decision = explain(
+        policy,
+        "finance-lead",
+        "human_task:complete",
+        team="sales",
+        data_class=DataClass.PERSONAL,
+        relations=["candidate", "requester"],
+    )
+    assert not decision.allowed
+    assert decision.rules == (
+        "p, relation:requester, *, human_task:complete, *, deny",
+        "p, relation:candidate, *, human_task:complete, *, allow",
+    )
+    assert "nobody decides on a run that they started" in decision.explanation
+    assert "is the thing's candidate, requester" in decision.explanation
+
+
+def test_a_refusal_without_a_line_says_what_it_takes(policy: Policy) -> None:
+    decision = explain(policy, "outsider", "run:start", team="sales")
+    assert not decision.allowed
+    assert decision.rules == ()
+    for way in ("process-owner in sales", "operator in sales", "executor in coe", "being a run"):
+        assert way in decision.explanation
+    assert "outsider is in no team." in decision.explanation
+    only = explain(policy, "sales-owner", "policy:change", team="coe")
+    assert "it takes lead in coe." in only.explanation
+
+
+def test_nothing_is_made_up_for_a_question_that_makes_no_sense(policy: Policy) -> None:
+    assert explain(policy, "sales-owner", "run:fly", team="sales").rules == ()
+    assert explain(policy, "sales-owner", "run:start", team="Sales!").rules == ()
+    with pytest.raises(ValueError, match="no subject"):
+        explain(policy, "sales owner", "run:start", team="sales")
+
+
+def test_a_review_is_what_the_decisions_are(policy: Policy) -> None:
+    for team in ("sales", "finance", "coe", "audit"):
+        grants = review(policy, team)
+        named = {
+            (grant.subject, grant.permission, data_class)
+            for grant in grants
+            if grant.subject in policy.people
+            for data_class in DataClass
+            if grant.resource in {f"team:{team}/*", f"team:{team}/{data_class}"}
+        }
+        for grant in grants:
+            assert f", {grant.permission}, " in grant.via
+        for subject in policy.people:
+            for permission in Permission:
+                for data_class in DataClass:
+                    decision = policy.decide(
+                        Actor.of(subject), permission, team=team, data_class=data_class
+                    )
+                    groups = {"everyone", "employee", "kind:service", "kind:person"}
+                    by_group = any(f"p, {group}, " in (decision.rule or "") for group in groups)
+                    found = (subject, permission.value, data_class) in named
+                    assert found or not decision.allowed or by_group
+                    assert decision.allowed or not found
+
+
+def test_a_review_names_groups_members_and_services(policy: Policy) -> None:
+    grants = {(grant.subject, grant.permission): grant for grant in review(policy, "sales")}
+    assert (
+        grants["sales-owner", "flow:publish"].via == "p, process-owner, *, flow:publish, *, allow"
+    )
+    assert grants["sales-developer", "run:read"].via == "p, member, *, run:read, *, allow"
+    assert ("service:worker/sales", "run:report") in grants
+    assert ("coe-lead", "flow:review") in grants
+    assert ("relation:candidate", "human_task:complete") in grants
+    assert grants["everyone", "entry:read"].resource == "team:sales/PUBLIC"
+    assert ("finance-lead", "token:issue") not in grants
+    assert ("service:worker/finance", "run:report") not in grants
+    assert not {subject for subject, _ in grants} & (DERIVED_ROLES - {"everyone", "employee"})
+
+
+def test_a_review_leaves_out_what_a_deny_takes_away() -> None:
+    policy = policy_of(
+        ["lead * token:issue * allow", "kind:service * token:issue * deny"],
+        {"service:w/sales": {"sales": ["lead"]}, "lena": {"sales": ["lead"]}},
+    )
+    assert [grant.subject for grant in review(policy, "sales")] == ["lena"]

@@ -1,0 +1,146 @@
+"""The store: current at once after a change, and right while others change the policy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from sqlalchemy import delete, event, update
+
+from coe.access.actor import Actor
+from coe.access.content import renew_version
+from coe.access.models import Membership, PolicyRule, PolicyState
+from coe.access.permissions import Permission
+from coe.access.policy import PolicyStore
+from coe.db import Database
+
+TEMP = Actor.of("temp")
+
+
+async def set_role(database: Database, role: str) -> None:
+    """Give the member `temp` of sales this one role."""
+    async with database.session() as session:
+        await session.execute(delete(Membership).where(Membership.subject == "temp"))
+        session.add(
+            Membership(team="sales", subject="temp", display_name="T", roles=[role], origin="api")
+        )
+        await session.flush()
+        await renew_version(session)
+        await session.commit()
+
+
+async def test_an_empty_installation_refuses_everything(database: Database) -> None:
+    async with database.session() as session:
+        await session.execute(delete(PolicyState))
+        await session.execute(delete(PolicyRule))
+        policy = await PolicyStore().current(session)
+        for permission in Permission:
+            assert not policy.decide(Actor.of("coe-lead"), permission, team="coe").allowed
+
+
+async def test_a_change_counts_from_the_next_call_and_old_snapshots_stay(
+    database: Database,
+) -> None:
+    store = PolicyStore()
+    await set_role(database, "operator")
+    async with database.session() as session:
+        before = await store.current(session)
+    assert before.decide(TEMP, Permission.RUN_START, team="sales").allowed
+    await set_role(database, "lead")
+    async with database.session() as session:
+        after = await store.current(session)
+    assert after.version != before.version
+    assert before.holds("temp", "sales/operator")
+    assert before.decide(TEMP, Permission.RUN_START, team="sales").rule == (
+        "p, operator, *, run:start, *, allow"
+    )
+    assert after.decide(TEMP, Permission.RUN_START, team="sales").rule == (
+        "p, lead, *, run:start, *, allow"
+    )
+
+
+async def test_it_costs_one_query_while_nothing_changes(database: Database) -> None:
+    store = PolicyStore()
+    statements: list[str] = []
+    async with database.session() as session:
+        first = await store.current(session)
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    async with database.session() as session:
+        assert await store.current(session) is first
+    event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+    assert len(statements) == 1
+
+
+async def test_decisions_beside_changes_are_each_of_one_version(database: Database) -> None:
+    """Whoever decides while the policy changes gets the old or the new answer, never a mixture."""
+    store = PolicyStore()
+    roles = ["operator", "lead", "process-owner", "finance-approver"]
+    await set_role(database, roles[0])
+    done = asyncio.Event()
+    seen: Counter[str] = Counter()
+
+    async def change() -> None:
+        for turn in range(1, 16):
+            await set_role(database, roles[turn % len(roles)])
+        done.set()
+
+    async def decide() -> None:
+        while not done.is_set():
+            async with database.session() as session:
+                policy = await store.current(session)
+            ((role, team),) = policy.roles("temp")
+            assert team == "sales"
+            decision = policy.decide(TEMP, Permission.RUN_START, team="sales")
+            await asyncio.sleep(0)
+            assert decision == policy.decide(TEMP, Permission.RUN_START, team="sales")
+            if role == "finance-approver":
+                assert not decision.allowed
+            else:
+                assert decision.rule == f"p, {role}, *, run:start, *, allow"
+            seen[policy.version] += 1
+
+    await asyncio.gather(change(), *(decide() for _ in range(4)))
+    assert len(seen) > 3
+    async with database.session() as session:
+        last = await store.current(session)
+    assert last.roles("temp") == {(roles[15 % len(roles)], "sales")}
+
+
+async def test_writers_at_once_each_make_a_version(database: Database) -> None:
+    async with database.session() as session:
+        before = await session.get(PolicyState, 1)
+        assert before is not None
+        number = before.version
+
+    async def add(index: int) -> None:
+        async with database.session() as session:
+            session.add(
+                Membership(
+                    team="sales", subject=f"temp-{index}", display_name="T", roles=[], origin="api"
+                )
+            )
+            await session.flush()
+            await renew_version(session)
+            await session.commit()
+
+    await asyncio.gather(*(add(index) for index in range(8)))
+    async with database.session() as session:
+        after = await session.get(PolicyState, 1)
+        assert after is not None
+        assert after.version == number + 8
+        policy = await PolicyStore().current(session)
+        assert {f"temp-{index}" for index in range(8)} <= set(policy.people)
+
+
+@pytest.mark.parametrize("model", ["", "[request_definition]\nr = sub"])
+async def test_a_broken_model_refuses(database: Database, model: str) -> None:
+    async with database.session() as session:
+        await session.execute(update(PolicyState).values(model=model, version=99))
+        policy = await PolicyStore().current(session)
+        for permission in Permission:
+            assert not policy.decide(Actor.of("coe-lead"), permission, team="coe").allowed
