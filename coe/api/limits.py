@@ -1,0 +1,224 @@
+"""How much one request may ask for: depth, aliases, directives, and a cost known before it runs.
+
+The cost is a bound on the rows that an answer can touch: a field that gives an object counts its
+weight (one, unless `WEIGHTS` names it), what lies under a list counts once for each element; a
+connection has `first` elements, any other list is taken to have ten. Fragments are measured once
+each, so that the measuring is linear in the document however they nest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+)
+
+from coe.api.paging import MOST
+from coe.errors import TooCostly
+
+MAX_BODY = 2 * 1024 * 1024
+"""Bytes of a request: a template's files or a flow's definition fit."""
+MAX_TOKENS = 2_000
+MAX_DEPTH = 15
+MAX_ALIASES = 30
+MAX_DIRECTIVES = 30
+MAX_ROOTS = 30
+MAX_COST = 5_000
+
+LIST_SIZE = 10
+"""Elements that a list without `first` is taken to have."""
+
+WEIGHTS: Mapping[str, int] = {
+    "Query.verifyAudit": 200,
+    "Query.accessReview": 50,
+    "Query.auditLog": 10,
+    "Query.catalog": 10,
+    "Query.previewTemplate": 50,
+    "Query.checkFlow": 50,
+    "FlowVersion.diff": 20,
+    "FlowVersion.diagram": 5,
+    "FlowVersion.definition": 1,
+    "FlowVersion.problems": 1,
+    "TemplateVersion.definition": 1,
+    "Run.input": 1,
+    "Run.output": 1,
+    "HumanTask.context": 1,
+    "HumanTask.answer": 1,
+    "AuditEvent.detail": 1,
+}
+"""Fields that cost more than their rows: they open sealed values, or reckon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What an operation asks for."""
+
+    depth: int = 0
+    aliases: int = 0
+    directives: int = 0
+    cost: int = 0
+
+    def beside(self, other: Measure) -> Measure:
+        """Both at one level."""
+        return Measure(
+            max(self.depth, other.depth),
+            self.aliases + other.aliases,
+            self.directives + other.directives,
+            self.cost + other.cost,
+        )
+
+
+@dataclass(slots=True)
+class Measuring:
+    """One walk over one operation."""
+
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: Mapping[str, Any]
+    _known: dict[tuple[str, int], Measure] = field(default_factory=dict)
+
+    def selections(
+        self, parent: GraphQLNamedType, chosen: SelectionSetNode, elements: int
+    ) -> Measure:
+        """Measure what is chosen of a type; `elements` is the `first` of a connection, else 0."""
+        total = Measure()
+        for node in chosen.selections:
+            if isinstance(node, FieldNode):
+                part = self._field(parent, node, elements)
+            elif isinstance(node, InlineFragmentNode):
+                part = self._inline(parent, node, elements)
+            elif isinstance(node, FragmentSpreadNode):
+                part = self._fragment(node.name.value, elements)
+            else:  # a kind of selection of a later GraphQL
+                raise TooCostly("The document has a selection that is not served here.")
+            own = Measure(directives=len(node.directives or ()))
+            total = total.beside(part).beside(own)
+        return total
+
+    def _field(self, parent: GraphQLNamedType, node: FieldNode, elements: int) -> Measure:
+        name = node.name.value
+        aliases = 1 if node.alias else 0
+        known = _fields(parent).get(name)
+        if known is None:  # __typename, __schema and __type: validation bounds their depth
+            return Measure(depth=1, aliases=aliases, cost=1 if name.startswith("__s") else 0)
+        weight = WEIGHTS.get(f"{parent.name}.{name}", 0)
+        if node.selection_set is None:
+            return Measure(depth=1, aliases=aliases, cost=weight)
+        first = self._first(known, node)
+        inner = self.selections(get_named_type(known.type), node.selection_set, first)
+        many = _many(known, elements)
+        return Measure(
+            depth=1 + inner.depth,
+            aliases=aliases + inner.aliases,
+            directives=inner.directives,
+            cost=max(weight, 1) + many * inner.cost + (many if many > 1 else 0),
+        )
+
+    def _inline(self, parent: GraphQLNamedType, node: InlineFragmentNode, elements: int) -> Measure:
+        if node.type_condition is not None:
+            parent = self.schema.type_map[node.type_condition.name.value]
+        return self.selections(parent, node.selection_set, elements)
+
+    def _fragment(self, name: str, elements: int) -> Measure:
+        if (name, elements) not in self._known:
+            fragment = self.fragments[name]
+            parent = self.schema.type_map[fragment.type_condition.name.value]
+            measured = self.selections(parent, fragment.selection_set, elements)
+            self._known[name, elements] = measured
+        return self._known[name, elements]
+
+    def _first(self, known: GraphQLField, node: FieldNode) -> int:
+        """Elements of a connection; 0 for any other field. The resolver refuses more than 100."""
+        argument = known.args.get("first")
+        if argument is None:
+            return 0
+        given = next((one.value for one in node.arguments or () if one.name.value == "first"), None)
+        if isinstance(given, IntValueNode):
+            value: object = int(given.value)
+        elif isinstance(given, VariableNode):
+            value = self.variables.get(given.name.value, argument.default_value)
+        else:
+            value = argument.default_value
+        return max(1, min(value, MOST)) if isinstance(value, int) else MOST
+
+
+def _fields(parent: GraphQLNamedType) -> Mapping[str, GraphQLField]:
+    if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
+        return parent.fields
+    return {}
+
+
+def _many(known: GraphQLField, elements: int) -> int:
+    """How many objects a field gives: one, or the elements of its connection, or ten."""
+    if not is_list_type(get_nullable_type(known.type)):
+        return 1
+    return elements or LIST_SIZE
+
+
+def check(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any] | None,
+) -> Measure:
+    """Measure a valid operation, and refuse it if it asks for too much.
+
+    Raises:
+        TooCostly: With the name of the limit, the limit, and what was asked for.
+    """
+    fragments = {
+        node.name.value: node
+        for node in document.definitions
+        if isinstance(node, FragmentDefinitionNode)
+    }
+    root = schema.get_root_type(operation.operation)
+    if root is None:
+        raise TooCostly("This kind of operation is not served here.")
+    measuring = Measuring(schema, fragments, variables or {})
+    measure = measuring.selections(root, operation.selection_set, 0)
+    roots = _roots(operation.selection_set, fragments)
+    for name, asked, most in (
+        ("depth", measure.depth, MAX_DEPTH),
+        ("aliases", measure.aliases, MAX_ALIASES),
+        ("directives", measure.directives + len(operation.directives or ()), MAX_DIRECTIVES),
+        ("root fields", roots, MAX_ROOTS),
+        ("cost", measure.cost, MAX_COST),
+    ):
+        if asked > most:
+            message = f"The {name} of this operation is {asked}, and at most {most}; ask for less."
+            raise TooCostly(message, limit=name, asked=asked, most=most)
+    return measure
+
+
+def _roots(chosen: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode]) -> int:
+    """Fields at the root, each of which opens a session; fragments are followed once each."""
+    waiting, seen, count = [chosen], set[str](), 0
+    while waiting:
+        for node in waiting.pop().selections:
+            if isinstance(node, FieldNode):
+                count += 1
+            elif isinstance(node, InlineFragmentNode):
+                waiting.append(node.selection_set)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                seen.add(node.name.value)
+                waiting.append(fragments[node.name.value].selection_set)
+    return count
