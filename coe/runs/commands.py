@@ -33,9 +33,9 @@ class RunLeaf:
     """Carry out a call. `key` goes along as `Idempotency-Key`.
 
     `kind` is the function: "http", "openapi", "decision" or "notify". `arguments` are the call's
-    `with`, evaluated, without authentication. `data` is the task's transformed input, of which a
-    literal `{name}` in a URI takes a value. `authentication` is the evaluated policy, such as
-    `{"basic": {"username", "password"}}`: it comes from secrets, so it is never journaled.
+    `with`, evaluated, URI templates included, without authentication. `authentication` is the
+    evaluated policy, such as `{"basic": {"username", "password"}}`: it comes from secrets, so it is
+    never journaled.
     `secrets` are texts to blot out of whatever the call gives back.
     """
 
@@ -45,7 +45,6 @@ class RunLeaf:
     kind: str
     arguments: JSON = field(repr=False)
     attempt: int = 1
-    data: JSON = field(default=None, repr=False)
     authentication: JSON = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -63,7 +62,8 @@ class ArmTimer:
     """Have TIMER_FIRED recorded when `due` has come, at once if it is past.
 
     Where a jitter leaves a choice, `due` is None: pick a time from `earliest` to `latest`
-    (inclusive), journal it as TIMER_ARMED, and the pending command has that `due` from then on.
+    (inclusive) and journal it as TIMER_ARMED; applying that issues the command again, with `due`.
+    A run that is retried issues its timers again too: the newest `due` of a key counts.
     """
 
     key: str

@@ -2,37 +2,165 @@
 
 It has no clock and no randomness: times come with the facts, a choice of delay is a fact. Facts are
 applied one at a time in journal order, and each is carried to quiescence before the next, so the
-same facts give the same commands in every process.
+same facts give the same commands in every process. Applying a fact costs what it causes, however
+long the journal is.
 
-    machine = Machine(definition, RunContext(id=…), evaluate)
-    commands = await machine.apply(fact)   # what this fact newly asks for, in order
-    machine.pending()                      # list[Pending]: all that is wanted and not answered
-    machine.changed_steps()                # list[StepChange] since the last call
-    machine.outcome                        # Completed | Faulted | Cancelled | None
-    machine.event_types                    # frozenset[str] | None: CloudEvent types ever wanted
+The semantics are those of the Open Workflow DSL 1.0.3 as language.md narrows it. They live in the
+modules beside this one: `machine_tasks` has the order of the data flow, `machine_control`,
+`machine_try`, `machine_calls`, `machine_functions`, `machine_listen` and `machine_simple` the task
+types, `machine_fibers` what makes concurrency deterministic.
+
+When a fault is raised, who catches it is found before anything is given up (`raise_or_halt`). A
+fault that nobody catches therefore leaves the run as it stands, and RUN_RETRIED goes on from the
+faulted step: a leaf runs again under a new key, its cancelled neighbours go on under theirs, and
+what was completed stays completed. The clocks of timeouts and human tasks stand while the run does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
 
 from coe.db import JSON
+from coe.language.model import Definition
+from coe.runs.commands import (
+    ArmTimer,
+    Cancelled,
+    Command,
+    Finish,
+    Outcome,
+    Pending,
+    StartChild,
+    StepChange,
+)
+from coe.runs.facts import Fact, FactKind
+from coe.runs.machine_core import Interpreter
+from coe.runs.machine_data import RunData
+from coe.runs.machine_events import event_types
+from coe.runs.machine_fibers import Evaluate, Fiber
+from coe.runs.machine_flow import run_definition
 
-Evaluate = Callable[[str, Mapping[str, JSON], JSON], Awaitable[JSON]]
-"""`await evaluate(program, variables, input)`: run a jq program; raises `ExpressionError`."""
+__all__ = ["Evaluate", "Machine", "RunContext"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """What is the same for the whole run.
 
-    `id` is the run's, `correlation_id` what it and its children are found by. `secrets` are read
-    anew in every process and never journaled. `max_visits` is how often a task may be entered from
-    one place before it faults.
+    `id` is the run's. `secrets` are read anew in every process and never journaled; of them a
+    definition sees those that it declares. `max_visits` is how often a task may be entered in one
+    execution of its scope before it faults.
     """
 
     id: str
     correlation_id: str = ""
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     max_visits: int = 10_000
+
+
+class Machine:
+    """One run, as far as its facts have come."""
+
+    def __init__(self, definition: Definition, run: RunContext, evaluate: Evaluate) -> None:
+        """Be ready for RUN_STARTED.
+
+        `evaluate(program, variables, input)` runs a jq program and raises `ExpressionError`; the
+        same arguments must give the same result in every process.
+        """
+        self.event_types: Final = event_types(definition)
+        data = RunData(
+            id=run.id,
+            definition=definition.source.data,
+            secrets=run.secrets,
+            declared_secrets=definition.use.secrets,
+        )
+        self._run = Interpreter(
+            definition, data, evaluate, event_types=self.event_types, max_visits=run.max_visits
+        )
+        self._root: Fiber | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None while it goes on. A retry makes `Faulted` None again."""
+        return self._run.outcome
+
+    async def apply(self, fact: Fact) -> list[Command]:
+        """Take one fact, and give what follows from it: new commands, and those taken back.
+
+        A fact that answers nothing that is wanted changes nothing. When the run ends, `Finish` is
+        the last command.
+
+        Raises:
+            ValueError: the fact is not one that a journal can hold at this place.
+        """
+        run = self._run
+        run.now = fact.at
+        match fact.kind:
+            case FactKind.RUN_STARTED:
+                self._start(fact)
+            case FactKind.RUN_CANCELLED:
+                self._cancel(fact)
+            case FactKind.RUN_RETRIED:
+                run.resume()
+            case FactKind.EVENT_CONSUMED:
+                run.events.arrive(_member(fact.data, "event"))
+            case FactKind.TASK_ESCALATED:
+                pass
+            case FactKind.TIMER_ARMED:
+                self._arm(fact)
+            case FactKind.CHILD_STARTED if self._awaits_child(fact.key):
+                pass
+            case _:
+                run.work.answer(fact)
+        await run.scheduler.run()
+        return run.work.issued()
+
+    def pending(self) -> list[Pending]:
+        """All that is wanted and not yet answered, in the order in which it was asked for."""
+        return [] if self.outcome is not None else self._run.work.pending()
+
+    def changed_steps(self) -> list[StepChange]:
+        """The steps that changed since the last call, each once, in its present state."""
+        return self._run.steps.changed()
+
+    def _start(self, fact: Fact) -> None:
+        run = self._run
+        if run.run.started_at is not None:
+            raise ValueError("a run starts once")
+        data = fact.data if isinstance(fact.data, dict) else {}
+        run.run.started_at = fact.at
+        run.run.input = data.get("input")
+        flows, runtime = data.get("flows"), data.get("runtime")
+        if isinstance(flows, dict):
+            run.run.flows = {ref: str(exact) for ref, exact in flows.items()}
+        if runtime is not None:
+            run.run.runtime = runtime
+        if run.outcome is None:
+            self._root = run.scheduler.spawn(run_definition(run))
+
+    def _cancel(self, fact: Fact) -> None:
+        run = self._run
+        if run.outcome is not None:
+            return
+        if self._root is not None:
+            run.discard(self._root)
+        reason = _member(fact.data, "reason")
+        run.outcome = Cancelled(None if reason is None else str(reason))
+        run.work.finish(Finish(run.outcome))
+
+    def _arm(self, fact: Fact) -> None:
+        """Take the time that was chosen for a timer, and ask for the timer again with it."""
+        command = self._run.work.get(fact.key)
+        if isinstance(command, ArmTimer) and command.due is None:
+            due = datetime.fromisoformat(str(_member(fact.data, "due")))
+            self._run.work.put(replace(command, due=due))
+
+    def _awaits_child(self, key: str) -> bool:
+        command = self._run.work.get(key)
+        return isinstance(command, StartChild) and command.wait
+
+
+def _member(data: JSON, name: str) -> JSON:
+    return data.get(name) if isinstance(data, dict) else None

@@ -1,0 +1,161 @@
+"""Calls of services: HTTP and OpenAPI, with URI templates and authentication."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Final
+from urllib.parse import quote
+
+from coe.db import JSON
+from coe.language.calls import CallHttp, CallOpenApi
+from coe.language.components import AuthenticationPolicy, ReferenceableAuthentication, Secret
+from coe.language.wrapping import is_expression
+from coe.runs.commands import RunLeaf, StepState
+from coe.runs.facts import Fact, FactKind
+from coe.runs.machine_core import Done, Interpreter
+from coe.runs.machine_data import AUTHENTICATION, DEFINITION, Place
+from coe.runs.machine_errors import Fault, normalised, standard
+from coe.runs.machine_scope import Frame
+from coe.runs.machine_tasks import BODIES, declared, typed
+from coe.runs.redaction import texts_of
+
+_TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
+
+
+# ---------------------------------------------------------------- leaves
+async def run_http(run: Interpreter, frame: Frame) -> Done:
+    """Send a request."""
+    given = typed(frame, CallHttp).with_
+    policy = await authenticate(run, frame, given.endpoint.authentication)
+    arguments: dict[str, JSON] = {"method": given.method}
+    for name in ("headers", "query", "body"):
+        if name in given.model_fields_set:
+            arguments[name] = getattr(given, name)
+    arguments = await render(run, frame, arguments)
+    arguments |= {"output": given.output, "redirect": given.redirect}
+    arguments["endpoint"] = await expand(run, frame, given.endpoint.uri)
+    return Done(await leaf(run, frame, "http", arguments, policy))
+
+
+async def run_openapi(run: Interpreter, frame: Frame) -> Done:
+    """Call an operation that an OpenAPI document describes."""
+    given = typed(frame, CallOpenApi).with_
+    policy = await authenticate(run, frame, given.authentication)
+    arguments = await render(run, frame, {"parameters": given.parameters})
+    arguments |= {"output": given.output, "redirect": given.redirect}
+    arguments["operationId"] = given.operation_id
+    arguments["document"] = await expand(run, frame, given.document.endpoint.uri)
+    return Done(await leaf(run, frame, "openapi", arguments, policy))
+
+
+async def leaf(
+    run: Interpreter, frame: Frame, kind: str, arguments: JSON, policy: JSON = None
+) -> JSON:
+    """Have a call carried out, and give its output.
+
+    Raises:
+        Fault: what the call ended with.
+    """
+    fact = await run.perform(
+        frame,
+        RunLeaf(
+            key=frame.key,
+            path=frame.pointer,
+            name=frame.task.name,
+            kind=kind,
+            arguments=arguments,
+            attempt=frame.attempt,
+            authentication=policy,
+            secrets=tuple({*run.secrets, *texts_of(policy)}),
+        ),
+        StepState.RUNNING,
+    )
+    return output_of(fact, frame)
+
+
+def output_of(fact: Fact, frame: Frame) -> JSON:
+    """The output that a fact brings.
+
+    Raises:
+        Fault: the error that it brings instead, with this task as its instance.
+    """
+    data = fact.data if isinstance(fact.data, dict) else {}
+    if fact.kind in {FactKind.LEAF_FAULTED, FactKind.CHILD_FAULTED}:
+        error = normalised(data.get("error"), frame.pointer)
+        raise Fault({**error, "instance": frame.pointer})
+    return data.get("output")
+
+
+async def render(run: Interpreter, frame: Frame, template: JSON) -> dict[str, JSON]:
+    """Arguments with their expressions evaluated over the task's input."""
+    value = await run.data.render(template, frame.input, Place(DEFINITION, frame=frame))
+    if not isinstance(value, dict):
+        raise TypeError("arguments are an object")
+    return value
+
+
+async def expand(run: Interpreter, frame: Frame, uri: str) -> str:
+    """A URI: computed by an expression, or with each literal `{key}` replaced by the input's value.
+
+    Raises:
+        Fault: `expression` (400), for a value that is an object or an array.
+    """
+    place = Place(DEFINITION, frame=frame)
+    if is_expression(uri):
+        return str(await run.data.render(uri, frame.input, place))
+    values = frame.input if isinstance(frame.input, dict) else {}
+
+    def text(match: re.Match[str]) -> str:
+        value = values.get(match[1])
+        if isinstance(value, dict | list):
+            raise run.data.fault(place, f"`{{{match[1]}}}` in a URI is an object or an array")
+        if value is None:
+            return ""
+        return quote(str(value).lower() if isinstance(value, bool) else str(value), safe="")
+
+    return _TEMPLATE.sub(text, uri)
+
+
+# ---------------------------------------------------------------- authentication
+async def authenticate(
+    run: Interpreter, frame: Frame, reference: ReferenceableAuthentication | None
+) -> JSON:
+    """The evaluated policy, and `$authorization` bound to what follows from it."""
+    if reference is None:
+        return None
+    policy = declared(frame.pointer, lambda: run.definition.authentication_of(reference))
+    scheme = next(name for name in AuthenticationPolicy.SCHEMES if getattr(policy, name, None))
+    given: Secret = getattr(policy, scheme)
+    evaluated: JSON
+    if "use" in given.model_fields_set:
+        evaluated = _from_secret(run, frame, str(given.use))
+    else:
+        place = Place(AUTHENTICATION, frame=frame)
+        document = given.model_dump(by_alias=True, exclude_none=True)
+        evaluated = await run.data.render(document, frame.input, place)
+    frame.authorization = _authorization(scheme, evaluated)
+    return {scheme: evaluated}
+
+
+def _from_secret(run: Interpreter, frame: Frame, name: str) -> JSON:
+    secret = run.run.secrets.get(name)
+    if name not in run.run.declared_secrets or not isinstance(secret, dict):
+        title = f"The secret {name} is not to be had"
+        raise Fault(standard("authorization", title=title, instance=frame.pointer))
+    return secret
+
+
+def _authorization(scheme: str, policy: JSON) -> JSON:
+    """The specification's descriptor; schemes that ask a server for a token have no parameter."""
+    given = policy if isinstance(policy, dict) else {}
+    if scheme == "basic":
+        pair = f"{given.get('username')}:{given.get('password')}"
+        return {"scheme": "Basic", "parameter": base64.b64encode(pair.encode()).decode()}
+    if scheme == "bearer":
+        return {"scheme": "Bearer", "parameter": given.get("token")}
+    return {"scheme": "Digest" if scheme == "digest" else "Bearer", "parameter": None}
+
+
+BODIES[CallHttp] = run_http
+BODIES[CallOpenApi] = run_openapi

@@ -1,0 +1,167 @@
+"""What the tasks of a run share: work, steps and data; faults and endings."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from coe.db import JSON
+from coe.language.model import Definition
+from coe.runs.commands import (
+    ArmTimer,
+    Completed,
+    Faulted,
+    Finish,
+    Outcome,
+    Pending,
+    StepState,
+    TimerReason,
+)
+from coe.runs.facts import Fact
+from coe.runs.machine_arrivals import Events
+from coe.runs.machine_data import Data, RunData
+from coe.runs.machine_errors import Fault, Handler
+from coe.runs.machine_fibers import Evaluate, Fiber, Mailbox, Scheduler
+from coe.runs.machine_scope import Frame
+from coe.runs.machine_work import Steps, Work
+from coe.runs.redaction import redacted, texts_of
+
+# Later than any process will run; a delay that grows past it stays there.
+FURTHEST = timedelta(days=1000 * 366)
+
+
+class End(Exception):
+    """The run ends with this output, from whatever depth."""
+
+    def __init__(self, output: JSON) -> None:
+        """Carry the output to the top."""
+        super().__init__("end")
+        self.output = output
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a task leaves: its transformed output, and where to go next (None: on)."""
+
+    output: JSON
+    then: str | None = None
+
+
+class Interpreter:
+    """One run in one process. `now` is the time of the fact that is being applied."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        data: RunData,
+        evaluate: Evaluate,
+        *,
+        event_types: frozenset[str] | None,
+        max_visits: int,
+    ) -> None:
+        """Be ready for the first fact."""
+        self.definition = definition
+        self.run = data
+        self.max_visits = max_visits
+        self.scheduler = Scheduler(evaluate)
+        self.work = Work(self.scheduler)
+        self.steps = Steps(self.scheduler)
+        self.data = Data(data)
+        self.events = Events(self.scheduler, event_types)
+        self.secrets = texts_of(data.secrets)
+        self.outcome: Outcome | None = None
+        self.now = datetime.min.replace(tzinfo=UTC)
+        self._halted: Mailbox | None = None
+        self._halted_at = self.now
+
+    # ------------------------------------------------------------ work
+    async def perform(self, frame: Frame, command: Pending, state: StepState) -> Fact:
+        """Ask for something, and wait for its one answer."""
+        box = Mailbox()
+        self.work.ask(command, box)
+        self.steps.move(frame, state)
+        fact: Fact = await box.receive()
+        self.steps.move(frame, StepState.RUNNING)
+        return fact
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], box: Mailbox) -> Fiber:
+        """Start a fiber below the current one."""
+        return self.scheduler.spawn(coroutine, box)
+
+    def discard(self, fiber: Fiber) -> None:
+        """Cancel a fiber: its work is taken back, its steps are cancelled."""
+        for member in fiber.family():
+            for key in list(member.keys):
+                self.work.cancel(key)
+            for key in list(member.steps):
+                self.steps.close(key, StepState.CANCELLED, self.now)
+        self.scheduler.discard(fiber)
+
+    def timer(
+        self, frame: Frame, key: str, reason: TimerReason, after: timedelta, spread: timedelta
+    ) -> ArmTimer:
+        """A timer from now: due `after`, or up to `spread` later where a jitter leaves a choice."""
+        earliest = self.now + min(after, FURTHEST)
+        return ArmTimer(
+            key=key,
+            path=frame.pointer,
+            name=frame.task.name,
+            reason=reason,
+            due=None if spread else earliest,
+            earliest=earliest,
+            latest=earliest + spread,
+        )
+
+    def scrub(self, value: JSON) -> JSON:
+        """The value without any text of a secret: for all that is stored outside the journal."""
+        return redacted(value, self.secrets)
+
+    # ------------------------------------------------------------ faults and endings
+    async def raise_or_halt(
+        self, fault: Fault, frame: Frame, handler: Handler | None = None
+    ) -> None:
+        """Find who catches a fault of this frame before anything around it is given up.
+
+        `handler` is asked first, by default the nearest around the frame.
+
+        Returns when nobody did, the run faulted where it stands, and was retried.
+
+        Raises:
+            Fault: with its target.
+        """
+        handler = handler or frame.scope.handler
+        while handler is not None:
+            if await handler.accepts(fault.error):
+                raise Fault(fault.error, handler)
+            handler = handler.outer
+        await self.halt(fault.error, frame)
+
+    async def halt(self, error: dict[str, JSON], frame: Frame | None) -> None:
+        """Fault the run, with everything kept as it stands; return when it is retried."""
+        clean = self.scrub(error)
+        assert isinstance(clean, dict)  # noqa: S101 - scrubbing keeps the shape
+        self.outcome = Faulted(clean)
+        self.work.suspend()
+        self.work.finish(Finish(self.outcome))
+        self.steps.halt(frame, clean, self.now)
+        self.scheduler.halted = True
+        self._halted, self._halted_at = Mailbox(), self.now
+        await self._halted.receive()
+
+    def resume(self) -> None:
+        """Go on from where the run faulted."""
+        box = self._halted
+        if box is None or not isinstance(self.outcome, Faulted):
+            return
+        self._halted, self.outcome = None, None
+        self.scheduler.halted = False
+        self.work.resume(self.now - self._halted_at)
+        self.steps.resume()
+        self.scheduler.post(box, None, first=True)
+
+    def complete(self, output: JSON) -> None:
+        """End the run with its output."""
+        self.outcome = Completed(self.scrub(output))
+        self.work.finish(Finish(self.outcome))
