@@ -93,7 +93,7 @@ class AuditEvent(SQLModel, table=True):
 
 
 class AuditNode(SQLModel, table=True):
-    """The root of a complete subtree of 2^level leaves, the index-th of its level.
+    """The root of a complete subtree of 2^level leaves, the offset-th of its level.
 
     Level 0 is `audit_events.leaf_hash` and not repeated here. A node is written once, when its
     last leaf is sealed, so that any proof needs a number of reads that grows with the logarithm.
@@ -102,7 +102,7 @@ class AuditNode(SQLModel, table=True):
     __tablename__ = "audit_nodes"
 
     level: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
-    index: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    offset: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 

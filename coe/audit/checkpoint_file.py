@@ -1,0 +1,97 @@
+"""The checkpoints outside the database: a file with one note a line, each a JSON string.
+
+Whoever can rewrite the database cannot make it agree with this file again. The file is appended
+to and synced under a lock; a line that a crash cut short was never acknowledged and is dropped by
+the next append.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import orjson
+
+from coe.crypto.secret_files import sync_folder
+
+_TAIL: Final = 1 << 16
+"""Bytes at the end of the file among which the last line is; a note has some 300."""
+
+
+class CheckpointFile:
+    """The file at a path, which need not exist yet. Its methods block."""
+
+    def __init__(self, path: Path) -> None:
+        """Say where."""
+        self.path = path
+
+    def last_line(self) -> bytes | None:
+        """The last whole line, None of a file that is empty or not there."""
+        try:
+            with self.path.open("rb") as file:
+                return _last_line(file)
+        except FileNotFoundError:
+            return None
+
+    def append(self, notes: Sequence[tuple[int, str]]) -> None:
+        """Add the notes, each with its tree size, in order; return when they are on disk.
+
+        Those not beyond the last one in the file are there already: another process was faster.
+        """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "r+b") as file:  # noqa: PTH123  # the descriptor made with its mode
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            file.truncate(_whole_lines(file))
+            last = size_of(_last_line(file))
+            file.seek(0, os.SEEK_END)
+            file.writelines(orjson.dumps(note) + b"\n" for size, note in notes if size > last)
+            file.flush()
+            os.fsync(descriptor)
+        sync_folder(self.path.parent)
+
+    def notes(self) -> Iterator[str | None]:
+        """The notes in order; None for a line that is no note."""
+        with self.path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield note_of(line)
+
+
+def note_of(line: bytes) -> str | None:
+    """The note of a line, None if the line is not as `append` writes it."""
+    try:
+        note = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    whole = isinstance(note, str) and orjson.dumps(note) == line.removesuffix(b"\n")
+    return note if whole else None
+
+
+def size_of(line: bytes | None) -> int:
+    """The tree size that the note of a line states, unverified; 0 if it states none."""
+    fields = (note_of(line or b"") or "").split("\n")
+    return int(fields[1]) if len(fields) > 1 and fields[1].isdecimal() else 0
+
+
+def _whole_lines(file: BinaryIO) -> int:
+    """The length of the file up to its last newline."""
+    start, tail = _read_tail(file)
+    end = tail.rfind(b"\n") + 1
+    return start + end
+
+
+def _last_line(file: BinaryIO) -> bytes | None:
+    _, tail = _read_tail(file)
+    lines = tail[: tail.rfind(b"\n") + 1].splitlines()
+    return lines[-1] if lines else None
+
+
+def _read_tail(file: BinaryIO) -> tuple[int, bytes]:
+    size = file.seek(0, os.SEEK_END)
+    start = max(0, size - _TAIL)
+    file.seek(start)
+    return start, file.read()

@@ -1,0 +1,111 @@
+"""An event as it stands in the log, and the bytes of it that the tree covers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Select, select
+
+from coe.audit.merkle import leaf_hash
+from coe.audit.models import AuditCheckpoint, AuditEvent, AuditNode
+from coe.db import JSON
+
+EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
+NODES: Final = AuditNode.metadata.tables["audit_nodes"]
+CHECKPOINTS: Final = AuditCheckpoint.metadata.tables["audit_checkpoints"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A row of the log with all its columns, in their order in the table.
+
+    `reason_sealed` and `detail_sealed` open with `coe.audit.queries.open_reason` and
+    `open_detail`. `position` and `leaf_hash` are None until the sealer has been there.
+    """
+
+    id: UUID
+    at: datetime
+    actor: str
+    actor_kind: str
+    action: str
+    resource: str
+    team: str
+    outcome: str
+    rule: str | None
+    correlation_id: str | None
+    request_id: str | None
+    address: str | None
+    reason_sealed: bytes | None
+    reason_digest: bytes | None
+    detail_sealed: bytes | None
+    detail_digest: bytes | None
+    xid: int
+    position: int | None
+    leaf_hash: bytes | None
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Self:
+        """The row of `select_events`."""
+        return cls(*row)
+
+    def document(self, position: int) -> dict[str, JSON]:
+        """The event at a position as JSON: every column but the sealed bytes and the leaf hash.
+
+        The sealed bytes are in it as their SHA-256 digests.
+        """
+        return {
+            "action": self.action,
+            "actor": self.actor,
+            "actor_kind": self.actor_kind,
+            "address": self.address,
+            "at": instant(self.at),
+            "correlation_id": self.correlation_id,
+            "detail_digest": None if self.detail_digest is None else self.detail_digest.hex(),
+            "id": str(self.id),
+            "outcome": self.outcome,
+            "position": position,
+            "reason_digest": None if self.reason_digest is None else self.reason_digest.hex(),
+            "request_id": self.request_id,
+            "resource": self.resource,
+            "rule": self.rule,
+            "team": self.team,
+            "xid": self.xid,
+        }
+
+    def leaf_at(self, position: int) -> bytes:
+        """The leaf hash that the row has at a position, whatever is stored."""
+        return leaf_hash(canonical(self.document(position)))
+
+    @property
+    def is_sealed_as_digested(self) -> bool:
+        """Whether the sealed bytes are those that the digests are of."""
+        return (
+            digest_of(self.reason_sealed) == self.reason_digest
+            and digest_of(self.detail_sealed) == self.detail_digest
+        )
+
+
+def select_events() -> Select[Any]:
+    """All columns of events, in the order of `EventRow`."""
+    return select(EVENTS)
+
+
+def canonical(document: JSON) -> bytes:
+    """The one serialisation of a JSON document: UTF-8, no white space, keys in order."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def instant(at: datetime) -> str:
+    """A time in UTC to the microsecond, such as 2026-11-22T15:04:05.000000Z."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def digest_of(sealed: bytes | None) -> bytes | None:
+    """The SHA-256 of sealed bytes; None of none."""
+    return None if sealed is None else hashlib.sha256(sealed).digest()

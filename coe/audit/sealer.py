@@ -1,0 +1,267 @@
+"""The sealer: gives events their positions, extends the tree, signs it, and tells the world.
+
+What an event's transaction left is a row without a position. The sealer takes the rows below the
+transaction horizon (no transaction that could still add one before them is running), in the order
+of transaction and id, and in one transaction of its own gives them the next positions, writes the
+tree nodes that they complete and stores the signed checkpoint. After the commit it appends the
+checkpoint to a file outside the database.
+
+Of several processes one seals at a time, by an advisory lock that ends with the transaction. It may
+be killed anywhere:
+
+- before the commit: nothing is stored, nothing was said; the rows are sealed the next time;
+- between commit and file: the file lacks checkpoints that the database has, and whoever seals
+  next appends them. The database comes first so that the file never holds a checkpoint of a
+  tree that does not exist: a signed tree that another one replaces would be a fork;
+- within the append: a line without its end is dropped by the next append.
+
+Before it extends the tree it checks that the stored nodes still have the root of the newest
+checkpoint, and that this tree begins with the last one in the file. If not (a row of the tree was
+changed, the database was restored from an older backup), it signs nothing, until someone has
+looked at it with `coe audit verify`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.checkpoint import Checkpoint
+from coe.audit.checkpoint_file import CheckpointFile, note_of
+from coe.audit.merkle import Frontier, NodeId
+from coe.audit.rows import CHECKPOINTS, EventRow, select_events
+from coe.audit.tree import TreeDamaged, frontier_at, root_at
+from coe.crypto.signing import NoteRefused, SigningKey
+from coe.db import Database, utcnow
+from coe.errors import CoeError
+
+LOCK: Final = 0x636F_6510
+"""Advisory lock of the one process that seals."""
+
+INTERVAL: Final = 0.25
+"""Seconds between two looks, so that an event is sealed well within a second of its commit."""
+
+_BATCH: Final = 2000
+_LOG: Final = logging.getLogger(__name__)
+
+_BELOW_HORIZON: Final = text(
+    "position IS NULL AND (xid < pg_snapshot_xmin(pg_current_snapshot())"
+    # Visible, and yet of a future transaction: the rows came here in a backup.
+    " OR xid >= pg_snapshot_xmax(pg_current_snapshot()))"
+)
+_SET_POSITIONS: Final = text("""
+    UPDATE audit_events AS event SET position = new.position, leaf_hash = new.leaf_hash
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:positions AS bigint[]), CAST(:leaves AS bytea[]))
+      AS new(id, position, leaf_hash)
+    WHERE event.id = new.id AND event.position IS NULL
+""")
+_ADD_NODES: Final = text("""
+    INSERT INTO audit_nodes (level, "offset", hash)
+    SELECT * FROM unnest(
+      CAST(:levels AS smallint[]), CAST(:offsets AS bigint[]), CAST(:hashes AS bytea[]))
+""")
+
+
+class LogBroken(CoeError):
+    """The audit log does not continue what was signed before: verify it; nothing is sealed."""
+
+
+class Sealer:
+    """Seals the events of one database with one key, and writes one checkpoint file.
+
+    `problem` says why the last look failed, None if it did not.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signer: SigningKey,
+        checkpoint_file: Path,
+        *,
+        clock: Callable[[], datetime] = utcnow,
+        batch: int = _BATCH,
+    ) -> None:
+        """Prepare; `batch` is the most events of one transaction."""
+        self.problem: str | None = None
+        self._database = database
+        self._signer = signer
+        self._file = CheckpointFile(checkpoint_file)
+        self._clock = clock
+        self._batch = batch
+        self._wakeup = asyncio.Event()
+        self._checked: Checkpoint | None = None
+        self._published = 0
+
+    def wake(self) -> None:
+        """Look at once, as after a commit."""
+        self._wakeup.set()
+
+    async def run_forever(self) -> None:
+        """Seal whatever comes, until cancelled; a fault is logged and tried again."""
+        while True:
+            self._wakeup.clear()
+            try:
+                while await self.seal_once() == self._batch:
+                    pass
+                self.problem = None
+            except Exception as fault:  # noqa: BLE001  # the top of a loop: logged, tried again
+                if self.problem is None:
+                    _LOG.exception("the audit log is not being sealed")
+                self.problem = (
+                    fault.message if isinstance(fault, CoeError) else type(fault).__name__
+                )
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wakeup.wait(), INTERVAL)
+
+    async def seal_once(self) -> int:
+        """Seal at most a batch, and publish what is sealed; give the number of events.
+
+        0 also while another process is sealing.
+
+        Raises:
+            LogBroken: The log does not continue what was signed before.
+        """
+        async with self._database.session() as session:
+            locked = text("SELECT pg_try_advisory_xact_lock(:lock)")
+            if not await session.scalar(locked, {"lock": LOCK}):
+                return 0
+            newest = await self._newest(session)
+            rows = await self._unsealed(session)
+            size = newest.tree_size if newest else 0
+            if rows or self._published != size:
+                await self._check_file(session, size)
+            if rows:
+                size = await self._seal(session, newest, rows)
+                await session.commit()
+        if self._published != size:
+            await self._publish()
+        return len(rows)
+
+    async def _newest(self, session: AsyncSession) -> Checkpoint | None:
+        statement = CHECKPOINTS.select().order_by(CHECKPOINTS.c.tree_size.desc()).limit(1)
+        row = (await session.execute(statement)).one_or_none()
+        return Checkpoint(row.tree_size, row.root_hash, row.at, row.note) if row else None
+
+    async def _unsealed(self, session: AsyncSession) -> list[EventRow]:
+        statement = select_events().where(_BELOW_HORIZON).order_by(text("xid, id"))
+        return [EventRow.of(row) for row in await session.execute(statement.limit(self._batch))]
+
+    async def _check_file(self, session: AsyncSession, size: int) -> None:
+        """See that the tree begins with the last one that the file has."""
+        line = await asyncio.to_thread(self._file.last_line)
+        if line is None:
+            if self._published:
+                raise LogBroken(f"{self._file.path} was emptied while this process ran")
+            return
+        last = self._opened(note_of(line))
+        if last == self._checked:
+            return
+        if last.tree_size > size:
+            message = (
+                f"{self._file.path} has a checkpoint of {last.tree_size} events, and the database "
+                f"of {size}: it was restored from an older backup, or events were removed"
+            )
+            raise LogBroken(message)
+        if await self._root(session, last.tree_size) != last.root_hash:
+            raise LogBroken(f"the tree does not begin with the last one in {self._file.path}")
+        self._checked = last
+
+    def _opened(self, note: str | None) -> Checkpoint:
+        try:
+            return Checkpoint.open(note or "", self._signer.public)
+        except NoteRefused as refused:
+            message = f"a checkpoint was changed, or another key signed it: {refused.message}"
+            raise LogBroken(message) from refused
+
+    async def _root(self, session: AsyncSession, size: int) -> bytes | None:
+        try:
+            return await root_at(session, size)
+        except TreeDamaged:
+            return None
+
+    async def _seal(
+        self, session: AsyncSession, newest: Checkpoint | None, rows: list[EventRow]
+    ) -> int:
+        frontier = await self._continue(session, newest)
+        first = frontier.size
+        leaves = await asyncio.to_thread(_leaves, rows, first)
+        nodes = [node for leaf in leaves for node in frontier.append(leaf)]
+        await self._store(session, first, rows, leaves, nodes)
+        checkpoint = Checkpoint.sign(self._signer, frontier.size, frontier.root(), self._clock())
+        await session.execute(
+            CHECKPOINTS.insert().values(
+                tree_size=checkpoint.tree_size,
+                root_hash=checkpoint.root_hash,
+                at=checkpoint.at,
+                note=checkpoint.note,
+            )
+        )
+        return frontier.size
+
+    async def _continue(self, session: AsyncSession, newest: Checkpoint | None) -> Frontier:
+        """The tree of the newest checkpoint, checked against it."""
+        if newest is None:
+            return Frontier()
+        signed = self._opened(newest.note)
+        try:
+            frontier = await frontier_at(session, newest.tree_size)
+        except TreeDamaged as damaged:
+            raise LogBroken(damaged.message) from damaged
+        if signed != newest or frontier.root() != signed.root_hash:
+            raise LogBroken("the stored tree does not have the root of its newest checkpoint")
+        return frontier
+
+    async def _store(
+        self,
+        session: AsyncSession,
+        first: int,
+        rows: list[EventRow],
+        leaves: list[bytes],
+        nodes: list[tuple[NodeId, bytes]],
+    ) -> None:
+        await session.execute(text("SET LOCAL synchronous_commit = on"))
+        await session.execute(
+            _SET_POSITIONS,
+            {
+                "ids": [row.id for row in rows],
+                "positions": list(range(first, first + len(rows))),
+                "leaves": leaves,
+            },
+        )
+        await session.execute(
+            _ADD_NODES,
+            {
+                "levels": [node.level for node, _ in nodes],
+                "offsets": [node.offset for node, _ in nodes],
+                "hashes": [value for _, value in nodes],
+            },
+        )
+
+    async def _publish(self) -> None:
+        """Append to the file the checkpoints that it lacks."""
+        line = await asyncio.to_thread(self._file.last_line)
+        last = self._opened(note_of(line)).tree_size if line else 0
+        statement = (
+            CHECKPOINTS.select()
+            .where(CHECKPOINTS.c.tree_size > last)
+            .order_by(CHECKPOINTS.c.tree_size)
+        )
+        async with self._database.session() as session:
+            async for rows in (await session.stream(statement)).partitions(500):
+                await asyncio.to_thread(
+                    self._file.append, [(row.tree_size, row.note) for row in rows]
+                )
+                last = rows[-1].tree_size
+        self._published = last
+
+
+def _leaves(rows: list[EventRow], first: int) -> list[bytes]:
+    return [row.leaf_at(position) for position, row in enumerate(rows, first)]

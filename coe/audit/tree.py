@@ -1,0 +1,127 @@
+"""The stored tree: reading its nodes, and the proofs and roots made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Select,
+    SmallInteger,
+    bindparam,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.merkle import (
+    EMPTY_ROOT,
+    Frontier,
+    NodeId,
+    Span,
+    consistency_spans,
+    inclusion_spans,
+    nodes_of,
+    span_hash,
+)
+from coe.audit.rows import EVENTS, NODES
+from coe.errors import CoeError
+
+
+class TreeDamaged(CoeError):
+    """The stored tree of the audit log lacks a node; verify the log, which names what is wrong."""
+
+
+async def read_nodes(session: AsyncSession, ids: Iterable[NodeId]) -> dict[NodeId, bytes]:
+    """The hashes of complete subtrees; one that is not stored is not in the answer."""
+    wanted = set(ids)
+    leaves = [node.offset for node in wanted if node.level == 0]
+    inner = [node for node in wanted if node.level > 0]
+    found: dict[NodeId, bytes] = {}
+    if leaves:
+        for row in await session.execute(_select_leaves(leaves)):
+            found[NodeId(0, row.position)] = row.leaf_hash
+    if inner:
+        for row in await session.execute(_select_inner(inner)):
+            found[NodeId(row.level, row.offset)] = row.hash
+    return found
+
+
+def _select_leaves(positions: Sequence[int]) -> Select[Any]:
+    return select(EVENTS.c.position, EVENTS.c.leaf_hash).where(
+        EVENTS.c.position == func.any(bindparam("leaves", positions, ARRAY(BigInteger))),
+        EVENTS.c.leaf_hash.is_not(None),
+    )
+
+
+def _select_inner(nodes: Sequence[NodeId]) -> Select[Any]:
+    names = (
+        func.unnest(
+            bindparam("levels", [node.level for node in nodes], ARRAY(SmallInteger)),
+            bindparam("offsets", [node.offset for node in nodes], ARRAY(BigInteger)),
+        )
+        .table_valued("level", "offset", name="wanted")
+        .render_derived()
+    )
+    return select(NODES.c.level, NODES.c.offset, NODES.c.hash).join(
+        names, tuple_(NODES.c.level, NODES.c.offset) == tuple_(names.c.level, names.c.offset)
+    )
+
+
+async def frontier_at(session: AsyncSession, size: int) -> Frontier:
+    """The tree of the first `size` leaves, ready to grow.
+
+    Raises:
+        TreeDamaged: A node of it is not stored.
+    """
+    ids = list(nodes_of(Span(0, size)))
+    nodes = await read_nodes(session, ids)
+    if len(nodes) != len(ids):
+        raise TreeDamaged
+    return Frontier(size, [nodes[node] for node in ids])
+
+
+async def root_at(session: AsyncSession, size: int) -> bytes:
+    """The root over the first `size` leaves, from the stored nodes.
+
+    Raises:
+        TreeDamaged: A node of it is not stored.
+    """
+    return (await frontier_at(session, size)).root() if size else EMPTY_ROOT
+
+
+async def inclusion_paths(
+    session: AsyncSession, positions: Collection[int], size: int
+) -> dict[int, tuple[bytes, ...]]:
+    """The inclusion proofs of leaves in the tree of `size` leaves, with two reads for all.
+
+    Raises:
+        ValueError: The tree has no such leaf.
+        TreeDamaged: A node is not stored.
+    """
+    spans = {position: inclusion_spans(position, size) for position in positions}
+    proofs = await _hashes(session, list(spans.values()))
+    return dict(zip(spans, proofs, strict=True))
+
+
+async def consistency_path(session: AsyncSession, old: int, new: int) -> tuple[bytes, ...]:
+    """The proof that the tree of `new` leaves begins with that of `old`.
+
+    Raises:
+        ValueError: Not 0 < old <= new.
+        TreeDamaged: A node is not stored.
+    """
+    return (await _hashes(session, [consistency_spans(old, new)]))[0]
+
+
+async def _hashes(
+    session: AsyncSession, proofs: Sequence[Sequence[Span]]
+) -> list[tuple[bytes, ...]]:
+    ids = {node for spans in proofs for span in spans for node in nodes_of(span)}
+    nodes = await read_nodes(session, ids)
+    if len(nodes) != len(ids):
+        raise TreeDamaged
+    return [tuple(span_hash(span, nodes) for span in spans) for spans in proofs]

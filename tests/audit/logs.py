@@ -1,0 +1,77 @@
+"""A log under test: a way to write, a way to seal, and a way to attack it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import text
+
+from coe.audit.events import Outcome, Tag
+from coe.audit.log import NewEvent, append
+from coe.audit.sealer import Sealer
+from coe.crypto.keys import Keyring
+from coe.crypto.signing import SigningKey
+from coe.db import Database, utcnow
+
+FLOW = "flow:sales/order-to-cash"
+
+
+def event(number: int = 0, **changes: object) -> NewEvent:
+    values = {
+        "at": utcnow(),
+        "actor": "sales-owner",
+        "actor_kind": "PERSON",
+        "action": Tag.CATALOG_FLOW_PUBLISH,
+        "resource": f"{FLOW}@1.{number}.0",
+        "team": "sales",
+        "rule": "p, process-owner, *, flow:publish, *, allow",
+        "reason": f"Frau Winterstein asked for it, {number}",
+        "request_id": f"request-{number}",
+        "correlation_id": f"order-{number}",
+        "address": "127.0.0.1",
+        "detail": {"before": None, "after": {"customer": "Annegret Winterstein"}},
+        "outcome": Outcome.ALLOWED,
+    }
+    return NewEvent(**(values | changes))  # type: ignore[arg-type]
+
+
+@dataclass
+class Log:
+    database: Database
+    keyring: Keyring
+    signer: SigningKey
+    file: Path
+
+    def sealer(self, **options: int) -> Sealer:
+        return Sealer(self.database, self.signer, self.file, **options)
+
+    async def write(self, *events: NewEvent) -> list[UUID]:
+        async with self.database.session() as session:
+            ids = [await append(session, self.keyring, one) for one in events]
+            await session.commit()
+        return ids
+
+    async def seal(self) -> None:
+        sealer = self.sealer()
+        while await sealer.seal_once():
+            pass
+
+    async def fill(self, *sizes: int) -> None:
+        """Write events and seal them; a checkpoint at each size."""
+        for number, size in enumerate(sizes):
+            await self.write(*(event(n) for n in range([0, *sizes][number], size)))
+            await self.seal()
+
+    async def rows(self, query: str, **values: object) -> list[tuple[object, ...]]:
+        async with self.database.session() as session:
+            return [tuple(row) for row in await session.execute(text(query), values)]
+
+    async def attack(self, *statements: str) -> None:
+        """Do what a database administrator can: switch the triggers off and change rows."""
+        async with self.database.session() as session:
+            await session.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in statements:
+                await session.execute(text(statement))
+            await session.commit()
