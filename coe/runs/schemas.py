@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
+from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from coe.db import JSON
@@ -14,6 +15,7 @@ from coe.errors import Problem
 
 _MOST: Final = 50
 _SHOWN: Final = 120
+_NOTHING: Final[Registry[Any]] = Registry()
 
 
 def check(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
@@ -24,7 +26,8 @@ def check(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
     """
     if not isinstance(schema, dict):
         return () if schema is not False else (_refused(path),)
-    validator = Draft202012Validator(schema, format_checker=FormatChecker())
+    # Without a registry of its own it would fetch what a `$ref` names.
+    validator = Draft202012Validator(schema, registry=_NOTHING, format_checker=FormatChecker())
     try:
         found = sorted(validator.iter_errors(value), key=lambda error: list(_place(error)))
         return tuple(_problem(error, path) for error in found[:_MOST])
