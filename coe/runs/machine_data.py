@@ -16,8 +16,8 @@ from coe.language.expressions import ExpressionError
 from coe.language.wrapping import is_expression, strip
 from coe.runs.machine_errors import Fault, standard
 from coe.runs.machine_fibers import Evaluation
-from coe.runs.machine_schemas import BadSchema, violations
 from coe.runs.machine_scope import Frame, Scope
+from coe.runs.schemas import check
 
 # What is bound where: the specification's table of runtime expression arguments, narrowed so that
 # secrets are to be had in `input.from` and in authentication only.
@@ -32,6 +32,9 @@ FLOW_OUTPUT: Final = _ALWAYS | {"context"}
 
 # What `$runtime` is where the journal does not say.
 _RUNTIME: Final[dict[str, JSON]] = {"name": "coe", "version": "1", "metadata": {}}
+
+# Most problems that one validation error tells of.
+_MOST: Final = 10
 
 _VARIABLE: Final = re.compile(r"\$([A-Za-z_]\w*)")
 
@@ -147,12 +150,10 @@ class Data:
         if schema.resource is not None:
             title = "A schema that lies elsewhere is not fetched; give it as `document`"
             raise Fault(standard("configuration", title=title, instance=place.pointer))
-        try:
-            found = violations(schema.document, value)
-        except BadSchema as bad:
-            raise Fault(standard("configuration", title=str(bad), instance=place.pointer)) from None
+        found = check(schema.document, value)
         if found:
-            title, detail = "Data does not match its schema", "; ".join(found)
+            title = "Data does not match its schema"
+            detail = "; ".join(f"{one.path or '/'}: {one.message}" for one in found[:_MOST])
             raise Fault(standard("validation", title=title, detail=detail, instance=place.pointer))
 
     def fault(self, place: Place, detail: str) -> Fault:
