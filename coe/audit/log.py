@@ -102,7 +102,7 @@ def _encode(value: JSON) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:  # a lone surrogate, or an integer beyond 64 bits
-        return json.dumps(value).encode()
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _whole(value: str) -> str:

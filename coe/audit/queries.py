@@ -1,0 +1,237 @@
+"""Reading the log: pages of events, their proofs, checkpoints and what was sealed in them.
+
+Whoever calls has checked that the actor may read, and records that it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.checkpoint import Checkpoint
+from coe.audit.events import Outcome
+from coe.audit.log import PURPOSE, place_of
+from coe.audit.rows import CHECKPOINTS, EVENTS, EventRow, select_events
+from coe.audit.tree import consistency_path, inclusion_paths, root_at
+from coe.crypto.keys import Keyring
+from coe.db import JSON
+from coe.errors import NotFound
+
+_WITH_PARTS: Final = frozenset({"flow", "run"})
+"""Kinds of things to which others belong: what carries the same correlation id."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events; each field narrows, an empty one does not.
+
+    A resource stands for itself, for all its versions (`flow:sales/order-to-cash` takes in
+    `flow:sales/order-to-cash@1.0.0`), with `*` at its end for all that begin so; a flow or run also
+    for what belongs to it: events with the correlation id of one of its events, such as its runs,
+    their human tasks, and who read their data. `after` is included, `before` is not.
+    """
+
+    actors: Collection[str] = ()
+    actions: Collection[str] = ()
+    resources: Collection[str] = ()
+    outcomes: Collection[Outcome] = ()
+    teams: Collection[str] = ()
+    after: datetime | None = None
+    before: datetime | None = None
+    correlation_id: str | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """The filter as predicates over `audit_events`; all hold."""
+        columns = {
+            EVENTS.c.actor: self.actors,
+            EVENTS.c.action: self.actions,
+            EVENTS.c.outcome: [outcome.value for outcome in self.outcomes],
+            EVENTS.c.team: self.teams,
+        }
+        clauses: list[ColumnElement[bool]] = [
+            column.in_(list(values)) for column, values in columns.items() if values
+        ]
+        if self.resources:
+            clauses.append(_about(self.resources))
+        if self.after is not None:
+            clauses.append(EVENTS.c.at >= self.after)
+        if self.before is not None:
+            clauses.append(EVENTS.c.at < self.before)
+        if self.correlation_id is not None:
+            clauses.append(EVENTS.c.correlation_id == self.correlation_id)
+        return clauses
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events in order, and whether more follow; `next` is the cursor after the last."""
+
+    rows: Sequence[EventRow]
+    has_next: bool
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """The proof that a leaf is in the tree of a checkpoint (RFC 6962, section 2.1.1)."""
+
+    leaf_index: int
+    path: tuple[bytes, ...]
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What part of the log to read: the filter, and a further predicate such as a scope's."""
+
+    matching: EventFilter = field(default_factory=EventFilter)
+    within: ColumnElement[bool] | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """All predicates; only what is sealed is in the log."""
+        within = [] if self.within is None else [self.within]
+        return [EVENTS.c.position.is_not(None), *self.matching.clauses(), *within]
+
+
+async def page(
+    session: AsyncSession,
+    window: Window,
+    *,
+    first: int,
+    after: int | None = None,
+    oldest_first: bool = False,
+) -> Page:
+    """The next `first` events after the one at position `after`, newest first by default."""
+    position = EVENTS.c.position
+    statement = select_events().where(*window.clauses())
+    if after is not None:
+        statement = statement.where(position > after if oldest_first else position < after)
+    statement = statement.order_by(position.asc() if oldest_first else position.desc())
+    rows = [EventRow.of(row) for row in await session.execute(statement.limit(first + 1))]
+    shown = rows[:first]
+    return Page(shown, len(rows) > first, shown[-1].position if shown else after)
+
+
+async def count(session: AsyncSession, window: Window) -> int:
+    """How many events there are in the window."""
+    statement = select(func.count()).select_from(EVENTS).where(*window.clauses())
+    return (await session.scalar(statement)) or 0
+
+
+async def event_by_id(
+    session: AsyncSession, event_id: UUID, within: ColumnElement[bool] | None = None
+) -> EventRow | None:
+    """One event of the log, None if it is not there, not sealed yet, or not within."""
+    clauses = Window(within=within).clauses()
+    statement = select_events().where(EVENTS.c.id == event_id, *clauses)
+    row = (await session.execute(statement)).one_or_none()
+    return EventRow.of(row) if row else None
+
+
+async def newest_position(session: AsyncSession) -> int | None:
+    """The position of the newest event, None of an empty log: where a subscription begins."""
+    newest: int | None = await session.scalar(select(func.max(EVENTS.c.position)))
+    return newest
+
+
+async def newest_checkpoint(session: AsyncSession) -> Checkpoint | None:
+    """The newest signed state of the log, None while nothing was ever sealed."""
+    statement = _select_checkpoints().order_by(CHECKPOINTS.c.tree_size.desc()).limit(1)
+    row = (await session.execute(statement)).one_or_none()
+    return Checkpoint(*row) if row else None
+
+
+async def proofs(session: AsyncSession, positions: Collection[int]) -> dict[int, Inclusion]:
+    """Inclusion proofs of the events at these positions in the newest checkpoint.
+
+    A position that is not sealed yet is not in the answer. Three reads, whatever the number.
+    """
+    checkpoint = await newest_checkpoint(session)
+    if checkpoint is None:
+        return {}
+    sealed = [position for position in positions if 0 <= position < checkpoint.tree_size]
+    paths = await inclusion_paths(session, sealed, checkpoint.tree_size)
+    return {position: Inclusion(position, path, checkpoint) for position, path in paths.items()}
+
+
+async def consistency(session: AsyncSession, old: int, new: int) -> tuple[bytes, ...]:
+    """The proof that the log at size `new` begins with the log at size `old`.
+
+    Empty from size 0, with which every log begins.
+
+    Raises:
+        NotFound: The log never had such a size.
+    """
+    newest = await newest_checkpoint(session)
+    size = newest.tree_size if newest else 0
+    if not 0 <= old <= new <= size:
+        raise NotFound(f"the log has {size} events: no proof from {old} to {new}")
+    return await consistency_path(session, old, new) if old else ()
+
+
+async def root_of(session: AsyncSession, size: int) -> bytes:
+    """The root over the first `size` events.
+
+    Raises:
+        TreeDamaged: The log does not have so many, or lacks a node.
+    """
+    return await root_at(session, size)
+
+
+async def open_reason(keyring: Keyring, row: EventRow) -> str | None:
+    """The reason that was given, None if none was.
+
+    Raises:
+        DoesNotOpen: It was changed, or its key was destroyed.
+    """
+    reason = await _open(keyring, row, "reason", row.reason_sealed)
+    return None if reason is None else str(reason)
+
+
+async def open_detail(keyring: Keyring, row: EventRow) -> JSON:
+    """What was before and after, None if nothing was recorded.
+
+    Raises:
+        DoesNotOpen: It was changed, or its key was destroyed.
+    """
+    return await _open(keyring, row, "detail", row.detail_sealed)
+
+
+async def _open(keyring: Keyring, row: EventRow, column: str, sealed: bytes | None) -> JSON:
+    if sealed is None:
+        return None
+    opened = await keyring.open(place_of(row.id, column, row.team), PURPOSE, sealed)
+    value: JSON = orjson.loads(opened)
+    return value
+
+
+def _select_checkpoints() -> Select[Any]:
+    columns = CHECKPOINTS.c
+    return select(columns.tree_size, columns.root_hash, columns.at, columns.note)
+
+
+def _about(resources: Collection[str]) -> ColumnElement[bool]:
+    """Events of the resources, their versions and what belongs to them."""
+    whole = [name for name in resources if name.partition(":")[0] in _WITH_PARTS]
+    clauses = [_named(name) for name in resources]
+    if whole:
+        of_them = select(EVENTS.c.correlation_id).where(
+            or_(*(_named(name) for name in whole)), EVENTS.c.correlation_id.is_not(None)
+        )
+        clauses.append(EVENTS.c.correlation_id.in_(of_them))
+    return or_(*clauses)
+
+
+def _named(name: str) -> ColumnElement[bool]:
+    if name.endswith("*"):
+        return EVENTS.c.resource.startswith(name[:-1], autoescape=True)
+    if "@" in name:
+        return EVENTS.c.resource == name
+    return or_(EVENTS.c.resource == name, EVENTS.c.resource.startswith(f"{name}@", autoescape=True))
