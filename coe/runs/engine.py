@@ -63,7 +63,7 @@ class EngineRun:
 class LocalFlowRef:
     """A published version of a team's local flow: what its deployment needs.
 
-    `entrypoint` is "file.py:function" below the team's folder of flows.
+    `entrypoint` is "path below the content root:function", as Prefect names a flow.
     """
 
     version_id: UUID

@@ -77,21 +77,28 @@ async def prepare(
 
 
 async def open_task(session: AsyncSession, keyring: Keyring, opening: Opening) -> None:
-    """Insert the task, its timer and the event, unless a task with this key is there."""
+    """Insert the task, its timer and the event; open it again if the run's fault had closed it."""
     row = opening.row
-    opened = await session.execute(
-        upsert(TASKS).values(row).on_conflict_do_nothing().returning(TASKS.c.id),
+    statement = upsert(TASKS).values(row)
+    opened = await session.scalar(
+        statement.on_conflict_do_update(
+            index_elements=[TASKS.c.run_id, TASKS.c.key],
+            set_={
+                "state": HumanTaskState.OPEN,
+                "assignee": None,
+                "completed_at": None,
+                "due_at": statement.excluded.due_at,
+                "stages": statement.excluded.stages,
+            },
+            where=TASKS.c.state == HumanTaskState.CANCELLED,
+        ).returning(TASKS.c.id),
     )
-    if opened.one_or_none() is None:
+    if opened is None:
         return
     if row["due_at"] is not None:
         await _arm(session, row["run_id"], row["key"], row["due_at"])
-    event = run_event(
-        opening.run,
-        Tag.RUNS_HUMAN_TASK_OPEN,
-        row["created_at"],
-        resource=f"human_task:{row['id']}",
-    )
+    resource = f"human_task:{opened}"
+    event = run_event(opening.run, Tag.RUNS_HUMAN_TASK_OPEN, row["created_at"], resource=resource)
     await append(session, keyring, event)
 
 
@@ -193,7 +200,10 @@ async def _arm(session: AsyncSession, run_id: UUID, key: str, due: datetime) -> 
     await session.execute(
         upsert(TIMERS)
         .values(id=new_id(), run_id=run_id, kind=TimerKind.TASK, key=key, due_at=due)
-        .on_conflict_do_nothing(),
+        .on_conflict_do_update(
+            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
+            set_={"due_at": due},
+        ),
     )
 
 

@@ -1,0 +1,210 @@
+"""Verbs on runs: start, cancel, retry. Each checks, changes and records; none commits."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, update
+
+from coe.access.actor import DataClass
+from coe.access.lines import Relation
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.catalog.contents import runnable
+from coe.catalog.models import EntryKind
+from coe.catalog.queries import find_version
+from coe.catalog.rows import RunnableFlow
+from coe.db import JSON, new_id
+from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.outbox import enqueue
+from coe.runs import inbox
+from coe.runs.columns import RUN_COLUMNS, run_row
+from coe.runs.commands import Cancelled
+from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
+from coe.runs.facts import Fact, FactKind
+from coe.runs.leases import ENDED
+from coe.runs.models import RunState
+from coe.runs.requests import (
+    LONGEST_CORRELATION,
+    NewRun,
+    check_input,
+    insert_request,
+    seal_request,
+)
+from coe.runs.rows import RunRow
+from coe.runs.tables import RUNS
+from coe.runs.visibility import readable_runs
+from coe.work import Work
+
+
+async def start_run(
+    work: Work,
+    *,
+    flow: str,
+    input: JSON,  # noqa: A002  # the contract's name
+    correlation_id: str | None = None,
+    trace_id: str | None = None,
+) -> RunRow:
+    """Ask for a run of a flow: one exact version, from now on whatever is published later.
+
+    Raises:
+        NotFound: There is no such flow or version, or it may not be read.
+        Forbidden: `run:start` is refused.
+        Conflict: The version is not published, or retired.
+        Invalid: The input does not fit the flow's input schema; nothing is saved.
+    """
+    chosen, decision = await _choose(work, flow)
+    correlation = _check_request(chosen, input, correlation_id)
+    new = NewRun(
+        flow=chosen,
+        input=input,
+        correlation_id=correlation,
+        started_by=work.actor,
+        requester=work.actor.subject,
+        at=work.now,
+        trace_id=trace_id,
+    )
+    row = await seal_request(work.keyring, new)
+    await insert_request(work.session, row)
+    await work.record(
+        Tag.RUNS_RUN_START,
+        resource=f"run:{row['id']}",
+        team=row["team"],
+        decision=decision,
+        detail={"flow": chosen.version.ref},
+        correlation_id=correlation,
+    )
+    return await _read_back(work, row["id"])
+
+
+async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
+    """Stop a run: what has not begun never does, leaves, children, timers and tasks are stopped.
+
+    A central run that is under way ends as soon as its holder, or the next one, has seen it.
+
+    Raises:
+        NotFound: There is no such run, or it may not be read.
+        Forbidden: `run:cancel` is refused.
+        Conflict: The run has ended.
+    """
+    run = await _lock(work, run_id)
+    decision = _require(work, run, Permission.RUN_CANCEL)
+    if run.state in ENDED:
+        raise Conflict(f"the run has ended ({run.state.value}): there is nothing to cancel")
+    if run.local or (run.journal_length == 0 and run.holder is None):
+        await close_cancelled(work, run, reason)
+    else:
+        fact = Fact(FactKind.RUN_CANCELLED, work.now, data={"reason": reason})
+        await inbox.send(work.session, work.keyring, run_id, fact)
+    await work.record(
+        Tag.RUNS_RUN_CANCEL,
+        resource=f"run:{run_id}",
+        team=run.team,
+        decision=decision,
+        reason=reason,
+        correlation_id=run.correlation_id,
+    )
+    return await _read_back(work, run_id)
+
+
+async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
+    """Let a faulted run go on from the step that faulted; what is completed stays so.
+
+    Raises:
+        NotFound: There is no such run, or it may not be read.
+        Forbidden: `run:retry` is refused.
+        Conflict: The run has not faulted, or another run called it and has taken the fault.
+    """
+    run = await _lock(work, run_id)
+    decision = _require(work, run, Permission.RUN_RETRY)
+    if run.state is not RunState.FAULTED:
+        raise Conflict(f"only a faulted run can be retried; this one is {run.state.value}")
+    if run.parent_id is not None:
+        raise Conflict(f"the run {run.parent_id} called this one: retry that")
+    await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(_AGAIN))
+    if run.local:
+        await enqueue(work.session, "start", run_id)
+    else:
+        fact = Fact(FactKind.RUN_RETRIED, work.now)
+        await inbox.send(work.session, work.keyring, run_id, fact, dedupe=f"retry:{new_id()}")
+    await work.record(
+        Tag.RUNS_RUN_RETRY,
+        resource=f"run:{run_id}",
+        team=run.team,
+        decision=decision,
+        reason=reason,
+        correlation_id=run.correlation_id,
+    )
+    return await _read_back(work, run_id)
+
+
+_AGAIN = {
+    "state": RunState.REQUESTED,
+    "ended_at": None,
+    "error_type": None,
+    "error_status": None,
+    "error_instance": None,
+    "error_sealed": None,
+}
+
+
+async def close_cancelled(work: Work, run: Row[Any], reason: str | None) -> None:
+    """End a run that no machine has in hand: its reports are refused from now on."""
+    ending = await prepare(work.keyring, head(run), Cancelled(reason), work.now)
+    ending.columns["fence"] = RUNS.c.fence + 1
+    await close(work.session, work.keyring, ending)
+    await enqueue(work.session, "cancel", run.id)
+
+
+async def _choose(work: Work, flow: str) -> tuple[RunnableFlow, Any]:
+    version = await find_version(work, flow, EntryKind.FLOW)
+    if version is None:
+        raise NotFound
+    decision = work.require(
+        Permission.RUN_START,
+        resource=f"flow:{version.ref}",
+        team=version.team,
+        data_class=version.data_class,
+    )
+    return await runnable(work.session, work, version.ref), decision
+
+
+def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) -> str:
+    problems = list(check_input(flow, value))
+    correlation = str(new_id()) if correlation_id is None else correlation_id
+    if not 0 < len(correlation) <= LONGEST_CORRELATION or not correlation.isprintable():
+        message = f"a correlation id has 1 to {LONGEST_CORRELATION} printable characters"
+        problems.append(Problem("INPUT_CORRELATION_ID", message, path="/correlationId"))
+    if problems:
+        raise Invalid(problems)
+    return correlation
+
+
+async def _lock(work: Work, run_id: UUID) -> Any:
+    """The run, locked against its holder's next append; hidden from who may not read it."""
+    found = await work.session.execute(
+        select(*HEAD_COLUMNS, RUNS.c.state, RUNS.c.holder, RUNS.c.journal_length)
+        .where(RUNS.c.id == run_id, readable_runs(work))
+        .with_for_update(key_share=True, of=RUNS),
+    )
+    run = found.one_or_none()
+    if run is None:
+        raise NotFound
+    return run
+
+
+def _require(work: Work, run: Row[Any], permission: Permission) -> Any:
+    return work.require(
+        permission,
+        resource=f"run:{run.id}",
+        team=run.team,
+        data_class=DataClass(run.data_class),
+        relations={Relation.REQUESTER} if run.requester == work.actor.subject else (),
+        correlation_id=run.correlation_id,
+    )
+
+
+async def _read_back(work: Work, run_id: UUID) -> RunRow:
+    row = await work.session.execute(select(*RUN_COLUMNS).where(RUNS.c.id == run_id))
+    return run_row(row.one())

@@ -1,0 +1,306 @@
+"""Local runs: what a team's worker may do with the runs of its own team's local flows.
+
+A worker claims a run and is given an attempt, which goes with everything it reports; whoever
+claims later makes it stale. Reporting the same twice is fine. A completed step keeps its output and
+is handed back at the next claim, so that it never runs twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+
+from coe.access.actor import DataClass
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.catalog.contents import runnable_version
+from coe.db import JSON, new_id
+from coe.errors import Conflict, NotFound
+from coe.runs.columns import RUN_COLUMNS, run_row
+from coe.runs.commands import Completed, Faulted, Outcome, StepState
+from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
+from coe.runs.journal import save_steps
+from coe.runs.leases import ENDED
+from coe.runs.machine_errors import type_of
+from coe.runs.models import RunState
+from coe.runs.rows import LocalClaim, RunRow
+from coe.runs.schemas import check
+from coe.runs.sealing import Sealer, error_columns
+from coe.runs.tables import RUNS, STEPS
+from coe.work import Work
+
+
+def step_key(run_id: UUID, name: str) -> str:
+    """The key of a step of a local run, the same in every attempt: an idempotency key."""
+    return hashlib.sha256(f"{run_id}\n{name}".encode()).hexdigest()
+
+
+async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
+    """Take a local run: whoever had it before, can no longer report.
+
+    Raises:
+        NotFound: There is no such local run of the worker's team.
+        Conflict: It has ended, or another worker that is alive has it.
+    """
+    run = await _lock(work, run_id)
+    if run.state in ENDED:
+        raise Conflict(f"the run has ended: {run.state.value}")
+    if run.holder is not None and run.lease_until is not None and run.lease_until >= work.now:
+        raise Conflict("another worker has the run")
+    taken = await work.session.execute(
+        update(RUNS)
+        .where(RUNS.c.id == run_id)
+        .values(
+            holder=work.actor.subject,
+            fence=RUNS.c.fence + 1,
+            lease_until=_lease_end(work),
+            started_at=func.coalesce(RUNS.c.started_at, work.now),
+            state=RunState.RUNNING,
+        )
+        .returning(*RUN_COLUMNS),
+    )
+    row = run_row(taken.one())
+    await work.record(
+        Tag.RUNS_RUN_READ_DATA,
+        resource=f"run:{run_id}",
+        team=run.team,
+        detail={"attempt": row.attempt},
+        correlation_id=run.correlation_id,
+    )
+    sealer = Sealer(work.keyring, run.team)
+    return LocalClaim(
+        run=row,
+        attempt=row.attempt,
+        input=await sealer.open(RUNS, run_id, "input", run.input_sealed),
+        done=await _done(work, sealer, run_id),
+        heartbeat_seconds=work.platform.settings.heartbeat_seconds,
+    )
+
+
+async def heartbeat_run(work: Work, run_id: UUID, *, attempt: int) -> RunRow:
+    """Say that the worker is alive and still has the run.
+
+    Raises:
+        NotFound: There is no such local run of the worker's team.
+        Conflict: The attempt is stale, or the run has ended: stop the work.
+    """
+    run = await _lock(work, run_id)
+    _check_attempt(run, attempt)
+    if run.state in ENDED:
+        raise Conflict(f"the run has ended: {run.state.value}")
+    await work.session.execute(
+        update(RUNS).where(RUNS.c.id == run_id).values(lease_until=_lease_end(work)),
+    )
+    return await _read_back(work, run_id)
+
+
+async def report_step(
+    work: Work,
+    run_id: UUID,
+    *,
+    attempt: int,
+    name: str,
+    state: StepState,
+    output: JSON = None,
+    error: dict[str, JSON] | None = None,
+) -> None:
+    """Note that a step of a local run is RUNNING, COMPLETED (with its output) or FAULTED.
+
+    A step that is completed stays so: a second report of it changes nothing.
+
+    Raises:
+        NotFound: There is no such local run of the worker's team.
+        Conflict: The attempt is stale, or the run has ended.
+    """
+    run = await _lock(work, run_id)
+    _check_attempt(run, attempt)
+    before = await _step(work, run_id, name)
+    if before is not None and before.state == StepState.COMPLETED:
+        return
+    if run.state in ENDED:
+        raise Conflict(f"the run has ended: {run.state.value}")
+    row = await _step_row(work, run, _Report(name, state, output, error), before)
+    await save_steps(work.session, [row])
+    await work.session.execute(
+        update(STEPS)
+        .where(STEPS.c.run_id == run_id, STEPS.c.key == row["key"])
+        .values(output_sealed=row["output_sealed"]),
+    )
+    if state is not StepState.RUNNING:
+        await _record(work, run, {"step": name, "state": state.value, "attempt": attempt})
+
+
+async def report_run(
+    work: Work,
+    run_id: UUID,
+    *,
+    attempt: int,
+    output: JSON = None,
+    error: dict[str, JSON] | None = None,
+) -> RunRow:
+    """End a local run: completed with its output, or faulted with an error.
+
+    An output that does not fit the flow's output schema is a fault.
+
+    Raises:
+        NotFound: There is no such local run of the worker's team.
+        Conflict: The attempt is stale, or the run has ended otherwise.
+    """
+    run = await _lock(work, run_id)
+    _check_attempt(run, attempt)
+    if run.state in ENDED:
+        same = run.state is (RunState.COMPLETED if error is None else RunState.FAULTED)
+        if not same:
+            raise Conflict(f"the run has ended: {run.state.value}")
+        return await _read_back(work, run_id)
+    outcome = await _outcome(work, run, output, error)
+    ending = await prepare(work.keyring, head(run), outcome, work.now)
+    await close(work.session, work.keyring, ending)
+    await _record(work, run, {"outcome": type(outcome).__name__, "attempt": attempt})
+    return await _read_back(work, run_id)
+
+
+async def _lock(work: Work, run_id: UUID) -> Any:
+    found = await work.session.execute(
+        select(
+            *HEAD_COLUMNS,
+            RUNS.c.state,
+            RUNS.c.holder,
+            RUNS.c.fence,
+            RUNS.c.lease_until,
+            RUNS.c.input_sealed,
+        )
+        .where(RUNS.c.id == run_id, RUNS.c.local)
+        .with_for_update(key_share=True),
+    )
+    run = found.one_or_none()
+    if run is None:
+        raise NotFound
+    work.require(
+        Permission.RUN_REPORT,
+        resource=f"run:{run_id}",
+        team=run.team,
+        data_class=DataClass(run.data_class),
+        hide=True,
+        correlation_id=run.correlation_id,
+    )
+    return run
+
+
+def _check_attempt(run: Any, attempt: int) -> None:
+    if run.fence != attempt:
+        raise Conflict(f"attempt {attempt} is stale: the run is at {run.fence}")
+
+
+async def _done(work: Work, sealer: Sealer, run_id: UUID) -> dict[str, JSON]:
+    rows = await work.session.execute(
+        select(STEPS.c.id, STEPS.c.key, STEPS.c.name, STEPS.c.output_sealed).where(
+            STEPS.c.run_id == run_id,
+            STEPS.c.state == StepState.COMPLETED,
+        ),
+    )
+    return {
+        row.name: await sealer.open(STEPS, f"{run_id}:{row.key}", "output", row.output_sealed)
+        for row in rows
+    }
+
+
+async def _step(work: Work, run_id: UUID, name: str) -> Any:
+    found = await work.session.execute(
+        select(STEPS.c.state, STEPS.c.attempt, STEPS.c.started_at, STEPS.c.place).where(
+            STEPS.c.run_id == run_id,
+            STEPS.c.key == step_key(run_id, name),
+        ),
+    )
+    return found.one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    name: str
+    state: StepState
+    output: JSON
+    error: dict[str, JSON] | None
+
+
+async def _step_row(work: Work, run: Any, told: _Report, before: Any) -> dict[str, Any]:
+    """The row of the step; each RUNNING that follows an earlier one is a further attempt."""
+    sealer = Sealer(work.keyring, run.team)
+    key = step_key(run.id, told.name)
+    row_key = f"{run.id}:{key}"
+    again = before is not None and told.state is StepState.RUNNING
+    return {
+        "id": new_id(),
+        "run_id": run.id,
+        "key": key,
+        "place": before.place if before else await _next_place(work, run.id),
+        "path": f"/{told.name}",
+        "name": told.name,
+        "kind": "step",
+        "state": told.state,
+        "attempt": (before.attempt if before else 1) + again,
+        "iteration": None,
+        "started_at": before.started_at if before else work.now,
+        "ended_at": None if told.state is StepState.RUNNING else work.now,
+        "changed_at": work.now,
+        "waited_seconds": 0.0,
+        **error_columns(told.error),
+        "error_sealed": await sealer.maybe(STEPS, row_key, "error", told.error),
+        "output_sealed": None
+        if told.state is not StepState.COMPLETED
+        else await sealer.seal(STEPS, row_key, "output", told.output),
+        "fence": run.fence,
+    }
+
+
+async def _next_place(work: Work, run_id: UUID) -> int:
+    last = await work.session.scalar(
+        select(func.max(STEPS.c.place)).where(STEPS.c.run_id == run_id),
+    )
+    return 0 if last is None else last + 1
+
+
+async def _outcome(
+    work: Work,
+    run: Any,
+    output: JSON,
+    error: dict[str, JSON] | None,
+) -> Outcome:
+    if error is not None:
+        return Faulted(error)
+    flow = await runnable_version(work.session, work, run.version_id)
+    problems = check(flow.output_schema, output, path="/output")
+    if not problems:
+        return Completed(output)
+    return Faulted(
+        {
+            "type": type_of("validation"),
+            "status": 400,
+            "title": "The output of the local flow does not fit its schema",
+            "detail": "; ".join(f"{each.path}: {each.message}" for each in problems),
+        },
+    )
+
+
+async def _record(work: Work, run: Any, detail: JSON) -> None:
+    await work.record(
+        Tag.RUNS_RUN_REPORT,
+        resource=f"run:{run.id}",
+        team=run.team,
+        detail=detail,
+        correlation_id=run.correlation_id,
+    )
+
+
+async def _read_back(work: Work, run_id: UUID) -> RunRow:
+    row = await work.session.execute(select(*RUN_COLUMNS).where(RUNS.c.id == run_id))
+    return run_row(row.one())
+
+
+def _lease_end(work: Work) -> Any:
+    return work.now + timedelta(seconds=work.platform.settings.lease_seconds)

@@ -1,0 +1,299 @@
+"""One turn of a run: facts in, what follows from them written in one transaction.
+
+The machine is pure, so it may see a fact before the fact is committed: if the commit fails, the
+machine is thrown away with the lease. What a command asks of the database (a timer, a human task, a
+child, the end) is written with the facts; what it asks of the world (a leaf) is begun after the
+commit only. So nothing happens outside that the journal does not account for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.db import JSON, new_id
+from coe.outbox import enqueue
+from coe.runs import children, endings, task_opening
+from coe.runs.commands import (
+    ArmTimer,
+    Cancel,
+    Command,
+    EmitEvent,
+    Finish,
+    OpenHumanTask,
+    Pending,
+    RunLeaf,
+    StartChild,
+    StepChange,
+    StepState,
+)
+from coe.runs.endings import RunHead
+from coe.runs.facts import Fact, FactKind
+from coe.runs.inbox import Arrived
+from coe.runs.journal import Append, Journal
+from coe.runs.leases import ENDED, Lease
+from coe.runs.machine import Machine
+from coe.runs.models import TimerKind
+from coe.runs.sealing import Sealer, error_columns
+from coe.runs.tables import JOURNAL, RUNS, STEPS, TIMERS
+from coe.work import Platform
+
+PLACES_A_TURN = 1 << 20
+
+
+@dataclass(slots=True)
+class RunInHand:
+    """A run as its holder has it: the lease, the machine, and what the machine still wants."""
+
+    platform: Platform
+    journal: Journal
+    head: RunHead
+    lease: Lease
+    machine: Machine
+    position: int
+    wanted: dict[str, Pending] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Followed:
+    """What a turn leaves to be done in the world: leaves to begin, keys to stop."""
+
+    leaves: list[RunLeaf] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+
+
+async def take_turn(
+    run: RunInHand,
+    facts: Iterable[Fact],
+    *,
+    arrived: Sequence[Arrived] = (),
+) -> Followed:
+    """Journal the facts (those of the inbox with their rows), and write what follows from them.
+
+    It is all committed when this returns; the leaves may begin then.
+
+    Raises:
+        LeaseLostError: Another holder has the run; nothing was written.
+        Unavailable: The database failed.
+    """
+    turn = _Turn(run)
+    turn.append.consumed.extend(each.id for each in arrived)
+    await turn.go([*(each.fact for each in arrived), *facts])
+    await run.journal.append(turn.append)
+    run.position += len(turn.append.entries)
+    return turn.followed
+
+
+class _Turn:
+    def __init__(self, run: RunInHand) -> None:
+        self._run = run
+        self._now = run.platform.clock()
+        self._sealer = Sealer(run.platform.keyring, run.head.team)
+        self._facts: deque[Fact] = deque()
+        self.append = Append(run.head.id, run.lease.fence, run.position)
+        self.followed = Followed()
+
+    async def go(self, facts: Iterable[Fact]) -> None:
+        self._facts.extend(facts)
+        while self._facts:
+            fact = self._facts.popleft()
+            commands = await self._run.machine.apply(fact)
+            self.append.entries.append(await self._entry(fact))
+            self._answered(fact)
+            for command in commands:
+                await self._follow(command)
+        for order, change in enumerate(self._run.machine.changed_steps()):
+            self.append.steps.append(await self._step(order, change))
+
+    def _answered(self, fact: Fact) -> None:
+        wanted = self._run.wanted.get(fact.key)
+        unawaited = isinstance(wanted, StartChild) and not wanted.wait
+        if fact.kind in _ANSWERS or (fact.kind is FactKind.CHILD_STARTED and unawaited):
+            answered = self._run.wanted.pop(fact.key, None)
+            if isinstance(answered, ArmTimer):
+                self._change(partial(_drop_timer, self._run.head.id, fact.key))
+
+    async def _follow(self, command: Command) -> None:
+        match command:
+            case Cancel():
+                self._cancel(command)
+            case Finish():
+                await self._finish(command)
+            case _:
+                self._run.wanted[command.key] = command
+                await self._begin(command)
+
+    async def _begin(self, command: Pending) -> None:
+        match command:
+            case RunLeaf():
+                self.followed.leaves.append(command)
+            case ArmTimer(due=None):
+                self._arm_between(command)
+            case ArmTimer():
+                row = _timer_row(self._run.head.id, command)
+                self._change(partial(_arm, row))
+            case OpenHumanTask():
+                await self._open_task(command)
+            case StartChild():
+                await self._start_child(command)
+            case EmitEvent():
+                data: JSON = {"event": command.event}
+                self._facts.append(Fact(FactKind.EVENT_EMITTED, self._now, command.key, data))
+
+    def _arm_between(self, command: ArmTimer) -> None:
+        """Choose a time within the jitter; the choice is journaled, and the timer armed by it."""
+        spread = int((command.latest - command.earliest).total_seconds() * 1000)
+        chosen = command.earliest + timedelta(milliseconds=secrets.randbelow(spread + 1))
+        data: JSON = {"due": chosen.isoformat()}
+        self._facts.append(Fact(FactKind.TIMER_ARMED, self._now, command.key, data))
+
+    async def _open_task(self, command: OpenHumanTask) -> None:
+        keyring = self._run.platform.keyring
+        opening = await task_opening.prepare(keyring, self._run.head, command, self._now)
+        self._change(partial(_open_task, keyring, opening))
+
+    async def _start_child(self, command: StartChild) -> None:
+        started = await children.start(self._run.platform, self._run.head, command, self._now)
+        self._facts.append(started.fact)
+        self.append.changes.extend(started.changes)
+
+    def _cancel(self, command: Cancel) -> None:
+        wanted = self._run.wanted.pop(command.key, None)
+        run = self._run.head
+        match wanted:
+            case RunLeaf():
+                self.followed.stopped.append(command.key)
+            case ArmTimer():
+                self._change(partial(_drop_timer, run.id, command.key))
+            case OpenHumanTask():
+                self._change(partial(_withdraw, self._run, command.key, self._now))
+            case StartChild():
+                self._change(partial(_cancel_child, run.id, command.key))
+
+    async def _finish(self, command: Finish) -> None:
+        keyring = self._run.platform.keyring
+        ending = await endings.prepare(keyring, self._run.head, command.outcome, self._now)
+        self._change(partial(_close, keyring, ending))
+
+    def _change(self, change: Any) -> None:
+        self.append.changes.append(change)
+
+    async def _entry(self, fact: Fact) -> dict[str, Any]:
+        run_id = self._run.head.id
+        position = self._run.position + len(self.append.entries)
+        place = f"{run_id}:{position}"
+        return {
+            "run_id": run_id,
+            "position": position,
+            "fence": self._run.lease.fence,
+            "kind": fact.kind.value,
+            "key": fact.key,
+            "at": fact.at,
+            "payload_sealed": await self._sealer.seal(JOURNAL, place, "payload", fact.data),
+        }
+
+    async def _step(self, order: int, change: StepChange) -> dict[str, Any]:
+        run_id = self._run.head.id
+        error = change.error
+        return {
+            "id": new_id(),
+            "run_id": run_id,
+            "key": change.key,
+            "place": self._run.position * PLACES_A_TURN + order,
+            "path": change.path,
+            "name": change.name,
+            "kind": change.kind,
+            "state": StepState(change.state),
+            "attempt": change.attempt,
+            "iteration": change.iteration,
+            "started_at": change.started_at,
+            "ended_at": change.ended_at,
+            "changed_at": self._now,
+            "waited_seconds": 0.0,
+            **error_columns(error),
+            "error_sealed": await self._sealer.maybe(
+                STEPS, f"{run_id}:{change.key}", "error", error
+            ),
+            "output_sealed": None,
+            "fence": self._run.lease.fence,
+        }
+
+
+_ANSWERS = frozenset(
+    {
+        FactKind.LEAF_COMPLETED,
+        FactKind.LEAF_FAULTED,
+        FactKind.TIMER_FIRED,
+        FactKind.TASK_ANSWERED,
+        FactKind.TASK_EXPIRED,
+        FactKind.EVENT_EMITTED,
+        FactKind.CHILD_COMPLETED,
+        FactKind.CHILD_FAULTED,
+    },
+)
+
+
+def _timer_row(run_id: UUID, command: ArmTimer) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "run_id": run_id,
+        "kind": TimerKind.MACHINE,
+        "key": command.key,
+        "due_at": command.due,
+    }
+
+
+async def _arm(row: dict[str, Any], session: AsyncSession) -> None:
+    statement = insert(TIMERS).values(row)
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
+            set_={"due_at": statement.excluded.due_at},
+        ),
+    )
+
+
+async def _drop_timer(run_id: UUID, key: str, session: AsyncSession) -> None:
+    await session.execute(
+        delete(TIMERS).where(
+            TIMERS.c.run_id == run_id,
+            TIMERS.c.kind == TimerKind.MACHINE,
+            TIMERS.c.key == key,
+        ),
+    )
+
+
+async def _open_task(keyring: Any, opening: task_opening.Opening, session: AsyncSession) -> None:
+    await task_opening.open_task(session, keyring, opening)
+
+
+async def _withdraw(run: RunInHand, key: str, at: datetime, session: AsyncSession) -> None:
+    await endings.withdraw_tasks(session, run.platform.keyring, run.head, at, key=key)
+    await task_opening.withdraw_timer(session, run.head.id, key)
+
+
+async def _cancel_child(run_id: UUID, key: str, session: AsyncSession) -> None:
+    """Have dispatch cancel it: to lock a child's row from here would be the wrong order."""
+    child = await session.scalar(
+        select(RUNS.c.id).where(
+            RUNS.c.parent_id == run_id,
+            RUNS.c.parent_key == key,
+            RUNS.c.state.not_in(ENDED),
+        ),
+    )
+    if child is not None:
+        await enqueue(session, "cancel", child)
+
+
+async def _close(keyring: Any, ending: endings.Ending, session: AsyncSession) -> None:
+    await endings.close(session, keyring, ending)
