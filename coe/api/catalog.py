@@ -120,6 +120,7 @@ class CatalogQuery:
     async def catalog(
         self,
         info: Info,
+        *,
         search: str | None = None,
         filter: CatalogFilter | None = None,  # noqa: A002  # the contract's name
         order_by: CatalogOrder | None = CatalogOrder.RELEVANCE,

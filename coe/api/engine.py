@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import strawberry
 
-from coe.api.context import Info
+from coe.api.context import EngineStatus, Info
 from coe.api.nodes import field
 
 
@@ -19,6 +19,13 @@ class EngineState(StrEnum):
     STARTING = "STARTING"
     UP = "UP"
     GONE = "GONE"
+
+
+def state_of(status: EngineStatus) -> EngineState:
+    """Whether the engine answers, and if not, whether it ever did."""
+    if status.health.ready:
+        return EngineState.UP
+    return EngineState.GONE if status.seen else EngineState.STARTING
 
 
 @strawberry.type(description="What carries out runs; while it is not up, runs wait in a queue")
@@ -40,13 +47,9 @@ class EngineQuery:
         """Whether the engine is up: runs are taken before it is, and started when it answers."""
         status = info.context.engine()
         health = status.health
-        if health.ready:
-            state = EngineState.UP
-        else:
-            state = EngineState.GONE if status.seen else EngineState.STARTING
         return Engine(
             name=health.name,
-            state=state,
+            state=state_of(status),
             detail=health.detail,
             queued=health.queued,
         )

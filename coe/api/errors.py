@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from graphql import GraphQLError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from coe.api.logs import describe
 from coe.db import new_id
 from coe.errors import CoeError, Invalid, Problem, Unavailable
 
@@ -100,17 +100,6 @@ def _is_unreachable(error: BaseException) -> bool:
 
 
 def _report(error: BaseException, request_id: str, error_id: str) -> None:
-    """Log where it came from without a value: no message of an exception, no argument."""
-    chain: list[str] = []
-    current: BaseException | None = error
-    while current is not None and len(chain) < 5:  # noqa: PLR2004  # a cycle of causes ends here
-        chain.append(f"{type(current).__module__}.{type(current).__qualname__}")
-        current = current.__cause__ or current.__context__
-    frames = [
-        f"{frame.filename}:{frame.lineno} in {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    log.error(
-        "a request failed",
-        extra={"error_id": error_id, "request_id": request_id, "types": chain, "frames": frames},
-    )
+    """Log where it came from, without a value of it."""
+    about = {"error_id": error_id, "request_id": request_id, **describe(error)}
+    log.error("a request failed", extra=about)

@@ -1,0 +1,204 @@
+"""The API's process: the platform, its loops, the doors, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from coe.access.tokens import DEMO_PREFIX, PERSONAS
+from coe.api import logs
+from coe.api.context import EngineStatus
+from coe.api.engine import state_of
+from coe.api.http import GraphQLEndpoint
+from coe.api.idempotency import forget_expired
+from coe.audit.sealer import Sealer
+from coe.engines.prefect_api import PrefectEngine
+from coe.outbox import OutboxRow
+from coe.runs.engine import Engine, EngineHealth
+from coe.settings import LOOPBACK, Settings
+from coe.web.headers import SecurityHeaders
+from coe.web.hosts import KnownHosts
+from coe.web.pages import Persona, routes
+from coe.work import Platform
+
+WATCH_SECONDS = 2.0
+TIDY_SECONDS = 600.0
+AGAIN_SECONDS = 1.0
+
+NO_ENGINE = EngineHealth(
+    "none",
+    ready=False,
+    detail="no engine is configured (COE_PREFECT_URL): runs are taken and wait",
+)
+
+log = logging.getLogger("coe.app")
+
+
+@dataclass(slots=True)
+class Services:
+    """What one API process holds: made by `create_app`, started and stopped by its lifespan."""
+
+    platform: Platform
+    engine: Engine | None
+    sealer: Sealer
+    status: EngineStatus
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, settings: Settings, engine: Engine | None) -> Services:
+        """Make the parts; nothing connects yet."""
+        platform = Platform.open(settings, name="coe-api")
+        if engine is None and settings.prefect_url is not None:
+            engine = PrefectEngine.open(settings)
+        name = engine.name if engine else NO_ENGINE.name
+        starting = EngineHealth(name, ready=False, detail="the engine is starting; runs wait")
+        return cls(
+            platform=platform,
+            engine=engine,
+            sealer=Sealer(platform.database, platform.signer, settings.checkpoint_path),
+            status=EngineStatus(starting if engine else NO_ENGINE, seen=False),
+        )
+
+    def start(self) -> None:
+        """Begin the loops; with `COE_LOOPS` off, only the watch over the engine."""
+        self._run("engine watch", self._watch)
+        if self.platform.settings.loops:
+            self._run("audit sealer", self.sealer.run_forever)
+            self._run("tidying", self._tidy)
+
+    async def stop(self) -> None:
+        """End the loops, then let go of the engine and the database."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+        if self.engine is not None:
+            await self.engine.close()
+        await self.platform.close()
+
+    async def answers(self) -> bool:
+        """Whether the database answers."""
+        try:
+            async with self.platform.database.session() as session:
+                await session.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError):
+            return False
+        return True
+
+    def _run(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        self.tasks.append(asyncio.create_task(_keep_running(name, loop), name=name))
+
+    async def _watch(self) -> None:
+        """Ask the engine how it is, and count what waits for it."""
+        while True:
+            health = await self.engine.health() if self.engine else NO_ENGINE
+            seen = self.status.seen or health.ready
+            self.status = EngineStatus(replace(health, queued=await self._queued()), seen=seen)
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _queued(self) -> int:
+        try:
+            async with self.platform.database.session() as session:
+                waiting = await session.scalar(select(func.count()).select_from(OutboxRow))
+        except (SQLAlchemyError, OSError):
+            return self.status.health.queued
+        return waiting or 0
+
+    async def _tidy(self) -> None:
+        """Forget the answers of mutations after their 24 hours."""
+        while True:
+            async with self.platform.database.session() as session:
+                await forget_expired(session, self.platform.clock())
+                await session.commit()
+            await asyncio.sleep(TIDY_SECONDS)
+
+
+async def _keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop until cancelled; if it fails, say so and begin it again."""
+    while True:
+        try:
+            await loop()
+        except Exception:  # the top of a loop: logged, begun again
+            log.exception("a loop failed and begins again", extra={"loop": name})
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
+    """The application: GraphQL, pages, probes, and the loops while it is up.
+
+    It answers before the engine is up: runs are taken and wait. Without `engine`, it is Prefect's
+    where `COE_PREFECT_URL` is set, else none.
+    """
+    logs.configure(settings.log_level)
+    services = Services.open(settings, engine)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.start()
+        log.info("the API is up", extra={"demo": settings.demo})
+        try:
+            yield
+        finally:
+            await services.stop()
+            log.info("the API has stopped")
+
+    app = FastAPI(
+        title="Process centre of excellence",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.services = services
+    app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
+    app.include_router(routes(personas(settings)))
+    _add_probes(app, services)
+    app.add_middleware(KnownHosts, hosts=known_hosts(settings))
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def personas(settings: Settings) -> list[Persona]:
+    """Those who may be chosen in the explorer: in demo mode the fixed ones, else none."""
+    if not settings.demo:
+        return []
+    return [Persona(name, f"{DEMO_PREFIX}{subject}") for subject, name in PERSONAS.items()]
+
+
+def known_hosts(settings: Settings) -> frozenset[str]:
+    """The names under which the API is reached: loopback, its address, those of the settings."""
+    public = urlsplit(settings.public_url).hostname if settings.public_url else None
+    names = {*LOOPBACK, settings.host, *settings.allowed_hosts, *([public] if public else [])}
+    return frozenset(names)
+
+
+def _add_probes(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz")
+    async def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    async def ready() -> JSONResponse:
+        database = await services.answers()
+        status = services.status
+        body = {
+            "status": "ready" if database else "not ready",
+            "database": "up" if database else "down",
+            "engine": {
+                "name": status.health.name,
+                "state": state_of(status).value,
+                "detail": status.health.detail,
+                "queued": status.health.queued,
+            },
+            "auditSealer": services.sealer.problem or "up",
+        }
+        return JSONResponse(body, status_code=200 if database else 503)
