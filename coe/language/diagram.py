@@ -171,8 +171,8 @@ class _Drawing:
 
 def _label(task: Task) -> str:
     """The name of a step, and below it what it does."""
-    words = words(task)
-    return _escaped(task.name) + (f"<br/>{_escaped(words)}" if words else "")
+    doing = words(task)
+    return _escaped(task.name) + (f"<br/>{_escaped(doing)}" if doing else "")
 
 
 def _escaped(text: str) -> str:
