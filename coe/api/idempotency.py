@@ -184,19 +184,20 @@ def _problem_from_json(kept: dict[str, Any]) -> Problem:
 
 
 def _digest(mutation: str, given: object) -> str:
-    plain = {"mutation": mutation, "given": _plain(given)}
-    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    whole = {"mutation": mutation, "given": plain(given)}
+    return hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _plain(value: object) -> JSON:
+def plain(value: object) -> JSON:
+    """A value of an input as JSON."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
     if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Enum):
         return str(value.value)
     if value is None or isinstance(value, bool | int | float | str):

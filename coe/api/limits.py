@@ -162,9 +162,10 @@ class Measuring:
 
 
 def _fields(parent: GraphQLNamedType) -> Mapping[str, GraphQLField]:
+    found: Mapping[str, GraphQLField] = {}
     if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
-        return parent.fields
-    return {}
+        found = parent.fields
+    return found
 
 
 def _many(known: GraphQLField, elements: int) -> int:

@@ -12,6 +12,7 @@ from strawberry.types.execution import ExecutionContext
 
 from coe.api import scalars
 from coe.api.access import AccessMutation, AccessQuery
+from coe.api.audit import AuditEvent, AuditQuery, events_by_id
 from coe.api.authoring import AuthoringMutation, AuthoringQuery
 from coe.api.catalog import CatalogQuery
 from coe.api.context import Context, Info
@@ -52,6 +53,7 @@ def _version(kind: EntryKind) -> Fetch:
 
 
 NODES: dict[str, tuple[Fetch, Callable[[Any], Node]]] = {
+    "AuditEvent": (lambda context, key: context.load(events_by_id, key), AuditEvent.of),
     "Flow": (_entry(EntryKind.FLOW), Flow.of),
     "FlowVersion": (_version(EntryKind.FLOW), FlowVersion.of),
     "HumanTask": (lambda context, key: context.load(task_by_id, key), HumanTask.of),
@@ -73,6 +75,7 @@ class Query(
     AuthoringQuery,
     RunQuery,
     HumanTaskQuery,
+    AuditQuery,
     AccessQuery,
     EngineQuery,
 ):

@@ -1,0 +1,314 @@
+"""The audit log: events with their proofs, checkpoints, and whether it all holds.
+
+The verbs stand here, and not in `coe.audit`, because they require and record: both are of
+`coe.work`, which stands above it. Reading the log is itself recorded in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import ColumnElement
+
+from coe.access.actor import ActorKind
+from coe.access.decision import Decision
+from coe.access.permissions import Permission
+from coe.api.context import Context, Info, chosen
+from coe.api.idempotency import plain
+from coe.api.ids import to_global
+from coe.api.nodes import Node, field
+from coe.api.paging import PageInfo, checked
+from coe.api.resources import COE
+from coe.api.scalars import Json, Moment
+from coe.audit import queries
+from coe.audit.checkpoint import Checkpoint
+from coe.audit.events import Outcome, Tag
+from coe.audit.queries import EventFilter, Inclusion, Window
+from coe.audit.rows import EVENTS, EventRow
+from coe.catalog.paging import decode, encode
+from coe.db import JSON
+from coe.work import Work
+
+LOG = "audit:log"
+PAGE = 50
+
+strawberry.enum(Outcome, name="AuditOutcome", description="How what an event tells of ended")
+
+
+@strawberry.input(
+    description="Which events; every part given must hold. A resource takes in its versions; "
+    "a flow or run also what belongs to it",
+)
+class AuditFilter:
+    """Which events."""
+
+    actors: list[str] | None = None
+    actions: list[str] | None = None
+    resources: list[str] | None = None
+    outcomes: list[Outcome] | None = None
+    after: Moment | None = None
+    before: Moment | None = None
+    teams: list[str] | None = None
+    correlation_id: str | None = None
+
+    def wanted(self) -> EventFilter:
+        """The same for the query."""
+        return EventFilter(
+            actors=self.actors or (),
+            actions=self.actions or (),
+            resources=self.resources or (),
+            outcomes=self.outcomes or (),
+            teams=self.teams or (),
+            after=self.after,
+            before=self.before,
+            correlation_id=self.correlation_id,
+        )
+
+
+def _reading(work: Work, permission: Permission) -> Decision:
+    """Require a permission on the log: for the CoE's part of it, else for a team of the actor.
+
+    Raises:
+        Forbidden: The actor holds it nowhere.
+    """
+    teams = [COE, *sorted(work.policy.teams(work.actor.subject))]
+    allowed = (team for team in teams if work.decide(permission, team=team).allowed)
+    return work.require(permission, resource=LOG, team=next(allowed, COE))
+
+
+def _within(work: Work, permission: Permission) -> ColumnElement[bool]:
+    """The events of teams for which the actor holds the permission."""
+    return work.scope(permission).clause(EVENTS.c.team)
+
+
+async def _record(work: Work, tag: Tag, decision: Decision, detail: JSON) -> None:
+    await work.record(tag, resource=LOG, team=COE, decision=decision, detail=detail)
+
+
+async def events_by_id(context: Context, ids: list[UUID]) -> list[EventRow | None]:
+    """Events that the caller may read; that they were read is recorded."""
+    async with context.work() as work:
+        decision = _reading(work, Permission.AUDIT_READ)
+        within = _within(work, Permission.AUDIT_READ)
+        rows = [await queries.event_by_id(work.session, key, within) for key in ids]
+        await _record(work, Tag.AUDIT_LOG_READ, decision, {"events": [str(key) for key in ids]})
+    return rows
+
+
+async def _proofs(context: Context, positions: list[int]) -> list[Inclusion | None]:
+    async with context.read() as read:
+        found = await queries.proofs(read.session, positions)
+    return [found.get(position) for position in positions]
+
+
+async def _details(context: Context, rows: list[EventRow]) -> list[JSON]:
+    """What was before and after, where the caller may read it; that it did is recorded."""
+    async with context.work() as work:
+        decisions = {row: work.decide(Permission.AUDIT_READ_DETAIL, team=row.team) for row in rows}
+        opened = [row for row in rows if decisions[row].allowed and row.detail_sealed is not None]
+        if opened:
+            about: list[JSON] = [str(row.id) for row in opened]
+            decision = decisions[opened[0]]
+            await _record(work, Tag.AUDIT_LOG_READ_DETAIL, decision, {"events": about})
+        return [
+            await queries.open_detail(work.keyring, row) if decisions[row].allowed else None
+            for row in rows
+        ]
+
+
+@strawberry.type(description="RFC 6962 inclusion proof of an event in a checkpoint; hashes in hex")
+class InclusionProof:
+    """Inclusion proof of an event."""
+
+    tree_size: int
+    root_hash: str
+    leaf_index: int
+    path: list[str]
+    checkpoint: str = strawberry.field(description="C2SP signed note of the tree")
+
+    @classmethod
+    def of(cls, row: Inclusion) -> InclusionProof:
+        """The view of a proof."""
+        return cls(
+            tree_size=row.checkpoint.tree_size,
+            root_hash=row.checkpoint.root_hash.hex(),
+            leaf_index=row.leaf_index,
+            path=[node.hex() for node in row.path],
+            checkpoint=row.checkpoint.note,
+        )
+
+
+@strawberry.type(description="Who did what to what, when, and by which rule")
+class AuditEvent(Node):
+    """Who did what to what, when, and by which rule."""
+
+    row: strawberry.Private[EventRow]
+    index: int = strawberry.field(description="Position in the log, from 0, without gaps")
+    at: Moment
+    actor: str
+    actor_kind: ActorKind
+    action: str = strawberry.field(description="source:subject:verb, such as catalog:flow:publish")
+    resource: str
+    team: str = strawberry.field(description="The team in whose namespace the resource is")
+    outcome: Outcome
+    rule: str | None = strawberry.field(description="The policy line that decided")
+    correlation_id: str | None
+    request_id: str | None
+    address: str | None
+    leaf_hash: str = strawberry.field(description="RFC 6962 leaf hash, hex")
+
+    @classmethod
+    def of(cls, row: EventRow) -> AuditEvent:
+        """The view of an event."""
+        return cls(
+            row=row,
+            id=strawberry.ID(to_global("AuditEvent", row.id)),
+            index=_position(row),
+            at=Moment(row.at),
+            actor=row.actor,
+            actor_kind=ActorKind(row.actor_kind),
+            action=row.action,
+            resource=row.resource,
+            team=row.team,
+            outcome=Outcome(row.outcome),
+            rule=row.rule,
+            correlation_id=row.correlation_id,
+            request_id=row.request_id,
+            address=row.address,
+            leaf_hash=(row.leaf_hash or b"").hex(),
+        )
+
+    @field
+    async def reason(self, info: Info) -> str | None:
+        """Why it was done, as the actor said, or why it was refused."""
+        return await queries.open_reason(info.context.platform.keyring, self.row)
+
+    @field
+    async def detail(self, info: Info) -> Json | None:
+        """Before and after, decrypted for a caller who holds audit:read_detail, else null."""
+        value = await info.context.load(_details, self.row)
+        return None if value is None else Json(value)
+
+    @field
+    async def proof(self, info: Info) -> InclusionProof | None:
+        """RFC 6962 inclusion proof in the newest checkpoint; null while not yet sealed."""
+        found = await info.context.load(_proofs, _position(self.row))
+        return InclusionProof.of(found) if found else None
+
+
+def _position(row: EventRow) -> int:
+    return -1 if row.position is None else row.position
+
+
+@strawberry.type(description="An event and its place in a list")
+class AuditEdge:
+    """An event and its cursor."""
+
+    cursor: str
+    node: AuditEvent
+
+
+@strawberry.type(description="A page of events, the newest first")
+class AuditConnection:
+    """A page of events."""
+
+    edges: list[AuditEdge]
+    nodes: list[AuditEvent]
+    page_info: PageInfo
+    total_count: int
+
+    @classmethod
+    def of(cls, page: queries.Page, *, total: int, after: str | None) -> AuditConnection:
+        """The view of a page."""
+        nodes = [AuditEvent.of(row) for row in page.rows]
+        edges = [AuditEdge(cursor=_cursor(node.row), node=node) for node in nodes]
+        place = PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=after is not None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        )
+        return cls(edges=edges, nodes=nodes, page_info=place, total_count=total)
+
+
+@strawberry.type(description="A signed state of the log")
+class AuditCheckpoint:
+    """A signed state of the log."""
+
+    tree_size: int
+    root_hash: str
+    at: Moment
+    note: str = strawberry.field(
+        description="C2SP signed note: origin, size, root, signature lines"
+    )
+
+    @classmethod
+    def of(cls, row: Checkpoint) -> AuditCheckpoint:
+        """The view of a checkpoint."""
+        return cls(
+            tree_size=row.tree_size,
+            root_hash=row.root_hash.hex(),
+            at=Moment(row.at),
+            note=row.note,
+        )
+
+
+def _cursor(row: EventRow) -> str:
+    return encode("audit", [str(row.position)])
+
+
+def _after(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    position: int = decode("audit", cursor, [int])[0]
+    return position
+
+
+@strawberry.type
+class AuditQuery:
+    """The part of Query that is about the audit log."""
+
+    @field
+    async def audit_log(
+        self,
+        info: Info,
+        filter: AuditFilter | None = None,  # noqa: A002  # the contract's name
+        first: int | None = PAGE,
+        after: str | None = None,
+    ) -> AuditConnection:
+        """Events that the caller may read, the newest first; reading them is recorded."""
+        size, position = checked(first, default=PAGE), _after(after)
+        counted = "totalCount" in chosen(info)
+        async with info.context.work() as work:
+            decision = _reading(work, Permission.AUDIT_READ)
+            matching = filter.wanted() if filter else EventFilter()
+            window = Window(matching, _within(work, Permission.AUDIT_READ))
+            page = await queries.page(work.session, window, first=size, after=position)
+            total = await queries.count(work.session, window) if counted else 0
+            asked: JSON = {"filter": plain(filter), "events": len(page.rows)}
+            await _record(work, Tag.AUDIT_LOG_READ, decision, asked)
+        return AuditConnection.of(page, total=total, after=after)
+
+    @field
+    async def audit_checkpoint(self, info: Info) -> AuditCheckpoint | None:
+        """The newest signed state of the log; null while nothing was ever sealed."""
+        async with info.context.work() as work:
+            _reading(work, Permission.AUDIT_VERIFY)
+            found = await queries.newest_checkpoint(work.session)
+        return AuditCheckpoint.of(found) if found else None
+
+    @field
+    async def audit_consistency(
+        self,
+        info: Info,
+        from_: Annotated[int, strawberry.argument(name="from")],
+        to: int,
+    ) -> list[str]:
+        """RFC 6962 consistency proof between two tree sizes, hex hashes."""
+        async with info.context.work() as work:
+            _reading(work, Permission.AUDIT_VERIFY)
+            path: Sequence[bytes] = await queries.consistency(work.session, from_, to)
+        return [node.hex() for node in path]
