@@ -1,0 +1,151 @@
+"""HTTP to a Prefect server: authentication, CSRF tokens, and its errors in our words.
+
+Prefect's API is versioned by header; this speaks the version of 3.8.8. No Prefect is imported.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from coe.db import new_id
+from coe.errors import CoeError, Conflict, NotFound, Unavailable
+
+API_VERSION: Final = "0.8.4"
+TIMEOUT: Final = httpx.Timeout(15.0, connect=3.0)
+
+_AGAIN: Final = frozenset({408, 425, 429})
+
+
+class PrefectRefused(CoeError):
+    """The Prefect server refused a call; see the status, and whether its auth string is ours."""
+
+    code = "INTERNAL"
+
+
+class PrefectHTTP:
+    """A client of one Prefect server, with the server's own auth string.
+
+    Every method may raise `Unavailable` (not reached, overloaded, failing), `NotFound`,
+    `Conflict` or `PrefectRefused`; messages hold paths and statuses only.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        auth: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Prepare the client; the first call connects.
+
+        Args:
+            api_url: Such as `http://127.0.0.1:4200/api`.
+            auth: `user:password` of the server.
+            transport: In place of the network's, at the seam of a test.
+        """
+        self.api_url = api_url.rstrip("/")
+        self.auth = auth
+        self._csrf: dict[str, str] = {}
+        self._client = httpx.AsyncClient(
+            base_url=self.api_url,
+            headers={"Authorization": basic(auth), "X-PREFECT-API-VERSION": API_VERSION},
+            timeout=TIMEOUT,
+            trust_env=False,
+            transport=transport,
+        )
+
+    @property
+    def pages_url(self) -> str:
+        """The address of the server's pages."""
+        return self.api_url.removesuffix("/api")
+
+    async def get(self, path: str) -> Any:
+        """Read a resource; `path` begins with a slash and is already escaped."""
+        return await self.call("GET", path)
+
+    async def post(self, path: str, body: object) -> Any:
+        """Post a JSON body and give the JSON answer, None if there is none."""
+        return await self.call("POST", path, body)
+
+    async def call(self, method: str, path: str, body: object = None) -> Any:
+        """Make a call and give its JSON answer."""
+        response = await self.send(method, path, body)
+        if response.status_code == httpx.codes.FORBIDDEN and "CSRF" in response.text:
+            self._csrf = {}
+            response = await self.send(method, path, body)
+        _raise_for(response, f"{method} {path}")
+        return response.json() if response.content else None
+
+    async def send(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """Make a call and give the response, whatever its status."""
+        headers = {} if method == "GET" else await self._csrf_headers()
+        try:
+            return await self._client.request(method, path, json=body, headers=headers)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from None
+
+    async def healthy(self) -> bool:
+        """Whether the server says that it is well; false as well if it cannot be reached."""
+        try:
+            response = await self._client.get("/health", timeout=2.0)
+        except httpx.TransportError:
+            return False
+        return response.is_success
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _csrf_headers(self) -> dict[str, str]:
+        """The token that every change needs, fetched once; it lasts an hour."""
+        if not self._csrf:
+            client = str(new_id())
+            try:
+                response = await self._client.get("/csrf-token", params={"client": client})
+            except httpx.TransportError as error:
+                raise _unreachable(error) from None
+            if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+                return {}  # the server does without
+            _raise_for(response, "GET /csrf-token")
+            token = response.json()["token"]
+            self._csrf = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+        return self._csrf
+
+
+def basic(auth: str) -> str:
+    """The header of HTTP basic authentication (RFC 7617) for `user:password`."""
+    return "Basic " + base64.b64encode(auth.encode()).decode()
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="")
+
+
+def _unreachable(error: httpx.TransportError) -> Unavailable:
+    return Unavailable(f"the Prefect server does not answer ({type(error).__name__})")
+
+
+def _raise_for(response: httpx.Response, call: str) -> None:
+    """Translate a status into our errors.
+
+    Raises:
+        NotFound: 404.
+        Conflict: 409.
+        Unavailable: 408, 425, 429 and 5xx: the call may be made again.
+        PrefectRefused: Everything else outside 2xx.
+    """
+    status = response.status_code
+    if response.is_success:
+        return
+    if status == httpx.codes.NOT_FOUND:
+        raise NotFound(f"Prefect knows nothing under {call}")
+    if status == httpx.codes.CONFLICT:
+        raise Conflict(f"Prefect has something else under {call}")
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in _AGAIN:
+        raise Unavailable(f"the Prefect server answered {status} to {call}")
+    raise PrefectRefused(f"the Prefect server answered {status} to {call}")

@@ -1,0 +1,182 @@
+"""The Prefect server as a process of its own: its environment, its command, and whether it is up.
+
+Measured on Prefect 3.8.8 over PostgreSQL 18. The server keeps run ids, step names and states; no
+data of ours reaches it. This module does not import Prefect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from coe.crypto.secret_files import create_secret, read_secret
+from coe.errors import Unavailable
+
+QUIET: Final = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLI_COLORS": "false",
+}
+"""What every process with Prefect is told: no telemetry, no server of its own, no questions."""
+
+TUNING: Final = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+"""Batches (19 to 5 ms of processor a task run) and only the services that we need: schedules and
+lateness are ours. A flush interval below 1 s spins."""
+
+WORKER: Final = {
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_COLORS": "false",
+    "PREFECT_WORKER_ENABLE_CANCELLATION": "false",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+}
+"""What a worker's Prefect is told: what went wrong stands in our journal, not in its logs; who
+cancels a run tells us, so that no observer of Prefect's is needed."""
+
+
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
+    """Read the secret in a file (mode 0600), made and kept there if it is missing.
+
+    Raises:
+        SecretFileRefused: Others can read the file.
+    """
+    if not path.exists():
+        create_secret(path, make().encode())
+    return read_secret(path).decode().strip()
+
+
+def make_auth_string() -> str:
+    """A new `user:password` for a Prefect server's API."""
+    return f"coe:{secrets.token_urlsafe(32)}"
+
+
+def make_encryption_key() -> str:
+    """A new Fernet key: 32 random bytes in URL-safe base64."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def worker_environment(*, api_url: str, auth: str, home: Path) -> dict[str, str]:
+    """The variables of a process that runs flows; set them before `prefect` is imported.
+
+    Args:
+        api_url: The Prefect server's API, or our gateway to it.
+        auth: `user:password`: the server's own, or a team's name and token.
+        home: A folder of the process's own.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return {
+        **QUIET,
+        **WORKER,
+        "PREFECT_HOME": str(home.resolve()),
+        "PREFECT_PROFILES_PATH": str(home.resolve() / "profiles.toml"),
+        "PREFECT_API_URL": api_url,
+        "PREFECT_API_AUTH_STRING": auth,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """Where a Prefect server listens, what it stores in, and who may speak to it.
+
+    Attributes:
+        home: Its folder: profile, and the key that encrypts its blocks.
+        database_url: A PostgreSQL URL of a database of its own, with the extension pg_trgm.
+        auth: `user:password`; whoever holds it is administrator of the server.
+        host: The address to listen on.
+        port: The port to listen on.
+    """
+
+    home: Path
+    database_url: str
+    auth: str
+    host: str = "127.0.0.1"
+    port: int = 4200
+
+    @property
+    def url(self) -> str:
+        """The address of its pages."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def api_url(self) -> str:
+        """The address of its API."""
+        return f"{self.url}/api"
+
+    def command(self) -> list[str]:
+        """The command that runs it in the foreground."""
+        start = ["server", "start", "--host", self.host, "--port", str(self.port)]
+        return [sys.executable, "-m", "prefect", *start]
+
+    def environment(self) -> dict[str, str]:
+        """The whole environment of its process: ours without any `PREFECT_…`, and its settings.
+
+        Makes the home folder and the encryption key if they are not there.
+        """
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = kept_secret(self.home / "encryption.key", make_encryption_key)
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PREFECT_", "COE_"))
+        }
+        return {
+            **inherited,
+            **QUIET,
+            **TUNING,
+            "PREFECT_HOME": str(self.home.resolve()),
+            "PREFECT_PROFILES_PATH": str(self.home.resolve() / "profiles.toml"),
+            "PREFECT_API_URL": self.api_url,
+            "PREFECT_API_AUTH_STRING": self.auth,
+            "PREFECT_SERVER_API_AUTH_STRING": self.auth,
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": self.url,
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": self._sqlalchemy_url(),
+            "PREFECT_SERVER_ENCRYPTION_KEY": key,
+            "PREFECT_SERVER_UI_API_URL": self.api_url,
+        }
+
+    def _sqlalchemy_url(self) -> str:
+        return self.database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
+async def wait_until_healthy(api_url: str, *, patience: float = 120.0) -> None:
+    """Wait until the server at `api_url` says that it is healthy; `patience` in seconds.
+
+    Raises:
+        Unavailable: It did not in time.
+    """
+    deadline = time.monotonic() + patience
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            try:
+                if (await client.get(f"{api_url}/health")).is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.2)
+    message = f"the Prefect server at {api_url} did not answer within {patience:.0f} s"
+    raise Unavailable(message)

@@ -1,0 +1,265 @@
+"""The hold on a local run: claimed, kept by heartbeats, its steps done once, its end reported."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import re
+import traceback
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from coe.errors import CoeError, Conflict, Invalid
+from coe.sdk.client import Client, problem_of
+
+PATIENCE: Final = 600.0
+"""How long a local run waits for the API to come back (seconds)."""
+ERRORS: Final = "https://open-workflow-specification.org/spec/1.0.0/errors/"
+HEARTBEAT_SECONDS: Final = 2.0
+
+_CLAIM: Final = """
+mutation Claim($input: ClaimRunInput!) {
+  claimRun(input: $input) { claim { attempt input done heartbeatEvery } problems { message } }
+}
+"""
+_HEARTBEAT: Final = """
+mutation Heartbeat($input: HeartbeatRunInput!) { heartbeatRun(input: $input) { run { state } } }
+"""
+_STEP: Final = """
+mutation Step($input: ReportStepInput!) {
+  reportStep(input: $input) { problems { code message path } }
+}
+"""
+_END: Final = """
+mutation End($input: ReportRunInput!) {
+  reportRun(input: $input) { problems { code message path } }
+}
+"""
+_DURATION: Final = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
+
+log = logging.getLogger(__name__)
+
+
+class RunNotOurs(Conflict):
+    """The run has ended, or another worker has it: this execution stops, and reports nothing."""
+
+
+class LocalRunFailed(CoeError):
+    """The local run faulted; its error is with the run, under this error id."""
+
+
+class Fault(CoeError):
+    """An error of the process language (RFC 7807), which the calling flow can catch by its type.
+
+    Args:
+        kind: A standard type, such as "validation", or a URI of your own.
+        status: An HTTP status.
+        title: A few words, without data.
+        detail: What happened; it is sealed, and may name data.
+    """
+
+    def __init__(self, kind: str, *, status: int, title: str, detail: str | None = None) -> None:
+        """Make the error."""
+        super().__init__(title)
+        self.error: dict[str, Any] = {
+            "type": kind if ":" in kind else ERRORS + kind,
+            "status": status,
+            "title": title,
+        }
+        if detail is not None:
+            self.error["detail"] = detail
+
+
+class LocalRun:
+    """A local run that this process has: its input, its steps, its output.
+
+    Attributes:
+        id: The run's UUID.
+        input: What the run works on; it fits the flow's input schema.
+        output: Set it; it must fit the flow's output schema.
+    """
+
+    def __init__(self, client: Client, run_id: str, claim: Mapping[str, Any]) -> None:
+        """Take the answer of `claimRun`."""
+        self.id = run_id
+        self.input: Any = claim["input"]
+        self.output: Any = None
+        self._client = client
+        self._attempt: int = claim["attempt"]
+        self._done: dict[str, Any] = dict(claim["done"])
+
+    def key(self, step: str) -> str:
+        """An idempotency key for a step, the same in every attempt of this run (SHA-256, hex)."""
+        return hashlib.sha256(f"{self.id}\n{step}".encode()).hexdigest()
+
+    async def step(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Carry out a step of the run once: one that is completed gives its output again.
+
+        The output must be JSON. The step that is in flight when a process dies may run once more;
+        so give its calls `key(name)` as idempotency key.
+
+        Raises:
+            Exception: Whatever the call raises; it is reported as the step's error.
+        """
+        if name in self._done:
+            return self._done[name]
+        await self._report(_STEP, name=name, state="RUNNING")
+        try:
+            output = await call()
+        except Exception as error:
+            await self._report(_STEP, name=name, state="FAULTED", error=_as_error(error))
+            raise
+        await self._report(_STEP, name=name, state="COMPLETED", output=output)
+        self._done[name] = output
+        return output
+
+    async def heartbeat(self) -> None:
+        """Say that this process is alive and has the run.
+
+        Raises:
+            RunNotOurs: It has no longer.
+        """
+        await self._report(_HEARTBEAT)
+
+    async def end(self, *, error: Mapping[str, Any] | None = None) -> None:
+        """Report the output, or the error."""
+        if error is None:
+            await self._report(_END, output=self.output)
+        else:
+            await self._report(_END, error=error)
+
+    async def _report(self, mutation: str, **told: Any) -> None:
+        given = {"run": self.id, "attempt": self._attempt, **told}
+        try:
+            data = await self._client.execute(mutation, {"input": given})
+        except Conflict as error:
+            raise RunNotOurs(error.message) from None
+        for payload in data.values():
+            if payload.get("problems"):
+                raise Invalid([problem_of(each) for each in payload["problems"]])
+
+
+@asynccontextmanager
+async def local_run(
+    run_id: str,
+    *,
+    client: Client | None = None,
+) -> AsyncIterator[LocalRun]:
+    """Take a local run, hold it while the block runs, and report how the block ended.
+
+    The platform's address and the team's token come from `COE_URL` and `COE_TOKEN`. While the
+    platform is away, everything waits for it. An exception of the block is the run's error; it is
+    sealed with the run, and what goes on to Prefect is `LocalRunFailed` with an error id.
+
+    Args:
+        run_id: The flow's parameter.
+        client: In place of the one made from the environment.
+
+    Raises:
+        RunNotOurs: The run has ended, or another worker has it.
+        LocalRunFailed: The block raised.
+    """
+    own = client or Client(os.environ["COE_URL"], os.environ["COE_TOKEN"], patience=PATIENCE)
+    try:
+        try:
+            claimed = await own.execute(_CLAIM, {"input": {"run": run_id}})
+        except Conflict as error:
+            raise RunNotOurs(error.message) from None
+        claim = claimed["claimRun"]["claim"]
+        run = LocalRun(own, run_id, claim)
+        async with _held(run, _seconds(claim["heartbeatEvery"])):
+            try:
+                yield run
+                await run.end()
+            except RunNotOurs:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever a team's code raises
+                raise await _fail(run, error) from None
+    finally:
+        if client is None:
+            await own.__aexit__()
+
+
+@asynccontextmanager
+async def _held(run: LocalRun, every: float) -> AsyncIterator[None]:
+    """Send heartbeats during the block; stop the block when the run is no longer ours."""
+    holder = asyncio.current_task()
+    lost = False
+
+    async def beat() -> None:
+        nonlocal lost
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await run.heartbeat()
+            except RunNotOurs:
+                lost = True
+                if holder is not None:
+                    holder.cancel()
+                return
+            except CoeError as error:
+                log.warning("run %s: a heartbeat failed (%s)", run.id, error.code)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not lost or holder is None:
+            raise
+        holder.uncancel()
+        raise RunNotOurs from None
+    finally:
+        beating.cancel()
+
+
+async def _fail(run: LocalRun, error: Exception) -> LocalRunFailed:
+    """Report the error of the block; give what Prefect may know of it."""
+    error_id = str(uuid.uuid4())
+    place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    where = f"{Path(place.filename).name}:{place.lineno}" if place else "?"
+    log.error("run %s faulted: %s at %s (error %s)", run.id, type(error).__name__, where, error_id)
+    await run.end(error=_as_error(error))
+    return LocalRunFailed(f"the local run faulted; see run {run.id} (error {error_id})")
+
+
+def _as_error(error: Exception) -> dict[str, Any]:
+    """An exception as an error of the process language."""
+    if isinstance(error, Fault):
+        return error.error
+    if isinstance(error, httpx.HTTPStatusError):
+        return {
+            "type": ERRORS + "communication",
+            "status": error.response.status_code,
+            "title": "A system of the team answered with an error",
+            "detail": f"{error.request.method} {error.request.url.path}",
+        }
+    if isinstance(error, httpx.TransportError):
+        return {
+            "type": ERRORS + "communication",
+            "status": 503,
+            "title": "A system of the team cannot be reached",
+            "detail": type(error).__name__,
+        }
+    return {
+        "type": ERRORS + "runtime",
+        "status": 500,
+        "title": "The local flow raised an exception",
+        "detail": f"{type(error).__name__}: {error}",
+    }
+
+
+def _seconds(duration: str) -> float:
+    """The seconds of an ISO 8601 duration of hours, minutes and seconds."""
+    found = _DURATION.fullmatch(duration)
+    hours, minutes, seconds = found.groups() if found else (None, None, None)
+    return (
+        float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(seconds or 0)
+        or HEARTBEAT_SECONDS
+    )
