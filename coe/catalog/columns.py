@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table
+from sqlalchemy import ColumnElement, Table
 from sqlmodel import SQLModel
 
 from coe.catalog.models import Entry, EntryVersion
@@ -29,17 +29,15 @@ VERSION_WIDTH = len(VERSION_COLUMNS)
 _ARRAYS = frozenset(_ENTRY_FIELDS.index(name) for name in ("tags", "systems"))
 
 
-def entry_row(row: Row[Any]) -> EntryRow:
+def entry_row(row: Sequence[Any]) -> EntryRow:
     """An entry from a row that begins with `ENTRY_COLUMNS`."""
-    return EntryRow(
-        *(
-            tuple(value) if place in _ARRAYS else value
-            for place, value in enumerate(row[:ENTRY_WIDTH])
-        ),
-    )
+    values: list[Any] = list(row[:ENTRY_WIDTH])
+    for place in _ARRAYS:
+        values[place] = tuple(values[place])
+    return EntryRow(*values)
 
 
-def version_row(row: Row[Any]) -> VersionRow:
+def version_row(row: Sequence[Any]) -> VersionRow:
     """A version from a row that begins with `VERSION_COLUMNS`."""
     return VersionRow(*row[:VERSION_WIDTH])
 

@@ -69,8 +69,7 @@ async def count(
 def _base(matched: ColumnElement[bool], narrowing: dict[str, ColumnElement[bool]]) -> CTE:
     properties = [ENTRIES.c[column] for column in (*_SINGLE.values(), *_MANY.values())]
     flags = [
-        func.coalesce(predicate, False).label(f"in_{name}")  # noqa: FBT003  # an SQL literal
-        for name, predicate in narrowing.items()
+        func.coalesce(predicate, False).label(f"in_{name}") for name, predicate in narrowing.items()
     ]
     return select(*properties, *flags).where(matched).cte("base")
 
@@ -83,12 +82,10 @@ def _values(
     base: CTE,
     name: str,
     narrowing: dict[str, ColumnElement[bool]],
-) -> Select[tuple[str, str, int]]:
+) -> Select[str, str, int]:
     others = _flags(base, {other for other in narrowing if other != name})
     value: ColumnElement[str] = (
-        cast(base.c[_SINGLE[name]], Text)
-        if name in _SINGLE
-        else func.unnest(base.c[_MANY[name]])
+        cast(base.c[_SINGLE[name]], Text) if name in _SINGLE else func.unnest(base.c[_MANY[name]])
     )
     found = select(value.label("value")).where(others).subquery()
     return (

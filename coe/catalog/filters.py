@@ -1,4 +1,4 @@
-"""What found entries must have, as predicates, one a property so that a facet can leave its own out."""
+"""What found entries must have: one predicate a property, so that a facet can leave its own out."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ def fragments(headlines: Iterable[str]) -> tuple[str, ...]:
 def near_misses(texts: Iterable[str], search: str) -> tuple[str, ...]:
     """The texts in which words come near to those of the search, with these words marked."""
     sought = [word.lower() for word in _WORD.findall(search)]
-    return fragments(_WORD.sub(lambda match: _near(match[0], sought), clean(each)) for each in texts)
+    return fragments(
+        _WORD.sub(lambda match: _near(match[0], sought), clean(each)) for each in texts
+    )
 
 
 def clean(text: str) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 from coe.access.permissions import Permission
-from coe.audit.events import Tag
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.errors import Conflict
 

@@ -91,9 +91,27 @@ class LocalFlowManifest(ManifestModel):
     deputy: str | None = None
     domain: Name | None = None
     data_class: DataClass = DataClass.INTERNAL
-    tags: list[Tag] = []
+    tags: list[Tag] = Field(default_factory=list)
     entrypoint: Annotated[str, StringConstraints(pattern=ENTRYPOINT_PATTERN)]
     timeout: Annotated[str, StringConstraints(pattern=DURATION_PATTERN)] = "PT1H"
-    systems: list[Ref] = []
+    systems: list[Ref] = Field(default_factory=list)
     input: DataPart
     output: DataPart
+
+
+class FlowMetadata(ManifestModel):
+    """What the catalog reads of a central flow's `document.metadata`; other keys are free.
+
+    `owner`, where given, is the namespace: the team that holds the name owns the flow.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    owner: Name | None = None
+    process_owner: str | None = None
+    deputy: str | None = None
+    domain: Name | None = None
+    data_class: DataClass = DataClass.INTERNAL
+    tags: list[Tag] = Field(default_factory=list)
+    systems: list[Ref] = Field(default_factory=list)
+    description: str = ""

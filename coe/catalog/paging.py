@@ -34,7 +34,7 @@ def decode(kind: str, cursor: str, readers: Sequence[Callable[[str], Any]]) -> l
     raise Invalid(
         [
             Problem(
-                "INPUT-CURSOR",
+                "INPUT_CURSOR",
                 "this cursor does not belong to this list in this order",
                 path="/after",
                 help="pass an endCursor of the same query, or leave it out",
@@ -51,6 +51,6 @@ def check_first(first: int) -> int:
     """
     if not 0 <= first <= MOST:
         raise Invalid(
-            [Problem("INPUT-FIRST", f"`first` is from 0 to {MOST}, not {first}", path="/first")],
+            [Problem("INPUT_FIRST", f"`first` is from 0 to {MOST}, not {first}", path="/first")],
         )
     return first

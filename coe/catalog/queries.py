@@ -7,13 +7,12 @@ DataLoader can call them as they are.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 
-from coe.access.permissions import Permission
 from coe.catalog import paging
 from coe.catalog.columns import (
     ALIASES,
@@ -26,23 +25,35 @@ from coe.catalog.columns import (
     entry_row,
     version_row,
 )
+from coe.catalog.contents import diagram, diff, flow_contents, runnable
 from coe.catalog.models import EntryKind, LinkKind
 from coe.catalog.refs import read_ref
 from coe.catalog.resolution import resolve
 from coe.catalog.rows import ApprovalRow, EntryRow, Page, VersionRow
+from coe.catalog.scope import readable_entries, readable_versions
 from coe.work import Read
 
+__all__ = [
+    "aliases",
+    "approvals",
+    "called_by",
+    "calls",
+    "diagram",
+    "diff",
+    "entries_by_id",
+    "entries_by_ref",
+    "find_entry",
+    "find_version",
+    "flow_contents",
+    "flows_page",
+    "resolve_versions",
+    "runnable",
+    "systems_of",
+    "versions_by_id",
+    "versions_page",
+]
+
 VersionKey = tuple[UUID, str | None]
-
-
-def readable_entries(read: Read) -> ColumnElement[bool]:
-    """What the actor may read, over the table of entries."""
-    return read.scope(Permission.ENTRY_READ).clause(ENTRIES.c.team, ENTRIES.c.data_class)
-
-
-def readable_versions(read: Read) -> ColumnElement[bool]:
-    """What the actor may read, over the table of versions."""
-    return read.scope(Permission.ENTRY_READ).clause(VERSIONS.c.team, VERSIONS.c.data_class)
 
 
 # ---------------------------------------------------------------- by name
@@ -69,24 +80,45 @@ async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryRow]
     """Entries by `namespace/name`; a version part is not looked at."""
     parsed = {ref: each for ref in refs if (each := read_ref(ref)) is not None}
     names = {(each.namespace, each.name) for each in parsed.values()}
-    rows = await _entries(read, tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(sorted(names)))
-    found = {entry.ref: entry for entry in rows}
+    query = select(*ENTRY_COLUMNS).where(
+        tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(sorted(names)),
+        readable_entries(read),
+    )
+    rows = (await read.session.execute(query)).all()
+    found = {entry.ref: entry for entry in map(entry_row, rows)}
     return {ref: found[each.entry] for ref, each in parsed.items() if each.entry in found}
 
 
 # ---------------------------------------------------------------- by id
 
 
-async def entries_by_id(read: Read, ids: Sequence[UUID]) -> dict[UUID, EntryRow]:
-    """Entries by their ids."""
-    return {entry.id: entry for entry in await _entries(read, ENTRIES.c.id.in_(ids))}
+async def entries_by_id(
+    read: Read,
+    ids: Sequence[UUID],
+    *,
+    relations: Collection[str] = (),
+) -> dict[UUID, EntryRow]:
+    """Entries by their ids.
+
+    `relations` (`coe.access.lines.Relation`) are those that the actor has to each of them, such
+    as the candidate of a task of its run; the caller has made sure of them.
+    """
+    query = select(*ENTRY_COLUMNS).where(ENTRIES.c.id.in_(ids), readable_entries(read, relations))
+    return {row.id: entry_row(row) for row in (await read.session.execute(query)).all()}
 
 
-async def versions_by_id(read: Read, ids: Sequence[UUID]) -> dict[UUID, VersionRow]:
-    """Versions by their ids."""
-    query = select(*VERSION_COLUMNS).where(VERSIONS.c.id.in_(ids), readable_versions(read))
-    rows = (await read.session.execute(query)).all()
-    return {row.id: version_row(row) for row in rows}
+async def versions_by_id(
+    read: Read,
+    ids: Sequence[UUID],
+    *,
+    relations: Collection[str] = (),
+) -> dict[UUID, VersionRow]:
+    """Versions by their ids; `relations` as for `entries_by_id`."""
+    query = select(*VERSION_COLUMNS).where(
+        VERSIONS.c.id.in_(ids),
+        readable_versions(read, relations),
+    )
+    return {row.id: version_row(row) for row in (await read.session.execute(query)).all()}
 
 
 async def resolve_versions(
@@ -227,11 +259,6 @@ async def approvals(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, list[
 
 
 # ---------------------------------------------------------------- how
-
-
-async def _entries(read: Read, condition: ColumnElement[bool]) -> list[EntryRow]:
-    query = select(*ENTRY_COLUMNS).where(condition, readable_entries(read))
-    return [entry_row(row) for row in (await read.session.execute(query)).all()]
 
 
 async def _count(

@@ -58,12 +58,12 @@ def require_ref(text: str, *, path: str = "/ref", exact: bool = False) -> Ref:
     """
     ref = read_ref(text)
     if ref is None:
-        problem = Problem("INPUT-REF", f"{text[:80]!r} is not a ref", path=path, help=_HELP)
+        problem = Problem("INPUT_REF", f"{text[:80]!r} is not a ref", path=path, help=_HELP)
         raise Invalid([problem])
     if exact and ref.exact is None:
         message = f"{text[:80]!r} does not name one exact version"
         raise Invalid(
-            [Problem("INPUT-REF", message, path=path, help=f"such as {ref.entry}@1.0.0")],
+            [Problem("INPUT_REF", message, path=path, help=f"such as {ref.entry}@1.0.0")],
         )
     return ref
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
 from coe.access.actor import DataClass
@@ -170,11 +170,12 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class VersionChange:
-    """What differs between two versions of one flow."""
+    """What differs between two versions of one flow; `asks` is the least step of semver due."""
 
     unified: str
     breaking: bool
     changes: tuple[Problem, ...]
+    asks: Literal["major", "minor", "patch", "none"]
 
 
 @dataclass(frozen=True, slots=True)

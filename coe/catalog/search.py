@@ -31,13 +31,13 @@ from sqlalchemy import (
     tuple_,
 )
 
-from coe.access.permissions import Permission
 from coe.catalog import facets, paging
 from coe.catalog.columns import ENTRIES, ENTRY_COLUMNS, entry_row
 from coe.catalog.filters import CatalogFilter, predicates
 from coe.catalog.highlights import fragments, headline, near_misses
 from coe.catalog.models import Lifecycle
 from coe.catalog.rows import Facet, Hit, Hits
+from coe.catalog.scope import readable_entries
 from coe.work import Read
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
@@ -89,7 +89,7 @@ async def search(read: Read, request: Search) -> Hits:
         Invalid: `first` or `after` cannot be used.
     """
     paging.check_first(request.first)
-    allowed = read.scope(Permission.ENTRY_READ).clause(ENTRIES.c.team, ENTRIES.c.data_class)
+    allowed = readable_entries(read)
     matching = await _matching(read, request, allowed)
     matched = and_(allowed, matching.predicate)
     total, counted = await _counted(read, request, matched)

@@ -85,17 +85,20 @@ def precedence(version: Version) -> str:
     core = ".".join(f"{number:09d}" for number in version.triple)
     if not version.prerelease:
         return f"{core}~"
-    words = []
-    for word in version.prerelease.split("."):
-        words.append(f"0{len(word):03d}{word}" if word.isdigit() else f"1{word}")
+    words = [
+        f"0{len(word):03d}{word}" if word.isdigit() else f"1{word}"
+        for word in version.prerelease.split(".")
+    ]
     return f"{core}-" + "!".join(words)
 
 
-def bump(version: Version, *, breaking: bool) -> Version:
-    """The next version: a major step when breaking, else a minor one; from 0.x a minor step."""
-    if breaking and version.major > 0:
+def bump(version: Version, step: str) -> Version:
+    """The next version by a step, `major`, `minor` or (anything else) patch; 0.x has no major."""
+    if step == "major" and version.major > 0:
         return Version(version.major + 1, 0, 0)
-    return Version(version.major, version.minor + 1, 0)
+    if step in {"major", "minor"}:
+        return Version(version.major, version.minor + 1, 0)
+    return Version(version.major, version.minor, version.patch + 1)
 
 
 _TOP: Triple = (10**9, 0, 0)
@@ -109,21 +112,15 @@ def _interval(operator: str, text: str) -> tuple[Triple, Triple]:
             break
         numbers.append(int(part))
     low, above = _padded(numbers), _above(numbers)
-    match operator:
-        case ">=":
-            return low, _TOP
-        case ">":
-            return above, _TOP
-        case "<":
-            return _BOTTOM, low
-        case "<=":
-            return _BOTTOM, above
-        case "^":
-            return low, _above(numbers[: _first_nonzero(numbers)])
-        case "~":
-            return low, _above(numbers[:2])
-        case _:
-            return low, above
+    bounds = {
+        ">=": (low, _TOP),
+        ">": (above, _TOP),
+        "<": (_BOTTOM, low),
+        "<=": (_BOTTOM, above),
+        "^": (low, _above(numbers[: _first_nonzero(numbers)])),
+        "~": (low, _above(numbers[:2])),
+    }
+    return bounds.get(operator, (low, above))
 
 
 def _first_nonzero(numbers: list[int]) -> int:

@@ -1,4 +1,4 @@
-"""Documents that come in as files, against their pydantic models: located problems, many at once."""
+"""Documents that come in as files, against their pydantic models: located problems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coe.errors import Problem
 from coe.language.source import Source, point
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-CODE = "INPUT-MANIFEST"
+CODE = "INPUT_MANIFEST"
 
 
 def validate(

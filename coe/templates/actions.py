@@ -4,34 +4,136 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.catalog.drafts import preview_of, save_flow, saved
+from coe.catalog.links import uses_of
+from coe.catalog.models import EntryKind
 from coe.catalog.rows import Preview, Saved
+from coe.catalog.saving import NewVersion, save
+from coe.errors import Invalid, errors_in
+from coe.language.canonical import digest
+from coe.templates.instance import instance_of
+from coe.templates.manifest import MANIFEST, TemplateFiles, read_template
+from coe.templates.origins import keep_origin
 from coe.templates.rows import Instantiation
+from coe.templates.trial import try_out
 from coe.work import Read, Work
 
 
 async def register_template(
-    work: Work, files: Mapping[str, str], *, changelog: str | None = None
+    work: Work,
+    files: Mapping[str, str],
+    *,
+    changelog: str | None = None,
 ) -> Saved:
     """Save a version of a template, path to content, as a draft.
+
+    The same content again returns the version that has it, and records nothing.
 
     Raises:
         Invalid: The problems of its files; nothing is saved.
         Forbidden: `template:register` in the team of its namespace is refused.
     """
-    ...
+    template, problems = read_template(files)
+    if template is None:
+        raise Invalid(problems)
+    manifest = template.manifest
+    resource = f"template:{manifest.ref}"
+    decision = work.require(
+        Permission.TEMPLATE_REGISTER,
+        resource=resource,
+        team=manifest.namespace,
+        data_class=manifest.data_class,
+    )
+    problems += await try_out(work, template)
+    if errors_in(problems):
+        raise Invalid(problems)
+    entry, version, created = await save(work, _new_version(template, changelog))
+    if created:
+        await work.record(
+            Tag.CATALOG_TEMPLATE_REGISTER,
+            resource=resource,
+            team=entry.team,
+            decision=decision,
+            detail={"digest": version.digest, "changelog": changelog},
+        )
+    return await saved(work, entry, version, created=created)
 
 
 async def preview(read: Read, request: Instantiation) -> Preview:
-    """What `instantiate` would save, and what stands in its way; saves nothing."""
-    ...
+    """What `instantiate` would save, and what stands in its way; saves nothing.
+
+    Raises:
+        Invalid: The template's ref is no ref.
+        NotFound: No such template, or it may not be read.
+    """
+    instance = await instance_of(read, request)
+    if instance.document is None:
+        return Preview(instance.rendered.text, "", instance.problems, "", None)
+    return await preview_of(read, instance.document, instance.problems)
 
 
 async def instantiate(work: Work, request: Instantiation) -> Saved:
     """Render a template into a team's namespace as a draft version, with its origin.
+
+    A flow that is not there begins at 1.0.0. Of one that is there the next minor version is
+    taken, or the next major one where the change breaks its callers; the same content as a
+    version has already returns that version.
 
     Raises:
         Invalid: The problems of the parameters or of the rendered definition; nothing is saved.
         NotFound: No such template, or it may not be read.
         Forbidden: `template:instantiate` in the team is refused.
     """
-    ...
+    instance = await instance_of(work, request)
+    document, rendered = instance.document, instance.rendered
+    decision = work.require(
+        Permission.TEMPLATE_INSTANTIATE,
+        resource=f"flow:{request.namespace}/{request.name}",
+        team=request.namespace,
+        data_class=(document.card if document else instance.files.card()).data_class,
+    )
+    if document is None or errors_in(instance.problems):
+        raise Invalid(instance.problems)
+    changelog = f"Made from {instance.template.ref}"
+    entry, version, created = await save_flow(
+        work,
+        document,
+        instance.problems,
+        changelog=changelog,
+    )
+    if created:
+        await keep_origin(work, version, instance.template, rendered.parameters)
+        await work.record(
+            Tag.CATALOG_TEMPLATE_INSTANTIATE,
+            resource=document.resource,
+            team=entry.team,
+            decision=decision,
+            detail={
+                "template": instance.template.ref,
+                "parameters": rendered.parameters,
+                "digest": version.digest,
+            },
+        )
+    return await saved(work, entry, version, created=created)
+
+
+def _new_version(template: TemplateFiles, changelog: str | None) -> NewVersion:
+    manifest, texts = template.manifest, template.texts
+    bare = {path: text for path, text in texts.items() if path != MANIFEST}
+    return NewVersion(
+        kind=EntryKind.TEMPLATE,
+        flow_kind=None,
+        namespace=manifest.namespace,
+        name=manifest.name,
+        version=manifest.version,
+        card=template.card(),
+        digest=digest(dict(texts)),
+        body_digest=digest(dict(bare)),
+        content=dict(texts),
+        schemas={"parameters": manifest.parameters},
+        path=f"/{MANIFEST}",
+        links=uses_of(manifest.systems),
+        changelog=changelog,
+    )

@@ -18,8 +18,9 @@
         carrier: {type: string, enum: [northwind, bluebox], default: northwind}
 
 `flow.yaml` is the definition with placeholders (`coe.templates.placeholders`); they reach
-`params.…`, `flow.namespace`, `flow.name`, `flow.version`, `flow.title`, `flow.processOwner` and
-`template.ref`. `tests.yaml` are its tests, `README.md` its text for people.
+`params.…`, `flow.namespace`, `flow.name`, `flow.title`, `flow.processOwner` and `template.ref`;
+the version number is the catalog's to give. `tests.yaml` are its tests, `README.md` its text
+for people.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from pydantic import Field
 
 from coe.access.actor import DataClass
 from coe.catalog.cards import Card
 from coe.catalog.manifest import Line, ManifestModel, Name, Ref, Semver, Tag
 from coe.catalog.validation import located, validate
 from coe.db import JSON
-from coe.errors import Problem, Severity
+from coe.errors import Problem
+from coe.language.schemas import schema_fault
 from coe.language.source import Source, Unreadable, point, read
 
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"
@@ -58,8 +59,8 @@ class TemplateManifest(ManifestModel):
     deputy: str | None = None
     domain: Name | None = None
     data_class: DataClass = DataClass.INTERNAL
-    tags: list[Tag] = []
-    systems: list[Ref] = []
+    tags: list[Tag] = Field(default_factory=list)
+    systems: list[Ref] = Field(default_factory=list)
     parameters: dict[str, JSON]
 
     @property
@@ -148,7 +149,7 @@ def steps_in(tasks: JSON) -> list[str]:
 
 def _missing(texts: Mapping[str, str]) -> list[Problem]:
     return [
-        Problem("INPUT-FILES", f"the file {name} is missing", path="")
+        Problem("INPUT_FILES", f"the file {name} is missing", path="")
         for name in _NEEDED
         if name not in texts
     ]
@@ -156,12 +157,12 @@ def _missing(texts: Mapping[str, str]) -> list[Problem]:
 
 def _strange(texts: Mapping[str, str]) -> list[Problem]:
     found = [
-        Problem("INPUT-FILES", f"{path!r} is no path of a template's file", path=point(path))
+        Problem("INPUT_FILES", f"{path!r} is no path of a template's file", path=point(path))
         for path in texts
         if path.startswith("/") or ".." in path.split("/") or "\\" in path or not path
     ]
     if sum(len(text) for text in texts.values()) > _LARGEST:
-        found.append(Problem("INPUT-FILES", f"the files have over {_LARGEST:,} characters"))
+        found.append(Problem("INPUT_FILES", f"the files have over {_LARGEST:,} characters"))
     return found
 
 
@@ -180,13 +181,12 @@ def _manifest(text: str) -> tuple[TemplateManifest | None, list[Problem]]:
 def _schema_problems(schema: dict[str, JSON], source: Source) -> list[Problem]:
     if schema.get("type") != "object":
         message = "the parameters' schema must have `type: object`"
-        return [located(source, Problem("INPUT-MANIFEST", message, path="/parameters"))]
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        path = point("parameters", *error.absolute_path)
-        return [located(source, Problem("INPUT-SCHEMA", error.message, Severity.ERROR, path))]
-    return []
+        return [located(source, Problem("INPUT_MANIFEST", message, path="/parameters"))]
+    fault = schema_fault(schema)
+    if fault is None:
+        return []
+    path = point("parameters") + fault.path
+    return [located(source, Problem("INPUT_SCHEMA", fault.message, path=path))]
 
 
 def _flow(text: str) -> tuple[dict[str, JSON] | None, list[Problem]]:

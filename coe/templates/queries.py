@@ -2,23 +2,137 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import func, select
+
+from coe.catalog.columns import ENTRIES, VERSIONS
+from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.rows import FacetValue
+from coe.catalog.scope import readable_entries, readable_versions
+from coe.catalog.sealing import unseal
+from coe.db import JSON
+from coe.templates.manifest import FLOW, README
+from coe.templates.origins import ORIGINS, open_parameters
 from coe.templates.rows import OriginRow, TemplateContent, TemplateUsage
 from coe.work import Read
 
 
-async def template_contents(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, TemplateContent]:
-    """Files and parameter schemas of template versions, opened and checked by their digest."""
-    ...
+async def template_contents(
+    read: Read,
+    version_ids: Sequence[UUID],
+) -> dict[UUID, TemplateContent]:
+    """Files and parameter schemas of the template versions that the actor may read."""
+    query = select(
+        VERSIONS.c.id,
+        VERSIONS.c.team,
+        VERSIONS.c.content_sealed,
+        VERSIONS.c.schemas_sealed,
+    ).where(
+        VERSIONS.c.id.in_(version_ids),
+        VERSIONS.c.kind == EntryKind.TEMPLATE,
+        readable_versions(read),
+    )
+    found: dict[UUID, TemplateContent] = {}
+    for ident, team, content, schemas in (await read.session.execute(query)).all():
+        files = _mapping(await unseal(read.keyring, ident, team, "content_sealed", content))
+        schema = _mapping(await unseal(read.keyring, ident, team, "schemas_sealed", schemas))
+        texts = {path: str(text) for path, text in files.items()}
+        found[ident] = TemplateContent(
+            parameters=schema.get("parameters"),
+            definition=texts[FLOW],
+            readme=texts.get(README),
+            files=texts,
+        )
+    return found
 
 
 async def usage(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, TemplateUsage]:
-    """For each template the flows made from it, counted over all teams."""
-    ...
+    """For each template the flows made from it, counted over all teams.
+
+    A flow counts once, by the template version that its newest version was made from; the latest
+    is the template's highest published version.
+    """
+    newest = (
+        select(
+            ORIGINS.c.template_entry_id,
+            ORIGINS.c.flow_team,
+            VERSIONS.c.version,
+            VERSIONS.c.precedence,
+        )
+        .distinct(ORIGINS.c.template_entry_id, ORIGINS.c.flow_entry_id)
+        .join(VERSIONS, VERSIONS.c.id == ORIGINS.c.template_version_id)
+        .join(ENTRIES, ENTRIES.c.id == ORIGINS.c.template_entry_id)
+        .where(ENTRIES.c.id.in_(entry_ids), readable_entries(read))
+        .order_by(
+            ORIGINS.c.template_entry_id,
+            ORIGINS.c.flow_entry_id,
+            ORIGINS.c.created_at.desc(),
+        )
+    )
+    made: defaultdict[UUID, list[Any]] = defaultdict(list)
+    for row in (await read.session.execute(newest)).all():
+        made[row.template_entry_id].append(row)
+    latest = await _latest(read, entry_ids)
+    return {ident: _counted(made[ident], latest.get(ident)) for ident in dict.fromkeys(entry_ids)}
 
 
 async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginRow]:
     """For each flow version made from a template, where it came from."""
-    ...
+    template, newer = VERSIONS.alias("template"), VERSIONS.alias("newer")
+    behind = (
+        select(func.count())
+        .where(
+            newer.c.entry_id == template.c.entry_id,
+            newer.c.lifecycle == Lifecycle.PUBLISHED,
+            newer.c.precedence > template.c.precedence,
+        )
+        .scalar_subquery()
+    )
+    query = (
+        select(ORIGINS, VERSIONS.c.data_class, behind.label("behind"))
+        .join(VERSIONS, VERSIONS.c.id == ORIGINS.c.flow_version_id)
+        .join(template, template.c.id == ORIGINS.c.template_version_id)
+        .where(ORIGINS.c.flow_version_id.in_(version_ids), readable_versions(read))
+    )
+    found: dict[UUID, OriginRow] = {}
+    for row in (await read.session.execute(query)).all():
+        found[row.flow_version_id] = OriginRow(
+            template_version_id=row.template_version_id,
+            parameters=await open_parameters(
+                read.keyring,
+                row.flow_version_id,
+                row.flow_team,
+                row.parameters_sealed,
+            ),
+            behind_by=row.behind,
+        )
+    return found
+
+
+async def _latest(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, str]:
+    query = (
+        select(VERSIONS.c.entry_id, VERSIONS.c.version)
+        .distinct(VERSIONS.c.entry_id)
+        .where(VERSIONS.c.entry_id.in_(entry_ids), VERSIONS.c.lifecycle == Lifecycle.PUBLISHED)
+        .order_by(VERSIONS.c.entry_id, VERSIONS.c.precedence.desc())
+    )
+    return {row.entry_id: row.version for row in (await read.session.execute(query)).all()}
+
+
+def _counted(made: Sequence[Any], latest: str | None) -> TemplateUsage:
+    highest_first = sorted(made, key=lambda row: row.precedence, reverse=True)
+    counts = Counter(row.version for row in highest_first)
+    return TemplateUsage(
+        flows=len(made),
+        flows_on_latest=counts[latest] if latest else 0,
+        teams=len({row.flow_team for row in made}),
+        by_version=tuple(FacetValue(version, number) for version, number in counts.items()),
+    )
+
+
+def _mapping(value: JSON) -> dict[str, JSON]:
+    return value if isinstance(value, dict) else {}

@@ -54,7 +54,6 @@ def render(files: TemplateFiles, target: Target, parameters: JSON) -> Rendered:
             "flow": {
                 "namespace": target.namespace,
                 "name": target.name,
-                "version": target.version,
                 "title": target.title,
                 "processOwner": target.process_owner,
             },
@@ -64,7 +63,8 @@ def render(files: TemplateFiles, target: Target, parameters: JSON) -> Rendered:
     document = filling.fill(files.flow)
     data = _addressed(document if isinstance(document, dict) else {}, target)
     slips = () if problems else tuple(in_file(FLOW, each) for each in filling.problems)
-    return Rendered(data, write_yaml(data), filled, problems + slips)
+    text = f"# Made from {files.manifest.ref}\n{write_yaml(data)}"
+    return Rendered(data, text, filled, problems + slips)
 
 
 def unknown_parameters(files: TemplateFiles) -> tuple[str, ...]:
@@ -103,7 +103,8 @@ def _addressed(data: dict[str, JSON], target: Target) -> dict[str, JSON]:
 def _blocks(node: JSON) -> JSON:
     match node:
         case str() if "\n" in node:
-            return LiteralScalarString(node)
+            block: str = LiteralScalarString(node)
+            return block
         case list():
             return [_blocks(item) for item in node]
         case dict():

@@ -1,0 +1,65 @@
+"""Four eyes: what reviewers decide on a version, and how many of them a publication needs.
+
+Only what was decided since the last submission counts; a refusal sends the version back, and
+whatever was approved before it counts no more.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from coe.catalog.models import EntryVersion, FlowKind, Verdict, VersionApproval
+from coe.errors import Conflict
+from coe.work import Work
+
+
+async def add_verdict(work: Work, version: EntryVersion, verdict: Verdict, comment: str) -> None:
+    """Keep what the actor decided.
+
+    Raises:
+        Conflict: The actor has approved this submission already.
+    """
+    if verdict is Verdict.APPROVED and work.actor.subject in await approvers(work, version):
+        raise Conflict(f"{work.actor.subject} has approved this submission already")
+    work.session.add(
+        VersionApproval(
+            version_id=version.id,
+            by=work.actor.subject,
+            at=work.now,
+            decision=verdict,
+            comment=comment,
+        ),
+    )
+    await work.session.flush()
+
+
+async def approvers(work: Work, version: EntryVersion) -> frozenset[str]:
+    """Who approved the version since it was last submitted."""
+    since = version.submitted_at or version.created_at
+    found = await work.session.scalars(
+        select(col(VersionApproval.by)).where(
+            col(VersionApproval.version_id) == version.id,
+            col(VersionApproval.decision) == Verdict.APPROVED,
+            col(VersionApproval.at) >= since,
+        ),
+    )
+    return frozenset(found)
+
+
+async def require_approvals(
+    work: Work,
+    version: EntryVersion,
+    flow_kind: FlowKind | None,
+    needed: int,
+) -> None:
+    """See that enough people but the author approved; a team's local flow needs none.
+
+    Raises:
+        Conflict: They have not.
+    """
+    if flow_kind is FlowKind.LOCAL:
+        return
+    given = len(await approvers(work, version) - {version.created_by})
+    if given < needed:
+        raise Conflict(f"{version.version} has {given} of the {needed} approvals that it needs")

@@ -1,0 +1,55 @@
+"""What a document names: the flows that it calls, the systems that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from coe.catalog.models import LinkKind
+from coe.catalog.refs import read_ref
+from coe.language.calls import CallFunction
+from coe.language.task import Task
+from coe.language.tasks import RunTask
+
+_LOCAL_FLOW = "localFlow"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Another entry that a document names; `selector` is empty without one."""
+
+    kind: LinkKind
+    namespace: str
+    name: str
+    selector: str = ""
+
+    @property
+    def entry(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+def calls_in(tasks: Iterable[Task]) -> tuple[Link, ...]:
+    """The flows that tasks call: `localFlow` with a literal ref, and `run.workflow`."""
+    found: dict[Link, None] = {}
+    for task in tasks:
+        match task:
+            case CallFunction() if task.function.name == _LOCAL_FLOW and task.function.catalogued:
+                ref = task.with_.get("ref")
+                parsed = read_ref(ref) if isinstance(ref, str) else None
+                if parsed:
+                    link = Link(
+                        LinkKind.CALLS, parsed.namespace, parsed.name, parsed.selector or ""
+                    )
+                    found[link] = None
+            case RunTask() if task.run.workflow is not None:
+                called = task.run.workflow
+                selector = "" if called.version == "latest" else called.version
+                found[Link(LinkKind.CALLS, called.namespace, called.name, selector)] = None
+    return tuple(found)
+
+
+def uses_of(refs: Iterable[str]) -> tuple[Link, ...]:
+    """The systems of these refs, `namespace/name`."""
+    pairs = [ref.split("/", 1) for ref in dict.fromkeys(refs)]
+    return tuple(Link(LinkKind.SYSTEM, namespace, name) for namespace, name in pairs)

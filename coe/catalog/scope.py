@@ -1,0 +1,59 @@
+"""What an actor may read of the catalog, as predicates: every read starts here.
+
+Beside the teams and classes that the policy gives the actor's roles, there is what it is to a
+thing: its process owner or deputy, the author of a version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, and_, or_
+
+from coe.access.lines import Relation
+from coe.access.permissions import Permission
+from coe.access.scope import Scope
+from coe.catalog.columns import ENTRIES, VERSIONS
+from coe.catalog.models import Entry, EntryVersion
+from coe.work import Read
+
+
+def readable_entries(read: Read, relations: Collection[str] = ()) -> ColumnElement[bool]:
+    """What the actor may read, over the table of entries.
+
+    `relations` are those that the actor has to each entry asked for, as the caller found out.
+    """
+    cells = (ENTRIES.c.team, ENTRIES.c.data_class)
+    subject = read.actor.subject
+    owned = or_(ENTRIES.c.process_owner == subject, ENTRIES.c.deputy == subject)
+    return or_(
+        _scope(read, relations).clause(*cells),
+        and_(owned, _scope(read, {Relation.OWNER}).clause(*cells)),
+    )
+
+
+def readable_versions(read: Read, relations: Collection[str] = ()) -> ColumnElement[bool]:
+    """The same over the table of versions."""
+    cells = (VERSIONS.c.team, VERSIONS.c.data_class)
+    subject, card = read.actor.subject, VERSIONS.c.card
+    owned = or_(card["process_owner"].astext == subject, card["deputy"].astext == subject)
+    return or_(
+        _scope(read, relations).clause(*cells),
+        and_(owned, _scope(read, {Relation.OWNER}).clause(*cells)),
+        and_(VERSIONS.c.created_by == subject, _scope(read, {Relation.AUTHOR}).clause(*cells)),
+    )
+
+
+def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> frozenset[Relation]:
+    """What the actor is to an entry and a version of it."""
+    found: set[Relation] = set()
+    subject = read.actor.subject
+    if subject in (entry.process_owner, entry.deputy):
+        found.add(Relation.OWNER)
+    if version is not None and version.created_by == subject:
+        found.add(Relation.AUTHOR)
+    return frozenset(found)
+
+
+def _scope(read: Read, relations: Collection[str]) -> Scope:
+    return read.policy.scope(read.actor, Permission.ENTRY_READ, relations=relations)

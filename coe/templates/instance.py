@@ -1,0 +1,116 @@
+"""One instantiation, worked out: the template's version, the rendering, the flow's version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+
+from coe.access.actor import is_slug
+from coe.access.models import Team
+from coe.catalog.columns import VERSIONS
+from coe.catalog.contents import changes, flow_contents, flow_in
+from coe.catalog.documents import FlowDocument, read_flow
+from coe.catalog.lifecycle import RUNNABLE
+from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.queries import find_version
+from coe.catalog.refs import require_ref
+from coe.catalog.rows import VersionRow
+from coe.catalog.semver import bump, parse_version
+from coe.errors import NotFound, Problem, Severity, errors_in
+from coe.templates.manifest import TemplateFiles, read_template
+from coe.templates.queries import template_contents
+from coe.templates.render import Rendered, Target, render
+from coe.templates.rows import Instantiation
+from coe.work import Read
+
+FIRST = "1.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What an instantiation comes to; `document` is there where the rendering could be read."""
+
+    template: VersionRow
+    files: TemplateFiles
+    rendered: Rendered
+    document: FlowDocument | None
+    problems: tuple[Problem, ...]
+
+
+async def instance_of(read: Read, request: Instantiation) -> Instance:
+    """Work an instantiation out, with every problem that can be seen.
+
+    Raises:
+        Invalid: The template's ref is no ref.
+        NotFound: No such template, or it may not be read.
+    """
+    require_ref(request.template, path="/template")
+    template = await find_version(read, request.template, EntryKind.TEMPLATE)
+    if template is None:
+        raise NotFound(f"there is no template {request.template}, or you may not read it")
+    contents = await template_contents(read, [template.id])
+    files, problems = read_template(contents[template.id].files)
+    if files is None:
+        raise NotFound(f"{template.ref} was saved in a form that is no longer read")
+    problems += await _input_problems(read, request, template)
+    target = Target(
+        namespace=request.namespace,
+        name=request.name,
+        version=FIRST,
+        title=request.title or files.manifest.title,
+        process_owner=request.process_owner,
+    )
+    rendered = render(files, target, request.parameters)
+    problems += rendered.problems
+    document, found = (None, ()) if errors_in(problems) else read_flow(rendered.text)
+    if document is not None:
+        version = await _next_version(read, document)
+        rendered = render(files, replace(target, version=version), request.parameters)
+        document, found = read_flow(rendered.text)
+    return Instance(template, files, rendered, document, problems + found)
+
+
+async def _input_problems(
+    read: Read,
+    request: Instantiation,
+    template: VersionRow,
+) -> tuple[Problem, ...]:
+    found: list[Problem] = []
+    if template.lifecycle not in RUNNABLE:
+        message = f"{template.ref} is {template.lifecycle}: only a published one can be used"
+        found.append(Problem("INPUT_TEMPLATE", message, path="/template"))
+    elif template.lifecycle is Lifecycle.DEPRECATED:
+        message = f"{template.ref} is deprecated"
+        hint = f"{template.entry_ref} without a version is its live one"
+        found.append(Problem("INPUT_TEMPLATE", message, Severity.WARNING, "/template", help=hint))
+    if not is_slug(request.name):
+        message = "the name must be words of a-z and 0-9 with hyphens, at most 63"
+        found.append(Problem("INPUT_NAME", message, path="/name", help="such as order-to-cash"))
+    if await read.session.get(Team, request.namespace) is None:
+        message = "the namespace must be the slug of a team"
+        found.append(Problem("INPUT_NAMESPACE", message, path="/namespace"))
+    if not read.policy.roles(request.process_owner):
+        message = "the process owner must be somebody who is in a team"
+        found.append(Problem("INPUT_PROCESS_OWNER", message, path="/processOwner"))
+    return tuple(found)
+
+
+async def _next_version(read: Read, draft: FlowDocument) -> str:
+    """The version whose content this is but for its number, else the next one."""
+    query = (
+        select(VERSIONS.c.id, VERSIONS.c.version, VERSIONS.c.body_digest)
+        .where(VERSIONS.c.namespace == draft.namespace, VERSIONS.c.name == draft.name)
+        .order_by(VERSIONS.c.precedence.desc())
+    )
+    kept = (await read.session.execute(query)).all()
+    for row in kept:
+        if row.body_digest == draft.body_digest:
+            return str(row.version)
+    newest = parse_version(kept[0].version) if kept else None
+    if newest is None:
+        return FIRST
+    contents = await flow_contents(read, [kept[0].id])
+    old = contents.get(kept[0].id)
+    step = changes(flow_in(old.definition), draft).asks if old else "major"
+    return str(bump(newest, step))

@@ -1,0 +1,65 @@
+"""Where instantiated flow versions came from: rows with sealed parameters."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Table, func, select
+from sqlmodel import SQLModel
+
+from coe.catalog.columns import ENTRIES
+from coe.catalog.models import EntryVersion
+from coe.catalog.rows import VersionRow
+from coe.crypto.envelope import Place
+from coe.crypto.keys import Keyring
+from coe.db import JSON
+from coe.templates.models import TemplateOrigin
+from coe.work import Work
+
+ORIGINS: Table = SQLModel.metadata.tables["template_origins"]
+_PURPOSE = "catalog"
+
+
+async def keep_origin(
+    work: Work,
+    flow: EntryVersion,
+    template: VersionRow,
+    parameters: JSON,
+) -> None:
+    """Keep where a flow's version came from, and count the template's flows anew."""
+    place = _place(flow.id, flow.team)
+    work.session.add(
+        TemplateOrigin(
+            flow_version_id=flow.id,
+            flow_entry_id=flow.entry_id,
+            flow_team=flow.team,
+            template_version_id=template.id,
+            template_entry_id=template.entry_id,
+            parameters_sealed=await work.keyring.seal_json(place, _PURPOSE, parameters),
+            created_at=work.now,
+        ),
+    )
+    await work.session.flush()
+    made = select(func.count(ORIGINS.c.flow_entry_id.distinct())).where(
+        ORIGINS.c.template_entry_id == template.entry_id,
+    )
+    counted = ENTRIES.update().where(ENTRIES.c.id == template.entry_id)
+    await work.session.execute(counted.values(uses=made.scalar_subquery()))
+
+
+async def open_parameters(keyring: Keyring, flow_version: UUID, team: str, sealed: bytes) -> JSON:
+    """Open the parameters of a flow's version.
+
+    Raises:
+        CoeError: They were changed or moved.
+    """
+    return await keyring.open_json(_place(flow_version, team), _PURPOSE, sealed)
+
+
+def _place(flow_version: UUID, team: str) -> Place:
+    return Place(
+        table="template_origins",
+        row=str(flow_version),
+        column="parameters_sealed",
+        team=team,
+    )

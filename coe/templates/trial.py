@@ -1,0 +1,62 @@
+"""Trying a template out: it is rendered with each of its examples, and each flow is checked.
+
+A template whose examples do not render is not saved, so that its users never meet its slips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from coe.catalog.checking import check
+from coe.catalog.documents import read_flow
+from coe.db import JSON
+from coe.errors import Problem
+from coe.templates.manifest import FLOW, MANIFEST, TemplateFiles, in_file
+from coe.templates.render import Target, render, unknown_parameters
+from coe.work import Read
+
+
+async def try_out(read: Read, template: TemplateFiles) -> tuple[Problem, ...]:
+    """Every problem of the flows that the template's examples give, each told once."""
+    problems = [
+        in_file(FLOW, Problem("TEMPLATE_PLACEHOLDER", f"there is no parameter {name!r}"))
+        for name in unknown_parameters(template)
+    ]
+    found: dict[Problem, None] = dict.fromkeys(problems)
+    for parameters in examples_of(template):
+        found |= dict.fromkeys(await _try(read, template, parameters))
+    return tuple(found)
+
+
+def examples_of(template: TemplateFiles) -> tuple[JSON, ...]:
+    """The parameters to try: the examples of the schema, else its defaults alone."""
+    examples = template.manifest.parameters.get("examples")
+    return tuple(examples) if isinstance(examples, list) and examples else ({},)
+
+
+def sample_target(template: TemplateFiles) -> Target:
+    """A flow in the template's own namespace."""
+    manifest = template.manifest
+    return Target(
+        namespace=manifest.namespace,
+        name=manifest.name,
+        version="1.0.0",
+        title=manifest.title,
+        process_owner=manifest.process_owner or "nobody",
+    )
+
+
+async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Problem]:
+    rendered = render(template, sample_target(template), parameters)
+    slips = [
+        in_file(MANIFEST, replace(each, message=f"an example of the parameters: {each.message}"))
+        if each.code.startswith("INPUT_")
+        else each
+        for each in rendered.problems
+    ]
+    if slips:
+        return slips
+    document, found = read_flow(rendered.text)
+    if document is not None:
+        found += await check(read, document)
+    return [in_file(FLOW, replace(each, line=None, column=None)) for each in found]
