@@ -35,8 +35,6 @@ from coe.work import Work
 LOG = "audit:log"
 PAGE = 50
 
-strawberry.enum(Outcome, name="AuditOutcome", description="How what an event tells of ended")
-
 
 @strawberry.input(
     description="Which events; every part given must hold. A resource takes in its versions; "

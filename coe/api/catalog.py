@@ -18,8 +18,6 @@ from coe.catalog.search import CatalogOrder, Search
 from coe.catalog.search import search as find
 from coe.errors import NotFound
 
-strawberry.enum(CatalogOrder, description="How found entries are ordered")
-
 
 @strawberry.input(description="What entries must have; values of one list are or-ed")
 class CatalogFilter:

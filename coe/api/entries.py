@@ -14,7 +14,7 @@ from coe.api.nodes import Node, field
 from coe.api.scalars import Moment
 from coe.api.teams import Team, owner_of
 from coe.catalog import queries
-from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
+from coe.catalog.models import EntryKind, Lifecycle, Verdict
 from coe.catalog.rows import ApprovalRow, EntryRow
 from coe.catalog.rows import FacetValue as CountedValue
 from coe.errors import NotFound
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from coe.api.flows import FlowVersion
     from coe.api.templates import TemplateVersion
 
-strawberry.enum(EntryKind, description="What an entry of the catalog is")
-strawberry.enum(FlowKind, description="CENTRAL: the platform runs it; LOCAL: its team does")
-strawberry.enum(Lifecycle, description="Where a version stands on its way")
-strawberry.enum(DataClass, description="How sensitive a thing is, from least to most")
 
 entry_by_id = batch(queries.entries_by_id)
 entry_by_ref = batch(queries.entries_by_ref)

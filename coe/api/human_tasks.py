@@ -21,8 +21,6 @@ from coe.runs.rows import EscalationRow, TaskData, TaskRow
 from coe.runs.rows import TaskFilter as Wanted
 from coe.runs.task_models import HumanTaskState
 
-strawberry.enum(HumanTaskState, description="Where a human task stands")
-
 task_by_id = batch(task_queries.tasks_by_id)
 extras_of = batch(task_queries.task_extras)
 

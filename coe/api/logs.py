@@ -25,7 +25,10 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
-    root.handlers = [handler]
+    ours = [each for each in root.handlers if isinstance(each.formatter, JsonLines)]
+    for each in ours:
+        root.removeHandler(each)
+    root.addHandler(handler)
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ from typing import Any
 
 import strawberry
 
+from coe.api import enums as _enums  # noqa: F401  # names them before any type is made
 from coe.errors import Problem as FoundProblem
 from coe.errors import Severity
 
@@ -33,9 +34,6 @@ class Node:
     """A thing with an id that stays."""
 
     id: strawberry.ID
-
-
-strawberry.enum(Severity, description="An ERROR refuses; a WARNING and an INFO only tell")
 
 
 @strawberry.type(description="One thing to mend, with where it is")

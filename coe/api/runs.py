@@ -26,8 +26,6 @@ from coe.runs.rows import RunFilter as Wanted
 if TYPE_CHECKING:
     from coe.api.human_tasks import HumanTask
 
-strawberry.enum(RunState, description="Where a run stands; the last three are its ends")
-strawberry.enum(StepState, description="Where one execution of a task stands")
 
 run_by_id = batch(queries.runs_by_id)
 children_of = batch(queries.children_of_runs)

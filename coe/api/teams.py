@@ -25,8 +25,6 @@ from coe.work import Read
 if TYPE_CHECKING:
     from coe.api.flows import FlowConnection
 
-strawberry.enum(ActorKind, description="What kind of actor a subject is")
-
 
 async def teams_by_slug(read: Read, slugs: Sequence[str]) -> dict[str, TeamRow]:
     """Teams by their slugs. That a team exists is no secret: entries name their owners."""

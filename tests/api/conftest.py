@@ -1,0 +1,19 @@
+"""The whole application over HTTP, on a real database, and its personas."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from coe.app import create_app
+from coe.settings import Settings
+from tests.api.client import Api
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    """The application with its loops; no engine is configured, so that runs wait."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield Api(app)
