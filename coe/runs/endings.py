@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import ColumnElement, delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import ActorKind
@@ -108,12 +108,18 @@ async def close(session: AsyncSession, keyring: Keyring, ending: Ending) -> None
     run = ending.run
     await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(ending.columns))
     await session.execute(delete(TIMERS).where(TIMERS.c.run_id == run.id))
-    await session.execute(delete(INBOX).where(INBOX.c.run_id == run.id))
+    await session.execute(delete(INBOX).where(INBOX.c.run_id == run.id, *_of_no_use(ending)))
     await withdraw_tasks(session, keyring, run, ending.at)
     if run.local:
         await _end_steps(session, run.id, ending.at)
     await _tell_parent(session, keyring, ending)
     await append(session, keyring, _event(ending))
+
+
+def _of_no_use(ending: Ending) -> list[ColumnElement[bool]]:
+    """What of the inbox goes: all, but of a faulted run (it may be retried) only cancellations."""
+    faulted = isinstance(ending.outcome, Faulted)
+    return [INBOX.c.kind == FactKind.RUN_CANCELLED.value] if faulted else []
 
 
 async def _end_steps(session: AsyncSession, run_id: UUID, at: datetime) -> None:

@@ -107,13 +107,23 @@ class _Turn:
         self._facts.extend(facts)
         while self._facts:
             fact = self._facts.popleft()
-            commands = await self._run.machine.apply(fact)
+            commands = await self._apply(fact)
             self.append.entries.append(await self._entry(fact))
             self._answered(fact)
             for command in commands:
                 await self._follow(command)
         for order, change in enumerate(self._run.machine.changed_steps()):
             self.append.steps.append(await self._step(order, change))
+
+    async def _apply(self, fact: Fact) -> Sequence[Command]:
+        """What follows from a fact; after a fault of ours, which the machine knows nothing of, all.
+
+        Such a fault took back timers and tasks, and could not hear of children.
+        """
+        machine = self._run.machine
+        broke = fact.kind is FactKind.RUN_RETRIED and machine.outcome is None
+        commands = await machine.apply(fact)
+        return machine.pending() if broke else commands
 
     def _answered(self, fact: Fact) -> None:
         wanted = self._run.wanted.get(fact.key)

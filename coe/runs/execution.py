@@ -1,0 +1,349 @@
+"""Carrying out a central run: fold its journal, then turn after turn, until it parks or ends.
+
+An engine calls `advance` in one of its workers. Whoever calls it, and however often at once: the
+lease lets one go on, and the journal lets only that one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.db import JSON, new_id
+from coe.errors import NotFound, Unavailable
+from coe.outbox import enqueue
+from coe.runs import endings, inbox, leases
+from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, Outcome, RunLeaf, StartChild
+from coe.runs.facts import Fact, FactKind
+from coe.runs.folding import fold, read_head, started
+from coe.runs.inbox import Arrived
+from coe.runs.journal import Append, LeaseLostError
+from coe.runs.leases import ENDED, Lease
+from coe.runs.machine_errors import type_of
+from coe.runs.models import RunState
+from coe.runs.runtime import Held, LeafDone, LeafFailed, Runtime
+from coe.runs.tables import RUNS
+from coe.runs.turns import RunInHand, take_turn
+
+PAUSE: Final = timedelta(seconds=2)
+"""How long a run rests whose holder failed, before another holder tries."""
+_log = logging.getLogger(__name__)
+
+
+class Carry(Protocol):
+    """How an engine carries out a leaf: as a task of its own kind, or by simply awaiting it.
+
+    It gets the name of the step and the leaf's key. What it is given raises `StepFailedError` for a
+    leaf that faulted, so that the engine sees it; it may let that through, or not.
+    """
+
+    async def __call__(self, name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Await the work, once."""
+
+
+class StepFailedError(Exception):
+    """A leaf faulted. The message holds its key only, for an engine may keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Nothing is in flight: the run waits, at most until then (None: until something arrives)."""
+
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run has ended."""
+
+    state: RunState
+
+
+@dataclass(frozen=True, slots=True)
+class LostLease:
+    """Another holds the run: leave it alone."""
+
+
+Advanced = Parked | Finished | LostLease
+
+
+async def straight(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG001  # the shape of Carry
+    """The simplest `Carry`: await the work in place."""
+    await work()
+
+
+async def advance(runtime: Runtime, run_id: UUID, *, carry: Carry = straight) -> Advanced:
+    """Carry a central run on, as far as it goes now.
+
+    Raises:
+        NotFound: There is no such central run.
+        Unavailable: The database failed. The run goes on, here or elsewhere, after a pause.
+    """
+    taken = await _acquire(runtime, run_id)
+    if not isinstance(taken, Lease):
+        return taken
+    try:
+        async with runtime.hold(taken) as held:
+            return await _Execution(runtime, held, carry).go()
+    except LeaseLostError:
+        return LostLease()
+    except asyncio.CancelledError:
+        await asyncio.shield(_release(runtime, taken, at_once=True))
+        raise
+    except (SQLAlchemyError, OSError, Unavailable) as error:
+        _log.warning("run %s was interrupted: %s", run_id, type(error).__name__)
+        await _release(runtime, taken, at_once=False)
+        raise Unavailable from None
+
+
+class _Execution:
+    """One holder's work on one run."""
+
+    def __init__(self, runtime: Runtime, held: Held, carry: Carry) -> None:
+        self._runtime = runtime
+        self._platform = runtime.platform
+        self._held = held
+        self._carry = carry
+        self._run: RunInHand | None = None
+        self._leaves: dict[str, asyncio.Task[Fact]] = {}
+        self._quiet_since = self._platform.clock()
+
+    async def go(self) -> Advanced:
+        try:
+            run = self._run = await self._open()
+            if run.position == 0:
+                definition = await self._runtime.definition(run.head.version_id)
+                await self._turn(run, [await started(self._platform, run.head, definition)])
+            self._begin([each for each in run.wanted.values() if isinstance(each, RunLeaf)])
+            return await self._until_it_rests(run)
+        except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001  # ours to mend: the run shows it, and can be retried
+            return await self._break(error)
+        finally:
+            await self._stop(list(self._leaves))
+
+    async def _open(self) -> RunInHand:
+        run = await read_head(self._platform, self._held.lease.run_id)
+        definition = await self._runtime.definition(run.version_id)
+        return await fold(self._runtime, run, self._held.lease, definition)
+
+    async def _until_it_rests(self, run: RunInHand) -> Advanced:
+        while run.machine.outcome is None:
+            if self._held.lost:
+                raise LeaseLostError(str(run.head.id))
+            arrived = await self._news(run)
+            facts = [*self._finished_leaves(), *self._due_timers(run)]
+            if arrived or facts:
+                await self._turn(run, facts, arrived)
+            elif self._may_park(run) and await self._park(run):
+                return Parked(await self._next_timer(run))
+            else:
+                await self._wait(run)
+        return Finished(_state_of(run.machine.outcome))
+
+    async def _news(self, run: RunInHand) -> list[Arrived]:
+        if not self._held.news:
+            return []
+        self._held.news = False
+        async with self._platform.database.session() as session:
+            return await inbox.take(session, self._platform.keyring, run.head.id, run.head.team)
+
+    def _finished_leaves(self) -> list[Fact]:
+        done = [key for key, leaf in self._leaves.items() if leaf.done()]
+        return [self._leaves.pop(key).result() for key in done]
+
+    def _due_timers(self, run: RunInHand) -> list[Fact]:
+        now = self._platform.clock()
+        return [
+            Fact(FactKind.TIMER_FIRED, now, each.key)
+            for each in run.wanted.values()
+            if isinstance(each, ArmTimer) and each.due is not None and each.due <= now
+        ]
+
+    async def _turn(
+        self,
+        run: RunInHand,
+        facts: list[Fact],
+        arrived: list[Arrived] | None = None,
+    ) -> None:
+        followed = await take_turn(run, facts, arrived=arrived or ())
+        await self._stop(followed.stopped)
+        self._begin(followed.leaves)
+        self._quiet_since = self._platform.clock()
+
+    # ------------------------------------------------------------------ leaves
+
+    def _begin(self, leaves: list[RunLeaf]) -> None:
+        for leaf in leaves:
+            if leaf.key not in self._leaves:
+                task = asyncio.create_task(self._perform(leaf), name=f"coe-leaf-{leaf.name}")
+                task.add_done_callback(lambda _: self._held.changed.set())
+                self._leaves[leaf.key] = task
+
+    async def _perform(self, leaf: RunLeaf) -> Fact:
+        results: list[LeafDone | LeafFailed] = []
+
+        async def work() -> None:
+            result = await self._attempt(leaf)
+            results.append(result)
+            if isinstance(result, LeafFailed):
+                raise StepFailedError(leaf.key)
+
+        try:
+            await self._carry(leaf.name, leaf.key, work)
+        except Exception:
+            if not results:
+                raise
+        now = self._platform.clock()
+        match results[0]:
+            case LeafDone(output):
+                return Fact(FactKind.LEAF_COMPLETED, now, leaf.key, {"output": output})
+            case LeafFailed(error):
+                return Fact(FactKind.LEAF_FAULTED, now, leaf.key, {"error": dict(error)})
+
+    async def _attempt(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
+        try:
+            return await self._runtime.perform(leaf)
+        except Exception as error:  # noqa: BLE001  # a leaf's own fault must be the leaf's fault
+            return LeafFailed(_internal(error, f"step {leaf.key[:12]}"))
+
+    async def _stop(self, keys: list[str]) -> None:
+        stopped = [leaf for key in keys if (leaf := self._leaves.pop(key, None)) is not None]
+        for leaf in stopped:
+            leaf.cancel()
+        await asyncio.gather(*stopped, return_exceptions=True)
+
+    # ------------------------------------------------------------------ rest
+
+    def _may_park(self, run: RunInHand) -> bool:
+        """Whether nothing is in flight, and nothing is expected within a few seconds."""
+        if self._leaves:
+            return False
+        linger = timedelta(seconds=self._platform.settings.linger_seconds)
+        now = self._platform.clock()
+        due = _next_due(run)
+        if due is not None and due - now <= linger:
+            return False
+        awaits_child = any(isinstance(each, StartChild) for each in run.wanted.values())
+        return not awaits_child or now - self._quiet_since >= linger
+
+    async def _park(self, run: RunInHand) -> bool:
+        async with self._platform.database.session() as session:
+            parked = await leases.park(session, run.lease, now=self._platform.clock())
+            await session.commit()
+        self._held.news = True
+        return parked
+
+    async def _next_timer(self, run: RunInHand) -> datetime | None:
+        async with self._platform.database.session() as session:
+            return await leases.next_timer(session, run.head.id)
+
+    async def _wait(self, run: RunInHand) -> None:
+        """Until a leaf is done, something arrives, a timer is due, or it is time to park."""
+        now = self._platform.clock()
+        linger = timedelta(seconds=self._platform.settings.linger_seconds)
+        ends = [each for each in (_next_due(run),) if each is not None]
+        if not self._leaves:
+            ends.append(self._quiet_since + linger)
+        wait = max((min(ends) - now).total_seconds(), 0.0) if ends else None
+        if self._held.news or any(leaf.done() for leaf in self._leaves.values()):
+            return
+        try:
+            await asyncio.wait_for(self._held.changed.wait(), wait)
+        except TimeoutError:
+            return
+        self._held.changed.clear()
+
+    # ------------------------------------------------------------------ faults of ours
+
+    async def _break(self, error: Exception) -> Advanced:
+        run_id = self._held.lease.run_id
+        outcome = Faulted(_internal(error, f"run {run_id}"))
+        run = await read_head(self._platform, run_id)
+        keyring = self._platform.keyring
+        ending = await endings.prepare(keyring, run, outcome, self._platform.clock())
+
+        async def close(session: AsyncSession) -> None:
+            await endings.close(session, keyring, ending)
+
+        position = self._run.position if self._run else self._held.lease.position
+        append = Append(run_id, self._held.lease.fence, position, changes=[close])
+        await self._runtime.journal.append(append)
+        return Finished(RunState.FAULTED)
+
+
+def _next_due(run: RunInHand) -> datetime | None:
+    timers = (each for each in run.wanted.values() if isinstance(each, ArmTimer))
+    return min((each.due for each in timers if each.due is not None), default=None)
+
+
+def _state_of(outcome: Outcome) -> RunState:
+    match outcome:
+        case Completed():
+            return RunState.COMPLETED
+        case Faulted():
+            return RunState.FAULTED
+        case Cancelled():
+            return RunState.CANCELLED
+
+
+def _internal(error: Exception, where: str) -> dict[str, JSON]:
+    """A fault that says where to look; the log has the place in the code, never a value."""
+    error_id = str(new_id())
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+    _log.error("%s: %s at %s (error %s)", where, type(error).__name__, place, error_id)
+    return {
+        "type": type_of("runtime"),
+        "status": 500,
+        "title": "Something failed on our side",
+        "detail": f"Quote the error id {error_id}.",
+    }
+
+
+async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
+    platform = runtime.platform
+    try:
+        async with platform.database.session() as session:
+            lease = await leases.acquire(
+                session,
+                run_id,
+                holder=runtime.holder,
+                now=platform.clock(),
+                seconds=platform.settings.lease_seconds,
+            )
+            await session.commit()
+            if lease is not None:
+                return lease
+            found = select(RUNS.c.state).where(RUNS.c.id == run_id, RUNS.c.local.is_(False))
+            state = await session.scalar(found)
+    except (SQLAlchemyError, OSError):
+        raise Unavailable from None
+    if state is None:
+        raise NotFound
+    return Finished(state) if state in ENDED else LostLease()
+
+
+async def _release(runtime: Runtime, lease: Lease, *, at_once: bool) -> None:
+    """Give the run up; if the database does not answer, the lease runs out by itself."""
+    platform = runtime.platform
+    now = platform.clock()
+    try:
+        async with platform.database.session() as session:
+            await leases.release(session, lease, now=now if at_once else now + PAUSE)
+            if at_once:
+                await enqueue(session, "wake", lease.run_id)
+            await session.commit()
+    except (SQLAlchemyError, OSError) as error:
+        _log.warning("run %s was not released: %s", lease.run_id, type(error).__name__)

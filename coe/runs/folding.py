@@ -1,0 +1,107 @@
+"""From the journal to the machine: how a holder finds a run as the last one left it."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select
+
+from coe.catalog.contents import runnable
+from coe.catalog.links import calls_in
+from coe.catalog.models import LinkKind
+from coe.db import JSON
+from coe.errors import CoeError
+from coe.language.model import Definition
+from coe.runs.endings import HEAD_COLUMNS, RunHead, head
+from coe.runs.facts import Fact, FactKind
+from coe.runs.leases import Lease
+from coe.runs.machine import Machine, RunContext
+from coe.runs.runtime import Runtime
+from coe.runs.sealing import Sealer
+from coe.runs.tables import JOURNAL, RUNS
+from coe.runs.turns import RunInHand
+from coe.work import Platform
+
+CHUNK: Final = 2000
+
+
+async def read_head(platform: Platform, run_id: UUID) -> RunHead:
+    """What everybody who works on a run needs to know of it."""
+    async with platform.database.session() as session:
+        rows = await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == run_id))
+        return head(rows.one())
+
+
+async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definition) -> RunInHand:
+    """Apply the whole journal to a new machine; what it still wants is in `wanted`."""
+    context = RunContext(str(run.id), run.correlation_id, runtime.secrets)
+    machine = Machine(definition, context, runtime.evaluate)
+    hand = RunInHand(runtime.platform, runtime.journal, run, lease, machine, lease.position)
+    sealer = Sealer(runtime.platform.keyring, run.team)
+    at = 0
+    while at < lease.position:
+        for fact in await _read(runtime.platform, sealer, run.id, at):
+            await machine.apply(fact)
+            at += 1
+    machine.changed_steps()
+    hand.wanted = {command.key: command for command in machine.pending()}
+    return hand
+
+
+async def started(platform: Platform, run: RunHead, definition: Definition) -> Fact:
+    """The first fact: the input, and what every reference of the definition means from now on."""
+    async with platform.database.session() as session:
+        sealed = await session.scalar(select(RUNS.c.input_sealed).where(RUNS.c.id == run.id))
+    value: JSON = await Sealer(platform.keyring, run.team).open(RUNS, run.id, "input", sealed)
+    flows: dict[str, JSON] = dict(await _resolve(platform, definition))
+    return Fact(FactKind.RUN_STARTED, platform.clock(), data={"input": value, "flows": flows})
+
+
+async def _read(platform: Platform, sealer: Sealer, run_id: UUID, at: int) -> list[Fact]:
+    async with platform.database.session() as session:
+        rows = await session.execute(
+            select(
+                JOURNAL.c.position,
+                JOURNAL.c.kind,
+                JOURNAL.c.key,
+                JOURNAL.c.at,
+                JOURNAL.c.payload_sealed,
+            )
+            .where(JOURNAL.c.run_id == run_id, JOURNAL.c.position.between(at, at + CHUNK - 1))
+            .order_by(JOURNAL.c.position),
+        )
+        found = rows.all()
+    if [row.position for row in found[:1]] != [at]:
+        message = f"the journal of run {run_id} has no entry at {at}"
+        raise ValueError(message)
+    return [
+        Fact(
+            FactKind(row.kind),
+            row.at,
+            row.key,
+            await sealer.open(JOURNAL, f"{run_id}:{row.position}", "payload", row.payload_sealed),
+        )
+        for row in found
+    ]
+
+
+async def _resolve(platform: Platform, definition: Definition) -> dict[str, str]:
+    """Exact refs by the refs as written; one that names nothing is left to fault where it is used.
+
+    A process without a version is written `name@latest` by the language.
+    """
+    exact: dict[str, str] = {}
+    async with platform.database.session() as session:
+        for link in calls_in(definition.walk()):
+            if link.kind is not LinkKind.CALLS:
+                continue
+            written = f"{link.entry}@{link.selector}" if link.selector else link.entry
+            try:
+                flow = await runnable(session, platform, written)
+            except CoeError:
+                continue
+            exact[written] = flow.version.ref
+            if not link.selector:
+                exact[f"{link.entry}@latest"] = flow.version.ref
+    return exact

@@ -1,0 +1,101 @@
+"""LISTEN: what other processes tell at their commits, handed to who waits for it here.
+
+A notice only says that something may be new, so losing one costs time, never work: whoever waits
+looks for itself now and then as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import asyncpg
+
+from coe.db import Database
+
+Heard = Callable[[str], None]
+
+RETRY_SECONDS: Final = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """One connection that listens on the channels that somebody subscribed to."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database; `start` connects."""
+        self._url = database.url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._heard: defaultdict[str, list[Heard]] = defaultdict(list)
+        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to listen, and go on after the connection was lost."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen_for_ever(), name="coe-listener")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @contextlib.contextmanager
+    def subscribe(self, channel: str, heard: Heard) -> Iterator[None]:
+        """Call `heard` with the payload of every notice of the channel, while in the context.
+
+        It is also called, with "", when the connection comes back: something may have been missed.
+        """
+        self._heard[channel].append(heard)
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._heard[channel].remove(heard)
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.warning("listening was interrupted: %s", type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self) -> None:
+        connection = await asyncpg.connect(self._url, server_settings={"application_name": "coe"})
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        try:
+            channels: set[str] = set()
+            while not lost.is_set():
+                self._changed.clear()
+                for channel in self._heard.keys() - channels:
+                    await connection.add_listener(channel, self._notify)
+                    channels.add(channel)
+                    self._tell(channel, "")
+                await _first_of(lost.wait(), self._changed.wait())
+        finally:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=1)
+
+    def _notify(self, _connection: Any, _pid: int, channel: str, payload: Any) -> None:
+        self._tell(channel, str(payload))
+
+    def _tell(self, channel: str, payload: str) -> None:
+        for heard in list(self._heard[channel]):
+            heard(payload)
+
+
+async def _first_of(*waits: Any) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
