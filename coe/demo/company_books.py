@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS calls (key text PRIMARY KEY, method text NOT NULL, pa
 CREATE TABLE IF NOT EXISTS failures (order_id text PRIMARY KEY, failed int NOT NULL);
 """  # noqa: E501  # one table a line
 STOCK = {"PUMP-200": 100_000, "VALVE-35": 100_000, "SEAL-8": 100_000}
-CREDIT_LIMITS = {"C-1001": "50000.00", "C-1002": "250000.00", "C-1003": "1000.00"}
+CREDIT_LIMITS = {"C-1001": "5000000.00", "C-1002": "25000000.00", "C-1003": "1000.00"}
 
 PERSONAL = {"customerName": "name", "customerEmail": "email"}
 
@@ -95,7 +95,7 @@ class Books:
             "ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed",
             customer_id,
             sealed,
-            decimal(CREDIT_LIMITS.get(customer_id, "50000.00")),
+            decimal(CREDIT_LIMITS.get(customer_id, "5000000.00")),
         )
 
 
