@@ -34,7 +34,7 @@ from coe.demo.layout import (
 )
 from coe.demo.postgres import EmbeddedPostgres
 from coe.demo.processes import Processes, end_left_over
-from coe.demo.story import Story
+from coe.demo.story import LOCAL_FLOWS, Story
 from coe.engines.server import kept_secret, make_auth_string
 from coe.errors import CoeError, Conflict, Unavailable
 from coe.migrations.run import upgrade
@@ -114,16 +114,25 @@ class Demo:
         await self._start_team_workers(layout, settings, processes)
         code = 0
         if self.story and not stop.is_set():
-            code = await self._run_story(layout, stop, began)
+            code = await self._run_story(layout, settings, stop, began)
         if not self.once and not stop.is_set():
             self._say_what_next(layout)
             await stop.wait()
         self.tell("stopping …")
         return code
 
-    async def _run_story(self, layout: Layout, stop: asyncio.Event, began: float) -> int:
+    async def _run_story(
+        self,
+        layout: Layout,
+        settings: Settings,
+        stop: asyncio.Event,
+        began: float,
+    ) -> int:
         """Run the story, unless Ctrl-C comes first."""
-        story = Story(layout.url, layout.company_url, layout.content, self.tell)
+        tokens = {persona: f"demo-{persona}" for persona in PERSONAS}
+        for author, _ in LOCAL_FLOWS.values():
+            tokens.setdefault(author, await self._kept_token(settings, author))
+        story = Story(layout.url, layout.content, tokens, self.tell)
         running = asyncio.create_task(story.run(patience=ENGINE_PATIENCE))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -187,17 +196,22 @@ class Demo:
         processes: Processes,
     ) -> None:
         for team in TEAMS:
-            file = self.data / "workers" / team / "token"
-            if not file.exists():
-                token = await issue_token(
-                    settings,
-                    subject=f"service:worker/{team}",
-                    name=f"demo worker of {team}",
-                    scopes=("*",),
-                    lifetime=timedelta(days=365),
-                )
-                write_private(file, token)
-            await processes.start(layout.team_worker(team, file.read_text().strip()))
+            token = await self._kept_token(settings, f"service:worker/{team}")
+            await processes.start(layout.team_worker(team, token))
+
+    async def _kept_token(self, settings: Settings, subject: str) -> str:
+        """A token for a subject that has no fixed one; issued once, kept in a private file."""
+        file = self.data / "tokens" / subject.replace(":", "-").replace("/", "-")
+        if not file.exists():
+            token = await issue_token(
+                settings,
+                subject=subject,
+                name=f"demo of {subject}",
+                scopes=("*",),
+                lifetime=timedelta(days=365),
+            )
+            write_private(file, token)
+        return file.read_text().strip()
 
     def _write_state(self, layout: Layout) -> None:
         state = {
