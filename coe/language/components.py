@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from coe.language.durations import Duration
-from coe.language.fields import BY_SHAPE, INLINE, JSON, Expression, Model, Name, Transform
+from coe.language.fields import BY_SHAPE, INLINE, JSON, NAME, Expression, Model, Transform
 
 
 # ---------------------------------------------------------------- endpoints and resources
@@ -349,7 +349,10 @@ class EventConsumption(Model):
     all: tuple[EventFilter, ...] | None = None
     any: tuple[EventFilter, ...] | None = None
     one: EventFilter | None = None
-    until: Annotated[Name | Annotated[EventConsumption, INLINE], BY_SHAPE] | None = None
+    until: (
+        Annotated[Annotated[Expression, NAME] | Annotated[EventConsumption, INLINE], BY_SHAPE]
+        | None
+    ) = None
 
     @model_validator(mode="after")
     def _one_strategy(self) -> EventConsumption:

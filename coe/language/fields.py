@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from coe.language.wrapping import strip, wrap
+from coe.language.wrapping import Program, strip, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +90,8 @@ def _only(kinds: tuple[type, ...], wanted: str) -> Callable[[object], object]:
     return check
 
 
-# A field typed as an expression takes `${ … }` and bare jq; it holds the bare program.
-Expression = Annotated[str, AfterValidator(strip)]
+# A field typed as an expression takes `${ … }` and bare jq; it holds the bare `Program`.
+Expression = Annotated[str, AfterValidator(lambda text: Program(strip(text)))]
 # `input.from`, `output.as`, `export.as` and `set`: text is one expression, held wrapped even where
 # it was written bare; an object is data in which every `${ … }` is evaluated.
 Transform = Annotated[
@@ -106,7 +106,8 @@ Entries = Annotated[JSON, AfterValidator(_only((str, dict), "an object or an exp
 
 # A union of a name (of something declared under `use`) and the thing itself, told apart by its
 # shape: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE].
-Name = Annotated[str, Tag(f"{TAG}name")]
+NAME: Final = Tag(f"{TAG}name")
+Name = Annotated[str, NAME]
 INLINE: Final = Tag(f"{TAG}inline")
 BY_SHAPE: Final = Discriminator(
     lambda value: f"{TAG}name" if isinstance(value, str) else f"{TAG}inline"

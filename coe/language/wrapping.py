@@ -9,6 +9,12 @@ from typing import Final
 _EXPRESSION: Final = re.compile(r"\s*\$\{(.+)\}\s*", re.DOTALL)
 
 
+class Program(str):
+    """A bare jq program, told from other text by its type."""
+
+    __slots__ = ()
+
+
 def is_expression(value: object) -> bool:
     """Whether a value is text that is, as a whole, one `${ … }`."""
     return isinstance(value, str) and _EXPRESSION.fullmatch(value) is not None

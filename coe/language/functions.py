@@ -1,0 +1,160 @@
+"""The functions of the `default` catalog: `call: humanTask:1@default` and the others.
+
+Arguments are data with `${ … }`; what is known before the run is checked against the schema here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from coe.language.fields import JSON
+
+_TEXT: Final[dict[str, JSON]] = {"type": "string", "minLength": 1}
+_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": _TEXT, "minItems": 1}
+_DURATION: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "format": "duration"},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "properties": {
+                unit: {"type": "integer", "minimum": 0, "maximum": 10**12}
+                for unit in ("days", "hours", "minutes", "seconds", "milliseconds")
+            },
+        },
+    ]
+}
+_REF: Final[dict[str, JSON]] = {
+    "type": "string",
+    "pattern": r"^[a-z][a-z0-9-]{0,62}/[a-z][a-z0-9-]{0,62}(@[^@/\s]{1,60})?$",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function: its name and version, what it is for, and the schemas of its two ends.
+
+    `output` is None where the output is whatever the thing called gives back.
+    """
+
+    name: str
+    version: str
+    summary: str
+    arguments: dict[str, Any]
+    output: dict[str, Any] | None = None
+
+    @property
+    def call(self) -> str:
+        """How it is called."""
+        return f"{self.name}:{self.version}@default"
+
+
+def _object(
+    required: tuple[str, ...], properties: Mapping[str, JSON], description: str = ""
+) -> dict[str, Any]:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "required": list(required),
+        "additionalProperties": False,
+        "properties": dict(properties),
+    }
+    return schema | ({"description": description} if description else {})
+
+
+HUMAN_TASK: Final = Function(
+    "humanTask",
+    "1",
+    "Asks a person, and waits for the answer without holding a process",
+    _object(
+        ("title", "candidates"),
+        {
+            "title": _TEXT,
+            "instructions": {"type": "string", "description": "Markdown"},
+            "context": {"description": "What the person needs to see in order to decide"},
+            "candidates": _object(("roles",), {"roles": _TEXTS}, "Who may answer"),
+            "exclude": _TEXTS
+            | {
+                "minItems": 0,
+                "description": "Subjects, or relations such as `requester`, who may not answer",
+            },
+            "form": {
+                "type": ["object", "boolean"],
+                "description": "JSON Schema (2020-12) of the answer",
+            },
+            "outcomes": _TEXTS | {"uniqueItems": True, "description": "What can be decided"},
+            "approvals": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 20,
+                "description": "How many different persons must answer",
+            },
+            "dueIn": _DURATION,
+            "remind": {"anyOf": [*_DURATION["anyOf"], {"type": "array", "items": _DURATION}]},
+            "escalate": {
+                "type": "array",
+                "items": _object(("after", "to"), {"after": _DURATION, "to": _TEXT}),
+                "description": "To whom it goes when it is not answered, one after the other",
+            },
+        },
+    ),
+    _object(
+        ("outcome", "answer", "by", "at"),
+        {
+            "outcome": _TEXT,
+            "answer": {},
+            "reason": {"type": ["string", "null"]},
+            "by": _TEXT,
+            "at": {"type": "string", "format": "date-time"},
+        },
+    ),
+)
+LOCAL_FLOW: Final = Function(
+    "localFlow",
+    "1",
+    "Runs a team's registered flow and waits for its output",
+    _object(("ref",), {"ref": _REF, "input": {}, "timeout": _DURATION}),
+)
+DECISION: Final = Function(
+    "decision",
+    "1",
+    "Asks a decision table; the output carries the rules that fired",
+    _object(("ref",), {"ref": _REF, "input": {}}),
+)
+PARALLEL_MAP: Final = Function(
+    "parallelMap",
+    "1",
+    "Does tasks for each item at once; the output is the array of their outputs",
+    _object(
+        ("in", "do"),
+        {
+            "in": {"type": ["array", "string"]},
+            "each": _TEXT,
+            "at": _TEXT,
+            "do": {"type": "array"},
+            "maxConcurrency": {"type": "integer", "minimum": 1, "maximum": 1000},
+        },
+    ),
+    {"type": "array"},
+)
+NOTIFY: Final = Function(
+    "notify",
+    "1",
+    "Sends a message to people",
+    _object(
+        ("channel", "to", "subject", "body"),
+        {
+            "channel": _TEXT,
+            "to": {"anyOf": [_TEXT, _TEXTS]},
+            "subject": _TEXT,
+            "body": {"type": "string"},
+        },
+    ),
+)
+# Every function of the default catalog, by name and version.
+FUNCTIONS: Final[Mapping[tuple[str, str], Function]] = {
+    (function.name, function.version): function
+    for function in (DECISION, HUMAN_TASK, LOCAL_FLOW, NOTIFY, PARALLEL_MAP)
+}
