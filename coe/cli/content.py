@@ -18,7 +18,7 @@ def command() -> None:
 @config_option
 def load(config: str | None) -> None:
     """Load the content folders into the database; the same again changes nothing."""
-    from coe.demo.seeding import load_all  # noqa: PLC0415  # SQLAlchemy is slow to import
+    from coe.bootstrap import load_all  # noqa: PLC0415  # SQLAlchemy is slow to import
 
     for line in asyncio.run(load_all(settings_from(config))):
         click.echo(line)

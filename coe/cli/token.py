@@ -32,10 +32,18 @@ def issue(
     output: str,
 ) -> None:
     """Issue a token for SUBJECT (a person, or service:worker/TEAM); it is shown this once."""
-    from coe.demo.seeding import issue_token  # noqa: PLC0415  # SQLAlchemy is slow to import
+    from coe.bootstrap import issue_token  # noqa: PLC0415  # SQLAlchemy is slow to import
 
     settings = settings_from(config)
-    token = asyncio.run(issue_token(settings, subject, name, scopes, timedelta(days=days)))
+    token = asyncio.run(
+        issue_token(
+            settings,
+            subject=subject,
+            name=name,
+            scopes=scopes or ("*",),
+            lifetime=timedelta(days=days),
+        ),
+    )
     if output == "json":
         print_json({"token": token})
     else:

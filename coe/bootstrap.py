@@ -1,0 +1,126 @@
+"""Bring an installation to its first state: the content folders, the first tokens.
+
+Both are for the person who holds the database and the keys; everything afterwards goes through
+the API. What is done here is recorded as done by `service:content`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from coe import content
+from coe.access import tokens
+from coe.access.actor import Actor
+from coe.access.content import load_content
+from coe.audit.events import Tag
+from coe.catalog import actions as catalog
+from coe.catalog.models import Lifecycle
+from coe.catalog.rows import Saved
+from coe.catalog.systems import register_system
+from coe.settings import Settings
+from coe.templates.actions import register_template
+from coe.work import Platform
+
+CONTENT: Final = Actor.of("service:content", display_name="The import of the shipped catalog")
+PLATFORM_TEAM: Final = "coe"
+
+
+async def load_all(settings: Settings) -> list[str]:
+    """Load policies, teams, systems and templates; the same again changes nothing.
+
+    Templates are saved and submitted for review; publishing stays with people.
+
+    Returns:
+        One line for a person about each thing.
+
+    Raises:
+        Invalid: A file has problems; what stands before it is loaded.
+    """
+    root = content.root(settings.content_dir)
+    platform = Platform.open(settings, name="coe-content", pool_size=2)
+    try:
+        lines = [await _load_access(platform, root)]
+        lines += [await _load_system(platform, file) for file in _files(root / "catalog/systems")]
+        folders = sorted(path for path in (root / "templates").iterdir() if path.is_dir())
+        lines += [await _load_template(platform, folder) for folder in folders]
+    finally:
+        await platform.close()
+    return lines
+
+
+async def issue_token(
+    settings: Settings,
+    *,
+    subject: str,
+    name: str,
+    scopes: Sequence[str],
+    lifetime: timedelta,
+) -> str:
+    """Issue a token beside the database, for an installation that has none yet.
+
+    Raises:
+        Invalid: The subject, a scope or the lifetime does not fit.
+    """
+    platform = Platform.open(settings, name="coe-token", pool_size=1)
+    try:
+        async with platform.work(CONTENT) as work:
+            token, row = await tokens.issue(
+                work.session,
+                name=name,
+                subject=subject,
+                scopes=list(scopes),
+                expires_at=work.now + lifetime,
+                created_by=CONTENT.subject,
+            )
+            await work.record(
+                Tag.ACCESS_TOKEN_ISSUE,
+                resource=f"token:{row.id}",
+                team=PLATFORM_TEAM,
+                detail={"subject": row.subject, "scopes": list(row.scopes), "name": row.name},
+            )
+    finally:
+        await platform.close()
+    return token
+
+
+async def _load_access(platform: Platform, root: Path) -> str:
+    async with platform.work(CONTENT) as work:
+        loaded = await load_content(work.session, root)
+        if loaded.changed:
+            await work.record(
+                Tag.ACCESS_POLICY_LOAD,
+                resource="policy:content",
+                team=PLATFORM_TEAM,
+                detail={"version": loaded.version},
+            )
+    return f"policies and teams: version {loaded.version}"
+
+
+async def _load_system(platform: Platform, file: Path) -> str:
+    async with platform.work(CONTENT) as work:
+        saved = await register_system(work, file.read_text())
+    return f"system {saved.entry.ref}: {_how(saved)}"
+
+
+async def _load_template(platform: Platform, folder: Path) -> str:
+    files = {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    async with platform.work(CONTENT) as work:
+        saved = await register_template(work, files)
+        if saved.version.lifecycle is Lifecycle.DRAFT:
+            await catalog.submit_for_review(work, saved.version.ref)
+    return f"template {saved.version.ref}: {_how(saved)}"
+
+
+def _how(saved: Saved) -> str:
+    return "new" if saved.created else "as it was"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.yaml")) if folder.is_dir() else []
