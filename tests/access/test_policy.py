@@ -341,7 +341,7 @@ def without_effect(fields: tuple[str, ...]) -> tuple[str, ...]:
     return fields[:-1]
 
 
-lines_strategy = st.lists(line_fields, max_size=12, unique_by=without_effect)
+lines_strategy = st.lists(line_fields, min_size=1, max_size=12, unique_by=without_effect)
 members_strategy = st.dictionaries(
     st.sampled_from(SUBJECTS[:-1]),
     st.dictionaries(st.sampled_from(TEAMS), st.lists(st.sampled_from(ROLES), max_size=2)),
