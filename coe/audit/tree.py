@@ -50,6 +50,22 @@ async def read_nodes(session: AsyncSession, ids: Iterable[NodeId]) -> dict[NodeI
     return found
 
 
+async def read_completed(session: AsyncSession, start: int, stop: int) -> dict[NodeId, bytes]:
+    """The inner nodes whose last leaf is at a position from `start` up to, not with, `stop`."""
+    levels = range(1, max(stop.bit_length(), 1))
+    spans = func.unnest(
+        bindparam("levels", list(levels), ARRAY(SmallInteger)),
+        bindparam("starts", [start >> level for level in levels], ARRAY(BigInteger)),
+        bindparam("stops", [stop >> level for level in levels], ARRAY(BigInteger)),
+    ).table_valued("level", "start", "stop", name="span")
+    span = spans.render_derived().c
+    statement = select(NODES.c.level, NODES.c.offset, NODES.c.hash).where(
+        NODES.c.level == span.level, NODES.c.offset >= span.start, NODES.c.offset < span.stop
+    )
+    rows = await session.execute(statement)
+    return {NodeId(row.level, row.offset): row.hash for row in rows}
+
+
 def _select_leaves(positions: Sequence[int]) -> Select[Any]:
     return select(EVENTS.c.position, EVENTS.c.leaf_hash).where(
         EVENTS.c.position == func.any(bindparam("leaves", positions, ARRAY(BigInteger))),

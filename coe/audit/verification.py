@@ -1,0 +1,270 @@
+"""Verifying the log in the database: every row, node and checkpoint, and what is outside.
+
+Every event is computed anew from its columns and held against its leaf hash, the stored tree, every
+signed checkpoint, and the checkpoint file. Whatever single byte was changed, the row that it stands
+in is named. Memory is bounded: the log passes in chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.checkpoint import Checkpoint
+from coe.audit.checkpoint_file import CheckpointFile
+from coe.audit.claims import ClaimTree
+from coe.audit.findings import (
+    Fault,
+    Findings,
+    Verification,
+    checkpoint_fault,
+    node_fault,
+    row_changed,
+    row_inserted,
+    rows_missing,
+    tree_changed,
+)
+from coe.audit.merkle import EMPTY_ROOT, NodeId
+from coe.audit.rows import CHECKPOINTS, EVENTS, EventRow, select_events
+from coe.audit.tree import read_completed
+from coe.crypto.signing import NoteRefused, VerifyKey
+
+_CHUNK: Final = 1024
+_HOLES: Final = 1_000_000
+"""Missing positions past which the tree is not rebuilt: the log is another one."""
+
+# One statement each: what the sealer adds meanwhile is in the table of checkpoints by then.
+_BOUNDS: Final = text("""
+    WITH signed AS (SELECT coalesce(max(tree_size), 0) AS size FROM audit_checkpoints)
+    SELECT signed.size, coalesce(max(position) + 1, 0) AS end, count(position) AS events
+    FROM signed LEFT JOIN audit_events ON position >= 0 AND position < signed.size
+    GROUP BY signed.size
+""")
+_OUTSIDE: Final = text("""
+    SELECT id, position FROM audit_events
+    WHERE position < 0
+       OR position >= (SELECT coalesce(max(tree_size), 0) FROM audit_checkpoints)
+       OR (position IS NULL AND leaf_hash IS NOT NULL)
+    ORDER BY position LIMIT 1000
+""")
+_EXTRA_NODES: Final = text("""
+    WITH signed AS (SELECT coalesce(max(tree_size), 0) AS size FROM audit_checkpoints)
+    SELECT level, "offset" FROM audit_nodes, signed
+    WHERE level NOT BETWEEN 1 AND 62 OR "offset" < 0 OR "offset" >= signed.size >> level
+    ORDER BY level, "offset" LIMIT 1000
+""")
+
+
+async def verify(
+    session: AsyncSession, key: VerifyKey, checkpoint_file: Path | None = None
+) -> Verification:
+    """Verify the whole log, and that it begins with every tree of the checkpoint file."""
+    verifier = _Verifier(key, checkpoint_file)
+    size, end, events = (await session.execute(_BOUNDS)).one()
+    await _look_outside(session, verifier.findings)
+    if size - events <= _HOLES:
+        end = size
+    elif end - events > _HOLES:
+        end = 0
+    for start in range(0, end, _CHUNK):
+        stop = min(start + _CHUNK, end)
+        rows = await _rows(session, start, stop)
+        nodes = await read_completed(session, start, stop)
+        signed = await _signed(session, start, stop)
+        await asyncio.to_thread(verifier.check, start, stop, rows, nodes, signed)
+    for row in await _signed(session, end, size):
+        verifier.check_note(row)
+    return await asyncio.to_thread(verifier.finish, size, events)
+
+
+async def _look_outside(session: AsyncSession, findings: Findings) -> None:
+    for row in await session.execute(_OUTSIDE):
+        how = f"stands at position {row.position}, outside what was signed"
+        if row.position is None:
+            how = "has a leaf hash and no position"
+        findings.add(row_inserted(row.position, str(row.id), how))
+    for row in await session.execute(_EXTRA_NODES):
+        findings.add(
+            node_fault(Fault.NODE_INSERTED, row.level, row.offset, "is not of this tree")
+            if 0 <= row.level <= 62  # noqa: PLR2004  # what can be shifted by
+            else checkpoint_fault(Fault.NODE_INSERTED, 0, f"a tree node of level {row.level}")
+        )
+    none = CHECKPOINTS.select().where(CHECKPOINTS.c.tree_size <= 0).limit(100)
+    for row in await session.execute(none):
+        findings.add(checkpoint_fault(Fault.CHECKPOINT_CHANGED, row.tree_size, "is of no events"))
+
+
+async def _rows(session: AsyncSession, start: int, stop: int) -> list[EventRow]:
+    position = EVENTS.c.position
+    statement = select_events().where(position >= start, position < stop)
+    rows = await session.execute(statement.order_by(position, EVENTS.c.id))
+    return [EventRow.of(row) for row in rows]
+
+
+async def _signed(session: AsyncSession, start: int, stop: int) -> Sequence[Row[Any]]:
+    size = CHECKPOINTS.c.tree_size
+    statement = CHECKPOINTS.select().where(size > start, size <= stop).order_by(size)
+    return (await session.execute(statement)).all()
+
+
+class _Verifier:
+    """What is known after the chunks so far. Its methods compute and block."""
+
+    def __init__(self, key: VerifyKey, checkpoint_file: Path | None) -> None:
+        self.findings = Findings()
+        self._key = key
+        self._tree = ClaimTree(self.findings)
+        self._file = _FileCheckpoints(checkpoint_file, key, self.findings)
+        self._newest: Checkpoint | None = None
+        self._fits = True
+        self._sound = 0
+        self._missing: int | None = None
+
+    def check(
+        self,
+        start: int,
+        stop: int,
+        rows: Sequence[EventRow],
+        nodes: Mapping[NodeId, bytes],
+        signed: Sequence[Row[Any]],
+    ) -> None:
+        """Check the events from `start` up to, not with, `stop`."""
+        groups = itertools.groupby(rows, key=lambda row: row.position)
+        at = {position: list(group) for position, group in groups}
+        checkpoints = {row.tree_size: row for row in signed}
+        for position in range(start, stop):
+            self._check_event(position, at.get(position, []), nodes)
+            size = position + 1
+            row = checkpoints.get(size)
+            checkpoint = self.check_note(row) if row else None
+            if checkpoint and checkpoint.tree_size == size:
+                self._newest = checkpoint
+                self._settle(checkpoint)
+            for kept in self._file.of(size):
+                if row is None:
+                    how = "the file has it, and the database does not"
+                    self.findings.add(checkpoint_fault(Fault.CHECKPOINT_MISSING, size, how))
+                self._settle(kept)
+
+    def check_note(self, row: Row[Any]) -> Checkpoint | None:
+        """The checkpoint that a row's note proves, None if it proves none."""
+        try:
+            checkpoint = Checkpoint.open(row.note, self._key)
+        except NoteRefused as refused:
+            self.findings.add(
+                checkpoint_fault(Fault.CHECKPOINT_CHANGED, row.tree_size, refused.message)
+            )
+            return None
+        if checkpoint != Checkpoint(row.tree_size, row.root_hash, row.at, row.note):
+            how = "its columns are not what its note says"
+            self.findings.add(checkpoint_fault(Fault.CHECKPOINT_CHANGED, row.tree_size, how))
+        return checkpoint
+
+    def finish(self, size: int, events: int) -> Verification:
+        """The verdict over all chunks; `size` is the newest checkpoint's, `events` those below."""
+        if self._missing is not None or self._tree.size < size:
+            first = self._tree.size if self._missing is None else self._missing
+            self.findings.add(rows_missing(first, size - 1))
+        self._file.finish(self._tree.size)
+        self._tree.conclude()
+        covered = self._newest.tree_size if self._newest else 0
+        if covered < self._tree.size:
+            how = "no checkpoint whose signature holds covers them"
+            self.findings.add(tree_changed(covered, self._tree.size - 1, how))
+        return Verification(
+            checked_events=events,
+            tree_size=covered,
+            root_hash=self._newest.root_hash if self._newest else EMPTY_ROOT,
+            key=self._key.text,
+            problems=self.findings.list(),
+        )
+
+    def _check_event(
+        self, position: int, rows: Sequence[EventRow], nodes: Mapping[NodeId, bytes]
+    ) -> None:
+        if not rows:
+            if self._missing is None:
+                self._missing = position
+            self._tree.append((), nodes, damaged=True)
+            return
+        if self._missing is not None:
+            self.findings.add(rows_missing(self._missing, position - 1))
+            self._missing = None
+        damaged = len(rows) > 1
+        leaves: dict[bytes, None] = {}
+        for row in rows:
+            leaf = row.leaf_at(position)
+            leaves[leaf] = None
+            if row.leaf_hash != leaf:
+                damaged = True
+                leaves[row.leaf_hash or b""] = None
+                how = "its columns and its leaf hash do not fit: one of them was changed"
+                self.findings.add(row_changed(position, str(row.id), how))
+            if not row.is_sealed_as_digested:
+                how = "its sealed reason or detail is not what its digest is of"
+                self.findings.add(row_changed(position, str(row.id), how))
+            if len(rows) > 1:
+                how = f"one of {len(rows)} rows at position {position}"
+                self.findings.add(row_inserted(position, str(row.id), how))
+        self._tree.append(list(leaves), nodes, damaged=damaged)
+
+    def _settle(self, checkpoint: Checkpoint) -> None:
+        """Hold the tree against a root that was signed; once it does not fit, it never will."""
+        if not self._fits:
+            return
+        fits = self._tree.settle(checkpoint.root_hash)
+        if fits:
+            self._sound = checkpoint.tree_size
+        elif fits is False:
+            self._fits = False
+            how = f"they do not lead to the root that was signed for {checkpoint.tree_size} events"
+            self.findings.add(tree_changed(self._sound, checkpoint.tree_size - 1, how))
+
+
+class _FileCheckpoints:
+    """The checkpoints of the file, taken in step with the tree."""
+
+    def __init__(self, path: Path | None, key: VerifyKey, findings: Findings) -> None:
+        self._findings = findings
+        self._key = key
+        self._rest = self._open(path) if path else iter(())
+        self._next = next(self._rest, None)
+
+    def of(self, size: int) -> Iterator[Checkpoint]:
+        """Those of this tree size."""
+        while self._next and self._next.tree_size <= size:
+            if self._next.tree_size == size:
+                yield self._next
+            self._next = next(self._rest, None)
+
+    def finish(self, size: int) -> None:
+        """Say which are of a larger tree than the log has."""
+        while self._next:
+            how = f"the file has it, and the log has {size} events: events were removed"
+            self._findings.add(
+                checkpoint_fault(Fault.CHECKPOINT_MISSING, self._next.tree_size, how)
+            )
+            self._next = next(self._rest, None)
+
+    def _open(self, path: Path) -> Iterator[Checkpoint]:
+        last = 0
+        for line, note in enumerate(CheckpointFile(path).notes(), start=1):
+            try:
+                checkpoint = Checkpoint.open(note or "", self._key)
+            except NoteRefused as refused:
+                self._add(last, f"line {line} of the file: {refused.message}", line)
+                continue
+            if checkpoint.tree_size <= last:
+                self._add(checkpoint.tree_size, f"line {line} of the file is out of order", line)
+                continue
+            last = checkpoint.tree_size
+            yield checkpoint
+
+    def _add(self, size: int, how: str, line: int) -> None:
+        self._findings.add(checkpoint_fault(Fault.CHECKPOINT_CHANGED, size, how, line=line))
