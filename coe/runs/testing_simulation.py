@@ -1,0 +1,221 @@
+"""The outside of a simulated run: stubs answer, and time passes to the next thing that is due."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from coe.db import JSON
+from coe.language.model import Definition
+from coe.runs.commands import (
+    ArmTimer,
+    Cancel,
+    Cancelled,
+    Command,
+    Completed,
+    EmitEvent,
+    Finish,
+    OpenHumanTask,
+    RunLeaf,
+    StartChild,
+    StepChange,
+    TimerReason,
+)
+from coe.runs.facts import Fact, FactKind
+from coe.runs.leaves import LeafFault
+from coe.runs.machine import Evaluate, Machine, RunContext
+from coe.runs.machine_errors import standard
+from coe.runs.testing_agenda import Agenda, delayed
+from coe.runs.testing_cases import Case, Trace
+
+# Facts with a key that leave its command wanted.
+_TELLING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.TIMER_ARMED}
+
+Carry = Callable[[RunLeaf], Awaitable[JSON]]
+"""Carries out a call for which there is no stub; raises `LeafFault`."""
+
+
+class Simulation:
+    """The outside of one run: a clock, and what is due on it."""
+
+    def __init__(
+        self, definition: Definition, case: Case, evaluate: Evaluate, carry: Carry | None
+    ) -> None:
+        """Be about to start the run."""
+        self._case = case
+        self._carry = carry
+        context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
+        self._machine = Machine(definition, context, evaluate)
+        self._now = case.now
+        self._agenda = Agenda()
+        self._calls: dict[str, int] = {}
+        self._unanswered: dict[str, datetime] = {}
+        self._steps: dict[str, StepChange] = {}
+        self._events: list[JSON] = []
+        self._journal: list[Fact] = []
+        self._commands: list[Command] = []
+
+    async def go(self) -> None:
+        """Let everything happen that will."""
+        data: JSON = {"input": self._case.input, "flows": dict(self._case.flows)}
+        self._agenda.add(Fact(FactKind.RUN_STARTED, self._now, data=data))
+        for event in self._case.events:
+            at, bare = delayed(event, self._now)
+            self._agenda.add(Fact(FactKind.EVENT_CONSUMED, at, data={"event": bare}))
+        for fact in self._case.facts:
+            self._agenda.add(fact)
+        while not isinstance(self._machine.outcome, Completed | Cancelled):
+            following = self._agenda.next(self._patience_ends())
+            if following is None:
+                return
+            self._now = following.at
+            await self._apply(following)
+
+    def trace(self) -> Trace:
+        """What came of it."""
+        return Trace(
+            outcome=self._machine.outcome,
+            ended_at=self._now,
+            steps=list(self._steps.values()),
+            events=self._events,
+            journal=self._journal,
+            commands=self._commands,
+            waiting=self._machine.pending(),
+        )
+
+    def _patience_ends(self) -> datetime | None:
+        """Until when deadlines go off; None for ever."""
+        if self._case.patience is None or not self._unanswered:
+            return None
+        return min(self._unanswered.values()) + self._case.patience
+
+    async def _apply(self, fact: Fact) -> None:
+        self._journal.append(fact)
+        if fact.kind not in _TELLING:
+            self._unanswered.pop(fact.key, None)
+            self._agenda.drop(fact.key)
+        commands = await self._machine.apply(fact)
+        for change in self._machine.changed_steps():
+            self._steps[change.key] = change
+        self._commands.extend(commands)
+        for command in commands:
+            await self._carry_out(command)
+        if self._machine.outcome is None:
+            wanted = {command.key for command in self._machine.pending()}
+            self._unanswered = {k: at for k, at in self._unanswered.items() if k in wanted}
+
+    # ------------------------------------------------------------ commands
+    async def _carry_out(self, command: Command) -> None:
+        match command:
+            case RunLeaf():
+                await self._call(command)
+            case ArmTimer():
+                self._arm(command)
+            case OpenHumanTask():
+                self._ask(command)
+            case StartChild():
+                self._start(command)
+            case EmitEvent():
+                self._events.append(command.event)
+                self._answer(FactKind.EVENT_EMITTED, command.key, {"event": command.event})
+            case Cancel():
+                self._agenda.drop(command.key)
+                self._unanswered.pop(command.key, None)
+            case Finish():
+                pass
+            case _:
+                self._unanswered[command.key] = self._now
+
+    async def _call(self, command: RunLeaf) -> None:
+        stub = self._stub(command)
+        if stub is not None:
+            self._reply(command.key, stub, FactKind.LEAF_COMPLETED, FactKind.LEAF_FAULTED)
+        elif self._carry is None:
+            title = f"There is no stub for {command.name}"
+            error = standard("configuration", title=title, instance=command.path)
+            self._answer(FactKind.LEAF_FAULTED, command.key, {"error": error})
+        else:
+            try:
+                output = await self._carry(command)
+            except LeafFault as fault:
+                self._answer(FactKind.LEAF_FAULTED, command.key, {"error": fault.error})
+            else:
+                self._answer(FactKind.LEAF_COMPLETED, command.key, {"output": output})
+
+    def _start(self, command: StartChild) -> None:
+        stub = self._stub(command)
+        if not command.wait:
+            self._answer(FactKind.CHILD_STARTED, command.key, {"run": command.key[:32]})
+        elif stub is None:
+            self._unanswered[command.key] = self._now
+        else:
+            self._reply(command.key, stub, FactKind.CHILD_COMPLETED, FactKind.CHILD_FAULTED)
+
+    def _arm(self, command: ArmTimer) -> None:
+        if command.due is None:
+            due = command.earliest + (command.latest - command.earliest) / 2
+            self._answer(FactKind.TIMER_ARMED, command.key, {"due": due.isoformat()})
+            return
+        self._agenda.drop(command.key)
+        fact = Fact(FactKind.TIMER_FIRED, max(command.due, self._now), command.key)
+        self._agenda.add(fact, deadline=command.reason is TimerReason.TIMEOUT)
+
+    def _ask(self, command: OpenHumanTask) -> None:
+        stub = self._stub(command)
+        if stub is None or stub.get("silent"):
+            if stub is None:
+                self._unanswered[command.key] = self._now
+            self._expire(command)
+            return
+        at, answer = delayed(stub, self._now)
+        arguments = command.arguments if isinstance(command.arguments, dict) else {}
+        outcomes = arguments.get("outcomes")
+        given = outcomes[0] if isinstance(outcomes, list) and outcomes else "done"
+        data: JSON = {
+            "outcome": answer.get("outcome", given),
+            "answer": answer.get("answer"),
+            "reason": answer.get("reason"),
+            "by": answer.get("by", "tester"),
+            "at": at.isoformat(),
+        }
+        self._expire(command)
+        self._agenda.add(Fact(FactKind.TASK_ANSWERED, at, command.key, data))
+
+    def _expire(self, command: OpenHumanTask) -> None:
+        """Let the task go through its stages, and expire after the last."""
+        due = command.due
+        if due is None:
+            return
+        for stage in command.stages:
+            told = Fact(FactKind.TASK_ESCALATED, due, command.key, {"to": stage.to})
+            self._agenda.add(told, deadline=True)
+            due += stage.after
+        self._agenda.add(Fact(FactKind.TASK_EXPIRED, due, command.key), deadline=True)
+
+    # ------------------------------------------------------------ stubs
+    def _stub(self, command: RunLeaf | OpenHumanTask | StartChild) -> Mapping[str, JSON] | None:
+        """The answer to this call of a task, the n-th of a list to its n-th call."""
+        stubs = self._case.stubs
+        place = command.path if command.path in stubs else command.name
+        if place not in stubs:
+            return None
+        number = self._calls[place] = self._calls.get(place, 0) + 1
+        answers = stubs[place]
+        if isinstance(answers, list):
+            answers = answers[min(number, len(answers)) - 1]
+        if not isinstance(answers, dict):
+            raise TypeError(f"the stub of {place} is no object")
+        return answers
+
+    def _reply(
+        self, key: str, stub: Mapping[str, JSON], completed: FactKind, faulted: FactKind
+    ) -> None:
+        at, answer = delayed(stub, self._now)
+        if "error" in answer:
+            self._agenda.add(Fact(faulted, at, key, {"error": answer["error"]}))
+        else:
+            self._agenda.add(Fact(completed, at, key, {"output": answer.get("output")}))
+
+    def _answer(self, kind: FactKind, key: str, data: JSON) -> None:
+        self._agenda.add(Fact(kind, self._now, key, data))
