@@ -1,0 +1,149 @@
+"""The central flow: one Prefect flow run carries one process run, as tasks, until it parks or ends.
+
+Prefect sees the run id and the names of steps. Results stay in our closures, and an exception that
+reaches Prefect says only that a step failed. The machine, its journal and its lease are in
+`coe.runs`; a run that Prefect executes twice is carried on by whoever holds the lease.
+
+Set the environment (`coe.engines.server.worker_environment`) before this module is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any, Final, NoReturn, TypeVar
+from uuid import UUID
+
+from prefect import Flow, Task, flow
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas import State
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.context import FlowRunContext
+from prefect.exceptions import Abort, Pause
+from prefect.states import AwaitingRetry, Cancelled, Scheduled, Suspended
+
+from coe.runs.execution import Finished, LostLease, Parked, StepFailedError, advance
+from coe.runs.leases import something_to_do
+from coe.runs.models import RunState
+from coe.runs.runtime import Runtime
+
+T = TypeVar("T")
+
+BELATED: Final = timedelta(seconds=15)
+"""How long after a timer's time Prefect goes on with a run by itself; our own timers come first."""
+PAUSE_AFTER_FAULT: Final = timedelta(seconds=3)
+
+log = logging.getLogger(__name__)
+
+
+class RunFaultedError(Exception):
+    """What Prefect is told of a run that faulted: the error itself is with the run."""
+
+
+_runtime: ContextVar[Runtime] = ContextVar("coe_runtime")
+
+
+def central_flow(runtime: Runtime) -> Callable[[str], Awaitable[Flow[..., Any]]]:
+    """A loader that gives `process_run` for every entrypoint, with what it works with set.
+
+    Call it in the context in which the flows are to run.
+    """
+    _runtime.set(runtime)
+
+    async def load(entrypoint: str) -> Flow[..., Any]:  # noqa: ARG001  # the form of a loader
+        return process_run
+
+    return load
+
+
+@flow(name="process-run", validate_parameters=False, persist_result=False)
+async def process_run(run_id: str) -> State[Any] | None:
+    """Advance a run as far as it goes; end or park the flow run accordingly.
+
+    Raises:
+        RunFaultedError: The run ended with an error; nothing of it is in the message.
+    """
+    runtime = _runtime.get()
+    try:
+        outcome = await advance(runtime, UUID(run_id), carry=carry)
+    except Exception as error:
+        log.exception("run %s was let go and is tried again soon", run_id)
+        await _again_soon(runtime, error)
+    match outcome:
+        case Parked(until=until):
+            await _park(runtime, UUID(run_id), until)
+        case LostLease():
+            raise Abort("another worker holds the run")
+        case Finished(state=RunState.FAULTED):
+            raise RunFaultedError(f"run {run_id} faulted")
+        case Finished(state=RunState.CANCELLED):
+            return Cancelled()
+    return None
+
+
+async def carry(name: str, key: str, work: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG001  # the form of a carry
+    """Carry out a leaf as a Prefect task of this name; neither result nor error passes Prefect."""
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    async def leaf() -> None:
+        try:
+            results.append(await work())
+        except Exception as error:  # noqa: BLE001  # Prefect gets another one in its place
+            errors.append(error)
+            raise StepFailedError("the step faulted; see the run") from None
+
+    task = Task(leaf, name=name, cache_policy=NO_CACHE, persist_result=False, log_prints=False)
+    try:
+        await task()
+    except StepFailedError:
+        raise errors[0] from None
+    return results[0]
+
+
+async def _park(runtime: Runtime, run_id: UUID, until: datetime | None) -> NoReturn:
+    """Free everything: whatever arrives from now on wakes the run.
+
+    What arrived after the run was parked in our database, but not yet in Prefect, was told to a
+    flow run that seemed to be running: so look once more.
+    """
+    parked = await _set_state(_waiting_until(until))
+    async with runtime.platform.database.session() as session:
+        early = await something_to_do(session, run_id, now=runtime.platform.clock())
+    if early:
+        parked = await _set_state(AwaitingRetry())
+    raise Pause(state=parked)
+
+
+def _waiting_until(until: datetime | None) -> State[Any]:
+    if until is None:
+        return Suspended()
+    return Scheduled(name="Waiting", scheduled_time=until + BELATED)
+
+
+async def _again_soon(runtime: Runtime, error: Exception) -> NoReturn:
+    """Have the run executed again: something of ours was away, and the journal is whole."""
+    due = runtime.platform.clock() + PAUSE_AFTER_FAULT
+    again: State[Any] = AwaitingRetry(scheduled_time=due)
+    raise Pause(state=await _set_state(again)) from error
+
+
+async def _set_state(state: State[Any]) -> State[Any]:
+    """Set the state of the flow run that is executed here.
+
+    Raises:
+        Abort: Prefect does not take it: the flow run was given another one meanwhile.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise Abort("not inside a flow run")
+    client = context.client
+    if not isinstance(client, PrefectClient):
+        raise Abort("the flow run is not executed in an event loop")
+    answer = await client.set_flow_run_state(context.flow_run.id, state)
+    if answer.status is not SetStateStatus.ACCEPT or answer.state is None:
+        raise Abort("the flow run was given another state meanwhile")
+    return answer.state
