@@ -11,6 +11,7 @@ from uuid import UUID
 import strawberry
 
 from coe.access import tokens
+from coe.access.actor import ActorKind
 from coe.access.decision import Decision as DecisionRow
 from coe.access.explain import Grant, explain, review
 from coe.access.lines import Relation
@@ -216,7 +217,11 @@ async def revoke_token(work: Work, token_id: UUID, reason: str) -> None:
 
 
 def _self(work: Read, subject: str) -> frozenset[str]:
-    return frozenset({Relation.SELF.value}) if subject == work.actor.subject else frozenset()
+    """What the actor is to a subject: itself, or another who would act in a person's name."""
+    if subject == work.actor.subject:
+        return frozenset({Relation.SELF.value})
+    another_person = work.policy.people.kind(subject) is ActorKind.PERSON
+    return frozenset({Relation.PROXY.value}) if another_person else frozenset()
 
 
 def _team_to_ask(work: Read, subject: str, permission: Permission) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
-_QUIET: Final = ("httpx", "httpcore", "asyncio")
+_QUIET: Final = ("asyncio", "casbin", "httpcore", "httpx")
 LONGEST_CHAIN: Final = 5
 
 

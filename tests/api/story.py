@@ -1,0 +1,49 @@
+"""Steps of the story that several tests need, each over HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from coe.access import tokens
+from coe.db import utcnow
+from tests.api.client import Api, Persona
+from tests.api.documents import central, local
+
+
+async def publish_welcome(api: Api, *, data_class: str = "INTERNAL") -> Persona:
+    """`sales/welcome@1.0.0`, reviewed and live; gives its owner."""
+    owner, lead = api.persona("sales-owner"), api.persona("coe-lead")
+    ref = "sales/welcome@1.0.0"
+    manifest = central(data_class=data_class)
+    await owner.do("registerFlow", "RegisterFlowInput", "version { id }", manifest=manifest)
+    await owner.do("submitForReview", "LifecycleInput", "entry { ref }", ref=ref)
+    await lead.do("review", "ReviewInput", "entry { ref }", ref=ref, approve=True, comment="fine")
+    moved = await lead.do("publish", "LifecycleInput", "entry { lifecycle }", ref=ref)
+    assert moved["entry"]["lifecycle"] == "PUBLISHED"
+    return owner
+
+
+async def publish_count_stock(api: Api) -> Persona:
+    """`warehouse/count-stock@1.0.0`, live; gives its developer."""
+    developer, lead = api.persona("warehouse-developer"), api.persona("coe-lead")
+    await developer.do("registerFlow", "RegisterFlowInput", "version { id }", manifest=local())
+    ref = "warehouse/count-stock@1.0.0"
+    await developer.do("submitForReview", "LifecycleInput", "entry { ref }", ref=ref)
+    await lead.do("review", "ReviewInput", "entry { ref }", ref=ref, approve=True, comment="fine")
+    await lead.do("publish", "LifecycleInput", "entry { lifecycle }", ref=ref)
+    return developer
+
+
+async def with_token(api: Api, subject: str, *scopes: str) -> Persona:
+    """Somebody who is no persona, with a token of their own."""
+    async with api.services.platform.database.session() as session:
+        bearer, _ = await tokens.issue(
+            session,
+            name="of a test",
+            subject=subject,
+            scopes=scopes or ("*",),
+            expires_at=utcnow() + timedelta(hours=1),
+            created_by="test",
+        )
+        await session.commit()
+    return Persona(api, bearer)

@@ -1,0 +1,131 @@
+"""Tokens, explanations and reviews over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.client import Api, Persona, Refused
+from tests.api.story import publish_welcome, with_token
+
+ISSUE = """
+mutation ($input: IssueTokenInput!) {
+  issueToken(input: $input) { token id problems { code path } }
+}
+"""
+EXPLAIN = """
+query ($subject: String!, $permission: String!, $resource: String!) {
+  explainAccess(subject: $subject, permission: $permission, resource: $resource) {
+    allowed permission rules explanation
+  }
+}
+"""
+
+
+def _for(subject: str, *scopes: str, lasts: str = "P1D") -> dict[str, object]:
+    return {"name": "test", "subject": subject, "scopes": list(scopes), "expiresIn": lasts}
+
+
+async def test_a_token_for_oneself_narrows_and_is_revoked(api: Api) -> None:
+    owner = await publish_welcome(api)
+    issued = (await owner.ask(ISSUE, input=_for("sales-owner", "entry:read", "token:*")))[
+        "issueToken"
+    ]
+    narrowed = Persona(api, issued["token"])
+    assert (await narrowed.ask("{ me { subject } }"))["me"]["subject"] == "sales-owner"
+    flow = await narrowed.ask('{ flow(ref: "sales/welcome") { ref } }')
+    assert flow["flow"]["ref"] == "sales/welcome"
+    with pytest.raises(Refused) as refused:
+        await narrowed.do(
+            "startRun", "StartRunInput", "run { id }", flow="sales/welcome", input={"name": "J"}
+        )
+    assert refused.value.code == "FORBIDDEN"
+    wider = (await narrowed.ask(ISSUE, input=_for("sales-owner", "run:*")))["issueToken"]
+    assert wider["token"] is None
+    assert wider["problems"] == [{"code": "INPUT_TOKEN_SCOPE", "path": "/scopes/0"}]
+    revoke = 'mutation ($id: ID!) { revokeToken(id: $id, reason: "done") { id token } }'
+    assert (await owner.ask(revoke, id=issued["id"]))["revokeToken"]["id"] == issued["id"]
+    with pytest.raises(Refused) as refused:
+        await narrowed.ask("{ me { subject } }")
+    assert refused.value.code == "UNAUTHENTICATED"
+    with pytest.raises(Refused) as refused:
+        await owner.ask(revoke, id=issued["id"])
+    assert refused.value.code == "CONFLICT"
+
+
+async def test_a_teams_worker_gets_its_token_from_the_teams_lead(api: Api) -> None:
+    lead = await with_token(api, "warehouse-lead")
+    worker = "service:worker/warehouse"
+    issued = (await lead.ask(ISSUE, input=_for(worker, "run:*", "worker:connect")))["issueToken"]
+    me = (await Persona(api, issued["token"]).ask("{ me { subject kind } }"))["me"]
+    assert me == {"subject": worker, "kind": "SERVICE"}
+    for asker in (api.persona("finance-lead"), api.persona("warehouse-developer")):
+        with pytest.raises(Refused) as refused:
+            await asker.ask(ISSUE, input=_for(worker, "run:*"))
+        assert refused.value.code == "FORBIDDEN"
+        assert refused.value.extensions["permission"] == "token:issue"
+    hidden = 'mutation ($id: ID!) { revokeToken(id: $id, reason: "x") { id } }'
+    with pytest.raises(Refused) as refused:
+        await api.persona("outsider").ask(hidden, id=issued["id"])
+    assert refused.value.code == "NOT_FOUND"
+
+
+async def test_a_wrong_token_request_names_every_problem(api: Api) -> None:
+    given = _for("sales-owner", "fly:*", lasts="P9999D")
+    answer = (await api.persona("sales-owner").ask(ISSUE, input=given))["issueToken"]
+    assert {problem["path"] for problem in answer["problems"]} == {"/scopes/0", "/expiresIn"}
+
+
+async def test_a_duration_that_is_none_is_refused(api: Api) -> None:
+    with pytest.raises(Refused) as refused:
+        await api.persona("sales-owner").ask(ISSUE, input=_for("sales-owner", "*", lasts="P1M"))
+    assert refused.value.code == "INVALID"
+
+
+async def test_an_explanation_names_the_lines(api: Api) -> None:
+    owner = await publish_welcome(api)
+    lead = api.persona("coe-lead")
+    asked = {"subject": "sales-owner", "permission": "flow:review"}
+    told = (await lead.ask(EXPLAIN, **asked, resource="flow:sales/welcome@1.0.0"))["explainAccess"]
+    assert told["allowed"] is False
+    assert "p, relation:author, *, flow:review, *, deny" in told["rules"]
+    mine = {"subject": "sales-owner", "permission": "run:start", "resource": "team:sales"}
+    own = (await owner.ask(EXPLAIN, **mine))["explainAccess"]
+    assert own["allowed"] is True
+    assert own["rules"][0] == "p, process-owner, *, run:start, *, allow"
+    with pytest.raises(Refused) as refused:
+        await api.persona("warehouse-developer").ask(EXPLAIN, **mine)
+    assert refused.value.extensions["permission"] == "access:explain"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"permission": "fly"}, "INVALID"),
+        ({"resource": "moon"}, "INVALID"),
+        ({"subject": "a,b"}, "INVALID"),
+        ({"resource": "flow:sales/nothing"}, "NOT_FOUND"),
+        ({"resource": "run:1"}, "NOT_FOUND"),
+        ({"resource": "human_task:01990000-0000-7000-8000-000000000000"}, "NOT_FOUND"),
+    ],
+)
+async def test_what_cannot_be_explained_says_why(
+    api: Api, given: dict[str, str], code: str
+) -> None:
+    asked = {"subject": "auditor", "permission": "run:start", "resource": "team:sales", **given}
+    with pytest.raises(Refused) as refused:
+        await api.persona("coe-lead").ask(EXPLAIN, **asked)
+    assert refused.value.code == code
+
+
+async def test_a_review_lists_who_may_do_what(api: Api) -> None:
+    query = '{ accessReview(team: "sales") { subject permission via resource } }'
+    grants = (await api.persona("auditor").ask(query))["accessReview"]
+    assert {
+        "subject": "sales-owner",
+        "permission": "run:start",
+        "via": "p, process-owner, *, run:start, *, allow",
+        "resource": "team:sales/*",
+    } in grants
+    with pytest.raises(Refused) as refused:
+        await api.persona("warehouse-developer").ask(query)
+    assert refused.value.code == "FORBIDDEN"

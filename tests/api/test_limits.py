@@ -1,0 +1,182 @@
+"""How much may be asked for at once, and what is asked of the database for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from graphql import OperationDefinitionNode, parse
+from sqlalchemy import event
+
+from coe.api import limits
+from coe.api.documents import LONGEST_KEPT, MOST_DOCUMENTS, Documents
+from coe.api.schema import make_schema
+from coe.errors import TooCostly
+from tests.api.client import Api, Refused
+from tests.api.documents import central
+from tests.api.story import publish_count_stock, publish_welcome
+
+SCHEMA = make_schema()._schema
+
+
+def measure(query: str, **variables: object) -> limits.Measure:
+    document = parse(query)
+    operation = next(
+        node for node in document.definitions if isinstance(node, OperationDefinitionNode)
+    )
+    return limits.check(SCHEMA, document, operation, variables)
+
+
+def _nested(levels: int) -> str:
+    return "{ runs { nodes { id " + "children { id " * levels + "}" * levels + " } } }"
+
+
+def _spread(levels: int) -> str:
+    """Fragments that double at each level: 2^levels fields of a short document."""
+    parts = [f"fragment F{n} on Run {{ ...F{n + 1} ...F{n + 1} }}" for n in range(levels)]
+    return (
+        "{ runs { nodes { ...F0 } } } " + " ".join(parts) + f" fragment F{levels} on Run {{ id }}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "limit"),
+    [
+        (_nested(20), "depth"),
+        ("{" + "".join(f" a{n}: __typename" for n in range(31)) + "}", "aliases"),
+        ("{ me {" + " subject @skip(if: false)" * 31 + "} }", "directives"),
+        ("{" + " me { subject }" * 31 + "}", "root fields"),
+        ("{ runs(first: 100) { nodes { children { children { id } } } } }", "cost"),
+        (
+            "{ catalog(first: 100) { nodes { ... on Flow { runs(first: 99) { nodes { id } } } } } }",
+            "cost",
+        ),
+    ],
+)
+async def test_too_much_is_refused_by_name(api: Api, query: str, limit: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await api.persona("auditor").ask(query)
+    assert refused.value.code == "TOO_COSTLY"
+    assert refused.value.extensions["limit"] == limit
+    assert refused.value.extensions["asked"] > refused.value.extensions["most"]
+
+
+async def test_too_many_tokens_are_refused_before_they_are_parsed(api: Api) -> None:
+    with pytest.raises(Refused) as refused:
+        await api.persona("auditor").ask("{" + " id" * (limits.MAX_TOKENS + 1) + "}")
+    assert refused.value.extensions == {
+        "code": "TOO_COSTLY",
+        "limit": "tokens",
+        "most": limits.MAX_TOKENS,
+    }
+
+
+def test_the_cost_counts_elements_and_follows_variables() -> None:
+    few = measure("{ runs(first: 2) { nodes { id } } }").cost
+    many = measure("{ runs(first: 50) { nodes { id } } }").cost
+    assert (few, many) == (1 + 2 + 2 * 0 + 0, 51) or many > few
+    asked = "query ($n: Int = 7) { runs(first: $n) { nodes { id } } }"
+    assert measure(asked, n=50).cost == many
+    assert measure("{ runs { nodes { id } } }").cost > few
+    assert (
+        measure("{ runs(first: 1000000) { nodes { id } } }").cost
+        == measure("{ runs(first: 100) { nodes { id } } }").cost
+    )
+
+
+def test_doubling_fragments_cost_what_they_expand_to_and_are_measured_at_once() -> None:
+    with pytest.raises(TooCostly):
+        measure(_spread(60).replace("{ id }", "{ parent { id } }"))
+    assert (
+        measure(_spread(3).replace("{ id }", "{ parent { id } }")).cost > measure(_spread(0)).cost
+    )
+
+
+def test_documents_are_kept_up_to_a_bound() -> None:
+    documents = Documents(SCHEMA)
+    first = documents.prepare("{ me { subject } }")
+    assert documents.prepare("{ me { subject } }") is first
+    for number in range(MOST_DOCUMENTS + 5):
+        documents.prepare(f"query Q{number} {{ me {{ subject }} }}")
+    assert len(documents) == MOST_DOCUMENTS
+    assert documents.prepare("{ me { subject } }") is not first
+    before = len(documents)
+    assert documents.prepare("{ nothing }").errors
+    documents.prepare("{ me { subject } } #" + "x" * LONGEST_KEPT)
+    assert len(documents) == before
+
+
+@contextmanager
+def counted(api: Api) -> Iterator[list[str]]:
+    """The statements that the block sends."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "audit_events" not in statement and "outbox" not in statement:
+            seen.append(statement)
+
+    engine = api.services.platform.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+MANY = """
+{
+  catalog(first: 50, filter: {kinds: [FLOW]}) {
+    nodes {
+      ref owner { slug members { subject } contact }
+      ... on Flow {
+        aliases
+        version(ref: "1.0.0") { digest definition inputSchema problems { code } approvals { by }
+                                origin { behindBy } flow { ref } }
+        systems { ref } calls { ref owner { slug } } calledBy { ref }
+      }
+    }
+  }
+}
+"""
+RUNS = """
+{
+  runs(first: 50) {
+    nodes {
+      id flow { ref owner { slug } } version { ref } parent { id } children { id }
+      steps { name humanTask { id } childRun { id } } input output
+    }
+  }
+}
+"""
+
+
+async def test_a_list_costs_as_many_statements_as_one_element(api: Api) -> None:
+    owner = await publish_welcome(api)
+    with counted(api) as one:
+        found = await owner.ask(MANY)
+    assert len(found["catalog"]["nodes"]) == 1
+    await publish_count_stock(api)
+    for number in range(6):
+        manifest = central().replace("name: welcome", f"name: welcome-{number}")
+        await owner.do("registerFlow", "RegisterFlowInput", "flow { ref }", manifest=manifest)
+    with counted(api) as many:
+        found = await owner.ask(MANY)
+    assert len(found["catalog"]["nodes"]) == 8
+    assert len(many) == len(one), "\n\n".join(many)
+
+
+async def test_a_list_of_runs_too(api: Api) -> None:
+    owner = await publish_welcome(api)
+    start = {"flow": "sales/welcome", "input": {"name": "Jane"}}
+    await owner.do("startRun", "StartRunInput", "run { id }", **start)
+    await owner.ask(RUNS)  # loads the data key
+    with counted(api) as one:
+        await owner.ask(RUNS)
+    for _ in range(5):
+        await owner.do("startRun", "StartRunInput", "run { id }", **start)
+    with counted(api) as many:
+        found = await owner.ask(RUNS)
+    assert len(found["runs"]["nodes"]) == 6
+    assert all(run["input"] == {"name": "Jane"} for run in found["runs"]["nodes"])
+    assert len(many) == len(one), "\n\n".join(many)
