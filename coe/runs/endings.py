@@ -107,9 +107,9 @@ async def close(session: AsyncSession, keyring: Keyring, ending: Ending) -> None
     """Write the end: the row, its timers, inbox and open tasks, the parent's fact, the event."""
     run = ending.run
     await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(ending.columns))
+    await withdraw_tasks(session, keyring, run, ending.at)
     await session.execute(delete(TIMERS).where(TIMERS.c.run_id == run.id))
     await session.execute(delete(INBOX).where(INBOX.c.run_id == run.id, *_of_no_use(ending)))
-    await withdraw_tasks(session, keyring, run, ending.at)
     if run.local:
         await _end_steps(session, run.id, ending.at)
     await _tell_parent(session, keyring, ending)
@@ -139,7 +139,10 @@ async def withdraw_tasks(
     *,
     key: str | None = None,
 ) -> None:
-    """Cancel the open human tasks of a run, or the one with this key, with their timers."""
+    """Cancel the open human tasks of a run, or the one with this key.
+
+    Wherever both are changed, a task comes before its timer: so no two wait for each other.
+    """
     mine = (
         TASKS.c.run_id == run.id
         if key is None

@@ -7,7 +7,7 @@ when either has passed. Times come from the platform's clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -136,17 +136,3 @@ async def next_timer(session: AsyncSession, run_id: UUID) -> datetime | None:
         select(func.min(TIMERS.c.due_at)).where(TIMERS.c.run_id == run_id),
     )
     return due
-
-
-async def expect(
-    session: AsyncSession,
-    run_ids: Sequence[UUID],
-    *,
-    by: datetime,
-) -> None:
-    """Note that an engine was asked to carry out the runs and should have begun by then."""
-    await session.execute(
-        update(RUNS)
-        .where(RUNS.c.id.in_(run_ids), RUNS.c.holder.is_(None), RUNS.c.state.not_in(ENDED))
-        .values(lease_until=by),
-    )

@@ -94,7 +94,9 @@ async def heartbeat_run(work: Work, run_id: UUID, *, attempt: int) -> RunRow:
     if run.state in ENDED:
         raise Conflict(f"the run has ended: {run.state.value}")
     await work.session.execute(
-        update(RUNS).where(RUNS.c.id == run_id).values(lease_until=_lease_end(work)),
+        update(RUNS)
+        .where(RUNS.c.id == run_id)
+        .values(holder=work.actor.subject, lease_until=_lease_end(work)),
     )
     return await _read_back(work, run_id)
 

@@ -1,0 +1,214 @@
+"""The engine in this process: every run is an asyncio task. For tests, and for `coe` alone.
+
+It keeps nothing: when the process ends, the runs that it carried are picked up by whoever runs the
+loops next. Local flows are functions that are given to it by their ref.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from coe.access.actor import Actor
+from coe.db import JSON
+from coe.errors import CoeError, Conflict, NotFound
+from coe.runs import local_runs
+from coe.runs.commands import StepState
+from coe.runs.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
+from coe.runs.execution import advance
+from coe.runs.machine_errors import type_of
+from coe.runs.rows import LocalClaim
+from coe.runs.runtime import Runtime
+from coe.work import Platform
+
+Step = Callable[[], Awaitable[JSON]]
+_log = logging.getLogger(__name__)
+
+
+class LocalFlowError(Exception):
+    """A local flow or a step of it ended with an error of its own: an RFC 7807 object."""
+
+    def __init__(self, error: dict[str, JSON]) -> None:
+        """Carry the error; the message holds its type only."""
+        super().__init__(str(error.get("type")))
+        self.error: Final = error
+
+
+class LocalRun:
+    """What the code of a local flow works with: its input, its steps, their keys."""
+
+    def __init__(self, platform: Platform, actor: Actor, claim: LocalClaim) -> None:
+        """Take what the claim gave."""
+        self._platform = platform
+        self._actor = actor
+        self._claim = claim
+        self.input: Final = claim.input
+
+    def key(self, step: str) -> str:
+        """The idempotency key of a step: the same in every attempt."""
+        return local_runs.step_key(self._claim.run.id, step)
+
+    async def step(self, name: str, work: Step) -> JSON:
+        """Do a step, unless it is done: then give the output that it had.
+
+        Raises:
+            LocalFlowError: The step failed; it is reported.
+        """
+        if name in self._claim.done:
+            return self._claim.done[name]
+        await self._report(name, StepState.RUNNING)
+        try:
+            output = await work()
+        except LocalFlowError as failed:
+            await self._report(name, StepState.FAULTED, error=failed.error)
+            raise
+        await self._report(name, StepState.COMPLETED, output=output)
+        return output
+
+    async def _report(
+        self,
+        name: str,
+        state: StepState,
+        *,
+        output: JSON = None,
+        error: dict[str, JSON] | None = None,
+    ) -> None:
+        async with self._platform.work(self._actor) as work:
+            await local_runs.report_step(
+                work,
+                self._claim.run.id,
+                attempt=self._claim.attempt,
+                name=name,
+                state=state,
+                output=output,
+                error=error,
+            )
+
+
+LocalFlow = Callable[[LocalRun], Awaitable[JSON]]
+
+
+class InlineEngine:
+    """An `Engine` whose runs are tasks of this process.
+
+    `local_flows` are by "namespace/name"; all their versions are the one function.
+    """
+
+    name = "inline"
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        local_flows: Mapping[str, LocalFlow] | None = None,
+    ) -> None:
+        """Take a started runtime, and the code of the teams."""
+        self._runtime = runtime
+        self._platform = runtime.platform
+        self._local_flows = dict(local_flows or {})
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._again: set[UUID] = set()
+
+    async def request(self, run: RunRef) -> EngineRun:
+        """Begin the run, or have it looked at again if it is under way here.
+
+        Raises:
+            NotFound: There is no code for this local flow.
+        """
+        if run.local and run.flow.partition("@")[0] not in self._local_flows:
+            raise NotFound(f"there is no code for {run.flow}")
+        if run.id in self._tasks:
+            self._again.add(run.id)
+        else:
+            self._tasks[run.id] = asyncio.create_task(self._carry(run), name=f"coe-run-{run.id}")
+        return EngineRun(str(run.id))
+
+    async def wake(self, run: RunRef) -> EngineRun:
+        """Have the run go on: here, the same as to request it."""
+        return await self.request(run)
+
+    async def cancel(self, run: RunRef) -> None:
+        """Stop the task of the run."""
+        self._again.discard(run.id)
+        task = self._tasks.get(run.id)
+        if task is not None:
+            task.cancel()
+
+    async def deploy(self, flow: LocalFlowRef) -> None:
+        """Nothing: the code of local flows is here from the start."""
+
+    async def health(self) -> EngineHealth:
+        """Always up, for it is this process."""
+        return EngineHealth(self.name, ready=True, detail=f"{len(self._tasks)} runs under way")
+
+    async def close(self) -> None:
+        """Stop all tasks; their runs are given up and go on elsewhere."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry(self, run: RunRef) -> None:
+        try:
+            while True:
+                self._again.discard(run.id)
+                await self._once(run)
+                if run.id not in self._again:
+                    return
+        except CoeError as error:
+            _log.warning("run %s is let go: %s", run.id, error.code)
+        finally:
+            self._tasks.pop(run.id, None)
+
+    async def _once(self, run: RunRef) -> None:
+        if run.local:
+            await self._carry_local(run)
+        else:
+            await advance(self._runtime, run.id)
+
+    async def _carry_local(self, run: RunRef) -> None:
+        actor = Actor.of(f"service:worker/{run.team}")
+        try:
+            async with self._platform.work(actor) as work:
+                claim = await local_runs.claim_run(work, run.id)
+        except Conflict:
+            return  # another attempt has it, or it has ended
+        code = self._local_flows[run.flow.partition("@")[0]]
+        beating = asyncio.create_task(self._beat(actor, claim))
+        try:
+            output, error = await _outcome(code, LocalRun(self._platform, actor, claim))
+        finally:
+            beating.cancel()
+        with contextlib.suppress(Conflict):
+            async with self._platform.work(actor) as work:
+                await local_runs.report_run(
+                    work,
+                    run.id,
+                    attempt=claim.attempt,
+                    output=output,
+                    error=error,
+                )
+
+    async def _beat(self, actor: Actor, claim: LocalClaim) -> None:
+        pause = timedelta(seconds=claim.heartbeat_seconds).total_seconds()
+        while True:
+            await asyncio.sleep(pause)
+            async with self._platform.work(actor) as work:
+                await local_runs.heartbeat_run(work, claim.run.id, attempt=claim.attempt)
+
+
+async def _outcome(code: LocalFlow, run: LocalRun) -> tuple[JSON, dict[str, JSON] | None]:
+    try:
+        return await code(run), None
+    except LocalFlowError as failed:
+        return None, failed.error
+    except CoeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # what a team's code raises is the run's fault
+        _log.warning("a local flow raised %s", type(error).__name__)
+        title = "The local flow raised an error"
+        return None, {"type": type_of("runtime"), "status": 500, "title": title}

@@ -1,0 +1,91 @@
+"""The loops that keep runs going: dispatch, timers, reaper; any number of processes run them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from coe.outbox import OUTBOX_CHANNEL
+from coe.runs.dispatch import BATCH, dispatch_once, next_wish
+from coe.runs.engine import Engine
+from coe.runs.notices import Listener
+from coe.runs.reaper import reap_once
+from coe.runs.timers import fire_due, next_due
+from coe.work import Platform
+
+LONGEST_SLEEP: Final = 1.0
+SHORTEST_SLEEP: Final = 0.05
+_log = logging.getLogger(__name__)
+
+
+class Loops:
+    """The loops of one process. They need no lock: each step claims what it works on."""
+
+    def __init__(self, platform: Platform, engine: Engine) -> None:
+        """Take the engine that dispatch calls."""
+        self._platform = platform
+        self._engine = engine
+        self._listener = Listener(platform.database)
+        self._wanted = asyncio.Event()
+        self._stack = contextlib.ExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin all three."""
+        self._stack.enter_context(
+            self._listener.subscribe(OUTBOX_CHANNEL, lambda _: self._wanted.set()),
+        )
+        await self._listener.start()
+        self._tasks = [
+            asyncio.create_task(self._for_ever(step), name=f"coe-{step.__name__.strip('_')}")
+            for step in (self._dispatch, self._fire, self._reap)
+        ]
+
+    async def close(self) -> None:
+        """Stop; what was claimed and not done is claimed again later."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stack.close()
+        await self._listener.close()
+
+    async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the database did not answer: %s", type(error).__name__)
+                await asyncio.sleep(LONGEST_SLEEP)
+            except Exception as error:  # noqa: BLE001  # the top of a loop; values stay out of the log
+                _log.error("%s failed: %s", step.__name__, type(error).__name__)  # the same
+                await asyncio.sleep(LONGEST_SLEEP)
+
+    async def _dispatch(self) -> None:
+        self._wanted.clear()
+        if await dispatch_once(self._platform, self._engine) == BATCH:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(
+                self._wanted.wait(), self._until(await next_wish(self._platform))
+            )
+
+    async def _fire(self) -> None:
+        if not await fire_due(self._platform):
+            await asyncio.sleep(self._until(await next_due(self._platform)))
+
+    async def _reap(self) -> None:
+        await reap_once(self._platform)
+        await asyncio.sleep(self._platform.settings.heartbeat_seconds / 2)
+
+    def _until(self, due: datetime | None) -> float:
+        """Seconds to sleep; what another process works on is looked at again soon."""
+        if due is None:
+            return LONGEST_SLEEP
+        seconds = (due - self._platform.clock()).total_seconds()
+        return min(max(seconds, SHORTEST_SLEEP), LONGEST_SLEEP)
