@@ -41,6 +41,8 @@ class Relation(StrEnum):
     """Is excluded from this human task by its definition."""
     OWNER = "owner"
     """Is named as this flow's process owner or deputy."""
+    PROXY = "proxy"
+    """Would act in another person's name."""
     REQUESTER = "requester"
     """Started this run."""
     SELF = "self"

@@ -131,8 +131,11 @@ def test_a_scope_costs_the_actors_teams_and_not_all_teams(monkeypatch: pytest.Mo
 
 def test_a_line_of_a_named_team_makes_that_team_differ() -> None:
     policy = policy_of(
-        ["everyone * run:read PUBLIC allow", "everyone sales run:read * allow"]
-        + ["everyone finance run:read PUBLIC deny"]
+        [
+            "everyone * run:read PUBLIC allow",
+            "everyone sales run:read * allow",
+            "everyone finance run:read PUBLIC deny",
+        ]
     )
     scope = policy.scope(Actor.of("anna"), Permission.RUN_READ)
     assert scope.elsewhere == {DataClass.PUBLIC}
