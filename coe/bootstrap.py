@@ -100,17 +100,14 @@ async def _load_access(platform: Platform, root: Path) -> str:
 
 
 async def _load_system(platform: Platform, file: Path) -> str:
+    text = _texts(file)
     async with platform.work(CONTENT) as work:
-        saved = await register_system(work, file.read_text())
+        saved = await register_system(work, text[file.name])
     return f"system {saved.entry.ref}: {_how(saved)}"
 
 
 async def _load_template(platform: Platform, folder: Path) -> str:
-    files = {
-        str(path.relative_to(folder)): path.read_text()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    files = _texts(folder)
     async with platform.work(CONTENT) as work:
         saved = await register_template(work, files)
         if saved.version.lifecycle is Lifecycle.DRAFT:
@@ -120,6 +117,14 @@ async def _load_template(platform: Platform, folder: Path) -> str:
 
 def _how(saved: Saved) -> str:
     return "new" if saved.created else "as it was"
+
+
+def _texts(place: Path) -> dict[str, str]:
+    """The text of a file, or of every file below a folder, by its path from there."""
+    if place.is_file():
+        return {place.name: place.read_text()}
+    files = (path for path in sorted(place.rglob("*")) if path.is_file())
+    return {str(path.relative_to(place)): path.read_text() for path in files}
 
 
 def _files(folder: Path) -> list[Path]:

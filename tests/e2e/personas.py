@@ -12,7 +12,7 @@ import httpx
 Value = TypeVar("Value")
 
 
-class Refused(Exception):  # noqa: N818  # reads as what happened
+class Refused(Exception):
     """A GraphQL error."""
 
     def __init__(self, error: dict[str, Any]) -> None:
