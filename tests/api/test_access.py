@@ -129,3 +129,10 @@ async def test_a_review_lists_who_may_do_what(api: Api) -> None:
     with pytest.raises(Refused) as refused:
         await api.persona("warehouse-developer").ask(query)
     assert refused.value.code == "FORBIDDEN"
+
+
+async def test_nobody_gets_a_token_in_another_persons_name(api: Api) -> None:
+    for asker in ("finance-lead", "coe-lead"):
+        with pytest.raises(Refused) as refused:
+            await api.persona(asker).ask(ISSUE, input=_for("finance-approver", "*"))
+        assert refused.value.extensions["rule"] == "p, relation:proxy, *, token:issue, *, deny"
