@@ -26,7 +26,6 @@ from prefect.exceptions import Abort, Pause
 from prefect.states import AwaitingRetry, Cancelled, Scheduled, Suspended
 
 from coe.runs.execution import Finished, LostLease, Parked, StepFailedError, advance
-from coe.runs.leases import something_to_do
 from coe.runs.models import RunState
 from coe.runs.runtime import Runtime
 
@@ -74,7 +73,7 @@ async def process_run(run_id: str) -> State[Any] | None:
         await _again_soon(runtime, error)
     match outcome:
         case Parked(until=until):
-            await _park(runtime, UUID(run_id), until)
+            await _park(until)
         case LostLease():
             raise Abort("another worker holds the run")
         case Finished(state=RunState.FAULTED):
@@ -104,18 +103,13 @@ async def carry(name: str, key: str, work: Callable[[], Awaitable[T]]) -> T:  # 
     return results[0]
 
 
-async def _park(runtime: Runtime, run_id: UUID, until: datetime | None) -> NoReturn:
+async def _park(until: datetime | None) -> NoReturn:
     """Free everything: whatever arrives from now on wakes the run.
 
-    What arrived after the run was parked in our database, but not yet in Prefect, was told to a
-    flow run that seemed to be running: so look once more.
+    A wake-up that came before, when the run was parked in our database and not yet in Prefect, has
+    set the flow run to be executed again; then Prefect refuses to have it parked.
     """
-    parked = await _set_state(_waiting_until(until))
-    async with runtime.platform.database.session() as session:
-        early = await something_to_do(session, run_id, now=runtime.platform.clock())
-    if early:
-        parked = await _set_state(AwaitingRetry())
-    raise Pause(state=parked)
+    raise Pause(state=await _set_state(_waiting_until(until)))
 
 
 def _waiting_until(until: datetime | None) -> State[Any]:
