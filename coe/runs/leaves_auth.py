@@ -46,7 +46,7 @@ async def authorise(request: Request, policy: JSON, io: LeafIO) -> Request:
 
 
 def _bearing(request: Request, token: str) -> Request:
-    return replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
+    return replace(request, headers={**request.headers, "authorization": f"Bearer {token}"})
 
 
 def _refused(request: Request, title: str) -> LeafFault:

@@ -38,7 +38,7 @@ async def call_http(command: RunLeaf, io: LeafIO) -> JSON:
     answer = await send(request, io)
     _refuse(answer, command, redirect=bool(arguments.get("redirect")))
     # A token that was just asked for is not yet among the secrets of the command.
-    _, _, token = request.headers.get("Authorization", "").partition(" ")
+    _, _, token = request.headers.get("authorization", "").partition(" ")
     return redacted(_output(request, answer, command), texts_of(token))
 
 
@@ -124,7 +124,7 @@ def _refuse(answer: Answer, command: RunLeaf, *, redirect: bool) -> None:
 
 
 def _media_type(answer: Answer) -> str:
-    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return str(answer.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
 def _json(content: bytes) -> JSON:
@@ -165,7 +165,7 @@ def _charset(answer: Answer) -> str:
 
 
 def _response(request: Request, answer: Answer, command: RunLeaf) -> JSON:
-    """The specification's HTTP response, without credentials."""
+    """The specification's HTTP response, without credentials; names of headers in lower case."""
     sent: JSON = {
         "method": request.method.lower(),
         "uri": str(request.url),
@@ -181,9 +181,9 @@ def _response(request: Request, answer: Answer, command: RunLeaf) -> JSON:
 
 def _shown(headers: Mapping[str, str]) -> dict[str, JSON]:
     """Headers with those that carry credentials blotted out."""
-    return {name: REDACTED if _secret(name) else value for name, value in headers.items()}
+    shown = {name.lower(): value for name, value in headers.items()}
+    return {name: REDACTED if _secret(name) else value for name, value in shown.items()}
 
 
 def _secret(name: str) -> bool:
-    lower = name.lower()
-    return lower != "idempotency-key" and any(part in lower for part in _CREDENTIALS + _KEYS)
+    return name != "idempotency-key" and any(part in name for part in _CREDENTIALS + _KEYS)

@@ -67,7 +67,7 @@ async def leaf(
             arguments=arguments,
             attempt=frame.attempt,
             authentication=policy,
-            secrets=tuple({*run.secrets, *texts_of(policy)}),
+            secrets=texts_of([list(run.secrets), policy, frame.authorization]),
         ),
         StepState.RUNNING,
     )
