@@ -16,14 +16,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from coe.access.tokens import DEMO_PREFIX, PERSONAS
 from coe.api import logs
+from coe.api.audit_export import router as audit_export
 from coe.api.context import EngineStatus
 from coe.api.engine import state_of
 from coe.api.http import GraphQLEndpoint
 from coe.api.idempotency import forget_expired
 from coe.audit.sealer import Sealer
+from coe.engines.gateway import Gateway
+from coe.engines.gateway import Gateway
 from coe.engines.prefect_api import PrefectEngine
 from coe.outbox import OutboxRow
+from coe.runs.dispatch import engine_health
 from coe.runs.engine import Engine, EngineHealth
+from coe.runs.loops import Loops
 from coe.settings import LOOPBACK, Settings
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
@@ -49,8 +54,10 @@ class Services:
 
     platform: Platform
     engine: Engine | None
+    gateway: Gateway | None
     sealer: Sealer
     status: EngineStatus
+    gateway: Gateway | None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -64,8 +71,10 @@ class Services:
         return cls(
             platform=platform,
             engine=engine,
+            gateway=Gateway.open(platform),
             sealer=Sealer(platform.database, platform.signer, settings.checkpoint_path),
             status=EngineStatus(starting if engine else NO_ENGINE, seen=False),
+            gateway=Gateway.open(platform),
         )
 
     def start(self) -> None:
@@ -73,6 +82,7 @@ class Services:
         self._run("engine watch", self._watch)
         if self.platform.settings.loops:
             self._run("audit sealer", self.sealer.run_forever)
+            self._run("runs", self._carry_runs)
             self._run("tidying", self._tidy)
 
     async def stop(self) -> None:
@@ -81,6 +91,10 @@ class Services:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()
+        if self.gateway is not None:
+            await self.gateway.close()
+        if self.gateway is not None:
+            await self.gateway.close()
         if self.engine is not None:
             await self.engine.close()
         await self.platform.close()
@@ -100,18 +114,31 @@ class Services:
     async def _watch(self) -> None:
         """Ask the engine how it is, and count what waits for it."""
         while True:
-            health = await self.engine.health() if self.engine else NO_ENGINE
-            seen = self.status.seen or health.ready
-            self.status = EngineStatus(replace(health, queued=await self._queued()), seen=seen)
+            try:
+                health = await self._health()
+                self.status = EngineStatus(health, seen=self.status.seen or health.ready)
+            except (SQLAlchemyError, OSError):
+                log.warning("the database did not answer")
             await asyncio.sleep(WATCH_SECONDS)
 
-    async def _queued(self) -> int:
+    async def _health(self) -> EngineHealth:
+        if self.engine is not None:
+            return await engine_health(self.platform, self.engine)
+        async with self.platform.database.session() as session:
+            waiting = await session.scalar(select(func.count()).select_from(OutboxRow))
+        return replace(NO_ENGINE, queued=waiting or 0)
+
+    async def _carry_runs(self) -> None:
+        """Dispatch to the engine, fire timers, reap silent holders; without an engine, wait."""
+        if self.engine is None:
+            await asyncio.Event().wait()
+            return
+        loops = Loops(self.platform, self.engine)
         try:
-            async with self.platform.database.session() as session:
-                waiting = await session.scalar(select(func.count()).select_from(OutboxRow))
-        except (SQLAlchemyError, OSError):
-            return self.status.health.queued
-        return waiting or 0
+            await loops.start()
+            await asyncio.Event().wait()
+        finally:
+            await loops.close()
 
     async def _tidy(self) -> None:
         """Forget the answers of mutations after their 24 hours."""
@@ -160,7 +187,12 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     app.state.services = services
     app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
+    app.include_router(audit_export(services.platform))
     app.include_router(routes(personas(settings)))
+    if services.gateway is not None:
+        app.include_router(services.gateway.router())
+    if services.gateway is not None:
+        app.include_router(services.gateway.router())
     _add_probes(app, services)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders)

@@ -19,15 +19,17 @@ from coe.access.permissions import Permission
 from coe.api.context import Context, Info, chosen
 from coe.api.idempotency import plain
 from coe.api.ids import to_global
-from coe.api.nodes import Node, field
+from coe.api.nodes import Node, Problem, field
 from coe.api.paging import PageInfo, checked
 from coe.api.resources import COE
 from coe.api.scalars import Json, Moment
 from coe.audit import queries
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import Outcome, Tag
+from coe.audit.findings import Verification
 from coe.audit.queries import EventFilter, Inclusion, Window
 from coe.audit.rows import EVENTS, EventRow
+from coe.audit.verification import verify
 from coe.catalog.paging import decode, encode
 from coe.db import JSON
 from coe.work import Work
@@ -66,7 +68,7 @@ class AuditFilter:
         )
 
 
-def _reading(work: Work, permission: Permission) -> Decision:
+def reading(work: Work, permission: Permission) -> Decision:
     """Require a permission on the log: for the CoE's part of it, else for a team of the actor.
 
     Raises:
@@ -77,22 +79,23 @@ def _reading(work: Work, permission: Permission) -> Decision:
     return work.require(permission, resource=LOG, team=next(allowed, COE))
 
 
-def _within(work: Work, permission: Permission) -> ColumnElement[bool]:
+def within(work: Work, permission: Permission) -> ColumnElement[bool]:
     """The events of teams for which the actor holds the permission."""
     return work.scope(permission).clause(EVENTS.c.team)
 
 
-async def _record(work: Work, tag: Tag, decision: Decision, detail: JSON) -> None:
+async def record(work: Work, tag: Tag, decision: Decision, detail: JSON) -> None:
+    """Record that the log was read."""
     await work.record(tag, resource=LOG, team=COE, decision=decision, detail=detail)
 
 
 async def events_by_id(context: Context, ids: list[UUID]) -> list[EventRow | None]:
     """Events that the caller may read; that they were read is recorded."""
     async with context.work() as work:
-        decision = _reading(work, Permission.AUDIT_READ)
-        within = _within(work, Permission.AUDIT_READ)
-        rows = [await queries.event_by_id(work.session, key, within) for key in ids]
-        await _record(work, Tag.AUDIT_LOG_READ, decision, {"events": [str(key) for key in ids]})
+        decision = reading(work, Permission.AUDIT_READ)
+        shown = within(work, Permission.AUDIT_READ)
+        rows = [await queries.event_by_id(work.session, key, shown) for key in ids]
+        await record(work, Tag.AUDIT_LOG_READ, decision, {"events": [str(key) for key in ids]})
     return rows
 
 
@@ -110,7 +113,7 @@ async def _details(context: Context, rows: list[EventRow]) -> list[JSON]:
         if opened:
             about: list[JSON] = [str(row.id) for row in opened]
             decision = decisions[opened[0]]
-            await _record(work, Tag.AUDIT_LOG_READ_DETAIL, decision, {"events": about})
+            await record(work, Tag.AUDIT_LOG_READ_DETAIL, decision, {"events": about})
         return [
             await queries.open_detail(work.keyring, row) if decisions[row].allowed else None
             for row in rows
@@ -254,6 +257,28 @@ class AuditCheckpoint:
         )
 
 
+@strawberry.type(description="Whether the whole log holds, and which rows do not")
+class AuditVerification:
+    """Whether the whole log holds."""
+
+    ok: bool
+    checked_events: int
+    tree_size: int
+    root_hash: str
+    problems: list[Problem]
+
+    @classmethod
+    def of(cls, row: Verification) -> AuditVerification:
+        """The view of a verification."""
+        return cls(
+            ok=row.ok,
+            checked_events=row.checked_events,
+            tree_size=row.tree_size,
+            root_hash=row.root_hash.hex(),
+            problems=[Problem.of(problem) for problem in row.problems],
+        )
+
+
 def _cursor(row: EventRow) -> str:
     return encode("audit", [str(row.position)])
 
@@ -281,20 +306,20 @@ class AuditQuery:
         size, position = checked(first, default=PAGE), _after(after)
         counted = "totalCount" in chosen(info)
         async with info.context.work() as work:
-            decision = _reading(work, Permission.AUDIT_READ)
+            decision = reading(work, Permission.AUDIT_READ)
             matching = filter.wanted() if filter else EventFilter()
-            window = Window(matching, _within(work, Permission.AUDIT_READ))
+            window = Window(matching, within(work, Permission.AUDIT_READ))
             page = await queries.page(work.session, window, first=size, after=position)
             total = await queries.count(work.session, window) if counted else 0
             asked: JSON = {"filter": plain(filter), "events": len(page.rows)}
-            await _record(work, Tag.AUDIT_LOG_READ, decision, asked)
+            await record(work, Tag.AUDIT_LOG_READ, decision, asked)
         return AuditConnection.of(page, total=total, after=after)
 
     @field
     async def audit_checkpoint(self, info: Info) -> AuditCheckpoint | None:
         """The newest signed state of the log; null while nothing was ever sealed."""
         async with info.context.work() as work:
-            _reading(work, Permission.AUDIT_VERIFY)
+            reading(work, Permission.AUDIT_VERIFY)
             found = await queries.newest_checkpoint(work.session)
         return AuditCheckpoint.of(found) if found else None
 
@@ -307,6 +332,18 @@ class AuditQuery:
     ) -> list[str]:
         """RFC 6962 consistency proof between two tree sizes, hex hashes."""
         async with info.context.work() as work:
-            _reading(work, Permission.AUDIT_VERIFY)
+            reading(work, Permission.AUDIT_VERIFY)
             path: Sequence[bytes] = await queries.consistency(work.session, from_, to)
         return [node.hex() for node in path]
+
+    @field
+    async def verify_audit(self, info: Info) -> AuditVerification:
+        """Every row of the log against its tree, checkpoints and the file of them; recorded."""
+        platform = info.context.platform
+        async with info.context.work() as work:
+            decision = reading(work, Permission.AUDIT_VERIFY)
+            await record(work, Tag.AUDIT_LOG_VERIFY, decision, None)
+        async with platform.database.session() as session:
+            path = platform.settings.checkpoint_path
+            found = await verify(session, platform.signer.public, path)
+        return AuditVerification.of(found)

@@ -51,7 +51,7 @@ class GraphQLEndpoint:
         """Answer one request; whatever is wrong with it is an entry of `errors`."""
         about = request_info(request)
         try:
-            actor = await self._authenticate(request, about)
+            actor = await authenticate(self._platform, request, about)
             body = await _read(request)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             return _refused(request, error, about)
@@ -102,17 +102,23 @@ class GraphQLEndpoint:
             ]
         return response
 
-    async def _authenticate(self, request: Request, about: RequestInfo) -> Actor:
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not bearer.strip():
-            raise Unauthenticated
-        async with self._platform.database.session() as session:
-            return await tokens.authenticate(
-                session,
-                bearer.strip(),
-                demo=self._platform.settings.demo,
-                address=about.address or "",
-            )
+
+async def authenticate(platform: Platform, request: Request, about: RequestInfo) -> Actor:
+    """Find out who sends a request, by its `Authorization: Bearer …`.
+
+    Raises:
+        Unauthenticated: Nobody that we know.
+    """
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not bearer.strip():
+        raise Unauthenticated
+    async with platform.database.session() as session:
+        return await tokens.authenticate(
+            session,
+            bearer.strip(),
+            demo=platform.settings.demo,
+            address=about.address or "",
+        )
 
 
 def request_info(request: Request) -> RequestInfo:
