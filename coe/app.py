@@ -23,7 +23,6 @@ from coe.api.http import GraphQLEndpoint
 from coe.api.idempotency import forget_expired
 from coe.audit.sealer import Sealer
 from coe.engines.gateway import Gateway
-from coe.engines.gateway import Gateway
 from coe.engines.prefect_api import PrefectEngine
 from coe.outbox import OutboxRow
 from coe.runs.dispatch import engine_health
@@ -57,7 +56,6 @@ class Services:
     gateway: Gateway | None
     sealer: Sealer
     status: EngineStatus
-    gateway: Gateway | None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -74,7 +72,6 @@ class Services:
             gateway=Gateway.open(platform),
             sealer=Sealer(platform.database, platform.signer, settings.checkpoint_path),
             status=EngineStatus(starting if engine else NO_ENGINE, seen=False),
-            gateway=Gateway.open(platform),
         )
 
     def start(self) -> None:
@@ -91,8 +88,6 @@ class Services:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()
-        if self.gateway is not None:
-            await self.gateway.close()
         if self.gateway is not None:
             await self.gateway.close()
         if self.engine is not None:
@@ -189,8 +184,6 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
     app.include_router(audit_export(services.platform))
     app.include_router(routes(personas(settings)))
-    if services.gateway is not None:
-        app.include_router(services.gateway.router())
     if services.gateway is not None:
         app.include_router(services.gateway.router())
     _add_probes(app, services)
