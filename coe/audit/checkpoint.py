@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
 
+from coe.audit.canonical import instant
 from coe.audit.merkle import HASH_BYTES
-from coe.audit.rows import instant
 from coe.crypto.signing import NoteRefused, SigningKey, VerifyKey
 
 _TIME: Final = "time "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from coe.errors import Problem
+from coe.errors import Problem, Severity, errors_in
 
 MOST: Final = 1000
 """Problems that a verification lists; of more it gives the number."""
@@ -64,7 +64,7 @@ class Verification:
     @property
     def ok(self) -> bool:
         """Whether every event is as it was sealed, and none is missing or too many."""
-        return not self.problems
+        return not errors_in(self.problems)
 
 
 def row_changed(position: int, name: str, how: str, *, line: int | None = None) -> Problem:
@@ -101,6 +101,12 @@ def checkpoint_fault(fault: Fault, size: int, how: str, *, line: int | None = No
     return Problem(
         fault, f"checkpoint of {size} events: {how}", path=f"/checkpoints/{size}", line=line
     )
+
+
+def later_checkpoint(size: int) -> Problem:
+    """The log went on after the bundle was made: no fault, and nothing that it could prove."""
+    message = f"the checkpoint file has a later checkpoint, of {size} events"
+    return Problem(Fault.CHECKPOINT_MISSING, message, Severity.INFO, f"/checkpoints/{size}")
 
 
 def tree_changed(first: int, last: int, how: str) -> Problem:

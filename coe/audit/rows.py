@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Select, select
 
+from coe.audit.canonical import canonical, digest_of, instant
 from coe.audit.merkle import leaf_hash
 from coe.audit.models import AuditCheckpoint, AuditEvent, AuditNode
 from coe.db import JSON
@@ -94,18 +93,3 @@ class EventRow:
 def select_events() -> Select[Any]:
     """All columns of events, in the order of `EventRow`."""
     return select(EVENTS)
-
-
-def canonical(document: JSON) -> bytes:
-    """The one serialisation of a JSON document: UTF-8, no white space, keys in order."""
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-
-
-def instant(at: datetime) -> str:
-    """A time in UTC to the microsecond, such as 2026-11-22T15:04:05.000000Z."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def digest_of(sealed: bytes | None) -> bytes | None:
-    """The SHA-256 of sealed bytes; None of none."""
-    return None if sealed is None else hashlib.sha256(sealed).digest()

@@ -1,0 +1,92 @@
+"""The form of a bundle: events as one file that anyone can verify offline.
+
+The file has one JSON object a line, each in canonical form (UTF-8, keys in order, no white space),
+so that no byte can change without notice:
+
+    header       format, the log's verification key, the filter (null for every event)
+    checkpoint   the newest signed note: size and root of the tree
+    leaves       up to 1,024 leaf hashes from `start` on, hex; all of the log, so that the root
+                 shows that none is missing
+    event        the columns of an event, its sealed bytes (base64), and its own inclusion proof;
+                 after the leaves it is among, in order of position
+    end          a signed note over the number of events and the SHA-256 of all lines before
+
+What was sealed stays sealed: the file holds no personal data in clear.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from coe.audit.canonical import canonical
+from coe.audit.merkle import HASH_BYTES
+
+if TYPE_CHECKING:
+    from coe.db import JSON
+
+FORMAT: Final = "coe-audit-bundle/1"
+CHUNK: Final = 1024
+"""Leaf hashes of a line, but for the last."""
+
+
+EVENT_KEYS: Final = frozenset(
+    {
+        "action",
+        "actor",
+        "actor_kind",
+        "address",
+        "at",
+        "correlation_id",
+        "detail_digest",
+        "id",
+        "outcome",
+        "position",
+        "reason_digest",
+        "request_id",
+        "resource",
+        "rule",
+        "team",
+        "xid",
+    }
+)
+"""What stands in `event`; `coe.audit.rows.EventRow.document` makes it."""
+
+
+def end_text(origin: str, events: int, digest: str) -> str:
+    """The text that the end of a bundle signs; its first line tells it from a checkpoint."""
+    return f"{origin}/bundle\n{events}\n{digest}\n"
+
+
+def line_object(line: bytes) -> dict[str, JSON] | None:
+    """The object of a line, None if the line is not in canonical form."""
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(content, dict) or canonical(content) + b"\n" != line:
+        return None
+    return content
+
+
+def hash_of(value: JSON) -> bytes | None:
+    """A hash in lower-case hex, None of anything else."""
+    try:
+        decoded = bytes.fromhex(str(value))
+    except ValueError:
+        return None
+    return decoded if len(decoded) == HASH_BYTES and decoded.hex() == value else None
+
+
+def sealed_of(value: JSON) -> bytes | None:
+    """Bytes in base64; None of null; of anything else bytes that no digest is of."""
+    if value is None:
+        return None
+    try:
+        decoded = base64.b64decode(str(value), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return decoded if base64.b64encode(decoded).decode() == value else b""

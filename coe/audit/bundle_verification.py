@@ -1,0 +1,298 @@
+"""Verifying a bundle offline: each event, its proof, completeness, and who signed it.
+
+Needs the file and, to trust it, the log's verification key had from elsewhere; a checkpoint file
+shows besides that the log only ever grew. Reads a line at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from coe.audit.bundle_format import (
+    CHUNK,
+    EVENT_KEYS,
+    FORMAT,
+    end_text,
+    hash_of,
+    line_object,
+    sealed_of,
+)
+from coe.audit.canonical import canonical, digest_of
+from coe.audit.checkpoint import Checkpoint
+from coe.audit.checkpoint_file import CheckpointFile
+from coe.audit.findings import (
+    Fault,
+    Findings,
+    Verification,
+    checkpoint_fault,
+    later_checkpoint,
+    row_changed,
+    rows_missing,
+    tree_changed,
+)
+from coe.audit.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, leaf_hash, root_from_inclusion
+from coe.crypto.signing import KeyRefused, NoteRefused, VerifyKey
+from coe.errors import CoeError, Problem
+
+if TYPE_CHECKING:
+    from coe.db import JSON
+
+_LONGEST_LINE: Final = 64 * 1024 * 1024
+_POSITION: Final = re.compile(rb'"position":(\d+)')
+_ID: Final = re.compile(rb'"id":"([^"]*)"')
+
+
+class BundleRefused(CoeError):
+    """This file is no bundle of an audit log."""
+
+
+def verify_bundle(
+    path: Path, *, vkey: str | None = None, checkpoint_file: Path | None = None
+) -> Verification:
+    """Verify the bundle. A given key wins over the one that the bundle names of itself.
+
+    Raises:
+        BundleRefused: The file does not begin as a bundle, or no key can be had.
+        KeyRefused: The given key is malformed.
+        FileNotFoundError: A file is not there.
+    """
+    with path.open("rb") as file:
+        lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
+        header = line_object(next(lines, b""))
+        if header is None or header.get("format") != FORMAT:
+            raise BundleRefused(f"{path} does not begin as a bundle of the format {FORMAT}")
+        verifier = _BundleVerifier(header, _key(header, vkey), checkpoint_file)
+        for number, line in enumerate(lines, start=2):
+            verifier.take(number, line)
+        return verifier.finish()
+
+
+def _key(header: dict[str, JSON], given: str | None) -> VerifyKey:
+    if given is not None:
+        return VerifyKey.parse(given)
+    try:
+        return VerifyKey.parse(str(header.get("vkey")))
+    except KeyRefused:
+        raise BundleRefused("the bundle's own key is damaged: give the log's key") from None
+
+
+class _BundleVerifier:
+    """What is known after the lines so far."""
+
+    def __init__(
+        self, header: dict[str, JSON], key: VerifyKey, checkpoint_file: Path | None
+    ) -> None:
+        self._findings = Findings()
+        self._key = key
+        self._complete = header.get("filter") is None
+        self._digest = hashlib.sha256(canonical(header) + b"\n")
+        self._checkpoint: Checkpoint | None = None
+        self._frontier: Frontier | None = Frontier()
+        self._size = 0
+        self._leaves: list[bytes | None] | None = []
+        self._events = 0
+        self._next = 0
+        self._ended = False
+        self._kept = self._kept_checkpoints(checkpoint_file) if checkpoint_file else iter(())
+        self._expected = next(self._kept, None)
+        if header.get("vkey") != key.text:
+            self._add(1, "the bundle names another key than the given one")
+        if set(header) != {"filter", "format", "type", "vkey"} or header["type"] != "header":
+            self._add(1, "the header has other fields than a bundle's")
+
+    def take(self, number: int, line: bytes) -> None:
+        """Check the next line."""
+        if self._ended:
+            self._add(number, "there is something after the end")
+            return
+        content = line_object(line)
+        if content is None:
+            self._unreadable(number, line)
+        kinds: dict[JSON, Callable[[int, dict[str, JSON]], None]] = {
+            "checkpoint": self._take_checkpoint,
+            "leaves": self._take_leaves,
+            "event": self._take_event,
+            "end": self._take_end,
+        }
+        if content is not None:
+            kind = content.pop("type", None)
+            take = kinds.get(kind) if isinstance(kind, str) else None
+            if take is None:
+                self._unreadable(number, line)
+            else:
+                take(number, content)
+        self._digest.update(line)
+
+    def finish(self) -> Verification:
+        """The verdict over all lines."""
+        checkpoint, size = self._checkpoint, self._size
+        self._missing_up_to(size, None)
+        if checkpoint is None:
+            self._add(None, "no checkpoint whose signature holds is in the bundle")
+        elif size != checkpoint.tree_size:
+            self._add(None, f"it has {size} leaf hashes, of {checkpoint.tree_size} signed ones")
+        elif self._frontier and self._frontier.root() != checkpoint.root_hash:
+            how = "their leaf hashes do not lead to the signed root"
+            self._findings.add(tree_changed(0, size - 1, how))
+        if not self._ended:
+            self._add(None, "the bundle has no end: it was cut")
+        self._compare_later(checkpoint)
+        return Verification(
+            checked_events=self._events,
+            tree_size=checkpoint.tree_size if checkpoint else 0,
+            root_hash=checkpoint.root_hash if checkpoint else EMPTY_ROOT,
+            key=self._key.text,
+            problems=self._findings.list(),
+        )
+
+    def _take_checkpoint(self, number: int, content: dict[str, JSON]) -> None:
+        try:
+            self._checkpoint = Checkpoint.open(str(content.get("note")), self._key)
+        except NoteRefused as refused:
+            self._add(number, f"the checkpoint: {refused.message}", Fault.CHECKPOINT_CHANGED)
+
+    def _take_leaves(self, number: int, content: dict[str, JSON]) -> None:
+        hashes = content.get("hashes")
+        self._missing_up_to(self._size, number)
+        follow = content.get("start") == self._size and self._size % CHUNK == 0
+        if not isinstance(hashes, list) or not follow or not 0 < len(hashes) <= CHUNK:
+            self._lose_leaves(number)
+            return
+        self._leaves = [hash_of(value) for value in hashes]
+        self._size += len(hashes)
+        if self._frontier is not None:
+            for leaf in self._leaves:
+                self._frontier.append(leaf or bytes(HASH_BYTES))
+                self._hold_against_file(self._frontier)
+
+    def _lose_leaves(self, number: int) -> None:
+        """Go on without the leaf hashes of a line; each event still has its own proof."""
+        self._add(number, "the leaf hashes of this line are not as they were written")
+        left = self._checkpoint.tree_size - self._size if self._checkpoint else 0
+        self._size += min(CHUNK, left)
+        self._leaves = self._frontier = None
+
+    def _take_event(self, number: int, content: dict[str, JSON]) -> None:
+        event = content.get("event")
+        if not isinstance(event, dict) or not isinstance(event.get("position"), int):
+            self._unreadable(number, canonical(content))
+            return
+        position = int(str(event["position"]))
+        self._events += 1
+        self._missing_up_to(position, number)
+        if position < self._next or not self._first <= position < self._size:
+            self._row(number, position, event, "it does not stand where its position is")
+            return
+        self._next = position + 1
+        for how in self._faults_of(position, event, content):
+            self._row(number, position, event, how)
+
+    def _faults_of(
+        self, position: int, event: dict[str, JSON], content: dict[str, JSON]
+    ) -> Iterator[str]:
+        """What is wrong with an event line."""
+        if set(event) != EVENT_KEYS:
+            yield "it has other fields than an event's"
+        for column in ("reason", "detail"):
+            sealed = sealed_of(content.get(f"{column}_sealed"))
+            digest = digest_of(sealed)
+            if event.get(f"{column}_digest") != (digest and digest.hex()):
+                yield f"its sealed {column} is not what its digest is of"
+        if set(content) != {"detail_sealed", "event", "path", "reason_sealed"}:
+            yield "its line has other fields than an event's"
+        leaf = leaf_hash(canonical(event))
+        path = content.get("path")
+        nodes = [hash_of(value) for value in path] if isinstance(path, list) else [None]
+        listed = self._leaves is None or self._leaves[position - self._first] == leaf
+        proved = self._proves(leaf, position, [node for node in nodes if node is not None])
+        if not listed and not proved:
+            yield "it is not the event that was sealed"
+        elif not listed:
+            yield "its leaf hash was changed: its own proof holds"
+        elif not proved:
+            yield "its proof does not lead from its leaf hash to the signed root"
+
+    def _proves(self, leaf: bytes, position: int, path: list[bytes]) -> bool:
+        if self._checkpoint is None:
+            return True  # said once, by `finish`
+        root = root_from_inclusion(leaf, position, self._checkpoint.tree_size, path)
+        return root == self._checkpoint.root_hash
+
+    def _take_end(self, number: int, content: dict[str, JSON]) -> None:
+        self._ended = True
+        expected = end_text(self._key.name, self._events, self._digest.hexdigest())
+        try:
+            signed = self._key.open_note(str(content.get("note")))
+        except NoteRefused as refused:
+            self._add(number, f"the end: {refused.message}")
+            return
+        if signed != expected or set(content) != {"note"}:
+            self._add(number, "the bundle is not what was signed at its end")
+
+    @property
+    def _first(self) -> int:
+        """The position of the first leaf hash of the last line of them."""
+        return (self._size - 1) // CHUNK * CHUNK if self._size else 0
+
+    def _missing_up_to(self, position: int, number: int | None) -> None:
+        """In a bundle of every event, each position has one."""
+        if self._complete and position > self._next and position <= self._size:
+            self._findings.add(rows_missing(self._next, position - 1, line=number))
+            self._next = position
+
+    def _unreadable(self, number: int, line: bytes) -> None:
+        """Name the event of a line that cannot be read, as far as it can be made out."""
+        position = _POSITION.search(line)
+        name = _ID.search(line)
+        if name is None and position is None:
+            self._lose_leaves(number)
+            return
+        known = int(position[1]) if position else self._next
+        told = name[1].decode(errors="replace") if name else "?"
+        how = "its line is not as it was written"
+        self._findings.add(row_changed(known, told, how, line=number))
+        if known == self._next:
+            self._events += 1
+            self._next += 1
+
+    def _row(self, number: int, position: int, event: dict[str, JSON], how: str) -> None:
+        self._findings.add(row_changed(position, str(event.get("id")), how, line=number))
+
+    def _add(self, number: int | None, how: str, fault: Fault = Fault.BUNDLE_CHANGED) -> None:
+        self._findings.add(Problem(fault, how, line=number))
+
+    def _hold_against_file(self, frontier: Frontier) -> None:
+        size = frontier.size
+        while self._expected and self._expected.tree_size <= size:
+            forked = self._expected.root_hash != frontier.root()
+            if self._expected.tree_size == size and forked:
+                how = "the checkpoint file has another root for this size"
+                self._findings.add(checkpoint_fault(Fault.TREE_CHANGED, size, how))
+            self._expected = next(self._kept, None)
+
+    def _compare_later(self, checkpoint: Checkpoint | None) -> None:
+        """Of the file's checkpoints of larger trees: was one signed before the bundle's?"""
+        newest = None
+        while self._expected and checkpoint:
+            later = self._expected
+            if later.tree_size > checkpoint.tree_size:
+                newest = later
+                if later.at <= checkpoint.at:
+                    how = "the checkpoint file has it, signed before the bundle's smaller log was"
+                    fault = Fault.CHECKPOINT_MISSING
+                    self._findings.add(checkpoint_fault(fault, later.tree_size, how))
+            self._expected = next(self._kept, None)
+        if newest:
+            self._findings.add(later_checkpoint(newest.tree_size))
+
+    def _kept_checkpoints(self, path: Path) -> Iterator[Checkpoint]:
+        for number, note in enumerate(CheckpointFile(path).notes(), start=1):
+            try:
+                yield Checkpoint.open(note or "", self._key)
+            except NoteRefused as refused:
+                how = f"line {number} of the checkpoint file: {refused.message}"
+                self._add(None, how, Fault.CHECKPOINT_CHANGED)

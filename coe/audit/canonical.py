@@ -1,0 +1,27 @@
+"""The one form in which the log's documents are hashed and written. Pure, and quick to import."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from coe.db import JSON
+
+
+def canonical(document: JSON) -> bytes:
+    """The one serialisation of a JSON document: UTF-8, no white space, keys in order."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def instant(at: datetime) -> str:
+    """A time in UTC to the microsecond, such as 2026-11-22T15:04:05.000000Z."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def digest_of(sealed: bytes | None) -> bytes | None:
+    """The SHA-256 of sealed bytes; None of none."""
+    return None if sealed is None else hashlib.sha256(sealed).digest()
