@@ -13,11 +13,11 @@ from coe.db import JSON
 from coe.language.components import Schema
 from coe.language.durations import Duration, DurationError, parse
 from coe.language.expressions import ExpressionError
+from coe.language.schemas import violations
 from coe.language.wrapping import is_expression, strip
 from coe.runs.machine_errors import Fault, standard
 from coe.runs.machine_fibers import Evaluation
 from coe.runs.machine_scope import Frame, Scope
-from coe.runs.schemas import check
 
 # What is bound where: the specification's table of runtime expression arguments, narrowed so that
 # secrets are to be had in `input.from` and in authentication only.
@@ -150,10 +150,13 @@ class Data:
         if schema.resource is not None:
             title = "A schema that lies elsewhere is not fetched; give it as `document`"
             raise Fault(standard("configuration", title=title, instance=place.pointer))
-        found = check(schema.document, value)
+        self.check(schema.document, value, place, "Data does not match its schema")
+
+    def check(self, schema: JSON, value: JSON, place: Place, title: str) -> None:
+        """Check data against a JSON Schema; as `validate`."""
+        found = violations(schema, value)
         if found:
-            title = "Data does not match its schema"
-            detail = "; ".join(f"{one.path or '/'}: {one.message}" for one in found[:_MOST])
+            detail = "; ".join(str(one) for one in found[:_MOST])
             raise Fault(standard("validation", title=title, detail=detail, instance=place.pointer))
 
     def fault(self, place: Place, detail: str) -> Fault:

@@ -1,36 +1,14 @@
-"""Errors of the language: RFC 7807 objects of the standard types, raised and matched.
-
-The specification moved its error types from one host to another, and older texts have other paths;
-all of them mean the same error, so types are put into one form before they are compared.
-"""
+"""Errors of the language: RFC 7807 objects of the standard types, raised and matched."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from coe.language.error_types import BASE, STATUSES, normal_type
 
 if TYPE_CHECKING:
     from coe.db import JSON
-
-BASE: Final = "https://open-workflow-specification.org/spec/1.0.0/errors/"
-
-# Standard types with their default status (dsl-reference.md, "Standard Error Types").
-STATUSES: Final[Mapping[str, int]] = {
-    "configuration": 400,
-    "validation": 400,
-    "expression": 400,
-    "authentication": 401,
-    "authorization": 403,
-    "timeout": 408,
-    "communication": 500,
-    "runtime": 500,
-}
-
-_STANDARD: Final = re.compile(
-    r"https?://(?:www\.)?(?:open-workflow-specification\.org|serverlessworkflow\.io(?:\.io)?)"
-    r"/(?:spec/[^/]+/errors|dsl/errors/types)/(?P<name>[a-z]+)/?"
-)
 
 type_of = BASE.__add__
 
@@ -72,12 +50,6 @@ def standard(
     if detail is not None:
         error["detail"] = detail
     return error
-
-
-def normal_type(uri: str) -> str:
-    """A standard type in its present form, whatever host it came with; others unchanged."""
-    match = _STANDARD.fullmatch(uri)
-    return BASE + match["name"] if match and match["name"] in STATUSES else uri
 
 
 def normalised(error: JSON, instance: str) -> dict[str, JSON]:

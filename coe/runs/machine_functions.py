@@ -9,6 +9,7 @@ from typing import Final
 
 from coe.db import JSON
 from coe.language.calls import DEFAULT_CATALOG, CallFunction
+from coe.language.functions import FUNCTIONS
 from coe.language.task import Task
 from coe.runs.commands import OpenHumanTask, Stage, StartChild, StepState
 from coe.runs.facts import FactKind
@@ -26,12 +27,15 @@ async def run_function(run: Interpreter, frame: Frame) -> Done:
     function = run.definition.function_of(task)
     if function is not None:
         return Done(await _run_declared(run, frame, function))
-    name, _, catalog = task.function
-    body = _CATALOGUED.get(name) if catalog == DEFAULT_CATALOG else None
-    if body is None:
+    name, version, catalog = task.function
+    known = FUNCTIONS.get((name, version or ""))
+    body = _CATALOGUED.get(name)
+    if known is None or body is None or catalog != DEFAULT_CATALOG:
         title = f"There is no function {task.call} here"
         raise Fault(standard("configuration", title=title, instance=frame.pointer))
     arguments = await render(run, frame, task.with_)
+    title = f"The arguments of {task.call} do not match its schema"
+    run.data.check(known.arguments, arguments, Place(DEFINITION, frame=frame), title)
     return Done(await body(run, frame, arguments))
 
 
