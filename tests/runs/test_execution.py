@@ -1,0 +1,68 @@
+"""A central run from its request to its end, on the in-process engine."""
+
+from __future__ import annotations
+
+from processes import (
+    APPROVAL,
+    APPROVER,
+    CANARY,
+    HTTP,
+    SALES_OWNER,
+    Leaves,
+    central,
+    column,
+    engine,
+    open_task,
+    publish,
+    start,
+    until,
+)
+
+from coe.runs import disclosure, human_tasks, queries
+from coe.work import Platform
+
+
+async def test_a_run_calls_and_completes(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    leaves = Leaves({"credit": {"ok": True}})
+    async with engine(platform, leaves):
+        run = await start(platform, "sales/simple")
+        ended = await until(platform, run.id, "COMPLETED", "FAULTED")
+    assert ended.state == "COMPLETED", ended.error
+    assert leaves.calls == {"credit": 1}
+    async with platform.work(SALES_OWNER) as work:
+        data = await disclosure.read_run_data(work, [run.id])
+        steps = await queries.steps_of_runs(work, [run.id])
+    assert data[run.id].output == {"ok": True}
+    assert data[run.id].input == {"customer": CANARY}
+    assert [(step.name, step.kind, step.state) for step in steps[run.id]] == [
+        ("credit", "http", "COMPLETED"),
+    ]
+
+
+async def test_a_human_task_parks_the_run_and_its_answer_brings_it_back(platform: Platform) -> None:
+    await publish(platform, central("asks", APPROVAL + HTTP.format(name="book")))
+    leaves = Leaves({"book": {"booked": True}})
+    async with engine(platform, leaves) as inline:
+        run = await start(platform, "sales/asks")
+        task_id = await open_task(platform, run.id)
+        waiting = await until(platform, run.id, "WAITING")
+        assert waiting.state == "WAITING"
+        assert await column(platform, run.id, "holder") is None
+        assert not inline._tasks
+        async with platform.work(APPROVER) as work:
+            await human_tasks.claim_task(work, task_id)
+        async with platform.work(APPROVER) as work:
+            await human_tasks.complete_task(
+                work, task_id, outcome="approved", answer={"limit": 5}, reason="good customer"
+            )
+        ended = await until(platform, run.id, "COMPLETED", "FAULTED")
+    assert ended.state == "COMPLETED"
+    async with platform.work(SALES_OWNER) as work:
+        steps = (await queries.steps_of_runs(work, [run.id]))[run.id]
+    assert [(step.name, step.state) for step in steps] == [
+        ("approve", "COMPLETED"),
+        ("book", "COMPLETED"),
+    ]
+    assert steps[0].waited_for is not None
+    assert steps[0].waited_for.total_seconds() > 0

@@ -1,0 +1,224 @@
+"""Local runs: called by a central run, reported by a team's worker, never done twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+import pytest
+from processes import (
+    CANARY,
+    SALES_OWNER,
+    WORKER,
+    Leaves,
+    central,
+    engine,
+    lapse,
+    local,
+    publish,
+    start,
+    until,
+)
+
+from coe.access.actor import Actor
+from coe.db import JSON
+from coe.engines.inline import LocalFlowError, LocalRun
+from coe.errors import Conflict, NotFound
+from coe.runs import actions, disclosure, local_runs, queries
+from coe.runs.commands import StepState
+from coe.runs.reaper import reap_once
+from coe.work import Platform
+
+CALL = """  - pack:
+      call: localFlow:1@default
+      with:
+        ref: warehouse/pick-and-pack
+        input:
+          order: ${ .customer }
+"""
+
+
+async def _publish_both(platform: Platform) -> None:
+    await publish(platform, local("pick-and-pack"), "warehouse-developer")
+    await publish(platform, central("ships", CALL))
+
+
+async def _local_run(platform: Platform) -> UUID:
+    await publish(platform, local("pick-and-pack"), "warehouse-developer")
+    async with platform.work(Actor.of("warehouse-developer")) as work:
+        run = await actions.start_run(work, flow="warehouse/pick-and-pack", input={"order": 7})
+    return run.id
+
+
+async def test_a_central_run_calls_a_local_flow_and_waits_for_its_output(
+    platform: Platform,
+) -> None:
+    await _publish_both(platform)
+    done: Counter[str] = Counter()
+
+    async def pack(run: LocalRun) -> JSON:
+        async def reserve() -> JSON:
+            done[run.key("reserve")] += 1
+            return {"shelf": "A1", "for": run.input}
+
+        reserved = await run.step("reserve", reserve)
+        assert isinstance(reserved, dict)
+        return {"parcel": reserved["shelf"]}
+
+    async with engine(platform, Leaves(), {"warehouse/pick-and-pack": pack}):
+        run = await start(platform, "sales/ships")
+        ended = await until(platform, run.id, "COMPLETED", "FAULTED")
+    assert ended.state == "COMPLETED", ended.error
+    async with platform.work(SALES_OWNER) as work:
+        data = await disclosure.read_run_data(work, [run.id])
+        [step] = (await queries.steps_of_runs(work, [run.id]))[run.id]
+        child = (await queries.children_by_step(work, [(run.id, step.key)]))[run.id, step.key]
+        child_steps = await queries.steps_of_runs(work, [child.id])
+    assert data[run.id].output == {"parcel": "A1"}
+    assert (child.flow, child.state, child.local) == ("warehouse/pick-and-pack", "COMPLETED", True)
+    assert child.correlation_id == run.correlation_id
+    assert [(each.name, each.state) for each in child_steps[child.id]] == [("reserve", "COMPLETED")]
+    assert list(done.values()) == [1]
+
+
+async def test_a_local_fault_is_a_fault_of_the_step_that_called_it(platform: Platform) -> None:
+    await _publish_both(platform)
+
+    async def pack(run: LocalRun) -> JSON:
+        raise LocalFlowError({"type": "about:empty-shelf", "status": 409, "detail": CANARY})
+
+    async with engine(platform, Leaves(), {"warehouse/pick-and-pack": pack}):
+        run = await start(platform, "sales/ships")
+        ended = await until(platform, run.id, "COMPLETED", "FAULTED")
+    assert ended.error is not None
+    assert (ended.state, ended.error.type, ended.error.status) == (
+        "FAULTED",
+        "about:empty-shelf",
+        409,
+    )
+    assert ended.error.detail is None
+
+
+async def test_completed_steps_are_handed_back_and_never_run_again(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WORKER) as work:
+        first = await local_runs.claim_run(work, run_id)
+    assert (first.input, first.done) == ({"order": 7}, {})
+    async with platform.work(WORKER) as work:
+        await local_runs.report_step(
+            work,
+            run_id,
+            attempt=first.attempt,
+            name="reserve",
+            state=StepState.COMPLETED,
+            output={"shelf": "B2"},
+        )
+    await lapse(platform)
+    async with platform.work(WORKER) as work:
+        second = await local_runs.claim_run(work, run_id)
+    assert second.attempt > first.attempt
+    assert second.done == {"reserve": {"shelf": "B2"}}
+
+
+async def test_a_superseded_attempt_is_refused(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WORKER) as work:
+        first = await local_runs.claim_run(work, run_id)
+    await lapse(platform)
+    async with platform.work(WORKER) as work:
+        second = await local_runs.claim_run(work, run_id)
+    for report in (
+        lambda work: local_runs.heartbeat_run(work, run_id, attempt=first.attempt),
+        lambda work: local_runs.report_run(work, run_id, attempt=first.attempt, output={}),
+        lambda work: local_runs.report_step(
+            work, run_id, attempt=first.attempt, name="x", state=StepState.RUNNING
+        ),
+    ):
+        with pytest.raises(Conflict):
+            async with platform.work(WORKER) as work:
+                await report(work)
+    async with platform.work(WORKER) as work:
+        run = await local_runs.report_run(
+            work, run_id, attempt=second.attempt, output={"parcel": 1}
+        )
+    assert run.state == "COMPLETED"
+
+
+async def test_the_same_report_twice_is_fine_and_another_is_not(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WORKER) as work:
+        attempt = (await local_runs.claim_run(work, run_id)).attempt
+    for _ in range(2):
+        async with platform.work(WORKER) as work:
+            await local_runs.report_step(
+                work, run_id, attempt=attempt, name="pack", state=StepState.COMPLETED, output=1
+            )
+        async with platform.work(WORKER) as work:
+            run = await local_runs.report_run(work, run_id, attempt=attempt, output={"parcel": 1})
+        assert run.state == "COMPLETED"
+    with pytest.raises(Conflict):
+        async with platform.work(WORKER) as work:
+            await local_runs.report_run(work, run_id, attempt=attempt, error={"type": "about:no"})
+
+
+async def test_a_live_worker_keeps_its_run(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WORKER) as work:
+        claim = await local_runs.claim_run(work, run_id)
+    with pytest.raises(Conflict):
+        async with platform.work(WORKER) as work:
+            await local_runs.claim_run(work, run_id)
+    assert await reap_once(platform) == 0
+    async with platform.work(WORKER) as work:
+        await local_runs.heartbeat_run(work, run_id, attempt=claim.attempt)
+
+
+async def test_another_teams_worker_finds_nothing(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    with pytest.raises(NotFound):
+        async with platform.work(Actor.of("service:worker/finance")) as work:
+            await local_runs.claim_run(work, run_id)
+    with pytest.raises(NotFound):
+        async with platform.work(SALES_OWNER) as work:
+            await local_runs.report_run(work, run_id, attempt=0, output={})
+
+
+async def test_an_output_that_does_not_fit_its_schema_is_a_fault(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WORKER) as work:
+        attempt = (await local_runs.claim_run(work, run_id)).attempt
+    async with platform.work(WORKER) as work:
+        run = await local_runs.report_run(work, run_id, attempt=attempt, output={"wrong": CANARY})
+    assert run.state == "FAULTED"
+    assert run.error is not None
+    assert run.error.type.endswith("/validation")
+
+
+async def test_a_worker_that_died_is_noticed_and_the_flow_goes_on(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    done: Counter[str] = Counter()
+
+    async def pack(run: LocalRun) -> JSON:
+        async def count(name: str) -> JSON:
+            done[name] += 1
+            return name
+
+        await run.step("reserve", lambda: count("reserve"))
+        return {"parcel": await run.step("label", lambda: count("label"))}
+
+    async with platform.work(WORKER) as work:
+        dead = await local_runs.claim_run(work, run_id)
+    async with platform.work(WORKER) as work:
+        await local_runs.report_step(
+            work,
+            run_id,
+            attempt=dead.attempt,
+            name="reserve",
+            state=StepState.COMPLETED,
+            output="reserve",
+        )
+    async with engine(platform, Leaves(), {"warehouse/pick-and-pack": pack}):
+        await lapse(platform)
+        run = await until(platform, run_id, "COMPLETED", "FAULTED")
+    assert run.state == "COMPLETED"
+    assert done == {"label": 1}
