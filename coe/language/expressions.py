@@ -6,20 +6,18 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
 import orjson
 
 from coe.language.fields import JSON
-from coe.language.jq_pool import MEMORY_LIMIT, TIME_LIMIT, JqPool, WorkerDied
-from coe.language.jq_syntax import scan
+from coe.language.jq_pool import TIME_LIMIT, JqPool, WorkerDied
+from coe.language.jq_process import MEMORY_LIMIT
+from coe.language.jq_syntax import key_path, scan
 from coe.language.wrapping import is_expression, strip
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-# Paths of keys from the input or a variable, by far the most of all expressions, need no jq.
-_PATH: Final = re.compile(r"(\$[A-Za-z_]\w*|)((?:\.[A-Za-z_]\w*)*)", re.ASCII)
 
 
 class Reason(StrEnum):
@@ -212,18 +210,9 @@ class _NeedsJq:
 _JQ: Final[Any] = _NeedsJq()
 
 
-@lru_cache(maxsize=4096)
-def _path(program: str) -> tuple[str, tuple[str, ...]] | None:
-    """The variable (or "" for the input) and the keys of a program that only follows keys."""
-    match = _PATH.fullmatch(program) if program != "." else _PATH.fullmatch("")
-    if match is None or not program:
-        return None
-    return match[1][1:], tuple(match[2].split(".")[1:])
-
-
 def _walk_path(program: str, variables: Mapping[str, JSON], data: JSON) -> Any:
     """The value of a program that only follows keys; `_JQ` for others, and where jq would fail."""
-    path = _path(program)
+    path = key_path(program)
     if path is None or (path[0] and path[0] not in variables):
         return _JQ
     value = variables[path[0]] if path[0] else data

@@ -10,25 +10,15 @@ that none outlives a killed parent.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import json
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from coe.language import jq_worker
+from coe.language.jq_process import command
 
-# Defaults: the longest evaluation in seconds, and the address space of a worker in bytes.
+# The longest evaluation in seconds, by default.
 TIME_LIMIT: Final = 1.0
-MEMORY_LIMIT: Final = 512 * 1024 * 1024
-
-# Programs that are compiled at once, and the longest time for that in seconds.
-_CHECKED_AT_ONCE: Final = 200
-_CHECK_LIMIT: Final = 5.0
 
 
 class WorkerDied(Exception):
@@ -83,7 +73,7 @@ class JqPool:
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own script
-                _command(self._memory_limit, self._time_limit * 2 + 1),
+                command(self._memory_limit, self._time_limit * 2 + 1),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
@@ -149,51 +139,3 @@ class _Worker(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
-
-
-class Check(NamedTuple):
-    """A program to compile, and the names of the variables that are bound where it stands."""
-
-    program: str
-    names: tuple[str, ...]
-
-
-def compile_errors(checks: Sequence[Check]) -> list[str | None]:
-    """What jq says against each program, None where it compiles. Blocks: about 30 ms for hundreds.
-
-    The programs must have passed `jq_syntax.scan`.
-    """
-    found: list[str | None] = []
-    for start in range(0, len(checks), _CHECKED_AT_ONCE):
-        found += _compile(checks[start : start + _CHECKED_AT_ONCE])
-    return found
-
-
-def _compile(checks: Sequence[Check]) -> list[str | None]:
-    request = {"check": [{"names": check.names, "program": check.program} for check in checks]}
-    try:
-        done = subprocess.run(  # noqa: S603 - our own script
-            _command(MEMORY_LIMIT, _CHECK_LIMIT),
-            input=json.dumps(request, separators=(",", ":")).encode() + b"\n",
-            capture_output=True,
-            check=True,
-            timeout=_CHECK_LIMIT,
-            env={},
-            cwd="/",
-        )
-    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
-        if len(checks) == 1:
-            return ["it takes too much time or memory to compile"]
-        middle = len(checks) // 2
-        return _compile(checks[:middle]) + _compile(checks[middle:])
-    messages: list[str | None] = json.loads(done.stdout)
-    return messages
-
-
-def _command(memory: int, seconds: float) -> list[str]:
-    """The command line of a worker: an interpreter without site packages, and the script."""
-    spec = importlib.util.find_spec("jq")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("the package jq is not installed")
-    script = str(Path(jq_worker.__file__).resolve())
-    return [sys.executable, "-I", "-S", script, spec.origin, str(memory), str(seconds)]

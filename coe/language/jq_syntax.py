@@ -25,8 +25,21 @@ _TEXT: Final = re.compile(r"(?:[^\"\\]|\\[^(])*", re.DOTALL)
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "\\(": ")"}
 
 
+# Paths of keys from the input or a variable: by far the most of all programs.
+_PATH: Final = re.compile(r"(\$[A-Za-z_]\w*|)((?:\.[A-Za-z_]\w*)*)", re.ASCII)
+
+
+@lru_cache(maxsize=4096)
+def key_path(program: str) -> tuple[str, tuple[str, ...]] | None:
+    """The variable (or "" for the input) and the keys of a program that only follows keys."""
+    match = _PATH.fullmatch(program) if program != "." else _PATH.fullmatch("")
+    if match is None or not program:
+        return None
+    return match[1][1:], tuple(match[2].split(".")[1:])
+
+
 @dataclass(frozen=True, slots=True)
-class Program:
+class Scanned:
     """What a program names, and the first thing that is wrong with how it is written."""
 
     words: frozenset[str] = frozenset()
@@ -107,8 +120,8 @@ class _Scanner:
 
 
 @lru_cache(maxsize=4096)
-def scan(program: str) -> Program:
+def scan(program: str) -> Scanned:
     """What a program names: functions (not those of its own) and keywords, and variables."""
     scanner = _Scanner(program)
     fault = scanner.run() if program.strip() else "it is empty"
-    return Program(frozenset(scanner.words - scanner.defined), frozenset(scanner.variables), fault)
+    return Scanned(frozenset(scanner.words - scanner.defined), frozenset(scanner.variables), fault)

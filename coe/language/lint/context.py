@@ -1,0 +1,118 @@
+"""What a rule is given: the definition, what the catalog knows, and the standards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+from coe.errors import Problem, Severity
+from coe.language.fields import JSON
+from coe.language.lint.sites import Site, sites
+from coe.language.lint.standards import Standards
+from coe.language.model import Definition
+from coe.language.task import Task, TaskList
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFlow:
+    """What the catalog knows of a flow that a definition calls."""
+
+    # The exact version that the ref's selector leads to; None where no version fits.
+    version: str | None
+    input_schema: JSON = None
+    # DRAFT, IN_REVIEW, PUBLISHED, DEPRECATED or RETIRED.
+    lifecycle: str = "PUBLISHED"
+
+
+class Lookup(Protocol):
+    """The catalog, as far as a definition can refer to it."""
+
+    def flow(self, ref: str) -> KnownFlow | None:
+        """The flow of a ref such as `warehouse/pick-and-pack@^1`; None where there is none."""
+        ...
+
+
+class Catalogued:
+    """A lookup in what was fetched before, by ref as the definition writes it."""
+
+    def __init__(self, flows: Mapping[str, KnownFlow]) -> None:
+        """Take the flows that were found."""
+        self._flows = flows
+
+    def flow(self, ref: str) -> KnownFlow | None:
+        """The flow of a ref."""
+        return self._flows.get(ref)
+
+
+class ScopeAt(NamedTuple):
+    """A list of tasks, its pointer in the document, and the task that it is in."""
+
+    pointer: str
+    tasks: TaskList
+    owner: Task | None
+    # `/catch/do` and the like: where in its owner it stands.
+    part: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """One definition under examination."""
+
+    definition: Definition
+    standards: Standards
+    known: Lookup | None = None
+    # Whether the definition is to be published, and so must run here.
+    publish: bool = False
+
+    @cached_property
+    def scopes(self) -> tuple[ScopeAt, ...]:
+        """Every list of tasks, outermost first."""
+        tops = [
+            ScopeAt(scope.pointer, scope.tasks, None, scope.pointer)
+            for scope in self.definition.scopes()
+        ]
+        inner = [
+            ScopeAt(task.pointer + scope.pointer, scope.tasks, task, scope.pointer)
+            for task in self.tasks
+            for scope in task.scopes()
+        ]
+        return (*tops, *inner)
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """Every task, parents first."""
+        return tuple(self.definition.walk())
+
+    @cached_property
+    def around(self) -> Mapping[str, ScopeAt]:
+        """The scope that each task stands in, by the task's pointer."""
+        return {task.pointer: scope for scope in self.scopes for task in scope.tasks}
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """Every place where text is, or looks like, an expression."""
+        return tuple(sites(self.definition))
+
+    def ancestors(self, task: Task) -> Iterator[ScopeAt]:
+        """The scopes around a task, innermost first."""
+        scope = self.around.get(task.pointer)
+        while scope is not None:
+            yield scope
+            scope = self.around.get(scope.owner.pointer) if scope.owner else None
+
+    def problem(
+        self,
+        code: str,
+        message: str,
+        pointer: str,
+        *,
+        severity: Severity = Severity.ERROR,
+        value: bool = False,
+        mend: str | None = None,
+    ) -> Problem:
+        """A problem, located at a pointer's key, or with `value` at its value."""
+        mark = self.definition.source.locate(pointer, value=value)
+        line, column = mark or (None, None)
+        return Problem(code, message, severity, pointer, line, column, mend)

@@ -1,0 +1,76 @@
+"""Rules of schemas: they are schemas, their examples match, and numbers keep their value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from coe.errors import Problem, Severity
+from coe.language.calls import CallFunction
+from coe.language.components import Schema
+from coe.language.fields import JSON
+from coe.language.lint.context import Context
+from coe.language.lint.parts import parts
+from coe.language.schemas import schema_fault, violations
+from coe.language.source import point
+
+# Keys of a schema that hold schemas: by name, in a list, or one.
+_NAMED = ("properties", "patternProperties", "$defs", "dependentSchemas")
+_LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SINGLE = ("items", "additionalProperties", "contains", "not", "if", "then", "else")
+
+
+def check_schemas(context: Context) -> Iterator[Problem]:
+    """OWS060 to OWS062: what is no schema, examples that do not match, whole numbers unbounded."""
+    for place, document in _documents(context):
+        fault = schema_fault(document)
+        if fault is not None:
+            message = f"this is no JSON Schema: {fault.message}"
+            yield context.problem("OWS061", message, place + fault.path, value=True)
+            continue
+        yield from _examples(context, place, document)
+        for found in unbounded(document, place):
+            message = "a whole number without `maximum`: jq is exact only up to 2^53"
+            mend = "give it a `maximum`, or let it travel as a string, as money does"
+            severity = Severity.WARNING
+            yield context.problem("OWS060", message, found, severity=severity, mend=mend)
+
+
+def _documents(context: Context) -> Iterator[tuple[str, JSON]]:
+    """Every JSON Schema of a definition, with its pointer: of data, and of people's answers."""
+    for place, schema in parts(context.definition, Schema):
+        if schema.resource is None and schema.format.partition(":")[0] == "json":
+            yield f"{place}/document", schema.document
+    for task in context.tasks:
+        if isinstance(task, CallFunction) and task.function.name == "humanTask":
+            form = task.with_.get("form")
+            if isinstance(form, dict | bool):
+                yield f"{task.pointer}/with/form", form
+
+
+def _examples(context: Context, place: str, document: JSON) -> Iterator[Problem]:
+    examples = document.get("examples") if isinstance(document, dict) else None
+    for index, example in enumerate(examples if isinstance(examples, list) else ()):
+        for found in violations(document, example):
+            where = f"{place}/examples/{index}{found.path}"
+            yield context.problem("OWS062", f"this example does not match: {found}", where)
+
+
+def unbounded(schema: Any, place: str) -> Iterator[str]:
+    """The pointers of whole numbers in a schema that may exceed 2^53."""
+    if not isinstance(schema, dict):
+        return
+    kind = schema.get("type")
+    limited = any(key in schema for key in ("maximum", "exclusiveMaximum", "enum", "const"))
+    if not limited and (kind == "integer" or (isinstance(kind, list) and "integer" in kind)):
+        yield place
+    for key in _NAMED:
+        inner = schema.get(key)
+        for name, part in inner.items() if isinstance(inner, dict) else ():
+            yield from unbounded(part, place + point(key, name))
+    for key in _LISTED:
+        inner = schema.get(key)
+        for index, part in enumerate(inner if isinstance(inner, list) else ()):
+            yield from unbounded(part, place + point(key, index))
+    for key in _SINGLE:
+        yield from unbounded(schema.get(key), place + point(key))

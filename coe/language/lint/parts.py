@@ -1,0 +1,43 @@
+"""Going through a definition part by part, with the JSON pointer of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from coe.language.fields import Model, alias
+from coe.language.listing import NamedList
+from coe.language.source import point
+
+PartT = TypeVar("PartT", bound=Model)
+
+
+class Child(NamedTuple):
+    """A value directly inside another: its relative pointer, its field if it has one, itself."""
+
+    pointer: str
+    field: str
+    value: Any
+
+
+def children(value: Any) -> Iterator[Child]:
+    """What a part of the model, or data, directly holds; of a model what the document gives."""
+    if isinstance(value, Model):
+        for field in type(value).model_fields:
+            if field in value.model_fields_set:
+                yield Child(point(alias(field)), field, getattr(value, field))
+        value = value.model_extra
+    if isinstance(value, NamedList):
+        yield from (Child(point(i, item.name), "", item) for i, item in enumerate(value))
+    elif isinstance(value, dict):
+        yield from (Child(point(key), "", item) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        yield from (Child(point(i), "", item) for i, item in enumerate(value))
+
+
+def parts(value: Any, kind: type[PartT], place: str = "") -> Iterator[tuple[str, PartT]]:
+    """Every part of a kind inside a part of the model, outermost first, with its pointer."""
+    if isinstance(value, kind):
+        yield place, value
+    for child in children(value):
+        yield from parts(child.value, kind, place + child.pointer)

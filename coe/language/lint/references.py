@@ -1,0 +1,89 @@
+"""Rules of references: what is named must be declared."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from coe.errors import Problem
+from coe.language.calls import DEFAULT_CATALOG, CallFunction
+from coe.language.components import ReferenceableAuthentication, Secret
+from coe.language.functions import FUNCTIONS
+from coe.language.lint.context import Context
+from coe.language.lint.parts import parts
+from coe.language.tasks import RaiseTask, TryTask
+
+# What each rule is about, and where it is declared.
+_KINDS: Final = {
+    "OWS030": ("retry", "retries"),
+    "OWS031": ("error", "errors"),
+    "OWS032": ("timeout", "timeouts"),
+    "OWS034": ("authentication", "authentications"),
+    "OWS035": ("secret", "secrets"),
+}
+
+
+def check_references(context: Context) -> Iterator[Problem]:
+    """OWS030 to OWS032, OWS034 and OWS035: names of what is not declared under `use`."""
+    use = context.definition.use
+    declared: dict[str, Collection[str]] = {
+        "OWS030": use.retries,
+        "OWS031": use.errors,
+        "OWS032": use.timeouts,
+        "OWS034": use.authentications,
+        "OWS035": use.secrets,
+    }
+    for code, name, place in _named(context):
+        if name not in declared[code]:
+            kind, section = _KINDS[code]
+            close = _close(name, declared[code])
+            message = f"the {kind} `{name}` is not declared under `use.{section}`{close}"
+            yield context.problem(code, message, place, value=True)
+
+
+def _named(context: Context) -> Iterator[tuple[str, str, str]]:
+    """Every name of something declared: the code of its rule, the name, its pointer."""
+    definition = context.definition
+    if isinstance(definition.timeout, str):
+        yield "OWS032", definition.timeout, "/timeout"
+    for task in context.tasks:
+        if isinstance(task.timeout, str):
+            yield "OWS032", task.timeout, f"{task.pointer}/timeout"
+        if isinstance(task, RaiseTask) and isinstance(task.raise_.error, str):
+            yield "OWS031", task.raise_.error, f"{task.pointer}/raise/error"
+        if isinstance(task, TryTask) and isinstance(task.catch.retry, str):
+            yield "OWS030", task.catch.retry, f"{task.pointer}/catch/retry"
+    for place, policy in parts(definition, ReferenceableAuthentication):
+        if policy.use is not None:
+            yield "OWS034", policy.use, f"{place}/use"
+    for place, secret in parts(definition, Secret):
+        if secret.use is not None:
+            yield "OWS035", secret.use, f"{place}/use"
+
+
+def check_functions(context: Context) -> Iterator[Problem]:
+    """OWS033 and OWS051: a call of a function that nobody declared, or that the catalog has not."""
+    use = context.definition.use
+    for task in context.tasks:
+        if not isinstance(task, CallFunction) or task.call in use.functions:
+            continue
+        where, ref = f"{task.pointer}/call", task.function
+        if not ref.catalogued and ref.catalog is None:
+            known = (*use.functions, *(function.call for function in FUNCTIONS.values()))
+            close = _close(task.call, known) or _close(f"{task.call}:1@default", known)
+            message = f"there is no function `{task.call}`{close}"
+            yield context.problem("OWS033", message, where, value=True)
+        elif ref.catalog == DEFAULT_CATALOG and (ref.name, ref.version) not in FUNCTIONS:
+            known = tuple(function.call for function in FUNCTIONS.values())
+            message = f"the catalog has no function `{task.call}`{_close(task.call, known)}"
+            mend = "there are " + ", ".join(known)
+            yield context.problem("OWS051", message, where, value=True, mend=mend)
+        elif ref.catalog != DEFAULT_CATALOG and ref.catalog not in use.catalogs:
+            message = f"the catalog `{ref.catalog}` is not declared under `use.catalogs`"
+            yield context.problem("OWS033", message, where, value=True)
+
+
+def _close(name: str, known: Collection[str]) -> str:
+    found = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean `{found[0]}`?" if found else ""

@@ -1,0 +1,171 @@
+"""Rules of structure: names, ways between tasks, and what the profile leaves out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from coe.errors import Problem, Severity
+from coe.language import binding
+from coe.language.calls import CallFunction, CallParallelMap
+from coe.language.components import Schema
+from coe.language.doing import not_run_here
+from coe.language.lint.context import Context, ScopeAt
+from coe.language.lint.parts import parts
+from coe.language.task import Task, TaskList
+from coe.language.tasks import ForkTask, ForTask, ListenTask, RaiseTask, SwitchTask, TryTask
+
+_DSL: Final = re.compile(r"1\.0\.\d+(-.*)?")
+_DIRECTIVES: Final = frozenset(("continue", "exit", "end"))
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+
+def check_profile(context: Context) -> Iterator[Problem]:
+    """OWS018 and OWS019: another version of the language, or another language of expressions."""
+    about, evaluate = context.definition.document, context.definition.evaluate
+    if not _DSL.fullmatch(about.dsl):
+        message = f"the version {about.dsl} of the language is not read here: write 1.0.3"
+        yield context.problem("OWS018", message, "/document/dsl", value=True)
+    if evaluate.language != "jq":
+        message = f"expressions in `{evaluate.language}` are not evaluated here: only jq"
+        yield context.problem("OWS019", message, "/evaluate/language", value=True)
+    if evaluate.mode == "loose":
+        message = "`mode: loose` is not supported: put every expression into ${ }"
+        yield context.problem("OWS019", message, "/evaluate/mode", value=True)
+
+
+def check_scopes(context: Context) -> Iterator[Problem]:
+    """OWS017, OWS020, OWS022: empty lists, two tasks of one name, tasks that are never reached."""
+    for scope in context.scopes:
+        if not scope.tasks:
+            yield context.problem("OWS017", "there is no task here", scope.pointer)
+        seen: set[str] = set()
+        for task in scope.tasks:
+            if task.name in seen:
+                message = f"a second task of the name `{task.name}` in this scope"
+                yield context.problem("OWS020", message, task.pointer)
+            seen.add(task.name)
+        if not isinstance(scope.owner, ForkTask):
+            yield from _unreachable(context, scope)
+
+
+def check_directives(context: Context) -> Iterator[Problem]:
+    """OWS021 and OWS023: a `then` that leads nowhere, a switch with two defaults."""
+    for task in context.tasks:
+        yield from _directive(context, task, task.then, f"{task.pointer}/then")
+        if isinstance(task, TryTask):
+            yield from _directive(context, task, task.catch.then, f"{task.pointer}/catch/then")
+        if isinstance(task, SwitchTask):
+            yield from _switch(context, task)
+
+
+def check_variables(context: Context) -> Iterator[Problem]:
+    """OWS044: the name of a loop's or a catch's variable that an expression could not use."""
+    for task in context.tasks:
+        match task:
+            case ForTask():
+                named = {"/for/each": task.for_.each, "/for/at": task.for_.at}
+            case CallParallelMap():
+                named = {"/with/each": task.with_.each, "/with/at": task.with_.at}
+            case TryTask():
+                named = {"/catch/as": task.catch.as_}
+            case ListenTask() if task.foreach:
+                named = {"/foreach/item": task.foreach.item, "/foreach/at": task.foreach.at}
+            case _:
+                continue
+        for place, name in named.items():
+            if not _VARIABLE.fullmatch(name) or name in binding.RESERVED:
+                message = f"`{name}` cannot be a variable's name here"
+                yield context.problem("OWS044", message, task.pointer + place, value=True)
+
+
+def check_runnable(context: Context) -> Iterator[Problem]:
+    """OWS050: what loads and can be drawn, but is not run here; refused at publication."""
+    severity = Severity.ERROR if context.publish else Severity.WARNING
+    found: list[tuple[str, str]] = []
+    for task in context.tasks:
+        key = not_run_here(task)
+        if key is not None:
+            place = task.pointer + (f"/{key.replace('.', '/')}" if "." in key else "/call")
+            found.append((f"`{key}`", place))
+        if isinstance(task, CallFunction) and task.function.catalog not in (None, "default"):
+            found.append((f"a function of the catalog `{task.function.catalog}`", task.pointer))
+    for place, schema in parts(context.definition, Schema):
+        if schema.resource is not None:
+            found.append(("a schema that lies elsewhere", f"{place}/resource"))
+        elif schema.format.partition(":")[0] != "json":
+            found.append((f"a schema of the format `{schema.format}`", f"{place}/format"))
+    if context.definition.use.extensions:
+        found.append(("`use.extensions`", "/use/extensions"))
+    for what, place in found:
+        yield context.problem("OWS050", f"{what} is not run here", place, severity=severity)
+
+
+# ---------------------------------------------------------------- ways between tasks
+def _directive(context: Context, task: Task, then: str | None, place: str) -> Iterator[Problem]:
+    scope = context.around.get(task.pointer)
+    if then is None or then in _DIRECTIVES or scope is None or then in scope.tasks.names:
+        return
+    if any(then == other.name for other in context.tasks):
+        message = f"`{then}` is not in the scope of this task; `then` leads only inside its scope"
+    else:
+        close = difflib.get_close_matches(then, (*scope.tasks.names, *_DIRECTIVES), n=1)
+        guess = f", did you mean `{close[0]}`?" if close else ""
+        message = f"there is no task `{then}`{guess}"
+    yield context.problem("OWS021", message, place, value=True)
+
+
+def _switch(context: Context, task: SwitchTask) -> Iterator[Problem]:
+    defaults = [case for case in task.switch if case.when is None]
+    for case in defaults[1:]:
+        message = f"a second default: `{defaults[0].name}` has no `when` either"
+        yield context.problem("OWS023", message, case.pointer)
+    names = Counter(case.name for case in task.switch)
+    for case in task.switch:
+        yield from _directive(context, task, case.then, f"{case.pointer}/then")
+        if names[case.name] > 1:
+            names[case.name] = 0
+            message = f"two cases of the name `{case.name}`"
+            yield context.problem("OWS020", message, case.pointer)
+    if not task.switch:
+        yield context.problem("OWS017", "there is no case here", f"{task.pointer}/switch")
+
+
+def _unreachable(context: Context, scope: ScopeAt) -> Iterator[Problem]:
+    reached: set[int] = set()
+    ahead = [0] if scope.tasks else []
+    while ahead:
+        index = ahead.pop()
+        if index not in reached:
+            reached.add(index)
+            ahead.extend(_followers(scope.tasks, index))
+    for index, task in enumerate(scope.tasks):
+        if index not in reached:
+            message = f"the task `{task.name}` is never reached"
+            mend = "lead to it by a `then`, or take it out"
+            yield context.problem("OWS022", message, task.pointer, mend=mend)
+
+
+def _followers(tasks: TaskList, index: int) -> Iterator[int]:
+    """The tasks that may come directly after one, by index."""
+    task = tasks[index]
+    directives: list[str | None] = []
+    if isinstance(task, SwitchTask):
+        directives += [case.then for case in task.switch]
+        if all(case.when is not None for case in task.switch):
+            directives.append(task.then)
+    elif not isinstance(task, RaiseTask):
+        directives.append(task.then)
+    if isinstance(task, TryTask) and task.catch.then is not None:
+        directives.append(task.catch.then)
+    if task.if_ is not None:
+        directives.append(task.then)  # a task that is skipped still goes where its `then` says
+    for then in directives:
+        if then in (None, "continue"):
+            if index + 1 < len(tasks):
+                yield index + 1
+        elif then is not None and (position := tasks.position(then)) is not None:
+            yield position
