@@ -17,3 +17,11 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield Api(app)
+
+
+@pytest.fixture
+async def still_api(settings: Settings) -> AsyncIterator[Api]:
+    """The application without its loops: it asks the database for nothing by itself."""
+    app = create_app(settings.model_copy(update={"loops": False}))
+    async with app.router.lifespan_context(app):
+        yield Api(app)

@@ -40,6 +40,11 @@ def _spread(levels: int) -> str:
     )
 
 
+_NESTED_PAGES = """
+{ catalog(first: 100) { nodes { ... on Flow { runs(first: 99) { nodes { id } } } } } }
+"""
+
+
 @pytest.mark.parametrize(
     ("query", "limit"),
     [
@@ -48,10 +53,7 @@ def _spread(levels: int) -> str:
         ("{ me {" + " subject @skip(if: false)" * 31 + "} }", "directives"),
         ("{" + " me { subject }" * 31 + "}", "root fields"),
         ("{ runs(first: 100) { nodes { children { children { id } } } } }", "cost"),
-        (
-            "{ catalog(first: 100) { nodes { ... on Flow { runs(first: 99) { nodes { id } } } } } }",
-            "cost",
-        ),
+        (_NESTED_PAGES, "cost"),
     ],
 )
 async def test_too_much_is_refused_by_name(api: Api, query: str, limit: str) -> None:
@@ -151,31 +153,31 @@ RUNS = """
 """
 
 
-async def test_a_list_costs_as_many_statements_as_one_element(api: Api) -> None:
-    owner = await publish_welcome(api)
-    with counted(api) as one:
+async def test_a_list_costs_as_many_statements_as_one_element(still_api: Api) -> None:
+    owner = await publish_welcome(still_api)
+    with counted(still_api) as one:
         found = await owner.ask(MANY)
     assert len(found["catalog"]["nodes"]) == 1
-    await publish_count_stock(api)
+    await publish_count_stock(still_api)
     for number in range(6):
         manifest = central().replace("name: welcome", f"name: welcome-{number}")
         await owner.do("registerFlow", "RegisterFlowInput", "flow { ref }", manifest=manifest)
-    with counted(api) as many:
+    with counted(still_api) as many:
         found = await owner.ask(MANY)
     assert len(found["catalog"]["nodes"]) == 8
     assert len(many) == len(one), "\n\n".join(many)
 
 
-async def test_a_list_of_runs_too(api: Api) -> None:
-    owner = await publish_welcome(api)
+async def test_a_list_of_runs_too(still_api: Api) -> None:
+    owner = await publish_welcome(still_api)
     start = {"flow": "sales/welcome", "input": {"name": "Jane"}}
     await owner.do("startRun", "StartRunInput", "run { id }", **start)
     await owner.ask(RUNS)  # loads the data key
-    with counted(api) as one:
+    with counted(still_api) as one:
         await owner.ask(RUNS)
     for _ in range(5):
         await owner.do("startRun", "StartRunInput", "run { id }", **start)
-    with counted(api) as many:
+    with counted(still_api) as many:
         found = await owner.ask(RUNS)
     assert len(found["runs"]["nodes"]) == 6
     assert all(run["input"] == {"name": "Jane"} for run in found["runs"]["nodes"])
