@@ -1,0 +1,300 @@
+"""A crash at any write: the run completes, and no journaled leaf runs again."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from processes import (
+    APPROVAL,
+    APPROVER,
+    HTTP,
+    Leaves,
+    central,
+    lapse,
+    publish,
+    runtime,
+    start,
+)
+from sqlalchemy import func, select
+
+from coe.db import Database
+from coe.runs import human_tasks
+from coe.runs.commands import RunLeaf
+from coe.runs.execution import Finished, LostLease, Parked, advance
+from coe.runs.journal import Append, Journal, LeaseLostError
+from coe.runs.leases import acquire
+from coe.runs.runtime import LeafDone, LeafFailed, Runtime
+from coe.runs.tables import JOURNAL, STEPS, TASKS
+from coe.runs.timers import fire_due
+from coe.work import Platform
+
+PROCESS = (
+    HTTP.format(name="credit")
+    + """  - both:
+      fork:
+        branches:
+          - left:
+              call: http
+              with: {method: get, endpoint: https://wms.example.com/left}
+          - right:
+              call: http
+              with: {method: get, endpoint: https://wms.example.com/right}
+  - attempt:
+      try:
+        - shaky:
+            call: http
+            with: {method: get, endpoint: https://erp.example.com/shaky}
+      catch:
+        retry:
+          delay: {milliseconds: 20}
+          limit: {attempt: {count: 3}}
+  - again:
+      set: {customer: "${ $workflow.input.customer }"}
+"""
+    + APPROVAL
+    + HTTP.format(name="book")
+)
+LEAVES_OF_A_RUN = {"credit": 1, "left": 1, "right": 1, "shaky": 2, "book": 1}
+
+
+class Crash(BaseException):
+    """The process is gone: nothing after it is done."""
+
+
+class CrashingJournal(Journal):
+    """Dies at the nth append, before or after it is committed."""
+
+    def __init__(self, database: Database, at: int, *, after: bool) -> None:
+        super().__init__(database)
+        self.left, self.after = at, after
+
+    async def append(self, batch: Append) -> None:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Crash
+        await super().append(batch)
+        if self.left == 0:
+            raise Crash
+
+
+def _leaves() -> Leaves:
+    async def shaky(leaf: RunLeaf) -> LeafDone | LeafFailed:
+        if leaf.attempt == 1:
+            return LeafFailed({"type": "about:shaky", "status": 503})
+        return LeafDone({"ok": True})
+
+    return Leaves({"credit": {"customer": "x"}, "shaky": shaky, "book": {"booked": True}})
+
+
+async def _advance(platform: Platform, run_id: UUID, leaves: Leaves, journal: Journal | None):
+    async with runtime(platform, leaves) as running:
+        if journal is not None:
+            running.journal = journal  # type: ignore[misc]  # the seam of this test
+        return await advance(running, run_id)
+
+
+async def _answer(platform: Platform, run_id: UUID) -> None:
+    async with platform.database.session() as session:
+        task_id = await session.scalar(
+            select(TASKS.c.id).where(TASKS.c.run_id == run_id, TASKS.c.state == "OPEN")
+        )
+    if task_id is not None:
+        async with platform.work(APPROVER) as work:
+            await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
+
+
+async def _to_the_end(platform: Platform, run_id: UUID, leaves: Leaves, at: int, *, after: bool):
+    """Carry the run on, dying once at the nth append; gives the state and whether it died."""
+    journal: Journal | None = CrashingJournal(platform.database, at, after=after)
+    died = False
+    while True:
+        try:
+            outcome = await _advance(platform, run_id, leaves, journal)
+        except Crash:
+            journal, died = None, True
+            await lapse(platform)
+            continue
+        match outcome:
+            case Finished(state):
+                return state, died
+            case Parked():
+                await _answer(platform, run_id)
+                await fire_due(platform)
+            case LostLease():
+                pytest.fail("nobody else is there")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_crash_at_any_append_loses_and_repeats_nothing(
+    platform: Platform,
+    after: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    await publish(platform, central("whole", PROCESS))
+    at = 0
+    died = True
+    while died:
+        at += 1
+        leaves = _leaves()
+        run = await start(platform, "sales/whole")
+        state, died = await _to_the_end(platform, run.id, leaves, at, after=after)
+        assert state == "COMPLETED"
+        assert set(leaves.calls) == set(LEAVES_OF_A_RUN)
+        repeated = [key for key, count in leaves.keys.items() if count > 1]
+        # What was journaled never runs again; what was in flight at most once more.
+        assert len(repeated) <= (3 if died else 0)
+        assert all(leaves.keys[key] <= 2 for key in repeated)
+        await _check_records(platform, run.id)
+    assert at > 8
+
+
+async def _check_records(platform: Platform, run_id: UUID) -> None:
+    async with platform.database.session() as session:
+        positions = await session.scalars(
+            select(JOURNAL.c.position).where(JOURNAL.c.run_id == run_id).order_by("position")
+        )
+        found = list(positions)
+        states = await session.execute(
+            select(STEPS.c.name, STEPS.c.state)
+            .where(STEPS.c.run_id == run_id)
+            .order_by(STEPS.c.place)
+        )
+        steps = {row.name: row.state for row in states}
+        tasks = await session.scalar(
+            select(func.count()).select_from(TASKS).where(TASKS.c.run_id == run_id)
+        )
+    assert found == list(range(len(found)))
+    assert tasks == 1
+    assert {name: str(state) for name, state in steps.items()} == {
+        **dict.fromkeys(LEAVES_OF_A_RUN, "COMPLETED"),
+        **dict.fromkeys(("both", "attempt", "again", "approve"), "COMPLETED"),
+    }
+
+
+async def test_who_lost_the_lease_can_append_nothing(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    run = await start(platform, "sales/simple")
+    async with platform.database.session() as session:
+        now = platform.clock()
+        old = await acquire(session, run.id, holder="old", now=now, seconds=-1)
+        new = await acquire(session, run.id, holder="new", now=now, seconds=60)
+        await session.commit()
+    assert old is not None
+    assert new is not None
+    assert new.fence == old.fence + 1
+    journal = Journal(platform.database)
+    with pytest.raises(LeaseLostError):
+        await journal.append(Append(run.id, old.fence, old.position))
+    await journal.append(Append(run.id, new.fence, new.position))
+    with pytest.raises(LeaseLostError):
+        await journal.append(Append(run.id, new.fence, new.position + 1))
+
+
+async def test_two_executors_at_once_carry_a_run_once(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    gate = asyncio.Event()
+
+    async def slow(leaf: RunLeaf) -> LeafDone:
+        await gate.wait()
+        return LeafDone({})
+
+    leaves = Leaves({"credit": slow})
+    run = await start(platform, "sales/simple")
+    async with runtime(platform, leaves) as one, runtime(platform, leaves) as other:
+        first = asyncio.create_task(advance(one, run.id))
+        while not leaves.calls:
+            await asyncio.sleep(0.01)
+        assert isinstance(await advance(other, run.id), LostLease)
+        gate.set()
+        assert isinstance(await first, Finished)
+    assert leaves.calls == {"credit": 1}
+
+
+async def test_a_holder_that_was_taken_for_dead_stops(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    stopped = asyncio.Event()
+
+    async def endless(leaf: RunLeaf) -> LeafDone:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            stopped.set()
+        return LeafDone({})
+
+    run = await start(platform, "sales/simple")
+    async with runtime(platform, Leaves({"credit": endless})) as slow:
+        held = asyncio.create_task(advance(slow, run.id))
+        while run.id not in slow._held:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        await lapse(platform)
+        outcome = await _advance(platform, run.id, Leaves({"credit": {}}), None)
+        assert isinstance(outcome, Finished)
+        await slow.beat()
+        assert isinstance(await held, LostLease)
+    assert stopped.is_set()
+
+
+class _CountingJournal(Journal):
+    commits = 0
+
+    async def _commit(self, group):
+        self.commits += 1
+        return await super()._commit(group)
+
+
+async def test_appends_of_many_runs_share_commits(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    runs = [await start(platform, "sales/simple") for _ in range(20)]
+    journal = _CountingJournal(platform.database)
+    leases = []
+    async with platform.database.session() as session:
+        for run in runs:
+            lease = await acquire(session, run.id, holder="me", now=platform.clock(), seconds=60)
+            assert lease is not None
+            leases.append(lease)
+        await session.commit()
+    lost = leases[7].fence + 1
+    results = await asyncio.gather(
+        *(
+            journal.append(
+                Append(lease.run_id, lost if number == 7 else lease.fence, lease.position)
+            )
+            for number, lease in enumerate(leases)
+        ),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in results if each is not None] == [LeaseLostError]
+    assert results[7] is not None
+    assert journal.commits <= 2
+
+
+async def test_a_bad_append_does_not_spoil_its_group(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    runs = [await start(platform, "sales/simple") for _ in range(3)]
+    journal = Journal(platform.database)
+    appends = []
+    async with platform.database.session() as session:
+        for run in runs:
+            lease = await acquire(session, run.id, holder="me", now=platform.clock(), seconds=60)
+            assert lease is not None
+            appends.append(Append(lease.run_id, lease.fence, lease.position))
+        await session.commit()
+
+    async def fail(session):
+        raise RuntimeError("no")
+
+    appends[1].changes.append(fail)
+    results = await asyncio.gather(
+        *(journal.append(append) for append in appends), return_exceptions=True
+    )
+    assert [type(each) for each in results] == [type(None), RuntimeError, type(None)]
+
+
+def test_a_runtime_is_named_apart_from_every_other(platform: Platform) -> None:
+    names = {
+        Runtime(platform, perform=Leaves().perform, evaluate=None).holder  # type: ignore[arg-type]
+        for _ in range(3)
+    }
+    assert len(names) == 3
