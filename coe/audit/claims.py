@@ -17,7 +17,7 @@ from coe.audit.findings import Fault, Findings, node_fault, tree_changed
 from coe.audit.merkle import NodeId, node_hash
 from coe.errors import Problem
 
-_CLAIMS: Final = 4
+_CLAIMS: Final = 16
 _FAULTS: Final = 100
 _ROOTS: Final = 64
 
