@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, select, tuple_
 
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
@@ -125,8 +125,8 @@ def _claimable(read: Read) -> ColumnElement[bool]:
     """Open tasks that name a role of the actor, do not exclude it, and the policy lets it take."""
     subject = read.actor.subject
     excluded = or_(
-        TASKS.c.exclude.any(subject),
-        and_(TASKS.c.exclude.any(REQUESTER), TASKS.c.requester == subject),
+        literal(subject) == any_(TASKS.c.exclude),
+        and_(literal(REQUESTER) == any_(TASKS.c.exclude), TASKS.c.requester == subject),
     )
     allowed = read.policy.scope(
         read.actor,
