@@ -2,6 +2,7 @@
 
     tests:
       - name: a small order needs no approval
+        parameters: {limit: "100"}                   # of a template: what it is rendered with
         input: {amount: 20}
         stubs: {reserve: {output: {ok: true}}}      # as in coe.runs.testing
         events: []
@@ -20,21 +21,71 @@ the members given are equal); `waiting` (names of what is waited for); `took` (a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from coe.db import JSON
 from coe.language.durations import parse
+from coe.language.model import Definition
+from coe.language.source import read
 from coe.runs.commands import AwaitEvent, EmitEvent, OpenHumanTask, RunLeaf, StartChild, StepChange
 from coe.runs.facts import Fact, FactKind
+from coe.runs.machine import Evaluate
+from coe.runs.testing import simulate
 from coe.runs.testing_cases import START, Case, Trace
 
 _KEYS: Final = frozenset(
-    {"name", "about", "input", "stubs", "events", "facts", "now", "secrets", "flows", "expect"}
+    {
+        "name",
+        "parameters",
+        "input",
+        "stubs",
+        "events",
+        "facts",
+        "now",
+        "secrets",
+        "flows",
+        "expect",
+    }
 )
 _EXPECTED: Final = frozenset(
     {"state", "output", "error", "path", "steps", "calls", "events", "waiting", "took"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a test went: nothing in `differences`, if all was as expected."""
+
+    name: str
+    differences: tuple[str, ...]
+    trace: Trace
+
+
+def read_suite(text: str, *, file: str | None = None) -> list[dict[str, JSON]]:
+    """The tests of a `tests.yaml`.
+
+    Raises:
+        ValueError: it holds no list of tests.
+    """
+    data = read(text, file=file).data
+    tests = data.get("tests") if isinstance(data, dict) else None
+    if not isinstance(tests, list):
+        raise ValueError("a file of tests has a list `tests`")  # noqa: TRY004 - a bad document
+    return [test for test in tests if isinstance(test, dict)]
+
+
+async def judge(definition: Definition, test: Mapping[str, JSON], evaluate: Evaluate) -> Verdict:
+    """Run one test of a definition.
+
+    Raises:
+        ValueError: the test says or expects something that cannot be.
+    """
+    case = case_of(test)
+    trace = await simulate(definition, case, evaluate)
+    found = differences(_object(test.get("expect")), trace, case)
+    return Verdict(str(test.get("name")), tuple(found), trace)
 
 
 def case_of(test: Mapping[str, JSON]) -> Case:
