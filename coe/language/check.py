@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from coe.errors import Problem, Severity
-from coe.language.lint import Lookup, Standards, lint, prepare
+from coe.language.lint import Lookup, Standards, lint_all
 from coe.language.load import Loaded, load
 from coe.language.source import LARGEST
 
@@ -52,13 +54,13 @@ def check(
 
     Expressions of all files are compiled together, so a hundred files take well under a second.
     """
-    read = [(str(path), read_file(path)) for path in paths]
-    prepare(loaded.definition for _, loaded in read if loaded.definition)
+    with _no_collection():
+        read = [(str(path), read_file(path)) for path in paths]
+        definitions = [loaded.definition for _, loaded in read if loaded.definition]
+        linted = iter(lint_all(definitions, known=known, standards=standards))
     found: list[FileProblem] = []
     for file, loaded in read:
-        problems = list(loaded.problems)
-        if loaded.definition is not None:
-            problems += lint(loaded.definition, known=known, standards=standards)
+        problems = next(linted) if loaded.definition else loaded.problems
         found += [FileProblem(file, problem) for problem in problems]
     return found
 
@@ -73,6 +75,18 @@ def read_file(path: Path) -> Loaded:
         return Loaded(None, (Problem("OWS007", f"cannot read the file: {error.strerror}"),))
     except UnicodeDecodeError:
         return Loaded(None, (Problem("OWS007", "the file is not UTF-8"),))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector: it would take a third of the time, to find that all is in use."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def has_errors(found: Sequence[FileProblem]) -> bool:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class Named(Model):
     """An item that has its name from the list it stands in, and knows its place in the document."""
 
-    _place: Place = Place()
+    # A slot, for it is read all the time, and pydantic's private attributes are slow.
+    __slots__ = ("_place",)
+    _place: Place
 
     @property
     def name(self) -> str:
@@ -39,7 +41,7 @@ class Named(Model):
 
     def put(self, place: Place) -> None:
         """Set the place; the loader does so once, before anybody else sees the item."""
-        self._place = place
+        object.__setattr__(self, "_place", place)
 
 
 ItemT = TypeVar("ItemT", bound=Named)

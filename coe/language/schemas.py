@@ -24,7 +24,7 @@ from coe.language.source import point
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError, ValidationError
+    from jsonschema.exceptions import ValidationError
 
 # Most violations that are told at once.
 MOST: Final = 50
@@ -109,20 +109,6 @@ def input_problems(schema: JSON, value: JSON) -> tuple[Problem, ...]:
     return tuple(violation.problem for violation in violations(schema, value))
 
 
-def schema_fault(schema: JSON) -> Violation | None:
-    """What is wrong with a schema itself; its path leads into the schema."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow to import
-    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
-
-    try:
-        Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
-    except SchemaError as error:
-        place = point(*error.absolute_path)
-        keyword = error.absolute_path[-1] if error.absolute_path else "schema"
-        return Violation(place, f"`{keyword}` {_message(error)}", str(error.validator))
-    return None
-
-
 @lru_cache(maxsize=512)
 def _validator(schema: bytes) -> Draft202012Validator:
     from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415 - slow to import
@@ -169,7 +155,7 @@ def _unknown(error: ValidationError) -> list[str]:
     return [key for key in unknown if not any(pattern.search(key) for pattern in patterns)]
 
 
-def _message(error: ValidationError | SchemaError) -> str:
+def _message(error: ValidationError) -> str:
     keyword = str(error.validator)
     wanted: Any = error.validator_value
     if error.validator is None:

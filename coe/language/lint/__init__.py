@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from coe.errors import Problem
@@ -12,7 +13,6 @@ from coe.language.lint.data import check_schemas
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
 from coe.language.lint.house import check_standards
 from coe.language.lint.references import check_functions, check_references
-from coe.language.lint.sites import sites
 from coe.language.lint.standards import NONE, Standard, Standards, load_standards, shipped
 from coe.language.lint.structure import (
     check_directives,
@@ -31,11 +31,12 @@ __all__ = [
     "Standard",
     "Standards",
     "lint",
+    "lint_all",
     "load_standards",
-    "prepare",
     "shipped",
 ]
 
+# All but `check_expressions`, which waits for jq.
 _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
     check_profile,
     check_scopes,
@@ -45,7 +46,6 @@ _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
     check_functions,
     check_arguments,
     check_flows,
-    check_expressions,
     check_secrets,
     check_schemas,
     check_runnable,
@@ -67,12 +67,31 @@ def lint(
     Blocks for about 30 ms when expressions are to be compiled that were not seen before: call it
     in a thread (`asyncio.to_thread`) from the event loop.
     """
+    [found] = lint_all([definition], known=known, standards=standards, publish=publish)
+    return found
+
+
+def lint_all(
+    definitions: Iterable[Definition],
+    *,
+    known: Lookup | None = None,
+    standards: Standards | None = None,
+    publish: bool = False,
+) -> list[tuple[Problem, ...]]:
+    """The same for many definitions, whose expressions are compiled together."""
     rules = shipped() if standards is None else standards
-    context = Context(definition, rules, known, publish)
-    found = [problem for rule in _RULES for problem in rule(context)]
-    return tuple(sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0)))
+    contexts = [Context(definition, rules, known, publish) for definition in definitions]
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        compiled = beside.submit(
+            compile_sites, [site for context in contexts for site in context.sites]
+        )
+        found = [[problem for rule in _RULES for problem in rule(each)] for each in contexts]
+        compiled.result()
+    return [
+        tuple(sorted((*problems, *check_expressions(context)), key=_place))
+        for context, problems in zip(contexts, found, strict=True)
+    ]
 
 
-def prepare(definitions: Iterable[Definition]) -> None:
-    """Compile the expressions of many definitions at once, so that `lint` of each is quick."""
-    compile_sites(site for definition in definitions for site in sites(definition))
+def _place(problem: Problem) -> tuple[int, int]:
+    return problem.line or 0, problem.column or 0

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from coe.errors import Problem, Severity
-from coe.language.fields import JSON
+from coe.language.fields import JSON, Model
+from coe.language.lint.parts import models
 from coe.language.lint.sites import Site, sites
 from coe.language.lint.standards import Standards
 from coe.language.model import Definition
 from coe.language.task import Task, TaskList
+
+PartT = TypeVar("PartT", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,16 @@ class Context:
     def sites(self) -> tuple[Site, ...]:
         """Every place where text is, or looks like, an expression."""
         return tuple(sites(self.definition))
+
+    @cached_property
+    def _models(self) -> tuple[tuple[str, Model], ...]:
+        return tuple(models(self.definition))
+
+    def parts(self, kind: type[PartT]) -> Iterator[tuple[str, PartT]]:
+        """Every part of a kind, outermost first, with its JSON pointer."""
+        for pointer, part in self._models:
+            if isinstance(part, kind):
+                yield pointer, part
 
     def ancestors(self, task: Task) -> Iterator[ScopeAt]:
         """The scopes around a task, innermost first."""

@@ -10,8 +10,8 @@ from coe.language.calls import CallFunction
 from coe.language.components import Schema
 from coe.language.fields import JSON
 from coe.language.lint.context import Context
-from coe.language.lint.parts import parts
-from coe.language.schemas import schema_fault, violations
+from coe.language.schema_form import faults
+from coe.language.schemas import violations
 from coe.language.source import point
 
 # Keys of a schema that hold schemas: by name, in a list, or one.
@@ -23,10 +23,13 @@ _SINGLE = ("items", "additionalProperties", "contains", "not", "if", "then", "el
 def check_schemas(context: Context) -> Iterator[Problem]:
     """OWS060 to OWS062: what is no schema, examples that do not match, whole numbers unbounded."""
     for place, document in _documents(context):
-        fault = schema_fault(document)
-        if fault is not None:
-            message = f"this is no JSON Schema: {fault.message}"
-            yield context.problem("OWS061", message, place + fault.path, value=True)
+        broken = False
+        for fault in faults(document):
+            broken = broken or not fault.hint
+            weight = Severity.WARNING if fault.hint else Severity.ERROR
+            where = place + fault.path
+            yield context.problem("OWS061", fault.message, where, severity=weight)
+        if broken:
             continue
         yield from _examples(context, place, document)
         for found in unbounded(document, place):
@@ -38,7 +41,7 @@ def check_schemas(context: Context) -> Iterator[Problem]:
 
 def _documents(context: Context) -> Iterator[tuple[str, JSON]]:
     """Every JSON Schema of a definition, with its pointer: of data, and of people's answers."""
-    for place, schema in parts(context.definition, Schema):
+    for place, schema in context.parts(Schema):
         if schema.resource is None and schema.format.partition(":")[0] == "json":
             yield f"{place}/document", schema.document
     for task in context.tasks:

@@ -35,7 +35,6 @@ def compile_sites(sites: Iterable[Site]) -> None:
 
 def check_expressions(context: Context) -> Iterator[Problem]:
     """OWS040 to OWS043: expressions that have no value whatever the data."""
-    compile_sites(context.sites)
     for site in context.sites:
         if site.program is None:
             yield context.problem(

@@ -20,7 +20,6 @@ from coe.language.components import (
     RetryPolicy,
 )
 from coe.language.lint.context import Context
-from coe.language.lint.parts import parts
 from coe.language.lint.standards import Standard
 from coe.language.source import point
 from coe.language.task import Task
@@ -182,7 +181,7 @@ def _error_handling(context: Context, _: Standard) -> Iterator[Finding]:
 
 
 def _retry_limit(context: Context, _: Standard) -> Iterator[Finding]:
-    for place, policy in parts(context.definition, RetryPolicy):
+    for place, policy in context.parts(RetryPolicy):
         limit = policy.limit
         bounded = limit and (limit.duration or (limit.attempt and limit.attempt.count is not None))
         if not bounded:
@@ -206,7 +205,7 @@ def _credentials(context: Context, _: Standard) -> Iterator[Finding]:
     )
     mend = "declare a secret under `use.secrets`, and refer to it by `use` or `${ $secrets.… }`"
     for kind, fields in kinds:
-        for place, part in parts(context.definition, kind):
+        for place, part in context.parts(kind):
             for field in fields:
                 value = getattr(part, field)
                 if value is not None and not is_expression(value):

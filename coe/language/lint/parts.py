@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from coe.language.fields import Model, alias
 from coe.language.listing import NamedList
 from coe.language.source import point
-
-PartT = TypeVar("PartT", bound=Model)
 
 
 class Child(NamedTuple):
@@ -35,9 +33,10 @@ def children(value: Any) -> Iterator[Child]:
         yield from (Child(point(i), "", item) for i, item in enumerate(value))
 
 
-def parts(value: Any, kind: type[PartT], place: str = "") -> Iterator[tuple[str, PartT]]:
-    """Every part of a kind inside a part of the model, outermost first, with its pointer."""
-    if isinstance(value, kind):
+def models(value: Any, place: str = "") -> Iterator[tuple[str, Model]]:
+    """Every part of the model inside another, outermost first, with its pointer."""
+    if isinstance(value, Model):
         yield place, value
     for child in children(value):
-        yield from parts(child.value, kind, place + child.pointer)
+        if isinstance(child.value, Model | tuple | dict):
+            yield from models(child.value, place + child.pointer)

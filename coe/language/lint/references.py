@@ -11,7 +11,6 @@ from coe.language.calls import DEFAULT_CATALOG, CallFunction
 from coe.language.components import ReferenceableAuthentication, Secret
 from coe.language.functions import FUNCTIONS
 from coe.language.lint.context import Context
-from coe.language.lint.parts import parts
 from coe.language.tasks import RaiseTask, TryTask
 
 # What each rule is about, and where it is declared.
@@ -54,10 +53,10 @@ def _named(context: Context) -> Iterator[tuple[str, str, str]]:
             yield "OWS031", task.raise_.error, f"{task.pointer}/raise/error"
         if isinstance(task, TryTask) and isinstance(task.catch.retry, str):
             yield "OWS030", task.catch.retry, f"{task.pointer}/catch/retry"
-    for place, policy in parts(definition, ReferenceableAuthentication):
+    for place, policy in context.parts(ReferenceableAuthentication):
         if policy.use is not None:
             yield "OWS034", policy.use, f"{place}/use"
-    for place, secret in parts(definition, Secret):
+    for place, secret in context.parts(Secret):
         if secret.use is not None:
             yield "OWS035", secret.use, f"{place}/use"
 

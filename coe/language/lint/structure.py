@@ -14,7 +14,6 @@ from coe.language.calls import CallFunction, CallParallelMap
 from coe.language.components import Schema
 from coe.language.doing import not_run_here
 from coe.language.lint.context import Context, ScopeAt
-from coe.language.lint.parts import parts
 from coe.language.task import Task, TaskList
 from coe.language.tasks import ForkTask, ForTask, ListenTask, RaiseTask, SwitchTask, TryTask
 
@@ -93,7 +92,7 @@ def check_runnable(context: Context) -> Iterator[Problem]:
             found.append((f"`{key}`", place))
         if isinstance(task, CallFunction) and task.function.catalog not in (None, "default"):
             found.append((f"a function of the catalog `{task.function.catalog}`", task.pointer))
-    for place, schema in parts(context.definition, Schema):
+    for place, schema in context.parts(Schema):
         if schema.resource is not None:
             found.append(("a schema that lies elsewhere", f"{place}/resource"))
         elif schema.format.partition(":")[0] != "json":
