@@ -8,6 +8,7 @@ from sqlmodel import col
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog import checking
+from coe.catalog.aliases import point
 from coe.catalog.approving import add_verdict, require_approvals
 from coe.catalog.columns import row_of_version
 from coe.catalog.contents import check_signed, opened_flow
@@ -109,12 +110,13 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
     """
     held = await hold(work, ref, Move.PUBLISH)
     version = held.version
-    needed = await checking.approvals_needed(work, held.entry.kind)
+    needed = checking.approvals_needed(work)
     await require_approvals(work, version, held.flow_kind, needed)
     await _check_for_publication(work, version)
     version.published_at = work.now
     version.published_by = work.actor.subject
-    await _set_first_live(work, held)
+    if await work.session.get(EntryAlias, (held.entry.id, LIVE)) is None:
+        await point(work, held.entry, version, LIVE)
     await _move(work, held, Move.PUBLISH, comment, digest=version.digest)
     if held.flow_kind is FlowKind.LOCAL:
         await enqueue(work.session, "deploy", version.id)
@@ -166,7 +168,7 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> Moved:
     held = require(work, entry, found, _ALIAS[entry.kind])
     if found.lifecycle not in RUNNABLE:
         raise Conflict(f"{ref} is {found.lifecycle}: an alias names what was published")
-    before = await _point(work, held, alias)
+    before = await point(work, entry, found, alias)
     if before != version:
         await refresh(work, entry)
         await work.record(
@@ -233,32 +235,3 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> None:
     problems = await checking.check(work, document, publishing=True)
     if errors_in(problems):
         raise Invalid(problems)
-
-
-async def _set_first_live(work: Work, held: Held) -> None:
-    live = await work.session.get(EntryAlias, (held.entry.id, LIVE))
-    if live is None:
-        await _point(work, held, LIVE)
-
-
-async def _point(work: Work, held: Held, alias: str) -> str | None:
-    """Let the alias name the held version; gives the version that it named before."""
-    row = await work.session.get(EntryAlias, (held.entry.id, alias))
-    if row is None:
-        row = EntryAlias(
-            entry_id=held.entry.id,
-            alias=alias,
-            version_id=held.version.id,
-            version=held.version.version,
-            set_by=work.actor.subject,
-            set_at=work.now,
-        )
-        work.session.add(row)
-        await work.session.flush()
-        return None
-    before = row.version
-    if before != held.version.version:
-        row.version_id, row.version = held.version.id, held.version.version
-        row.set_by, row.set_at = work.actor.subject, work.now
-        await work.session.flush()
-    return before

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import or_, select, tuple_
+
+from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.documents import FlowDocument
-from coe.catalog.models import EntryKind
-from coe.errors import Problem
+from coe.catalog.lifecycle import RUNNABLE
+from coe.catalog.links import Link
+from coe.catalog.models import EntryKind, Lifecycle, LinkKind
+from coe.catalog.resolution import resolve
+from coe.catalog.rows import VersionRow
+from coe.catalog.scope import readable_versions
+from coe.catalog.sealing import unseal
+from coe.catalog.validation import schema_problems
+from coe.db import JSON
+from coe.errors import Problem, Severity
+from coe.language.lint import Catalogued, KnownFlow, Standards, lint, shipped
 from coe.work import Read
+
+NOT_THERE: Final = frozenset({"OWS052", "OWS053"})
+"""The problems of a called flow, or a version of it, that the catalog does not have."""
 
 
 async def check(
@@ -16,16 +37,96 @@ async def check(
 ) -> tuple[Problem, ...]:
     """Every problem of a document that could be read.
 
-    Flows that it calls are looked for among those that the actor may read and those that have a
-    published version: a published flow is an offer to all teams.
-
-    Args:
-        read: Who asks, and where.
-        document: The document.
-        publishing: Also ask what only a publication must fulfil.
+    Flows that it calls are looked for among those that the actor may read and those that were
+    published: a published flow is an offer to all teams. One that is not there is a warning to a
+    draft, for its team may register it later, and an error to a publication.
     """
-    return ()
+    if document.definition is None:
+        return _schema_problems(document)
+    known = await _known(read, document)
+    standards = shipped(read.platform.settings.content_dir)
+    found = await asyncio.to_thread(
+        lint,
+        document.definition,
+        known=known,
+        standards=standards,
+        publish=publishing,
+    )
+    return found if publishing else tuple(_as_draft(each) for each in found)
 
 
-async def approvals_needed(read: Read, kind: EntryKind) -> int:
-    return 1
+def approvals_needed(read: Read) -> int:
+    """How many people must approve a central flow or a template, by the standard COE050."""
+    standards: Standards = shipped(read.platform.settings.content_dir)
+    standard = standards.standards.get("COE050")
+    needed = standard.options.get("approvals", 1) if standard else 1
+    return int(str(needed))
+
+
+def _as_draft(problem: Problem) -> Problem:
+    if problem.code not in NOT_THERE:
+        return problem
+    mend = "it must be published before this flow is"
+    return replace(problem, severity=Severity.WARNING, help=problem.help or mend)
+
+
+def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:
+    parts = (("input", document.input_schema), ("output", document.output_schema))
+    return tuple(
+        problem
+        for part, schema in parts
+        for problem in schema_problems(document.source, schema, f"/{part}/schema/document")
+    )
+
+
+async def _known(read: Read, document: FlowDocument) -> Catalogued:
+    """What the catalog knows of the flows that a document calls, by ref as it writes them."""
+    called = {str(link): link for link in document.links if link.kind is LinkKind.CALLS}
+    entries = await _entries(read, called.values())
+    offered = or_(
+        VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)),
+        readable_versions(read),
+    )
+    keys = {
+        ref: (entries[link.entry], link.selector or None)
+        for ref, link in called.items()
+        if link.entry in entries
+    }
+    versions = await resolve(read.session, list(keys.values()), offered)
+    schemas = await _input_schemas(read, versions.values())
+    return Catalogued(
+        {
+            ref: KnownFlow(found.version, schemas.get(found.id), found.lifecycle)
+            if (found := versions.get(key))
+            else KnownFlow(None)
+            for ref, key in keys.items()
+        },
+    )
+
+
+async def _entries(read: Read, links: Iterable[Link]) -> dict[str, UUID]:
+    """Ids of flows with a version that is offered or readable, by `namespace/name`."""
+    names = sorted({(link.namespace, link.name) for link in links})
+    query = (
+        select(ENTRIES.c.id, ENTRIES.c.namespace, ENTRIES.c.name)
+        .distinct()
+        .join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id)
+        .where(
+            tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(names),
+            ENTRIES.c.kind == EntryKind.FLOW,
+            or_(VERSIONS.c.published_at.is_not(None), readable_versions(read)),
+        )
+    )
+    rows = (await read.session.execute(query)).all()
+    return {f"{row.namespace}/{row.name}": row.id for row in rows}
+
+
+async def _input_schemas(read: Read, versions: Iterable[VersionRow]) -> dict[UUID, JSON]:
+    query = select(VERSIONS.c.id, VERSIONS.c.team, VERSIONS.c.schemas_sealed).where(
+        VERSIONS.c.id.in_([version.id for version in versions]),
+    )
+    found: dict[UUID, JSON] = {}
+    for ident, team, sealed in (await read.session.execute(query)).all():
+        opened = await unseal(read.keyring, ident, team, "schemas_sealed", sealed)
+        found[ident] = opened.get("input") if isinstance(opened, dict) else None
+    return found

@@ -28,6 +28,10 @@ class Link:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
 
+    def __str__(self) -> str:
+        """Write it as a ref."""
+        return f"{self.entry}@{self.selector}" if self.selector else self.entry
+
 
 def calls_in(tasks: Iterable[Task]) -> tuple[Link, ...]:
     """The flows that tasks call: `localFlow` with a literal ref, and `run.workflow`."""

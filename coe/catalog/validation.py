@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from coe.db import JSON
-from coe.errors import Problem
+from coe.errors import Problem, Severity
+from coe.language.schema_form import faults
 from coe.language.source import Source, point
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -36,6 +37,22 @@ def validate(
         details = error.errors(include_url=False, include_input=False)
     known = [field.alias or name for name, field in model.model_fields.items()]
     return None, tuple(_problem(each, source, at, known) for each in details)
+
+
+def schema_problems(source: Source, schema: JSON, path: str) -> tuple[Problem, ...]:
+    """What is wrong with a JSON Schema that stands at a pointer of the document."""
+    return tuple(
+        located(
+            source,
+            Problem(
+                "INPUT_SCHEMA",
+                fault.message,
+                Severity.WARNING if fault.hint else Severity.ERROR,
+                fault.path,
+            ),
+        )
+        for fault in faults(schema, path)
+    )
 
 
 def located(source: Source, problem: Problem) -> Problem:

@@ -34,10 +34,9 @@ from pydantic import Field
 from coe.access.actor import DataClass
 from coe.catalog.cards import Card
 from coe.catalog.manifest import Line, ManifestModel, Name, Ref, Semver, Tag
-from coe.catalog.validation import located, validate
+from coe.catalog.validation import located, schema_problems, validate
 from coe.db import JSON
 from coe.errors import Problem
-from coe.language.schemas import schema_fault
 from coe.language.source import Source, Unreadable, point, read
 
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"
@@ -182,11 +181,7 @@ def _schema_problems(schema: dict[str, JSON], source: Source) -> list[Problem]:
     if schema.get("type") != "object":
         message = "the parameters' schema must have `type: object`"
         return [located(source, Problem("INPUT_MANIFEST", message, path="/parameters"))]
-    fault = schema_fault(schema)
-    if fault is None:
-        return []
-    path = point("parameters") + fault.path
-    return [located(source, Problem("INPUT_SCHEMA", fault.message, path=path))]
+    return list(schema_problems(source, schema, "/parameters"))
 
 
 def _flow(text: str) -> tuple[dict[str, JSON] | None, list[Problem]]:

@@ -1,0 +1,122 @@
+"""Systems: the applications that flows use, one YAML file each in `catalog/systems/`.
+
+A system has no review: its file is reviewed where it is kept. Saving it publishes it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from coe.access.actor import DataClass
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.catalog.aliases import point
+from coe.catalog.cards import Card
+from coe.catalog.columns import row_of_entry, row_of_version
+from coe.catalog.manifest import Line, ManifestModel, Name, Semver
+from coe.catalog.manifest import Tag as Word
+from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
+from coe.catalog.rows import Saved
+from coe.catalog.saving import NewVersion, refresh, save
+from coe.catalog.validation import validate
+from coe.errors import Invalid
+from coe.language.canonical import digest
+from coe.language.source import Source, Unreadable, read
+from coe.work import Work
+
+
+class SystemManifest(ManifestModel):
+    """What the catalog knows of an application; `url` is the address that definitions call."""
+
+    kind: Literal["System"]
+    namespace: Name
+    name: Name
+    version: Semver
+    title: Line
+    summary: Line
+    description: str = ""
+    domain: Name | None = None
+    data_class: DataClass = DataClass.INTERNAL
+    tags: list[Word] = Field(default_factory=list)
+    url: str | None = None
+
+    def card(self) -> Card:
+        """What the catalog shows of it."""
+        return Card(
+            title=self.title,
+            summary=self.summary,
+            description=self.description,
+            tags=tuple(self.tags),
+            domain=self.domain,
+            data_class=self.data_class,
+        )
+
+
+async def register_system(work: Work, manifest: str) -> Saved:
+    """Save and publish a version of a system; the same content again changes nothing.
+
+    Raises:
+        Invalid: The problems of the file, or its version has other content already.
+        Forbidden: `flow:register` in the team of its namespace is refused.
+    """
+    system, source = _read(manifest)
+    resource = f"system:{system.namespace}/{system.name}@{system.version}"
+    decision = work.require(
+        Permission.FLOW_REGISTER,
+        resource=resource,
+        team=system.namespace,
+        data_class=system.data_class,
+    )
+    entry, version, created = await save(work, _new_version(system, source))
+    if created:
+        await _publish(work, version)
+        await point(work, entry, version, LIVE)
+        await refresh(work, entry)
+        await work.record(
+            Tag.CATALOG_CONTENT_LOAD,
+            resource=resource,
+            team=entry.team,
+            decision=decision,
+            detail={"digest": version.digest},
+        )
+    return Saved(row_of_entry(entry), row_of_version(version), (), created)
+
+
+def _read(manifest: str) -> tuple[SystemManifest, Source]:
+    try:
+        source = read(manifest)
+    except Unreadable as error:
+        raise Invalid([error.problem]) from None
+    system, problems = validate(SystemManifest, source)
+    if system is None:
+        raise Invalid(problems)
+    return system, source
+
+
+def _new_version(system: SystemManifest, source: Source) -> NewVersion:
+    mark = source.locate("/version")
+    content = digest(source.data)
+    return NewVersion(
+        kind=EntryKind.SYSTEM,
+        flow_kind=None,
+        namespace=system.namespace,
+        name=system.name,
+        version=system.version,
+        card=system.card(),
+        digest=content,
+        body_digest=content,
+        content={"manifest": source.text},
+        schemas=None,
+        path="/version",
+        line=mark.line if mark else None,
+        column=mark.column if mark else None,
+    )
+
+
+async def _publish(work: Work, version: EntryVersion) -> None:
+    version.lifecycle = Lifecycle.PUBLISHED
+    version.published_at = work.now
+    version.published_by = work.actor.subject
+    await work.session.flush()
