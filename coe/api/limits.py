@@ -54,18 +54,22 @@ WEIGHTS: Mapping[str, int] = {
     "Query.catalog": 10,
     "Query.previewTemplate": 50,
     "Query.checkFlow": 50,
+    "Flow.runs": 20,
+    "Flow.versions": 20,
     "FlowVersion.diff": 20,
     "FlowVersion.diagram": 5,
     "FlowVersion.definition": 1,
     "FlowVersion.problems": 1,
     "TemplateVersion.definition": 1,
     "Run.input": 1,
+    "Team.flows": 20,
+    "Template.versions": 20,
     "Run.output": 1,
     "HumanTask.context": 1,
     "HumanTask.answer": 1,
     "AuditEvent.detail": 1,
 }
-"""Fields that cost more than their rows: they open sealed values, or reckon."""
+"""Fields that cost more than their rows: they open sealed values, reckon, or ask for a page."""
 
 
 @dataclass(frozen=True, slots=True)

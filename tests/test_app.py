@@ -1,0 +1,186 @@
+"""The API's process: it answers early, says how the engine is, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import socket
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import uvicorn
+
+from coe.api import logs
+from coe.app import Services, create_app
+from coe.errors import Unavailable
+from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
+from coe.settings import Settings
+from tests.api.client import Api, Persona
+from tests.api.story import publish_welcome
+
+ENGINE = "{ engine { name state detail queued } }"
+
+
+class SwitchedEngine:
+    """At the port of the engine: one that is up or not, as the test says, and runs nothing."""
+
+    name = "switched"
+
+    def __init__(self) -> None:
+        self.up = False
+        self.closed = False
+        self.requested: list[RunRef] = []
+
+    async def request(self, run: RunRef) -> EngineRun:
+        if not self.up:
+            raise Unavailable
+        self.requested.append(run)
+        return EngineRun(f"engine-{run.id}")
+
+    async def wake(self, run: RunRef) -> EngineRun:
+        return await self.request(run)
+
+    async def cancel(self, run: RunRef) -> None:
+        """Nothing runs."""
+
+    async def deploy(self, flow: LocalFlowRef) -> None:
+        """Nothing to deploy."""
+
+    async def health(self) -> EngineHealth:
+        return EngineHealth(self.name, ready=self.up, detail="up" if self.up else "away")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def _until(persona: Persona, state: str) -> dict[str, object]:
+    for _ in range(100):
+        engine: dict[str, object] = (await persona.ask(ENGINE))["engine"]
+        if engine["state"] == state:
+            return engine
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"the engine did not become {state}: {engine}")
+
+
+async def test_the_api_answers_before_the_engine_and_says_when_it_is_gone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coe.app.WATCH_SECONDS", 0.1)
+    engine = SwitchedEngine()
+    port: Engine = engine
+    app = create_app(settings, engine=port)
+    api = Api(app)
+    async with app.router.lifespan_context(app):
+        owner = await publish_welcome(api)
+        assert (await _until(owner, "STARTING"))["detail"] == "away"
+        given = {"flow": "sales/welcome", "input": {"name": "Jane"}}
+        started = await owner.do("startRun", "StartRunInput", "run { id state }", **given)
+        assert started["run"]["state"] == "REQUESTED"
+        for _ in range(50):
+            if (await _until(owner, "STARTING"))["queued"] == 1:
+                break
+            await asyncio.sleep(0.1)
+        async with api.client() as client:
+            ready = await client.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["engine"]["state"] == "STARTING"
+        engine.up = True
+        await _until(owner, "UP")
+        for _ in range(400):
+            if engine.requested:
+                break
+            await asyncio.sleep(0.1)
+        assert [run.flow for run in engine.requested] == ["sales/welcome@1.0.0"]
+        engine.up = False
+        await _until(owner, "GONE")
+    assert engine.closed
+
+
+async def test_without_an_engine_runs_are_taken_and_wait(settings: Settings) -> None:
+    app = create_app(settings)
+    api = Api(app)
+    async with app.router.lifespan_context(app):
+        engine = (await api.persona("auditor").ask(ENGINE))["engine"]
+        assert engine["name"] == "none"
+        assert engine["state"] == "STARTING"
+        assert "COE_PREFECT_URL" in engine["detail"]
+
+
+@asynccontextmanager
+async def _serving(settings: Settings):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = create_app(settings)
+    config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}", app.state.services
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(task, 10)
+
+
+async def test_over_a_real_socket_and_stopped_in_order(settings: Settings) -> None:
+    async with (
+        _serving(settings) as (url, services),
+        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
+        assert isinstance(services, Services)
+        assert (await client.get("/healthz")).json() == {"status": "alive"}
+        body = (await client.get("/readyz")).json()
+        assert (body["status"], body["database"]) == ("ready", "up")
+        headers = {"Authorization": "Bearer demo-auditor"}
+        query = {"query": "{ me { subject } }"}
+        answer = await client.post("/graphql", json=query, headers=headers)
+        assert answer.json() == {"data": {"me": {"subject": "auditor"}}}
+        tasks = list(services.tasks)
+        assert {task.get_name() for task in tasks} >= {"engine watch", "audit sealer", "runs"}
+    assert all(task.done() for task in tasks)
+    assert services.tasks == []
+
+
+async def test_a_loop_that_fails_begins_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coe.app.AGAIN_SECONDS", 0.0)
+    app = create_app(settings)
+    services: Services = app.state.services
+    calls = asyncio.Semaphore(0)
+
+    async def failing() -> None:
+        calls.release()
+        raise RuntimeError("Jane Doe")
+
+    monkeypatch.setattr(services.sealer, "run_forever", failing)
+    async with app.router.lifespan_context(app):
+        for _ in range(3):
+            await asyncio.wait_for(calls.acquire(), 5)
+
+
+def test_a_log_line_is_json_and_holds_no_message_of_an_exception() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonLines())
+    logger = logging.Logger("coe.test")
+    logger.addHandler(handler)
+    try:
+        try:
+            raise ValueError("Jane Doe")
+        except ValueError as error:
+            raise RuntimeError("4 Privet Drive") from error
+    except RuntimeError:
+        logger.exception("a step failed", extra={"run": "r-1"})
+    line = json.loads(stream.getvalue())
+    assert line["message"] == "a step failed"
+    assert line["run"] == "r-1"
+    assert line["types"] == ["builtins.RuntimeError", "builtins.ValueError"]
+    assert "test_app.py" in line["frames"][0]
+    assert "Jane" not in stream.getvalue()
+    assert "Privet" not in stream.getvalue()

@@ -1,0 +1,162 @@
+"""The pages: from our own files, under a strict policy, with examples that fit the schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from graphql import FieldNode, OperationDefinitionNode, parse, validate
+from graphql.execution.values import get_variable_values
+
+from coe.api import limits
+from coe.api.schema import make_schema
+from coe.app import create_app
+from coe.settings import Settings
+from coe.web.pages import EXAMPLES, STATIC, VENDOR, examples
+from coe.web.vendor import SERVED
+
+WEB = STATIC.parent
+ELSEWHERE = re.compile(r"(?:https?:)?//[A-Za-z0-9-]+\.[A-Za-z0-9.-]+")
+NAMES = {"http://www.w3.org", "//www.w3.org"}
+"""Names of XML namespaces, never fetched."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No page asks the database for anything."""
+    return Settings(
+        database_url="postgresql://nobody@127.0.0.1:1/none", data_dir=tmp_path, demo=True
+    )
+
+
+def _client(app: FastAPI, host: str = "127.0.0.1:8700") -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{host}")
+
+
+async def test_the_pages_and_all_that_they_name_are_served_from_here(settings: Settings) -> None:
+    async with _client(create_app(settings)) as client:
+        for path in ("/", "/graphiql"):
+            page = await client.get(path)
+            assert page.status_code == 200
+            named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+            assert named
+            for target in named:
+                assert target.startswith("/")
+                found = await client.get(target)
+                assert found.status_code == 200, f"{target}: was `make setup` run?"
+
+
+async def test_nothing_of_our_own_names_another_host(settings: Settings) -> None:
+    async with _client(create_app(settings)) as client:
+        pages = [(await client.get(path)).text for path in ("/", "/graphiql")]
+    own = [path for path in STATIC.rglob("*") if path.is_file() and VENDOR not in path.parents]
+    texts = pages + [path.read_text(encoding="utf-8") for path in own]
+    found = {match for text in texts for match in ELSEWHERE.findall(text)} - NAMES
+    assert found == set()
+    lock = (WEB / "package-lock.json").read_text(encoding="utf-8")
+    assert ELSEWHERE.findall(lock) == []
+
+
+def test_every_package_is_pinned_by_its_hash() -> None:
+    lock = json.loads((WEB / "package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert not any("resolved" in package for package in packages.values())
+    wanted = json.loads((WEB / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    for name, version in wanted.items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+
+
+def test_what_is_fetched_asks_for_nothing_more() -> None:
+    assert {path.name for path in VENDOR.iterdir()} >= set(SERVED.values()), "run `make setup`"
+    sheet = (VENDOR / "graphiql.min.css").read_text(encoding="utf-8")
+    assert "@import" not in sheet
+    assert all(url.startswith("data:") for url in re.findall(r"url\(\s*['\"]?([^)'\"]+)", sheet))
+    for script in VENDOR.glob("*.js"):
+        text = script.read_text(encoding="utf-8")
+        assert "sourceMappingURL" not in text
+        assert "new Function(" not in text
+        assert not re.search(r"[^.\w]eval\(", text)
+
+
+async def test_every_response_has_the_policy(settings: Settings) -> None:
+    async with _client(create_app(settings)) as client:
+        for path in ("/", "/graphiql", "/healthz", "/static/page.css", "/nothing"):
+            response = await client.get(path)
+            policy = response.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert "script-src 'self';" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert response.headers["referrer-policy"] == "no-referrer"
+        first, second = [(await client.get("/graphiql")).text for _ in range(2)]
+    nonces = [re.search(r'data-nonce="([^"]+)"', page)[1] for page in (first, second)]  # type: ignore[index]
+    assert nonces[0] != nonces[1]
+
+
+async def test_only_our_hosts_are_served(settings: Settings) -> None:
+    own = settings.model_copy(update={"public_url": "https://coe.example", "allowed_hosts": ("b",)})
+    app = create_app(own)
+    for host, status in (
+        ("127.0.0.1:8700", 200),
+        ("localhost", 200),
+        ("[::1]:8700", 200),
+        ("coe.example", 200),
+        ("B:80", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+    ):
+        async with _client(app, host) as client:
+            assert (await client.get("/")).status_code == status, host
+            assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_personas_are_offered_in_a_demo_only(settings: Settings) -> None:
+    async with _client(create_app(settings)) as client:
+        assert "demo-finance-approver" in (await client.get("/graphiql")).text
+    plain = settings.model_copy(update={"demo": False})
+    async with _client(create_app(plain)) as client:
+        assert "demo-" not in (await client.get("/graphiql")).text
+
+
+def test_demo_mode_refuses_another_address() -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        Settings(demo=True, host="0.0.0.0")
+
+
+def test_the_examples_fit_the_schema_and_the_limits() -> None:
+    schema = make_schema()._schema
+    uses = set()
+    assert len(examples()) == 4
+    for example in examples():
+        document = parse(example.query, max_tokens=limits.MAX_TOKENS)
+        assert validate(schema, document) == []
+        given = json.loads(example.variables)
+        for operation in document.definitions:
+            assert isinstance(operation, OperationDefinitionNode)
+            values = get_variable_values(schema, operation.variable_definitions or (), given)
+            assert not isinstance(values, list), values
+            limits.check(schema, document, operation, given)
+            uses |= {
+                node.name.value
+                for node in operation.selection_set.selections
+                if isinstance(node, FieldNode)
+            }
+    assert uses >= {
+        "catalog",
+        "previewTemplate",
+        "instantiateTemplate",
+        "publish",
+        "startRun",
+        "completeHumanTask",
+        "auditLog",
+        "verifyAudit",
+    }
+    named = {path.stem for path in EXAMPLES.glob("*.json")}
+    assert named == {path.stem for path in EXAMPLES.glob("*.graphql")}
