@@ -19,7 +19,7 @@ from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import Outcome
 from coe.audit.log import PURPOSE, place_of
 from coe.audit.rows import CHECKPOINTS, EVENTS, EventRow, select_events
-from coe.audit.tree import consistency_path, inclusion_paths, root_at
+from coe.audit.tree import consistency_path, inclusion_paths
 from coe.crypto.keys import Keyring
 from coe.db import JSON
 from coe.errors import NotFound
@@ -174,15 +174,6 @@ async def consistency(session: AsyncSession, old: int, new: int) -> tuple[bytes,
     if not 0 <= old <= new <= size:
         raise NotFound(f"the log has {size} events: no proof from {old} to {new}")
     return await consistency_path(session, old, new) if old else ()
-
-
-async def root_of(session: AsyncSession, size: int) -> bytes:
-    """The root over the first `size` events.
-
-    Raises:
-        TreeDamaged: The log does not have so many, or lacks a node.
-    """
-    return await root_at(session, size)
 
 
 async def open_reason(keyring: Keyring, row: EventRow) -> str | None:

@@ -18,9 +18,9 @@ from coe.audit.queries import (
     open_reason,
     page,
     proofs,
-    root_of,
 )
 from coe.audit.rows import EVENTS
+from coe.audit.tree import root_at
 from coe.crypto.envelope import DoesNotOpen
 from coe.errors import NotFound
 from tests.audit.logs import FLOW, Log, event
@@ -170,7 +170,7 @@ async def test_the_log_at_each_size_begins_with_the_log_before(log: Log) -> None
     async with log.database.session() as session:
         for old in range(1, 22):
             path = await consistency(session, old, 21)
-            roots = [await root_of(session, size) for size in (old, 21)]
+            roots = [await root_at(session, size) for size in (old, 21)]
             assert verify_consistency(old, 21, *roots, path)
         assert await consistency(session, 0, 21) == ()
         for old, new in ((5, 22), (8, 3), (-1, 3)):
