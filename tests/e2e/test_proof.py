@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from coe.audit.merkle import verify_inclusion
 from tests.e2e.conftest import RunningDemo
 from tests.e2e.orders import order
 from tests.e2e.personas import Persona, until
@@ -94,20 +95,19 @@ def test_the_log_tells_of_the_run_who_read_and_who_decided(
 
 
 def test_each_event_has_its_inclusion_proof(auditor: Persona, personal_run: str) -> None:
-    from coe.audit.merkle import verify_inclusion
-
     def sealed() -> list[dict[str, Any]] | None:
         found = events(auditor, correlationId="e2e-personal")
         return found if all(event["proof"] for event in found) else None
 
     for event in until(sealed, seconds=15, what="the seal"):
         proof = event["proof"]
-        verify_inclusion(
-            leaf_hash=bytes.fromhex(event["leafHash"]),
-            index=proof["leafIndex"],
-            size=proof["treeSize"],
-            proof=[bytes.fromhex(part) for part in proof["path"]],
-            root=bytes.fromhex(proof["rootHash"]),
+        assert proof["leafIndex"] == event["index"]
+        assert verify_inclusion(
+            bytes.fromhex(event["leafHash"]),
+            proof["leafIndex"],
+            proof["treeSize"],
+            [bytes.fromhex(part) for part in proof["path"]],
+            bytes.fromhex(proof["rootHash"]),
         )
 
 
@@ -150,7 +150,7 @@ def test_one_changed_byte_is_found_and_its_row_named(bundle: Path) -> None:
     )
     whole = file.read_bytes()
     at = whole.index(line) + line.index(b"catalog:flow:publish")
-    index = next(v for k, v in json.loads(line).items() if k in {"index", "position"})
+    index = json.loads(line)["event"]["position"]
     try:
         file.write_bytes(whole[:at] + b"C" + whole[at + 1 :])
         done = coe("audit", "verify", str(bundle))
