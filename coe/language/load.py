@@ -50,6 +50,10 @@ _CODES: Final = {
     "one_name": "OWS016",
 }
 _WRONG_VALUE: Final = "OWS012"
+# Keys that tell nothing of a task's type.
+_SHARED_KEYS: Final = frozenset(
+    ("if", "input", "output", "export", "timeout", "then", "metadata", "with", "while", "catch")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ def _no_task_type(task: object, name: str) -> tuple[str, str | None]:
     if not isinstance(task, dict):
         return f"the task `{name}` must be an object", kinds
     for key in task:
-        if (close := _closest(key, TASK_KEYS)) is not None:
+        if key not in _SHARED_KEYS and (close := _closest(key, TASK_KEYS)) is not None:
             return f"unknown key `{key}`, did you mean `{close}`?", None
     return f"the task `{name}` has no type", kinds
 
