@@ -1,0 +1,66 @@
+"""A Prefect server of the test session, and houses that use it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from coe.demo.postgres import EmbeddedPostgres
+from coe.engines.prefect_http import PrefectHTTP
+from coe.engines.server import PrefectServer, wait_until_healthy
+from coe.work import Platform
+from tests.engines.prefect_parts import House, http_to, inherited, remove_pools, server_of
+
+_pools = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def prefect(
+    postgres: EmbeddedPostgres,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[PrefectServer]:
+    """A Prefect server of this session, healthy, over its own database."""
+    asyncio.run(postgres.prepare({"prefect": "postgres"}))
+    folder = tmp_path_factory.mktemp("prefect")
+    server = server_of(postgres, folder)
+    with (folder / "prefect.log").open("wb") as sink:
+        process = subprocess.Popen(
+            server.command(),
+            env=inherited() | server.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+        try:
+            asyncio.run(wait_until_healthy(server.api_url))
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+async def http(prefect: PrefectServer) -> AsyncIterator[PrefectHTTP]:
+    """A client with the server's own auth string; afterwards the server has no pool."""
+    async with http_to(prefect) as client:
+        yield client
+    await remove_pools(prefect)
+
+
+@pytest.fixture
+async def house(prefect: PrefectServer, platform: Platform, tmp_path: Path) -> AsyncIterator[House]:
+    """An installation whose processes the test starts; they are ended with the test."""
+    made = House(platform, prefect, tmp_path, pool=f"central-{next(_pools)}")
+    yield made
+    await made.end()
+    await remove_pools(prefect)

@@ -1,0 +1,184 @@
+"""The port on a real Prefect server; states are set as workers would."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from coe.engines import prefect_api
+from coe.engines.prefect_api import PrefectEngine, team_pool
+from coe.engines.prefect_http import PrefectHTTP
+from coe.errors import NotFound
+from coe.runs.engine import LocalFlowRef, RunRef
+from tests.engines.prefect_parts import free_port
+
+
+@pytest.fixture
+async def engine(http: PrefectHTTP) -> AsyncIterator[PrefectEngine]:
+    return PrefectEngine(http, central_pool="central-api")
+
+
+def central(**more: Any) -> RunRef:
+    return RunRef(uuid.uuid4(), "sales/order-to-cash@1.0.0", "sales", local=False, **more)
+
+
+async def state(http: PrefectHTTP, flow_run: str) -> tuple[str, str]:
+    found = (await http.get(f"/flow_runs/{flow_run}"))["state"]
+    return found["type"], found["name"]
+
+
+async def put(http: PrefectHTTP, flow_run: str, kind: str, **more: Any) -> None:
+    body = {"state": {"type": kind, **more}, "force": True}
+    await http.post(f"/flow_runs/{flow_run}/set_state", body)
+
+
+async def test_a_request_gives_prefect_the_run_id_and_nothing_else(
+    engine: PrefectEngine,
+    http: PrefectHTTP,
+) -> None:
+    run = central(trace_id="0af7651916cd43dd8448eb211c80319c")
+    made = await engine.request(run)
+    found = await http.get(f"/flow_runs/{made.id}")
+    assert found["parameters"] == {"run_id": str(run.id)}
+    assert found["work_pool_name"] == "central-api"
+    assert found["state"]["type"] == "SCHEDULED"
+    assert found["labels"]["__OTEL_TRACEPARENT"].startswith(f"00-{run.trace_id}-")
+    assert made.url is not None
+    assert made.url.endswith(f"/runs/flow-run/{made.id}")
+
+
+async def test_the_same_request_twice_is_one_flow_run_and_an_attempt_a_new_one(
+    engine: PrefectEngine,
+) -> None:
+    run = central()
+    first = await engine.request(run)
+    assert (await engine.request(run)).id == first.id
+    again = RunRef(run.id, run.flow, run.team, local=False, attempt=1)
+    assert (await engine.request(again)).id != first.id
+
+
+async def test_a_request_with_more_than_the_run_id_is_refused_by_prefect(
+    engine: PrefectEngine,
+    http: PrefectHTTP,
+) -> None:
+    await engine.ensure_central()
+    deployment = await http.get("/deployments/name/process-run/central")
+    body = {"parameters": {"run_id": str(uuid.uuid4()), "customer": "Ms Zwicknagel"}}
+    answer = await http.send("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+    assert answer.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("PAUSED", {"name": "Suspended", "state_details": {"pause_reschedule": True}}),
+        ("SCHEDULED", {"state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}}),
+        ("RUNNING", {}),
+        ("CRASHED", {}),
+        ("COMPLETED", {}),
+        ("CANCELLING", {}),
+    ],
+)
+async def test_a_run_is_woken_from_every_state(
+    engine: PrefectEngine,
+    http: PrefectHTTP,
+    kind: str,
+    more: dict[str, Any],
+) -> None:
+    run = central()
+    made = await engine.request(run)
+    await put(http, made.id, "RUNNING")
+    await put(http, made.id, kind, **more)
+    woken = await engine.wake(RunRef(run.id, run.flow, "sales", local=False, engine_run_id=made.id))
+    assert woken.id == made.id
+    due = await http.post(
+        "/work_pools/central-api/get_scheduled_flow_runs",
+        {"scheduled_before": "2090-01-01T00:00:00Z"},
+    )
+    assert [each["flow_run"]["id"] for each in due] == [made.id]
+
+
+async def test_a_claimed_run_is_left_alone_until_its_worker_must_be_dead(
+    engine: PrefectEngine,
+    http: PrefectHTTP,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = central()
+    made = await engine.request(run)
+    ref = RunRef(run.id, run.flow, "sales", local=False, engine_run_id=made.id)
+    await put(http, made.id, "PENDING")
+    await engine.wake(ref)
+    assert (await state(http, made.id))[0] == "PENDING"
+    monkeypatch.setattr(prefect_api, "STALE_PENDING", timedelta(0))
+    await engine.wake(ref)
+    assert await state(http, made.id) == ("SCHEDULED", "AwaitingRetry")
+
+
+async def test_a_run_that_prefect_has_lost_is_requested_anew(engine: PrefectEngine) -> None:
+    run = central(engine_run_id=str(uuid.uuid4()))
+    woken = await engine.wake(run)
+    assert woken.id != run.engine_run_id
+    assert (await engine.wake(central())).id
+
+
+async def test_cancelling_ends_what_runs_and_forgives_what_is_not_there(
+    engine: PrefectEngine,
+    http: PrefectHTTP,
+) -> None:
+    run = central()
+    made = await engine.request(run)
+    await put(http, made.id, "RUNNING")
+    ref = RunRef(run.id, run.flow, "sales", local=False, engine_run_id=made.id)
+    await engine.cancel(ref)
+    await engine.cancel(ref)
+    assert (await state(http, made.id))[0] == "CANCELLED"
+    await engine.cancel(central())
+    await engine.cancel(central(engine_run_id=str(uuid.uuid4())))
+
+
+async def test_a_local_flow_runs_in_its_teams_pool_at_its_exact_version(
+    engine: PrefectEngine,
+    http: PrefectHTTP,
+) -> None:
+    run = RunRef(uuid.uuid4(), "warehouse/pick-and-pack@1.0.0", "warehouse", local=True)
+    with pytest.raises(NotFound):
+        await engine.request(run)
+    flow = LocalFlowRef(
+        uuid.uuid4(),
+        "warehouse/pick-and-pack",
+        "1.0.0",
+        "warehouse",
+        "flows/teams/warehouse/pick_and_pack.py:pick_and_pack",
+    )
+    await engine.deploy(flow)
+    await engine.deploy(flow)
+    made = await engine.request(run)
+    found = await http.get(f"/flow_runs/{made.id}")
+    assert found["work_pool_name"] == team_pool("warehouse")
+    deployment = await http.get(f"/deployments/{found['deployment_id']}")
+    assert deployment["name"] == "1.0.0"
+    assert deployment["entrypoint"] == flow.entrypoint
+
+
+async def test_a_server_that_forgot_its_deployments_is_told_again(
+    engine: PrefectEngine,
+    http: PrefectHTTP,
+) -> None:
+    await engine.request(central())
+    await http.call("DELETE", "/work_pools/central-api")
+    deployment = await http.get("/deployments/name/process-run/central")
+    await http.call("DELETE", f"/deployments/{deployment['id']}")
+    assert (await engine.request(central())).id
+
+
+async def test_health_tells_and_never_raises(engine: PrefectEngine) -> None:
+    assert (await engine.health()).ready
+    gone = PrefectEngine(
+        PrefectHTTP(f"http://127.0.0.1:{free_port()}/api", "a:b"), central_pool="x"
+    )
+    assert not (await gone.health()).ready
+    await gone.close()
