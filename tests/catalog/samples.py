@@ -1,0 +1,125 @@
+"""Small documents for tests, and the people of the shipped teams."""
+
+from __future__ import annotations
+
+import textwrap
+
+from coe.access.actor import Actor
+from coe.catalog import actions
+from coe.catalog.rows import Moved, Saved
+from coe.work import Platform
+
+OWNER = Actor.of("sales-owner")
+DEVELOPER = Actor.of("sales-developer")
+WAREHOUSE = Actor.of("warehouse-developer")
+LEAD = Actor.of("coe-lead")
+REVIEWER = Actor.of("coe-reviewer")
+OUTSIDER = Actor.of("outsider")
+AUDITOR = Actor.of("auditor")
+
+SECRET = "Wilhelmina Quastenberg"  # a name that must never stand in clear
+
+
+def central(
+    name: str = "returns",
+    *,
+    namespace: str = "sales",
+    version: str = "1.0.0",
+    title: str = "Returns",
+    summary: str = "Takes goods back.",
+    data_class: str = "INTERNAL",
+    tags: str = "order, returns",
+    systems: str = "sales/crm",
+    owner: str = "sales-owner",
+    calls: str | None = None,
+    extra: str = "",
+    step: str = "checkGoods",
+) -> str:
+    called = ""
+    if calls:
+        called = f"""
+          - callOther:
+              call: localFlow:1@default
+              with: {{ref: "{calls}", input: {{orderId: "${{ .orderId }}"}}}}"""
+    return textwrap.dedent(
+        f"""\
+        document:
+          dsl: 1.0.3
+          namespace: {namespace}
+          name: {name}
+          version: {version}
+          title: {title!r}
+          summary: {summary!r}
+          metadata:
+            processOwner: {owner}
+            domain: order-to-cash
+            dataClass: {data_class}
+            tags: [{tags}]
+            systems: [{systems}]
+        input:
+          schema:
+            document:
+              type: object
+              required: [orderId]
+              properties:
+                orderId: {{type: string}}
+                note: {{type: string}}
+              examples:
+                - {{orderId: "1", note: {SECRET}}}
+        do:
+          - {step}:
+              set: {{orderId: "${{ .orderId }}"}}{called}
+        output:
+          schema: {{document: {{type: object}}}}
+        """,
+    ) + textwrap.dedent(extra)
+
+
+def local(
+    name: str = "pick-and-pack",
+    *,
+    namespace: str = "warehouse",
+    version: str = "1.0.0",
+    data_class: str = "INTERNAL",
+    title: str = "Pick and pack",
+) -> str:
+    return textwrap.dedent(
+        f"""\
+        kind: localFlow
+        namespace: {namespace}
+        name: {name}
+        version: {version}
+        title: {title}
+        summary: Reserves the stock of an order.
+        dataClass: {data_class}
+        tags: [order, warehouse]
+        systems: [warehouse/wms]
+        entrypoint: flows/teams/warehouse/pick_and_pack.py:pick_and_pack
+        timeout: PT5M
+        input:
+          schema:
+            document:
+              type: object
+              required: [orderId]
+              properties: {{orderId: {{type: string}}}}
+        output:
+          schema: {{document: {{type: object}}}}
+        """,
+    )
+
+
+async def register(platform: Platform, actor: Actor, text: str) -> Saved:
+    async with platform.work(actor) as work:
+        return await actions.register_flow(work, text)
+
+
+async def published(platform: Platform, actor: Actor, text: str) -> Moved:
+    """Register, submit, have coe-lead approve and publish."""
+    saved = await register(platform, actor, text)
+    ref = saved.version.ref
+    async with platform.work(actor) as work:
+        await actions.submit_for_review(work, ref)
+    async with platform.work(LEAD) as work:
+        await actions.review(work, ref, approve=True, comment="looked at it")
+    async with platform.work(LEAD) as work:
+        return await actions.publish(work, ref)
