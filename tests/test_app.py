@@ -164,19 +164,25 @@ async def test_a_loop_that_fails_begins_again(
             await asyncio.wait_for(calls.acquire(), 5)
 
 
+def _fail() -> None:
+    try:
+        int("Jane Doe")
+    except ValueError as error:
+        raise RuntimeError("4 Privet Drive") from error
+
+
 def test_a_log_line_is_json_and_holds_no_message_of_an_exception() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.JsonLines())
-    logger = logging.Logger("coe.test")
+    logger = logging.getLogger("coe.test_app")
     logger.addHandler(handler)
     try:
-        try:
-            raise ValueError("Jane Doe")
-        except ValueError as error:
-            raise RuntimeError("4 Privet Drive") from error
+        _fail()
     except RuntimeError:
         logger.exception("a step failed", extra={"run": "r-1"})
+    finally:
+        logger.removeHandler(handler)
     line = json.loads(stream.getvalue())
     assert line["message"] == "a step failed"
     assert line["run"] == "r-1"

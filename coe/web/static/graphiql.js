@@ -34,9 +34,19 @@ const storage = {
   },
 };
 
-const root = ReactDOM.createRoot(document.getElementById("graphiql"));
+// The explorer shows the variables of its first tab only if it is told them at its first start.
+function firstVariables() {
+  const started = storage.getItem("graphiql:tabState") !== null;
+  return started || !page.examples.length ? undefined : page.examples[0].variables;
+}
+
+const place = document.getElementById("graphiql");
+const fetched = "GraphiQL" in window;
+const root = fetched ? ReactDOM.createRoot(place) : null;
+if (!fetched) place.textContent = "The explorer's files were not fetched: run `make setup`.";
 
 function show() {
+  if (!fetched) return;
   root.render(
     React.createElement(GraphiQL, {
       key: bearer, // another person may read another answer: start anew
@@ -46,6 +56,7 @@ function show() {
         query: example.query,
         variables: example.variables,
       })),
+      variables: firstVariables(),
       defaultEditorToolsVisibility: "variables",
       isHeadersEditorEnabled: false,
       shouldPersistHeaders: false,
