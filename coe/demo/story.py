@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coe.demo import story_queries as queries
-from coe.errors import CoeError, Forbidden, Unavailable
+from coe.errors import CoeError, Forbidden, NotFound, Unavailable
 from coe.sdk import Client
 
 FLOW: Final = "sales/order-to-cash"
@@ -135,13 +135,13 @@ class Story:
         preview = await self._ask("sales-owner", queries.PREVIEW, wrong)
         problem = preview["previewTemplate"]["problems"][0]
         self.tell(f"a wrong parameter is told: {problem['path']}: {problem['message']}")
-        existing = await self._ask("sales-owner", queries.VERSIONS, {"ref": FLOW})
-        if existing["flow"] is None:
+        try:
+            existing = await self._ask("sales-owner", queries.VERSIONS, {"ref": FLOW})
+            version = existing["flow"]["versions"]["nodes"][0]
+        except NotFound:
             given = asked | {"parameters": PARAMETERS}
             saved = await self._do("sales-owner", queries.INSTANTIATE, **given)
             version = saved["version"]
-        else:
-            version = existing["flow"]["versions"]["nodes"][0]
         await self._bring_live(version, "coe-lead", submitter="sales-owner")
         live = await self._ask("sales-owner", queries.VERSIONS, {"ref": FLOW})
         aliases = live["flow"]["aliases"]
