@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ from coe.runs.machine_scope import Frame
 from coe.runs.machine_tasks import BODIES, declared, typed
 from coe.runs.redaction import texts_of
 
+# Members of a policy, and of `$authorization`, that nobody else may know.
+_PROOFS: Final = frozenset({"password", "token", "secret", "assertion", "parameter"})
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -67,7 +70,7 @@ async def leaf(
             arguments=arguments,
             attempt=frame.attempt,
             authentication=policy,
-            secrets=texts_of([list(run.secrets), policy, frame.authorization]),
+            secrets=texts_of([list(run.secrets), *_credentials(policy, frame.authorization)]),
         ),
         StepState.RUNNING,
     )
@@ -144,6 +147,14 @@ def _from_secret(run: Interpreter, frame: Frame, name: str) -> JSON:
         title = f"The secret {name} is not to be had"
         raise Fault(standard("authorization", title=title, instance=frame.pointer))
     return secret
+
+
+def _credentials(*given: JSON) -> Iterator[JSON]:
+    """What of a policy, and of what followed from it, proves who calls."""
+    for value in given:
+        if isinstance(value, dict):
+            yield from (value[name] for name in _PROOFS & value.keys())
+            yield from _credentials(*value.values())
 
 
 def _authorization(scheme: str, policy: JSON) -> JSON:
