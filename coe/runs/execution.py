@@ -139,18 +139,20 @@ class _Execution:
         return await fold(self._runtime, run, self._held.lease, definition)
 
     async def _until_it_rests(self, run: RunInHand) -> Advanced:
-        while run.machine.outcome is None:
+        while run.finished is None:
             if self._held.lost:
                 raise LeaseLostError(str(run.head.id))
             arrived = await self._news(run)
             facts = [*self._finished_leaves(), *self._due_timers(run)]
             if arrived or facts:
                 await self._turn(run, facts, arrived)
+            elif run.machine.outcome is not None:
+                return await self._close(run.machine.outcome)
             elif self._may_park(run) and await self._park(run):
                 return Parked(await self._next_timer(run))
             else:
                 await self._wait(run)
-        return Finished(_state_of(run.machine.outcome))
+        return Finished(_state_of(run.finished))
 
     async def _news(self, run: RunInHand) -> list[Arrived]:
         if not self._held.news:
@@ -265,11 +267,15 @@ class _Execution:
             return
         self._held.changed.clear()
 
-    # ------------------------------------------------------------------ faults of ours
+    # ------------------------------------------------------------------ ends without a turn
 
     async def _break(self, error: Exception) -> Advanced:
+        """Fault the run because of an error of ours; it can be retried."""
+        return await self._close(Faulted(_internal(error, f"run {self._held.lease.run_id}")))
+
+    async def _close(self, outcome: Outcome) -> Advanced:
+        """End the run with no new fact: also where it was opened for a retry that did not come."""
         run_id = self._held.lease.run_id
-        outcome = Faulted(_internal(error, f"run {run_id}"))
         run = await read_head(self._platform, run_id)
         keyring = self._platform.keyring
         ending = await endings.prepare(keyring, run, outcome, self._platform.clock())
@@ -280,7 +286,7 @@ class _Execution:
         position = self._run.position if self._run else self._held.lease.position
         append = Append(run_id, self._held.lease.fence, position, changes=[close])
         await self._runtime.journal.append(append)
-        return Finished(RunState.FAULTED)
+        return Finished(_state_of(outcome))
 
 
 def _next_due(run: RunInHand) -> datetime | None:

@@ -70,10 +70,9 @@ class Loops:
         self._wanted.clear()
         if await dispatch_once(self._platform, self._engine) == BATCH:
             return
+        pause = self._until(await next_wish(self._platform))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(
-                self._wanted.wait(), self._until(await next_wish(self._platform))
-            )
+            await asyncio.wait_for(self._wanted.wait(), pause)
 
     async def _fire(self) -> None:
         if not await fire_due(self._platform):

@@ -31,6 +31,7 @@ from coe.runs.commands import (
     EmitEvent,
     Finish,
     OpenHumanTask,
+    Outcome,
     Pending,
     RunLeaf,
     StartChild,
@@ -53,7 +54,10 @@ PLACES_A_TURN = 1 << 20
 
 @dataclass(slots=True)
 class RunInHand:
-    """A run as its holder has it: the lease, the machine, and what the machine still wants."""
+    """A run as its holder has it: the lease, the machine, and what the machine still wants.
+
+    `finished` is set once the end is written.
+    """
 
     platform: Platform
     journal: Journal
@@ -62,6 +66,7 @@ class RunInHand:
     machine: Machine
     position: int
     wanted: dict[str, Pending] = field(default_factory=dict)
+    finished: Outcome | None = None
 
 
 @dataclass(slots=True)
@@ -91,6 +96,7 @@ async def take_turn(
     await turn.go([*(each.fact for each in arrived), *facts])
     await run.journal.append(turn.append)
     run.position += len(turn.append.entries)
+    run.finished = turn.finished
     return turn.followed
 
 
@@ -102,6 +108,7 @@ class _Turn:
         self._facts: deque[Fact] = deque()
         self.append = Append(run.head.id, run.lease.fence, run.position)
         self.followed = Followed()
+        self.finished: Outcome | None = None
 
     async def go(self, facts: Iterable[Fact]) -> None:
         self._facts.extend(facts)
@@ -194,6 +201,7 @@ class _Turn:
         keyring = self._run.platform.keyring
         ending = await endings.prepare(keyring, self._run.head, command.outcome, self._now)
         self._change(partial(_close, keyring, ending))
+        self.finished = command.outcome
 
     def _change(self, change: Any) -> None:
         self.append.changes.append(change)

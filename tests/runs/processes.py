@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select, update
 
 from coe.access.actor import Actor
 from coe.catalog import actions as catalog
 from coe.db import JSON, utcnow
 from coe.engines.inline import InlineEngine, LocalFlow
+from coe.errors import Invalid
 from coe.language.expressions import Expressions
 from coe.runs import actions, queries
 from coe.runs.commands import RunLeaf
@@ -107,6 +109,7 @@ HTTP = """  - {name}:
         method: post
         endpoint: https://erp.example.com/{name}
         body: ${{ . }}
+      timeout: {{after: PT1H}}
 """
 
 APPROVAL = """  - approve:
@@ -127,8 +130,11 @@ APPROVAL = """  - approve:
 
 async def publish(platform: Platform, manifest: str, author: str = "sales-owner") -> str:
     """Bring a flow from its manifest to `live`; gives its exact ref."""
-    async with platform.work(Actor.of(author)) as work:
-        saved = await catalog.register_flow(work, manifest)
+    try:
+        async with platform.work(Actor.of(author)) as work:
+            saved = await catalog.register_flow(work, manifest)
+    except Invalid as refused:
+        pytest.fail("\n".join(str(problem) for problem in refused.problems))
     ref = saved.version.ref
     async with platform.work(Actor.of(author)) as work:
         await catalog.submit_for_review(work, ref)

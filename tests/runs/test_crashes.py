@@ -38,14 +38,17 @@ PROCESS = (
           - left:
               call: http
               with: {method: get, endpoint: https://wms.example.com/left}
+              timeout: {after: PT1H}
           - right:
               call: http
               with: {method: get, endpoint: https://wms.example.com/right}
+              timeout: {after: PT1H}
   - attempt:
       try:
         - shaky:
             call: http
             with: {method: get, endpoint: https://erp.example.com/shaky}
+            timeout: {after: PT1H}
       catch:
         retry:
           delay: {milliseconds: 20}
