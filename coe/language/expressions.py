@@ -147,6 +147,8 @@ class Expressions:
             return [_value(program, out) for program, out in zip(programs, answer, strict=True)]
         if "too_large" in answer:
             raise ExpressionError(programs[0], Reason.SIZE)
+        if "failed" in answer:
+            raise ExpressionError(programs[0], Reason.FAILED, answer["failed"])
         if len(programs) == 1:
             raise ExpressionError(programs[0], Reason.COMPILE, answer["compile"])
         # One of several does not compile: ask for each alone, to tell which.
@@ -179,9 +181,11 @@ def _request(programs: list[str], variables: Mapping[str, JSON], data: JSON) -> 
 def _encoded(data: Any) -> bytes:
     try:
         return orjson.dumps(data)
-    except orjson.JSONEncodeError:
+    except orjson.JSONEncodeError as error:
+        if "64-bit" not in str(error):
+            raise
         # Whole numbers of more than 64 bits, which the standard library can write.
-        return json.dumps(data, allow_nan=False).encode()
+        return json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _decoded(answer: bytes, program: str) -> Any:

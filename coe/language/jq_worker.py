@@ -6,9 +6,10 @@ both one socket, and ends when that is closed.
 
 A request to evaluate is two lines: `{"names": […], "programs": […]}`, and `{"v": {…}, "i": …}`
 with the variables of those names and the input. The answer is one line: a list with an object for
-each program, `{"r": [up to two results]}` or `{"e": error}`; or else `{"compile": message}` or
-`{"too_large": bytes}`. A request to check is one line, `{"check":[{"names": […], "program": …}]}`,
-answered by a list of messages, null where the program compiles.
+each program, `{"r": [up to two results]}` or `{"e": error}`; or else `{"compile": message}`,
+`{"failed": message}` or `{"too_large": bytes}`. A request to check is one line,
+`{"check":[{"names": […], "program": …}]}`, answered by a list of messages, null where the program
+compiles.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def evaluate(jq: Any, compiled: dict[bytes, Any], header: bytes, data: bytes) ->
     try:
         return program.input_text(data.decode()).first()
     except ValueError as error:
-        return {"compile": str(error)}
+        return {"failed": str(error)}
 
 
 def load(file: str) -> Any:

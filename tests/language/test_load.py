@@ -14,7 +14,10 @@ EVERY_TASK = """
 - http: {call: http, with: {method: get, endpoint: https://x.example/a}}
 - api:
     call: openapi
-    with: {document: {endpoint: https://x.example/api.json}, operationId: getOrder, parameters: {id: 1}}
+    with:
+      document: {endpoint: https://x.example/api.json}
+      operationId: getOrder
+      parameters: {id: 1}
 - person: {call: 'humanTask:1@default', with: {title: Approve, candidates: {roles: [lead]}}}
 - own: {call: helper}
 - map: {call: 'parallelMap:1@default', with: {in: .lines, do: [{one: {set: {a: 1}}}]}}
