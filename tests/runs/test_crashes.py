@@ -6,17 +6,6 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from processes import (
-    APPROVAL,
-    APPROVER,
-    HTTP,
-    Leaves,
-    central,
-    lapse,
-    publish,
-    runtime,
-    start,
-)
 from sqlalchemy import func, select
 
 from coe.db import Database
@@ -29,6 +18,17 @@ from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 from coe.runs.tables import JOURNAL, STEPS, TASKS
 from coe.runs.timers import fire_due
 from coe.work import Platform
+from tests.runs.processes import (
+    APPROVAL,
+    APPROVER,
+    HTTP,
+    Leaves,
+    central,
+    lapse,
+    publish,
+    runtime,
+    start,
+)
 
 PROCESS = (
     HTTP.format(name="credit")

@@ -7,20 +7,6 @@ from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
-from processes import (
-    HTTP,
-    SALES_OWNER,
-    Leaves,
-    central,
-    column,
-    engine,
-    lapse,
-    local,
-    publish,
-    runtime,
-    start,
-    until,
-)
 from sqlalchemy import func, select, update
 
 from coe.db import utcnow
@@ -38,6 +24,20 @@ from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 from coe.runs.tables import INBOX, OUTBOX, RUNS, TIMERS
 from coe.runs.timers import fire_due
 from coe.work import Platform
+from tests.runs.processes import (
+    HTTP,
+    SALES_OWNER,
+    Leaves,
+    central,
+    column,
+    engine,
+    lapse,
+    local,
+    publish,
+    runtime,
+    start,
+    until,
+)
 
 
 class Recording(InlineEngine):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from processes import (
+from coe.runs import disclosure, human_tasks, queries
+from coe.work import Platform
+from tests.runs.processes import (
     APPROVAL,
     APPROVER,
     CANARY,
@@ -17,9 +19,6 @@ from processes import (
     start,
     until,
 )
-
-from coe.runs import disclosure, human_tasks, queries
-from coe.work import Platform
 
 
 async def test_a_run_calls_and_completes(platform: Platform) -> None:

@@ -7,19 +7,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from processes import (
-    APPROVAL,
-    APPROVER,
-    CANARY,
-    LEAD,
-    OUTSIDER,
-    SALES_OWNER,
-    Leaves,
-    central,
-    publish,
-    runtime,
-    start,
-)
 from sqlalchemy import select, update
 
 from coe.audit.models import AuditEvent
@@ -33,6 +20,19 @@ from coe.runs.runtime import Runtime
 from coe.runs.tables import OUTBOX, TASKS, TIMERS
 from coe.runs.timers import fire_due
 from coe.work import Platform
+from tests.runs.processes import (
+    APPROVAL,
+    APPROVER,
+    CANARY,
+    LEAD,
+    OUTSIDER,
+    SALES_OWNER,
+    Leaves,
+    central,
+    publish,
+    runtime,
+    start,
+)
 
 AUDIT = AuditEvent.metadata.tables["audit_events"]
 

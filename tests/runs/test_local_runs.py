@@ -6,7 +6,16 @@ from collections import Counter
 from uuid import UUID
 
 import pytest
-from processes import (
+
+from coe.access.actor import Actor
+from coe.db import JSON
+from coe.engines.inline import LocalFlowError, LocalRun
+from coe.errors import Conflict, NotFound
+from coe.runs import actions, disclosure, local_runs, queries
+from coe.runs.commands import StepState
+from coe.runs.reaper import reap_once
+from coe.work import Platform
+from tests.runs.processes import (
     CANARY,
     SALES_OWNER,
     WORKER,
@@ -19,15 +28,6 @@ from processes import (
     start,
     until,
 )
-
-from coe.access.actor import Actor
-from coe.db import JSON
-from coe.engines.inline import LocalFlowError, LocalRun
-from coe.errors import Conflict, NotFound
-from coe.runs import actions, disclosure, local_runs, queries
-from coe.runs.commands import StepState
-from coe.runs.reaper import reap_once
-from coe.work import Platform
 
 CALL = """  - pack:
       call: localFlow:1@default

@@ -6,7 +6,18 @@ import logging
 from uuid import uuid4
 
 import pytest
-from processes import (
+from sqlalchemy import func, select, text
+
+from coe.audit.models import AuditEvent
+from coe.errors import Conflict, Forbidden, Invalid, NotFound
+from coe.runs import actions, disclosure, human_tasks, queries
+from coe.runs.machine import Machine
+from coe.runs.models import RunState
+from coe.runs.rows import RunFilter
+from coe.runs.runtime import LeafFailed
+from coe.runs.tables import OUTBOX, RUNS
+from coe.work import Platform
+from tests.runs.processes import (
     APPROVAL,
     APPROVER,
     AUDITOR,
@@ -22,17 +33,6 @@ from processes import (
     start,
     until,
 )
-from sqlalchemy import func, select, text
-
-from coe.audit.models import AuditEvent
-from coe.errors import Conflict, Forbidden, Invalid, NotFound
-from coe.runs import actions, disclosure, human_tasks, queries
-from coe.runs.machine import Machine
-from coe.runs.models import RunState
-from coe.runs.rows import RunFilter
-from coe.runs.runtime import LeafFailed
-from coe.runs.tables import OUTBOX, RUNS
-from coe.work import Platform
 
 AUDIT = AuditEvent.metadata.tables["audit_events"]
 SIMPLE = HTTP.format(name="credit")
