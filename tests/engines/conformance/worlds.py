@@ -26,7 +26,7 @@ from coe.work import Platform
 from tests.engines.service import Service, serving
 
 LOCAL_FLOW = "warehouse/pick-and-pack"
-"""The local flow that every world has code for: one step `pack`, which gives `{"parcel": order}`."""
+"""The local flow for which every world has code: its step `pack` gives `{"parcel": order}`."""
 
 
 @dataclass
