@@ -8,11 +8,11 @@ from uuid import UUID
 import strawberry
 
 from coe.api.context import Context, Info, batch
-from coe.api.entries import entry_by_ref, version_by_id
 from coe.api.flows import Flow, FlowVersion
 from coe.api.ids import to_global, to_uuid
 from coe.api.nodes import Node, field
 from coe.api.paging import PageInfo, checked
+from coe.api.run_flows import flows_of_versions, versions_of_runs
 from coe.api.scalars import Json, Length, Moment
 from coe.catalog.rows import Page
 from coe.errors import NotFound
@@ -31,6 +31,8 @@ run_by_id = batch(queries.runs_by_id)
 children_of = batch(queries.children_of_runs)
 steps_of = batch(queries.steps_of_runs)
 child_of_step = batch(queries.children_by_step)
+flow_of_version = batch(flows_of_versions)
+version_of_run = batch(versions_of_runs)
 task_of_step = batch(task_queries.tasks_by_step)
 
 
@@ -182,7 +184,7 @@ class Run(Node):
     @field
     async def flow(self, info: Info) -> Flow:
         """The flow that it runs."""
-        row = await info.context.load(entry_by_ref, self.row.flow)
+        row = await info.context.load(flow_of_version, self.row.version_id)
         if row is None:
             raise NotFound
         return Flow.of(row)
@@ -190,7 +192,7 @@ class Run(Node):
     @field
     async def version(self, info: Info) -> FlowVersion:
         """The version with which it began, whatever was published later."""
-        row = await info.context.load(version_by_id, self.row.version_id)
+        row = await info.context.load(version_of_run, self.row.version_id)
         if row is None:
             raise NotFound
         return FlowVersion.of(row)

@@ -57,6 +57,45 @@ output:
       type: object
 """
 
+APPROVAL = """
+document:
+  dsl: 1.0.3
+  namespace: sales
+  name: approval
+  version: 1.0.0
+  title: Approve an amount
+  summary: Asks finance.
+  metadata:
+    processOwner: sales-owner
+    dataClass: PERSONAL
+input:
+  schema:
+    document:
+      type: object
+      required: [amount]
+      properties:
+        amount: {type: number}
+do:
+  - approve:
+      call: humanTask:1@default
+      with:
+        title: Approve the amount
+        context:
+          amount: ${ .amount }
+        candidates:
+          roles: [finance-approver]
+        exclude: [requester]
+        outcomes: [approved, rejected]
+        form:
+          type: object
+          properties:
+            note: {type: string}
+"""
+
+
+def approval() -> str:
+    return APPROVAL
+
 
 def central(version: str = "1.0.0", data_class: str = "INTERNAL") -> str:
     return CENTRAL.format(version=version, data_class=data_class)

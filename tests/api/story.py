@@ -10,28 +10,32 @@ from tests.api.client import Api, Persona
 from tests.api.documents import central, local
 
 
-async def publish_welcome(api: Api, *, data_class: str = "INTERNAL") -> Persona:
-    """`sales/welcome@1.0.0`, reviewed and live; gives its owner."""
-    owner, lead = api.persona("sales-owner"), api.persona("coe-lead")
-    ref = "sales/welcome@1.0.0"
-    manifest = central(data_class=data_class)
-    await owner.do("registerFlow", "RegisterFlowInput", "version { id }", manifest=manifest)
-    await owner.do("submitForReview", "LifecycleInput", "entry { ref }", ref=ref)
+async def publish(api: Api, manifest: str, *, by: str = "sales-owner") -> Persona:
+    """Register, submit, review and publish a flow; gives its author."""
+    author, lead = api.persona(by), api.persona("coe-lead")
+    saved = await author.do(
+        "registerFlow",
+        "RegisterFlowInput",
+        "version { ref }",
+        manifest=manifest,
+    )
+    assert saved["version"], saved["problems"]
+    ref = saved["version"]["ref"]
+    await author.do("submitForReview", "LifecycleInput", "entry { ref }", ref=ref)
     await lead.do("review", "ReviewInput", "entry { ref }", ref=ref, approve=True, comment="fine")
     moved = await lead.do("publish", "LifecycleInput", "entry { lifecycle }", ref=ref)
     assert moved["entry"]["lifecycle"] == "PUBLISHED"
-    return owner
+    return author
+
+
+async def publish_welcome(api: Api, *, data_class: str = "INTERNAL") -> Persona:
+    """`sales/welcome@1.0.0`, reviewed and live; gives its owner."""
+    return await publish(api, central(data_class=data_class))
 
 
 async def publish_count_stock(api: Api) -> Persona:
     """`warehouse/count-stock@1.0.0`, live; gives its developer."""
-    developer, lead = api.persona("warehouse-developer"), api.persona("coe-lead")
-    await developer.do("registerFlow", "RegisterFlowInput", "version { id }", manifest=local())
-    ref = "warehouse/count-stock@1.0.0"
-    await developer.do("submitForReview", "LifecycleInput", "entry { ref }", ref=ref)
-    await lead.do("review", "ReviewInput", "entry { ref }", ref=ref, approve=True, comment="fine")
-    await lead.do("publish", "LifecycleInput", "entry { lifecycle }", ref=ref)
-    return developer
+    return await publish(api, local(), by="warehouse-developer")
 
 
 async def with_token(api: Api, subject: str, *scopes: str) -> Persona:
