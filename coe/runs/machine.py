@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from coe.db import JSON
@@ -138,7 +139,7 @@ class Machine:
         if runtime is not None:
             run.run.runtime = runtime
         if run.outcome is None:
-            self._root = run.scheduler.spawn(run_definition(run))
+            self._root = run.scheduler.spawn(partial(run_definition, run))
 
     def _cancel(self, fact: Fact) -> None:
         run = self._run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 from coe.db import JSON
 from coe.language.calls import CallParallelMap
@@ -12,7 +12,7 @@ from coe.language.tasks import DoTask, ForkTask, ForTask, SwitchTask
 from coe.runs.machine_core import Done, End, Interpreter
 from coe.runs.machine_data import DEFINITION, Place
 from coe.runs.machine_errors import Handler
-from coe.runs.machine_fibers import Ended, Fiber, Mailbox
+from coe.runs.machine_fibers import Ended, Fiber, Mailbox, Start
 from coe.runs.machine_scope import Context, Frame, Scope
 from coe.runs.machine_tasks import BODIES, execute, execute_list, typed
 
@@ -71,7 +71,7 @@ async def run_fork(run: Interpreter, frame: Frame) -> Done:
     works = _Works(run, frame)
     for branch in fork.branches:
         context = works.branch()
-        works.start(_branch(run, branch, frame.inside(context=context), frame.input))
+        works.start(partial(_branch, run, branch, frame.inside(context=context), frame.input))
     return Done(await works.all())
 
 
@@ -97,7 +97,7 @@ async def run_parallel_map(run: Interpreter, frame: Frame) -> Done:
             iteration=index,
             context=works.branch(),
         )
-        works.start(execute_list(run, arguments.do, scope, item))
+        works.start(partial(execute_list, run, arguments.do, scope, item))
     return Done(await works.all())
 
 
@@ -121,7 +121,7 @@ class _Works:
         self._contexts.append(context)
         return context
 
-    def start(self, work: Coroutine[Any, Any, JSON]) -> None:
+    def start(self, work: Start) -> None:
         self._fibers[self._run.spawn(work, self._box)] = len(self._results)
         self._results.append(None)
 
@@ -170,7 +170,7 @@ async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSO
     for branch in branches:
         context = frame.scope.context.branch()
         scope = frame.inside(context=context, handler=rivals)
-        fibers[run.spawn(_branch(run, branch, scope, frame.input), box)] = context
+        fibers[run.spawn(partial(_branch, run, branch, scope, frame.input), box)] = context
     while True:
         ended: Ended = await box.receive()
         context = fibers.pop(ended.fiber)

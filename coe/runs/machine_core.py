@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from coe.db import JSON
 from coe.language.model import Definition
@@ -23,7 +21,7 @@ from coe.runs.facts import Fact
 from coe.runs.machine_arrivals import Events
 from coe.runs.machine_data import Data, RunData
 from coe.runs.machine_errors import Fault, Handler
-from coe.runs.machine_fibers import Evaluate, Fiber, Mailbox, Scheduler
+from coe.runs.machine_fibers import Evaluate, Fiber, Mailbox, Scheduler, Start
 from coe.runs.machine_scope import Frame
 from coe.runs.machine_work import Steps, Work
 from coe.runs.redaction import redacted, texts_of
@@ -86,9 +84,9 @@ class Interpreter:
         self.steps.move(frame, StepState.RUNNING)
         return fact
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any], box: Mailbox) -> Fiber:
+    def spawn(self, start: Start, box: Mailbox) -> Fiber:
         """Start a fiber below the current one."""
-        return self.scheduler.spawn(coroutine, box)
+        return self.scheduler.spawn(start, box)
 
     def discard(self, fiber: Fiber) -> None:
         """Cancel a fiber: its work is taken back, its steps are cancelled."""

@@ -18,6 +18,10 @@ Evaluate = Callable[[str, Mapping[str, JSON], JSON], Awaitable[JSON]]
 """`await evaluate(program, variables, input)`: run a jq program; raises `ExpressionError`."""
 
 
+Start = Callable[[], Coroutine[Any, Any, Any]]
+"""Makes the coroutine of a fiber."""
+
+
 @dataclass(slots=True)
 class Ended:
     """What a fiber leaves in its parent's mailbox: a result, or the exception that ended it."""
@@ -75,13 +79,12 @@ class Evaluation:
 class Fiber:
     """One coroutine and what belongs to it: its children, and the work that it asked for."""
 
-    __slots__ = ("box", "children", "coroutine", "ended", "keys", "parent", "steps")
+    __slots__ = ("box", "children", "coroutine", "ended", "keys", "parent", "start", "steps")
 
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], parent: Fiber | None, box: Mailbox | None
-    ) -> None:
-        """Belong to a parent, and report the end to a mailbox."""
-        self.coroutine = coroutine
+    def __init__(self, start: Start, parent: Fiber | None, box: Mailbox | None) -> None:
+        """Belong to a parent, and report the end to a mailbox; the coroutine is made when run."""
+        self.start = start
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
         self.parent = parent
         self.box = box
         self.ended = False
@@ -114,9 +117,9 @@ class Scheduler:
             raise RuntimeError("no fiber is running")
         return self._current
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any], box: Mailbox | None = None) -> Fiber:
+    def spawn(self, start: Start, box: Mailbox | None = None) -> Fiber:
         """Start a fiber below the current one; its end is posted to the box as `Ended`."""
-        fiber = Fiber(coroutine, self._current, box)
+        fiber = Fiber(start, self._current, box)
         if self._current is not None:
             self._current.children[fiber] = None
         self._ready.append(fiber)
@@ -140,7 +143,8 @@ class Scheduler:
         """End a fiber and all below it where they stand; they are told nothing and say nothing."""
         for member in reversed(fiber.family()):
             member.ended = True
-            member.coroutine.close()
+            if member.coroutine is not None:
+                member.coroutine.close()
         if fiber.parent is not None:
             fiber.parent.children.pop(fiber, None)
 
@@ -153,6 +157,8 @@ class Scheduler:
 
     async def _steps_of(self, fiber: Fiber) -> None:
         """Run the fiber until it waits on a mailbox or ends."""
+        if fiber.coroutine is None:
+            fiber.coroutine = fiber.start()
         send, throw = fiber.coroutine.send, fiber.coroutine.throw
         value: JSON = None
         failure: Exception | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from coe.db import JSON
 from coe.language.fields import Place as Named
@@ -69,15 +70,11 @@ async def _give_output(run: Interpreter, scope: Scope, output: JSON) -> JSON:
 async def _tasks_in_time(run: Interpreter, scope: Scope, data: JSON) -> JSON:
     """The tasks, within the timeout of the flow; its error names the list of tasks."""
     limit = declared("/timeout", run.definition.timeout_of)
-    work = execute_list(run, run.definition.do, scope, data)
+    work = partial(execute_list, run, run.definition.do, scope, data)
     if limit is None:
-        return await work
+        return await work()
     place = Place(FLOW_OUTPUT, scope=scope, pointer="/timeout")
-    try:
-        after = await run.data.duration(limit, data, place)
-    except Fault:
-        work.close()
-        raise
+    after = await run.data.duration(limit, data, place)
     whole = DoTask.model_construct(do=run.definition.do)
     whole.put(Named(name=run.definition.document.name, pointer="/do"))
     frame = Frame(whole, scope, 1, data, run.now)

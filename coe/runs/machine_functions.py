@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from coe.db import JSON
@@ -108,7 +109,8 @@ def _whole(value: JSON, default: int) -> int:
 # ---------------------------------------------------------------- flows
 async def local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
     """Run a team's registered flow and wait for its output, at most for `timeout`."""
-    work = start_child(
+    work = partial(
+        start_child,
         run,
         frame,
         flow=str(arguments.get("ref")),
@@ -116,13 +118,8 @@ async def local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JSON])
         local=True,
     )
     if arguments.get("timeout") is None:
-        return await work
-    place = Place(DEFINITION, frame=frame)
-    try:
-        after = run.data.parse_duration(arguments["timeout"], place)
-    except Fault:
-        work.close()
-        raise
+        return await work()
+    after = run.data.parse_duration(arguments["timeout"], Place(DEFINITION, frame=frame))
     output: JSON = await within(run, frame, work, after, label=("call",))
     return output
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from coe.db import JSON
@@ -17,7 +18,7 @@ from coe.runs.commands import StepState, TimerReason
 from coe.runs.machine_core import Done, End, Interpreter
 from coe.runs.machine_data import CONDITION, DEFINITION, EXPORT, INPUT, Place
 from coe.runs.machine_errors import Fault, Handler, standard
-from coe.runs.machine_fibers import Ended, Mailbox
+from coe.runs.machine_fibers import Ended, Mailbox, Start
 from coe.runs.machine_scope import Frame, Scope
 
 Body: TypeAlias = Callable[[Interpreter, Frame], Coroutine[Any, Any, Done]]
@@ -169,7 +170,7 @@ async def _in_time(run: Interpreter, frame: Frame, body: Body) -> Done:
     if limit is None:
         return await body(run, frame)
     after = await run.data.duration(limit, frame.input, Place(DEFINITION, frame=frame))
-    done: Done = await within(run, frame, body(run, frame), after)
+    done: Done = await within(run, frame, partial(body, run, frame), after)
     return done
 
 
@@ -189,7 +190,7 @@ def declared(pointer: str, find: Callable[[], FoundT]) -> FoundT:
 async def within(
     run: Interpreter,
     frame: Frame,
-    work: Coroutine[Any, Any, Any],
+    work: Start,
     after: timedelta,
     *,
     label: tuple[str | int, ...] = ("timeout",),

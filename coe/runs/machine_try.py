@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from coe.db import JSON
 from coe.language.components import AttemptLimit, Backoff, RetryLimit, RetryPolicy
@@ -163,9 +164,9 @@ async def _tried(run: Interpreter, frame: Frame, attempt: _Attempt, most: timede
     """One execution, within the time that the policy gives to a retry."""
     task = typed(frame, TryTask)
     scope = frame.inside(handler=attempt, attempt=attempt.number)
-    work = execute_list(run, task.try_, scope, frame.input)
+    work = partial(execute_list, run, task.try_, scope, frame.input)
     if most is None:
-        return await work
+        return await work()
     label = ("attempt", attempt.number)
     output: JSON = await within(run, frame, work, most, label=label, handler=attempt)
     return output
