@@ -8,9 +8,10 @@ is handed back at the next claim, so that it never runs twice.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -20,7 +21,7 @@ from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.contents import runnable_version
 from coe.db import JSON, new_id
-from coe.errors import Conflict, NotFound
+from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.runs.columns import RUN_COLUMNS, run_row
 from coe.runs.commands import Completed, Faulted, Outcome, StepState
 from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
@@ -33,6 +34,8 @@ from coe.runs.schemas import check
 from coe.runs.sealing import Sealer, error_columns
 from coe.runs.tables import RUNS, STEPS
 from coe.work import Work
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def step_key(run_id: UUID, name: str) -> str:
@@ -118,9 +121,11 @@ async def report_step(
     Raises:
         NotFound: There is no such local run of the worker's team.
         Conflict: The attempt is stale, or the run has ended.
+        Invalid: The name is no name.
     """
     run = await _lock(work, run_id)
     _check_attempt(run, attempt)
+    _check_name(name)
     before = await _step(work, run_id, name)
     if before is not None and before.state == StepState.COMPLETED:
         return
@@ -197,6 +202,12 @@ async def _lock(work: Work, run_id: UUID) -> Any:
 def _check_attempt(run: Any, attempt: int) -> None:
     if run.fence != attempt:
         raise Conflict(f"attempt {attempt} is stale: the run is at {run.fence}")
+
+
+def _check_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        message = "a step's name has 1 to 100 letters, digits, hyphens, dots and underscores"
+        raise Invalid([Problem("INPUT_STEP_NAME", message, path="/name")])
 
 
 async def _done(work: Work, sealer: Sealer, run_id: UUID) -> dict[str, JSON]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +16,12 @@ from coe.crypto.keys import Keyring
 from coe.db import JSON
 
 PURPOSE: Final = "runs"
+UNTYPED: Final = "about:blank"
+"""RFC 7807: an error with no type of its own."""
+
+_STATUSES: Final = 1000
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9/:@.#_~-]{1,200}")
+_POINTER: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]{1,100}){1,50}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,18 @@ def _encode(value: JSON) -> bytes:
 
 
 def error_columns(error: dict[str, JSON] | None) -> dict[str, Any]:
-    """The columns of an error that are in clear: type, status and instance, never what it says."""
-    error = error or {}
-    status = error.get("status")
+    """The columns of an error that are in clear: type, status and instance, never what it says.
+
+    Definitions and teams write types and instances of their own: what is no URI, or no JSON
+    pointer, is left out here, lest it quotes somebody. The sealed error is whole.
+    """
+    if error is None:
+        return {"error_type": None, "error_status": None, "error_instance": None}
+    kind, status, instance = (error.get(name) for name in ("type", "status", "instance"))
     return {
-        "error_type": error.get("type"),
-        "error_status": int(status) if isinstance(status, int | float) else None,
-        "error_instance": error.get("instance"),
+        "error_type": kind if isinstance(kind, str) and _URI.fullmatch(kind) else UNTYPED,
+        "error_status": status if isinstance(status, int) and 0 <= status < _STATUSES else 500,
+        "error_instance": instance
+        if isinstance(instance, str) and _POINTER.fullmatch(instance)
+        else None,
     }

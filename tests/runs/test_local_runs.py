@@ -10,12 +10,13 @@ import pytest
 from coe.access.actor import Actor
 from coe.db import JSON
 from coe.engines.inline import LocalFlowError, LocalRun
-from coe.errors import Conflict, NotFound
+from coe.errors import Conflict, Invalid, NotFound
 from coe.runs import actions, disclosure, local_runs, queries
 from coe.runs.commands import StepState
 from coe.runs.reaper import reap_once
 from coe.work import Platform
 from tests.runs.processes import (
+    AUDITOR,
     CANARY,
     SALES_OWNER,
     WORKER,
@@ -222,3 +223,30 @@ async def test_a_worker_that_died_is_noticed_and_the_flow_goes_on(platform: Plat
         run = await until(platform, run_id, "COMPLETED", "FAULTED")
     assert run.state == "COMPLETED"
     assert done == {"label": 1}
+
+
+async def test_what_a_team_writes_does_not_come_to_lie_in_clear(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WORKER) as work:
+        attempt = (await local_runs.claim_run(work, run_id)).attempt
+    with pytest.raises(Invalid):
+        async with platform.work(WORKER) as work:
+            await local_runs.report_step(
+                work, run_id, attempt=attempt, name=f"for {CANARY}", state=StepState.RUNNING
+            )
+    error: dict[str, JSON] = {
+        "type": f"error:{CANARY}",
+        "status": 409,
+        "title": CANARY,
+        "instance": f"/orders/{CANARY}",
+    }
+    async with platform.work(WORKER) as work:
+        run = await local_runs.report_run(work, run_id, attempt=attempt, error=error)
+    assert run.error is not None
+    assert (run.error.type, run.error.status, run.error.instance) == ("about:blank", 409, None)
+    async with platform.work(AUDITOR) as work:
+        assert await disclosure.read_run_data(work, [run_id]) == {}
+    async with platform.work(WORKER) as work:
+        whole = (await disclosure.read_run_data(work, [run_id]))[run_id].error
+    assert whole is not None
+    assert (whole.type, whole.title) == (f"error:{CANARY}", CANARY)
