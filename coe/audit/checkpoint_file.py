@@ -53,10 +53,21 @@ class CheckpointFile:
             os.fsync(descriptor)
         sync_folder(self.path.parent)
 
-    def notes(self) -> Iterator[str | None]:
-        """The notes in order; None for a line that is no note."""
+    def size(self) -> int:
+        """How long the file is now, in bytes; 0 of one that is not there."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def notes(self, until: int | None = None) -> Iterator[str | None]:
+        """The notes in order, of the first `until` bytes; None for a line that is no note."""
+        read = 0
         with self.path.open("rb") as file:
             for line in file:
+                read += len(line)
+                if until is not None and read > until:
+                    return
                 if line.endswith(b"\n"):
                     yield note_of(line)
 

@@ -233,7 +233,10 @@ class _FileCheckpoints:
     def __init__(self, path: Path | None, key: VerifyKey, findings: Findings) -> None:
         self._findings = findings
         self._key = key
-        self._rest = self._open(path) if path else iter(())
+        # What the sealer appends from now on is not yet in what will be read of the database.
+        until = CheckpointFile(path).size() if path else 0
+        self._absent = path is not None and not path.exists()
+        self._rest = self._open(path, until) if path and not self._absent else iter(())
         self._next = next(self._rest, None)
 
     def of(self, size: int) -> Iterator[Checkpoint]:
@@ -244,7 +247,10 @@ class _FileCheckpoints:
             self._next = next(self._rest, None)
 
     def finish(self, size: int) -> None:
-        """Say which are of a larger tree than the log has."""
+        """Say which are of a larger tree than the log has, or that there is no file."""
+        if self._absent and size:
+            how = "the file of checkpoints is not there"
+            self._findings.add(checkpoint_fault(Fault.CHECKPOINT_MISSING, size, how))
         while self._next:
             how = f"the file has it, and the log has {size} events: events were removed"
             self._findings.add(
@@ -252,9 +258,9 @@ class _FileCheckpoints:
             )
             self._next = next(self._rest, None)
 
-    def _open(self, path: Path) -> Iterator[Checkpoint]:
+    def _open(self, path: Path, until: int) -> Iterator[Checkpoint]:
         last = 0
-        for line, note in enumerate(CheckpointFile(path).notes(), start=1):
+        for line, note in enumerate(CheckpointFile(path).notes(until), start=1):
             try:
                 checkpoint = Checkpoint.open(note or "", self._key)
             except NoteRefused as refused:
