@@ -18,6 +18,8 @@ from coe.db import JSON
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _JOINTS = re.compile(r"[/_.:@-]+")
 _WORDS_LIMIT = 4_000
+LONGEST_WORD = 40
+"""Letters of a word that a search compares with."""
 
 
 class Card(BaseModel):
@@ -73,4 +75,4 @@ def words(texts: Iterable[str]) -> str:
 
 def distinct(text: str) -> str:
     """Each word once, in lower case, in order of appearance: what trigrams compare with."""
-    return " ".join(dict.fromkeys(text.lower().split()))
+    return " ".join(dict.fromkeys(word[:LONGEST_WORD] for word in text.lower().split()))

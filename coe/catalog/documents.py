@@ -118,7 +118,7 @@ def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
     if definition is None:
         return None, loaded.problems
     metadata, problems = validate(FlowMetadata, source, at=("document", "metadata"))
-    problems += _names(definition, metadata, source)
+    problems += _names(definition, source)
     if metadata is None or problems:
         return None, loaded.problems + problems
     about = definition.document
@@ -156,7 +156,6 @@ def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
 
 def _names(
     definition: Definition,
-    metadata: FlowMetadata | None,
     source: Source,
 ) -> tuple[Problem, ...]:
     """What the catalog asks of a name beyond what the language does."""
@@ -169,7 +168,7 @@ def _names(
     if parse_version(about.version) is None:
         message = "the version must be exact, and without build metadata"
         found.append(Problem(CODE, message, path="/document/version", help="such as 1.4.0"))
-    if metadata and metadata.owner not in (None, about.namespace):
+    if about.metadata.get("owner", about.namespace) != about.namespace:
         message = f"the owner must be the namespace, {about.namespace}"
         found.append(Problem(CODE, message, path="/document/metadata/owner"))
     return tuple(located(source, each) for each in found)

@@ -17,7 +17,7 @@ _OPTIONS = (
 _WHOLE = f"StartSel={_OPEN},StopSel={_CLOSE},HighlightAll=true"
 _MARKS = str.maketrans({_OPEN: None, _CLOSE: None})
 _WORD = re.compile(r"\w+")
-_CLOSE_ENOUGH = 0.7
+_CLOSE_ENOUGH = 0.65
 _MOST = 3
 
 

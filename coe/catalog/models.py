@@ -32,6 +32,7 @@ from coe.access.actor import DataClass
 from coe.db import JSON, new_id, utcnow
 
 LIVE = "live"
+DDL = ("CREATE EXTENSION IF NOT EXISTS fuzzystrmatch",)
 
 
 class EntryKind(StrEnum):

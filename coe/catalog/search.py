@@ -2,7 +2,8 @@
 
 A search without operators takes every word as the beginning of a word, and asks for all of them.
 With a quote, a leading minus or an `or` it is read as web search does
-(`websearch_to_tsquery`). Only where nothing matches are near misses taken, by trigrams.
+(`websearch_to_tsquery`). Only where nothing matches are near misses taken: words that share
+trigrams with those of the search (pg_trgm), or differ in few letters (fuzzystrmatch).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Float,
     Numeric,
     Row,
     and_,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    or_,
     select,
     text,
     true,
@@ -32,6 +35,7 @@ from sqlalchemy import (
 )
 
 from coe.catalog import facets, paging
+from coe.catalog.cards import LONGEST_WORD
 from coe.catalog.columns import ENTRIES, ENTRY_COLUMNS, entry_row
 from coe.catalog.filters import CatalogFilter, predicates
 from coe.catalog.highlights import fragments, headline, near_misses
@@ -43,7 +47,10 @@ from coe.work import Read
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST = 200
-_NEAR = 0.4
+_NEAR = 0.45
+"""How near a word must come to a term; `csah` comes as near to `cash` as 0.5."""
+_AT_ALL = 0.15
+"""How near by trigrams, for the index to bring a row at all."""
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
 _BODY = (ENTRIES.c.search_body, ENTRIES.c.search_tags)
 
@@ -98,15 +105,15 @@ async def search(read: Read, request: Search) -> Hits:
 
 
 async def _matching(read: Read, request: Search, allowed: ColumnElement[bool]) -> _Matching:
-    sought = " ".join((request.text or "").split())[:_LONGEST]
+    sought = " ".join((request.text or "").replace("\0", " ").split())[:_LONGEST]
     if not _WORD.search(sought):
         return _Matching(true())
     exact = _by_words(sought)
     found = select(literal(1)).where(allowed, exact.predicate).limit(1)
     if await read.session.scalar(found):
         return exact
-    await read.session.execute(text(f"SET LOCAL pg_trgm.word_similarity_threshold = {_NEAR}"))
-    return _by_trigrams(sought)
+    await read.session.execute(text(f"SET LOCAL pg_trgm.word_similarity_threshold = {_AT_ALL}"))
+    return _by_likeness(sought)
 
 
 def _by_words(sought: str) -> _Matching:
@@ -122,15 +129,28 @@ def _by_words(sought: str) -> _Matching:
     return _Matching(ENTRIES.c.search.op("@@")(query), _rounded(score), query)
 
 
-def _by_trigrams(sought: str) -> _Matching:
-    terms = [literal(word) for word in dict.fromkeys(_WORD.findall(sought.lower()))]
-    words = ENTRIES.c.search_words
-    score = sum(
-        (func.word_similarity(term, words) for term in terms),
-        start=literal(0.0),
-    ) / len(terms)
-    near = and_(*(term.op("<%")(words) for term in terms))
-    return _Matching(near, _rounded(score + _standing()), near=sought)
+def _by_likeness(sought: str) -> _Matching:
+    """Rows that have, for each term but the stop words, a word that is near to it."""
+    terms = [word[:LONGEST_WORD] for word in dict.fromkeys(_WORD.findall(sought.lower()))]
+    near = [
+        or_(
+            func.numnode(func.plainto_tsquery("english", term)) == 0,
+            and_(literal(term).op("<%")(ENTRIES.c.search_words), _likeness(term) >= _NEAR),
+        )
+        for term in terms
+    ]
+    score = sum((_likeness(term) for term in terms), start=literal(0.0)) / len(terms)
+    return _Matching(and_(*near), _rounded(score + _standing()), near=sought)
+
+
+def _likeness(term: str) -> ColumnElement[Any]:
+    """How near the nearest word comes, from 0 to 1: by trigrams, or by letters to change."""
+    word = func.unnest(func.string_to_array(ENTRIES.c.search_words, " ")).column_valued("word")
+    longer = func.greatest(func.length(word), len(term))
+    by_letters = select(
+        func.max(1.0 - cast(func.levenshtein(word, term), Float) / longer),
+    ).scalar_subquery()
+    return func.greatest(func.word_similarity(term, ENTRIES.c.search_words), by_letters)
 
 
 def _standing() -> ColumnElement[Any]:

@@ -52,7 +52,7 @@ def central(
           summary: {summary!r}
           metadata:
             processOwner: {owner}
-            domain: order-to-cash
+            domain: trade
             dataClass: {data_class}
             tags: [{tags}]
             systems: [{systems}]

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from coe.catalog import actions, queries
+from coe.catalog.models import FlowKind, Lifecycle
+from coe.errors import Forbidden, Invalid, Severity
+from coe.work import Platform
+from tests.catalog.samples import (
+    LEAD,
+    OUTSIDER,
+    OWNER,
+    SECRET,
+    WAREHOUSE,
+    central,
+    local,
+    published,
+    register,
+)
+
+
+async def _count(platform: Platform, table: str) -> int:
+    async with platform.database.session() as session:
+        return int(await session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
+
+
+async def test_the_same_content_again_is_the_version_that_has_it(platform: Platform) -> None:
+    first = await register(platform, OWNER, central())
+    again = await register(
+        platform, OWNER, "# a comment\n" + central().replace("'Returns'", "Returns")
+    )
+    assert first.created
+    assert not again.created
+    assert again.version == first.version
+    assert await _count(platform, "entry_versions") == 1
+    assert await _count(platform, "audit_events") == 1
+
+
+async def test_other_content_under_a_taken_version_is_a_located_problem(platform: Platform) -> None:
+    await register(platform, OWNER, central())
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, OWNER, central(step="other"))
+    (problem,) = invalid.value.problems
+    assert (problem.path, problem.line, problem.column) == ("/document/version", 5, 3)
+    assert "1.0.0" in problem.message
+    assert "above 1.0.0" in (problem.help or "")
+    assert await _count(platform, "entry_versions") == 1
+
+
+async def test_two_registrations_of_one_version_at_once(platform: Platform) -> None:
+    results = await asyncio.gather(*(register(platform, OWNER, central()) for _ in range(6)))
+    assert sorted(result.created for result in results) == [False] * 5 + [True]
+    assert len({result.version.id for result in results}) == 1
+    assert await _count(platform, "entries") == 1
+    assert await _count(platform, "entry_versions") == 1
+
+
+async def test_two_contents_for_one_version_at_once(platform: Platform) -> None:
+    contents = [central(step=f"step{number}") for number in range(5)]
+    results = await asyncio.gather(
+        *(register(platform, OWNER, each) for each in contents),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in results].count(Invalid) == 4
+    assert await _count(platform, "entry_versions") == 1
+
+
+async def test_flows_that_call_each_other_are_registered_at_once(platform: Platform) -> None:
+    names = ("one", "two", "three", "four")
+    texts = [
+        central(name, calls=f"sales/{names[(place + 1) % len(names)]}@^1")
+        for place, name in enumerate(names)
+    ]
+    await asyncio.gather(*(register(platform, OWNER, each) for each in texts))
+    async with platform.read(OWNER) as read:
+        found = await queries.entries_by_ref(read, [f"sales/{name}" for name in names])
+    assert {entry.uses for entry in found.values()} == {1}
+
+
+async def test_errors_save_nothing_and_are_located(platform: Platform) -> None:
+    broken = central().replace("set:", "sett:")
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, OWNER, broken)
+    (problem,) = invalid.value.problems
+    assert problem.line == 25
+    assert "sett" in problem.message
+    unowned = central().replace("processOwner: sales-owner", "note: nobody")
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, OWNER, unowned)
+    assert "COE003" in {problem.code for problem in invalid.value.problems}
+    assert await _count(platform, "entries") == 0
+
+
+async def test_many_problems_of_the_metadata_at_once(platform: Platform) -> None:
+    text_ = central(data_class="SECRET", tags="Order Entry").replace("domain: trade", "owner: coe")
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, OWNER, text_)
+    places = {(problem.path, problem.line) for problem in invalid.value.problems}
+    assert places == {
+        ("/document/metadata/dataClass", 11),
+        ("/document/metadata/tags/0", 12),
+        ("/document/metadata/owner", 10),
+    }
+
+
+async def test_a_manifest_of_a_local_flow_has_located_problems(platform: Platform) -> None:
+    text_ = (
+        local()
+        .replace("entrypoint: flows/", "entrypoint: ../flows/")
+        .replace("timeout:", "timout:")
+    )
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, WAREHOUSE, text_)
+    found = {problem.path: problem for problem in invalid.value.problems}
+    assert set(found) == {"/entrypoint", "/timout"}
+    assert found["/timout"].help == "did you mean 'timeout'?"
+    assert found["/entrypoint"].line == 10
+
+
+async def test_only_the_team_registers_in_its_namespace(platform: Platform) -> None:
+    for actor in (WAREHOUSE, LEAD, OUTSIDER):
+        with pytest.raises(Forbidden):
+            await register(platform, actor, central())
+    assert await _count(platform, "entries") == 0
+
+
+async def test_a_name_belongs_to_one_kind(platform: Platform) -> None:
+    await register(platform, WAREHOUSE, local("returns", namespace="warehouse"))
+    with pytest.raises(Invalid):
+        await register(platform, WAREHOUSE, central(namespace="warehouse", version="2.0.0"))
+
+
+async def test_a_called_flow_that_is_not_there_warns_a_draft_and_stops_a_publication(
+    platform: Platform,
+) -> None:
+    saved = await register(platform, OWNER, central(calls="warehouse/pick-and-pack@^1"))
+    (problem,) = [each for each in saved.problems if each.code == "OWS052"]
+    assert problem.severity is Severity.WARNING
+    ref = saved.version.ref
+    async with platform.work(OWNER) as work:
+        await actions.submit_for_review(work, ref)
+    async with platform.work(LEAD) as work:
+        await actions.review(work, ref, approve=True, comment="good")
+    with pytest.raises(Invalid) as invalid:
+        async with platform.work(LEAD) as work:
+            await actions.publish(work, ref)
+    assert "OWS052" in {problem.code for problem in invalid.value.problems}
+    await published(platform, WAREHOUSE, local())
+    async with platform.work(LEAD) as work:
+        assert (await actions.publish(work, ref)).version.lifecycle is Lifecycle.PUBLISHED
+
+
+async def test_a_published_flow_of_personal_data_can_be_called_by_other_teams(
+    platform: Platform,
+) -> None:
+    await register(platform, WAREHOUSE, local(data_class="PERSONAL"))
+    saved = await register(platform, OWNER, central(calls="warehouse/pick-and-pack@^1"))
+    assert "OWS052" in {problem.code for problem in saved.problems}
+    async with platform.work(WAREHOUSE) as work:
+        await actions.publish(work, "warehouse/pick-and-pack@1.0.0")
+    again = central(version="1.1.0", calls="warehouse/pick-and-pack@^1")
+    saved = await register(platform, OWNER, again)
+    assert not {problem.code for problem in saved.problems} & {"OWS052", "OWS053"}
+
+
+async def test_input_that_a_called_flow_refuses_is_a_problem(platform: Platform) -> None:
+    await published(platform, WAREHOUSE, local())
+    wrong = central(calls="warehouse/pick-and-pack@^1").replace(
+        'input: {orderId: "${ .orderId }"}',
+        "input: {orderId: 7}",
+    )
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, OWNER, wrong)
+    assert "OWS054" in {problem.code for problem in invalid.value.problems}
+
+
+async def test_calls_called_by_and_systems_follow_the_definitions(platform: Platform) -> None:
+    target = await published(platform, WAREHOUSE, local())
+    caller = await register(platform, OWNER, central(calls="warehouse/pick-and-pack@^1"))
+    hidden = central("secret", data_class="PERSONAL", calls="warehouse/pick-and-pack")
+    await register(platform, OWNER, hidden)
+    async with platform.read(OWNER) as read:
+        called = await queries.calls(read, [caller.entry.id, target.entry.id])
+        callers = await queries.called_by(read, [target.entry.id])
+    assert [entry.ref for entry in called[caller.entry.id]] == ["warehouse/pick-and-pack"]
+    assert called[target.entry.id] == []
+    assert [e.ref for e in callers[target.entry.id]] == ["sales/returns", "sales/secret"]
+    assert callers[target.entry.id][0].flow_kind is FlowKind.CENTRAL
+    async with platform.read(WAREHOUSE) as read:
+        callers = await queries.called_by(read, [target.entry.id])
+    assert [entry.ref for entry in callers[target.entry.id]] == ["sales/returns"]
+
+
+async def test_nothing_of_a_definition_stands_in_clear(platform: Platform) -> None:
+    await published(platform, OWNER, central())
+    async with platform.database.session() as session:
+        tables = await session.scalars(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"),
+        )
+        for table in tables.all():
+            rows = await session.scalars(text(f"SELECT t::text FROM {table} t"))
+            for row in rows.all():
+                assert SECRET not in row
+                assert SECRET.encode().hex() not in row
+                assert b"orderId".hex() not in row
+
+
+async def test_checking_says_the_same_and_saves_nothing(platform: Platform) -> None:
+    async with platform.read(OWNER) as read:
+        preview = await actions.check_flow(read, central())
+        broken = await actions.check_flow(read, "nonsense: [")
+    saved = await register(platform, OWNER, central())
+    assert preview.digest == saved.version.digest
+    assert preview.problems == saved.problems
+    assert preview.diagram.startswith("flowchart")
+    assert preview.diff is None
+    assert broken.problems[0].code == "OWS001"
+    assert broken.diagram == ""
+
+
+async def test_checking_shows_what_changes_of_the_live_version(platform: Platform) -> None:
+    await published(platform, OWNER, central())
+    changed = central(version="1.1.0").replace("required: [orderId]", "required: [orderId, note]")
+    async with platform.read(OWNER) as read:
+        preview = await actions.check_flow(read, changed)
+    assert preview.diff is not None
+    assert preview.diff.breaking
+    assert "+" in preview.diff.unified

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import pytest
+
+from coe.access.actor import Actor, DataClass
+from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.rows import Hits
+from coe.catalog.search import CatalogFilter, CatalogOrder, Search, search
+from coe.errors import Invalid
+from coe.work import Platform
+from tests.catalog.samples import (
+    AUDITOR,
+    OUTSIDER,
+    OWNER,
+    WAREHOUSE,
+    central,
+    local,
+    published,
+    register,
+)
+
+
+@pytest.fixture
+async def filled(platform: Platform) -> Platform:
+    await published(platform, WAREHOUSE, local())
+    await published(
+        platform,
+        OWNER,
+        central(
+            "order-to-cash",
+            title="Order to cash",
+            summary="From an order to the money.",
+            calls="warehouse/pick-and-pack@^1",
+        ),
+    )
+    await register(platform, OWNER, central("returns", summary="Takes goods of an order back."))
+    await register(
+        platform,
+        OWNER,
+        central(
+            "complaints",
+            title="Complaints <b>& more</b>",
+            summary="Hears customers.",
+            tags="service",
+            step="escalateToBoard",
+            systems="",
+        ),
+    )
+    await register(
+        platform,
+        OWNER,
+        central("vip-order", title="VIP order", data_class="PERSONAL", tags="order, vip"),
+    )
+    await register(platform, OWNER, central("open-order", title="Open order", data_class="PUBLIC"))
+    return platform
+
+
+async def _find(platform: Platform, actor: Actor, **request: object) -> Hits:
+    async with platform.read(actor) as read:
+        return await search(read, Search(**request))  # type: ignore[arg-type]
+
+
+def _refs(found: Hits) -> list[str]:
+    return [hit.entry.ref for hit in found.hits]
+
+
+async def test_the_title_weighs_more_than_the_summary_and_the_summary_more_than_nothing(
+    filled: Platform,
+) -> None:
+    found = await _find(filled, OWNER, text="order")
+    refs = _refs(found)
+    assert refs[0] == "sales/order-to-cash"
+    assert refs.index("sales/open-order") < refs.index("warehouse/pick-and-pack")
+    assert "sales/complaints" not in refs
+    assert found.total == len(refs) == 5
+    scores = [hit.score for hit in found.hits if hit.score is not None]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 5
+
+
+async def test_words_are_stemmed_begun_and_all_needed(filled: Platform) -> None:
+    assert _refs(await _find(filled, OWNER, text="orders cash")) == ["sales/order-to-cash"]
+    assert _refs(await _find(filled, OWNER, text="compl")) == ["sales/complaints"]
+    assert _refs(await _find(filled, OWNER, text="sales/order-to-cash")) == ["sales/order-to-cash"]
+
+
+async def test_steps_are_found_by_their_words(filled: Platform) -> None:
+    found = await _find(filled, OWNER, text="escalate board")
+    assert _refs(found) == ["sales/complaints"]
+    assert any("<mark>board</mark>" in each.lower() for each in found.hits[0].highlights)
+
+
+async def test_typos_are_forgiven_only_where_nothing_matches(filled: Platform) -> None:
+    assert "sales/order-to-cash" in _refs(await _find(filled, OWNER, text="oder to csah"))
+    found = await _find(filled, OWNER, text="complants")
+    assert _refs(found) == ["sales/complaints"]
+    assert any("<mark>Complaints</mark>" in each for each in found.hits[0].highlights)
+    assert _refs(await _find(filled, OWNER, text="xylophone")) == []
+
+
+async def test_operators_of_web_search(filled: Platform) -> None:
+    assert _refs(await _find(filled, OWNER, text='"order to cash"')) == ["sales/order-to-cash"]
+    assert "sales/order-to-cash" not in _refs(await _find(filled, OWNER, text="order -cash"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'",
+        "a & | !",
+        "');--",
+        "\\",
+        ":*",
+        "<->",
+        "%",
+        "💥",
+        "the",
+        "a" * 5000,
+        "\x00order",
+        "''':*",
+    ],
+)
+async def test_no_text_breaks_the_search(filled: Platform, text: str) -> None:
+    await _find(filled, OWNER, text=text)
+
+
+async def test_highlights_are_escaped(filled: Platform) -> None:
+    found = await _find(filled, OWNER, text="complaints")
+    (title, *_) = found.hits[0].highlights
+    assert title == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
+    near = await _find(filled, OWNER, text="complaimts")
+    assert near.hits[0].highlights[0] == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
+
+
+async def test_only_what_the_actor_may_read_is_found_and_counted(filled: Platform) -> None:
+    assert "sales/vip-order" in _refs(await _find(filled, OWNER, text="order"))
+    for actor, refs in (
+        (OUTSIDER, {"sales/open-order"}),
+        (
+            WAREHOUSE,
+            {
+                "sales/open-order",
+                "sales/order-to-cash",
+                "sales/returns",
+                "warehouse/pick-and-pack",
+            },
+        ),
+    ):
+        found = await _find(filled, actor, text="order")
+        assert set(_refs(found)) == refs
+        assert found.total == len(refs)
+        assert sum(_facet(found, "kinds").values()) == len(refs)
+    assert "vip" not in _facet(await _find(filled, WAREHOUSE), "tags")
+    assert "sales/vip-order" in _refs(await _find(filled, AUDITOR, text="vip"))
+
+
+def _facet(found: Hits, name: str) -> dict[str, int]:
+    (facet,) = [each for each in found.facets if each.name == name]
+    return {value.value: value.count for value in facet.values}
+
+
+async def test_each_facet_ignores_its_own_filter(filled: Platform) -> None:
+    everything = await _find(filled, OWNER)
+    assert _facet(everything, "owners") == {"sales": 5, "warehouse": 1}
+    assert _facet(everything, "tags")["order"] == 5
+    assert _facet(everything, "systems") == {"sales/crm": 4, "warehouse/wms": 1}
+    narrowed = await _find(
+        filled,
+        OWNER,
+        filter=CatalogFilter(owners=("sales",), lifecycles=(Lifecycle.PUBLISHED,)),
+    )
+    assert _refs(narrowed) == ["sales/order-to-cash"]
+    assert narrowed.total == 1
+    assert _facet(narrowed, "owners") == {"sales": 1, "warehouse": 1}
+    assert _facet(narrowed, "lifecycles") == {"DRAFT": 4, "PUBLISHED": 1}
+    assert _facet(narrowed, "kinds") == {"FLOW": 1}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refs"),
+    [
+        (CatalogFilter(kinds=(EntryKind.TEMPLATE,)), set()),
+        (CatalogFilter(tags=("vip", "service")), {"sales/vip-order", "sales/complaints"}),
+        (CatalogFilter(systems=("warehouse/wms",)), {"warehouse/pick-and-pack"}),
+        (CatalogFilter(domains=("logistics",)), set()),
+        (CatalogFilter(data_classes=(DataClass.PUBLIC,)), {"sales/open-order"}),
+        (
+            CatalogFilter(tags=("order",), owners=("warehouse",)),
+            {"warehouse/pick-and-pack"},
+        ),
+    ],
+)
+async def test_filters(filled: Platform, wanted: CatalogFilter, refs: set[str]) -> None:
+    assert set(_refs(await _find(filled, OWNER, filter=wanted))) == refs
+
+
+@pytest.mark.parametrize("order", list(CatalogOrder))
+@pytest.mark.parametrize("text", [None, "order"])
+async def test_pages_in_every_order_hold_each_entry_once(
+    filled: Platform,
+    order: CatalogOrder,
+    text: str | None,
+) -> None:
+    whole = _refs(await _find(filled, OWNER, order=order, text=text))
+    paged: list[str] = []
+    after = None
+    while True:
+        page = await _find(filled, OWNER, order=order, text=text, first=2, after=after)
+        paged += _refs(page)
+        assert page.has_previous is (after is not None)
+        if not page.has_next:
+            break
+        after = page.hits[-1].cursor
+    assert paged == whole
+    assert len(set(paged)) == len(paged) == (5 if text else 6)
+
+
+async def test_orders(filled: Platform) -> None:
+    by_title = await _find(filled, OWNER, order=CatalogOrder.TITLE)
+    titles = [hit.entry.title.lower() for hit in by_title.hits]
+    assert titles == sorted(titles)
+    assert _refs(await _find(filled, OWNER, order=CatalogOrder.UPDATED))[0] == "sales/open-order"
+    most_used = await _find(filled, OWNER, order=CatalogOrder.MOST_USED)
+    assert (most_used.hits[0].entry.ref, most_used.hits[0].entry.uses) == (
+        "warehouse/pick-and-pack",
+        1,
+    )
+
+
+async def test_a_cursor_of_another_order_or_a_wrong_size_is_refused(filled: Platform) -> None:
+    page = await _find(filled, OWNER, order=CatalogOrder.TITLE, first=1)
+    for request in (
+        {"order": CatalogOrder.UPDATED, "after": page.hits[0].cursor},
+        {"after": "garbage"},
+        {"first": -1},
+        {"first": 1000},
+    ):
+        with pytest.raises(Invalid):
+            await _find(filled, OWNER, **request)
