@@ -160,11 +160,11 @@ async def test_a_worker_has_nothing_to_give_away(expressions: Expressions) -> No
     [pid] = workers_of(expressions)
     process = Path(f"/proc/{pid}")
     assert (process / "environ").read_bytes() == b""
-    assert os.readlink(process / "cwd") == "/"
+    assert (process / "cwd").readlink() == Path("/")
     limits = (process / "limits").read_text()
     assert "Max file size             0 " in limits
     assert "Max open files            3 " in limits
-    files = {os.readlink(each) for each in (process / "fd").iterdir()}
+    files = {str(each.readlink()) for each in (process / "fd").iterdir()}
     assert all(file.startswith("socket:") or file == "/dev/null" for file in files)
 
 
@@ -315,7 +315,7 @@ def test_no_worker_outlives_a_killed_parent(state: str) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    # An idle worker sees the closed socket at once; a busy one has its alarm (1 s × 2 + 1 s).
+    # An idle worker sees the closed socket at once; a busy one has its alarm (twice 1 s, and 1 s).
     deadline = time.monotonic() + 15
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)

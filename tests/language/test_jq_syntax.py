@@ -35,7 +35,7 @@ from coe.language.jq_syntax import key_path, scan
         ("{env}", None),
         ("{a: 1, env}", None),
         (".env", None),
-        (". env" if False else ".env.now", None),
+        (".env.now", None),
         ('"env"', None),
         (".a # env\n", None),
         ("def env: 1; env", None),
@@ -136,7 +136,7 @@ def test_a_program_that_passes_the_scan_cannot_leave_its_brackets(program: str) 
 
 
 def _outside_of_text(program: str) -> str:
-    """A program without its strings (interpolations and all) and comments, independently written."""
+    """A program without strings (interpolations and all) and comments, written anew."""
     kept: list[str] = []
     at, strings = 0, 0
     while at < len(program):

@@ -85,19 +85,20 @@ def check_runnable(context: Context) -> Iterator[Problem]:
     """OWS050: what loads and can be drawn, but is not run here; refused at publication."""
     severity = Severity.ERROR if context.publish else Severity.WARNING
     found: list[tuple[str, str]] = []
+    use = context.definition.use
     for task in context.tasks:
         key = not_run_here(task)
         if key is not None:
             place = task.pointer + (f"/{key.replace('.', '/')}" if "." in key else "/call")
             found.append((f"`{key}`", place))
-        if isinstance(task, CallFunction) and task.function.catalog not in (None, "default"):
+        if isinstance(task, CallFunction) and task.function.catalog in use.catalogs:
             found.append((f"a function of the catalog `{task.function.catalog}`", task.pointer))
     for place, schema in context.parts(Schema):
         if schema.resource is not None:
             found.append(("a schema that lies elsewhere", f"{place}/resource"))
         elif schema.format.partition(":")[0] != "json":
             found.append((f"a schema of the format `{schema.format}`", f"{place}/format"))
-    if context.definition.use.extensions:
+    if use.extensions:
         found.append(("`use.extensions`", "/use/extensions"))
     for what, place in found:
         yield context.problem("OWS050", f"{what} is not run here", place, severity=severity)
