@@ -69,10 +69,10 @@ async def start_run(
     await insert_request(work.session, row)
     await work.record(
         Tag.RUNS_RUN_START,
-        resource=f"run:{row['id']}",
+        resource=f"flow:{chosen.version.ref}",
         team=row["team"],
         decision=decision,
-        detail={"flow": chosen.version.ref},
+        detail={"run": str(row["id"])},
         correlation_id=correlation,
     )
     return await _read_back(work, row["id"])

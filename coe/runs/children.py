@@ -98,7 +98,8 @@ async def _new(
         detail = "; ".join(f"{each.path}: {each.message}" for each in problems)
         return _fault(command.key, at, "validation", 400, detail)
     row = await seal_request(read.keyring, _request(read, parent, command, flow, at))
-    started = _told(event, resource=f"run:{row['id']}")
+    told = {"run": str(row["id"]), "parent": str(parent.id)}
+    started = _told(event, resource=f"flow:{version.ref}", detail=told)
     return Started(
         _child_started(command.key, row["id"], at),
         [partial(_insert, row), partial(_record, read.keyring, started)],
