@@ -78,6 +78,9 @@ class GraphQLEndpoint:
             prepared = self.documents.prepare(query)
         except GraphQLError as error:
             raise _too_long_or(error) from error
+        except RecursionError:
+            message = f"The document is nested more than {limits.MAX_DEPTH} levels deep."
+            raise TooCostly(message, limit="depth", most=limits.MAX_DEPTH) from None
         if prepared.errors:
             return {"errors": [formatted(e, request_id=about.request_id) for e in prepared.errors]}
         operation = _operation(prepared, name)
@@ -155,7 +158,24 @@ async def _read(request: Request) -> dict[str, Any]:
         raise _problem("INPUT_BATCH", "Send one operation a request: arrays are not taken.")
     if not isinstance(body, dict):
         raise _problem("INPUT_BODY", "The body is one JSON object with `query`.")
+    _check_nesting(body)
     return body
+
+
+def _check_nesting(body: object) -> None:
+    """Refuse what recursion over it would not survive; this walk needs none."""
+    level = [body]
+    for _ in range(limits.MAX_NESTING):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    message = f"The request is nested more than {limits.MAX_NESTING} levels deep."
+    raise TooCostly(message, limit="nesting", most=limits.MAX_NESTING)
 
 
 def _parts(body: dict[str, Any]) -> tuple[str, dict[str, Any] | None, str | None]:

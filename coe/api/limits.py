@@ -37,6 +37,8 @@ from coe.errors import TooCostly
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes of a request: a template's files or a flow's definition fit."""
+MAX_NESTING = 100
+"""Levels of the JSON of a request."""
 MAX_TOKENS = 2_000
 MAX_DEPTH = 15
 MAX_ALIASES = 30

@@ -74,6 +74,30 @@ async def test_too_many_tokens_are_refused_before_they_are_parsed(api: Api) -> N
     }
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{" + "a{" * 900 + "a" + "}" * 900 + "}",
+        "{ runs { nodes {" + "parent {" * 600 + "id" + "}" * 602 + "}",
+        "{ flow(ref: " + "[" * 900 + "]" * 900 + ") { id } }",
+        "query ($a: " + "[" * 900 + "Int" + "]" * 900 + ") { me { subject } }",
+    ],
+)
+async def test_deep_nesting_breaks_nothing(api: Api, query: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await api.persona("auditor").ask(query)
+    assert refused.value.code in {"TOO_COSTLY", "INVALID"}
+
+
+async def test_deep_variables_are_refused(api: Api) -> None:
+    deep: object = 1
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(Refused) as refused:
+        await api.persona("auditor").ask("{ me { subject } }", deep=deep)
+    assert refused.value.extensions["limit"] == "nesting"
+
+
 def test_the_cost_counts_elements_and_follows_variables() -> None:
     few = measure("{ runs(first: 2) { nodes { id } } }").cost
     many = measure("{ runs(first: 50) { nodes { id } } }").cost
