@@ -33,7 +33,7 @@ BATCH: Final = 50
 AT_ONCE: Final = 10
 CLAIMED_FOR: Final = timedelta(seconds=20)
 """How long a claimed row is left to its dispatcher; an engine's call takes less."""
-EXPECTED_WITHIN: Final = timedelta(seconds=30)
+EXPECTED_WITHIN: Final = timedelta(seconds=15)
 """How long an engine that took a run may leave it before it is asked again."""
 HELD_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(seconds=30)
