@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from coe.db import Database
 from coe.runs import human_tasks
@@ -15,7 +15,7 @@ from coe.runs.execution import Finished, LostLease, Parked, advance
 from coe.runs.journal import Append, Journal, LeaseLostError
 from coe.runs.leases import acquire
 from coe.runs.runtime import LeafDone, LeafFailed, Runtime
-from coe.runs.tables import JOURNAL, STEPS, TASKS
+from coe.runs.tables import JOURNAL, OUTBOX, STEPS, TASKS
 from coe.runs.timers import fire_due
 from coe.work import Platform
 from tests.runs.processes import (
@@ -24,10 +24,13 @@ from tests.runs.processes import (
     HTTP,
     Leaves,
     central,
+    engine,
     lapse,
+    open_task,
     publish,
     runtime,
     start,
+    until,
 )
 
 PROCESS = (
@@ -301,3 +304,45 @@ def test_a_runtime_is_named_apart_from_every_other(platform: Platform) -> None:
         for _ in range(3)
     }
     assert len(names) == 3
+
+
+async def test_a_holder_that_is_told_to_stop_gives_the_run_up_at_once(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    run = await start(platform, "sales/simple")
+
+    async def endless(leaf: RunLeaf) -> LeafDone:
+        await asyncio.sleep(3600)
+        return LeafDone(None)
+
+    leaves = Leaves({"credit": endless})
+    async with runtime(platform, leaves) as stopping:
+        held = asyncio.create_task(advance(stopping, run.id))
+        while not leaves.calls:
+            await asyncio.sleep(0.01)
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+    leaves.answers = {"credit": {}}
+    async with runtime(platform, leaves) as other:
+        assert isinstance(await advance(other, run.id), Finished)
+    assert sorted(leaves.keys.values()) == [2]
+    async with platform.database.session() as session:
+        wishes = await session.scalars(select(OUTBOX.c.kind).where(OUTBOX.c.subject == run.id))
+        assert "wake" in list(wishes)
+
+
+async def test_runs_survive_the_loss_of_every_connection(platform: Platform) -> None:
+    await publish(platform, central("asks", APPROVAL + HTTP.format(name="book")))
+    async with engine(platform, Leaves({"book": {}})):
+        run = await start(platform, "sales/asks")
+        task_id = await open_task(platform, run.id)
+        await until(platform, run.id, "WAITING")
+        async with platform.database.session() as session:
+            await session.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        async with platform.work(APPROVER) as work:
+            await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
+        assert (await until(platform, run.id, "COMPLETED", "FAULTED")).state == "COMPLETED"
