@@ -36,7 +36,8 @@ class RunLeaf:
     `with`, evaluated, URI templates included, without authentication. `authentication` is the
     evaluated policy, such as `{"basic": {"username", "password"}}`: it comes from secrets, so it is
     never journaled.
-    `secrets` are texts to blot out of whatever the call gives back.
+    `secrets` are texts to blot out of whatever the call gives back. `traceparent` is the W3C trace
+    context to hand on, the step being the parent; None for a run without a trace.
     """
 
     key: str
@@ -47,6 +48,7 @@ class RunLeaf:
     attempt: int = 1
     authentication: JSON = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    traceparent: str | None = None
 
 
 class TimerReason(StrEnum):

@@ -46,16 +46,14 @@ class LeafIO:
 
     `resolve` sends requests for a host (or host:port) to another base URL, and is the one way to a
     loopback, private or link-local address. `handlers` carry out kinds that are not HTTP, such as
-    "decision". `tokens` keeps access tokens while they are good. `traceparent` is the W3C trace
-    context of the run. `timeout` is in seconds, for a whole request; `limit` is the most bytes of
-    a response.
+    "decision". `tokens` keeps access tokens while they are good. `timeout` is in seconds, for a
+    whole request; `limit` is the most bytes of a response.
     """
 
     client: httpx.AsyncClient
     resolve: Mapping[str, str] = field(default_factory=dict)
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
-    traceparent: str | None = None
     timeout: float = 30.0
     limit: int = 10 * MEGABYTE
 

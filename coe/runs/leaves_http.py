@@ -33,7 +33,7 @@ async def call_http(command: RunLeaf, io: LeafIO) -> JSON:
             3xx); `timeout`; or what `coe.runs.leaves_transport.send` raises.
     """
     arguments = command.arguments if isinstance(command.arguments, dict) else {}
-    request = _request(command, arguments, io)
+    request = _request(command, arguments)
     request = await authorise(request, command.authentication, io)
     answer = await send(request, io)
     _refuse(answer, command, redirect=bool(arguments.get("redirect")))
@@ -54,10 +54,10 @@ def _output(request: Request, answer: Answer, command: RunLeaf) -> JSON:
 
 
 # ---------------------------------------------------------------- the request
-def _request(command: RunLeaf, arguments: Mapping[str, JSON], io: LeafIO) -> Request:
+def _request(command: RunLeaf, arguments: Mapping[str, JSON]) -> Request:
     headers = httpx.Headers({"Idempotency-Key": command.key, "Accept-Encoding": "identity"})
-    if io.traceparent is not None:
-        headers["traceparent"] = io.traceparent
+    if command.traceparent is not None:
+        headers["traceparent"] = command.traceparent
     given = arguments.get("headers")
     try:
         for name, value in (given if isinstance(given, dict) else {}).items():

@@ -50,7 +50,7 @@ __all__ = ["Evaluate", "Machine", "RunContext"]
 class RunContext:
     """What is the same for the whole run.
 
-    `id` is the run's. `secrets` are read anew in every process and never journaled; of them a
+    `id` is the run's, `trace_id` its W3C trace id if it has one. `secrets` are read anew in every process and never journaled; of them a
     definition sees those that it declares. `max_visits` is how often a task may be entered in one
     execution of its scope before it faults.
     """
@@ -59,6 +59,7 @@ class RunContext:
     correlation_id: str = ""
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     max_visits: int = 10_000
+    trace_id: str | None = None
 
 
 class Machine:
@@ -73,6 +74,7 @@ class Machine:
         self.event_types: Final = event_types(definition)
         data = RunData(
             id=run.id,
+            trace_id=run.trace_id,
             definition=definition.source.data,
             secrets=run.secrets,
             declared_secrets=definition.use.secrets,

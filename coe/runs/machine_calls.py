@@ -70,11 +70,17 @@ async def leaf(
             arguments=arguments,
             attempt=frame.attempt,
             authentication=policy,
+            traceparent=_traceparent(run.run.trace_id, frame.key),
             secrets=texts_of([list(run.secrets), *_credentials(policy, frame.authorization)]),
         ),
         StepState.RUNNING,
     )
     return output_of(fact, frame)
+
+
+def _traceparent(trace_id: str | None, key: str) -> str | None:
+    """The trace context (W3C, level 1) in which the step is the parent of what it calls."""
+    return None if trace_id is None else f"00-{trace_id}-{key[:16]}-01"
 
 
 def output_of(fact: Fact, frame: Frame) -> JSON:

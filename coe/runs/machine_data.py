@@ -61,6 +61,7 @@ class RunData:
     secrets: Mapping[str, JSON] = field(repr=False)
     declared_secrets: tuple[str, ...] = ()
     input: JSON = field(default=None, repr=False)
+    trace_id: str | None = None
     started_at: datetime | None = None
     runtime: JSON = field(default_factory=lambda: dict(_RUNTIME))
     flows: Mapping[str, str] = field(default_factory=dict)

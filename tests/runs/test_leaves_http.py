@@ -136,11 +136,15 @@ async def service() -> AsyncIterator[tuple[LeafIO, Starlette]]:
     app.state.tokens = []
     async with serving(app) as base, open_client() as client:
         resolve = {"erp.example": base, "login.example": base, "deep.example": f"{base}/echo"}
-        yield LeafIO(client, resolve=resolve, traceparent="00-11-22-01", timeout=5), app
+        yield LeafIO(client, resolve=resolve, timeout=5), app
 
 
 def call(endpoint: str, method: str = "get", **more: Any) -> RunLeaf:
-    leaf = {name: more.pop(name) for name in ("authentication", "secrets") if name in more}
+    leaf = {
+        name: more.pop(name)
+        for name in ("authentication", "secrets", "traceparent")
+        if name in more
+    }
     arguments = {"method": method, "endpoint": endpoint, "output": "content", **more}
     return RunLeaf("k" * 64, "/do/0/call", "call", "http", arguments, **leaf)
 
@@ -173,7 +177,7 @@ async def test_sends_what_the_arguments_say(service: tuple[LeafIO, Starlette]):
 
 async def test_hands_on_the_key_of_the_step_and_the_trace(service: tuple[LeafIO, Starlette]):
     io, _ = service
-    sent: Any = await run_leaf(call("https://erp.example/echo"), io)
+    sent: Any = await run_leaf(call("https://erp.example/echo", traceparent="00-11-22-01"), io)
     assert sent["headers"]["idempotency-key"] == "k" * 64
     assert sent["headers"]["traceparent"] == "00-11-22-01"
 

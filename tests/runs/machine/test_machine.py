@@ -64,6 +64,14 @@ async def test_the_key_of_a_leaf_never_changes_between_releases(evaluate: Evalua
     assert first.key != second.key
 
 
+async def test_a_leaf_hands_on_the_trace_of_its_run(evaluate: Evaluate):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    [leaf] = await Driver({"do": [{"a": HTTP}]}, evaluate, trace_id=trace).start()
+    assert leaf.traceparent == f"00-{trace}-{leaf.key[:16]}-01"
+    [untraced] = await Driver({"do": [{"a": HTTP}]}, evaluate).start()
+    assert untraced.traceparent is None
+
+
 async def test_executions_of_one_task_have_keys_of_their_own(evaluate: Evaluate):
     flow = {
         "do": [
