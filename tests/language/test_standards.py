@@ -8,7 +8,7 @@ import pytest
 
 from coe.errors import Severity
 from coe.language.lint import NONE, Standards, lint, load_standards, shipped
-from coe.language.lint.house import RULES
+from coe.language.lint.house import ELSEWHERE, RULES
 from coe.language.load import load
 from coe.language.source import read
 
@@ -171,7 +171,14 @@ def test_a_scope_of_many_tasks_is_found() -> None:
 
 
 def test_every_rule_has_its_standard_and_every_standard_its_rule() -> None:
-    assert set(shipped().standards) == set(RULES)
+    assert set(shipped().standards) == set(RULES) | ELSEWHERE
+
+
+def test_a_standard_without_a_rule_is_told() -> None:
+    standards = Standards.model_validate({"standards": {"COE999": {"title": "t", "why": "w"}}})
+    definition = load(GOOD).definition
+    assert definition
+    assert [problem.code for problem in lint(definition, standards=standards)] == ["COE999"]
 
 
 def test_every_standard_has_an_example_that_breaks_it() -> None:
