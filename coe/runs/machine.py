@@ -50,9 +50,9 @@ __all__ = ["Evaluate", "Machine", "RunContext"]
 class RunContext:
     """What is the same for the whole run.
 
-    `id` is the run's, `trace_id` its W3C trace id if it has one. `secrets` are read anew in every process and never journaled; of them a
-    definition sees those that it declares. `max_visits` is how often a task may be entered in one
-    execution of its scope before it faults.
+    `id` is the run's, `trace_id` its W3C trace id if it has one. `secrets` are read anew in every
+    process and never journaled; of them a definition sees those that it declares. `max_visits` is
+    how often a task may be entered in one execution of its scope before it faults.
     """
 
     id: str
