@@ -48,6 +48,7 @@ class RunHead:
     parent_id: UUID | None
     parent_key: str | None
     requester: str
+    trace_id: str | None
 
 
 HEAD_COLUMNS = tuple(RUNS.c[name] for name in RunHead.__dataclass_fields__)

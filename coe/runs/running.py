@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-import httpx
-
 from coe.db import JSON
 from coe.language.expressions import Expressions
 from coe.runs.commands import RunLeaf
 from coe.runs.leaves import Handler, LeafFault, LeafIO, run_leaf
+from coe.runs.leaves_transport import open_client
 from coe.runs.runtime import LeafDone, LeafFailed, Perform, Runtime
 from coe.work import Platform
 
@@ -28,7 +27,7 @@ async def running(
     """
     settings = platform.settings
     async with (
-        httpx.AsyncClient() as client,
+        open_client() as client,
         Expressions(workers=settings.expression_workers) as expressions,
     ):
         io = LeafIO(client=client, resolve=settings.resolve, handlers=handlers or {})
