@@ -23,7 +23,7 @@ from sqlmodel import SQLModel
 
 JSON: TypeAlias = JsonValue
 
-SQLModel.metadata.naming_convention = {  # type: ignore[assignment]  # the stub wants an immutable mapping
+SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",

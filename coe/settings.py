@@ -101,4 +101,4 @@ def read_settings(config: Path | None = None) -> Settings:
     file = config or (Path(named) if named else None)
     if file is not None and not file.is_file():
         raise FileNotFoundError(f"the settings file {file} is not there")
-    return Settings(_env_file=file)  # type: ignore[call-arg]  # a keyword of pydantic-settings
+    return Settings(_env_file=file)

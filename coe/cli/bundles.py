@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from coe.cli.output import problem_fields
 from coe.cli.server import Server
@@ -44,7 +45,7 @@ def download(server: Server, path: Path) -> dict[str, object]:
     return {"path": str(path), "bytes": size}
 
 
-def verify_bundle(path: Path, *, key: str | None, checkpoints: Path | None) -> dict[str, object]:
+def verify_bundle(path: Path, *, key: str | None, checkpoints: Path | None) -> dict[str, Any]:
     """What verifying the bundle found, as the JSON output has it."""
     from coe.audit.bundle_verification import verify_bundle as verify  # noqa: PLC0415  # only here
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
@@ -24,7 +24,7 @@ class Server:
     url: str
     token: str
 
-    def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, object]:
+    def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Execute one GraphQL operation and give its data.
 
         Raises:
@@ -32,7 +32,7 @@ class Server:
         """
         from coe.sdk import Client  # noqa: PLC0415  # httpx is not needed by offline commands
 
-        async def execute() -> dict[str, object]:
+        async def execute() -> dict[str, Any]:
             async with Client(self.url, self.token) as client:
                 return await client.execute(query, dict(variables or {}))
 

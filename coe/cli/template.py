@@ -64,19 +64,24 @@ def list_templates(server: Server, first: int, after: str | None, output: str) -
 @output_option()
 def render(folder: Path, parameters: str, namespace: str, name: str | None, output: str) -> None:
     """Render the template in FOLDER, offline; print the definition."""
-    from coe.templates.render import render_folder  # noqa: PLC0415  # YAML is slow to import
+    from coe.cli.rendering import render_folder  # noqa: PLC0415  # YAML is slow to import
 
     text = read_text(parameters[1:]) if parameters.startswith("@") else parameters
     try:
         values = json.loads(text)
     except ValueError as error:
         raise CoeError(f"--parameters is no JSON: {error}", code="INVALID") from None
-    rendered = render_folder(folder, namespace=namespace, name=name, parameters=values)
-    problems = [problem_fields(problem) for problem in rendered.problems]
+    definition, found = render_folder(
+        folder,
+        namespace=namespace,
+        name=name,
+        parameters=values,
+    )
+    problems = [problem_fields(problem) for problem in found]
     if output == "json":
-        print_json({"definition": rendered.definition, "problems": problems})
+        print_json({"definition": definition, "problems": problems})
     else:
         print_problems(problems)
-        if rendered.definition is not None:
-            click.echo(rendered.definition, nl=False)
-    sys.exit(1 if errors_in(rendered.problems) else 0)
+        if definition is not None:
+            click.echo(definition, nl=False)
+    sys.exit(1 if errors_in(found) else 0)

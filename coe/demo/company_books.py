@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS failures (order_id text PRIMARY KEY, failed int NOT N
 STOCK = {"PUMP-200": 100_000, "VALVE-35": 100_000, "SEAL-8": 100_000}
 CREDIT_LIMITS = {"C-1001": "5000000.00", "C-1002": "25000000.00", "C-1003": "1000.00"}
 
+USUAL: Mapping[str, JSON] = {"segment": "business", "language": "en"}
 PERSONAL = {"customerName": "name", "customerEmail": "email"}
 
 Effect = Callable[[asyncpg.Connection], Awaitable[JSON]]
@@ -76,7 +77,7 @@ class Books:
         query = "SELECT * FROM customers WHERE id = $1"
         row = await self.pool.fetchrow(query, customer_id)
         if row is None:
-            await self._keep(customer_id, {"segment": "business", "language": "en"})
+            await self._keep(customer_id, {**USUAL})
             row = await self.pool.fetchrow(query, customer_id)
         opened = await self.keyring.open_json(_place(customer_id), "customer", row["sealed"])
         details = opened if isinstance(opened, dict) else {}
@@ -84,9 +85,11 @@ class Books:
 
     async def remember(self, customer_id: str, order: Mapping[str, JSON]) -> None:
         """Keep the name and e-mail that an order tells of its customer."""
-        told = {name: order[key] for key, name in PERSONAL.items() if order.get(key)}
+        told: dict[str, JSON] = {
+            name: order[key] for key, name in PERSONAL.items() if order.get(key)
+        }
         if told:
-            await self._keep(customer_id, {"segment": "business", "language": "en"} | told)
+            await self._keep(customer_id, {**USUAL, **told})
 
     async def _keep(self, customer_id: str, profile: dict[str, JSON]) -> None:
         sealed = await self.keyring.seal_json(_place(customer_id), "customer", profile)

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -260,7 +260,7 @@ def _alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def _only_one(data: Path) -> AsyncIterator[None]:
+def _only_one(data: Path) -> Iterator[None]:
     descriptor = os.open(data / "demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

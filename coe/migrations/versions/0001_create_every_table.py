@@ -49,13 +49,16 @@ DDL = (
     r"""
     CREATE OR REPLACE TRIGGER audit_checkpoints_refuse_truncate BEFORE TRUNCATE ON audit_checkpoints FOR EACH STATEMENT  EXECUTE FUNCTION audit_refuse()
     """,
+    r"""
+    CREATE EXTENSION IF NOT EXISTS fuzzystrmatch
+    """,
 )
 
 
-class Xid8(sa.types.UserDefinedType):
+class Xid8(sa.types.UserDefinedType[int]):
     cache_ok = True
 
-    def get_col_spec(self, **_kw):
+    def get_col_spec(self, **_kw: object) -> str:
         return "xid8"
 
 

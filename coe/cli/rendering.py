@@ -1,0 +1,51 @@
+"""`coe template render`: a template's folder and parameters give a definition, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coe.db import JSON
+from coe.errors import Problem, errors_in
+from coe.language.lint import lint
+from coe.language.load import load
+from coe.templates.manifest import read_template
+from coe.templates.render import Target, render
+
+
+def render_folder(
+    folder: Path,
+    *,
+    namespace: str,
+    name: str | None,
+    parameters: JSON,
+) -> tuple[str | None, tuple[Problem, ...]]:
+    """Render the template in a folder and check what comes of it.
+
+    Returns:
+        The definition (None if the template or the parameters have errors), and all problems.
+    """
+    files = {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    template, problems = read_template(files)
+    if template is None:
+        return None, problems
+    manifest = template.manifest
+    target = Target(
+        namespace=namespace,
+        name=name or manifest.name,
+        version=manifest.version,
+        title=manifest.title,
+        process_owner=manifest.process_owner or "process-owner",
+    )
+    rendered = render(template, target, parameters)
+    problems += rendered.problems
+    if errors_in(problems):
+        return None, problems
+    loaded = load(rendered.text)
+    problems += loaded.problems
+    if loaded.definition is not None:
+        problems += lint(loaded.definition)
+    return rendered.text, problems
