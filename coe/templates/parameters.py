@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
@@ -21,12 +22,13 @@ def complete(
     """The parameters with their defaults, and what is wrong with them.
 
     A problem's path leads into the input, such as `/parameters/carrier`; no message repeats a
-    value.
+    value. A text with `${` in it is refused.
     """
     if not isinstance(parameters, dict):
         return {}, (Problem("INPUT_TYPE", "must be an object", path=point(_ROOT)),)
     filled = _with_defaults(schema, parameters)
-    return filled, tuple(_problem(each, schema) for each in violations(schema, filled))
+    problems = [_problem(each, schema) for each in violations(schema, filled)]
+    return filled, (*problems, *_expressions(filled, point(_ROOT)))
 
 
 def _with_defaults(schema: JSON, value: dict[str, JSON]) -> dict[str, JSON]:
@@ -40,6 +42,20 @@ def _with_defaults(schema: JSON, value: dict[str, JSON]) -> dict[str, JSON]:
         if isinstance(inner, dict):
             filled[name] = _with_defaults(part, inner)
     return filled
+
+
+def _expressions(value: JSON, path: str) -> Iterator[Problem]:
+    """Texts that could become a program: a parameter is data."""
+    match value:
+        case str() if "${" in value:
+            message = "a parameter must not hold an expression"
+            yield Problem("INPUT_EXPRESSION", message, path=path, help="leave out ${ }")
+        case list():
+            for index, item in enumerate(value):
+                yield from _expressions(item, path + point(index))
+        case dict():
+            for key, item in value.items():
+                yield from _expressions(item, path + point(key))
 
 
 def _problem(violation: Violation, schema: JSON) -> Problem:

@@ -164,7 +164,7 @@ class Filling:
             self._refuse("a value must not be an expression", pointer, "leave out ${ }")
 
     def _refuse(self, message: str, pointer: str, help_: str | None = None) -> None:
-        self.problems.append(Problem("TEMPLATE-PLACEHOLDER", message, path=pointer, help=help_))
+        self.problems.append(Problem("INPUT_PLACEHOLDER", message, path=pointer, help=help_))
 
 
 def paths_in(document: JSON) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.models import EntryKind, Lifecycle
@@ -63,7 +64,7 @@ async def usage(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, TemplateUsa
             VERSIONS.c.version,
             VERSIONS.c.precedence,
         )
-        .distinct(ORIGINS.c.template_entry_id, ORIGINS.c.flow_entry_id)
+        .ext(distinct_on(ORIGINS.c.template_entry_id, ORIGINS.c.flow_entry_id))
         .join(VERSIONS, VERSIONS.c.id == ORIGINS.c.template_version_id)
         .join(ENTRIES, ENTRIES.c.id == ORIGINS.c.template_entry_id)
         .where(ENTRIES.c.id.in_(entry_ids), readable_entries(read))
@@ -116,7 +117,7 @@ async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginR
 async def _latest(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, str]:
     query = (
         select(VERSIONS.c.entry_id, VERSIONS.c.version)
-        .distinct(VERSIONS.c.entry_id)
+        .ext(distinct_on(VERSIONS.c.entry_id))
         .where(VERSIONS.c.entry_id.in_(entry_ids), VERSIONS.c.lifecycle == Lifecycle.PUBLISHED)
         .order_by(VERSIONS.c.entry_id, VERSIONS.c.precedence.desc())
     )

@@ -19,7 +19,7 @@ from coe.work import Read
 async def try_out(read: Read, template: TemplateFiles) -> tuple[Problem, ...]:
     """Every problem of the flows that the template's examples give, each told once."""
     problems = [
-        in_file(FLOW, Problem("TEMPLATE_PLACEHOLDER", f"there is no parameter {name!r}"))
+        in_file(FLOW, Problem("INPUT_PLACEHOLDER", f"there is no parameter {name!r}"))
         for name in unknown_parameters(template)
     ]
     found: dict[Problem, None] = dict.fromkeys(problems)
