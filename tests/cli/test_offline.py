@@ -1,0 +1,123 @@
+"""What the command line does without a server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from coe.cli.main import COMMANDS, cli, report
+from coe.errors import Forbidden, Invalid, NotFound, Problem, Unavailable
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "templates" / "order-to-cash"
+HEAVY = {"sqlalchemy", "pydantic", "prefect", "httpx", "fastapi", "strawberry", "casbin", "ruamel"}
+
+
+def coe(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help(name: str) -> None:
+    done = coe(name, "--help")
+    assert done.exit_code == 0, done.output
+    assert "Usage" in done.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from coe.cli.main import cli\n"
+        "CliRunner().invoke(cli, ['--help'])\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.split())
+
+
+def test_check_finds_nothing_in_what_is_shipped() -> None:
+    done = coe("flow", "check", str(ROOT / "flows"))
+    assert done.exit_code == 0, done.output
+
+
+def test_check_locates_a_slip_and_says_what_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / "flow.yaml"
+    file.write_text(
+        "document: {dsl: 1.0.3, namespace: sales, name: x, version: 1.0.0}\n"
+        "do:\n"
+        "  - first:\n"
+        "      set: {a: 1}\n"
+        "      thne: end\n",
+    )
+    done = coe("flow", "check", str(file), "--output", "json")
+    assert done.exit_code == 1
+    problem = next(item for item in json.loads(done.output) if "thne" in item["message"])
+    assert (problem["line"], problem["severity"]) == (5, "ERROR")
+    assert "then" in f"{problem['message']} {problem['help']}"
+    sarif = coe("flow", "check", str(file), "--output", "sarif")
+    assert json.loads(sarif.output)["version"] == "2.1.0"
+
+
+def test_check_of_a_manifest_names_what_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("kind: localFlow\nnamespace: warehouse\nname: mine\n")
+    done = coe("flow", "check", str(file))
+    assert done.exit_code == 1
+    assert "entrypoint" in done.output
+
+
+def test_render_prints_the_definition() -> None:
+    done = coe("template", "render", str(TEMPLATE), "--parameters", '{"creditLimit": "500.00"}')
+    assert done.exit_code == 0, done.output
+    assert '"500.00"' in done.output
+    assert "$(" not in done.output
+
+
+def test_render_locates_a_bad_parameter() -> None:
+    done = coe("template", "render", str(TEMPLATE), "--parameters", '{"creditLimit": 5}')
+    assert done.exit_code == 1
+    assert "/parameters/creditLimit" in done.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Forbidden("no", rule="p, x", permission="flow:review"), 5),
+        (NotFound(), 6),
+        (Unavailable(), 7),
+        (Invalid([Problem("INPUT", "bad", path="/a")]), 1),
+    ],
+)
+def test_errors_have_their_exit_codes(error: Exception, code: int) -> None:
+    assert report(error) == code  # type: ignore[arg-type]
+
+
+def test_a_command_without_a_token_says_how_to_give_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "coe.cli.main", "catalog", "search", "order"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 5
+    assert "COE_TOKEN" in done.stderr
+
+
+def test_a_wrong_setting_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "coe.cli.main", "migrate", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "COE_PORT": "many", "COE_DEMO": "true"},
+    )
+    assert done.returncode == 1
+    assert "COE_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
