@@ -159,8 +159,8 @@ class InlineEngine:
                 await self._once(run)
                 if run.id not in self._again:
                     return
-        except CoeError as error:
-            _log.warning("run %s is let go: %s", run.id, error.code)
+        except Exception as error:  # noqa: BLE001  # the top of a task; the reaper asks again
+            _log.warning("run %s is let go: %s", run.id, type(error).__name__)
         finally:
             self._tasks.pop(run.id, None)
 

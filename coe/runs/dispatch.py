@@ -196,7 +196,7 @@ async def _cancel(platform: Platform, engine: Engine, run_id: UUID) -> bool:
         return True
     if run.state not in ENDED:
         await _end(platform, run_id)
-    if run.local and run.engine_run_id:
+    if run.engine_run_id and (run.local or run.state in ENDED):
         await engine.cancel(_ref(run))
     return True
 

@@ -13,6 +13,8 @@ from referencing.exceptions import Unresolvable
 from coe.db import JSON
 from coe.errors import Problem
 
+NOTHING_ELSE: Final[Registry[Any]] = Registry()
+"""A schema refers to nothing outside itself: the library would fetch it."""
 _MOST: Final = 50
 _SHOWN: Final = 120
 _NOTHING: Final[Registry[Any]] = Registry()
