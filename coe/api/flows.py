@@ -18,6 +18,7 @@ from coe.api.entries import (
     version_by_selector,
 )
 from coe.api.ids import to_global
+from coe.api.nested_pages import first_versions
 from coe.api.nodes import Node, Problem, field
 from coe.api.paging import PageInfo, checked
 from coe.api.scalars import Json, Moment
@@ -246,13 +247,13 @@ class Flow(CatalogEntry, Node):
         after: str | None = None,
     ) -> FlowVersionConnection:
         """All versions that the caller may read, the highest first."""
-        async with info.context.read() as read:
-            page = await queries.versions_page(
-                read,
-                self.row.id,
-                first=checked(first),
-                after=after,
+        size = checked(first)
+        if after is None:
+            return FlowVersionConnection.of(
+                await info.context.load(first_versions, (self.row.id, size))
             )
+        async with info.context.read() as read:
+            page = await queries.versions_page(read, self.row.id, first=size, after=after)
         return FlowVersionConnection.of(page)
 
     @field

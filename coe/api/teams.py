@@ -16,6 +16,7 @@ from coe.access.models import Team as TeamRow
 from coe.access.permissions import Permission
 from coe.api.context import Info, batch
 from coe.api.ids import to_global
+from coe.api.nested_pages import first_flows
 from coe.api.nodes import Node, field
 from coe.api.paging import checked
 from coe.catalog import queries as catalog
@@ -120,8 +121,11 @@ class Team(Node):
         """The flows of the team that the caller may read, by title."""
         from coe.api.flows import FlowConnection  # noqa: PLC0415  # flows name their teams
 
+        size = checked(first)
+        if after is None:
+            return FlowConnection.of(await info.context.load(first_flows, (self.slug, size)))
         async with info.context.read() as read:
-            page = await catalog.flows_page(read, self.slug, first=checked(first), after=after)
+            page = await catalog.flows_page(read, self.slug, first=size, after=after)
         return FlowConnection.of(page)
 
 

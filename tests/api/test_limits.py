@@ -152,13 +152,15 @@ def counted(api: Api) -> Iterator[list[str]]:
 
 MANY = """
 {
-  catalog(first: 50, filter: {kinds: [FLOW]}) {
+  catalog(first: 20, filter: {kinds: [FLOW]}) {
     nodes {
-      ref owner { slug members { subject } contact }
+      ref owner { slug members { subject } contact flows(first: 3) { totalCount nodes { ref } } }
       ... on Flow {
         aliases
         version(ref: "1.0.0") { digest definition inputSchema problems { code } approvals { by }
                                 origin { behindBy } flow { ref } }
+        versions(first: 2) { totalCount nodes { version } pageInfo { hasNextPage } }
+        runs(first: 1) { totalCount nodes { id } pageInfo { hasNextPage } }
         systems { ref } calls { ref owner { slug } } calledBy { ref }
       }
     }
@@ -179,6 +181,7 @@ RUNS = """
 
 async def test_a_list_costs_as_many_statements_as_one_element(still_api: Api) -> None:
     owner = await publish_welcome(still_api)
+    await owner.ask(MANY)  # loads the data key
     with counted(still_api) as one:
         found = await owner.ask(MANY)
     assert len(found["catalog"]["nodes"]) == 1
@@ -189,6 +192,10 @@ async def test_a_list_costs_as_many_statements_as_one_element(still_api: Api) ->
     with counted(still_api) as many:
         found = await owner.ask(MANY)
     assert len(found["catalog"]["nodes"]) == 8
+    welcome = next(node for node in found["catalog"]["nodes"] if node["ref"] == "sales/welcome")
+    assert welcome["versions"]["totalCount"] == 1
+    assert welcome["owner"]["flows"]["totalCount"] == 7
+    assert len(welcome["owner"]["flows"]["nodes"]) == 3
     assert len(many) == len(one), "\n\n".join(many)
 
 
