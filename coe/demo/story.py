@@ -18,7 +18,7 @@ from coe.errors import CoeError, Forbidden, NotFound, Unavailable
 from coe.sdk import Client
 
 FLOW: Final = "sales/order-to-cash"
-TEMPLATES: Final = "coe/order-to-cash"
+TEMPLATE: Final = "coe/order-to-cash"
 ORDERS: Final = Path(__file__).parent / "orders"
 PARAMETERS: Final = {"creditLimit": "10000.00", "secondApprover": False, "carrier": "northwind"}
 LOCAL_FLOWS: Final = {
@@ -74,9 +74,9 @@ class Story:
         Raises:
             CoeError: A step did not do what the story says.
         """
-        await self._search()
-        await self._publish_template()
+        await self._publish_templates()
         await self._register_local_flows()
+        await self._search()
         await self._instantiate()
         await self._until_engine_is_up(patience)
         await asyncio.gather(*(self._run_case(case) for case in CASES))
@@ -111,10 +111,14 @@ class Story:
         refs = ", ".join(edge["node"]["ref"] for edge in found["edges"][:4])
         self.tell(f"sales-owner searches for “order”: {found['totalCount']} found ({refs} …)")
 
-    async def _publish_template(self) -> None:
-        answer = await self._ask("coe-lead", queries.TEMPLATE_VERSIONS, {"ref": TEMPLATES})
-        for version in answer["template"]["versions"]["nodes"]:
-            await self._bring_live(version, "coe-lead", submitter=None)
+    async def _publish_templates(self) -> None:
+        answer = await self._ask("coe-lead", queries.TEMPLATES)
+        templates = answer["catalog"]["nodes"]
+        for template in templates:
+            for version in template["versions"]["nodes"]:
+                await self._bring_live(version, "coe-lead", submitter=None)
+        refs = ", ".join(template["ref"] for template in templates)
+        self.tell(f"coe-lead reviewed and published the templates: {refs}")
 
     async def _register_local_flows(self) -> None:
         for author, file in LOCAL_FLOWS.values():
@@ -125,7 +129,7 @@ class Story:
 
     async def _instantiate(self) -> None:
         asked: dict[str, object] = {
-            "template": TEMPLATES,
+            "template": TEMPLATE,
             "namespace": "sales",
             "name": "order-to-cash",
             "title": "Order to cash",

@@ -21,9 +21,11 @@ query Versions($ref: String!) {
   flow(ref: $ref) { aliases versions { nodes { ref version lifecycle signature createdBy } } }
 }
 """
-TEMPLATE_VERSIONS: Final = """
-query Versions($ref: String!) {
-  template(ref: $ref) { versions { nodes { ref version lifecycle createdBy } } }
+TEMPLATES: Final = """
+query Templates {
+  catalog(filter: {kinds: [TEMPLATE]}, orderBy: TITLE, first: 100) {
+    nodes { ref ... on Template { versions { nodes { ref version lifecycle createdBy } } } }
+  }
 }
 """
 PREVIEW: Final = """
