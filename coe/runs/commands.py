@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from coe.db import JSON
+from coe.language.fields import JSON
 
 
 @dataclass(frozen=True, slots=True)

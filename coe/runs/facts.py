@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from coe.db import JSON
+from coe.language.fields import JSON
 
 
 class FactKind(StrEnum):

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.runs.commands import RunLeaf
 from coe.runs.machine_errors import standard
 from coe.runs.redaction import redacted

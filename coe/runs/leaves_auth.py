@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import httpx
 import orjson
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.runs.leaves import LeafFault, LeafIO
 from coe.runs.leaves_transport import Request, send
 from coe.runs.machine_errors import standard

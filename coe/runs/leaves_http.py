@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import httpx
 import orjson
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.runs.commands import RunLeaf
 from coe.runs.leaves import LeafFault, LeafIO
 from coe.runs.leaves_auth import authorise

@@ -24,7 +24,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.language.model import Definition
 from coe.runs.commands import (
     ArmTimer,

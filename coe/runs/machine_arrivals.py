@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.runs.machine_fibers import Mailbox, Scheduler
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-from coe.db import JSON
 from coe.language.calls import CallHttp, CallOpenApi
-from coe.language.components import AuthenticationPolicy, ReferenceableAuthentication, Secret
+from coe.language.components import ReferenceableAuthentication, Secret
+from coe.language.fields import JSON
 from coe.language.wrapping import is_expression
 from coe.runs.commands import RunLeaf, StepState
 from coe.runs.facts import Fact, FactKind
@@ -23,6 +23,7 @@ from coe.runs.redaction import texts_of
 
 # Members of a policy, and of `$authorization`, that nobody else may know.
 _PROOFS: Final = frozenset({"password", "token", "secret", "assertion", "parameter"})
+_SCHEMES: Final = ("basic", "bearer", "digest", "oauth2", "oidc")
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -134,7 +135,7 @@ async def authenticate(
     if reference is None:
         return None
     policy = declared(frame.pointer, lambda: run.definition.authentication_of(reference))
-    scheme = next(name for name in AuthenticationPolicy.SCHEMES if getattr(policy, name, None))
+    scheme = next(name for name in _SCHEMES if getattr(policy, name, None))
     given: Secret = getattr(policy, scheme)
     evaluated: JSON
     if "use" in given.model_fields_set:

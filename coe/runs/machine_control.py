@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from coe.db import JSON
 from coe.language.calls import CallParallelMap
+from coe.language.fields import JSON
 from coe.language.task import Task
 from coe.language.tasks import DoTask, ForkTask, ForTask, SwitchTask
 from coe.runs.machine_core import Done, End, Interpreter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.language.model import Definition
 from coe.runs.commands import (
     ArmTimer,

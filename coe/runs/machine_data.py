@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from coe.db import JSON
 from coe.language.components import Schema
 from coe.language.durations import Duration, DurationError, parse
 from coe.language.expressions import ExpressionError
+from coe.language.fields import JSON
 from coe.language.schemas import violations
 from coe.language.wrapping import is_expression, strip
 from coe.runs.machine_errors import Fault, standard

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from coe.language.error_types import BASE, STATUSES, normal_type
 
 if TYPE_CHECKING:
-    from coe.db import JSON
+    from coe.language.fields import JSON
 
 type_of = BASE.__add__
 

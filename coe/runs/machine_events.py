@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from coe.db import JSON
 from coe.language.components import EventConsumption, EventFilter
+from coe.language.fields import JSON
 from coe.language.model import Definition
 from coe.language.tasks import ListenTask
 from coe.language.wrapping import is_expression, strip

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coe.db import JSON
+from coe.language.fields import JSON
 
 Evaluate = Callable[[str, Mapping[str, JSON], JSON], Awaitable[JSON]]
 """`await evaluate(program, variables, input)`: run a jq program; raises `ExpressionError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.language.fields import Place as Named
 from coe.language.tasks import DoTask
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from coe.db import JSON
 from coe.language.calls import DEFAULT_CATALOG, CallFunction
+from coe.language.fields import JSON
 from coe.language.functions import FUNCTIONS
 from coe.language.task import Task
 from coe.runs.commands import OpenHumanTask, Stage, StartChild, StepState

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from coe.db import JSON
 from coe.language.components import EventConsumption
+from coe.language.fields import JSON
 from coe.language.task import SubscriptionIterator
 from coe.language.tasks import ListenTask
 from coe.language.wrapping import strip

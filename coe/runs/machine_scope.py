@@ -9,7 +9,7 @@ from datetime import datetime
 
 import orjson
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.language.task import Task
 from coe.runs.machine_errors import Handler
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import NAMESPACE_URL, uuid5
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.language.tasks import EmitTask, RaiseTask, RunTask, SetTask, WaitTask
 from coe.runs.commands import EmitEvent, StepState, TimerReason
 from coe.runs.machine_calls import render

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.language.task import Task, TaskList
 from coe.runs.commands import StepState, TimerReason
 from coe.runs.machine_core import Done, End, Interpreter

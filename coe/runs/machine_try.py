@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from coe.db import JSON
 from coe.language.components import AttemptLimit, Backoff, RetryLimit, RetryPolicy
 from coe.language.durations import Duration
+from coe.language.fields import JSON
 from coe.language.tasks import TryTask
 from coe.runs.commands import StepState, TimerReason
 from coe.runs.machine_core import FURTHEST, Done, Interpreter

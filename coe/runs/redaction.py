@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from coe.db import JSON
+from coe.language.fields import JSON
 
 REDACTED = "[REDACTED]"
 # Shorter texts are no secrets worth the name, and blotting them out would maim ordinary data.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from itertools import count
 
-from coe.db import JSON
 from coe.language.durations import parse
+from coe.language.fields import JSON
 from coe.runs.facts import Fact
 
 

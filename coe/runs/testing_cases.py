@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.runs.commands import (
     Command,
     Completed,

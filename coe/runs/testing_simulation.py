@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from coe.db import JSON
+from coe.language.fields import JSON
 from coe.language.model import Definition
 from coe.runs.commands import (
     ArmTimer,

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from coe.db import JSON
 from coe.language.durations import parse
+from coe.language.fields import JSON
 from coe.language.model import Definition
 from coe.language.source import read
 from coe.runs.commands import AwaitEvent, EmitEvent, OpenHumanTask, RunLeaf, StartChild, StepChange
