@@ -33,6 +33,13 @@ query ($id: ID!) {
   }
 }
 """
+EXPLAIN = """
+query ($subject: String!, $permission: String!, $resource: String!) {
+  explainAccess(subject: $subject, permission: $permission, resource: $resource) {
+    allowed rules
+  }
+}
+"""
 TASK = """
 query ($id: ID!) {
   humanTask(id: $id) {
@@ -149,6 +156,17 @@ async def test_a_person_decides_and_not_the_one_who_asked(live_api: Api) -> None
     assert refused.value.code == "FORBIDDEN"
     assert refused.value.extensions["permission"] == "human_task:complete"
     assert refused.value.extensions["rule"].endswith("human_task:complete, *, deny")
+
+    why = (
+        await owner.ask(
+            EXPLAIN,
+            subject="sales-owner",
+            permission="human_task:complete",
+            resource=f"human_task:{to_uuid('HumanTask', task['id'])}",
+        )
+    )["explainAccess"]
+    assert why["allowed"] is False
+    assert why["rules"][0] == refused.value.extensions["rule"]
 
     claimed = await approver.do(
         "claimHumanTask", "HumanTaskInput", "task { state assignee }", task=task["id"]
