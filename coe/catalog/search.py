@@ -125,7 +125,8 @@ def _by_words(sought: str) -> _Matching:
         query = func.to_tsquery("english", prefixes)
     rank = func.ts_rank(text(f"'{_WEIGHTS}'::float4[]"), ENTRIES.c.search, query, 1)
     named = func.lower(ENTRIES.c.title) == sought.lower()
-    score = rank + case((named, 1.0), else_=0.0) + _standing()
+    in_title = func.to_tsvector("english", ENTRIES.c.search_title).op("@@")(query)
+    score = rank + case((named, 1.0), (in_title, 0.5), else_=0.0) + _standing()
     return _Matching(ENTRIES.c.search.op("@@")(query), _rounded(score), query)
 
 

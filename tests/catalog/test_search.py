@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from coe.access.actor import Actor, DataClass
@@ -70,7 +72,7 @@ async def test_the_title_weighs_more_than_the_summary_and_the_summary_more_than_
     found = await _find(filled, OWNER, text="order")
     refs = _refs(found)
     assert refs[0] == "sales/order-to-cash"
-    assert refs.index("sales/open-order") < refs.index("warehouse/pick-and-pack")
+    assert set(refs[:3]) == {"sales/order-to-cash", "sales/open-order", "sales/vip-order"}
     assert "sales/complaints" not in refs
     assert found.total == len(refs) == 5
     scores = [hit.score for hit in found.hits if hit.score is not None]
@@ -103,25 +105,15 @@ async def test_operators_of_web_search(filled: Platform) -> None:
     assert "sales/order-to-cash" not in _refs(await _find(filled, OWNER, text="order -cash"))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "'",
-        "a & | !",
-        "');--",
-        "\\",
-        ":*",
-        "<->",
-        "%",
-        "💥",
-        "the",
-        "a" * 5000,
-        "\x00order",
-        "''':*",
-    ],
+STRANGE = (
+    *("'", "a & | !", "');--", "\\", ":*", "<->", "%", "💥", "the", "a" * 5000, "\x00order"),
+    *("'':*", "é" * 300, '"', "or", "- -a", "_", "a_b"),
 )
-async def test_no_text_breaks_the_search(filled: Platform, text: str) -> None:
-    await _find(filled, OWNER, text=text)
+
+
+async def test_no_text_breaks_the_search(filled: Platform) -> None:
+    for text in STRANGE:
+        await _find(filled, OWNER, text=text)
 
 
 async def test_highlights_are_escaped(filled: Platform) -> None:
@@ -176,43 +168,38 @@ async def test_each_facet_ignores_its_own_filter(filled: Platform) -> None:
     assert _facet(narrowed, "kinds") == {"FLOW": 1}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "refs"),
-    [
-        (CatalogFilter(kinds=(EntryKind.TEMPLATE,)), set()),
-        (CatalogFilter(tags=("vip", "service")), {"sales/vip-order", "sales/complaints"}),
-        (CatalogFilter(systems=("warehouse/wms",)), {"warehouse/pick-and-pack"}),
-        (CatalogFilter(domains=("logistics",)), set()),
-        (CatalogFilter(data_classes=(DataClass.PUBLIC,)), {"sales/open-order"}),
-        (
-            CatalogFilter(tags=("order",), owners=("warehouse",)),
-            {"warehouse/pick-and-pack"},
-        ),
-    ],
-)
-async def test_filters(filled: Platform, wanted: CatalogFilter, refs: set[str]) -> None:
-    assert set(_refs(await _find(filled, OWNER, filter=wanted))) == refs
+FILTERS: list[tuple[CatalogFilter, set[str]]] = [
+    (CatalogFilter(kinds=(EntryKind.TEMPLATE,)), set()),
+    (CatalogFilter(tags=("vip", "service")), {"sales/vip-order", "sales/complaints"}),
+    (CatalogFilter(systems=("warehouse/wms",)), {"warehouse/pick-and-pack"}),
+    (CatalogFilter(domains=("logistics",)), set()),
+    (CatalogFilter(data_classes=(DataClass.PUBLIC,)), {"sales/open-order"}),
+    (
+        CatalogFilter(tags=("order",), owners=("warehouse",)),
+        {"warehouse/pick-and-pack"},
+    ),
+]
 
 
-@pytest.mark.parametrize("order", list(CatalogOrder))
-@pytest.mark.parametrize("text", [None, "order"])
-async def test_pages_in_every_order_hold_each_entry_once(
-    filled: Platform,
-    order: CatalogOrder,
-    text: str | None,
-) -> None:
-    whole = _refs(await _find(filled, OWNER, order=order, text=text))
-    paged: list[str] = []
-    after = None
-    while True:
-        page = await _find(filled, OWNER, order=order, text=text, first=2, after=after)
-        paged += _refs(page)
-        assert page.has_previous is (after is not None)
-        if not page.has_next:
-            break
-        after = page.hits[-1].cursor
-    assert paged == whole
-    assert len(set(paged)) == len(paged) == (5 if text else 6)
+async def test_filters(filled: Platform) -> None:
+    for wanted, refs in FILTERS:
+        assert set(_refs(await _find(filled, OWNER, filter=wanted))) == refs, wanted
+
+
+async def test_pages_in_every_order_hold_each_entry_once(filled: Platform) -> None:
+    for order, text in itertools.product(CatalogOrder, (None, "order")):
+        whole = _refs(await _find(filled, OWNER, order=order, text=text))
+        paged: list[str] = []
+        after = None
+        while True:
+            page = await _find(filled, OWNER, order=order, text=text, first=2, after=after)
+            paged += _refs(page)
+            assert page.has_previous is (after is not None)
+            if not page.has_next:
+                break
+            after = page.hits[-1].cursor
+        assert paged == whole
+        assert len(set(paged)) == len(paged) == (5 if text else 6)
 
 
 async def test_orders(filled: Platform) -> None:
