@@ -61,8 +61,9 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
     home = settings.data_dir / "prefect" / "worker-central"
     os.environ |= worker_environment(api_url=settings.prefect_url or "", auth=auth, home=home)
+    from coe.engines.flow_executor import FlowExecutor  # noqa: PLC0415  # the same
     from coe.engines.prefect import central_flow  # noqa: PLC0415  # it reads the environment
-    from coe.engines.prefect_worker import FlowExecutor, serve_pool  # noqa: PLC0415  # the same
+    from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
 
     _configure_logs(settings)
     platform = Platform.open(settings, name="coe-central", pool_size=20)
@@ -93,7 +94,8 @@ async def _serve_team(settings: Settings, team: str, stop: asyncio.Event) -> Non
         auth=f"{team}:{token}",
         home=settings.data_dir / "prefect" / f"worker-{team}",
     )
-    from coe.engines.prefect_worker import FlowExecutor, serve_pool  # noqa: PLC0415  # reads it
+    from coe.engines.flow_executor import FlowExecutor  # noqa: PLC0415  # it reads the environment
+    from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
     from coe.engines.team_flows import TeamFlows  # noqa: PLC0415  # the same
 
     _configure_logs(settings)

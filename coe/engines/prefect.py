@@ -25,7 +25,8 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, Pause
 from prefect.states import AwaitingRetry, Cancelled, Scheduled, Suspended
 
-from coe.runs.execution import Finished, LostLease, Parked, StepFailedError, advance
+from coe.runs.execution import Finished, LostLease, Parked, advance
+from coe.runs.in_flight import StepFailedError
 from coe.runs.models import RunState
 from coe.runs.runtime import Runtime
 

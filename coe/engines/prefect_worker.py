@@ -13,36 +13,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import anyio.abc
-from prefect import Flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
-from prefect.exceptions import Abort, Pause
-from prefect.flow_engine import run_flow_async
-from prefect.states import AwaitingRetry
+from prefect.states import Pending
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
+from coe.engines.flow_executor import PAUSES, FlowExecutor
 from coe.engines.prefect_api import JOB_TEMPLATE, WORKER_TYPE
 from coe.errors import Unavailable
-
-Load = Callable[[str], Awaitable[Flow[..., Any]]]
-"""Give the flow of a deployment's entrypoint."""
 
 POLL_SECONDS: Final = 2.0
 """Between two looks for scheduled runs, when no event told of one."""
 SYNC_SECONDS: Final = 20.0
-PAUSES: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Before further attempts to connect, in seconds; the last one repeats."""
-REPORT_ATTEMPTS: Final = 60
-HAND_OVER_SECONDS: Final = 4.0
+AHEAD: Final = timedelta(seconds=1)
+"""A run that is due this soon is claimed already; Prefect lets it begin in time."""
 STEADY_SECONDS: Final = 30.0
 """A connection that lasted longer was sound: the next failure is a new one."""
 TELLING: Final = (
@@ -55,144 +47,70 @@ TELLING: Final = (
 log = logging.getLogger(__name__)
 
 
-class FlowExecutor:
-    """Runs flows in this process. It outlives the connections of the worker.
+class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
+    """One connection of a worker to a work pool.
 
-    Args:
-        load: Gives the flow of an entrypoint.
+    Prefect's base class keeps the connection: the pool, the channel, the heartbeats. Of what it
+    does for a flow run (twelve calls) only the claim is done here, for there is no infrastructure
+    to submit to.
     """
-
-    def __init__(self, load: Load) -> None:
-        """Take the loader; nothing runs yet."""
-        self._load = load
-        self._running: dict[UUID, asyncio.Task[None]] = {}
-        self._reports: set[asyncio.Task[None]] = set()
-        self._handing_over = False
-
-    async def execute(self, flow_run: FlowRun, entrypoint: str) -> None:
-        """Run a flow run to its end or to where it parks; never raises for what the flow does.
-
-        An earlier execution of the same flow run that is not yet through is waited for.
-        """
-        earlier = self._running.get(flow_run.id)
-        if earlier is not None:
-            await asyncio.wait({earlier})
-        task = asyncio.create_task(self._execute(flow_run, entrypoint), name=flow_run.name)
-        self._running[flow_run.id] = task
-        try:
-            await asyncio.wait({task})
-        finally:
-            if task.done() and self._running.get(flow_run.id) is task:
-                del self._running[flow_run.id]
-
-    async def hand_over(self) -> None:
-        """Stop every flow, now and from now on, and leave its run to another worker."""
-        self._handing_over = True
-        stopped = [task for task in self._running.values() if not task.done()]
-        for task in stopped:
-            task.cancel()
-        await asyncio.gather(*stopped, return_exceptions=True)
-        for report in self._reports:
-            report.cancel()
-
-    async def _execute(self, flow_run: FlowRun, entrypoint: str) -> None:
-        try:
-            if self._handing_over:
-                raise asyncio.CancelledError  # noqa: TRY301  # as if it had just begun
-            await _run(await self._load(entrypoint), flow_run)
-        except (Abort, Pause):
-            return
-        except asyncio.CancelledError:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(HAND_OVER_SECONDS):
-                    await _schedule_again(flow_run.id)
-        except Exception:  # the top: what Prefect or the file raises
-            log.exception("flow run %s (%s) could not be carried out", flow_run.id, entrypoint)
-            self._report_later(flow_run.id)
-
-    def _report_later(self, flow_run_id: UUID) -> None:
-        """Prefect could not be told how the run went: have it executed again once it can."""
-        report = asyncio.create_task(_schedule_again_at_last(flow_run_id))
-        self._reports.add(report)
-        report.add_done_callback(self._reports.discard)
-
-
-async def _run(flow: Flow[..., Any], flow_run: FlowRun) -> None:
-    """Run the flow in this loop, as its flow run; its own exceptions end in Prefect's states.
-
-    The engine would start a thread for each run of a deployment, and block this loop until that
-    thread has connected, in order to learn of suspensions by others; nobody else suspends our
-    runs, so it gets the flow run without its deployment (and reads the true one right after).
-    """
-    alone = flow_run.model_copy(update={"deployment_id": None})
-    await run_flow_async(
-        flow,
-        flow_run=alone,
-        parameters=dict(flow_run.parameters),
-        return_type="state",
-    )
-
-
-async def _schedule_again(flow_run_id: UUID) -> None:
-    async with get_client() as client:
-        await client.set_flow_run_state(flow_run_id, AwaitingRetry())
-
-
-async def _schedule_again_at_last(flow_run_id: UUID) -> None:
-    for attempt in range(REPORT_ATTEMPTS):
-        await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
-        with contextlib.suppress(Exception):
-            await _schedule_again(flow_run_id)
-            return
-
-
-class Job(BaseJobConfiguration):
-    """What a flow run needs of its deployment: the entrypoint."""
-
-    entrypoint: str = ""
-
-    def prepare_for_flow_run(
-        self,
-        flow_run: FlowRun,
-        deployment: Any = None,
-        *rest: Any,
-        **named: Any,
-    ) -> None:
-        """Keep the entrypoint of the deployment."""
-        super().prepare_for_flow_run(flow_run, deployment, *rest, **named)
-        self.entrypoint = getattr(deployment, "entrypoint", None) or ""
-
-
-class CoeWorker(BaseWorker[Job, Any, BaseWorkerResult]):
-    """One connection of a worker to a work pool."""
 
     type = WORKER_TYPE
-    job_configuration = Job
 
     def __init__(self, executor: FlowExecutor, *, pool: str, name: str, limit: int) -> None:
-        """Take what executes, and how many flow runs may be under way here at once."""
+        """Take what executes, and how many flow runs may be under way there at once."""
         super().__init__(
             work_pool_name=pool,
             name=name,
-            limit=limit,
             create_pool_if_not_found=False,
             base_job_template=JOB_TEMPLATE,
         )
         self._executor = executor
+        self._most = limit
         self._told = asyncio.Event()
+        self._entrypoints: dict[UUID, str] = {}
 
     async def run(
         self,
         flow_run: FlowRun,
-        configuration: Job,
+        configuration: BaseJobConfiguration,  # noqa: ARG002  # the form of a worker
         task_status: anyio.abc.TaskStatus[Any] | None = None,
     ) -> BaseWorkerResult:
-        """Execute the flow run here and now."""
-        identity = f"{self.name}:{os.getpid()}"
+        """Execute a flow run that is claimed, here and now."""
         if task_status is not None:
-            task_status.started(identity)
-        await self._executor.execute(flow_run, configuration.entrypoint)
-        return BaseWorkerResult(identifier=identity, status_code=0)
+            task_status.started(self.name)
+        await asyncio.wait({self._executor.begin(flow_run, await self._entrypoint(flow_run))})
+        return BaseWorkerResult(identifier=self.name, status_code=0)
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Claim what is due, as far as there is room, and have it executed beside."""
+        due = await self.client.get_scheduled_flow_runs_for_work_pool(
+            work_pool_name=self._work_pool_name,
+            scheduled_before=datetime.now(UTC) + AHEAD,
+        )
+        claimed = []
+        for each in due[: max(0, self._most - self._executor.busy)]:
+            if await self._claim(each.flow_run):
+                entrypoint = await self._entrypoint(each.flow_run)
+                self._executor.begin(each.flow_run, entrypoint)
+                claimed.append(each.flow_run)
+        return claimed
+
+    async def _claim(self, flow_run: FlowRun) -> bool:
+        """Set the flow run to Pending: of several workers the server lets one do so."""
+        pending: State[Any] = Pending()
+        answer = await self.client.set_flow_run_state(flow_run.id, pending)
+        return answer.status is SetStateStatus.ACCEPT
+
+    async def _entrypoint(self, flow_run: FlowRun) -> str:
+        """Of the flow run's deployment, which is one exact version and so keeps it."""
+        key = flow_run.deployment_id
+        if key is None:
+            return ""
+        if key not in self._entrypoints:
+            deployment = await self.client.read_deployment(key)
+            self._entrypoints[key] = deployment.entrypoint or ""
+        return self._entrypoints[key]
 
     async def work(self, stop: asyncio.Event) -> None:
         """Take flow runs until `stop` is set, then hand them over.

@@ -50,12 +50,15 @@ WORKER: Final = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_WORKERS_LEVEL": "ERROR",
     "PREFECT_LOGGING_COLORS": "false",
     "PREFECT_WORKER_ENABLE_CANCELLATION": "false",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",
 }
 """What a worker's Prefect is told: what went wrong stands in our journal, not in its logs; who
-cancels a run tells us, so that no observer of Prefect's is needed."""
+cancels a run tells us, so that no observer of Prefect's is needed; a server that is away is noticed
+in seconds, for we begin again by ourselves."""
 
 
 def kept_secret(path: Path, make: Callable[[], str]) -> str:

@@ -1,0 +1,132 @@
+"""Runs flows in this process, whatever becomes of the connection through which they came."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import Abort, Pause
+from prefect.flow_engine import run_flow_async
+from prefect.states import AwaitingRetry
+
+Load = Callable[[str], Awaitable[Flow[..., Any]]]
+"""Give the flow of a deployment's entrypoint."""
+
+PAUSES: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Before further attempts to reach Prefect, in seconds; the last one repeats."""
+REPORT_ATTEMPTS: Final = 60
+HAND_OVER_SECONDS: Final = 4.0
+
+log = logging.getLogger(__name__)
+
+
+class FlowExecutor:
+    """Runs flow runs side by side, each at most once at a time.
+
+    Args:
+        load: Gives the flow of an entrypoint.
+    """
+
+    def __init__(self, load: Load) -> None:
+        """Take the loader; nothing runs yet."""
+        self._load = load
+        self._newest: dict[UUID, asyncio.Task[None]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._reports: set[asyncio.Task[None]] = set()
+        self._handing_over = False
+
+    @property
+    def busy(self) -> int:
+        """How many flow runs are under way."""
+        return len(self._running)
+
+    def begin(self, flow_run: FlowRun, entrypoint: str) -> asyncio.Task[None]:
+        """Run a flow run to its end or to where it parks, beside the caller.
+
+        The task never raises for what the flow does. An earlier execution of the same flow run that
+        is not yet through is waited for.
+        """
+        earlier = self._newest.get(flow_run.id)
+        task = asyncio.create_task(self._execute(flow_run, entrypoint, earlier))
+        self._newest[flow_run.id] = task
+        self._running.add(task)
+        task.add_done_callback(lambda done: self._forget(flow_run.id, done))
+        return task
+
+    async def hand_over(self) -> None:
+        """Stop every flow, now and from now on, and leave its run to another worker."""
+        self._handing_over = True
+        for task in (*self._running, *self._reports):
+            task.cancel()
+        await asyncio.gather(*self._running, *self._reports, return_exceptions=True)
+
+    async def _execute(
+        self,
+        flow_run: FlowRun,
+        entrypoint: str,
+        earlier: asyncio.Task[None] | None,
+    ) -> None:
+        try:
+            if earlier is not None:
+                await asyncio.wait({earlier})
+            if not self._handing_over:
+                await _run(await self._load(entrypoint), flow_run)
+                return
+        except (Abort, Pause):
+            return
+        except asyncio.CancelledError:
+            log.info("flow run %s is left to another worker", flow_run.id)
+        except Exception:  # the top: what Prefect or the file raises
+            log.exception("flow run %s (%s) could not be carried out", flow_run.id, entrypoint)
+            self._report_later(flow_run.id)
+            return
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await _schedule_again(flow_run.id)
+
+    def _forget(self, flow_run_id: UUID, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._newest.get(flow_run_id) is task:
+            del self._newest[flow_run_id]
+
+    def _report_later(self, flow_run_id: UUID) -> None:
+        """Prefect could not be told how the run went: have it executed again once it can."""
+        report = asyncio.create_task(_schedule_again_at_last(flow_run_id))
+        self._reports.add(report)
+        report.add_done_callback(self._reports.discard)
+
+
+async def _run(flow: Flow[..., Any], flow_run: FlowRun) -> None:
+    """Run the flow in this loop, as its flow run; its own exceptions end in Prefect's states.
+
+    The engine would start a thread for each run of a deployment, and block this loop until that
+    thread has connected, in order to learn of suspensions by others; nobody else suspends our
+    runs, so it gets the flow run without its deployment (and reads the true one right after).
+    """
+    alone = flow_run.model_copy(update={"deployment_id": None})
+    await run_flow_async(
+        flow,
+        flow_run=alone,
+        parameters=dict(flow_run.parameters),
+        return_type="state",
+    )
+
+
+async def _schedule_again(flow_run_id: UUID) -> None:
+    async with get_client() as client:
+        await client.set_flow_run_state(flow_run_id, AwaitingRetry())
+
+
+async def _schedule_again_at_last(flow_run_id: UUID) -> None:
+    for attempt in range(REPORT_ATTEMPTS):
+        await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+        with contextlib.suppress(Exception):
+            await _schedule_again(flow_run_id)
+            return
