@@ -8,51 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.db import JSON, new_id
 from coe.errors import NotFound, Unavailable
 from coe.outbox import enqueue
 from coe.runs import endings, inbox, leases
 from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, Outcome, RunLeaf, StartChild
 from coe.runs.facts import Fact, FactKind
 from coe.runs.folding import fold, read_head, started
+from coe.runs.in_flight import Carry, InFlight, StepFailedError, internal_fault, straight
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, LeaseLostError
 from coe.runs.leases import ENDED, Lease
-from coe.runs.machine_errors import type_of
 from coe.runs.models import RunState
-from coe.runs.runtime import Held, LeafDone, LeafFailed, Runtime
+from coe.runs.runtime import Held, Runtime
 from coe.runs.tables import RUNS
 from coe.runs.turns import RunInHand, take_turn
+
+__all__ = ["Carry", "Finished", "LostLease", "Parked", "StepFailedError", "advance", "straight"]
 
 PAUSE: Final = timedelta(seconds=2)
 """How long a run rests whose holder failed, before another holder tries."""
 _log = logging.getLogger(__name__)
-
-
-class Carry(Protocol):
-    """How an engine carries out a leaf: as a task of its own kind, or by simply awaiting it.
-
-    It gets the name of the step and the leaf's key. What it is given raises `StepFailedError` for a
-    leaf that faulted, so that the engine sees it; it may let that through, or not.
-    """
-
-    async def __call__(self, name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Await the work, once."""
-
-
-class StepFailedError(Exception):
-    """A leaf faulted. The message holds its key only, for an engine may keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +59,6 @@ class LostLease:
 
 
 Advanced = Parked | Finished | LostLease
-
-
-async def straight(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG001  # the shape of Carry
-    """The simplest `Carry`: await the work in place."""
-    await work()
 
 
 async def advance(runtime: Runtime, run_id: UUID, *, carry: Carry = straight) -> Advanced:
@@ -113,9 +92,8 @@ class _Execution:
         self._runtime = runtime
         self._platform = runtime.platform
         self._held = held
-        self._carry = carry
         self._run: RunInHand | None = None
-        self._leaves: dict[str, asyncio.Task[Fact]] = {}
+        self._leaves = InFlight(runtime, carry, held.changed.set)
         self._quiet_since = self._platform.clock()
 
     async def go(self) -> Advanced:
@@ -124,14 +102,14 @@ class _Execution:
             if run.position == 0:
                 definition = await self._runtime.definition(run.head.version_id)
                 await self._turn(run, [await started(self._platform, run.head, definition)])
-            self._begin([each for each in run.wanted.values() if isinstance(each, RunLeaf)])
+            self._leaves.begin(each for each in run.wanted.values() if isinstance(each, RunLeaf))
             return await self._until_it_rests(run)
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
         except Exception as error:  # noqa: BLE001  # ours to mend: the run shows it, and can be retried
             return await self._break(error)
         finally:
-            await self._stop(list(self._leaves))
+            await self._leaves.close()
 
     async def _open(self) -> RunInHand:
         run = await read_head(self._platform, self._held.lease.run_id)
@@ -143,7 +121,7 @@ class _Execution:
             if self._held.lost:
                 raise LeaseLostError(str(run.head.id))
             arrived = await self._news(run)
-            facts = [*self._finished_leaves(), *self._due_timers(run)]
+            facts = [*self._leaves.finished(), *self._due_timers(run)]
             if arrived or facts:
                 await self._turn(run, facts, arrived)
             elif run.machine.outcome is not None:
@@ -161,10 +139,6 @@ class _Execution:
         async with self._platform.database.session() as session:
             return await inbox.take(session, self._platform.keyring, run.head.id, run.head.team)
 
-    def _finished_leaves(self) -> list[Fact]:
-        done = [key for key, leaf in self._leaves.items() if leaf.done()]
-        return [self._leaves.pop(key).result() for key in done]
-
     def _due_timers(self, run: RunInHand) -> list[Fact]:
         now = self._platform.clock()
         return [
@@ -180,51 +154,9 @@ class _Execution:
         arrived: list[Arrived] | None = None,
     ) -> None:
         followed = await take_turn(run, facts, arrived=arrived or ())
-        await self._stop(followed.stopped)
-        self._begin(followed.leaves)
+        await self._leaves.stop(followed.stopped)
+        self._leaves.begin(followed.leaves)
         self._quiet_since = self._platform.clock()
-
-    # ------------------------------------------------------------------ leaves
-
-    def _begin(self, leaves: list[RunLeaf]) -> None:
-        for leaf in leaves:
-            if leaf.key not in self._leaves:
-                task = asyncio.create_task(self._perform(leaf), name=f"coe-leaf-{leaf.name}")
-                task.add_done_callback(lambda _: self._held.changed.set())
-                self._leaves[leaf.key] = task
-
-    async def _perform(self, leaf: RunLeaf) -> Fact:
-        results: list[LeafDone | LeafFailed] = []
-
-        async def work() -> None:
-            result = await self._attempt(leaf)
-            results.append(result)
-            if isinstance(result, LeafFailed):
-                raise StepFailedError(leaf.key)
-
-        try:
-            await self._carry(leaf.name, leaf.key, work)
-        except Exception:
-            if not results:
-                raise
-        now = self._platform.clock()
-        match results[0]:
-            case LeafDone(output):
-                return Fact(FactKind.LEAF_COMPLETED, now, leaf.key, {"output": output})
-            case LeafFailed(error):
-                return Fact(FactKind.LEAF_FAULTED, now, leaf.key, {"error": dict(error)})
-
-    async def _attempt(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
-        try:
-            return await self._runtime.perform(leaf)
-        except Exception as error:  # noqa: BLE001  # a leaf's own fault must be the leaf's fault
-            return LeafFailed(_internal(error, f"step {leaf.key[:12]}"))
-
-    async def _stop(self, keys: list[str]) -> None:
-        stopped = [leaf for key in keys if (leaf := self._leaves.pop(key, None)) is not None]
-        for leaf in stopped:
-            leaf.cancel()
-        await asyncio.gather(*stopped, return_exceptions=True)
 
     # ------------------------------------------------------------------ rest
 
@@ -259,7 +191,7 @@ class _Execution:
         if not self._leaves:
             ends.append(self._quiet_since + linger)
         wait = max((min(ends) - now).total_seconds(), 0.0) if ends else None
-        if self._held.news or any(leaf.done() for leaf in self._leaves.values()):
+        if self._held.news or self._leaves.any_done:
             return
         try:
             await asyncio.wait_for(self._held.changed.wait(), wait)
@@ -271,7 +203,7 @@ class _Execution:
 
     async def _break(self, error: Exception) -> Advanced:
         """Fault the run because of an error of ours; it can be retried."""
-        return await self._close(Faulted(_internal(error, f"run {self._held.lease.run_id}")))
+        return await self._close(Faulted(internal_fault(error, f"run {self._held.lease.run_id}")))
 
     async def _close(self, outcome: Outcome) -> Advanced:
         """End the run with no new fact: also where it was opened for a retry that did not come."""
@@ -302,20 +234,6 @@ def _state_of(outcome: Outcome) -> RunState:
             return RunState.FAULTED
         case Cancelled():
             return RunState.CANCELLED
-
-
-def _internal(error: Exception, where: str) -> dict[str, JSON]:
-    """A fault that says where to look; the log has the place in the code, never a value."""
-    error_id = str(new_id())
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
-    _log.error("%s: %s at %s (error %s)", where, type(error).__name__, place, error_id)
-    return {
-        "type": type_of("runtime"),
-        "status": 500,
-        "title": "Something failed on our side",
-        "detail": f"Quote the error id {error_id}.",
-    }
 
 
 async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:

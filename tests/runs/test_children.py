@@ -65,7 +65,10 @@ async def test_a_process_calls_a_process(platform: Platform) -> None:
             )
         )
         found = {row.resource: (row.actor, row.rule) for row in started}
-    assert found["flow:sales/inner@1.0.0"] == (f"run:{run.id}", "p, kind:run, *, run:start, *, allow")
+    assert found["flow:sales/inner@1.0.0"] == (
+        f"run:{run.id}",
+        "p, kind:run, *, run:start, *, allow",
+    )
 
 
 async def test_who_asked_for_a_run_may_read_what_it_called(platform: Platform) -> None:

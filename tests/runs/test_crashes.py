@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import func, select, text
 
 from coe.db import Database
+from coe.errors import Unavailable
 from coe.runs import human_tasks
 from coe.runs.commands import RunLeaf
 from coe.runs.execution import Finished, LostLease, Parked, advance
 from coe.runs.journal import Append, Journal, LeaseLostError
 from coe.runs.leases import acquire
+from coe.runs.models import RunState
 from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 from coe.runs.tables import JOURNAL, OUTBOX, STEPS, TASKS
 from coe.runs.timers import fire_due
@@ -346,3 +348,19 @@ async def test_runs_survive_the_loss_of_every_connection(platform: Platform) -> 
         async with platform.work(APPROVER) as work:
             await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
         assert (await until(platform, run.id, "COMPLETED", "FAULTED")).state == "COMPLETED"
+
+
+async def test_an_engine_that_cannot_carry_a_leaf_out_faults_nothing(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    run = await start(platform, "sales/simple")
+    leaves = Leaves({"credit": {}})
+
+    async def away(name, key, work):
+        raise ConnectionError("the engine is away")
+
+    async with runtime(platform, leaves) as running:
+        with pytest.raises(Unavailable):
+            await advance(running, run.id, carry=away)
+        assert not leaves.calls
+        assert await advance(running, run.id) == Finished(RunState.COMPLETED)
+    assert leaves.calls == {"credit": 1}
