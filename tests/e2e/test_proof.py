@@ -44,7 +44,7 @@ def personal_run(demo: RunningDemo) -> str:
         "query T($id: ID!) { humanTask(id: $id) { title context form } }",
         id=task,
     )["humanTask"]
-    assert seen["context"]["customer"] == NAME
+    assert seen["context"]["total"] == "29400.00"
     approver.do("claimHumanTask", "task { state }", task=task)
     approver.do("completeHumanTask", "task { state }", task=task, outcome="approved", answer={})
     assert ended(owner, run_id)["input"]["customer"]["name"] == NAME
