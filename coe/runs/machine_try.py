@@ -69,7 +69,7 @@ class _Attempt:
     async def _decide(self, error: dict[str, JSON]) -> _Again | _Catch | None:
         catch = self._catch
         if catch.errors is not None and catch.errors.with_ is not None:
-            wanted = catch.errors.with_.model_dump(exclude_unset=True, by_alias=True)
+            wanted = catch.errors.with_.model_dump(exclude_unset=True)
             if not matches(error, wanted):
                 return None
         if not await self._passes(catch.when, catch.except_when, error):
