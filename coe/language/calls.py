@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import Field, StrictBool, StrictInt
 
 from coe.language import foreign
 from coe.language.components import Endpoint, ExternalResource, ReferenceableAuthentication
-from coe.language.fields import JSON, Collection, Entries, Model
+from coe.language.fields import JSON, Collection, Model, Texts
 from coe.language.task import Scope, Task, TaskList
 
 
@@ -21,8 +21,8 @@ class HttpArguments(Model):
 
     method: str
     endpoint: Endpoint
-    headers: Entries | None = None
-    query: Entries | None = None
+    headers: Texts | None = None
+    query: Texts | None = None
     body: JSON = None
     output: Literal["raw", "content", "response"] = "content"
     redirect: StrictBool = False
@@ -83,12 +83,24 @@ def function_ref(call: str) -> FunctionRef:
     return FunctionRef(match["name"], version, catalog or (DEFAULT_CATALOG if version else None))
 
 
+# The calls that are no functions, and the one function that has a model of its own.
+_PARALLEL_MAP: Final = "^parallelMap:1(?:@default)?$"
+_OTHER_CALLS: Final[dict[str, Any]] = {
+    "not": {
+        "anyOf": [
+            {"enum": ["http", "openapi", "grpc", "asyncapi", "a2a", "mcp"]},
+            {"pattern": _PARALLEL_MAP},
+        ]
+    }
+}
+
+
 class CallFunction(Task):
     """Calls a catalogued function, or one that is declared under `use.functions`."""
 
     kind = "call"
 
-    call: str
+    call: str = Field(json_schema_extra=_OTHER_CALLS)
     with_: dict[str, JSON] = Field(default_factory=dict)
 
     @property
@@ -115,7 +127,7 @@ class CallParallelMap(Task):
 
     kind = "call"
 
-    call: str
+    call: str = Field(json_schema_extra={"pattern": _PARALLEL_MAP})
     with_: ParallelMapArguments
 
     @property

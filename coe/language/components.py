@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, StrictInt, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, StrictInt, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from coe.language.durations import Duration
-from coe.language.fields import BY_SHAPE, INLINE, JSON, NAME, Expression, Model, Transform
+from coe.language.fields import (
+    BY_SHAPE,
+    INLINE,
+    JSON,
+    NAME,
+    URI,
+    Alternatives,
+    Expression,
+    Model,
+    Transform,
+    Uri,
+)
 
 
 # ---------------------------------------------------------------- endpoints and resources
-class Secret(Model):
+class Secret(Alternatives):
     """Credentials that are read from a secret: `use` names one of the declared secrets."""
 
     use: str | None = None
@@ -21,27 +32,18 @@ class Secret(Model):
 class BasicAuthentication(Secret):
     """HTTP Basic (RFC 7617), and the shape of HTTP Digest (RFC 7616)."""
 
+    FORMS = (("use", "*"), ("username", "password"))
+
     username: str | None = None
     password: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> BasicAuthentication:
-        given = self.model_fields_set
-        if given not in ({"use"}, {"username", "password"}):
-            kind = "authentication"
-            raise PydanticCustomError(kind, "needs either `use` or both `username` and `password`")
-        return self
 
 
 class BearerAuthentication(Secret):
     """A bearer token (RFC 6750)."""
 
-    token: str | None = None
+    FORMS = (("use", "*"), ("token",))
 
-    @model_validator(mode="after")
-    def _complete(self) -> BearerAuthentication:
-        self.require_one_of("use", "token")
-        return self
+    token: str | None = None
 
 
 class OAuth2Client(Model):
@@ -81,7 +83,9 @@ class OAuth2Endpoints(Model):
 class OidcAuthentication(Secret):
     """OpenID Connect: the token endpoint is found from the authority."""
 
-    authority: str | None = None
+    FORMS = (("use", "*"), ("authority", "grant"))
+
+    authority: Uri | None = None
     grant: (
         Literal[
             "authorization_code",
@@ -102,16 +106,6 @@ class OidcAuthentication(Secret):
     subject: OAuth2Token | None = None
     actor: OAuth2Token | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> OidcAuthentication:
-        given = self.model_fields_set
-        if given != {"use"} and ("use" in given or not given >= {"authority", "grant"}):
-            kind = "authentication"
-            raise PydanticCustomError(
-                kind, "needs either `use` alone or both `authority` and `grant`"
-            )
-        return self
-
 
 class OAuth2Authentication(OidcAuthentication):
     """OAuth 2 (RFC 6749)."""
@@ -119,10 +113,16 @@ class OAuth2Authentication(OidcAuthentication):
     endpoints: OAuth2Endpoints | None = None
 
 
-class AuthenticationPolicy(Model):
+class AuthenticationPolicy(Alternatives):
     """How to prove who calls: exactly one scheme."""
 
-    SCHEMES: ClassVar[tuple[str, ...]] = ("basic", "bearer", "digest", "oauth2", "oidc")
+    FORMS: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("basic",),
+        ("bearer",),
+        ("digest",),
+        ("oauth2",),
+        ("oidc",),
+    )
 
     basic: BasicAuthentication | None = None
     bearer: BearerAuthentication | None = None
@@ -130,21 +130,13 @@ class AuthenticationPolicy(Model):
     oauth2: OAuth2Authentication | None = None
     oidc: OidcAuthentication | None = None
 
-    @model_validator(mode="after")
-    def _one_scheme(self) -> AuthenticationPolicy:
-        self.require_one_of(*self.SCHEMES)
-        return self
-
 
 class ReferenceableAuthentication(AuthenticationPolicy):
     """A policy, or the name (`use`) of one that is declared under `use.authentications`."""
 
-    SCHEMES = ("use", "basic", "bearer", "digest", "oauth2", "oidc")
+    FORMS = (*AuthenticationPolicy.FORMS, ("use",))
 
     use: str | None = None
-
-
-_URI = r"^(?:[A-Za-z][A-Za-z0-9+\-.]*://.*|\s*\$\{(?:.|\n)+\}\s*)$"
 
 
 class Endpoint(Model):
@@ -153,13 +145,24 @@ class Endpoint(Model):
     Text in place of the object is its `uri`.
     """
 
-    uri: str = Field(pattern=_URI)
+    uri: str = Field(pattern=URI)
     authentication: ReferenceableAuthentication | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, data: object) -> object:
         return {"uri": data} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The object, or the text that is short for it."""
+        written = super().__get_pydantic_json_schema__(schema, handler)
+        whole = dict(written)
+        written.clear()
+        written["anyOf"] = [{"type": "string", "pattern": URI}, whole]
+        return written
 
 
 class ExternalResource(Model):
@@ -176,17 +179,14 @@ class Catalog(Model):
 
 
 # ---------------------------------------------------------------- data flow
-class Schema(Model):
+class Schema(Alternatives):
     """A schema, inline (`document`) or elsewhere (`resource`); JSON Schema 2020-12 by default."""
+
+    FORMS = (("document",), ("resource",))
 
     format: str = "json"
     document: JSON = None
     resource: ExternalResource | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Schema:
-        self.require_one_of("document", "resource")
-        return self
 
 
 class Input(Model):
@@ -220,7 +220,7 @@ class Timeout(Model):
 class ErrorDefinition(Model):
     """An error to raise (RFC 7807). All but `status` may be `${ … }`."""
 
-    type: str
+    type: Uri
     status: StrictInt
     instance: str | None = None
     title: str | None = None
@@ -229,6 +229,8 @@ class ErrorDefinition(Model):
 
 class ErrorFilter(Model):
     """Which errors to catch: every property given must be equal."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     type: str | None = None
     status: StrictInt | None = None
@@ -256,17 +258,14 @@ class Plain(Model):
     """A marker without content, written `{}`."""
 
 
-class Backoff(Model):
+class Backoff(Alternatives):
     """How the delay grows with retry n: `constant` d, `linear` d·n, `exponential` d·2^(n-1)."""
+
+    FORMS = (("constant",), ("exponential",), ("linear",))
 
     constant: Plain | None = None
     exponential: Plain | None = None
     linear: Plain | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Backoff:
-        self.require_one_of("constant", "exponential", "linear")
-        return self
 
 
 class AttemptLimit(Model):
@@ -313,12 +312,12 @@ class EventProperties(Model):
     NULLABLE = frozenset({"data"})
 
     id: str | None = None
-    source: str | None = None
+    source: Uri | None = None
     type: str | None = None
     time: str | None = None
     subject: str | None = None
     datacontenttype: str | None = None
-    dataschema: str | None = None
+    dataschema: Uri | None = None
     data: JSON = None
 
     def given(self) -> dict[str, JSON]:
@@ -339,12 +338,19 @@ class Correlation(Model):
 class EventFilter(Model):
     """Which events to take."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [{"properties": {"with": {"minProperties": 1}}}]}
+    )
+
     with_: EventProperties
     correlate: dict[str, Correlation] = Field(default_factory=dict)
 
 
-class EventConsumption(Model):
+class EventConsumption(Alternatives):
     """Which events end a wait: `all` of them, `any` of them (until …), or `one`."""
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"until": ["any"]}})
+    FORMS = (("all",), ("any",), ("one",))
 
     all: tuple[EventFilter, ...] | None = None
     any: tuple[EventFilter, ...] | None = None
@@ -355,8 +361,7 @@ class EventConsumption(Model):
     ) = None
 
     @model_validator(mode="after")
-    def _one_strategy(self) -> EventConsumption:
-        self.require_one_of("all", "any", "one")
+    def _until_any(self) -> EventConsumption:
         if self.until is not None and self.any is None:
             kind = "until"
             raise PydanticCustomError(kind, "`until` goes with `any` only")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from coe.language.components import Endpoint, ExternalResource, ReferenceableAuthentication
 from coe.language.durations import Duration
-from coe.language.fields import JSON, Entries, Expression, Model
+from coe.language.fields import JSON, Alternatives, Entries, Expression, Making, Model
 from coe.language.task import SubscriptionIterator
 
 
@@ -17,7 +17,7 @@ class GrpcService(Model):
     """A gRPC service and where it listens."""
 
     name: str
-    host: str
+    host: str = Field(pattern=r"^[a-zA-Z0-9](?:[a-zA-Z0-9-.]{0,61}[a-zA-Z0-9])?$")
     port: StrictInt | None = Field(default=None, ge=0, le=65535)
     authentication: ReferenceableAuthentication | None = None
 
@@ -45,18 +45,15 @@ class AsyncApiMessage(Model):
     headers: JSON = None
 
 
-class AsyncApiConsumption(Model):
+class AsyncApiConsumption(Alternatives):
     """How many messages to consume."""
+
+    FORMS = (("amount",), ("while_",), ("until",))
 
     for_: Duration | None = None
     amount: StrictInt | None = None
     while_: Expression | None = None
     until: Expression | None = None
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> AsyncApiConsumption:
-        self.require_one_of("amount", "while_", "until")
-        return self
 
 
 class AsyncApiSubscription(Model):
@@ -67,25 +64,54 @@ class AsyncApiSubscription(Model):
     foreach: SubscriptionIterator | None = None
 
 
-class AsyncApiArguments(Model):
+class AsyncApiArguments(Alternatives):
     """Arguments of `call: asyncapi`."""
+
+    FORMS = (
+        ("operation", "message"),
+        ("operation", "subscription"),
+        ("channel", "message"),
+        ("channel", "subscription"),
+    )
 
     document: ExternalResource
     channel: str | None = None
     operation: str | None = None
     server: AsyncApiServer | None = None
-    protocol: str | None = None
+    protocol: (
+        Literal[
+            "amqp",
+            "amqp1",
+            "anypointmq",
+            "googlepubsub",
+            "http",
+            "ibmmq",
+            "jms",
+            "kafka",
+            "mercure",
+            "mqtt",
+            "mqtt5",
+            "nats",
+            "pulsar",
+            "redis",
+            "sns",
+            "solace",
+            "sqs",
+            "stomp",
+            "ws",
+        ]
+        | None
+    ) = None
     message: AsyncApiMessage | None = None
     subscription: AsyncApiSubscription | None = None
     authentication: ReferenceableAuthentication | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> AsyncApiArguments:
-        self.require_one_of("message", "subscription")
-        if self.channel is None and self.operation is None:
-            kind = "exactly_one"
-            raise PydanticCustomError(kind, "needs `operation` or `channel`")
-        return self
+
+def _not_empty(value: JSON) -> JSON:
+    if value == {}:
+        kind = "wrong_type"
+        raise PydanticCustomError(kind, "must not be empty")
+    return value
 
 
 class A2aArguments(Model):
@@ -93,8 +119,20 @@ class A2aArguments(Model):
 
     agent_card: ExternalResource | None = None
     server: Endpoint | None = None
-    method: str
-    parameters: Entries | None = None
+    method: Literal[
+        "message/send",
+        "message/stream",
+        "tasks/get",
+        "tasks/list",
+        "tasks/cancel",
+        "tasks/resubscribe",
+        "tasks/pushNotificationConfig/set",
+        "tasks/pushNotificationConfig/get",
+        "tasks/pushNotificationConfig/list",
+        "tasks/pushNotificationConfig/delete",
+        "agent/getAuthenticatedExtendedCard",
+    ]
+    parameters: Annotated[Making, AfterValidator(_not_empty)] | None = None
 
 
 class McpHttpTransport(Model):
@@ -112,17 +150,14 @@ class McpStdioTransport(Model):
     environment: dict[str, str] = Field(default_factory=dict)
 
 
-class McpTransport(Model):
+class McpTransport(Alternatives):
     """How the MCP server is reached."""
+
+    FORMS = (("http",), ("stdio",))
 
     http: McpHttpTransport | None = None
     stdio: McpStdioTransport | None = None
     options: dict[str, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> McpTransport:
-        self.require_one_of("http", "stdio")
-        return self
 
 
 class McpClient(Model):
@@ -136,7 +171,15 @@ class McpArguments(Model):
     """Arguments of `call: mcp`."""
 
     protocol_version: str = "2025-06-18"
-    method: str
+    method: Literal[
+        "tools/list",
+        "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
+    ]
     parameters: Entries | None = None
     timeout: Duration | None = None
     transport: McpTransport
@@ -145,6 +188,14 @@ class McpArguments(Model):
 
 class ContainerLifetime(Model):
     """What becomes of a container afterwards."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"cleanup": {"const": "eventually"}}},
+            "then": {"required": ["after"]},
+            "else": {"properties": {"after": False}},
+        }
+    )
 
     cleanup: Literal["always", "never", "eventually"]
     after: Duration | None = None
@@ -174,8 +225,10 @@ class Container(Model):
     pull_policy: Literal["ifNotPresent", "always", "never"] | None = None
 
 
-class Script(Model):
+class Script(Alternatives):
     """A script to run, inline or from elsewhere."""
+
+    FORMS = (("code",), ("source",))
 
     language: str
     code: str | None = None
@@ -183,11 +236,6 @@ class Script(Model):
     stdin: str | None = None
     arguments: tuple[str, ...] = ()
     environment: dict[str, JSON] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Script:
-        self.require_one_of("code", "source")
-        return self
 
 
 class Shell(Model):

@@ -53,6 +53,8 @@ class NamedList(tuple[ItemT, ...]):
     __slots__ = ()
     # What one item is called in messages.
     NOUN: ClassVar[str] = "item"
+    # How many items there must be.
+    SHORTEST: ClassVar[int] = 0
 
     @classmethod
     def item_type(cls) -> Any:
@@ -89,9 +91,8 @@ class NamedList(tuple[ItemT, ...]):
             max_length=1,
         )
         checked = core_schema.no_info_before_validator_function(cls._one_key, entry)
-        return core_schema.no_info_after_validator_function(
-            cls._collect, core_schema.list_schema(checked)
-        )
+        listed = core_schema.list_schema(checked, min_length=cls.SHORTEST or None)
+        return core_schema.no_info_after_validator_function(cls._collect, listed)
 
     @classmethod
     def _one_key(cls, entry: object) -> object:

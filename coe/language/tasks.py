@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Discriminator, StrictBool, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, StrictBool, Tag, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from coe.language import foreign
@@ -19,6 +19,7 @@ from coe.language.calls import (
     CallMcp,
     CallOpenApi,
     CallParallelMap,
+    FunctionRef,
     function_ref,
 )
 from coe.language.components import (
@@ -33,12 +34,13 @@ from coe.language.fields import (
     BY_SHAPE,
     INLINE,
     TAG,
+    Alternatives,
     Collection,
     Entries,
     Expression,
+    Making,
     Model,
     Name,
-    Transform,
 )
 from coe.language.listing import Named, NamedList
 from coe.language.task import TASK_KEYS, Scope, SubscriptionIterator, Task, TaskList
@@ -140,6 +142,7 @@ class SwitchCases(NamedList[SwitchCase]):
 
     __slots__ = ()
     NOUN = "case"
+    SHORTEST = 1
 
     @classmethod
     def item_type(cls) -> Any:
@@ -201,7 +204,7 @@ class SetTask(Task):
 
     kind = "set"
 
-    set: Transform
+    set: Making
 
 
 class WaitTask(Task):
@@ -215,6 +218,10 @@ class WaitTask(Task):
 # ---------------------------------------------------------------- events
 class EmittedEvent(Model):
     """The event to send; `with.type` is required."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [{"properties": {"with": {"required": ["type"]}}}]}
+    )
 
     with_: EventProperties
 
@@ -268,11 +275,13 @@ class RunWorkflow(Model):
     namespace: str
     name: str
     version: str
-    input: Entries | None = None
+    input: Annotated[Entries | None, WithJsonSchema({"type": "object"})] = None
 
 
-class Run(Model):
+class Run(Alternatives):
     """The process to run: a flow; containers, scripts and shells are not run here."""
+
+    FORMS = (("workflow",), ("container",), ("script",), ("shell",))
 
     await_: StrictBool = True
     return_: Literal["stdout", "stderr", "code", "all", "none"] = "stdout"
@@ -280,11 +289,6 @@ class Run(Model):
     container: foreign.Container | None = None
     script: foreign.Script | None = None
     shell: foreign.Shell | None = None
-
-    @model_validator(mode="after")
-    def _one_process(self) -> Run:
-        self.require_one_of("workflow", "container", "script", "shell")
-        return self
 
 
 class RunTask(Task):
@@ -312,7 +316,7 @@ _CALLS: Final[dict[str, type[Task]]] = {
     "a2a": CallA2a,
     "mcp": CallMcp,
 }
-_PARALLEL_MAP: Final = "parallelMap"
+_PARALLEL_MAP: Final = FunctionRef("parallelMap", "1", DEFAULT_CATALOG)
 
 
 def _choose(value: object) -> str | None:
@@ -327,11 +331,7 @@ def _choose(value: object) -> str | None:
     call = value["call"]
     if isinstance(call, str) and call in _CALLS:
         return f"{TAG}{call}"
-    if (
-        isinstance(call, str)
-        and (ref := function_ref(call)).name == _PARALLEL_MAP
-        and ref.catalog == DEFAULT_CATALOG
-    ):
+    if isinstance(call, str) and function_ref(call) == _PARALLEL_MAP:
         return f"{TAG}parallelMap"
     return f"{TAG}function"
 

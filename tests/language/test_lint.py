@@ -30,7 +30,6 @@ BROKEN: list[tuple[str, str, list[tuple[str, str]]]] = [
         "- a: {try: [{b: {wait: PT1S}}], catch: {do: []}}",
         [("OWS017", "/do/0/a/catch/do")],
     ),
-    ("an empty switch", "- a: {switch: []}", [("OWS017", "/do/0/a/switch")]),
     (
         "two tasks of one name",
         "- a: {wait: PT1S}\n- a: {wait: PT1S}",
@@ -163,6 +162,42 @@ BROKEN: list[tuple[str, str, list[tuple[str, str]]]] = [
         "a variable that hides another",
         "- a: {try: [{b: {wait: PT1S}}], catch: {as: context}}",
         [("OWS044", "/do/0/a/catch/as")],
+    ),
+    (
+        "items that are no objects",
+        "- a: {for: {in: [1]}, do: [{b: {wait: PT1S}}]}",
+        [("OWS045", "/do/0/a/for/in")],
+    ),
+    ("nothing to set", "- a: {set: {}}", [("OWS045", "/do/0/a/set")]),
+    (
+        "a number in a header",
+        "- a: {call: http, with: {method: get, endpoint: https://x, headers: {n: 1}}}",
+        [("OWS045", "/do/0/a/with/headers/n")],
+    ),
+    (
+        "a number in a query",
+        "- a: {call: http, with: {method: get, endpoint: https://x, query: {n: 1}}}",
+        [("OWS045", "/do/0/a/with/query/n")],
+    ),
+    (
+        "a source that is no URI",
+        "- a: {emit: {event: {with: {type: t, source: /here}}}}",
+        [("OWS045", "/do/0/a/emit/event/with/source")],
+    ),
+    (
+        "an error type that is no URI",
+        "- a: {raise: {error: {type: rejected, status: 422}}}",
+        [("OWS045", "/do/0/a/raise/error/type")],
+    ),
+    (
+        "a filter for every event",
+        "- a: {listen: {to: {one: {with: {}}}}}",
+        [("OWS045", "/do/0/a/listen/to/one/with")],
+    ),
+    (
+        "an input that is one expression",
+        "- a: {run: {workflow: {namespace: n, name: w, version: 1.0.0, input: '${ . }'}}}",
+        [("OWS045", "/do/0/a/run/workflow/input")],
     ),
     ("a shell", "- a: {run: {shell: {command: ls}}}", [("OWS050", "/do/0/a/run/shell")]),
     (

@@ -355,6 +355,7 @@ BROKEN = [
         ("OWS012", "/do/0/a/catch/retry/limit/attempt/count", 7, 59),
         "0 or more",
     ),
+    ("- a: {switch: []}", ("OWS012", "/do/0/a/switch", 7, 17), "must not be empty"),
     ("- a: {run: {await: false}}", ("OWS012", "/do/0/a/run", 7, 14), "it has none"),
     (
         "- a: {switch: [{x: {when: .a}}]}",

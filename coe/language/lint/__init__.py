@@ -12,6 +12,7 @@ from coe.language.lint.context import Catalogued, Context, KnownFlow, Lookup
 from coe.language.lint.data import check_schemas
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
 from coe.language.lint.house import check_standards
+from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
 from coe.language.lint.standards import NONE, Standard, Standards, load_standards, shipped
 from coe.language.lint.structure import (
@@ -48,6 +49,7 @@ _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
     check_flows,
     check_secrets,
     check_schemas,
+    check_portability,
     check_runnable,
     check_standards,
 )

@@ -130,8 +130,6 @@ def _switch(context: Context, task: SwitchTask) -> Iterator[Problem]:
             names[case.name] = 0
             message = f"two cases of the name `{case.name}`"
             yield context.problem("OWS020", message, case.pointer)
-    if not task.switch:
-        yield context.problem("OWS017", "there is no case here", f"{task.pointer}/switch")
 
 
 def _unreachable(context: Context, scope: ScopeAt) -> Iterator[Problem]:
