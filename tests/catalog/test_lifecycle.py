@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 
+from coe import content
 from coe.catalog import actions, queries
 from coe.catalog.lifecycle import Move, after
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
+from coe.settings import Settings
 from coe.work import Platform
 from tests.catalog.samples import (
     DEVELOPER,
@@ -20,6 +25,7 @@ from tests.catalog.samples import (
     published,
     register,
 )
+from tests.conftest import ROOT
 
 
 async def _events(platform: Platform) -> list[tuple[str, str, str, str | None]]:
@@ -252,3 +258,22 @@ async def test_a_system_has_no_lifecycle_verbs(platform: Platform) -> None:
     with pytest.raises(NotFound):
         async with platform.work(LEAD) as work:
             await actions.deprecate(work, "sales/crm@2026.1.0")
+
+
+async def test_the_standards_say_how_many_must_approve(settings: Settings, tmp_path: Path) -> None:
+    root = tmp_path / "content"
+    for folder in content.FOLDERS:
+        shutil.copytree(ROOT / folder, root / folder)
+    standards = root / "policies" / "standards.yaml"
+    standards.write_text(standards.read_text().replace("approvals: 1", "approvals: 2"))
+    platform = Platform.open(settings.model_copy(update={"content_dir": root}))
+    try:
+        with pytest.raises(Conflict, match="1 of the 2"):
+            await published(platform, OWNER, central())
+        async with platform.work(REVIEWER) as work:
+            await actions.review(work, "sales/returns@1.0.0", approve=True, comment="so do I")
+        async with platform.work(REVIEWER) as work:
+            moved = await actions.publish(work, "sales/returns@1.0.0")
+    finally:
+        await platform.close()
+    assert moved.version.lifecycle is Lifecycle.PUBLISHED
