@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ query State($id: ID!) {
   }
 }
 """
+TRY_EXITS: Final = {"COMPLETED": 0, "FAULTED": 3, "CANCELLED": 3}
 RUN_EXITS: Final = {"COMPLETED": 0, "FAULTED": 3, "CANCELLED": 3}
 WAITING: Final = 4
 
@@ -127,10 +129,7 @@ def run(
 
     Exit code 0 completed, 3 faulted or cancelled, 4 still going or waiting for somebody.
     """
-    try:
-        value = json.loads(read_text(input_file))
-    except ValueError as error:
-        raise CoeError(f"{input_file} is no JSON: {error}", code="INVALID") from None
+    value = _json(input_file)
     asked = {"flow": ref, "input": value, "correlationId": correlation_id}
     started = server.call(START, {"input": asked})["startRun"]
     if started["run"] is None:
@@ -166,3 +165,117 @@ def _tell(state: dict[str, Any]) -> None:
     if state.get("error"):
         error = state["error"]
         click.echo(f"error: {error['title']} ({error['type']}, {error['status']})", err=True)
+
+
+@command.command("try")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--input", "input_file", help="A file with the JSON input; - is stdin.")
+@click.option("--stub", "stub_file", help="A file with answers for leaves, humans and events.")
+@click.option("--resolve", multiple=True, metavar="HOST=URL", help="Send a host's requests there.")
+@click.option("--now", help="When the run starts, ISO 8601 with a time zone.")
+@output_option()
+def try_flow(
+    file: Path,
+    input_file: str | None,
+    stub_file: str | None,
+    resolve: tuple[str, ...],
+    now: str | None,
+    output: str,
+) -> None:
+    """Run FILE in this process, on a simulated clock, without a server.
+
+    Exit code 0 completed, 3 faulted, 4 waiting for what nothing answers.
+    """
+    from coe.cli.trying import try_file  # noqa: PLC0415  # YAML and httpx are slow
+
+    trace: dict[str, Any] = try_file(
+        file,
+        value=_json(input_file),
+        stubs=read_text(stub_file) if stub_file else None,
+        resolve=dict(_pair(each) for each in resolve),
+        now=_moment(now),
+    ).to_json()
+    if output == "json":
+        print_json(trace)
+    else:
+        for step in trace["steps"]:
+            click.echo(f"{step['state']:<10} {step['kind']:<10} {step['name']}")
+        click.echo(f"{trace['state']}: {json.dumps(trace['output'] or trace['error'])}")
+    sys.exit(TRY_EXITS.get(str(trace["state"]), WAITING))
+
+
+@command.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@output_option()
+def test(folders: tuple[Path, ...], output: str) -> None:
+    """Run the tests.yaml at or below FOLDERS; exit 1 if one of its tests fails."""
+    from coe.cli.trying import test_folders  # noqa: PLC0415  # YAML and httpx are slow
+
+    told = test_folders(folders)
+    failed = [each for each in told if each.differences]
+    if output == "json":
+        print_json(
+            [
+                {"folder": each.folder, "name": each.name, "differences": list(each.differences)}
+                for each in told
+            ],
+        )
+    else:
+        for each in told:
+            click.echo(f"{'FAILED' if each.differences else 'passed'}  {each.folder}: {each.name}")
+            for difference in each.differences:
+                click.echo(f"        {difference}")
+        click.echo(f"{len(told) - len(failed)} passed, {len(failed)} failed")
+    sys.exit(1 if failed else 0)
+
+
+@command.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def diagram(file: Path) -> None:
+    """Draw FILE as a Mermaid flowchart."""
+    from coe.cli.comparing import draw  # noqa: PLC0415  # YAML is slow
+
+    click.echo(draw(file), nl=False)
+
+
+@command.command()
+@click.argument("old", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("new", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@output_option()
+def diff(old: Path, new: Path, output: str) -> None:
+    """Compare two versions by steps; exit 1 if NEW breaks a caller of OLD."""
+    from coe.cli.comparing import compare  # noqa: PLC0415  # YAML is slow
+
+    told = compare(old, new)
+    if output == "json":
+        print_json(told)
+    else:
+        print_problems(told["changes"])
+        click.echo("breaking" if told["breaking"] else "not breaking")
+    sys.exit(1 if told["breaking"] else 0)
+
+
+def _json(file: str | None) -> Any:
+    if file is None:
+        return None
+    try:
+        return json.loads(read_text(file))
+    except ValueError as error:
+        raise CoeError(f"{file} is no JSON: {error}", code="INVALID") from None
+
+
+def _pair(given: str) -> tuple[str, str]:
+    host, equals, url = given.partition("=")
+    if not equals or not url.startswith(("http://", "https://")):
+        raise CoeError(f"--resolve takes HOST=URL, not {given!r}", code="INVALID")
+    return host, url.rstrip("/")
+
+
+def _moment(given: str | None) -> datetime | None:
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise CoeError(f"--now takes ISO 8601, not {given!r}", code="INVALID") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

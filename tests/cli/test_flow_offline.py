@@ -1,0 +1,97 @@
+"""`coe flow try`, `test`, `diagram` and `diff`: what runs in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from coe.cli.main import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOW = """
+document: {dsl: 1.0.3, namespace: sales, name: decide, version: 1.0.0}
+do:
+  - fetch:
+      call: http
+      with: {method: get, endpoint: {uri: 'http://erp.acme.example/credit'}}
+  - ask:
+      call: humanTask:1@default
+      with: {title: Decide, candidates: {roles: [finance-approver]}, outcomes: [approved, rejected]}
+  - done:
+      set: {outcome: '${ .outcome }'}
+"""
+
+
+def coe(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Path:
+    file = tmp_path / "flow.yaml"
+    file.write_text(FLOW)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("stubs", "code", "state"),
+    [
+        ({"fetch": {"output": {}}, "ask": {"outcome": "approved", "by": "fiona"}}, 0, "COMPLETED"),
+        ({"fetch": {"error": {"type": "about:blank", "status": 503}}}, 3, "FAULTED"),
+        ({"fetch": {"output": {}}}, 4, "WAITING"),
+    ],
+)
+def test_try_ends_with_the_code_of_its_state(
+    flow: Path,
+    tmp_path: Path,
+    stubs: dict[str, object],
+    code: int,
+    state: str,
+) -> None:
+    file = tmp_path / "stubs.json"
+    file.write_text(json.dumps(stubs))
+    done = coe("flow", "try", str(flow), "--stub", str(file), "--output", "json")
+    assert done.exit_code == code, done.output
+    told = json.loads(done.output)
+    assert told["state"] == state
+    assert set(told) == {"state", "output", "error", "steps", "events"}
+    assert set(told["steps"][0]) == {"path", "name", "kind", "state", "attempt"}
+
+
+def test_the_tests_of_the_shipped_templates_pass() -> None:
+    done = coe("flow", "test", str(ROOT / "templates"))
+    assert done.exit_code == 0, done.output
+    assert "0 failed" in done.output
+
+
+def test_a_test_that_fails_says_how(flow: Path) -> None:
+    (flow.parent / "tests.yaml").write_text(
+        "tests:\n"
+        "  - name: wrong\n"
+        "    stubs: {fetch: {output: {}}, ask: {outcome: approved, by: fiona}}\n"
+        "    expect: {output: {outcome: rejected}}\n",
+    )
+    done = coe("flow", "test", str(flow.parent))
+    assert done.exit_code == 1
+    assert "FAILED" in done.output
+    assert "approved" in done.output
+
+
+def test_diagram_draws_every_step(flow: Path) -> None:
+    done = coe("flow", "diagram", str(flow))
+    assert done.exit_code == 0
+    assert done.output.startswith("flowchart")
+    assert all(step in done.output for step in ("fetch", "ask", "done"))
+
+
+def test_diff_tells_what_breaks_a_caller(flow: Path, tmp_path: Path) -> None:
+    schema = "input: {schema: {format: json, document: {type: object, required: [a]}}}\ndo:"
+    new = tmp_path / "new.yaml"
+    new.write_text(FLOW.replace("do:", schema, 1))
+    assert coe("flow", "diff", str(flow), str(flow)).exit_code == 0
+    done = coe("flow", "diff", str(flow), str(new), "--output", "json")
+    assert done.exit_code == 1
+    assert json.loads(done.output)["breaking"] is True
