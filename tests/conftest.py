@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from coe import content
+from coe.access.content import load_content
 from coe.db import Database
 from coe.demo.postgres import EmbeddedPostgres
 from coe.settings import Settings
@@ -42,11 +43,6 @@ def template_database(postgres: EmbeddedPostgres) -> str:
         await postgres.prepare({name: "postgres"})
         database = Database(postgres.url(name))
         await database.create_all()
-        try:
-            from coe.access.content import load_content
-        except ImportError:
-            await database.close()
-            return
         async with database.session() as session:
             await load_content(session, content.root(ROOT))
             await session.commit()

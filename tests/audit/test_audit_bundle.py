@@ -197,7 +197,7 @@ async def test_a_changed_row_of_the_database_is_named_in_its_bundle(log: Log, pa
         async with log.database.session() as session:
             await session.execute(text("SET LOCAL session_replication_role = replica"))
             await session.execute(
-                text(f"UPDATE audit_events SET {column} = {value} WHERE position = 2")  # noqa: S608
+                text(f"UPDATE audit_events SET {column} = {value} WHERE position = 2")
             )
             lines = [line async for line in export(session, log.signer)]
         found = again(log, path, lines)

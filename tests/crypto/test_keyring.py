@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC240  # a test looks at its own small files
+# a test looks at its own small files
 from __future__ import annotations
 
 import asyncio
