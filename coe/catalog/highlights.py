@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 
 from sqlalchemy import ColumnElement, Function, func
 
@@ -15,9 +13,6 @@ _OPTIONS = (
     "FragmentDelimiter= … ,HighlightAll=false"
 )
 _WHOLE = f"StartSel={_OPEN},StopSel={_CLOSE},HighlightAll=true"
-_MARKS = str.maketrans({_OPEN: None, _CLOSE: None})
-_WORD = re.compile(r"\w+")
-_CLOSE_ENOUGH = 0.65
 _MOST = 3
 
 
@@ -36,28 +31,6 @@ def headline(
 def fragments(headlines: Iterable[str]) -> tuple[str, ...]:
     """Those headlines in which something matched, escaped, with <mark> for the private marks."""
     return tuple(_marked(each) for each in headlines if each and _OPEN in each)[:_MOST]
-
-
-def near_misses(texts: Iterable[str], search: str) -> tuple[str, ...]:
-    """The texts in which words come near to those of the search, with these words marked."""
-    sought = [word.lower() for word in _WORD.findall(search)]
-    return fragments(
-        _WORD.sub(lambda match: _near(match[0], sought), clean(each)) for each in texts
-    )
-
-
-def clean(text: str) -> str:
-    """A text without the private marks."""
-    return text.translate(_MARKS)
-
-
-def _near(word: str, sought: list[str]) -> str:
-    matcher = SequenceMatcher(b=word.lower())
-    for each in sought:
-        matcher.set_seq1(each)
-        if matcher.ratio() >= _CLOSE_ENOUGH:
-            return f"{_OPEN}{word}{_CLOSE}"
-    return word
 
 
 def _marked(text: str) -> str:

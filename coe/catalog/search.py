@@ -2,8 +2,8 @@
 
 A search without operators takes every word as the beginning of a word, and asks for all of them.
 With a quote, a leading minus or an `or` it is read as web search does
-(`websearch_to_tsquery`). Only where nothing matches are near misses taken: words that share
-trigrams with those of the search (pg_trgm), or differ in few letters (fuzzystrmatch).
+(`websearch_to_tsquery`). Only where nothing matches is the spelling mended
+(`coe.catalog.spelling`).
 """
 
 from __future__ import annotations
@@ -19,38 +19,33 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Float,
     Numeric,
     Row,
     and_,
     case,
     cast,
+    false,
     func,
     literal,
-    or_,
     select,
     text,
     true,
     tuple_,
 )
 
-from coe.catalog import facets, paging
-from coe.catalog.cards import LONGEST_WORD
+from coe.catalog import facets, paging, spelling
 from coe.catalog.columns import ENTRIES, ENTRY_COLUMNS, entry_row
 from coe.catalog.filters import CatalogFilter, predicates
-from coe.catalog.highlights import fragments, headline, near_misses
+from coe.catalog.highlights import fragments, headline
 from coe.catalog.models import Lifecycle
 from coe.catalog.rows import Facet, Hit, Hits
 from coe.catalog.scope import readable_entries
+from coe.catalog.spelling import once
 from coe.work import Read
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST = 200
-_NEAR = 0.45
-"""How near a word must come to a term; `csah` comes as near to `cash` as 0.5."""
-_AT_ALL = 0.15
-"""How near by trigrams, for the index to bring a row at all."""
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
 _BODY = (ENTRIES.c.search_body, ENTRIES.c.search_tags)
 
@@ -84,7 +79,6 @@ class _Matching:
     predicate: ColumnElement[bool]
     score: ColumnElement[Any] | None = None
     query: ColumnElement[Any] | None = None
-    near: str | None = None
 
 
 async def search(read: Read, request: Search) -> Hits:
@@ -112,46 +106,24 @@ async def _matching(read: Read, request: Search, allowed: ColumnElement[bool]) -
     found = select(literal(1)).where(allowed, exact.predicate).limit(1)
     if await read.session.scalar(found):
         return exact
-    await read.session.execute(text(f"SET LOCAL pg_trgm.word_similarity_threshold = {_AT_ALL}"))
-    return _by_likeness(sought)
+    near = await spelling.nearest(read.session, _WORD.findall(sought.lower()), allowed)
+    return _Matching(false()) if near is None else _by_query(func.to_tsquery("english", near), "")
 
 
 def _by_words(sought: str) -> _Matching:
-    query: ColumnElement[Any]
     if _OPERATORS.search(sought):
-        query = func.websearch_to_tsquery("english", sought)
-    else:
-        prefixes = " & ".join(f"'{word}':*" for word in _WORD.findall(sought))
-        query = func.to_tsquery("english", prefixes)
+        return _by_query(func.websearch_to_tsquery("english", sought), sought)
+    prefixes = " & ".join(f"'{word}':*" for word in _WORD.findall(sought))
+    return _by_query(func.to_tsquery("english", prefixes), sought)
+
+
+def _by_query(parsed: ColumnElement[Any], sought: str) -> _Matching:
+    query = once(parsed)
     rank = func.ts_rank(text(f"'{_WEIGHTS}'::float4[]"), ENTRIES.c.search, query, 1)
     named = func.lower(ENTRIES.c.title) == sought.lower()
     in_title = func.to_tsvector("english", ENTRIES.c.search_title).op("@@")(query)
     score = rank + case((named, 1.0), (in_title, 0.5), else_=0.0) + _standing()
     return _Matching(ENTRIES.c.search.op("@@")(query), _rounded(score), query)
-
-
-def _by_likeness(sought: str) -> _Matching:
-    """Rows that have, for each term but the stop words, a word that is near to it."""
-    terms = [word[:LONGEST_WORD] for word in dict.fromkeys(_WORD.findall(sought.lower()))]
-    near = [
-        or_(
-            func.numnode(func.plainto_tsquery("english", term)) == 0,
-            and_(literal(term).op("<%")(ENTRIES.c.search_words), _likeness(term) >= _NEAR),
-        )
-        for term in terms
-    ]
-    score = sum((_likeness(term) for term in terms), start=literal(0.0)) / len(terms)
-    return _Matching(and_(*near), _rounded(score + _standing()), near=sought)
-
-
-def _likeness(term: str) -> ColumnElement[Any]:
-    """How near the nearest word comes, from 0 to 1: by trigrams, or by letters to change."""
-    word = func.unnest(func.string_to_array(ENTRIES.c.search_words, " ")).column_valued("word")
-    longer = func.greatest(func.length(word), len(term))
-    by_letters = select(
-        func.max(1.0 - cast(func.levenshtein(word, term), Float) / longer),
-    ).scalar_subquery()
-    return func.greatest(func.word_similarity(term, ENTRIES.c.search_words), by_letters)
 
 
 def _standing() -> ColumnElement[Any]:
@@ -261,8 +233,5 @@ def _hit(row: Row[Any], order: _Order, matching: _Matching) -> Hit:
     marked: tuple[str, ...] = ()
     if matching.query is not None:
         marked = fragments([row.title_mark, row.summary_mark, row.body_mark, row.tags_mark])
-    elif matching.near is not None:
-        texts = [row.title, row.summary, row.search_body, row.search_tags]
-        marked = near_misses(texts, matching.near)
     score = None if row.score is None else float(row.score)
     return Hit(entry_row(row), order.cursor(row), score, marked)
