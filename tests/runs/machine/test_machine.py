@@ -188,6 +188,16 @@ async def test_deadlines_count_from_the_journal_not_from_the_clock(evaluate: Eva
     assert {timer.reason for timer in timers} == {TimerReason.TIMEOUT}
 
 
+async def test_a_deadline_that_is_no_longer_needed_is_taken_back(evaluate: Evaluate):
+    run = Driver({"do": [{"a": {**HTTP, "timeout": {"after": "PT10S"}}}, {"b": HTTP}]}, evaluate)
+    commands = await run.start()
+    [timer] = [each for each in commands if isinstance(each, ArmTimer)]
+    [leaf] = [each for each in commands if isinstance(each, RunLeaf)]
+    following = await run.done(leaf)
+    assert Cancel(timer.key) in following
+    assert [command.name for command in run.machine.pending()] == ["b"]
+
+
 async def test_a_child_that_started_is_still_waited_for(evaluate: Evaluate):
     call = {"call": "localFlow:1@default", "with": {"ref": "warehouse/pick"}}
     run = Driver({"do": [{"a": call}]}, evaluate)
@@ -362,6 +372,11 @@ async def test_a_faulted_run_takes_its_work_back_and_asks_for_it_again(evaluate:
     assert await run.done(third, "c") == []
     again = await run.fact(FactKind.RUN_RETRIED)
     assert [command.name for command in again] == ["a", "b"]
+    steps = {step.key: step for step in run.machine.changed_steps()}
+    assert (steps[second.key].state, steps[second.key].attempt) == ("FAULTED", 1)
+    assert steps[second.key].error is not None
+    assert (steps[first.key].state, steps[first.key].ended_at) == ("RUNNING", None)
+    assert (steps[again[1].key].state, steps[again[1].key].attempt) == ("RUNNING", 2)
     assert again[0] == first
     assert again[1].key != second.key
     assert again[1].attempt == 2
