@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic_core import PydanticCustomError, core_schema
@@ -47,10 +48,9 @@ class Named(Model):
 ItemT = TypeVar("ItemT", bound=Named)
 
 
-class NamedList(tuple[ItemT, ...]):
+class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it remembers where each name stands
     """An immutable list of named items, in the order of the document."""
 
-    __slots__ = ()
     # What one item is called in messages.
     NOUN: ClassVar[str] = "item"
     # How many items there must be.
@@ -67,14 +67,19 @@ class NamedList(tuple[ItemT, ...]):
         return dict[str, cls.item_type()]  # type: ignore[misc]
 
     def named(self, name: str) -> ItemT | None:
-        """The item of this name, or None."""
-        return next((item for item in self if item.name == name), None)
+        """The first item of this name, or None."""
+        position = self.position(name)
+        return None if position is None else self[position]
 
     def position(self, name: str) -> int | None:
-        """The index of the item of this name, or None."""
-        return next((index for index, item in enumerate(self) if item.name == name), None)
+        """The index of the first item of this name, or None."""
+        return self._positions.get(name)
 
-    @property
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {item.name: index for index, item in reversed(list(enumerate(self)))}
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names in order."""
         return tuple(item.name for item in self)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,10 +10,14 @@ from pydantic import ValidationError
 
 from coe.errors import Problem
 from coe.language.fields import TAG
+from coe.language.guess import closest, did_you_mean
 from coe.language.model import Definition
 from coe.language.shape import keys_at
 from coe.language.source import Source, Unreadable, point, read
 from coe.language.task import TASK_KEYS
+
+# Most problems that are told of one document at once.
+MOST: Final = 200
 
 # What is wrong with a value, by the type of the validation error.
 _VALUE_MESSAGES: Final = {
@@ -88,25 +91,23 @@ def load_source(source: Source) -> Loaded:
 
 
 def _problems(error: ValidationError, source: Source) -> list[Problem]:
-    details = error.errors(include_url=False)
-    found = [_problem(detail, source) for detail in _without_renamed(details)]
+    details = list(_without_renamed(error.errors(include_url=False)))
+    found = [_problem(detail, source) for detail in details[:MOST]]
     return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 
-def _without_renamed(details: Iterable[Any]) -> Iterator[Any]:
+def _without_renamed(details: Sequence[Any]) -> Iterator[Any]:
     """The errors without a missing key where a misspelt one stands in its place."""
-    details = list(details)
+    unknown: dict[tuple[str | int, ...], list[str]] = {}
     for detail in details:
-        if detail["type"] == "missing":
+        if detail["type"] == "extra_forbidden":
             *parent, key = detail["loc"]
-            unknown = [
-                other["loc"][-1]
-                for other in details
-                if other["type"] == "extra_forbidden" and list(other["loc"][:-1]) == parent
-            ]
-            if difflib.get_close_matches(str(key), map(str, unknown), n=1, cutoff=0.6):
-                continue
-        yield detail
+            unknown.setdefault(tuple(parent), []).append(str(key))
+    for detail in details:
+        *parent, key = detail["loc"]
+        misspelt = unknown.get(tuple(parent), ()) if detail["type"] == "missing" else ()
+        if closest(str(key), misspelt) is None:
+            yield detail
 
 
 def _problem(detail: Any, source: Source) -> Problem:
@@ -151,10 +152,9 @@ def _unknown_key(key: str, location: tuple[str | int, ...]) -> tuple[str, str | 
         return f"a task is of one type, and `{key}` makes this one another", None
     if key == "<<":
         return "unknown key `<<`: YAML 1.2 has no merge key", "write the keys out"
-    close = _closest(key, known)
-    suggestion = f", did you mean `{close}`?" if close else ""
-    hint = "known here: " + ", ".join(known) if known and not close else None
-    return f"unknown key `{key}`{suggestion}", hint
+    guess = did_you_mean(key, known)
+    hint = "known here: " + ", ".join(known) if known and not guess else None
+    return f"unknown key `{key}`{guess}", hint
 
 
 def _no_task_type(task: object, name: str) -> tuple[str, str | None]:
@@ -164,13 +164,6 @@ def _no_task_type(task: object, name: str) -> tuple[str, str | None]:
     if not isinstance(task, dict):
         return f"the task `{name}` must be an object", kinds
     for key in task:
-        if key not in _SHARED_KEYS and (close := _closest(key, TASK_KEYS)) is not None:
+        if key not in _SHARED_KEYS and (close := closest(key, TASK_KEYS)) is not None:
             return f"unknown key `{key}`, did you mean `{close}`?", None
     return f"the task `{name}` has no type", kinds
-
-
-def _closest(key: str, known: Iterable[str]) -> str | None:
-    """The known key that a misspelt one most likely means."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None

@@ -85,7 +85,6 @@ class Extension(Named):
 class Extensions(NamedList[Extension]):
     """The extensions, in order."""
 
-    __slots__ = ()
     NOUN = "extension"
 
     @classmethod

@@ -5,11 +5,11 @@ The metaschema's own validation costs milliseconds a schema, and its messages ar
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from coe.language.bounded import is_pattern
+from coe.language.guess import closest
 from coe.language.source import point
 
 TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
@@ -39,9 +39,9 @@ def faults(schema: Any, path: str = "") -> Iterator[Fault]:
                 yield Fault(place, f"`{keyword}` must be {wanted}")
                 continue
         elif keyword not in _KNOWN and not keyword.startswith(("x-", "$")):
-            close = difflib.get_close_matches(keyword, _KNOWN, n=1, cutoff=0.8)
+            close = closest(keyword, _KNOWN, likeness=0.8)
             if close:
-                message = f"`{keyword}` is no keyword, did you mean `{close[0]}`?"
+                message = f"`{keyword}` is no keyword, did you mean `{close}`?"
                 yield Fault(place, message, hint=True)
         yield from _inside(keyword, value, place)
 
@@ -93,18 +93,14 @@ def _texts(value: Any) -> str | None:
 
 
 def _pattern(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return "a regular expression"
-    try:
-        re.compile(value)
-    except re.error:
-        return "a regular expression"
-    return None
+    if isinstance(value, str) and is_pattern(value):
+        return None
+    return "a regular expression, without look-around and back-references"
 
 
 def _named_patterns(value: Any) -> str | None:
     if not isinstance(value, dict) or any(_pattern(key) for key in value):
-        return "an object with regular expressions as its keys"
+        return "an object with regular expressions, without look-around, as its keys"
     return None
 
 

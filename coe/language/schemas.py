@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from uuid import UUID
 import orjson
 
 from coe.errors import Problem
+from coe.language.bounded import TooMuchWork, errors_of, unknown_keys, validator_of
 from coe.language.durations import DurationError, parse
 from coe.language.fields import JSON
 from coe.language.source import point
@@ -93,10 +94,13 @@ def violations(schema: JSON, value: JSON) -> list[Violation]:
 
     found: list[Violation] = []
     try:
-        for error in _validator(orjson.dumps(schema)).iter_errors(value):
+        for error in errors_of(_validator(orjson.dumps(schema)), value):
             found.extend(_told(error))
             if len(found) >= MOST:
                 break
+    except TooMuchWork:
+        message = "takes too much work to hold against its schema, or its schema cannot be used"
+        return [Violation("", message, "$schema")]
     except Unresolvable as error:
         found.append(
             Violation("", f"its schema refers to `{error.ref}`, which is not there", "$ref")
@@ -104,22 +108,25 @@ def violations(schema: JSON, value: JSON) -> list[Violation]:
     return sorted(found[:MOST], key=lambda violation: violation.path)
 
 
-def input_problems(schema: JSON, value: JSON) -> tuple[Problem, ...]:
-    """The same as problems of an input (INPUT…), located by their JSON pointer."""
-    return tuple(violation.problem for violation in violations(schema, value))
+def input_problems(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
+    """The same as problems of an input (INPUT…), at most `MOST`.
+
+    `path` is the pointer of the value itself, before those of its parts. No schema takes all.
+    """
+    if schema is None:
+        return ()
+    found = [violation.problem for violation in violations(schema, value)]
+    return tuple(replace(problem, path=path + (problem.path or "")) for problem in found)
 
 
 @lru_cache(maxsize=512)
 def _validator(schema: bytes) -> Draft202012Validator:
-    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415 - slow to import
-    from referencing import Registry  # noqa: PLC0415
-    from referencing.jsonschema import EMPTY_REGISTRY  # noqa: PLC0415
+    from jsonschema import FormatChecker  # noqa: PLC0415 - slow to import
 
-    registry: Registry[Any] = EMPTY_REGISTRY
     checker = FormatChecker(formats=())
     for name, check in _FORMATS.items():
         checker.checks(name, raises=(ValueError, TypeError))(check)
-    return Draft202012Validator(orjson.loads(schema), registry=registry, format_checker=checker)
+    return validator_of(orjson.loads(schema), checker)
 
 
 # ---------------------------------------------------------------- what to tell
@@ -148,11 +155,8 @@ def _nearness(error: ValidationError) -> tuple[int, bool]:
 
 def _unknown(error: ValidationError) -> list[str]:
     schema = error.schema if isinstance(error.schema, dict) else {}
-    known = set(schema.get("properties", {}))
-    patterns = [re.compile(pattern) for pattern in schema.get("patternProperties", {})]
     instance = error.instance if isinstance(error.instance, dict) else {}
-    unknown = [key for key in instance if key not in known]
-    return [key for key in unknown if not any(pattern.search(key) for pattern in patterns)]
+    return unknown_keys(schema, instance)
 
 
 def _message(error: ValidationError) -> str:

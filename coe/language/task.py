@@ -69,7 +69,6 @@ class Task(Named):
 class TaskList(NamedList[Task]):
     """The tasks of one scope, in order."""
 
-    __slots__ = ()
     NOUN = "task"
 
     @classmethod

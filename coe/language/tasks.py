@@ -140,7 +140,6 @@ class SwitchCase(Named):
 class SwitchCases(NamedList[SwitchCase]):
     """The cases of a switch, in order."""
 
-    __slots__ = ()
     NOUN = "case"
     SHORTEST = 1
 

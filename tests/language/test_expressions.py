@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coe.language.expressions import ExpressionError, Expressions, Reason
 
@@ -320,3 +322,60 @@ def test_no_worker_outlives_a_killed_parent(state: str) -> None:
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in pids)
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *("env", "$ENV", "$ENV.PATH", "input", "inputs", "debug", "stderr", "halt", "now", "."),
+        *("import", "include", '"/etc/passwd"', "modulemeta", "get_search_list", "input_filename"),
+        *("(", ")", "[", "]", "{", "}", '"', "\\(", "|", ",", ";", ":", "#", "\n", "\\", "as"),
+        *("$x", "def f:", "f", "1", ".a", "..", "?", "//", "try", "catch", "error", "reduce"),
+        *("foreach", "limit(3;", "repeat(.)", "range(9)", "recurse", "until(", "while(", "@sh"),
+        *(
+            "$__prog_args",
+            "$__loc__",
+            "tojson",
+            "getpath([])",
+            "splits(.)",
+            "ltrimstr(.)",
+            "=",
+            "+",
+        ),
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(FRAGMENTS, max_size=10), st.sampled_from(["", " "]))
+def test_no_program_gets_out(fragments: list[str], joint: str) -> None:
+    """Whatever is written, the environment stays unseen and the limit holds."""
+
+    async def attempt() -> None:
+        pool = POOLS.setdefault(asyncio.get_running_loop(), Expressions(workers=1, time_limit=0.3))
+        begun = time.monotonic()
+        try:
+            found = str(await pool.evaluate(joint.join(fragments), {"x": 1}, {"a": [1, "b"]}))
+        except ExpressionError as error:
+            found = f"{error} {error.detail}"
+        assert time.monotonic() - begun < 5
+        assert CANARY not in found
+        assert "root:" not in found
+
+    os.environ["COE_CANARY"] = CANARY
+    try:
+        RUNNER.run(attempt())
+    finally:
+        del os.environ["COE_CANARY"]
+
+
+CANARY = "canary-5f3a"
+RUNNER = asyncio.Runner()
+POOLS: dict[asyncio.AbstractEventLoop, Expressions] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close_runner() -> Iterator[None]:
+    yield
+    for pool in POOLS.values():
+        RUNNER.run(pool.close())
+    RUNNER.close()

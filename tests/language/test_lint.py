@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from coe.errors import Problem, Severity
-from coe.language.lint import NONE, Catalogued, KnownFlow, lint
+from coe.language.lint import MOST, NONE, Catalogued, KnownFlow, lint
 from tests.language.flows import loaded
 
 USE = """
@@ -475,3 +475,13 @@ def test_called_flows_are_looked_up(task: str, expected: list[tuple[str, str]]) 
 
 def test_without_a_lookup_nothing_is_said_of_called_flows() -> None:
     assert problems("- a: {call: 'localFlow:1@default', with: {ref: a/b@^1}}") == []
+
+
+def test_of_very_many_problems_the_errors_are_told() -> None:
+    warnings = "".join(f"- w{n}: {{set: {{x: 'a ${{ b'}}}}\n" for n in range(600))
+    found = problems("- first: {do: []}\n" + warnings + "- last: {do: []}\n")
+    assert len(found) == MOST
+    assert [problem.path for problem in found if problem.code == "OWS017"] == [
+        "/do/0/first/do",
+        "/do/601/last/do",
+    ]

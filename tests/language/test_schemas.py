@@ -64,6 +64,12 @@ def test_what_matches_has_no_violation() -> None:
     assert violations(ORDER, value) == []
 
 
+def test_problems_may_be_placed_in_a_larger_input() -> None:
+    [problem] = input_problems({"required": ["a"]}, {}, path="/input")
+    assert problem.path == "/input/a"
+    assert input_problems(None, {"anything": 1}) == ()
+
+
 def test_messages_do_not_quote_the_value() -> None:
     secret = "Ada Lovelace"
     schema: Any = {

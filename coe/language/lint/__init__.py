@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from coe.errors import Problem
+from coe.errors import Problem, Severity
 from coe.language.lint.called import check_arguments, check_flows
 from coe.language.lint.context import Catalogued, Context, KnownFlow, Lookup
 from coe.language.lint.data import check_schemas
@@ -36,6 +36,9 @@ __all__ = [
     "load_standards",
     "shipped",
 ]
+
+# Most problems that are told of one definition.
+MOST: Final = 500
 
 # All but `check_expressions`, which waits for jq.
 _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
@@ -90,9 +93,18 @@ def lint_all(
         found = [[problem for rule in _RULES for problem in rule(each)] for each in contexts]
         compiled.result()
     return [
-        tuple(sorted((*problems, *check_expressions(context)), key=_place))
+        _ordered([*problems, *check_expressions(context)])
         for context, problems in zip(contexts, found, strict=True)
     ]
+
+
+def _ordered(problems: list[Problem]) -> tuple[Problem, ...]:
+    """The problems in the order of the text; of very many those that refuse the definition."""
+    if len(problems) > MOST:
+        problems = sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)[
+            :MOST
+        ]
+    return tuple(sorted(problems, key=_place))
 
 
 def _place(problem: Problem) -> tuple[int, int]:

@@ -89,6 +89,11 @@ class Context:
         return tuple(self.definition.walk())
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all tasks."""
+        return frozenset(task.name for task in self.tasks)
+
+    @cached_property
     def around(self) -> Mapping[str, ScopeAt]:
         """The scope that each task stands in, by the task's pointer."""
         return {task.pointer: scope for scope in self.scopes for task in scope.tasks}

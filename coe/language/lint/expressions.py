@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
+from coe.language.guess import closest
 from coe.language.jq_process import Check, compile_errors
 from coe.language.jq_syntax import key_path, scan
 from coe.language.lint.context import Context
@@ -109,8 +109,8 @@ def _explained(context: Context, site: Site, told: str) -> Problem:
 
 
 def _unbound(context: Context, site: Site, name: str) -> Problem:
-    close = difflib.get_close_matches(name, site.names, n=1)
-    guess = f", did you mean `${close[0]}`?" if close else ""
+    close = closest(name, site.names)
+    guess = f", did you mean `${close}`?" if close else ""
     mend = "bound here: " + ", ".join(f"${known}" for known in sorted(site.names))
     message = f"`${name}` is not bound here{guess}"
     return context.problem("OWS042", message, site.pointer, value=True, mend=mend)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -10,6 +9,7 @@ from coe.errors import Problem
 from coe.language.calls import DEFAULT_CATALOG, CallFunction
 from coe.language.components import ReferenceableAuthentication, Secret
 from coe.language.functions import FUNCTIONS
+from coe.language.guess import did_you_mean
 from coe.language.lint.context import Context
 from coe.language.tasks import RaiseTask, TryTask
 
@@ -36,7 +36,7 @@ def check_references(context: Context) -> Iterator[Problem]:
     for code, name, place in _named(context):
         if name not in declared[code]:
             kind, section = _KINDS[code]
-            close = _close(name, declared[code])
+            close = did_you_mean(name, declared[code])
             message = f"the {kind} `{name}` is not declared under `use.{section}`{close}"
             yield context.problem(code, message, place, value=True)
 
@@ -70,19 +70,14 @@ def check_functions(context: Context) -> Iterator[Problem]:
         where, ref = f"{task.pointer}/call", task.function
         if not ref.catalogued and ref.catalog is None:
             known = (*use.functions, *(function.call for function in FUNCTIONS.values()))
-            close = _close(task.call, known) or _close(f"{task.call}:1@default", known)
+            close = did_you_mean(task.call, known) or did_you_mean(f"{task.call}:1@default", known)
             message = f"there is no function `{task.call}`{close}"
             yield context.problem("OWS033", message, where, value=True)
         elif ref.catalog == DEFAULT_CATALOG and (ref.name, ref.version) not in FUNCTIONS:
             known = tuple(function.call for function in FUNCTIONS.values())
-            message = f"the catalog has no function `{task.call}`{_close(task.call, known)}"
+            message = f"the catalog has no function `{task.call}`{did_you_mean(task.call, known)}"
             mend = "there are " + ", ".join(known)
             yield context.problem("OWS051", message, where, value=True, mend=mend)
         elif ref.catalog != DEFAULT_CATALOG and ref.catalog not in use.catalogs:
             message = f"the catalog `{ref.catalog}` is not declared under `use.catalogs`"
             yield context.problem("OWS033", message, where, value=True)
-
-
-def _close(name: str, known: Collection[str]) -> str:
-    found = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean `{found[0]}`?" if found else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from coe.language import binding
 from coe.language.calls import CallFunction, CallParallelMap
 from coe.language.components import Schema
 from coe.language.doing import not_run_here
+from coe.language.guess import did_you_mean
 from coe.language.lint.context import Context, ScopeAt
 from coe.language.task import Task, TaskList
 from coe.language.tasks import ForkTask, ForTask, ListenTask, RaiseTask, SwitchTask, TryTask
@@ -107,13 +107,12 @@ def check_runnable(context: Context) -> Iterator[Problem]:
 # ---------------------------------------------------------------- ways between tasks
 def _directive(context: Context, task: Task, then: str | None, place: str) -> Iterator[Problem]:
     scope = context.around.get(task.pointer)
-    if then is None or then in _DIRECTIVES or scope is None or then in scope.tasks.names:
+    if then is None or then in _DIRECTIVES or scope is None or scope.tasks.named(then):
         return
-    if any(then == other.name for other in context.tasks):
+    if then in context.names:
         message = f"`{then}` is not in the scope of this task; `then` leads only inside its scope"
     else:
-        close = difflib.get_close_matches(then, (*scope.tasks.names, *_DIRECTIVES), n=1)
-        guess = f", did you mean `{close[0]}`?" if close else ""
+        guess = did_you_mean(then, (*scope.tasks.names, *_DIRECTIVES))
         message = f"there is no task `{then}`{guess}"
     yield context.problem("OWS021", message, place, value=True)
 
