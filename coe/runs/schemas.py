@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
-from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from coe.db import JSON
 from coe.errors import Problem
+from coe.language.bounded import TooMuchWork, errors_of, validator_of
 
-NOTHING_ELSE: Final[Registry[Any]] = Registry()
-"""A schema refers to nothing outside itself: the library would fetch it."""
 _MOST: Final = 50
 _SHOWN: Final = 120
-_NOTHING: Final[Registry[Any]] = Registry()
+_FORMATS: Final = ("date", "date-time", "email", "ipv4", "ipv6", "time", "uuid")
 
 
 def check(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
@@ -28,12 +26,11 @@ def check(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
     """
     if not isinstance(schema, dict):
         return () if schema is not False else (_refused(path),)
-    # Without a registry of its own it would fetch what a `$ref` names.
-    validator = Draft202012Validator(schema, registry=_NOTHING, format_checker=FormatChecker())
+    validator = validator_of(schema, FormatChecker(formats=_FORMATS))
     try:
-        found = sorted(validator.iter_errors(value), key=lambda error: list(_place(error)))
-        return tuple(_problem(error, path) for error in found[:_MOST])
-    except (SchemaError, Unresolvable):
+        errors = islice(errors_of(validator, value), _MOST)
+        return tuple(_problem(each, path) for each in sorted(errors, key=_place))
+    except (SchemaError, TooMuchWork, Unresolvable):
         message = "the schema of this value cannot be used: its owner has to mend it"
         return (Problem("INPUT_SCHEMA", message, path=path or None),)
 
@@ -75,8 +72,8 @@ def _help(error: ValidationError) -> str | None:
     return str(described) if described else None
 
 
-def _place(error: ValidationError) -> Iterator[str]:
-    return (str(part) for part in error.absolute_path)
+def _place(error: ValidationError) -> list[str]:
+    return [str(part) for part in error.absolute_path]
 
 
 def _refused(path: str) -> Problem:

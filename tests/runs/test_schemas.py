@@ -51,6 +51,14 @@ def test_at_most_fifty() -> None:
     assert len(check({"items": {"type": "null"}}, [1] * 200)) == 50
 
 
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [({"pattern": "^(a+)+$"}, "a" * 5000 + "!"), ({"$ref": "#"}, 1), ({"pattern": "(?=a)"}, "a")],
+)
+def test_no_schema_keeps_a_process_for_ever(schema: JSON, value: JSON) -> None:
+    assert check(schema, value, path="/input")
+
+
 def test_no_schema_takes_everything_and_false_nothing() -> None:
     assert check(None, {"anything": 1}) == ()
     assert check(schema=True, value=1) == ()
