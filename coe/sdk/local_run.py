@@ -174,14 +174,14 @@ async def local_run(
             raise RunNotOurs(error.message) from None
         claim = claimed["claimRun"]["claim"]
         run = LocalRun(own, run_id, claim)
-        async with _held(run, _seconds(claim["heartbeatEvery"])):
-            try:
+        try:
+            async with _held(run, _seconds(claim["heartbeatEvery"])):
                 yield run
-                await run.end()
-            except RunNotOurs:
-                raise
-            except Exception as error:  # noqa: BLE001  # whatever a team's code raises
-                raise await _fail(run, error) from None
+            await run.end()
+        except RunNotOurs:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a team's code raises
+            raise await _fail(run, error) from None
     finally:
         if client is None:
             await own.__aexit__()
@@ -209,14 +209,16 @@ async def _held(run: LocalRun, every: float) -> AsyncIterator[None]:
 
     beating = asyncio.create_task(beat())
     try:
-        yield
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
     except asyncio.CancelledError:
         if not lost or holder is None:
             raise
         holder.uncancel()
         raise RunNotOurs from None
-    finally:
-        beating.cancel()
 
 
 async def _fail(run: LocalRun, error: Exception) -> LocalRunFailed:

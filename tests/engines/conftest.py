@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,13 +21,19 @@ from tests.engines.prefect_parts import House, http_to, inherited, remove_pools,
 _pools = itertools.count()
 
 
+def apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run it in a thread's own loop, for a test may ask for the fixture inside of one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
 @pytest.fixture(scope="session")
 def prefect(
     postgres: EmbeddedPostgres,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[PrefectServer]:
     """A Prefect server of this session, healthy, over its own database."""
-    asyncio.run(postgres.prepare({"prefect": "postgres"}))
+    apart(postgres.prepare({"prefect": "postgres"}))
     folder = tmp_path_factory.mktemp("prefect")
     server = server_of(postgres, folder)
     with (folder / "prefect.log").open("wb") as sink:
@@ -38,7 +46,7 @@ def prefect(
             start_new_session=True,
         )
         try:
-            asyncio.run(wait_until_healthy(server.api_url))
+            apart(wait_until_healthy(server.api_url))
             yield server
         finally:
             process.terminate()

@@ -19,7 +19,8 @@ from coe.runs.rows import RunRow
 from coe.runs.tables import RUNS
 from coe.settings import Settings
 from coe.work import Platform
-from tests.engines.conformance.worlds import LOCAL_FLOW, WORLDS, World
+from tests.engines.conformance.prefect_world import prefect as prefect_world
+from tests.engines.conformance.worlds import LOCAL_FLOW, World, inline
 from tests.runs.processes import (
     APPROVAL,
     APPROVER,
@@ -36,6 +37,7 @@ from tests.runs.processes import (
 )
 
 LONG = 60.0
+WORLDS = {"inline": inline, "prefect": prefect_world}
 
 
 @pytest.fixture
@@ -238,6 +240,7 @@ async def test_a_local_flow_runs_where_its_team_works(world: World) -> None:
       with: {{ref: {LOCAL_FLOW}, input: {{order: 7}}, timeout: PT10M}}
 """
     await publish(world.platform, central("ships", call))
+    await world.team()
     run = await start(world.platform, "sales/ships")
     ended = await _end(world, run)
     assert ended.state == "COMPLETED"

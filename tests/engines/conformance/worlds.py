@@ -1,14 +1,14 @@
 """Worlds in which an engine is shown to keep its contract: one for each engine.
 
 A world has a platform with its loops running, the engine that they call, and a worker that carries
-central runs, which the test may kill. A further engine adds a function to `WORLDS`.
+central runs, which the test may kill. A further engine adds a function to `WORLDS` of the suite.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import httpx
@@ -39,6 +39,7 @@ class World:
         service: What leaves call: `https://erp.example.com/<name>` leads there.
         kill: End the worker as kill -9 does.
         revive: Start a worker again.
+        team: Start the worker of the team that has the local flow.
     """
 
     platform: Platform
@@ -46,6 +47,11 @@ class World:
     service: Service
     kill: Callable[[], Awaitable[None]]
     revive: Callable[[], Awaitable[None]]
+    team: Callable[[], Awaitable[object]]
+
+
+async def here() -> None:
+    """The in-process engine is the team's worker, too."""
 
 
 async def pack(run: LocalRun) -> JSON:
@@ -103,14 +109,8 @@ async def inline(platform: Platform, _request: pytest.FixtureRequest) -> AsyncIt
         loops = Loops(platform, engine)  # type: ignore[arg-type]  # it is one by delegation
         await loops.start()
         try:
-            yield World(platform, engine, service, worker.kill, worker.start)  # type: ignore[arg-type]  # the same
+            yield World(platform, engine, service, worker.kill, worker.start, here)  # type: ignore[arg-type]  # the same
         finally:
             service.release()
             await loops.close()
             await worker.stack.aclose()
-
-
-WORLDS: dict[
-    str,
-    Callable[[Platform, pytest.FixtureRequest], AbstractAsyncContextManager[World]],
-] = {"inline": inline}

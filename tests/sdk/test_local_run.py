@@ -1,0 +1,233 @@
+"""Local runs through the SDK, the application and the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from coe.access.actor import Actor
+from coe.app import create_app
+from coe.errors import Unavailable
+from coe.runs import actions, queries
+from coe.runs.disclosure import read_run_data
+from coe.runs.local_runs import step_key
+from coe.runs.rows import RunData, RunRow
+from coe.sdk import Client, Fault, LocalRunFailed, RunNotOurs, local_run
+from coe.settings import Settings
+from coe.work import Platform
+from tests.engines.prefect_parts import issue
+from tests.runs.processes import CANARY, column, lapse, local, publish
+
+DEVELOPER = Actor.of("warehouse-developer")
+
+
+@dataclass
+class Team:
+    """The warehouse, with a run of its flow that waits for a worker."""
+
+    platform: Platform
+    client: Client
+    run: RunRow
+
+    @property
+    def id(self) -> str:
+        return str(self.run.id)
+
+    async def now(self) -> RunRow:
+        async with self.platform.read(DEVELOPER) as read:
+            found = await queries.run(read, self.run.id)
+        assert found is not None
+        return found
+
+    async def data(self) -> RunData:
+        async with self.platform.work(Actor.of("service:worker/warehouse")) as work:
+            return (await read_run_data(work, [self.run.id]))[self.run.id]
+
+    async def steps(self) -> dict[str, str]:
+        async with self.platform.read(DEVELOPER) as read:
+            rows = await queries.steps_of_runs(read, [self.run.id])
+        return {row.name: row.state.value for row in rows.get(self.run.id, ())}
+
+
+@pytest.fixture
+async def team(settings: Settings, platform: Platform) -> AsyncIterator[Team]:
+    quick = settings.model_copy(update={"heartbeat_seconds": 0.05, "loops": False})
+    app = create_app(quick)
+    await publish(platform, local("pick"), "warehouse-developer")
+    async with platform.work(DEVELOPER) as work:
+        run = await actions.start_run(work, flow="warehouse/pick", input={"order": CANARY})
+    token = await issue(platform, "service:worker/warehouse")
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, client=("127.0.0.1", 5))
+        async with Client("http://127.0.0.1:8700", token, transport=transport) as client:
+            yield Team(platform, client, run)
+
+
+async def give(value: Any) -> Any:
+    return value
+
+
+async def test_a_run_gets_its_input_and_gives_its_output(team: Team) -> None:
+    async with local_run(team.id, client=team.client) as run:
+        assert run.input == {"order": CANARY}
+        packed = await run.step("pack", lambda: give({"parcel": 1}))
+        run.output = packed
+    assert (await team.now()).state == "COMPLETED"
+    assert (await team.data()).output == {"parcel": 1}
+    assert await team.steps() == {"pack": "COMPLETED"}
+
+
+async def test_a_completed_step_is_handed_back_and_not_run_again(team: Team) -> None:
+    calls = []
+
+    async def reserve() -> str:
+        calls.append(1)
+        return "R-1"
+
+    async def first() -> None:
+        async with local_run(team.id, client=team.client) as run:
+            await run.step("reserve", reserve)
+            await asyncio.sleep(30)
+
+    worker = asyncio.create_task(first())
+    async with asyncio.timeout(10):
+        while await team.steps() != {"reserve": "COMPLETED"}:
+            await asyncio.sleep(0.02)
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    assert (await team.now()).state == "RUNNING"
+    await lapse(team.platform)
+    async with local_run(team.id, client=team.client) as run:
+        assert run.key("reserve") == step_key(UUID(team.id), "reserve")
+        assert await run.step("reserve", reserve) == "R-1"
+        run.output = {"parcel": 1}
+    assert len(calls) == 1
+    assert (await team.now()).state == "COMPLETED"
+
+
+async def test_an_exception_is_the_runs_error_and_leaves_only_an_id(
+    team: Team,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        raise ValueError(CANARY)
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(LocalRunFailed) as caught:
+        async with local_run(team.id, client=team.client) as run:
+            await run.step("reserve", fail)
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert CANARY not in caplog.text
+    assert (await team.now()).state == "FAULTED"
+    error = (await team.data()).error
+    assert error is not None
+    assert error.detail == f"ValueError: {CANARY}"
+    assert await team.steps() == {"reserve": "FAULTED"}
+
+
+async def test_a_fault_has_the_type_that_the_team_gave_it(team: Team) -> None:
+    with pytest.raises(LocalRunFailed):
+        async with local_run(team.id, client=team.client):
+            raise Fault("https://acme.example/out-of-stock", status=409, title="Out of stock")
+    error = (await team.now()).error
+    assert error is not None
+    assert (error.type, error.status) == ("https://acme.example/out-of-stock", 409)
+
+
+async def test_a_system_that_answers_with_an_error_is_a_communication_error(team: Team) -> None:
+    answer = httpx.MockTransport(lambda _: httpx.Response(503))
+    with pytest.raises(LocalRunFailed):
+        async with (
+            local_run(team.id, client=team.client),
+            httpx.AsyncClient(transport=answer) as wms,
+        ):
+            (await wms.get("http://wms/stock")).raise_for_status()
+    error = (await team.now()).error
+    assert error is not None
+    assert error.type.endswith("/communication")
+    assert error.status == 503
+
+
+async def test_an_output_that_is_no_json_faults_the_run(team: Team) -> None:
+    with pytest.raises(LocalRunFailed):
+        async with local_run(team.id, client=team.client) as run:
+            run.output = {"parcel": object()}
+    assert (await team.now()).state == "FAULTED"
+
+
+async def test_an_output_that_does_not_fit_the_schema_faults_the_run(team: Team) -> None:
+    async with local_run(team.id, client=team.client) as run:
+        run.output = {"other": 1}
+    now = await team.now()
+    assert now.state == "FAULTED"
+    assert now.error is not None
+    assert now.error.type.endswith("/validation")
+
+
+async def test_a_run_that_another_worker_has_is_left_alone(team: Team) -> None:
+    async with local_run(team.id, client=team.client) as run:
+        with pytest.raises(RunNotOurs):
+            async with local_run(team.id, client=team.client):
+                raise AssertionError("it must not be entered")
+        run.output = {"parcel": 1}
+    with pytest.raises(RunNotOurs):
+        async with local_run(team.id, client=team.client):
+            raise AssertionError("it has ended")
+
+
+async def test_a_run_that_is_cancelled_stops_the_block(team: Team) -> None:
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    async def carry_out() -> None:
+        async with local_run(team.id, client=team.client):
+            begun.set()
+            try:
+                await asyncio.sleep(30)
+            finally:
+                stopped.set()
+
+    worker = asyncio.create_task(carry_out())
+    await begun.wait()
+    async with team.platform.work(DEVELOPER) as work:
+        await actions.cancel_run(work, UUID(team.id), reason="no longer wanted")
+    with pytest.raises(RunNotOurs):
+        await worker
+    assert stopped.is_set()
+    assert (await team.now()).state == "CANCELLED"
+
+
+async def test_heartbeats_keep_the_run(team: Team) -> None:
+    async with local_run(team.id, client=team.client) as run:
+        before = await _lease(team)
+        async with asyncio.timeout(20):
+            while await _lease(team) <= before:
+                await asyncio.sleep(0.05)
+        run.output = {"parcel": 1}
+
+
+async def test_another_teams_run_is_not_there(team: Team, platform: Platform) -> None:
+    token = await issue(platform, "service:worker/finance")
+    transport = team.client._http._transport
+    async with Client("http://127.0.0.1:8700", token, transport=transport) as finance:
+        with pytest.raises(Exception, match="no such thing"):
+            async with local_run(team.id, client=finance):
+                raise AssertionError("it must not be entered")
+
+
+async def test_without_the_platform_nothing_begins() -> None:
+    async with Client("http://127.0.0.1:1", "coe_x") as nowhere:
+        with pytest.raises(Unavailable):
+            async with local_run("018f0000-0000-7000-8000-000000000000", client=nowhere):
+                raise AssertionError("it must not be entered")
+
+
+async def _lease(team: Team) -> Any:
+    return await column(team.platform, team.run.id, "lease_until")
