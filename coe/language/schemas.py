@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -108,9 +108,15 @@ def violations(schema: JSON, value: JSON) -> list[Violation]:
     return sorted(found[:MOST], key=lambda violation: violation.path)
 
 
-def input_problems(schema: JSON, value: JSON) -> tuple[Problem, ...]:
-    """The same as problems of an input (INPUT…), located by their JSON pointer."""
-    return tuple(violation.problem for violation in violations(schema, value))
+def input_problems(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
+    """The same as problems of an input (INPUT…), at most `MOST`.
+
+    `path` is the pointer of the value itself, before those of its parts. No schema takes all.
+    """
+    if schema is None:
+        return ()
+    found = [violation.problem for violation in violations(schema, value)]
+    return tuple(replace(problem, path=path + (problem.path or "")) for problem in found)
 
 
 @lru_cache(maxsize=512)
