@@ -104,10 +104,11 @@ def _without_renamed(details: Sequence[Any]) -> Iterator[Any]:
             *parent, key = detail["loc"]
             unknown.setdefault(tuple(parent), []).append(str(key))
     for detail in details:
-        *parent, key = detail["loc"]
-        misspelt = unknown.get(tuple(parent), ()) if detail["type"] == "missing" else ()
-        if closest(str(key), misspelt) is None:
-            yield detail
+        if detail["type"] == "missing":
+            *parent, key = detail["loc"]
+            if closest(str(key), unknown.get(tuple(parent), ())) is not None:
+                continue
+        yield detail
 
 
 def _problem(detail: Any, source: Source) -> Problem:

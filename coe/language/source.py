@@ -102,13 +102,19 @@ def read(text: str, *, file: str | None = None) -> Source:
         Unreadable: The text is too large, no YAML, has duplicate keys, several documents, or
             aliases that expand beyond the limit.
     """
-    if len(text.encode(errors="surrogatepass")) > LARGEST:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        place = text[: error.start]
+        mark = Mark(place.count("\n") + 1, error.start - place.rfind("\n"))
+        raise _unreadable("OWS001", "half of a surrogate pair is no character", mark) from None
+    if size > LARGEST:
         raise Unreadable(Problem("OWS002", f"the document has more than {LARGEST:,} bytes"))
     try:
         return _read(_libyaml_events(text), text, file)
-    except yaml.YAMLError:
+    except yaml.YAMLError as error:
         # libyaml does not know all of YAML 1.2: over what it refuses the slower parser decides.
-        return _read_slowly(text, file)
+        return _read_slowly(text, file, error)
 
 
 def _read(events: Iterable[Any], text: str, file: str | None) -> Source:
@@ -117,7 +123,7 @@ def _read(events: Iterable[Any], text: str, file: str | None) -> Source:
     return Source(data, text, file, reader.marks)
 
 
-def _read_slowly(text: str, file: str | None) -> Source:
+def _read_slowly(text: str, file: str | None, refusal: yaml.YAMLError) -> Source:
     from ruamel.yaml import YAML  # noqa: PLC0415 - seldom needed, and slow to import
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
@@ -127,6 +133,9 @@ def _read_slowly(text: str, file: str | None) -> Source:
         return _read(YAML(typ="safe", pure=True).parse(text), text, file)
     except YAMLError as error:
         raise Unreadable(_syntax_problem(error)) from None
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
+        # The slower parser stumbles over some texts that are no YAML, such as `%YAML 1.3`.
+        raise Unreadable(_syntax_problem(refusal)) from None
 
 
 def _libyaml_events(text: str) -> Iterator[Any]:

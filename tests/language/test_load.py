@@ -3,6 +3,8 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coe.language.calls import CallFunction, CallHttp, CallParallelMap, function_ref
 from coe.language.load import load, load_source
@@ -442,3 +444,10 @@ def test_a_broken_document_never_raises() -> None:
     for cut in range(0, len(text), 37):
         load(text[:cut])
         load(text[:cut] + text[cut + 20 :])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=60) | st.text(alphabet="{}[]:,-&*!|>'\"%@`#\n \tab1?~<", max_size=40))
+def test_no_text_makes_the_loader_raise(text: str) -> None:
+    result = load(text)
+    assert result.problems or result.definition

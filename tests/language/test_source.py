@@ -90,6 +90,11 @@ def test_a_url_in_a_flow_mapping_is_text() -> None:
     [
         ("a: 1\nb: [\n", ("OWS001", 3, 1)),
         ("a: b: c\n", ("OWS001", 1, 5)),
+        ("a: 1\nb: \ud800\n", ("OWS001", 2, 4)),
+        ("a: \x00\n", ("OWS001", 1, 1)),
+        ("%YAML 1.3\n---\na: 1\n", ("OWS001", 1, 1)),
+        ("%FOO\n---\n[", ("OWS001", 3, 2)),
+        ('a: "\\UFFFFFFFF"\n', ("OWS001", 1, 7)),
         ("a: *nowhere\n", ("OWS001", 1, 4)),
         ("a: 1\nb: 2\na: 3\n", ("OWS003", 3, 1)),
         ("x: {a: 1, a: 2}\n", ("OWS003", 1, 11)),
