@@ -77,6 +77,11 @@ def test_the_log_tells_who_did_what_on_the_flow(auditor: Persona, personal_run: 
     ) in actions
     assert ("coe-lead", "catalog:flow:publish", "ALLOWED") in actions
     assert ("sales-owner", "catalog:flow:review", "DENIED") in actions
+    assert ("sales-owner", "runs:human_task:complete", "DENIED") in actions
+    assert ("finance-approver", "runs:human_task:complete", "ALLOWED") in actions
+    assert ("sales-owner", "runs:run:start", "ALLOWED") in actions
+    assert ("sales-owner", "runs:run:read_data", "ALLOWED") in actions
+    assert ("service:worker/warehouse", "runs:run:read_data", "ALLOWED") in actions
     denied = [event for event in on_flow if event["outcome"] == "DENIED"]
     assert all(event["rule"] for event in denied)
 
