@@ -17,6 +17,8 @@ from coe.language.fields import JSON
 
 # Most bytes of a document's text, and most characters that its aliases may expand to.
 LARGEST: Final = 1_000_000
+# Most characters that the slower parser gets to decide over: it needs 15 s for a megabyte.
+SLOWLY: Final = 100_000
 # Most levels of nesting. The YAML scanner's time grows with the square of the depth.
 DEEPEST: Final = 100
 
@@ -129,6 +131,8 @@ def _read_slowly(text: str, file: str | None, refusal: yaml.YAMLError) -> Source
 
     if text.lstrip().startswith("{") and (decoded := _json(text)) is not None:
         return Source(decoded, text, file)
+    if len(text) > SLOWLY:
+        raise Unreadable(_syntax_problem(refusal))
     try:
         return _read(YAML(typ="safe", pure=True).parse(text), text, file)
     except YAMLError as error:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.language.source import LARGEST, Mark, Unreadable, point, read, tokens
+from coe.language.source import LARGEST, SLOWLY, Mark, Unreadable, point, read, tokens
 
 
 def fault(text: str) -> tuple[str, int | None, int | None]:
@@ -145,6 +145,12 @@ def test_an_anchor_cannot_hold_itself() -> None:
 
 def test_json_with_escaped_surrogates_is_read() -> None:
     assert read('{"a": "\\ud83d\\ude00"}').data == {"a": "😀"}
+
+
+def test_the_slow_parser_gets_no_large_document() -> None:
+    unusual = "%OTHER\n---\na: 1\n"
+    assert read(unusual).data == {"a": 1}
+    assert fault(unusual + "# more\n" * (SLOWLY // 6))[0] == "OWS001"
 
 
 def test_json_with_a_repeated_key_and_surrogates_is_refused() -> None:
