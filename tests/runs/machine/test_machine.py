@@ -385,6 +385,73 @@ async def test_a_faulted_run_takes_its_work_back_and_asks_for_it_again(evaluate:
     assert run.machine.outcome == Completed(["a", "b", "c"])
 
 
+async def test_a_fault_stops_all_that_has_not_yet_begun(evaluate: Evaluate):
+    bad = {"raise": {"error": {"type": "https://x.example/e", "status": 418}}}
+    for branches in ([{"bad": bad}, {"call": HTTP}], [{"call": HTTP}, {"bad": bad}]):
+        run = Driver({"do": [{"all": {"fork": {"branches": branches}}}]}, evaluate)
+        assert [type(command) for command in await run.start()] == [Finish]
+        assert run.machine.pending() == []
+
+
+async def test_deadlines_of_people_stand_still_while_the_run_does(evaluate: Evaluate):
+    arguments = {
+        "title": "Look",
+        "candidates": {"roles": ["clerk"]},
+        "dueIn": "PT4H",
+        "remind": "PT1H",
+    }
+    ask = {"call": "humanTask:1@default", "with": arguments}
+    timed = {**HTTP, "timeout": {"after": "PT10S"}}
+    branches = [{"ask": ask}, {"pause": {"wait": "PT1H"}}, {"timed": timed}, {"bad": HTTP}]
+    run = Driver({"do": [{"all": {"fork": {"branches": branches}}}]}, evaluate)
+    before = {command.key: command for command in await run.start()}
+    await run.failed(next(each for each in before.values() if each.name == "bad"))
+    run.now += timedelta(hours=9)
+    pause = timedelta(hours=9, seconds=1)
+    again = {each.key: each for each in await run.fact(FactKind.RUN_RETRIED)}
+    for key, command in before.items():
+        match command:
+            case OpenHumanTask():
+                reminders = tuple(at + pause for at in command.reminders)
+                due = command.due + pause if command.due else None
+                assert again[key] == replace(command, due=due, reminders=reminders)
+            case ArmTimer(reason=TimerReason.TIMEOUT):
+                due = command.due + pause if command.due else None
+                assert again[key] == replace(command, due=due, earliest=due, latest=due)
+            case ArmTimer():
+                assert again[key] == command
+    assert len([each for each in again.values() if isinstance(each, ArmTimer)]) == 2
+
+
+async def test_a_completed_run_cannot_be_cancelled(evaluate: Evaluate):
+    run = Driver({"do": [{"a": {"set": {"a": 1}}}]}, evaluate)
+    await run.start()
+    assert await run.fact(FactKind.RUN_CANCELLED) == []
+    assert await run.fact(FactKind.RUN_RETRIED) == []
+    assert run.machine.outcome == Completed({"a": 1})
+
+
+async def test_the_journal_says_what_runtime_it_was(evaluate: Evaluate):
+    run = Driver({"do": [{"a": {"set": "${ $runtime }"}}]}, evaluate)
+    await run.fact(FactKind.RUN_STARTED, data={"runtime": {"name": "other", "version": "9"}})
+    assert run.machine.outcome == Completed({"name": "other", "version": "9"})
+
+
+async def test_a_step_waits_and_goes_on(evaluate: Evaluate):
+    flow = {"do": [{"t": {"try": [{"a": HTTP}], "catch": {"retry": {"delay": "PT1S"}}}}]}
+    run = Driver(flow, evaluate)
+
+    def states() -> dict[str, str]:
+        return {step.name: step.state.value for step in run.machine.changed_steps()}
+
+    [leaf] = await run.start()
+    assert states() == {"t": "RUNNING", "a": "RUNNING"}
+    [timer] = await run.failed(leaf)
+    assert states() == {"t": "RETRYING", "a": "FAULTED"}
+    await run.fact(FactKind.TIMER_FIRED, timer.key)
+    assert states() == {"t": "RUNNING", "a": "RUNNING"}
+
+
 async def test_work_that_is_asked_for_and_taken_back_at_once_is_never_asked_for(
     evaluate: Evaluate,
 ):
