@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +16,18 @@ import pytest
 
 from coe.demo.postgres import EmbeddedPostgres
 from coe.engines.prefect_http import PrefectHTTP
-from coe.engines.server import PrefectServer, wait_until_healthy
+from coe.engines.server import PrefectServer, wait_until_healthy, worker_environment
 from coe.work import Platform
 from tests.engines.prefect_parts import House, http_to, inherited, remove_pools, server_of
 
 _pools = itertools.count()
+
+# Before any test imports Prefect: its files go to a folder of this session, and it calls nobody.
+os.environ |= worker_environment(
+    api_url="http://127.0.0.1:9/api",
+    auth="tests:none",
+    home=Path(tempfile.mkdtemp(prefix="coe-tests-prefect-")),
+)
 
 
 def apart(work: Coroutine[Any, Any, None]) -> None:

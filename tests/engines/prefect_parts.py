@@ -116,6 +116,7 @@ class House:
         folder: For logs, keys and homes.
         pool: The central pool.
         resolve: As `COE_RESOLVE`.
+        limit: How many flow runs a worker carries at once.
     """
 
     platform: Platform
@@ -123,6 +124,7 @@ class House:
     folder: Path
     pool: str
     resolve: str = "{}"
+    limit: int = 50
     port: int = field(default_factory=free_port)
     processes: list[Process] = field(default_factory=list)
 
@@ -147,6 +149,7 @@ class House:
             "COE_HEARTBEAT_SECONDS": "0.5",
             "COE_LINGER_SECONDS": "0.2",
             "COE_RESOLVE": self.resolve,
+            "COE_WORKER_LIMIT": str(self.limit),
         }
 
     async def api(self) -> Process:

@@ -238,3 +238,25 @@ async def test_a_teams_worker_runs_its_flow_and_a_kill_repeats_no_completed_step
     for process in house.processes:
         assert CANARY not in process.log, process.name
     assert await again.end(signal.SIGTERM) == 0
+
+
+async def test_a_worker_carries_no_more_than_its_limit(house: House, service: Service) -> None:
+    house.resolve, house.limit = service.resolve, 1
+    service.held.add("book")
+    await publish(house.platform, central("one-by-one", HTTP.format(name="book")))
+    await house.central()
+    runs = [await start(house.platform, "sales/one-by-one") for _ in range(2)]
+    await service.called("book")
+    async with http_to(house.server) as http:
+        waiting = {"state": {"type": {"any_": ["SCHEDULED"]}}}
+
+        async def one_waits() -> bool:
+            found = await http.post("/flow_runs/filter", {"flow_runs": waiting})
+            names = {str(run.id) for run in runs}
+            return len([each for each in found if each["parameters"]["run_id"] in names]) == 1
+
+        await until(one_waits)
+    assert service.calls["book"] == 1
+    service.release()
+    for run in runs:
+        await until_state(house.platform, run.id, "COMPLETED", seconds=30)
