@@ -1,0 +1,112 @@
+"""A real installation, part by part: no demo mode, and no engine yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from coe.demo.layout import free_port
+
+ME = "{ me { subject roles } engine { name state detail } }"
+
+
+def coe(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "coe.cli.main", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def installation(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of an installation whose Prefect server is not there."""
+    return {
+        "PATH": os.environ["PATH"],
+        "COE_DATABASE_URL": database_url,
+        "COE_DATA_DIR": str(tmp_path / "data"),
+        "COE_PORT": str(free_port(18700, set())),
+        "COE_PREFECT_URL": "http://127.0.0.1:9/api",
+        "COE_PREFECT_AUTH": "coe:nobody-listens",
+    }
+
+
+@pytest.fixture
+def served(installation: dict[str, str]) -> Iterator[str]:
+    """The address of its API."""
+    url = f"http://127.0.0.1:{installation['COE_PORT']}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coe.cli.main", "up"],
+        env=installation,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/healthz", trust_env=False).is_success:
+                break
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    yield url
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) in {0, -signal.SIGTERM}
+
+
+def ask(url: str, token: str) -> dict[str, Any]:
+    answer = httpx.post(
+        f"{url}/graphql",
+        json={"query": ME},
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+        timeout=30,
+    )
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_each_part_starts_from_its_settings(installation: dict[str, str], served: str) -> None:
+    loaded = coe(installation, "content", "load")
+    assert "template coe/order-to-cash@1.0.0: new" in loaded
+    assert "as it was" in coe(installation, "content", "load")
+    issued = coe(installation, "token", "issue", "coe-lead", "--name", "first", "--output", "json")
+    token = json.loads(issued)["token"]
+    data = ask(served, token)["data"]
+    assert data["me"]["subject"] == "coe-lead"
+    assert data["engine"]["state"] in {"STARTING", "GONE"}
+    listed = coe(installation | {"COE_URL": served, "COE_TOKEN": token}, "template", "list")
+    assert "coe/order-to-cash" in listed
+
+
+def test_a_personas_token_counts_in_the_demo_only(served: str) -> None:
+    refused = ask(served, "demo-coe-lead")
+    assert refused["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+def test_demo_mode_does_not_start_on_another_address(installation: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "coe.cli.main", "up"],
+        env=installation | {"COE_DEMO": "true", "COE_HOST": "0.0.0.0"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "loopback" in done.stderr
+    assert "Traceback" not in done.stderr
