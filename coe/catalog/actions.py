@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -38,7 +40,7 @@ async def register_flow(work: Work, manifest: str, *, changelog: str | None = No
         Invalid: The problems of the document; nothing is saved.
         Forbidden: `flow:register` in the team of its namespace is refused.
     """
-    document, problems = read_flow(manifest)
+    document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
         raise Invalid(problems)
     decision = work.require(
@@ -61,7 +63,7 @@ async def register_flow(work: Work, manifest: str, *, changelog: str | None = No
 
 async def check_flow(read: Read, manifest: str) -> Preview:
     """What `register_flow` would say; saves nothing."""
-    document, problems = read_flow(manifest)
+    document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
         return Preview(manifest, "", problems, "", None)
     return await preview_of(read, document, problems)

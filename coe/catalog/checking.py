@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import ColumnElement, or_, select, tuple_
 
+from coe.access.permissions import Permission
 from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.documents import FlowDocument
 from coe.catalog.lifecycle import RUNNABLE
@@ -37,13 +38,14 @@ async def check(
 ) -> tuple[Problem, ...]:
     """Every problem of a document that could be read.
 
-    Flows that it calls are looked for among those that the actor may read and those that were
-    published: a published flow is an offer to all teams. One that is not there is a warning to a
-    draft, for its team may register it later, and an error to a publication.
+    Flows that it calls are looked for among those that the actor may read and, for whoever writes
+    or publishes flows, those that were published: a published flow is an offer to all teams. One
+    that is not there is a warning to a draft, for its team may register it later, and an error to
+    a publication.
     """
     if document.definition is None:
         return _schema_problems(document)
-    known = await _known(read, document)
+    known = await _known(read, document, published=publishing or _writes_flows(read))
     standards = shipped(read.platform.settings.content_dir)
     found = await asyncio.to_thread(
         lint,
@@ -79,14 +81,20 @@ def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:
     )
 
 
-async def _known(read: Read, document: FlowDocument) -> Catalogued:
+def _writes_flows(read: Read) -> bool:
+    return any(
+        not read.scope(permission).empty
+        for permission in (Permission.FLOW_REGISTER, Permission.TEMPLATE_INSTANTIATE)
+    )
+
+
+async def _known(read: Read, document: FlowDocument, *, published: bool) -> Catalogued:
     """What the catalog knows of the flows that a document calls, by ref as it writes them."""
     called = {str(link): link for link in document.links if link.kind is LinkKind.CALLS}
-    entries = await _entries(read, called.values())
-    offered = or_(
-        VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)),
-        readable_versions(read),
-    )
+    offered = readable_versions(read)
+    if published:
+        offered = or_(VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)), offered)
+    entries = await _entries(read, called.values(), offered)
     keys = {
         ref: (entries[link.entry], link.selector or None)
         for ref, link in called.items()
@@ -104,7 +112,11 @@ async def _known(read: Read, document: FlowDocument) -> Catalogued:
     )
 
 
-async def _entries(read: Read, links: Iterable[Link]) -> dict[str, UUID]:
+async def _entries(
+    read: Read,
+    links: Iterable[Link],
+    offered: ColumnElement[bool],
+) -> dict[str, UUID]:
     """Ids of flows with a version that is offered or readable, by `namespace/name`."""
     names = sorted({(link.namespace, link.name) for link in links})
     query = (
@@ -114,7 +126,7 @@ async def _entries(read: Read, links: Iterable[Link]) -> dict[str, UUID]:
         .where(
             tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(names),
             ENTRIES.c.kind == EntryKind.FLOW,
-            or_(VERSIONS.c.published_at.is_not(None), readable_versions(read)),
+            offered,
         )
     )
     rows = (await read.session.execute(query)).all()

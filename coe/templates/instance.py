@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 
 from coe.access.actor import is_slug
 from coe.access.models import Team
+from coe.access.permissions import Permission
 from coe.catalog.columns import VERSIONS
 from coe.catalog.contents import changes, flow_contents, flow_in
 from coe.catalog.documents import FlowDocument, read_flow
@@ -16,6 +17,7 @@ from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.queries import find_version
 from coe.catalog.refs import require_ref
 from coe.catalog.rows import VersionRow
+from coe.catalog.scope import readable_versions
 from coe.catalog.semver import bump, parse_version
 from coe.errors import NotFound, Problem, Severity, errors_in
 from coe.templates.manifest import TemplateFiles, read_template
@@ -97,10 +99,23 @@ async def _input_problems(
 
 
 async def _next_version(read: Read, draft: FlowDocument) -> str:
-    """The version whose content this is but for its number, else the next one."""
+    """The version whose content this is but for its number, else the next one.
+
+    A preview in a namespace that is not the actor's counts only what the actor may read, lest the
+    number tells of flows that are hidden from it.
+    """
+    own = read.decide(
+        Permission.TEMPLATE_INSTANTIATE,
+        team=draft.namespace,
+        data_class=draft.card.data_class,
+    )
     query = (
         select(VERSIONS.c.id, VERSIONS.c.version, VERSIONS.c.body_digest)
-        .where(VERSIONS.c.namespace == draft.namespace, VERSIONS.c.name == draft.name)
+        .where(
+            VERSIONS.c.namespace == draft.namespace,
+            VERSIONS.c.name == draft.name,
+            true() if own.allowed else readable_versions(read),
+        )
         .order_by(VERSIONS.c.precedence.desc())
     )
     kept = (await read.session.execute(query)).all()

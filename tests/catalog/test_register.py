@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from sqlalchemy import text
 
 from coe.catalog import actions, queries
+from coe.catalog.documents import read_flow
 from coe.catalog.models import FlowKind, Lifecycle
 from coe.errors import Forbidden, Invalid, Severity
 from coe.work import Platform
@@ -164,6 +166,51 @@ async def test_a_published_flow_of_personal_data_can_be_called_by_other_teams(
     again = central(version="1.1.0", calls="warehouse/pick-and-pack@^1")
     saved = await register(platform, OWNER, again)
     assert not {problem.code for problem in saved.problems} & {"OWS052", "OWS053"}
+
+
+async def test_checking_tells_nothing_of_flows_that_are_hidden(platform: Platform) -> None:
+    await published(platform, WAREHOUSE, local(data_class="PERSONAL"))
+    wrong = "input: {orderId: 7}"
+    told = {}
+    for name in ("pick-and-pack", "nothing-there"):
+        text = central(calls=f"warehouse/{name}@^1").replace(
+            'input: {orderId: "${ .orderId }"}', wrong
+        )
+        async with platform.read(OUTSIDER) as read:
+            preview = await actions.check_flow(read, text)
+        told[name] = [problem.code for problem in preview.problems]
+    assert told["pick-and-pack"] == told["nothing-there"]
+    assert "OWS052" in told["pick-and-pack"]
+
+
+async def test_a_document_is_read_beside_the_event_loop(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def noting(manifest: str) -> object:
+        threads.append(threading.current_thread())
+        return read_flow(manifest)
+
+    monkeypatch.setattr(actions, "read_flow", noting)
+    await register(platform, OWNER, central())
+    async with platform.read(OWNER) as read:
+        await actions.check_flow(read, central())
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize("key", ["name", "version", "title", "entrypoint"])
+async def test_no_name_ends_with_a_line_break(platform: Platform, key: str) -> None:
+    lines = [
+        f'{line.partition(": ")[0]}: "{line.partition(": ")[2].strip(chr(39))}\\n"'
+        if line.startswith(f"{key}: ")
+        else line
+        for line in local().splitlines()
+    ]
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, WAREHOUSE, "\n".join(lines))
+    assert [problem.path for problem in invalid.value.problems] == [f"/{key}"]
 
 
 async def test_input_that_a_called_flow_refuses_is_a_problem(platform: Platform) -> None:

@@ -98,6 +98,23 @@ async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Pl
     assert not [problem for problem in preview.problems if problem.severity == "ERROR"]
 
 
+async def test_a_preview_tells_nothing_of_a_flow_that_is_hidden(platform: Platform) -> None:
+    await published(platform)
+    await instantiate(platform, OWNER)
+    async with platform.database.session() as session:
+        await session.execute(
+            text("UPDATE entry_versions SET data_class = 'CONFIDENTIAL' WHERE kind = 'FLOW'")
+        )
+        await session.commit()
+    other = {"parameters": {"words": "Bye", "twice": True}}
+    async with platform.read(WAREHOUSE) as read:
+        hidden = await actions.preview(read, asked(**other))
+    async with platform.read(OWNER) as read:
+        own = await actions.preview(read, asked(**other))
+    assert "version: 1.0.0" in hidden.definition
+    assert "version: 1.1.0" in own.definition
+
+
 async def test_bad_input_is_located_and_saves_nothing(platform: Platform) -> None:
     await published(platform)
     bad = {
