@@ -36,21 +36,21 @@ from pydantic.alias_generators import to_camel
 from coe.access.actor import DataClass
 from coe.db import JSON
 
-NAME_PATTERN = r"^(?=.{1,63}$)[a-z][a-z0-9]*(?:-[a-z0-9]+)*$"
+NAME_PATTERN = r"^(?=.{1,63}$)[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z"
 SEMVER_PATTERN = (
     r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
     r"(?:-(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
-    r"(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?$"
+    r"(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?\Z"
 )
-REF_PATTERN = r"^[a-z][a-z0-9-]{0,62}/[a-z][a-z0-9-]{0,62}$"
-ENTRYPOINT_PATTERN = r"^(?!/)(?!.*\.\.)[\w./-]+\.py:[A-Za-z_]\w*$"
-DURATION_PATTERN = r"^P(?!$)(?:\d+W|(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?)$"
+REF_PATTERN = r"^[a-z][a-z0-9-]{0,62}/[a-z][a-z0-9-]{0,62}\Z"
+ENTRYPOINT_PATTERN = r"^(?!/)(?!.*\.\.)[\w./-]+\.py:[A-Za-z_]\w*\Z"
+DURATION_PATTERN = r"^P(?!$)(?:\d+W|(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?)\Z"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Semver = Annotated[str, StringConstraints(pattern=SEMVER_PATTERN)]
 Ref = Annotated[str, StringConstraints(pattern=REF_PATTERN)]
-Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\n]*$")]
+Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,40}\Z")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\n]*\Z")]
 
 
 class ManifestModel(BaseModel):

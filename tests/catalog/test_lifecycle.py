@@ -218,7 +218,7 @@ async def test_what_was_changed_behind_our_back_is_not_published(
         await actions.review(work, ref, approve=True, comment="good")
     async with platform.database.session() as session:
         await session.execute(
-            text(f"UPDATE entry_versions SET {column} = translate({column}, 'a1', '1a')"),
+            text(f"UPDATE entry_versions SET {column} = reverse({column})"),
         )
         await session.commit()
     with pytest.raises(Conflict, match="not what was signed"):
