@@ -46,7 +46,7 @@ class RunningDemo:
         return url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo() -> Iterator[RunningDemo]:
     folder = Path(tempfile.mkdtemp(prefix="coe-e2e-"))
     data = folder / "data"
@@ -94,6 +94,6 @@ def _logs(data: Path) -> str:
     return "".join(tails)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def persona(demo: RunningDemo) -> Callable[[str], Persona]:
     return demo.persona
