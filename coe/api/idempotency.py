@@ -76,7 +76,7 @@ async def once(
         async with context.work() as work:
             if key is None:
                 return await verb(work)
-            return await _keyed(work, key, _digest(mutation, given), verb)
+            return await _keyed(work, key, _digest(mutation, given, context.actor.scopes), verb)
     except Invalid as error:
         return Receipt(problems=error.problems)
     finally:
@@ -183,8 +183,10 @@ def _problem_from_json(kept: dict[str, Any]) -> Problem:
     return Problem(**{**kept, "severity": Severity(kept["severity"])})
 
 
-def _digest(mutation: str, given: object) -> str:
-    whole = {"mutation": mutation, "given": plain(given)}
+def _digest(mutation: str, given: object, scopes: frozenset[str] | None) -> str:
+    """What was asked; also with which scopes, for an answer may hold more than others may have."""
+    narrowed = None if scopes is None else sorted(scopes)
+    whole = {"mutation": mutation, "given": plain(given), "scopes": narrowed}
     return hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -30,6 +30,7 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_list_type,
+    value_from_ast_untyped,
 )
 
 from coe.api.paging import MOST
@@ -200,7 +201,7 @@ def check(
     root = schema.get_root_type(operation.operation)
     if root is None:
         raise TooCostly("This kind of operation is not served here.")
-    measuring = Measuring(schema, fragments, variables or {})
+    measuring = Measuring(schema, fragments, {**_defaults(operation), **(variables or {})})
     measure = measuring.selections(root, operation.selection_set, 0)
     roots = _roots(operation.selection_set, fragments)
     for name, asked, most in (
@@ -214,6 +215,15 @@ def check(
             message = f"The {name} of this operation is {asked}, and at most {most}; ask for less."
             raise TooCostly(message, limit=name, asked=asked, most=most)
     return measure
+
+
+def _defaults(operation: OperationDefinitionNode) -> dict[str, Any]:
+    """What the operation's variables are where the request leaves them out."""
+    return {
+        given.variable.name.value: value_from_ast_untyped(given.default_value)
+        for given in operation.variable_definitions or ()
+        if given.default_value is not None
+    }
 
 
 def _roots(chosen: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode]) -> int:

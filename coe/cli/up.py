@@ -22,6 +22,7 @@ def command(config: str | None) -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # whoever connects could write any address into the log
         server_header=False,
         timeout_graceful_shutdown=5,
     )

@@ -52,6 +52,17 @@ async def test_a_token_for_oneself_narrows_and_is_revoked(api: Api) -> None:
     assert refused.value.code == "CONFLICT"
 
 
+async def test_a_narrower_token_does_not_get_what_a_wider_one_was_given(api: Api) -> None:
+    owner = api.persona("sales-owner")
+    wide = {**_for("sales-owner", "*"), "clientMutationId": "same"}
+    given = (await owner.ask(ISSUE, input=wide))["issueToken"]
+    assert (await owner.ask(ISSUE, input=wide))["issueToken"] == given
+    narrow = (await owner.ask(ISSUE, input=_for("sales-owner", "token:*")))["issueToken"]
+    with pytest.raises(Refused) as refused:
+        await Persona(api, narrow["token"]).ask(ISSUE, input=wide)
+    assert refused.value.code == "CONFLICT"
+
+
 async def test_a_teams_worker_gets_its_token_from_the_teams_lead(api: Api) -> None:
     lead = await with_token(api, "warehouse-lead")
     worker = "service:worker/warehouse"

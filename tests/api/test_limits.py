@@ -104,6 +104,8 @@ def test_the_cost_counts_elements_and_follows_variables() -> None:
     assert (few, many) == (1 + 2 + 2 * 0 + 0, 51) or many > few
     asked = "query ($n: Int = 7) { runs(first: $n) { nodes { id } } }"
     assert measure(asked, n=50).cost == many
+    assert measure(asked.replace("7", "50")).cost == many
+    assert measure(asked).cost < many
     assert measure("{ runs { nodes { id } } }").cost > few
     assert (
         measure("{ runs(first: 1000000) { nodes { id } } }").cost
