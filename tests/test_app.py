@@ -190,3 +190,25 @@ def test_a_log_line_is_json_and_holds_no_message_of_an_exception() -> None:
     assert "test_app.py" in line["frames"][0]
     assert "Jane" not in stream.getvalue()
     assert "Privet" not in stream.getvalue()
+
+
+def test_the_log_quotes_no_exception_of_a_lost_task() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonLines())
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    loop = asyncio.new_event_loop()
+
+    async def lost() -> None:
+        raise ValueError("Ada Lovelace")
+
+    try:
+        task = loop.create_task(lost())
+        loop.run_until_complete(asyncio.wait({task}))
+        loop.call_exception_handler({"message": "never retrieved", "future": task})
+    finally:
+        loop.close()
+        logger.removeHandler(handler)
+    assert "never retrieved" in stream.getvalue()
+    assert "Ada" not in stream.getvalue()
