@@ -11,6 +11,47 @@ MESSAGE: Final = "see the run"
 
 _TELLTALE: Final = frozenset({"FAILED", "CRASHED"})
 _PATCHED: Final = frozenset({"empirical_policy", "flow_version", "infrastructure_pid"})
+_LABELS: Final = frozenset(
+    {
+        "__OTEL_TRACEPARENT",
+        "prefect.work-pool.id",
+        "prefect.work-pool.name",
+        "prefect.worker.name",
+        "prefect.worker.type",
+    }
+)
+_LOG: Final = frozenset({"flow_run_id", "level", "task_run_id", "timestamp", "worker_id"})
+_LOGGER: Final = "prefect.flow_runs"
+_STATE: Final = frozenset({"id", "message", "name", "state_details", "timestamp", "type"})
+"""Not `data`: a result would stand there in clear."""
+_STATE_NAMES: Final = frozenset(
+    {
+        "AwaitingConcurrencySlot",
+        "AwaitingRetry",
+        "Cached",
+        "Cancelled",
+        "Cancelling",
+        "Completed",
+        "Crashed",
+        "Failed",
+        "InfrastructurePending",
+        "Late",
+        "NotReady",
+        "Paused",
+        "Pending",
+        "Resuming",
+        "Retrying",
+        "RolledBack",
+        "Running",
+        "Scheduled",
+        "Submitting",
+        "Suspended",
+        "TimedOut",
+    }
+)
+"""Prefect's own; for any other it takes the one of the type."""
+_WORDS: Final = frozenset({"cache_key", "pause_key", "run_input_keyset", "task_parameters_id"})
+"""Of a state's details: what may be any text."""
 _TASK_RUN: Final = "prefect.task-run."
 _EVENTS: Final = (_TASK_RUN, "prefect.flow-run.", "prefect.worker.")
 
@@ -18,7 +59,8 @@ _EVENTS: Final = (_TASK_RUN, "prefect.flow-run.", "prefect.worker.")
 def without_messages(call: Call, body: Any) -> Any:
     """The body to pass on, None if it says what a worker may not say.
 
-    Of a flow run a worker may change what its own client does: neither parameters nor tags.
+    Of a flow run a worker may change what its own client does: neither parameters nor tags, and
+    no labels of its own.
     """
     if call.rule.path.endswith("/set_state"):
         if not isinstance(body, dict) or not isinstance(body.get("state"), dict):
@@ -26,8 +68,10 @@ def without_messages(call: Call, body: Any) -> Any:
         return {**body, "state": _quiet(body["state"])}
     if call.rule.method == "PATCH" and call.rule.path.endswith("{flow_run}"):
         return body if isinstance(body, dict) and body.keys() <= _PATCHED else None
+    if call.rule.path.endswith("/labels"):
+        return body if isinstance(body, dict) and body.keys() <= _LABELS else None
     if call.rule.path == "/logs/":
-        return [{**each, "message": MESSAGE} for each in body]
+        return [_log(each) for each in body]
     return body
 
 
@@ -60,6 +104,19 @@ def quiet_event(event: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _quiet(state: dict[str, Any]) -> dict[str, Any]:
+    quiet = {name: value for name, value in state.items() if name in _STATE}
+    if quiet.get("name") not in _STATE_NAMES:
+        quiet.pop("name", None)
+    details = quiet.get("state_details")
+    if isinstance(details, dict):
+        quiet["state_details"] = {
+            name: value for name, value in details.items() if name not in _WORDS
+        }
     if state.get("type") in _TELLTALE or state.get("message"):
-        return {**state, "message": MESSAGE}
-    return state
+        quiet["message"] = MESSAGE
+    return quiet
+
+
+def _log(entry: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in entry.items() if name in _LOG}
+    return {**kept, "name": _LOGGER, "message": MESSAGE}

@@ -261,6 +261,33 @@ async def test_what_an_exception_said_does_not_reach_prefect(gate: Gate, http: P
     assert CANARY not in json.dumps(await http.get(f"/flow_runs/{run}"))
 
 
+async def test_no_field_of_a_state_a_log_or_a_label_carries_data(
+    gate: Gate, http: PrefectHTTP
+) -> None:
+    run = gate.warehouse.run["id"]
+    details = {"pause_key": CANARY, "cache_key": CANARY}
+    state = {"type": "RUNNING", "name": CANARY, "data": CANARY, "state_details": details}
+    record = {"level": 20, "timestamp": "2026-01-01T00:00:00Z", "flow_run_id": run}
+    async with gate.client(gate.warehouse) as worker:
+        body = {"state": {"type": "PENDING"}}
+        await worker.post(f"/flow_runs/{run}/set_state", json=body)
+        answer = await worker.post(f"/flow_runs/{run}/set_state", json={"state": state})
+        assert answer.json()["status"] == "ACCEPT"
+        assert answer.json()["state"]["name"] == "Running"
+        told = [{**record, "name": CANARY, "message": CANARY}]
+        assert (await worker.post("/logs/", json=told)).status_code == 201
+        labels = {"prefect.worker.name": "w-1"}
+        path = f"/flow_runs/{run}/labels"
+        assert (await worker.patch(path, json=labels)).status_code == 204
+        assert (await worker.patch(path, json={"customer": CANARY})).status_code == 403
+    found = [
+        await http.get(f"/flow_runs/{run}"),
+        await http.get(f"/flow_run_states/?flow_run_id={run}"),
+        await http.post("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}}),
+    ]
+    assert CANARY not in json.dumps(found)
+
+
 async def test_a_large_body_is_refused(gate: Gate) -> None:
     async with gate.client(gate.warehouse) as worker:
         answer = await worker.post("/logs/", content=b"[" + b" " * 2_000_000 + b"]")
