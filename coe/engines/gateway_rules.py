@@ -177,7 +177,8 @@ _POOL: Final = "prefect.work-pool."
 
 
 def _resource_ids(event: Mapping[str, Any]) -> list[str]:
-    resources = [event.get("resource"), *(event.get("related") or ())]
+    related = event.get("related")
+    resources = [event.get("resource"), *(related if isinstance(related, list) else ())]
     return [
         str(each.get("prefect.resource.id", "")) for each in resources if isinstance(each, Mapping)
     ]

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 import websockets
 from fastapi import WebSocket, WebSocketDisconnect
+from sqlalchemy.exc import SQLAlchemyError
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -29,6 +30,9 @@ from coe.work import RequestInfo
 SUBPROTOCOL: Final = "prefect"
 AUTH_SECONDS: Final = 10.0
 MAX_MESSAGE: Final = 1_048_576
+RECHECK_SECONDS: Final = 30.0
+"""How long an open connection outlives its token, at most."""
+UNSUPPORTED_DATA: Final = 1003
 POLICY_VIOLATION: Final = 1008
 TRY_AGAIN: Final = 1013
 
@@ -38,19 +42,26 @@ Check = Callable[[str], Awaitable[str | None]]
 log = logging.getLogger(__name__)
 
 
+class NoTextError(Exception):
+    """A message is not text, as every one of Prefect's is."""
+
+
 async def serve_socket(doors: Doors, websocket: WebSocket, team: str, path: str) -> None:
     """Serve one WebSocket until either side closes it."""
     about = RequestInfo(address=websocket.client.host if websocket.client else None)
     await websocket.accept(subprotocol=SUBPROTOCOL)
     try:
-        door = await doors.enter(team, await _token(websocket), about)
+        bearer = await _token(websocket)
+        door = await doors.enter(team, bearer, about)
         call = find("WEBSOCKET", path)
         if call is None:
             raise await doors.refusal(door, "WEBSOCKET", path, "not on the list")
         await doors.admit(door, call)
-        await _connect(doors, door, call, websocket)
+        await _connect(doors, door, call, websocket, lambda: doors.enter(team, bearer, about))
     except (WebSocketDisconnect, ConnectionClosed):
         return
+    except NoTextError:
+        await _close(websocket, UNSUPPORTED_DATA, "text_expected")
     except Unavailable:
         await _close(websocket, TRY_AGAIN, "transient_server_error")
     except CoeError as error:
@@ -68,13 +79,31 @@ async def _token(websocket: WebSocket) -> str:
     """
     try:
         async with asyncio.timeout(AUTH_SECONDS):
-            message = orjson.loads(await websocket.receive_text())
+            message = orjson.loads(await _text(websocket))
         return token_of(str(message["token"])) if message["type"] == "auth" else ""
     except (TimeoutError, orjson.JSONDecodeError, KeyError, TypeError):
         raise Unauthenticated from None
 
 
-async def _connect(doors: Doors, door: Door, call: Call, websocket: WebSocket) -> None:
+async def _text(websocket: WebSocket) -> str:
+    """The next message.
+
+    Raises:
+        NoTextError: It is bytes.
+    """
+    try:
+        return await websocket.receive_text()
+    except KeyError:
+        raise NoTextError from None
+
+
+async def _connect(
+    doors: Doors,
+    door: Door,
+    call: Call,
+    websocket: WebSocket,
+    enter_again: Callable[[], Awaitable[Door]],
+) -> None:
     url = doors.http.api_url.replace("http", "ws", 1) + call.path
     try:
         async with websockets.connect(
@@ -88,7 +117,7 @@ async def _connect(doors: Doors, door: Door, call: Call, websocket: WebSocket) -
             await websocket.send_text('{"type":"auth_success"}')
             if call.path.endswith("/workers/connect"):
                 await _record_connection(doors, door)
-            await _pump(websocket, server, *_checks(doors, door, call))
+            await _pump(websocket, server, _checks(doors, door, call), enter_again)
     except (OSError, WebSocketException) as error:
         if isinstance(error, ConnectionClosed):
             raise
@@ -140,14 +169,18 @@ def _checks(doors: Doors, door: Door, call: Call) -> tuple[Check, Check]:
 async def _pump(
     websocket: WebSocket,
     server: ClientConnection,
-    to_server: Check,
-    to_worker: Check,
+    checks: tuple[Check, Check],
+    enter_again: Callable[[], Awaitable[Door]],
 ) -> None:
-    """Pass messages both ways until one side ends; an error of a check ends both."""
+    """Pass messages both ways until one side ends; an error of a check ends both.
+
+    Who would not be let in any more, for the token was revoked or the policy changed, is let go.
+    """
+    to_server, to_worker = checks
 
     async def up() -> None:
         while True:
-            text = await to_server(await websocket.receive_text())
+            text = await to_server(await _text(websocket))
             if text is not None:
                 await server.send(text)
 
@@ -158,7 +191,7 @@ async def _pump(
                 await websocket.send_text(text)
         await _close(websocket, server.close_code or 1000, server.close_reason or "")
 
-    tasks = [asyncio.create_task(up()), asyncio.create_task(down())]
+    tasks = [asyncio.create_task(each) for each in (up(), down(), _recheck(enter_again))]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -167,6 +200,14 @@ async def _pump(
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
+
+
+async def _recheck(enter_again: Callable[[], Awaitable[Door]]) -> None:
+    """Ask now and then whether who came in would still be let in; without a database, later."""
+    while True:
+        await asyncio.sleep(RECHECK_SECONDS)
+        with contextlib.suppress(SQLAlchemyError, OSError):
+            await enter_again()
 
 
 def _object(text: str) -> dict[str, Any] | None:

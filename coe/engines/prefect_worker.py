@@ -23,6 +23,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
@@ -90,8 +91,13 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
         )
         claimed = []
         for each in due[: max(0, self._most - self._executor.busy)]:
-            if await self._claim(each.flow_run):
+            try:
                 entrypoint = await self._entrypoint(each.flow_run)
+                ours = await self._claim(each.flow_run)
+            except ObjectNotFound:
+                log.warning("flow run %s or its deployment is gone", each.flow_run.id)
+                continue
+            if ours:
                 self._executor.begin(each.flow_run, entrypoint)
                 claimed.append(each.flow_run)
         return claimed
@@ -189,9 +195,11 @@ async def serve_pool(
 async def _first_of(*events: asyncio.Event, patience: float) -> None:
     """Wait until one of the events is set, at most so many seconds."""
     waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-    for each in waiting:
-        each.cancel()
+    try:
+        await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 def _kind(error: BaseException) -> str:
