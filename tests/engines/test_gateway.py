@@ -15,12 +15,15 @@ import httpx
 import pytest
 import uvicorn
 import websockets
-from sqlalchemy import select
+from sqlalchemy import select, update
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from coe.access.models import AccessToken
 from coe.app import create_app
 from coe.audit.models import AuditEvent
+from coe.db import utcnow
+from coe.engines import gateway_sockets
 from coe.engines.gateway_rules import RULES
 from coe.engines.prefect_api import PrefectEngine
 from coe.engines.prefect_http import PrefectHTTP, basic
@@ -349,6 +352,34 @@ async def test_a_socket_opens_with_the_teams_token_for_the_teams_pool_alone(gate
             assert await greet(refused, token) == reason
     actions = sorted(event.action for event in await gate.refusals())
     assert actions == ["access:permission:refuse", "engines:worker:refuse", "engines:worker:refuse"]
+
+
+async def test_a_socket_ends_with_its_token(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_sockets, "RECHECK_SECONDS", 0.1)
+    channel = f"/work_pools/{gate.warehouse.pool}/workers/connect"
+    async with socket(gate, gate.warehouse, channel) as worker:
+        assert await greet(worker, f"warehouse:{gate.warehouse.token}") == "auth_success"
+        async with gate.platform.database.session() as session:
+            await session.execute(update(AccessToken).values(revoked_at=utcnow()))
+            await session.commit()
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(worker.recv(), 20)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.reason == "authentication_failed"
+
+
+@pytest.mark.parametrize("message", [b"\x00", '{"related": 5}', "7", "no JSON"])
+async def test_a_strange_message_ends_its_socket_alone(gate: Gate, message: str | bytes) -> None:
+    async with socket(gate, gate.warehouse, "/events/in") as worker:
+        assert await greet(worker, f"warehouse:{gate.warehouse.token}") == "auth_success"
+        if message == '{"related": 5}':
+            strange = event(gate.warehouse) | {"related": 5}
+            message = json.dumps(strange)
+        await worker.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            await worker.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code in {1003, 1008}
 
 
 def event(team: Team, *, name: str = "prefect.task-run.Failed", **payload: Any) -> dict[str, Any]:
