@@ -29,6 +29,8 @@ LOCAL_FLOWS: Final = {
 }
 ENDED: Final = frozenset({"COMPLETED", "FAULTED", "CANCELLED"})
 RUN_PATIENCE: Final = 90.0
+SEALED_WITHIN: Final = 1.5
+"""Seconds after which the newest events have their place in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +254,21 @@ class Story:
     # ------------------------------------------------------------ the log
 
     async def _audit(self) -> None:
-        asked = {"flow": f"flow:{FLOW}"}
-        log = (await self._ask("auditor", queries.AUDIT, asked))["auditLog"]
-        denied = [event for event in log["nodes"] if event["outcome"] == "DENIED"]
+        """The auditor asks who did what on the flow, and has the whole log proven.
+
+        Raises:
+            CoeError: The log does not verify.
+        """
+        await asyncio.sleep(SEALED_WITHIN)
+        log = await self._ask("auditor", queries.AUDIT, {"flow": f"flow:{FLOW}"})
+        refused = {f"{event['actor']} {event['action']}" for event in log["refused"]["nodes"]}
+        readers = {event["actor"] for event in log["readers"]["nodes"]}
         told = (await self._ask("auditor", queries.VERIFY))["verifyAudit"]
         self.tell(
-            f"auditor: {log['totalCount']} events on {FLOW}, refusals among them: {len(denied)}; "
-            f"the log of {told['treeSize']} events is {'proven' if told['ok'] else 'BROKEN'}",
+            f"auditor: {log['all']['totalCount']} events on {FLOW}\n"
+            f"    refused: {', '.join(sorted(refused))}\n"
+            f"    read personal data: {', '.join(sorted(readers))}\n"
+            f"    the log of {told['treeSize']} events is {'proven' if told['ok'] else 'BROKEN'}",
         )
         if not told["ok"]:
             raise CoeError("the audit log does not verify")

@@ -92,9 +92,14 @@ mutation Complete($input: CompleteHumanTaskInput!) {
 """.replace("%s", _PROBLEMS)
 AUDIT: Final = """
 query Audit($flow: String!) {
-  auditLog(filter: {resources: [$flow]}, first: 50) {
-    totalCount
-    nodes { index at actor action resource outcome rule proof { leafIndex treeSize } }
+  all: auditLog(filter: {resources: [$flow]}, first: 1) {
+    totalCount nodes { index proof { leafIndex treeSize } }
+  }
+  refused: auditLog(filter: {resources: [$flow], outcomes: [DENIED]}, first: 50) {
+    totalCount nodes { index at actor action resource rule }
+  }
+  readers: auditLog(filter: {resources: [$flow], actions: ["runs:run:read_data"]}, first: 50) {
+    nodes { actor }
   }
 }
 """
