@@ -101,7 +101,7 @@ async def review(work: Work, ref: str, *, approve: bool, comment: str) -> Moved:
 
 
 async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
-    """IN_REVIEW → PUBLISHED; a local flow also from DRAFT, without a review.
+    """IN_REVIEW → PUBLISHED; a local flow also from DRAFT, mostly without a review.
 
     The content is checked once more, against its signed digest and against the standards. The
     first version to be published gets the alias `live`; later ones leave it where it is.
@@ -113,7 +113,7 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
     held = await hold(work, ref, Move.PUBLISH)
     version = held.version
     needed = checking.approvals_needed(work)
-    await require_approvals(work, version, held.flow_kind, needed)
+    await require_approvals(work, held.entry, version, needed)
     await _check_for_publication(work, version)
     version.published_at = work.now
     version.published_by = work.actor.subject

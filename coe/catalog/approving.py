@@ -1,5 +1,8 @@
 """Four eyes: what reviewers decide on a version, and how many of them a publication needs.
 
+A team publishes its own local flows without them, unless the version makes somebody the flow's
+process owner or deputy who is not so already: these read the data of its runs, past ones too.
+
 Only what was decided since the last submission counts; a refusal sends the version back, and
 whatever was approved before it counts no more.
 """
@@ -9,7 +12,16 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlmodel import col
 
-from coe.catalog.models import EntryVersion, FlowKind, Verdict, VersionApproval
+from coe.catalog.cards import card_of
+from coe.catalog.models import (
+    LIVE,
+    Entry,
+    EntryAlias,
+    EntryVersion,
+    FlowKind,
+    Verdict,
+    VersionApproval,
+)
 from coe.errors import Conflict
 from coe.work import Work
 
@@ -49,17 +61,29 @@ async def approvers(work: Work, version: EntryVersion) -> frozenset[str]:
 
 async def require_approvals(
     work: Work,
+    entry: Entry,
     version: EntryVersion,
-    flow_kind: FlowKind | None,
     needed: int,
 ) -> None:
-    """See that enough people but the author approved; a team's local flow needs none.
+    """See that enough people but the author approved; a team's local flow mostly needs none.
 
     Raises:
         Conflict: They have not.
     """
-    if flow_kind is FlowKind.LOCAL:
+    if entry.flow_kind is FlowKind.LOCAL and not await _names_others(work, entry, version):
         return
     given = len(await approvers(work, version) - {version.created_by})
     if given < needed:
         raise Conflict(f"{version.version} has {given} of the {needed} approvals that it needs")
+
+
+async def _names_others(work: Work, entry: Entry, version: EntryVersion) -> bool:
+    """Whether a version gives the flow a process owner or deputy that it has not had.
+
+    Those of the live version stay; the first one names people of the team.
+    """
+    card = card_of(version)
+    named = {each for each in (card.process_owner, card.deputy) if each is not None}
+    if await work.session.get(EntryAlias, (entry.id, LIVE)) is not None:
+        return not named <= {entry.process_owner, entry.deputy}
+    return any(entry.team not in work.policy.teams(each) for each in named)

@@ -10,6 +10,7 @@ from coe import content
 from coe.catalog import actions, queries
 from coe.catalog.lifecycle import Move, after
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
+from coe.catalog.rows import Moved
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.settings import Settings
 from coe.work import Platform
@@ -185,6 +186,34 @@ async def test_a_local_flow_is_published_by_its_team_and_deployed(platform: Plat
     async with platform.database.session() as session:
         rows = await session.execute(text("SELECT kind, subject FROM outbox"))
         assert [tuple(row) for row in rows.all()] == [("deploy", moved.version.id)]
+
+
+def _named(version: str, **named: str) -> str:
+    lines = "".join(f"{key}: {subject}\n" for key, subject in named.items())
+    return local(version=version) + lines
+
+
+async def test_a_team_makes_nobody_read_the_data_of_its_runs_without_a_review(
+    platform: Platform,
+) -> None:
+    async def publish(text: str) -> Moved:
+        saved = await register(platform, WAREHOUSE, text)
+        async with platform.work(WAREHOUSE) as work:
+            return await actions.publish(work, saved.version.ref)
+
+    with pytest.raises(Conflict, match="approvals"):
+        await publish(_named("0.9.0", deputy="outsider"))
+    await publish(_named("1.0.0", processOwner="warehouse-lead"))
+    await publish(_named("1.1.0", processOwner="warehouse-lead"))
+    for changed in (
+        _named("1.2.0", processOwner="warehouse-developer"),
+        _named("1.3.0", processOwner="warehouse-lead", deputy="outsider"),
+    ):
+        with pytest.raises(Conflict, match="approvals"):
+            await publish(changed)
+    reviewed = _named("2.0.0", processOwner="warehouse-lead", deputy="warehouse-developer")
+    moved = await published(platform, WAREHOUSE, reviewed)
+    assert moved.version.lifecycle is Lifecycle.PUBLISHED
 
 
 async def test_who_may_not_read_is_told_that_nothing_is_there(platform: Platform) -> None:
