@@ -145,7 +145,9 @@ class Layout:
 
     def _coe(self, name: str, arguments: list[str], told: Mapping[str, str]) -> Service:
         inherited = {key: os.environ[key] for key in KEPT if key in os.environ}
-        command = [sys.executable, "-m", "coe.cli.main", *arguments]
+        script = Path(sys.executable).with_name("coe")
+        python = [str(script)] if script.exists() else [sys.executable, "-m", "coe.cli.main"]
+        command = [*python, *arguments]
         environment = inherited | {"PYTHONUNBUFFERED": "1"} | dict(told)
         return Service(name, command, environment, self.data)
 

@@ -36,7 +36,7 @@ CLAIMED_FOR: Final = timedelta(seconds=20)
 EXPECTED_WITHIN: Final = timedelta(seconds=15)
 """How long an engine that took a run may leave it before it is asked again."""
 HELD_PAUSE: Final = timedelta(seconds=1)
-LONGEST_PAUSE: Final = timedelta(seconds=30)
+LONGEST_PAUSE: Final = timedelta(seconds=10)
 _log = logging.getLogger(__name__)
 
 
