@@ -10,10 +10,11 @@ from pathlib import Path
 from string import Template
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from coe.language.profile import FILE as PROFILE_SCHEMA
 from coe.web.headers import explorer_policy
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -51,7 +52,7 @@ def _variables(document: Path) -> str:
 
 
 def routes(personas: Sequence[Persona]) -> APIRouter:
-    """`/`, `/graphiql` and `/static`; `personas` is empty outside of a demo."""
+    """`/`, `/graphiql`, `/schemas` and `/static`; `personas` is empty outside of a demo."""
     index = (STATIC / "index.html").read_text(encoding="utf-8")
     explorer = Template((STATIC / "graphiql.html").read_text(encoding="utf-8"))
     data = _embedded(personas)
@@ -66,6 +67,10 @@ def routes(personas: Sequence[Persona]) -> APIRouter:
         nonce = secrets.token_urlsafe(16)
         page = explorer.substitute(nonce=nonce, data=data)
         return HTMLResponse(page, headers={"Content-Security-Policy": explorer_policy(nonce)})
+
+    @router.get(f"/schemas/{PROFILE_SCHEMA.name}")
+    async def show_schema() -> FileResponse:
+        return FileResponse(PROFILE_SCHEMA, media_type="application/schema+json")
 
     router.routes.append(Mount("/static", StaticFiles(directory=STATIC), name="static"))
     return router

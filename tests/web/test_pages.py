@@ -161,3 +161,11 @@ def test_the_examples_fit_the_schema_and_the_limits() -> None:
     }
     named = {path.stem for path in EXAMPLES.glob("*.json")}
     assert named == {path.stem for path in EXAMPLES.glob("*.graphql")}
+
+
+async def test_the_schema_of_definitions_is_published_for_editors(settings: Settings) -> None:
+    async with _client(create_app(settings)) as client:
+        answer = await client.get("/schemas/flow.schema.json")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/schema+json")
+    assert answer.json()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
