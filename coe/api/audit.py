@@ -108,16 +108,32 @@ async def _proofs(context: Context, positions: list[int]) -> list[Inclusion | No
 async def _details(context: Context, rows: list[EventRow]) -> list[JSON]:
     """What was before and after, where the caller may read it; that it did is recorded."""
     async with context.work() as work:
-        decisions = {row: work.decide(Permission.AUDIT_READ_DETAIL, team=row.team) for row in rows}
-        opened = [row for row in rows if decisions[row].allowed and row.detail_sealed is not None]
-        if opened:
-            about: list[JSON] = [str(row.id) for row in opened]
-            decision = decisions[opened[0]]
-            await record(work, Tag.AUDIT_LOG_READ_DETAIL, decision, {"events": about})
+        shown = await _disclosed(work, [row for row in rows if row.detail_sealed is not None])
         return [
-            await queries.open_detail(work.keyring, row) if decisions[row].allowed else None
-            for row in rows
+            await queries.open_detail(work.keyring, row) if row in shown else None for row in rows
         ]
+
+
+async def _reasons(context: Context, rows: list[EventRow]) -> list[str | None]:
+    """Why it was refused; what actors wrote, only where the caller may read it, and recorded."""
+    async with context.work() as work:
+        refused = {row for row in rows if row.outcome == Outcome.DENIED}
+        written = [row for row in rows if row not in refused and row.reason_sealed is not None]
+        shown = refused | await _disclosed(work, written)
+        return [
+            await queries.open_reason(work.keyring, row) if row in shown else None for row in rows
+        ]
+
+
+async def _disclosed(work: Work, rows: list[EventRow]) -> set[EventRow]:
+    """Those of the events whose sealed parts the caller may read; the reading is recorded."""
+    decisions = {row: work.decide(Permission.AUDIT_READ_DETAIL, team=row.team) for row in rows}
+    opened = [row for row in rows if decisions[row].allowed]
+    if opened:
+        about: list[JSON] = [str(row.id) for row in opened]
+        decision = decisions[opened[0]]
+        await record(work, Tag.AUDIT_LOG_READ_DETAIL, decision, {"events": about})
+    return set(opened)
 
 
 @strawberry.type(description="RFC 6962 inclusion proof of an event in a checkpoint; hashes in hex")
@@ -184,8 +200,8 @@ class AuditEvent(Node):
 
     @field
     async def reason(self, info: Info) -> str | None:
-        """Why it was done, as the actor said, or why it was refused."""
-        return await queries.open_reason(info.context.platform.keyring, self.row)
+        """Why it was refused; or, for a caller who holds audit:read_detail, what the actor said."""
+        return await info.context.load(_reasons, self.row)
 
     @field
     async def detail(self, info: Info) -> Json | None:

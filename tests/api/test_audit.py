@@ -150,6 +150,36 @@ async def test_the_log_is_for_few_and_its_detail_for_fewer(api: Api) -> None:
         await api.persona("sales-owner").ask(node, id=seen["id"])
 
 
+async def test_what_actors_write_is_for_who_may_read_detail_and_why_they_are_refused_for_all(
+    api: Api,
+) -> None:
+    await publish_welcome(api)
+    owner, auditor = api.persona("sales-owner"), api.persona("auditor")
+    given = {"flow": "sales/welcome", "input": {"name": "Jane"}}
+    run = (await owner.do("startRun", "StartRunInput", "run { id }", **given))["run"]
+    stop = {"run": run["id"], "reason": "Jane called"}
+    with pytest.raises(Refused):
+        await api.persona("warehouse-developer").do("cancelRun", "RunInput", "run { id }", **stop)
+    await owner.do("cancelRun", "RunInput", "run { id }", **stop)
+    with pytest.raises(Refused):
+        await owner.do(
+            "review",
+            "ReviewInput",
+            "entry { ref }",
+            ref="sales/welcome@1.0.0",
+            approve=True,
+            comment="mine",
+        )
+    refused = {"actions": ["catalog:flow:review"], "outcomes": ["DENIED"]}
+    cancelled = {"actions": ["runs:run:cancel"], "actors": ["sales-owner"]}
+    for persona, reason in (("coe-lead", None), ("auditor", "Jane called")):
+        asker = api.persona(persona)
+        assert (await _log(asker, filter=cancelled))["nodes"][0]["reason"] == reason
+        assert "Four eyes" in (await _log(asker, filter=refused))["nodes"][0]["reason"]
+    read = await _log(auditor, filter={"actions": ["audit:log:read_detail"]})
+    assert {event["actor"] for event in read["nodes"]} == {"auditor"}
+
+
 async def test_reading_the_log_is_in_the_log(api: Api) -> None:
     auditor = api.persona("auditor")
     await auditor.ask(LOG)

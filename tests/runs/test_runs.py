@@ -71,7 +71,7 @@ async def test_a_bad_input_gives_located_problems_and_saves_nothing(platform: Pl
 
 async def test_a_correlation_id_has_a_bound(platform: Platform) -> None:
     await publish(platform, central("simple", SIMPLE))
-    for bad in ("", "x" * 201, "a\nb"):
+    for bad in ("", "Ada Lovelace", "ada@example.com", "x" * 201, "a\nb"):
         with pytest.raises(Invalid):
             await start(platform, "sales/simple", correlation_id=bad)
 
