@@ -106,7 +106,9 @@ async def _route(request: Request, io: LeafIO) -> tuple[httpx.URL, dict[str, str
     was found to have and that was checked, so that a name cannot change its mind in between; the
     certificate is still checked against the name.
     """
-    url, headers = request.url, dict(request.headers)
+    url = request.url
+    # A header of the definition's own would choose another service behind the same address.
+    headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
     if url.scheme not in {"http", "https"} or not url.host:
         raise httpx.UnsupportedProtocol("not http")
     host = url.netloc.decode("ascii").rpartition("@")[2]
@@ -144,7 +146,12 @@ def is_public(address: _IP) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if address not in _UNICAST:
+            return False
     return address.is_global and not address.is_multicast
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# All that is assigned to the internet (IANA's registry of IPv6 unicast addresses): not site-local
+# addresses, nor those that hold an IPv4 address in yet another form.
+_UNICAST = ipaddress.ip_network("2000::/3")

@@ -333,10 +333,21 @@ async def test_private_addresses_are_refused(service: tuple[LeafIO, Starlette], 
         ("::ffff:127.0.0.1", False),
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("fec0::1", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool):  # noqa: FBT001 - a table
     assert is_public(ipaddress.ip_address(address)) is public
+
+
+async def test_the_host_is_that_of_the_address(service: tuple[LeafIO, Starlette]):
+    io, _ = service
+    headers: Any = {"Host": "other.example"}
+    answer: Any = await run_leaf(call("https://erp.example/echo", headers=headers), io)
+    assert answer["headers"]["host"] != "other.example"
 
 
 @pytest.mark.parametrize(
