@@ -42,7 +42,7 @@ class Relation(StrEnum):
     OWNER = "owner"
     """Is named as this flow's process owner or deputy."""
     PROXY = "proxy"
-    """Would act in another person's name."""
+    """Would act in another person's name, or in that of a service of the platform's own."""
     REQUESTER = "requester"
     """Started this run."""
     SELF = "self"

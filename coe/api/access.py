@@ -22,12 +22,16 @@ from coe.api.context import Info
 from coe.api.idempotency import Receipt, once
 from coe.api.ids import to_global, to_uuid
 from coe.api.nodes import Problem, field, mutation
-from coe.api.resources import find, team_of_subject
+from coe.api.resources import COE, find, team_of_subject
 from coe.api.scalars import Length
 from coe.audit.events import Tag
 from coe.errors import Conflict, Invalid, NotFound
 from coe.errors import Problem as FoundProblem
 from coe.work import Read, Work
+
+
+WORKER = "worker"
+"""The role of a team's own worker, the CoE's too; every other service there is the platform's."""
 
 
 @strawberry.type(description="Whether somebody may do something, and why")
@@ -217,11 +221,18 @@ async def revoke_token(work: Work, token_id: UUID, reason: str) -> None:
 
 
 def _self(work: Read, subject: str) -> frozenset[str]:
-    """What the actor is to a subject: itself, or another who would act in a person's name."""
+    """What the actor is to a subject: itself, or who would act in a person's name.
+
+    The platform's own services count as persons here: they need no token, and one in their name
+    would read and report every run.
+    """
     if subject == work.actor.subject:
         return frozenset({Relation.SELF.value})
     another_person = work.policy.people.kind(subject) is ActorKind.PERSON
-    return frozenset({Relation.PROXY.value}) if another_person else frozenset()
+    roles = {role for role, team in work.policy.roles(subject) if team == COE}
+    of_the_platform = bool(roles - {WORKER})
+    proxy = another_person or of_the_platform
+    return frozenset({Relation.PROXY.value}) if proxy else frozenset()
 
 
 def _team_to_ask(work: Read, subject: str, permission: Permission) -> str:

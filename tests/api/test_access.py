@@ -142,8 +142,14 @@ async def test_a_review_lists_who_may_do_what(api: Api) -> None:
     assert refused.value.code == "FORBIDDEN"
 
 
-async def test_nobody_gets_a_token_in_another_persons_name(api: Api) -> None:
-    for asker in ("finance-lead", "coe-lead"):
+async def test_nobody_gets_a_token_in_the_name_of_another_person_or_of_the_platform(
+    api: Api,
+) -> None:
+    for asker, subject in (
+        ("finance-lead", "finance-approver"),
+        ("coe-lead", "finance-approver"),
+        ("coe-lead", "service:central"),
+    ):
         with pytest.raises(Refused) as refused:
-            await api.persona(asker).ask(ISSUE, input=_for("finance-approver", "*"))
+            await api.persona(asker).ask(ISSUE, input=_for(subject, "*"))
         assert refused.value.extensions["rule"] == "p, relation:proxy, *, token:issue, *, deny"
