@@ -29,7 +29,6 @@ from coe.errors import Conflict, Invalid, NotFound
 from coe.errors import Problem as FoundProblem
 from coe.work import Read, Work
 
-
 WORKER = "worker"
 """The role of a team's own worker, the CoE's too; every other service there is the platform's."""
 
