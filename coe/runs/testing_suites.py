@@ -174,7 +174,12 @@ def _calls(trace: Trace) -> JSON:
 def _arguments(command: RunLeaf | OpenHumanTask | StartChild | AwaitEvent | EmitEvent) -> JSON:
     match command:
         case StartChild():
-            return {"flow": command.flow, "input": command.input, "wait": command.wait}
+            return {
+                "flow": command.flow,
+                "input": command.input,
+                "local": command.local,
+                "wait": command.wait,
+            }
         case AwaitEvent():
             return {"types": None if command.types is None else list(command.types)}
         case EmitEvent():

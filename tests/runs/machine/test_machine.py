@@ -313,6 +313,44 @@ async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: Evaluate):
     assert canary not in str([step.error for step in run.machine.changed_steps()])
 
 
+async def test_credentials_are_those_of_the_secret(evaluate: Evaluate):
+    secret: JSON = {"username": "ann", "password": "${ 1 + 1 }"}
+    endpoint = {"uri": "https://a.example", "authentication": {"basic": {"use": "erp"}}}
+    call = {"call": "http", "with": {"method": "get", "endpoint": endpoint}}
+    flow = {"use": {"secrets": ["erp"]}, "do": [{"a": call}]}
+    [leaf] = await Driver(flow, evaluate, secrets={"erp": secret}).start()
+    assert leaf.authentication == {"basic": secret}
+    assert "${ 1 + 1 }" in leaf.secrets
+
+
+async def test_an_event_is_told_as_it_was_sent(evaluate: Evaluate):
+    run = Driver({"do": [{"a": {"emit": {"event": {"with": {"type": "t"}}}}}]}, evaluate)
+    [emit] = await run.start()
+    sent = {**emit.event, "sequence": "7"}
+    await run.fact(FactKind.EVENT_EMITTED, emit.key, {"event": sent})
+    assert run.machine.outcome == Completed(sent)
+
+
+async def test_a_fault_of_ours_is_no_fault_of_the_run(evaluate: Evaluate):
+    async def broken(program: str, variables: Any, value: JSON) -> JSON:
+        raise RuntimeError("the pool is closed")
+
+    caught = {"try": [{"a": {"set": "${ .a.b | length }"}}], "catch": {}}
+    run = Driver({"do": [{"t": {"fork": {"branches": [{"b": caught}]}}}]}, broken)
+    with pytest.raises(RuntimeError, match="the pool is closed"):
+        await run.start()
+    assert run.machine.outcome is None
+
+
+async def test_an_expression_error_says_what_failed(evaluate: Evaluate):
+    run = Driver({"do": [{"a": {"set": '${ error("why not") }'}}]}, evaluate)
+    await run.start()
+    assert isinstance(run.machine.outcome, Faulted)
+    detail = str(run.machine.outcome.error["detail"])
+    assert "error(" in detail
+    assert "why not" in detail
+
+
 async def test_commands_and_facts_do_not_show_data(evaluate: Evaluate):
     call = {
         "call": "humanTask:1@default",
