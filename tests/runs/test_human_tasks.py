@@ -184,6 +184,19 @@ async def test_a_task_is_delegated_to_a_candidate_only(running: Runtime) -> None
     await _complete(platform, task_id, LEAD)
 
 
+async def test_who_started_the_run_does_not_choose_who_decides(running: Runtime) -> None:
+    platform = running.platform
+    _, task_id = await _open(running)
+    async with platform.work(APPROVER) as work:
+        await human_tasks.claim_task(work, task_id)
+    with pytest.raises(Forbidden):
+        async with platform.work(SALES_OWNER) as work:
+            await human_tasks.delegate_task(work, task_id, to="finance-lead", comment="rather you")
+    with pytest.raises(Forbidden):
+        async with platform.work(SALES_OWNER) as work:
+            await human_tasks.release_task(work, task_id)
+
+
 async def test_two_approvals_come_from_two_persons(running: Runtime) -> None:
     platform = running.platform
     run_id, task_id = await _open(running, more="        approvals: 2\n")
