@@ -114,6 +114,8 @@ async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
 async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
     """Let a faulted run go on from the step that faulted; what is completed stays so.
 
+    A report that the last attempt of a local run sends once more is stale from now on.
+
     Raises:
         NotFound: There is no such run, or it may not be read.
         Forbidden: `run:retry` is refused.
@@ -125,7 +127,8 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
         raise Conflict(f"only a faulted run can be retried; this one is {run.state.value}")
     if run.parent_id is not None:
         raise Conflict(f"the run {run.parent_id} called this one: retry that")
-    await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(_AGAIN))
+    again = _AGAIN | {"fence": RUNS.c.fence + int(run.local)}
+    await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(again))
     if run.local:
         await enqueue(work.session, "start", run_id)
     else:

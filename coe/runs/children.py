@@ -36,7 +36,7 @@ from coe.runs.machine_errors import type_of
 from coe.runs.models import RunState
 from coe.runs.requests import NewRun, check_input, insert_request, seal_request
 from coe.runs.sealing import Sealer
-from coe.runs.tables import OUTBOX, RUNS
+from coe.runs.tables import INBOX, OUTBOX, RUNS
 from coe.work import Platform, Read
 
 
@@ -46,6 +46,8 @@ class Started:
 
     fact: Fact
     changes: Sequence[Change] = ()
+    anew: bool = False
+    """The child that the step had was cancelled: what is still told of that one is out of date."""
 
 
 async def start(
@@ -65,8 +67,13 @@ async def start(
             return await _new(read, parent, command, at)
         if known.state is RunState.CANCELLED and not known.local:
             new = await _new(read, parent, command, at)
-            return Started(new.fact, [partial(_supersede, known.id), *new.changes])
-        return await _again(read, known, command, at)
+            told = partial(_forget_told, parent.id, command.key)
+            return Started(
+                new.fact,
+                [partial(_supersede, known.id), told, *new.changes],
+                anew=True,
+            )
+        return await _again(read, parent, known, command, at)
 
 
 async def _new(
@@ -125,6 +132,11 @@ def _request(
 
 
 async def _known(read: Read, parent: RunHead, key: str) -> Any:
+    """The child of this step, as it is once nobody is changing it.
+
+    A child that ended while this run was faulted told nobody: if that is not committed yet, this
+    waits for it. So whatever is not seen here is sent to this run, which is retried already.
+    """
     found = await read.session.execute(
         select(
             RUNS.c.id,
@@ -133,12 +145,20 @@ async def _known(read: Read, parent: RunHead, key: str) -> Any:
             RUNS.c.state,
             RUNS.c.output_sealed,
             RUNS.c.error_sealed,
-        ).where(RUNS.c.parent_id == parent.id, RUNS.c.parent_key == key),
+        )
+        .where(RUNS.c.parent_id == parent.id, RUNS.c.parent_key == key)
+        .with_for_update(read=True),
     )
     return found.one_or_none()
 
 
-async def _again(read: Read, child: Any, command: StartChild, at: datetime) -> Started:
+async def _again(
+    read: Read,
+    parent: RunHead,
+    child: Any,
+    command: StartChild,
+    at: datetime,
+) -> Started:
     """The step asks a second time, after a retry of the parent: go on with the child it has."""
     sealer = Sealer(read.keyring, child.team)
     key = command.key
@@ -151,7 +171,9 @@ async def _again(read: Read, child: Any, command: StartChild, at: datetime) -> S
             error = await sealer.open(RUNS, child.id, "error", child.error_sealed)
             return Started(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
         case RunState.CANCELLED:
-            return Started(started.fact, [*started.changes, partial(_reopen, child.id)])
+            told = partial(_forget_told, parent.id, key)
+            changes: list[Change] = [*started.changes, told, partial(_reopen, child.id)]
+            return Started(started.fact, changes, anew=True)
         case _:
             return started
 
@@ -160,6 +182,14 @@ async def _go_on(child_id: UUID, session: AsyncSession) -> None:
     """Take back a cancellation of the child that dispatch has not carried out yet."""
     waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
     await session.execute(delete(OUTBOX).where(waiting))
+
+
+async def _forget_told(parent_id: UUID, key: str, session: AsyncSession) -> None:
+    """Delete what the cancelled child has told; the next one begins with this commit."""
+    mine = (INBOX.c.run_id == parent_id) & (INBOX.c.key == key)
+    await session.execute(
+        delete(INBOX).where(mine, INBOX.c.kind == FactKind.CHILD_FAULTED.value),
+    )
 
 
 async def _supersede(child_id: UUID, session: AsyncSession) -> None:

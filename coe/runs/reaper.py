@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.outbox import enqueue
 from coe.runs.dispatch import EXPECTED_WITHIN
 from coe.runs.leases import ENDED
-from coe.runs.tables import RUNS
+from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 
 BATCH: Final = 50
@@ -28,13 +30,25 @@ async def reap_once(platform: Platform) -> int:
             .with_for_update(skip_locked=True, key_share=True),
         )
         silent = rows.all()
+        asked = await _asked_for(session, [run.id for run in silent])
         for run in silent:
-            await _take(session, run, until=now + EXPECTED_WITHIN)
+            await _take(session, run, until=now + EXPECTED_WITHIN, asked=run.id in asked)
         await session.commit()
     return len(silent)
 
 
-async def _take(session: AsyncSession, run: Any, *, until: Any) -> None:
+async def _asked_for(session: AsyncSession, runs: Sequence[UUID]) -> set[UUID]:
+    """The runs that an engine is yet to be asked for: while it is away, one row each is enough."""
+    found = await session.execute(
+        select(OUTBOX.c.subject).where(
+            OUTBOX.c.subject.in_(runs),
+            OUTBOX.c.kind.in_(("start", "wake")),
+        ),
+    )
+    return set(found.scalars())
+
+
+async def _take(session: AsyncSession, run: Any, *, until: Any, asked: bool) -> None:
     """End the lease, so that its holder can write nothing more, and ask for the run again.
 
     A local run whose worker died gets a new attempt, and so a new run of the engine: what the
@@ -47,4 +61,5 @@ async def _take(session: AsyncSession, run: Any, *, until: Any) -> None:
         .where(RUNS.c.id == run.id)
         .values(holder=None, lease_until=until, fence=run.fence + anew),
     )
-    await enqueue(session, "start" if anew else "wake", run.id)
+    if anew or not asked:
+        await enqueue(session, "start" if anew else "wake", run.id)

@@ -119,8 +119,11 @@ class Runtime:
 
     @contextlib.asynccontextmanager
     async def hold(self, lease: Lease) -> AsyncIterator[Held]:
-        """Keep a lease alive while in the context."""
+        """Keep a lease alive while in the context; an earlier one of the same run is lost."""
         held = Held(lease)
+        earlier = self._held.get(lease.run_id)
+        if earlier is not None:
+            earlier.lose()
         self._held[lease.run_id] = held
         try:
             yield held

@@ -181,6 +181,8 @@ class _Turn:
 
     async def _start_child(self, command: StartChild) -> None:
         started = await children.start(self._run.platform, self._run.head, command, self._now)
+        if started.anew:
+            self._facts = deque(fact for fact in self._facts if fact.key != command.key)
         self._facts.append(started.fact)
         self.append.changes.extend(started.changes)
 

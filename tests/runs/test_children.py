@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
+from coe.access.actor import Actor
 from coe.audit.models import AuditEvent
+from coe.engines.inline import InlineEngine
 from coe.errors import Conflict
-from coe.runs import actions, disclosure, queries
+from coe.runs import actions, disclosure, local_runs, queries
 from coe.runs.commands import RunLeaf
 from coe.runs.dispatch import dispatch_once
-from coe.runs.execution import Finished, advance
+from coe.runs.execution import Finished, Parked, advance
 from coe.runs.models import RunState
 from coe.runs.rows import RunRow
 from coe.runs.runtime import LeafDone, LeafFailed
-from coe.runs.tables import RUNS
+from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 from tests.runs.processes import (
     CANARY,
@@ -178,3 +181,77 @@ async def test_a_child_is_not_retried_by_itself(platform: Platform) -> None:
     with pytest.raises(Conflict):
         async with platform.work(SALES_OWNER) as work:
             await actions.retry_run(work, child.id, reason="by itself")
+
+
+PACKS = """  - both:
+      fork:
+        branches:
+          - pack:
+              call: localFlow:1@default
+              with: {ref: warehouse/pick-and-pack, input: {order: 1}}
+              timeout: {after: PT1H}
+          - other:
+              call: http
+              with: {method: get, endpoint: https://erp.example.com/other}
+              timeout: {after: PT1H}
+"""
+WORKER = Actor.of("service:worker/warehouse")
+
+
+async def _faulted_beside_a_child(platform: Platform) -> tuple[UUID, UUID, Leaves]:
+    """A run that faulted, the child that it was waiting for, and leaves that will not fail again.
+
+    The child is claimed by its worker, as attempt 1.
+    """
+    await publish(platform, local("pick-and-pack"), "warehouse-developer")
+    await publish(platform, central("outer", PACKS))
+    fails = [True]
+
+    async def other(leaf: RunLeaf) -> LeafDone | LeafFailed:
+        if fails and fails.pop():
+            return LeafFailed({"type": "about:erp", "status": 503})
+        return LeafDone("other")
+
+    leaves = Leaves({"other": other})
+    run = await start(platform, "sales/outer")
+    async with runtime(platform, leaves) as running:
+        assert await advance(running, run.id) == Finished(RunState.FAULTED)
+    [child] = await _children(platform, run.id)
+    async with platform.work(WORKER) as work:
+        assert (await local_runs.claim_run(work, child.id)).attempt == 1
+    return run.id, child.id, leaves
+
+
+async def test_a_child_that_ends_while_its_run_is_retried_is_heard(platform: Platform) -> None:
+    run_id, child_id, leaves = await _faulted_beside_a_child(platform)
+    async with runtime(platform, leaves) as running:
+        async with platform.work(WORKER) as work:
+            await local_runs.report_run(work, child_id, attempt=1, output={"parcel": 1})
+            async with platform.work(SALES_OWNER) as retrying:
+                await actions.retry_run(retrying, run_id, reason="again")
+            going = asyncio.create_task(advance(running, run_id))
+            await asyncio.sleep(0.5)
+        assert await going == Finished(RunState.COMPLETED)
+
+
+async def test_a_cancellation_from_before_the_retry_is_no_fault_of_the_child(
+    platform: Platform,
+) -> None:
+    run_id, child_id, leaves = await _faulted_beside_a_child(platform)
+    async with platform.work(SALES_OWNER) as work:
+        await actions.retry_run(work, run_id, reason="again")
+    async with runtime(platform, leaves) as running:
+        inline = InlineEngine(running)
+        async with platform.database.session() as session:
+            await session.execute(delete(OUTBOX).where(OUTBOX.c.kind != "cancel"))
+            await session.commit()
+        assert await dispatch_once(platform, inline) == 1
+        [child] = await _children(platform, run_id)
+        assert child.state == "CANCELLED"
+        assert isinstance(await advance(running, run_id), Parked)
+    async with platform.work(WORKER) as work:
+        attempt = (await local_runs.claim_run(work, child_id)).attempt
+    async with platform.work(WORKER) as work:
+        await local_runs.report_run(work, child_id, attempt=attempt, output={"parcel": 1})
+    async with runtime(platform, leaves) as running:
+        assert await advance(running, run_id) == Finished(RunState.COMPLETED)

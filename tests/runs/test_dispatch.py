@@ -17,6 +17,7 @@ from coe.runs.commands import RunLeaf
 from coe.runs.dispatch import dispatch_once, engine_health
 from coe.runs.engine import EngineRun, LocalFlowRef, RunRef
 from coe.runs.execution import Finished, Parked, advance
+from coe.runs.leases import Lease
 from coe.runs.loops import Loops
 from coe.runs.models import RunState
 from coe.runs.reaper import reap_once
@@ -307,3 +308,33 @@ async def test_a_retry_goes_on_from_the_step_that_faulted(platform: Platform) ->
         ended = await until(platform, run.id, "COMPLETED", "FAULTED")
     assert ended.state == "COMPLETED"
     assert leaves.calls == {"credit": 1, "book": 2}
+
+
+async def test_while_the_engine_is_away_the_queue_does_not_grow(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    await start(platform, "sales/simple")
+    async with runtime(platform, Leaves()) as running:
+        recording = Recording(running)
+        recording.away = True
+        for _ in range(3):
+            async with platform.database.session() as session:
+                await session.execute(update(OUTBOX).values(due_at=utcnow()))
+                await session.commit()
+            assert await dispatch_once(platform, recording) == 1
+            async with platform.database.session() as session:
+                past = utcnow() - timedelta(seconds=1)
+                await session.execute(update(RUNS).values(lease_until=past))
+                await session.commit()
+            assert await reap_once(platform) == 1
+            assert await _outbox(platform) == 1
+
+
+async def test_a_run_held_twice_in_one_process_is_lost_to_the_earlier(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    run = await start(platform, "sales/simple")
+    async with (
+        runtime(platform, Leaves()) as running,
+        running.hold(Lease(run.id, running.holder, 1, 0)) as earlier,
+        running.hold(Lease(run.id, running.holder, 2, 0)) as later,
+    ):
+        assert (earlier.lost, later.lost) == (True, False)

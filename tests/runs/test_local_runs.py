@@ -250,3 +250,21 @@ async def test_what_a_team_writes_does_not_come_to_lie_in_clear(platform: Platfo
         whole = (await disclosure.read_run_data(work, [run_id]))[run_id].error
     assert whole is not None
     assert (whole.type, whole.title) == (f"error:{CANARY}", CANARY)
+
+
+async def test_a_late_report_of_the_faulted_attempt_does_not_end_the_retry(
+    platform: Platform,
+) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WORKER) as work:
+        attempt = (await local_runs.claim_run(work, run_id)).attempt
+    error: dict[str, JSON] = {"type": "about:erp", "status": 503}
+    async with platform.work(WORKER) as work:
+        await local_runs.report_run(work, run_id, attempt=attempt, error=error)
+    async with platform.work(Actor.of("coe-lead")) as work:
+        await actions.retry_run(work, run_id, reason="again")
+    with pytest.raises(Conflict):
+        async with platform.work(WORKER) as work:
+            await local_runs.report_run(work, run_id, attempt=attempt, error=error)
+    async with platform.work(WORKER) as work:
+        assert (await local_runs.claim_run(work, run_id)).attempt > attempt
