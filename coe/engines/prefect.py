@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from prefect.client.schemas import State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, Pause
-from prefect.states import AwaitingRetry, Cancelled, Scheduled, Suspended
+from prefect.states import AwaitingRetry, Cancelled, Suspended
 
 from coe.runs.execution import Finished, LostLease, Parked, advance
 from coe.runs.in_flight import StepFailedError
@@ -32,8 +32,6 @@ from coe.runs.runtime import Runtime
 
 T = TypeVar("T")
 
-BELATED: Final = timedelta(seconds=15)
-"""How long after a timer's time Prefect goes on with a run by itself; our own timers come first."""
 PAUSE_AFTER_FAULT: Final = timedelta(seconds=3)
 
 log = logging.getLogger(__name__)
@@ -73,8 +71,8 @@ async def process_run(run_id: str) -> State[Any] | None:
         log.exception("run %s was let go and is tried again soon", run_id)
         await _again_soon(runtime, error)
     match outcome:
-        case Parked(until=until):
-            await _park(until)
+        case Parked():
+            await _park()
         case LostLease():
             raise Abort("another worker holds the run")
         case Finished(state=RunState.FAULTED):
@@ -104,19 +102,18 @@ async def carry(name: str, key: str, work: Callable[[], Awaitable[T]]) -> T:  # 
     return results[0]
 
 
-async def _park(until: datetime | None) -> NoReturn:
-    """Free everything: whatever arrives from now on wakes the run.
+async def _park() -> NoReturn:
+    """Free everything: whatever arrives from now on wakes the run, our own timers too.
 
     A wake-up that came before, when the run was parked in our database and not yet in Prefect, has
-    set the flow run to be executed again; then Prefect refuses to have it parked.
+    set the flow run to be executed again; then Prefect refuses to have it suspended. It would not
+    refuse a time in the future: the wake-up would be lost, and its execution sleep until then.
+
+    Raises:
+        Pause: The flow run is suspended.
+        Abort: It is about to be executed again.
     """
-    raise Pause(state=await _set_state(_waiting_until(until)))
-
-
-def _waiting_until(until: datetime | None) -> State[Any]:
-    if until is None:
-        return Suspended()
-    return Scheduled(name="Waiting", scheduled_time=until + BELATED)
+    raise Pause(state=await _set_state(Suspended()))
 
 
 async def _again_soon(runtime: Runtime, error: Exception) -> NoReturn:

@@ -150,8 +150,7 @@ async def test_a_timer_gives_the_process_back_and_brings_the_run_back(
     await publish(house.platform, central("timed", definition))
     await house.central()
     run = await start(house.platform, "sales/timed")
-    waiting = await state_becomes(house, run.id, "Waiting")
-    assert waiting["state"]["type"] == "SCHEDULED"
+    await state_becomes(house, run.id, "Suspended")
     assert service.calls["after"] == 0
     await until_state(house.platform, run.id, "COMPLETED", seconds=20)
     assert service.calls == {"before": 1, "after": 1}
