@@ -48,9 +48,17 @@ async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
 
     Raises:
         NotFound: There is no such local run of the worker's team.
+        Forbidden: The worker may report runs, but not read their data.
         Conflict: It has ended, or another worker that is alive has it.
     """
     run = await _lock(work, run_id)
+    decision = work.require(
+        Permission.RUN_READ_DATA,
+        resource=f"run:{run_id}",
+        team=run.team,
+        data_class=DataClass(run.data_class),
+        correlation_id=run.correlation_id,
+    )
     if run.state in ENDED:
         raise Conflict(f"the run has ended: {run.state.value}")
     if run.holder is not None and run.lease_until is not None and run.lease_until >= work.now:
@@ -72,6 +80,7 @@ async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
         Tag.RUNS_RUN_READ_DATA,
         resource=f"run:{run_id}",
         team=run.team,
+        decision=decision,
         detail={"attempt": row.attempt},
         correlation_id=run.correlation_id,
     )

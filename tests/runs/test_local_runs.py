@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from coe.access.actor import Actor
 from coe.db import JSON
 from coe.engines.inline import LocalFlowError, LocalRun
-from coe.errors import Conflict, Invalid, NotFound
+from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.runs import actions, disclosure, local_runs, queries
 from coe.runs.commands import StepState
 from coe.runs.reaper import reap_once
@@ -49,6 +50,17 @@ async def _local_run(platform: Platform) -> UUID:
     async with platform.work(Actor.of("warehouse-developer")) as work:
         run = await actions.start_run(work, flow="warehouse/pick-and-pack", input={"order": 7})
     return run.id
+
+
+async def test_a_token_that_may_only_report_gets_no_input(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    reporter = replace(WORKER, scopes=frozenset({"run:report"}))
+    with pytest.raises(Forbidden):
+        async with platform.work(reporter) as work:
+            await local_runs.claim_run(work, run_id)
+    both = replace(WORKER, scopes=frozenset({"run:report", "run:read_data"}))
+    async with platform.work(both) as work:
+        assert (await local_runs.claim_run(work, run_id)).input == {"order": 7}
 
 
 async def test_a_central_run_calls_a_local_flow_and_waits_for_its_output(
