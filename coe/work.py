@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.access import tokens
 from coe.access.actor import Actor, DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import Decision, Policy, PolicyStore, Scope
@@ -35,6 +36,9 @@ _SOURCES: Final = {
     "template": "catalog",
     "token": "access",
 }
+
+_PLATFORM: Final = "coe"
+"""The team that answers for whoever is in none."""
 
 _TAGS: Final = {tag.value: tag for tag in Tag}
 
@@ -238,6 +242,47 @@ class Platform:
     async def close(self) -> None:
         """Close the database's connections."""
         await self.database.close()
+
+    async def authenticate(self, bearer: str, request: RequestInfo) -> Actor:
+        """Find out who comes with a token; it is recorded when one that was good once is tried.
+
+        Raises:
+            Unauthenticated: Nobody that we know.
+        """
+        async with self.database.session() as session:
+            try:
+                return await tokens.authenticate(
+                    session,
+                    bearer,
+                    demo=self.settings.demo,
+                    address=request.address or "",
+                    now=self.clock(),
+                )
+            except tokens.TokenSpent as spent:
+                policy = await self.policies.current(session)
+                await append(session, self.keyring, self._refused_login(policy, spent, request))
+                await session.commit()
+                raise
+
+    def _refused_login(
+        self,
+        policy: Policy,
+        spent: tokens.TokenSpent,
+        request: RequestInfo,
+    ) -> NewEvent:
+        return NewEvent(
+            at=self.clock(),
+            actor=spent.subject,
+            actor_kind=spent.kind,
+            action=Tag.ACCESS_LOGIN_REFUSE,
+            resource=f"token:{spent.token_id}",
+            team=min(policy.teams(spent.subject), default=_PLATFORM),
+            outcome=Outcome.DENIED,
+            reason=f"The token was refused: {spent.why}.",
+            correlation_id=request.correlation_id,
+            request_id=request.request_id,
+            address=request.address,
+        )
 
     @asynccontextmanager
     async def read(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Read]:

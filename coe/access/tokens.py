@@ -45,6 +45,18 @@ _FORM: Final = re.compile(r"coe_[A-Za-z0-9_-]{43}")
 _NAME: Final = re.compile(r"\S(?:.{0,98}\S)?")
 
 
+class TokenSpent(Unauthenticated):
+    """A token that was good once came again; to whom it came, it is like any other refusal."""
+
+    def __init__(self, token: AccessToken) -> None:
+        """Take the token's row, for the log."""
+        super().__init__(Unauthenticated().message)
+        self.token_id = token.id
+        self.subject = token.subject
+        self.kind = token.kind
+        self.why = "it expired" if token.revoked_at is None else "it was revoked"
+
+
 async def authenticate(
     session: AsyncSession,
     bearer: str,
@@ -63,8 +75,8 @@ async def authenticate(
         now: By default the clock's.
 
     Raises:
-        Unauthenticated: The token is malformed, unknown, expired, revoked, or a persona's
-            where it does not count. Which of them, it does not say.
+        Unauthenticated: The token is malformed, unknown, expired or revoked (`TokenSpent`), or a
+            persona's where it does not count. Which of them, it does not say.
     """
     if demo and is_loopback(address):
         persona = _persona(bearer)
@@ -75,14 +87,10 @@ async def authenticate(
     digest = hash_of(bearer)
     token = await session.scalar(select(AccessToken).where(col(AccessToken.token_hash) == digest))
     now = now or utcnow()
-    valid = (
-        token is not None
-        and hmac.compare_digest(token.token_hash, digest)
-        and token.revoked_at is None
-        and token.expires_at > now
-    )
-    if token is None or not valid:
+    if token is None or not hmac.compare_digest(token.token_hash, digest):
         raise Unauthenticated
+    if token.revoked_at is not None or token.expires_at <= now:
+        raise TokenSpent(token)
     return Actor.of(
         token.subject,
         display_name=await _display_name(session, token.subject),

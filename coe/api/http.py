@@ -11,7 +11,6 @@ import strawberry
 from fastapi import APIRouter, Request, Response
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, get_operation_ast
 
-from coe.access import tokens
 from coe.access.actor import Actor
 from coe.api import limits
 from coe.api.context import Context, EngineStatus
@@ -115,13 +114,7 @@ async def authenticate(platform: Platform, request: Request, about: RequestInfo)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not bearer.strip():
         raise Unauthenticated
-    async with platform.database.session() as session:
-        return await tokens.authenticate(
-            session,
-            bearer.strip(),
-            demo=platform.settings.demo,
-            address=about.address or "",
-        )
+    return await platform.authenticate(bearer.strip(), about)
 
 
 def request_info(request: Request) -> RequestInfo:

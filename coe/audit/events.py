@@ -23,6 +23,8 @@ class Tag(StrEnum):
     """Someone asked why a subject may or may not do something."""
     ACCESS_GRANTS_REVIEW = "access:grants:review"
     """Someone read who may do what in a team's namespace."""
+    ACCESS_LOGIN_REFUSE = "access:login:refuse"
+    """A bearer token was tried again that had expired or was revoked."""
     ACCESS_PERMISSION_REFUSE = "access:permission:refuse"
     """The policy refused an actor a permission; the event's rule is the line that decided."""
     ACCESS_POLICY_LOAD = "access:policy:load"

@@ -7,7 +7,6 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Final
 
-from coe.access import tokens
 from coe.access.actor import Actor, is_slug
 from coe.access.permissions import Permission
 from coe.audit.events import Outcome, Tag
@@ -54,13 +53,8 @@ class Doors:
             Unauthenticated: The token is not valid.
             Forbidden: It is not one of this team's workers; that is recorded.
         """
+        actor = await self.platform.authenticate(bearer, about)
         async with self.platform.database.session() as session:
-            actor = await tokens.authenticate(
-                session,
-                bearer,
-                demo=self.platform.settings.demo,
-                address=about.address or "",
-            )
             policy = await self.platform.policies.current(session)
         known = is_slug(team)
         if not known or not policy.decide(actor, Permission.WORKER_CONNECT, team=team).allowed:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
+from sqlmodel import col
 
+from coe.audit.models import AuditEvent
 from tests.api.client import Api, Persona, Refused
 from tests.api.story import publish_welcome, with_token
 
@@ -50,6 +53,25 @@ async def test_a_token_for_oneself_narrows_and_is_revoked(api: Api) -> None:
     with pytest.raises(Refused) as refused:
         await owner.ask(revoke, id=issued["id"])
     assert refused.value.code == "CONFLICT"
+
+
+async def test_a_revoked_token_that_is_tried_again_is_in_the_log(api: Api) -> None:
+    owner = api.persona("sales-owner")
+    issued = (await owner.ask(ISSUE, input=_for("sales-owner", "*")))["issueToken"]
+    await owner.ask(
+        'mutation ($id: ID!) { revokeToken(id: $id, reason: "lost") { id } }', id=issued["id"]
+    )
+    with pytest.raises(Refused) as refused:
+        await Persona(api, issued["token"]).ask("{ me { subject } }")
+    assert refused.value.code == "UNAUTHENTICATED"
+    with pytest.raises(Refused) as unknown:
+        await Persona(api, "coe_" + "x" * 43).ask("{ me { subject } }")
+    assert unknown.value.message == refused.value.message
+    async with api.services.platform.database.session() as session:
+        found = select(AuditEvent).where(col(AuditEvent.action) == "access:login:refuse")
+        [event] = (await session.scalars(found)).all()
+    assert (event.actor, event.outcome, event.team) == ("sales-owner", "DENIED", "sales")
+    assert event.resource.startswith("token:")
 
 
 async def test_a_narrower_token_does_not_get_what_a_wider_one_was_given(api: Api) -> None:
