@@ -49,6 +49,9 @@ _ID: Final = re.compile(rb'"id":"([^"]*)"')
 class BundleRefused(CoeError):
     """This file is no bundle of an audit log."""
 
+    code = "INVALID"
+    status = 400
+
 
 def verify_bundle(
     path: Path, *, vkey: str | None = None, checkpoint_file: Path | None = None

@@ -52,7 +52,8 @@ def verify(path: Path, key: str | None, checkpoints: Path | None, output: str) -
         print_json(told)
     else:
         for problem in told["problems"]:
-            click.echo(f"{problem['path'] or ''}: {problem['message']}", err=True)
+            where = f"{problem['path']}: " if problem["path"] else ""
+            click.echo(f"{where}{problem['message']}", err=True)
         verdict = "proven" if told["ok"] else "NOT proven"
         click.echo(
             f"{verdict}: {told['checkedEvents']} events, tree of {told['treeSize']}, "

@@ -29,7 +29,13 @@ def command() -> None:
 
 @command.command()
 @click.argument("text", required=False)
-@click.option("--kind", "kinds", multiple=True, help="TEMPLATE, FLOW or SYSTEM; repeatable.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(["TEMPLATE", "FLOW", "SYSTEM"], case_sensitive=False),
+    help="Repeatable.",
+)
 @click.option("--owner", "owners", multiple=True, help="A team's slug; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A tag; repeatable.")
 @click.option("--first", default=20, show_default=True, type=click.IntRange(1, 100))

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from coe.cli.output import output_option, print_json, print_problems
-from coe.cli.server import Server, read_text, with_server
+from coe.cli.server import Server, read_text, source_name, with_server
 from coe.errors import CoeError
 
 REGISTER: Final = """
@@ -133,7 +133,7 @@ def run(
     asked = {"flow": ref, "input": value, "correlationId": correlation_id}
     started = server.call(START, {"input": asked})["startRun"]
     if started["run"] is None:
-        print_problems(started["problems"], input_file)
+        print_problems(started["problems"])
         sys.exit(1)
     state = _follow(server, started["run"], wait)
     if output == "json":
@@ -261,7 +261,8 @@ def _json(file: str | None) -> Any:
     try:
         return json.loads(read_text(file))
     except ValueError as error:
-        raise CoeError(f"{file} is no JSON: {error}", code="INVALID") from None
+        message = f"{source_name(file)} is no JSON: {error}"
+        raise CoeError(message, code="INVALID") from None
 
 
 def _pair(given: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Final
 
 import click
@@ -74,6 +75,8 @@ def report(error: CoeError) -> int:
         from coe.cli.output import problem_line  # noqa: PLC0415  # only on this path
 
         for problem in error.problems:
+            if problem.message == error.message and not (problem.path or problem.line):
+                continue
             click.echo(f"  {problem_line(problem)}", err=True)
     for name in ("permission", "rule", "errorId"):
         if name in error.extensions:
@@ -88,6 +91,9 @@ def main() -> None:
         cli()
     except CoeError as error:
         sys.exit(report(error))
+    except Exception:  # noqa: BLE001  # the last resort: whatever it is, it is a fault of ours
+        traceback.print_exc()
+        sys.exit(FAULT)
 
 
 if __name__ == "__main__":

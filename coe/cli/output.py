@@ -52,8 +52,10 @@ def problem_line(problem: Problem | Mapping[str, object], file: str | None = Non
     if isinstance(problem, Problem):
         problem = problem_fields(problem)
     place = ":".join(str(part) for part in (file, problem["line"], problem["column"]) if part)
-    where = place or problem["path"] or ""
-    line = f"{where}: {str(problem['severity']).lower()} {problem['code']}: {problem['message']}"
+    path = problem["path"] or ""
+    where = place if problem["line"] else f"{place}: {path}" if place and path else place or path
+    line = f"{str(problem['severity']).lower()} {problem['code']}: {problem['message']}"
+    line = f"{where}: {line}" if where else line
     return line + (f" ({problem['help']})" if problem["help"] else "")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -62,9 +64,28 @@ def with_server(
     ) -> Result:
         if not token:
             raise Unauthenticated("no token: give --token or set COE_TOKEN")
-        return function(Server(url.rstrip("/"), token), *args, **kwargs)
+        if not all("!" <= character <= "~" for character in token):
+            raise Unauthenticated("the token holds characters that no token has: copy it again")
+        return function(Server(_address(url), token), *args, **kwargs)
 
     return wrapped
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        message = f"{url!r} is no address such as {DEFAULT_URL}; see --url and COE_URL"
+        raise click.UsageError(message)
+    return url.rstrip("/")
+
+
+def source_name(path: str) -> str:
+    """How a message calls a file that `-` may name."""
+    return "stdin" if path == "-" else path
 
 
 def read_text(path: str) -> str:
@@ -73,8 +94,10 @@ def read_text(path: str) -> str:
     Raises:
         CoeError: The file cannot be read.
     """
+    if path == "-" and sys.stdin.isatty():
+        click.echo("reading from stdin, to its end (Ctrl-D) …", err=True)
     try:
         with click.open_file(path, encoding="utf-8") as file:
             return str(file.read())
     except (OSError, UnicodeDecodeError) as error:
-        raise CoeError(f"{path} cannot be read: {error}", code="INVALID") from None
+        raise CoeError(f"{source_name(path)} cannot be read: {error}", code="INVALID") from None

@@ -105,8 +105,10 @@ def _data_of(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict) or not ("data" in answer or "errors" in answer):
-        kind = Unavailable if response.status_code >= httpx.codes.BAD_GATEWAY else CoeError
-        raise kind(f"the platform answered {response.status_code}, and not as GraphQL")
+        message = f"{response.url} answered {response.status_code}, and not as GraphQL"
+        if response.status_code >= httpx.codes.BAD_GATEWAY:
+            raise Unavailable(message)
+        raise CoeError(f"{message}: is this the platform's address?", code=Unavailable.code)
     if answer.get("errors"):
         raise _error_of(answer["errors"][0])
     data: dict[str, Any] = answer.get("data") or {}

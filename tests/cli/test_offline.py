@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from coe.cli.main import COMMANDS, cli, report
-from coe.errors import Forbidden, Invalid, NotFound, Problem, Unavailable
+from coe.cli.output import problem_line
+from coe.errors import CoeError, Forbidden, Invalid, NotFound, Problem, Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "templates" / "order-to-cash"
@@ -108,6 +109,54 @@ def test_a_command_without_a_token_says_how_to_give_one() -> None:
     )
     assert done.returncode == 5
     assert "COE_TOKEN" in done.stderr
+
+
+def _search(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "coe.cli.main", "catalog", "search", "order"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "PYTHONUTF8": "1"} | environment,
+    )
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8700", "coe", "http://[", "http://127.0.0.1:99999"])
+def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
+    done = _search(COE_URL=url, COE_TOKEN="x")
+    assert done.returncode == 2
+    assert "COE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("token", ["d\N{LATIN SMALL LETTER O WITH DIAERESIS}", "a\nb", "a b"])
+def test_a_token_that_cannot_be_one_is_refused(token: str) -> None:
+    done = _search(COE_TOKEN=token)
+    assert done.returncode == 5
+    assert "copy it again" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_bundle_is_no_fault_of_ours(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text("{}\n")
+    done = coe("audit", "verify", str(file))
+    assert isinstance(done.exception, CoeError)
+    assert report(done.exception) == 1
+
+
+def test_a_bundle_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = coe("audit", "export", "--to", str(file / "x"), "--token", "x")
+    assert isinstance(done.exception, CoeError)
+    assert report(done.exception) == 1
+
+
+def test_a_problem_without_a_line_names_file_and_path() -> None:
+    problem = Problem("INPUT_TYPE", "wrong", path="/lines/0")
+    assert problem_line(problem, "a.json") == "a.json: /lines/0: error INPUT_TYPE: wrong"
+    assert problem_line(Problem("INPUT_FILES", "wrong")) == "error INPUT_FILES: wrong"
 
 
 def test_a_wrong_setting_is_named() -> None:
