@@ -29,7 +29,8 @@ def check(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
     validator = validator_of(schema, FormatChecker(formats=_FORMATS))
     try:
         errors = islice(errors_of(validator, value), _MOST)
-        return tuple(_problem(each, path) for each in sorted(errors, key=_place))
+        found = (_problem(each, path) for each in sorted(errors, key=_place))
+        return tuple(dict.fromkeys(found))  # one message tells all names that are missing
     except (SchemaError, TooMuchWork, Unresolvable):
         message = "the schema of this value cannot be used: its owner has to mend it"
         return (Problem("INPUT_SCHEMA", message, path=path or None),)

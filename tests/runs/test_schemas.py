@@ -85,3 +85,8 @@ async def test_what_the_other_side_should_not_have_sent_is_sealed_too(
         assert opened == float(value)
     else:
         assert opened == value or opened == {"deep": [float(2**64)]}
+
+
+def test_names_that_are_missing_are_told_once() -> None:
+    found = check({"type": "object", "required": ["a", "b"]}, {})
+    assert [each.message for each in found] == ["a, b must be given"]
