@@ -54,8 +54,8 @@ class InFlight:
 
     @property
     def any_done(self) -> bool:
-        """Whether a leaf has ended that was not yet taken."""
-        return any(task.done() for task in self._tasks.values())
+        """Whether `finished` has something to give or to raise."""
+        return bool(self._succeeded()) or self._all_failed()
 
     def begin(self, leaves: Iterable[RunLeaf]) -> None:
         """Carry the leaves out, but none that is under way."""
@@ -68,11 +68,22 @@ class InFlight:
     def finished(self) -> list[Fact]:
         """The facts of the leaves that have ended; each is given once.
 
+        A leaf that was not carried out is told last, when no other is under way or has a fact to
+        give: what the others did is kept, and none of them is stopped half-way and run again.
+
         Raises:
             Unavailable: The engine did not carry a leaf out.
         """
-        done = [key for key, task in self._tasks.items() if task.done()]
-        return [self._tasks.pop(key).result() for key in done]
+        if self._all_failed():
+            next(iter(self._tasks.values())).result()
+        return [self._tasks.pop(key).result() for key in self._succeeded()]
+
+    def _succeeded(self) -> list[str]:
+        return [key for key, task in self._tasks.items() if task.done() and not _failed(task)]
+
+    def _all_failed(self) -> bool:
+        tasks = self._tasks.values()
+        return bool(tasks) and all(task.done() and _failed(task) for task in tasks)
 
     async def stop(self, keys: Iterable[str]) -> None:
         """Stop these leaves; what they would have given is not wanted any more."""
@@ -112,6 +123,10 @@ class InFlight:
             return await self._runtime.perform(leaf)
         except Exception as error:  # noqa: BLE001  # a leaf's own fault must be the leaf's fault
             return LeafFailed(internal_fault(error, f"step {leaf.key}"))
+
+
+def _failed(task: asyncio.Task[Fact]) -> bool:
+    return task.cancelled() or task.exception() is not None
 
 
 def internal_fault(error: Exception, where: str) -> dict[str, JSON]:

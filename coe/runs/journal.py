@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, case, delete, extract, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import Database
@@ -30,7 +30,6 @@ Row = dict[str, Any]
 Hold = tuple[UUID, int]
 
 MAX_GROUP: Final = 64
-DEADLOCK_PAUSE: Final = 0.05  # seconds
 
 
 class LeaseLostError(Exception):
@@ -127,10 +126,6 @@ class Journal:
             await _write([batch for batch in group if (batch.run_id, batch.fence) in kept], session)
             await session.commit()
         return kept
-
-
-def _deadlocked(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == "40P01"
 
 
 _MOVE_FORWARD: Final[TextClause] = text(
