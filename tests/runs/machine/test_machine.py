@@ -246,13 +246,14 @@ async def test_what_a_fact_costs_does_not_grow_with_the_journal(expressions: Any
         calls += 1
         return await expressions.evaluate(program, variables, value)
 
-    loop = {"for": {"in": ".items"}, "do": [{"a": {**HTTP, "if": "$context == null"}}]}
+    timed = {**HTTP, "if": "$context == null", "timeout": {"after": "PT1H"}}
+    loop = {"for": {"in": ".items"}, "do": [{"a": timed}]}
     run = Driver({"do": [{"loop": loop}]}, counting)
     commands = await run.start({"items": list(range(3000))})
     costs = []
-    while isinstance(commands[0], RunLeaf):
+    while leaves := [command for command in commands if isinstance(command, RunLeaf)]:
         before = calls
-        commands = await run.done(commands[0])
+        commands = await run.done(leaves[0])
         assert len(run.machine.changed_steps()) <= 3
         costs.append(calls - before)
     assert len(costs) == 3000
@@ -260,6 +261,9 @@ async def test_what_a_fact_costs_does_not_grow_with_the_journal(expressions: Any
     internal = run.machine._run
     assert len(internal.work.pending()) == 0
     assert len(internal.steps._open) == 0
+    root = run.machine._root
+    assert root is not None
+    assert (len(root.children), len(root.keys), len(root.steps)) == (0, 0, 0)
 
 
 async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: Evaluate):
@@ -343,7 +347,7 @@ async def test_a_fault_of_ours_is_no_fault_of_the_run(evaluate: Evaluate):
 
 
 async def test_an_expression_error_says_what_failed(evaluate: Evaluate):
-    run = Driver({"do": [{"a": {"set": '${ error("why not") }'}}]}, evaluate)
+    run = Driver({"do": [{"a": {"set": '${ error("why" + " not") }'}}]}, evaluate)
     await run.start()
     assert isinstance(run.machine.outcome, Faulted)
     detail = str(run.machine.outcome.error["detail"])
@@ -374,6 +378,7 @@ async def test_which_events_a_run_may_ever_want(evaluate: Evaluate):
     until = {"one": {"with": {"type": "d"}}}
     assert types({"with": {"type": "a"}}, until=until) == {"a", "d"}
     assert types({"with": {"source": "s"}}) is None
+    assert types({"with": {"type": "a"}}, until={"one": {"with": {"source": "s"}}}) is None
     assert types({"with": {"type": "a.*"}}) is None
     assert types({"with": {"type": "${ . }"}}) is None
     nothing = Machine(definition({"do": [{"a": HTTP}]}), RunContext("r"), evaluate)
