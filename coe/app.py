@@ -224,6 +224,6 @@ def _add_probes(app: FastAPI, services: Services) -> None:
                 "detail": status.health.detail,
                 "queued": status.health.queued,
             },
-            "auditSealer": services.sealer.problem or "up",
+            "auditSealer": "down" if services.sealer.problem else "up",
         }
         return JSONResponse(body, status_code=200 if database else 503)

@@ -36,15 +36,23 @@ def render(found: Sequence[FileProblem], output: str) -> str:
 
 def _flows_of(file: Path) -> list[Path]:
     if file.is_file():
+        if _is_of_template(file):
+            hint = f"check it with: coe template render {file.parent}"
+            raise CoeError(f"{file} is a template's, with placeholders; {hint}", code="INVALID")
         return [file]
     inside = [
         path
         for path in sorted(file.rglob("*.yaml"))
-        if path.name == "flow.yaml" or _MANIFEST.search(path.read_bytes())
+        if (path.name == "flow.yaml" and not _is_of_template(path))
+        or _MANIFEST.search(path.read_bytes())
     ]
     if not inside:
         raise CoeError(f"{file}: no such file, or a folder without flows", code="INVALID")
     return inside
+
+
+def _is_of_template(file: Path) -> bool:
+    return file.name == "flow.yaml" and file.with_name("template.yaml").exists()
 
 
 def _manifest_problems(path: Path) -> list[FileProblem]:

@@ -27,7 +27,15 @@ mutation Register($input: RegisterFlowInput!) {
 LIFECYCLE: Final = """
 mutation Move($input: LifecycleInput!) {
   %s(input: $input) {
-    version { ... on FlowVersion { ref lifecycle } }
+    version { ... on FlowVersion { ref lifecycle } ... on TemplateVersion { ref lifecycle } }
+    problems { code severity message path line column help }
+  }
+}
+"""
+REVIEW: Final = """
+mutation Review($input: ReviewInput!) {
+  review(input: $input) {
+    version { ... on FlowVersion { ref lifecycle } ... on TemplateVersion { ref lifecycle } }
     problems { code severity message path line column help }
   }
 }
@@ -102,6 +110,50 @@ def register(server: Server, file: str, changelog: str | None, publish: bool, ou
             click.echo(f"{version['ref']} {version['lifecycle']} sha256:{version['digest']}")
     failed = version is None or any(item["severity"] == "ERROR" for item in answer["problems"])
     sys.exit(1 if failed else 0)
+
+
+@command.command()
+@click.argument("ref")
+@click.option("--comment", help="For the reviewers.")
+@output_option()
+@with_server
+def submit(server: Server, ref: str, comment: str | None, output: str) -> None:
+    """Submit REF (namespace/name@version), a draft, for review."""
+    given = {"input": {"ref": ref, "comment": comment}}
+    _told_move(server.call(LIFECYCLE % "submitForReview", given)["submitForReview"], output)
+
+
+@command.command()
+@click.argument("ref")
+@click.option("--approve/--refuse", required=True, help="Approve it, or send it back to draft.")
+@click.option("--comment", required=True, help="Why.")
+@output_option()
+@with_server
+def review(server: Server, ref: str, approve: bool, comment: str, output: str) -> None:  # noqa: FBT001  # click hands it by keyword
+    """Approve or refuse REF (namespace/name@version); nobody reviews a version of their own."""
+    given = {"input": {"ref": ref, "approve": approve, "comment": comment}}
+    _told_move(server.call(REVIEW, given)["review"], output)
+
+
+@command.command()
+@click.argument("ref")
+@click.option("--comment", help="What is worth knowing.")
+@output_option()
+@with_server
+def publish(server: Server, ref: str, comment: str | None, output: str) -> None:
+    """Publish REF (namespace/name@version), once it is approved."""
+    given = {"input": {"ref": ref, "comment": comment}}
+    _told_move(server.call(LIFECYCLE % "publish", given)["publish"], output)
+
+
+def _told_move(answer: dict[str, Any], output: str) -> None:
+    if output == "json":
+        print_json(answer)
+    else:
+        print_problems(answer["problems"])
+        if answer["version"]:
+            click.echo(f"{answer['version']['ref']} {answer['version']['lifecycle']}")
+    sys.exit(0 if answer["version"] else 1)
 
 
 @command.command()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
-
-import httpx
 
 from coe.cli.rendering import render_for_test
 from coe.db import JSON
@@ -20,6 +18,7 @@ from coe.language.model import Definition
 from coe.language.source import read
 from coe.runs.commands import RunLeaf
 from coe.runs.leaves import LeafIO, run_leaf
+from coe.runs.leaves_transport import open_client
 from coe.runs.testing import Case, Trace, simulate
 from coe.runs.testing_cases import START
 from coe.runs.testing_suites import judge, read_suite
@@ -65,6 +64,7 @@ def try_file(
         secrets=_object(given.get("secrets")),
         flows={ref: str(exact) for ref, exact in _object(given.get("flows")).items()},
         now=now or START,
+        patience=timedelta(0),
     )
     return asyncio.run(_try(_definition(file.read_text(), str(file)), case, resolve))
 
@@ -72,7 +72,7 @@ def try_file(
 async def _try(definition: Definition, case: Case, resolve: Mapping[str, str]) -> Trace:
     expressions = Expressions(workers=1)
     try:
-        async with httpx.AsyncClient(follow_redirects=False) as client:
+        async with open_client() as client:
             io = LeafIO(client=client, resolve=resolve)
 
             async def carry(leaf: RunLeaf) -> JSON:

@@ -14,7 +14,7 @@ from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.contents import runnable
 from coe.catalog.models import EntryKind
-from coe.catalog.queries import find_version
+from coe.catalog.queries import find_entry, find_version
 from coe.catalog.rows import RunnableFlow
 from coe.db import JSON, new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
@@ -166,7 +166,10 @@ async def close_cancelled(work: Work, run: Row[Any], reason: str | None) -> None
 async def _choose(work: Work, flow: str) -> tuple[RunnableFlow, Any]:
     version = await find_version(work, flow, EntryKind.FLOW)
     if version is None:
-        raise NotFound
+        entry = await find_entry(work, flow.split("@", 1)[0], EntryKind.FLOW)
+        if entry is None:
+            raise NotFound
+        raise Conflict(f"{flow} names no published version: have one reviewed and published first")
     decision = work.require(
         Permission.RUN_START,
         resource=f"flow:{version.ref}",

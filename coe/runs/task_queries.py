@@ -107,8 +107,7 @@ async def _tasks(read: Read, which: ColumnElement[bool]) -> list[TaskRow]:
 
 def _conditions(read: Read, wanted: TaskFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if wanted.states:
-        conditions.append(TASKS.c.state.in_(wanted.states))
+    conditions.append(TASKS.c.state.in_(wanted.states or OPEN))
     if wanted.flows:
         conditions.append(TASKS.c.flow.in_(wanted.flows))
     for asked, condition in (
