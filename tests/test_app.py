@@ -164,6 +164,20 @@ async def test_a_loop_that_fails_begins_again(
             await asyncio.wait_for(calls.acquire(), 5)
 
 
+async def test_a_probe_tells_nothing_of_the_inside(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"loops": False}))
+    services: Services = app.state.services
+    services.sealer.problem = "/srv/coe/checkpoints has a checkpoint of 12 events"
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as anyone,
+    ):
+        answer = await anyone.get("/readyz")
+    assert answer.json()["auditSealer"] == "down"
+    assert "/srv" not in answer.text
+
+
 def _fail() -> None:
     try:
         int("Jane Doe")
