@@ -36,7 +36,10 @@ async def data_of(context: Context, ids: list[UUID]) -> list[TaskData | None]:
 class HumanTaskFilter:
     """Which human tasks."""
 
-    states: list[HumanTaskState] | None = None
+    states: list[HumanTaskState] | None = strawberry.field(
+        default=None,
+        description="Without them, those that somebody can still decide",
+    )
     assigned_to_me: bool | None = None
     claimable: bool | None = strawberry.field(default=None, description="By the caller, now")
     flows: list[str] | None = None

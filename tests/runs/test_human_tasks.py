@@ -18,6 +18,7 @@ from coe.runs.models import RunState
 from coe.runs.rows import RunData, TaskFilter, TaskRow
 from coe.runs.runtime import Runtime
 from coe.runs.tables import OUTBOX, TASKS, TIMERS
+from coe.runs.task_models import HumanTaskState
 from coe.runs.timers import fire_due
 from coe.work import Platform
 from tests.runs.processes import (
@@ -246,6 +247,16 @@ async def test_the_inbox_shows_what_one_may_take(running: Runtime) -> None:
         assert (await task_queries.inbox(read, TaskFilter(claimable=True))).total == 0
     async with platform.read(OUTSIDER) as read:
         assert (await task_queries.inbox(read)).total == 0
+
+
+async def test_the_inbox_keeps_what_is_decided_for_those_who_ask(running: Runtime) -> None:
+    platform = running.platform
+    _, task_id = await _open(running)
+    await _complete(platform, task_id, APPROVER)
+    async with platform.read(APPROVER) as read:
+        assert (await task_queries.inbox(read)).items == ()
+        decided = TaskFilter(states=(HumanTaskState.COMPLETED,))
+        assert [each.id for each in (await task_queries.inbox(read, decided)).items] == [task_id]
 
 
 async def test_reading_its_context_is_recorded(running: Runtime) -> None:
