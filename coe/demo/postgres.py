@@ -77,10 +77,12 @@ class EmbeddedPostgres:
         """Initialise the folder if it is new, and start the server if it does not run.
 
         Raises:
-            RuntimeError: It did not come up in time; the message holds the end of its log.
+            RuntimeError: It did not come up in time (the message holds the end of its log), or
+                the folder of its socket is another user's.
         """
         self._data.mkdir(parents=True, exist_ok=True)
         self._socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_foreign(self._socket_dir)
         if self._user:
             self._hand_over()
         if not (self._data / "PG_VERSION").exists():
@@ -197,6 +199,18 @@ def _system_user() -> pwd.struct_passwd:
         command = [useradd, "--system", "--no-create-home", SYSTEM_USER]
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603  # fixed arguments
         return pwd.getpwnam(SYSTEM_USER)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """See that nobody else made the socket's folder: who owns it could stand in for the server.
+
+    Raises:
+        RuntimeError: It is a link, or another user's.
+    """
+    told = folder.lstat()
+    ours = {os.geteuid()} | ({_system_user().pw_uid} if os.geteuid() == 0 else set())
+    if not stat.S_ISDIR(told.st_mode) or told.st_uid not in ours:
+        raise RuntimeError(f"{folder} is not ours: remove it, or set TMPDIR to a folder of yours")
 
 
 def _socket_dir(data_dir: Path) -> Path:

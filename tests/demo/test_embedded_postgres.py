@@ -1,0 +1,50 @@
+"""The embedded server: it starts, is taken over, and trusts no folder of somebody else."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from coe.demo.postgres import EmbeddedPostgres
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="coe-tests-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+async def test_a_running_server_is_taken_over(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / "data", ephemeral=True)
+    server.start()
+    try:
+        first = server.pid
+        again = EmbeddedPostgres(folder / "data", ephemeral=True)
+        again.start()
+        assert again.pid == first is not None
+        await again.prepare({"coe": "coe"})
+        connection = await asyncpg.connect(server.url("coe", user="coe"))
+        assert await connection.fetchval("SELECT current_user") == "coe"
+        await connection.close()
+    finally:
+        server.stop()
+    assert server.pid is None
+    assert not (folder / "data").exists()
+
+
+def test_a_socket_folder_that_is_a_link_is_refused(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / "data", ephemeral=True)
+    socket = Path(server.url("postgres").split("host=")[1])
+    (folder / "elsewhere").mkdir()
+    socket.symlink_to(folder / "elsewhere")
+    try:
+        with pytest.raises(RuntimeError, match="not ours"):
+            server.start()
+    finally:
+        socket.unlink()
