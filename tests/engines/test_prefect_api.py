@@ -144,12 +144,13 @@ async def test_a_local_flow_runs_in_its_teams_pool_at_its_exact_version(
     engine: PrefectEngine,
     http: PrefectHTTP,
 ) -> None:
-    run = RunRef(uuid.uuid4(), "warehouse/pick-and-pack@1.0.0", "warehouse", local=True)
+    name = f"warehouse/pick-{uuid.uuid4().hex[:8]}"  # the server is shared with other tests
+    run = RunRef(uuid.uuid4(), f"{name}@1.0.0", "warehouse", local=True)
     with pytest.raises(NotFound):
         await engine.request(run)
     flow = LocalFlowRef(
         uuid.uuid4(),
-        "warehouse/pick-and-pack",
+        name,
         "1.0.0",
         "warehouse",
         "flows/teams/warehouse/pick_and_pack.py:pick_and_pack",
