@@ -119,7 +119,7 @@ def test_a_scope_costs_the_actors_teams_and_not_all_teams(monkeypatch: pytest.Mo
     def count(self: Enforcers, request: object) -> object:
         nonlocal asked
         asked += 1
-        return ask(self, request)  # type: ignore[arg-type]
+        return ask(self, request)  # type: ignore[arg-type]  # a double of it
 
     monkeypatch.setattr(Enforcers, "ask", count)
     scope = policy.scope(Actor.of("p7"), Permission.ENTRY_READ)

@@ -268,7 +268,7 @@ def test_a_decision_is_made_once_a_policy(monkeypatch: pytest.MonkeyPatch) -> No
     def count(self: Enforcers, request: object) -> object:
         nonlocal asked
         asked += 1
-        return ask(self, request)  # type: ignore[arg-type]
+        return ask(self, request)  # type: ignore[arg-type]  # a double of it
 
     monkeypatch.setattr(Enforcers, "ask", count)
     for _ in range(5):
