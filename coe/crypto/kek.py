@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -28,8 +28,6 @@ from coe.crypto.secret_files import (
     read_secret,
     replace_secret,
 )
-
-_FIELDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +103,7 @@ def _parse(path: Path, line: str) -> Kek:
         kek = Kek.of(base64.b64decode(fields[-1], validate=True))
     except binascii.Error:
         kek = None
-    if kek is None or len(fields) != _FIELDS or kek.id != fields[0] or len(kek.key) != KEY_BYTES:
+    # Written again it must be the same line: base64 ignores the low bits of its last letter.
+    if kek is None or len(kek.key) != KEY_BYTES or _format((kek,)).decode() != line + "\n":
         raise SecretFileRefused(f"{path} has a damaged line: restore the file from its backup")
     return kek

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from coe.crypto.envelope import DoesNotOpen, Header, Place
+from coe.crypto.kek import Kek, read_keks, write_keks
 from coe.crypto.keys import Keyring
-from coe.crypto.secret_files import SecretFileRefused
+from coe.crypto.secret_files import SecretFileRefused, create_secret
 from coe.db import Database
 
 PLACE = Place(table="runs", row="r1", column="input_sealed", team="sales")
@@ -168,6 +169,18 @@ async def test_a_damaged_kek_file_is_refused(
         kek_file.write_bytes(bytes(tampered))
         with pytest.raises(SecretFileRefused, match="damaged"):
             await Keyring(database, kek_file).seal(PLACE, "run", NAME)
+
+
+async def test_a_kek_file_is_read_only_as_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "kek"
+    create_secret(path, b"")
+    write_keks(path, [Kek.of(bytes(32))])
+    assert len(read_keks(path)) == 1
+    line = path.read_bytes()
+    assert line.endswith(b"A=\n")
+    path.write_bytes(line.replace(b"A=\n", b"B=\n"))
+    with pytest.raises(SecretFileRefused, match="damaged"):
+        read_keks(path)
 
 
 async def test_neither_a_value_nor_a_key_lies_in_the_database_in_clear(
