@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS stock (sku text PRIMARY KEY, available int NOT NULL C
 CREATE TABLE IF NOT EXISTS reservations (id text PRIMARY KEY, order_id text NOT NULL, lines jsonb NOT NULL, status text NOT NULL);
 CREATE TABLE IF NOT EXISTS shipments (id text PRIMARY KEY, order_id text NOT NULL, carrier text NOT NULL, tracking text NOT NULL);
 CREATE TABLE IF NOT EXISTS calls (key text PRIMARY KEY, method text NOT NULL, path text NOT NULL, digest text NOT NULL, calls int NOT NULL, status int, answer bytea, first_at timestamptz NOT NULL DEFAULT now());
+ALTER TABLE calls ADD COLUMN IF NOT EXISTS last_at timestamptz NOT NULL DEFAULT now();
 CREATE TABLE IF NOT EXISTS failures (order_id text PRIMARY KEY, failed int NOT NULL);
 """  # noqa: E501  # one table a line
 STOCK = {"PUMP-200": 100_000, "VALVE-35": 100_000, "SEAL-8": 100_000}
@@ -51,7 +52,8 @@ class Books:
         async with self.pool.acquire() as connection:
             kept = await connection.fetchrow(
                 "INSERT INTO calls (key, method, path, digest, calls) VALUES ($1, $2, $3, $4, 1) "
-                "ON CONFLICT (key) DO UPDATE SET calls = calls.calls + 1 RETURNING *",
+                "ON CONFLICT (key) DO UPDATE "
+                "SET calls = calls.calls + 1, last_at = clock_timestamp() RETURNING *",
                 key,
                 request.method,
                 request.url.path,

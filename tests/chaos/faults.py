@@ -1,0 +1,197 @@
+"""The faults: kill -9 of a process, PostgreSQL started anew, connections cut. And what follows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import psutil
+
+from coe.demo.postgres import EmbeddedPostgres
+from coe.demo.processes import Processes
+
+RECOVERY_PATIENCE: Final = 60.0
+TARGETS: Final = {
+    "worker-central": 5,
+    "worker-central-2": 5,
+    "worker-finance": 2,
+    "worker-fulfilment": 2,
+    "api": 3,
+    "prefect": 2,
+    "expressions": 1,
+    "postgres": 2,
+    "connections": 2,
+}
+"""What is hit, and how often in relation to the others."""
+CENTRAL: Final = ("worker-central", "worker-central-2")
+
+IN_FLIGHT: Final = """
+SELECT id::text, fence, journal_length, local FROM runs
+WHERE state IN ('REQUESTED', 'RUNNING') OR (state = 'WAITING' AND holder IS NOT NULL)
+"""
+MOVED: Final = """
+SELECT id::text FROM runs
+WHERE id = ANY($1::text[]::uuid[])
+  AND (journal_length > ($2::bigint[])[array_position($1::text[], id::text)]
+       OR fence > ($3::bigint[])[array_position($1::text[], id::text)]
+       OR state IN ('COMPLETED', 'FAULTED', 'CANCELLED')
+       OR state = 'WAITING')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One fault: what was hit, how many runs were in flight, and when work went on (seconds).
+
+    `first` is the time to the first run that went on, `recovered` to when every one of them had;
+    None where that did not come within the patience.
+    """
+
+    target: str
+    in_flight: int
+    first: float | None
+    recovered: float | None
+
+
+@dataclass(slots=True)
+class Faults:
+    """Hits one process of a demo after the other, and watches how the runs go on."""
+
+    data: Path
+    database_url: str
+    own: Processes
+    random: random.Random
+    tell: Callable[[str], object]
+    hits: list[Hit] = field(default_factory=list)
+
+    async def hit_once(self) -> None:
+        """Hit something, then wait until every run that was in flight has moved on."""
+        names = list(TARGETS)
+        target = self.random.choices(names, [TARGETS[name] for name in names])[0]
+        before = await self._in_flight()
+        began = time.monotonic()
+        if not await self._strike(target):
+            return
+        first, recovered = await self._until_moved(before, began)
+        hit = Hit(target, len(before), first, recovered)
+        self.hits.append(hit)
+        self.tell(
+            f"{len(self.hits):3} {target:17} {len(before):3} in flight, "
+            f"first on after {_seconds(first)}, all after {_seconds(recovered)}"
+        )
+
+    async def _strike(self, target: str) -> bool:
+        match target:
+            case "postgres":
+                await self._restart_postgres()
+            case "connections":
+                await self._cut_connections()
+            case "expressions":
+                return self._kill_expressions()
+            case _:
+                pid = self._pid(target)
+                if pid is None:
+                    return False
+                _kill(pid)
+        return True
+
+    async def _restart_postgres(self) -> None:
+        server = EmbeddedPostgres(self.data / "postgres")
+        pid = server.pid
+        assert pid is not None
+        _kill(pid)
+        while server.pid is not None:
+            await asyncio.sleep(0.05)
+        for _ in range(40):  # its shared memory goes with its last child
+            try:
+                await asyncio.to_thread(server.start, timeout=5.0)
+            except RuntimeError:
+                await asyncio.sleep(0.5)
+            else:
+                return
+        raise AssertionError("PostgreSQL did not come back")
+
+    async def _cut_connections(self) -> None:
+        cut = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await self._fetch(cut)
+
+    def _kill_expressions(self) -> bool:
+        """Kill the processes that evaluate expressions for one of the central workers."""
+        pid = self._pid(self.random.choice(CENTRAL))
+        if pid is None:
+            return False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(pid).children(recursive=True)
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            return bool(children)
+        return False
+
+    def _pid(self, name: str) -> int | None:
+        known = self.own.pids() if name in CENTRAL[1:] else None
+        if known is None:
+            ledger = json.loads((self.data / "processes.json").read_text())
+            known = {key: pid for key, (pid, _) in ledger.items()}
+        pid = known.get(name)
+        return pid if pid is not None and psutil.pid_exists(pid) else None
+
+    async def _in_flight(self) -> list[Any]:
+        return await self._fetch(IN_FLIGHT)
+
+    async def _until_moved(self, before: list[Any], began: float) -> tuple[float | None, ...]:
+        left = {row["id"]: row for row in before}
+        first: float | None = None
+        while left and time.monotonic() - began < RECOVERY_PATIENCE:
+            await asyncio.sleep(0.1)
+            rows = list(left.values())
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                moved = await self._fetch_once(
+                    MOVED,
+                    [row["id"] for row in rows],
+                    [row["journal_length"] for row in rows],
+                    [row["fence"] for row in rows],
+                )
+                for row in moved:
+                    del left[row["id"]]
+                    first = first or time.monotonic() - began
+        if not before:
+            return None, None
+        return first, None if left else time.monotonic() - began
+
+    async def _fetch(self, query: str, *given: Any) -> list[Any]:
+        for _ in range(200):
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                return await self._fetch_once(query, *given)
+            await asyncio.sleep(0.2)
+        raise AssertionError("the database did not answer")
+
+    async def _fetch_once(self, query: str, *given: Any) -> list[Any]:
+        connection = await asyncpg.connect(self.database_url, timeout=5)
+        try:
+            rows: list[Any] = await connection.fetch(query, *given, timeout=5)
+            return rows
+        finally:
+            connection.terminate()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
