@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from coe.errors import Problem
 from coe.language.fields import TAG
@@ -85,14 +85,17 @@ def load_source(source: Source) -> Loaded:
     try:
         definition = Definition.model_validate(source.data)
     except ValidationError as error:
-        return Loaded(None, tuple(_problems(error, source)), source)
+        return Loaded(None, tuple(problems_of(error, source)), source)
     definition.put(source)
     return Loaded(definition, (), source)
 
 
-def _problems(error: ValidationError, source: Source) -> list[Problem]:
+def problems_of(
+    error: ValidationError, source: Source, root: type[BaseModel] = Definition
+) -> list[Problem]:
+    """What pydantic found in a document of the model `root`, located, in the order of the text."""
     details = list(_without_renamed(error.errors(include_url=False)))
-    found = [_problem(detail, source) for detail in details[:MOST]]
+    found = [_problem(detail, source, root) for detail in details[:MOST]]
     return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 
@@ -111,13 +114,13 @@ def _without_renamed(details: Sequence[Any]) -> Iterator[Any]:
         yield detail
 
 
-def _problem(detail: Any, source: Source) -> Problem:
+def _problem(detail: Any, source: Source, root: type[BaseModel]) -> Problem:
     kind, location = detail["type"], detail["loc"]
     if kind == "empty":
         location = (*location, detail["ctx"]["key"])
     path = point(*(part for part in location if not str(part).startswith(TAG)))
     code = _CODES.get(kind, _WRONG_VALUE)
-    message, hint = _words(detail, location)
+    message, hint = _words(detail, location, root)
     if code == "OWS011":
         path = path.rpartition("/")[0]
     mark = source.locate(path, value=code not in ("OWS010", "OWS011", "OWS013", "OWS016"))
@@ -125,13 +128,15 @@ def _problem(detail: Any, source: Source) -> Problem:
     return Problem(code, message, path=path, line=line, column=column, help=hint)
 
 
-def _words(detail: Any, location: tuple[str | int, ...]) -> tuple[str, str | None]:
+def _words(
+    detail: Any, location: tuple[str | int, ...], root: type[BaseModel]
+) -> tuple[str, str | None]:
     """What to tell of one validation error, and how to mend it."""
     kind, context = detail["type"], detail.get("ctx", {})
     key = next((part for part in reversed(location) if not str(part).startswith(TAG)), "")
     match kind:
         case "extra_forbidden":
-            return _unknown_key(str(key), location)
+            return _unknown_key(str(key), location, root)
         case "task_type":
             return _no_task_type(detail["input"], str(key))
         case "missing":
@@ -147,9 +152,11 @@ def _words(detail: Any, location: tuple[str | int, ...]) -> tuple[str, str | Non
     return words, hint
 
 
-def _unknown_key(key: str, location: tuple[str | int, ...]) -> tuple[str, str | None]:
-    known = keys_at(Definition, location[:-1])
-    if key in TASK_KEYS and "then" in known:
+def _unknown_key(
+    key: str, location: tuple[str | int, ...], root: type[BaseModel]
+) -> tuple[str, str | None]:
+    known = keys_at(root, location[:-1])
+    if root is Definition and key in TASK_KEYS and "then" in known:
         return f"a task is of one type, and `{key}` makes this one another", None
     if key == "<<":
         return "unknown key `<<`: YAML 1.2 has no merge key", "write the keys out"
