@@ -37,13 +37,13 @@ from coe.runs.commands import (
     StepChange,
 )
 from coe.runs.facts import Fact, FactKind
-from coe.runs.machine_core import Interpreter
+from coe.runs.machine_core import Interpreter, Witness
 from coe.runs.machine_data import RunData
 from coe.runs.machine_events import event_types
 from coe.runs.machine_fibers import Evaluate, Fiber
 from coe.runs.machine_flow import run_definition
 
-__all__ = ["Evaluate", "Machine", "RunContext"]
+__all__ = ["Evaluate", "Machine", "RunContext", "Witness"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,19 @@ class RunContext:
 class Machine:
     """One run, as far as its facts have come."""
 
-    def __init__(self, definition: Definition, run: RunContext, evaluate: Evaluate) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        run: RunContext,
+        evaluate: Evaluate,
+        *,
+        witness: Witness | None = None,
+    ) -> None:
         """Be ready for RUN_STARTED.
 
         `evaluate(program, variables, input)` runs a jq program and raises `ExpressionError`; the
-        same arguments must give the same result in every process.
+        same arguments must give the same result in every process. `witness` looks on, for the
+        coverage of tests, and changes nothing.
         """
         self.event_types: Final = event_types(definition)
         data = RunData(
@@ -80,7 +88,12 @@ class Machine:
             declared_secrets=definition.use.secrets,
         )
         self._run = Interpreter(
-            definition, data, evaluate, event_types=self.event_types, max_visits=run.max_visits
+            definition,
+            data,
+            evaluate,
+            event_types=self.event_types,
+            max_visits=run.max_visits,
+            witness=witness,
         )
         self._root: Fiber | None = None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from coe.language import ways
 from coe.language.calls import CallParallelMap
 from coe.language.fields import JSON
 from coe.language.task import Task
-from coe.language.tasks import DoTask, ForkTask, ForTask, SwitchTask
+from coe.language.tasks import DoTask, ForkTask, ForTask, SwitchCase, SwitchTask
 from coe.runs.machine_core import Done, End, Interpreter
 from coe.runs.machine_data import DEFINITION, Place
 from coe.runs.machine_errors import Handler
@@ -27,25 +28,30 @@ async def run_switch(run: Interpreter, frame: Frame) -> Done:
     """Go where the first case that matches says; its output is its input."""
     task = typed(frame, SwitchTask)
     place = Place(DEFINITION, frame=frame)
-    default: str | None = None
+    default: SwitchCase | None = None
     for case in task.switch:
         if case.when is None:
-            default = case.then
+            default = case
         elif await run.data.holds(case.when, frame.input, place):
+            run.went(frame, ways.case(case.name))
             return Done(frame.input, case.then)
-    return Done(frame.input, default)
+    run.went(frame, ways.NO_CASE if default is None else ways.case(default.name))
+    return Done(frame.input, None if default is None else default.then)
 
 
 async def run_for(run: Interpreter, frame: Frame) -> Done:
     """Run tasks for each item; the output of one iteration is the input of the next."""
     task = typed(frame, ForTask)
     loop, data = task.for_, frame.input
-    for index, item in enumerate(await collection(run, frame, loop.in_)):
+    items = await collection(run, frame, loop.in_)
+    for index, item in enumerate(items):
         scope = frame.inside(variables={loop.each: item, loop.at: index}, iteration=index)
         place = Place(DEFINITION, frame=frame, scope=scope)
         if task.while_ is not None and not await run.data.holds(task.while_, data, place):
-            break
+            run.went(frame, ways.STOPPED)
+            return Done(data)
         data = await execute_list(run, task.do, scope, data)
+    run.went(frame, ways.ITEMS if items else ways.NO_ITEMS)
     return Done(data)
 
 
@@ -98,7 +104,9 @@ async def run_parallel_map(run: Interpreter, frame: Frame) -> Done:
             context=works.branch(),
         )
         works.start(partial(execute_list, run, arguments.do, scope, item))
-    return Done(await works.all())
+    outputs = await works.all()
+    run.went(frame, ways.ITEMS if items else ways.NO_ITEMS)
+    return Done(outputs)
 
 
 class _Works:
@@ -166,20 +174,22 @@ async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSO
     """The output of the first branch to succeed; the last to fault decides the error."""
     rivals = _Rivals(frame.scope.handler, len(branches))
     box = Mailbox()
-    fibers: dict[Fiber, Context] = {}
+    fibers: dict[Fiber, tuple[Task, Context]] = {}
     for branch in branches:
         context = frame.scope.context.branch()
         scope = frame.inside(context=context, handler=rivals)
-        fibers[run.spawn(partial(_branch, run, branch, scope, frame.input), box)] = context
+        fiber = run.spawn(partial(_branch, run, branch, scope, frame.input), box)
+        fibers[fiber] = (branch, context)
     while True:
         ended: Ended = await box.receive()
-        context = fibers.pop(ended.fiber)
+        branch, context = fibers.pop(ended.fiber)
         if ended.error is not None and getattr(ended.error, "target", None) is rivals:
             continue
         cancel_all(run, list(fibers))
         if ended.error is not None:
             raise ended.error
         frame.scope.context.merge([context])
+        run.went(frame, ways.wins(branch.name))
         winner: JSON = ended.result
         return winner
 

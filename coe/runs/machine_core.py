@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -39,6 +40,10 @@ class End(Exception):
         self.output = output
 
 
+Witness = Callable[[str, str], None]
+"""Is told which way (`coe.language.ways`) a run goes at a task, which its pointer names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What a task leaves: its transformed output, and where to go next (None: on)."""
@@ -58,11 +63,13 @@ class Interpreter:
         *,
         event_types: frozenset[str] | None,
         max_visits: int,
+        witness: Witness | None = None,
     ) -> None:
         """Be ready for the first fact."""
         self.definition = definition
         self.run = data
         self.max_visits = max_visits
+        self.witness = witness
         self.scheduler = Scheduler(evaluate)
         self.work = Work(self.scheduler)
         self.steps = Steps(self.scheduler)
@@ -115,6 +122,11 @@ class Interpreter:
     def scrub(self, value: JSON) -> JSON:
         """The value without any text of a secret: for all that is stored outside the journal."""
         return redacted(value, self.secrets)
+
+    def went(self, frame: Frame, way: str) -> None:
+        """Tell whoever looks on which way the run goes at a task."""
+        if self.witness is not None:
+            self.witness(frame.pointer, way)
 
     # ------------------------------------------------------------ faults and endings
     async def raise_or_halt(

@@ -118,6 +118,9 @@ def _matches(pattern: str, value: str) -> bool:
 class Strategy(Protocol):
     """What a listening task waits for: takes events one by one until it is satisfied."""
 
+    # Which of the filters took the last event, from 1; 1 too where there is none.
+    taken: int
+
     @property
     def satisfied(self) -> bool:
         """Whether the task has what it waits for."""
@@ -131,7 +134,8 @@ class _Slots:
     """`one` and `all`: each filter is filled by one event, each event fills one."""
 
     def __init__(self, filters: Sequence[_Filter]) -> None:
-        self._open = list(filters)
+        self._open = list(enumerate(filters, start=1))
+        self.taken = 1
         self._seen: dict[str, JSON] = {}
 
     @property
@@ -139,9 +143,10 @@ class _Slots:
         return not self._open
 
     async def takes(self, event: Mapping[str, JSON]) -> bool:
-        for item in self._open:
+        for entry in self._open:
+            self.taken, item = entry
             if await item.takes(event, self._seen):
-                self._open.remove(item)
+                self._open.remove(entry)
                 return True
         return False
 
@@ -153,11 +158,13 @@ class _Any:
         self._filters = filters
         self._once = once
         self._seen: dict[str, JSON] = {}
+        self.taken = 1
         self.satisfied = False
 
     async def takes(self, event: Mapping[str, JSON]) -> bool:
-        for item in self._filters:
+        for number, item in enumerate(self._filters, start=1):
             if await item.takes(event, self._seen):
+                self.taken = number
                 break
         else:
             if self._filters:

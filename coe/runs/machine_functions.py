@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from coe.language import ways
 from coe.language.calls import DEFAULT_CATALOG, CallFunction
 from coe.language.fields import JSON
 from coe.language.functions import FUNCTIONS
@@ -75,8 +76,11 @@ async def human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON])
     )
     fact = await run.perform(frame, command, StepState.WAITING)
     if fact.kind is FactKind.TASK_EXPIRED:
+        run.went(frame, ways.EXPIRES)
         title = "Nobody answered in time"
         raise Fault(standard("timeout", title=title, instance=frame.pointer))
+    outcome = fact.data.get("outcome") if isinstance(fact.data, dict) else None
+    run.went(frame, ways.decides(str(outcome)))
     return fact.data
 
 

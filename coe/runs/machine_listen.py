@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from coe.language import ways
 from coe.language.components import EventConsumption
 from coe.language.fields import JSON
 from coe.language.task import SubscriptionIterator
@@ -54,9 +55,12 @@ async def _consume(
         if until is not None and await until.takes(arrival.event):
             arrival.taken = True
             if until.satisfied:
+                if not consumed:
+                    run.went(frame, ways.NO_EVENT)
                 break
         elif await strategy.takes(arrival.event):
             arrival.taken = True
+            run.went(frame, ways.takes(strategy.taken))
             consumed.append(await _read(run, frame, arrival.event, len(consumed)))
             place = Place(DEFINITION, frame=frame)
             if condition is not None and await run.data.holds(strip(condition), consumed, place):

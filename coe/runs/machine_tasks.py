@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
+from coe.language import ways
 from coe.language.fields import JSON
 from coe.language.task import Task, TaskList
 from coe.runs.commands import StepState, TimerReason
@@ -119,11 +120,12 @@ async def _settle(run: Interpreter, frame: Frame, fault: Fault) -> None:
 async def _flow(run: Interpreter, frame: Frame) -> Done:
     task, data = frame.task, run.data
     _limit_visits(run, frame)
-    if task.if_ is not None and not await data.holds(
-        task.if_, frame.raw, Place(CONDITION, frame=frame)
-    ):
-        run.steps.close(frame.key, StepState.SKIPPED, run.now)
-        return Done(frame.raw, task.then)
+    if task.if_ is not None:
+        if not await data.holds(task.if_, frame.raw, Place(CONDITION, frame=frame)):
+            run.went(frame, ways.SKIPPED)
+            run.steps.close(frame.key, StepState.SKIPPED, run.now)
+            return Done(frame.raw, task.then)
+        run.went(frame, ways.RUNS)
     await _take_input(run, frame)
     done = await _in_time(run, frame, BODIES[type(task)])
     frame.output = done.output
@@ -215,9 +217,11 @@ async def within(
         event = await box.receive()
         if isinstance(event, Ended):
             run.work.cancel(key)
+            run.went(frame, ways.limits(str(label[0]))[0])
             if event.error is not None:
                 raise event.error
             return event.result
+        run.went(frame, ways.limits(str(label[0]))[1])
         try:
             await run.raise_or_halt(Fault(timed_out(frame, after)), frame, handler)
         except Fault:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from coe.language import ways
 from coe.language.components import AttemptLimit, Backoff, RetryLimit, RetryPolicy
 from coe.language.durations import Duration
 from coe.language.fields import JSON
@@ -71,11 +72,14 @@ class _Attempt:
         if catch.errors is not None and catch.errors.with_ is not None:
             wanted = catch.errors.with_.model_dump(exclude_unset=True)
             if not matches(error, wanted):
+                self._went(ways.UNCAUGHT)
                 return None
         if not await self._passes(catch.when, catch.except_when, error):
+            self._went(ways.UNCAUGHT)
             return None
         policy = declared(self._frame.pointer, lambda: self._run.definition.retry_of(catch))
         if policy is None:
+            self._went(ways.CAUGHT)
             return _Catch(error)
         again = await self._again(policy, error)
         return again or (None if catch.do is None else _Catch(error))
@@ -97,18 +101,25 @@ class _Attempt:
         limit = policy.limit or RetryLimit()
         attempts = limit.attempt or AttemptLimit()
         if self.number > min(_count(attempts), self._run.max_visits - 1):
+            self._went(ways.SPENT)
             return None
         if not await self._passes(policy.when, policy.except_when, error):
+            self._went(ways.UNRETRIED)
             return None
         place = self._place(error)
         again = await self._delay(policy, place)
         if limit.duration is not None:
             total = await self._length(limit.duration, place)
             if self._run.now + again.after > self._since + total:
+                self._went(ways.SPENT)
                 return None
         if attempts.duration is not None:
             again = replace(again, most=await self._length(attempts.duration, place))
+        self._went(ways.RETRIED)
         return again
+
+    def _went(self, way: str) -> None:
+        self._run.went(self._frame, way)
 
     async def _delay(self, policy: RetryPolicy, place: Place) -> _Again:
         base = _grown(await self._length(policy.delay, place), policy.backoff, self.number)
@@ -146,10 +157,13 @@ async def run_try(run: Interpreter, frame: Frame) -> Done:
         number += 1
         attempt = _Attempt(run, frame, number, since)
         try:
-            return Done(await _tried(run, frame, attempt, most))
+            output = await _tried(run, frame, attempt, most)
         except Fault as fault:
             if fault.target is not attempt:
                 raise
+        else:
+            run.went(frame, ways.SUCCEEDS)
+            return Done(output)
         match attempt.decision:
             case _Again() as again:
                 await _pause(run, frame, number, again)
