@@ -1,0 +1,85 @@
+"""Ours: runs of published processes, carried out in this process by `coe.runs.execution`.
+
+Everything is as it is in service: the request is a row of its own, the lease is taken, facts and
+outputs are sealed with the team's key, steps are projected for people, the end is recorded in the
+audit log. Only the leaf is trivial: it gives a small object and does no I/O.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform as machine
+import sys
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+from uuid import UUID
+
+import contender
+from processes import START, bench_platform, published, sequence
+
+from coe.catalog.contents import runnable
+from coe.catalog.rows import RunnableFlow
+from coe.language.expressions import Expressions
+from coe.runs.commands import RunLeaf
+from coe.runs.execution import Finished, advance
+from coe.runs.models import RunState
+from coe.runs.requests import NewRun, insert_request, seal_request
+from coe.runs.runtime import LeafDone, LeafFailed, Runtime
+from coe.work import Platform
+
+
+class Ours:
+    """A runtime with trivial leaves."""
+
+    def __init__(self, platform: Platform, runtime: Runtime) -> None:
+        """Take a started runtime."""
+        self._platform = platform
+        self._runtime = runtime
+        self._flows: dict[int, RunnableFlow] = {}
+        self.versions = {
+            name: version(name) for name in ("coe", "asyncpg", "sqlalchemy", "cryptography")
+        } | {"python": machine.python_version()}
+
+    async def prepare(self, runs: int, steps: int) -> None:  # noqa: ARG002  # as contenders have it
+        """Publish the process of so many steps, once."""
+        if steps not in self._flows:
+            ref = await published(self._platform, sequence(steps))
+            async with self._platform.database.session() as session:
+                self._flows[steps] = await runnable(session, self._platform, ref)
+
+    async def run(self, steps: int) -> None:
+        """Ask for a run, and carry it out to its end."""
+        finished = await advance(self._runtime, await self._requested(self._flows[steps]))
+        assert finished == Finished(RunState.COMPLETED), finished
+
+    async def _requested(self, flow: RunnableFlow) -> UUID:
+        now = self._platform.clock()
+        new = NewRun(flow, {"customer": "Ada"}, "bench", START, now, START.subject)
+        row = await seal_request(self._platform.keyring, new)
+        async with self._platform.database.session() as session:
+            await insert_request(session, row)
+            await session.commit()
+        run_id: UUID = row["id"]
+        return run_id
+
+
+async def perform(leaf: RunLeaf) -> LeafDone | LeafFailed:
+    """Do nothing, durably."""
+    return LeafDone({"step": leaf.name})
+
+
+@contextlib.asynccontextmanager
+async def opened() -> AsyncIterator[Ours]:
+    """Ours over the database that the first argument names, its keys in the folder of the second."""
+    async with bench_platform(sys.argv[1], Path(sys.argv[2])) as platform, Expressions() as jq:
+        runtime = Runtime(platform, perform=perform, evaluate=jq.evaluate)
+        await runtime.start()
+        try:
+            yield Ours(platform, runtime)
+        finally:
+            await runtime.close()
+
+
+if __name__ == "__main__":
+    contender.main(opened)
