@@ -114,6 +114,8 @@ class _Turn:
         self._facts.extend(facts)
         while self._facts:
             fact = self._facts.popleft()
+            if self._is_spent(fact):
+                continue
             commands = await self._apply(fact)
             self.append.entries.append(await self._entry(fact))
             self._answered(fact)
@@ -121,6 +123,12 @@ class _Turn:
                 await self._follow(command)
         for order, change in enumerate(self._run.machine.changed_steps()):
             self.append.steps.append(await self._step(order, change))
+
+    def _is_spent(self, fact: Fact) -> bool:
+        """Whether a timer fires that fired before: the holder and the timers' loop both see it."""
+        if fact.kind is not FactKind.TIMER_FIRED or self._run.machine.outcome is not None:
+            return False
+        return fact.key not in self._run.wanted
 
     async def _apply(self, fact: Fact) -> Sequence[Command]:
         """What follows from a fact; after a fault of ours, which the machine knows nothing of, all.

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from coe.runs import disclosure, human_tasks, queries
+import asyncio
+
+from sqlalchemy import select
+
+from coe.runs import disclosure, human_tasks, inbox, queries
+from coe.runs.facts import Fact, FactKind
+from coe.runs.tables import JOURNAL, TIMERS
 from coe.work import Platform
 from tests.runs.processes import (
     APPROVAL,
@@ -65,3 +71,32 @@ async def test_a_human_task_parks_the_run_and_its_answer_brings_it_back(platform
     ]
     assert steps[0].waited_for is not None
     assert steps[0].waited_for.total_seconds() > 0
+
+
+async def test_a_timer_that_the_loop_and_the_holder_both_see_fires_once(platform: Platform) -> None:
+    wait = "  - rest:\n      wait: {milliseconds: 300}\n  - after:\n      wait: {seconds: 1}\n"
+    await publish(platform, central("rests", wait + HTTP.format(name="book")))
+    async with engine(platform, Leaves({"book": {"booked": True}})):
+        run = await start(platform, "sales/rests")
+        first = await _first_timer(platform)
+        for _ in range(3):  # as the timers' loop does, at the moment when the holder sees it too
+            async with platform.database.session() as session:
+                fact = Fact(FactKind.TIMER_FIRED, platform.clock(), first)
+                await inbox.send(session, platform.keyring, run.id, fact)
+                await session.commit()
+            await asyncio.sleep(0.2)
+        ended = await until(platform, run.id, "COMPLETED", "FAULTED")
+    assert ended.state == "COMPLETED"
+    async with platform.database.session() as session:
+        kinds = await session.execute(select(JOURNAL.c.key).where(JOURNAL.c.kind == "TIMER_FIRED"))
+        keys = list(kinds.scalars())
+    assert len(keys) == len(set(keys)) == 2
+
+
+async def _first_timer(platform: Platform) -> str:
+    while True:
+        async with platform.database.session() as session:
+            key: str | None = await session.scalar(select(TIMERS.c.key))
+        if key is not None:
+            return key
+        await asyncio.sleep(0.02)
