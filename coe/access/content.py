@@ -115,13 +115,14 @@ async def _sync_rules(session: AsyncSession, files: AccessFiles) -> None:
     rows = [
         {
             "id": new_id(),
-            "ptype": "p",
+            "ptype": ptype,
             "fields": list(line.fields),
             "note": line.note,
             "source": line.source,
             "origin": FROM_CONTENT,
         }
-        for line in files.lines
+        for ptype, lines in (("p", files.lines), ("n", files.network))
+        for line in lines
     ]
     await _delete_others(session, PolicyRule, rows, keys=("ptype", "fields"))
     values = ("note", "source", "origin")

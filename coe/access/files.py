@@ -4,6 +4,8 @@
 - `policies/roles.yaml`: every role that may be given, and what it is for;
 - `policies/rules/<area>.csv`: the lines, `p, subject, team, permission, data class, effect`; the
   comment right above a line says why it is there, up to the next blank line;
+- `policies/network.csv`, which may be missing: the private addresses that flows may reach, `n,
+  team, host, network, port`, each with its reason above it;
 - `catalog/teams/<team>.yaml`: a team, its members and its services.
 """
 
@@ -11,10 +13,10 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -23,10 +25,12 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from coe.access.actor import ActorKind, is_slug, kind_of
 from coe.access.lines import ANY, Line, is_role
+from coe.access.network import NetworkLine
 from coe.errors import Invalid, Problem
 
 CODE: Final = "INPUT_ACCESS_FILE"
 _MAX_BYTES: Final = 1_000_000
+T = TypeVar("T", Line, NetworkLine)
 
 
 def _slug(value: str) -> str:
@@ -108,6 +112,7 @@ class AccessFiles:
     roles: dict[str, str]
     lines: tuple[Line, ...]
     teams: tuple[TeamDocument, ...]
+    network: tuple[NetworkLine, ...] = ()
 
 
 @dataclass(slots=True)
@@ -170,9 +175,10 @@ def read_files(root: Path) -> AccessFiles:
     roles = _read_roles(reader)
     lines = tuple(_read_lines(reader, roles))
     teams = tuple(_read_teams(reader, roles))
+    network = tuple(_read_network(reader))
     if reader.problems:
         raise Invalid(reader.problems)
-    return AccessFiles(model or "", roles, lines, teams)
+    return AccessFiles(model or "", roles, lines, teams, network)
 
 
 def line_of(document: CommentedMap, location: tuple[str | int, ...]) -> int:
@@ -201,7 +207,7 @@ def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[Line]:
     if not files:
         reader.report(reader.root / "policies" / "rules", None, "holds no file of policy lines")
     for file in files:
-        for line in _read_area(reader, file):
+        for line in _read_area(reader, file, "p", Line.of):
             number = int(line.source.rpartition(":")[2])
             role = line.role
             if role and role[0] not in roles:
@@ -212,7 +218,25 @@ def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[Line]:
             yield line
 
 
-def _read_area(reader: _Reader, file: Path) -> Iterator[Line]:
+def _read_network(reader: _Reader) -> Iterator[NetworkLine]:
+    file = reader.root / "policies" / "network.csv"
+    teams = {each.stem for each in (reader.root / "catalog" / "teams").glob("*.yaml")}
+    if not file.is_file():
+        return
+    seen: set[tuple[str, ...]] = set()
+    for line in _read_area(reader, file, "n", NetworkLine.of):
+        number = int(line.source.rpartition(":")[2])
+        if not line.note:
+            reader.report(file, number, "the reason is missing", "say why in a comment above it")
+        if line.team != ANY and line.team not in teams:
+            reader.report(file, number, f"there is no team {line.team!r}", _near(line.team, teams))
+        if line.fields in seen:
+            reader.report(file, number, "a line above already says this")
+        seen.add(line.fields)
+        yield line
+
+
+def _read_area(reader: _Reader, file: Path, kind: str, make: Callable[..., T]) -> Iterator[T]:
     name = file.relative_to(reader.root).as_posix()
     note: list[str] = []
     last_was_comment = False
@@ -225,21 +249,23 @@ def _read_area(reader: _Reader, file: Path) -> Iterator[Line]:
             note.append(written.lstrip("# "))
         elif written:
             try:
-                yield _read_line(written, " ".join(note) or None, f"{name}:{number}")
+                fields = _fields(written, kind)
+                yield make(fields, note=" ".join(note) or None, source=f"{name}:{number}")
             except ValueError as error:
                 reader.report(file, number, str(error))
         last_was_comment = is_comment
 
 
-def _read_line(written: str, note: str | None, source: str) -> Line:
+def _fields(written: str, kind: str) -> list[str]:
     try:
         (cells,) = csv.reader([written], skipinitialspace=True, strict=True)
     except csv.Error as error:
         raise ValueError(f"no line of CSV: {error}") from error
-    kind, *fields = (cell.rstrip() for cell in cells)
-    if kind != "p":
-        raise ValueError(f"a line begins with p, not with {kind!r}; roles are in catalog/teams")
-    return Line.of(fields, note=note, source=source)
+    first, *fields = (cell.rstrip() for cell in cells)
+    if first != kind:
+        elsewhere = "roles are in catalog/teams" if kind == "p" else "others are in policies/rules"
+        raise ValueError(f"a line begins with {kind}, not with {first!r}; {elsewhere}")
+    return fields
 
 
 def _read_teams(reader: _Reader, roles: dict[str, str]) -> Iterator[TeamDocument]:
@@ -275,7 +301,8 @@ def _check_people(
                     reader.report(file, line, f"there is no role {role!r}", _near(role, roles))
 
 
-def _near(role: str, roles: dict[str, str]) -> str:
-    close = difflib.get_close_matches(role, roles, n=1)
-    meant = f"did you mean {close[0]}? " if close and role != ANY else ""
-    return f"{meant}the roles are in policies/roles.yaml"
+def _near(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {close[0]}? " if close and name != ANY else ""
+    kind = "roles are in policies/roles.yaml" if isinstance(known, dict) else "teams: catalog/teams"
+    return f"{meant}the {kind}"

@@ -13,6 +13,7 @@ from coe.access.actor import Actor, ActorKind, DataClass, is_slug
 from coe.access.decision import Decision, matched, refused, unmatched
 from coe.access.enforcer import Enforcers, Request
 from coe.access.lines import ANY, FIELDS, KIND, RELATION, Everyone, Line, Relation
+from coe.access.network import Network, NetworkLine
 from coe.access.people import People
 from coe.access.permissions import PERMISSIONS, Permission, in_scopes
 from coe.access.rows import PolicyRows, read_rows, read_version
@@ -50,6 +51,7 @@ class Policy:
         self.version: Final = rows.version
         self._broken: dict[str, str] = {}
         self.people: Final = People(rows.memberships)
+        self.network: Final = Network(_readable_network(rows))
         lines = list(self._readable(rows))
         self._enforcers = self._make(rows.model, lines)
         self._teams = self.people.all_teams() | {line.team for line in lines if line.team != ANY}
@@ -253,6 +255,15 @@ class Policy:
             _log.exception("the policy model cannot be read")
             self._broken[ANY] = f"the model: {type(error).__name__}"
             return Enforcers("", (), ())
+
+
+def _readable_network(rows: PolicyRows) -> Iterable[NetworkLine]:
+    """The network lines; one that cannot be read allows nothing."""
+    for rule in rows.network:
+        try:
+            yield NetworkLine.of(rule.fields, note=rule.note, source=rule.source)
+        except ValueError as error:
+            _log.warning("%s is left out: %s", rule.source, error)
 
 
 @dataclass(slots=True)

@@ -16,11 +16,14 @@ _ROWS: Final = text("""
            coalesce((SELECT jsonb_agg(jsonb_build_array(to_jsonb(fields), note, source)
                                       ORDER BY ptype, fields)
                      FROM policy_rules WHERE ptype = 'p'), '[]') AS rules,
+           coalesce((SELECT jsonb_agg(jsonb_build_array(to_jsonb(fields), note, source)
+                                      ORDER BY fields)
+                     FROM policy_rules WHERE ptype = 'n'), '[]') AS network,
            coalesce((SELECT jsonb_agg(jsonb_build_array(subject, team, to_jsonb(roles))
                                       ORDER BY team, subject)
                      FROM memberships), '[]') AS memberships
     FROM policy_state WHERE id = 1
-""").columns(rules=JSONB(), memberships=JSONB())
+""").columns(rules=JSONB(), network=JSONB(), memberships=JSONB())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class PolicyRows:
     model: str = ""
     rules: tuple[RuleRow, ...] = ()
     memberships: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    network: tuple[RuleRow, ...] = ()
 
 
 def version_of(number: int, digest: str) -> str:
@@ -61,8 +65,13 @@ async def read_rows(session: AsyncSession) -> PolicyRows:
     return PolicyRows(
         version=version_of(row.version, row.digest),
         model=row.model,
-        rules=tuple(RuleRow(tuple(fields), note, source) for fields, note, source in row.rules),
+        rules=_lines(row.rules),
+        network=_lines(row.network),
         memberships=tuple(
             (subject, team, tuple(roles)) for subject, team, roles in row.memberships
         ),
     )
+
+
+def _lines(rows: list[tuple[list[str], str | None, str]]) -> tuple[RuleRow, ...]:
+    return tuple(RuleRow(tuple(fields), note, source) for fields, note, source in rows)
