@@ -35,10 +35,14 @@ TARGETS: Final = {
 """What is hit, and how often in relation to the others."""
 CENTRAL: Final = ("worker-central", "worker-central-2")
 
-IN_FLIGHT: Final = """
-SELECT id::text, fence, journal_length, local FROM runs
-WHERE state IN ('REQUESTED', 'RUNNING') OR (state = 'WAITING' AND holder IS NOT NULL)
+IN_HAND: Final = """
+SELECT id::text, fence, journal_length, holder, team, local FROM runs r
+WHERE state = 'RUNNING' AND holder IS NOT NULL AND NOT EXISTS (
+    SELECT FROM runs c WHERE c.parent_id = r.id
+    AND c.state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED')
+)
 """
+"""Runs that somebody carries at this moment, and that do not just wait for a run of their own."""
 MOVED: Final = """
 SELECT id::text FROM runs
 WHERE id = ANY($1::text[]::uuid[])
@@ -51,21 +55,23 @@ WHERE id = ANY($1::text[]::uuid[])
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One fault: what was hit, how many runs were in flight, and when work went on (seconds).
+    """One fault: what was hit, how many runs it held, and when they went on (seconds).
 
-    `first` is the time to the first run that went on, `recovered` to when every one of them had;
-    None where that did not come within the patience.
+    `first` is the time to the first of these runs that went on, `recovered` to when every one of
+    them had; None without any, or where that did not come within the patience. A run goes on when
+    it has a new entry in its journal or has come to rest; a local run when it has ended, or has
+    been claimed anew.
     """
 
     target: str
-    in_flight: int
+    held: int
     first: float | None
     recovered: float | None
 
 
 @dataclass(slots=True)
 class Faults:
-    """Hits one process of a demo after the other, and watches how the runs go on."""
+    """Hits what a demo consists of, one after the other, and watches how the runs go on."""
 
     data: Path
     database_url: str
@@ -73,24 +79,36 @@ class Faults:
     random: random.Random
     tell: Callable[[str], object]
     hits: list[Hit] = field(default_factory=list)
+    _watchers: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def hit_once(self) -> None:
-        """Hit something, then wait until every run that was in flight has moved on."""
+        """Hit something; how the runs that it held go on is watched meanwhile."""
         names = list(TARGETS)
         target = self.random.choices(names, [TARGETS[name] for name in names])[0]
-        before = await self._in_flight()
+        pid = self._pid(target)
+        before = [row for row in await self._fetch(IN_HAND) if _is_held_by(row, target, pid)]
         began = time.monotonic()
-        if not await self._strike(target):
-            return
+        if await self._strike(target, pid):
+            self._watchers.append(asyncio.create_task(self._watch(target, before, began)))
+
+    async def settle(self) -> None:
+        """Wait for the watchers, each at most its patience."""
+        await asyncio.gather(*self._watchers)
+
+    @property
+    def count(self) -> int:
+        """How many faults there were so far."""
+        return len(self._watchers)
+
+    async def _watch(self, target: str, before: list[Any], began: float) -> None:
         first, recovered = await self._until_moved(before, began)
-        hit = Hit(target, len(before), first, recovered)
-        self.hits.append(hit)
+        self.hits.append(Hit(target, len(before), first, recovered))
         self.tell(
-            f"{len(self.hits):3} {target:17} {len(before):3} in flight, "
-            f"first on after {_seconds(first)}, all after {_seconds(recovered)}"
+            f"{len(self.hits):3} {target:17} held {len(before):2} runs; "
+            f"the first went on after {_seconds(first)}, all after {_seconds(recovered)}"
         )
 
-    async def _strike(self, target: str) -> bool:
+    async def _strike(self, target: str, pid: int | None) -> bool:
         match target:
             case "postgres":
                 await self._restart_postgres()
@@ -99,7 +117,6 @@ class Faults:
             case "expressions":
                 return self._kill_expressions()
             case _:
-                pid = self._pid(target)
                 if pid is None:
                     return False
                 _kill(pid)
@@ -149,9 +166,6 @@ class Faults:
         pid = known.get(name)
         return pid if pid is not None and psutil.pid_exists(pid) else None
 
-    async def _in_flight(self) -> list[Any]:
-        return await self._fetch(IN_FLIGHT)
-
     async def _until_moved(self, before: list[Any], began: float) -> tuple[float | None, ...]:
         left = {row["id"]: row for row in before}
         first: float | None = None
@@ -186,6 +200,15 @@ class Faults:
             return rows
         finally:
             connection.terminate()
+
+
+def _is_held_by(run: Any, target: str, pid: int | None) -> bool:
+    """Whether the fault takes this run's holder, or something that every holder needs."""
+    if target in CENTRAL:
+        return f":{pid}:" in run["holder"]
+    if target.startswith("worker-"):
+        return run["local"] and run["team"] == target.removeprefix("worker-")
+    return not (target == "expressions" and run["local"])
 
 
 def _kill(pid: int) -> None:

@@ -21,6 +21,8 @@ from tests.chaos.driver import Driver
 from tests.chaos.faults import Faults, Hit
 from tests.chaos.findings import findings, log_is_proven
 
+BETWEEN = (3.0, 9.0)
+"""Seconds between two faults, at least and at most."""
 SECOND = "worker-central-2"
 STUCK_AFTER = 300.0
 """Seconds after the last fault within which every run must have ended."""
@@ -66,9 +68,10 @@ async def burn(
     working = asyncio.create_task(_work(driver, runs, at_once))
     try:
         await asyncio.sleep(5.0)
-        while len(striker.hits) < faults and not working.done():
+        while striker.count < faults and not working.done():
             await striker.hit_once()
-            await asyncio.sleep(striker.random.uniform(0.2, 2.0))
+            await asyncio.sleep(striker.random.uniform(*BETWEEN))
+        await striker.settle()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(working), STUCK_AFTER)
     finally:
@@ -107,9 +110,9 @@ def _times(name: str, hits: list[Hit]) -> str:
     known = [hit.recovered for hit in hits if hit.recovered is not None]
     first = [hit.first for hit in hits if hit.first is not None]
     if not known:
-        return f"{name:18} {len(hits):3} faults, none with a run in flight"
+        return f"{name:18} {len(hits):3} faults, none of a process that held a run"
     return (
-        f"{name:18} {len(hits):3} faults; the first run went on after a median of "
+        f"{name:18} {len(hits):3} faults; the first run that was held went on after a median of "
         f"{statistics.median(first):.2f} s (most {max(first):.2f} s), all of them after "
         f"{statistics.median(known):.2f} s (most {max(known):.2f} s)"
     )
