@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     linger_seconds: float = 3.0
     loops: bool = True
     expression_workers: int = 2
+    # How often a task may be entered in a run (and in one iteration of its loops) before it faults.
+    max_task_visits: int = Field(default=10_000, ge=1)
 
     # Log
     log_level: str = "INFO"

@@ -113,7 +113,7 @@ class AwaitEvent:
 
     `types` are the only CloudEvent types that can match, or None where any may. Events that
     arrived since the start of the run are handed on too (`Machine.event_types` says which types a
-    run can ever want), in the order of their arrival.
+    run can ever want), in the order of their arrival. `Cancel` follows when the task has enough.
     """
 
     key: str

@@ -7,7 +7,7 @@ detail?, instance?}`, times are ISO 8601 with an offset.
 
 | kind             | key            | data                                                       |
 |------------------|----------------|------------------------------------------------------------|
-| RUN_STARTED      | ""             | `{input, flows?: {ref: exact ref}, runtime?: {name, …}}`   |
+| RUN_STARTED      | ""             | `{input, flows?, runtime?: {name, …}, max_visits?}`        |
 | LEAF_COMPLETED   | of RunLeaf     | `{output}`                                                 |
 | LEAF_FAULTED     | of RunLeaf     | `{error}`                                                  |
 | TIMER_ARMED      | of ArmTimer    | `{due}`; only for a timer whose command has no `due`       |
@@ -28,7 +28,8 @@ up before, an event with a `source` and `id` that were seen before, a cancellati
 
 RUN_STARTED comes first (a cancellation of a run that never started may stand alone). `flows` maps
 each reference that the definition names, as written there, to the exact version it meant when the
-run started.
+run started. `max_visits` is how often a task might be entered when the run started: a setting that
+is changed later must not change what a journal means.
 """
 
 from __future__ import annotations

@@ -50,12 +50,17 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
 
 
 async def started(platform: Platform, run: RunHead, definition: Definition) -> Fact:
-    """The first fact: the input, and what every reference of the definition means from now on."""
+    """The first fact: the input, what references mean from now on, and how long the run may go."""
     async with platform.database.session() as session:
         sealed = await session.scalar(select(RUNS.c.input_sealed).where(RUNS.c.id == run.id))
     value: JSON = await Sealer(platform.keyring, run.team).open(RUNS, run.id, "input", sealed)
     flows: dict[str, JSON] = dict(await _resolve(platform, definition))
-    return Fact(FactKind.RUN_STARTED, platform.clock(), data={"input": value, "flows": flows})
+    data: JSON = {
+        "input": value,
+        "flows": flows,
+        "max_visits": platform.settings.max_task_visits,
+    }
+    return Fact(FactKind.RUN_STARTED, platform.clock(), data=data)
 
 
 async def _read(platform: Platform, sealer: Sealer, run_id: UUID, at: int) -> list[Fact]:

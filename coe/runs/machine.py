@@ -52,7 +52,7 @@ class RunContext:
 
     `id` is the run's, `trace_id` its W3C trace id if it has one. `secrets` are read anew in every
     process and never journaled; of them a definition sees those that it declares. `max_visits` is
-    how often a task may be entered in one execution of its scope before it faults.
+    how often a task may be entered before it faults, where RUN_STARTED does not say it.
     """
 
     id: str
@@ -153,6 +153,8 @@ class Machine:
             run.run.flows = {ref: str(exact) for ref, exact in flows.items()}
         if runtime is not None:
             run.run.runtime = runtime
+        if isinstance(most := data.get("max_visits"), int):
+            run.max_visits = most
         if run.outcome is None:
             self._root = run.scheduler.spawn(partial(run_definition, run))
 

@@ -109,11 +109,15 @@ async def expand(run: Interpreter, frame: Frame, uri: str) -> str:
     """A URI: computed by an expression, or with each literal `{key}` replaced by the input's value.
 
     Raises:
-        Fault: `expression` (400), for a value that is an object or an array.
+        Fault: `expression` (400), for a value that is an object or an array, and for an expression
+            that gives no text.
     """
     place = Place(DEFINITION, frame=frame)
     if is_expression(uri):
-        return str(await run.data.render(uri, frame.input, place))
+        computed = await run.data.render(uri, frame.input, place)
+        if not isinstance(computed, str):
+            raise run.data.fault(place, "the expression of a URI gives no text")
+        return computed
     values = frame.input if isinstance(frame.input, dict) else {}
 
     def text(match: re.Match[str]) -> str:

@@ -78,7 +78,10 @@ async def run_fork(run: Interpreter, frame: Frame) -> Done:
     for branch in fork.branches:
         context = works.branch()
         works.start(partial(_branch, run, branch, frame.inside(context=context), frame.input))
-    return Done(await works.all())
+    try:
+        return Done(await works.all())
+    finally:
+        works.merge()
 
 
 async def _branch(run: Interpreter, task: Task, scope: Scope, data: JSON) -> JSON:
@@ -95,16 +98,19 @@ async def run_parallel_map(run: Interpreter, frame: Frame) -> Done:
     items = await collection(run, frame, arguments.in_)
     works = _Works(run, frame)
     limit = arguments.max_concurrency or len(items)
-    for index, item in enumerate(items):
-        while works.running >= limit:
-            await works.one()
-        scope = frame.inside(
-            variables={arguments.each: item, arguments.at: index},
-            iteration=index,
-            context=works.branch(),
-        )
-        works.start(partial(execute_list, run, arguments.do, scope, item))
-    outputs = await works.all()
+    try:
+        for index, item in enumerate(items):
+            while works.running >= limit:
+                await works.one()
+            scope = frame.inside(
+                variables={arguments.each: item, arguments.at: index},
+                iteration=index,
+                context=works.branch(),
+            )
+            works.start(partial(execute_list, run, arguments.do, scope, item))
+        outputs = await works.all()
+    finally:
+        works.merge()
     run.went(frame, ways.ITEMS if items else ways.NO_ITEMS)
     return Done(outputs)
 
@@ -145,8 +151,11 @@ class _Works:
     async def all(self) -> list[JSON]:
         while self._fibers:
             await self.one()
-        self._context.merge(self._contexts)
         return list(self._results)
+
+    def merge(self) -> None:
+        """Keep what was exported, however it ended: as after tasks in sequence that failed."""
+        self._context.merge(self._contexts)
 
 
 def cancel_all(run: Interpreter, fibers: Sequence[Fiber]) -> None:
@@ -186,9 +195,10 @@ async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSO
         if ended.error is not None and getattr(ended.error, "target", None) is rivals:
             continue
         cancel_all(run, list(fibers))
+        if ended.error is None or isinstance(ended.error, End):
+            frame.scope.context.merge([context])
         if ended.error is not None:
             raise ended.error
-        frame.scope.context.merge([context])
         run.went(frame, ways.wins(branch.name))
         winner: JSON = ended.result
         return winner

@@ -109,7 +109,8 @@ class Data:
 
     async def holds(self, program: str, data: JSON, place: Place) -> bool:
         """Whether a condition is met: neither false nor null."""
-        return await self.evaluate(program, data, place) not in (None, False)
+        value = await self.evaluate(program, data, place)
+        return value is not None and value is not False
 
     async def render(self, template: JSON, data: JSON, place: Place) -> JSON:
         """A copy of the definition's data with every `${ … }` in it evaluated over `data`."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from coe.language.bounded import is_pattern, matches
 from coe.language.components import EventConsumption, EventFilter
 from coe.language.fields import JSON
 from coe.language.model import Definition
@@ -13,11 +14,10 @@ from coe.language.tasks import ListenTask
 from coe.language.wrapping import is_expression, strip
 from coe.runs.machine_core import Interpreter
 from coe.runs.machine_data import DEFINITION, Place
-from coe.runs.machine_scope import Frame
+from coe.runs.machine_scope import Frame, same
 
 # What makes text a pattern; a dot alone does not, for most event types have some.
 _PATTERN: Final = re.compile(r"[\\^$*+?()\[\]|]")
-_LONGEST: Final = 1024
 
 
 def event_types(definition: Definition) -> frozenset[str] | None:
@@ -82,7 +82,7 @@ class _Filter:
         for name, correlation in self._given.correlate.items():
             value = await self._run.data.evaluate(correlation.from_, dict(event), self._place)
             expected = self._expected.get(name, seen.get(name, value))
-            if value is None or value != expected:
+            if value is None or not same(value, expected):
                 return False
             values[name] = value
         seen.update({name: value for name, value in values.items() if name not in self._expected})
@@ -93,7 +93,7 @@ class _Filter:
         if isinstance(wanted, str) and is_expression(wanted):
             over = value if name == "data" else dict(event)
             found = await self._run.data.evaluate(strip(wanted), over, self._place)
-            return found if isinstance(found, bool) else found is not None and found == value
+            return found if isinstance(found, bool) else found is not None and same(found, value)
         if isinstance(wanted, dict):
             return isinstance(value, dict) and all(
                 [
@@ -103,16 +103,16 @@ class _Filter:
             )
         if isinstance(wanted, str) and isinstance(value, str):
             return wanted == value or _matches(wanted, value)
-        return wanted == value
+        return same(wanted, value)
 
 
 def _matches(pattern: str, value: str) -> bool:
-    if not _PATTERN.search(pattern) or len(value) > _LONGEST:
-        return False
-    try:
-        return re.fullmatch(pattern, value) is not None
-    except re.error:
-        return False
+    """Whether a pattern matches the whole value, in linear time; one that is none matches nothing.
+
+    A pattern may come to a value that was made to occupy an engine that tries every way.
+    """
+    whole = f"^(?:{pattern})$"
+    return bool(_PATTERN.search(pattern)) and is_pattern(whole) and matches(whole, value)
 
 
 class Strategy(Protocol):

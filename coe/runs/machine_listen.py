@@ -39,7 +39,7 @@ async def run_listen(run: Interpreter, frame: Frame) -> Done:
         output = await _consume(run, frame, box, strategy, until)
     finally:
         run.events.listening.pop(frame.key, None)
-        run.work.forget(frame.key)
+        run.work.cancel(frame.key)
     run.steps.move(frame, StepState.RUNNING)
     return Done(output)
 
@@ -83,10 +83,12 @@ async def _read(run: Interpreter, frame: Frame, event: Mapping[str, JSON], index
 
 
 def _raw(event: Mapping[str, JSON]) -> JSON:
-    """The data as it was sent: base64 of bytes, or the text of JSON."""
+    """The data as it was sent: base64 of bytes, or the text of JSON; null where there is none."""
     if "data_base64" in event:
         return event["data_base64"]
-    data = event.get("data")
+    if "data" not in event:
+        return None
+    data = event["data"]
     return data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
 
 

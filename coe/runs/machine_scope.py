@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -52,8 +53,19 @@ def _merged(base: JSON, current: JSON, changed: JSON) -> JSON:
     return merged | {
         name: value
         for name, value in changed.items()
-        if name not in before or before[name] != value
+        if name not in before or not same(before[name], value)
     }
+
+
+def same(one: JSON, other: JSON) -> bool:
+    """Whether two values are equal as JSON has it: `true` is not 1, though Python says so."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,8 @@ class Scope:
 
     `base` is the run's id, or the key of the call whose function runs here. `visits`, `iterations`
     and `attempts` tell this execution from others of the same list: of each enclosing task the
-    visit, of each loop the index, of each `try` (and retried step) the attempt.
+    visit, of each loop the index, of each `try` (and retried step) the attempt. `entered` counts
+    how often each task was entered, by its pointer, in this run and in this iteration of its loops.
     """
 
     base: str
@@ -74,6 +87,7 @@ class Scope:
     variables: Mapping[str, JSON] = field(default_factory=dict)
     handler: Handler | None = None
     frame: Frame | None = None
+    entered: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -150,4 +164,5 @@ class Frame:
             context=context or outer.context,
             handler=handler or outer.handler,
             frame=self,
+            entered=outer.entered if iteration is None else Counter(),
         )

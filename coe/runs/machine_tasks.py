@@ -135,7 +135,14 @@ async def _flow(run: Interpreter, frame: Frame) -> Done:
 
 
 def _limit_visits(run: Interpreter, frame: Frame) -> None:
-    if frame.visit > run.max_visits:
+    """Let a task be entered only so often: an iteration has a count of its own, all else adds up.
+
+    A loop ends with its collection; going back, and trying again, might never.
+    """
+    entered = frame.scope.entered
+    if frame.again == 1:
+        entered[frame.pointer] += 1
+    if entered[frame.pointer] > run.max_visits:
         title = f"The task was entered more than {run.max_visits} times"
         raise Fault(standard("runtime", title=title, instance=frame.pointer))
 

@@ -57,18 +57,13 @@ class Work:
             fiber.keys.pop(fact.key, None)
             self._scheduler.post(box, fact)
 
-    def forget(self, key: str) -> None:
-        """Want no answer any more, without taking anything back."""
-        entry = self._pending.pop(key, None)
-        if entry is not None:
-            entry[2].keys.pop(key, None)
-            self._issued.pop(key, None)
-
     def cancel(self, key: str) -> None:
-        """Take a command back."""
-        fresh = key in self._issued
-        self.forget(key)
-        if not fresh:
+        """Take a command back; nothing, if it is not wanted any more."""
+        entry = self._pending.pop(key, None)
+        if entry is None:
+            return
+        entry[2].keys.pop(key, None)
+        if self._issued.pop(key, None) is None:
             self._issued[key] = Cancel(key)
 
     def suspend(self) -> None:

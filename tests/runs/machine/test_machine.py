@@ -117,7 +117,36 @@ async def test_a_task_may_be_entered_so_often(evaluate: Evaluate):
     assert [step.state.value for step in changes[-2:]] == ["COMPLETED", "FAULTED"]
 
 
-async def test_visits_are_counted_for_each_execution_of_a_scope(evaluate: Evaluate):
+async def test_how_often_is_what_the_journal_says(evaluate: Evaluate):
+    flow = {"do": [{"again": {"set": {}, "then": "again"}}]}
+    run = Driver(flow, evaluate, max_visits=50)
+    await run.fact(FactKind.RUN_STARTED, data={"input": None, "max_visits": 3})
+    assert len(run.machine.changed_steps()) == 4
+
+
+async def test_going_back_around_a_task_counts_its_visits_too(evaluate: Evaluate):
+    inner = {"do": [{"deep": {"set": {"n": "${ .n + 1 }"}}}]}
+    back = {"switch": [{"more": {"when": ".n < 9", "then": "inner"}}]}
+    flow = {"do": [{"twice": {"do": [{"inner": inner}, {"back": back}]}}]}
+    for most, state in ((8, Faulted), (9, Completed)):
+        run = Driver(flow, evaluate, max_visits=most)
+        await run.start({"n": 0})
+        assert isinstance(run.machine.outcome, state)
+
+
+async def test_trying_again_counts_visits_too(evaluate: Evaluate):
+    retry = {"retry": {"limit": {"attempt": {"count": 2}}}}
+    tried = {"try": [{"a": HTTP}], "catch": retry}
+    flow = {"do": [{"outer": {"try": [{"t": tried}], "catch": retry}}]}
+    run = Driver(flow, evaluate, max_visits=8)
+    commands = await run.start()
+    for _ in range(8):
+        commands = await run.failed(commands[0])
+    assert isinstance(run.machine.outcome, Faulted)
+    assert run.machine.outcome.error["title"] == "The task was entered more than 8 times"
+
+
+async def test_each_iteration_has_a_count_of_its_own(evaluate: Evaluate):
     flow = {"do": [{"loop": {"for": {"in": ".items"}, "do": [{"a": {"set": "${ . }"}}]}}]}
     run = Driver(flow, evaluate, max_visits=5)
     await run.start({"items": list(range(20))})
@@ -392,7 +421,8 @@ async def test_events_are_wanted_until_the_task_has_enough(evaluate: Evaluate):
     assert isinstance(wanted, AwaitEvent)
     assert run.machine.pending() == [wanted]
     event: JSON = {"type": "a", "source": "s", "id": "1"}
-    [leaf] = await run.fact(FactKind.EVENT_CONSUMED, data={"event": event})
+    taken_back, leaf = await run.fact(FactKind.EVENT_CONSUMED, data={"event": event})
+    assert taken_back == Cancel(wanted.key)
     assert run.machine.pending() == [leaf]
 
 
