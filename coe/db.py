@@ -6,9 +6,10 @@ import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import asyncpg
 import orjson
 import uuid_utils.compat
 from pydantic import JsonValue
@@ -74,6 +75,7 @@ class Database:
 
     def __init__(self, url: str, *, name: str = "coe", pool_size: int = 10) -> None:
         """Prepare the pool; the first session connects. `name` shows in pg_stat_activity."""
+        self.name = name
         self.url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
         self.engine: AsyncEngine = create_async_engine(
             self.url,
@@ -92,6 +94,15 @@ class Database:
         """A session; what was not committed when it ends is rolled back."""
         async with self._sessions() as session:
             yield session
+
+    async def dedicated(self) -> Any:
+        """A connection of asyncpg outside of the pool, for LISTEN; the caller closes it.
+
+        Raises:
+            OSError, asyncpg.PostgresError: The server does not answer, or refuses.
+        """
+        url = self.url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        return await asyncpg.connect(url, server_settings={"application_name": self.name})
 
     async def create_all(self) -> None:
         """Create every table and object in an empty database (the migrations say the same)."""

@@ -28,7 +28,7 @@ class Listener:
 
     def __init__(self, database: Database) -> None:
         """Take the database; `start` connects."""
-        self._url = database.url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._database = database
         self._heard: defaultdict[str, list[Heard]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -68,7 +68,7 @@ class Listener:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self) -> None:
-        connection = await asyncpg.connect(self._url, server_settings={"application_name": "coe"})
+        connection = await self._database.dedicated()
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         try:
