@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ CREATE TABLE IF NOT EXISTS failures (order_id text PRIMARY KEY, failed int NOT N
 STOCK = {"PUMP-200": 100_000, "VALVE-35": 100_000, "SEAL-8": 100_000}
 CREDIT_LIMITS = {"C-1001": "5000000.00", "C-1002": "25000000.00", "C-1003": "1000.00"}
 
+LONGEST_LATENCY = 5_000
+"""Milliseconds that a call may ask to wait for its answer, at most."""
+
 USUAL: Mapping[str, JSON] = {"segment": "business", "language": "en"}
 PERSONAL = {"customerName": "name", "customerEmail": "email"}
 
@@ -46,7 +50,8 @@ class Books:
     async def once(self, request: Request, key: str, effect: Effect) -> Response:
         """Carry out a write once for its idempotency key, and count the call.
 
-        An answer of 2xx or 4xx is kept for the key; a 5xx is not, for nothing was done.
+        An answer of 2xx or 4xx is kept for the key; a 5xx is not, for nothing was done. A call may
+        ask for a late answer (`X-Simulate-Latency`, milliseconds), which comes after the effect.
         """
         digest = hashlib.sha256(await request.body()).hexdigest()
         async with self.pool.acquire() as connection:
@@ -72,6 +77,7 @@ class Books:
                     key,
                     answer,
                 )
+        await _late(request)
         return _json(answer, 200)
 
     async def customer(self, customer_id: str) -> dict[str, JSON]:
@@ -102,6 +108,12 @@ class Books:
             sealed,
             decimal(CREDIT_LIMITS.get(customer_id, "5000000.00")),
         )
+
+
+async def _late(request: Request) -> None:
+    asked = request.headers.get("X-Simulate-Latency", "")
+    if asked.isdecimal():
+        await asyncio.sleep(min(int(asked), LONGEST_LATENCY) / 1000)
 
 
 def _place(customer_id: str) -> Place:

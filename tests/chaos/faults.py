@@ -85,8 +85,13 @@ class Faults:
         """Hit something; how the runs that it held go on is watched meanwhile."""
         names = list(TARGETS)
         target = self.random.choices(names, [TARGETS[name] for name in names])[0]
-        pid = self._pid(target)
-        before = [row for row in await self._fetch(IN_HAND) if _is_held_by(row, target, pid)]
+        pid, before = self._pid(target), []
+        for _ in range(20):  # better in the midst of something
+            held = await self._fetch(IN_HAND)
+            before = [row for row in held if _is_held_by(row, target, pid)]
+            if before:
+                break
+            await asyncio.sleep(0.2)
         began = time.monotonic()
         if await self._strike(target, pid):
             self._watchers.append(asyncio.create_task(self._watch(target, before, began)))
