@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -14,6 +14,7 @@ import orjson
 import uuid_utils.compat
 from pydantic import JsonValue
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -67,6 +68,41 @@ def _dumps(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
+class Direct:
+    """A connection outside of the pool, for statements that are transactions of their own.
+
+    They go straight to the driver, which keeps them prepared: a round trip each, with nothing of a
+    session around it. One at a time.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]]) -> None:
+        """Take what connects to asyncpg; it is called when there is no sound connection."""
+        self._connect = connect
+        self._connection: Any = None
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
+        """Execute a statement with arguments `$1`, `$2`, …; when this returns, it is committed.
+
+        Raises:
+            SQLAlchemyError: The database failed; the message holds no value.
+            OSError: It cannot be reached.
+        """
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._connect()
+            rows: list[Any] = await self._connection.fetch(statement, *arguments)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise SQLAlchemyError(type(error).__name__) from None
+        return rows
+
+    async def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError, asyncpg.PostgresError):  # it is gone already
+                await connection.close(timeout=1)
+
+
 class Database:
     """A pool of connections to one PostgreSQL database.
 
@@ -96,13 +132,17 @@ class Database:
             yield session
 
     async def dedicated(self) -> Any:
-        """A connection of asyncpg outside of the pool, for LISTEN; the caller closes it.
+        """A connection of asyncpg outside of the pool; the caller closes it.
 
         Raises:
             OSError, asyncpg.PostgresError: The server does not answer, or refuses.
         """
         url = self.url.replace("postgresql+asyncpg://", "postgresql://", 1)
         return await asyncpg.connect(url, server_settings={"application_name": self.name})
+
+    def direct(self) -> Direct:
+        """A way round the sessions for one user, who closes it; it connects when first used."""
+        return Direct(self.dedicated)
 
     async def create_all(self) -> None:
         """Create every table and object in an empty database (the migrations say the same)."""

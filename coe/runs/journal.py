@@ -12,24 +12,25 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import TextClause, case, delete, extract, insert, text
+from sqlalchemy import case, extract
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.db import Database
+from coe.db import Database, Direct
 from coe.errors import Unavailable
 from coe.runs.commands import StepState
-from coe.runs.tables import INBOX, JOURNAL, STEPS
+from coe.runs.journal_sql import APPEND, arguments
+from coe.runs.tables import STEPS
 
 Change = Callable[[AsyncSession], Awaitable[None]]
 Row = dict[str, Any]
-Hold = tuple[UUID, int]
 
 MAX_GROUP: Final = 64
+WRITERS: Final = 2
 
 
 class LeaseLostError(Exception):
@@ -55,13 +56,17 @@ class Append:
 
 
 class Journal:
-    """The one writer of a process: it drains a queue, commits once, and wakes who waited."""
+    """The writers of a process: they drain a queue, commit once a group, and wake who waited.
+
+    Two of them take turns, so that one group is made ready while another one is being committed.
+    Appends with further changes have queue and writers of their own: they take several statements.
+    """
 
     def __init__(self, database: Database) -> None:
-        """Take the database; the writer starts with the first append."""
+        """Take the database; writers start with the first append."""
         self._database = database
-        self._queue: deque[tuple[Append, asyncio.Future[None]]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._plain = _Queue(self._write_plain, [database.direct() for _ in range(WRITERS)])
+        self._other = _Queue(self._write_other, [None] * WRITERS)
 
     async def append(self, batch: Append) -> None:
         """Write the batch; it is committed when this returns.
@@ -71,35 +76,84 @@ class Journal:
             Unavailable: The database failed; whether it was written shows when the journal is
                 read again.
         """
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((batch, written))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._drain(), name="coe-journal")
-        await written
+        await (self._other if batch.changes else self._plain).put(batch)
 
     async def close(self) -> None:
         """Write what is queued, then stop."""
-        if self._writer is not None:
-            await self._writer
+        for queue in (self._plain, self._other):
+            for direct in await queue.close():
+                if direct is not None:
+                    await direct.close()
 
-    async def _drain(self) -> None:
-        while self._queue:
-            size = min(len(self._queue), MAX_GROUP)
-            group = [self._queue.popleft() for _ in range(size)]
-            wanted = [(batch, written) for batch, written in group if not written.done()]
-            if wanted:
-                await self._settle(wanted)
+    async def _write_plain(self, group: Group, direct: Direct) -> set[int]:
+        rows = await direct.fetch(APPEND, *_arguments(group))
+        return {row["batch"] for row in rows}
 
-    async def _settle(self, group: list[tuple[Append, asyncio.Future[None]]]) -> None:
+    async def _write_other(self, group: Group, _: None) -> set[int]:
+        async with self._database.session() as session:
+            connection = await session.connection()
+            rows = await connection.exec_driver_sql(APPEND, tuple(_arguments(group)))
+            kept = set(rows.scalars())
+            for number, batch in enumerate(group, 1):
+                if number in kept:
+                    for change in batch.changes:
+                        await change(session)
+            await session.commit()
+        return kept
+
+
+Group = Sequence[Append]
+LentT = TypeVar("LentT")
+
+
+class _Queue(Generic[LentT]):
+    """Appends that wait, and as many writers at once as there are things to lend them."""
+
+    def __init__(
+        self, write: Callable[[Group, LentT], Awaitable[set[int]]], lent: Sequence[LentT]
+    ) -> None:
+        self._write = write
+        self._lent = list(lent)
+        self._free = list(lent)
+        self._waiting: deque[tuple[Append, asyncio.Future[None]]] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+
+    async def put(self, batch: Append) -> None:
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((batch, written))
+        if self._free:
+            writer = asyncio.create_task(self._drain(self._free.pop()), name="coe-journal")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+        await written
+
+    async def close(self) -> list[LentT]:
+        """Give what was lent, once all is written."""
+        while self._writers:
+            await asyncio.wait(self._writers)
+        return self._lent
+
+    async def _drain(self, lent: LentT) -> None:
         try:
-            kept = await self._commit([batch for batch, _ in group])
+            while self._waiting:
+                size = min(len(self._waiting), MAX_GROUP)
+                group = [self._waiting.popleft() for _ in range(size)]
+                wanted = [(batch, written) for batch, written in group if not written.done()]
+                if wanted:
+                    await self._settle(wanted, lent)
+        finally:
+            self._free.append(lent)
+
+    async def _settle(self, group: list[tuple[Append, asyncio.Future[None]]], lent: LentT) -> None:
+        try:
+            kept = await self._write([batch for batch, _ in group], lent)
         except Exception as error:  # noqa: BLE001  # every waiter gets it, the writer goes on
-            await self._settle_failed(group, error)
+            await self._settle_failed(group, lent, error)
             return
-        for batch, written in group:
+        for number, (batch, written) in enumerate(group, 1):
             if written.done():
                 continue
-            if (batch.run_id, batch.fence) in kept:
+            if number in kept:
                 written.set_result(None)
             else:
                 written.set_exception(LeaseLostError(f"run {batch.run_id}"))
@@ -107,11 +161,12 @@ class Journal:
     async def _settle_failed(
         self,
         group: list[tuple[Append, asyncio.Future[None]]],
+        lent: LentT,
         error: Exception,
     ) -> None:
         if len(group) > 1:  # one of them may be at fault: the others shall not suffer for it
             for member in group:
-                await self._settle([member])
+                await self._settle([member], lent)
             return
         _, written = group[0]
         if not written.done():
@@ -120,26 +175,16 @@ class Journal:
                 Unavailable("the journal could not be written") if failed else error
             )
 
-    async def _commit(self, group: Sequence[Append]) -> set[Hold]:
-        async with self._database.session() as session:
-            kept = await _move_forward(session, group)
-            await _write([batch for batch in group if (batch.run_id, batch.fence) in kept], session)
-            await session.commit()
-        return kept
 
+def _arguments(group: Group) -> list[list[Any]]:
+    numbered = list(enumerate(group, 1))
+    return arguments(
+        [(each.run_id, each.fence, each.position, len(each.entries)) for each in group],
+        [(number, row) for number, each in numbered for row in each.entries],
+        [(number, row) for number, each in numbered for row in each.consumed],
+        [(number, row) for number, each in numbered for row in each.steps],
+    )
 
-_MOVE_FORWARD: Final[TextClause] = text(
-    """
-    UPDATE runs SET journal_length = runs.journal_length + moved.count
-    FROM unnest(
-        CAST(:ids AS uuid[]), CAST(:fences AS bigint[]),
-        CAST(:positions AS bigint[]), CAST(:counts AS bigint[])
-    ) AS moved (id, fence, position, count)
-    WHERE runs.id = moved.id AND runs.fence = moved.fence
-      AND runs.journal_length = moved.position AND runs.holder IS NOT NULL
-    RETURNING runs.id, runs.fence
-    """,
-)
 
 _new = upsert(STEPS).excluded
 _SAVE_STEP: Final = upsert(STEPS).on_conflict_do_update(
@@ -167,34 +212,6 @@ _SAVE_STEP: Final = upsert(STEPS).on_conflict_do_update(
         ),
     },
 )
-
-
-async def _move_forward(session: AsyncSession, group: Sequence[Append]) -> set[Hold]:
-    moved = await session.execute(
-        _MOVE_FORWARD,
-        {
-            "ids": [batch.run_id for batch in group],
-            "fences": [batch.fence for batch in group],
-            "positions": [batch.position for batch in group],
-            "counts": [len(batch.entries) for batch in group],
-        },
-    )
-    return {(row.id, row.fence) for row in moved}
-
-
-async def _write(group: Sequence[Append], session: AsyncSession) -> None:
-    entries = [row for batch in group for row in batch.entries]
-    if entries:
-        await session.execute(insert(JOURNAL), entries)
-    consumed = [row for batch in group for row in batch.consumed]
-    if consumed:
-        await session.execute(delete(INBOX).where(INBOX.c.id.in_(consumed)))
-    steps = [row for batch in group for row in batch.steps]
-    if steps:
-        await session.execute(_SAVE_STEP, steps)
-    for batch in group:
-        for change in batch.changes:
-            await change(session)
 
 
 async def save_steps(session: AsyncSession, rows: Sequence[Row]) -> None:
