@@ -9,6 +9,15 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from coe.language.binding import (
+    AUTHENTICATION,
+    CONDITION,
+    DEFINITION,
+    EXPORT,
+    FLOW_INPUT,
+    FLOW_OUTPUT,
+    INPUT,
+)
 from coe.language.components import Schema
 from coe.language.durations import Duration, DurationError, parse
 from coe.language.expressions import ExpressionError
@@ -19,16 +28,21 @@ from coe.runs.machine_errors import Fault, standard
 from coe.runs.machine_fibers import Evaluation
 from coe.runs.machine_scope import Frame, Scope
 
-# What is bound where: the specification's table of runtime expression arguments, narrowed so that
-# secrets are to be had in `input.from` and in authentication only.
-_ALWAYS: Final = frozenset({"workflow", "runtime"})
-CONDITION: Final = _ALWAYS | {"context", "task"}
-INPUT: Final = CONDITION | {"secrets"}
-DEFINITION: Final = CONDITION | {"input", "authorization"}
-AUTHENTICATION: Final = DEFINITION | {"secrets"}
-EXPORT: Final = DEFINITION | {"output"}
-FLOW_INPUT: Final = _ALWAYS | {"secrets"}
-FLOW_OUTPUT: Final = _ALWAYS | {"context"}
+# Places (`coe.language.binding`), for the modules of the task types.
+__all__ = [
+    "AUTHENTICATION",
+    "CONDITION",
+    "DEFINITION",
+    "EXPORT",
+    "FLOW_INPUT",
+    "FLOW_OUTPUT",
+    "INPUT",
+    "Data",
+    "Place",
+    "RunData",
+    "at_pointer",
+    "instant",
+]
 
 # What `$runtime` is where the journal does not say.
 _RUNTIME: Final[dict[str, JSON]] = {"name": "coe", "version": "1", "metadata": {}}
