@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from coe.db import JSON
-from coe.errors import Invalid, Problem, errors_in
+from coe.errors import Problem, errors_in
 from coe.language.lint import lint
 from coe.language.load import load
 from coe.templates.manifest import read_template
 from coe.templates.render import Target, render
-from coe.templates.trial import sample_target
 
 
 def render_folder(
@@ -45,21 +44,6 @@ def render_folder(
     if loaded.definition is not None:
         problems += lint(loaded.definition)
     return rendered.text, problems
-
-
-def render_for_test(folder: Path, parameters: JSON) -> str:
-    """The definition that a test of a template runs.
-
-    Raises:
-        Invalid: The template or the parameters have problems.
-    """
-    template, problems = read_template(_texts(folder))
-    if template is None:
-        raise Invalid(problems, f"{folder} is no template")
-    rendered = render(template, sample_target(template), parameters or {})
-    if errors_in(rendered.problems):
-        raise Invalid(rendered.problems, f"{folder} does not render")
-    return rendered.text
 
 
 def _texts(folder: Path) -> dict[str, str]:

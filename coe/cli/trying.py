@@ -1,17 +1,15 @@
-"""`coe flow try` and `coe flow test`: definitions run in this process, without a server."""
+"""`coe flow try`: a definition run in this process, without a server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from coe.cli.rendering import render_for_test
 from coe.db import JSON
-from coe.errors import CoeError, Invalid, errors_in
+from coe.errors import Invalid, errors_in
 from coe.language.expressions import Expressions
 from coe.language.load import load
 from coe.language.model import Definition
@@ -21,19 +19,8 @@ from coe.runs.leaves import LeafIO, run_leaf
 from coe.runs.leaves_transport import open_client
 from coe.runs.testing import Case, Trace, simulate
 from coe.runs.testing_cases import START
-from coe.runs.testing_suites import judge, read_suite
 
-TESTS: Final = "tests.yaml"
 _SECTIONS: Final = frozenset({"stubs", "events", "secrets", "flows"})
-
-
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """How one test went: without differences, it passed."""
-
-    folder: str
-    name: str
-    differences: tuple[str, ...]
 
 
 def try_file(
@@ -81,53 +68,6 @@ async def _try(definition: Definition, case: Case, resolve: Mapping[str, str]) -
             return await simulate(definition, case, expressions.evaluate, carry=carry)
     finally:
         await expressions.close()
-
-
-def test_folders(folders: Sequence[Path]) -> list[Tested]:
-    """Run every `tests.yaml` at or below the folders.
-
-    Raises:
-        CoeError: A folder has none, or one cannot be read.
-    """
-    suites: list[Path] = []
-    for folder in folders:
-        found = sorted(folder.rglob(TESTS))
-        if not found:
-            raise CoeError(f"{folder}: no {TESTS} at or below it", code="INVALID")
-        suites += [suite.parent for suite in found]
-    return asyncio.run(_test(suites))
-
-
-async def _test(suites: Sequence[Path]) -> list[Tested]:
-    expressions = Expressions(workers=2)
-    told: list[Tested] = []
-    try:
-        for folder in suites:
-            for test in _suite(folder / TESTS):
-                definition = _definition_for(folder, test)
-                asked = {name: part for name, part in test.items() if name != "parameters"}
-                try:
-                    verdict = await judge(definition, asked, expressions.evaluate)
-                except ValueError as error:
-                    raise CoeError(f"{folder / TESTS}: {error}", code="INVALID") from None
-                told.append(Tested(str(folder), verdict.name, verdict.differences))
-    finally:
-        await expressions.close()
-    return told
-
-
-def _suite(file: Path) -> list[dict[str, JSON]]:
-    try:
-        return read_suite(file.read_text(), file=str(file))
-    except ValueError as error:
-        raise CoeError(f"{file}: {error}", code="INVALID") from None
-
-
-def _definition_for(folder: Path, test: Mapping[str, JSON]) -> Definition:
-    flow = folder / "flow.yaml"
-    if (folder / "template.yaml").exists():
-        return _definition(render_for_test(folder, test.get("parameters")), str(flow))
-    return _definition(flow.read_text(), str(flow))
 
 
 def _definition(text: str, file: str) -> Definition:

@@ -80,6 +80,7 @@ async def human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON])
         title = "Nobody answered in time"
         raise Fault(standard("timeout", title=title, instance=frame.pointer))
     outcome = fact.data.get("outcome") if isinstance(fact.data, dict) else None
+    run.went(frame, ways.ANSWERED)
     run.went(frame, ways.decides(str(outcome)))
     return fact.data
 

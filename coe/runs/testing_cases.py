@@ -44,7 +44,12 @@ class Case:
 
 @dataclass(slots=True)
 class Trace:
-    """What came of a simulated run: `state` is COMPLETED, FAULTED, CANCELLED or WAITING."""
+    """What came of a simulated run: `state` is COMPLETED, FAULTED, CANCELLED or WAITING.
+
+    `issued_at` has the time of each of `commands`. `went` are the ways that the run went: the
+    pointer of a task, and one of `coe.language.ways`. `mistakes` are answers that nobody could have
+    given, such as an outcome that a human task does not have.
+    """
 
     outcome: Outcome | None
     ended_at: datetime
@@ -53,6 +58,9 @@ class Trace:
     journal: list[Fact]
     commands: list[Command]
     waiting: list[Pending]
+    issued_at: list[datetime] = field(default_factory=list)
+    went: frozenset[tuple[str, str]] = frozenset()
+    mistakes: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from coe.language import ways
 from coe.language.fields import JSON
 from coe.language.model import Definition
 from coe.runs.commands import (
@@ -27,6 +28,7 @@ from coe.runs.leaves import LeafFault
 from coe.runs.machine import Evaluate, Machine, RunContext
 from coe.runs.machine_errors import standard
 from coe.runs.testing_agenda import Agenda, delayed
+from coe.runs.testing_answers import fault_of, human_answer
 from coe.runs.testing_cases import Case, Trace
 
 # Facts with a key that leave its command wanted.
@@ -46,7 +48,10 @@ class Simulation:
         self._case = case
         self._carry = carry
         context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
-        self._machine = Machine(definition, context, evaluate)
+        self._went: set[tuple[str, str]] = set()
+        self._machine = Machine(
+            definition, context, evaluate, witness=lambda at, way: self._went.add((at, way))
+        )
         self._now = case.now
         self._agenda = Agenda()
         self._calls: dict[str, int] = {}
@@ -55,14 +60,18 @@ class Simulation:
         self._events: list[JSON] = []
         self._journal: list[Fact] = []
         self._commands: list[Command] = []
+        self._issued_at: list[datetime] = []
+        self._escalations: dict[str, list[str]] = {}
+        self._mistakes: dict[str, None] = {}
 
     async def go(self) -> None:
         """Let everything happen that will."""
         data: JSON = {"input": self._case.input, "flows": dict(self._case.flows)}
         self._agenda.add(Fact(FactKind.RUN_STARTED, self._now, data=data))
-        for event in self._case.events:
+        for number, event in enumerate(self._case.events, start=1):
             at, bare = delayed(event, self._now)
-            self._agenda.add(Fact(FactKind.EVENT_CONSUMED, at, data={"event": bare}))
+            named = {"id": f"event-{number}", "source": "/tests"} | bare
+            self._agenda.add(Fact(FactKind.EVENT_CONSUMED, at, data={"event": named}))
         for fact in self._case.facts:
             self._agenda.add(fact)
         while not isinstance(self._machine.outcome, Completed | Cancelled):
@@ -82,6 +91,9 @@ class Simulation:
             journal=self._journal,
             commands=self._commands,
             waiting=self._machine.pending(),
+            issued_at=self._issued_at,
+            went=frozenset(self._went),
+            mistakes=list(self._mistakes),
         )
 
     def _patience_ends(self) -> datetime | None:
@@ -95,10 +107,15 @@ class Simulation:
         if fact.kind not in _TELLING:
             self._unanswered.pop(fact.key, None)
             self._agenda.drop(fact.key)
+        if fact.kind is FactKind.TASK_ESCALATED and fact.key in self._escalations:
+            stages = self._escalations[fact.key]
+            stages.append(ways.escalates(len(stages)))
+            self._went.add((stages[0], stages[-1]))
         commands = await self._machine.apply(fact)
         for change in self._machine.changed_steps():
             self._steps[change.key] = change
         self._commands.extend(commands)
+        self._issued_at.extend([self._now] * len(commands))
         for command in commands:
             await self._carry_out(command)
         if self._machine.outcome is None:
@@ -169,16 +186,8 @@ class Simulation:
             self._expire(command)
             return
         at, answer = delayed(stub, self._now)
-        arguments = command.arguments if isinstance(command.arguments, dict) else {}
-        outcomes = arguments.get("outcomes")
-        given = outcomes[0] if isinstance(outcomes, list) and outcomes else "done"
-        data: JSON = {
-            "outcome": answer.get("outcome", given),
-            "answer": answer.get("answer"),
-            "reason": answer.get("reason"),
-            "by": answer.get("by", "tester"),
-            "at": at.isoformat(),
-        }
+        data, mistakes = human_answer(command, answer, at.isoformat())
+        self._mistakes |= dict.fromkeys(mistakes)
         self._expire(command)
         self._agenda.add(Fact(FactKind.TASK_ANSWERED, at, command.key, data))
 
@@ -187,6 +196,7 @@ class Simulation:
         due = command.due
         if due is None:
             return
+        self._escalations[command.key] = [command.path]
         for stage in command.stages:
             told = Fact(FactKind.TASK_ESCALATED, due, command.key, {"to": stage.to})
             self._agenda.add(told, deadline=True)
@@ -212,8 +222,11 @@ class Simulation:
         self, key: str, stub: Mapping[str, JSON], completed: FactKind, faulted: FactKind
     ) -> None:
         at, answer = delayed(stub, self._now)
-        if "error" in answer:
-            self._agenda.add(Fact(faulted, at, key, {"error": answer["error"]}))
+        if answer.get("silent"):
+            return
+        if "error" in answer or "fault" in answer:
+            error = answer["error"] if "error" in answer else fault_of(answer["fault"])
+            self._agenda.add(Fact(faulted, at, key, {"error": error}))
         else:
             self._agenda.add(Fact(completed, at, key, {"output": answer.get("output")}))
 

@@ -47,6 +47,15 @@ def render(files: TemplateFiles, target: Target, parameters: JSON) -> Rendered:
     The flow's namespace, name, version, title and process owner are the target's, whatever the
     template's flow says of them.
     """
+    data, filled, problems = fill(files, target, parameters)
+    text = f"# Made from {files.manifest.ref}\n{write_yaml(data)}"
+    return Rendered(data, text, filled, problems)
+
+
+def fill(
+    files: TemplateFiles, target: Target, parameters: JSON
+) -> tuple[dict[str, JSON], dict[str, JSON], tuple[Problem, ...]]:
+    """The same without the text, which takes most of the time: data, parameters, problems."""
     filled, problems = complete(files.manifest.parameters, parameters)
     filling = Filling(
         {
@@ -63,8 +72,7 @@ def render(files: TemplateFiles, target: Target, parameters: JSON) -> Rendered:
     document = filling.fill(files.flow)
     data = _addressed(document if isinstance(document, dict) else {}, target)
     slips = () if problems else tuple(in_file(FLOW, each) for each in filling.problems)
-    text = f"# Made from {files.manifest.ref}\n{write_yaml(data)}"
-    return Rendered(data, text, filled, problems + slips)
+    return data, filled, problems + slips
 
 
 def unknown_parameters(files: TemplateFiles) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from coe.language.expressions import Expressions
 from coe.language.lint import Catalogued, KnownFlow, lint
 from coe.runs.commands import OpenHumanTask, StartChild
 from coe.runs.testing import Trace, simulate
-from coe.runs.testing_suites import case_of, differences, read_suite
+from coe.runs.testing_format import read_suite
+from coe.runs.testing_suites import case_of, differences
 from coe.settings import Settings
 from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.render import render
@@ -75,7 +76,10 @@ def known() -> Catalogued:
 
 
 def suite(name: str) -> list[dict[str, JSON]]:
-    return read_suite(template(name).texts["tests.yaml"])
+    written, problems = read_suite(template(name).texts["tests.yaml"])
+    assert problems == ()
+    assert written is not None
+    return list(written.tests)
 
 
 NAMES = [path.name for path in FOLDERS]

@@ -1,0 +1,216 @@
+"""What `coe flow test` tells: text for people, JSON for programs, JUnit XML for build servers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree as ET  # it writes, and parses nothing
+
+from coe.cli.output import problem_fields, problem_line
+from coe.cli.testing import Ran
+from coe.errors import Problem, Severity
+from coe.language.branches import Branch, Step
+from coe.runs.testing_coverage import Covered
+from coe.runs.testing_run import FLOW, TESTS, CaseResult, SuiteResult
+
+# What XML 1.0 cannot hold.
+_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+# ---------------------------------------------------------------- text
+def as_text(ran: Ran) -> str:
+    """Each suite with its tests, what it reached and what it missed; a summary at the end."""
+    lines = [line for folder, suite in ran.suites for line in _suite_lines(folder, suite)]
+    rate = f"{ran.cases / ran.seconds:,.0f} a second" if ran.seconds else ""
+    passed = ran.cases - ran.failed
+    told = f"{passed} passed, {ran.failed} failed in {ran.seconds * 1000:,.0f} ms ({rate})"
+    covered = [suite.covered for _, suite in ran.suites if suite.covered]
+    if covered:
+        total = sum(each.branches for each in covered)
+        missed = sum(len(each.missed_branches) for each in covered)
+        told += f"; branches {total - missed}/{total}"
+    return "\n".join([*lines, told]) + "\n"
+
+
+def _suite_lines(folder: Path, suite: SuiteResult) -> Iterator[str]:
+    if suite.cases or suite.problems:
+        yield str(folder)
+    for case in suite.cases:
+        yield from _case_lines(folder, case)
+    if suite.covered is not None:
+        yield from _coverage_lines(folder, suite.covered)
+    for problem in suite.problems:
+        told = problem_line(problem, str(folder / TESTS))
+        yield "  " + told.replace("\n", "\n    ")
+
+
+def _case_lines(folder: Path, case: CaseResult) -> Iterator[str]:
+    if not case.failures:
+        yield f"  passed  {case.name}"
+        return
+    yield f"  FAILED  {case.name}  ({folder / TESTS}:{case.line}:{case.column})"
+    for failure in case.failures:
+        first, *rest = failure.message.splitlines()
+        yield f"          {failure.line}: {first}"
+        yield from (f"          {line}" for line in rest)
+
+
+def _coverage_lines(folder: Path, covered: Covered) -> Iterator[str]:
+    branches = covered.branches - len(covered.missed_branches)
+    steps = covered.steps - len(covered.missed_steps)
+    yield (
+        f"  branches {branches}/{covered.branches} ({covered.percent:g} %), "
+        f"steps {steps}/{covered.steps} ({covered.percent_of_steps:g} %)"
+    )
+    for step in covered.missed_steps:
+        yield f"  {_place(folder, step)}: missed: {step.name} is never reached"
+    for branch in covered.missed_branches:
+        yield f"  {_place(folder, branch)}: missed: {branch}; {branch.how}"
+
+
+def _place(folder: Path, step: Step) -> str:
+    parts = (str(folder / FLOW), step.line, step.column)
+    return ":".join(str(part) for part in parts if part is not None)
+
+
+# ---------------------------------------------------------------- JSON
+def as_json(ran: Ran) -> str:
+    """One object; docs/testing-processes.md has its shape."""
+    told = {
+        "passed": ran.passed,
+        "tests": ran.cases,
+        "failed": ran.failed,
+        "seconds": round(ran.seconds, 6),
+        "suites": [_suite_object(folder, suite) for folder, suite in ran.suites],
+    }
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+
+
+def _suite_object(folder: Path, suite: SuiteResult) -> dict[str, Any]:
+    covered = suite.covered
+    return {
+        "folder": str(folder),
+        "passed": suite.passed,
+        "problems": [
+            {"file": str(folder / TESTS), **problem_fields(problem)} for problem in suite.problems
+        ],
+        "tests": [_case_object(folder, case) for case in suite.cases],
+        "coverage": None
+        if covered is None
+        else {
+            "branches": {
+                "covered": covered.branches - len(covered.missed_branches),
+                "total": covered.branches,
+                "percent": covered.percent,
+                "missed": [_missed(folder, each) for each in covered.missed_branches],
+            },
+            "steps": {
+                "covered": covered.steps - len(covered.missed_steps),
+                "total": covered.steps,
+                "percent": covered.percent_of_steps,
+                "missed": [_missed(folder, each) for each in covered.missed_steps],
+            },
+        },
+    }
+
+
+def _case_object(folder: Path, case: CaseResult) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "file": str(folder / TESTS),
+        "line": case.line,
+        "column": case.column,
+        "passed": not case.failures,
+        "state": case.state,
+        "seconds": round(case.seconds, 6),
+        "failures": [
+            {name: getattr(each, name) for name in ("message", "path", "line", "column")}
+            for each in case.failures
+        ],
+    }
+
+
+def _missed(folder: Path, step: Step) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "step": step.name,
+        "path": step.place,
+        "file": str(folder / FLOW),
+        "line": step.line,
+        "column": step.column,
+    }
+    return told | ({"way": step.way, "how": step.how} if isinstance(step, Branch) else {})
+
+
+# ---------------------------------------------------------------- JUnit
+def as_junit(ran: Ran) -> str:
+    """JUnit XML: a suite a folder; its coverage is one more test, where there is a bound."""
+    root = ET.Element("testsuites", {"name": "coe flow test"})
+    for folder, suite in ran.suites:
+        root.append(_suite_element(folder, suite))
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(each.get(name, 0)) for each in root)))
+    root.set("time", f"{ran.seconds:.6f}")
+    ET.indent(root)
+    text: str = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def _suite_element(folder: Path, suite: SuiteResult) -> ET.Element:
+    element = ET.Element("testsuite", {"name": str(folder)})
+    for case in suite.cases:
+        element.append(_case_element(folder, case))
+    reach = [each for each in suite.problems if suite.covered is not None]
+    broken = [each for each in suite.problems if suite.covered is None]
+    if suite.covered is not None:
+        test = _test(element, folder, "coverage")
+        _fail(test, "failure", [each for each in reach if each.severity is Severity.ERROR])
+        told = ET.SubElement(test, "system-out")
+        told.text = _xml("\n".join(_coverage_lines(folder, suite.covered)))
+    if broken:
+        _fail(_test(element, folder, TESTS), "error", broken)
+    element.set("tests", str(len(element)))
+    for name, tag in (("failures", "failure"), ("errors", "error")):
+        element.set(name, str(sum(each.find(tag) is not None for each in element)))
+    element.set("time", f"{sum(case.seconds for case in suite.cases):.6f}")
+    return element
+
+
+def _case_element(folder: Path, case: CaseResult) -> ET.Element:
+    given = {
+        "name": _xml(case.name),
+        "classname": str(folder),
+        "file": str(folder / TESTS),
+        "line": str(case.line or 1),
+        "time": f"{case.seconds:.6f}",
+    }
+    element = ET.Element("testcase", given)
+    _fail(element, "failure", list(case.failures))
+    return element
+
+
+def _test(parent: ET.Element, folder: Path, name: str) -> ET.Element:
+    given = {"name": name, "classname": str(folder), "file": str(folder / TESTS), "time": "0"}
+    return ET.SubElement(parent, "testcase", given)
+
+
+def _fail(test: ET.Element, tag: str, problems: list[Problem]) -> None:
+    if not problems:
+        return
+    first = problems[0].message.splitlines()[0]
+    failure = ET.SubElement(test, tag, {"message": _xml(first), "type": problems[0].code})
+    file = test.get("file")
+    failure.text = _xml("\n".join(problem_line(each, file) for each in problems))
+
+
+def _xml(text: str) -> str:
+    return _NO_XML.sub("�", text)
+
+
+FORMATS: Final[dict[str, Callable[[Ran], str]]] = {
+    "text": as_text,
+    "json": as_json,
+    "junit": as_junit,
+}
