@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     worker_limit: int = 50
 
     # Runs
+    ca_file: Path | None = None
     resolve: dict[str, str] = Field(default_factory=dict)
     lease_seconds: float = 8.0
     heartbeat_seconds: float = 2.0

@@ -37,7 +37,9 @@ class RunLeaf:
     evaluated policy, such as `{"basic": {"username", "password"}}`: it comes from secrets, so it is
     never journaled.
     `secrets` are texts to blot out of whatever the call gives back. `traceparent` is the W3C trace
-    context to hand on, the step being the parent; None for a run without a trace.
+    context to hand on, the step being the parent; None for a run without a trace. `team` owns the
+    flow and `run` is the run's id: what the call may reach, and who is told of a refusal, follow
+    from them. `document_authentication` is the policy of an OpenAPI document's own address.
     """
 
     key: str
@@ -49,6 +51,9 @@ class RunLeaf:
     authentication: JSON = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     traceparent: str | None = None
+    team: str = ""
+    run: str = ""
+    document_authentication: JSON = field(default=None, repr=False)
 
 
 class TimerReason(StrEnum):

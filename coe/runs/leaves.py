@@ -6,10 +6,15 @@ blotted out of it first, whether the service echoed them or not.
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
+from coe.access.network import FILE, Network
 from coe.language.fields import JSON
 from coe.runs.commands import RunLeaf
 from coe.runs.machine_errors import standard
@@ -24,11 +29,38 @@ Handler = Callable[[RunLeaf], Awaitable[JSON]]
 MEGABYTE = 1_000_000
 
 
+MOST_TOKENS = 500
+
+
 @dataclass(slots=True)
 class Tokens:
-    """Access tokens that are still good, in memory only, by a digest of what was asked with."""
+    """Access tokens that are still good, in memory only, by a digest of what was asked with.
 
-    kept: dict[bytes, tuple[str, float]] = field(default_factory=dict, repr=False)
+    `locks` let one caller ask for a token while others who need the same one wait for it.
+    """
+
+    _kept: OrderedDict[bytes, tuple[str, float]] = field(default_factory=OrderedDict, repr=False)
+    locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def get(self, digest: bytes) -> str | None:
+        """The token that was kept, if it is still good."""
+        token, until = self._kept.get(digest, ("", 0.0))
+        return token if until > monotonic() else None
+
+    def keep(self, digest: bytes, token: str, seconds: float) -> None:
+        """Keep a token for so long; of very many the oldest goes."""
+        self._kept[digest] = (token, monotonic() + seconds)
+        self._kept.move_to_end(digest)
+        if len(self._kept) > MOST_TOKENS:
+            self._kept.popitem(last=False)
+
+    def forget(self, digest: bytes) -> None:
+        """Drop a token that was refused."""
+        self._kept.pop(digest, None)
+
+    def lock(self, digest: bytes) -> asyncio.Lock:
+        """The lock of those who need this token."""
+        return self.locks.setdefault(digest, asyncio.Lock())
 
 
 class LeafFault(Exception):
@@ -40,19 +72,42 @@ class LeafFault(Exception):
         self.error = error
 
 
+class AddressRefused(LeafFault):
+    """The network policy does not let the team's flows reach this host; nothing was sent.
+
+    What it was resolved to is not told: whoever may write a flow need not learn the network.
+    """
+
+    def __init__(self, host: str, port: int, *, team: str, way: str, path: str) -> None:
+        """Name the host as the flow has it, and the way to have it allowed."""
+        whose = f"Flows of {team}" if team else "Flows"
+        title = f"{whose} may not reach {host}"
+        detail = f"It leads to an address that is not public. {way}"
+        super().__init__(standard("authorization", title=title, detail=detail, instance=path))
+        self.host = host
+        self.port = port
+
+
+async def _internet_only() -> Network:
+    return Network()
+
+
 @dataclass(frozen=True, slots=True)
 class LeafIO:
     """What leaves reach the outside with.
 
-    `resolve` sends requests for a host (or host:port) to another base URL, and is the one way to a
-    loopback, private or link-local address. `handlers` carry out kinds that are not HTTP, such as
-    "decision". `tokens` keeps access tokens while they are good. `timeout` is in seconds, for a
-    whole request; `limit` is the most bytes of a response.
+    `resolve` sends requests for a host (or host:port) to another base URL, whatever the network
+    policy says. `network` gives that policy as it stands; without it, only what is public is
+    reached; `way` says how more is allowed. `handlers` carry out kinds that are not HTTP, such as
+    "decision". `tokens` keeps access tokens while they are good, `documents` OpenAPI documents.
+    `timeout` is in seconds, for a whole request; `limit` is the most bytes of a response.
     """
 
     client: httpx.AsyncClient
     resolve: Mapping[str, str] = field(default_factory=dict)
     handlers: Mapping[str, Handler] = field(default_factory=dict)
+    network: Callable[[], Awaitable[Network]] = _internet_only
+    way: str = f"A line in {FILE} can allow it."
     tokens: Tokens = field(default_factory=Tokens)
     timeout: float = 30.0
     limit: int = 10 * MEGABYTE
@@ -71,7 +126,8 @@ async def run_leaf(command: RunLeaf, io: LeafIO) -> JSON:
         output = await _carry_out(command, io)
     except LeafFault as fault:
         clean = redacted(fault.error, command.secrets)
-        raise LeafFault(clean if isinstance(clean, dict) else fault.error) from None
+        fault.error = clean if isinstance(clean, dict) else fault.error
+        raise
     return redacted(output, command.secrets)
 
 

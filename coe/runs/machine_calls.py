@@ -9,7 +9,12 @@ from typing import Final
 from urllib.parse import quote
 
 from coe.language.calls import CallHttp, CallOpenApi
-from coe.language.components import ReferenceableAuthentication, Secret
+from coe.language.components import (
+    OAuth2Authentication,
+    OidcAuthentication,
+    ReferenceableAuthentication,
+    Secret,
+)
 from coe.language.fields import JSON
 from coe.language.wrapping import is_expression
 from coe.runs.commands import RunLeaf, StepState
@@ -45,16 +50,24 @@ async def run_http(run: Interpreter, frame: Frame) -> Done:
 async def run_openapi(run: Interpreter, frame: Frame) -> Done:
     """Call an operation that an OpenAPI document describes."""
     given = typed(frame, CallOpenApi).with_
+    fetching = await authenticate(run, frame, given.document.endpoint.authentication)
+    frame.authorization = None
     policy = await authenticate(run, frame, given.authentication)
     arguments = await render(run, frame, {"parameters": given.parameters})
     arguments |= {"output": given.output, "redirect": given.redirect}
     arguments["operationId"] = given.operation_id
     arguments["document"] = await expand(run, frame, given.document.endpoint.uri)
-    return Done(await leaf(run, frame, "openapi", arguments, policy))
+    return Done(await leaf(run, frame, "openapi", arguments, policy, fetching=fetching))
 
 
 async def leaf(
-    run: Interpreter, frame: Frame, kind: str, arguments: JSON, policy: JSON = None
+    run: Interpreter,
+    frame: Frame,
+    kind: str,
+    arguments: JSON,
+    policy: JSON = None,
+    *,
+    fetching: JSON = None,
 ) -> JSON:
     """Have a call carried out, and give its output.
 
@@ -72,7 +85,12 @@ async def leaf(
             attempt=frame.attempt,
             authentication=policy,
             traceparent=_traceparent(run.run.trace_id, frame.key),
-            secrets=texts_of([list(run.secrets), *_credentials(policy, frame.authorization)]),
+            secrets=texts_of(
+                [list(run.secrets), *_credentials(policy, fetching, frame.authorization)]
+            ),
+            team=run.definition.document.namespace,
+            run=run.run.id,
+            document_authentication=fetching,
         ),
         StepState.RUNNING,
     )
@@ -148,8 +166,21 @@ async def authenticate(
         place = Place(AUTHENTICATION, frame=frame)
         document = given.model_dump(by_alias=True, exclude_none=True)
         evaluated = await run.data.render(document, frame.input, place)
+        if isinstance(given, OidcAuthentication) and isinstance(evaluated, dict):
+            evaluated |= await _expanded(run, frame, given)
     frame.authorization = _authorization(scheme, evaluated)
     return {scheme: evaluated}
+
+
+async def _expanded(run: Interpreter, frame: Frame, given: OidcAuthentication) -> dict[str, JSON]:
+    """The authority and its paths, which are URI templates."""
+    found: dict[str, JSON] = {"authority": await expand(run, frame, str(given.authority))}
+    if isinstance(given, OAuth2Authentication) and given.endpoints is not None:
+        found["endpoints"] = {
+            name: await expand(run, frame, path)
+            for name, path in given.endpoints.model_dump().items()
+        }
+    return found
 
 
 def _from_secret(run: Interpreter, frame: Frame, name: str) -> JSON:

@@ -1,16 +1,24 @@
-"""A runtime with its real parts: the pool of expression workers, and HTTP for the leaves."""
+"""A runtime with its real parts: the pool of expression workers, and what leaves reach out with."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from uuid import UUID
 
+from sqlalchemy import select
+
+from coe.access.network import Network
+from coe.audit.events import Outcome, Tag
+from coe.audit.log import append
 from coe.db import JSON
 from coe.language.expressions import Expressions
 from coe.runs.commands import RunLeaf
-from coe.runs.leaves import Handler, LeafFault, LeafIO, run_leaf
+from coe.runs.endings import HEAD_COLUMNS, head, run_event
+from coe.runs.leaves import AddressRefused, Handler, LeafFault, LeafIO, run_leaf
 from coe.runs.leaves_transport import open_client
 from coe.runs.runtime import LeafDone, LeafFailed, Perform, Runtime
+from coe.runs.tables import RUNS
 from coe.work import Platform
 
 
@@ -26,14 +34,21 @@ async def running(
     `secrets` are what definitions may declare; `handlers` carry out leaves that are not HTTP.
     """
     settings = platform.settings
+
+    async def network() -> Network:
+        async with platform.database.session() as session:
+            return (await platform.policies.current(session)).network
+
     async with (
-        open_client() as client,
+        open_client(settings.ca_file) as client,
         Expressions(workers=settings.expression_workers) as expressions,
     ):
-        io = LeafIO(client=client, resolve=settings.resolve, handlers=handlers or {})
+        io = LeafIO(
+            client=client, resolve=settings.resolve, handlers=handlers or {}, network=network
+        )
         runtime = Runtime(
             platform,
-            perform=performing(io),
+            perform=performing(io, platform),
             evaluate=expressions.evaluate,
             secrets=secrets,
         )
@@ -44,13 +59,38 @@ async def running(
             await runtime.close()
 
 
-def performing(io: LeafIO) -> Perform:
-    """Leaves over HTTP, their faults as values."""
+def performing(io: LeafIO, platform: Platform | None = None) -> Perform:
+    """Leaves that reach outside, their faults as values.
+
+    Args:
+        io: What they reach out with.
+        platform: Where a refusal of the network policy is recorded; without it, it is not.
+    """
 
     async def perform(command: RunLeaf) -> LeafDone | LeafFailed:
         try:
             return LeafDone(await run_leaf(command, io))
+        except AddressRefused as refused:
+            if platform is not None:
+                await _record(platform, command, refused)
+            return LeafFailed(refused.error)
         except LeafFault as fault:
             return LeafFailed(fault.error)
 
     return perform
+
+
+async def _record(platform: Platform, command: RunLeaf, refused: AddressRefused) -> None:
+    """Record that a leaf was refused: once, for it is not carried out again unless we die here."""
+    async with platform.database.session() as session:
+        found = await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == UUID(command.run)))
+        event = run_event(
+            head(found.one()),
+            Tag.RUNS_ADDRESS_REFUSE,
+            platform.clock(),
+            outcome=Outcome.DENIED,
+            reason=str(refused.error.get("title")),
+            detail={"host": refused.host, "port": refused.port, "step": command.path},
+        )
+        await append(session, platform.keyring, event)
+        await session.commit()
