@@ -55,6 +55,7 @@ class EmbeddedPostgres:
         self._ephemeral = ephemeral
         self._socket_dir = _socket_dir(self._data)
         self._user = SYSTEM_USER if os.geteuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str, user: str = "postgres") -> str:
         """A libpq URL of a database of this server."""
@@ -94,6 +95,15 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"PostgreSQL did not start:\n{self._log_tail()}")
             time.sleep(0.05)
+            if self.died():  # children of a server that was killed may still hold its memory
+                time.sleep(0.2)
+                self._spawn()
+
+    def died(self) -> bool:
+        """Whether the server has ended; its process, if it is ours, is reaped then."""
+        if self._process is not None:
+            return self._process.poll() is not None
+        return self.pid is None
 
     async def prepare(self, databases: Mapping[str, str]) -> None:
         """Create what is missing of `{database: owner}`, each with pg_trgm."""
@@ -110,8 +120,9 @@ class EmbeddedPostgres:
         if pid is not None:
             os.kill(pid, signal.SIGINT)
             deadline = time.monotonic() + timeout
-            while self.pid is not None and time.monotonic() < deadline:
+            while not self.died() and time.monotonic() < deadline:
                 time.sleep(0.05)
+        self._process = None
         if self._ephemeral:
             shutil.rmtree(self._data, ignore_errors=True)
             shutil.rmtree(self._socket_dir, ignore_errors=True)
@@ -167,7 +178,7 @@ class EmbeddedPostgres:
         log = self._data / "server.log"
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as sink:
-            subprocess.Popen(  # noqa: S603  # our own binary, our own arguments
+            self._process = subprocess.Popen(  # noqa: S603  # our own binary, our own arguments
                 command,
                 **self._identity(),
                 cwd="/",

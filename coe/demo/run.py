@@ -42,6 +42,7 @@ from coe.settings import Settings, read_settings
 
 API_PATIENCE: Final = 60.0
 ENGINE_PATIENCE: Final = 120.0
+WATCH_SECONDS: Final = 0.2
 DATABASES: Final = ("coe", "prefect", "acme")
 NEXT = """
 CoE is up at {url}
@@ -176,9 +177,25 @@ class Demo:
         self.tell("PostgreSQL: up")
         try:
             await server.prepare({name: name for name in DATABASES})
-            yield {name: server.url(name, user=name) for name in DATABASES}
+            keeping = asyncio.create_task(self._keep_up(server))
+            try:
+                yield {name: server.url(name, user=name) for name in DATABASES}
+            finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
         finally:
             await asyncio.to_thread(server.stop)
+
+    async def _keep_up(self, server: EmbeddedPostgres) -> None:
+        """Start PostgreSQL again when it dies, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if server.died():
+                self.tell("PostgreSQL died; it is started again")
+                try:
+                    await asyncio.to_thread(server.start)
+                except RuntimeError as error:
+                    self.tell(str(error))
 
     @asynccontextmanager
     async def _processes(self) -> AsyncIterator[Processes]:

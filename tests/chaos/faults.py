@@ -33,6 +33,12 @@ TARGETS: Final = {
     "connections": 2,
 }
 """What is hit, and how often in relation to the others."""
+DATABASE_AWAY: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 CENTRAL: Final = ("worker-central", "worker-central-2")
 
 IN_HAND: Final = """
@@ -116,7 +122,7 @@ class Faults:
     async def _strike(self, target: str, pid: int | None) -> bool:
         match target:
             case "postgres":
-                await self._restart_postgres()
+                await self._kill_postgres()
             case "connections":
                 await self._cut_connections()
             case "expressions":
@@ -127,21 +133,12 @@ class Faults:
                 _kill(pid)
         return True
 
-    async def _restart_postgres(self) -> None:
-        server = EmbeddedPostgres(self.data / "postgres")
-        pid = server.pid
+    async def _kill_postgres(self) -> None:
+        """Kill the server; the demo starts it again."""
+        pid = EmbeddedPostgres(self.data / "postgres").pid
         assert pid is not None
         _kill(pid)
-        while server.pid is not None:
-            await asyncio.sleep(0.05)
-        for _ in range(40):  # its shared memory goes with its last child
-            try:
-                await asyncio.to_thread(server.start, timeout=5.0)
-            except RuntimeError:
-                await asyncio.sleep(0.5)
-            else:
-                return
-        raise AssertionError("PostgreSQL did not come back")
+        await self._fetch("SELECT 1")
 
     async def _cut_connections(self) -> None:
         cut = (
@@ -177,7 +174,7 @@ class Faults:
         while left and time.monotonic() - began < RECOVERY_PATIENCE:
             await asyncio.sleep(0.1)
             rows = list(left.values())
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*DATABASE_AWAY):
                 moved = await self._fetch_once(
                     MOVED,
                     [row["id"] for row in rows],
@@ -193,7 +190,7 @@ class Faults:
 
     async def _fetch(self, query: str, *given: Any) -> list[Any]:
         for _ in range(200):
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*DATABASE_AWAY):
                 return await self._fetch_once(query, *given)
             await asyncio.sleep(0.2)
         raise AssertionError("the database did not answer")

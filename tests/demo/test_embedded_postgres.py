@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +39,26 @@ async def test_a_running_server_is_taken_over(folder: Path) -> None:
         server.stop()
     assert server.pid is None
     assert not (folder / "data").exists()
+
+
+async def test_a_killed_server_is_noticed_and_comes_back_with_its_data(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / "data")
+    server.start()
+    try:
+        await server.prepare({"coe": "coe"})
+        assert not server.died()
+        killed = server.pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        while not server.died():
+            time.sleep(0.02)
+        server.start()
+        assert server.pid not in {None, killed}
+        connection = await asyncpg.connect(server.url("coe", user="coe"))
+        await connection.close()
+    finally:
+        server.stop()
+    assert server.pid is None
 
 
 def test_a_socket_folder_that_is_a_link_is_refused(folder: Path) -> None:
