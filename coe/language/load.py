@@ -32,7 +32,10 @@ _VALUE_MESSAGES: Final = {
     "string_too_short": "must not be empty",
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
+    "too_long": "must have {max_length} entries or less",
+    "string_too_long": "must have {max_length} characters or less",
     "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
     "string_pattern_mismatch": "does not have the form that is wanted here",
 }
 # Forms that a key's value must have, said in words.
