@@ -18,7 +18,8 @@ OUTBOX_CHANNEL = "coe_outbox"
 class OutboxRow(SQLModel, table=True):
     """One thing that an engine is asked to do; ids only, never data.
 
-    `kind` is start, wake, cancel or deploy; `subject` is the id of a run or of a flow version.
+    `kind` is start, wake or cancel (`subject` is the id of a run), deploy (of a flow version),
+    event (of a received event) or schedule (of a flow's entry).
     A row is deleted when done; on failure `attempts` grows and `due_at` moves on.
     """
 

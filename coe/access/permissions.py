@@ -15,6 +15,7 @@ class Permission(StrEnum):
     AUDIT_READ_DETAIL = "audit:read_detail"
     AUDIT_VERIFY = "audit:verify"
     ENTRY_READ = "entry:read"
+    EVENT_SEND = "event:send"
     FLOW_ALIAS = "flow:alias"
     FLOW_DEPRECATE = "flow:deprecate"
     FLOW_PUBLISH = "flow:publish"

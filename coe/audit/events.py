@@ -79,6 +79,8 @@ class Tag(StrEnum):
     """The gateway refused a worker's call: not on its list, or not of the team's own pool."""
     RUNS_ADDRESS_REFUSE = "runs:address:refuse"
     """The network policy refused a run's call: no line lets its team reach that address."""
+    RUNS_EVENT_SEND = "runs:event:send"
+    """An event came from outside, or a run emitted it; it was brought to the runs that want it."""
     RUNS_HUMAN_TASK_CANCEL = "runs:human_task:cancel"
     """An open human task ended with the run or the branch that asked for it."""
     RUNS_HUMAN_TASK_CLAIM = "runs:human_task:claim"

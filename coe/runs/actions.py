@@ -23,6 +23,7 @@ from coe.runs import inbox
 from coe.runs.columns import RUN_COLUMNS, run_row
 from coe.runs.commands import Cancelled
 from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
+from coe.runs.events_subscriptions import subscribe_again
 from coe.runs.facts import Fact, FactKind
 from coe.runs.leases import ENDED
 from coe.runs.models import RunState
@@ -132,6 +133,7 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
     if run.local:
         await enqueue(work.session, "start", run_id)
     else:
+        await subscribe_again(work.session, run_id)
         fact = Fact(FactKind.RUN_RETRIED, work.now)
         await inbox.send(work.session, work.keyring, run_id, fact, dedupe=f"retry:{new_id()}")
     await work.record(

@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select, text, update
 
 from coe.catalog.contents import runnable_version
 from coe.errors import CoeError, NotFound
-from coe.runs import inbox
+from coe.runs import events, events_delivery, inbox
 from coe.runs.commands import Cancelled
 from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
@@ -222,7 +222,19 @@ async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> bool:
     return True
 
 
-_DOERS: Final = {"start": _start, "wake": _wake, "cancel": _cancel, "deploy": _deploy}
+async def _settle(platform: Platform, _: Engine, event_id: UUID) -> bool:
+    """Bring an event to whom it could not be brought while it was received."""
+    await events_delivery.again(platform, event_id)
+    return True
+
+
+_DOERS: Final = {
+    "start": _start,
+    "wake": _wake,
+    "cancel": _cancel,
+    "deploy": _deploy,
+    events.WISH: _settle,
+}
 
 
 async def _end(platform: Platform, run_id: UUID) -> None:

@@ -23,6 +23,7 @@ from coe.crypto.keys import Keyring
 from coe.db import JSON
 from coe.runs import inbox
 from coe.runs.commands import Cancelled, Completed, Faulted, Outcome, StepState
+from coe.runs.events_subscriptions import unsubscribe
 from coe.runs.facts import Fact, FactKind
 from coe.runs.machine_errors import type_of
 from coe.runs.models import RunState
@@ -113,6 +114,9 @@ async def close(session: AsyncSession, keyring: Keyring, ending: Ending) -> None
     await session.execute(delete(INBOX).where(INBOX.c.run_id == run.id, *_of_no_use(ending)))
     if run.local:
         await _end_steps(session, run.id, ending.at)
+    else:
+        faulted = isinstance(ending.outcome, Faulted)
+        await unsubscribe(session, run.id, for_good=not faulted)
     await _tell_parent(session, keyring, ending)
     await append(session, keyring, _event(ending))
 

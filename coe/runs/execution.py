@@ -21,6 +21,7 @@ from coe.errors import NotFound, Unavailable
 from coe.outbox import enqueue
 from coe.runs import endings, inbox, leases
 from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, Outcome, RunLeaf, StartChild
+from coe.runs.events_delivery import catch_up
 from coe.runs.facts import Fact, FactKind
 from coe.runs.folding import fold, read_head, started
 from coe.runs.in_flight import Carry, InFlight, StepFailedError, internal_fault, straight
@@ -114,7 +115,10 @@ class _Execution:
     async def _open(self) -> RunInHand:
         run = await read_head(self._platform, self._held.lease.run_id)
         definition = await self._runtime.definition(run.version_id)
-        return await fold(self._runtime, run, self._held.lease, definition)
+        hand = await fold(self._runtime, run, self._held.lease, definition)
+        if hand.machine.event_types != frozenset():
+            await catch_up(self._platform, run.id)
+        return hand
 
     async def _until_it_rests(self, run: RunInHand) -> Advanced:
         while run.finished is None:

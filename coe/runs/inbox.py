@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.keys import Keyring
-from coe.db import new_id
+from coe.db import JSON, new_id
 from coe.outbox import enqueue
+from coe.runs.events_payload import open_events
 from coe.runs.facts import Fact, FactKind
 from coe.runs.leases import ENDED
 from coe.runs.sealing import Sealer
@@ -87,20 +88,27 @@ async def notify(session: AsyncSession, run_id: UUID) -> None:
 async def take(session: AsyncSession, keyring: Keyring, run_id: UUID, team: str) -> list[Arrived]:
     """Read what has arrived, in its order. The rows go with the append that journals the facts."""
     sealer = Sealer(keyring, team)
-    rows = await session.execute(
-        select(INBOX.c.id, INBOX.c.kind, INBOX.c.key, INBOX.c.at, INBOX.c.payload_sealed)
+    found = await session.execute(
+        select(
+            INBOX.c.id,
+            INBOX.c.kind,
+            INBOX.c.key,
+            INBOX.c.at,
+            INBOX.c.payload_sealed,
+            INBOX.c.event_id,
+        )
         .where(INBOX.c.run_id == run_id)
         .order_by(INBOX.c.arrival),
     )
-    return [
-        Arrived(
-            row.id,
-            Fact(
-                FactKind(row.kind),
-                row.at,
-                row.key,
-                await sealer.open(INBOX, row.id, "payload", row.payload_sealed),
-            ),
-        )
-        for row in rows
-    ]
+    rows = found.all()
+    named = [row.event_id for row in rows if row.event_id is not None]
+    events = await open_events(session, keyring, named) if named else {}
+    arrived: list[Arrived] = []
+    for row in rows:
+        data: JSON
+        if row.event_id is None:
+            data = await sealer.open(INBOX, row.id, "payload", row.payload_sealed)
+        else:
+            data = {"event": events[row.event_id]}
+        arrived.append(Arrived(row.id, Fact(FactKind(row.kind), row.at, row.key, data)))
+    return arrived

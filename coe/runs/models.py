@@ -16,6 +16,7 @@ from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
 from coe.runs.commands import StepState
+from coe.runs.events_models import ReceivedEvent  # noqa: F401  # the inbox names its rows
 from coe.runs.task_models import HumanTask  # noqa: F401  # so that the metadata is whole
 
 
@@ -122,11 +123,13 @@ class RunInbox(SQLModel, table=True):
     """A fact from outside that the holder has not yet moved into the journal.
 
     `arrival` gives the order in which rows were written. `dedupe` tells the same fact sent twice.
+    What came with the fact is in `payload_sealed`, or it is the event that `event_id` names.
     """
 
     __tablename__ = "run_inbox"
     __table_args__ = (
         ForeignKeyConstraint(["run_id"], ["runs.id"]),
+        ForeignKeyConstraint(["event_id"], ["events.id"]),
         UniqueConstraint("run_id", "dedupe"),
     )
 
@@ -142,7 +145,8 @@ class RunInbox(SQLModel, table=True):
     kind: str
     key: str
     at: datetime
-    payload_sealed: bytes
+    payload_sealed: bytes | None = None
+    event_id: UUID | None = Field(default=None, index=True)
 
 
 class RunStep(SQLModel, table=True):

@@ -20,6 +20,7 @@ from coe.crypto.keys import Keyring
 from coe.db import JSON, new_id
 from coe.errors import Problem
 from coe.outbox import enqueue
+from coe.runs.events_subscriptions import subscribe, wanted_types
 from coe.runs.models import RunState
 from coe.runs.schemas import check
 from coe.runs.sealing import Sealer
@@ -48,7 +49,10 @@ def check_input(flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
 
 
 async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
-    """The row of `runs` for a new run; may make a data key, so do it before a transaction."""
+    """The row of `runs` for a new run, and under `wants` the types of events that it may want.
+
+    It may make a data key, so do it before a transaction.
+    """
     version = new.flow.version
     run_id = new_id()
     parent_id, parent_key = new.parent or (None, None)
@@ -73,10 +77,13 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
         "trace_id": new.trace_id,
         "fence": 0,
         "journal_length": 0,
+        "wants": wanted_types(new.flow),
     }
 
 
 async def insert_request(session: AsyncSession, row: dict[str, Any]) -> None:
-    """Insert the row of a new run, and have dispatch ask an engine for it."""
-    await session.execute(insert(RUNS).values(row))
+    """Insert what `seal_request` made for a new run, and have dispatch ask an engine for it."""
+    values = {name: value for name, value in row.items() if name != "wants"}
+    await session.execute(insert(RUNS).values(values))
+    await subscribe(session, row, row["wants"])
     await enqueue(session, "start", row["id"])

@@ -8,6 +8,7 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 from coe.outbox import OutboxRow
+from coe.runs.events_models import EventDelivery, EventSubscription, ReceivedEvent
 from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
 from coe.runs.task_models import HumanTask, HumanTaskApproval, HumanTaskEscalation
 
@@ -25,3 +26,6 @@ TASKS: Final = _table(HumanTask)
 APPROVALS: Final = _table(HumanTaskApproval)
 ESCALATIONS: Final = _table(HumanTaskEscalation)
 OUTBOX: Final = _table(OutboxRow)
+EVENTS: Final = _table(ReceivedEvent)
+SUBSCRIPTIONS: Final = _table(EventSubscription)
+DELIVERIES: Final = _table(EventDelivery)

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import JSON, new_id
 from coe.outbox import enqueue
-from coe.runs import children, endings, task_opening
+from coe.runs import children, endings, events_emitting, task_opening
 from coe.runs.commands import (
     ArmTimer,
     Cancel,
@@ -172,8 +172,7 @@ class _Turn:
             case StartChild():
                 await self._start_child(command)
             case EmitEvent():
-                data: JSON = {"event": command.event}
-                self._facts.append(Fact(FactKind.EVENT_EMITTED, self._now, command.key, data))
+                await self._emit(command)
 
     def _arm_between(self, command: ArmTimer) -> None:
         """Choose a time within the jitter; the choice is journaled, and the timer armed by it."""
@@ -193,6 +192,13 @@ class _Turn:
             self._facts = deque(fact for fact in self._facts if fact.key != command.key)
         self._facts.append(started.fact)
         self.append.changes.extend(started.changes)
+
+    async def _emit(self, command: EmitEvent) -> None:
+        run = self._run
+        emission = await events_emitting.prepare(run.platform, run.head, command.event, self._now)
+        data: JSON = {"event": command.event}
+        self._facts.append(Fact(FactKind.EVENT_EMITTED, self._now, command.key, data))
+        self._change(partial(_emit, run.platform.keyring, emission))
 
     def _cancel(self, command: Cancel) -> None:
         wanted = self._run.wanted.pop(command.key, None)
@@ -303,6 +309,10 @@ async def _drop_timer(run_id: UUID, key: str, session: AsyncSession) -> None:
 
 async def _open_task(keyring: Any, opening: task_opening.Opening, session: AsyncSession) -> None:
     await task_opening.open_task(session, keyring, opening)
+
+
+async def _emit(keyring: Any, emission: events_emitting.Emission, session: AsyncSession) -> None:
+    await events_emitting.emit(session, keyring, emission)
 
 
 async def _withdraw(run: RunInHand, key: str, at: datetime, session: AsyncSession) -> None:

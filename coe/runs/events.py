@@ -1,0 +1,177 @@
+"""The bus: an event is received once, kept for a while, and brought to every run that wants it.
+
+All in one transaction: the event's row, its deliveries, their wake-ups, the record in the log. A
+wish in the outbox has dispatch look again after the commit (`settle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.actor import DataClass
+from coe.access.permissions import Permission
+from coe.access.policy import Decision
+from coe.access.scope import Scope
+from coe.audit.events import Tag
+from coe.crypto.keys import Keyring
+from coe.db import new_id
+from coe.errors import Conflict
+from coe.outbox import enqueue
+from coe.runs.events_delivery import deliver, scope_to_json
+from coe.runs.events_payload import TEAM, Event, name_of, open_events, seal_event
+from coe.runs.tables import DELIVERIES, EVENTS
+from coe.work import Work
+
+WISH: Final = "event"
+"""The outbox's kind for an event that was received; its subject is the event's row."""
+LONGEST: Final = 500
+"""Characters that are kept in clear of a source, an id or a type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of an event that was sent: its row, the runs it reached, whether it was known."""
+
+    id: UUID
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends an event: itself, the person at the root, where it may send to, since when kept."""
+
+    subject: str
+    requester: str
+    reach: Scope
+    correlation_id: str | None = None
+
+
+async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
+    """Receive events from outside (checked by `coe.runs.events_reading`): all of them or none.
+
+    An event reaches the runs of teams for which the sender holds `event:send`. One whose source
+    and id were received before is a duplicate, and nothing happens again.
+
+    Raises:
+        Forbidden: The sender may send to no team at all.
+        Conflict: An event with the same source and id, and other content, was received before.
+    """
+    reach = work.scope(Permission.EVENT_SEND)
+    team, decision = _require(work, reach)
+    sender = Sender(
+        subject=work.actor.subject,
+        requester=work.actor.subject,
+        reach=reach,
+        correlation_id=work.request.correlation_id,
+    )
+    kept_for = timedelta(days=work.platform.settings.event_days)
+    sent: list[Sent] = []
+    for event in events:
+        row_id = new_id()
+        row = await event_row(work.keyring, row_id, event, sender, at=work.now, kept_for=kept_for)
+        if await receive(work.session, row, reach):
+            sent.append(Sent(row_id, duplicate=False))
+            await work.record(
+                Tag.RUNS_EVENT_SEND,
+                resource=f"event:{row_id}",
+                team=team,
+                decision=decision,
+                detail={"source": row["source"], "id": row["event_id"], "type": row["type"]},
+            )
+        else:
+            sent.append(await _known(work, event))
+    return sent
+
+
+async def event_row(
+    keyring: Keyring,
+    row_id: UUID,
+    event: Event,
+    sender: Sender,
+    *,
+    at: datetime,
+    kept_for: timedelta,
+) -> dict[str, Any]:
+    """The row of an event, sealed; may make a data key, so do it before a transaction."""
+    return {
+        "id": row_id,
+        "name": name_of(event),
+        "source": _clear(event.get("source")),
+        "event_id": _clear(event.get("id")),
+        "type": _clear(event.get("type")),
+        "received_at": at,
+        "keep_until": at + kept_for,
+        "sent_by": sender.subject,
+        "requester": sender.requester,
+        "correlation_id": sender.correlation_id,
+        "reach": scope_to_json(sender.reach),
+        "payload_sealed": await seal_event(keyring, row_id, event),
+    }
+
+
+async def receive(session: AsyncSession, row: dict[str, Any], reach: Scope) -> bool:
+    """Insert an event and bring it to its runs; false if its source and id are known already.
+
+    Of two transactions at once with one event, the second waits here for the first.
+    """
+    new = await session.scalar(
+        insert(EVENTS).values(row).on_conflict_do_nothing().returning(EVENTS.c.id),
+    )
+    if new is None:
+        return False
+    at = row["received_at"]
+    await deliver(session, new, type_=row["type"], received_at=at, reach=reach, now=at)
+    await enqueue(session, WISH, new)
+    return True
+
+
+async def delivered(session: AsyncSession, event_id: UUID) -> list[UUID]:
+    """The runs that an event has reached or started so far."""
+    found = await session.execute(
+        select(DELIVERIES.c.run_id)
+        .where(DELIVERIES.c.event_id == event_id)
+        .order_by(DELIVERIES.c.run_id),
+    )
+    return list(found.scalars())
+
+
+def _require(work: Work, reach: Scope) -> tuple[str, Decision]:
+    """A team that the sender may send to; the event stands in that team's part of the log."""
+    own = min(work.policy.teams(work.actor.subject), default=TEAM)
+    candidates = [own, TEAM, *sorted(reach.teams)]
+    team, data_class = next(
+        ((team, each) for team in candidates for each in DataClass if reach.allows(team, each)),
+        (own, DataClass.INTERNAL),
+    )
+    decision = work.require(
+        Permission.EVENT_SEND, resource="event:new", team=team, data_class=data_class
+    )
+    return team, decision
+
+
+async def _known(work: Work, event: Event) -> Sent:
+    found = select(EVENTS.c.id, EVENTS.c.received_at).where(EVENTS.c.name == name_of(event))
+    row = (await work.session.execute(found)).one()
+    kept = await open_events(work.session, work.keyring, [row.id])
+    if kept[row.id] != event:
+        raise Conflict(
+            "An event with this source and id but other content was received at "
+            f"{row.received_at:%Y-%m-%dT%H:%M:%SZ}: give each event an id of its own.",
+        )
+    return Sent(row.id, duplicate=True)
+
+
+def _clear(value: object) -> str:
+    """Text that PostgreSQL takes, of at most `LONGEST` characters."""
+    text = (
+        str(value).encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    )
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,0 +1,86 @@
+"""The tables of events: what was received, which runs want which types, whom each event reached.
+
+An event lies once, sealed; the inboxes of the runs that it reached name it. `source`, `event_id`
+and `type` stand in clear, for CloudEvents 1.0 asks producers to put nothing sensitive into context
+attributes (section "Privacy and Security"); all other attributes and the data are sealed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from coe.db import JSON, new_id, utcnow
+
+
+class ReceivedEvent(SQLModel, table=True):
+    """A CloudEvent that came from outside, or that a run emitted.
+
+    `name` is the SHA-256 of source and id, by which an event is told from another. `reach` is
+    where its sender may send to (`Scope` as JSON). `requester` stands for whoever sent it: where a
+    run emitted it, who asked for that run. After `keep_until` the row goes.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "type", "received_at"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    arrival: int | None = Field(
+        default=None,
+        sa_type=BigInteger,
+        sa_column_args=(Identity(always=True),),
+        nullable=False,
+    )
+    name: bytes = Field(unique=True)
+    source: str
+    event_id: str
+    type: str
+    received_at: datetime = Field(default_factory=utcnow)
+    keep_until: datetime = Field(index=True)
+    sent_by: str
+    requester: str
+    correlation_id: str | None = None
+    reach: dict[str, JSON] = Field(default_factory=dict, sa_type=JSONB)
+    payload_sealed: bytes
+
+
+class EventSubscription(SQLModel, table=True):
+    """That a run may ever want events of a type (`""` for any): written when the run is asked for.
+
+    `since` is when it was asked for: what was received before is not for it. It goes with the end
+    of the run; while a run is faulted it is not `active`. `caught_up` is unset until the holder of
+    the run has looked for events that were received while the row was being committed.
+    """
+
+    __tablename__ = "event_subscriptions"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+        Index(None, "type", postgresql_where=sql("active")),
+    )
+
+    run_id: UUID = Field(primary_key=True)
+    type: str = Field(primary_key=True)
+    team: str
+    data_class: str
+    since: datetime
+    active: bool = True
+    caught_up: bool = False
+
+
+class EventDelivery(SQLModel, table=True):
+    """That an event reached a run, or (`started`) made it start; so it reaches each run once."""
+
+    __tablename__ = "event_deliveries"
+    __table_args__ = (
+        ForeignKeyConstraint(["event_id"], ["events.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+    )
+
+    event_id: UUID = Field(primary_key=True)
+    run_id: UUID = Field(primary_key=True, index=True)
+    started: bool = False
