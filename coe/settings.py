@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     expression_workers: int = 2
     # How often a task may be entered in a run (and in one iteration of its loops) before it faults.
     max_task_visits: int = Field(default=10_000, ge=1)
-    # How long a received event is kept: for runs that begin later, and to know it when it comes again.
+    # How long a received event is kept, to know it when it comes again.
     event_days: int = Field(default=30, ge=1)
 
     # Log

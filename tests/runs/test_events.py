@@ -21,6 +21,7 @@ from coe.runs.events import Sent, delivered, send_events
 from coe.runs.events_delivery import again
 from coe.runs.execution import Parked, advance
 from coe.runs.facts import FactKind
+from coe.runs.journal import Append
 from coe.runs.rows import RunRow
 from coe.runs.runtime import LeafDone, LeafFailed
 from coe.runs.tables import DELIVERIES, EVENTS, INBOX, JOURNAL, OUTBOX, RUNS, SUBSCRIPTIONS
@@ -430,19 +431,18 @@ async def test_a_crash_around_the_commit_emits_once(platform: Platform, *, after
     waits = await start(platform, "sales/pay")
     run = await start(platform, "sales/teller")
     async with runtime(platform, Leaves()) as running:
-        commit = running.journal._commit
+        append = running.journal.append
         failed = 0
 
-        async def failing(group: Any) -> Any:
+        async def failing(batch: Append) -> None:
             nonlocal failed
             failed += 1
-            if failed > 1:
-                return await commit(group)
-            if after:
-                await commit(group)
-            raise OSError("gone")
+            if failed > 1 or after:
+                await append(batch)
+            if failed == 1:
+                raise Unavailable
 
-        running.journal._commit = failing  # type: ignore[method-assign]
+        running.journal.append = failing  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
             await advance(running, run.id)
         assert await count(platform, EVENTS) == int(after)
