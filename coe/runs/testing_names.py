@@ -82,9 +82,9 @@ def _is_human(task: Task) -> bool:
 
 
 def _expected(expect: JSON, tasks: Mapping[str, Sequence[Task]], place: str) -> Iterator[Problem]:
-    known = [name for name in tasks if "/" not in name]
     for path, name in _named(expect if isinstance(expect, dict) else {}):
         if name not in tasks:
+            known = [known for known in tasks if "/" not in known]
             message = f"there is no step `{name}`{did_you_mean(name, known)}"
             yield Problem("INPUT_TESTS", message, path=f"{place}/expect{path}")
 

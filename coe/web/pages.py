@@ -15,11 +15,14 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from coe.language.profile import FILE as PROFILE_SCHEMA
+from coe.runs.testing_format import FILE as SUITE_SCHEMA
 from coe.web.headers import explorer_policy
 
 STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
 EXAMPLES = STATIC / "examples"
+# The JSON Schemas for editors, each published at /schemas/ under the name of its file.
+SCHEMAS = (PROFILE_SCHEMA, SUITE_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,16 @@ def routes(personas: Sequence[Persona]) -> APIRouter:
         page = explorer.substitute(nonce=nonce, data=data)
         return HTMLResponse(page, headers={"Content-Security-Policy": explorer_policy(nonce)})
 
-    @router.get(f"/schemas/{PROFILE_SCHEMA.name}")
-    async def show_schema() -> FileResponse:
-        return FileResponse(PROFILE_SCHEMA, media_type="application/schema+json")
-
+    for schema in SCHEMAS:
+        _publish(router, schema)
     router.routes.append(Mount("/static", StaticFiles(directory=STATIC), name="static"))
     return router
+
+
+def _publish(router: APIRouter, schema: Path) -> None:
+    @router.get(f"/schemas/{schema.name}")
+    async def show_schema() -> FileResponse:
+        return FileResponse(schema, media_type="application/schema+json")
 
 
 def _embedded(personas: Sequence[Persona]) -> str:

@@ -16,7 +16,7 @@ from coe.api import limits
 from coe.api.schema import make_schema
 from coe.app import create_app
 from coe.settings import Settings
-from coe.web.pages import EXAMPLES, STATIC, VENDOR, examples
+from coe.web.pages import EXAMPLES, SCHEMAS, STATIC, VENDOR, examples
 from coe.web.vendor import SERVED
 
 WEB = STATIC.parent
@@ -163,9 +163,14 @@ def test_the_examples_fit_the_schema_and_the_limits() -> None:
     assert named == {path.stem for path in EXAMPLES.glob("*.graphql")}
 
 
-async def test_the_schema_of_definitions_is_published_for_editors(settings: Settings) -> None:
+@pytest.mark.parametrize("schema", [file.name for file in SCHEMAS])
+async def test_the_schemas_of_documents_are_published_for_editors(
+    settings: Settings, schema: str
+) -> None:
     async with _client(create_app(settings)) as client:
-        answer = await client.get("/schemas/flow.schema.json")
+        answer = await client.get(f"/schemas/{schema}")
+        index = await client.get("/")
+    assert f"/schemas/{schema}" in index.text
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("application/schema+json")
     assert answer.json()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
