@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, func, text
+from sqlalchemy import Column, DateTime, func, insert, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
@@ -41,6 +42,9 @@ class OutboxRow(SQLModel, table=True):
     last_error: str | None = None
 
 
+OUTBOX: Final = OutboxRow.metadata.tables["outbox"]
+
+
 async def enqueue(
     session: AsyncSession,
     kind: str,
@@ -49,9 +53,18 @@ async def enqueue(
     payload: dict[str, str] | None = None,
     due_at: datetime | None = None,
 ) -> None:
-    """Insert a row in the caller's transaction; its commit notifies the dispatchers."""
-    session.add(
-        OutboxRow(kind=kind, subject=subject, payload=payload or {}, due_at=due_at or utcnow()),
+    """Insert a row in the caller's transaction; its commit notifies the dispatchers.
+
+    Without `due_at` it is due at once, by the database's clock, as every time in this table is.
+    """
+    await session.execute(
+        insert(OUTBOX).values(
+            id=new_id(),
+            kind=kind,
+            subject=subject,
+            payload=payload or {},
+            created_at=func.now(),
+            due_at=due_at or func.now(),
+        ),
     )
-    await session.flush()
     await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": OUTBOX_CHANNEL})

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor
@@ -25,7 +25,7 @@ from coe.catalog.contents import runnable
 from coe.catalog.rows import RunnableFlow
 from coe.crypto.keys import Keyring
 from coe.db import JSON
-from coe.errors import CoeError
+from coe.errors import CoeError, Unavailable
 from coe.outbox import enqueue
 from coe.runs.commands import StartChild
 from coe.runs.endings import RunHead, run_event
@@ -172,16 +172,25 @@ async def _again(
             return Started(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
         case RunState.CANCELLED:
             told = partial(_forget_told, parent.id, key)
-            changes: list[Change] = [*started.changes, told, partial(_reopen, child.id)]
-            return Started(started.fact, changes, anew=True)
+            return Started(started.fact, [told, partial(_reopen, child.id)], anew=True)
         case _:
             return started
 
 
 async def _go_on(child_id: UUID, session: AsyncSession) -> None:
-    """Take back a cancellation of the child that dispatch has not carried out yet."""
+    """Take back a cancellation of the child that dispatch has not carried out yet.
+
+    Raises:
+        Unavailable: It is being carried out: the turn is tried again when the child has ended.
+    """
     waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
     await session.execute(delete(OUTBOX).where(waiting))
+    told = exists().where(
+        INBOX.c.run_id == child_id, INBOX.c.kind == FactKind.RUN_CANCELLED.value
+    )
+    stopping = or_(RUNS.c.state == RunState.CANCELLED, told)
+    if await session.scalar(select(RUNS.c.id).where(RUNS.c.id == child_id, stopping)):
+        raise Unavailable("the called run is being cancelled; another one takes its place then")
 
 
 async def _forget_told(parent_id: UUID, key: str, session: AsyncSession) -> None:
@@ -202,6 +211,9 @@ async def _supersede(child_id: UUID, session: AsyncSession) -> None:
 
 
 async def _reopen(child_id: UUID, session: AsyncSession) -> None:
+    """Let a cancelled local run go on; what dispatch was still to do for its end is not wanted."""
+    waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
+    await session.execute(delete(OUTBOX).where(waiting))
     await session.execute(
         update(RUNS)
         .where(RUNS.c.id == child_id, RUNS.c.state.in_(ENDED))

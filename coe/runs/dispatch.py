@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 
 from coe.catalog.contents import runnable_version
+from coe.catalog.rows import RunnableFlow
 from coe.errors import CoeError, NotFound
 from coe.runs import events, events_delivery, inbox
 from coe.runs.commands import Cancelled
 from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.runs.facts import Fact, FactKind
-from coe.runs.leases import ENDED, something_to_do
+from coe.runs.leases import ENDED, NOW, something_to_do
 from coe.runs.models import RunState
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
@@ -48,6 +49,8 @@ class _Wish:
     kind: str
     subject: UUID
     attempts: int
+    until: datetime
+    """When somebody else may claim it; also, which claim this is."""
 
 
 async def dispatch_once(platform: Platform, engine: Engine) -> int:
@@ -80,48 +83,53 @@ async def engine_health(platform: Platform, engine: Engine) -> EngineHealth:
 
 async def _claim(platform: Platform) -> list[_Wish]:
     """Claim rows. Wishes for one run are done one after the other, but a cancellation at once."""
-    now = platform.clock()
     async with platform.database.session() as session:
-        rows = await session.execute(
-            _CLAIM,
-            {"now": now, "until": now + CLAIMED_FOR, "batch": BATCH},
+        due = (await session.execute(_DUE)).all()
+        if not due:
+            return []
+        claimed = await session.execute(
+            update(OUTBOX)
+            .where(OUTBOX.c.id.in_([row.id for row in due]))
+            .values(due_at=NOW + CLAIMED_FOR)
+            .returning(OUTBOX.c.id, OUTBOX.c.due_at),
         )
-        wishes = [_Wish(row.id, row.kind, row.subject, row.attempts) for row in rows]
+        until = {row.id: row.due_at for row in claimed}
         await session.commit()
-    return wishes
+    return [_Wish(row.id, row.kind, row.subject, row.attempts, until[row.id]) for row in due]
 
 
-_CLAIM: Final = text(
-    """
-    WITH due AS (
-        SELECT id FROM outbox
-        WHERE due_at <= :now AND (kind = 'cancel' OR NOT EXISTS (
-            SELECT 1 FROM outbox AS earlier
-            WHERE earlier.subject = outbox.subject AND earlier.id < outbox.id
-              AND earlier.kind <> 'cancel'
-        ))
-        ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED
+_earlier = OUTBOX.alias("earlier")
+_DUE: Final = (
+    select(OUTBOX.c.id, OUTBOX.c.kind, OUTBOX.c.subject, OUTBOX.c.attempts)
+    .where(
+        OUTBOX.c.due_at <= NOW,
+        or_(
+            OUTBOX.c.kind == "cancel",
+            ~exists().where(
+                _earlier.c.subject == OUTBOX.c.subject,
+                _earlier.c.id < OUTBOX.c.id,
+                _earlier.c.kind != "cancel",
+            ),
+        ),
     )
-    UPDATE outbox SET due_at = :until FROM due WHERE outbox.id = due.id
-    RETURNING outbox.id, outbox.kind, outbox.subject, outbox.attempts
-    """,
+    .order_by(OUTBOX.c.due_at)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True, of=OUTBOX)
 )
 
 
 async def _fulfil(platform: Platform, engine: Engine, wish: _Wish) -> None:
     try:
-        done = await _DOERS[wish.kind](platform, engine, wish.subject)
+        done = await _DOERS[wish.kind](platform, engine, wish)
     except Exception as error:  # noqa: BLE001  # whatever an engine raises: the wish stays
         await _postpone(platform, wish, error)
         return
     async with platform.database.session() as session:
         if done:
-            await session.execute(delete(OUTBOX).where(OUTBOX.c.id == wish.id))
+            await session.execute(delete(OUTBOX).where(_still(wish)))
         else:
-            later = platform.clock() + HELD_PAUSE
-            await session.execute(
-                update(OUTBOX).where(OUTBOX.c.id == wish.id).values(due_at=later),
-            )
+            later = update(OUTBOX).where(_still(wish)).values(due_at=NOW + HELD_PAUSE)
+            await session.execute(later)
         await session.commit()
 
 
@@ -132,26 +140,31 @@ async def _postpone(platform: Platform, wish: _Wish, error: Exception) -> None:
     async with platform.database.session() as session:
         await session.execute(
             update(OUTBOX)
-            .where(OUTBOX.c.id == wish.id)
-            .values(
-                attempts=OUTBOX.c.attempts + 1,
-                due_at=platform.clock() + pause,
-                last_error=code,
-            ),
+            .where(_still(wish))
+            .values(attempts=OUTBOX.c.attempts + 1, due_at=NOW + pause, last_error=code),
         )
         await session.commit()
+
+
+def _still(wish: _Wish) -> ColumnElement[bool]:
+    """The row, as long as nobody else has claimed it since: what they do, they put away."""
+    return and_(OUTBOX.c.id == wish.id, OUTBOX.c.due_at == wish.until)
 
 
 # ---------------------------------------------------------------------- what is wished for
 
 
-async def _start(platform: Platform, engine: Engine, run_id: UUID) -> bool:
-    """Have an engine carry a run out, unless somebody does already or it has ended."""
-    run = await _read(platform, run_id)
-    if run is None or run.state in ENDED or _held(platform, run):
+async def _start(platform: Platform, engine: Engine, wish: _Wish) -> bool:
+    """Have an engine carry a run out, unless somebody does already or it has ended.
+
+    Whoever died between asking and noting leaves an engine's run of which we know nothing: it is
+    asked for again, and noted, though somebody holds the run.
+    """
+    run = await _read(platform, wish.subject)
+    if run is None or run.state in ENDED or (run.held and (run.local or run.engine_run_id)):
         return True
-    await _expect(platform, run_id)
-    await _note(platform, run_id, await _request(platform, engine, run))
+    await _expect(platform, run.id)
+    await _note(platform, run.id, await _request(platform, engine, run))
     return True
 
 
@@ -166,49 +179,57 @@ async def _request(platform: Platform, engine: Engine, run: Any) -> EngineRun:
         return await engine.request(_ref(run))
 
 
-async def _wake(platform: Platform, engine: Engine, run_id: UUID) -> bool:
+async def _wake(platform: Platform, engine: Engine, wish: _Wish) -> bool:
     """Have a run go on, unless it is held or waits for something that has not come.
 
     A holder finds the news by itself; the wish is kept until it has, in case it parks meanwhile.
     """
-    run = await _read(platform, run_id)
+    run = await _read(platform, wish.subject)
     if run is None or run.state in ENDED:
         return True
     async with platform.database.session() as session:
-        news = await something_to_do(session, run_id, now=platform.clock())
-    if _held(platform, run):
+        news = await something_to_do(session, run.id)
+    if run.held:
         return not news
     if not news and run.state is RunState.WAITING:
-        await _expect_nothing(platform, run_id)
+        await _expect_nothing(platform, run.id)
         return True
-    await _expect(platform, run_id)
-    if run.engine_run_id is None:
-        await _note(platform, run_id, await _request(platform, engine, run))
-    else:
-        await _note(platform, run_id, await engine.wake(_ref(run)))
+    await _expect(platform, run.id)
+    ref = _ref(run)
+    if ref.engine_run_id is None:
+        made = await _request(platform, engine, run)
+        await _note(platform, run.id, made)
+        ref = replace(ref, engine_run_id=made.id)
+    await _note(platform, run.id, await engine.wake(ref))
     return True
 
 
-async def _cancel(platform: Platform, engine: Engine, run_id: UUID) -> bool:
+async def _cancel(platform: Platform, engine: Engine, wish: _Wish) -> bool:
     """Cancel a run that its caller no longer wants, or tell the engine of one that is cancelled."""
-    run = await _read(platform, run_id)
+    run = await _read(platform, wish.subject)
     if run is None:
         return True
     if run.state not in ENDED:
-        await _end(platform, run_id)
+        await _end(platform, wish)
     if run.engine_run_id and (run.local or run.state in ENDED):
         await engine.cancel(_ref(run))
     return True
 
 
-async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> bool:
-    """Make a published local flow startable."""
+async def _deploy_wished(platform: Platform, engine: Engine, wish: _Wish) -> bool:
+    await _deploy(platform, engine, wish.subject)
+    return True
+
+
+async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> None:
+    """Make a published local flow startable; none that is gone."""
+    flow: RunnableFlow | None
     async with platform.database.session() as session:
         try:
             flow = await runnable_version(session, platform, version_id)
         except NotFound:
-            return True
-    if flow.entrypoint is not None:
+            flow = None
+    if flow is not None and flow.entrypoint is not None:
         version = flow.version
         await engine.deploy(
             LocalFlowRef(
@@ -219,12 +240,11 @@ async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> bool:
                 entrypoint=flow.entrypoint,
             ),
         )
-    return True
 
 
-async def _settle(platform: Platform, _: Engine, event_id: UUID) -> bool:
+async def _settle(platform: Platform, _: Engine, wish: _Wish) -> bool:
     """Bring an event to whom it could not be brought while it was received."""
-    await events_delivery.again(platform, event_id)
+    await events_delivery.again(platform, wish.subject)
     return True
 
 
@@ -232,15 +252,21 @@ _DOERS: Final = {
     "start": _start,
     "wake": _wake,
     "cancel": _cancel,
-    "deploy": _deploy,
+    "deploy": _deploy_wished,
     events.WISH: _settle,
 }
 
 
-async def _end(platform: Platform, run_id: UUID) -> None:
-    """Cancel on behalf of the caller: a local run at once, a central one by its own machine."""
-    now = platform.clock()
+async def _end(platform: Platform, wish: _Wish) -> None:
+    """Cancel on behalf of the caller: a local run at once, a central one by its own machine.
+
+    Not if the caller has taken the wish back, which it does by deleting the row (`children`).
+    """
+    now, run_id = platform.clock(), wish.subject
     async with platform.database.session() as session:
+        wished = select(OUTBOX.c.id).where(OUTBOX.c.id == wish.id).with_for_update()
+        if (await session.execute(wished)).one_or_none() is None:
+            return
         found = await session.execute(
             select(*HEAD_COLUMNS, RUNS.c.state)
             .where(RUNS.c.id == run_id)
@@ -265,9 +291,8 @@ async def _read(platform: Platform, run_id: UUID) -> Any:
             select(
                 *HEAD_COLUMNS,
                 RUNS.c.state,
-                RUNS.c.holder,
                 RUNS.c.fence,
-                RUNS.c.lease_until,
+                and_(RUNS.c.holder.is_not(None), RUNS.c.lease_until >= NOW).label("held"),
                 RUNS.c.engine_run_id,
                 RUNS.c.trace_id,
             ).where(RUNS.c.id == run_id),
@@ -275,17 +300,14 @@ async def _read(platform: Platform, run_id: UUID) -> Any:
         return rows.one_or_none()
 
 
-def _held(platform: Platform, run: Any) -> bool:
-    return run.holder is not None and run.lease_until >= platform.clock()
-
-
 def _ref(run: Any) -> RunRef:
+    """What the engine is told. A central run is one and the same for it, whoever holds it."""
     return RunRef(
         id=run.id,
         flow=f"{run.flow}@{run.version}",
         team=run.team,
         local=run.local,
-        attempt=run.fence,
+        attempt=run.fence if run.local else 0,
         engine_run_id=run.engine_run_id,
         trace_id=run.trace_id,
     )
@@ -300,7 +322,7 @@ async def _expect(platform: Platform, run_id: UUID) -> None:
         await session.execute(
             update(RUNS)
             .where(RUNS.c.id == run_id, RUNS.c.holder.is_(None), RUNS.c.state.not_in(ENDED))
-            .values(lease_until=platform.clock() + EXPECTED_WITHIN),
+            .values(lease_until=NOW + EXPECTED_WITHIN),
         )
         await session.commit()
 

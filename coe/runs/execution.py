@@ -27,7 +27,7 @@ from coe.runs.folding import fold, read_head, started
 from coe.runs.in_flight import Carry, InFlight, StepFailedError, internal_fault, straight
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, LeaseLostError
-from coe.runs.leases import ENDED, Lease
+from coe.runs.leases import ENDED, Lease, Parking
 from coe.runs.models import RunState
 from coe.runs.runtime import Held, Runtime
 from coe.runs.tables import RUNS
@@ -178,10 +178,12 @@ class _Execution:
 
     async def _park(self, run: RunInHand) -> bool:
         async with self._platform.database.session() as session:
-            parked = await leases.park(session, run.lease, now=self._platform.clock())
+            parked = await leases.park(session, run.lease)
             await session.commit()
+        if parked is Parking.LOST:
+            raise LeaseLostError(str(run.head.id))
         self._held.news = True
-        return parked
+        return parked is Parking.PARKED
 
     async def _next_timer(self, run: RunInHand) -> datetime | None:
         async with self._platform.database.session() as session:
@@ -248,7 +250,6 @@ async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
                 session,
                 run_id,
                 holder=runtime.holder,
-                now=platform.clock(),
                 seconds=platform.settings.lease_seconds,
             )
             await session.commit()
@@ -266,11 +267,10 @@ async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
 async def _release(runtime: Runtime, lease: Lease, *, at_once: bool) -> None:
     """Give the run up; if the database does not answer, the lease runs out by itself."""
     platform = runtime.platform
-    now = platform.clock()
     try:
         async with platform.database.session() as session:
-            await leases.release(session, lease, now=now if at_once else now + PAUSE)
-            if at_once:
+            after = timedelta() if at_once else PAUSE
+            if await leases.release(session, lease, after=after) and at_once:
                 await enqueue(session, "wake", lease.run_id)
             await session.commit()
     except (SQLAlchemyError, OSError) as error:

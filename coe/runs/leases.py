@@ -2,7 +2,8 @@
 
 `runs.lease_until` with a holder is how long that holder is believed alive. Without a holder it is
 when an engine, which was asked to carry out the run, should have begun; the reaper asks again
-when either has passed. Times come from the platform's clock.
+when either has passed. Every such time is the database's: processes whose clocks differ agree on
+who holds a run.
 """
 
 from __future__ import annotations
@@ -10,16 +11,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from enum import Enum, auto
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import case, func, or_, select, text, update
+from sqlalchemy import ColumnElement, DateTime, case, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, RUNS, TIMERS
 
 ENDED: Final = (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
+NOW: Final[ColumnElement[Any]] = func.clock_timestamp(type_=DateTime(timezone=True))
+"""The database's clock, in a statement: the one by which processes agree."""
+
+
+class Parking(Enum):
+    """What came of giving a run up until something wakes it."""
+
+    PARKED = auto()
+    NEWS = auto()
+    """There is something to do already."""
+    LOST = auto()
+    """Another holder has the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,6 @@ async def acquire(
     run_id: UUID,
     *,
     holder: str,
-    now: datetime,
     seconds: float,
 ) -> Lease | None:
     """Take a central run that nobody holds; none if somebody does, or if it has ended."""
@@ -47,13 +60,13 @@ async def acquire(
             RUNS.c.id == run_id,
             RUNS.c.local.is_(False),
             RUNS.c.state.not_in(ENDED),
-            or_(RUNS.c.holder.is_(None), RUNS.c.lease_until < now),
+            or_(RUNS.c.holder.is_(None), RUNS.c.lease_until < NOW),
         )
         .values(
             holder=holder,
             fence=RUNS.c.fence + 1,
-            lease_until=now + timedelta(seconds=seconds),
-            started_at=func.coalesce(RUNS.c.started_at, now),
+            lease_until=NOW + timedelta(seconds=seconds),
+            started_at=func.coalesce(RUNS.c.started_at, NOW),
             state=RunState.RUNNING,
         )
         .returning(RUNS.c.fence, RUNS.c.journal_length),
@@ -66,29 +79,33 @@ async def renew(
     session: AsyncSession,
     held: Mapping[UUID, int],
     *,
-    now: datetime,
     seconds: float,
+    wait: bool = True,
 ) -> set[UUID]:
-    """Extend the leases of a process, given as run and fence; gives those that it still holds."""
-    kept = await session.execute(
-        text(
-            """
-            UPDATE runs SET lease_until = :until
-            FROM unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS held (id, fence)
-            WHERE runs.id = held.id AND runs.fence = held.fence AND runs.holder IS NOT NULL
-            RETURNING runs.id
-            """,
-        ),
-        {
-            "until": now + timedelta(seconds=seconds),
-            "ids": list(held),
-            "fences": list(held.values()),
-        },
+    """Extend the leases of a process, given as run and fence; gives those that it still holds.
+
+    Without `wait`, runs that are being written are left out. With it, renew them one a transaction:
+    who waits for a second row while holding a first may wait for ever.
+    """
+    mine = await session.execute(
+        select(RUNS.c.id)
+        .where(
+            tuple_(RUNS.c.id, RUNS.c.fence).in_(list(held.items())),
+            RUNS.c.holder.is_not(None),
+        )
+        .with_for_update(key_share=True, skip_locked=not wait),
     )
-    return set(kept.scalars())
+    kept = set(mine.scalars())
+    if kept:
+        await session.execute(
+            update(RUNS)
+            .where(RUNS.c.id.in_(kept))
+            .values(lease_until=NOW + timedelta(seconds=seconds)),
+        )
+    return kept
 
 
-async def park(session: AsyncSession, lease: Lease, *, now: datetime) -> bool:
+async def park(session: AsyncSession, lease: Lease) -> Parking:
     """Give the run up until something wakes it; not if there is something to do already.
 
     The row is locked before the inbox is read: what is committed to the inbox before is seen here,
@@ -100,34 +117,39 @@ async def park(session: AsyncSession, lease: Lease, *, now: datetime) -> bool:
         .with_for_update(key_share=True),
     )
     if held.one_or_none() is None:
-        return False
-    if await something_to_do(session, lease.run_id, now=now):
-        return False
+        return Parking.LOST
+    if await something_to_do(session, lease.run_id):
+        return Parking.NEWS
     await session.execute(
         update(RUNS)
         .where(RUNS.c.id == lease.run_id)
         .values(state=RunState.WAITING, holder=None, lease_until=None),
     )
-    return True
+    return Parking.PARKED
 
 
-async def something_to_do(session: AsyncSession, run_id: UUID, *, now: datetime) -> bool:
+async def something_to_do(session: AsyncSession, run_id: UUID) -> bool:
     """Whether the run has facts in its inbox or a timer that is due."""
     inbox = select(INBOX.c.id).where(INBOX.c.run_id == run_id).exists()
-    timer = select(TIMERS.c.id).where(TIMERS.c.run_id == run_id, TIMERS.c.due_at <= now).exists()
+    timer = select(TIMERS.c.id).where(TIMERS.c.run_id == run_id, TIMERS.c.due_at <= NOW).exists()
     return bool(await session.scalar(select(or_(inbox, timer))))
 
 
-async def release(session: AsyncSession, lease: Lease, *, now: datetime) -> None:
-    """Give the run up at once, so that the reaper has it carried out elsewhere."""
-    await session.execute(
+async def release(session: AsyncSession, lease: Lease, *, after: timedelta) -> bool:
+    """Give the run up, so that the reaper has it carried out elsewhere after a pause.
+
+    False if it was another's already: then there is nothing to do.
+    """
+    given_up = await session.execute(
         update(RUNS)
-        .where(RUNS.c.id == lease.run_id, RUNS.c.fence == lease.fence)
+        .where(RUNS.c.id == lease.run_id, RUNS.c.fence == lease.fence, RUNS.c.holder.is_not(None))
         .values(
             holder=None,
-            lease_until=case((RUNS.c.state.in_(ENDED), None), else_=now),
-        ),
+            lease_until=case((RUNS.c.state.in_(ENDED), None), else_=NOW + after),
+        )
+        .returning(RUNS.c.id),
     )
+    return given_up.one_or_none() is not None
 
 
 async def next_timer(session: AsyncSession, run_id: UUID) -> datetime | None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.outbox import enqueue
 from coe.runs.dispatch import EXPECTED_WITHIN
-from coe.runs.leases import ENDED
+from coe.runs.leases import ENDED, NOW
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 
@@ -20,11 +20,10 @@ BATCH: Final = 50
 
 async def reap_once(platform: Platform) -> int:
     """Take runs from holders that are not heard any more; gives how many were taken."""
-    now = platform.clock()
     async with platform.database.session() as session:
         rows = await session.execute(
             select(RUNS.c.id, RUNS.c.local, RUNS.c.holder, RUNS.c.fence)
-            .where(RUNS.c.lease_until < now, RUNS.c.state.not_in(ENDED))
+            .where(RUNS.c.lease_until < NOW, RUNS.c.state.not_in(ENDED))
             .order_by(RUNS.c.lease_until)
             .limit(BATCH)
             .with_for_update(skip_locked=True, key_share=True),
@@ -32,7 +31,7 @@ async def reap_once(platform: Platform) -> int:
         silent = rows.all()
         asked = await _asked_for(session, [run.id for run in silent])
         for run in silent:
-            await _take(session, run, until=now + EXPECTED_WITHIN, asked=run.id in asked)
+            await _take(session, run, asked=run.id in asked)
         await session.commit()
     return len(silent)
 
@@ -48,7 +47,7 @@ async def _asked_for(session: AsyncSession, runs: Sequence[UUID]) -> set[UUID]:
     return set(found.scalars())
 
 
-async def _take(session: AsyncSession, run: Any, *, until: Any, asked: bool) -> None:
+async def _take(session: AsyncSession, run: Any, *, asked: bool) -> None:
     """End the lease, so that its holder can write nothing more, and ask for the run again.
 
     A local run whose worker died gets a new attempt, and so a new run of the engine: what the
@@ -59,7 +58,7 @@ async def _take(session: AsyncSession, run: Any, *, until: Any, asked: bool) -> 
     await session.execute(
         update(RUNS)
         .where(RUNS.c.id == run.id)
-        .values(holder=None, lease_until=until, fence=run.fence + anew),
+        .values(holder=None, lease_until=NOW + EXPECTED_WITHIN, fence=run.fence + anew),
     )
     if anew or not asked:
         await enqueue(session, "start" if anew else "wake", run.id)

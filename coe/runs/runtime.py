@@ -174,16 +174,19 @@ class Runtime:
         held = dict(self._held)
         if not held:
             return
-        async with self.platform.database.session() as session:
-            kept = await leases.renew(
-                session,
-                {run_id: each.lease.fence for run_id, each in held.items()},
-                now=self.platform.clock(),
-                seconds=self.platform.settings.lease_seconds,
-            )
-            await session.commit()
+        fences = {run_id: each.lease.fence for run_id, each in held.items()}
+        kept = await self._renew(fences, wait=False)
+        for run_id in fences.keys() - kept:
+            kept |= await self._renew({run_id: fences[run_id]}, wait=True)
         for run_id, each in held.items():
             if run_id not in kept:
                 each.lose()
             elif self._held.get(run_id) is each:
                 each.tell()
+
+    async def _renew(self, fences: Mapping[UUID, int], *, wait: bool) -> set[UUID]:
+        async with self.platform.database.session() as session:
+            seconds = self.platform.settings.lease_seconds
+            kept = await leases.renew(session, fences, seconds=seconds, wait=wait)
+            await session.commit()
+        return kept

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.runs import inbox, task_opening
 from coe.runs.facts import Fact, FactKind
+from coe.runs.leases import NOW
 from coe.runs.models import TimerKind
 from coe.runs.tables import RUNS, TASKS, TIMERS
 from coe.work import Platform
@@ -41,17 +42,16 @@ async def next_due(platform: Platform) -> datetime | None:
 
 
 async def _due(platform: Platform) -> list[Any]:
-    now = platform.clock()
     async with platform.database.session() as session:
         rows = await session.execute(
             select(TIMERS)
             .join(RUNS, RUNS.c.id == TIMERS.c.run_id)
             .where(
-                TIMERS.c.due_at <= now,
+                TIMERS.c.due_at <= NOW,
                 or_(
                     TIMERS.c.kind == TimerKind.TASK,
                     RUNS.c.holder.is_(None),
-                    TIMERS.c.due_at < now - GRACE,
+                    TIMERS.c.due_at < NOW - GRACE,
                 ),
             )
             .order_by(TIMERS.c.due_at)

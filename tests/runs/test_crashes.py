@@ -184,9 +184,8 @@ async def test_who_lost_the_lease_can_append_nothing(platform: Platform) -> None
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
     async with platform.database.session() as session:
-        now = platform.clock()
-        old = await acquire(session, run.id, holder="old", now=now, seconds=-1)
-        new = await acquire(session, run.id, holder="new", now=now, seconds=60)
+        old = await acquire(session, run.id, holder="old", seconds=-1)
+        new = await acquire(session, run.id, holder="new", seconds=60)
         await session.commit()
     assert old is not None
     assert new is not None
@@ -260,7 +259,7 @@ async def test_appends_of_many_runs_share_commits(platform: Platform) -> None:
     leases = []
     async with platform.database.session() as session:
         for run in runs:
-            lease = await acquire(session, run.id, holder="me", now=platform.clock(), seconds=60)
+            lease = await acquire(session, run.id, holder="me", seconds=60)
             assert lease is not None
             leases.append(lease)
         await session.commit()
@@ -287,7 +286,7 @@ async def test_a_bad_append_does_not_spoil_its_group(platform: Platform) -> None
     appends = []
     async with platform.database.session() as session:
         for run in runs:
-            lease = await acquire(session, run.id, holder="me", now=platform.clock(), seconds=60)
+            lease = await acquire(session, run.id, holder="me", seconds=60)
             assert lease is not None
             appends.append(Append(lease.run_id, lease.fence, lease.position))
         await session.commit()
@@ -314,7 +313,7 @@ async def test_a_journal_goes_on_over_a_new_connection_when_its_own_was_cut(
     run = await start(platform, "sales/simple")
     journal = Journal(platform.database)
     async with platform.database.session() as session:
-        lease = await acquire(session, run.id, holder="me", now=platform.clock(), seconds=60)
+        lease = await acquire(session, run.id, holder="me", seconds=60)
         await session.commit()
     assert lease is not None
     await journal.append(Append(run.id, lease.fence, lease.position))

@@ -324,11 +324,11 @@ async def test_an_answer_while_the_run_parks_is_not_missed(
     park = leases.park
     answered: list[UUID] = []
 
-    async def answered_just_before(session, lease, *, now):
+    async def answered_just_before(session, lease):
         if not answered:
             answered.append(await _task_of(platform, run.id))
             await _complete(platform, answered[0], APPROVER)
-        return await park(session, lease, now=now)
+        return await park(session, lease)
 
     monkeypatch.setattr(leases, "park", answered_just_before)
     assert await advance(running, run.id) == Finished(RunState.COMPLETED)
