@@ -30,6 +30,7 @@ from coe.settings import Settings
 _SOURCES: Final = {
     "access": "access",
     "audit": "audit:log",
+    "decision": "catalog",
     "event": "runs",
     "flow": "catalog",
     "human_task": "runs",

@@ -23,6 +23,7 @@ COE = "coe"
 """The team that answers for what belongs to the platform: the log, tokens of nobody's team."""
 
 _KINDS = {
+    "decision": EntryKind.DECISION,
     "flow": EntryKind.FLOW,
     "system": EntryKind.SYSTEM,
     "template": EntryKind.TEMPLATE,
@@ -66,7 +67,7 @@ async def find(read: Read, name: str, subject: str) -> Resource:
         case "audit":
             return Resource(name, COE)
     message = (
-        "a resource is flow:…, template:…, system:… with a ref, run:…, human_task:… or token:… "
+        "a resource is flow:…, template:…, decision:…, system:… with a ref, run:…, human_task:… or token:… "
         "with a UUID, team:… with a slug, or audit:log"
     )
     raise Invalid([Problem("INPUT_RESOURCE", message, path="/resource")])

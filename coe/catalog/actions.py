@@ -14,6 +14,7 @@ from coe.catalog.aliases import point
 from coe.catalog.approving import add_verdict, require_approvals
 from coe.catalog.columns import row_of_version
 from coe.catalog.contents import check_signed, opened_flow
+from coe.catalog.decisions import opened_decision
 from coe.catalog.documents import read_flow
 from coe.catalog.drafts import preview_of, save_flow, saved
 from coe.catalog.lifecycle import RUNNABLE, Move
@@ -70,7 +71,7 @@ async def check_flow(read: Read, manifest: str) -> Preview:
 
 
 async def submit_for_review(work: Work, ref: str, *, comment: str | None = None) -> Moved:
-    """DRAFT → IN_REVIEW, for a flow or a template named with its exact version.
+    """DRAFT → IN_REVIEW, for an entry that is named with its exact version.
 
     Raises:
         NotFound, Forbidden, Conflict: As for every move (`coe.catalog.moves.hold`).
@@ -153,7 +154,7 @@ async def retire(work: Work, ref: str, *, comment: str | None = None) -> Moved:
 
 
 async def set_alias(work: Work, flow: str, alias: str, version: str) -> Moved:
-    """Let an alias of a flow or template name one of its published versions.
+    """Let an alias of a flow, template or decision table name one of its published versions.
 
     Raises:
         Invalid: `flow` is no ref, `alias` no alias, or `version` not exact.
@@ -187,10 +188,18 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> Moved:
 
 
 _ALIAS = {
+    EntryKind.DECISION: Permission.DECISION_ALIAS,
     EntryKind.FLOW: Permission.FLOW_ALIAS,
     EntryKind.TEMPLATE: Permission.TEMPLATE_PUBLISH,
 }
 _TAGS: dict[tuple[EntryKind, Move | None], Tag] = {
+    (EntryKind.DECISION, None): Tag.CATALOG_DECISION_ALIAS,
+    (EntryKind.DECISION, Move.SUBMIT): Tag.CATALOG_DECISION_SUBMIT,
+    (EntryKind.DECISION, Move.APPROVE): Tag.CATALOG_DECISION_REVIEW,
+    (EntryKind.DECISION, Move.REFUSE): Tag.CATALOG_DECISION_REVIEW,
+    (EntryKind.DECISION, Move.PUBLISH): Tag.CATALOG_DECISION_PUBLISH,
+    (EntryKind.DECISION, Move.DEPRECATE): Tag.CATALOG_DECISION_DEPRECATE,
+    (EntryKind.DECISION, Move.RETIRE): Tag.CATALOG_DECISION_RETIRE,
     (EntryKind.FLOW, None): Tag.CATALOG_FLOW_ALIAS,
     (EntryKind.FLOW, Move.SUBMIT): Tag.CATALOG_FLOW_SUBMIT,
     (EntryKind.FLOW, Move.APPROVE): Tag.CATALOG_FLOW_REVIEW,
@@ -231,6 +240,10 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> None:
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     if version.kind is EntryKind.TEMPLATE:
         check_signed(work, row_of_version(version), digest(opened))
+        return
+    if version.kind is EntryKind.DECISION:
+        table = await asyncio.to_thread(opened_decision, opened)
+        check_signed(work, row_of_version(version), table.digest)
         return
     document = opened_flow(opened)
     check_signed(work, row_of_version(version), document.digest)

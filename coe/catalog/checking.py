@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -38,10 +38,10 @@ async def check(
 ) -> tuple[Problem, ...]:
     """Every problem of a document that could be read.
 
-    Flows that it calls are looked for among those that the actor may read and, for whoever writes
-    or publishes flows, those that were published: a published flow is an offer to all teams. One
-    that is not there is a warning to a draft, for its team may register it later, and an error to
-    a publication.
+    Flows and decision tables that it calls are looked for among those that the actor may read and,
+    for whoever writes or publishes flows, those that were published: what is published is an offer
+    to all teams. One that is not there is a warning to a draft, for its team may register it
+    later, and an error to a publication.
     """
     if document.definition is None:
         return _schema_problems(document)
@@ -89,12 +89,25 @@ def _writes_flows(read: Read) -> bool:
 
 
 async def _known(read: Read, document: FlowDocument, *, published: bool) -> Catalogued:
-    """What the catalog knows of the flows that a document calls, by ref as it writes them."""
+    """What the catalog knows of the flows and tables that a document calls, by ref as written."""
     called = {str(link): link for link in document.links if link.kind is LinkKind.CALLS}
     offered = readable_versions(read)
     if published:
         offered = or_(VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)), offered)
-    entries = await _entries(read, called.values(), offered)
+    return Catalogued(
+        await _called(read, called, offered, EntryKind.FLOW),
+        await _called(read, called, offered, EntryKind.DECISION),
+    )
+
+
+async def _called(
+    read: Read,
+    called: Mapping[str, Link],
+    offered: ColumnElement[bool],
+    kind: EntryKind,
+) -> dict[str, KnownFlow]:
+    """Those of the refs that name an entry of this kind."""
+    entries = await _entries(read, called.values(), offered, kind)
     keys = {
         ref: (entries[link.entry], link.selector or None)
         for ref, link in called.items()
@@ -102,22 +115,21 @@ async def _known(read: Read, document: FlowDocument, *, published: bool) -> Cata
     }
     versions = await resolve(read.session, list(keys.values()), offered)
     schemas = await _input_schemas(read, versions.values())
-    return Catalogued(
-        {
-            ref: KnownFlow(found.version, schemas.get(found.id), found.lifecycle)
-            if (found := versions.get(key))
-            else KnownFlow(None)
-            for ref, key in keys.items()
-        },
-    )
+    return {
+        ref: KnownFlow(found.version, schemas.get(found.id), found.lifecycle)
+        if (found := versions.get(key))
+        else KnownFlow(None)
+        for ref, key in keys.items()
+    }
 
 
 async def _entries(
     read: Read,
     links: Iterable[Link],
     offered: ColumnElement[bool],
+    kind: EntryKind,
 ) -> dict[str, UUID]:
-    """Ids of flows with a version that is offered or readable, by `namespace/name`."""
+    """Ids of entries with a version that is offered or readable, by `namespace/name`."""
     names = sorted({(link.namespace, link.name) for link in links})
     query = (
         select(ENTRIES.c.id, ENTRIES.c.namespace, ENTRIES.c.name)
@@ -125,7 +137,7 @@ async def _entries(
         .join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id)
         .where(
             tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(names),
-            ENTRIES.c.kind == EntryKind.FLOW,
+            ENTRIES.c.kind == kind,
             offered,
         )
     )

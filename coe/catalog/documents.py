@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from coe.catalog.cards import Card
-from coe.catalog.links import Link, calls_in, uses_of
+from coe.catalog.links import Link, calls_in, decisions_in, uses_of
 from coe.catalog.manifest import NAME_PATTERN, FlowMetadata, LocalFlowManifest
 from coe.catalog.models import FlowKind
 from coe.catalog.semver import parse_version
@@ -142,7 +142,7 @@ def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         name=about.name,
         version=about.version,
         card=card,
-        links=(*calls_in(tasks), *uses_of(metadata.systems)),
+        links=(*calls_in(tasks), *decisions_in(tasks), *uses_of(metadata.systems)),
         input_schema=definition.input.schema_.document
         if definition.input and definition.input.schema_
         else None,

@@ -65,6 +65,12 @@ def after(move: Move, state: Lifecycle, flow_kind: FlowKind | None = None) -> Li
 
 
 _PERMISSIONS = {
+    (EntryKind.DECISION, Move.SUBMIT): Permission.DECISION_SUBMIT,
+    (EntryKind.DECISION, Move.APPROVE): Permission.DECISION_REVIEW,
+    (EntryKind.DECISION, Move.REFUSE): Permission.DECISION_REVIEW,
+    (EntryKind.DECISION, Move.PUBLISH): Permission.DECISION_PUBLISH,
+    (EntryKind.DECISION, Move.DEPRECATE): Permission.DECISION_DEPRECATE,
+    (EntryKind.DECISION, Move.RETIRE): Permission.DECISION_RETIRE,
     (EntryKind.FLOW, Move.SUBMIT): Permission.FLOW_SUBMIT,
     (EntryKind.FLOW, Move.APPROVE): Permission.FLOW_REVIEW,
     (EntryKind.FLOW, Move.REFUSE): Permission.FLOW_REVIEW,

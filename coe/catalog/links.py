@@ -1,4 +1,4 @@
-"""What a document names: the flows that it calls, the systems that it uses."""
+"""What a document names: the flows and tables that it calls, the systems that it uses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from coe.language.task import Task
 from coe.language.tasks import RunTask
 
 _LOCAL_FLOW = "localFlow"
+_DECISION = "decision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,30 @@ def calls_in(tasks: Iterable[Task]) -> tuple[Link, ...]:
     found: dict[Link, None] = {}
     for task in tasks:
         match task:
-            case CallFunction() if task.function.name == _LOCAL_FLOW and task.function.catalogued:
-                ref = task.with_.get("ref")
-                parsed = read_ref(ref) if isinstance(ref, str) else None
-                if parsed:
-                    link = Link(
-                        LinkKind.CALLS, parsed.namespace, parsed.name, parsed.selector or ""
-                    )
-                    found[link] = None
+            case CallFunction() if (link := _named(task, _LOCAL_FLOW)) is not None:
+                found[link] = None
             case RunTask() if task.run.workflow is not None:
                 called = task.run.workflow
                 selector = "" if called.version == "latest" else called.version
                 found[Link(LinkKind.CALLS, called.namespace, called.name, selector)] = None
     return tuple(found)
+
+
+def decisions_in(tasks: Iterable[Task]) -> tuple[Link, ...]:
+    """The decision tables that tasks ask: `decision` with a literal ref."""
+    links = (_named(task, _DECISION) for task in tasks if isinstance(task, CallFunction))
+    return tuple(dict.fromkeys(link for link in links if link is not None))
+
+
+def _named(task: CallFunction, function: str) -> Link | None:
+    """What a call of a catalogued function names with a literal `ref`."""
+    if task.function.name != function or not task.function.catalogued:
+        return None
+    ref = task.with_.get("ref")
+    parsed = read_ref(ref) if isinstance(ref, str) else None
+    if parsed is None:
+        return None
+    return Link(LinkKind.CALLS, parsed.namespace, parsed.name, parsed.selector or "")
 
 
 def uses_of(refs: Iterable[str]) -> tuple[Link, ...]:

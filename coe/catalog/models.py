@@ -42,6 +42,7 @@ class EntryKind(StrEnum):
     FLOW = "FLOW"
     SYSTEM = "SYSTEM"
     LESSON = "LESSON"
+    DECISION = "DECISION"
 
 
 class FlowKind(StrEnum):
@@ -102,8 +103,8 @@ class Entry(SQLModel, table=True):
     """A thing of the catalog, named `namespace/name`, and the card of its current version.
 
     `team` (a slug) owns it and decides with `data_class` who may read it. `systems` are refs.
-    `uses` counts the flows made from a template, or the flows that call a flow. The `search_…`
-    columns are words only, prepared by `coe.catalog.cards`.
+    `uses` counts the flows made from a template, or the flows that call a flow or table. The
+    `search_…` columns are words only, prepared by `coe.catalog.cards`.
     """
 
     __tablename__ = "entries"
@@ -153,7 +154,7 @@ class Entry(SQLModel, table=True):
 
 
 class EntryVersion(SQLModel, table=True):
-    """One version of a flow, a template or a system; its content never changes.
+    """One version of a flow, a template, a decision table or a system; it never changes.
 
     `digest` (SHA-256, hex) is over the canonical form of the content, `body_digest` over the
     same without its version number; `signature` (Ed25519, base64) is over the digest.
@@ -222,7 +223,7 @@ class VersionApproval(SQLModel, table=True):
 
 
 class EntryLink(SQLModel, table=True):
-    """A version names another entry: a flow that it calls, a system that it uses.
+    """A version names another entry: a flow or table that it calls, a system that it uses.
 
     The target is kept by name, for it may be registered later; `selector` is what stood after
     the `@`, empty without one.

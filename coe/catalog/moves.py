@@ -19,7 +19,7 @@ from coe.catalog.scope import relations_to
 from coe.errors import NotFound
 from coe.work import Work
 
-_MOVABLE = frozenset({EntryKind.FLOW, EntryKind.TEMPLATE})
+_MOVABLE = frozenset({EntryKind.DECISION, EntryKind.FLOW, EntryKind.TEMPLATE})
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Held:
 
     @property
     def flow_kind(self) -> FlowKind | None:
-        """CENTRAL or LOCAL; none for a template."""
+        """CENTRAL or LOCAL; none for what is no flow."""
         return self.entry.flow_kind
 
     def moved(self) -> Moved:

@@ -31,6 +31,7 @@ from coe.db import JSON, new_id
 from coe.errors import Invalid, Problem
 from coe.work import Work
 
+_CALLED = frozenset({EntryKind.DECISION, EntryKind.FLOW})
 _LOCK = 0x0C0E_CA7A
 """Catalog writes take turns: they touch the entries that they name too, in any order."""
 
@@ -121,7 +122,7 @@ async def refresh(work: Work, entry: Entry) -> None:
     entry.updated_at = work.now
     show(entry, card_of(current))
     await session.flush()
-    if entry.kind is EntryKind.FLOW and before != current.id:
+    if entry.kind in _CALLED and before != current.id:
         await _count_callers(session, entry, [each for each in (before, current.id) if each])
 
 
@@ -228,7 +229,7 @@ def _at_version(new: NewVersion, code: str, message: str, hint: str | None) -> P
 
 
 async def _count_callers(session: AsyncSession, entry: Entry, version_ids: list[UUID]) -> None:
-    """Count anew who calls this flow, and who calls the flows that its versions call."""
+    """Count anew who calls this flow or table, and who calls what its versions call."""
     caller = ENTRIES.alias("caller")
     callers = (
         select(func.count(caller.c.id.distinct()))

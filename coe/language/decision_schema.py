@@ -65,7 +65,7 @@ def input_schema(table: DecisionTable) -> dict[str, Any]:
 
 def output_schema(table: DecisionTable) -> dict[str, Any]:
     """The JSON Schema of what the function `decision` gives for this table."""
-    rules: JSON = [rule.id for rule in table.rules]
+    rules: list[JSON] = [rule.id for rule in table.rules]
     properties: dict[str, Any] = {
         output.name: _answer(table, output) for output in table.document.outputs
     }

@@ -91,8 +91,8 @@ def test_at_most_twenty_findings_of_a_kind_are_told() -> None:
         for n in range(0, 100, 2)
     )
     text = document(
-        "inputs: [{name: x, type: integer}, {name: y, type: integer}]\noutputs: [{name: hit, type: boolean}]\nrules:\n"
-        + rules
+        "inputs: [{name: x, type: integer}, {name: y, type: integer}]\n"
+        "outputs: [{name: hit, type: boolean}]\nrules:\n" + rules
     )
     found = told(text)
     assert len(found) == 21

@@ -1,9 +1,9 @@
-"""Rules of calls: arguments, and the flows of the catalog."""
+"""Rules of calls: arguments, and the flows and decision tables of the catalog."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from coe.errors import Problem, Severity
 from coe.language.calls import CallFunction
@@ -15,6 +15,8 @@ from coe.language.source import tokens
 from coe.language.task import Task
 from coe.language.tasks import RunTask
 from coe.language.wrapping import is_expression
+
+_DECISION: Final = "decision"
 
 
 def check_arguments(context: Context) -> Iterator[Problem]:
@@ -33,7 +35,7 @@ def check_arguments(context: Context) -> Iterator[Problem]:
 
 
 def check_flows(context: Context) -> Iterator[Problem]:
-    """OWS052 to OWS054 and OWS056: called flows, their versions and their input."""
+    """OWS052 to OWS054 and OWS056: called flows and tables, their versions and their input."""
     if context.known is None:
         return
     for task in context.tasks:
@@ -41,12 +43,14 @@ def check_flows(context: Context) -> Iterator[Problem]:
         if called is None:
             continue
         ref, where, data_at, data = called
-        flow = context.known.flow(ref)
+        table = isinstance(task, CallFunction) and task.function.name == _DECISION
+        flow = context.known.decision(ref) if table else context.known.flow(ref)
+        noun = "decision table" if table else "flow"
         if flow is None:
-            message = f"the catalog has no flow `{ref.partition('@')[0]}`"
+            message = f"the catalog has no {noun} `{ref.partition('@')[0]}`"
             yield context.problem("OWS052", message, where, value=True)
         elif flow.version is None:
-            message = f"the flow `{ref.partition('@')[0]}` has no version for `{ref}`"
+            message = f"the {noun} `{ref.partition('@')[0]}` has no version for `{ref}`"
             yield context.problem("OWS053", message, where, value=True)
         else:
             yield from _flow(context, ref, where, flow)
@@ -58,7 +62,7 @@ def check_flows(context: Context) -> Iterator[Problem]:
 
 def _flow(context: Context, ref: str, where: str, flow: KnownFlow) -> Iterator[Problem]:
     if flow.lifecycle == "RETIRED":
-        message = f"`{ref}` is retired, and starts no more runs"
+        message = f"`{ref}` is retired, and serves no more runs"
         yield context.problem("OWS056", message, where, value=True)
     elif flow.lifecycle == "DEPRECATED":
         message = f"`{ref}` is deprecated"
@@ -67,7 +71,7 @@ def _flow(context: Context, ref: str, where: str, flow: KnownFlow) -> Iterator[P
 
 
 def _called(task: Task) -> tuple[str, str, str, JSON] | None:
-    """The ref of a called flow, where it stands, and the input that is given, with its pointer.
+    """The ref of a called flow or table, where it stands, and the input given, with its pointer.
 
     The input is None where the task's own input is passed, which only a run knows.
     """
@@ -81,7 +85,7 @@ def _called(task: Task) -> tuple[str, str, str, JSON] | None:
             f"{place}/input",
             flow.input,
         )
-    if isinstance(task, CallFunction) and task.function.name == "localFlow":
+    if isinstance(task, CallFunction) and task.function.name in {"localFlow", _DECISION}:
         ref = task.with_.get("ref")
         if isinstance(ref, str) and "${" not in ref:
             place = f"{task.pointer}/with"

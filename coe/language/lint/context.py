@@ -20,7 +20,7 @@ PartT = TypeVar("PartT", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class KnownFlow:
-    """What the catalog knows of a flow that a definition calls."""
+    """What the catalog knows of a flow, or a decision table, that a definition calls."""
 
     # The exact version that the ref's selector leads to; None where no version fits.
     version: str | None
@@ -36,17 +36,30 @@ class Lookup(Protocol):
         """The flow of a ref such as `warehouse/pick-and-pack@^1`; None where there is none."""
         ...
 
+    def decision(self, ref: str) -> KnownFlow | None:
+        """The decision table of a ref such as `finance/approval-level@^1`, in the same form."""
+        ...
+
 
 class Catalogued:
     """A lookup in what was fetched before, by ref as the definition writes it."""
 
-    def __init__(self, flows: Mapping[str, KnownFlow]) -> None:
-        """Take the flows that were found."""
+    def __init__(
+        self,
+        flows: Mapping[str, KnownFlow],
+        decisions: Mapping[str, KnownFlow] | None = None,
+    ) -> None:
+        """Take the flows and the decision tables that were found."""
         self._flows = flows
+        self._decisions = decisions or {}
 
     def flow(self, ref: str) -> KnownFlow | None:
         """The flow of a ref."""
         return self._flows.get(ref)
+
+    def decision(self, ref: str) -> KnownFlow | None:
+        """The decision table of a ref."""
+        return self._decisions.get(ref)
 
 
 class ScopeAt(NamedTuple):
