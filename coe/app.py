@@ -19,6 +19,7 @@ from coe.api import logs
 from coe.api.audit_export import router as audit_export
 from coe.api.context import EngineStatus
 from coe.api.engine import state_of
+from coe.api.event_door import router as event_door
 from coe.api.http import GraphQLEndpoint
 from coe.api.idempotency import forget_expired
 from coe.audit.sealer import Sealer
@@ -183,6 +184,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.state.services = services
     app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
     app.include_router(audit_export(services.platform))
+    app.include_router(event_door(services.platform))
     app.include_router(routes(personas(settings)))
     if services.gateway is not None:
         app.include_router(services.gateway.router())

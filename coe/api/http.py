@@ -151,11 +151,11 @@ async def _read(request: Request) -> dict[str, Any]:
         raise _problem("INPUT_BATCH", "Send one operation a request: arrays are not taken.")
     if not isinstance(body, dict):
         raise _problem("INPUT_BODY", "The body is one JSON object with `query`.")
-    _check_nesting(body)
+    check_nesting(body)
     return body
 
 
-def _check_nesting(body: object) -> None:
+def check_nesting(body: object) -> None:
     """Refuse what recursion over it would not survive; this walk needs none."""
     level = [body]
     for _ in range(limits.MAX_NESTING):

@@ -19,6 +19,7 @@ from coe.api.context import Context, Info
 from coe.api.documents import TakePrepared
 from coe.api.engine import EngineQuery
 from coe.api.entries import System, entry_by_id, version_by_id
+from coe.api.events import EventMutation
 from coe.api.flows import Flow, FlowQuery, FlowVersion
 from coe.api.human_tasks import HumanTask, HumanTaskQuery, task_by_id
 from coe.api.ids import split, to_uuid
@@ -99,6 +100,7 @@ class Mutation(
     AuthoringMutation,
     LifecycleMutation,
     RunMutation,
+    EventMutation,
     HumanTaskMutation,
     AccessMutation,
     LocalRunMutation,

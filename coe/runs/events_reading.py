@@ -167,7 +167,7 @@ def _is_utf8(parameters: str) -> bool:
 
 
 def _attributes(event: Mapping[str, JSON]) -> Iterator[Problem]:
-    if event.get("specversion", "1.0") != "1.0":
+    if isinstance(event.get("specversion"), str) and event["specversion"] != "1.0":
         message = "only version 1.0 of CloudEvents is read"
         yield Problem(ATTRIBUTE, message, path="/specversion", help='"specversion": "1.0"')
     for name in _REQUIRED:
