@@ -1,0 +1,272 @@
+"""What must be true, of every commit and of the end: the judges of a simulated world."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from coe.runs.commands import Cancelled, Completed, Faulted, RunLeaf
+from coe.runs.facts import Fact, FactKind
+from coe.runs.machine import Machine, RunContext
+from tests.simulation import reference, seams
+from tests.simulation.storage import Data, Transaction
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+ANSWERS = {
+    "LEAF_COMPLETED": "LEAF",
+    "LEAF_FAULTED": "LEAF",
+    "TASK_ANSWERED": "TASK",
+    "TASK_EXPIRED": "TASK",
+    "CHILD_COMPLETED": "CHILD",
+    "CHILD_FAULTED": "CHILD",
+    "TIMER_FIRED": "TIMER",
+}
+
+
+class Watch:
+    """Looks at every commit."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ends: Counter[UUID] = Counter()
+        self.reopened: Counter[UUID] = Counter()
+
+    def committed(self, transaction: Transaction) -> None:
+        """Judge a transaction that is about to be committed."""
+        for row, relation in transaction.written.items():
+            if relation.name == "runs" and row.new is not None:
+                if row.data is not None:
+                    self._run(row.data, row.new)
+            elif relation.name == "journal_entries":
+                self._entry(row.data, row.new, transaction)
+
+    def _run(self, before: Data, after: Data) -> None:
+        world, ident = self.world, after["id"]
+        if after["fence"] < before["fence"]:
+            world.fault(f"the fence of run {ident} goes back")
+        if after["journal_length"] < before["journal_length"]:
+            world.fault(f"the journal of run {ident} gets shorter")
+        if before["state"].ended and after["state"].ended and before["state"] != after["state"]:
+            world.fault(f"run {ident} ends twice: {before['state']}, then {after['state']}")
+        if not before["state"].ended and after["state"].ended:
+            self.ends[ident] += 1
+        if before["state"].ended and not after["state"].ended:
+            self.reopened[ident] += 1
+            if before["state"].value == "COMPLETED":
+                world.fault(f"run {ident} was completed and goes on")
+        self._robbed(before, after)
+
+    def _robbed(self, before: Data, after: Data) -> None:
+        """A holder that is well keeps what it holds."""
+        holder = before["holder"]
+        if holder is None or after["holder"] == holder or after["state"].ended:
+            return
+        world = self.world
+        calm = world.loop.time() - world.faults.disturbed_at > 3 * world.settings.lease_seconds
+        if before["local"] or not calm or after["state"].value == "WAITING":
+            return
+        for node in world.nodes:
+            if node.runtime is not None and node.runtime.holder == holder and node.alive:
+                if not node.stopping and after["fence"] != before["fence"]:
+                    world.fault(f"run {after['id']} was taken from a holder that is well")
+
+    def _entry(self, before: Data | None, after: Data | None, transaction: Transaction) -> None:
+        world = self.world
+        if before is not None or after is None:
+            world.fault("an entry of a journal was changed")
+            return
+        for row in world.server.store.relations["runs"].candidates("id", after["run_id"]):
+            run = row.newest(transaction)
+            if run is not None and run["fence"] != after["fence"]:
+                world.fault(f"an entry of run {run['id']} has the fence of another holder")
+
+
+async def judge(world: World) -> None:
+    """Judge the end of a world."""
+    expected: dict[str, Any] = {}
+    for run in world.rows("runs"):
+        if run["state"].ended:
+            await _judge_run(world, run, expected)
+    _judge_rows(world)
+
+
+async def _judge_run(world: World, run: Data, expected: dict[str, Any]) -> None:
+    ends, reopened = world.watch.ends[run["id"]], world.watch.reopened[run["id"]]
+    if ends != reopened + 1:
+        world.fault(f"run {run['id']} ended {ends} times and was reopened {reopened} times")
+    if not run["local"]:
+        await _judge_journal(world, run)
+    await _judge_outcome(world, run, expected)
+
+
+async def _judge_journal(world: World, run: Data) -> None:
+    journal = world.journal(run["id"])
+    ident = f"run {run['id']} of {run['flow']}"
+    if [entry["position"] for entry in journal] != list(range(run["journal_length"])):
+        world.fault(f"the journal of {ident} has gaps")
+        return
+    fences = [entry["fence"] for entry in journal]
+    if fences != sorted(fences):
+        world.fault(f"the fences in the journal of {ident} go back")
+    definition = seams.loaded(world.catalog[run["flow"]].definition).definition
+    context = RunContext(str(run["id"]), run["correlation_id"])
+    machine = Machine(definition, context, world.expressions.evaluate)
+    wanted_at: dict[str, int] = {}
+    answered: Counter[tuple[str, str]] = Counter()
+    for entry in journal:
+        fact = Fact(
+            FactKind(entry["kind"]), entry["at"], entry["key"], seams.opened(entry["payload_sealed"])
+        )
+        for command in await machine.apply(fact):
+            if isinstance(command, RunLeaf):
+                wanted_at.setdefault(command.key, entry["position"])
+        kind = ANSWERS.get(entry["kind"])
+        if kind is not None:
+            answered[kind, entry["key"]] += 1
+    _judge_answers(world, ident, answered)
+    for key, name, length in world.external.begun[run["id"]]:
+        if key not in wanted_at:
+            world.fault(f"leaf {name} of {ident} ran, and the journal knows nothing of it")
+        elif wanted_at[key] >= length:
+            world.fault(f"leaf {name} of {ident} ran before what led to it was committed")
+    _judge_end(world, run, machine)
+
+
+def _judge_answers(world: World, ident: str, answered: Counter[tuple[str, str]]) -> None:
+    for (kind, key), count in answered.items():
+        if kind in {"LEAF", "TASK"} and count > 1:
+            world.fault(f"{kind} {key[:8]} of {ident} is answered {count} times")
+
+
+def _judge_end(world: World, run: Data, machine: Machine) -> None:
+    ident, state, outcome = f"run {run['id']} of {run['flow']}", run["state"].value, machine.outcome
+    output = seams.opened(run["output_sealed"])
+    match outcome:
+        case Completed(value):
+            if state != "COMPLETED" or value != output:
+                world.fault(f"{ident} is {state}, its journal says completed")
+        case Faulted():
+            if state not in {"FAULTED", "CANCELLED"}:
+                world.fault(f"{ident} is {state}, its journal says faulted")
+        case Cancelled():
+            if state != "CANCELLED":
+                world.fault(f"{ident} is {state}, its journal says cancelled")
+        case None:
+            if state != "CANCELLED" or run["journal_length"]:
+                error = seams.opened(run["error_sealed"])
+                world.fault(f"{ident} is {state}, its journal says it goes on: {error}")
+
+
+async def _judge_outcome(world: World, run: Data, expected: dict[str, Any]) -> None:
+    """The run came to what its machine comes to without any crash."""
+    if run["parent_id"] is not None:
+        return
+    state, ident = run["state"].value, f"run {run['id']} of {run['flow']}"
+    if state == "CANCELLED":
+        if run["id"] not in world.people.cancelled:
+            world.fault(f"{ident} was cancelled by nobody")
+        return
+    if run["id"] in world.people.accepted_cancels and not world.watch.reopened[run["id"]]:
+        world.report.counts["ended before the cancellation"] += 1
+    written = world.written.get(run["flow"])
+    if not _certain(world, written):
+        world.report.counts["uncertain outcomes"] += 1
+        return
+    world.report.counts["certain outcomes"] += 1
+    value = seams.opened(run["input_sealed"])
+    outcome = await reference.expected(world, run["flow"], value)
+    match outcome:
+        case Completed(output):
+            if state != "COMPLETED":
+                error = seams.opened(run["error_sealed"])
+                world.fault(f"{ident} is {state} and should be completed: {error}")
+            elif run["local"]:
+                _judge_local(world, run)
+            elif seams.opened(run["output_sealed"]) != output:
+                world.fault(
+                    f"{ident} gave {seams.opened(run['output_sealed'])} instead of {output}"
+                )
+        case Faulted():
+            if state != "FAULTED":
+                world.fault(f"{ident} is {state} and should be faulted")
+        case _:
+            world.fault(f"{ident} has no expected outcome")
+
+
+def _certain(world: World, written: Any) -> bool:
+    if written is None:
+        return True
+    if "child" in written.features:
+        return written.certain and all(
+            each.certain for name, each in world.written.items() if name.startswith("sales/c")
+        )
+    return bool(written.certain)
+
+
+def _judge_local(world: World, run: Data) -> None:
+    output = seams.opened(run["output_sealed"])
+    if not isinstance(output, dict) or output.get("n") != "pack":
+        world.fault(f"local run {run['id']} gave {output}")
+
+
+def _judge_rows(world: World) -> None:
+    runs = {run["id"]: run for run in world.rows("runs")}
+    ended = {ident for ident, run in runs.items() if run["state"].ended}
+    for name in ("timers", "run_inbox"):
+        for row in world.rows(name):
+            if row["run_id"] in ended:
+                world.fault(
+                    f"a row of {name} is left of run {row['run_id']} "
+                    f"({runs[row['run_id']]['state'].value}): {row.get('kind')}"
+                )
+    for task in world.rows("human_tasks"):
+        if task["run_id"] in ended and task["state"].value in {"OPEN", "CLAIMED", "ESCALATED"}:
+            world.fault(f"a task of the ended run {task['run_id']} is open")
+    _judge_tasks(world, runs)
+    _judge_children(world, runs)
+    _judge_engine(world, runs)
+
+
+def _judge_tasks(world: World, runs: dict[UUID, Data]) -> None:
+    """What a person was told is taken, is in the journal; and by one person where one is asked."""
+    approvals: defaultdict[UUID, list[str]] = defaultdict(list)
+    for approval in world.rows("human_task_approvals"):
+        approvals[approval["task_id"]].append(approval["by"])
+    for task in world.rows("human_tasks"):
+        given = approvals[task["id"]]
+        if len(given) > task["approvals_needed"] or len(given) != len(set(given)):
+            world.fault(f"task {task['id']} was answered by {given}")
+        if task["state"].value != "COMPLETED":
+            continue
+        run = runs[task["run_id"]]
+        kinds = {
+            entry["kind"] for entry in world.journal(task["run_id"]) if entry["key"] == task["key"]
+        }
+        if "TASK_ANSWERED" not in kinds and run["state"].value == "COMPLETED":
+            certain = _certain(world, world.written.get(run["flow"]))
+            if certain:
+                world.fault(f"the answer to task {task['id']} is lost")
+
+
+def _judge_children(world: World, runs: dict[UUID, Data]) -> None:
+    by_key = Counter(
+        (run["parent_id"], run["parent_key"]) for run in runs.values() if run["parent_id"]
+    )
+    for (parent, key), count in by_key.items():
+        if count > 1:
+            world.fault(f"run {parent} has {count} children of step {key[:8]}")
+
+
+def _judge_engine(world: World, runs: dict[UUID, Data]) -> None:
+    """The engine is left with nothing of a run that has ended."""
+    for ident, made in world.prefect.runs.items():
+        run = runs.get(made["run"])
+        if run is not None and run["state"].ended and made["state"]["type"] in {
+            "PAUSED", "SCHEDULED", "RUNNING", "PENDING"
+        }:
+            kind = made["state"]["type"]
+            world.report.counts[f"engine runs left {kind.lower()}"] += 1
+            world.prefect.orphans.append(ident)

@@ -1,0 +1,277 @@
+"""Where the simulation stands in for the outside: time, chance, ids, keys, policies, the catalog.
+
+Everything of `coe.runs` itself runs as it is. `install` puts simulated parts in the place of the
+process-wide ones, once a process; which world they belong to is looked up at each call.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import jq
+import orjson
+import uuid_utils.compat
+
+import coe.db
+import coe.engines.prefect_api
+import coe.runs.actions
+import coe.runs.children
+import coe.runs.dispatch
+import coe.runs.folding
+import coe.runs.local_runs
+import coe.runs.runtime
+import coe.runs.turns
+import coe.sdk.client
+from coe.access.actor import DataClass
+from coe.access.decision import Decision
+from coe.access.scope import Scope
+from coe.catalog.models import EntryKind, FlowKind, Lifecycle
+from coe.catalog.rows import RunnableFlow, VersionRow
+from coe.crypto.envelope import Place
+from coe.errors import NotFound
+from coe.language import jq_worker
+from coe.language.expressions import Expressions
+from coe.language.load import load
+
+if TYPE_CHECKING:
+    from tests.simulation.nodes import Node
+    from tests.simulation.world import World
+
+NODE: ContextVar[Node | None] = ContextVar("simulated_node", default=None)
+_current: list[World] = []
+
+
+def world() -> World:
+    """The world that is simulated at the moment."""
+    return _current[-1]
+
+
+def enter(new: World) -> None:
+    """Make a world the present one."""
+    _current[:] = [new]
+
+
+# ---------------------------------------------------------------------- time, chance, ids
+
+
+class SimulatedDatetime(datetime):
+    """`datetime` whose `now` is the clock of the simulated process that asks."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        node = NODE.get()
+        return node.clock() if node is not None else world().clock()
+
+
+def _uuid7() -> UUID:
+    """Version 7: in the order of the asking process's clock, the rest by the world's dice."""
+    here = world()
+    now = SimulatedDatetime.now()
+    milliseconds = int(now.timestamp() * 1000)
+    here.ids += 1
+    low = here.dice.getrandbits(46)
+    value = (milliseconds << 80) | (0x7 << 76) | ((here.ids & 0xFFF) << 64)
+    return UUID(int=value | (0b10 << 62) | ((here.ids & 0xFFFF) << 46) | low)
+
+
+class _Secrets:
+    @staticmethod
+    def randbelow(limit: int) -> int:
+        return world().dice.randrange(limit)
+
+
+# ---------------------------------------------------------------------- keys and policies
+
+
+class ClearKeys:
+    """A keyring that seals by writing beside a value where it belongs, and looks when opening."""
+
+    async def seal(self, place: Place, purpose: str, data: bytes) -> bytes:
+        return f"{place.table}|{place.row}|{place.column}|{place.team}|{purpose}\n".encode() + data
+
+    async def open(self, place: Place, purpose: str, sealed: bytes) -> bytes:
+        head, _, data = bytes(sealed).partition(b"\n")
+        expected = f"{place.table}|{place.row}|{place.column}|{place.team}|{purpose}"
+        if head.decode() != expected:
+            message = f"sealed for {head.decode()}, opened as {expected}"
+            raise AssertionError(message)
+        return data
+
+    async def open_json(self, place: Place, purpose: str, sealed: bytes) -> Any:
+        return orjson.loads(await self.open(place, purpose, sealed))
+
+
+def opened(sealed: bytes | None) -> Any:
+    """The value in a sealed column, for those who judge."""
+    return None if sealed is None else orjson.loads(bytes(sealed).partition(b"\n")[2])
+
+
+class OpenPolicy:
+    """A policy that allows everything: who may what is shown elsewhere."""
+
+    version = 1
+
+    def decide(self, _: Any, permission: str, **__: Any) -> Decision:
+        return Decision(allowed=True, permission=str(permission), rules=(), explanation="all may")
+
+    def scope(self, *_: Any, **__: Any) -> Scope:
+        return Scope(frozenset(DataClass))
+
+    def roles(self, _: str) -> frozenset[tuple[str, str]]:
+        return frozenset({("clerk", "sales")})
+
+    def teams(self, _: str) -> frozenset[str]:
+        return frozenset({"sales"})
+
+    def holds(self, _: str, __: str) -> bool:
+        return True
+
+    def lines(self, _: str) -> tuple[Any, ...]:
+        return ()
+
+
+class OpenPolicies:
+    """The store of that policy."""
+
+    policy: Final = OpenPolicy()
+
+    async def current(self, _: Any) -> Any:
+        return self.policy
+
+
+# ---------------------------------------------------------------------- the catalog
+
+
+def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRow:
+    """The row of a published version."""
+    namespace, name = flow.split("/")
+    at = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+    return VersionRow(
+        id=ident,
+        entry_id=ident,
+        kind=EntryKind.FLOW,
+        flow_kind=FlowKind.LOCAL if local else FlowKind.CENTRAL,
+        namespace=namespace,
+        name=name,
+        team=namespace,
+        data_class=DataClass.INTERNAL,
+        version="1.0.0",
+        lifecycle=Lifecycle.PUBLISHED,
+        digest="",
+        signature="",
+        engine="prefect",
+        changelog=None,
+        created_at=at,
+        created_by="somebody",
+        submitted_at=at,
+        submitted_by="somebody",
+        published_at=at,
+        published_by="somebody",
+    )
+
+
+def runnable_flow(version: VersionRow, definition: str, *, local: bool) -> RunnableFlow:
+    """The flow as `coe.catalog.contents` gives it."""
+    return RunnableFlow(
+        entry=None,  # type: ignore[arg-type]  # nobody looks at it
+        version=version,
+        definition=definition,
+        input_schema=None,
+        output_schema=None,
+        entrypoint="flows/local.py:flow" if local else None,
+        timeout=None,
+    )
+
+
+async def _runnable(_: Any, __: Any, ref: str) -> RunnableFlow:
+    found = world().catalog.get(ref.partition("@")[0])
+    if found is None:
+        raise NotFound(f"there is no flow {ref}")
+    return found
+
+
+async def _runnable_version(_: Any, __: Any, version_id: UUID) -> RunnableFlow:
+    for flow in world().catalog.values():
+        if flow.version.id == version_id:
+            return flow
+    raise NotFound
+
+
+async def _find_version(_: Any, ref: str, __: Any) -> VersionRow | None:
+    found = world().catalog.get(ref.partition("@")[0])
+    return found.version if found else None
+
+
+@lru_cache(maxsize=512)
+def loaded(text: str) -> Any:
+    """A definition, read once a process."""
+    return load(text)
+
+
+# ---------------------------------------------------------------------- expressions
+
+
+class _Pool:
+    """jq in this process: the programs of the simulation are known to be harmless."""
+
+    compiled: Final[dict[bytes, Any]] = {}
+
+    async def ask(self, request: bytes) -> bytes:
+        header, _, data = request.partition(b"\n")
+        answer = jq_worker.evaluate(jq, self.compiled, header, data.strip())
+        return orjson.dumps(answer)
+
+    async def close(self) -> None: ...
+
+
+def expressions() -> Expressions:
+    """The platform's own evaluation, but without worker processes."""
+    made = Expressions(workers=1)
+    made._pool = _Pool()  # type: ignore[assignment]
+    return made
+
+
+# ---------------------------------------------------------------------- installation
+
+
+def install() -> Callable[[], None]:
+    """Put all of it in place for this process; gives what takes it back."""
+    places: list[tuple[Any, str, Any]] = [
+        (coe.db, "datetime", SimulatedDatetime),
+        (coe.engines.prefect_api, "datetime", SimulatedDatetime),
+        (uuid_utils.compat, "uuid7", _uuid7),
+        (coe.runs.turns, "secrets", _Secrets),
+        (coe.runs.runtime, "load", loaded),
+        (coe.runs.actions, "find_version", _find_version),
+        (coe.sdk.client, "time", SimpleNamespace(monotonic=lambda: world().loop.time())),
+        (
+            coe.sdk.client,
+            "random",
+            SimpleNamespace(uniform=lambda a, b: world().dice.uniform(a, b)),
+        ),
+    ]
+    for module in (coe.runs.actions, coe.runs.children, coe.runs.folding):
+        places.append((module, "runnable", _runnable))
+    for module in (coe.runs.runtime, coe.runs.local_runs, coe.runs.dispatch):
+        places.append((module, "runnable_version", _runnable_version))
+    before = [(place, name, getattr(place, name)) for place, name, _ in places]
+    for place, name, value in places:
+        setattr(place, name, value)
+
+    def undo() -> None:
+        for place, name, value in before:
+            setattr(place, name, value)
+
+    return undo
+
+
+def dice(*parts: Any) -> random.Random:
+    """A generator of its own for each part of a world, so that one does not shift another."""
+    return random.Random(":".join(str(part) for part in parts))  # noqa: S311  # it must replay
