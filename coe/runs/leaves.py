@@ -6,17 +6,14 @@ blotted out of it first, whether the service echoed them or not.
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from coe.access.network import FILE, Network
 from coe.language.fields import JSON
 from coe.runs.commands import RunLeaf
+from coe.runs.leaves_kept import Documents, Tokens
 from coe.runs.machine_errors import standard
 from coe.runs.redaction import redacted
 
@@ -27,40 +24,6 @@ Handler = Callable[[RunLeaf], Awaitable[JSON]]
 """Carries out calls of one kind that needs more than HTTP; raises `LeafFault`."""
 
 MEGABYTE = 1_000_000
-
-
-MOST_TOKENS = 500
-
-
-@dataclass(slots=True)
-class Tokens:
-    """Access tokens that are still good, in memory only, by a digest of what was asked with.
-
-    `locks` let one caller ask for a token while others who need the same one wait for it.
-    """
-
-    _kept: OrderedDict[bytes, tuple[str, float]] = field(default_factory=OrderedDict, repr=False)
-    locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-
-    def get(self, digest: bytes) -> str | None:
-        """The token that was kept, if it is still good."""
-        token, until = self._kept.get(digest, ("", 0.0))
-        return token if until > monotonic() else None
-
-    def keep(self, digest: bytes, token: str, seconds: float) -> None:
-        """Keep a token for so long; of very many the oldest goes."""
-        self._kept[digest] = (token, monotonic() + seconds)
-        self._kept.move_to_end(digest)
-        if len(self._kept) > MOST_TOKENS:
-            self._kept.popitem(last=False)
-
-    def forget(self, digest: bytes) -> None:
-        """Drop a token that was refused."""
-        self._kept.pop(digest, None)
-
-    def lock(self, digest: bytes) -> asyncio.Lock:
-        """The lock of those who need this token."""
-        return self.locks.setdefault(digest, asyncio.Lock())
 
 
 class LeafFault(Exception):
@@ -109,6 +72,7 @@ class LeafIO:
     network: Callable[[], Awaitable[Network]] = _internet_only
     way: str = f"A line in {FILE} can allow it."
     tokens: Tokens = field(default_factory=Tokens)
+    documents: Documents = field(default_factory=Documents)
     timeout: float = 30.0
     limit: int = 10 * MEGABYTE
 
@@ -139,5 +103,9 @@ async def _carry_out(command: RunLeaf, io: LeafIO) -> JSON:
         from coe.runs.leaves_http import call_http  # noqa: PLC0415 - loads httpx
 
         return await call_http(command, io)
+    if command.kind == "openapi":
+        from coe.runs.leaves_openapi import call_openapi  # noqa: PLC0415 - loads httpx
+
+        return await call_openapi(command, io)
     title = f"Calls of kind {command.kind} are not carried out here"
     raise LeafFault(standard("configuration", title=title, instance=command.path))

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -127,9 +128,39 @@ async def discovery(request: Request) -> Response:
     return JSONResponse({"token_endpoint": "https://login.example/oauth2/token"})
 
 
+FOLDER = Path(__file__).parent / "openapi"
+MADE = {
+    "text": b"[1, 2]",
+    "broken": b"{a: [",
+    "none": b"{}",
+    "old": b'swaggerVersion: "1.2"\nswagger: "1.2"',
+    "tagged": b"a: !!python/object/apply:os.system [id]",
+    "large": b"# " + b"x" * 2_000_001,
+    "inside": json.dumps(
+        {
+            "openapi": "3.1.0",
+            "servers": [{"url": "http://169.254.169.254/"}],
+            "paths": {"/latest": {"get": {"operationId": "getOrder"}}},
+        }
+    ).encode(),
+}
+
+
+async def document(request: Request) -> Response:
+    """A file of the folder, or what was made for a test."""
+    request.app.state.fetched.append(request.headers.get("authorization"))
+    name = request.path_params["name"]
+    if name == "large":
+        return Response(request.app.state.large)
+    if name.startswith("made/"):
+        return Response(MADE[name.removeprefix("made/")])
+    file = FOLDER / name
+    return Response(file.read_bytes()) if file.is_file() else Response(status_code=404)
+
+
 ROUTES = [
     Route("/echo", echo, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
-    Route("/echo/{rest:path}", echo),
+    Route("/echo/{rest:path}", echo, methods=["GET", "POST", "PUT", "DELETE"]),
     Route("/status/{status:int}", status),
     Route("/problem", problem),
     Route("/typed/{kind}", typed),
@@ -137,6 +168,7 @@ ROUTES = [
     Route("/large", large),
     Route("/elsewhere", elsewhere),
     Route("/inwards", inwards),
+    Route("/documents/{name:path}", document),
     Route("/digest", digest),
     Route("/guarded", guarded),
     Route("/mirror", mirror),
@@ -162,7 +194,7 @@ async def serving(app: Starlette) -> AsyncIterator[str]:
 @pytest.fixture
 async def service() -> AsyncIterator[tuple[LeafIO, Starlette]]:
     app = Starlette(routes=ROUTES)
-    app.state.tokens = []
+    app.state.tokens, app.state.fetched = [], []
     async with serving(app) as base, open_client() as client:
         resolve = {"erp.example": base, "login.example": base, "deep.example": f"{base}/echo"}
         yield LeafIO(client, resolve=resolve, timeout=5), app

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from coe.runs.leaves import MOST_TOKENS, LeafIO, Tokens, run_leaf
+from coe.runs.leaves import LeafIO, run_leaf
+from coe.runs.leaves_kept import MOST_TOKENS, Tokens
 from tests.runs.services import BASE, call, fails, service
 
 __all__ = ["service"]
