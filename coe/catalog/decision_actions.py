@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -121,9 +120,7 @@ async def resolve_decision(session: AsyncSession, ref: str) -> VersionRow:
     return version
 
 
-async def signed_table(
-    session: AsyncSession, holder: Read | Platform, ref: str
-) -> tuple[UUID, DecisionTable]:
+async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str) -> DecisionTable:
     """The table of an exact ref, in whatever state it is, checked against its signature.
 
     Raises:
@@ -145,4 +142,4 @@ async def signed_table(
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
     table = await asyncio.to_thread(opened_decision, opened)
     check_signed(holder, version, table.digest)
-    return version.id, table
+    return table

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select
 
 from coe.catalog.contents import runnable
-from coe.catalog.links import calls_in
+from coe.catalog.decision_actions import resolve_decision
+from coe.catalog.links import calls_in, decisions_in
 from coe.catalog.models import LinkKind
 from coe.db import JSON
 from coe.errors import CoeError
@@ -98,6 +100,9 @@ async def _resolve(platform: Platform, definition: Definition) -> dict[str, str]
     """
     exact: dict[str, str] = {}
     async with platform.database.session() as session:
+        for link in decisions_in(definition.walk()):
+            with contextlib.suppress(CoeError):
+                exact[str(link)] = (await resolve_decision(session, str(link))).ref
         for link in calls_in(definition.walk()):
             if link.kind is not LinkKind.CALLS:
                 continue

@@ -16,6 +16,7 @@ from coe.language.expressions import Expressions
 from coe.runs.commands import RunLeaf
 from coe.runs.endings import HEAD_COLUMNS, head, run_event
 from coe.runs.leaves import AddressRefused, Handler, LeafFault, LeafIO, run_leaf
+from coe.runs.leaves_decision import DECISION, deciding
 from coe.runs.leaves_transport import open_client
 from coe.runs.runtime import LeafDone, LeafFailed, Perform, Runtime
 from coe.runs.tables import RUNS
@@ -31,7 +32,8 @@ async def running(
 ) -> AsyncIterator[Runtime]:
     """A started runtime; at the end its parts are closed, and what it still holds goes elsewhere.
 
-    `secrets` are what definitions may declare; `handlers` carry out leaves that are not HTTP.
+    `secrets` are what definitions may declare; `handlers` carry out leaves that are
+    neither HTTP nor decisions.
     """
     settings = platform.settings
 
@@ -44,7 +46,10 @@ async def running(
         Expressions(workers=settings.expression_workers) as expressions,
     ):
         io = LeafIO(
-            client=client, resolve=settings.resolve, handlers=handlers or {}, network=network
+            client=client,
+            resolve=settings.resolve,
+            handlers={DECISION: deciding(platform), **(handlers or {})},
+            network=network,
         )
         runtime = Runtime(
             platform,

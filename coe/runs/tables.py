@@ -8,6 +8,7 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 from coe.outbox import OutboxRow
+from coe.runs.decision_models import DecisionCase
 from coe.runs.events_models import EventDelivery, EventSubscription, ReceivedEvent
 from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
 from coe.runs.task_models import HumanTask, HumanTaskApproval, HumanTaskEscalation
@@ -29,3 +30,4 @@ OUTBOX: Final = _table(OutboxRow)
 EVENTS: Final = _table(ReceivedEvent)
 SUBSCRIPTIONS: Final = _table(EventSubscription)
 DELIVERIES: Final = _table(EventDelivery)
+CASES: Final = _table(DecisionCase)

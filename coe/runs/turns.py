@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import JSON, new_id
 from coe.outbox import enqueue
-from coe.runs import children, endings, events_emitting, task_opening
+from coe.runs import children, decision_cases, endings, events_emitting, task_opening
 from coe.runs.commands import (
     ArmTimer,
     Cancel,
@@ -118,6 +118,7 @@ class _Turn:
                 continue
             commands = await self._apply(fact)
             self.append.entries.append(await self._entry(fact))
+            await self._keep_decision(fact)
             self._answered(fact)
             for command in commands:
                 await self._follow(command)
@@ -147,6 +148,14 @@ class _Turn:
             answered = self._run.wanted.pop(fact.key, None)
             if isinstance(answered, ArmTimer):
                 self._change(partial(_drop_timer, self._run.head.id, fact.key))
+
+    async def _keep_decision(self, fact: Fact) -> None:
+        """Keep the case of a decision that this fact ends, in the same transaction."""
+        command = self._run.wanted.get(fact.key)
+        keyring = self._run.platform.keyring
+        row = await decision_cases.row_of(keyring, self._run.head, command, fact)
+        if row is not None:
+            self._change(partial(decision_cases.keep, row))
 
     async def _follow(self, command: Command) -> None:
         match command:

@@ -1,0 +1,233 @@
+"""Cases of decisions: kept with the fact that ends the leaf, read as the data of their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, func, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.actor import DataClass
+from coe.access.lines import Relation
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.catalog.paging import check_first, decode, encode
+from coe.catalog.refs import read_ref
+from coe.catalog.rows import Page
+from coe.crypto.keys import Keyring
+from coe.db import JSON, new_id
+from coe.language.decision_document import TOLD
+from coe.runs.commands import RunLeaf
+from coe.runs.endings import RunHead
+from coe.runs.facts import Fact, FactKind
+from coe.runs.leaves_decision import DECISION, input_of, ref_of
+from coe.runs.redaction import redacted
+from coe.runs.sealing import Sealer
+from coe.runs.tables import CASES, RUNS
+from coe.runs.visibility import readable_runs
+from coe.work import Read, Work
+
+_ENDS: Final = frozenset({FactKind.LEAF_COMPLETED, FactKind.LEAF_FAULTED})
+CASE_COLUMNS: Final = tuple(
+    CASES.c[name]
+    for name in ("id", "run_id", "path", "decision", "version", "flow", "at", "rules", "failed")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case without its data; `decision` and `flow` are refs without a version."""
+
+    id: UUID
+    run_id: UUID
+    path: str
+    decision: str
+    version: str
+    flow: str
+    at: datetime
+    rules: tuple[str, ...]
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CaseData:
+    """What a case was decided on, and what came of it: outputs by name, or an error."""
+
+    input: JSON
+    output: JSON
+    error: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFilter:
+    """Which cases: of which table and version, decided when, in runs of which flows."""
+
+    decision: str
+    version: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    flows: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- written with the journal
+async def row_of(
+    keyring: Keyring, run: RunHead, command: object, fact: Fact
+) -> dict[str, Any] | None:
+    """The row of a decision that a fact ends; None for what is no decision by a known version."""
+    if not isinstance(command, RunLeaf) or command.kind != DECISION or fact.kind not in _ENDS:
+        return None
+    ref = read_ref(ref_of(command))
+    if ref is None or ref.exact is None:
+        return None
+    told = fact.data if isinstance(fact.data, dict) else {}
+    output = told.get("output")
+    answer = output if isinstance(output, dict) else {}
+    fired = answer.get("rules")
+    failed = fact.kind is FactKind.LEAF_FAULTED
+    row_id = new_id()
+    case: dict[str, JSON] = {"input": redacted(input_of(command), command.secrets)}
+    if failed:
+        case["error"] = told.get("error")
+    else:
+        case["output"] = bare(answer)
+    return {
+        "id": row_id,
+        "run_id": run.id,
+        "key": fact.key,
+        "path": command.path,
+        "decision": ref.entry,
+        "version": ref.selector,
+        "flow": run.flow,
+        "team": run.team,
+        "data_class": run.data_class,
+        "at": fact.at,
+        "rules": [str(each) for each in fired] if isinstance(fired, list) else [],
+        "failed": failed,
+        "case_sealed": await Sealer(keyring, run.team).seal(CASES, row_id, "case", case),
+    }
+
+
+async def keep(row: dict[str, Any], session: AsyncSession) -> None:
+    """Insert the row, once a leaf."""
+    await session.execute(insert(CASES).values(row).on_conflict_do_nothing())
+
+
+def bare(answer: dict[str, JSON]) -> dict[str, JSON]:
+    """The table's own outputs, without what is told of every decision."""
+    return {name: value for name, value in answer.items() if name not in TOLD}
+
+
+# ---------------------------------------------------------------- read
+def conditions(read: Read, wanted: CaseFilter) -> list[ColumnElement[bool]]:
+    """What a case must have; every read starts from the runs that the actor may read."""
+    found = [CASES.c.decision == wanted.decision, readable_runs(read)]
+    if wanted.version is not None:
+        found.append(CASES.c.version == wanted.version)
+    if wanted.after is not None:
+        found.append(CASES.c.at >= wanted.after)
+    if wanted.before is not None:
+        found.append(CASES.c.at < wanted.before)
+    if wanted.flows:
+        found.append(CASES.c.flow.in_(wanted.flows))
+    return found
+
+
+def beyond(after: str | None) -> list[ColumnElement[bool]]:
+    """What comes after a cursor, oldest first."""
+    if after is None:
+        return []
+    key = decode("cases", after, [datetime.fromisoformat, UUID])
+    return [tuple_(CASES.c.at, CASES.c.id) > tuple_(*key)]
+
+
+def cursor(row: CaseRow) -> str:
+    """The cursor of a case."""
+    return encode("cases", [row.at.isoformat(), str(row.id)])
+
+
+def case_row(row: Row[Any]) -> CaseRow:
+    """A case from its columns."""
+    values = {column.name: getattr(row, column.name) for column in CASE_COLUMNS}
+    return CaseRow(**values | {"rules": tuple(values["rules"])})
+
+
+async def cases_page(
+    read: Read, wanted: CaseFilter, *, first: int = 20, after: str | None = None
+) -> Page[CaseRow]:
+    """Cases of runs that the actor may read, the oldest first.
+
+    Raises:
+        Invalid: `first` or `after` is not as it should be.
+    """
+    size = check_first(first)
+    which = conditions(read, wanted)
+    joined = select(*CASE_COLUMNS).join(RUNS, RUNS.c.id == CASES.c.run_id)
+    rows = await read.session.execute(
+        joined.where(*which, *beyond(after)).order_by(CASES.c.at, CASES.c.id).limit(size + 1),
+    )
+    found = [case_row(row) for row in rows]
+    counted = select(func.count()).select_from(CASES).join(RUNS, RUNS.c.id == CASES.c.run_id)
+    items = tuple(found[:size])
+    return Page(
+        items=items,
+        cursors=tuple(cursor(item) for item in items),
+        has_next=len(found) > size,
+        has_previous=after is not None,
+        total=await read.session.scalar(counted.where(*which)) or 0,
+    )
+
+
+async def read_case_data(work: Work, ids: Collection[UUID]) -> dict[UUID, CaseData]:
+    """The data of the cases whose run's data the actor may read (`run:read_data`); recorded."""
+    rows = (
+        await work.session.execute(
+            select(CASES.c.id, CASES.c.case_sealed, *RUN_FACTS)
+            .join(RUNS, RUNS.c.id == CASES.c.run_id)
+            .where(
+                CASES.c.id.in_(ids),
+                readable_runs(work),
+                readable_runs(work, Permission.RUN_READ_DATA),
+            ),
+        )
+    ).all()
+    await record_reading(work, rows)
+    return {row.id: await open_case(work, row) for row in rows}
+
+
+RUN_FACTS: Final = (
+    RUNS.c.id.label("run"),
+    RUNS.c.team,
+    RUNS.c.data_class,
+    RUNS.c.requester,
+    RUNS.c.correlation_id,
+)
+"""What the record of a reading says of the run that a case belongs to."""
+
+
+async def open_case(read: Read, row: Any) -> CaseData:
+    """The data of a row that has `id`, `team` and `case_sealed`."""
+    case = await Sealer(read.keyring, row.team).open(CASES, row.id, "case", row.case_sealed)
+    return CaseData(case.get("input"), case.get("output"), case.get("error"))
+
+
+async def record_reading(work: Work, rows: Collection[Any]) -> None:
+    """Record that the data of these cases was read: once a run, as for the run's own data."""
+    for row in {row.run: row for row in rows}.values():
+        mine = {Relation.REQUESTER} if row.requester == work.actor.subject else set()
+        await work.record(
+            Tag.RUNS_RUN_READ_DATA,
+            resource=f"run:{row.run}",
+            team=row.team,
+            decision=work.decide(
+                Permission.RUN_READ_DATA,
+                team=row.team,
+                data_class=DataClass(row.data_class),
+                relations=mine,
+            ),
+            correlation_id=row.correlation_id,
+        )

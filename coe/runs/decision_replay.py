@@ -1,0 +1,213 @@
+"""Past cases on another version of a decision table: which outcomes would change.
+
+Nothing is changed by it, and no rule fires for real. A part of the cases is gone through at a time,
+the oldest first; only those whose outcome changes are shown, and that they were is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import func, select
+
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.catalog.decisions import decision_contents
+from coe.catalog.models import EntryKind
+from coe.catalog.queries import find_version
+from coe.catalog.refs import require_ref
+from coe.catalog.rows import VersionRow
+from coe.db import JSON
+from coe.errors import Invalid, NotFound, Problem
+from coe.language.decision_table import DecisionFault, DecisionTable
+from coe.runs import decision_cases as cases
+from coe.runs.decision_cases import CaseData, CaseFilter, CaseRow
+from coe.runs.tables import CASES, RUNS
+from coe.runs.visibility import readable_runs
+from coe.work import Work
+
+MOST: Final = 1_000
+"""Cases that one call goes through."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """Which version, and on which of its table's past cases; `cursor` goes on after a case."""
+
+    ref: str
+    after: datetime | None = None
+    before: datetime | None = None
+    flows: tuple[str, ...] = ()
+    first: int = 200
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a table says of a case: outputs by name and the rules that fired, or why it fails."""
+
+    output: JSON = field(repr=False)
+    rules: tuple[str, ...]
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedCase:
+    """A case whose outcome changes, or (`same_outcome`) whose outcome comes of other rules."""
+
+    row: CaseRow
+    input: JSON = field(repr=False)
+    before: Outcome
+    after: Outcome
+    same_outcome: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a part of the cases.
+
+    `same`, `other_rules`, `changed` and `failed` count the cases of this part: a case fails where
+    the version has no answer to it and the one that decided had. `total` is over all parts.
+    """
+
+    version: VersionRow
+    items: tuple[ChangedCase, ...]
+    same: int
+    other_rules: int
+    changed: int
+    failed: int
+    total: int
+    end_cursor: str | None
+    has_next: bool
+
+
+async def replay(work: Work, request: ReplayRequest) -> Replayed:
+    """Run past cases on a version of their table; recorded, and so is whose data was shown.
+
+    The cases are those whose data the actor may read (`run:read_data`).
+
+    Raises:
+        Invalid: The ref has no exact version, `first` or the cursor is not as it should be.
+        NotFound: There is no such version, or the actor may not read it.
+    """
+    if not 1 <= request.first <= MOST:
+        message = f"`first` is between 1 and {MOST}, not {request.first}"
+        raise Invalid([Problem("INPUT_PAGE_SIZE", message, path="/first")])
+    version, table = await _table(work, request.ref)
+    rows, total = await _rows(work, request, version)
+    found = rows[: request.first]
+    opened = [(row, await cases.open_case(work, row)) for row in found]
+    judged = await asyncio.to_thread(_judge, table, opened)
+    shown = {item.row.id for item in judged}
+    await cases.record_reading(work, [row for row in found if row.id in shown])
+    other_rules = sum(item.same_outcome for item in judged)
+    failed = sum(not item.same_outcome and item.after.failure is not None for item in judged)
+    result = Replayed(
+        version=version,
+        items=tuple(judged),
+        same=len(found) - len(judged),
+        other_rules=other_rules,
+        changed=len(judged) - other_rules - failed,
+        failed=failed,
+        total=total,
+        end_cursor=cases.cursor(cases.case_row(found[-1])) if found else None,
+        has_next=len(rows) > request.first,
+    )
+    await _record(work, request, result)
+    return result
+
+
+async def _table(work: Work, ref: str) -> tuple[VersionRow, DecisionTable]:
+    require_ref(ref, exact=True)
+    version = await find_version(work, ref, EntryKind.DECISION)
+    if version is None:
+        raise NotFound
+    contents = await decision_contents(work, [version.id])
+    if version.id not in contents:
+        raise NotFound
+    return version, contents[version.id].table
+
+
+async def _rows(
+    work: Work, request: ReplayRequest, version: VersionRow
+) -> tuple[Sequence[Any], int]:
+    """A part of the cases and one more, with their sealed data; and how many there are."""
+    wanted = CaseFilter(
+        decision=version.entry_ref,
+        after=request.after,
+        before=request.before,
+        flows=request.flows,
+    )
+    which = [
+        *cases.conditions(work, wanted),
+        readable_runs(work, Permission.RUN_READ_DATA),
+    ]
+    query = (
+        select(*cases.CASE_COLUMNS, CASES.c.case_sealed, *cases.RUN_FACTS)
+        .join(RUNS, RUNS.c.id == CASES.c.run_id)
+        .where(*which, *cases.beyond(request.cursor))
+        .order_by(CASES.c.at, CASES.c.id)
+        .limit(request.first + 1)
+    )
+    rows = (await work.session.execute(query)).all()
+    counted = select(func.count()).select_from(CASES).join(RUNS, RUNS.c.id == CASES.c.run_id)
+    return rows, await work.session.scalar(counted.where(*which)) or 0
+
+
+def _judge(table: DecisionTable, opened: Sequence[tuple[Any, CaseData]]) -> list[ChangedCase]:
+    """The cases whose outcome changes, or whose outcome comes of other rules."""
+    changed = []
+    for row, data in opened:
+        before = Outcome(data.output, tuple(row.rules), _failure(data.error))
+        after = _outcome(table, data.input)
+        still = (before.failure is None) is (after.failure is None)
+        same_outcome = still and _same(before.output, after.output)
+        if not same_outcome or before.rules != after.rules:
+            case = cases.case_row(row)
+            changed.append(ChangedCase(case, data.input, before, after, same_outcome))
+    return changed
+
+
+def _outcome(table: DecisionTable, data: JSON) -> Outcome:
+    try:
+        decided = table.decide(data)
+    except DecisionFault as fault:
+        return Outcome(None, (), str(fault))
+    return Outcome(decided.outputs, decided.rules)
+
+
+def _failure(error: JSON) -> str | None:
+    """What the fault of a decision said of the case."""
+    if not isinstance(error, dict):
+        return None
+    return str(error.get("detail") or error.get("title") or "it failed")
+
+
+def _same(one: JSON, other: JSON) -> bool:
+    """Equal as JSON: `1` is not `true`, and the order of names does not matter."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+async def _record(work: Work, request: ReplayRequest, result: Replayed) -> None:
+    version = result.version
+    decision = work.decide(Permission.ENTRY_READ, team=version.team, data_class=version.data_class)
+    await work.record(
+        Tag.RUNS_DECISION_REPLAY,
+        resource=f"decision:{version.ref}",
+        team=version.team,
+        decision=decision,
+        detail={
+            "after": request.after.isoformat() if request.after else None,
+            "before": request.before.isoformat() if request.before else None,
+            "flows": list(request.flows),
+            "same": result.same,
+            "otherRules": result.other_rules,
+            "changed": result.changed,
+            "failed": result.failed,
+        },
+    )
