@@ -29,9 +29,10 @@ PLATFORM_TEAM: Final = "coe"
 
 
 async def load_all(settings: Settings) -> list[str]:
-    """Load policies, teams, systems and templates; the same again changes nothing.
+    """Load policies, teams, systems, templates and central flows; the same again changes nothing.
 
-    Templates are saved and submitted for review; publishing stays with people.
+    Each thing is a transaction of its own, so that a load that was interrupted goes on. Templates
+    and flows are saved and submitted for review; publishing stays with people.
 
     Returns:
         One line for a person about each thing.
@@ -44,8 +45,8 @@ async def load_all(settings: Settings) -> list[str]:
     try:
         lines = [await _load_access(platform, root)]
         lines += [await _load_system(platform, file) for file in _files(root / "catalog/systems")]
-        folders = sorted(path for path in (root / "templates").iterdir() if path.is_dir())
-        lines += [await _load_template(platform, folder) for folder in folders]
+        lines += [await _load_template(platform, each) for each in _folders(root / "templates")]
+        lines += [await _load_flow(platform, each) for each in _folders(root / "flows/central")]
     finally:
         await platform.close()
     return lines
@@ -115,6 +116,15 @@ async def _load_template(platform: Platform, folder: Path) -> str:
     return f"template {saved.version.ref}: {_how(saved)}"
 
 
+async def _load_flow(platform: Platform, folder: Path) -> str:
+    manifest = (folder / "flow.yaml").read_text()
+    async with platform.work(CONTENT) as work:
+        saved = await catalog.register_flow(work, manifest)
+        if saved.version.lifecycle is Lifecycle.DRAFT:
+            await catalog.submit_for_review(work, saved.version.ref)
+    return f"flow {saved.version.ref}: {_how(saved)}"
+
+
 def _how(saved: Saved) -> str:
     return "new" if saved.created else "as it was"
 
@@ -125,6 +135,10 @@ def _texts(place: Path) -> dict[str, str]:
         return {place.name: place.read_text()}
     files = (path for path in sorted(place.rglob("*")) if path.is_file())
     return {str(path.relative_to(place)): path.read_text() for path in files}
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
 
 
 def _files(folder: Path) -> list[Path]:

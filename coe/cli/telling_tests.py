@@ -14,7 +14,8 @@ from coe.cli.testing import Ran
 from coe.errors import Problem, Severity
 from coe.language.branches import Branch, Step
 from coe.runs.testing_coverage import Covered
-from coe.runs.testing_run import FLOW, TESTS, CaseResult, SuiteResult
+from coe.runs.testing_run import CaseResult, SuiteResult
+from coe.templates.manifest import FLOW, TESTS
 
 # What XML 1.0 cannot hold.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -42,8 +43,8 @@ def _suite_lines(folder: Path, suite: SuiteResult) -> Iterator[str]:
         yield from _case_lines(folder, case)
     if suite.covered is not None:
         yield from _coverage_lines(folder, suite.covered)
-    for problem in suite.problems:
-        told = problem_line(problem, str(folder / TESTS))
+    for each in suite.problems:
+        told = problem_line(each.problem, str(folder / each.file))
         yield "  " + told.replace("\n", "\n    ")
 
 
@@ -95,7 +96,8 @@ def _suite_object(folder: Path, suite: SuiteResult) -> dict[str, Any]:
         "folder": str(folder),
         "passed": suite.passed,
         "problems": [
-            {"file": str(folder / TESTS), **problem_fields(problem)} for problem in suite.problems
+            {"file": str(folder / each.file), **problem_fields(each.problem)}
+            for each in suite.problems
         ],
         "tests": [_case_object(folder, case) for case in suite.cases],
         "coverage": None
@@ -162,15 +164,14 @@ def _suite_element(folder: Path, suite: SuiteResult) -> ET.Element:
     element = ET.Element("testsuite", {"name": str(folder)})
     for case in suite.cases:
         element.append(_case_element(folder, case))
-    reach = [each for each in suite.problems if suite.covered is not None]
-    broken = [each for each in suite.problems if suite.covered is None]
+    found = [each.problem for each in suite.problems if each.problem.severity is Severity.ERROR]
     if suite.covered is not None:
         test = _test(element, folder, "coverage")
-        _fail(test, "failure", [each for each in reach if each.severity is Severity.ERROR])
+        _fail(test, "failure", found)
         told = ET.SubElement(test, "system-out")
         told.text = _xml("\n".join(_coverage_lines(folder, suite.covered)))
-    if broken:
-        _fail(_test(element, folder, TESTS), "error", broken)
+    elif found:
+        _fail(_test(element, folder, suite.problems[0].file), "error", found)
     element.set("tests", str(len(element)))
     for name, tag in (("failures", "failure"), ("errors", "error")):
         element.set(name, str(sum(each.find(tag) is not None for each in element)))
@@ -192,7 +193,8 @@ def _case_element(folder: Path, case: CaseResult) -> ET.Element:
 
 
 def _test(parent: ET.Element, folder: Path, name: str) -> ET.Element:
-    given = {"name": name, "classname": str(folder), "file": str(folder / TESTS), "time": "0"}
+    file = str(folder / (name if name == FLOW else TESTS))
+    given = {"name": name, "classname": str(folder), "file": file, "time": "0"}
     return ET.SubElement(parent, "testcase", given)
 
 

@@ -14,12 +14,11 @@ import click
 from coe.errors import CoeError
 from coe.language.expressions import Expressions
 from coe.language.lint.standards import Standards, load_standards, shipped
-from coe.runs.testing_run import FLOW, TESTS, SuiteResult, run_suite
+from coe.runs.testing_run import SuiteResult, run_suite
+from coe.templates.manifest import FLOW, MANIFEST, TESTS
 
 if TYPE_CHECKING:
     from coe.runs.machine import Evaluate
-
-_MANIFEST = "template.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def run_folders(
 
 
 def _flows_in(folder: Path) -> list[Path]:
-    names = (FLOW, TESTS, _MANIFEST)
+    names = (FLOW, TESTS, MANIFEST)
     found = sorted({path.parent for name in names for path in folder.rglob(name)})
     if not found:
         raise click.UsageError(f"{folder}: no {FLOW} at or below it")
@@ -111,6 +110,6 @@ def _texts(folder: Path) -> dict[str, str]:
         try:
             texts[str(path.relative_to(folder))] = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            if path.name in {FLOW, TESTS, _MANIFEST}:
+            if path.name in {FLOW, TESTS, MANIFEST}:
                 raise CoeError(f"{path}: is not UTF-8", code="INVALID") from None
     return texts

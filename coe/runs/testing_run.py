@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from coe.errors import Invalid, Problem, errors_in
+from coe.errors import Invalid, Problem
+from coe.language.check import FileProblem, has_errors
 from coe.language.fields import JSON
 from coe.language.lint.standards import Standard, Standards
 from coe.language.source import Mark, point
@@ -24,9 +25,8 @@ from coe.runs.testing_format import Written, read_suite
 from coe.runs.testing_names import slips
 from coe.runs.testing_subjects import Subject, Tested, subject_of
 from coe.runs.testing_suites import Difference, Verdict, judge
+from coe.templates.manifest import FLOW, MANIFEST, TESTS
 
-FLOW: Final = "flow.yaml"
-TESTS: Final = "tests.yaml"
 BOUND: Final = "COE060"
 """The standard that says how much of a definition its tests must reach."""
 _HOW_TO_START: Final = (
@@ -60,13 +60,13 @@ class SuiteResult:
     """
 
     cases: tuple[CaseResult, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
     covered: Covered | None = None
 
     @property
     def passed(self) -> bool:
         """Whether nothing failed, and nothing is missing."""
-        return not errors_in(self.problems) and not any(case.failures for case in self.cases)
+        return not has_errors(self.problems) and not any(case.failures for case in self.cases)
 
 
 async def run_suite(
@@ -87,21 +87,21 @@ async def run_suite(
         carry: Carries out calls for which a test has no stub, such as decisions.
     """
     if TESTS not in files:
-        return SuiteResult((), _missing(standards))
+        return SuiteResult((), _in(TESTS, _missing(standards)))
     written, problems = read_suite(files[TESTS], file=TESTS)
     if written is None:
-        return SuiteResult((), problems)
+        return SuiteResult((), _in(TESTS, problems))
     try:
         subject = subject_of(files)
         examples = list(subject.examples())
     except Invalid as error:
-        return SuiteResult((), error.problems)
+        return SuiteResult((), _in(FLOW, error.problems))
     tested, problems = _definitions(written, subject)
     if not problems:
         every = [each.definition for each in (*tested, *examples)]
         problems = tuple(slips(written, every))
     if problems:
-        return SuiteResult((), problems)
+        return SuiteResult((), _in(TESTS, problems))
     chosen = [index for index, test in enumerate(written.tests) if _is_chosen(test, only)]
     results = await asyncio.gather(
         *(_judge(written, index, tested[index], evaluate, carry) for index in chosen)
@@ -116,7 +116,13 @@ async def run_suite(
         if trace is not None:
             coverage.add(tested[index].reach, trace)
     covered = _placed(coverage.covered(), subject)
-    return SuiteResult(cases, _below(covered, standards), covered)
+    return SuiteResult(cases, _in(TESTS, _below(covered, standards)), covered)
+
+
+def _in(file: str, problems: Sequence[Problem]) -> tuple[FileProblem, ...]:
+    """Problems of one of the files; those of a template say themselves which (`in_file`)."""
+    named = {point(name): name for name in (MANIFEST, FLOW)}
+    return tuple(FileProblem(named.get(each.path or "", file), each) for each in problems)
 
 
 def _definitions(written: Written, subject: Subject) -> tuple[list[Tested], tuple[Problem, ...]]:

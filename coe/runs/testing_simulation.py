@@ -61,6 +61,7 @@ class Simulation:
         self._journal: list[Fact] = []
         self._commands: list[Command] = []
         self._issued_at: list[datetime] = []
+        self._ended_at: datetime | None = None
         self._escalations: dict[str, list[str]] = {}
         self._mistakes: dict[str, None] = {}
 
@@ -85,7 +86,7 @@ class Simulation:
         """What came of it."""
         return Trace(
             outcome=self._machine.outcome,
-            ended_at=self._now,
+            ended_at=self._ended_at or self._now,
             steps=list(self._steps.values()),
             events=self._events,
             journal=self._journal,
@@ -119,6 +120,7 @@ class Simulation:
         for command in commands:
             await self._carry_out(command)
         if self._machine.outcome is None:
+            self._ended_at = None
             wanted = {command.key for command in self._machine.pending()}
             self._unanswered = {k: at for k, at in self._unanswered.items() if k in wanted}
 
@@ -140,7 +142,7 @@ class Simulation:
                 self._agenda.drop(command.key)
                 self._unanswered.pop(command.key, None)
             case Finish():
-                pass
+                self._ended_at = self._now
             case _:
                 self._unanswered[command.key] = self._now
 
