@@ -102,18 +102,17 @@ async def _settle(run: Interpreter, frame: Frame, fault: Fault) -> None:
     What a composite computes from data that is there already would fail again, and its tasks must
     not run again: a retry finds the same fault.
     """
+    clean = run.scrub(fault.error)
+    shown = clean if isinstance(clean, dict) else None
     try:
         while fault.target is None:
             await run.raise_or_halt(fault, frame)
             if not frame.entered:
-                run.steps.close(frame.key, StepState.FAULTED, run.now, fault.error)
+                run.steps.close(frame.key, StepState.FAULTED, run.now, shown)
                 return
         raise fault
-    except Fault as found:
-        clean = run.scrub(found.error)
-        run.steps.close(
-            frame.key, StepState.FAULTED, run.now, clean if isinstance(clean, dict) else None
-        )
+    except Fault:
+        run.steps.close(frame.key, StepState.FAULTED, run.now, shown)
         raise
 
 

@@ -24,6 +24,7 @@ from coe.runs.commands import (
     StepChange,
 )
 from coe.runs.machine_errors import type_of
+from coe.runs.machine_scope import same
 from coe.runs.testing_cases import Case, Trace
 from coe.runs.testing_paths import follows
 
@@ -244,7 +245,7 @@ def _events(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
 # ---------------------------------------------------------------- comparing
 def _equal(wanted: JSON, found: JSON, name: str, place: str) -> Iterator[Difference]:
     """Where two values differ, member by member."""
-    if wanted == found:
+    if same(wanted, found):
         return
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key in {**wanted, **found}:
@@ -270,7 +271,7 @@ def _within(wanted: JSON, found: JSON, name: str, place: str) -> Iterator[Differ
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
             yield from _within(one, other, f"{name}[{index}]", place)
-    elif wanted != found:
+    elif not same(wanted, found):
         yield Difference(f"{name}: expected {shown(wanted)}, found {shown(found)}", place)
 
 

@@ -346,6 +346,24 @@ async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: Evaluate):
     assert canary not in str([step.error for step in run.machine.changed_steps()])
 
 
+async def test_the_step_that_is_retried_shows_no_secret_either(evaluate: Evaluate):
+    call = {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}
+    flow = {"use": {"secrets": ["erp"]}, "do": [{"a": call}]}
+    run = Driver(flow, evaluate, secrets={"erp": {"token": "canary-0001"}})
+    [leaf] = await run.start()
+    error: JSON = {"error": {"status": 500, "detail": "no canary-0001"}}
+    await run.fact(FactKind.LEAF_FAULTED, leaf.key, error)
+    await run.fact(FactKind.RUN_RETRIED)
+    [faulted, again] = run.machine.changed_steps()
+    assert (faulted.state, again.state) == ("FAULTED", "RUNNING")
+    assert faulted.error == {
+        "type": "https://open-workflow-specification.org/spec/1.0.0/errors/runtime",
+        "status": 500,
+        "detail": "no [REDACTED]",
+        "instance": "/do/0/a",
+    }
+
+
 async def test_credentials_are_those_of_the_secret(evaluate: Evaluate):
     secret: JSON = {"username": "ann", "password": "${ 1 + 1 }"}
     endpoint = {"uri": "https://a.example", "authentication": {"basic": {"use": "erp"}}}

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from coe.language.model import Definition
 from coe.runs.commands import Cancel, RunLeaf
 from coe.runs.machine import Evaluate
 from coe.runs.testing import simulate
@@ -24,7 +27,12 @@ async def test_a_scenario_goes_as_the_language_says(scenario: Scenario, evaluate
 async def test_a_crash_between_any_two_facts_changes_nothing(
     scenario: Scenario, evaluate: Evaluate
 ):
-    flow, case = scenario.definition(), case_of(scenario.test)
+    await crash_everywhere(scenario.definition(), scenario.test, evaluate)
+
+
+async def crash_everywhere(flow: Definition, test: dict[str, Any], evaluate: Evaluate) -> None:
+    """Fold every prefix of the scenario's journal, and see that it stands as the run itself did."""
+    case = case_of(test)
     trace = await simulate(flow, case, evaluate)
     wanted: dict[str, object] = {}
     answered: set[str] = set()

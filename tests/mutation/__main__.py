@@ -1,0 +1,105 @@
+"""Mutation testing of the machine: `python -m tests.mutation --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from tests.mutation.forks import try_each
+from tests.mutation.lists import Semantic, equivalents, semantic_mutants
+from tests.mutation.operators import Mutant, mutants
+from tests.mutation.world import World, mutated
+
+CODE = Path(__file__).resolve().parents[2] / "coe"
+# The machine, and the table of what is bound where.
+PATHS = {
+    path.name: path
+    for path in [*sorted((CODE / "runs").glob("machine*.py")), CODE / "language" / "binding.py"]
+}
+
+
+def main() -> int:
+    """Try the mutants that were asked for, and tell which live; 1 if any does without a reason."""
+    options = _options()
+    sys.setrecursionlimit(3000)
+    warnings.simplefilter("ignore")  # coroutines that a mutant never awaits
+    world = World()
+    sound = _killer(world, None, None)
+    if sound is not None:
+        print(f"the machine itself does not pass: {sound}", file=sys.stderr)
+        return 2
+    items = _items(options)
+    begun = time.monotonic()
+    alive: list[str] = []
+    known = equivalents()
+    counts = {"total": len(items), "killed": 0, "equivalent": 0, "alive": 0}
+    for item, verdict in try_each(items, lambda item: _killer(world, *item), options.jobs):
+        mutant = item[0]
+        if not verdict.alive:
+            counts["killed"] += 1
+            if mutant.name in known:
+                print(f"no equivalent: {mutant.name}: killed by {verdict.by}", file=sys.stderr)
+        elif mutant.name in known:
+            counts["equivalent"] += 1
+        else:
+            counts["alive"] += 1
+            alive.append(f"{mutant.file}:{mutant.line}: {mutant.name}")
+            print(f"ALIVE {alive[-1]}", file=sys.stderr, flush=True)
+        if options.verbose:
+            print(f"{mutant.name}: {verdict.by or 'alive'}", flush=True)
+    seconds = round(time.monotonic() - begun, 1)
+    print(json.dumps({**counts, "seconds": seconds, "living": sorted(alive)}, indent=2))
+    return 1 if alive else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation")
+    parser.add_argument("--semantic", action="store_true", help="the list of broken rules only")
+    parser.add_argument("--operators", action="store_true", help="the changes by operator only")
+    parser.add_argument("--every", type=int, default=1, help="of those by operator each n-th")
+    parser.add_argument("--file", action="append", choices=PATHS, help="of these files only")
+    parser.add_argument("--only", default="", help="whose name has this text")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--verbose", action="store_true", help="say what killed each")
+    return parser.parse_args()
+
+
+Item = tuple[Mutant, frozenset[str] | None]
+
+
+def _items(options: argparse.Namespace) -> list[Item]:
+    """The mutants to try, each with the names of what should kill it (None: anything may)."""
+    sources = {name: PATHS[name].read_text() for name in options.file or PATHS}
+    items: list[Item] = []
+    if not options.operators:
+        listed: list[Semantic] = semantic_mutants()
+        items += [
+            (one.mutant(sources[one.file]), one.shown_by) for one in listed if one.file in sources
+        ]
+    if not options.semantic:
+        by_operator = [one for name, text in sources.items() for one in mutants(name, text)]
+        items += [(one, None) for one in by_operator[:: options.every]]
+    return [item for item in items if options.only in item[0].name]
+
+
+def _killer(world: World, mutant: Mutant | None, shown_by: frozenset[str] | None) -> str | None:
+    """The check that a mutant fails; None if it passes all."""
+    with mutated(mutant):
+        try:
+            for name, check in world.checks(shown_by):
+                try:
+                    check()
+                except Exception:  # noqa: BLE001 - whatever goes wrong, it was noticed
+                    return name
+        except Exception as error:  # noqa: BLE001 - it cannot even be loaded
+            return f"loading: {type(error).__name__}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

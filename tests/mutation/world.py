@@ -1,0 +1,186 @@
+"""What a mutated machine must pass: the scenarios, a crash at every place of them, the tests by hand.
+
+All of it runs in one process without waiting: jq is called directly (only code of ours is mutated),
+definitions are read once, and a coroutine that would really wait is an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sys
+import types
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import jq
+
+from coe.language import jq_worker
+from coe.language.expressions import Expressions
+from coe.language.model import Definition
+from tests.mutation.operators import Mutant
+
+# What is loaded anew for each mutant: the machine, and all that takes parts of it by name.
+ANEW = (
+    "coe.language.binding",
+    "coe.runs.machine",
+    "coe.runs.testing",
+    "tests.runs.machine.",
+)
+BY_HAND = ("tests.runs.machine.test_machine", "tests.runs.machine.test_arguments")
+# Scenarios that take long stand last.
+LAST = ("flow/visits",)
+
+Check = tuple[str, Callable[[], None]]
+
+
+class _Direct:
+    """A worker of jq in this process."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[bytes, Any] = {}
+
+    async def ask(self, request: bytes) -> bytes:
+        header, _, data = request.partition(b"\n")
+        return json.dumps(jq_worker.evaluate(jq, self._compiled, header, data)).encode()
+
+
+EXPRESSIONS = Expressions()
+EXPRESSIONS._pool = _Direct()  # type: ignore[assignment]
+
+
+def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that never really waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waits")
+
+
+@contextmanager
+def mutated(mutant: Mutant | None) -> Iterator[None]:
+    """Have the machine loaded anew with the change, for this process only as long as this lasts."""
+    kept = {name: module for name, module in sys.modules.items() if name.startswith(ANEW)}
+    for name in kept:
+        _forget(name)
+    if mutant is not None:
+        own = mutant.file.removesuffix(".py")
+        [name] = [each for each in kept if each.rpartition(".")[2] == own]
+        finder = _Finder(name, mutant)
+        sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        if mutant is not None:
+            sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name.startswith(ANEW)]:
+            _forget(name)
+        sys.modules.update(kept)
+
+
+def _forget(name: str) -> None:
+    """Have a module imported anew, by whatever form of the statement."""
+    del sys.modules[name]
+    package, _, own = name.rpartition(".")
+    vars(sys.modules.get(package, sys)).pop(own, None)
+
+
+class _Finder:
+    """Finds one module: the mutated one."""
+
+    def __init__(self, name: str, mutant: Mutant) -> None:
+        self._name = name
+        self._mutant = mutant
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != self._name:
+            return None
+        return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
+
+    def create_module(self, spec: Any) -> None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        exec(compile(self._mutant.tree, self._mutant.file, "exec"), module.__dict__)  # noqa: S102 - the mutant
+
+
+# ---------------------------------------------------------------- checks
+class World:
+    """The definitions and expectations of all scenarios, read once."""
+
+    def __init__(self) -> None:
+        from tests.runs.machine.scenarios import scenarios  # noqa: PLC0415 - it is loaded anew
+
+        found = scenarios()
+        self.scenarios = sorted(found, key=lambda one: one.name.startswith(LAST))
+        self.definitions: dict[str, Definition] = {
+            one.name: one.definition() for one in self.scenarios
+        }
+
+    def checks(self, shown_by: frozenset[str] | None = None) -> Iterator[Check]:
+        """The checks of these names, or all: the quick ones before the thorough."""
+        chosen = [one for one in self.scenarios if shown_by is None or one.name in shown_by]
+        for one in chosen:
+            yield one.name, partial(self._run, self._goes, one)
+        for name, check in _by_hand():
+            if shown_by is None or name.partition("[")[0] in shown_by:
+                yield name, check
+        if shown_by is None:
+            for one in chosen:
+                yield f"{one.name} (crashes)", partial(self._run, self._survives, one)
+
+    def _run(self, check: Callable[[Any], Coroutine[Any, Any, None]], scenario: Any) -> None:
+        now(check(scenario))
+
+    async def _goes(self, scenario: Any) -> None:
+        """A scenario goes as it should."""
+        suites = importlib.import_module("coe.runs.testing_suites")
+        testing = importlib.import_module("coe.runs.testing")
+        case = suites.case_of(scenario.test)
+        definition = self.definitions[scenario.name]
+        trace = await testing.simulate(definition, case, EXPRESSIONS.evaluate)
+        found = suites.differences(scenario.test["expect"], trace, case)
+        assert not found, found
+
+    async def _survives(self, scenario: Any) -> None:
+        """A crash between any two facts of it changes nothing."""
+        module = importlib.import_module("tests.runs.machine.test_scenarios")
+        flow = self.definitions[scenario.name]
+        await module.crash_everywhere(flow, scenario.test, EXPRESSIONS.evaluate)
+
+
+def _by_hand() -> Iterator[Check]:
+    """The tests that apply facts by hand."""
+    for name in BY_HAND:
+        module = importlib.import_module(name)
+        for test, function in vars(module).items():
+            if test.startswith("test_"):
+                for label, arguments in _cases(function):
+                    yield f"{test}{label}", partial(_call, function, arguments)
+
+
+def _cases(function: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The arguments with which pytest would call a test: fixtures, and one set of parameters."""
+    fixtures = {"evaluate": EXPRESSIONS.evaluate, "expressions": EXPRESSIONS}
+    wanted = inspect.signature(function).parameters
+    given = {name: value for name, value in fixtures.items() if name in wanted}
+    parametrized = [
+        mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"
+    ]
+    if not parametrized:
+        yield "", given
+        return
+    names, sets = parametrized[0].args
+    for number, values in enumerate(sets):
+        each = {names: values} if isinstance(names, str) else dict(zip(names, values, strict=True))
+        yield f"[{number}]", given | each
+
+
+def _call(function: Any, arguments: dict[str, Any]) -> None:
+    result = function(**arguments)
+    if inspect.iscoroutine(result):
+        now(result)
