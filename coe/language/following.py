@@ -27,8 +27,8 @@ def followers(tasks: TaskList, index: int) -> Iterator[int | None]:
             yield index + 1 if index + 1 < len(tasks) else None
         elif then in ("exit", "end"):
             yield None
-        elif then is not None and (position := tasks.position(then)) is not None:
-            yield position
+        else:
+            yield tasks.position(str(then))  # a name that is not there leads nowhere in the scope
 
 
 def never_ends(tasks: TaskList) -> bool:

@@ -12,10 +12,11 @@ from coe.language import binding
 from coe.language.calls import CallFunction, CallParallelMap
 from coe.language.components import Schema
 from coe.language.doing import not_run_here
+from coe.language.following import reached
 from coe.language.guess import did_you_mean
 from coe.language.lint.context import Context, ScopeAt
-from coe.language.task import Task, TaskList
-from coe.language.tasks import ForkTask, ForTask, ListenTask, RaiseTask, SwitchTask, TryTask
+from coe.language.task import Task
+from coe.language.tasks import ForkTask, ForTask, ListenTask, SwitchTask, TryTask
 
 _DSL: Final = re.compile(r"1\.0\.\d+(-.*)?")
 _DIRECTIVES: Final = frozenset(("continue", "exit", "end"))
@@ -132,37 +133,9 @@ def _switch(context: Context, task: SwitchTask) -> Iterator[Problem]:
 
 
 def _unreachable(context: Context, scope: ScopeAt) -> Iterator[Problem]:
-    reached: set[int] = set()
-    ahead = [0] if scope.tasks else []
-    while ahead:
-        index = ahead.pop()
-        if index not in reached:
-            reached.add(index)
-            ahead.extend(_followers(scope.tasks, index))
+    found = reached(scope.tasks)
     for index, task in enumerate(scope.tasks):
-        if index not in reached:
+        if index not in found:
             message = f"the task `{task.name}` is never reached"
             mend = "lead to it by a `then`, or take it out"
             yield context.problem("OWS022", message, task.pointer, mend=mend)
-
-
-def _followers(tasks: TaskList, index: int) -> Iterator[int]:
-    """The tasks that may come directly after one, by index."""
-    task = tasks[index]
-    directives: list[str | None] = []
-    if isinstance(task, SwitchTask):
-        directives += [case.then for case in task.switch]
-        if all(case.when is not None for case in task.switch):
-            directives.append(task.then)
-    elif not isinstance(task, RaiseTask):
-        directives.append(task.then)
-    if isinstance(task, TryTask) and task.catch.then is not None:
-        directives.append(task.catch.then)
-    if task.if_ is not None:
-        directives.append(task.then)  # a task that is skipped still goes where its `then` says
-    for then in directives:
-        if then in (None, "continue"):
-            if index + 1 < len(tasks):
-                yield index + 1
-        elif then is not None and (position := tasks.position(then)) is not None:
-            yield position
