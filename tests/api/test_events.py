@@ -25,6 +25,7 @@ BATCHED = "application/cloudevents-batch+json"
 LISTEN = """  - paid:
       listen: {to: {one: {with: {type: com.example.paid}}}}
 """
+SELLER = "demo-sales-owner"
 START = "startRun", "StartRunInput", "run { id }"
 SEND = "sendEvent", "SendEventInput", "duplicate delivered { id state }"
 
@@ -53,7 +54,7 @@ async def post(
     api: Api,
     content: object,
     *,
-    token: str | None = "demo-sales-owner",
+    token: str | None = SELLER,
     kind: str | None = STRUCTURED,
     more: dict[str, str] | None = None,
 ) -> httpx.Response:
