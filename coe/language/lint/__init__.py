@@ -14,6 +14,7 @@ from coe.language.lint.expressions import check_expressions, check_secrets, comp
 from coe.language.lint.house import check_standards
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
+from coe.language.lint.schedules import check_schedule
 from coe.language.lint.standards import NONE, Standard, Standards, load_standards, shipped
 from coe.language.lint.structure import (
     check_directives,
@@ -52,6 +53,7 @@ _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
     check_flows,
     check_secrets,
     check_schemas,
+    check_schedule,
     check_portability,
     check_runnable,
     check_standards,

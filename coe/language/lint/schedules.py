@@ -1,0 +1,107 @@
+"""Rules of `schedule`: it can be understood, and what it starts a run with fits the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from coe.errors import Problem, Severity
+from coe.language.durations import Duration
+from coe.language.fields import JSON
+from coe.language.guess import did_you_mean
+from coe.language.lint.context import Context
+from coe.language.model import Schedule
+from coe.language.schedules import (
+    SHORTEST,
+    TIME_ZONE,
+    ScheduleError,
+    check_cron,
+    zone_named,
+)
+from coe.language.schemas import violations
+
+_KINDS: Final = ("every", "cron", "after", "on")
+
+
+def check_schedule(context: Context) -> Iterator[Problem]:
+    """OWS070 to OWS074: what is no schedule, and an input schema that would refuse its runs."""
+    schedule = context.definition.schedule
+    if schedule is None:
+        return
+    given = [kind for kind in _KINDS if kind in schedule.model_fields_set]
+    if len(given) != 1:
+        message = f"a schedule has one of {', '.join(_KINDS)}"
+        yield context.problem("OWS070", message, "/schedule", mend="write a flow for each")
+    if schedule.cron is not None:
+        try:
+            check_cron(schedule.cron)
+        except ScheduleError as error:
+            yield context.problem("OWS071", str(error), "/schedule/cron", value=True)
+    yield from _zone(context, schedule)
+    for kind, duration in (("every", schedule.every), ("after", schedule.after)):
+        if duration is not None:
+            yield from _duration(context, kind, duration)
+    yield from _input(context, schedule)
+
+
+def _zone(context: Context, schedule: Schedule) -> Iterator[Problem]:
+    zone = context.definition.document.metadata.get(TIME_ZONE)
+    if zone is None:
+        return
+    place = f"/document/metadata/{TIME_ZONE}"
+    if schedule.cron is None:
+        message = f"`{TIME_ZONE}` is for `cron` alone: a day of a duration has 24 hours everywhere"
+        yield context.problem("OWS072", message, place, severity=Severity.WARNING)
+    try:
+        zone_named(str(zone))
+    except ScheduleError as error:
+        yield context.problem("OWS072", str(error) + _guess(str(zone)), place, value=True)
+
+
+def _guess(zone: str) -> str:
+    """The zone that was meant, of those whose place begins with the same letter."""
+    from zoneinfo import available_timezones  # noqa: PLC0415  # reads a folder of 600 files
+
+    letter = _place(zone)[:1]
+    return did_you_mean(
+        zone, sorted(each for each in available_timezones() if _place(each)[:1] == letter)
+    )
+
+
+def _place(zone: str) -> str:
+    return zone.rpartition("/")[2].lower()
+
+
+def _duration(context: Context, kind: str, duration: Duration) -> Iterator[Problem]:
+    place = f"/schedule/{kind}"
+    if duration.milliseconds is None:
+        message = "before a run there is nothing to evaluate: give a length, not ${ … }"
+        yield context.problem("OWS073", message, place, value=True)
+    elif duration.timedelta < SHORTEST:
+        message = f"`{kind}` is at least {SHORTEST.seconds} seconds"
+        yield context.problem("OWS073", message, place, value=True)
+
+
+def _input(context: Context, schedule: Schedule) -> Iterator[Problem]:
+    """What a run is started with: `{}` by the clock, an array of events by events."""
+    given = context.definition.input
+    if given is None or given.schema_ is None or given.schema_.resource is not None:
+        return
+    place = "/input/schema/document"
+    document = given.schema_.document
+    if schedule.on is not None:
+        if not _takes_arrays(document):
+            message = "a run that events start gets them as an array, which this schema refuses"
+            yield context.problem("OWS074", message, place, mend="give it `type: array`")
+    elif violations(document, {}):
+        message = "a run that a schedule starts gets `{}`, which this schema refuses"
+        mend = "require nothing, and give what is missing a default in the flow"
+        yield context.problem("OWS074", message, place, mend=mend)
+
+
+def _takes_arrays(document: JSON) -> bool:
+    """Whether the schema's own `type`, if it has one, has arrays in it."""
+    if not isinstance(document, dict):
+        return document is not False
+    kind = document.get("type", "array")
+    return "array" in kind if isinstance(kind, list) else kind == "array"
