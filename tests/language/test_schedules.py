@@ -151,7 +151,7 @@ def found(text: str, **more: str) -> list[tuple[str, str | None, int | None]]:
         ("{after: PT10S}", "{}", Timing(ScheduleKind.AFTER, "PT10S", length=timedelta(seconds=10))),
         ("{on: {one: {with: {type: a.b}}}}", "{}", Timing(ScheduleKind.ON, "one: a.b")),
         (
-            "{on: {all: [{with: {type: a}}, {with: {source: "https://b.example.com"}}]}}",
+            "{on: {all: [{with: {type: a}}, {with: {source: 'https://b.example.com'}}]}}",
             "{}",
             Timing(ScheduleKind.ON, "all: a, *"),
         ),
