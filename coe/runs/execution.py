@@ -194,7 +194,7 @@ class _Execution:
         now = self._platform.clock()
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
         ends = [each for each in (_next_due(run),) if each is not None]
-        if not self._leaves:
+        if not self._leaves and self._quiet_since + linger > now:
             ends.append(self._quiet_since + linger)
         wait = max((min(ends) - now).total_seconds(), 0.0) if ends else None
         if self._held.news or self._leaves.any_done:

@@ -15,12 +15,13 @@ from coe.outbox import OUTBOX_CHANNEL
 from coe.runs.dispatch import BATCH, dispatch_once, next_wish
 from coe.runs.engine import Engine
 from coe.runs.notices import Listener
-from coe.runs.reaper import reap_once
+from coe.runs.reaper import reap_once, tidy_once
 from coe.runs.timers import fire_due, next_due
 from coe.work import Platform
 
 LONGEST_SLEEP: Final = 1.0
 SHORTEST_SLEEP: Final = 0.05
+TIDY_SECONDS: Final = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -37,14 +38,14 @@ class Loops:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin all three."""
+        """Begin all of them."""
         self._stack.enter_context(
             self._listener.subscribe(OUTBOX_CHANNEL, lambda _: self._wanted.set()),
         )
         await self._listener.start()
         self._tasks = [
             asyncio.create_task(self._for_ever(step), name=f"coe-{step.__name__.strip('_')}")
-            for step in (self._dispatch, self._fire, self._reap)
+            for step in (self._dispatch, self._fire, self._reap, self._tidy)
         ]
 
     async def close(self) -> None:
@@ -81,6 +82,10 @@ class Loops:
     async def _reap(self) -> None:
         await reap_once(self._platform)
         await asyncio.sleep(self._platform.settings.heartbeat_seconds / 2)
+
+    async def _tidy(self) -> None:
+        await asyncio.sleep(TIDY_SECONDS)
+        await tidy_once(self._platform)
 
     def _until(self, due: datetime | None) -> float:
         """Seconds to sleep; what another process works on is looked at again soon."""

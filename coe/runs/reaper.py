@@ -1,4 +1,8 @@
-"""The reaper: runs whose holder has died, or which an engine never began, are carried out again."""
+"""The reaper: runs whose holder has died, or which an engine never began, are carried out again.
+
+It also takes away what came too late: a fact for a run that was ending in the same moment lies in
+an inbox that nobody reads any more.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.outbox import enqueue
 from coe.runs.dispatch import EXPECTED_WITHIN
 from coe.runs.leases import ENDED, NOW
-from coe.runs.tables import OUTBOX, RUNS
+from coe.runs.models import RunState
+from coe.runs.tables import INBOX, OUTBOX, RUNS, TIMERS
 from coe.work import Platform
 
 BATCH: Final = 50
@@ -34,6 +39,34 @@ async def reap_once(platform: Platform) -> int:
             await _take(session, run, asked=run.id in asked)
         await session.commit()
     return len(silent)
+
+
+async def tidy_once(platform: Platform) -> int:
+    """Delete inbox rows of runs that have ended for good, and timers of ended runs; gives how many.
+
+    Who sends to a run does not lock it, so its end may be committed in between.
+    """
+    async with platform.database.session() as session:
+        late = await session.execute(
+            delete(INBOX).where(
+                exists().where(
+                    RUNS.c.id == INBOX.c.run_id,
+                    RUNS.c.state.in_((RunState.COMPLETED, RunState.CANCELLED)),
+                ),
+            ),
+        )
+        idle = await session.execute(
+            delete(TIMERS).where(
+                exists().where(RUNS.c.id == TIMERS.c.run_id, RUNS.c.state.in_(ENDED)),
+            ),
+        )
+        await session.commit()
+    return _count(late) + _count(idle)
+
+
+def _count(result: Any) -> int:
+    deleted: int = result.rowcount
+    return deleted
 
 
 async def _asked_for(session: AsyncSession, runs: Sequence[UUID]) -> set[UUID]:

@@ -169,6 +169,8 @@ async def _judge_outcome(world: World, run: Data, expected: dict[str, Any]) -> N
         if run["id"] not in world.people.cancelled:
             world.fault(f"{ident} was cancelled by nobody")
         return
+    if run["id"] in world.people.cancelled and state == "FAULTED":
+        return  # it faulted first, and nobody retries what was to be cancelled
     if run["id"] in world.people.accepted_cancels and not world.watch.reopened[run["id"]]:
         world.report.counts["ended before the cancellation"] += 1
     written = world.written.get(run["flow"])
@@ -217,7 +219,8 @@ def _judge_rows(world: World) -> None:
     ended = {ident for ident, run in runs.items() if run["state"].ended}
     for name in ("timers", "run_inbox"):
         for row in world.rows(name):
-            if row["run_id"] in ended:
+            kept = name == "run_inbox" and runs[row["run_id"]]["state"].value == "FAULTED"
+            if row["run_id"] in ended and not kept:  # it may be retried
                 world.fault(
                     f"a row of {name} is left of run {row['run_id']} "
                     f"({runs[row['run_id']]['state'].value}): {row.get('kind')}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from coe.catalog.rows import RunnableFlow
+from coe.runs.loops import TIDY_SECONDS
 from coe.settings import Settings
 from tests.simulation import people as folk
 from tests.simulation import reference, seams
@@ -206,7 +207,7 @@ class World:
                 break
         else:
             self._stuck()
-        await asyncio.sleep(3)
+        await asyncio.sleep(TIDY_SECONDS + 5)
 
     def _ended(self) -> bool:
         runs = self.rows("runs")
