@@ -6,14 +6,12 @@ Classes tell who does a step (see `coe.language.doing`); a state of a run is a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from coe.language.doing import doer, words
+from coe.language.graph import Group, Node, graph
 from coe.language.model import Definition
-from coe.language.task import Task, TaskList
-from coe.language.tasks import ForkTask, RaiseTask, SwitchTask, TryTask
 
 # The look of each class: fill, line, text. Contrast of text on fill is 7:1 or more (WCAG AAA).
 _STYLES: Final = {
@@ -40,10 +38,14 @@ _SHAPES: Final = {
     "automatic": ("[", "]"),
     "control": ("{{", "}}"),
     "unsupported": ("[", "]"),
-    "decision": ("{", "}"),
+    "switch": ("{", "}"),
+    "start": ("((", "))"),
+    "finish": ("(((", ")))"),
+    "stop": ("(((", ")))"),
+    "exit": ("((", "))"),
+    "again": ("((", "))"),
 }
 _LONGEST_LABEL: Final = 60
-_START, _END = "start", "finish"
 
 
 def mermaid(definition: Definition, states: Mapping[str, str] | None = None) -> str:
@@ -51,111 +53,74 @@ def mermaid(definition: Definition, states: Mapping[str, str] | None = None) -> 
 
     `states` gives the state of steps by the JSON pointer of their task, such as COMPLETED.
     """
-    drawing = _Drawing(definition.document.namespace, states or {})
-    return drawing.draw(definition)
+    return mermaid_of(graph(definition), states)
+
+
+def mermaid_of(group: Group, states: Mapping[str, str] | None = None) -> str:
+    """A graph as Mermaid flowchart text."""
+    return _Drawing(states or {}).draw(group)
 
 
 @dataclass(slots=True)
 class _Drawing:
-    namespace: str
     states: Mapping[str, str]
     lines: list[str] = field(default_factory=list)
     classes: dict[str, list[str]] = field(default_factory=dict)
-    ids: dict[str, str] = field(default_factory=dict)
+    count: int = 0
     indent: int = 1
 
-    def draw(self, definition: Definition) -> str:
+    def draw(self, group: Group) -> str:
         """The whole text."""
-        self._line(f'{_START}((" "))')
-        self._line(f'{_END}(((" ")))')
-        self.classes["terminal"] = [_START, _END]
-        self._scope(definition.do, top=True)
-        if definition.do:
-            self._line(f"{_START} --> {self._id(definition.do[0])}")
+        self._group(group)
         self._styles()
         return "flowchart TD\n" + "\n".join(self.lines) + "\n"
 
-    def _scope(self, tasks: TaskList, *, top: bool = False, sequence: bool = True) -> None:
-        """The tasks of a scope, and the ways between them."""
-        for task in tasks:
-            self._task(task)
-        if sequence:
-            for index in range(len(tasks)):
-                for way in self._ways(tasks, index, top=top):
-                    self._line(way)
+    def _group(self, group: Group) -> list[str]:
+        """The nodes of a group and the ways between them; the ids of the nodes."""
+        ids = [self._node(node) for node in group.nodes]
+        for edge in group.edges:
+            arrow = "-.->" if edge.way == "error" else "-->"
+            label = f'|"{_escaped(edge.label)}"|' if edge.label else ""
+            self._line(f"{ids[edge.source]} {arrow}{label} {ids[edge.target]}")
+        return ids
 
-    # ------------------------------------------------------------ steps
-    def _task(self, task: Task) -> None:
-        who = doer(task, self.namespace)
-        inner = [scope for scope in task.scopes() if scope.tasks]
-        if inner:
-            self._box(task)
+    # ------------------------------------------------------------ nodes
+    def _node(self, node: Node) -> str:
+        """A step or a mark; its id."""
+        known = node.sign if node.sign in ("start", "finish") else None
+        if known is None:
+            self.count += 1
+        ident = known or f"t{self.count}"
+        if node.groups:
+            self._box(node, ident)
         else:
-            shape = "decision" if isinstance(task, SwitchTask) else who
+            shape = node.sign if node.is_mark or node.sign == "switch" else node.doer
             opening, closing = _SHAPES[shape]
-            self._line(f'{self._id(task)}{opening}"{_label(task)}"{closing}')
-            self.classes.setdefault(who, []).append(self._id(task))
-        state = self.states.get(task.pointer, "").lower()
+            self._line(f'{ident}{opening}"{_label(node)}"{closing}')
+            self.classes.setdefault(node.doer, []).append(ident)
+        state = self.states.get(node.key, "").lower()
         if state in _STATE_STYLES:
-            self.classes.setdefault(f"state-{state}", []).append(self._id(task))
+            self.classes.setdefault(f"state-{state}", []).append(ident)
+        return ident
 
-    def _box(self, task: Task) -> None:
-        """A task that holds others, as a box around them."""
-        box = self._id(task)
-        with_catch = isinstance(task, TryTask) and task.catch.do
-        self._line(f'subgraph {box}["{_label(task)}"]')
+    def _box(self, node: Node, ident: str) -> None:
+        """A step that holds others, as a box around them."""
+        self._line(f'subgraph {ident}["{_label(node)}"]')
         self.indent += 1
-        for scope in task.scopes():
-            if scope.pointer == "/catch/do":
+        tried = ""
+        for group in node.groups:
+            if group.role != "catch":
+                tried = self._group(group)[0]
                 continue
-            self._scope(scope.tasks, sequence=not isinstance(task, ForkTask))
-        if with_catch and isinstance(task, TryTask) and task.catch.do:
-            self._line(f'subgraph {box}_catch["on error"]')
+            self._line(f'subgraph {ident}_catch["{_escaped(group.label)}"]')
             self.indent += 1
-            self._scope(task.catch.do)
+            self._group(group)
             self.indent -= 1
             self._line("end")
-            self._line(f"{self._id(task.try_[0])} -. error .-> {box}_catch")
+            if tried:
+                self._line(f"{tried} -. error .-> {ident}_catch")
         self.indent -= 1
         self._line("end")
-
-    def _id(self, task: Task) -> str:
-        return self.ids.setdefault(task.pointer, f"t{len(self.ids) + 1}")
-
-    # ------------------------------------------------------------ ways
-    def _ways(self, tasks: TaskList, index: int, *, top: bool) -> Iterator[str]:
-        """The lines from one task to those that may follow it."""
-        task = tasks[index]
-        here = self._id(task)
-        if isinstance(task, SwitchTask):
-            for case in task.switch:
-                target = self._target(tasks, index, case.then, top=top)
-                if target:
-                    yield f'{here} -->|"{_escaped(case.name)}"| {target}'
-            if all(case.when is not None for case in task.switch):
-                target = self._target(tasks, index, task.then, top=top)
-                if target:
-                    yield f'{here} -->|"otherwise"| {target}'
-            return
-        if isinstance(task, TryTask) and task.catch.then is not None:
-            target = self._target(tasks, index, task.catch.then, top=top)
-            if target:
-                yield f'{here} -.->|"after an error"| {target}'
-        if not isinstance(task, RaiseTask):
-            target = self._target(tasks, index, task.then, top=top)
-            if target:
-                yield f"{here} --> {target}"
-
-    def _target(self, tasks: TaskList, index: int, then: str | None, *, top: bool) -> str | None:
-        """Where a directive leads; None out of the box that the task is in."""
-        if then in (None, "continue"):
-            if index + 1 < len(tasks):
-                return self._id(tasks[index + 1])
-            return _END if top else None
-        if then == "end" or (then == "exit" and top):
-            return _END
-        target = tasks.named(then or "")
-        return self._id(target) if target else None
 
     # ------------------------------------------------------------ text
     def _line(self, text: str) -> None:
@@ -169,10 +134,12 @@ class _Drawing:
             self._line(f"class {','.join(ids)} {name}")
 
 
-def _label(task: Task) -> str:
+def _label(node: Node) -> str:
     """The name of a step, and below it what it does."""
-    doing = words(task)
-    return _escaped(task.name) + (f"<br/>{_escaped(doing)}" if doing else "")
+    if node.is_mark:
+        return _escaped(node.words) or " "
+    parts = (node.name, node.words, node.condition)
+    return "<br/>".join(_escaped(part) for part in parts if part)
 
 
 def _escaped(text: str) -> str:

@@ -51,6 +51,30 @@ def called_namespace(task: Task) -> str | None:
     return None
 
 
+def sign(task: Task) -> str:
+    """What kind of step it is, for its shape and icon: `human`, `timer`, `table` and the like."""
+    if not_run_here(task):
+        return "unsupported"
+    if isinstance(task, CallFunction):
+        return _FUNCTION_SIGNS.get(task.function.name, "call")
+    if isinstance(task, RunTask):
+        return "flow"
+    return _SIGNS.get(type(task), task.kind)
+
+
+_FUNCTION_SIGNS: Final = {
+    "humanTask": "human",
+    "localFlow": "flow",
+    "decision": "table",
+    "notify": "notify",
+}
+_SIGNS: Final[dict[type[Task], str]] = {
+    CallParallelMap: "parallel",
+    ForTask: "loop",
+    WaitTask: "timer",
+}
+
+
 def words(task: Task) -> str:
     """What a step does, beside its name; empty where the name says it all."""
     say = _WORDS.get(type(task))

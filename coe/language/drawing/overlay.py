@@ -1,0 +1,87 @@
+"""A run laid over a drawing: how each step stands, how long it took, how often it was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+# What each state is called in a drawing, in the order in which a legend has them.
+STATES: Final = {
+    "RUNNING": "running",
+    "WAITING": "waiting",
+    "RETRYING": "retrying",
+    "COMPLETED": "completed",
+    "FAULTED": "faulted",
+    "CANCELLED": "cancelled",
+    "SKIPPED": "skipped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepOverlay:
+    """How one task of a definition stands in a run, all its executions taken together.
+
+    `state` is one of RUNNING, WAITING, RETRYING, COMPLETED, FAULTED, CANCELLED and SKIPPED; the
+    times are sums over all executions; `attempts` is the most that one execution needed;
+    `executions` counts the rounds of loops and visits; `error` says in a few words what went wrong.
+    """
+
+    state: str
+    worked: timedelta | None = None
+    waited: timedelta | None = None
+    attempts: int = 1
+    executions: int = 1
+    error: str | None = None
+
+    def told(self) -> tuple[str, ...]:
+        """What a drawing says of it: the state, then times and counts, then the error."""
+        counts = []
+        if self.worked:
+            counts.append(f"worked {lasting(self.worked)}")
+        if self.waited:
+            counts.append(f"waited {lasting(self.waited)}")
+        if self.attempts > 1:
+            counts.append(f"{self.attempts} attempts")
+        times = f", {self.executions} times" if self.executions > 1 else ""
+        lines = [STATES.get(self.state, self.state.lower()) + times]
+        if counts:
+            lines.append(", ".join(counts))
+        if self.error:
+            lines.append(self.error)
+        return tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOverlay:
+    """The steps of a run by the JSON pointer of their task, and what is said of it as a whole."""
+
+    steps: Mapping[str, StepOverlay] = field(default_factory=dict)
+    title: str = ""
+
+    def state(self, key: str) -> str | None:
+        """The state of a step; None for one that was not reached."""
+        step = self.steps.get(key)
+        return step.state if step is not None and step.state in STATES else None
+
+    def status(self, key: str) -> tuple[str, ...]:
+        """What is said of a step; nothing of one that was not reached."""
+        step = self.steps.get(key)
+        return step.told() if step is not None and step.state in STATES else ()
+
+
+def lasting(length: timedelta) -> str:
+    """A length of time in its two largest units: `3 d 4 h`, `1.2 s`, `35 ms`."""
+    seconds = max(0.0, length.total_seconds())
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:  # noqa: PLR2004  # below that, tenths tell something
+        return f"{seconds:.1f} s".replace(".0 ", " ")
+    rest = round(seconds)
+    parts: list[tuple[int, str]] = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
