@@ -146,12 +146,13 @@ NOTIFY: Final = Function(
     _object(
         ("channel", "to", "subject", "body"),
         {
-            "channel": _TEXT,
-            "to": {"anyOf": [_TEXT, _TEXTS]},
+            "channel": _TEXT | {"description": "A channel that the operator has set up"},
+            "to": {"anyOf": [_TEXT, _TEXTS | {"maxItems": 100}]},
             "subject": _TEXT,
             "body": {"type": "string"},
         },
     ),
+    _object(("channel", "sent"), {"channel": _TEXT, "sent": {"const": True}}),
 )
 # Every function of the default catalog, by name and version.
 FUNCTIONS: Final[Mapping[tuple[str, str], Function]] = {

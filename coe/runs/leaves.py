@@ -24,6 +24,7 @@ Handler = Callable[[RunLeaf], Awaitable[JSON]]
 """Carries out calls of one kind that needs more than HTTP; raises `LeafFault`."""
 
 MEGABYTE = 1_000_000
+WAY = f"A line in {FILE} can allow it."
 
 
 class LeafFault(Exception):
@@ -70,7 +71,7 @@ class LeafIO:
     resolve: Mapping[str, str] = field(default_factory=dict)
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     network: Callable[[], Awaitable[Network]] = _internet_only
-    way: str = f"A line in {FILE} can allow it."
+    way: str = WAY
     tokens: Tokens = field(default_factory=Tokens)
     documents: Documents = field(default_factory=Documents)
     timeout: float = 30.0

@@ -13,10 +13,12 @@ from coe.audit.events import Outcome, Tag
 from coe.audit.log import append
 from coe.db import JSON
 from coe.language.expressions import Expressions
+from coe.runs.channels import Channels, check_at_start
 from coe.runs.commands import RunLeaf
 from coe.runs.endings import HEAD_COLUMNS, head, run_event
 from coe.runs.leaves import AddressRefused, Handler, LeafFault, LeafIO, run_leaf
 from coe.runs.leaves_decision import DECISION, deciding
+from coe.runs.leaves_notify import Notifier
 from coe.runs.leaves_transport import open_client
 from coe.runs.runtime import LeafDone, LeafFailed, Perform, Runtime
 from coe.runs.tables import RUNS
@@ -32,10 +34,11 @@ async def running(
 ) -> AsyncIterator[Runtime]:
     """A started runtime; at the end its parts are closed, and what it still holds goes elsewhere.
 
-    `secrets` are what definitions may declare; `handlers` carry out leaves that are
-    neither HTTP nor decisions.
+    `secrets` are what definitions may declare; `handlers` carry out leaves in another way than
+    here.
     """
     settings = platform.settings
+    check_at_start(settings.channels_file)
 
     async def network() -> Network:
         async with platform.database.session() as session:
@@ -45,10 +48,11 @@ async def running(
         open_client(settings.ca_file) as client,
         Expressions(workers=settings.expression_workers) as expressions,
     ):
+        notify = Notifier(Channels(settings.channels_file), network, settings.ca_file)
         io = LeafIO(
             client=client,
             resolve=settings.resolve,
-            handlers={DECISION: deciding(platform), **(handlers or {})},
+            handlers={DECISION: deciding(platform), "notify": notify, **(handlers or {})},
             network=network,
         )
         runtime = Runtime(
