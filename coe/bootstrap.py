@@ -17,6 +17,7 @@ from coe.access.actor import Actor
 from coe.access.content import load_content
 from coe.audit.events import Tag
 from coe.catalog import actions as catalog
+from coe.catalog.decision_actions import register_decision
 from coe.catalog.models import Lifecycle
 from coe.catalog.rows import Saved
 from coe.catalog.systems import register_system
@@ -25,14 +26,16 @@ from coe.templates.actions import register_template
 from coe.work import Platform
 
 CONTENT: Final = Actor.of("service:content", display_name="The import of the shipped catalog")
+_TESTS: Final = "tests.yaml"
 PLATFORM_TEAM: Final = "coe"
 
 
 async def load_all(settings: Settings) -> list[str]:
-    """Load policies, teams, systems, templates and central flows; the same again changes nothing.
+    """Load policies, teams, systems, decision tables, templates and central flows.
 
-    Each thing is a transaction of its own, so that a load that was interrupted goes on. Templates
-    and flows are saved and submitted for review; publishing stays with people.
+    The same again changes nothing. Each thing is a transaction of its own, so that a load that was
+    interrupted goes on. Tables, templates and flows are saved and submitted for review; publishing
+    stays with people.
 
     Returns:
         One line for a person about each thing.
@@ -45,6 +48,7 @@ async def load_all(settings: Settings) -> list[str]:
     try:
         lines = [await _load_access(platform, root)]
         lines += [await _load_system(platform, file) for file in _files(root / "catalog/systems")]
+        lines += [await _load_decision(platform, file) for file in _decisions(root)]
         lines += [await _load_template(platform, each) for each in _folders(root / "templates")]
         lines += [await _load_flow(platform, each) for each in _folders(root / "flows/central")]
     finally:
@@ -107,6 +111,15 @@ async def _load_system(platform: Platform, file: Path) -> str:
     return f"system {saved.entry.ref}: {_how(saved)}"
 
 
+async def _load_decision(platform: Platform, file: Path) -> str:
+    text = _texts(file)
+    async with platform.work(CONTENT) as work:
+        saved = await register_decision(work, text[file.name])
+        if saved.version.lifecycle is Lifecycle.DRAFT:
+            await catalog.submit_for_review(work, saved.version.ref)
+    return f"decision {saved.version.ref}: {_how(saved)}"
+
+
 async def _load_template(platform: Platform, folder: Path) -> str:
     files = _texts(folder)
     async with platform.work(CONTENT) as work:
@@ -139,6 +152,10 @@ def _texts(place: Path) -> dict[str, str]:
 
 def _folders(place: Path) -> list[Path]:
     return sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+
+
+def _decisions(root: Path) -> list[Path]:
+    return [path for path in _files(root / "catalog/decisions") if path.name != _TESTS]
 
 
 def _files(folder: Path) -> list[Path]:

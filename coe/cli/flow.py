@@ -225,6 +225,11 @@ def _tell(state: dict[str, Any]) -> None:
 @click.option("--stub", "stub_file", help="A file with answers for leaves, humans and events.")
 @click.option("--resolve", multiple=True, metavar="HOST=URL", help="Send a host's requests there.")
 @click.option("--now", help="When the run starts, ISO 8601 with a time zone.")
+@click.option(
+    "--decisions",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of decision tables; by default the nearest catalog/decisions.",
+)
 @output_option()
 def try_flow(
     file: Path,
@@ -232,6 +237,7 @@ def try_flow(
     stub_file: str | None,
     resolve: tuple[str, ...],
     now: str | None,
+    decisions: Path | None,
     output: str,
 ) -> None:
     """Run FILE in this process, on a simulated clock, without a server.
@@ -246,6 +252,7 @@ def try_flow(
         stubs=read_text(stub_file) if stub_file else None,
         resolve=dict(_pair(each) for each in resolve),
         now=_moment(now),
+        decisions=decisions,
     ).to_json()
     if output == "json":
         print_json(trace)
@@ -264,8 +271,19 @@ def try_flow(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of standards, with the bound of coverage (COE060), instead of the shipped one.",
 )
+@click.option(
+    "--decisions",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of decision tables; by default the nearest catalog/decisions.",
+)
 @output_option("junit")
-def test(folders: tuple[Path, ...], case: str | None, standards: Path | None, output: str) -> None:
+def test(
+    folders: tuple[Path, ...],
+    case: str | None,
+    standards: Path | None,
+    decisions: Path | None,
+    output: str,
+) -> None:
     """Run the tests of the flows and templates at or below FOLDERS, on a simulated clock.
 
     Exit code 0 if all pass and reach what the standards ask for, 1 if not.
@@ -273,7 +291,7 @@ def test(folders: tuple[Path, ...], case: str | None, standards: Path | None, ou
     from coe.cli.telling_tests import FORMATS  # noqa: PLC0415  # the machine is slow to import
     from coe.cli.testing import run_folders  # noqa: PLC0415  # the same
 
-    ran = run_folders(folders, only=case, standards=standards)
+    ran = run_folders(folders, only=case, standards=standards, decisions=decisions)
     click.echo(FORMATS[output](ran), nl=False)
     sys.exit(0 if ran.passed else 1)
 

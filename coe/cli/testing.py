@@ -14,6 +14,7 @@ import click
 from coe.errors import CoeError
 from coe.language.expressions import Expressions
 from coe.language.lint.standards import Standards, load_standards, shipped
+from coe.runs.decision_files import DecisionFiles, carried_by, decisions_beside
 from coe.runs.testing_run import SuiteResult, run_suite
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
 
@@ -45,7 +46,11 @@ class Ran:
 
 
 def run_folders(
-    folders: Sequence[Path], *, only: str | None = None, standards: Path | None = None
+    folders: Sequence[Path],
+    *,
+    only: str | None = None,
+    standards: Path | None = None,
+    decisions: Path | None = None,
 ) -> Ran:
     """Run the tests of every flow and template at or below the folders.
 
@@ -53,6 +58,7 @@ def run_folders(
         folders: Folders; one that is named twice is tested once.
         only: Run the tests alone that have this text in their name.
         standards: A file of standards in place of the shipped ones.
+        decisions: The folder of decision tables; by default the nearest `catalog/decisions`.
 
     Raises:
         UsageError: A folder holds no flow, or no test has a name like `only`.
@@ -61,7 +67,7 @@ def run_folders(
     found = dict.fromkeys(flow for folder in folders for flow in _flows_in(folder))
     rules = _standards(standards)
     since = time.perf_counter()
-    suites = asyncio.run(_test(list(found), only, rules))
+    suites = asyncio.run(_test(list(found), only, rules, decisions))
     ran = Ran(tuple(zip(found, suites, strict=True)), time.perf_counter() - since)
     if only is not None and ran.cases == 0 and ran.passed:
         raise click.UsageError(f"no test has “{only}” in its name")
@@ -91,16 +97,26 @@ def _standards(file: Path | None) -> Standards:
 
 
 async def _test(
-    folders: Sequence[Path], only: str | None, standards: Standards
+    folders: Sequence[Path], only: str | None, standards: Standards, decisions: Path | None
 ) -> list[SuiteResult]:
     async with Expressions(workers=2) as expressions:
-        return [await _suite(folder, expressions.evaluate, only, standards) for folder in folders]
+        return [
+            await _suite(folder, expressions.evaluate, only, standards, decisions)
+            for folder in folders
+        ]
 
 
 async def _suite(
-    folder: Path, evaluate: Evaluate, only: str | None, standards: Standards
+    folder: Path,
+    evaluate: Evaluate,
+    only: str | None,
+    standards: Standards,
+    decisions: Path | None,
 ) -> SuiteResult:
-    return await run_suite(_texts(folder), evaluate, standards=standards, only=only)
+    tables = DecisionFiles(decisions) if decisions else decisions_beside(folder)
+    return await run_suite(
+        _texts(folder), evaluate, standards=standards, only=only, carry=carried_by(tables)
+    )
 
 
 def _texts(folder: Path) -> dict[str, str]:

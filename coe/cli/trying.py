@@ -15,7 +15,9 @@ from coe.language.load import load
 from coe.language.model import Definition
 from coe.language.source import read
 from coe.runs.commands import RunLeaf
+from coe.runs.decision_files import DecisionFiles, decisions_beside
 from coe.runs.leaves import LeafIO, run_leaf
+from coe.runs.leaves_decision import DECISION
 from coe.runs.leaves_transport import open_client
 from coe.runs.testing import Case, Trace, simulate
 from coe.runs.testing_cases import START
@@ -30,6 +32,7 @@ def try_file(
     stubs: str | None,
     resolve: Mapping[str, str],
     now: datetime | None,
+    decisions: Path | None = None,
 ) -> Trace:
     """Run a definition; calls without a stub are really made.
 
@@ -39,6 +42,7 @@ def try_file(
         stubs: YAML: answers by the name of a task; or `{stubs, events, secrets, flows}`.
         resolve: Host to base URL, the one way to a loopback address.
         now: When the run starts on its simulated clock.
+        decisions: The folder of decision tables; by default the nearest `catalog/decisions`.
 
     Raises:
         Invalid: The definition does not load.
@@ -53,14 +57,22 @@ def try_file(
         now=now or START,
         patience=timedelta(0),
     )
-    return asyncio.run(_try(_definition(file.read_text(), str(file)), case, resolve))
+    tables = DecisionFiles(decisions) if decisions else decisions_beside(file)
+    definition = _definition(file.read_text(), str(file))
+    return asyncio.run(_try(definition, case, resolve, tables))
 
 
-async def _try(definition: Definition, case: Case, resolve: Mapping[str, str]) -> Trace:
+async def _try(
+    definition: Definition,
+    case: Case,
+    resolve: Mapping[str, str],
+    tables: DecisionFiles | None,
+) -> Trace:
     expressions = Expressions(workers=1)
     try:
         async with open_client() as client:
-            io = LeafIO(client=client, resolve=resolve)
+            handlers = {DECISION: tables.carry} if tables else {}
+            io = LeafIO(client=client, resolve=resolve, handlers=handlers)
 
             async def carry(leaf: RunLeaf) -> JSON:
                 return await run_leaf(leaf, io)

@@ -12,6 +12,7 @@ from coe.errors import Severity
 from coe.language.expressions import Expressions
 from coe.language.lint import lint, shipped
 from coe.language.load import load
+from coe.runs.decision_files import carried_by, decisions_beside
 from coe.runs.testing_run import BOUND, minimum, run_suite
 
 ROOT = content.root()
@@ -37,7 +38,8 @@ def test_the_standards_ask_for_every_branch() -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 async def test_its_tests_pass_and_go_every_branch(folder: Path, pool: Expressions) -> None:
-    result = await run_suite(_texts(folder), pool.evaluate, standards=shipped())
+    tables = carried_by(decisions_beside(folder))
+    result = await run_suite(_texts(folder), pool.evaluate, standards=shipped(), carry=tables)
     failures = {case.name: case.failures for case in result.cases if case.failures}
     assert failures == {}
     assert [each.problem for each in result.problems] == []

@@ -15,9 +15,12 @@ from coe.catalog.documents import FlowDocument, read_flow
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.search import Search, search
 from coe.db import JSON
+from coe.language.decision_schema import input_schema
+from coe.language.decisions import load_decision_source
 from coe.language.expressions import Expressions
 from coe.language.lint import Catalogued, KnownFlow, lint
 from coe.runs.commands import OpenHumanTask, StartChild
+from coe.runs.decision_files import FOLDER, DecisionFiles
 from coe.runs.testing import Trace, simulate
 from coe.runs.testing_format import read_suite
 from coe.runs.testing_suites import case_of
@@ -31,6 +34,7 @@ from tests.catalog.samples import OUTSIDER, OWNER
 ROOT = content.root()
 FOLDERS = sorted(path for path in (ROOT / "templates").iterdir() if path.is_dir())
 CENTRAL = sorted(path for path in (ROOT / "flows" / "central").iterdir() if path.is_dir())
+DECISIONS = DecisionFiles(ROOT / FOLDER)
 MANIFESTS = sorted((ROOT / "flows" / "teams").rglob("*.yaml"))
 
 
@@ -73,7 +77,19 @@ def known() -> Catalogued:
         assert document.kind is FlowKind.LOCAL
         ref = f"{document.namespace}/{document.name}@^1"
         flows[ref] = KnownFlow(document.version, document.input_schema)
-    return Catalogued(flows)
+    return Catalogued(flows, decisions())
+
+
+def decisions() -> dict[str, KnownFlow]:
+    """The shipped decision tables, as the catalog will know them."""
+    found: dict[str, KnownFlow] = {}
+    for _, source in DECISIONS.sources:
+        table = load_decision_source(source).table
+        assert table is not None
+        about = table.document.decision
+        ref = f"{about.namespace}/{about.name}@^1"
+        found[ref] = KnownFlow(about.version, input_schema(table))
+    return found
 
 
 def suite(name: str) -> list[dict[str, JSON]]:
@@ -97,7 +113,9 @@ def test_every_example_of_the_parameters_keeps_every_standard(name: str) -> None
 async def _run(name: str, test: dict[str, JSON], pool: Expressions) -> tuple[FlowDocument, Trace]:
     document = rendered(name, test.get("parameters", {}))
     assert document.definition is not None
-    return document, await simulate(document.definition, case_of(test), pool.evaluate)
+    return document, await simulate(
+        document.definition, case_of(test), pool.evaluate, carry=DECISIONS.carry
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -174,7 +192,10 @@ async def test_the_shipped_content_is_loaded_once_and_found(
 ) -> None:
     first = await load_all(settings)
     again = await load_all(settings)
-    assert sum(line.endswith("new") for line in first) == len(NAMES) + len(CENTRAL) + 3
+    assert (
+        sum(line.endswith("new") for line in first)
+        == len(NAMES) + len(CENTRAL) + len(DECISIONS.sources) + 3
+    )
     assert not [line for line in again if line.endswith("new")]
     async with platform.read(OWNER) as read:
         found = await search(read, Search(text="order"))
