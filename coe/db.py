@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -69,38 +70,53 @@ def _dumps(value: object) -> str:
 
 
 class Direct:
-    """A connection outside of the pool, for statements that are transactions of their own.
+    """Connections outside of the pool, for statements that are transactions of their own.
 
     They go straight to the driver, which keeps them prepared: a round trip each, with nothing of a
-    session around it. One at a time.
+    session around it. `size` statements at once have each a connection; who comes then waits.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Any]]) -> None:
-        """Take what connects to asyncpg; it is called when there is no sound connection."""
+    def __init__(self, connect: Callable[[], Awaitable[Any]], *, size: int = 1) -> None:
+        """Take what connects to asyncpg; it is called when a sound connection is wanted."""
         self._connect = connect
-        self._connection: Any = None
+        self._idle: list[Any] = []
+        self._free = asyncio.Semaphore(size)
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
         """Execute a statement with arguments `$1`, `$2`, …; when this returns, it is committed.
+
+        Gives its rows: mappings by the names of columns.
 
         Raises:
             SQLAlchemyError: The database failed; the message holds no value.
             OSError: It cannot be reached.
         """
-        try:
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await self._connect()
-            rows: list[Any] = await self._connection.fetch(statement, *arguments)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise SQLAlchemyError(type(error).__name__) from None
+        async with self._free:
+            connection = None
+            try:
+                connection = self._sound() or await self._connect()
+                rows: list[Any] = await connection.fetch(statement, *arguments)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                raise SQLAlchemyError(type(error).__name__) from None
+            finally:
+                if connection is not None:
+                    self._idle.append(connection)
         return rows
 
     async def close(self) -> None:
-        """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError, asyncpg.PostgresError):  # it is gone already
+        """Close the connections; nobody may be waiting for a statement."""
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
+
+    def _sound(self) -> Any:
+        """An idle connection that was not cut, or None."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
 
 
 class Database:
@@ -140,9 +156,9 @@ class Database:
         url = self.url.replace("postgresql+asyncpg://", "postgresql://", 1)
         return await asyncpg.connect(url, server_settings={"application_name": self.name})
 
-    def direct(self) -> Direct:
+    def direct(self, *, size: int = 1) -> Direct:
         """A way round the sessions for one user, who closes it; it connects when first used."""
-        return Direct(self.dedicated)
+        return Direct(self.dedicated, size=size)
 
     async def create_all(self) -> None:
         """Create every table and object in an empty database (the migrations say the same)."""

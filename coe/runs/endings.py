@@ -7,6 +7,7 @@ row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,6 +59,11 @@ HEAD_COLUMNS = tuple(RUNS.c[name] for name in RunHead.__dataclass_fields__)
 def head(row: Any) -> RunHead:
     """The head of a run from a row that has `HEAD_COLUMNS`."""
     return RunHead(**{name: getattr(row, name) for name in RunHead.__dataclass_fields__})
+
+
+def head_of(columns: Mapping[str, Any]) -> RunHead:
+    """The same from a mapping that has them by their names."""
+    return RunHead(**{name: columns[name] for name in RunHead.__dataclass_fields__})
 
 
 def run_event(run: RunHead, tag: Tag, at: datetime, **more: Any) -> NewEvent:

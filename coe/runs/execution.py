@@ -20,10 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.errors import NotFound, Unavailable
 from coe.outbox import enqueue
 from coe.runs import endings, inbox, leases
-from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, Outcome, RunLeaf, StartChild
+from coe.runs.commands import Cancelled, Completed, Faulted, Outcome, RunLeaf, StartChild
+from coe.runs.endings import head_of
 from coe.runs.events_delivery import catch_up
 from coe.runs.facts import Fact, FactKind
-from coe.runs.folding import fold, read_head, started
+from coe.runs.folding import fold, started
 from coe.runs.in_flight import Carry, InFlight, StepFailedError, internal_fault, straight
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, LeaseLostError
@@ -102,7 +103,7 @@ class _Execution:
             run = self._run = await self._open()
             if run.position == 0:
                 definition = await self._runtime.definition(run.head.version_id)
-                await self._turn(run, [await started(self._platform, run.head, definition)])
+                await self._turn(run, [await started(self._platform, run.lease, definition)])
             self._leaves.begin(each for each in run.wanted.values() if isinstance(each, RunLeaf))
             return await self._until_it_rests(run)
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
@@ -113,7 +114,7 @@ class _Execution:
             await self._leaves.close()
 
     async def _open(self) -> RunInHand:
-        run = await read_head(self._platform, self._held.lease.run_id)
+        run = head_of(self._held.lease.run)
         definition = await self._runtime.definition(run.version_id)
         hand = await fold(self._runtime, run, self._held.lease, definition)
         if hand.machine.event_types != frozenset():
@@ -140,16 +141,13 @@ class _Execution:
         if not self._held.news:
             return []
         self._held.news = False
-        async with self._platform.database.session() as session:
-            return await inbox.take(session, self._platform.keyring, run.head.id, run.head.team)
+        keyring, head = self._platform.keyring, run.head
+        direct, database = self._runtime.direct, self._platform.database
+        return await inbox.take(direct, database, keyring, head.id, head.team)
 
     def _due_timers(self, run: RunInHand) -> list[Fact]:
         now = self._platform.clock()
-        return [
-            Fact(FactKind.TIMER_FIRED, now, each.key)
-            for each in run.wanted.values()
-            if isinstance(each, ArmTimer) and each.due is not None and each.due <= now
-        ]
+        return [Fact(FactKind.TIMER_FIRED, now, key) for key in run.timers.take_due(now)]
 
     async def _turn(
         self,
@@ -170,7 +168,7 @@ class _Execution:
             return False
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
         now = self._platform.clock()
-        due = _next_due(run)
+        due = run.timers.next_due()
         if due is not None and due - now <= linger:
             return False
         awaits_child = any(isinstance(each, StartChild) for each in run.wanted.values())
@@ -179,6 +177,8 @@ class _Execution:
     async def _park(self, run: RunInHand) -> bool:
         async with self._platform.database.session() as session:
             parked = await leases.park(session, run.lease)
+            if parked is Parking.PARKED:
+                await run.timers.store(session, run.head.id)
             await session.commit()
         if parked is Parking.LOST:
             raise LeaseLostError(str(run.head.id))
@@ -193,7 +193,7 @@ class _Execution:
         """Until a leaf is done, something arrives, a timer is due, or it is time to park."""
         now = self._platform.clock()
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
-        ends = [each for each in (_next_due(run),) if each is not None]
+        ends = [each for each in (run.timers.next_due(),) if each is not None]
         if not self._leaves and self._quiet_since + linger > now:
             ends.append(self._quiet_since + linger)
         wait = max((min(ends) - now).total_seconds(), 0.0) if ends else None
@@ -213,8 +213,7 @@ class _Execution:
 
     async def _close(self, outcome: Outcome) -> Advanced:
         """End the run with no new fact: also where it was opened for a retry that did not come."""
-        run_id = self._held.lease.run_id
-        run = await read_head(self._platform, run_id)
+        run = head_of(self._held.lease.run)
         keyring = self._platform.keyring
         ending = await endings.prepare(keyring, run, outcome, self._platform.clock())
 
@@ -222,14 +221,9 @@ class _Execution:
             await endings.close(session, keyring, ending)
 
         position = self._run.position if self._run else self._held.lease.position
-        append = Append(run_id, self._held.lease.fence, position, changes=[close])
+        append = Append(run.id, self._held.lease.fence, position, changes=[close])
         await self._runtime.journal.append(append)
         return Finished(_state_of(outcome))
-
-
-def _next_due(run: RunInHand) -> datetime | None:
-    timers = (each for each in run.wanted.values() if isinstance(each, ArmTimer))
-    return min((each.due for each in timers if each.due is not None), default=None)
 
 
 def _state_of(outcome: Outcome) -> RunState:
@@ -244,17 +238,12 @@ def _state_of(outcome: Outcome) -> RunState:
 
 async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
     platform = runtime.platform
+    seconds = platform.settings.lease_seconds
     try:
+        lease = await leases.acquire(runtime.direct, run_id, holder=runtime.holder, seconds=seconds)
+        if lease is not None:
+            return lease
         async with platform.database.session() as session:
-            lease = await leases.acquire(
-                session,
-                run_id,
-                holder=runtime.holder,
-                seconds=platform.settings.lease_seconds,
-            )
-            await session.commit()
-            if lease is not None:
-                return lease
             found = select(RUNS.c.state).where(RUNS.c.id == run_id, RUNS.c.local.is_(False))
             state = await session.scalar(found)
     except (SQLAlchemyError, OSError):

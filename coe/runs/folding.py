@@ -15,7 +15,7 @@ from coe.catalog.models import LinkKind
 from coe.db import JSON
 from coe.errors import CoeError
 from coe.language.model import Definition
-from coe.runs.endings import HEAD_COLUMNS, RunHead, head
+from coe.runs.endings import RunHead
 from coe.runs.facts import Fact, FactKind
 from coe.runs.leases import Lease
 from coe.runs.machine import Machine, RunContext
@@ -26,13 +26,6 @@ from coe.runs.turns import RunInHand
 from coe.work import Platform
 
 CHUNK: Final = 2000
-
-
-async def read_head(platform: Platform, run_id: UUID) -> RunHead:
-    """What everybody who works on a run needs to know of it."""
-    async with platform.database.session() as session:
-        rows = await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == run_id))
-        return head(rows.one())
 
 
 async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definition) -> RunInHand:
@@ -48,21 +41,16 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
             at += 1
     machine.changed_steps()
     hand.wanted = {command.key: command for command in machine.pending()}
+    hand.timers.found(hand.wanted.values())
     return hand
 
 
-async def started(platform: Platform, run: RunHead, definition: Definition) -> Fact:
-    """The first fact: the input, what references mean from now on, and how long the run may go."""
-    async with platform.database.session() as session:
-        sealed = await session.scalar(select(RUNS.c.input_sealed).where(RUNS.c.id == run.id))
-    value: JSON = await Sealer(platform.keyring, run.team).open(RUNS, run.id, "input", sealed)
+async def started(platform: Platform, lease: Lease, definition: Definition) -> Fact:
+    """The first fact: the input, and what every reference of the definition means from now on."""
+    sealer = Sealer(platform.keyring, lease.run["team"])
+    value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.run["input_sealed"])
     flows: dict[str, JSON] = dict(await _resolve(platform, definition))
-    data: JSON = {
-        "input": value,
-        "flows": flows,
-        "max_visits": platform.settings.max_task_visits,
-    }
-    return Fact(FactKind.RUN_STARTED, platform.clock(), data=data)
+    return Fact(FactKind.RUN_STARTED, platform.clock(), data={"input": value, "flows": flows})
 
 
 async def _read(platform: Platform, sealer: Sealer, run_id: UUID, at: int) -> list[Fact]:
@@ -99,13 +87,15 @@ async def _resolve(platform: Platform, definition: Definition) -> dict[str, str]
     A process without a version is written `name@latest` by the language.
     """
     exact: dict[str, str] = {}
+    links = [link for link in calls_in(definition.walk()) if link.kind is LinkKind.CALLS]
+    decisions = list(decisions_in(definition.walk()))
+    if not links and not decisions:
+        return exact
     async with platform.database.session() as session:
-        for link in decisions_in(definition.walk()):
+        for link in decisions:
             with contextlib.suppress(CoeError):
                 exact[str(link)] = (await resolve_decision(session, str(link))).ref
-        for link in calls_in(definition.walk()):
-            if link.kind is not LinkKind.CALLS:
-                continue
+        for link in links:
             written = f"{link.entry}@{link.selector}" if link.selector else link.entry
             try:
                 flow = await runnable(session, platform, written)

@@ -6,6 +6,7 @@ same transaction asks for a wake-up and notifies the holder, if there is one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -15,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.keys import Keyring
-from coe.db import JSON, new_id
+from coe.db import JSON, Database, Direct, new_id
 from coe.outbox import enqueue
 from coe.runs.events_payload import open_events
 from coe.runs.facts import Fact, FactKind
@@ -85,30 +86,32 @@ async def notify(session: AsyncSession, run_id: UUID) -> None:
     )
 
 
-async def take(session: AsyncSession, keyring: Keyring, run_id: UUID, team: str) -> list[Arrived]:
+TAKE: Final = """
+SELECT id, kind, key, at, payload_sealed, event_id
+FROM run_inbox WHERE run_id = $1 ORDER BY arrival
+"""
+"""What has arrived for a run, by its id."""
+
+
+async def take(
+    direct: Direct, database: Database, keyring: Keyring, run_id: UUID, team: str
+) -> list[Arrived]:
     """Read what has arrived, in its order. The rows go with the append that journals the facts."""
     sealer = Sealer(keyring, team)
-    found = await session.execute(
-        select(
-            INBOX.c.id,
-            INBOX.c.kind,
-            INBOX.c.key,
-            INBOX.c.at,
-            INBOX.c.payload_sealed,
-            INBOX.c.event_id,
-        )
-        .where(INBOX.c.run_id == run_id)
-        .order_by(INBOX.c.arrival),
-    )
-    rows = found.all()
-    named = [row.event_id for row in rows if row.event_id is not None]
-    events = await open_events(session, keyring, named) if named else {}
+    rows = await direct.fetch(TAKE, run_id)
+    named = [row["event_id"] for row in rows if row["event_id"] is not None]
+    events = await _events(database, keyring, named) if named else {}
     arrived: list[Arrived] = []
     for row in rows:
         data: JSON
-        if row.event_id is None:
-            data = await sealer.open(INBOX, row.id, "payload", row.payload_sealed)
+        if row["event_id"] is None:
+            data = await sealer.open(INBOX, row["id"], "payload", row["payload_sealed"])
         else:
-            data = {"event": events[row.event_id]}
-        arrived.append(Arrived(row.id, Fact(FactKind(row.kind), row.at, row.key, data)))
+            data = {"event": events[row["event_id"]]}
+        arrived.append(Arrived(row["id"], Fact(FactKind(row["kind"]), row["at"], row["key"], data)))
     return arrived
+
+
+async def _events(database: Database, keyring: Keyring, ids: list[UUID]) -> Mapping[UUID, JSON]:
+    async with database.session() as session:
+        return await open_events(session, keyring, ids)

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, cast
 from uuid import UUID
 
 from sqlalchemy import case, extract
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.db import Database, Direct
+from coe.db import Database
 from coe.errors import Unavailable
 from coe.runs.commands import StepState
 from coe.runs.journal_sql import APPEND, arguments
@@ -65,8 +65,9 @@ class Journal:
     def __init__(self, database: Database) -> None:
         """Take the database; writers start with the first append."""
         self._database = database
-        self._plain = _Queue(self._write_plain, [database.direct() for _ in range(WRITERS)])
-        self._other = _Queue(self._write_other, [None] * WRITERS)
+        self._direct = database.direct(size=WRITERS)
+        self._plain = _Queue(self._write_plain)
+        self._other = _Queue(self._write_other)
 
     async def append(self, batch: Append) -> None:
         """Write the batch; it is committed when this returns.
@@ -80,16 +81,15 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is queued, then stop."""
-        for queue in (self._plain, self._other):
-            for direct in await queue.close():
-                if direct is not None:
-                    await direct.close()
+        await self._plain.close()
+        await self._other.close()
+        await self._direct.close()
 
-    async def _write_plain(self, group: Group, direct: Direct) -> set[int]:
-        rows = await direct.fetch(APPEND, *_arguments(group))
+    async def _write_plain(self, group: Group) -> set[int]:
+        rows = await self._direct.fetch(APPEND, *_arguments(group))
         return {row["batch"] for row in rows}
 
-    async def _write_other(self, group: Group, _: None) -> set[int]:
+    async def _write_other(self, group: Group) -> set[int]:
         async with self._database.session() as session:
             connection = await session.connection()
             rows = await connection.exec_driver_sql(APPEND, tuple(_arguments(group)))
@@ -103,52 +103,46 @@ class Journal:
 
 
 Group = Sequence[Append]
-LentT = TypeVar("LentT")
+Write = Callable[[Group], Awaitable[set[int]]]
+"""Write a group in one transaction; gives the numbers, from 1, of the appends that were kept."""
 
 
-class _Queue(Generic[LentT]):
-    """Appends that wait, and as many writers at once as there are things to lend them."""
+class _Queue:
+    """Appends that wait, and the writers that take them."""
 
-    def __init__(
-        self, write: Callable[[Group, LentT], Awaitable[set[int]]], lent: Sequence[LentT]
-    ) -> None:
+    def __init__(self, write: Write) -> None:
         self._write = write
-        self._lent = list(lent)
-        self._free = list(lent)
         self._waiting: deque[tuple[Append, asyncio.Future[None]]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
 
     async def put(self, batch: Append) -> None:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((batch, written))
-        if self._free:
-            writer = asyncio.create_task(self._drain(self._free.pop()), name="coe-journal")
+        if len(self._writers) < WRITERS:
+            writer = asyncio.create_task(self._drain(), name="coe-journal")
             self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
         await written
 
-    async def close(self) -> list[LentT]:
-        """Give what was lent, once all is written."""
+    async def close(self) -> None:
+        """Wait until all is written."""
         while self._writers:
             await asyncio.wait(self._writers)
-        return self._lent
 
-    async def _drain(self, lent: LentT) -> None:
-        try:
-            while self._waiting:
-                size = min(len(self._waiting), MAX_GROUP)
-                group = [self._waiting.popleft() for _ in range(size)]
-                wanted = [(batch, written) for batch, written in group if not written.done()]
-                if wanted:
-                    await self._settle(wanted, lent)
-        finally:
-            self._free.append(lent)
+    async def _drain(self) -> None:
+        while self._waiting:
+            size = min(len(self._waiting), MAX_GROUP)
+            group = [self._waiting.popleft() for _ in range(size)]
+            wanted = [(batch, written) for batch, written in group if not written.done()]
+            if wanted:
+                await self._settle(wanted)
+        # At once, not when the task is done: who comes in between would wait for nobody.
+        self._writers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _settle(self, group: list[tuple[Append, asyncio.Future[None]]], lent: LentT) -> None:
+    async def _settle(self, group: list[tuple[Append, asyncio.Future[None]]]) -> None:
         try:
-            kept = await self._write([batch for batch, _ in group], lent)
+            kept = await self._write([batch for batch, _ in group])
         except Exception as error:  # noqa: BLE001  # every waiter gets it, the writer goes on
-            await self._settle_failed(group, lent, error)
+            await self._settle_failed(group, error)
             return
         for number, (batch, written) in enumerate(group, 1):
             if written.done():
@@ -161,12 +155,11 @@ class _Queue(Generic[LentT]):
     async def _settle_failed(
         self,
         group: list[tuple[Append, asyncio.Future[None]]],
-        lent: LentT,
         error: Exception,
     ) -> None:
         if len(group) > 1:  # one of them may be at fault: the others shall not suffer for it
             for member in group:
-                await self._settle([member], lent)
+                await self._settle([member])
             return
         _, written = group[0]
         if not written.done():

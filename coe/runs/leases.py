@@ -9,7 +9,7 @@ who holds a run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, DateTime, case, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.db import Direct
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, RUNS, TIMERS
 
@@ -36,43 +37,47 @@ class Parking(Enum):
     """Another holder has the run."""
 
 
+ACQUIRE: Final = """
+UPDATE runs SET holder = $2, fence = fence + 1, state = 'RUNNING',
+    lease_until = clock_timestamp() + make_interval(secs => $3),
+    started_at = coalesce(started_at, clock_timestamp())
+WHERE id = $1 AND NOT local AND state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED')
+    AND (holder IS NULL OR lease_until < clock_timestamp())
+RETURNING id, flow, version, version_id, local, team, data_class, correlation_id, parent_id,
+    parent_key, requester, trace_id, fence, journal_length, input_sealed
+"""
+"""Take a run: its id, the holder, seconds. No row if somebody holds it, or it has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That somebody holds a run: who, with which fence, and where its journal goes on."""
+    """That somebody holds a run: who, with which fence, and where its journal goes on.
+
+    `run` has what `ACQUIRE` returns, as it was then.
+    """
 
     run_id: UUID
     holder: str
     fence: int
     position: int
+    run: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 async def acquire(
-    session: AsyncSession,
+    direct: Direct,
     run_id: UUID,
     *,
     holder: str,
     seconds: float,
 ) -> Lease | None:
-    """Take a central run that nobody holds; none if somebody does, or if it has ended."""
-    taken = await session.execute(
-        update(RUNS)
-        .where(
-            RUNS.c.id == run_id,
-            RUNS.c.local.is_(False),
-            RUNS.c.state.not_in(ENDED),
-            or_(RUNS.c.holder.is_(None), RUNS.c.lease_until < NOW),
-        )
-        .values(
-            holder=holder,
-            fence=RUNS.c.fence + 1,
-            lease_until=NOW + timedelta(seconds=seconds),
-            started_at=func.coalesce(RUNS.c.started_at, NOW),
-            state=RunState.RUNNING,
-        )
-        .returning(RUNS.c.fence, RUNS.c.journal_length),
-    )
-    row = taken.one_or_none()
-    return Lease(run_id, holder, row.fence, row.journal_length) if row else None
+    """Take a central run that nobody holds; none if somebody does, or if it has ended.
+
+    It is committed when this returns.
+    """
+    rows = await direct.fetch(ACQUIRE, run_id, holder, seconds)
+    if not rows:
+        return None
+    return Lease(run_id, holder, rows[0]["fence"], rows[0]["journal_length"], rows[0])
 
 
 async def renew(

@@ -32,6 +32,8 @@ from coe.work import Platform
 
 CENTRAL: Final = Actor.of("service:central", display_name="The executor of central runs")
 MAX_DEFINITIONS: Final = 200
+READERS: Final = 2
+"""Leases and inboxes that are taken at once, each in one statement."""
 _log = logging.getLogger(__name__)
 
 
@@ -95,6 +97,7 @@ class Runtime:
         self.secrets: Final = dict(secrets or {})
         self.holder: Final = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
         self.journal: Final = Journal(platform.database)
+        self.direct: Final = platform.database.direct(size=READERS)
         self.listener: Final = Listener(platform.database)
         self._held: dict[UUID, Held] = {}
         self._definitions: OrderedDict[UUID, Definition] = OrderedDict()
@@ -116,6 +119,7 @@ class Runtime:
         await self.listener.close()
         self._stack.close()
         await self.journal.close()
+        await self.direct.close()
 
     @contextlib.asynccontextmanager
     async def hold(self, lease: Lease) -> AsyncIterator[Held]:

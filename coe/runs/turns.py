@@ -1,8 +1,8 @@
 """One turn of a run: facts in, what follows from them written in one transaction.
 
 The machine is pure, so it may see a fact before the fact is committed: if the commit fails, the
-machine is thrown away with the lease. What a command asks of the database (a timer, a human task, a
-child, the end) is written with the facts; what it asks of the world (a leaf) is begun after the
+machine is thrown away with the lease. What a command asks of the database (a human task, a child,
+the end) is written with the facts; what it asks of the world (a leaf) is begun after the
 commit only. So nothing happens outside that the journal does not account for.
 """
 
@@ -17,13 +17,13 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import JSON, new_id
 from coe.outbox import enqueue
 from coe.runs import children, decision_cases, endings, events_emitting, task_opening
+from coe.runs.armed import Armed, erase, store, timer_row
 from coe.runs.commands import (
     ArmTimer,
     Cancel,
@@ -44,9 +44,8 @@ from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, Journal
 from coe.runs.leases import ENDED, Lease
 from coe.runs.machine import Machine
-from coe.runs.models import TimerKind
 from coe.runs.sealing import Sealer, error_columns
-from coe.runs.tables import JOURNAL, RUNS, STEPS, TIMERS
+from coe.runs.tables import JOURNAL, RUNS, STEPS
 from coe.work import Platform
 
 PLACES_A_TURN = 1 << 20
@@ -66,6 +65,7 @@ class RunInHand:
     machine: Machine
     position: int
     wanted: dict[str, Pending] = field(default_factory=dict)
+    timers: Armed = field(default_factory=Armed)
     finished: Outcome | None = None
 
 
@@ -147,7 +147,7 @@ class _Turn:
         if fact.kind in _ANSWERS or (fact.kind is FactKind.CHILD_STARTED and unawaited):
             answered = self._run.wanted.pop(fact.key, None)
             if isinstance(answered, ArmTimer):
-                self._change(partial(_drop_timer, self._run.head.id, fact.key))
+                self._disarm(fact.key)
 
     async def _keep_decision(self, fact: Fact) -> None:
         """Keep the case of a decision that this fact ends, in the same transaction."""
@@ -173,9 +173,9 @@ class _Turn:
                 self.followed.leaves.append(command)
             case ArmTimer(due=None):
                 self._arm_between(command)
-            case ArmTimer():
-                row = _timer_row(self._run.head.id, command)
-                self._change(partial(_arm, row))
+            case ArmTimer(key=key, due=due) if due is not None:
+                if self._run.timers.arm(key, due):
+                    self._change(partial(_move, [timer_row(self._run.head.id, key, due)]))
             case OpenHumanTask():
                 await self._open_task(command)
             case StartChild():
@@ -216,7 +216,7 @@ class _Turn:
             case RunLeaf():
                 self.followed.stopped.append(command.key)
             case ArmTimer():
-                self._change(partial(_drop_timer, run.id, command.key))
+                self._disarm(command.key)
             case OpenHumanTask():
                 self._change(partial(_withdraw, self._run, command.key, self._now))
             case StartChild():
@@ -227,6 +227,10 @@ class _Turn:
         ending = await endings.prepare(keyring, self._run.head, command.outcome, self._now)
         self._change(partial(_close, keyring, ending))
         self.finished = command.outcome
+
+    def _disarm(self, key: str) -> None:
+        if self._run.timers.drop(key):
+            self._change(partial(_erase, self._run.head.id, key))
 
     def _change(self, change: Any) -> None:
         self.append.changes.append(change)
@@ -286,34 +290,12 @@ _ANSWERS = frozenset(
 )
 
 
-def _timer_row(run_id: UUID, command: ArmTimer) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "run_id": run_id,
-        "kind": TimerKind.MACHINE,
-        "key": command.key,
-        "due_at": command.due,
-    }
+async def _move(rows: list[dict[str, Any]], session: AsyncSession) -> None:
+    await store(session, rows)
 
 
-async def _arm(row: dict[str, Any], session: AsyncSession) -> None:
-    statement = insert(TIMERS).values(row)
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
-            set_={"due_at": statement.excluded.due_at},
-        ),
-    )
-
-
-async def _drop_timer(run_id: UUID, key: str, session: AsyncSession) -> None:
-    await session.execute(
-        delete(TIMERS).where(
-            TIMERS.c.run_id == run_id,
-            TIMERS.c.kind == TimerKind.MACHINE,
-            TIMERS.c.key == key,
-        ),
-    )
+async def _erase(run_id: UUID, key: str, session: AsyncSession) -> None:
+    await erase(session, run_id, key)
 
 
 async def _open_task(keyring: Any, opening: task_opening.Opening, session: AsyncSession) -> None:

@@ -14,7 +14,7 @@ from coe.runs import human_tasks
 from coe.runs.commands import RunLeaf
 from coe.runs.execution import Finished, LostLease, Parked, advance
 from coe.runs.journal import Append, Journal, LeaseLostError
-from coe.runs.leases import acquire
+from coe.runs.leases import Lease, acquire
 from coe.runs.models import RunState
 from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 from coe.runs.tables import JOURNAL, OUTBOX, STEPS, TASKS
@@ -69,6 +69,14 @@ LEAVES_OF_A_RUN = {"credit": 1, "left": 1, "right": 1, "shaky": 2, "book": 1}
 
 class Crash(BaseException):
     """The process is gone: nothing after it is done."""
+
+
+async def _acquire(platform: Platform, run_id: UUID, *, seconds: float = 60) -> Lease | None:
+    direct = platform.database.direct()
+    try:
+        return await acquire(direct, run_id, holder="me", seconds=seconds)
+    finally:
+        await direct.close()
 
 
 class CrashingJournal(Journal):
@@ -183,10 +191,8 @@ async def _check_records(platform: Platform, run_id: UUID) -> None:
 async def test_who_lost_the_lease_can_append_nothing(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
-    async with platform.database.session() as session:
-        old = await acquire(session, run.id, holder="old", seconds=-1)
-        new = await acquire(session, run.id, holder="new", seconds=60)
-        await session.commit()
+    old = await _acquire(platform, run.id, seconds=-1)
+    new = await _acquire(platform, run.id)
     assert old is not None
     assert new is not None
     assert new.fence == old.fence + 1
@@ -247,9 +253,9 @@ async def test_a_holder_that_was_taken_for_dead_stops(platform: Platform) -> Non
 class _CountingJournal(Journal):
     commits = 0
 
-    async def _write_plain(self, group, direct):
+    async def _write_plain(self, group):
         self.commits += 1
-        return await super()._write_plain(group, direct)
+        return await super()._write_plain(group)
 
 
 async def test_appends_of_many_runs_share_commits(platform: Platform) -> None:
@@ -257,12 +263,10 @@ async def test_appends_of_many_runs_share_commits(platform: Platform) -> None:
     runs = [await start(platform, "sales/simple") for _ in range(20)]
     journal = _CountingJournal(platform.database)
     leases = []
-    async with platform.database.session() as session:
-        for run in runs:
-            lease = await acquire(session, run.id, holder="me", seconds=60)
-            assert lease is not None
-            leases.append(lease)
-        await session.commit()
+    for run in runs:
+        lease = await _acquire(platform, run.id)
+        assert lease is not None
+        leases.append(lease)
     lost = leases[7].fence + 1
     results = await asyncio.gather(
         *(
@@ -284,12 +288,10 @@ async def test_a_bad_append_does_not_spoil_its_group(platform: Platform) -> None
     runs = [await start(platform, "sales/simple") for _ in range(3)]
     journal = Journal(platform.database)
     appends = []
-    async with platform.database.session() as session:
-        for run in runs:
-            lease = await acquire(session, run.id, holder="me", seconds=60)
-            assert lease is not None
-            appends.append(Append(lease.run_id, lease.fence, lease.position))
-        await session.commit()
+    for run in runs:
+        lease = await _acquire(platform, run.id)
+        assert lease is not None
+        appends.append(Append(lease.run_id, lease.fence, lease.position))
 
     async def fail(session):
         raise RuntimeError("no")
@@ -312,9 +314,7 @@ async def test_a_journal_goes_on_over_a_new_connection_when_its_own_was_cut(
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
     journal = Journal(platform.database)
-    async with platform.database.session() as session:
-        lease = await acquire(session, run.id, holder="me", seconds=60)
-        await session.commit()
+    lease = await _acquire(platform, run.id)
     assert lease is not None
     await journal.append(Append(run.id, lease.fence, lease.position))
     async with platform.database.session() as session:

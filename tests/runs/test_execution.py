@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from coe.runs import disclosure, human_tasks, inbox, queries
 from coe.runs.facts import Fact, FactKind
-from coe.runs.tables import JOURNAL, TIMERS
+from coe.runs.tables import JOURNAL
 from coe.work import Platform
 from tests.runs.processes import (
     APPROVAL,
@@ -78,8 +78,8 @@ async def test_a_timer_that_the_loop_and_the_holder_both_see_fires_once(platform
     await publish(platform, central("rests", wait + HTTP.format(name="book")))
     async with engine(platform, Leaves({"book": {"booked": True}})):
         run = await start(platform, "sales/rests")
-        first = await _first_timer(platform)
-        for _ in range(3):  # as the timers' loop does, at the moment when the holder sees it too
+        first = await _first_fired(platform)
+        for _ in range(3):  # as the timers' loop does, which saw it when the holder did
             async with platform.database.session() as session:
                 fact = Fact(FactKind.TIMER_FIRED, platform.clock(), first)
                 await inbox.send(session, platform.keyring, run.id, fact)
@@ -93,10 +93,12 @@ async def test_a_timer_that_the_loop_and_the_holder_both_see_fires_once(platform
     assert len(keys) == len(set(keys)) == 2
 
 
-async def _first_timer(platform: Platform) -> str:
+async def _first_fired(platform: Platform) -> str:
     while True:
         async with platform.database.session() as session:
-            key: str | None = await session.scalar(select(TIMERS.c.key))
+            key: str | None = await session.scalar(
+                select(JOURNAL.c.key).where(JOURNAL.c.kind == "TIMER_FIRED")
+            )
         if key is not None:
             return key
         await asyncio.sleep(0.02)

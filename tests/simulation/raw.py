@@ -7,14 +7,18 @@ refused by name: whoever writes a new one teaches it here, beside the others.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from coe.runs import events_delivery
+from coe.runs.inbox import TAKE
 from coe.runs.journal import _SAVE_STEP
 from coe.runs.journal_sql import APPEND, ENTRY, STEP
+from coe.runs.leases import ACQUIRE, ENDED
+from coe.runs.models import RunState
 from coe.runs.tables import INBOX, OUTBOX
 from tests.simulation.expressions import Env, Unsupported
 from tests.simulation.statements import Answer, plan
@@ -153,6 +157,41 @@ async def _append(env: Env, given: Sequence[Sequence[Any]]) -> Answer:
     for step in steps:
         await _save_step(env, step)
     return Answer(["batch"], [(batch,) for batch in moved])
+
+
+@register(ACQUIRE)
+async def _acquire(env: Env, given: Sequence[Any]) -> Answer:
+    """Taking a run: `coe.runs.leases` says what it does."""
+    run_id, holder, seconds = given
+    now = env.clock()
+
+    def matches(row: Data) -> bool:
+        free = row["holder"] is None or (row["lease_until"] and row["lease_until"] < now)
+        return row["id"] == run_id and not row["local"] and row["state"] not in ENDED and free
+
+    def change(row: Data) -> Data:
+        return row | {
+            "holder": holder,
+            "fence": row["fence"] + 1,
+            "state": RunState.RUNNING,
+            "lease_until": now + timedelta(seconds=seconds),
+            "started_at": row["started_at"] or now,
+        }
+
+    found = list(env.store.relations["runs"].candidates("id", run_id))
+    names = env.store.relations["runs"].columns
+    taken = await update_each(env, "runs", [(row, matches, change) for row in found])
+    return Answer(names, [tuple(row[name] for name in names) for row in taken])
+
+
+@register(TAKE)
+async def _take(env: Env, given: Sequence[Any]) -> Answer:
+    """What has arrived for a run: `coe.runs.inbox`."""
+    inbox = env.store.relations["run_inbox"]
+    seen = [row.seen(env.transaction, env.snapshot) for row in inbox.candidates("run_id", given[0])]
+    rows = [row for row in seen if row is not None and row["run_id"] == given[0]]
+    rows.sort(key=lambda row: row["arrival"])
+    return Answer(inbox.columns, [tuple(row[name] for name in inbox.columns) for row in rows])
 
 
 async def _moved(env: Env, given: Sequence[Sequence[Any]]) -> dict[int, Data]:

@@ -334,8 +334,8 @@ class SimulatedDatabase:
             raise ConnectionRefusedError("the database is down")
         return Connection(self.server, self.link)
 
-    def direct(self) -> Direct:
-        return Direct(self.dedicated)
+    def direct(self, *, size: int = 1) -> Direct:
+        return Direct(self.dedicated, size=size)
 
     async def close(self) -> None:
         """Nothing is kept open."""

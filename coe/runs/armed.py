@@ -1,0 +1,105 @@
+"""The machine's timers of a run in hand.
+
+While somebody holds a run, its timers are in its holder's memory: he fires them himself, and after
+his death the next one finds them in the journal. Rows in the database are for runs that nobody
+holds; so they are written when the run parks, and a timeout that never runs out costs nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.db import new_id
+from coe.runs.commands import ArmTimer, Pending
+from coe.runs.models import TimerKind
+from coe.runs.tables import TIMERS
+
+
+class Armed:
+    """Which timers are armed, when the next one is due, and which of them may have a row."""
+
+    def __init__(self) -> None:
+        """Start without timers."""
+        self._due: dict[str, datetime] = {}
+        self._order: list[tuple[datetime, str]] = []
+        self._stored: set[str] = set()
+
+    def found(self, wanted: Iterable[Pending]) -> None:
+        """Take over what an earlier holder armed, and may have stored when he parked the run."""
+        for command in wanted:
+            if isinstance(command, ArmTimer):
+                self._stored.add(command.key)
+                if command.due is not None:
+                    self.arm(command.key, command.due)
+
+    def arm(self, key: str, due: datetime) -> bool:
+        """Arm a timer, or move it; says whether a row may have it at another time."""
+        self._due[key] = due
+        heapq.heappush(self._order, (due, key))
+        return key in self._stored
+
+    def drop(self, key: str) -> bool:
+        """Forget a timer that fired or was taken back; says whether it may have a row."""
+        self._due.pop(key, None)
+        stored = key in self._stored
+        self._stored.discard(key)
+        return stored
+
+    def take_due(self, now: datetime) -> list[str]:
+        """The timers that are due, in the order of their times; each is told once."""
+        found = []
+        while (due := self.next_due()) is not None and due <= now:
+            found.append(heapq.heappop(self._order)[1])
+        return found
+
+    def next_due(self) -> datetime | None:
+        """When the next timer is due."""
+        while self._order:
+            due, key = self._order[0]
+            if self._due.get(key) == due:
+                return due
+            heapq.heappop(self._order)
+        return None
+
+    async def store(self, session: AsyncSession, run_id: UUID) -> None:
+        """Write the timers that have no row yet, in the transaction that parks the run."""
+        unstored = [each for each in self._due.items() if each[0] not in self._stored]
+        if unstored:
+            await store(session, [timer_row(run_id, key, due) for key, due in unstored])
+
+
+def timer_row(run_id: UUID, key: str, due: datetime) -> dict[str, Any]:
+    """The row of a timer of the machine."""
+    kind = TimerKind.MACHINE
+    return {"id": new_id(), "run_id": run_id, "kind": kind, "key": key, "due_at": due}
+
+
+async def store(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+    """Write timers; of one that is there already, its time."""
+    statement = insert(TIMERS)
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
+            set_={"due_at": statement.excluded.due_at},
+        ),
+        rows,
+    )
+
+
+async def erase(session: AsyncSession, run_id: UUID, key: str) -> None:
+    """Delete the row of a timer, if it has one."""
+    await session.execute(
+        delete(TIMERS).where(
+            TIMERS.c.run_id == run_id,
+            TIMERS.c.kind == TimerKind.MACHINE,
+            TIMERS.c.key == key,
+        ),
+    )
