@@ -20,6 +20,7 @@ from coe.catalog.rows import FacetValue as CountedValue
 from coe.errors import NotFound
 
 if TYPE_CHECKING:
+    from coe.api.decisions import DecisionTableVersion
     from coe.api.flows import FlowVersion
     from coe.api.templates import TemplateVersion
 
@@ -118,8 +119,11 @@ class FacetValue:
 
 EntryVersion = Annotated[
     Annotated["FlowVersion", strawberry.lazy("coe.api.flows")]
-    | Annotated["TemplateVersion", strawberry.lazy("coe.api.templates")],
-    strawberry.union("EntryVersion", description="A version of a flow or of a template"),
+    | Annotated["TemplateVersion", strawberry.lazy("coe.api.templates")]
+    | Annotated["DecisionTableVersion", strawberry.lazy("coe.api.decisions")],
+    strawberry.union(
+        "EntryVersion", description="A version of a flow, of a template or of a decision table"
+    ),
 ]
 
 
@@ -129,6 +133,7 @@ def view_of(row: EntryRow) -> CatalogEntry:
     Raises:
         NotFound: The API does not show entries of this kind.
     """
+    from coe.api.decisions import DecisionTable  # noqa: PLC0415  # they name each other
     from coe.api.flows import Flow  # noqa: PLC0415  # flows and templates name each other
     from coe.api.templates import Template  # noqa: PLC0415  # the same
 
@@ -139,6 +144,8 @@ def view_of(row: EntryRow) -> CatalogEntry:
             return Template.of(row)
         case EntryKind.SYSTEM:
             return System.of(row)
+        case EntryKind.DECISION:
+            return DecisionTable.of(row)
     raise NotFound
 
 

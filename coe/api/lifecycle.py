@@ -8,6 +8,7 @@ import strawberry
 
 from coe.api.authoring import receipt_of, rows_of
 from coe.api.context import Info
+from coe.api.decisions import DecisionTableVersion
 from coe.api.entries import CatalogEntry, EntryVersion, view_of
 from coe.api.flows import FlowVersion
 from coe.api.idempotency import Receipt, once
@@ -47,10 +48,18 @@ class LifecyclePayload:
     problems: list[Problem]
 
 
-def _version(row: VersionRow | None) -> FlowVersion | TemplateVersion | None:
-    if row is None:
-        return None
-    return FlowVersion.of(row) if row.kind is EntryKind.FLOW else TemplateVersion.of(row)
+def _version(
+    row: VersionRow | None,
+) -> FlowVersion | TemplateVersion | DecisionTableVersion | None:
+    match row:
+        case None:
+            return None
+        case VersionRow(kind=EntryKind.FLOW):
+            return FlowVersion.of(row)
+        case VersionRow(kind=EntryKind.DECISION):
+            return DecisionTableVersion.of(row)
+        case _:
+            return TemplateVersion.of(row)
 
 
 async def _move(

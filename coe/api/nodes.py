@@ -41,8 +41,8 @@ class Problem:
     """One thing to mend, with where it is."""
 
     code: str = strawberry.field(
-        description="Stable code: a rule of the standards (COE…), of the language (OWS…) "
-        "or of the input (INPUT…)",
+        description="Stable code: a rule of the standards (COE…), of the language (OWS…), "
+        "of decision tables (DEC…) or of the input (INPUT…)",
     )
     severity: Severity
     message: str

@@ -67,8 +67,8 @@ async def find(read: Read, name: str, subject: str) -> Resource:
         case "audit":
             return Resource(name, COE)
     message = (
-        "a resource is flow:…, template:…, decision:…, system:… with a ref, run:…, human_task:… or token:… "
-        "with a UUID, team:… with a slug, or audit:log"
+        "a resource is flow:…, template:…, decision:…, system:… with a ref, run:…, human_task:… "
+        "or token:… with a UUID, team:… with a slug, or audit:log"
     )
     raise Invalid([Problem("INPUT_RESOURCE", message, path="/resource")])
 

@@ -16,6 +16,13 @@ from coe.api.audit import AuditEvent, AuditQuery, events_by_id
 from coe.api.authoring import AuthoringMutation, AuthoringQuery
 from coe.api.catalog import CatalogQuery
 from coe.api.context import Context, Info
+from coe.api.decision_cases import DecisionReplayQuery
+from coe.api.decisions import (
+    DecisionMutation,
+    DecisionQuery,
+    DecisionTable,
+    DecisionTableVersion,
+)
 from coe.api.documents import TakePrepared
 from coe.api.engine import EngineQuery
 from coe.api.entries import System, entry_by_id, version_by_id
@@ -55,6 +62,8 @@ def _version(kind: EntryKind) -> Fetch:
 
 NODES: dict[str, tuple[Fetch, Callable[[Any], Node]]] = {
     "AuditEvent": (lambda context, key: context.load(events_by_id, key), AuditEvent.of),
+    "DecisionTable": (_entry(EntryKind.DECISION), DecisionTable.of),
+    "DecisionTableVersion": (_version(EntryKind.DECISION), DecisionTableVersion.of),
     "Flow": (_entry(EntryKind.FLOW), Flow.of),
     "FlowVersion": (_version(EntryKind.FLOW), FlowVersion.of),
     "HumanTask": (lambda context, key: context.load(task_by_id, key), HumanTask.of),
@@ -73,6 +82,8 @@ class Query(
     CatalogQuery,
     TemplateQuery,
     FlowQuery,
+    DecisionQuery,
+    DecisionReplayQuery,
     AuthoringQuery,
     RunQuery,
     HumanTaskQuery,
@@ -98,6 +109,7 @@ class Query(
 @strawberry.type
 class Mutation(
     AuthoringMutation,
+    DecisionMutation,
     LifecycleMutation,
     RunMutation,
     EventMutation,
@@ -121,7 +133,17 @@ class Schema(strawberry.Schema):
 
 def make_schema() -> Schema:
     """The schema, made anew: an application has its own."""
-    types: Sequence[type] = (System, Template, Flow, TemplateVersion, FlowVersion, Run, HumanTask)
+    types: Sequence[type] = (
+        System,
+        Template,
+        Flow,
+        TemplateVersion,
+        FlowVersion,
+        Run,
+        HumanTask,
+        DecisionTable,
+        DecisionTableVersion,
+    )
     return Schema(
         query=Query,
         mutation=Mutation,

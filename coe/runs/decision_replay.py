@@ -84,6 +84,7 @@ class Replayed:
     total: int
     end_cursor: str | None
     has_next: bool
+    continued: bool
 
 
 async def replay(work: Work, request: ReplayRequest) -> Replayed:
@@ -117,6 +118,7 @@ async def replay(work: Work, request: ReplayRequest) -> Replayed:
         total=total,
         end_cursor=cases.cursor(cases.case_row(found[-1])) if found else None,
         has_next=len(rows) > request.first,
+        continued=request.cursor is not None,
     )
     await _record(work, request, result)
     return result
