@@ -75,8 +75,7 @@ def run_folders(
 
 
 def _flows_in(folder: Path) -> list[Path]:
-    names = (FLOW, TESTS, MANIFEST)
-    found = sorted({path.parent for name in names for path in folder.rglob(name)})
+    found = sorted({path.parent for name in (FLOW, MANIFEST) for path in folder.rglob(name)})
     if not found:
         raise click.UsageError(f"{folder}: no {FLOW} at or below it")
     return found

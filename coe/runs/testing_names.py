@@ -29,7 +29,8 @@ def slips(written: Written, definitions: Sequence[Definition]) -> list[Problem]:
     for index, test in enumerate(written.tests):
         place = point("tests", index)
         found += [*_stubs(test, tasks, place), *_expected(test.get("expect"), tasks, place)]
-    return [_located(written, each) for each in found]
+    located = [_located(written, each) for each in found]
+    return sorted(located, key=lambda each: (each.line or 0, each.column or 0))
 
 
 def _doubles(written: Written) -> Iterator[Problem]:

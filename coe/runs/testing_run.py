@@ -194,13 +194,9 @@ def _below(covered: Covered, standards: Standards) -> tuple[Problem, ...]:
     if bound is None:
         return ()
     found = {"branches": covered.percent, "steps": covered.percent_of_steps}
-    return tuple(
-        _problem(
-            standards.standards[BOUND], f"the tests reach {share} % of the {what}, not {bound} %"
-        )
-        for what, share in found.items()
-        if share < bound
-    )
+    short = [f"{share:g} % of the {what}" for what, share in found.items() if share < bound]
+    message = f"the tests reach {' and '.join(short)}, not {bound} %"
+    return (_problem(standards.standards[BOUND], message),) if short else ()
 
 
 def _missing(standards: Standards) -> tuple[Problem, ...]:
