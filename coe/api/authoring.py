@@ -13,7 +13,7 @@ from coe.api.idempotency import Receipt, once
 from coe.api.nodes import Problem, field, mutation
 from coe.api.scalars import Json
 from coe.api.templates import Template, TemplateVersion
-from coe.catalog import actions
+from coe.catalog import actions, queries
 from coe.catalog.rows import EntryRow, Moved, Preview, Saved, VersionRow
 from coe.errors import Invalid
 from coe.errors import Problem as FoundProblem
@@ -78,6 +78,11 @@ class FlowPreview:
     diff: VersionDiff | None = strawberry.field(
         description="Against the version that is live, if there is one",
     )
+
+    @field
+    async def diagram_svg(self) -> str:
+        """The drawing as an SVG document; empty for what does not load."""
+        return await queries.svg_of_text(self.definition)
 
     @classmethod
     def of(cls, row: Preview) -> FlowPreview:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
@@ -66,6 +67,16 @@ class Origin:
         return TemplateVersion.of(row)
 
 
+@strawberry.enum(description="A step of a version number; a major one may break callers")
+class VersionStep(Enum):
+    """A step of a version number."""
+
+    MAJOR = "MAJOR"
+    MINOR = "MINOR"
+    PATCH = "PATCH"
+    NONE = "NONE"
+
+
 @strawberry.type(description="What differs between two versions of one flow")
 class VersionDiff:
     """What differs between two versions."""
@@ -73,12 +84,17 @@ class VersionDiff:
     unified: str
     breaking: bool
     changes: list[Problem]
+    asks: VersionStep = strawberry.field(
+        description="The least step of the version number that is due (semver.org); NONE where "
+        "nothing differs",
+    )
 
     @classmethod
     def of(cls, row: VersionChange) -> VersionDiff:
         """The view of a difference."""
         changes = [Problem.of(change) for change in row.changes]
-        return cls(unified=row.unified, breaking=row.breaking, changes=changes)
+        asks = VersionStep(row.asks.upper())
+        return cls(unified=row.unified, breaking=row.breaking, changes=changes, asks=asks)
 
 
 @strawberry.type(description="One version of a flow; what it holds never changes")
@@ -158,6 +174,19 @@ class FlowVersion(Node):
         """Mermaid source."""
         async with info.context.read() as read:
             drawn = await queries.diagram(read, self.row.id)
+        if drawn is None:
+            raise NotFound
+        return drawn
+
+    @field
+    async def diagram_svg(self, info: Info) -> str:
+        """The drawing as an SVG document, laid out in layers, with a legend.
+
+        It holds no scripts and refers to nothing outside; who does a step is told by shape, icon
+        and colour.
+        """
+        async with info.context.read() as read:
+            drawn = await queries.diagram_svg(read, self.row.id)
         if drawn is None:
             raise NotFound
         return drawn

@@ -17,7 +17,7 @@ from coe.api.run_flows import flows_of_versions, versions_of_runs
 from coe.api.scalars import Json, Length, Moment
 from coe.catalog.rows import Page
 from coe.errors import NotFound
-from coe.runs import queries, task_queries
+from coe.runs import drawings, queries, task_queries
 from coe.runs.commands import StepState
 from coe.runs.disclosure import read_run_data
 from coe.runs.models import RunState
@@ -229,6 +229,24 @@ class Run(Node):
         """What it did and does, in the order of the starts."""
         rows = await info.context.load(steps_of, self.row.id)
         return [Step.of(row) for row in rows or ()]
+
+    @field
+    async def diagram(self, info: Info) -> str:
+        """Mermaid source, with states; only of steps taken if the definition is not to be read."""
+        async with info.context.read() as read:
+            drawn = await drawings.mermaid(read, self.row.id)
+        if drawn is None:
+            raise NotFound
+        return drawn
+
+    @field
+    async def diagram_svg(self, info: Info) -> str:
+        """The same as an SVG document, with states, times and attempts laid over the steps."""
+        async with info.context.read() as read:
+            drawn = await drawings.svg(read, self.row.id)
+        if drawn is None:
+            raise NotFound
+        return drawn
 
 
 @strawberry.type(description="A run and its place in a list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from coe.catalog.columns import (
     entry_row,
     version_row,
 )
-from coe.catalog.documents import FlowDocument, draw, read_flow
+from coe.catalog.documents import FlowDocument, draw, draw_svg, read_flow
 from coe.catalog.lifecycle import RUNNABLE
 from coe.catalog.models import EntryKind
 from coe.catalog.refs import require_ref
@@ -69,6 +70,20 @@ async def diagram(read: Read, version_id: UUID) -> str | None:
     if version_id not in found:
         return None
     return draw(flow_in(found[version_id].definition))
+
+
+async def diagram_svg(read: Read, version_id: UUID) -> str | None:
+    """The drawing of a flow version as SVG, if it may be read."""
+    found = await flow_contents(read, [version_id])
+    if version_id not in found:
+        return None
+    return await svg_of_text(found[version_id].definition)
+
+
+async def svg_of_text(definition: str) -> str:
+    """The drawing of a document that may hold problems: nothing where it does not load."""
+    document, _ = await asyncio.to_thread(read_flow, definition)
+    return "" if document is None else await asyncio.to_thread(draw_svg, document)
 
 
 async def diff(read: Read, version_id: UUID, to: str) -> VersionChange | None:

@@ -17,7 +17,9 @@ from coe.catalog.validation import CODE, located, validate
 from coe.db import JSON
 from coe.errors import Problem
 from coe.language.canonical import digest
-from coe.language.diagram import mermaid
+from coe.language.diagram import mermaid_of
+from coe.language.drawing import svg_of
+from coe.language.graph import Group, graph, single
 from coe.language.load import load_source
 from coe.language.model import Definition
 from coe.language.source import Source, Unreadable, read
@@ -70,10 +72,20 @@ def read_flow(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
 
 def draw(document: FlowDocument) -> str:
     """Mermaid source: of a local flow one box, for its steps are its team's."""
+    return mermaid_of(flow_graph(document))
+
+
+def draw_svg(document: FlowDocument) -> str:
+    """The same as an SVG document. Takes a millisecond a step: large ones belong in a thread."""
+    ref = f"{document.namespace}/{document.name}@{document.version}"
+    return svg_of(flow_graph(document), document.card.title, ref)
+
+
+def flow_graph(document: FlowDocument) -> Group:
+    """What a drawing of a flow shows: of a local flow one box."""
     if document.definition is not None:
-        return mermaid(document.definition)
-    title = document.card.title.replace('"', "#quot;")
-    return f'flowchart TD\n  start((" ")) --> run["{title}"] --> done(((" ")))\n'
+        return graph(document.definition)
+    return single(document.card.title)
 
 
 # ---------------------------------------------------------------- local

@@ -25,7 +25,14 @@ from coe.catalog.columns import (
     entry_row,
     version_row,
 )
-from coe.catalog.contents import diagram, diff, flow_contents, runnable
+from coe.catalog.contents import (
+    diagram,
+    diagram_svg,
+    diff,
+    flow_contents,
+    runnable,
+    svg_of_text,
+)
 from coe.catalog.models import EntryKind, LinkKind
 from coe.catalog.refs import read_ref
 from coe.catalog.resolution import resolve
@@ -39,6 +46,7 @@ __all__ = [
     "called_by",
     "calls",
     "diagram",
+    "diagram_svg",
     "diff",
     "entries_by_id",
     "entries_by_ref",
@@ -48,6 +56,7 @@ __all__ = [
     "flows_page",
     "resolve_versions",
     "runnable",
+    "svg_of_text",
     "systems_of",
     "versions_by_id",
     "versions_page",

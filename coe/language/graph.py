@@ -7,7 +7,7 @@ on with its next item.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -20,6 +20,12 @@ Way = Literal["next", "case", "error", "again"]
 Role = Literal["body", "branches", "catch"]
 
 MARKS: Final = ("start", "finish", "exit", "stop", "again")
+_SIGNS: Final = frozenset(
+    (
+        "human", "flow", "table", "notify", "switch", "timer", "listen", "emit", "raise", "set",
+        "loop", "parallel", "fork", "try", "do",
+    )
+)  # fmt: skip
 _LONGEST_CONDITION: Final = 60
 
 
@@ -90,6 +96,27 @@ def single(title: str) -> Group:
         Node("#finish", "finish", "terminal"),
     )
     return Group("body", "", nodes, (Edge(0, 1), Edge(1, 2)))
+
+
+def taken(steps: Sequence[tuple[str, str, str]]) -> Group:
+    """The graph of steps that were taken, each as pointer, name and kind, one after the other.
+
+    For who may see these and nothing else of the definition.
+    """
+    nodes = [Node("#start", "start", "terminal")]
+    nodes += [_seen(pointer, name, kind) for pointer, name, kind in steps]
+    nodes.append(Node("#finish", "finish", "terminal"))
+    edges = tuple(Edge(place, place + 1) for place in range(len(nodes) - 1))
+    return Group("body", "", tuple(nodes), edges)
+
+
+def _seen(pointer: str, name: str, kind: str) -> Node:
+    sign = {"humanTask": "human", "localFlow": "flow", "decision": "table", "wait": "timer",
+            "for": "loop", "parallelMap": "parallel", "run": "flow"}.get(kind, kind)  # fmt: skip
+    known = sign if sign in _SIGNS else "call"
+    who = {"human": "human", "flow": "foreign"}.get(known)
+    quiet = known in ("switch", "timer", "listen")
+    return Node(pointer, known, who or ("control" if quiet else "automatic"), name)
 
 
 def starts_by(definition: Definition) -> str:

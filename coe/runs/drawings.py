@@ -1,0 +1,128 @@
+"""A run as a drawing: its definition with the states and times of its steps laid over.
+
+Who may read a run but not what its version holds (an approver of another team) gets the steps that
+the run has taken, in their order, and nothing else of the definition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Text, case, cast, extract, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from coe.catalog.contents import flow_contents
+from coe.catalog.documents import flow_graph, read_flow
+from coe.language.diagram import mermaid_of
+from coe.language.drawing import RunOverlay, StepOverlay, svg_of
+from coe.language.drawing.overlay import lasting
+from coe.language.graph import Group, taken
+from coe.runs.commands import StepState
+from coe.runs.models import RunState
+from coe.runs.queries import run as run_of
+from coe.runs.rows import RunRow
+from coe.runs.tables import RUNS, STEPS
+from coe.runs.visibility import readable_runs
+from coe.work import Read
+
+_GOING: Final = (StepState.RUNNING, StepState.RETRYING, StepState.WAITING)
+
+
+async def mermaid(read: Read, run_id: UUID) -> str | None:
+    """Mermaid source of a run with the states of its steps; None if it may not be read."""
+    row = await run_of(read, run_id)
+    if row is None:
+        return None
+    steps = await _steps(read, run_id)
+    group, _ = await _drawn(read, row, steps)
+    return mermaid_of(group, {step.path: step.state for step in steps})
+
+
+async def svg(read: Read, run_id: UUID) -> str | None:
+    """The SVG of a run with the states, times and counts of its steps; None likewise."""
+    row = await run_of(read, run_id)
+    if row is None:
+        return None
+    steps = await _steps(read, run_id)
+    group, title = await _drawn(read, row, steps)
+    overlay = RunOverlay({step.path: _overlay(step) for step in steps}, _told(row, read))
+    return await asyncio.to_thread(svg_of, group, title, row.ref, overlay)
+
+
+async def _drawn(read: Read, row: RunRow, steps: Sequence[Row[Any]]) -> tuple[Group, str]:
+    """The graph of what the run runs as far as the actor may see it, and its title."""
+    content = (await flow_contents(read, [row.version_id])).get(row.version_id)
+    document = read_flow(content.definition)[0] if content is not None else None
+    if document is None or document.definition is None:
+        graph = taken([(step.path, step.name, step.kind) for step in steps])
+        return graph, document.card.title if document is not None else row.flow
+    return flow_graph(document), document.card.title
+
+
+async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:
+    """The executions of each task taken together, in the order of their first start."""
+    state = cast(STEPS.c.state, Text)
+    whole = _seconds(func.coalesce(STEPS.c.ended_at, read.now) - STEPS.c.started_at)
+    since = _seconds(read.now - STEPS.c.changed_at)
+    waited = STEPS.c.waited_seconds + case((STEPS.c.state == StepState.WAITING, since), else_=0)
+    going = [(func.bool_or(STEPS.c.state == each), each.value) for each in _GOING]
+    query = (
+        select(
+            STEPS.c.path,
+            func.min(STEPS.c.name).label("name"),
+            func.min(STEPS.c.kind).label("kind"),
+            case(*going, else_=_last(state)).label("state"),
+            func.sum(whole).label("whole"),
+            func.sum(waited).label("waited"),
+            func.max(STEPS.c.attempt).label("attempts"),
+            func.count().filter(STEPS.c.attempt == 1).label("executions"),
+            _last(STEPS.c.error_type).label("error_type"),
+            _last(STEPS.c.error_status).label("error_status"),
+        )
+        .join(RUNS, RUNS.c.id == STEPS.c.run_id)
+        .where(STEPS.c.run_id == run_id, readable_runs(read))
+        .group_by(STEPS.c.path)
+        .order_by(func.min(STEPS.c.place))
+    )
+    return (await read.session.execute(query)).all()
+
+
+def _last(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The value of the execution that started last."""
+    ordered = aggregate_order_by(column, STEPS.c.place.desc(), STEPS.c.id.desc())
+    return func.array_agg(ordered)[1]
+
+
+def _seconds(length: ColumnElement[Any]) -> ColumnElement[Any]:
+    return extract("epoch", length)
+
+
+def _overlay(step: Row[Any]) -> StepOverlay:
+    waited = timedelta(seconds=float(step.waited or 0))
+    whole = timedelta(seconds=float(step.whole or 0))
+    error = None
+    if step.error_type is not None and step.state == StepState.FAULTED:
+        kind = str(step.error_type).rstrip("/").rpartition("/")[2]
+        error = f"{kind} {step.error_status or ''}".strip()
+    return StepOverlay(
+        state=str(step.state),
+        worked=max(whole - waited, timedelta()),
+        waited=waited,
+        attempts=int(step.attempts),
+        executions=max(int(step.executions), 1),
+        error=error,
+    )
+
+
+def _told(row: RunRow, read: Read) -> str:
+    """How the run stands, and since when or for how long."""
+    state = row.state.value.lower()
+    if row.started_at is None:
+        return state
+    length = lasting((row.ended_at or read.now) - row.started_at)
+    ended = row.state in (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
+    return f"{state} after {length}" if ended else f"{state} for {length}"
