@@ -66,10 +66,11 @@ async def dispatch_once(platform: Platform, engine: Engine) -> int:
     return len(wishes)
 
 
-async def next_wish(platform: Platform) -> datetime | None:
-    """When the next row of the outbox is due."""
+async def next_wish(platform: Platform) -> timedelta | None:
+    """In how long the next row of the outbox is due, by the database's clock."""
     async with platform.database.session() as session:
-        due: datetime | None = await session.scalar(select(func.min(OUTBOX.c.due_at)))
+        soonest = select(func.min(OUTBOX.c.due_at) - NOW).where(_in_turn)
+        due: timedelta | None = await session.scalar(soonest)
         return due
 
 
@@ -99,19 +100,17 @@ async def _claim(platform: Platform) -> list[_Wish]:
 
 
 _earlier = OUTBOX.alias("earlier")
+_in_turn: Final = or_(
+    OUTBOX.c.kind == "cancel",
+    ~exists().where(
+        _earlier.c.subject == OUTBOX.c.subject,
+        _earlier.c.id < OUTBOX.c.id,
+        _earlier.c.kind != "cancel",
+    ),
+)
 _DUE: Final = (
     select(OUTBOX.c.id, OUTBOX.c.kind, OUTBOX.c.subject, OUTBOX.c.attempts)
-    .where(
-        OUTBOX.c.due_at <= NOW,
-        or_(
-            OUTBOX.c.kind == "cancel",
-            ~exists().where(
-                _earlier.c.subject == OUTBOX.c.subject,
-                _earlier.c.id < OUTBOX.c.id,
-                _earlier.c.kind != "cancel",
-            ),
-        ),
-    )
+    .where(OUTBOX.c.due_at <= NOW, _in_turn)
     .order_by(OUTBOX.c.due_at)
     .limit(BATCH)
     .with_for_update(skip_locked=True, of=OUTBOX)

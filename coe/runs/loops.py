@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -71,13 +71,13 @@ class Loops:
         self._wanted.clear()
         if await dispatch_once(self._platform, self._engine) == BATCH:
             return
-        pause = self._until(await next_wish(self._platform))
+        pause = _seconds(await next_wish(self._platform))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wanted.wait(), pause)
 
     async def _fire(self) -> None:
         if not await fire_due(self._platform):
-            await asyncio.sleep(self._until(await next_due(self._platform)))
+            await asyncio.sleep(_seconds(await next_due(self._platform)))
 
     async def _reap(self) -> None:
         await reap_once(self._platform)
@@ -87,9 +87,9 @@ class Loops:
         await asyncio.sleep(TIDY_SECONDS)
         await tidy_once(self._platform)
 
-    def _until(self, due: datetime | None) -> float:
-        """Seconds to sleep; what another process works on is looked at again soon."""
-        if due is None:
-            return LONGEST_SLEEP
-        seconds = (due - self._platform.clock()).total_seconds()
-        return min(max(seconds, SHORTEST_SLEEP), LONGEST_SLEEP)
+
+def _seconds(due: timedelta | None) -> float:
+    """How long to sleep; what another process works on is looked at again soon."""
+    if due is None:
+        return LONGEST_SLEEP
+    return min(max(due.total_seconds(), SHORTEST_SLEEP), LONGEST_SLEEP)

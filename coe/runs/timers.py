@@ -6,10 +6,10 @@ human tasks. The row of a timer goes in the transaction of what it causes.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.runs import inbox, task_opening
@@ -34,10 +34,14 @@ async def fire_due(platform: Platform) -> int:
     return fired
 
 
-async def next_due(platform: Platform) -> datetime | None:
-    """When the next timer of all is due."""
+async def next_due(platform: Platform) -> timedelta | None:
+    """In how long `fire_due` has something to do, by the database's clock."""
     async with platform.database.session() as session:
-        due: datetime | None = await session.scalar(select(func.min(TIMERS.c.due_at)))
+        ours = or_(TIMERS.c.kind == TimerKind.TASK, RUNS.c.holder.is_(None))
+        due_at = case((ours, TIMERS.c.due_at), else_=TIMERS.c.due_at + GRACE)
+        due: timedelta | None = await session.scalar(
+            select(func.min(due_at) - NOW).join_from(TIMERS, RUNS, RUNS.c.id == TIMERS.c.run_id),
+        )
         return due
 
 
