@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "audit": "coe.cli.audit",
     "catalog": "coe.cli.catalog",
     "content": "coe.cli.content",
+    "decision": "coe.cli.decision",
     "demo": "coe.cli.demo",
     "demo-company": "coe.cli.company",
     "flow": "coe.cli.flow",

@@ -105,10 +105,10 @@ def as_json(found: Sequence[FileProblem]) -> str:
     return json.dumps([each.to_json() for each in found], indent=2, ensure_ascii=False) + "\n"
 
 
-def as_sarif(found: Sequence[FileProblem]) -> str:
+def as_sarif(found: Sequence[FileProblem], tool: str = "coe flow check") -> str:
     """SARIF 2.1.0, which code hosts show beside the lines of a change."""
     codes = sorted({each.problem.code for each in found})
-    driver = {"name": "coe flow check", "rules": [{"id": code} for code in codes]}
+    driver = {"name": tool, "rules": [{"id": code} for code in codes]}
     results = [_sarif_result(each, codes) for each in found]
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",

@@ -1,0 +1,159 @@
+"""`coe decision check`, `try` and `test`: decision tables in this process, without a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from coe.cli.output import problem_line
+from coe.db import JSON
+from coe.errors import CoeError, Invalid, Problem, errors_in
+from coe.language.check import FORMATS, FileProblem, as_sarif
+from coe.language.decision_table import DecisionFault
+from coe.language.decision_testing import TESTS, TriedTable, try_folder
+from coe.language.decisions import load_decision
+
+_FORMATS = FORMATS | {"sarif": partial(as_sarif, tool="coe decision check")}
+
+
+def check_files(files: Sequence[Path]) -> list[FileProblem]:
+    """Everything that is wrong with these tables, in their order; a folder stands for its tables.
+
+    Raises:
+        CoeError: A named file or folder is not there, or holds no table.
+    """
+    return [
+        FileProblem(str(path), problem)
+        for file in files
+        for path in _tables_of(file)
+        for problem in _problems(path)
+    ]
+
+
+def render(found: Sequence[FileProblem], output: str) -> str:
+    """The problems as text, JSON or SARIF."""
+    return _FORMATS[output](found)
+
+
+def decide(file: Path, data: JSON) -> dict[str, JSON]:
+    """The output of the function `decision` for a table in a file.
+
+    Raises:
+        Invalid: The table has errors, or no answer to this input: its problems.
+    """
+    loaded = load_decision(_text(file), file=str(file))
+    if loaded.table is None:
+        raise Invalid(loaded.problems, f"{file} is no decision table that decides")
+    try:
+        return loaded.table.told(loaded.table.decide(data))
+    except DecisionFault as fault:
+        message = f"{loaded.table.ref} has no answer to this input"
+        raise Invalid(fault.problems, message) from None
+
+
+def _problems(path: Path) -> tuple[Problem, ...]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return (Problem("OWS007", "the file is not UTF-8"),)
+    except OSError as error:
+        return (Problem("OWS007", f"cannot read the file: {error.strerror}"),)
+    return load_decision(text, file=str(path)).problems
+
+
+def _tables_of(file: Path) -> list[Path]:
+    if file.is_file():
+        return [file]
+    inside = [path for path in sorted(file.rglob("*.yaml")) if path.name != TESTS]
+    if not inside:
+        raise CoeError(f"{file}: no such file, or a folder without tables", code="INVALID")
+    return inside
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CoeError(f"{file} cannot be read: {error}", code="INVALID") from None
+
+
+# ---------------------------------------------------------------- tests
+@dataclass(frozen=True, slots=True)
+class TestedFolder:
+    """A folder's tables with their tests, and what is wrong with the file of tests."""
+
+    folder: Path
+    tables: tuple[TriedTable, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything did."""
+        return not self.problems and all(table.passed for table in self.tables)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `coe decision test --output json` lists."""
+        return {
+            "folder": str(self.folder),
+            "problems": [FileProblem(TESTS, each).to_json() for each in self.problems],
+            "tables": [_table_json(table) for table in self.tables],
+        }
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        told = [problem_line(each, str(self.folder / TESTS)) for each in self.problems]
+        for table in self.tables:
+            file = str(self.folder / table.file)
+            told += [problem_line(each, file) for each in table.problems]
+            for case in table.cases:
+                told.append(f"{'FAILED' if case.failures else 'passed'}  {file}: {case.name}")
+                told += [f"        {failure}" for failure in case.failures]
+            fired = len(table.rules) - len(table.unfired)
+            told.append(f"{file}: {fired} of {len(table.rules)} rules fired")
+            told += [f"        no test lets `{rule}` fire" for rule in table.unfired]
+        return told
+
+
+def test_folders(folders: Sequence[Path]) -> list[TestedFolder]:
+    """Run the `tests.yaml` at or below the folders, beside their tables.
+
+    Raises:
+        CoeError: A folder has no tests, or a file cannot be read.
+    """
+    found: dict[Path, None] = {}
+    for folder in folders:
+        suites = sorted(path.parent for path in folder.rglob(TESTS))
+        if not suites:
+            raise CoeError(f"{folder}: no {TESTS} at or below it", code="INVALID")
+        found |= dict.fromkeys(suites)
+    tested = []
+    for folder in found:
+        files = {path.name: _text(path) for path in folder.glob("*.yaml")}
+        tables, problems = try_folder(files)
+        tested.append(TestedFolder(folder, tuple(tables), problems))
+    return tested
+
+
+def _table_json(table: TriedTable) -> dict[str, Any]:
+    return {
+        "file": table.file,
+        "decision": table.table.ref if table.table else None,
+        "problems": [FileProblem(table.file, each).to_json() for each in table.problems],
+        "tests": [{"name": case.name, "failures": list(case.failures)} for case in table.cases],
+        "rules": list(table.rules),
+        "unfired": list(table.unfired),
+    }
+
+
+def has_errors(found: Sequence[FileProblem]) -> bool:
+    """Whether any of the problems refuses its table."""
+    return bool(errors_in([each.problem for each in found]))
+
+
+def as_text(value: JSON) -> str:
+    """JSON on one line, as a person reads an outcome."""
+    return json.dumps(value, ensure_ascii=False)
