@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeGuard
 
 # The specification's pattern (schema/workflow.yaml, $defs/runtimeExpression).
 _EXPRESSION: Final = re.compile(r"\s*\$\{(.+)\}\s*", re.DOTALL)
@@ -15,7 +15,7 @@ class Program(str):
     __slots__ = ()
 
 
-def is_expression(value: object) -> bool:
+def is_expression(value: object) -> TypeGuard[str]:
     """Whether a value is text that is, as a whole, one `${ … }`."""
     return isinstance(value, str) and _EXPRESSION.fullmatch(value) is not None
 

@@ -192,11 +192,11 @@ def _from_secret(run: Interpreter, frame: Frame, name: str) -> JSON:
 
 
 def _credentials(*given: JSON) -> Iterator[JSON]:
-    """What of a policy, and of what followed from it, proves who calls."""
+    """What of a policy, and of what followed from it, proves who calls; paths do not."""
     for value in given:
         if isinstance(value, dict):
             yield from (value[name] for name in _PROOFS & value.keys())
-            yield from _credentials(*value.values())
+            yield from _credentials(*(part for name, part in value.items() if name != "endpoints"))
 
 
 def _authorization(scheme: str, policy: JSON) -> JSON:

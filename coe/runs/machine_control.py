@@ -192,7 +192,7 @@ async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSO
     while True:
         ended: Ended = await box.receive()
         branch, context = fibers.pop(ended.fiber)
-        if ended.error is not None and getattr(ended.error, "target", None) is rivals:
+        if getattr(ended.error, "target", None) is rivals:
             continue
         cancel_all(run, list(fibers))
         if ended.error is None or isinstance(ended.error, End):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from coe.language.fields import JSON
 from coe.language.model import Definition
@@ -26,9 +26,6 @@ from coe.runs.machine_fibers import Evaluate, Fiber, Mailbox, Scheduler, Start
 from coe.runs.machine_scope import Frame
 from coe.runs.machine_work import Steps, Work
 from coe.runs.redaction import redacted, texts_of
-
-# Later than any process will run; a delay that grows past it stays there.
-FURTHEST = timedelta(days=1000 * 366)
 
 
 class End(Exception):
@@ -77,9 +74,9 @@ class Interpreter:
         self.events = Events(self.scheduler, event_types)
         self.secrets = texts_of(data.secrets)
         self.outcome: Outcome | None = None
-        self.now = datetime.min.replace(tzinfo=UTC)
+        self.now: datetime
         self._halted: Mailbox | None = None
-        self._halted_at = self.now
+        self._halted_at: datetime
 
     # ------------------------------------------------------------ work
     async def perform(self, frame: Frame, command: Pending, state: StepState) -> Fact:
@@ -108,7 +105,7 @@ class Interpreter:
         self, frame: Frame, key: str, reason: TimerReason, after: timedelta, spread: timedelta
     ) -> ArmTimer:
         """A timer from now: due `after`, or up to `spread` later where a jitter leaves a choice."""
-        earliest = self.now + min(after, FURTHEST)
+        earliest = self.now + after
         return ArmTimer(
             key=key,
             path=frame.pointer,
@@ -163,7 +160,7 @@ class Interpreter:
     def resume(self) -> None:
         """Go on from where the run faulted."""
         box = self._halted
-        if box is None or not isinstance(self.outcome, Faulted):
+        if box is None:
             return
         self._halted, self.outcome = None, None
         self.scheduler.halted = False

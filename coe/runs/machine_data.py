@@ -128,10 +128,8 @@ class Data:
 
     async def render(self, template: JSON, data: JSON, place: Place) -> JSON:
         """A copy of the definition's data with every `${ … }` in it evaluated over `data`."""
-        if isinstance(template, str):
-            if is_expression(template):
-                return await self.evaluate(strip(template), data, place)
-            return template
+        if is_expression(template):
+            return await self.evaluate(strip(template), data, place)
         if isinstance(template, dict):
             return {name: await self.render(value, data, place) for name, value in template.items()}
         if isinstance(template, list | tuple):
@@ -224,16 +222,14 @@ def _task(run: RunData, place: Place) -> JSON:
 
 
 def at_pointer(document: JSON, pointer: str) -> JSON:
-    """The value at a JSON pointer (RFC 6901), null where there is none."""
+    """The value at a JSON pointer (RFC 6901) that leads somewhere."""
     value = document
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, list) and name.isdigit() and int(name) < len(value):
+        if isinstance(value, list):
             value = value[int(name)]
-        elif isinstance(value, dict) and name in value:
+        elif isinstance(value, dict):
             value = value[name]
-        else:
-            return None
     return value
 
 

@@ -16,7 +16,7 @@ from coe.runs.machine_core import Interpreter
 from coe.runs.machine_data import DEFINITION, Place
 from coe.runs.machine_scope import Frame, same
 
-# What makes text a pattern; a dot alone does not, for most event types have some.
+# What makes text a pattern, or an expression; a dot alone does not: most event types have some.
 _PATTERN: Final = re.compile(r"[\\^$*+?()\[\]|]")
 
 
@@ -37,7 +37,7 @@ def types_of(consumption: EventConsumption) -> tuple[str, ...] | None:
     types: list[str] = []
     for item in filters_of(consumption):
         kind = item.with_.type
-        if kind is None or is_expression(kind) or _PATTERN.search(kind):
+        if kind is None or _PATTERN.search(kind):
             return None
         types.append(kind)
     if isinstance(consumption.until, EventConsumption):
@@ -90,7 +90,7 @@ class _Filter:
 
     async def _equal(self, wanted: JSON, value: JSON, event: Mapping[str, JSON], name: str) -> bool:
         """Whether an attribute is as wanted; `${ … }` is asked over the data, or the event."""
-        if isinstance(wanted, str) and is_expression(wanted):
+        if is_expression(wanted):
             over = value if name == "data" else dict(event)
             found = await self._run.data.evaluate(strip(wanted), over, self._place)
             return found if isinstance(found, bool) else found is not None and same(found, value)

@@ -181,7 +181,6 @@ class Scheduler:
                 failure = error
 
     def _end(self, fiber: Fiber, ended: Ended) -> None:
-        fiber.ended = True
         if fiber.parent is not None:
             fiber.parent.children.pop(fiber, None)
         if fiber.box is None:

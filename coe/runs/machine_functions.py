@@ -64,12 +64,13 @@ async def human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON])
         Fault: `timeout` (408), when the last to whom the task was escalated did not answer.
     """
     due, stages = _schedule(run, frame, arguments)
+    approvals = arguments.get("approvals")
     command = OpenHumanTask(
         key=frame.key,
         path=frame.pointer,
         name=frame.task.name,
         arguments=run.scrub(arguments),
-        approvals=_whole(arguments.get("approvals"), 1),
+        approvals=approvals if isinstance(approvals, int) else 1,
         due=due,
         stages=stages,
         reminders=_reminders(run, frame, arguments.get("remind")),
@@ -90,7 +91,7 @@ def _schedule(
 ) -> tuple[datetime | None, tuple[Stage, ...]]:
     """When the task is due, and who gets it then; without `dueIn`, after the first `after`."""
     place = Place(DEFINITION, frame=frame)
-    chain = arguments.get("escalate") or []
+    chain = arguments.get("escalate")
     stages = tuple(
         Stage(run.data.parse_duration(stage.get("after"), place), str(stage.get("to")))
         for stage in (chain if isinstance(chain, list) else [chain])
@@ -105,10 +106,6 @@ def _reminders(run: Interpreter, frame: Frame, remind: JSON) -> tuple[datetime, 
     place = Place(DEFINITION, frame=frame)
     each = remind if isinstance(remind, list) else [] if remind is None else [remind]
     return tuple(sorted(run.now + run.data.parse_duration(one, place) for one in each))
-
-
-def _whole(value: JSON, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
 # ---------------------------------------------------------------- flows

@@ -40,7 +40,6 @@ async def run_listen(run: Interpreter, frame: Frame) -> Done:
     finally:
         run.events.listening.pop(frame.key, None)
         run.work.cancel(frame.key)
-    run.steps.move(frame, StepState.RUNNING)
     return Done(output)
 
 

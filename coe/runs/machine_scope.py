@@ -44,10 +44,10 @@ class Context:
 
 
 def _merged(base: JSON, current: JSON, changed: JSON) -> JSON:
-    if not isinstance(changed, dict) or not isinstance(current, dict | None):
+    if not isinstance(changed, dict) or not isinstance(current, dict):
         return changed
     before = base if isinstance(base, dict) else {}
-    merged = dict(current or {})
+    merged = dict(current)
     for name in before.keys() - changed.keys():
         merged.pop(name, None)
     return merged | {
@@ -104,7 +104,7 @@ class Frame:
     raw: JSON
     started_at: datetime
     again: int = 1
-    key: str = ""
+    key: str = field(init=False)
     input: JSON = None
     output: JSON = None
     transformed: JSON = None

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from coe.language import ways
 from coe.language.components import AttemptLimit, Backoff, RetryLimit, RetryPolicy
@@ -13,11 +14,14 @@ from coe.language.durations import Duration
 from coe.language.fields import JSON
 from coe.language.tasks import TryTask
 from coe.runs.commands import StepState, TimerReason
-from coe.runs.machine_core import FURTHEST, Done, Interpreter
+from coe.runs.machine_core import Done, Interpreter
 from coe.runs.machine_data import DEFINITION, Place
 from coe.runs.machine_errors import Fault, Handler, matches
 from coe.runs.machine_scope import Frame
 from coe.runs.machine_tasks import BODIES, declared, execute_list, typed, within
+
+# Later than any process will run; a delay that grows past it stays there.
+FURTHEST: Final = timedelta(days=366_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,12 +102,8 @@ def _delayed(command: Pending, pause: timedelta) -> Pending:
             reminders=tuple(at + pause for at in command.reminders),
         )
     if isinstance(command, ArmTimer) and command.reason is TimerReason.TIMEOUT:
-        return replace(
-            command,
-            due=command.due and command.due + pause,
-            earliest=command.earliest + pause,
-            latest=command.latest + pause,
-        )
+        due = command.earliest + pause  # nothing is left to choice
+        return replace(command, due=due, earliest=due, latest=due)
     return command
 
 
@@ -164,10 +160,7 @@ class Steps:
         self, key: str, state: StepState, at: datetime, error: dict[str, JSON] | None = None
     ) -> None:
         """A task ends."""
-        entry = self._open.pop(key, None)
-        if entry is None:
-            return
-        step, fiber = entry
+        step, fiber = self._open.pop(key)
         fiber.steps.pop(key, None)
         step.state, step.ended_at, step.error = state, at, error
         self._changed[key] = step

@@ -31,7 +31,7 @@ def main() -> int:
     world = World()
     sound = _killer(world, None, None)
     if sound is not None:
-        print(f"the machine itself does not pass: {sound}", file=sys.stderr)
+        _say(f"the machine itself does not pass: {sound}")
         return 2
     items = _items(options)
     begun = time.monotonic()
@@ -43,18 +43,24 @@ def main() -> int:
         if not verdict.alive:
             counts["killed"] += 1
             if mutant.name in known:
-                print(f"no equivalent: {mutant.name}: killed by {verdict.by}", file=sys.stderr)
+                _say(f"NO EQUIVALENT {mutant.name}: killed by {verdict.by}")
         elif mutant.name in known:
             counts["equivalent"] += 1
         else:
             counts["alive"] += 1
             alive.append(f"{mutant.file}:{mutant.line}: {mutant.name}")
-            print(f"ALIVE {alive[-1]}", file=sys.stderr, flush=True)
+            _say(f"ALIVE {alive[-1]}")
         if options.verbose:
-            print(f"{mutant.name}: {verdict.by or 'alive'}", flush=True)
+            _say(f"{mutant.name}: {verdict.by or 'alive'}")
     seconds = round(time.monotonic() - begun, 1)
-    print(json.dumps({**counts, "seconds": seconds, "living": sorted(alive)}, indent=2))
+    report = {**counts, "seconds": seconds, "living": sorted(alive)}
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
     return 1 if alive else 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _options() -> argparse.Namespace:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 # Calls whose deletion or arguments are another's proof: coverage of tests (tests/runs/test_…).
-_TOLD = {"went"}
+_TOLD = {"went", "_went", "witness"}
 # Keyword arguments that people read, and those of dataclass fields.
-_READ = {"title", "detail", "repr", "default_factory", "noqa"}
+_READ = {"title", "detail", "repr", "default_factory", "witness"}
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Eq: (ast.NotEq,),
@@ -140,7 +140,7 @@ class _Finder:
         match node:
             case ast.If() | ast.While():
                 self._negate(node.test, scope)
-            case ast.Return(value=ast.expr() as value) if not _is_none(value):
+            case ast.Return(value=ast.expr() as value) if not _is_nothing(value):
                 self._note(value, scope, "return", "None", lambda _: ast.Constant(None))
         self._expressions(node, scope)
         for inner in _blocks(node):
@@ -196,9 +196,8 @@ class _Finder:
                 self._binary(node, scope)
             case ast.IfExp():
                 self._negate(node.test, scope)
-            case ast.comprehension():
-                for test in node.ifs:
-                    self._negate(test, scope)
+            case ast.comprehension(ifs=tests):
+                self._negate_all(tests, scope)
             case ast.Constant():
                 self._constant(node, scope)
             case ast.Call():
@@ -208,6 +207,10 @@ class _Finder:
         """Turn a condition round, where no other change does so already."""
         if not isinstance(test, ast.Compare | ast.UnaryOp | ast.Constant):
             self._note(test, scope, "negate", f"not ({ast.unparse(test)})", _negate)
+
+    def _negate_all(self, tests: list[ast.expr], scope: str) -> None:
+        for test in tests:
+            self._negate(test, scope)
 
     def _boolean(self, node: ast.BoolOp, scope: str) -> None:
         other = ast.Or if isinstance(node.op, ast.And) else ast.And
@@ -270,8 +273,9 @@ def _short(text: str) -> str:
     return line if len(line) <= 70 else f"{line[:45]} … {line[-22:]}"
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.expr) -> bool:
+    """Whether a result is as false as None, so that None in its stead changes no condition."""
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
@@ -295,15 +299,7 @@ def _values(node: ast.stmt) -> Iterator[ast.AST]:
             if value is not None:
                 yield value
         case ast.Match():
-            yield node.subject
-            for case in node.cases:
-                if case.guard is not None:
-                    yield case.guard
-                yield from (
-                    part.value
-                    for part in ast.walk(case.pattern)
-                    if isinstance(part, ast.MatchValue)
-                )
+            yield from _match_values(node)
         case _:
             for field, value in ast.iter_fields(node):
                 if field in {"body", "orelse", "finalbody", "handlers", "targets", "target"}:
@@ -315,6 +311,15 @@ def _values(node: ast.stmt) -> Iterator[ast.AST]:
                         yield item.context_expr
 
 
+def _match_values(node: ast.Match) -> Iterator[ast.AST]:
+    yield node.subject
+    for case in node.cases:
+        if case.guard is not None:
+            yield case.guard
+        parts = ast.walk(case.pattern)
+        yield from (part.value for part in parts if isinstance(part, ast.MatchValue))
+
+
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
     """A node and all below it, without what people read."""
     match node:
@@ -322,7 +327,7 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
             return
         case ast.Call(func=ast.Attribute(attr=name)) if name in _TOLD:
             return
-        case ast.Call(func=ast.Name(id="field" | "ValueError" | "TypeError" | "dataclass")):
+        case ast.Call(func=ast.Name(id="field" | "ValueError" | "TypeError" | "TypeVar")):
             return
         case ast.Call(func=ast.Attribute(attr="fault")):
             yield node

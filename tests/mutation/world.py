@@ -1,4 +1,4 @@
-"""What a mutated machine must pass: the scenarios, a crash at every place of them, the tests by hand.
+"""What a mutated machine must pass: the scenarios, crashes in them, and the tests by hand.
 
 All of it runs in one process without waiting: jq is called directly (only code of ours is mutated),
 definitions are read once, and a coroutine that would really wait is an error.
@@ -30,7 +30,9 @@ ANEW = (
     "coe.runs.testing",
     "tests.runs.machine.",
 )
-BY_HAND = ("tests.runs.machine.test_machine", "tests.runs.machine.test_arguments")
+BY_HAND = tuple(
+    f"tests.runs.machine.test_{name}" for name in ("machine", "commands", "values", "arguments")
+)
 # Scenarios that take long stand last.
 LAST = ("flow/visits",)
 
@@ -96,12 +98,12 @@ class _Finder:
         self._name = name
         self._mutant = mutant
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, *_: Any) -> Any:
         if name != self._name:
             return None
         return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
 
-    def create_module(self, spec: Any) -> None:
+    def create_module(self, _: Any) -> None:
         return None
 
     def exec_module(self, module: types.ModuleType) -> None:

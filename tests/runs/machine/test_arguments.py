@@ -15,7 +15,6 @@ from coe.runs.testing import simulate
 from coe.runs.testing_cases import Case, Trace
 from tests.runs.machine.scenarios import definition
 
-
 TABLE: Any = read((Path(__file__).parent.parent / "arguments.yaml").read_text()).data
 ROWS: dict[str, dict[str, list[str]]] = {row["place"]: row for row in TABLE["rows"]}
 CELLS = [(place, argument) for place in ROWS for argument in TABLE["arguments"]]

@@ -26,33 +26,10 @@ from coe.runs.commands import (
 from coe.runs.facts import Fact, FactKind
 from coe.runs.machine import Evaluate, Machine, RunContext
 from coe.runs.testing_cases import START
+from tests.runs.machine.driver import HTTP, Driver
 from tests.runs.machine.scenarios import definition
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-HTTP = {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}
-
-
-class Driver:
-    """Applies facts by hand, a second apart."""
-
-    def __init__(self, flow: dict[str, Any], evaluate: Evaluate, **context: Any) -> None:
-        self.machine = Machine(definition(flow), RunContext("run-1", **context), evaluate)
-        self.now = START
-
-    async def fact(self, kind: FactKind, key: str = "", data: JSON = None) -> list[Any]:
-        commands = await self.machine.apply(Fact(kind, self.now, key, data))
-        self.now += timedelta(seconds=1)
-        return list(commands)
-
-    async def start(self, value: JSON = None) -> list[Any]:
-        return await self.fact(FactKind.RUN_STARTED, data={"input": value})
-
-    async def done(self, command: Any, output: JSON = None) -> list[Any]:
-        return await self.fact(FactKind.LEAF_COMPLETED, command.key, {"output": output})
-
-    async def failed(self, command: Any, status: int = 500) -> list[Any]:
-        return await self.fact(FactKind.LEAF_FAULTED, command.key, {"error": {"status": status}})
 
 
 async def test_the_key_of_a_leaf_never_changes_between_releases(evaluate: Evaluate):
