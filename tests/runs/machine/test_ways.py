@@ -1,4 +1,4 @@
-"""The ways that the machine tells are those that coverage counts, and none is counted out wrongly."""
+"""The ways that the machine tells are those that coverage counts; none is held for impossible."""
 
 from __future__ import annotations
 
