@@ -17,7 +17,7 @@ from coe.catalog.rows import Page
 from coe.errors import NotFound
 from coe.runs import task_queries
 from coe.runs.disclosure import read_task_data
-from coe.runs.rows import EscalationRow, TaskData, TaskRow
+from coe.runs.rows import EscalationRow, ReminderRow, TaskData, TaskRow
 from coe.runs.rows import TaskFilter as Wanted
 from coe.runs.task_models import HumanTaskState
 
@@ -68,6 +68,21 @@ class Escalation:
     def of(cls, row: EscalationRow) -> Escalation:
         """The view of an escalation."""
         return cls(at=Moment(row.at), to=row.to, reason=row.reason)
+
+
+@strawberry.type(description="That those who may answer were reminded of a task")
+class HumanTaskReminder:
+    """That those who may answer were reminded."""
+
+    at: Moment
+    channel: str | None = strawberry.field(description="By which a message was sent, if one was")
+    notified_at: Moment | None = strawberry.field(description="When it was sent")
+
+    @classmethod
+    def of(cls, row: ReminderRow) -> HumanTaskReminder:
+        """The view of a reminder."""
+        notified = Moment(row.notified_at) if row.notified_at else None
+        return cls(at=Moment(row.at), channel=row.channel, notified_at=notified)
 
 
 @strawberry.type(description="A question that a run asks a person")
@@ -141,6 +156,12 @@ class HumanTask(Node):
         """To whom it went because nobody answered in time."""
         extras = await info.context.load(extras_of, self.row.id)
         return [Escalation.of(row) for row in extras.escalations] if extras else []
+
+    @field
+    async def reminders(self, info: Info) -> list[HumanTaskReminder]:
+        """When those who may answer were reminded, as `remind` of the task says."""
+        extras = await info.context.load(extras_of, self.row.id)
+        return [HumanTaskReminder.of(row) for row in extras.reminders] if extras else []
 
     @field
     async def approvals(self, info: Info) -> list[Approval]:

@@ -87,7 +87,8 @@ async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> 
     decision = await _require(work, task, Permission.HUMAN_TASK_DELEGATE)
     _check_open(task)
     holds = any(work.policy.holds(to, role) for role in task.candidate_roles)
-    if not holds or excludes(task, to) or to == task.requester:
+    given = await _has_approved(work, task, to)
+    if not holds or given or excludes(task, to) or to == task.requester:
         message = "this is none of the people who may answer the task"
         roles = ", ".join(task.candidate_roles)
         raise Invalid([Problem("INPUT_TO", message, path="/to", help=f"Its roles: {roles}.")])
@@ -146,14 +147,9 @@ async def _lock(work: Work, task_id: UUID) -> Any:
 
 
 async def _require(work: Work, task: Any, permission: Permission) -> Decision:
-    given = await work.session.scalar(
-        select(APPROVALS.c.id).where(
-            APPROVALS.c.task_id == task.id,
-            APPROVALS.c.by == work.actor.subject,
-        ),
-    )
+    given = await _has_approved(work, task, work.actor.subject)
     relations = set(task_relations(work, task))
-    if given is not None and task.state.open:
+    if given and task.state.open:
         relations.add(Relation.APPROVER)
     return work.require(
         permission,
@@ -163,6 +159,13 @@ async def _require(work: Work, task: Any, permission: Permission) -> Decision:
         relations=relations,
         correlation_id=await _correlation(work, task),
     )
+
+
+async def _has_approved(work: Work, task: Any, subject: str) -> bool:
+    given = await work.session.scalar(
+        select(APPROVALS.c.id).where(APPROVALS.c.task_id == task.id, APPROVALS.c.by == subject),
+    )
+    return given is not None
 
 
 def _check_open(task: Any) -> None:

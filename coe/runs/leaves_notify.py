@@ -24,6 +24,7 @@ from coe.runs.channels import Channel, Channels, ChannelsError, recipients
 from coe.runs.commands import RunLeaf
 from coe.runs.leaves import WAY, AddressRefused, LeafFault
 from coe.runs.machine_errors import standard
+from coe.work import Platform
 
 AT_ONCE: Final = 4
 _COMMAND: Final = (sys.executable, "-I", "-m", "coe.runs.notify_process")
@@ -116,6 +117,17 @@ class Notifier:
             raise _fault(command, "configuration", title, f"its scheme is {result['unusable']}")
         if not result.get("sent"):
             raise _fault(command, "communication", f"The channel {name} did not take the message")
+
+
+def notifier_of(platform: Platform) -> Notifier:
+    """What sends messages by the channels of the settings, under the policy in force."""
+    settings = platform.settings
+
+    async def network() -> Network:
+        async with platform.database.session() as session:
+            return (await platform.policies.current(session)).network
+
+    return Notifier(Channels(settings.channels_file), network, settings.ca_file)
 
 
 def _fault(command: RunLeaf, kind: str, title: str, detail: str | None = None) -> LeafFault:

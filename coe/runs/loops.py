@@ -14,8 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from coe.outbox import OUTBOX_CHANNEL
 from coe.runs.dispatch import BATCH, dispatch_once, next_wish
 from coe.runs.engine import Engine
+from coe.runs.leaves_notify import notifier_of
 from coe.runs.notices import Listener
 from coe.runs.reaper import reap_once, tidy_once
+from coe.runs.reminding import send_reminders
 from coe.runs.timers import fire_due, next_due
 from coe.work import Platform
 
@@ -33,6 +35,7 @@ class Loops:
         self._platform = platform
         self._engine = engine
         self._listener = Listener(platform.database)
+        self._notifier = notifier_of(platform)
         self._wanted = asyncio.Event()
         self._stack = contextlib.ExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -45,7 +48,7 @@ class Loops:
         await self._listener.start()
         self._tasks = [
             asyncio.create_task(self._for_ever(step), name=f"coe-{step.__name__.strip('_')}")
-            for step in (self._dispatch, self._fire, self._reap, self._tidy)
+            for step in (self._dispatch, self._fire, self._reap, self._tidy, self._remind)
         ]
 
     async def close(self) -> None:
@@ -78,6 +81,13 @@ class Loops:
     async def _fire(self) -> None:
         if not await fire_due(self._platform):
             await asyncio.sleep(_seconds(await next_due(self._platform)))
+
+    async def _remind(self) -> None:
+        """Send the messages of reminders; only where the channels are known."""
+        if self._platform.settings.channels_file is None:
+            await asyncio.Event().wait()
+        if not await send_reminders(self._platform, self._notifier):
+            await asyncio.sleep(LONGEST_SLEEP)
 
     async def _reap(self) -> None:
         await reap_once(self._platform)

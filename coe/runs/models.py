@@ -38,9 +38,10 @@ class RunState(StrEnum):
 
 
 class TimerKind(StrEnum):
-    """What happens when a timer is due: a fact for the machine, or a human task's next stage."""
+    """What is due: a fact for the machine, a reminder of a human task, or its next stage."""
 
     MACHINE = "MACHINE"
+    REMINDER = "REMINDER"
     TASK = "TASK"
 
 

@@ -139,6 +139,15 @@ class EscalationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReminderRow:
+    """That people were reminded; `channel` and `notified_at` only where a message was sent."""
+
+    at: datetime
+    channel: str | None
+    notified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class LocalClaim:
     """What a team's worker gets when it takes a local run.
 
@@ -178,7 +187,8 @@ class TaskFilter:
 
 @dataclass(frozen=True, slots=True)
 class TaskExtras:
-    """Approvals and escalations of one task."""
+    """Approvals, escalations and reminders of one task."""
 
     approvals: tuple[ApprovalRow, ...] = field(default=())
     escalations: tuple[EscalationRow, ...] = field(default=())
+    reminders: tuple[ReminderRow, ...] = field(default=())

@@ -8,17 +8,16 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from coe.access.network import Network
 from coe.audit.events import Outcome, Tag
 from coe.audit.log import append
 from coe.db import JSON
 from coe.language.expressions import Expressions
-from coe.runs.channels import Channels, check_at_start
+from coe.runs.channels import check_at_start
 from coe.runs.commands import RunLeaf
 from coe.runs.endings import HEAD_COLUMNS, head, run_event
 from coe.runs.leaves import AddressRefused, Handler, LeafFault, LeafIO, run_leaf
 from coe.runs.leaves_decision import DECISION, deciding
-from coe.runs.leaves_notify import Notifier
+from coe.runs.leaves_notify import notifier_of
 from coe.runs.leaves_transport import open_client
 from coe.runs.runtime import LeafDone, LeafFailed, Perform, Runtime
 from coe.runs.tables import RUNS
@@ -39,21 +38,17 @@ async def running(
     """
     settings = platform.settings
     check_at_start(settings.channels_file)
-
-    async def network() -> Network:
-        async with platform.database.session() as session:
-            return (await platform.policies.current(session)).network
+    notify = notifier_of(platform)
 
     async with (
         open_client(settings.ca_file) as client,
         Expressions(workers=settings.expression_workers) as expressions,
     ):
-        notify = Notifier(Channels(settings.channels_file), network, settings.ca_file)
         io = LeafIO(
             client=client,
             resolve=settings.resolve,
             handlers={DECISION: deciding(platform), "notify": notify, **(handlers or {})},
-            network=network,
+            network=notify.network,
         )
         runtime = Runtime(
             platform,

@@ -11,7 +11,12 @@ from coe.outbox import OutboxRow
 from coe.runs.decision_models import DecisionCase
 from coe.runs.events_models import EventDelivery, EventSubscription, ReceivedEvent
 from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
-from coe.runs.task_models import HumanTask, HumanTaskApproval, HumanTaskEscalation
+from coe.runs.task_models import (
+    HumanTask,
+    HumanTaskApproval,
+    HumanTaskEscalation,
+    HumanTaskReminder,
+)
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -26,6 +31,7 @@ TIMERS: Final = _table(Timer)
 TASKS: Final = _table(HumanTask)
 APPROVALS: Final = _table(HumanTaskApproval)
 ESCALATIONS: Final = _table(HumanTaskEscalation)
+REMINDERS: Final = _table(HumanTaskReminder)
 OUTBOX: Final = _table(OutboxRow)
 EVENTS: Final = _table(ReceivedEvent)
 SUBSCRIPTIONS: Final = _table(EventSubscription)

@@ -1,4 +1,4 @@
-"""The tables of human tasks, their approvals and their escalations."""
+"""The tables of human tasks, their approvals, escalations and reminders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import Enum, ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -34,7 +35,8 @@ class HumanTask(SQLModel, table=True):
 
     `candidate_roles` holds role names (held in any team) or "team/role". `exclude` holds subjects
     and the word `requester`. `stages` is what is still to come when nobody answers: a list of
-    `{"after": seconds, "to": role}`; `due_at` is the end of the present stage.
+    `{"after": seconds, "to": role}`; `due_at` is the end of the present stage. `reminders` are the
+    times (ISO 8601) of the reminders still to come.
     """
 
     __tablename__ = "human_tasks"
@@ -72,6 +74,7 @@ class HumanTask(SQLModel, table=True):
     created_at: datetime = Field(default_factory=utcnow)
     due_at: datetime | None = None
     stages: list[dict[str, str | float]] = Field(default_factory=list, sa_type=JSONB)
+    reminders: list[str] = Field(default_factory=list, sa_type=JSONB)
     completed_at: datetime | None = None
     completed_by: str | None = None
 
@@ -108,3 +111,30 @@ class HumanTaskEscalation(SQLModel, table=True):
     at: datetime = Field(default_factory=utcnow)
     to: str
     reason: str
+
+
+class HumanTaskReminder(SQLModel, table=True):
+    """That people were reminded of a task.
+
+    `next_at` is when its message is tried next, and empty once that is settled: sent by `channel`
+    at `notified_at`, or not to be sent.
+    """
+
+    __tablename__ = "human_task_reminders"
+    __table_args__ = (
+        ForeignKeyConstraint(["task_id"], ["human_tasks.id"]),
+        Index(None, "task_id"),
+        Index(
+            "ix_human_task_reminders_next_at",
+            "next_at",
+            postgresql_where=sql("next_at IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    task_id: UUID
+    at: datetime = Field(default_factory=utcnow)
+    channel: str | None = None
+    notified_at: datetime | None = None
+    next_at: datetime | None = None
+    attempts: int = 0

@@ -23,6 +23,7 @@ from coe.runs.models import TimerKind
 from coe.runs.sealing import Sealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
+from coe.runs.task_reminders import arm_reminder, as_texts
 
 DEFAULT_OUTCOMES = ("done",)
 
@@ -72,6 +73,7 @@ async def prepare(
         "stages": [
             {"after": stage.after.total_seconds(), "to": stage.to} for stage in command.stages
         ],
+        "reminders": as_texts(command.reminders),
     }
     return Opening(run, row)
 
@@ -89,6 +91,7 @@ async def open_task(session: AsyncSession, keyring: Keyring, opening: Opening) -
                 "completed_at": None,
                 "due_at": statement.excluded.due_at,
                 "stages": statement.excluded.stages,
+                "reminders": statement.excluded.reminders,
             },
             where=TASKS.c.state == HumanTaskState.CANCELLED,
         ).returning(TASKS.c.id),
@@ -97,6 +100,7 @@ async def open_task(session: AsyncSession, keyring: Keyring, opening: Opening) -
         return
     if row["due_at"] is not None:
         await _arm(session, row["run_id"], row["key"], row["due_at"])
+    await arm_reminder(session, row["run_id"], row["key"], row["reminders"])
     resource = f"human_task:{opened}"
     event = run_event(opening.run, Tag.RUNS_HUMAN_TASK_OPEN, row["created_at"], resource=resource)
     await append(session, keyring, event)
@@ -129,11 +133,11 @@ async def overdue(
 
 
 async def withdraw_timer(session: AsyncSession, run_id: UUID, key: str) -> None:
-    """Take back the timer of a task that was answered."""
+    """Take back the timers of a task that is closed."""
     await session.execute(
         delete(TIMERS).where(
             TIMERS.c.run_id == run_id,
-            TIMERS.c.kind == TimerKind.TASK,
+            TIMERS.c.kind.in_((TimerKind.TASK, TimerKind.REMINDER)),
             TIMERS.c.key == key,
         ),
     )
@@ -189,6 +193,7 @@ async def _expire(
         .where(TASKS.c.id == task.id)
         .values(state=HumanTaskState.EXPIRED, completed_at=at),
     )
+    await withdraw_timer(session, run.id, task.key)
     await inbox.send(session, keyring, run.id, Fact(FactKind.TASK_EXPIRED, at, task.key))
     resource = f"human_task:{task.id}"
     await append(

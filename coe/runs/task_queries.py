@@ -17,8 +17,15 @@ from coe.access.permissions import Permission
 from coe.catalog.paging import check_first, decode, encode
 from coe.catalog.rows import Page
 from coe.runs.columns import TASK_COLUMNS, task_row
-from coe.runs.rows import ApprovalRow, EscalationRow, TaskExtras, TaskFilter, TaskRow
-from coe.runs.tables import APPROVALS, ESCALATIONS, TASKS
+from coe.runs.rows import (
+    ApprovalRow,
+    EscalationRow,
+    ReminderRow,
+    TaskExtras,
+    TaskFilter,
+    TaskRow,
+)
+from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.runs.visibility import REQUESTER, is_candidate, readable_tasks
 from coe.work import Read
@@ -77,7 +84,7 @@ async def inbox(
 
 
 async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtras]:
-    """For each task its approvals (without their comments) and escalations, oldest first."""
+    """For each task its approvals (without their comments), escalations and reminders by time."""
     approvals: defaultdict[UUID, list[ApprovalRow]] = defaultdict(list)
     for row in await read.session.execute(
         select(APPROVALS.c.task_id, APPROVALS.c.by, APPROVALS.c.at, APPROVALS.c.decision)
@@ -94,8 +101,18 @@ async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtra
         .order_by(ESCALATIONS.c.at),
     ):
         escalations[row.task_id].append(EscalationRow(row.at, row.to, row.reason))
+    reminders: defaultdict[UUID, list[ReminderRow]] = defaultdict(list)
+    for row in await read.session.execute(
+        select(REMINDERS)
+        .join(TASKS, TASKS.c.id == REMINDERS.c.task_id)
+        .where(REMINDERS.c.task_id.in_(ids), readable_tasks(read))
+        .order_by(REMINDERS.c.at),
+    ):
+        reminders[row.task_id].append(ReminderRow(row.at, row.channel, row.notified_at))
     return {
-        task_id: TaskExtras(tuple(approvals[task_id]), tuple(escalations[task_id]))
+        task_id: TaskExtras(
+            tuple(approvals[task_id]), tuple(escalations[task_id]), tuple(reminders[task_id])
+        )
         for task_id in ids
     }
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.runs import inbox, task_opening
+from coe.runs import inbox, task_opening, task_reminders
 from coe.runs.facts import Fact, FactKind
 from coe.runs.leases import NOW
 from coe.runs.models import TimerKind
@@ -53,7 +53,7 @@ async def _due(platform: Platform) -> list[Any]:
             .where(
                 TIMERS.c.due_at <= NOW,
                 or_(
-                    TIMERS.c.kind == TimerKind.TASK,
+                    TIMERS.c.kind != TimerKind.MACHINE,
                     RUNS.c.holder.is_(None),
                     TIMERS.c.due_at < NOW - GRACE,
                 ),
@@ -69,7 +69,7 @@ async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
 
     A task is locked before its timer is deleted, as everywhere (see `endings.withdraw_tasks`).
     """
-    if timer.kind is TimerKind.TASK:
+    if timer.kind is not TimerKind.MACHINE:
         await session.execute(
             select(TASKS.c.id)
             .where(TASKS.c.run_id == timer.run_id, TASKS.c.key == timer.key)
@@ -85,6 +85,8 @@ async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
     now = platform.clock()
     if timer.kind is TimerKind.TASK:
         await task_opening.overdue(session, platform.keyring, timer.run_id, timer.key, now)
+    elif timer.kind is TimerKind.REMINDER:
+        await task_reminders.remind(session, platform.keyring, timer.run_id, timer.key, now)
     else:
         fact = Fact(FactKind.TIMER_FIRED, now, timer.key)
         await inbox.send(session, platform.keyring, timer.run_id, fact)

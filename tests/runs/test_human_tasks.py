@@ -272,6 +272,16 @@ async def test_reading_its_context_is_recorded(running: Runtime) -> None:
         assert list(readers) == ["finance-approver"]
 
 
+async def test_a_task_is_not_handed_to_who_has_approved_it(running: Runtime) -> None:
+    platform = running.platform
+    _, task_id = await _open(running, more="        approvals: 2\n")
+    await _complete(platform, task_id, APPROVER)
+    async with platform.work(LEAD) as work:
+        await human_tasks.claim_task(work, task_id)
+        with pytest.raises(Invalid):
+            await human_tasks.delegate_task(work, task_id, to=APPROVER.subject, comment="once more")
+
+
 ESCALATES = """        dueIn: {hours: 1}
         escalate:
           - {after: {hours: 2}, to: sales/process-owner}
