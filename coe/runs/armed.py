@@ -31,6 +31,7 @@ class Armed:
         self._due: dict[str, datetime] = {}
         self._order: list[tuple[datetime, str]] = []
         self._stored: set[str] = set()
+        """Those that may have a row, which goes when they do."""
 
     def found(self, wanted: Iterable[Pending]) -> None:
         """Take over what an earlier holder armed, and may have stored when he parked the run."""
@@ -70,10 +71,12 @@ class Armed:
         return None
 
     async def store(self, session: AsyncSession, run_id: UUID) -> None:
-        """Write the timers that have no row yet, in the transaction that parks the run."""
-        unstored = [each for each in self._due.items() if each[0] not in self._stored]
-        if unstored:
-            await store(session, [timer_row(run_id, key, due) for key, due in unstored])
+        """Write the timers, in the transaction that parks the run.
+
+        All of them: whoever held the run before may have died before he wrote his.
+        """
+        if self._due:
+            await store(session, [timer_row(run_id, *each) for each in self._due.items()])
 
 
 def timer_row(run_id: UUID, key: str, due: datetime) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import select
 
+from coe.errors import Unavailable
+from coe.runs import leases
 from coe.runs.armed import Armed
 from coe.runs.commands import RunLeaf
 from coe.runs.execution import Finished, Parked, advance
+from coe.runs.leases import Parking
 from coe.runs.runtime import LeafDone
 from coe.runs.tables import TIMERS
 from coe.work import Platform
@@ -66,6 +70,26 @@ async def test_a_parked_run_has_rows_for_its_timers(platform: Platform) -> None:
             [timer] = (await session.execute(select(TIMERS))).all()
         assert timer.run_id == run.id
         assert parked.until == timer.due_at
+        assert isinstance(await advance(running, run.id), Parked)
+    async with platform.database.session() as session:
+        assert len((await session.execute(select(TIMERS))).all()) == 1
+
+
+async def test_a_timer_of_a_holder_that_died_before_it_parked_gets_its_row(
+    platform: Platform,
+) -> None:
+    tasks = HTTP.format(name="credit") + "  - rest:\n      wait: {hours: 1}\n"
+    await publish(platform, central("rests", tasks))
+    run = await start(platform, "sales/rests")
+
+    async def dies(session: object, lease: object) -> Parking:
+        raise OSError("the holder is gone")
+
+    async with runtime(platform, Leaves({"credit": {}})) as running:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(leases, "park", dies)
+            with pytest.raises(Unavailable):
+                await advance(running, run.id)
         assert isinstance(await advance(running, run.id), Parked)
     async with platform.database.session() as session:
         assert len((await session.execute(select(TIMERS))).all()) == 1

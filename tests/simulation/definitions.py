@@ -96,7 +96,7 @@ class _Writer:
         return {self.name("set"): {"set": {"was": "${ . }", "n": self.number}}}
 
     def wait(self) -> Task:
-        times = [{"milliseconds": 200}, {"seconds": 1}, {"seconds": 7}, {"seconds": 20}]
+        times = [{"milliseconds": 200}, {"seconds": 1}, {"seconds": 5}, {"seconds": 11}]
         return {self.name("wait"): {"wait": self.dice.choice(times)}}
 
     def human(self) -> Task:
@@ -215,7 +215,8 @@ class _Writer:
 def write(dice: random.Random, name: str, children: tuple[str, ...], *, depth: int) -> Written:
     """A random definition that may call these others."""
     writer = _Writer(dice, children)
-    tasks = writer.block(depth, 4)
+    small = dice.random() < 0.6  # noqa: PLR2004  # many small ones, and some that have it all
+    tasks = writer.block(min(depth, 1) if small else depth, 2 if small else 4)
     if dice.random() < 0.06:  # noqa: PLR2004  # a few fault for good
         error = {"type": RAISED, "status": 400, "title": "No."}
         tasks.append({writer.name("raise"): {"raise": {"error": error}}})

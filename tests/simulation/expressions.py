@@ -33,6 +33,7 @@ class Env:
     snapshot: int
     params: list[Any]
     clock: Callable[[], datetime]
+    group: list[list[Data | None]] = field(default_factory=list)
     rows: list[Data | None] = field(default_factory=lambda: [None] * MOST_PLACES)
 
 
@@ -41,6 +42,7 @@ Function = Callable[[Env], Any]
 EXCLUDED: Final = "excluded"
 """The row that ON CONFLICT kept out, as a FROM element."""
 MOST_PLACES: Final = 16
+AGGREGATES: Final = frozenset({"count", "min", "max", "sum"})
 
 
 @dataclass(slots=True)
@@ -335,6 +337,8 @@ def _extract(clause: Any, scope: Scope) -> Function:
 
 def _function(clause: Any, scope: Scope) -> Function:
     name = clause.name.lower()
+    if name in AGGREGATES:
+        return _aggregated(clause, scope)
     arguments = [compile_expression(each, scope) for each in clause.clauses]
     if name in {"now", "transaction_timestamp"}:
         return lambda env: env.transaction.started
@@ -355,6 +359,47 @@ def _function(clause: Any, scope: Scope) -> Function:
     if name == "cardinality":
         return lambda env: len(arguments[0](env))
     raise Unsupported(f"function {clause.name}")
+
+
+def _aggregated(call: Any, scope: Scope) -> Function:
+    name = call.name.lower()
+    arguments = [each for each in call.clauses if str(each) != "*"]
+    value = compile_expression(arguments[0], scope) if arguments else None
+
+    def collect(env: Env) -> Any:
+        if value is None:
+            return len(env.group)
+        values = []
+        for data in env.group:
+            env.rows[:] = data
+            one = value(env)
+            if one is not None:
+                values.append(one)
+        match name:
+            case "count":
+                return len(values)
+            case "min":
+                return min(values, default=None)
+            case "max":
+                return max(values, default=None)
+            case _:
+                return sum(values) if values else None
+
+    return collect
+
+
+def is_aggregate(clause: Any) -> bool:
+    """Whether an expression is over all rows."""
+    todo = [clause]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, functions.FunctionElement) and each.name.lower() in AGGREGATES:
+            return True
+        if isinstance(each, elements.ColumnElement) and not isinstance(
+            each, selectable.ScalarSelect | selectable.Exists | Column
+        ):
+            todo.extend(each.get_children())
+    return False
 
 
 def _cast(clause: Any, scope: Scope) -> Function:

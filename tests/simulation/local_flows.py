@@ -100,10 +100,10 @@ async def carry_local(node: Node, run_id: UUID) -> None:
         for name in ("pick", "pack"):
 
             async def call(name: str = name, value: Any = value) -> Any:
-                return await world.external.call(node, run.key(name), name, value, 1, local=True)
+                given = await world.external.call(node, run.key(name), name, value, 1, local=True)
+                if "fault" in given:
+                    raise Fault("communication", status=503, title="the team's system is down")
+                return given
 
-            result = await run.step(name, call)
-            if isinstance(result, dict) and "fault" in result:
-                raise Fault("communication", status=503, title="the system of the team is down")
-            value = result
+            value = await run.step(name, call)
         run.output = value

@@ -89,7 +89,7 @@ class People:
             await asyncio.sleep(self.dice.uniform(0.5, 2))
             self._answer_tasks()
             self._retry_and_cancel()
-            if self.dice.random() < 0.3:  # noqa: PLR2004  # now and then
+            if self.dice.random() < 0.45:  # noqa: PLR2004  # often
                 world.spawn(self._send_event())
 
     def _answer_tasks(self) -> None:
@@ -97,7 +97,7 @@ class People:
         for task in self.world.rows("human_tasks"):
             if task["state"].value not in OPEN:
                 continue
-            due = self._asked.setdefault(task["id"], now + self.dice.choice([0.5, 3, 9, 25]))
+            due = self._asked.setdefault(task["id"], now + self.dice.choice([0.5, 0.5, 3, 8, 14]))
             if due > now:
                 continue
             self._asked[task["id"]] = now + self.dice.uniform(2, 6)

@@ -27,7 +27,7 @@ from tests.simulation.definitions import EVENTS, LOCAL, RAISED
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-MOST_RETRIES: Final = 8
+MOST_RETRIES: Final = 20
 START: Final = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SHAKY: Final = {"shaky_a": 1, "shaky_b": 2, "broken": 1000}
 

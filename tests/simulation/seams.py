@@ -24,8 +24,10 @@ import coe.engines.prefect_api
 import coe.runs.actions
 import coe.runs.children
 import coe.runs.dispatch
+import coe.runs.events_subscriptions
 import coe.runs.folding
 import coe.runs.local_runs
+import coe.runs.loops
 import coe.runs.runtime
 import coe.runs.turns
 import coe.sdk.client
@@ -249,6 +251,8 @@ def install() -> Callable[[], None]:
         (uuid_utils.compat, "uuid7", _uuid7),
         (coe.runs.turns, "secrets", _Secrets),
         (coe.runs.runtime, "load", loaded),
+        (coe.runs.events_subscriptions, "load", loaded),
+        (coe.runs.loops, "LONGEST_SLEEP", 3.0),
         (coe.runs.actions, "find_version", _find_version),
         (coe.sdk.client, "time", SimpleNamespace(monotonic=lambda: world().loop.time())),
         (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Column, Table
-from sqlalchemy.sql import elements, functions, operators, selectable
+from sqlalchemy.sql import elements, operators, selectable
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from tests.simulation.expressions import (
@@ -22,6 +22,7 @@ from tests.simulation.expressions import (
     Unsupported,
     compile_expression,
     conjunction,
+    is_aggregate,
     places_in,
     table_of,
     to_column,
@@ -36,8 +37,6 @@ from tests.simulation.storage import (
     Row,
     Store,
 )
-
-AGGREGATES: Final = {"count", "min", "max", "sum"}
 
 
 @dataclass(slots=True)
@@ -173,11 +172,8 @@ class SelectPlan:
         self.sources = _sources(froms, conditions, scope)
         columns = list(statement._all_selected_columns)
         self.names = [_name(column, number) for number, column in enumerate(columns)]
-        self.aggregate = bool(columns) and all(_aggregate(each) is not None for each in columns)
-        if self.aggregate:
-            self.columns = [_aggregated(_aggregate(each), scope) for each in columns]
-        else:
-            self.columns = [compile_expression(each, scope) for each in columns]
+        self.aggregate = any(is_aggregate(each) for each in columns)
+        self.columns = [compile_expression(each, scope) for each in columns]
         self.order = [_ordering(each, scope) for each in statement._order_by_clauses]
         self.limit = _maybe(statement._limit_clause, scope)
         self.offset = _maybe(statement._offset_clause, scope)
@@ -213,7 +209,8 @@ class SelectPlan:
     def _shaped(self, env: Env, found: list[list[Data | None]]) -> list[tuple[Any, ...]]:
         before = list(env.rows)
         if self.aggregate:
-            result = [tuple(column(env, found) for column in self.columns)]
+            env.group = found
+            result = [tuple(column(env) for column in self.columns)]
         else:
             result = []
             for data in found:
@@ -276,43 +273,6 @@ def _name(column: Any, number: int) -> str:
 
 def _maybe(clause: Any, scope: Scope) -> Function | None:
     return None if clause is None else compile_expression(clause, scope)
-
-
-def _aggregate(column: Any) -> Any:
-    while isinstance(column, elements.Label | elements.Grouping):
-        column = column.element
-    is_function = isinstance(column, functions.FunctionElement)
-    return column if is_function and column.name.lower() in AGGREGATES else None
-
-
-def _aggregated(call: Any, scope: Scope) -> Callable[[Env, list[list[Data | None]]], Any]:
-    name = call.name.lower()
-    arguments = [
-        each for each in call.clauses if not (isinstance(each, Column) and each.name == "*")
-        and str(each) != "*"
-    ]
-    value = compile_expression(arguments[0], scope) if arguments else None
-
-    def collect(env: Env, found: list[list[Data | None]]) -> Any:
-        if value is None:
-            return len(found)
-        values = []
-        for data in found:
-            env.rows[:] = data
-            one = value(env)
-            if one is not None:
-                values.append(one)
-        match name:
-            case "count":
-                return len(values)
-            case "min":
-                return min(values, default=None)
-            case "max":
-                return max(values, default=None)
-            case _:
-                return sum(values) if values else None
-
-    return collect
 
 
 def _ordering(clause: Any, scope: Scope) -> tuple[Function, bool]:

@@ -27,7 +27,7 @@ from tests.simulation.server import Server
 from tests.simulation.storage import Data
 
 EPOCH: Final = datetime(2026, 6, 1, 6, 0, tzinfo=UTC)
-RUNS: Final = 12
+RUNS: Final = 20
 FAULTS_FOR: Final = 150.0
 """Seconds after which nothing more goes wrong."""
 PATIENCE: Final = 900.0
@@ -100,7 +100,7 @@ class World:
             if name != LOCAL:
                 self.written[name] = write(seams.dice(self.seed, name), name, children, depth=2)
                 self._publish(name, self.written[name].text)
-            items = list(range(self.dice.randint(0, 3)))
+            items = list(range(self.dice.randint(0, 2)))
             value = {"items": items, "big": self.dice.random() < 0.5, "n": number}  # noqa: PLR2004
             started.append((name, value, f"run-{number}"))
         return started
