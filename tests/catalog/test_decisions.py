@@ -1,0 +1,191 @@
+"""Decision tables in the catalog: registered, reviewed, published, found, linked, guarded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import text
+
+from coe.catalog import actions, queries
+from coe.catalog.decision_actions import (
+    check_decision,
+    register_decision,
+    resolve_decision,
+    signed_table,
+)
+from coe.catalog.decisions import decision_contents
+from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.search import CatalogFilter, Search, search
+from coe.errors import Conflict, Forbidden, Invalid, NotFound, Problem
+from coe.work import Platform
+from tests.catalog.samples import OUTSIDER, OWNER, REVIEWER, SECRET, register
+from tests.runs.decisions import ASKING, DEVELOPER, LEAD, REF, level, publish_table
+
+
+async def test_a_draft_comes_in_once_and_a_version_never_changes(platform: Platform) -> None:
+    async with platform.work(DEVELOPER) as work:
+        first = await register_decision(work, level())
+    async with platform.work(DEVELOPER) as work:
+        again = await register_decision(work, level())
+    assert (first.created, again.created) == (True, False)
+    assert first.version.id == again.version.id
+    assert first.version.lifecycle is Lifecycle.DRAFT
+    with pytest.raises(Invalid) as refused:
+        async with platform.work(DEVELOPER) as work:
+            await register_decision(work, level(limit="7.00"))
+    assert refused.value.problems[0].code == "INPUT_VERSION"
+    assert refused.value.problems[0].line == 4
+
+
+async def test_a_table_with_a_gap_is_not_saved(platform: Platform) -> None:
+    gap = level().replace("  - {id: large, then: {level: finance}}\n", "")
+    assert {each.code for each in (await check_decision(gap)).problems} == {"DEC010"}
+    with pytest.raises(Invalid):
+        async with platform.work(DEVELOPER) as work:
+            await register_decision(work, gap)
+    async with platform.read(DEVELOPER) as read:
+        assert await queries.find_entry(read, REF) is None
+
+
+async def test_only_its_team_registers_and_nobody_reviews_an_own_version(
+    platform: Platform,
+) -> None:
+    with pytest.raises(Forbidden) as refused:
+        async with platform.work(OWNER) as work:
+            await register_decision(work, level())
+    assert refused.value.extensions["permission"] == "decision:register"
+    async with platform.work(LEAD) as work:
+        saved = await register_decision(work, level())
+        await actions.submit_for_review(work, saved.version.ref)
+    with pytest.raises(Forbidden):
+        async with platform.work(LEAD) as work:
+            await actions.review(work, saved.version.ref, approve=True, comment="mine")
+    with pytest.raises(Conflict):
+        async with platform.work(LEAD) as work:
+            await actions.publish(work, saved.version.ref)
+
+
+async def test_it_is_published_signed_found_and_retired(platform: Platform) -> None:
+    ref = await publish_table(platform, level())
+    await publish_table(platform, level("1.1.0", limit="2000.00"))
+    async with platform.read(OWNER) as read:
+        found = await search(read, Search(text="credit", filter=_only(EntryKind.DECISION)))
+        assert [hit.entry.ref for hit in found.hits] == [REF]
+        live = await queries.find_version(read, REF, EntryKind.DECISION)
+        assert live is not None
+        assert live.version == "1.0.0"
+        assert (await resolve_decision(read.session, f"{REF}@^1")).version == "1.1.0"
+        table = await signed_table(read.session, read, ref)
+        assert table.decide({"amount": 5}).rules == ("small",)
+        contents = await decision_contents(read, [live.id])
+        assert contents[live.id].definition == level()
+        assert isinstance(contents[live.id].input_schema, dict)
+    async with platform.work(LEAD) as work:
+        await actions.set_alias(work, REF, "live", "1.1.0")
+        await actions.deprecate(work, ref)
+        await actions.retire(work, ref)
+    async with platform.read(OWNER) as read:
+        with pytest.raises(Conflict):
+            await resolve_decision(read.session, ref)
+        with pytest.raises(NotFound):
+            await resolve_decision(read.session, "finance/nothing")
+    async with platform.database.session() as session:
+        events = await session.scalars(
+            text("SELECT DISTINCT action FROM audit_events WHERE action LIKE 'catalog:decision:%'")
+        )
+        assert {each.rsplit(":", 1)[1] for each in events} == {
+            "register", "submit", "review", "publish", "alias", "deprecate", "retire",
+        }  # fmt: skip
+
+
+def _only(kind: EntryKind) -> CatalogFilter:
+    return CatalogFilter(kinds=(kind,))
+
+
+async def test_what_was_changed_in_the_database_decides_nothing(platform: Platform) -> None:
+    ref = await publish_table(platform, level())
+    async with platform.database.session() as session:
+        await session.execute(text("UPDATE entry_versions SET digest = repeat('0', 64)"))
+        await session.commit()
+    async with platform.read(OWNER) as read:
+        with pytest.raises(Conflict):
+            await signed_table(read.session, read, ref)
+
+
+async def test_its_document_is_sealed_and_hidden_from_who_may_not_read_it(
+    platform: Platform,
+) -> None:
+    hidden = level().replace("dataClass: INTERNAL", "dataClass: CONFIDENTIAL")
+    hidden = hidden.replace(
+        "then: {level: finance}", f"then: {{level: finance}}, because: {SECRET}"
+    )
+    await publish_table(platform, hidden)
+    async with platform.read(OUTSIDER) as read:
+        assert await queries.find_entry(read, REF) is None
+    async with platform.database.session() as session:
+        rows = await session.execute(
+            text("SELECT count(*) FROM entry_versions WHERE entry_versions::text LIKE :word"),
+            {"word": f"%{SECRET}%"},
+        )
+        assert rows.scalar() == 0
+
+
+def language(problems: Sequence[Problem]) -> list[Problem]:
+    """Without what the standards of the house say of a small test process."""
+    return [each for each in problems if each.code.startswith("OWS")]
+
+
+async def test_a_flow_that_asks_it_is_its_caller(platform: Platform) -> None:
+    await publish_table(platform, level())
+    saved = await register(platform, OWNER, ASKING)
+    assert language(saved.problems) == []
+    async with platform.read(OWNER) as read:
+        table = await queries.find_entry(read, REF)
+        assert table is not None
+        assert table.uses == 1
+        callers = await queries.called_by(read, [table.id])
+    assert [flow.ref for flow in callers[table.id]] == ["sales/credit"]
+
+
+async def test_a_table_that_is_not_there_warns_a_draft_and_refuses_a_publication(
+    platform: Platform,
+) -> None:
+    saved = await register(platform, OWNER, ASKING)
+    [missing] = language(saved.problems)
+    assert (missing.code, missing.severity) == ("OWS052", "WARNING")
+    async with platform.work(OWNER) as work:
+        await actions.submit_for_review(work, saved.version.ref)
+    async with platform.work(REVIEWER) as work:
+        await actions.review(work, saved.version.ref, approve=True, comment="fine")
+    with pytest.raises(Invalid) as refused:
+        async with platform.work(REVIEWER) as work:
+            await actions.publish(work, saved.version.ref)
+    [missing] = [each for each in language(refused.value.problems) if each.code == "OWS052"]
+    assert missing.severity == "ERROR"
+    assert "no decision table" in missing.message
+    await publish_table(platform, level())
+    async with platform.work(REVIEWER) as work:
+        moved = await actions.publish(work, saved.version.ref)
+    assert moved.version.lifecycle is Lifecycle.PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ("input: {amount: lots}", "OWS054"),
+        ("input: {}", "OWS054"),
+        ("input: {amount: '${ .amount }'}", None),
+    ],
+)
+async def test_an_input_that_the_table_would_refuse_is_told_where_it_can_be_seen(
+    platform: Platform, given: str, code: str | None
+) -> None:
+    await publish_table(platform, level())
+    asked = ASKING.replace("input: '${ {amount: .amount, customer: .customer} }'", given)
+    if code is None:
+        assert language((await register(platform, OWNER, asked)).problems) == []
+        return
+    with pytest.raises(Invalid) as refused:
+        await register(platform, OWNER, asked)
+    assert code in {each.code for each in language(refused.value.problems)}
