@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     # Runs
     ca_file: Path | None = None
     channels_file: Path | None = None
+    secrets_file: Path | None = None
     resolve: dict[str, str] = Field(default_factory=dict)
     lease_seconds: float = 8.0
     heartbeat_seconds: float = 2.0

@@ -30,7 +30,8 @@ CHUNK: Final = 2000
 
 async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definition) -> RunInHand:
     """Apply the whole journal to a new machine; what it still wants is in `wanted`."""
-    context = RunContext(str(run.id), run.correlation_id, runtime.secrets, trace_id=run.trace_id)
+    secrets = runtime.secrets(run.team)
+    context = RunContext(str(run.id), run.correlation_id, secrets, trace_id=run.trace_id)
     machine = Machine(definition, context, runtime.evaluate)
     hand = RunInHand(runtime.platform, runtime.journal, run, lease, machine, lease.position)
     sealer = Sealer(runtime.platform.keyring, run.team)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import ssl
 import zlib
@@ -26,6 +27,11 @@ from coe.access.network import IP
 from coe.language.fields import JSON
 from coe.runs.leaves import AddressRefused, LeafFault, LeafIO
 from coe.runs.machine_errors import standard
+
+# These write addresses and headers into the log, and with them what customers told us and what
+# services are proved with.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 AT_ONCE: Final = 200
 """Connections of one process at once; a further request waits, within its time limit."""

@@ -20,6 +20,7 @@ from coe.runs.leaves_decision import DECISION, deciding
 from coe.runs.leaves_notify import notifier_of
 from coe.runs.leaves_transport import open_client
 from coe.runs.runtime import LeafDone, LeafFailed, Perform, Runtime
+from coe.runs.secret_store import SecretStore
 from coe.runs.tables import RUNS
 from coe.work import Platform
 
@@ -33,8 +34,8 @@ async def running(
 ) -> AsyncIterator[Runtime]:
     """A started runtime; at the end its parts are closed, and what it still holds goes elsewhere.
 
-    `secrets` are what definitions may declare; `handlers` carry out leaves in another way than
-    here.
+    `secrets` are what definitions may declare, by default those of the settings' file; `handlers`
+    carry out leaves in another way than here.
     """
     settings = platform.settings
     check_at_start(settings.channels_file)
@@ -54,7 +55,7 @@ async def running(
             platform,
             perform=performing(io, platform),
             evaluate=expressions.evaluate,
-            secrets=secrets,
+            secrets=SecretStore(settings.secrets_file).of if secrets is None else secrets,
         )
         await runtime.start()
         try:

@@ -55,6 +55,10 @@ Perform = Callable[[RunLeaf], Awaitable[LeafDone | LeafFailed]]
 """Carries out a leaf. It may be called again with the same key after a crash."""
 
 
+SecretsOf = Callable[[str], Mapping[str, JSON]]
+"""The secrets that flows of a team may have, as they are now."""
+
+
 @dataclass(slots=True)
 class Held:
     """A run that this process holds: what wakes its loop, and whether it was lost."""
@@ -79,7 +83,8 @@ class Runtime:
     """The parts that all runs of a process share. Start it before `execution.advance`.
 
     `holder` names this process in leases, and no other, ever. `perform` carries out leaves,
-    `evaluate` expressions. `secrets` are what definitions may declare; they are never written.
+    `evaluate` expressions. `secrets` are what definitions may declare, for every team or by team;
+    they are never written.
     """
 
     def __init__(
@@ -88,13 +93,13 @@ class Runtime:
         *,
         perform: Perform,
         evaluate: Evaluate,
-        secrets: Mapping[str, JSON] | None = None,
+        secrets: Mapping[str, JSON] | SecretsOf | None = None,
     ) -> None:
         """Take the parts; nothing runs yet."""
         self.platform: Final = platform
         self.perform: Final = perform
         self.evaluate: Final = evaluate
-        self.secrets: Final = dict(secrets or {})
+        self._secrets: Final = secrets or {}
         self.holder: Final = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
         self.journal: Final = Journal(platform.database)
         self.direct: Final = platform.database.direct(size=READERS)
@@ -120,6 +125,10 @@ class Runtime:
         self._stack.close()
         await self.journal.close()
         await self.direct.close()
+
+    def secrets(self, team: str) -> Mapping[str, JSON]:
+        """The secrets that flows of the team may have."""
+        return self._secrets(team) if callable(self._secrets) else self._secrets
 
     @contextlib.asynccontextmanager
     async def hold(self, lease: Lease) -> AsyncIterator[Held]:
