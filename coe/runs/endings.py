@@ -19,13 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access.actor import ActorKind
 from coe.audit.events import Outcome as Told
 from coe.audit.events import Tag
-from coe.audit.log import NewEvent, append
+from coe.audit.log import NewEvent, append, clear_columns
 from coe.crypto.keys import Keyring
 from coe.db import JSON
 from coe.runs import inbox
 from coe.runs.commands import Cancelled, Completed, Faulted, Outcome, StepState
 from coe.runs.events_subscriptions import unsubscribe
 from coe.runs.facts import Fact, FactKind
+from coe.runs.journal import End
 from coe.runs.machine_errors import type_of
 from coe.runs.models import RunState
 from coe.runs.sealing import Sealer, error_columns
@@ -109,6 +110,17 @@ async def prepare(keyring: Keyring, run: RunHead, outcome: Outcome, at: datetime
         case Cancelled():
             columns |= {"state": RunState.CANCELLED}
     return Ending(run, outcome, at, columns)
+
+
+def plain(ending: Ending) -> End | None:
+    """The end as part of an append, for a run that completed and that no other run waits for.
+
+    The caller knows that it leaves no open task and no subscription behind.
+    """
+    run = ending.run
+    if not isinstance(ending.outcome, Completed) or run.parent_id is not None:
+        return None
+    return End(ending.columns, clear_columns(_event(ending)))
 
 
 async def close(session: AsyncSession, keyring: Keyring, ending: Ending) -> None:

@@ -37,13 +37,21 @@ class LeaseLostError(Exception):
     """Another holder has the run; what was to be appended is not."""
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """The plain end of a run (`coe.runs.journal_sql`): columns of its row, and of the event."""
+
+    columns: Row = field(repr=False)
+    event: Row
+
+
 @dataclass(slots=True)
 class Append:
     """What the holder of one run writes at once: all of it or nothing.
 
     `position` is where the first of `entries` (rows of `journal_entries`) goes. `consumed` are
     the ids of inbox rows that the entries hold. `steps` are rows of `run_steps`, put in or
-    brought up to date by their key. `changes` are done last, in order.
+    brought up to date by their key. `end` closes the run; `changes` are done last, in order.
     """
 
     run_id: UUID
@@ -52,6 +60,7 @@ class Append:
     entries: list[Row] = field(default_factory=list, repr=False)
     consumed: list[UUID] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list, repr=False)
+    end: End | None = None
     changes: list[Change] = field(default_factory=list)
 
 
@@ -176,6 +185,8 @@ def _arguments(group: Group) -> list[list[Any]]:
         [(number, row) for number, each in numbered for row in each.entries],
         [(number, row) for number, each in numbered for row in each.consumed],
         [(number, row) for number, each in numbered for row in each.steps],
+        ends=[each.end.columns if each.end else None for each in group],
+        events=[(number, each.end.event) for number, each in numbered if each.end],
     )
 
 

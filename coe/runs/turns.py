@@ -225,8 +225,17 @@ class _Turn:
     async def _finish(self, command: Finish) -> None:
         keyring = self._run.platform.keyring
         ending = await endings.prepare(keyring, self._run.head, command.outcome, self._now)
-        self._change(partial(_close, keyring, ending))
+        if not self._leaves_something():
+            self.append.end = endings.plain(ending)
+        if self.append.end is None:
+            self._change(partial(_close, keyring, ending))
         self.finished = command.outcome
+
+    def _leaves_something(self) -> bool:
+        """Whether the run may have open tasks, or wants events to this day."""
+        wanted = self._run.wanted.values()
+        asks = any(isinstance(each, OpenHumanTask) for each in wanted)
+        return asks or self._run.machine.event_types != frozenset()
 
     def _disarm(self, key: str) -> None:
         if self._run.timers.drop(key):

@@ -13,10 +13,11 @@ from typing import Any, Final
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from coe.audit.models import AuditEvent
 from coe.runs import events_delivery
 from coe.runs.inbox import TAKE
 from coe.runs.journal import _SAVE_STEP
-from coe.runs.journal_sql import APPEND, ENTRY, STEP
+from coe.runs.journal_sql import APPEND, END, ENTRY, EVENT, STEP
 from coe.runs.leases import ACQUIRE, ENDED
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, OUTBOX
@@ -26,6 +27,8 @@ from tests.simulation.storage import NO_KEY_UPDATE, UPDATE, Data, Row
 
 Raw = Callable[[Env, Any], Awaitable[Answer]]
 """Gets the parameters: by name in a mapping, or `$1`, `$2`, … in a sequence."""
+
+EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
 
 _KNOWN: Final[dict[str, Raw]] = {}
 
@@ -136,7 +139,7 @@ async def _one(_: Env, __: Any) -> Answer:
 @register(APPEND)
 async def _append(env: Env, given: Sequence[Sequence[Any]]) -> Answer:
     """The group append of the journal: `coe.runs.journal_sql` says what it does."""
-    moved = await _moved(env, given[:4])
+    moved = await _moved(env, [*given[:4], *given[29:32]])
     store, transaction = env.store, env.transaction
     journal = store.relations["journal_entries"]
     for batch, *values in zip(*given[4:10], strict=True):
@@ -148,6 +151,13 @@ async def _append(env: Env, given: Sequence[Sequence[Any]]) -> Answer:
     for batch, ident in zip(*given[10:12], strict=True):
         if batch in moved:
             await delete_each(env, "run_inbox", ident)
+    for run in moved.values():
+        if run["state"] in ENDED:
+            await _leave_nothing(env, run)
+    for batch, *values in zip(*given[32:42], strict=True):
+        if batch in moved:
+            event = dict(zip(EVENT, values, strict=True))
+            await _plan_of("event", insert(EVENTS)).run(_again(env), [event])
     steps = [
         dict(zip(STEP, values, strict=True))
         | {"run_id": moved[batch]["id"], "fence": moved[batch]["fence"], "waited_seconds": 0.0}
@@ -194,16 +204,34 @@ async def _take(env: Env, given: Sequence[Any]) -> Answer:
     return Answer(inbox.columns, [tuple(row[name] for name in inbox.columns) for row in rows])
 
 
+async def _leave_nothing(env: Env, run: Data) -> None:
+    for left in ("run_inbox", "timers"):
+        rows = list(env.store.relations[left].candidates("run_id", run["id"]))
+        for seen in [row.seen(env.transaction, env.snapshot) for row in rows]:
+            if seen is not None and seen["run_id"] == run["id"]:
+                await delete_each(env, left, seen["id"])
+
+
+_NO_MORE = (
+    *("holder", "lease_until"),
+    *("error_type", "error_status", "error_instance", "error_sealed"),
+)
+
+
 async def _moved(env: Env, given: Sequence[Sequence[Any]]) -> dict[int, Data]:
     moved: dict[int, Data] = {}
-    for batch, (run_id, fence, position, count) in enumerate(zip(*given, strict=True), 1):
+    for batch, (run_id, fence, position, count, *end) in enumerate(zip(*given, strict=True), 1):
 
         def matches(row: Data, fence: int = fence, position: int = position) -> bool:
             here = row["fence"] == fence and row["journal_length"] == position
             return here and row["holder"] is not None
 
-        def change(row: Data, count: int = count) -> Data:
-            return row | {"journal_length": row["journal_length"] + count}
+        def change(row: Data, count: int = count, end: list[Any] = end) -> Data:
+            last = {}
+            if end[0] is not None:
+                last = dict.fromkeys(_NO_MORE) | dict(zip(END, end, strict=True))
+                last["state"] = RunState(end[0])
+            return row | {"journal_length": row["journal_length"] + count} | last
 
         rows = list(env.store.relations["runs"].candidates("id", run_id))
         wanted = [(row, matches, change) for row in rows]
