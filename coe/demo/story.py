@@ -115,12 +115,13 @@ class Story:
 
     async def _publish_templates(self) -> None:
         answer = await self._ask("coe-lead", queries.TEMPLATES)
-        templates = answer["catalog"]["nodes"]
-        for template in templates:
-            for version in template["versions"]["nodes"]:
+        shipped = answer["catalog"]["nodes"]
+        for entry in shipped:
+            for version in entry["versions"]["nodes"]:
                 await self._bring_live(version, "coe-lead", submitter=None)
-        refs = ", ".join(template["ref"] for template in templates)
-        self.tell(f"coe-lead reviewed and published the templates: {refs}")
+        for kind, name in (("TEMPLATE", "templates"), ("DECISION", "decision tables")):
+            refs = ", ".join(entry["ref"] for entry in shipped if entry["kind"] == kind)
+            self.tell(f"coe-lead reviewed and published the {name}: {refs}")
 
     async def _register_local_flows(self) -> None:
         for author, file in LOCAL_FLOWS.values():

@@ -23,8 +23,12 @@ query Versions($ref: String!) {
 """
 TEMPLATES: Final = """
 query Templates {
-  catalog(filter: {kinds: [TEMPLATE]}, orderBy: TITLE, first: 100) {
-    nodes { ref ... on Template { versions { nodes { ref version lifecycle createdBy } } } }
+  catalog(filter: {kinds: [TEMPLATE, DECISION]}, orderBy: TITLE, first: 100) {
+    nodes {
+      kind ref
+      ... on Template { versions { nodes { ref version lifecycle createdBy } } }
+      ... on DecisionTable { versions { nodes { ref version lifecycle createdBy } } }
+    }
   }
 }
 """

@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from coe.language.decision_schema import DECISION_FILE as DECISION_SCHEMA
 from coe.language.profile import FILE as PROFILE_SCHEMA
 from coe.runs.testing_format import FILE as SUITE_SCHEMA
 from coe.web.headers import explorer_policy
@@ -22,7 +23,7 @@ STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
 EXAMPLES = STATIC / "examples"
 # The JSON Schemas for editors, each published at /schemas/ under the name of its file.
-SCHEMAS = (PROFILE_SCHEMA, SUITE_SCHEMA)
+SCHEMAS = (PROFILE_SCHEMA, DECISION_SCHEMA, SUITE_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
