@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from coe.errors import CoeError
-from coe.language.check import FORMATS, FileProblem, check, has_errors
+from coe.errors import Problem
+from coe.language.check import FORMATS, FileProblem, check, has_errors, read_text, unreadable
+from coe.language.source import LARGEST
 
 __all__ = ["check_files", "has_errors", "render"]
 
@@ -16,17 +17,24 @@ _MANIFEST: Final = re.compile(rb"^kind:\s*['\"]?localFlow\b", re.MULTILINE)
 
 
 def check_files(files: Sequence[Path]) -> list[FileProblem]:
-    """Everything that is wrong with these files, in their order; a folder stands for its files.
+    """Everything that is wrong with these files, in their order; a folder stands for its flows.
 
-    Raises:
-        CoeError: A named file or folder is not there, or holds no flow.
+    What cannot be read, holds no flow or is a template's is an error of its own (OWS007).
     """
-    paths = [path for file in files for path in _flows_of(file)]
-    manifests = {path for path in paths if _MANIFEST.search(path.read_bytes())}
-    found = {str(path): _manifest_problems(path) for path in manifests}
-    for each in check([path for path in paths if path not in manifests]):
-        found.setdefault(each.file, []).append(each)
-    return [problem for path in paths for problem in found.get(str(path), [])]
+    found: dict[str, list[FileProblem]] = {}
+    definitions: list[Path] = []
+    for file in files:
+        paths, problem = _flows_of(file)
+        if problem is not None:
+            found[str(file)] = [FileProblem(str(file), problem)]
+        for path in paths:
+            if str(path) not in found:
+                manifest = _is_manifest(path)
+                found[str(path)] = _manifest_problems(path) if manifest else []
+                definitions += [] if manifest else [path]
+    for each in check(definitions):
+        found[each.file].append(each)
+    return [problem for problems in found.values() for problem in problems]
 
 
 def render(found: Sequence[FileProblem], output: str) -> str:
@@ -34,33 +42,36 @@ def render(found: Sequence[FileProblem], output: str) -> str:
     return FORMATS[output](found)
 
 
-def _flows_of(file: Path) -> list[Path]:
-    if file.is_file():
+def _flows_of(file: Path) -> tuple[list[Path], Problem | None]:
+    """The flows that an argument stands for, or why it stands for none."""
+    if not file.is_dir():
         if _is_of_template(file):
-            hint = f"check it with: coe template render {file.parent}"
-            raise CoeError(f"{file} is a template's, with placeholders; {hint}", code="INVALID")
-        return [file]
+            mend = f"check it with: coe template render {file.parent}"
+            return [], unreadable("a template, whose placeholders are not filled in", mend)
+        return [file], None
     inside = [
         path
         for path in sorted(file.rglob("*.yaml"))
-        if (path.name == "flow.yaml" and not _is_of_template(path))
-        or _MANIFEST.search(path.read_bytes())
+        if (path.name == "flow.yaml" and not _is_of_template(path)) or _is_manifest(path)
     ]
-    if not inside:
-        raise CoeError(f"{file}: no such file, or a folder without flows", code="INVALID")
-    return inside
+    return inside, None if inside else unreadable("a folder without flows")
 
 
 def _is_of_template(file: Path) -> bool:
     return file.name == "flow.yaml" and file.with_name("template.yaml").exists()
 
 
+def _is_manifest(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return bool(_MANIFEST.search(file.read(LARGEST)))
+    except OSError:
+        return False
+
+
 def _manifest_problems(path: Path) -> list[FileProblem]:
     from coe.catalog.documents import read_flow  # noqa: PLC0415  # slow, and only for manifests
 
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise CoeError(f"{path}: is not UTF-8", code="INVALID") from None
-    _, problems = read_flow(text)
-    return [FileProblem(str(path), problem) for problem in problems]
+    text, problem = read_text(path)
+    problems = (problem,) if problem is not None else read_flow(text)[1]
+    return [FileProblem(str(path), each) for each in problems]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from coe.cli import offline
 from coe.cli.output import output_option, print_json, print_problems
 from coe.cli.server import Server, read_text, source_name, with_server
 from coe.errors import CoeError
@@ -57,7 +57,6 @@ query State($id: ID!) {
   }
 }
 """
-TRY_EXITS: Final = {"COMPLETED": 0, "FAULTED": 3, "CANCELLED": 3}
 RUN_EXITS: Final = {"COMPLETED": 0, "FAULTED": 3, "CANCELLED": 3}
 WAITING: Final = 4
 
@@ -67,19 +66,8 @@ def command() -> None:
     """Check, register and run flows."""
 
 
-@command.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@output_option("sarif")
-def check(files: tuple[Path, ...], output: str) -> None:
-    """Check definitions and manifests, offline: the language and the standards.
-
-    Exit code 0 without errors, 1 with.
-    """
-    from coe.cli.checking import check_files, has_errors, render  # noqa: PLC0415  # YAML is slow
-
-    found = check_files(files)
-    click.echo(render(found, output), nl=False)
-    sys.exit(1 if has_errors(found) else 0)
+for each in (offline.check, offline.diagram, offline.diff, offline.try_flow):
+    command.add_command(each)
 
 
 @command.command()
@@ -219,50 +207,6 @@ def _tell(state: dict[str, Any]) -> None:
         click.echo(f"error: {error['title']} ({error['type']}, {error['status']})", err=True)
 
 
-@command.command("try")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--input", "input_file", help="A file with the JSON input; - is stdin.")
-@click.option("--stub", "stub_file", help="A file with answers for leaves, humans and events.")
-@click.option("--resolve", multiple=True, metavar="HOST=URL", help="Send a host's requests there.")
-@click.option("--now", help="When the run starts, ISO 8601 with a time zone.")
-@click.option(
-    "--decisions",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder of decision tables; by default the nearest catalog/decisions.",
-)
-@output_option()
-def try_flow(
-    file: Path,
-    input_file: str | None,
-    stub_file: str | None,
-    resolve: tuple[str, ...],
-    now: str | None,
-    decisions: Path | None,
-    output: str,
-) -> None:
-    """Run FILE in this process, on a simulated clock, without a server.
-
-    Exit code 0 completed, 3 faulted, 4 waiting for what nothing answers.
-    """
-    from coe.cli.trying import try_file  # noqa: PLC0415  # YAML and httpx are slow
-
-    trace: dict[str, Any] = try_file(
-        file,
-        value=_json(input_file),
-        stubs=read_text(stub_file) if stub_file else None,
-        resolve=dict(_pair(each) for each in resolve),
-        now=_moment(now),
-        decisions=decisions,
-    ).to_json()
-    if output == "json":
-        print_json(trace)
-    else:
-        for step in trace["steps"]:
-            click.echo(f"{step['state']:<10} {step['kind']:<10} {step['name']}")
-        click.echo(f"{trace['state']}: {json.dumps(trace['output'] or trace['error'])}")
-    sys.exit(TRY_EXITS.get(str(trace["state"]), WAITING))
-
-
 @command.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--case", metavar="TEXT", help="Only the tests that have this in their name.")
@@ -296,32 +240,6 @@ def test(
     sys.exit(0 if ran.passed else 1)
 
 
-@command.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def diagram(file: Path) -> None:
-    """Draw FILE as a Mermaid flowchart."""
-    from coe.cli.comparing import draw  # noqa: PLC0415  # YAML is slow
-
-    click.echo(draw(file), nl=False)
-
-
-@command.command()
-@click.argument("old", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("new", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@output_option()
-def diff(old: Path, new: Path, output: str) -> None:
-    """Compare two versions by steps; exit 1 if NEW breaks a caller of OLD."""
-    from coe.cli.comparing import compare  # noqa: PLC0415  # YAML is slow
-
-    told = compare(old, new)
-    if output == "json":
-        print_json(told)
-    else:
-        print_problems(told["changes"])
-        click.echo("breaking" if told["breaking"] else "not breaking")
-    sys.exit(1 if told["breaking"] else 0)
-
-
 def _json(file: str | None) -> Any:
     if file is None:
         return None
@@ -330,20 +248,3 @@ def _json(file: str | None) -> Any:
     except ValueError as error:
         message = f"{source_name(file)} is no JSON: {error}"
         raise CoeError(message, code="INVALID") from None
-
-
-def _pair(given: str) -> tuple[str, str]:
-    host, equals, url = given.partition("=")
-    if not equals or not url.startswith(("http://", "https://")):
-        raise CoeError(f"--resolve takes HOST=URL, not {given!r}", code="INVALID")
-    return host, url.rstrip("/")
-
-
-def _moment(given: str | None) -> datetime | None:
-    if given is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        raise CoeError(f"--now takes ISO 8601, not {given!r}", code="INVALID") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

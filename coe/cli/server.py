@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +31,8 @@ class Server:
         Raises:
             CoeError: The error of the answer, or that the server cannot be reached.
         """
+        import asyncio  # noqa: PLC0415  # neither is this
+
         from coe.sdk import Client  # noqa: PLC0415  # httpx is not needed by offline commands
 
         async def execute() -> dict[str, Any]:

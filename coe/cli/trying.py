@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationError
+
 from coe.db import JSON
 from coe.errors import Invalid, errors_in
 from coe.language.expressions import Expressions
-from coe.language.load import load
+from coe.language.guess import did_you_mean
+from coe.language.lint import NONE, lint
+from coe.language.load import load, problems_of
 from coe.language.model import Definition
-from coe.language.source import read
+from coe.language.source import Source, Unreadable, read
 from coe.runs.commands import RunLeaf
 from coe.runs.decision_files import DecisionFiles, decisions_beside
 from coe.runs.leaves import LeafIO, run_leaf
@@ -21,8 +26,42 @@ from coe.runs.leaves_decision import DECISION
 from coe.runs.leaves_transport import open_client
 from coe.runs.testing import Case, Trace, simulate
 from coe.runs.testing_cases import START
+from coe.runs.testing_format import Outside
+from coe.runs.testing_suites import case_of
 
-_SECTIONS: Final = frozenset({"stubs", "events", "secrets", "flows"})
+_SECTIONS: Final = frozenset({"stubs", "events", "secrets", "flows", "facts"})
+# Problems of the linter with which there is nothing to run: names that lead nowhere, and what is
+# not run here. What an expression does wrong faults when the run comes to it.
+_REFUSED: Final = frozenset(
+    {"OWS019", "OWS020", "OWS021", "OWS023", "OWS030", "OWS031", "OWS032", "OWS033", "OWS034",
+     "OWS035", "OWS050", "OWS051"}
+)  # fmt: skip
+
+
+class BadValue(Exception):
+    """This cannot be read: mend it, or give another file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a trial, and what is odd about its stubs."""
+
+    trace: Trace
+    notes: tuple[str, ...]
+
+
+def read_value(text: str) -> JSON:
+    """The value of a JSON or YAML text.
+
+    Raises:
+        BadValue: It is neither, or a key stands twice in one object.
+    """
+    try:
+        return read(text).data
+    except Unreadable as error:
+        problem = error.problem
+        place = f"line {problem.line}, column {problem.column}: " if problem.line else ""
+        raise BadValue(f"{place}{problem.message}") from None
 
 
 def try_file(
@@ -32,34 +71,41 @@ def try_file(
     stubs: str | None,
     resolve: Mapping[str, str],
     now: datetime | None,
-    decisions: Path | None = None,
-) -> Trace:
+    at: Path | None = None,
+) -> Tried:
     """Run a definition; calls without a stub are really made.
 
     Args:
         file: The definition.
         value: The run's input.
-        stubs: YAML: answers by the name of a task; or `{stubs, events, secrets, flows}`.
+        stubs: YAML: answers by the name of a task; or `{stubs, events, secrets, flows, facts}`.
         resolve: Host to base URL, the one way to a loopback address.
         now: When the run starts on its simulated clock.
-        decisions: The folder of decision tables; by default the nearest `catalog/decisions`.
+        at: The folder of decision tables; by default the nearest `catalog/decisions`.
 
     Raises:
-        Invalid: The definition does not load.
+        Invalid: The definition has problems.
+        BadValue: The stubs are not as they should be.
     """
     given = _stubs(stubs)
-    case = Case(
-        input=value,
-        stubs=_object(given.get("stubs")),
-        events=[_object(event) for event in _list(given.get("events"))],
-        secrets=_object(given.get("secrets")),
-        flows={ref: str(exact) for ref, exact in _object(given.get("flows")).items()},
-        now=now or START,
-        patience=timedelta(0),
-    )
-    tables = DecisionFiles(decisions) if decisions else decisions_beside(file)
-    definition = _definition(file.read_text(), str(file))
-    return asyncio.run(_try(definition, case, resolve, tables))
+    case = replace(case_of(given | {"input": value}), now=now or START, patience=timedelta(0))
+    tables = DecisionFiles(at) if at else decisions_beside(file)
+    definition = _definition(read_definition(file), str(file))
+    trace = asyncio.run(_try(definition, case, resolve, tables))
+    return Tried(trace, (*_unknown(definition, given), *trace.mistakes))
+
+
+def read_definition(file: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        Invalid: It cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        told = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Invalid((), f"{file} cannot be read: {told}") from None
 
 
 async def _try(
@@ -84,19 +130,37 @@ async def _try(
 
 def _definition(text: str, file: str) -> Definition:
     loaded = load(text, file=file)
-    if loaded.definition is None or errors_in(loaded.problems):
-        raise Invalid(loaded.problems, f"{file} is no definition that can be run")
+    problems = errors_in(loaded.problems)
+    if loaded.definition is not None:
+        found = lint(loaded.definition, standards=NONE, publish=True)
+        problems += tuple(each for each in errors_in(found) if each.code in _REFUSED)
+    if loaded.definition is None or problems:
+        raise Invalid(problems, f"{file} is no definition that can be run")
     return loaded.definition
 
 
 def _stubs(text: str | None) -> dict[str, JSON]:
-    data = _object(read(text).data) if text else {}
-    return data if data and data.keys() <= _SECTIONS else {"stubs": data}
+    """The sections of a stub file, with answers alone under `stubs`."""
+    data = {} if text is None or not text.strip() else read_value(text)
+    if not isinstance(data, dict):
+        raise BadValue("a stub file is an object: answers by the name of a step")
+    sections: dict[str, JSON] = {"stubs": data}
+    if data and data.keys() <= _SECTIONS:
+        sections = data
+    try:
+        Outside.model_validate(sections)
+    except ValidationError as error:
+        found = problems_of(error, Source(sections), Outside)
+        raise BadValue("; ".join(f"{each.path}: {each.message}" for each in found)) from None
+    return sections
 
 
-def _object(value: object) -> dict[str, JSON]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[JSON]:
-    return value if isinstance(value, list) else []
+def _unknown(definition: Definition, given: Mapping[str, JSON]) -> Iterator[str]:
+    """Answers for what is no step of the definition."""
+    stubs = given.get("stubs")
+    names = {task.name for task in definition.walk()}
+    for name in stubs if isinstance(stubs, dict) else ():
+        if name not in names and name not in definition.tasks:
+            yield f"there is no step `{name}`, so nothing asks for its answer" + did_you_mean(
+                name, sorted(names)
+            )

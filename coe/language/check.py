@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from coe.errors import Problem, Severity
 from coe.language.lint import Lookup, Standards, lint_all
@@ -67,14 +68,34 @@ def check(
 
 def read_file(path: Path) -> Loaded:
     """Load a definition from a file; one that cannot be read is a problem too."""
+    text, problem = read_text(path)
+    return load(text, file=str(path)) if problem is None else Loaded(None, (problem,))
+
+
+def read_text(path: Path) -> tuple[str, Problem | None]:
+    """The text of a file, or why it has none; of one that is too large its beginning."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
-        return load(content.decode("utf-8-sig"), file=str(path))
     except OSError as error:
-        return Loaded(None, (Problem("OWS007", f"cannot read the file: {error.strerror}"),))
-    except UnicodeDecodeError:
-        return Loaded(None, (Problem("OWS007", "the file is not UTF-8"),))
+        return "", unreadable(f"cannot read the file: {error.strerror}")
+    try:
+        return content.decode("utf-8-sig"), None
+    except UnicodeDecodeError as error:
+        if len(content) > LARGEST and error.end >= LARGEST:  # cut within a character
+            return content[: error.start].decode("utf-8-sig") + 4 * " ", None
+        return "", _not_text(content, error.start)
+
+
+def unreadable(message: str, mend: str | None = None) -> Problem:
+    """A file of which nothing can be said; it is located at its start."""
+    return Problem("OWS007", message, line=1, column=1, help=mend)
+
+
+def _not_text(content: bytes, place: int) -> Problem:
+    before = content[:place]
+    column = place - before.rfind(b"\n")
+    return Problem("OWS007", "the file is not UTF-8", line=before.count(b"\n") + 1, column=column)
 
 
 @contextmanager
@@ -113,7 +134,9 @@ def as_sarif(found: Sequence[FileProblem], tool: str = "coe flow check") -> str:
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
+        "runs": [
+            {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+        ],
     }
     return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
 
@@ -125,9 +148,15 @@ FORMATS: Final[dict[str, Callable[[Sequence[FileProblem]], str]]] = {
 }
 
 
+def _uri(file: str) -> str:
+    """A file as a URI: relative to where the check runs, where it was named so."""
+    path = Path(file)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
 def _sarif_result(each: FileProblem, codes: Sequence[str]) -> dict[str, Any]:
     problem = each.problem
-    physical: dict[str, Any] = {"artifactLocation": {"uri": Path(each.file).as_posix()}}
+    physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(each.file)}}
     if problem.line is not None:
         physical["region"] = {"startLine": problem.line, "startColumn": problem.column or 1}
     location: dict[str, Any] = {"physicalLocation": physical}

@@ -94,7 +94,13 @@ def tokens(pointer: str) -> list[str]:
 
 def point(*parts: str | int) -> str:
     """A JSON pointer of these reference tokens."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return "".join([f"/{part}" if isinstance(part, int) else _token(part) for part in parts])
+
+
+def _token(part: str) -> str:
+    if "/" in part or "~" in part:
+        part = part.replace("~", "~0").replace("/", "~1")
+    return "/" + part
 
 
 def read(text: str, *, file: str | None = None) -> Source:
@@ -111,7 +117,7 @@ def read(text: str, *, file: str | None = None) -> Source:
         mark = Mark(place.count("\n") + 1, error.start - place.rfind("\n"))
         raise _unreadable("OWS001", "half of a surrogate pair is no character", mark) from None
     if size > LARGEST:
-        raise Unreadable(Problem("OWS002", f"the document has more than {LARGEST:,} bytes"))
+        raise _unreadable("OWS002", f"the document has more than {LARGEST:,} bytes", Mark(1, 1))
     try:
         return _read(_libyaml_events(text), text, file)
     except yaml.YAMLError as error:

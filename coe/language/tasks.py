@@ -46,6 +46,7 @@ from coe.language.listing import Named, NamedList
 from coe.language.task import TASK_KEYS, Scope, SubscriptionIterator, Task, TaskList
 
 __all__ = [
+    "CALLS",
     "TASK_KEYS",
     "AnyTask",
     "CallA2a",
@@ -307,7 +308,8 @@ class RunTask(Task):
 
 
 # ---------------------------------------------------------------- any task
-_CALLS: Final[dict[str, type[Task]]] = {
+# What `call` names that is no function.
+CALLS: Final[dict[str, type[Task]]] = {
     "http": CallHttp,
     "openapi": CallOpenApi,
     "grpc": CallGrpc,
@@ -328,7 +330,7 @@ def _choose(value: object) -> str | None:
     if key != "call":
         return key and f"{TAG}{key}"
     call = value["call"]
-    if isinstance(call, str) and call in _CALLS:
+    if isinstance(call, str) and call in CALLS:
         return f"{TAG}{call}"
     if isinstance(call, str) and function_ref(call) == _PARALLEL_MAP:
         return f"{TAG}parallelMap"

@@ -1,4 +1,4 @@
-"""`coe flow try`, `test`, `diagram` and `diff`: what runs in this process."""
+"""`coe flow try` and `test`: what runs in this process."""
 
 from __future__ import annotations
 
@@ -78,20 +78,3 @@ def test_a_test_that_fails_says_how(flow: Path) -> None:
     assert done.exit_code == 1
     assert "FAILED" in done.output
     assert "approved" in done.output
-
-
-def test_diagram_draws_every_step(flow: Path) -> None:
-    done = coe("flow", "diagram", str(flow))
-    assert done.exit_code == 0
-    assert done.output.startswith("flowchart")
-    assert all(step in done.output for step in ("fetch", "ask", "done"))
-
-
-def test_diff_tells_what_breaks_a_caller(flow: Path, tmp_path: Path) -> None:
-    schema = "input: {schema: {format: json, document: {type: object, required: [a]}}}\ndo:"
-    new = tmp_path / "new.yaml"
-    new.write_text(FLOW.replace("do:", schema, 1))
-    assert coe("flow", "diff", str(flow), str(flow)).exit_code == 0
-    done = coe("flow", "diff", str(flow), str(new), "--output", "json")
-    assert done.exit_code == 1
-    assert json.loads(done.output)["breaking"] is True

@@ -111,7 +111,7 @@ def test_a_url_in_a_flow_mapping_is_text() -> None:
         ("a: !!binary aGVsbG8=\n", ("OWS006", 1, 4)),
         ('"a\\0b": 1\n', ("OWS006", 1, 1)),
         ("a: " + "9" * 5000 + "\n", ("OWS006", 1, 4)),
-        ("a: " + "x" * LARGEST, ("OWS002", None, None)),
+        ("a: " + "x" * LARGEST, ("OWS002", 1, 1)),
         ("[" * 101 + "]" * 101, ("OWS002", 1, 101)),
     ],
 )

@@ -9,9 +9,9 @@ from coe.errors import Problem
 from coe.language.calls import DEFAULT_CATALOG, CallFunction
 from coe.language.components import ReferenceableAuthentication, Secret
 from coe.language.functions import FUNCTIONS
-from coe.language.guess import did_you_mean
+from coe.language.guess import closest, did_you_mean
 from coe.language.lint.context import Context
-from coe.language.tasks import RaiseTask, TryTask
+from coe.language.tasks import CALLS, RaiseTask, TryTask
 
 # What each rule is about, and where it is declared.
 _KINDS: Final = {
@@ -69,9 +69,7 @@ def check_functions(context: Context) -> Iterator[Problem]:
             continue
         where, ref = f"{task.pointer}/call", task.function
         if not ref.catalogued and ref.catalog is None:
-            known = (*use.functions, *(function.call for function in FUNCTIONS.values()))
-            close = did_you_mean(task.call, known) or did_you_mean(f"{task.call}:1@default", known)
-            message = f"there is no function `{task.call}`{close}"
+            message = f"there is no function `{task.call}`{_meant(task.call, use.functions)}"
             yield context.problem("OWS033", message, where, value=True)
         elif ref.catalog == DEFAULT_CATALOG and (ref.name, ref.version) not in FUNCTIONS:
             known = tuple(function.call for function in FUNCTIONS.values())
@@ -81,3 +79,11 @@ def check_functions(context: Context) -> Iterator[Problem]:
         elif ref.catalog != DEFAULT_CATALOG and ref.catalog not in use.catalogs:
             message = f"the catalog `{ref.catalog}` is not declared under `use.catalogs`"
             yield context.problem("OWS033", message, where, value=True)
+
+
+def _meant(call: str, declared: Collection[str]) -> str:
+    """What a call without a version may mean: a kind of call, or a function by its bare name."""
+    known = {name: name for name in (*CALLS, *declared)}
+    known |= {function.name: function.call for function in FUNCTIONS.values()}
+    close = closest(call, known)
+    return f", did you mean `{known[close]}`?" if close else ""

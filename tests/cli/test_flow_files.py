@@ -1,0 +1,168 @@
+"""`coe flow check`, `diagram` and `diff`: files in, text or data out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from click.testing import CliRunner, Result
+
+from coe.cli.main import cli, report
+from coe.errors import CoeError
+from coe.language.source import LARGEST
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = ROOT / "flows" / "teams" / "finance" / "credit_check.yaml"
+FLOW = """
+document: {dsl: 1.0.3, namespace: Sales-2, name: decide, version: 1.0.0}
+do:
+  - fetch: {call: http, with: {method: get, endpoint: 'http://erp.acme.example/credit'}}
+  - done: {set: {outcome: '${ .outcome }'}}
+"""
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Path:
+    file = tmp_path / "a flow.yaml"
+    file.write_text(FLOW)
+    return file
+
+
+def coe(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["flow", *map(str, arguments)])
+
+
+# ---------------------------------------------------------------- check
+def listed(*files: Path) -> list[dict[str, object]]:
+    done = coe("check", *files, "--output", "json")
+    assert done.exit_code == 1
+    found: list[dict[str, object]] = json.loads(done.stdout)
+    keys = ["file", "line", "column", "code", "severity", "message", "path", "help"]
+    assert all(list(each) == keys for each in found)
+    return found
+
+
+def test_what_cannot_be_read_is_an_entry_of_its_own(tmp_path: Path) -> None:
+    files = {
+        "missing.yaml": None,
+        "junk.yaml": b"a: 1\n\xff\x00",
+        "empty.yaml": b"",
+        "large.yaml": b"a: " + b"x" * 1_100_000,
+        "cut.yaml": b"a: " + "\N{EURO SIGN}".encode() * (LARGEST // 3 + 9),
+        "manifest.yaml": b"kind: localFlow\n\xff",
+    }
+    for name, content in files.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    paths = [tmp_path / name for name in (*files, "folder")]
+    found = [
+        (Path(str(each["file"])).name, each["code"], each["line"], each["column"])
+        for each in listed(*paths)
+    ]
+    assert found == [
+        ("missing.yaml", "OWS007", 1, 1),
+        ("junk.yaml", "OWS007", 2, 1),
+        ("empty.yaml", "OWS005", 1, 1),
+        ("large.yaml", "OWS002", 1, 1),
+        ("cut.yaml", "OWS002", 1, 1),
+        ("manifest.yaml", "OWS007", 2, 1),
+        ("folder", "OWS007", 1, 1),
+    ]
+
+
+def test_a_template_says_how_it_is_checked() -> None:
+    [found] = listed(ROOT / "templates" / "order-to-cash" / "flow.yaml")
+    assert found["code"] == "OWS007"
+    assert "coe template render" in str(found["help"])
+
+
+def test_files_come_in_the_order_in_which_they_were_named(flow: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.yaml"
+    names = [each["file"] for each in listed(missing, flow, missing)]
+    assert names[0] == str(missing)
+    assert set(names[1:]) == {str(flow)}
+
+
+def test_without_errors_it_ends_with_zero() -> None:
+    done = coe("check", ROOT / "flows", "--output", "json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+
+
+def test_sarif_names_files_as_uris(flow: Path) -> None:
+    done = coe("check", flow, "--output", "sarif")
+    log = json.loads(done.stdout)
+    [run] = log["runs"]
+    places = {
+        each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for each in run["results"]
+    }
+    assert places == {flow.as_uri()}
+    assert "%20" in flow.as_uri()
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert all(rules[each["ruleIndex"]] == each["ruleId"] for each in run["results"])
+    assert all(
+        each["locations"][0]["physicalLocation"]["region"]["startLine"] >= 1
+        for each in run["results"]
+    )
+
+
+# ---------------------------------------------------------------- diagram
+def test_diagram_draws_every_step(flow: Path) -> None:
+    done = coe("diagram", flow)
+    assert done.exit_code == 0
+    assert done.output.startswith("flowchart")
+    assert all(step in done.output for step in ("fetch", "done"))
+
+
+def test_diagram_draws_svg_into_a_file(flow: Path, tmp_path: Path) -> None:
+    file = tmp_path / "drawn.svg"
+    assert coe("diagram", flow, "--to", "svg", "--output", file).exit_code == 0
+    assert "fetch" in "".join(ET.fromstring(file.read_text()).itertext())  # noqa: S314  # ours
+    assert coe("diagram", flow, "--to", "svg").stdout == file.read_text()
+    nowhere = coe("diagram", flow, "--output", tmp_path / "no" / "x.svg")
+    assert nowhere.exit_code == 2
+
+
+@pytest.mark.parametrize("to", ["svg", "mermaid"])
+def test_a_manifest_is_one_box(to: str) -> None:
+    done = coe("diagram", MANIFEST, "--to", to)
+    assert done.exit_code == 0, done.output
+    assert "credit" in done.output.lower()
+
+
+def test_what_does_not_load_is_not_drawn(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flow.write_text(FLOW.replace("set:", "sett:"))
+    done = coe("diagram", flow)
+    assert isinstance(done.exception, CoeError)
+    assert report(done.exception) == 1
+    assert "did you mean `set`" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- diff
+def test_diff_tells_what_breaks_a_caller_and_the_step_that_is_due(
+    flow: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.yaml"
+    schema = "input: {schema: {format: json, document: {type: object, required: [a]}}}\ndo:"
+    new.write_text(FLOW.replace("do:", schema, 1))
+    same = coe("diff", flow, flow)
+    assert same.exit_code == 0
+    assert "not breaking: asks for no version step" in same.stdout
+    done = coe("diff", flow, new, "--output", "json")
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert (told["breaking"], told["asks"]) == (True, "major")
+    assert told["changes"][0]["code"] == "OWS901"
+    text = coe("diff", flow, new)
+    assert "breaking: asks for a major version step" in text.stdout
+    assert f"{new}:" in text.stdout
+
+
+def test_diff_of_two_flows_says_so(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = coe("diff", flow, MANIFEST)
+    assert isinstance(done.exception, CoeError)
+    assert report(done.exception) == 1
+    assert "no versions of one flow" in capsys.readouterr().err
