@@ -21,17 +21,28 @@ _TOKEN: Final = re.compile(
     r"|(?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|(?P<other>.)",
     re.ASCII | re.DOTALL,
 )
-_TEXT: Final = re.compile(r"(?:[^\"\\]|\\[^(])*", re.DOTALL)
+_TEXT: Final = re.compile(r"[^\"\\]*(?:\\[^(][^\"\\]*)*", re.DOTALL)
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "\\(": ")"}
 
+
+# Most characters of a program: longer ones are no expressions, and cost whoever reads them.
+LONGEST: Final = 65_536
+# Programs that are remembered by what was found in them are at most so long.
+_SHORT: Final = 2_000
+# What follows a word that is the key of an object.
+_AFTER_KEY: Final = re.compile(r"\s*[:,}]")
 
 # Paths of keys from the input or a variable: by far the most of all programs.
 _PATH: Final = re.compile(r"(\$[A-Za-z_]\w*|)((?:\.[A-Za-z_]\w*)*)", re.ASCII)
 
 
-@lru_cache(maxsize=4096)
 def key_path(program: str) -> tuple[str, tuple[str, ...]] | None:
     """The variable (or "" for the input) and the keys of a program that only follows keys."""
+    return _key_path(program) if len(program) <= _SHORT else None
+
+
+@lru_cache(maxsize=4096)
+def _key_path(program: str) -> tuple[str, tuple[str, ...]] | None:
     match = _PATH.fullmatch(program) if program != "." else _PATH.fullmatch("")
     if match is None or not program:
         return None
@@ -116,12 +127,24 @@ class _Scanner:
         """Whether a word that ends here is a key of an object, and so names nothing."""
         if not self.brackets or self.brackets[-1] != "{" or self.previous not in ("{", ","):
             return False
-        return self.text[at:].lstrip()[:1] in (":", ",", "}")
+        return _AFTER_KEY.match(self.text, at) is not None
+
+
+def scan(program: str) -> Scanned:
+    """What a program names: functions (not those of its own) and keywords, and variables."""
+    if len(program) > LONGEST:
+        return Scanned(fault=f"it is longer than {LONGEST:,} characters")
+    return _scan_kept(program) if len(program) <= _SHORT else _scan(program)
 
 
 @lru_cache(maxsize=4096)
-def scan(program: str) -> Scanned:
-    """What a program names: functions (not those of its own) and keywords, and variables."""
+def _scan_kept(program: str) -> Scanned:
+    return _scan(program)
+
+
+def _scan(program: str) -> Scanned:
+    if "\0" in program:
+        return Scanned(fault="it has a character NUL, at which jq would stop reading")
     scanner = _Scanner(program)
     fault = scanner.run() if program.strip() else "it is empty"
     return Scanned(frozenset(scanner.words - scanner.defined), frozenset(scanner.variables), fault)

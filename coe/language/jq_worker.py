@@ -10,6 +10,9 @@ each program, `{"r": [up to two results]}` or `{"e": error}`; or else `{"compile
 `{"failed": message}` or `{"too_large": bytes}`. A request to check is one line,
 `{"check":[{"names": […], "program": …}]}`, answered by a list of messages, null where the program
 compiles.
+
+An answer that ends with a space before its newline is the worker's last: so much memory stays taken
+that the next evaluation, which may be somebody else's, would lack it.
 """
 
 from __future__ import annotations
@@ -17,20 +20,29 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import json
+import mmap
+import os
 import resource
 import signal
 import sys
 from typing import Any
 
-# Most bytes of an answer: what is more would only move the trouble to the process that asked.
-LARGEST = 32 * 1024 * 1024
-# Most compiled programs to keep; above it all are dropped, which costs a millisecond each to mend.
+# Most bytes of an answer, and most values in it: who asked reads it at one go, and does nothing
+# else meanwhile.
+LARGEST = 16 * 1024 * 1024
+MOST_VALUES = 1_000_000
+# Most compiled programs to keep, and most bytes of their text; above it all are dropped, which
+# costs a millisecond each to mend.
 KEPT = 500
+KEPT_BYTES = 1024 * 1024
 
 # Programs that are checked as one: each compilation costs a millisecond, whatever the program.
 TOGETHER = 100
 # Broken programs after which no more are looked for: somebody has enough to mend.
 MOST_TOLD = 200
+
+# Evaluations after which it is looked whether there is memory for more.
+LOOKED_AFTER = 16
 
 # What would let a program see the machine it runs on, or behave otherwise on another.
 UNAVAILABLE = (
@@ -105,7 +117,7 @@ def evaluate(jq: Any, compiled: dict[bytes, Any], header: bytes, data: bytes) ->
             program = jq.compile(wrap(request["names"], request["programs"]))
         except ValueError as error:
             return {"compile": str(error)}
-        if len(compiled) >= KEPT:
+        if len(compiled) >= KEPT or sum(map(len, compiled)) > KEPT_BYTES:
             compiled.clear()
         compiled[header] = program
     try:
@@ -130,16 +142,100 @@ def confine(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+# System calls by their numbers: what a worker needs that has everything it will ever open. All
+# others fail with EPERM, among them open, socket, fork, execve, ptrace and kill of others.
+# aarch64 shares its numbers with all newer machines (asm-generic/unistd.h).
+CALLS = {
+    "x86_64": (
+        0xC000003E,
+        (
+            # read write close mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn
+            *(0, 1, 3, 9, 10, 11, 12, 13, 14, 15),
+            # sched_yield mremap madvise getitimer setitimer getpid exit gettid futex clock_gettime
+            *(24, 25, 28, 36, 38, 39, 60, 186, 202, 228),
+            # getrusage gettimeofday sigaltstack restart_syscall exit_group tgkill getrandom
+            *(98, 96, 131, 219, 231, 234, 318),
+        ),
+    ),
+    "aarch64": (
+        0xC00000B7,
+        (
+            *(63, 64, 57, 222, 226, 215, 214, 134, 135, 139),
+            *(124, 216, 233, 102, 103, 172, 93, 178, 98, 113),
+            *(165, 169, 132, 128, 94, 131, 278),
+        ),
+    ),
+}
+# seccomp(2) and prctl(2): the constants of the kernel's headers.
+LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, REFUSE = 0x7FFF0000, 0x00050001
+NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2
+
+
+def load_ctypes() -> Any:
+    """The module, before files can no longer be opened; None in a build of Python without it."""
+    try:
+        import ctypes  # noqa: PLC0415  # needed in a worker only
+    except ImportError:
+        return None
+    return ctypes
+
+
+def forbid_calls(ctypes: Any) -> None:
+    """Have the kernel refuse all other system calls, where it can; the limits hold in any case."""
+    if ctypes is None or os.uname().machine not in CALLS:
+        return
+    architecture, allowed = CALLS[os.uname().machine]
+    steps = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, architecture), (RETURN, 0, 0, REFUSE)]
+    steps.append((LOAD, 0, 0, 0))
+    steps += [(JUMP_EQUAL, len(allowed) - at, 0, call) for at, call in enumerate(allowed)]
+    steps += [(RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)]
+    code = b"".join(
+        kind.to_bytes(2, sys.byteorder) + bytes((yes, no)) + value.to_bytes(4, sys.byteorder)
+        for kind, yes, no, value in steps
+    )
+    text = ctypes.create_string_buffer(code, len(code))
+    # struct sock_fprog { unsigned short len; struct sock_filter *filter; }, padded to the pointer.
+    place = ctypes.sizeof(ctypes.c_void_p)
+    program = len(steps).to_bytes(2, sys.byteorder).ljust(place, b"\0")
+    program += ctypes.addressof(text).to_bytes(place, sys.byteorder)
+    control = ctypes.CDLL(None).prctl
+    control(NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+    control(SECCOMP, ctypes.c_ulong(FILTER), ctypes.create_string_buffer(program, len(program)))
+
+
+def is_roomy(memory: int) -> bool:
+    """Whether half of the memory could still be had."""
+    try:
+        mmap.mmap(-1, memory // 2).close()
+    except OSError:
+        return False
+    return True
+
+
+def line_of(answer: Any) -> bytes:
+    """An answer as a line without its end; one that is too large is only told of."""
+    line = json.dumps(answer).encode()
+    values = line.count(b",") + line.count(b"[") + line.count(b"{")
+    if len(line) > LARGEST or values > MOST_VALUES:
+        return json.dumps({"too_large": len(line)}).encode()
+    return line
 
 
 def main(file: str, memory: str, seconds: str) -> None:
     """Serve requests until standard input ends."""
     jq = load(file)
+    ctypes = load_ctypes()
     confine(int(memory))
+    forbid_calls(ctypes)
     # The starter kills what is over time; the alarm is for a worker whose starter died.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     compiled: dict[bytes, Any] = {}
+    count = 0
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while header := requests.readline():
         signal.setitimer(signal.ITIMER_REAL, float(seconds))
@@ -147,12 +243,15 @@ def main(file: str, memory: str, seconds: str) -> None:
             answer = check(jq, json.loads(header)["check"])
         else:
             answer = evaluate(jq, compiled, header, requests.readline())
-        line = json.dumps(answer).encode()
-        if len(line) > LARGEST:
-            line = json.dumps({"too_large": len(line)}).encode()
-        answers.write(line + b"\n")
+        line = line_of(answer)
+        del answer
+        count += 1
+        last = not count % LOOKED_AFTER and not is_roomy(int(memory))
+        answers.write(line + (b" \n" if last else b"\n"))
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if last:
+            return
 
 
 if __name__ == "__main__":

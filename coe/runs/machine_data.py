@@ -53,7 +53,7 @@ _MOST: Final = 10
 _VARIABLE: Final = re.compile(r"\$([A-Za-z_]\w*)")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _variables_of(program: str) -> frozenset[str]:
     """The names that a program may take from outside (some may be its own)."""
     return frozenset(_VARIABLE.findall(program))
