@@ -224,7 +224,7 @@ def _function(at: At, task: CallFunction) -> Iterator[Branch]:
 
 def _human(at: At, task: CallFunction) -> Iterator[Branch]:
     outcomes = task.with_.get("outcomes")
-    given = [each for each in outcomes if isinstance(each, str)] if _plain(outcomes) else []
+    given = _plain(outcomes)
     times = answers(task)
     for index, outcome in enumerate(given):
         how = f"`{task.name}: {{outcome: {outcome}}}`"
@@ -244,9 +244,10 @@ def _human(at: At, task: CallFunction) -> Iterator[Branch]:
         yield at.branch(ways.EXPIRES, f"`{task.name}: {{silent: true}}`", place)
 
 
-def _plain(outcomes: JSON) -> bool:
-    """Whether all outcomes stand in the definition."""
-    return isinstance(outcomes, list) and not any("${" in str(each) for each in outcomes)
+def _plain(outcomes: JSON) -> list[str]:
+    """The outcomes, where all of them stand in the definition."""
+    given = [str(each) for each in outcomes] if isinstance(outcomes, list) else []
+    return [] if any("${" in each for each in given) else given
 
 
 def _comes(at: At, due: timedelta | None) -> bool:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from coe.language.durations import iso, parse
 from coe.language.error_types import STATUSES, normal_type
 from coe.language.fields import JSON
 from coe.language.schemas import violations
@@ -24,25 +22,19 @@ from coe.runs.commands import (
     StepChange,
 )
 from coe.runs.machine_errors import type_of
-from coe.runs.machine_scope import same
 from coe.runs.testing_cases import Case, Trace
+from coe.runs.testing_comparing import (
+    Difference,
+    equal,
+    length,
+    same_time,
+    shown,
+    timed,
+    within,
+)
 from coe.runs.testing_paths import follows
 
-# Most characters of a value in a message.
-_SHOWN: Final = 200
 _Asked = RunLeaf | OpenHumanTask | StartChild | AwaitEvent | EmitEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What is not as expected. `path` is the JSON pointer of the expectation in the test."""
-
-    message: str
-    path: str = "/expect"
-
-    def __str__(self) -> str:
-        """What a person reads."""
-        return self.message
 
 
 def differences(expect: Mapping[str, JSON], trace: Trace, case: Case) -> list[Difference]:
@@ -73,17 +65,6 @@ class _Seen:
 _Check = Callable[[JSON, _Seen], Iterator[Difference]]
 
 
-def length(span: timedelta) -> str:
-    """A length of time in ISO 8601."""
-    return iso(round(span.total_seconds() * 1000))
-
-
-def shown(value: JSON) -> str:
-    """A value in a message, in one line."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
 # ---------------------------------------------------------------- how it ended
 def _state(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
     trace = seen.trace
@@ -99,11 +80,11 @@ def _state(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
 
 
 def _output(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from _equal(wanted, seen.trace.output, "output", "/expect/output")
+    yield from equal(wanted, seen.trace.output, "output", "/expect/output")
 
 
 def _output_includes(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from _within(wanted, seen.trace.output, "output", "/expect/outputIncludes")
+    yield from within(wanted, seen.trace.output, "output", "/expect/outputIncludes")
 
 
 def _output_schema(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
@@ -115,16 +96,16 @@ def _error(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
     if isinstance(wanted, dict) and "type" in wanted:
         kind = str(wanted["type"])
         wanted = wanted | {"type": type_of(kind) if kind in STATUSES else normal_type(kind)}
-    yield from _within(wanted, seen.trace.error, "error", "/expect/error")
+    yield from within(wanted, seen.trace.error, "error", "/expect/error")
 
 
 def _took(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from _time(wanted, seen.offset(seen.trace.ended_at), "took", "/expect/took")
+    yield from same_time(wanted, seen.offset(seen.trace.ended_at), "took", "/expect/took")
 
 
 def _waiting(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
     found: JSON = [command.name for command in seen.trace.waiting]
-    yield from _equal(wanted, found, "waiting", "/expect/waiting")
+    yield from equal(wanted, found, "waiting", "/expect/waiting")
 
 
 # ---------------------------------------------------------------- steps
@@ -158,9 +139,9 @@ def _steps(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
         if not all_of:
             yield Difference(f"steps.{name}: the run never came to it", place)
         elif isinstance(each, list):
-            yield from _within(_timed(each), [*all_of], f"steps.{name}", place)
+            yield from within(timed(each), [*all_of], f"steps.{name}", place)
         else:
-            yield from _within(_timed(each), all_of[-1], f"steps.{name}", place)
+            yield from within(timed(each), all_of[-1], f"steps.{name}", place)
 
 
 def _step(step: StepChange, seen: _Seen) -> JSON:
@@ -189,7 +170,7 @@ def _calls(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
         return
     for index, (one, other) in enumerate(zip(parts, found, strict=True)):
         place = f"/expect/calls/{index}"
-        yield from _within(_timed(one), other, f"calls[{index}] {names[index]}", place)
+        yield from within(timed(one), other, f"calls[{index}] {names[index]}", place)
 
 
 def _called(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
@@ -199,7 +180,7 @@ def _called(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
             _arguments(command) for command, _ in _asked(seen.trace) if command.name == name
         ]
         if isinstance(each, list):
-            yield from _within(each, found, f"called.{name}", place)
+            yield from within(each, found, f"called.{name}", place)
         elif len(found) != each:
             yield Difference(f"called.{name}: expected {each} times, found {len(found)}", place)
 
@@ -239,59 +220,7 @@ def _arguments(command: Command) -> JSON:
 
 
 def _events(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from _within(wanted, [*seen.trace.events], "events", "/expect/events")
-
-
-# ---------------------------------------------------------------- comparing
-def _equal(wanted: JSON, found: JSON, name: str, place: str) -> Iterator[Difference]:
-    """Where two values differ, member by member."""
-    if same(wanted, found):
-        return
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for key in {**wanted, **found}:
-            inner = f"{name}.{key}"
-            if key not in wanted:
-                yield Difference(f"{inner}: not expected, found {shown(found[key])}", place)
-            elif key not in found:
-                yield Difference(f"{inner}: expected {shown(wanted[key])}, is not there", place)
-            else:
-                yield from _equal(wanted[key], found[key], inner, place)
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            yield from _equal(one, other, f"{name}[{index}]", place)
-    else:
-        yield Difference(f"{name}: expected {shown(wanted)}, found {shown(found)}", place)
-
-
-def _within(wanted: JSON, found: JSON, name: str, place: str) -> Iterator[Difference]:
-    """Differences in what is given; members that are not mentioned may be anything."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for key, value in wanted.items():
-            yield from _within(value, found.get(key), f"{name}.{key}", place)
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            yield from _within(one, other, f"{name}[{index}]", place)
-    elif not same(wanted, found):
-        yield Difference(f"{name}: expected {shown(wanted)}, found {shown(found)}", place)
-
-
-def _time(wanted: JSON, found: JSON, name: str, place: str) -> Iterator[Difference]:
-    if _normal(wanted) != found:
-        yield Difference(f"{name}: expected {shown(wanted)}, found {found}", place)
-
-
-def _timed(wanted: JSON) -> JSON:
-    """An expectation whose times are in one form."""
-    if isinstance(wanted, list):
-        return [_timed(each) for each in wanted]
-    if not isinstance(wanted, dict):
-        return wanted
-    times = {key: _normal(wanted[key]) for key in ("at", "due", "took") if key in wanted}
-    return {**wanted, **times}
-
-
-def _normal(value: JSON) -> JSON:
-    return length(parse(value).timedelta)
+    yield from within(wanted, [*seen.trace.events], "events", "/expect/events")
 
 
 def _object(value: JSON) -> dict[str, JSON]:

@@ -110,7 +110,7 @@ def _names_in(part: JSON) -> Iterator[str]:
     elif isinstance(part, dict):
         branches = part.get("atOnce")
         for branch in branches if isinstance(branches, list) else []:
-            yield from (str(name) for name in branch if isinstance(branch, list))
+            yield from (str(name) for name in (branch if isinstance(branch, list) else []))
 
 
 def _located(written: Written, problem: Problem) -> Problem:

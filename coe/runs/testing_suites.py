@@ -36,7 +36,8 @@ from coe.runs.facts import Fact, FactKind
 from coe.runs.machine import Evaluate
 from coe.runs.testing import Carry, simulate
 from coe.runs.testing_cases import START, Case, Trace
-from coe.runs.testing_expectations import Difference, differences
+from coe.runs.testing_comparing import Difference
+from coe.runs.testing_expectations import differences
 
 __all__ = ["Difference", "Verdict", "case_of", "differences", "judge"]
 
