@@ -25,6 +25,7 @@ from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import JSON, Database, new_id, utcnow
 from coe.errors import Forbidden, NotFound
+from coe.language.expressions import Expressions
 from coe.settings import Settings
 
 _SOURCES: Final = {
@@ -35,6 +36,7 @@ _SOURCES: Final = {
     "flow": "catalog",
     "human_task": "runs",
     "run": "runs",
+    "schedule": "runs",
     "template": "catalog",
     "token": "access",
 }
@@ -220,7 +222,11 @@ class Work(Read):
 
 @dataclass(slots=True)
 class Platform:
-    """What every composition root makes once: the database, the policies, the keys, the clock."""
+    """What every composition root makes once: the database, the policies, the keys, the clock.
+
+    `expressions` evaluates what is no run's own, such as the filters of schedules; its worker
+    starts when it is first needed.
+    """
 
     settings: Settings
     database: Database
@@ -228,6 +234,7 @@ class Platform:
     keyring: Keyring
     signer: SigningKey
     clock: Callable[[], datetime] = utcnow
+    expressions: Expressions = field(default_factory=lambda: Expressions(workers=1))
 
     @classmethod
     def open(cls, settings: Settings, *, name: str = "coe", pool_size: int = 10) -> Platform:
@@ -242,7 +249,8 @@ class Platform:
         )
 
     async def close(self) -> None:
-        """Close the database's connections."""
+        """Close the database's connections, and end the worker of expressions."""
+        await self.expressions.close()
         await self.database.close()
 
     async def authenticate(self, bearer: str, request: RequestInfo) -> Actor:

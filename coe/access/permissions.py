@@ -42,6 +42,8 @@ class Permission(StrEnum):
     RUN_REPORT = "run:report"
     RUN_RETRY = "run:retry"
     RUN_START = "run:start"
+    SCHEDULE_PAUSE = "schedule:pause"
+    SCHEDULE_RESUME = "schedule:resume"
     TEMPLATE_DEPRECATE = "template:deprecate"
     TEMPLATE_INSTANTIATE = "template:instantiate"
     TEMPLATE_PUBLISH = "template:publish"

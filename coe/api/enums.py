@@ -12,6 +12,7 @@ from coe.audit.events import Outcome
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.search import CatalogOrder
 from coe.errors import Severity
+from coe.language.schedules import ScheduleKind
 from coe.runs.commands import StepState
 from coe.runs.models import RunState
 from coe.runs.task_models import HumanTaskState
@@ -25,5 +26,9 @@ strawberry.enum(HumanTaskState, description="Where a human task stands")
 strawberry.enum(Lifecycle, description="Where a version stands on its way")
 strawberry.enum(Outcome, name="AuditOutcome", description="How what an event tells of ended")
 strawberry.enum(RunState, description="Where a run stands; the last three are its ends")
+strawberry.enum(
+    ScheduleKind,
+    description="By what a flow is started: the clock, the end of its last run, events",
+)
 strawberry.enum(Severity, description="An ERROR refuses; a WARNING and an INFO only tell")
 strawberry.enum(StepState, description="Where one execution of a task stands")

@@ -33,6 +33,7 @@ from coe.templates.rows import OriginRow
 
 if TYPE_CHECKING:
     from coe.api.runs import RunConnection, RunFilter
+    from coe.api.schedules import Schedule
 
 aliases_of = batch(queries.aliases)
 systems_of = batch(queries.systems_of)
@@ -307,6 +308,17 @@ class Flow(CatalogEntry, Node):
         """Flows that call this one, from the definitions."""
         rows = await info.context.load(callers_of, self.row.id)
         return [Flow.of(row) for row in rows or ()]
+
+    @field
+    async def schedule(
+        self,
+        info: Info,
+    ) -> Annotated[Schedule, strawberry.lazy("coe.api.schedules")] | None:
+        """When it starts by itself, by its live version; null where it does not."""
+        from coe.api.schedules import Schedule, schedule_of  # noqa: PLC0415  # they name each other
+
+        row = await info.context.load(schedule_of, self.row.id)
+        return Schedule.of(row) if row else None
 
     @field
     async def runs(

@@ -35,6 +35,7 @@ from coe.api.local_runs import LocalRunMutation
 from coe.api.nodes import Node, field
 from coe.api.run_control import RunMutation
 from coe.api.runs import Run, RunQuery, run_by_id
+from coe.api.schedules import ScheduleMutation
 from coe.api.task_answers import HumanTaskMutation
 from coe.api.teams import Team, TeamQuery, team_by_id
 from coe.api.templates import Template, TemplateQuery, TemplateVersion
@@ -113,6 +114,7 @@ class Mutation(
     LifecycleMutation,
     RunMutation,
     EventMutation,
+    ScheduleMutation,
     HumanTaskMutation,
     AccessMutation,
     LocalRunMutation,

@@ -131,3 +131,7 @@ class Tag(StrEnum):
     """A faulted run was sent on from the step that faulted."""
     RUNS_RUN_START = "runs:run:start"
     """A run was asked for."""
+    RUNS_SCHEDULE_PAUSE = "runs:schedule:pause"
+    """A flow starts no run by itself any more, until it is resumed."""
+    RUNS_SCHEDULE_RESUME = "runs:schedule:resume"
+    """A paused flow starts by itself again."""

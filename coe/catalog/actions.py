@@ -18,7 +18,7 @@ from coe.catalog.decisions import opened_decision
 from coe.catalog.documents import read_flow
 from coe.catalog.drafts import preview_of, save_flow, saved
 from coe.catalog.lifecycle import RUNNABLE, Move
-from coe.catalog.models import LIVE, EntryAlias, EntryKind, EntryVersion, FlowKind, Verdict
+from coe.catalog.models import LIVE, Entry, EntryAlias, EntryKind, EntryVersion, FlowKind, Verdict
 from coe.catalog.moves import Held, find, hold, move, require
 from coe.catalog.refs import require_ref
 from coe.catalog.rows import Moved, Preview, Saved
@@ -120,6 +120,7 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (held.entry.id, LIVE)) is None:
         await point(work, held.entry, version, LIVE)
+        await _reschedule(work, held.entry)
     await _move(work, held, Move.PUBLISH, comment, digest=version.digest)
     if held.flow_kind is FlowKind.LOCAL:
         await enqueue(work.session, "deploy", version.id)
@@ -134,6 +135,7 @@ async def deprecate(work: Work, ref: str, *, comment: str | None = None) -> Move
     """
     held = await hold(work, ref, Move.DEPRECATE)
     await _move(work, held, Move.DEPRECATE, comment)
+    await _reschedule(work, held.entry)
     return held.moved()
 
 
@@ -174,6 +176,8 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> Moved:
     before = await point(work, entry, found, alias)
     if before != version:
         await refresh(work, entry)
+        if alias == LIVE:
+            await _reschedule(work, entry)
         await work.record(
             _TAGS[entry.kind, None],
             resource=held.resource,
@@ -215,6 +219,12 @@ _TAGS: dict[tuple[EntryKind, Move | None], Tag] = {
     (EntryKind.TEMPLATE, Move.DEPRECATE): Tag.CATALOG_TEMPLATE_DEPRECATE,
     (EntryKind.TEMPLATE, Move.RETIRE): Tag.CATALOG_TEMPLATE_RETIRE,
 }
+
+
+async def _reschedule(work: Work, entry: Entry) -> None:
+    """What a central flow starts by itself may be another thing now: dispatch looks."""
+    if entry.flow_kind is FlowKind.CENTRAL:
+        await enqueue(work.session, "schedule", entry.id)
 
 
 async def _move(

@@ -49,8 +49,12 @@ async def start_run(
     input: JSON,  # noqa: A002  # the contract's name
     correlation_id: str | None = None,
     trace_id: str | None = None,
+    requester: str | None = None,
+    reason: str | None = None,
 ) -> RunRow:
     """Ask for a run of a flow: one exact version, from now on whatever is published later.
+
+    `requester` stands at the root of the calls (by default the actor); `reason` is for the log.
 
     Raises:
         NotFound: There is no such flow or version, or it may not be read.
@@ -65,7 +69,7 @@ async def start_run(
         input=input,
         correlation_id=correlation,
         started_by=work.actor,
-        requester=work.actor.subject,
+        requester=requester or work.actor.subject,
         at=work.now,
         trace_id=trace_id,
     )
@@ -77,6 +81,7 @@ async def start_run(
         team=row["team"],
         decision=decision,
         detail={"run": str(row["id"])},
+        reason=reason,
         correlation_id=correlation,
     )
     return await _read_back(work, row["id"])

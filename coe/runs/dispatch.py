@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from coe.catalog.contents import runnable_version
 from coe.catalog.rows import RunnableFlow
 from coe.errors import CoeError, NotFound
-from coe.runs import events, events_delivery, inbox
+from coe.runs import events, inbox, schedules, schedules_events
 from coe.runs.commands import Cancelled
 from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
@@ -243,7 +243,13 @@ async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> None:
 
 async def _settle(platform: Platform, _: Engine, wish: _Wish) -> bool:
     """Bring an event to whom it could not be brought while it was received."""
-    await events_delivery.again(platform, wish.subject)
+    await schedules_events.settle(platform, wish.subject)
+    return True
+
+
+async def _reschedule(platform: Platform, _: Engine, wish: _Wish) -> bool:
+    """Let the schedule of a flow be that of its live version."""
+    await schedules.refresh(platform, wish.subject)
     return True
 
 
@@ -253,6 +259,7 @@ _DOERS: Final = {
     "cancel": _cancel,
     "deploy": _deploy_wished,
     events.WISH: _settle,
+    "schedule": _reschedule,
 }
 
 

@@ -18,6 +18,7 @@ from coe.runs.leaves_notify import notifier_of
 from coe.runs.notices import Listener
 from coe.runs.reaper import reap_once, tidy_once
 from coe.runs.reminding import send_reminders
+from coe.runs.schedules_firing import fire_schedules, next_start
 from coe.runs.timers import fire_due, next_due
 from coe.work import Platform
 
@@ -79,8 +80,11 @@ class Loops:
             await asyncio.wait_for(self._wanted.wait(), pause)
 
     async def _fire(self) -> None:
-        if not await fire_due(self._platform):
-            await asyncio.sleep(_seconds(await next_due(self._platform)))
+        fired = await fire_due(self._platform) + await fire_schedules(self._platform)
+        if not fired:
+            waits = [await next_due(self._platform), await next_start(self._platform)]
+            soonest = min((each for each in waits if each is not None), default=None)
+            await asyncio.sleep(_seconds(soonest))
 
     async def _remind(self) -> None:
         """Send the messages of reminders; only where the channels are known."""

@@ -141,6 +141,10 @@ class Machine:
         """The steps that changed since the last call, each once, in its present state."""
         return self._run.steps.changed()
 
+    def took(self, event: JSON) -> bool:
+        """Whether an event that was applied (this very object) was taken by a listening task."""
+        return any(each.event is event and each.taken for each in self._run.events.kept)
+
     def _start(self, fact: Fact) -> None:
         run = self._run
         if run.run.started_at is not None:

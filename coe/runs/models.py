@@ -18,6 +18,7 @@ from coe.db import new_id, utcnow
 from coe.runs.commands import StepState
 from coe.runs.decision_models import DecisionCase  # noqa: F401  # so that the metadata is whole
 from coe.runs.events_models import ReceivedEvent  # noqa: F401  # the inbox names its rows
+from coe.runs.schedules_models import Schedule  # noqa: F401  # so that the metadata is whole
 from coe.runs.task_models import HumanTask  # noqa: F401  # so that the metadata is whole
 
 

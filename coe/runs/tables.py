@@ -11,6 +11,7 @@ from coe.outbox import OutboxRow
 from coe.runs.decision_models import DecisionCase
 from coe.runs.events_models import EventDelivery, EventSubscription, ReceivedEvent
 from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
+from coe.runs.schedules_models import Schedule, ScheduleEvent
 from coe.runs.task_models import (
     HumanTask,
     HumanTaskApproval,
@@ -36,4 +37,6 @@ OUTBOX: Final = _table(OutboxRow)
 EVENTS: Final = _table(ReceivedEvent)
 SUBSCRIPTIONS: Final = _table(EventSubscription)
 DELIVERIES: Final = _table(EventDelivery)
+SCHEDULES: Final = _table(Schedule)
+SCHEDULE_EVENTS: Final = _table(ScheduleEvent)
 CASES: Final = _table(DecisionCase)
