@@ -28,6 +28,7 @@ from coe.engines.prefect_api import PrefectEngine
 from coe.outbox import OutboxRow
 from coe.runs.dispatch import engine_health
 from coe.runs.engine import Engine, EngineHealth
+from coe.runs.events_keeping import forget_events
 from coe.runs.loops import Loops
 from coe.settings import LOOPBACK, Settings
 from coe.web.headers import SecurityHeaders
@@ -137,10 +138,11 @@ class Services:
             await loops.close()
 
     async def _tidy(self) -> None:
-        """Forget the answers of mutations after their 24 hours."""
+        """Forget the answers of mutations after their 24 hours, and events after their days."""
         while True:
             async with self.platform.database.session() as session:
                 await forget_expired(session, self.platform.clock())
+                await forget_events(session, self.platform.clock())
                 await session.commit()
             await asyncio.sleep(TIDY_SECONDS)
 

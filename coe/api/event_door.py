@@ -27,6 +27,7 @@ from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated, U
 from coe.runs.events import Sent, delivered, send_events
 from coe.runs.events_payload import Event
 from coe.runs.events_reading import FORM, PREFIX, read_binary, read_event, read_events
+from coe.runs.schedules_events import settle_soon
 from coe.work import Platform, RequestInfo
 
 PATH: Final = "/events"
@@ -73,6 +74,7 @@ def router(platform: Platform) -> APIRouter:
             received = await _read(request)
             async with platform.work(actor, about) as work:
                 sent = await send_events(work, received.events)
+            await settle_soon(platform, [each.id for each in sent if not each.duplicate])
             return await _taken(platform, received, sent, about)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             return _refused(error, about)

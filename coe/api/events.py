@@ -11,6 +11,7 @@ from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json
 from coe.runs.events import delivered, send_events
 from coe.runs.events_reading import read_event
+from coe.runs.schedules_events import settle_soon
 from coe.work import Work
 
 
@@ -54,6 +55,8 @@ class EventMutation:
         reached = []
         event_id = receipt.id("event")
         if event_id is not None:
+            if receipt.values.get("duplicate") is not True:
+                await settle_soon(context.platform, [event_id])
             async with context.read() as read:
                 reached = await delivered(read.session, event_id)
         rows = await context.load_many(run_by_id, reached)

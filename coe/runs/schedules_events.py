@@ -12,18 +12,22 @@ of the start, with the schedule's row locked.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import any_, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from coe.catalog.contents import runnable_version
 from coe.db import JSON
+from coe.errors import CoeError
 from coe.language.load import load
 from coe.language.model import Definition
 from coe.language.schedules import ScheduleKind
@@ -40,6 +44,8 @@ from coe.work import Platform, Work
 
 MOST_OPEN: Final = 200
 """Open sets of one schedule; of more the oldest is given up."""
+SOON: Final = 2.0
+"""Seconds for which the sender of an event waits for the runs that it starts."""
 _MOST_KNOWN: Final = 200
 _known: OrderedDict[UUID, Definition] = OrderedDict()
 _log = logging.getLogger(__name__)
@@ -54,6 +60,19 @@ async def settle(platform: Platform, event_id: UUID) -> None:
     for schedule_id in await _interested(platform, event_id):
         async with platform.work(SCHEDULER) as work:
             await _look(work, schedule_id, event_id)
+
+
+async def settle_soon(platform: Platform, events: Sequence[UUID]) -> None:
+    """Settle events that were just received, so that their sender hears which runs they started.
+
+    What cannot be done within a moment is left to dispatch, which does it anyway.
+    """
+    try:
+        async with asyncio.timeout(SOON):
+            for event_id in events:
+                await settle(platform, event_id)
+    except (TimeoutError, CoeError, SQLAlchemyError, OSError) as error:
+        _log.warning("an event is left to dispatch: %s", type(error).__name__)
 
 
 async def _interested(platform: Platform, event_id: UUID) -> list[UUID]:

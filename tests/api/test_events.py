@@ -16,7 +16,8 @@ from sqlalchemy import select
 from coe.access.actor import Actor
 from coe.access.tokens import issue
 from coe.runs.events_payload import open_events
-from coe.runs.tables import EVENTS
+from coe.runs.schedules import refresh
+from coe.runs.tables import EVENTS, OUTBOX
 from tests.api.client import Api, Refused
 from tests.runs.processes import central, publish
 
@@ -374,3 +375,76 @@ async def test_two_doors_at_once(still_api: Api) -> None:
     sent = event()
     answers = await asyncio.gather(*(post(still_api, sent) for _ in range(6)))
     assert sorted(each.status_code for each in answers) == [200] * 5 + [202]
+
+
+SCHEDULED = """
+document:
+  dsl: 1.0.3
+  namespace: sales
+  name: welcome
+  version: 1.0.0
+  title: Welcome
+  summary: Starts with an event.
+  metadata: {processOwner: sales-owner, dataClass: INTERNAL}
+input: {schema: {document: {type: array}}}
+schedule: {on: {one: {with: {type: com.example.paid}}}}
+do:
+  - note:
+      set: {done: true}
+"""
+SHOWN = """
+query ($ref: String!) {
+  flow(ref: $ref) {
+    schedule { kind expression timeZone nextAt enabled version lastAt lastRun { id } problem }
+  }
+}
+"""
+
+
+async def scheduled(api: Api, ref: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = (await api.persona("sales-owner").ask(SHOWN, ref=ref))["flow"][
+        "schedule"
+    ]
+    return found
+
+
+async def test_an_event_tells_which_run_it_started(still_api: Api) -> None:
+    platform = still_api.services.platform
+    await publish(platform, SCHEDULED)
+    async with platform.database.session() as session:
+        entry = await session.scalar(select(OUTBOX.c.subject).where(OUTBOX.c.kind == "schedule"))
+    assert entry is not None
+    await refresh(platform, entry)
+    owner = still_api.persona("sales-owner")
+    answer = await owner.do(*SEND, event=event())
+    [run] = answer["delivered"]
+    shown = await scheduled(still_api, "sales/welcome")
+    assert shown is not None
+    assert shown.pop("lastAt") is not None
+    assert shown == {
+        "kind": "ON",
+        "expression": "one: com.example.paid",
+        "timeZone": "UTC",
+        "nextAt": None,
+        "enabled": True,
+        "version": "1.0.0",
+        "lastRun": {"id": run["id"]},
+        "problem": None,
+    }
+    response = await post(still_api, event())
+    assert response.json()["delivered"] == 1
+    for verb, enabled in (("pauseSchedule", False), ("resumeSchedule", True)):
+        changed = await owner.do(
+            verb, "ScheduleInput", "flow { schedule { enabled } }", flow="sales/welcome", reason="x"
+        )
+        assert changed == {"flow": {"schedule": {"enabled": enabled}}, "problems": []}
+    with pytest.raises(Refused) as refused:
+        await still_api.persona("auditor").do(
+            "pauseSchedule", "ScheduleInput", "flow { ref }", flow="sales/welcome", reason="x"
+        )
+    assert refused.value.extensions["permission"] == "schedule:pause"
+
+
+async def test_a_flow_that_a_person_starts_has_no_schedule(still_api: Api) -> None:
+    await publish(still_api.services.platform, central("pay", LISTEN))
+    assert await scheduled(still_api, "sales/pay") is None

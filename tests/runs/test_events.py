@@ -13,12 +13,13 @@ from sqlalchemy import func, select, update
 
 from coe.access.actor import Actor
 from coe.audit.models import AuditEvent
-from coe.db import JSON
+from coe.db import JSON, utcnow
 from coe.errors import Conflict, Forbidden, Unavailable
 from coe.runs import actions
 from coe.runs.dispatch import dispatch_once
 from coe.runs.events import Sent, delivered, send_events
 from coe.runs.events_delivery import again
+from coe.runs.events_keeping import forget_events
 from coe.runs.execution import Parked, advance
 from coe.runs.facts import FactKind
 from coe.runs.journal import Append
@@ -479,3 +480,22 @@ async def test_dispatch_empties_the_outbox_of_events(platform: Platform) -> None
         async with asyncio.timeout(10):
             while await count(platform, OUTBOX):
                 await asyncio.sleep(0.05)
+
+
+async def test_events_are_forgotten_after_their_time(platform: Platform) -> None:
+    await publish(platform, central("pay", ANY_PAID))
+    event = paid()
+    [old] = await send(platform, event)
+    waits = await start(platform, "sales/pay")
+    [named] = await send(platform, paid())
+    assert await reached(platform, named.id) == [waits.id]
+    days = platform.settings.event_days
+    async with platform.database.session() as session:
+        assert await forget_events(session, utcnow() + timedelta(days=days - 1)) == 0
+        assert await forget_events(session, utcnow() + timedelta(days=days + 1)) == 1
+        left = list((await session.execute(select(EVENTS.c.id))).scalars())
+        await session.commit()
+    assert left == [named.id]
+    [again_sent] = await send(platform, event)
+    assert not again_sent.duplicate
+    assert again_sent.id != old.id
