@@ -43,7 +43,9 @@ class Dbos:
 @contextlib.asynccontextmanager
 async def opened() -> AsyncIterator[Dbos]:
     """DBOS over the database that the first argument names."""
-    config = DBOSConfig(name="bench", system_database_url=sys.argv[1], console_log_level="ERROR", log_level="ERROR")
+    config = DBOSConfig(
+        name="bench", system_database_url=sys.argv[1], console_log_level="ERROR", log_level="ERROR"
+    )
     DBOS(config=config)
     DBOS.launch()
     yield Dbos()

@@ -75,7 +75,7 @@ async def perform(leaf: RunLeaf) -> LeafDone | LeafFailed:
 
 @contextlib.asynccontextmanager
 async def opened() -> AsyncIterator[Ours]:
-    """Ours over the database that the first argument names, its keys in the folder of the second."""
+    """Ours over the database of the first argument, its keys in the folder of the second."""
     async with bench_platform(sys.argv[1], Path(sys.argv[2])) as platform, Expressions() as jq:
         runtime = Runtime(platform, perform=perform, evaluate=jq.evaluate)
         await runtime.start()

@@ -48,10 +48,11 @@ def sequence(steps: int) -> str:
     return _process(f"sequence-{steps}", _steps("step", steps))
 
 
-def loop(times: int) -> str:
-    """One trivial call in a loop."""
+def loop(times: int, *, steps: int = 1) -> str:
+    """Trivial calls in a loop."""
+    inside = _in(_steps("step", steps))
     items = f"{{each: item, in: '${{ [range({times})] }}'}}"
-    return _process(f"loop-{times}", f"\n- loop:\n    for: {items}\n    do:" + _in(_steps("step", 1)))
+    return _process(f"loop-{times}-{steps}", f"\n- loop:\n    for: {items}\n    do:{inside}")
 
 
 def fork(branches: int) -> str:

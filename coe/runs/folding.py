@@ -40,7 +40,7 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
         for fact in await _read(runtime.platform, sealer, run.id, at):
             await machine.apply(fact)
             at += 1
-    machine.changed_steps()
+        machine.changed_steps()  # they are told already; kept, they would fill the memory
     hand.wanted = {command.key: command for command in machine.pending()}
     hand.timers.found(hand.wanted.values())
     return hand

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from coe.db import JSON, new_id
@@ -47,6 +48,8 @@ class InFlight:
         self._carry = carry
         self._done = done
         self._tasks: dict[str, asyncio.Task[Fact]] = {}
+        self._succeeded: dict[str, None] = {}
+        self._failed: dict[str, None] = {}
 
     def __bool__(self) -> bool:
         """Whether anything is under way, or has ended and was not yet taken."""
@@ -55,15 +58,15 @@ class InFlight:
     @property
     def any_done(self) -> bool:
         """Whether `finished` has something to give or to raise."""
-        return bool(self._succeeded()) or self._all_failed()
+        return bool(self._succeeded) or self._all_failed()
 
     def begin(self, leaves: Iterable[RunLeaf]) -> None:
         """Carry the leaves out, but none that is under way."""
         for leaf in leaves:
             if leaf.key not in self._tasks:
                 task = asyncio.create_task(self._perform(leaf), name=f"coe-leaf-{leaf.name}")
-                task.add_done_callback(lambda _: self._done())
                 self._tasks[leaf.key] = task
+                task.add_done_callback(partial(self._ended, leaf.key))
 
     def finished(self) -> list[Fact]:
         """The facts of the leaves that have ended; each is given once.
@@ -76,21 +79,29 @@ class InFlight:
         """
         if self._all_failed():
             next(iter(self._tasks.values())).result()
-        return [self._tasks.pop(key).result() for key in self._succeeded()]
+        ended, self._succeeded = self._succeeded, {}
+        return [self._tasks.pop(key).result() for key in ended]
 
-    def _succeeded(self) -> list[str]:
-        return [key for key, task in self._tasks.items() if task.done() and not _failed(task)]
+    def _ended(self, key: str, task: asyncio.Task[Fact]) -> None:
+        """Note the end of a leaf that was not stopped: looking at all of them costs with many."""
+        if self._tasks.get(key) is task:
+            (self._failed if _failed(task) else self._succeeded)[key] = None
+        self._done()
 
     def _all_failed(self) -> bool:
-        tasks = self._tasks.values()
-        return bool(tasks) and all(task.done() and _failed(task) for task in tasks)
+        return bool(self._tasks) and len(self._failed) == len(self._tasks)
 
     async def stop(self, keys: Iterable[str]) -> None:
         """Stop these leaves; what they would have given is not wanted any more."""
-        stopped = [task for key in keys if (task := self._tasks.pop(key, None)) is not None]
+        stopped = [task for key in keys if (task := self._forget(key)) is not None]
         for task in stopped:
             task.cancel()
         await asyncio.gather(*stopped, return_exceptions=True)
+
+    def _forget(self, key: str) -> asyncio.Task[Fact] | None:
+        self._succeeded.pop(key, None)
+        self._failed.pop(key, None)
+        return self._tasks.pop(key, None)
 
     async def close(self) -> None:
         """Stop all of them."""

@@ -1,0 +1,214 @@
+"""Does a step cost the same in a long run? Loops, a wide fork, and the folding of a long journal.
+
+`python benchmarks/scale.py`: prints the processor time a step in the first and in the last tenth,
+their ratio, and the peak of memory. Processor time, for a neighbour on the machine stretches wall
+clock time but not this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from processes import START, bench_platform, fork, loop, published
+
+from coe.catalog.contents import runnable
+from coe.demo.postgres import EmbeddedPostgres
+from coe.language.expressions import Expressions
+from coe.runs import folding, leases
+from coe.runs.commands import RunLeaf
+from coe.runs.endings import head_of
+from coe.runs.execution import Finished, advance
+from coe.runs.models import RunState
+from coe.runs.requests import NewRun, insert_request, seal_request
+from coe.runs.runtime import LeafDone, LeafFailed, Runtime
+from coe.work import Platform
+
+TENTHS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one case took: microseconds of processor a step, megabytes of memory."""
+
+    case: str
+    steps: int
+    first: float
+    last: float
+    grown: float
+
+    @property
+    def ratio(self) -> float:
+        """Of the last tenth to the first."""
+        return self.last / self.first
+
+
+class Clock:
+    """Leaves that do nothing but note the processor time, one step in so many.
+
+    `apart` seconds lie between the ends of two leaves, so that each has a turn of its own.
+    """
+
+    def __init__(self, steps: int, *, apart: float = 0.0) -> None:
+        """Expect so many steps."""
+        self.apart = apart
+        self.one = asyncio.Lock()
+        self.every = max(1, steps // TENTHS)
+        self.marks: list[float] = []
+        self.left = 0
+
+    async def perform(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
+        """Carry out a leaf."""
+        if self.apart:
+            async with self.one:
+                await asyncio.sleep(self.apart)
+                self.tick()
+        else:
+            self.tick()
+        return LeafDone({"step": leaf.name})
+
+    def tick(self) -> None:
+        """Note the time if a tenth is full."""
+        if self.left == 0:
+            self.marks.append(time.process_time())
+            self.left = self.every
+        self.left -= 1
+
+    def row(self, case: str, steps: int, grown: float) -> Row:
+        """The first and the last tenth, in microseconds a step."""
+        marks = self.marks
+        first, last = marks[1] - marks[0], marks[-1] - marks[-2]
+        return Row(case, steps, first / self.every * 1e6, last / self.every * 1e6, grown)
+
+
+class Scale:
+    """The cases, over one platform."""
+
+    def __init__(self, platform: Platform, jq: Expressions) -> None:
+        """Take what they run on."""
+        self._platform = platform
+        self._jq = jq
+
+    async def run(
+        self, case: str, manifest: str, steps: int, *, apart: float = 0.0
+    ) -> tuple[Row, UUID]:
+        """Carry a run out from its start to its end."""
+        clock, before = Clock(steps, apart=apart), memory()
+        run_id = await self._ask(manifest)
+        async with self._runtime(clock) as runtime:
+            finished = await advance(runtime, run_id)
+        assert finished == Finished(RunState.COMPLETED), finished
+        if len(clock.marks) == TENTHS:
+            clock.marks.append(time.process_time())
+        return clock.row(case, steps, memory() - before), run_id
+
+    async def fold(self, case: str, run_id: UUID, facts: int) -> Row:
+        """Find a run as its journal left it, as a holder does after a crash."""
+        clock, before = Clock(facts), memory()
+        async with self._runtime(clock) as runtime:
+            await self._reopen(run_id)
+            lease = await leases.acquire(runtime.direct, run_id, holder="scale", seconds=3600)
+            assert lease is not None
+            definition = await runtime.definition(lease.run["version_id"])
+            machine = folding.Machine.apply
+
+            async def counted(self: folding.Machine, fact: folding.Fact) -> object:
+                clock.tick()
+                return await machine(self, fact)
+
+            folding.Machine.apply = counted  # type: ignore[assignment,method-assign]
+            try:
+                await folding.fold(runtime, head_of(lease.run), lease, definition)
+            finally:
+                folding.Machine.apply = machine  # type: ignore[method-assign]
+        return clock.row(case, facts, memory() - before)
+
+    @asynccontextmanager
+    async def _runtime(self, clock: Clock) -> AsyncIterator[Runtime]:
+        runtime = Runtime(self._platform, perform=clock.perform, evaluate=self._jq.evaluate)
+        await runtime.start()
+        try:
+            yield runtime
+        finally:
+            await runtime.close()
+
+    async def _ask(self, manifest: str) -> UUID:
+        ref = await published(self._platform, manifest)
+        async with self._platform.database.session() as session:
+            flow = await runnable(session, self._platform, ref)
+            now = self._platform.clock()
+            new = NewRun(flow, {"customer": "Ada"}, "scale", START, now, START.subject)
+            row = await seal_request(self._platform.keyring, new)
+            await insert_request(session, row)
+            await session.commit()
+        run_id: UUID = row["id"]
+        return run_id
+
+    async def _reopen(self, run_id: UUID) -> None:
+        """Make a run that ended one that its holder left just before."""
+        direct = self._platform.database.direct()
+        await direct.fetch("UPDATE runs SET state = 'RUNNING' WHERE id = $1", run_id)
+        await direct.close()
+
+
+def memory() -> float:
+    """The most memory that this process has had so far, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def measured(url: str, folder: Path, *, quick: bool) -> list[Row]:
+    """All cases, the small ones first."""
+    part = 10 if quick else 1
+    async with bench_platform(url, folder) as platform, Expressions() as jq:
+        scale = Scale(platform, jq)
+        await scale.run("warm-up", loop(50), 50)
+        rows = []
+        for times in (1_000 // part, 10_000 // part):
+            row, _ = await scale.run(f"loop of {times:,}", loop(times), times)
+            rows.append(row)
+        branches = 500 // part
+        row, _ = await scale.run(f"fork of {branches}", fork(branches), branches, apart=0.005)
+        rows.append(row)
+        facts = 100_000 // part
+        row, run_id = await scale.run(f"run of {facts:,}", loop(facts // 10, steps=10), facts)
+        rows += [row, await scale.fold(f"journal of {facts:,}", run_id, facts)]
+    return rows
+
+
+def main() -> None:
+    """Measure over a PostgreSQL of its own, print a table and, where asked, JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    parser.add_argument("--json", type=Path, help="write the rows to this file too")
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="coe-scale-"))
+    folder.chmod(0o755)
+    server = EmbeddedPostgres(folder / "data", ephemeral=True)
+    server.start()
+    try:
+        asyncio.run(server.prepare({"scale": "postgres"}))
+        rows = asyncio.run(measured(server.url("scale"), folder / "keys", quick=given.quick))
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{'case':20} {'first tenth':>12} {'last tenth':>12} {'ratio':>6} {'memory':>9}")
+    for row in rows:
+        costs = f"{row.first:9.0f} µs {row.last:9.0f} µs {row.ratio:6.2f} {row.grown:+6.1f} MB"
+        print(f"{row.case:20} {costs}")
+    if given.json:
+        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+
+
+if __name__ == "__main__":
+    main()
