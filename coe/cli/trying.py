@@ -118,7 +118,8 @@ async def _try(
     try:
         async with open_client() as client:
             handlers = {DECISION: tables.carry} if tables else {}
-            io = LeafIO(client=client, resolve=resolve, handlers=handlers)
+            way = "`--resolve HOST=URL` sends the calls of a host elsewhere."
+            io = LeafIO(client=client, resolve=resolve, handlers=handlers, way=way)
 
             async def carry(leaf: RunLeaf) -> JSON:
                 return await run_leaf(leaf, io)

@@ -45,6 +45,7 @@ query ($id: ID!) {
   humanTask(id: $id) {
     id title instructions state candidateRoles assignee form context outcomes outcome answer reason
     completedBy approvalsNeeded approvals { by decision } escalations { to }
+    reminders { at channel notifiedAt }
     run { id state startedBy flow { ref } version { ref } }
   }
 }
