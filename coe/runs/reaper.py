@@ -34,6 +34,8 @@ async def reap_once(platform: Platform) -> int:
             .with_for_update(skip_locked=True, key_share=True),
         )
         silent = rows.all()
+        if not silent:
+            return 0
         asked = await _asked_for(session, [run.id for run in silent])
         for run in silent:
             await _take(session, run, asked=run.id in asked)

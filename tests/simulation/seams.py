@@ -252,7 +252,7 @@ def install() -> Callable[[], None]:
         (coe.runs.turns, "secrets", _Secrets),
         (coe.runs.runtime, "load", loaded),
         (coe.runs.events_subscriptions, "load", loaded),
-        (coe.runs.loops, "LONGEST_SLEEP", 3.0),
+        (coe.runs.loops, "LONGEST_SLEEP", 8.0),
         (coe.runs.actions, "find_version", _find_version),
         (coe.sdk.client, "time", SimpleNamespace(monotonic=lambda: world().loop.time())),
         (

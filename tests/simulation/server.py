@@ -45,6 +45,7 @@ class Counted(IteratorResult[Any]):
     """A result that also knows how many rows were written."""
 
     rowcount = 0
+    returns_rows = True
 
 
 class Server:
@@ -169,6 +170,7 @@ def result_of(answer: Answer) -> Counted:
         metadata = _NAMES[names] = SimpleResultMetaData(names)
     result = Counted(metadata, iter(answer.rows))
     result.rowcount = answer.count
+    result.returns_rows = bool(names)
     return result
 
 
