@@ -203,6 +203,10 @@ class DecisionReplay:
         description="Cases of this part that had an answer, and have none any more",
     )
     total_count: int = strawberry.field(description="Cases of all parts")
+    hidden_count: int | None = strawberry.field(
+        description="Cases that are left out, for their data is not the caller's to read; "
+        "null for who does not work on the table",
+    )
     page_info: PageInfo
 
     @classmethod
@@ -222,6 +226,7 @@ class DecisionReplay:
             changed=row.changed,
             failed=row.failed,
             total_count=row.total,
+            hidden_count=row.hidden,
             page_info=place,
         )
 

@@ -28,7 +28,7 @@ mutation Move($input: %s!) {
 REPLAY: Final = """
 query Replay($input: ReplayDecisionInput!) {
   replayDecision(input: $input) {
-    same otherRules changed failed totalCount
+    same otherRules changed failed totalCount hiddenCount
     pageInfo { hasNextPage endCursor }
     nodes {
       sameOutcome
@@ -196,9 +196,9 @@ def replay(
         "flows": list(flows) or None,
         "first": PART,
     }
-    counts, changed = _all_parts(server, given)
+    counts, hidden, changed = _all_parts(server, given)
     if output == "json":
-        print_json({**counts, "cases": changed})
+        print_json({**counts, "hidden": hidden, "cases": changed})
     else:
         for each in changed:
             _tell(each)
@@ -207,20 +207,27 @@ def replay(
             f"{counts['otherRules']} by other rules, {counts['changed']} changed, "
             f"{counts['failed']} without an answer",
         )
+        if hidden:
+            click.echo(f"{hidden} more are of runs whose data you may not read", err=True)
     sys.exit(1 if counts["changed"] or counts["failed"] else 0)
 
 
-def _all_parts(server: Server, given: dict[str, Any]) -> tuple[dict[str, int], list[Any]]:
+def _all_parts(
+    server: Server, given: dict[str, Any]
+) -> tuple[dict[str, int], int | None, list[Any]]:
+    """The counts over all parts, how many cases are hidden, and those that change."""
     counts = dict.fromkeys(_COUNTS, 0)
     changed: list[Any] = []
+    hidden: int | None = None
     more, cursor = True, None
     while more:
         part = server.call(REPLAY, {"input": given | {"cursor": cursor}})["replayDecision"]
         for name in _COUNTS:
             counts[name] += part[name]
         changed += part["nodes"]
+        hidden = part["hiddenCount"]
         more, cursor = part["pageInfo"]["hasNextPage"], part["pageInfo"]["endCursor"]
-    return counts, changed
+    return counts, hidden, changed
 
 
 def _tell(item: dict[str, Any]) -> None:

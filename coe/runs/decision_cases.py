@@ -123,9 +123,9 @@ def bare(answer: dict[str, JSON]) -> dict[str, JSON]:
 
 
 # ---------------------------------------------------------------- read
-def conditions(read: Read, wanted: CaseFilter) -> list[ColumnElement[bool]]:
-    """What a case must have; every read starts from the runs that the actor may read."""
-    found = [CASES.c.decision == wanted.decision, readable_runs(read)]
+def asked(wanted: CaseFilter) -> list[ColumnElement[bool]]:
+    """What a case must have; a read of cases adds the runs that the actor may read."""
+    found = [CASES.c.decision == wanted.decision]
     if wanted.version is not None:
         found.append(CASES.c.version == wanted.version)
     if wanted.after is not None:
@@ -165,7 +165,7 @@ async def cases_page(
         Invalid: `first` or `after` is not as it should be.
     """
     size = check_first(first)
-    which = conditions(read, wanted)
+    which = [*asked(wanted), readable_runs(read)]
     joined = select(*CASE_COLUMNS).join(RUNS, RUNS.c.id == CASES.c.run_id)
     rows = await read.session.execute(
         joined.where(*which, *beyond(after)).order_by(CASES.c.at, CASES.c.id).limit(size + 1),

@@ -73,6 +73,8 @@ class Replayed:
 
     `same`, `other_rules`, `changed` and `failed` count the cases of this part: a case fails where
     the version has no answer to it and the one that decided had. `total` is over all parts.
+    `hidden` counts the cases that are left out, for their data is not the actor's to read; None
+    for who does not work on the table.
     """
 
     version: VersionRow
@@ -85,6 +87,7 @@ class Replayed:
     end_cursor: str | None
     has_next: bool
     continued: bool
+    hidden: int | None
 
 
 async def replay(work: Work, request: ReplayRequest) -> Replayed:
@@ -100,7 +103,7 @@ async def replay(work: Work, request: ReplayRequest) -> Replayed:
         message = f"`first` is between 1 and {MOST}, not {request.first}"
         raise Invalid([Problem("INPUT_PAGE_SIZE", message, path="/first")])
     version, table = await _table(work, request.ref)
-    rows, total = await _rows(work, request, version)
+    rows, total, every = await _rows(work, request, version)
     found = rows[: request.first]
     opened = [(row, await cases.open_case(work, row)) for row in found]
     judged = await asyncio.to_thread(_judge, table, opened)
@@ -119,6 +122,7 @@ async def replay(work: Work, request: ReplayRequest) -> Replayed:
         end_cursor=cases.cursor(cases.case_row(found[-1])) if found else None,
         has_next=len(rows) > request.first,
         continued=request.cursor is not None,
+        hidden=every - total if _works_on(work, version) else None,
     )
     await _record(work, request, result)
     return result
@@ -137,18 +141,16 @@ async def _table(work: Work, ref: str) -> tuple[VersionRow, DecisionTable]:
 
 async def _rows(
     work: Work, request: ReplayRequest, version: VersionRow
-) -> tuple[Sequence[Any], int]:
-    """A part of the cases and one more, with their sealed data; and how many there are."""
+) -> tuple[Sequence[Any], int, int]:
+    """A part of the cases and one more, with their sealed data; how many there are, of how many."""
     wanted = CaseFilter(
         decision=version.entry_ref,
         after=request.after,
         before=request.before,
         flows=request.flows,
     )
-    which = [
-        *cases.conditions(work, wanted),
-        readable_runs(work, Permission.RUN_READ_DATA),
-    ]
+    asked = cases.asked(wanted)
+    which = [*asked, readable_runs(work), readable_runs(work, Permission.RUN_READ_DATA)]
     query = (
         select(*cases.CASE_COLUMNS, CASES.c.case_sealed, *cases.RUN_FACTS)
         .join(RUNS, RUNS.c.id == CASES.c.run_id)
@@ -158,7 +160,15 @@ async def _rows(
     )
     rows = (await work.session.execute(query)).all()
     counted = select(func.count()).select_from(CASES).join(RUNS, RUNS.c.id == CASES.c.run_id)
-    return rows, await work.session.scalar(counted.where(*which)) or 0
+    total = await work.session.scalar(counted.where(*which)) or 0
+    every = await work.session.scalar(select(func.count()).select_from(CASES).where(*asked)) or 0
+    return rows, total, every
+
+
+def _works_on(work: Work, version: VersionRow) -> bool:
+    """Whether the actor writes versions of the table, and so may know how often it decides."""
+    permission, data_class = Permission.DECISION_REGISTER, version.data_class
+    return work.decide(permission, team=version.team, data_class=data_class).allowed
 
 
 def _judge(table: DecisionTable, opened: Sequence[tuple[Any, CaseData]]) -> list[ChangedCase]:

@@ -236,11 +236,13 @@ async def test_only_who_may_read_the_data_sees_cases_and_it_is_recorded(
     history: Platform,
 ) -> None:
     ref = await draft(history, level("1.1.0", limit="2000.00"))
-    assert (await replayed(history, ref, LEAD)).total == 0
-    assert (await replayed(history, ref, AUDITOR)).total == 0
+    lead, auditor = await replayed(history, ref, LEAD), await replayed(history, ref, AUDITOR)
+    assert (lead.total, lead.items, lead.hidden) == (0, (), 4)
+    assert (auditor.total, auditor.items, auditor.hidden) == (0, (), None)
     with pytest.raises(NotFound):
         await replayed(history, ref, Actor.of("outsider"))
     found = await replayed(history, ref)
+    assert found.hidden is None
     async with history.database.session() as session:
         rows = await session.execute(
             text(
