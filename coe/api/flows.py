@@ -32,12 +32,14 @@ from coe.templates import queries as templates
 from coe.templates.rows import OriginRow
 
 if TYPE_CHECKING:
+    from coe.api.decisions import DecisionTable
     from coe.api.runs import RunConnection, RunFilter
     from coe.api.schedules import Schedule
 
 aliases_of = batch(queries.aliases)
 systems_of = batch(queries.systems_of)
 calls_of = batch(queries.calls)
+tables_of = batch(queries.asks)
 callers_of = batch(queries.called_by)
 approvals_of = batch(queries.approvals)
 content_of = batch(queries.flow_contents)
@@ -302,6 +304,16 @@ class Flow(CatalogEntry, Node):
         """Flows that this one calls, from the definitions."""
         rows = await info.context.load(calls_of, self.row.id)
         return [Flow.of(row) for row in rows or ()]
+
+    @field
+    async def decisions(
+        self, info: Info
+    ) -> list[Annotated[DecisionTable, strawberry.lazy("coe.api.decisions")]]:
+        """Decision tables that this one asks, from the definitions."""
+        from coe.api.decisions import DecisionTable  # noqa: PLC0415  # they name each other
+
+        rows = await info.context.load(tables_of, self.row.id)
+        return [DecisionTable.of(row) for row in rows or ()]
 
     @field
     async def called_by(self, info: Info) -> list[Flow]:

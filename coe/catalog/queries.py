@@ -43,6 +43,7 @@ from coe.work import Read
 __all__ = [
     "aliases",
     "approvals",
+    "asks",
     "called_by",
     "calls",
     "diagram",
@@ -232,8 +233,13 @@ async def calls(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryR
     return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.FLOW)
 
 
+async def asks(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
+    """For each flow the decision tables that its current version asks."""
+    return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.DECISION)
+
+
 async def called_by(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
-    """For each flow those whose current version calls it."""
+    """For each flow or decision table the flows whose current version calls it."""
     target = ENTRIES.alias("target")
     query = (
         select(*ENTRY_COLUMNS, target.c.id.label("target_id"))

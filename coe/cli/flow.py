@@ -27,7 +27,11 @@ mutation Register($input: RegisterFlowInput!) {
 LIFECYCLE: Final = """
 mutation Move($input: LifecycleInput!) {
   %s(input: $input) {
-    version { ... on FlowVersion { ref lifecycle } ... on TemplateVersion { ref lifecycle } }
+    version {
+      ... on FlowVersion { ref lifecycle }
+      ... on TemplateVersion { ref lifecycle }
+      ... on DecisionTableVersion { ref lifecycle }
+    }
     problems { code severity message path line column help }
   }
 }
@@ -35,7 +39,11 @@ mutation Move($input: LifecycleInput!) {
 REVIEW: Final = """
 mutation Review($input: ReviewInput!) {
   review(input: $input) {
-    version { ... on FlowVersion { ref lifecycle } ... on TemplateVersion { ref lifecycle } }
+    version {
+      ... on FlowVersion { ref lifecycle }
+      ... on TemplateVersion { ref lifecycle }
+      ... on DecisionTableVersion { ref lifecycle }
+    }
     problems { code severity message path line column help }
   }
 }

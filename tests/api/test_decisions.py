@@ -182,6 +182,8 @@ async def test_runs_ask_it_and_their_cases_are_replayed_on_a_draft(live_api: Api
     assert output["rules"] == ["large"]
     table = (await owner.ask(TABLE, ref=REF))["decision"]
     assert table["calledBy"] == [{"ref": "sales/credit"}]
+    asks = await owner.ask('{ flow(ref: "sales/credit") { calls { ref } decisions { ref } } }')
+    assert asks["flow"] == {"calls": [], "decisions": [{"ref": REF}]}
     cases = table["version"]["cases"]
     assert cases["totalCount"] == 2
     assert [case["run"]["id"] for case in cases["nodes"]] == [small, large]
