@@ -29,6 +29,8 @@ _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "\\(": ")"}
 LONGEST: Final = 65_536
 # Programs that are remembered by what was found in them are at most so long.
 _SHORT: Final = 2_000
+# Half of a surrogate pair: no encoding has it.
+_HALF: Final = re.compile("[\ud800-\udfff]")
 # What follows a word that is the key of an object.
 _AFTER_KEY: Final = re.compile(r"\s*[:,}]")
 
@@ -145,6 +147,8 @@ def _scan_kept(program: str) -> Scanned:
 def _scan(program: str) -> Scanned:
     if "\0" in program:
         return Scanned(fault="it has a character NUL, at which jq would stop reading")
+    if _HALF.search(program):
+        return Scanned(fault="it has half of a character, which is no text")
     scanner = _Scanner(program)
     fault = scanner.run() if program.strip() else "it is empty"
     return Scanned(frozenset(scanner.words - scanner.defined), frozenset(scanner.variables), fault)
