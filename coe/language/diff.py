@@ -9,29 +9,25 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from coe.errors import Problem, Severity
-from coe.language.error_types import normal_type
+from coe.language.diff_errors import errors_of
+from coe.language.diff_steps import step_changes
 from coe.language.fields import JSON
+from coe.language.graph import starts_by
 from coe.language.load import load_source
 from coe.language.model import Definition
 from coe.language.narrowing import narrowings
-from coe.language.source import Source, tokens
-from coe.language.task import Task
-from coe.language.tasks import RaiseTask, TryTask
+from coe.language.source import Source
 
 Step = Literal["major", "minor", "patch", "none"]
 
 INPUT_NARROWED: Final = "OWS901"
 OUTPUT_WIDENED: Final = "OWS902"
 ERROR_ADDED: Final = "OWS903"
-STEP_ADDED: Final = "OWS911"
-STEP_REMOVED: Final = "OWS912"
-STEP_CHANGED: Final = "OWS913"
-STEPS_REORDERED: Final = "OWS914"
 SETTING_CHANGED: Final = "OWS915"
 VERSION_STEP: Final = "OWS920"
 
@@ -84,11 +80,16 @@ class _Side:
 
     def schema(self, part: str) -> JSON:
         """The schema of the input or the output; None where there is none."""
-        found: Any = self.data
-        for key in (part, "schema", "document"):
-            found = found.get(key) if isinstance(found, dict) else None
-        schema: JSON = found
+        schema: JSON = self.described(part).get("document")
         return schema
+
+    def described(self, part: str) -> dict[str, Any]:
+        """What `schema` of the input or the output holds: `format`, `document`, `resource`."""
+        found: Any = self.data
+        for key in (part, "schema"):
+            found = found.get(key) if isinstance(found, dict) else None
+        given: dict[str, Any] = {"format": "json"}
+        return given | found if isinstance(found, dict) else given
 
     def problem(self, code: str, message: str, path: str) -> Problem:
         """A change, placed in this side's document."""
@@ -109,6 +110,12 @@ def _contract(before: _Side, after: _Side) -> Iterator[Problem]:
     for found in narrowings(before.schema("input"), after.schema("input")):
         message = f"input {found.path or '/'} {found.message}"
         yield after.problem(INPUT_NARROWED, message, place)
+    if _elsewhere(before, after, "input"):
+        message = "the input has another schema, which is not here to be compared"
+        yield after.problem(INPUT_NARROWED, message, "/input/schema")
+    if _elsewhere(before, after, "output"):
+        message = "the output has another schema, which is not here to be compared"
+        yield after.problem(OUTPUT_WIDENED, message, "/output/schema")
     # A caller reads the output: whatever is new to the old schema is new to the caller.
     place = "/output/schema/document"
     for found in narrowings(after.schema("output"), before.schema("output")):
@@ -120,10 +127,21 @@ def _contract(before: _Side, after: _Side) -> Iterator[Problem]:
         yield after.problem(OUTPUT_WIDENED, f"output {found.path or '/'} {message}", place)
     for path in _lost(before.schema("output"), after.schema("output")):
         yield after.problem(OUTPUT_WIDENED, f"output {path} is gone", place)
-    raised_before, raised_after = _raised(before.definition), _raised(after.definition)
-    for kind, pointer in raised_after.items():
-        if kind not in raised_before:
-            yield after.problem(ERROR_ADDED, f"a caller may now see the error `{kind}`", pointer)
+    if before.definition is not None and after.definition is not None:
+        known = errors_of(before.definition)
+        for kind, pointer in errors_of(after.definition).items():
+            if kind not in known:
+                yield after.problem(
+                    ERROR_ADDED, f"a caller may now see the error `{kind}`", pointer
+                )
+
+
+def _elsewhere(before: _Side, after: _Side, part: str) -> bool:
+    """Whether a schema is not in the document, or of another format, so that nobody can tell."""
+    schemas = [side.described(part) for side in (before, after)]
+    bare = [{key: value for key, value in each.items() if key != "document"} for each in schemas]
+    outside = any("resource" in each for each in schemas)
+    return bare[0] != bare[1] and (outside or bare[0].get("format") != bare[1].get("format"))
 
 
 def _lost(old: JSON, new: JSON, path: str = "") -> Iterator[str]:
@@ -140,100 +158,12 @@ def _lost(old: JSON, new: JSON, path: str = "") -> Iterator[str]:
             yield f"{path}/{key}"
 
 
-def _raised(definition: Definition | None) -> dict[str, str]:
-    """The error types that `raise` tasks let out of a flow, with the pointer of the first."""
-    found: dict[str, str] = {}
-
-    def visit(task: Task, caught: tuple[TryTask, ...]) -> None:
-        if definition and isinstance(task, RaiseTask):
-            error = definition.error_of(task.raise_)
-            kind = normal_type(error.type)
-            if not any(_catches(each, kind, error.status) for each in caught):
-                found.setdefault(kind, task.pointer)
-        for scope in task.scopes():
-            inside = isinstance(task, TryTask) and scope.pointer == "/try"
-            for inner in scope.tasks:
-                visit(inner, (*caught, task) if inside and isinstance(task, TryTask) else caught)
-
-    for top in definition.do if definition else ():
-        visit(top, ())
-    return found
-
-
-def _catches(task: TryTask, kind: str, status: int) -> bool:
-    """Whether a try surely catches errors of a type."""
-    catch = task.catch
-    if catch.when or catch.except_when or (catch.retry and not catch.do):
-        return False
-    wanted = catch.errors.with_ if catch.errors else None
-    if wanted is None:
-        return True
-    if wanted.instance or wanted.title or wanted.detail:
-        return False
-    return (wanted.type is None or normal_type(wanted.type) == kind) and (
-        wanted.status in (None, status)
-    )
-
-
 # ---------------------------------------------------------------- steps
 def _steps(before: _Side, after: _Side) -> Iterator[Problem]:
-    old, new = _own(before), _own(after)
-    for name, (pointer, content) in new.items():
-        if name not in old:
-            yield after.problem(STEP_ADDED, f"step `{name}` is new", pointer)
-        elif content != old[name][1]:
-            keys = ", ".join(f"`{key}`" for key in _differing(old[name][1], content))
-            message = f"step `{name}` does something else: {keys}"
-            yield after.problem(STEP_CHANGED, message, pointer)
-    for name in old:
-        if name not in new:
-            yield after.problem(STEP_REMOVED, f"step `{name}` is gone", _parent(name, new))
-    kept = [name for name in old if name in new]
-    if kept != [name for name in new if name in old]:
-        yield after.problem(STEPS_REORDERED, "steps come in another order", "/do")
-
-
-def _own(side: _Side) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Each step by its names from the top, with its pointer and what is its own."""
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for task in side.definition.walk() if side.definition else ():
-        parts = [part for part in tokens(task.pointer) if not part.isdecimal()]
-        name = "/".join(parts[1:] if parts[0] == "do" else parts)
-        found[name] = (task.pointer, _without_scopes(_at(side.data, task.pointer), task))
-    return found
-
-
-def _without_scopes(data: Any, task: Task) -> dict[str, Any]:
-    """A task's data without its lists of tasks, and without what nobody notices."""
-    own: dict[str, Any] = json.loads(json.dumps(data))
-    own.pop("metadata", None)
-    for scope in task.scopes():
-        *parents, last = tokens(scope.pointer)
-        inner: Any = own
-        for key in parents:
-            inner = inner[key]
-        inner.pop(last, None)
-    return own
-
-
-def _at(data: Any, pointer: str) -> Any:
-    for token in tokens(pointer):
-        data = data[int(token)] if isinstance(data, list) else data[token]
-    return data
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    keys = dict.fromkeys((*old, *new))
-    return [key for key in keys if old.get(key) != new.get(key)]
-
-
-def _parent(name: str, new: Mapping[str, tuple[str, dict[str, Any]]]) -> str:
-    """The pointer of the nearest step around a step that is gone."""
-    parts = name.split("/")
-    for end in range(len(parts) - 1, 0, -1):
-        if (around := "/".join(parts[:end])) in new:
-            return new[around][0]
-    return "/do"
+    if before.definition is None or after.definition is None:
+        return
+    for found in step_changes(before.definition, after.definition):
+        yield after.problem(found.code, found.message, found.pointer)
 
 
 # ---------------------------------------------------------------- the rest
@@ -243,7 +173,19 @@ def _settings(before: _Side, after: _Side) -> Iterator[Problem]:
         if key in ("document", "do") or key in _SILENT:
             continue
         if before.data.get(key) != after.data.get(key):
-            yield after.problem(SETTING_CHANGED, f"`{key}` has changed", f"/{key}")
+            yield after.problem(SETTING_CHANGED, _setting(before, after, key), f"/{key}")
+
+
+def _setting(before: _Side, after: _Side, key: str) -> str:
+    """What is told of a part at the top: of the schedule and the timeout what they were."""
+    if key == "schedule" and before.definition and after.definition:
+        words = [starts_by(each) or "nothing" for each in (before.definition, after.definition)]
+        if words[0] != words[1]:
+            return f"what starts it has changed: {words[0]} is now {words[1]}"
+    if key == "timeout":
+        old, new = (json.dumps(side.data.get(key)) for side in (before, after))
+        return f"`timeout` has changed: {old} is now {new}"
+    return f"`{key}` has changed"
 
 
 def _version_step(before: _Side, after: _Side, asks: Step) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ _ANY: Final = frozenset(("string", "number", "boolean", "object", "array", "null
 # Bounds that accept less when they grow, and those that accept less when they shrink.
 _LOWER: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+_COUNTS: Final = ("minLength", "minItems", "minProperties")
 _EXACT: Final = ("pattern", "format", "multipleOf", "uniqueItems")
 _OPAQUE: Final = (
     "allOf",
@@ -52,8 +53,47 @@ class Narrowing:
     message: str
 
 
-def narrowings(old: JSON, new: JSON, path: str = "") -> Iterator[Narrowing]:
+def narrowings(old: JSON, new: JSON) -> Iterator[Narrowing]:
     """What `new` refuses though `old` accepts it; nothing where both accept the same."""
+    moved = _definitions(old) != _definitions(new)
+    if moved and old != new and _refers(new):
+        yield Narrowing("", "$ref", "refers to definitions that have changed, and may accept less")
+    yield from _narrowings(old, new, "")
+
+
+def _definitions(schema: JSON) -> JSON:
+    """What references of a schema may lead to."""
+    if not isinstance(schema, dict):
+        return {}
+    if _refers_elsewhere(schema):
+        return schema
+    return {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+
+
+def _refers(schema: JSON) -> bool:
+    """Whether there is a reference anywhere in a schema."""
+    return any(True for _ in _references(schema))
+
+
+def _refers_elsewhere(schema: JSON) -> bool:
+    """Whether a reference leads to another place than a definition."""
+    return any(not ref.startswith(("#/$defs/", "#/definitions/")) for ref in _references(schema))
+
+
+def _references(schema: JSON) -> Iterator[str]:
+    waiting: list[JSON] = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            for key in ("$ref", "$dynamicRef"):
+                if key in part:
+                    yield str(part[key])
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+
+
+def _narrowings(old: JSON, new: JSON, path: str) -> Iterator[Narrowing]:
     if old is False or new is True or new in (None, {}) or old == new:
         return
     if new is False:
@@ -66,10 +106,32 @@ def narrowings(old: JSON, new: JSON, path: str = "") -> Iterator[Narrowing]:
     yield from _bounds(before, after, path)
     yield from _objects(before, after, path)
     if "items" in before or "items" in after:
-        yield from narrowings(before.get("items", True), after.get("items", True), f"{path}/*")
+        yield from _narrowings(before.get("items", True), after.get("items", True), f"{path}/*")
     for keyword in _OPAQUE:
-        if keyword in after and before.get(keyword) != after[keyword]:
+        if _differs(keyword, before, after):
             yield Narrowing(path, keyword, f"has another `{keyword}`, which may accept less")
+
+
+# Keywords without which another applies to more, or asks for more.
+_HELD_BACK: Final = {
+    "prefixItems": "items",
+    "patternProperties": "additionalProperties",
+    "minContains": "contains",
+}
+_UNEVALUATED: Final = ("unevaluatedProperties", "unevaluatedItems")
+# What describes and does not constrain.
+_WORDS: Final = frozenset(
+    ("title", "description", "examples", "default", "deprecated", "$comment", "$id", "$schema")
+)
+
+
+def _differs(keyword: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a keyword that is not looked into may accept less than it did."""
+    if keyword in _UNEVALUATED:  # what is left to it depends on all the others
+        return keyword in new and any(old.get(key) != new.get(key) for key in {*old, *new} - _WORDS)
+    if old.get(keyword) == new.get(keyword):
+        return False
+    return keyword in new or _HELD_BACK.get(keyword) in new
 
 
 def kinds(schema: dict[str, Any]) -> frozenset[str]:
@@ -107,11 +169,21 @@ def _values(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Nar
 
 def _enumerated(schema: dict[str, Any]) -> frozenset[str] | None:
     """The values that a schema lists, as JSON; None where it lists none."""
-    if "const" in schema:
-        return frozenset((json.dumps(schema["const"], sort_keys=True),))
-    if "enum" in schema:
-        return frozenset(json.dumps(value, sort_keys=True) for value in schema["enum"])
-    return None
+    listed = [
+        frozenset(json.dumps(_plain(value), sort_keys=True) for value in values)
+        for values in ([schema["const"]] if "const" in schema else None, schema.get("enum"))
+        if isinstance(values, list)
+    ]
+    return frozenset.intersection(*listed) if listed else None
+
+
+def _plain(value: Any) -> Any:
+    """A value with whole numbers as such: to JSON Schema, 1.0 is 1."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _bounds(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Narrowing]:
@@ -126,7 +198,7 @@ def _bounds(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Nar
         *tighter(_EXACT, lambda after, before: after != before),
     )
     for keyword in found:
-        if new[keyword] is False or (keyword.startswith("min") and new[keyword] == 0):
+        if new[keyword] is False or (keyword in _COUNTS and new[keyword] == 0):
             continue
         yield Narrowing(path, keyword, f"has the stricter `{keyword}` {json.dumps(new[keyword])}")
 
@@ -137,8 +209,10 @@ def _objects(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Na
             yield Narrowing(path + point(key), "required", "is required now")
     before, after = old.get("properties", {}), new.get("properties", {})
     rest_before, rest_after = (each.get("additionalProperties", True) for each in (old, new))
+    # What a pattern of the old one says of a key is not known here: it may accept anything.
+    unknown = True if "patternProperties" in old else rest_before
     for key in dict.fromkeys((*before, *after)):
-        if key in before or rest_before is not False:
-            inner = before.get(key, rest_before), after.get(key, rest_after)
-            yield from narrowings(*inner, path + point(key))
-    yield from narrowings(rest_before, rest_after, f"{path}/*")
+        if key in before or unknown is not False:
+            inner = before.get(key, unknown), after.get(key, rest_after)
+            yield from _narrowings(*inner, path + point(key))
+    yield from _narrowings(rest_before, rest_after, f"{path}/*")
