@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from coe.cli import offline
+from coe.cli.flow_schedule import schedule
 from coe.cli.output import output_option, print_json, print_problems
 from coe.cli.server import Server, read_text, source_name, with_server
 from coe.errors import CoeError
@@ -74,7 +75,7 @@ def command() -> None:
     """Check, register and run flows."""
 
 
-for each in (offline.check, offline.diagram, offline.diff, offline.try_flow):
+for each in (offline.check, offline.diagram, offline.diff, offline.try_flow, schedule):
     command.add_command(each)
 
 

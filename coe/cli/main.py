@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "decision": "coe.cli.decision",
     "demo": "coe.cli.demo",
     "demo-company": "coe.cli.company",
+    "event": "coe.cli.event",
     "flow": "coe.cli.flow",
     "migrate": "coe.cli.migrate",
     "template": "coe.cli.template",
