@@ -115,12 +115,13 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
     version = held.version
     needed = checking.approvals_needed(work)
     await require_approvals(work, held.entry, version, needed)
-    await _check_for_publication(work, version)
+    scheduled = await _check_for_publication(work, version)
     version.published_at = work.now
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (held.entry.id, LIVE)) is None:
         await point(work, held.entry, version, LIVE)
-        await _reschedule(work, held.entry)
+        if scheduled:
+            await _reschedule(work, held.entry)
     await _move(work, held, Move.PUBLISH, comment, digest=version.digest)
     if held.flow_kind is FlowKind.LOCAL:
         await enqueue(work.session, "deploy", version.id)
@@ -245,18 +246,20 @@ async def _move(
     )
 
 
-async def _check_for_publication(work: Work, version: EntryVersion) -> None:
+async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
+    """Refuse what may not be published; gives whether it is a flow that starts by itself."""
     column, sealed = "content_sealed", version.content_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     if version.kind is EntryKind.TEMPLATE:
         check_signed(work, row_of_version(version), digest(opened))
-        return
+        return False
     if version.kind is EntryKind.DECISION:
         table = await asyncio.to_thread(opened_decision, opened)
         check_signed(work, row_of_version(version), table.digest)
-        return
+        return False
     document = opened_flow(opened)
     check_signed(work, row_of_version(version), document.digest)
     problems = await checking.check(work, document, publishing=True)
     if errors_in(problems):
         raise Invalid(problems)
+    return document.definition is not None and document.definition.schedule is not None
