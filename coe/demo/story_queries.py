@@ -23,7 +23,7 @@ query Versions($ref: String!) {
 """
 TEMPLATES: Final = """
 query Templates {
-  catalog(filter: {kinds: [TEMPLATE, DECISION]}, orderBy: TITLE, first: 100) {
+  catalog(filter: {kinds: [TEMPLATE, DECISION]}, orderBy: TITLE, first: 50) {
     nodes {
       kind ref
       ... on Template { versions { nodes { ref version lifecycle createdBy } } }
