@@ -20,11 +20,15 @@ detail?, instance?}`, times are ISO 8601 with an offset.
 | CHILD_STARTED    | of StartChild  | `{run}`, the id of the child run                           |
 | CHILD_COMPLETED  | of StartChild  | `{output}`                                                 |
 | CHILD_FAULTED    | of StartChild  | `{error}`; also `{error, cancelled: true}`                 |
+| EXPRESSION_LIMITED | ""           | `{evaluation, reason}`: of the next fact's, the n-th fails |
 | RUN_CANCELLED    | ""             | `{reason?}`                                                |
 | RUN_RETRIED      | ""             | null; goes on from the faulted step of a faulted run       |
 
 What a journal may hold twice does nothing the second time: a fact whose key was answered or given
 up before, an event with a `source` and `id` that were seen before, a cancellation of an ended run.
+
+EXPRESSION_LIMITED (`coe.runs.machine_limits`) says that an evaluation to which the next fact led,
+counted from 1, took too long (`TIME`) or too much memory (`DIED`), however often it was tried.
 
 RUN_STARTED comes first (a cancellation of a run that never started may stand alone). `flows` maps
 each reference that the definition names, as written there, to the exact version it meant when the
@@ -49,6 +53,7 @@ class FactKind(StrEnum):
     CHILD_STARTED = "CHILD_STARTED"
     EVENT_CONSUMED = "EVENT_CONSUMED"
     EVENT_EMITTED = "EVENT_EMITTED"
+    EXPRESSION_LIMITED = "EXPRESSION_LIMITED"
     LEAF_COMPLETED = "LEAF_COMPLETED"
     LEAF_FAULTED = "LEAF_FAULTED"
     RUN_CANCELLED = "RUN_CANCELLED"

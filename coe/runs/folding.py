@@ -13,7 +13,7 @@ from coe.catalog.decision_actions import resolve_decision
 from coe.catalog.links import calls_in, decisions_in
 from coe.catalog.models import LinkKind
 from coe.db import JSON
-from coe.errors import CoeError
+from coe.errors import CoeError, Unavailable
 from coe.language.model import Definition
 from coe.runs.endings import RunHead
 from coe.runs.facts import Fact, FactKind
@@ -29,7 +29,11 @@ CHUNK: Final = 2000
 
 
 async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definition) -> RunInHand:
-    """Apply the whole journal to a new machine; what it still wants is in `wanted`."""
+    """Apply the whole journal to a new machine; what it still wants is in `wanted`.
+
+    Raises:
+        Unavailable: This process is so busy that the machine cannot follow the journal now.
+    """
     secrets = runtime.secrets(run.team)
     context = RunContext(str(run.id), run.correlation_id, secrets, trace_id=run.trace_id)
     machine = Machine(definition, context, runtime.evaluate)
@@ -39,6 +43,8 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
     while at < lease.position:
         for fact in await _read(runtime.platform, sealer, run.id, at):
             await machine.apply(fact)
+            if machine.exceeded():
+                raise Unavailable("an expression that was in time once is too slow now")
             at += 1
         machine.changed_steps()  # they are told already; kept, they would fill the memory
     hand.wanted = {command.key: command for command in machine.pending()}
@@ -51,7 +57,9 @@ async def started(platform: Platform, lease: Lease, definition: Definition) -> F
     sealer = Sealer(platform.keyring, lease.run["team"])
     value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.run["input_sealed"])
     flows: dict[str, JSON] = dict(await _resolve(platform, definition))
-    return Fact(FactKind.RUN_STARTED, platform.clock(), data={"input": value, "flows": flows})
+    most = platform.settings.max_task_visits
+    data: JSON = {"input": value, "flows": flows, "max_visits": most}
+    return Fact(FactKind.RUN_STARTED, platform.clock(), data=data)
 
 
 async def _read(platform: Platform, sealer: Sealer, run_id: UUID, at: int) -> list[Fact]:

@@ -106,13 +106,17 @@ class Machine:
         """Take one fact, and give what follows from it: new commands, and those taken back.
 
         A fact that answers nothing that is wanted changes nothing. When the run ends, `Finish` is
-        the last command.
+        the last command. Look at `exceeded` then.
 
         Raises:
             ValueError: the fact is not one that a journal can hold at this place.
         """
         run = self._run
+        if fact.kind is FactKind.EXPRESSION_LIMITED:
+            run.limits.foresee(fact.data)
+            return []
         run.now = fact.at
+        run.limits.begin()
         match fact.kind:
             case FactKind.RUN_STARTED:
                 self._start(fact)
@@ -131,7 +135,16 @@ class Machine:
             case _:
                 run.work.answer(fact)
         await run.scheduler.run()
+        run.limits.end()
         return run.work.issued()
+
+    def exceeded(self) -> list[Fact]:
+        """What the journal must say before the fact that was applied last.
+
+        Whoever folds a journal must find nothing here: else the fold is not what the journal says,
+        because this process is slower than the one that wrote it, and it must be tried again.
+        """
+        return self._run.limits.facts(self._run.now)
 
     def pending(self) -> list[Pending]:
         """All that is wanted and not yet answered, in the order in which it was asked for."""

@@ -23,6 +23,7 @@ from coe.runs.machine_arrivals import Events
 from coe.runs.machine_data import Data, RunData
 from coe.runs.machine_errors import Fault, Handler
 from coe.runs.machine_fibers import Evaluate, Fiber, Mailbox, Scheduler, Start
+from coe.runs.machine_limits import Limits
 from coe.runs.machine_scope import Frame
 from coe.runs.machine_work import Steps, Work
 from coe.runs.redaction import redacted, texts_of
@@ -67,7 +68,8 @@ class Interpreter:
         self.run = data
         self.max_visits = max_visits
         self.witness = witness
-        self.scheduler = Scheduler(evaluate)
+        self.limits = Limits(evaluate)
+        self.scheduler = Scheduler(self.limits.evaluate)
         self.work = Work(self.scheduler)
         self.steps = Steps(self.scheduler)
         self.data = Data(data)

@@ -104,7 +104,6 @@ class Simulation:
         return min(self._unanswered.values()) + self._case.patience
 
     async def _apply(self, fact: Fact) -> None:
-        self._journal.append(fact)
         if fact.kind not in _TELLING:
             self._unanswered.pop(fact.key, None)
             self._agenda.drop(fact.key)
@@ -113,6 +112,7 @@ class Simulation:
             stages.append(ways.escalates(len(stages)))
             self._went.add((stages[0], stages[-1]))
         commands = await self._machine.apply(fact)
+        self._journal.extend([*self._machine.exceeded(), fact])
         for change in self._machine.changed_steps():
             self._steps[change.key] = change
         self._commands.extend(commands)

@@ -117,6 +117,8 @@ class _Turn:
             if self._is_spent(fact):
                 continue
             commands = await self._apply(fact)
+            for limited in self._run.machine.exceeded():
+                self.append.entries.append(await self._entry(limited))
             self.append.entries.append(await self._entry(fact))
             await self._keep_decision(fact)
             self._answered(fact)
