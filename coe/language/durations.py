@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticCustomError, core_schema
 
+from coe.language.guess import did_you_mean
 from coe.language.wrapping import is_expression, strip
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def _object_milliseconds(value: dict[str, Any]) -> int:
             msg = f"{unit} have no fixed length: give days"
             raise DurationError(msg, calendar=True)
         if unit not in UNITS:
-            msg = f"unknown unit `{unit}`: a duration has {', '.join(UNITS)}"
+            guess = did_you_mean(unit, UNITS)
+            msg = f"unknown unit `{unit}`{guess or ': a duration has ' + ', '.join(UNITS)}"
             raise DurationError(msg)
         if isinstance(amount, bool) or not isinstance(amount, int) or amount < 0:
             msg = f"`{unit}` must be a whole number, 0 or more"

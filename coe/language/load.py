@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +39,8 @@ _VALUE_MESSAGES: Final = {
     "enum": "must be one of {expected}",
     "string_pattern_mismatch": "does not have the form that is wanted here",
 }
+# The values that can be chosen, as pydantic lists them.
+_CHOICE: Final = re.compile(r"'([^']+)'")
 # Forms that a key's value must have, said in words.
 _FORMS: Final = {
     "dsl": "a semantic version such as 1.0.3",
@@ -146,6 +149,9 @@ def _words(
             words = f"the key `{key}` is missing"
         case "string_pattern_mismatch" if key in _FORMS:
             words = f"`{key}` must be {_FORMS[str(key)]}"
+        case "literal_error" | "enum":
+            guess = _close_choice(detail["input"], context["expected"])
+            words = f"`{key}` {_VALUE_MESSAGES[kind].format(**context)}{guess}"
         case _ if kind in _VALUE_MESSAGES:
             words = f"`{key}` {_VALUE_MESSAGES[kind].format(**context)}"
         case _:
@@ -153,6 +159,11 @@ def _words(
             words = f"`{key}` {words}" if words.startswith(("must", "needs")) else words
     hint = "give it a value, or leave the key out" if kind == "empty" else None
     return words, hint
+
+
+def _close_choice(given: object, expected: str) -> str:
+    """Which of the values that can be chosen a misspelt one means."""
+    return did_you_mean(given, _CHOICE.findall(expected)) if isinstance(given, str) else ""
 
 
 def _unknown_key(

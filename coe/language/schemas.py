@@ -21,6 +21,7 @@ from coe.errors import Problem
 from coe.language.bounded import TooMuchWork, errors_of, unknown_keys, validator_of
 from coe.language.durations import DurationError, parse
 from coe.language.fields import JSON
+from coe.language.guess import did_you_mean
 from coe.language.source import point
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def _told(error: ValidationError) -> Iterator[Violation]:
         yield Violation(path + point(key), "is missing", keyword)
     elif keyword in ("additionalProperties", "unevaluatedProperties"):
         for key in _unknown(error):
-            yield Violation(path + point(key), "is not known here", keyword)
+            message = f"is not known here{did_you_mean(key, _left_out(error))}"
+            yield Violation(path + point(key), message, keyword)
     else:
         yield Violation(path, _message(error), keyword)
 
@@ -157,6 +159,13 @@ def _unknown(error: ValidationError) -> list[str]:
     schema = error.schema if isinstance(error.schema, dict) else {}
     instance = error.instance if isinstance(error.instance, dict) else {}
     return unknown_keys(schema, instance)
+
+
+def _left_out(error: ValidationError) -> list[str]:
+    """The keys that a schema describes and an object does not have."""
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    instance = error.instance if isinstance(error.instance, dict) else {}
+    return [key for key in schema.get("properties", {}) if key not in instance]
 
 
 def _message(error: ValidationError) -> str:

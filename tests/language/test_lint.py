@@ -485,3 +485,24 @@ def test_of_very_many_problems_the_errors_are_told() -> None:
         "/do/0/first/do",
         "/do/601/last/do",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        ("- a: {call: htp, with: {}}", "did you mean `http`?"),
+        ("- a: {call: opnapi, with: {}}", "did you mean `openapi`?"),
+        ("- a: {call: notfy}", "did you mean `notify:1@default`?"),
+        ("- a: {call: 'notify:1@defult'}", "did you mean `default`?"),
+        ("- a: {set: '${ .x | tonumbr }'}", "did you mean `tonumber`?"),
+        ("- a: {set: '${ .x | split }'}", "`split` takes another number of arguments"),
+        ("- a: {input: {from: '${ $secrets.erpTokn }'}, wait: PT1S}", "did you mean `erpToken`?"),
+        (
+            "- a: {call: 'humanTask:1@default', with: {titel: x, candidates: {roles: [r]}}}",
+            "did you mean `title`?",
+        ),
+    ],
+)
+def test_a_misspelt_name_is_recognised(tasks: str, words: str) -> None:
+    said = [problem.message for problem in problems(tasks, more="use: {secrets: [erpToken]}\n")]
+    assert any(words in message for message in said), said

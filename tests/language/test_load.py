@@ -284,7 +284,11 @@ BROKEN = [
     ("- {}", ("OWS016", "/do/0", 7, 5), "one name"),
     ("- a: {wait: P1M}", ("OWS015", "/do/0/a/wait", 7, 15), "give days"),
     ("- a: {wait: 5s}", ("OWS014", "/do/0/a/wait", 7, 15), "not an ISO 8601 duration"),
-    ("- a: {wait: {second: 5}}", ("OWS014", "/do/0/a/wait", 7, 15), "unknown unit `second`"),
+    (
+        "- a: {wait: {second: 5}}",
+        ("OWS014", "/do/0/a/wait", 7, 15),
+        "unknown unit `second`, did you mean `seconds`?",
+    ),
     ("- a: {wait: }", ("OWS012", "/do/0/a/wait", 7, 15), "`wait` is empty"),
     (
         "- a: {call: http, with: {methd: get, endpoint: https://x}}",
@@ -305,6 +309,16 @@ BROKEN = [
         "- a: {call: http, with: {method: get, endpoint: https://x, output: body}}",
         ("OWS012", "/do/0/a/with/output", 7, 70),
         "must be one of 'raw', 'content' or 'response'",
+    ),
+    (
+        "- a: {call: http, with: {method: get, endpoint: https://x, output: contnet}}",
+        ("OWS012", "/do/0/a/with/output", 7, 70),
+        "did you mean `content`?",
+    ),
+    (
+        "- a: {listen: {to: {any: []}, read: envelop}}",
+        ("OWS012", "/do/0/a/listen/read", 7, 39),
+        "did you mean `envelope`?",
     ),
     (
         "- a: {call: http, with: {method: 1, endpoint: https://x}}",

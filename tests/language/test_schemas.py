@@ -207,3 +207,11 @@ def test_the_verdict_is_that_of_the_metaschema(schema: Any) -> None:
     except SchemaError:
         theirs = False
     assert mine == theirs
+
+
+def test_an_unknown_key_may_mean_one_that_is_missing() -> None:
+    schema: Any = {"properties": {"customer": {}, "total": {}}, "additionalProperties": False}
+    [found] = violations(schema, {"custmer": 1, "total": 2})
+    assert str(found) == "/custmer is not known here, did you mean `customer`?"
+    [found] = violations(schema, {"customr": 1, "customer": 2})
+    assert str(found) == "/customr is not known here"

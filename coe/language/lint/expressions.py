@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
-from coe.language.guess import closest
+from coe.language.guess import closest, did_you_mean
 from coe.language.jq_process import Check, compile_errors
 from coe.language.jq_syntax import key_path, scan
 from coe.language.lint.context import Context
@@ -16,6 +16,22 @@ from coe.language.lint.sites import Site
 _UNDEFINED: Final = re.compile(r"error: (\$?)(\w+)(?:/(\d+))? is not defined")
 _SYNTAX: Final = re.compile(r"error: (.*?) at <top-level>, line (\d+)(?:, column (\d+))?")
 _SECRET: Final = re.compile(r"\$secrets\s*\.\s*([A-Za-z_]\w*)|\$secrets\s*\[\s*\"([^\"]+)\"")
+
+# Functions of jq that flows use; the names of others are not guessed.
+_FUNCTIONS: Final = frozenset(
+    """
+    abs add all any arrays ascii_downcase ascii_upcase booleans bsearch capture ceil combinations
+    contains del delpaths empty endswith error explode finites first flatten floor format
+    from_entries fromdate fromdateiso8601 fromjson fromstream getpath gmtime group_by gsub has
+    implode in index indices infinite inside isempty isfinite isinfinite isnan isnormal iterables
+    join keys keys_unsorted last length limit localtime ltrim ltrimstr map map_values match max
+    max_by min min_by mktime nan normals not nth nulls numbers objects path paths pick pow range
+    recurse repeat reverse rindex round rtrim rtrimstr scalars scan select setpath skip sort
+    sort_by split splits sqrt startswith strftime strings strptime sub test to_entries toboolean
+    todate todateiso8601 tojson tonumber tostream tostring transpose trim trimstr trunc
+    truncate_stream type unique unique_by until utf8bytelength values walk while with_entries
+    """.split()  # noqa: SIM905  # a hundred words are read better so
+)
 
 # Most outcomes to remember; above it all are forgotten.
 _REMEMBERED: Final = 20_000
@@ -56,7 +72,8 @@ def check_secrets(context: Context) -> Iterator[Problem]:
         for match in _SECRET.finditer(site.program or ""):
             name = match[1] or match[2]
             if name not in declared:
-                message = f"the secret `{name}` is not declared under `use.secrets`"
+                close = did_you_mean(name, declared)
+                message = f"the secret `{name}` is not declared under `use.secrets`{close}"
                 yield context.problem("OWS035", message, site.pointer, value=True)
 
 
@@ -98,6 +115,7 @@ def _explained(context: Context, site: Site, told: str) -> Problem:
     if undefined:
         name, arguments = undefined[2], undefined[3]
         message = f"the expression does not compile: there is no function `{name}/{arguments}`"
+        message += _meant(name)
         return context.problem("OWS040", message, site.pointer, value=True)
     syntax = _SYNTAX.search(told)
     what = syntax[1] if syntax else told.split("\n", 1)[0]
@@ -106,6 +124,14 @@ def _explained(context: Context, site: Site, told: str) -> Problem:
     where = f" at its line {line}" if line > 1 else ""
     message = f"the expression does not compile: {what}{where}"
     return context.problem("OWS040", message, site.pointer, value=True)
+
+
+def _meant(name: str) -> str:
+    """What a function's name means that jq does not know; of a known one, that its arguments do."""
+    if name in _FUNCTIONS:
+        return f": `{name}` takes another number of arguments"
+    close = closest(name, _FUNCTIONS)
+    return f", did you mean `{close}`?" if close else ""
 
 
 def _unbound(context: Context, site: Site, name: str) -> Problem:

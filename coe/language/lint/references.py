@@ -77,7 +77,8 @@ def check_functions(context: Context) -> Iterator[Problem]:
             mend = "there are " + ", ".join(known)
             yield context.problem("OWS051", message, where, value=True, mend=mend)
         elif ref.catalog != DEFAULT_CATALOG and ref.catalog not in use.catalogs:
-            message = f"the catalog `{ref.catalog}` is not declared under `use.catalogs`"
+            close = did_you_mean(str(ref.catalog), (DEFAULT_CATALOG, *use.catalogs))
+            message = f"the catalog `{ref.catalog}` is not declared under `use.catalogs`{close}"
             yield context.problem("OWS033", message, where, value=True)
 
 
