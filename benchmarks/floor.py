@@ -1,8 +1,11 @@
 """The floor: nothing but an asyncio journal with group commit over asyncpg.
 
-One writer drains a queue, writes what it found in one statement (so in one transaction), and wakes
-who waited. A step is one row; a run is its steps. There is no definition, no lease, no projection
-and no sealing: nobody who keeps a journal in PostgreSQL can do less.
+One writer drains a queue, writes what it found in one transaction, and wakes who waited. A step is
+one row; a run is its steps. There is no definition, no lease, no projection and no sealing.
+
+The second argument says how a group is written: `transaction`, as one writes it down (begin, an
+insert a step, commit), or `statement`, as tight as it goes: one insert of arrays for the group,
+which is one round trip. Nobody who keeps a journal in PostgreSQL can do less than that.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ CREATE TABLE IF NOT EXISTS floor_journal (
     PRIMARY KEY (run_id, position)
 )
 """
+INSERT: Final = """
+INSERT INTO floor_journal (run_id, position, at, payload) VALUES ($1, $2, $3, $4)
+"""
 APPEND: Final = """
 INSERT INTO floor_journal (run_id, position, at, payload)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[])
@@ -39,9 +45,10 @@ Entry = tuple[uuid.UUID, int, datetime, bytes]
 class Floor:
     """A bare journal."""
 
-    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
-        """Take the connection of the one writer."""
+    def __init__(self, connection: asyncpg.Connection[Any], form: str) -> None:
+        """Take the connection of the one writer, and how it writes."""
         self._connection = connection
+        self._write = {"transaction": self._inserts, "statement": self._insert}[form]
         self._queue: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         self._writer: asyncio.Task[None] | None = None
         self.versions = {"asyncpg": version("asyncpg"), "python": sys.version.split()[0]}
@@ -63,10 +70,18 @@ class Floor:
     async def _drain(self) -> None:
         while self._queue:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), MOST))]
-            columns = zip(*(entry for entry, _ in group), strict=True)
-            await self._connection.execute(APPEND, *(list(column) for column in columns))
+            await self._write([entry for entry, _ in group])
             for _, written in group:
                 written.set_result(None)
+
+    async def _inserts(self, entries: list[Entry]) -> None:
+        async with self._connection.transaction():
+            for entry in entries:
+                await self._connection.execute(INSERT, *entry)
+
+    async def _insert(self, entries: list[Entry]) -> None:
+        columns = [list(column) for column in zip(*entries, strict=True)]
+        await self._connection.execute(APPEND, *columns)
 
 
 @contextlib.asynccontextmanager
@@ -74,7 +89,7 @@ async def opened() -> AsyncIterator[Floor]:
     """The floor over the database that the first argument names."""
     connection = await asyncpg.connect(sys.argv[1])
     await connection.execute(TABLE)
-    yield Floor(connection)
+    yield Floor(connection, sys.argv[2])
     await connection.close()
 
 

@@ -36,10 +36,10 @@ class Ours:
 
     def __init__(self, platform: Platform, runtime: Runtime) -> None:
         """Take a started runtime."""
-        self._platform = platform
-        self._runtime = runtime
+        self.platform = platform
+        self.runtime = runtime
         self._flows: dict[int, RunnableFlow] = {}
-        self._asked: deque[UUID] = deque()
+        self.asked: deque[UUID] = deque()
         self.versions = {
             name: version(name) for name in ("coe", "asyncpg", "sqlalchemy", "cryptography")
         } | {"python": machine.python_version()}
@@ -47,21 +47,21 @@ class Ours:
     async def prepare(self, runs: int, steps: int) -> None:
         """Publish the process of so many steps, once; ask for the runs, as `startRun` does."""
         if steps not in self._flows:
-            ref = await published(self._platform, sequence(steps))
-            async with self._platform.database.session() as session:
-                self._flows[steps] = await runnable(session, self._platform, ref)
-        self._asked += [await self._ask(self._flows[steps]) for _ in range(runs)]
+            ref = await published(self.platform, sequence(steps))
+            async with self.platform.database.session() as session:
+                self._flows[steps] = await runnable(session, self.platform, ref)
+        self.asked += [await self._ask(self._flows[steps]) for _ in range(runs)]
 
     async def run(self, steps: int) -> None:  # noqa: ARG002  # as contenders have it
         """Carry out a run that was asked for: the lease, its start, its steps, its end."""
-        finished = await advance(self._runtime, self._asked.popleft())
+        finished = await advance(self.runtime, self.asked.popleft())
         assert finished == Finished(RunState.COMPLETED), finished
 
     async def _ask(self, flow: RunnableFlow) -> UUID:
-        now = self._platform.clock()
+        now = self.platform.clock()
         new = NewRun(flow, {"customer": "Ada"}, "bench", START, now, START.subject)
-        row = await seal_request(self._platform.keyring, new)
-        async with self._platform.database.session() as session:
+        row = await seal_request(self.platform.keyring, new)
+        async with self.platform.database.session() as session:
             await insert_request(session, row)
             await session.commit()
         run_id: UUID = row["id"]

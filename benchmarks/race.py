@@ -60,6 +60,8 @@ class Racer:
     postgres: int
     beside: tuple[int, ...] = ()
     """The processes that count as its own too, such as a server of its kind."""
+    settle: float = 0.0
+    """Seconds after a lap until such a server has done what the lap gave it to do."""
 
     async def lap(self, order: Order) -> Lap:
         """Have an order carried out.
@@ -69,6 +71,7 @@ class Racer:
         """
         own, shared = self._own(), processor([self.postgres])
         answer = await self._ask({name: getattr(order, name) for name in Order.__slots__})
+        await asyncio.sleep(self.settle)
         return Lap(
             order,
             answer["seconds"],
@@ -122,6 +125,7 @@ async def racer(
     postgres: int,
     environment: Mapping[str, str] | None = None,
     beside: tuple[int, ...] = (),
+    settle: float = 0.0,
 ) -> AsyncIterator[Racer]:
     """Start a contender, wait until it is ready, and end it."""
     inherited = {each: os.environ[each] for each in KEPT if each in os.environ}
@@ -136,7 +140,7 @@ async def racer(
         )
     try:
         ready = await answered(name, process)
-        yield Racer(name, process, ready["versions"], postgres, beside)
+        yield Racer(name, process, ready["versions"], postgres, beside, settle)
     finally:
         if process.stdin is not None:
             process.stdin.close()

@@ -12,8 +12,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, NoReturn, TypeVar
+from functools import lru_cache
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from prefect import Flow, Task, flow
@@ -30,8 +32,8 @@ from coe.runs.in_flight import StepFailedError
 from coe.runs.models import RunState
 from coe.runs.runtime import Runtime
 
-T = TypeVar("T")
-
+NAMES: Final = 1000
+"""Steps whose tasks are kept."""
 PAUSE_AFTER_FAULT: Final = timedelta(seconds=3)
 
 log = logging.getLogger(__name__)
@@ -82,24 +84,44 @@ async def process_run(run_id: str) -> State[Any] | None:
     return None
 
 
-async def carry(name: str, key: str, work: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG001  # the form of a carry
-    """Carry out a leaf as a Prefect task of this name; neither result nor error passes Prefect."""
-    results: list[T] = []
-    errors: list[Exception] = []
-
-    async def leaf() -> None:
-        try:
-            results.append(await work())
-        except Exception as error:  # noqa: BLE001  # Prefect gets another one in its place
-            errors.append(error)
-            raise StepFailedError("the step faulted; see the run") from None
-
-    task = Task(leaf, name=name, cache_policy=NO_CACHE, persist_result=False, log_prints=False)
+async def carry(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG001  # the form of a carry
+    """Carry out a leaf as a Prefect task of this name; its error does not pass Prefect."""
+    carried = _Carried(work)
+    token = _carried.set(carried)
     try:
-        await task()
+        await _task(name)()
     except StepFailedError:
-        raise errors[0] from None
-    return results[0]
+        if carried.error is not None:
+            raise carried.error from None
+        raise
+    finally:
+        _carried.reset(token)
+
+
+@dataclass(slots=True)
+class _Carried:
+    """What the task does that is begun in this context, and how it failed."""
+
+    work: Callable[[], Awaitable[None]]
+    error: Exception | None = None
+
+
+_carried: ContextVar[_Carried] = ContextVar("coe_carried")
+
+
+@lru_cache(maxsize=NAMES)
+def _task(name: str) -> Task[..., Any]:
+    """The task of a step's name; Prefect reads source code to make one, so it is kept."""
+    return Task(_leaf, name=name, cache_policy=NO_CACHE, persist_result=False, log_prints=False)
+
+
+async def _leaf() -> None:
+    carried = _carried.get()
+    try:
+        await carried.work()
+    except Exception as error:  # noqa: BLE001  # Prefect gets another one in its place
+        carried.error = error
+        raise StepFailedError("the step faulted; see the run") from None
 
 
 async def _park() -> NoReturn:

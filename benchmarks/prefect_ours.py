@@ -1,0 +1,45 @@
+"""Ours on Prefect: the central flow, its leaves as Prefect tasks, on the same server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+
+import contender
+
+from coe.engines.server import worker_environment
+
+API_URL, AUTH, HOME = sys.argv[1:4]
+os.environ |= worker_environment(api_url=API_URL, auth=AUTH, home=Path(HOME))
+DATABASE, KEYS = sys.argv[4:6]
+sys.argv[1:] = [DATABASE, KEYS]
+
+import ours  # noqa: E402  # Prefect reads the environment
+
+from coe.engines.prefect import central_flow  # noqa: E402  # the same
+
+
+class OnPrefect(ours.Ours):
+    """The same runs, each carried by a flow run in this process."""
+
+    async def run(self, steps: int) -> None:  # noqa: ARG002  # as contenders have it
+        """Carry out a run that was asked for within a flow run of its own."""
+        flow = await central_flow(self.runtime)("")
+        await flow(str(self.asked.popleft()))
+
+
+@contextlib.asynccontextmanager
+async def opened() -> AsyncIterator[OnPrefect]:
+    """Ours with a runtime of its own."""
+    async with ours.opened() as inner:
+        outer = OnPrefect(inner.platform, inner.runtime)
+        outer.versions = {"prefect": version("prefect")}
+        yield outer
+
+
+if __name__ == "__main__":
+    contender.main(opened)
