@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from coe.language.doing import not_run_here
+from coe.language.lint import NONE, lint
+from coe.language.load import load_source
 from coe.language.profile import profile_schema
-from coe.language.source import read
+from coe.language.source import Source, read
 from tests.language.flows import flow
 from tests.language.test_load import EVERY_TASK, FOREIGN
 from tests.language.test_profile import _places
@@ -91,3 +94,39 @@ def test_what_ours_accepts_theirs_accepts(
     if OURS.is_valid(document):
         errors = [error.message[:200] for error in THEIRS.iter_errors(document)]
         assert errors == []
+
+
+def _keys(schema: Any) -> set[str]:
+    """Every key that a schema describes, anywhere in it."""
+    found: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            properties = part.get("properties")
+            found |= set(properties if isinstance(properties, dict) else ())
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return found
+
+
+# What nobody writes into a definition (the result of a process, a message that came in), and what
+# the text that we follow calls otherwise: `detail` of an error, `version` of an MCP client.
+NOT_WRITTEN = {"stdout", "stderr", "correlationId", "details", "description"}
+
+
+def test_every_key_of_the_specification_is_known_here() -> None:
+    assert _keys(upstream()) - _keys(profile_schema()) == NOT_WRITTEN
+
+
+@pytest.mark.parametrize("document", _alone(flow(FOREIGN))[1:])
+def test_what_is_not_run_here_loads_and_is_named(document: Any) -> None:
+    definition = load_source(Source(document)).definition
+    assert definition is not None
+    [task] = definition.do
+    [problem] = [each for each in lint(definition, standards=NONE) if each.code == "OWS050"]
+    key = not_run_here(task)
+    assert key is not None
+    assert problem.message == f"`{key}` is not run here"
+    assert (problem.path or "").startswith(task.pointer)
