@@ -46,9 +46,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends an event: itself, the person at the root, where it may send to, since when kept."""
+    """Who sends an event: itself, by way of which team, who stands at the root, who is in reach."""
 
     subject: str
+    team: str
     requester: str
     reach: Scope
     correlation_id: str | None = None
@@ -58,7 +59,7 @@ async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
     """Receive events from outside (checked by `coe.runs.events_reading`): all of them or none.
 
     An event reaches the runs of teams for which the sender holds `event:send`. One whose source
-    and id were received before is a duplicate, and nothing happens again.
+    and id were received from the sender's team before is a duplicate: nothing happens again.
 
     Raises:
         Forbidden: The sender may send to no team at all.
@@ -68,6 +69,7 @@ async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
     team, decision = _require(work, reach)
     sender = Sender(
         subject=work.actor.subject,
+        team=team,
         requester=work.actor.subject,
         reach=reach,
         correlation_id=work.request.correlation_id,
@@ -87,7 +89,7 @@ async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
                 detail={"source": row["source"], "id": row["event_id"], "type": row["type"]},
             )
         else:
-            sent.append(await _known(work, event))
+            sent.append(await _known(work, team, event))
     return sent
 
 
@@ -103,6 +105,7 @@ async def event_row(
     """The row of an event, sealed; may make a data key, so do it before a transaction."""
     return {
         "id": row_id,
+        "team": sender.team,
         "name": name_of(event),
         "source": _clear(event.get("source")),
         "event_id": _clear(event.get("id")),
@@ -128,7 +131,8 @@ async def receive(session: AsyncSession, row: dict[str, Any], reach: Scope) -> b
     if new is None:
         return False
     at = row["received_at"]
-    await deliver(session, new, type_=row["type"], received_at=at, reach=reach, now=at)
+    kind, name = row["type"], row["name"]
+    await deliver(session, new, name=name, type_=kind, received_at=at, reach=reach, now=at)
     await enqueue(session, WISH, new)
     return True
 
@@ -157,8 +161,9 @@ def _require(work: Work, reach: Scope) -> tuple[str, Decision]:
     return team, decision
 
 
-async def _known(work: Work, event: Event) -> Sent:
-    found = select(EVENTS.c.id, EVENTS.c.received_at).where(EVENTS.c.name == name_of(event))
+async def _known(work: Work, team: str, event: Event) -> Sent:
+    named = (EVENTS.c.team == team) & (EVENTS.c.name == name_of(event))
+    found = select(EVENTS.c.id, EVENTS.c.received_at).where(named)
     row = (await work.session.execute(found)).one()
     kept = await open_events(work.session, work.keyring, [row.id])
     if kept[row.id] != event:

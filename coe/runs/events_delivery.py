@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Uuid, and_, cast, exists, literal, select, text, update
+from sqlalchemy import LargeBinary, Uuid, and_, cast, exists, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,6 +38,7 @@ async def deliver(
     session: AsyncSession,
     event_id: UUID,
     *,
+    name: bytes,
     type_: str,
     received_at: datetime,
     reach: Scope,
@@ -48,13 +49,19 @@ async def deliver(
     Args:
         session: The transaction in which the event's row is, or one after it.
         event_id: The row.
+        name: Its source and id; a run that had one of that name does not get it again.
         type_: The event's type.
         received_at: Runs that were asked for later do not get it.
         reach: Of which teams and classes runs may be for the sender to reach them.
         now: When the runs are told.
     """
     wanting = (
-        select(cast(literal(event_id), Uuid), SUBSCRIPTIONS.c.run_id, literal(value=False))
+        select(
+            cast(literal(event_id), Uuid),
+            SUBSCRIPTIONS.c.run_id,
+            cast(literal(name), LargeBinary),
+            literal(value=False),
+        )
         .where(
             SUBSCRIPTIONS.c.type.in_((type_, ANY)),
             SUBSCRIPTIONS.c.active,
@@ -66,7 +73,7 @@ async def deliver(
     )
     new = await session.execute(
         insert(DELIVERIES)
-        .from_select(["event_id", "run_id", "started"], wanting)
+        .from_select(["event_id", "run_id", "name", "started"], wanting)
         .on_conflict_do_nothing()
         .returning(DELIVERIES.c.run_id),
     )
@@ -83,6 +90,7 @@ async def again(platform: Platform, event_id: UUID) -> None:
             await deliver(
                 session,
                 event_id,
+                name=event.name,
                 type_=event.type,
                 received_at=event.received_at,
                 reach=scope_from(event.reach),
@@ -113,7 +121,10 @@ async def catch_up(platform: Platform, run_id: UUID) -> None:
             return
         events = await _missed(session, run_id, subscriptions)
         if events:
-            rows = [{"event_id": each, "run_id": run_id, "started": False} for each in events]
+            rows = [
+                {"event_id": each, "run_id": run_id, "name": name, "started": False}
+                for each, name in events.items()
+            ]
             new = await session.execute(
                 insert(DELIVERIES).on_conflict_do_nothing().returning(DELIVERIES.c.event_id),
                 rows,
@@ -124,8 +135,8 @@ async def catch_up(platform: Platform, run_id: UUID) -> None:
         await session.commit()
 
 
-async def _missed(session: AsyncSession, run_id: UUID, wanted: Sequence[Any]) -> list[UUID]:
-    """The events that a run should have had, in the order of their arrival."""
+async def _missed(session: AsyncSession, run_id: UUID, wanted: Sequence[Any]) -> dict[UUID, bytes]:
+    """The events that a run should have had, in the order of their arrival, with their names."""
     types = {each.type for each in wanted}
     first = wanted[0]
     had = exists().where(DELIVERIES.c.event_id == EVENTS.c.id, DELIVERIES.c.run_id == run_id)
@@ -133,10 +144,12 @@ async def _missed(session: AsyncSession, run_id: UUID, wanted: Sequence[Any]) ->
     if ANY not in types:
         which = and_(which, EVENTS.c.type.in_(types))
     rows = await session.execute(
-        select(EVENTS.c.id, EVENTS.c.reach).where(which).order_by(EVENTS.c.arrival),
+        select(EVENTS.c.id, EVENTS.c.name, EVENTS.c.reach).where(which).order_by(EVENTS.c.arrival),
     )
     data_class = DataClass(first.data_class)
-    return [row.id for row in rows if scope_from(row.reach).allows(first.team, data_class)]
+    return {
+        row.id: row.name for row in rows if scope_from(row.reach).allows(first.team, data_class)
+    }
 
 
 _PUT: Final = text(

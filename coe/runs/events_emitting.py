@@ -34,7 +34,7 @@ async def prepare(platform: Platform, run: RunHead, event: Event, at: datetime) 
     """Find out where the run may send to, and seal the event; before the transaction."""
     async with platform.read(Actor.of(f"run:{run.id}")) as read:
         reach = read.scope(Permission.EVENT_SEND)
-    sender = Sender(f"run:{run.id}", run.requester, reach, run.correlation_id)
+    sender = Sender(f"run:{run.id}", run.team, run.requester, reach, run.correlation_id)
     row_id = new_id()
     kept_for = timedelta(days=platform.settings.event_days)
     row = await event_row(platform.keyring, row_id, event, sender, at=at, kept_for=kept_for)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -21,13 +21,17 @@ from coe.db import JSON, new_id, utcnow
 class ReceivedEvent(SQLModel, table=True):
     """A CloudEvent that came from outside, or that a run emitted.
 
-    `name` is the SHA-256 of source and id, by which an event is told from another. `reach` is
-    where its sender may send to (`Scope` as JSON). `requester` stands for whoever sent it: where a
+    `name` is the SHA-256 of source and id, by which an event is told from another among those that
+    came by way of one team (`team`): no team can take another's names away. `reach` is where its
+    sender may send to (`Scope` as JSON). `requester` stands for whoever sent it: where a
     run emitted it, who asked for that run. After `keep_until` the row goes.
     """
 
     __tablename__ = "events"
-    __table_args__ = (Index(None, "type", "received_at"),)
+    __table_args__ = (
+        UniqueConstraint("team", "name"),
+        Index(None, "type", "received_at"),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     arrival: int | None = Field(
@@ -36,7 +40,8 @@ class ReceivedEvent(SQLModel, table=True):
         sa_column_args=(Identity(always=True),),
         nullable=False,
     )
-    name: bytes = Field(unique=True)
+    team: str
+    name: bytes
     source: str
     event_id: str
     type: str
@@ -73,14 +78,20 @@ class EventSubscription(SQLModel, table=True):
 
 
 class EventDelivery(SQLModel, table=True):
-    """That an event reached a run, or (`started`) made it start; so it reaches each run once."""
+    """That an event reached a run, or (`started`) made it start.
+
+    So an event reaches each run once; and (`name`) so does one of the same source and id that came
+    by way of another team.
+    """
 
     __tablename__ = "event_deliveries"
     __table_args__ = (
         ForeignKeyConstraint(["event_id"], ["events.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+        UniqueConstraint("run_id", "name"),
     )
 
     event_id: UUID = Field(primary_key=True)
-    run_id: UUID = Field(primary_key=True, index=True)
+    run_id: UUID = Field(primary_key=True)
+    name: bytes
     started: bool = False

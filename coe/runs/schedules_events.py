@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import any_, literal, or_, select, update
+from sqlalchemy import Uuid, any_, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -115,7 +115,15 @@ async def _look(work: Work, schedule_id: UUID, event_id: UUID) -> None:
             return
     new = await work.session.scalar(
         insert(SCHEDULE_EVENTS)
-        .values(schedule_id=schedule_id, event_id=event_id, state=ScheduleEventState.PENDING)
+        .from_select(
+            ["schedule_id", "event_id", "name", "state"],
+            select(
+                literal(schedule_id, Uuid),
+                EVENTS.c.id,
+                EVENTS.c.name,
+                literal(ScheduleEventState.PENDING, SCHEDULE_EVENTS.c.state.type),
+            ).where(EVENTS.c.id == event_id),
+        )
         .on_conflict_do_nothing()
         .returning(SCHEDULE_EVENTS.c.event_id),
     )
@@ -249,7 +257,12 @@ class _Sets:
             return
         await self._mark(complete.members, ScheduleEventState.TAKEN)
         reached = [
-            {"event_id": member.row.id, "run_id": run_id, "started": True}
+            {
+                "event_id": member.row.id,
+                "run_id": run_id,
+                "name": member.row.name,
+                "started": True,
+            }
             for member in complete.members
         ]
         await self._work.session.execute(insert(DELIVERIES), reached)

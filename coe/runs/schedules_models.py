@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Enum, ForeignKeyConstraint, Index, Text
+from sqlalchemy import Enum, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
@@ -65,12 +65,13 @@ class ScheduleEventState(StrEnum):
 
 
 class ScheduleEvent(SQLModel, table=True):
-    """That a schedule has looked at an event; it goes with the event."""
+    """That a schedule has looked at an event (`name` as in `events`); it goes with the event."""
 
     __tablename__ = "schedule_events"
     __table_args__ = (
         ForeignKeyConstraint(["schedule_id"], ["schedules.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["event_id"], ["events.id"], ondelete="CASCADE"),
+        UniqueConstraint("schedule_id", "name"),
         Index(
             "ix_schedule_events_pending",
             "schedule_id",
@@ -80,6 +81,7 @@ class ScheduleEvent(SQLModel, table=True):
 
     schedule_id: UUID = Field(primary_key=True)
     event_id: UUID = Field(primary_key=True, index=True)
+    name: bytes
     state: ScheduleEventState = Field(
         sa_type=Enum(ScheduleEventState, native_enum=False, length=16),
     )

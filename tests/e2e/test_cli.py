@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +74,82 @@ def test_who_may_not_is_told_so(demo: RunningDemo, tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
     found = coe(demo, "outsider", "catalog", "search", "order-to-cash", "--output", "json")
     assert "sales/order-to-cash" not in found.stdout
+
+
+SCHEDULED = """
+document:
+  dsl: 1.0.3
+  namespace: sales
+  name: {name}
+  version: 1.0.0
+  title: {name}
+  summary: Starts by itself.
+  metadata: {{processOwner: sales-owner, dataClass: INTERNAL, domain: sales}}
+input: {{schema: {{document: {{examples: [[]]}}}}}}
+output: {{schema: {{document: {{type: object}}}}}}
+schedule: {schedule}
+do:
+  - done:
+      set: {{done: true}}
+"""
+
+
+def publish(demo: RunningDemo, file: Path, ref: str) -> None:
+    for who, *verb in (
+        ("sales-owner", "register", str(file)),
+        ("sales-owner", "submit", ref),
+        ("coe-lead", "review", ref, "--approve", "--comment", "fits"),
+        ("coe-lead", "publish", ref),
+    ):
+        done = coe(demo, who, "flow", *verb)
+        assert done.returncode == 0, done.stderr
+
+
+def schedule_of(demo: RunningDemo, ref: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        done = coe(demo, "sales-owner", "flow", "schedule", ref, "--output", "json")
+        if done.returncode == 0:
+            found: dict[str, Any] = json.loads(done.stdout)
+            return found
+        assert done.returncode == 6, done.stderr
+        time.sleep(0.2)
+    raise TimeoutError(ref)
+
+
+def test_an_event_starts_a_flow(demo: RunningDemo, tmp_path: Path) -> None:
+    file, event = tmp_path / "flow.yaml", tmp_path / "event.json"
+    on = "{on: {one: {with: {type: com.example.told}}}}"
+    file.write_text(SCHEDULED.format(name="on-event", schedule=on))
+    assert coe(demo, "sales-owner", "flow", "schedule", "sales/on-event").returncode == 6
+    publish(demo, file, "sales/on-event@1.0.0")
+    assert schedule_of(demo, "sales/on-event")["kind"] == "ON"
+    told = {"specversion": "1.0", "id": "1", "source": "/cli", "type": "com.example.told"}
+    event.write_text(json.dumps(told))
+    sent = coe(demo, "sales-owner", "event", "send", str(event))
+    assert sent.returncode == 0, sent.stderr
+    assert sent.stdout.startswith("reached 1 run that you may read")
+    assert "sales/on-event@1.0.0" in sent.stdout
+    again = coe(demo, "sales-owner", "event", "send", str(event), "--output", "json")
+    assert json.loads(again.stdout)["duplicate"] is True
+    event.write_text(json.dumps(told | {"type": ""}))
+    assert coe(demo, "sales-owner", "event", "send", str(event)).returncode == 1
+    event.write_text(json.dumps(told | {"id": "2"}))
+    assert coe(demo, "auditor", "event", "send", str(event)).returncode == 5
+
+
+def test_a_schedule_is_paused_and_resumed(demo: RunningDemo, tmp_path: Path) -> None:
+    file = tmp_path / "flow.yaml"
+    cron = "{cron: '0 6 * * MON-FRI'}"
+    file.write_text(SCHEDULED.format(name="mornings", schedule=cron))
+    publish(demo, file, "sales/mornings@1.0.0")
+    assert schedule_of(demo, "sales/mornings")["expression"] == "0 6 * * MON-FRI"
+    ask = ("flow", "schedule", "sales/mornings")
+    assert coe(demo, "sales-owner", *ask, "--pause").returncode == 2
+    paused = coe(demo, "sales-owner", *ask, "--pause", "--reason", "holidays")
+    assert paused.returncode == 0, paused.stderr
+    assert "CRON 0 6 * * MON-FRI (UTC), paused" in paused.stdout
+    assert coe(demo, "sales-owner", *ask, "--pause", "--reason", "again").returncode == 8
+    assert coe(demo, "auditor", *ask, "--resume", "--reason", "no").returncode == 5
+    resumed = coe(demo, "sales-owner", *ask, "--resume", "--reason", "back")
+    assert "  next  " in resumed.stdout

@@ -177,6 +177,18 @@ async def test_another_content_under_the_same_name_is_refused(platform: Platform
     assert await count(platform, EVENTS) == 1
 
 
+async def test_no_team_takes_the_names_of_another(platform: Platform) -> None:
+    await publish(platform, central("pay", ANY_PAID))
+    run = await start(platform, "sales/pay")
+    event = paid()
+    lead = Actor.of("finance-lead")
+    [foreign] = await send(platform, event | {"data": "something else"}, actor=lead)
+    assert await reached(platform, foreign.id) == []
+    [own] = await send(platform, event)
+    assert not own.duplicate
+    assert await reached(platform, own.id) == [run.id]
+
+
 async def test_two_at_once_with_one_event(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     run = await start(platform, "sales/pay")
@@ -471,6 +483,28 @@ async def test_an_emitted_id_that_was_used_before_is_not_sent_again(platform: Pl
         assert await consumed(platform, run.id) == 1
     failed = (AUDIT.c.action == "runs:event:send", AUDIT.c.outcome == "FAILED")
     assert await count(platform, AUDIT, *failed) == 1
+
+
+async def test_one_name_reaches_a_run_once_whichever_team_it_came_by(platform: Platform) -> None:
+    fixed = EMIT.replace(
+        "type:", "id: always\n            source: https://x.example\n            type:"
+    )
+    await publish(platform, central("teller", fixed))
+    await publish(
+        platform, central("teller", fixed, namespace="finance"), author="finance-developer"
+    )
+    await publish(platform, central("pay", ANY_PAID + ANY_PAID.replace("paid:", "again:", 1)))
+    async with engine(platform):
+        run = await waiting(platform)
+        own = await start(platform, "sales/teller")
+        await until(platform, own.id, "COMPLETED")
+        async with platform.work(Actor.of("finance-developer")) as work:
+            other = await actions.start_run(work, flow="finance/teller", input={"customer": "x"})
+        await until(platform, other.id, "COMPLETED")
+        await asyncio.sleep(0.3)
+        assert await consumed(platform, run.id) == 1
+    assert await count(platform, EVENTS) == 2
+    assert await count(platform, DELIVERIES) == 1
 
 
 async def test_dispatch_empties_the_outbox_of_events(platform: Platform) -> None:

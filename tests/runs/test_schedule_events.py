@@ -95,7 +95,7 @@ async def test_an_event_starts_a_run_with_itself_as_input(platform: Platform, cl
     assert (run.started_by, run.requester) == ("service:scheduler", "service:web-shop")
     async with platform.database.session() as session:
         delivery = (await session.execute(select(DELIVERIES))).one()
-    assert tuple(delivery) == (sent.id, run.id, True)
+    assert (delivery.event_id, delivery.run_id, delivery.started) == (sent.id, run.id, True)
     for _ in range(3):
         await settle(platform, sent.id)
     assert len(await started(platform)) == 1
