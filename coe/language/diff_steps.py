@@ -15,6 +15,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
+from coe.language.diff_words import differences
 from coe.language.model import Definition
 from coe.language.task import TASK_KEYS, Task
 
@@ -61,6 +62,12 @@ class _Step:
         text = json.dumps([self.own, inner], sort_keys=True)
         return f"{len(text)}:{sha256(text.encode()).hexdigest()}"
 
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        """The values that it holds, each with its place, and the names of the steps inside."""
+        inside = {place: [each.name for each in steps] for place, steps in self.scopes.items()}
+        return frozenset(_leaves([self.own, inside], ""))
+
     @property
     def telling(self) -> bool:
         """Whether it does enough for another that does the same to be no chance."""
@@ -101,6 +108,17 @@ def _step(task: Task, definition: Definition, path: str) -> _Step:
     return step
 
 
+def _leaves(data: Any, place: str) -> Iterator[str]:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _leaves(value, f"{place}/{key}")
+    elif isinstance(data, list):
+        for value in data:
+            yield from _leaves(value, f"{place}/*")
+    else:
+        yield f"{place} {data!r}"
+
+
 def _tokens(pointer: str) -> list[str]:
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
@@ -131,17 +149,12 @@ class _Matching:
             else:
                 found.append((match, step))
         names: dict[str, str] = {}
-        same: defaultdict[str, list[_Step]] = defaultdict(list)
-        for step in by_name.values():
-            same[step.does].append(step)
-        for step in open_new:
-            if not same[step.does]:
-                self.new_left.append(step)
-                continue
-            match = same[step.does].pop()
+        for match, step in _renamed(list(by_name.values()), list(open_new)):
             del by_name[match.name]
+            open_new.remove(step)
             names[match.name] = step.name
             found.append((match, step))
+        self.new_left += open_new
         self.old_left += [step for step in old if by_name.get(step.name) is step]
         self.around |= {id(step): place for step in by_name.values()}
         found.sort(key=lambda pair: pair[1].index)
@@ -231,9 +244,37 @@ class _Matching:
             yield StepChange(STEP_RENAMED, message, step.pointer)
         before = _led(old.own, self.renamed.get(step.pointer, {}))
         if before != step.own:
-            what = "; ".join(_differences(before, step.own))
+            what = "; ".join(differences(before, step.own))
             message = f"step `{step.path}` does something else: {what}"
             yield StepChange(STEP_CHANGED, message, step.pointer)
+
+
+def _renamed(old: Sequence[_Step], new: Sequence[_Step]) -> Iterator[tuple[_Step, _Step]]:
+    """Steps of one scope that go on under another name: they do the same, or nearly the same."""
+    same: defaultdict[str, list[_Step]] = defaultdict(list)
+    for step in old:
+        same[step.does].append(step)
+    open_new = []
+    for step in new:
+        if same[step.does]:
+            yield same[step.does].pop(), step
+        else:
+            open_new.append(step)
+    left = [step for steps in same.values() for step in steps]
+    if len(left) * len(open_new) > _MOST_PAIRS:
+        return
+    for step in open_new:
+        best = max(left, key=lambda each: _likeness(each, step), default=None)
+        if best is not None and _likeness(best, step) >= _LIKE:
+            left.remove(best)
+            yield best, step
+
+
+def _likeness(old: _Step, new: _Step) -> float:
+    """How much two steps have in common, from 0 to 1; nothing where they are of two types."""
+    if not _comparable(old, new) or old.own.get("call") != new.own.get("call"):
+        return 0.0
+    return len(old.leaves & new.leaves) / max(len(old.leaves | new.leaves), 1)
 
 
 def _same(step: _Step) -> str:
@@ -255,7 +296,10 @@ def _comparable(old: _Step, new: _Step) -> bool:
     )
 
 
-_LISTS: Final = {"outcomes": "outcome", "candidates": "role"}
+# What two steps must have in common for the one to be the other with a new name, and how many are
+# compared so.
+_LIKE: Final = 0.6
+_MOST_PAIRS: Final = 10_000
 # Fewer characters than this may be the same by chance.
 _TELLING: Final = 60
 
@@ -271,41 +315,3 @@ def _led(own: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         if isinstance(holder, dict) and holder.get("then") in names:
             holder["then"] = names[holder["then"]]
     return found
-
-
-# ---------------------------------------------------------------- what a step does otherwise
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """The keys in which a step differs; who is asked, for what and for how long in words."""
-    for key in dict.fromkeys((*old, *new)):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if key == "with" and isinstance(before, dict) and isinstance(after, dict):
-            yield from _arguments(before, after)
-        elif key in ("timeout", "then", "wait", "if"):
-            yield f"`{key}` {_shown(before)} is now {_shown(after)}"
-        else:
-            yield f"`{key}`"
-
-
-def _arguments(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for key in dict.fromkeys((*old, *new)):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if key == "candidates" and isinstance(before, dict) and isinstance(after, dict):
-            before, after = before.get("roles"), after.get("roles")
-        if key in _LISTS and isinstance(before, list) and isinstance(after, list):
-            noun = _LISTS[key]
-            yield from (f"the {noun} `{each}` is new" for each in after if each not in before)
-            yield from (f"the {noun} `{each}` is gone" for each in before if each not in after)
-            if sorted(map(str, before)) == sorted(map(str, after)):
-                yield f"the {noun}s come in another order"
-        elif key in ("dueIn", "approvals", "ref", "timeout"):
-            yield f"`with.{key}` {_shown(before)} is now {_shown(after)}"
-        else:
-            yield f"`with.{key}`"
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
