@@ -7,10 +7,10 @@ nodes: forwards on the left, back on the right.
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from coe.language.drawing.layers import Layered, Pair
@@ -20,8 +20,9 @@ Point = tuple[float, float]
 
 _LANE: Final = 14.0
 _PORTS: Final = 16.0
-# Courses that are out of line by less are drawn straight.
-_SLIGHT: Final = 6.0
+# Bends that are out of line by less are taken out, if so much stays free beside the way.
+_SLIGHT: Final = 30.0
+_CLEAR: Final = 9.0
 _SAME: Final = 0.3
 
 
@@ -83,13 +84,28 @@ class Router:
 
     # ------------------------------------------------------------ the x axis
     def _straighten(self) -> None:
-        """Take slight bends out of ways that pass several layers."""
-        middle = self._graph.middle
+        """Take slight bends out of ways that pass several layers, where there is room."""
+        places = {
+            node: (layer, place) for layer in self._graph.layers for place, node in enumerate(layer)
+        }
         for chain in self._graph.chains.values():
-            for one, other in itertools.pairwise(chain):
-                near = abs(middle[one] - middle[other]) < _SLIGHT
-                if near and other in self._bends:
-                    middle[other] = middle[one]
+            for order in (chain, chain[::-1]):
+                for one, other in pairwise(order):
+                    if other in self._bends:
+                        self._align(other, self._graph.middle[one], *places[other])
+
+    def _align(self, bend: int, x: float, layer: list[int], place: int) -> None:
+        """Move a bend to an x that is near, if nothing is in the way."""
+        middle = self._graph.middle
+        if abs(middle[bend] - x) >= _SLIGHT:
+            return
+        left, right = layer[place - 1 : place], layer[place + 1 : place + 2]
+        free = all(middle[n] + self._half(n) + _CLEAR <= x for n in left)
+        if free and all(middle[n] - self._half(n) - _CLEAR >= x for n in right):
+            middle[bend] = x
+
+    def _half(self, node: int) -> float:
+        return 0.0 if node in self._bends else self._sizes[node].width / 2
 
     def _extent(self) -> tuple[float, float]:
         halves = [size.width / 2 for size in self._sizes] + [0.0] * len(self._bends)
