@@ -112,11 +112,11 @@ class Machine:
             ValueError: the fact is not one that a journal can hold at this place.
         """
         run = self._run
+        run.now = fact.at
+        run.limits.begin()
         if fact.kind is FactKind.EXPRESSION_LIMITED:
             run.limits.foresee(fact.data)
             return []
-        run.now = fact.at
-        run.limits.begin()
         match fact.kind:
             case FactKind.RUN_STARTED:
                 self._start(fact)

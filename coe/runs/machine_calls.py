@@ -164,7 +164,7 @@ async def authenticate(
         evaluated = _from_secret(run, frame, str(given.use))
     else:
         place = Place(AUTHENTICATION, frame=frame)
-        document = given.model_dump(by_alias=True, exclude_none=True)
+        document = given.model_dump(exclude_none=True)
         evaluated = await run.data.render(document, frame.input, place)
         if isinstance(given, OidcAuthentication) and isinstance(evaluated, dict):
             evaluated |= await _expanded(run, frame, given)

@@ -38,7 +38,7 @@ def standard(
     title: str,
     detail: str | None = None,
     status: int | None = None,
-    instance: str = "",
+    instance: str,
 ) -> dict[str, JSON]:
     """An error of a standard type, such as "timeout"; `instance` points to the component."""
     error: dict[str, JSON] = {

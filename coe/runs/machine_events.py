@@ -135,7 +135,7 @@ class _Slots:
 
     def __init__(self, filters: Sequence[_Filter]) -> None:
         self._open = list(enumerate(filters, start=1))
-        self.taken = 1
+        self.taken: int
         self._seen: dict[str, JSON] = {}
 
     @property

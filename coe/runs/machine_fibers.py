@@ -137,6 +137,7 @@ class Scheduler:
         while self._ready and not self.halted:
             fiber = self._ready.popleft()
             if not fiber.ended:
+                self._current = fiber
                 await self._advance(fiber)
 
     def discard(self, fiber: Fiber) -> None:
@@ -149,13 +150,6 @@ class Scheduler:
             fiber.parent.children.pop(fiber, None)
 
     async def _advance(self, fiber: Fiber) -> None:
-        self._current = fiber
-        try:
-            await self._steps_of(fiber)
-        finally:
-            self._current = None
-
-    async def _steps_of(self, fiber: Fiber) -> None:
         """Run the fiber until it waits on a mailbox or ends."""
         if fiber.coroutine is None:
             fiber.coroutine = fiber.start()

@@ -73,7 +73,7 @@ async def _tasks_in_time(run: Interpreter, scope: Scope, data: JSON) -> JSON:
     work = partial(execute_list, run, run.definition.do, scope, data)
     if limit is None:
         return await work()
-    place = Place(FLOW_OUTPUT, scope=scope, pointer="/timeout")
+    place = Place(FLOW_OUTPUT, pointer="/timeout")
     after = await run.data.duration(limit, data, place)
     whole = DoTask.model_construct(do=run.definition.do)
     whole.put(Named(name=run.definition.document.name, pointer="/do"))

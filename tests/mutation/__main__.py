@@ -24,7 +24,10 @@ PATHS = {
 
 
 def main() -> int:
-    """Try the mutants that were asked for, and tell which live; 1 if any does without a reason."""
+    """Try the mutants that were asked for, and tell which live.
+
+    1 if any does without a reason, or does not though it has one.
+    """
     options = _options()
     sys.setrecursionlimit(3000)
     warnings.simplefilter("ignore")  # coroutines that a mutant never awaits
@@ -36,6 +39,7 @@ def main() -> int:
     items = _items(options)
     begun = time.monotonic()
     alive: list[str] = []
+    wrong: list[str] = []
     known = equivalents()
     counts = {"total": len(items), "killed": 0, "equivalent": 0, "alive": 0}
     for item, verdict in try_each(items, lambda item: _killer(world, *item), options.jobs):
@@ -43,6 +47,7 @@ def main() -> int:
         if not verdict.alive:
             counts["killed"] += 1
             if mutant.name in known:
+                wrong.append(mutant.name)
                 _say(f"NO EQUIVALENT {mutant.name}: killed by {verdict.by}")
         elif mutant.name in known:
             counts["equivalent"] += 1
@@ -53,9 +58,9 @@ def main() -> int:
         if options.verbose:
             _say(f"{mutant.name}: {verdict.by or 'alive'}")
     seconds = round(time.monotonic() - begun, 1)
-    report = {**counts, "seconds": seconds, "living": sorted(alive)}
+    report = {**counts, "seconds": seconds, "living": sorted(alive), "noticed": sorted(wrong)}
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    return 1 if alive else 0
+    return 1 if alive or wrong else 0
 
 
 def _say(text: str) -> None:

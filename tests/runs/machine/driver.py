@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Any
+
+import orjson
 
 from coe.db import JSON
 from coe.runs.facts import Fact, FactKind
@@ -34,3 +37,17 @@ class Driver:
 
     async def failed(self, command: Any, status: int = 500) -> list[Any]:
         return await self.fact(FactKind.LEAF_FAULTED, command.key, {"error": {"status": status}})
+
+
+def key(
+    pointer: str,
+    *,
+    iterations: tuple[int, ...] = (),
+    visits: tuple[int, ...] = (1,),
+    attempts: tuple[int, ...] = (1,),
+    parts: tuple[str | int, ...] = (),
+    base: str = "run-1",
+) -> str:
+    """The key of an execution, as it was from the first release on."""
+    place = [base, pointer, iterations, visits, attempts, parts]
+    return hashlib.sha256(orjson.dumps(place)).hexdigest()

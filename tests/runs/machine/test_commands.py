@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
 
 from coe.db import JSON
@@ -14,24 +12,11 @@ from coe.runs.commands import ArmTimer, Completed, OpenHumanTask, RunLeaf, Start
 from coe.runs.facts import FactKind
 from coe.runs.machine import Evaluate
 from coe.runs.testing_cases import START
-from tests.runs.machine.driver import HTTP, Driver
+from tests.runs.machine.driver import HTTP, Driver, key
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ASK = {"title": "Look", "candidates": {"roles": ["clerk"]}}
-
-
-def key(
-    pointer: str,
-    *,
-    iterations: tuple[int, ...] = (),
-    visits: tuple[int, ...] = (1,),
-    attempts: tuple[int, ...] = (1,),
-    parts: tuple[str | int, ...] = (),
-    base: str = "run-1",
-) -> str:
-    place = [base, pointer, iterations, visits, attempts, parts]
-    return hashlib.sha256(orjson.dumps(place)).hexdigest()
 
 
 async def test_an_http_call_is_asked_for_with_all_it_needs(evaluate: Evaluate):
@@ -208,6 +193,14 @@ async def test_people_are_asked_once_unless_more_must_approve(evaluate: Evaluate
         approvals=1,
         reminders=(START + timedelta(hours=1),),
     )
+
+
+async def test_a_teams_flow_that_may_take_no_time_that_is_one_faults_the_step(evaluate: Evaluate):
+    arguments = {"ref": "a/b", "timeout": {"days": 10**12}}
+    run = Driver({"do": [{"a": {"call": "localFlow:1@default", "with": arguments}}]}, evaluate)
+    await run.start()
+    error: Any = getattr(run.machine.outcome, "error", {})
+    assert (error["status"], error["instance"]) == (400, "/do/0/a")
 
 
 @pytest.mark.parametrize("name", ["dueIn", "remind"])

@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from coe.db import JSON
+from coe.language import ways
 from coe.runs import machine
 from coe.runs.commands import Completed, RunLeaf
-from coe.runs.facts import FactKind
+from coe.runs.facts import Fact, FactKind
 from coe.runs.machine import Evaluate, RunContext
 from coe.runs.machine_core import End
 from coe.runs.machine_errors import Fault, normalised
 from coe.runs.machine_scope import same
 from coe.runs.testing_cases import START
 from coe.settings import Settings
-from tests.runs.machine.driver import HTTP, Driver
+from tests.runs.machine.driver import HTTP, Driver, key
+from tests.runs.machine.scenarios import definition
 
 BASE = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 ASK = {"title": "Look", "candidates": {"roles": ["clerk"]}}
@@ -130,7 +132,9 @@ async def test_a_validation_error_tells_places_and_rules_and_not_too_many(evalua
     run = Driver({"do": [{"a": {"input": {"schema": schema}, "set": {}}}]}, evaluate)
     await run.start(list(range(20)))
     error: Any = getattr(run.machine.outcome, "error", {})
-    assert error.pop("detail").count("; ") == 9
+    told = error.pop("detail").split("; ")
+    assert len(told) == 10
+    assert all(each.startswith("/") for each in told)
     assert error == {
         "type": BASE + "validation",
         "status": 400,
@@ -272,7 +276,8 @@ async def test_a_deadline_that_passed_is_another_after_a_retry(evaluate: Evaluat
     await run.fact(FactKind.TIMER_FIRED, first.key)
     commands = await run.fact(FactKind.RUN_RETRIED)
     [second] = [each for each in commands if not isinstance(each, RunLeaf)]
-    assert second.key != first.key
+    assert first.key == key("/do/0/timed", parts=("timeout", 0))
+    assert second.key == key("/do/0/timed", parts=("timeout", 1))
     assert await run.fact(FactKind.TIMER_FIRED, first.key) == []
     assert run.machine.outcome is None
 
@@ -284,3 +289,43 @@ async def test_a_task_of_people_without_a_due_time_outlasts_a_retry(evaluate: Ev
     task, leaf = await run.start()
     await run.failed(leaf)
     assert (await run.fact(FactKind.RUN_RETRIED))[0] == task
+
+
+# ---------------------------------------------------------------- whoever looks on
+@SESSION
+@pytest.mark.parametrize(
+    ("wanted", "types", "told"),
+    [
+        ({"any": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]}, "b", [ways.takes(2)]),
+        ({"any": []}, "b", [ways.takes(1)]),
+        (
+            {"all": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]},
+            "ba",
+            [ways.takes(2), ways.takes(1)],
+        ),
+        (
+            {"any": [{"with": {"type": "a"}}], "until": {"one": {"with": {"type": "b"}}}},
+            "b",
+            [ways.NO_EVENT],
+        ),
+        (
+            {"any": [{"with": {"type": "a"}}], "until": {"one": {"with": {"type": "b"}}}},
+            "ab",
+            [ways.takes(1)],
+        ),
+    ],
+)
+async def test_which_events_a_task_took_is_told(
+    wanted: Any, types: str, told: list[str], evaluate: Evaluate
+):
+    seen: list[str] = []
+    flow = definition({"do": [{"hear": {"listen": {"to": wanted}}}]})
+    run = machine.Machine(
+        flow, RunContext("run"), evaluate, witness=lambda _, way: seen.append(way)
+    )
+    await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
+    for number, kind in enumerate(types):
+        event = {"type": kind, "source": "s", "id": str(number)}
+        await run.apply(Fact(FactKind.EVENT_CONSUMED, START, data={"event": event}))
+    assert isinstance(run.outcome, Completed)
+    assert seen == told

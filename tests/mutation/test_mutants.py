@@ -1,0 +1,81 @@
+"""Every rule is shown by something, and what shows it notices when it is broken.
+
+All mutants that break a rule on purpose are tried, and of those by operator each 25th; the full run
+is `python -m tests.mutation`, which takes some ten minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coe.language.source import read
+from tests.mutation.__main__ import PATHS
+from tests.mutation.lists import equivalents, semantic_mutants
+from tests.mutation.operators import mutants
+from tests.mutation.world import BY_HAND
+from tests.runs.machine.scenarios import scenarios
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES: list[dict[str, Any]] = read((ROOT / "tests" / "runs" / "rules.yaml").read_text()).data[
+    "rules"
+]
+SCENARIOS = {scenario.name for scenario in scenarios()}
+HAND = "\n".join(
+    (ROOT / f"{name.replace('.', '/')}.py").read_text()
+    for name in [*BY_HAND, "tests.runs.machine.test_properties"]
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["id"])
+def test_a_rule_is_shown_by_what_is_there(rule: dict[str, Any]) -> None:
+    assert set(rule.get("scenarios", ())) <= SCENARIOS
+    for test in rule.get("tests", ()):
+        file, _, name = test.rpartition("::") if "::" in test else (test, "", "")
+        if "/" not in test:
+            assert f"def {test}(" in HAND, test
+        elif name:
+            assert f"def {name}(" in (ROOT / file).read_text(), test
+        else:
+            assert (ROOT / file).exists(), test
+    assert rule.get("scenarios") or rule.get("tests")
+
+
+def test_every_rule_of_the_machine_is_broken_by_a_mutant() -> None:
+    of_machine = {
+        rule["id"]
+        for rule in RULES
+        if rule.get("scenarios") or any("/" not in test for test in rule["tests"])
+    }
+    listed = semantic_mutants()
+    assert of_machine == {mutant.rule for mutant in listed}
+    assert len(listed) >= 100
+    assert [name for name, times in Counter(m.name for m in listed).items() if times > 1] == []
+
+
+def test_what_is_held_for_equivalent_is_a_mutant_and_has_a_reason() -> None:
+    names = {m.name for path in PATHS.values() for m in mutants(path.name, path.read_text())}
+    for name, reason in equivalents().items():
+        assert name in names
+        assert len(reason) > 20, name
+
+
+@pytest.mark.timeout(900)
+def test_broken_rules_are_noticed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.mutation", "--every", "25"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout)
+    assert report["alive"] == 0
+    assert report["total"] > 200
