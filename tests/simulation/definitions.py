@@ -13,7 +13,7 @@ Task = dict[str, Any]
 RAISED: Final = "https://example.com/errors/raised"
 EVENTS: Final = ("com.example.paid", "com.example.shipped", "com.example.seen")
 LOCAL: Final = "warehouse/pack"
-MOST_TASKS: Final = 14
+MOST_TASKS: Final = 10
 
 
 @dataclass(slots=True)
@@ -110,7 +110,10 @@ class _Writer:
         if chance < 0.25:  # noqa: PLR2004  # some have two who must agree
             arguments["approvals"] = 2
         elif chance < 0.45:  # noqa: PLR2004  # some are escalated in time
-            arguments |= {"dueIn": {"seconds": 6}, "escalate": [{"after": {"hours": 5}, "to": "boss"}]}
+            arguments |= {
+                "dueIn": {"seconds": 6},
+                "escalate": [{"after": {"hours": 5}, "to": "boss"}],
+            }
         return {
             name: {
                 "call": "humanTask:1@default",
@@ -130,14 +133,21 @@ class _Writer:
         return {self.name("emit"): {"emit": {"event": event}, "output": {"as": "${ .type }"}}}
 
     def local(self) -> Task:
+        self.certain = self.certain and not self.caught  # it may fail, and be tried again
         arguments = {"ref": LOCAL, "input": {"order": "${ . }"}}
         return {self.name("local"): {"call": "localFlow:1@default", "with": arguments}}
 
     def child(self) -> Task:
         if not self.children:
             return self.leaf()
+        self.certain = self.certain and not self.caught  # the same
         namespace, _, name = self.dice.choice(self.children).partition("/")
-        workflow = {"namespace": namespace, "name": name, "version": "1.0.0", "input": {"was": "${ . }"}}
+        workflow = {
+            "namespace": namespace,
+            "name": name,
+            "version": "1.0.0",
+            "input": {"was": "${ . }"},
+        }
         wait = self.dice.random() < 0.8  # noqa: PLR2004  # mostly
         return {self.name("child"): {"run": {"workflow": workflow, "await": wait}}}
 
@@ -154,10 +164,7 @@ class _Writer:
     def race(self, depth: int) -> Task:
         self.certain = False
         name = self.name("race")
-        branches = [
-            {self.name("branch"): {"do": self.block(depth - 1, 2)}}
-            for _ in range(2)
-        ]
+        branches = [{self.name("branch"): {"do": self.block(depth - 1, 2)}} for _ in range(2)]
         return {name: {"fork": {"compete": True, "branches": branches}}}
 
     def loop(self, depth: int) -> Task:
@@ -176,6 +183,8 @@ class _Writer:
         return {name: {"call": "parallelMap:1@default", "with": arguments}}
 
     def attempt(self, depth: int) -> Task:
+        if self.caught:
+            return self.leaf()  # one try in another takes its time
         name = self.name("try")
         self.caught += 1
         tasks = self.block(depth - 1, 2)
@@ -184,7 +193,7 @@ class _Writer:
         delay: Any = self.dice.choice(
             [{"milliseconds": 300}, {"seconds": 5}, {"seconds": 1}],
         )
-        retry: dict[str, Any] = {"delay": delay, "limit": {"attempt": {"count": 3}}}
+        retry: dict[str, Any] = {"delay": delay, "limit": {"attempt": {"count": 2}}}
         if self.dice.random() < 0.5:  # noqa: PLR2004  # half of them
             retry["jitter"] = {"from": {"milliseconds": 100}, "to": {"milliseconds": 900}}
         return {name: {"try": tasks, "catch": {"retry": retry, "do": [self.leaf()]}}}
@@ -205,7 +214,12 @@ class _Writer:
         """A timeout over something that may take longer, with a fault that is caught."""
         self.certain = False
         name = self.name("try")
-        inner = {self.name("bounded"): {"do": self.block(depth - 1, 2), "timeout": {"after": {"seconds": 4}}}}
+        inner = {
+            self.name("bounded"): {
+                "do": self.block(depth - 1, 2),
+                "timeout": {"after": {"seconds": 4}},
+            }
+        }
         return {name: {"try": [inner], "catch": {"do": [self.leaf()]}}}
 
     def do(self, depth: int) -> Task:
@@ -215,7 +229,7 @@ class _Writer:
 def write(dice: random.Random, name: str, children: tuple[str, ...], *, depth: int) -> Written:
     """A random definition that may call these others."""
     writer = _Writer(dice, children)
-    small = dice.random() < 0.6  # noqa: PLR2004  # many small ones, and some that have it all
+    small = dice.random() < 0.7  # noqa: PLR2004  # many small ones, and some that have it all
     tasks = writer.block(min(depth, 1) if small else depth, 2 if small else 4)
     if dice.random() < 0.06:  # noqa: PLR2004  # a few fault for good
         error = {"type": RAISED, "status": 400, "title": "No."}

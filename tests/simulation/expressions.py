@@ -86,6 +86,21 @@ def places_in(clause: Any) -> set[Any]:
     return found
 
 
+def named_tables(clause: Any) -> list[Any]:
+    """The FROM elements that an expression names outside of subqueries, in order."""
+    found: dict[Any, None] = {}
+    todo = [clause]
+    while todo:
+        each = todo.pop(0)
+        if isinstance(each, Column):
+            found[each.table] = None
+        elif isinstance(each, selectable.SelectBase | selectable.Exists | selectable.ScalarSelect):
+            continue
+        elif isinstance(each, elements.ClauseElement):
+            todo.extend(each.get_children())
+    return list(found)
+
+
 def _columns_of(select: Any) -> list[Any]:
     """All columns named anywhere in a select, its subqueries too."""
     found: list[Any] = []
@@ -241,6 +256,9 @@ def _binary(clause: Any, scope: Scope) -> Function:
         low, high = (compile_expression(each, scope) for each in right.clauses)
         at_least, at_most = _strict(operator.ge), _strict(operator.le)
         return conjunction([at_least(first, low), at_most(first, high)])
+    if isinstance(right, elements.CollectionAggregate) and kind is operators.eq:
+        array = compile_expression(right.element, scope)
+        return lambda env: None if (found := array(env)) is None else _in(first(env), found)
     second = compile_expression(right, scope)
     if kind in _BINARY:
         return _strict(_BINARY[kind])(first, second)
@@ -350,7 +368,7 @@ def _function(clause: Any, scope: Scope) -> Function:
         )
     if name == "make_interval":
         seconds = arguments[-1]
-        return lambda env: timedelta(seconds=float(seconds(env)))
+        return lambda env: None if (n := seconds(env)) is None else timedelta(seconds=float(n))
     if name in {"greatest", "least"}:
         pick = max if name == "greatest" else min
         return lambda env: pick(

@@ -22,7 +22,17 @@ KINDS: Final = {
     "forget": 2,
     "deaf": 2,
 }
-WRITES: Final = ("commit", "update", "insert", "delete", "leaf", "answer", "engine", "api", "report")
+WRITES: Final = (
+    "commit",
+    "update",
+    "insert",
+    "delete",
+    "leaf",
+    "answer",
+    "engine",
+    "api",
+    "report",
+)
 
 
 class Faults:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from asyncio import base_events, events
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -77,12 +77,13 @@ class VirtualLoop(base_events.BaseEventLoop):
         if handle._scheduled:
             self._timer_cancelled_count += 1
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run to the end of `work`, then stop what it left behind and close."""
+    def run(self, work: Coroutine[Any, Any, T], over: Callable[[], None]) -> T:
+        """Run to the end of `work`, call `over`, then stop what is left and close."""
         asyncio.set_event_loop(self)
         try:
             return self.run_until_complete(work)
         finally:
+            over()
             self._stop_all()
             asyncio.set_event_loop(None)
             self.close()

@@ -10,6 +10,7 @@ from coe.runs.commands import Cancelled, Completed, Faulted, RunLeaf
 from coe.runs.facts import Fact, FactKind
 from coe.runs.machine import Machine, RunContext
 from tests.simulation import reference, seams
+from tests.simulation.definitions import RAISED
 from tests.simulation.storage import Data, Transaction
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ async def _judge_journal(world: World, run: Data) -> None:
     answered: Counter[tuple[str, str]] = Counter()
     for entry in journal:
         fact = Fact(
-            FactKind(entry["kind"]), entry["at"], entry["key"], seams.opened(entry["payload_sealed"])
+            FactKind(entry["kind"]),
+            entry["at"],
+            entry["key"],
+            seams.opened(entry["payload_sealed"]),
         )
         for command in await machine.apply(fact):
             if isinstance(command, RunLeaf):
@@ -182,7 +186,10 @@ async def _judge_outcome(world: World, run: Data, expected: dict[str, Any]) -> N
     outcome = await reference.expected(world, run["flow"], value)
     match outcome:
         case Completed(output):
-            if state != "COMPLETED":
+            tired = world.people.retries[run["id"]] >= reference.MOST_RETRIES
+            if state == "FAULTED" and tired:
+                world.report.counts["given up by people"] += 1
+            elif state != "COMPLETED":
                 error = seams.opened(run["error_sealed"])
                 world.fault(f"{ident} is {state} and should be completed: {error}")
             elif run["local"]:
@@ -191,8 +198,8 @@ async def _judge_outcome(world: World, run: Data, expected: dict[str, Any]) -> N
                 world.fault(
                     f"{ident} gave {seams.opened(run['output_sealed'])} instead of {output}"
                 )
-        case Faulted():
-            if state != "FAULTED":
+        case Faulted(error):
+            if state != "FAULTED" and error.get("type") == RAISED:
                 world.fault(f"{ident} is {state} and should be faulted")
         case _:
             world.fault(f"{ident} has no expected outcome")
@@ -267,9 +274,11 @@ def _judge_engine(world: World, runs: dict[UUID, Data]) -> None:
     """The engine is left with nothing of a run that has ended."""
     for ident, made in world.prefect.runs.items():
         run = runs.get(made["run"])
-        if run is not None and run["state"].ended and made["state"]["type"] in {
-            "PAUSED", "SCHEDULED", "RUNNING", "PENDING"
-        }:
+        if (
+            run is not None
+            and run["state"].ended
+            and made["state"]["type"] in {"PAUSED", "SCHEDULED", "RUNNING", "PENDING"}
+        ):
             kind = made["state"]["type"]
             world.report.counts[f"engine runs left {kind.lower()}"] += 1
             world.prefect.orphans.append(ident)

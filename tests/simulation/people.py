@@ -89,7 +89,7 @@ class People:
             await asyncio.sleep(self.dice.uniform(0.5, 2))
             self._answer_tasks()
             self._retry_and_cancel()
-            if self.dice.random() < 0.45:  # noqa: PLR2004  # often
+            if self.dice.random() < 0.35:  # noqa: PLR2004  # often
                 world.spawn(self._send_event())
 
     def _answer_tasks(self) -> None:
@@ -137,7 +137,7 @@ class People:
         if run["parent_id"] is not None or run["id"] in self.cancelled:
             return False
         raised = run["error_type"] == RAISED
-        return self.retries[run["id"]] < (1 if raised else reference.MOST_RETRIES + 4)
+        return self.retries[run["id"]] < (1 if raised else reference.MOST_RETRIES)
 
     async def _retry(self, run_id: UUID) -> None:
         try:

@@ -64,7 +64,11 @@ class PrefectServer:
                 return {"id": self.deployments[f"{flow}/{name}"]}
             case "post", ["deployments"]:
                 key = f"{body['flow_id']}/{body['name']}"
-                return {"id": self.deployments.setdefault(key, f"{body['work_pool_name']}:{key}".replace("/", "_"))}
+                return {
+                    "id": self.deployments.setdefault(
+                        key, f"{body['work_pool_name']}:{key}".replace("/", "_")
+                    )
+                }
             case "post", ["flows"]:
                 return {"id": body["name"]}
             case _:

@@ -33,6 +33,16 @@ EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
 _KNOWN: Final[dict[str, Raw]] = {}
 
 
+class Bugs:
+    """What mutants take away from the statements that are texts (`tests.simulation.mutants`)."""
+
+    matches_fence = True
+    matches_position = True
+    next_fence = 1
+    leases_last = True
+    consumes = True
+
+
 def normal(text: str) -> str:
     """The text without its layout."""
     return " ".join(text.split()).replace("( ", "(").replace(" )", ")")
@@ -149,7 +159,7 @@ async def _append(env: Env, given: Sequence[Sequence[Any]]) -> Answer:
             row |= {"run_id": run["id"], "fence": run["fence"]}
             await transaction.insert(journal, {name: row.get(name) for name in journal.columns})
     for batch, ident in zip(*given[10:12], strict=True):
-        if batch in moved:
+        if batch in moved and Bugs.consumes:
             await delete_each(env, "run_inbox", ident)
     for run in moved.values():
         if run["state"] in ENDED:
@@ -176,13 +186,14 @@ async def _acquire(env: Env, given: Sequence[Any]) -> Answer:
     now = env.clock()
 
     def matches(row: Data) -> bool:
-        free = row["holder"] is None or (row["lease_until"] and row["lease_until"] < now)
+        over = row["lease_until"] and row["lease_until"] < now
+        free = row["holder"] is None or over or not Bugs.leases_last
         return row["id"] == run_id and not row["local"] and row["state"] not in ENDED and free
 
     def change(row: Data) -> Data:
         return row | {
             "holder": holder,
-            "fence": row["fence"] + 1,
+            "fence": row["fence"] + Bugs.next_fence,
             "state": RunState.RUNNING,
             "lease_until": now + timedelta(seconds=seconds),
             "started_at": row["started_at"] or now,
@@ -223,8 +234,9 @@ async def _moved(env: Env, given: Sequence[Sequence[Any]]) -> dict[int, Data]:
     for batch, (run_id, fence, position, count, *end) in enumerate(zip(*given, strict=True), 1):
 
         def matches(row: Data, fence: int = fence, position: int = position) -> bool:
-            here = row["fence"] == fence and row["journal_length"] == position
-            return here and row["holder"] is not None
+            mine = row["fence"] == fence or not Bugs.matches_fence
+            here = row["journal_length"] == position or not Bugs.matches_position
+            return mine and here and row["holder"] is not None
 
         def change(row: Data, count: int = count, end: list[Any] = end) -> Data:
             last = {}

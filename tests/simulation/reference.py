@@ -27,7 +27,8 @@ from tests.simulation.definitions import EVENTS, LOCAL, RAISED
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-MOST_RETRIES: Final = 20
+MOST_RETRIES: Final = 6
+"""How often people retry a run: who needs more, may end as faulted."""
 START: Final = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SHAKY: Final = {"shaky_a": 1, "shaky_b": 2, "broken": 1000}
 

@@ -23,6 +23,7 @@ from tests.simulation.expressions import (
     compile_expression,
     conjunction,
     is_aggregate,
+    named_tables,
     places_in,
     table_of,
     to_column,
@@ -294,8 +295,10 @@ def _locking(arg: Any) -> tuple[int | None, bool, set[str]]:
         return None, False, set()
     if arg.nowait:
         raise Unsupported("NOWAIT")
-    mode = (KEY_SHARE if arg.key_share else SHARE) if arg.read else (
-        NO_KEY_UPDATE if arg.key_share else UPDATE
+    mode = (
+        (KEY_SHARE if arg.key_share else SHARE)
+        if arg.read
+        else (NO_KEY_UPDATE if arg.key_share else UPDATE)
     )
     return mode, bool(arg.skip_locked), {table_of(each).name for each in arg.of or ()}
 
@@ -455,10 +458,11 @@ class WritePlan:
         scope.add(table)
         self.place = scope.places[table]
         self.relation = table.name
-        extra = [each for each in getattr(statement, "_extra_froms", []) if each is not table]
-        if extra:
-            raise Unsupported("UPDATE … FROM a table: register it as a statement of its own")
-        [self.source] = _sources([table], list(statement._where_criteria), scope)
+        named = [*statement._where_criteria, *(getattr(statement, "_values", None) or {}).values()]
+        others = dict.fromkeys(each for clause in named for each in named_tables(clause))
+        others.pop(table, None)
+        clauses = list(statement._where_criteria)
+        self.source, *self.others = _sources([table, *others], clauses, scope)
         self.sets: list[tuple[str, Function, Callable[[Any], Any]]] | None = None
         if isinstance(statement, Update):
             converts = {column.name: to_column(column) for column in table.columns}
@@ -470,30 +474,50 @@ class WritePlan:
         touched = {name for name, *_ in self.sets or ()}
         self.mode = NO_KEY_UPDATE if self.sets is not None and not touched & keys else UPDATE
         self.unique = bool(touched & keys)
-        self.parents = [
-            each for each in Relation(table).parents if each[0] in touched
-        ]
+        self.parents = [each for each in Relation(table).parents if each[0] in touched]
         self.names, self.returning = _returning(statement, scope)
 
     async def run(self, env: Env) -> Answer:
         """Change what matches."""
-        found = self.source.found(env)
+        found = []
+        for row, data in self.source.found(env):
+            env.rows[self.place] = data
+            if self._joined(env):
+                found.append((row, data, list(env.rows)))
         return await self.change(env, found)
 
-    async def change(self, env: Env, found: list[tuple[Row, Data]]) -> Answer:
+    def _joined(self, env: Env, depth: int = 0) -> bool:
+        """Whether rows of the other tables match, which are then in `env`."""
+        if depth == len(self.others):
+            return True
+        source = self.others[depth]
+        for _, data in source.found(env):
+            env.rows[source.place] = data
+            if self._joined(env, depth + 1):
+                return True
+        return False
+
+    def _still(self, env: Env) -> bool:
+        """Whether a row that was changed by another matches as it is now."""
+        return all(
+            each.matches is None or each.matches(env) is True
+            for each in (self.source, *self.others)
+        )
+
+    async def change(self, env: Env, found: list[tuple[Row, Data, list[Any]]]) -> Answer:
         """Change these rows, if they match still once they are locked."""
         relation, transaction = env.store.relations[self.relation], env.transaction
         rows: list[tuple[Any, ...]] = []
         count = 0
-        for row, seen in found:
+        for row, seen, rows_seen in found:
             await transaction.lock(row, self.mode)
             current = row.newest(transaction)
             if current is None:
                 continue
+            env.rows[:] = rows_seen
             env.rows[self.place] = current
-            if current is not seen and self.source.matches is not None:
-                if self.source.matches(env) is not True:
-                    continue
+            if current is not seen and not self._still(env):
+                continue
             if self.sets is None:
                 transaction.write(relation, row, None)
             else:

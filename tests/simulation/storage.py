@@ -179,8 +179,17 @@ class Transaction:
     """One transaction: what it wrote, what it locks, what it will notify."""
 
     __slots__ = (
-        "closed", "ended", "failed", "locked", "notices", "owner", "pending", "started", "store",
-        "waits_for", "written",
+        "closed",
+        "ended",
+        "failed",
+        "locked",
+        "notices",
+        "owner",
+        "pending",
+        "started",
+        "store",
+        "waits_for",
+        "written",
     )
 
     def __init__(self, store: Store, owner: Any, started: datetime) -> None:
@@ -283,7 +292,11 @@ class Transaction:
         return row
 
     async def clash(
-        self, relation: Relation, data: Data, *, but: Row | None = None,
+        self,
+        relation: Relation,
+        data: Data,
+        *,
+        but: Row | None = None,
         columns: tuple[str, ...] | None = None,
     ) -> Row | None:
         """The row that stands in the way of a version; waits for those that are not yet settled."""

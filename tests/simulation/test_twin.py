@@ -68,9 +68,23 @@ class Statements:
     def step(self) -> tuple[str, Step]:
         made = self.dice.choice(
             [
-                self.take, self.claim, self.look, self.arrive, self.consume, self.arm, self.fire,
-                self.wish, self.park, self.rename, self.count, self.append, self.renew, self.done,
-                self.tidy, self.steps, self.soonest,
+                self.take,
+                self.claim,
+                self.look,
+                self.arrive,
+                self.consume,
+                self.arm,
+                self.fire,
+                self.wish,
+                self.park,
+                self.rename,
+                self.count,
+                self.append,
+                self.renew,
+                self.done,
+                self.tidy,
+                self.steps,
+                self.soonest,
             ]
         )
         return made.__name__, made()
@@ -159,9 +173,9 @@ class Statements:
     def rename(self) -> Step:
         statement = update(RUNS).where(RUNS.c.id == self.run())
         return _rows(
-            statement.values(
-                parent_id=self.run(), parent_key=self.dice.choice("kl")
-            ).returning(RUNS.c.parent_id, RUNS.c.parent_key)
+            statement.values(parent_id=self.run(), parent_key=self.dice.choice("kl")).returning(
+                RUNS.c.parent_id, RUNS.c.parent_key
+            )
         )
 
     def count(self) -> Step:
@@ -178,10 +192,20 @@ class Statements:
     def append(self) -> Step:
         run_id, fence, position = self.run(), self.dice.randrange(3), self.dice.randrange(2)
         entry = {
-            "position": position, "kind": "RUN_STARTED", "key": "", "at": LONG_AGO,
+            "position": position,
+            "kind": "RUN_STARTED",
+            "key": "",
+            "at": LONG_AGO,
             "payload_sealed": b"",
         }
-        given = arguments([(run_id, fence, position, 1)], [(1, entry)], [], [(1, self._step())])
+        given = arguments(
+            [(run_id, fence, position, 1)],
+            [(1, entry)],
+            [],
+            [(1, self._step())],
+            ends=[],
+            events=[],
+        )
 
         async def append(session: Any) -> Any:
             connection = await session.connection()
@@ -384,9 +408,7 @@ async def test_one_transaction_after_another_gives_the_same(pinned: Database, se
 
 
 @pytest.mark.parametrize("seed", range(40))
-async def test_transactions_at_once_wait_for_one_another_alike(
-    pinned: Database, seed: int
-) -> None:
+async def test_transactions_at_once_wait_for_one_another_alike(pinned: Database, seed: int) -> None:
     told, tables, deadlocks = await _twin(1000 + seed, 3)
     if deadlocks:
         pytest.skip("which of them PostgreSQL gives up is a matter of its clock")

@@ -210,6 +210,8 @@ class World:
         await asyncio.sleep(TIDY_SECONDS + 5)
 
     def _ended(self) -> bool:
+        if self.server.unsupported:
+            raise OutOfTime("the twin does not know a statement")
         runs = self.rows("runs")
         if sum(1 for run in runs if run["parent_id"] is None) < len(self.flows):
             return False
@@ -237,7 +239,7 @@ class World:
     def simulate(self) -> Report:
         """Let it happen, then judge it."""
         try:
-            self.loop.run(self._whole())
+            self.loop.run(self._whole(), self._end)
         except (OutOfTime, Spinning) as error:
             self.fault(f"{type(error).__name__}: {error}")
         return self._reported()
@@ -245,6 +247,9 @@ class World:
     async def _whole(self) -> None:
         await self._live()
         await judge(self)
+
+    def _end(self) -> None:
+        """From now on nothing gets anywhere, and whoever tries is stopped."""
         self.over = True
 
     def _reported(self) -> Report:
@@ -280,7 +285,11 @@ class World:
 def _settings(times: tuple[float, float]) -> Settings:
     lease, heartbeat = times
     return Settings.model_construct(
-        lease_seconds=lease, heartbeat_seconds=heartbeat, linger_seconds=3.0, demo=True, event_days=7
+        lease_seconds=lease,
+        heartbeat_seconds=heartbeat,
+        linger_seconds=3.0,
+        demo=True,
+        event_days=7,
     )
 
 

@@ -1,0 +1,281 @@
+"""Seeded bugs: each takes away one thing that runs rely on, and the simulation must find it.
+
+A mutant is a function that changes the platform in the present process; run each in its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import delete
+
+import coe.runs.dispatch
+import coe.runs.endings
+import coe.runs.human_tasks
+import coe.runs.inbox
+import coe.runs.leases
+import coe.runs.loops
+import coe.runs.timers
+from coe.errors import Unavailable
+from coe.runs.armed import Armed
+from coe.runs.commands import ArmTimer
+from coe.runs.execution import _Execution
+from coe.runs.facts import Fact, FactKind
+from coe.runs.journal import Journal
+from coe.runs.models import TimerKind
+from coe.runs.runtime import Runtime
+from coe.runs.tables import INBOX, OUTBOX, TIMERS
+from tests.simulation import raw
+
+Mutant = Callable[[], None]
+MUTANTS: Final[dict[str, Mutant]] = {}
+
+
+def mutant(change: Mutant) -> Mutant:
+    """Add a mutant to the list."""
+    MUTANTS[change.__name__] = change
+    return change
+
+
+async def _nothing(*_: Any, **__: Any) -> Any:
+    return None
+
+
+# ---------------------------------------------------------------------- leases and the journal
+
+
+@mutant
+def append_without_fence() -> None:
+    """Whoever once held a run may write on."""
+    raw.Bugs.matches_fence = False
+
+
+@mutant
+def append_anywhere() -> None:
+    """An append need not begin where the journal ends."""
+    raw.Bugs.matches_position = False
+
+
+@mutant
+def lease_without_a_new_fence() -> None:
+    """The next holder gets the fence of the last."""
+    raw.Bugs.next_fence = 0
+
+
+@mutant
+def lease_of_a_living_holder() -> None:
+    """A lease is taken though it has not run out."""
+    raw.Bugs.leases_last = False
+
+
+@mutant
+def no_heartbeat() -> None:
+    """Leases are not renewed."""
+    Runtime.beat = _nothing  # type: ignore[method-assign]
+
+
+@mutant
+def leaf_before_commit() -> None:
+    """What follows from a turn is begun before the turn is committed."""
+    append = Journal.append
+
+    async def soon(self: Journal, batch: Any) -> None:
+        writing = asyncio.create_task(append(self, batch))
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    Journal.append = soon  # type: ignore[method-assign]
+
+
+@mutant
+def failed_append_goes_on() -> None:
+    """A failed commit is taken for a good one."""
+    append = Journal.append
+
+    async def hopeful(self: Journal, batch: Any) -> None:
+        try:
+            await append(self, batch)
+        except Unavailable:
+            return
+
+    Journal.append = hopeful  # type: ignore[method-assign]
+
+
+# ---------------------------------------------------------------------- the inbox
+
+
+@mutant
+def inbox_emptied_when_read() -> None:
+    """Rows go when they are read, not when their facts are journaled."""
+    take = coe.runs.inbox.take
+
+    async def empty(direct: Any, database: Any, keyring: Any, run_id: Any, team: str) -> Any:
+        arrived = await take(direct, database, keyring, run_id, team)
+        async with database.session() as session:
+            ids = [each.id for each in arrived]
+            await session.execute(delete(INBOX).where(INBOX.c.id.in_(ids)))
+            await session.commit()
+        return arrived
+
+    coe.runs.inbox.take = empty
+
+
+@mutant
+def inbox_never_emptied() -> None:
+    """Rows stay when their facts are journaled."""
+    raw.Bugs.consumes = False
+
+
+@mutant
+def no_wake_after_sending() -> None:
+    """Who sends a fact asks for no wake-up and tells nobody."""
+    coe.runs.inbox.enqueue = _nothing  # type: ignore[attr-defined]
+    coe.runs.inbox.notify = _nothing
+
+
+@mutant
+def park_without_a_look() -> None:
+    """Nobody looks whether there is something to do for a run."""
+
+    async def never(*_: Any, **__: Any) -> bool:
+        return False
+
+    coe.runs.leases.something_to_do = never
+    coe.runs.dispatch.something_to_do = never  # type: ignore[attr-defined]
+
+
+@mutant
+def answer_not_sent() -> None:
+    """A person's answer closes the task, but one in three does not reach the run."""
+    send = coe.runs.inbox.send
+    count = [0]
+
+    async def forgetful(session: Any, keyring: Any, run_id: Any, fact: Any, **more: Any) -> bool:
+        if fact.kind is FactKind.TASK_ANSWERED:
+            count[0] += 1
+            if count[0] % 3 == 0:
+                return True
+        return await send(session, keyring, run_id, fact, **more)
+
+    coe.runs.inbox.send = forgetful
+
+
+# ---------------------------------------------------------------------- timers
+
+
+@mutant
+def timer_gone_before_its_fact() -> None:
+    """A timer is deleted in one transaction, and what it causes written in another."""
+
+    async def fire(platform: Any, session: Any, timer: Any) -> int:
+        await session.execute(delete(TIMERS).where(TIMERS.c.id == timer.id))
+        await session.commit()
+        now = platform.clock()
+        if timer.kind is TimerKind.TASK:
+            await coe.runs.timers.task_opening.overdue(
+                session, platform.keyring, timer.run_id, timer.key, now
+            )
+        else:
+            fact = Fact(FactKind.TIMER_FIRED, now, timer.key)
+            await coe.runs.timers.inbox.send(session, platform.keyring, timer.run_id, fact)
+        return 1
+
+    coe.runs.timers._fire = fire
+
+
+@mutant
+def timers_of_the_dead_not_stored() -> None:
+    """A run parks with the timers that its present holder armed, and no others."""
+    found, store = Armed.found, Armed.store
+
+    def finds(self: Armed, wanted: Any) -> None:
+        wanted = list(wanted)
+        found(self, wanted)
+        self.inherited = {each.key for each in wanted if isinstance(each, ArmTimer)}  # type: ignore[attr-defined]
+
+    async def stores(self: Armed, session: Any, run_id: Any) -> None:
+        due = self._due
+        inherited = getattr(self, "inherited", set())
+        self._due = {key: at for key, at in due.items() if key not in inherited}
+        await store(self, session, run_id)
+        self._due = due
+
+    Armed.found, Armed.store = finds, stores  # type: ignore[method-assign]
+
+
+@mutant
+def no_timers() -> None:
+    """Nobody fires the timers of runs that nobody holds."""
+
+    async def none(_: Any) -> int:
+        return 0
+
+    coe.runs.loops.fire_due = none  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------------- dispatch and the reaper
+
+
+@mutant
+def acknowledged_before_done() -> None:
+    """A wish is deleted first and fulfilled then."""
+    fulfil = coe.runs.dispatch._fulfil
+
+    async def hasty(platform: Any, engine: Any, wish: Any) -> None:
+        async with platform.database.session() as session:
+            await session.execute(delete(OUTBOX).where(OUTBOX.c.id == wish.id))
+            await session.commit()
+        await fulfil(platform, engine, wish)
+
+    coe.runs.dispatch._fulfil = hasty
+    coe.runs.dispatch._expect = _nothing
+
+
+@mutant
+def no_reaper() -> None:
+    """Runs of the dead are left alone."""
+
+    async def none(_: Any) -> int:
+        return 0
+
+    coe.runs.loops.reap_once = none  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------------- ends
+
+
+@mutant
+def open_tasks_of_ended_runs() -> None:
+    """A run that ends leaves its tasks open."""
+    coe.runs.endings.withdraw_tasks = _nothing
+
+
+@mutant
+def parent_not_told() -> None:
+    """A run that ends does not tell who called it."""
+    coe.runs.endings._tell_parent = _nothing
+
+
+@mutant
+def spins_before_a_timer() -> None:
+    """A run that lingered already does not sleep until its next timer, but asks all the time."""
+    from datetime import timedelta  # noqa: PLC0415  # of this mutant alone
+
+    wait = _Execution._wait
+
+    async def impatient(self: Any, run: Any) -> None:
+        linger = timedelta(seconds=self._platform.settings.linger_seconds)
+        over = self._platform.clock() - self._quiet_since >= linger
+        if over and not self._leaves and not self._held.news:
+            await asyncio.sleep(0)
+            return
+        await wait(self, run)
+
+    _Execution._wait = impatient  # type: ignore[method-assign]
+
+
+@mutant
+def no_tidying() -> None:
+    """What comes too late for a run stays in its inbox."""
+    coe.runs.loops.tidy_once = _nothing  # type: ignore[attr-defined]
