@@ -1,10 +1,10 @@
-# What a person types: setup, demo, check, test, clean. Everything comes from the package registries.
+# What a person types: setup, demo, check, test, bench, clean. Everything comes from the package registries.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WEB := coe/web/static/vendor
 
-.PHONY: setup demo check test clean help
+.PHONY: setup demo check test bench clean help
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -35,6 +35,15 @@ check: setup ## Format, lint, types, import contracts, sizes, docs
 
 test: check ## All checks and all tests
 	$(BIN)/pytest tests
+
+bench: setup .venv-bench/.ready ## Measure runs beside others, and whether their cost stays flat
+	$(BIN)/python benchmarks/runs.py
+	$(BIN)/python benchmarks/scale.py
+
+.venv-bench/.ready: benchmarks/requirements.lock
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	touch $@
 
 clean: ## Stop what a demo left running, and erase its data
 	@if [ -x $(BIN)/coe ] && [ -d .coe ]; then $(BIN)/coe demo --stop; fi

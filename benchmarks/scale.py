@@ -16,7 +16,8 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -24,18 +25,31 @@ from uuid import UUID
 from processes import START, bench_platform, fork, loop, published
 
 from coe.catalog.contents import runnable
+from coe.db import JSON
 from coe.demo.postgres import EmbeddedPostgres
 from coe.language.expressions import Expressions
+from coe.language.model import Definition
 from coe.runs import folding, leases
-from coe.runs.commands import RunLeaf
+from coe.runs.commands import Command, RunLeaf
 from coe.runs.endings import head_of
 from coe.runs.execution import Finished, advance
+from coe.runs.facts import Fact, FactKind
+from coe.runs.machine import RunContext
 from coe.runs.models import RunState
 from coe.runs.requests import NewRun, insert_request, seal_request
 from coe.runs.runtime import LeafDone, LeafFailed, Runtime
+from coe.runs.sealing import Sealer
+from coe.runs.tables import JOURNAL
 from coe.work import Platform
 
 TENTHS: Final = 10
+WRITTEN: Final = 1_000
+WRITE: Final = """
+INSERT INTO journal_entries (run_id, fence, position, kind, key, at, payload_sealed)
+SELECT $1, $2, * FROM unnest($3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::bytea[])
+"""
+
+Entry = tuple[int, str, str, datetime, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +114,7 @@ class Scale:
         self._platform = platform
         self._jq = jq
 
-    async def run(
-        self, case: str, manifest: str, steps: int, *, apart: float = 0.0
-    ) -> tuple[Row, UUID]:
+    async def run(self, case: str, manifest: str, steps: int, *, apart: float = 0.0) -> Row:
         """Carry a run out from its start to its end."""
         clock, before = Clock(steps, apart=apart), memory()
         run_id = await self._ask(manifest)
@@ -111,28 +123,54 @@ class Scale:
         assert finished == Finished(RunState.COMPLETED), finished
         if len(clock.marks) == TENTHS:
             clock.marks.append(time.process_time())
-        return clock.row(case, steps, memory() - before), run_id
+        return clock.row(case, steps, memory() - before)
 
-    async def fold(self, case: str, run_id: UUID, facts: int) -> Row:
+    async def fold(self, case: str, manifest: str, facts: int) -> Row:
         """Find a run as its journal left it, as a holder does after a crash."""
-        clock, before = Clock(facts), memory()
+        run_id = await self._ask(manifest)
+        clock = Clock(facts)
         async with self._runtime(clock) as runtime:
-            await self._reopen(run_id)
             lease = await leases.acquire(runtime.direct, run_id, holder="scale", seconds=3600)
             assert lease is not None
-            definition = await runtime.definition(lease.run["version_id"])
-            machine = folding.Machine.apply
+            head = head_of(lease.run)
+            definition = await runtime.definition(head.version_id)
+            await self._write(runtime, lease, definition, facts)
+            before = memory()
+            lease = replace(lease, position=facts)
+            apply = folding.Machine.apply
 
-            async def counted(self: folding.Machine, fact: folding.Fact) -> object:
+            async def counted(self: folding.Machine, fact: Fact) -> list[Command]:
                 clock.tick()
-                return await machine(self, fact)
+                return await apply(self, fact)
 
-            folding.Machine.apply = counted  # type: ignore[assignment,method-assign]
+            folding.Machine.apply = counted  # type: ignore[method-assign]
             try:
-                await folding.fold(runtime, head_of(lease.run), lease, definition)
+                await folding.fold(runtime, head, lease, definition)
             finally:
-                folding.Machine.apply = machine  # type: ignore[method-assign]
+                folding.Machine.apply = apply  # type: ignore[method-assign]
         return clock.row(case, facts, memory() - before)
+
+    async def _write(
+        self, runtime: Runtime, lease: leases.Lease, definition: Definition, facts: int
+    ) -> None:
+        """Journal so many facts of the run, as its machine asks for them."""
+        head = head_of(lease.run)
+        machine = folding.Machine(definition, RunContext(str(head.id)), self._jq.evaluate)
+        sealer = Sealer(self._platform.keyring, head.team)
+        fact = await folding.started(self._platform, lease, definition)
+        entries: list[Entry] = []
+        for position in range(facts):
+            place = f"{head.id}:{position}"
+            sealed = await sealer.seal(JOURNAL, place, "payload", fact.data)
+            entries.append((position, fact.kind.value, fact.key, fact.at, sealed))
+            [leaf] = [each for each in await machine.apply(fact) if isinstance(each, RunLeaf)]
+            machine.changed_steps()
+            data: JSON = {"output": {"step": leaf.name}}
+            fact = Fact(FactKind.LEAF_COMPLETED, self._platform.clock(), leaf.key, data)
+            if len(entries) == WRITTEN or position == facts - 1:
+                columns = [list(column) for column in zip(*entries, strict=True)]
+                await runtime.direct.fetch(WRITE, head.id, lease.fence, *columns)
+                entries = []
 
     @asynccontextmanager
     async def _runtime(self, clock: Clock) -> AsyncIterator[Runtime]:
@@ -155,12 +193,6 @@ class Scale:
         run_id: UUID = row["id"]
         return run_id
 
-    async def _reopen(self, run_id: UUID) -> None:
-        """Make a run that ended one that its holder left just before."""
-        direct = self._platform.database.direct()
-        await direct.fetch("UPDATE runs SET state = 'RUNNING' WHERE id = $1", run_id)
-        await direct.close()
-
 
 def memory() -> float:
     """The most memory that this process has had so far, in megabytes."""
@@ -173,16 +205,16 @@ async def measured(url: str, folder: Path, *, quick: bool) -> list[Row]:
     async with bench_platform(url, folder) as platform, Expressions() as jq:
         scale = Scale(platform, jq)
         await scale.run("warm-up", loop(50), 50)
-        rows = []
-        for times in (1_000 // part, 10_000 // part):
-            row, _ = await scale.run(f"loop of {times:,}", loop(times), times)
-            rows.append(row)
+        rows = [
+            await scale.run(f"loop of {times:,}", loop(times), times)
+            for times in (1_000 // part, 10_000 // part)
+        ]
         branches = 500 // part
-        row, _ = await scale.run(f"fork of {branches}", fork(branches), branches, apart=0.005)
-        rows.append(row)
+        wide = fork(branches)
+        rows.append(await scale.run(f"fork of {branches}", wide, branches, apart=0.005))
         facts = 100_000 // part
-        row, run_id = await scale.run(f"run of {facts:,}", loop(facts // 10, steps=10), facts)
-        rows += [row, await scale.fold(f"journal of {facts:,}", run_id, facts)]
+        long = loop(facts // 10 + 1, steps=10)
+        rows.append(await scale.fold(f"journal of {facts:,}", long, facts))
     return rows
 
 

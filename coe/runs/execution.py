@@ -7,6 +7,7 @@ lease lets one go on, and the journal lets only that one write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -199,11 +200,10 @@ class _Execution:
         wait = max((min(ends) - now).total_seconds(), 0.0) if ends else None
         if self._held.news or self._leaves.any_done:
             return
-        try:
-            await asyncio.wait_for(self._held.changed.wait(), wait)
-        except TimeoutError:
-            return
-        self._held.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):  # unlike `wait_for`, without a task of its own
+                await self._held.changed.wait()
+                self._held.changed.clear()
 
     # ------------------------------------------------------------------ ends without a turn
 
