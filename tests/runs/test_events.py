@@ -132,9 +132,11 @@ async def test_an_event_before_the_first_turn_is_not_lost(platform: Platform) ->
 
 async def test_a_run_that_is_asked_for_later_does_not_get_it(platform: Platform) -> None:
     await publish(platform, central("pay", PAID))
-    await send(platform, paid())
+    [sent] = await send(platform, paid())
     async with engine(platform):
         run = await waiting(platform)
+        await again(platform, sent.id)
+        assert await reached(platform, sent.id) == []
         await asyncio.sleep(0.2)
         assert (await read_run(platform, run.id)).state == "WAITING"
         assert await consumed(platform, run.id) == 0

@@ -143,6 +143,17 @@ async def test_all_that_belong_together_start_a_run(platform: Platform, clock: C
     assert {state.value: count for state, count in states} == {"TAKEN": 6}
 
 
+async def test_events_of_one_set_that_are_looked_at_at_once(
+    platform: Platform, clock: Clock
+) -> None:
+    await publish_scheduled(platform, flow(ALL))
+    kinds = ("order.placed", "order.paid")
+    events = [told(kind, str(order)) for order in range(6) for kind in kinds]
+    sent = await send(platform, *events)
+    await asyncio.gather(*(settle(platform, each.id) for each in sent))
+    assert len(await started(platform)) == 6
+
+
 async def test_a_filter_is_evaluated_over_the_event(platform: Platform, clock: Clock) -> None:
     large = """
   on:
