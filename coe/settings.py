@@ -58,8 +58,8 @@ class Settings(BaseSettings):
     channels_file: Path | None = None
     secrets_file: Path | None = None
     resolve: dict[str, str] = Field(default_factory=dict)
-    lease_seconds: float = 8.0
-    heartbeat_seconds: float = 2.0
+    lease_seconds: float = 6.0
+    heartbeat_seconds: float = 1.5
     linger_seconds: float = 3.0
     loops: bool = True
     expression_workers: int = 2

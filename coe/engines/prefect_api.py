@@ -23,7 +23,7 @@ WORKER_TYPE: Final = "coe"
 CENTRAL_FLOW: Final = "process-run"
 CENTRAL_DEPLOYMENT: Final = "central"
 CENTRAL_ENTRYPOINT: Final = "coe.engines.prefect:process_run"
-STALE_PENDING: Final = timedelta(seconds=15)
+STALE_PENDING: Final = timedelta(seconds=6)
 """A run that a worker has claimed (`Pending`) for longer has lost its worker."""
 SOON: Final = timedelta(seconds=1)
 

@@ -15,7 +15,7 @@ from coe.db import new_id
 from coe.errors import CoeError, Conflict, NotFound, Unavailable
 
 API_VERSION: Final = "0.8.4"
-TIMEOUT: Final = httpx.Timeout(15.0, connect=3.0)
+TIMEOUT: Final = httpx.Timeout(8.0, connect=3.0)
 
 _AGAIN: Final = frozenset({408, 425, 429})
 

@@ -32,9 +32,9 @@ from coe.work import Platform
 
 BATCH: Final = 50
 AT_ONCE: Final = 10
-CLAIMED_FOR: Final = timedelta(seconds=20)
+CLAIMED_FOR: Final = timedelta(seconds=12)
 """How long a claimed row is left to its dispatcher; an engine's call takes less."""
-EXPECTED_WITHIN: Final = timedelta(seconds=15)
+EXPECTED_WITHIN: Final = timedelta(seconds=8)
 """How long an engine that took a run may leave it before it is asked again."""
 HELD_PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(seconds=10)
