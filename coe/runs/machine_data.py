@@ -51,12 +51,19 @@ _RUNTIME: Final[dict[str, JSON]] = {"name": "coe", "version": "1", "metadata": {
 _MOST: Final = 10
 
 _VARIABLE: Final = re.compile(r"\$([A-Za-z_]\w*)")
+_SECRET: Final = re.compile(r"\$secrets\b(?:\s*\.\s*([A-Za-z_]\w*)|\s*\[\s*\"([^\"\\]+)\"\s*\])?")
 
 
 @lru_cache(maxsize=1024)
 def _variables_of(program: str) -> frozenset[str]:
     """The names that a program may take from outside (some may be its own)."""
     return frozenset(_VARIABLE.findall(program))
+
+
+@lru_cache(maxsize=1024)
+def _secrets_of(program: str) -> frozenset[str]:
+    """The secrets that a program asks for by name; "" where it asks for all of them."""
+    return frozenset(match[1] or match[2] or "" for match in _SECRET.finditer(program))
 
 
 def instant(at: datetime) -> dict[str, JSON]:
@@ -114,7 +121,10 @@ class Data:
         Raises:
             Fault: `expression` (400), or `authorization` (403) for a secret that is not there.
         """
-        variables = self._bind(_variables_of(program), place)
+        names = _variables_of(program)
+        if "secrets" in names & place.allowed:
+            self._demand(_secrets_of(program), place)
+        variables = self._bind(names, place)
         try:
             return await Evaluation(program, variables, data)
         except ExpressionError as error:
@@ -179,6 +189,14 @@ class Data:
             standard("expression", title="Expression failed", detail=detail, instance=place.pointer)
         )
 
+    def _demand(self, wanted: frozenset[str], place: Place) -> None:
+        """Refuse secrets that are not declared, or not there."""
+        declared = self._run.declared_secrets
+        for name in declared if "" in wanted else sorted(wanted):
+            if name not in declared or name not in self._run.secrets:
+                title = f"The secret {name} is not to be had"
+                raise Fault(standard("authorization", title=title, instance=place.pointer))
+
     def _bind(self, names: frozenset[str], place: Place) -> dict[str, JSON]:
         bound: dict[str, JSON] = {}
         own = place.scope.variables if place.scope else {}
@@ -190,12 +208,8 @@ class Data:
         return bound
 
 
-def _secrets(run: RunData, place: Place) -> JSON:
-    missing = [name for name in run.declared_secrets if name not in run.secrets]
-    if missing:
-        title = f"The secret {missing[0]} is not to be had"
-        raise Fault(standard("authorization", title=title, instance=place.pointer))
-    return {name: run.secrets[name] for name in run.declared_secrets}
+def _secrets(run: RunData, _place: Place) -> JSON:
+    return {name: run.secrets[name] for name in run.declared_secrets if name in run.secrets}
 
 
 def _workflow(run: RunData, _place: Place) -> JSON:
