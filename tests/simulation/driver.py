@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="one world")
     parser.add_argument("--per-world", type=int, default=RUNS, help="runs in a world")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--mutant", help="a seeded bug: stop at the first world that shows it")
     parser.add_argument("--trace", action="store_true", help="print what happens")
     given = parser.parse_args()
     if given.seed is not None:
@@ -107,6 +108,8 @@ def main() -> None:
         totals = Totals()
         totals.add(report)
         _finish(totals, 0.0)
+    if given.mutant is not None:
+        _hunt(given.mutant, given.seeds or "0:100", given.per_world)
     first, last = 0, (given.runs or 2000) // given.per_world + 1
     if given.seeds:
         first, last = (int(part) for part in given.seeds.split(":"))
@@ -120,6 +123,22 @@ def main() -> None:
             told = time.monotonic()
             _print(f"… {totals.runs} runs, {len(totals.failed)} failed, {told - begun:.0f} s")
     _finish(totals, time.monotonic() - begun)
+
+
+def _hunt(name: str, seeds: str, runs: int) -> None:
+    """Exit 1 at the first world in which the seeded bug shows, 0 if it never does."""
+    from tests.simulation.mutants import MUTANTS  # noqa: PLC0415  # they come with the platform
+
+    _prepare()
+    MUTANTS[name]()
+    first, last = (int(part) for part in seeds.split(":"))
+    for seed in range(first, last):
+        report = _one((seed, runs))
+        if report.violations:
+            _print(f"{name}: found by seed {seed}: {report.violations[0]}")
+            sys.exit(1)
+    _print(f"{name}: not found by the seeds {seeds}")
+    sys.exit(0)
 
 
 def _print(line: str) -> None:

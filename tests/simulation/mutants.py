@@ -53,12 +53,6 @@ def append_without_fence() -> None:
 
 
 @mutant
-def append_anywhere() -> None:
-    """An append need not begin where the journal ends."""
-    raw.Bugs.matches_position = False
-
-
-@mutant
 def lease_without_a_new_fence() -> None:
     """The next holder gets the fence of the last."""
     raw.Bugs.next_fence = 0

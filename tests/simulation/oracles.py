@@ -81,8 +81,13 @@ class Watch:
             return
         for row in world.server.store.relations["runs"].candidates("id", after["run_id"]):
             run = row.newest(transaction)
-            if run is not None and run["fence"] != after["fence"]:
+            if run is None:
+                continue
+            if run["fence"] != after["fence"]:
                 world.fault(f"an entry of run {run['id']} has the fence of another holder")
+            runtime = getattr(transaction.owner, "runtime", None)
+            if runtime is not None and run["holder"] not in {None, runtime.holder}:
+                world.fault(f"who does not hold run {run['id']} writes into its journal")
 
 
 async def judge(world: World) -> None:

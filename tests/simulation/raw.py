@@ -37,7 +37,6 @@ class Bugs:
     """What mutants take away from the statements that are texts (`tests.simulation.mutants`)."""
 
     matches_fence = True
-    matches_position = True
     next_fence = 1
     leases_last = True
     consumes = True
@@ -235,7 +234,7 @@ async def _moved(env: Env, given: Sequence[Sequence[Any]]) -> dict[int, Data]:
 
         def matches(row: Data, fence: int = fence, position: int = position) -> bool:
             mine = row["fence"] == fence or not Bugs.matches_fence
-            here = row["journal_length"] == position or not Bugs.matches_position
+            here = row["journal_length"] == position
             return mine and here and row["holder"] is not None
 
         def change(row: Data, count: int = count, end: list[Any] = end) -> Data:

@@ -203,7 +203,7 @@ class Statements:
             [(1, entry)],
             [],
             [(1, self._step())],
-            ends=[],
+            ends=[None],
             events=[],
         )
 
@@ -314,12 +314,14 @@ async def _play(actors: list[Actor], seed: int) -> list[Any]:
         if not chosen.busy:
             await chosen.go(name, step)
             await _settle(actors)
-    for _ in range(10):
+    while True:
         for actor in actors:
             if not actor.busy:
                 await actor.go("commit", _commit)
-        await _settle(actors)
-    return [actor.told for actor in actors]
+        waiting = [actor.running for actor in actors if actor.busy]
+        if not waiting:
+            return [[each for each in actor.told if each[0] != "commit"] for actor in actors]
+        await asyncio.wait([each for each in waiting if each is not None], timeout=0.2)
 
 
 async def _settle(actors: list[Actor]) -> None:

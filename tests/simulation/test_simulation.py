@@ -1,0 +1,62 @@
+"""Random runs under random faults: nothing is lost, nothing done twice, nothing stuck.
+
+`COE_NIGHTLY=1` makes it 100,000 runs, and tries every seeded bug; see docs/simulation.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+NIGHTLY = bool(os.environ.get("COE_NIGHTLY"))
+RUNS = 100_000 if NIGHTLY else 2_000
+QUICK = ("append_without_fence", "no_reaper", "parent_not_told", "spins_before_a_timer")
+BUGS = (
+    *("acknowledged_before_done", "answer_not_sent", "failed_append_goes_on"),
+    *("inbox_emptied_when_read", "inbox_never_emptied", "lease_of_a_living_holder"),
+    *("lease_without_a_new_fence", "leaf_before_commit", "no_heartbeat", "no_tidying", "no_timers"),
+    *("no_wake_after_sending", "open_tasks_of_ended_runs", "park_without_a_look"),
+    *("timer_gone_before_its_fact", "timers_of_the_dead_not_stored"),
+)
+
+
+def _simulate(*arguments: str, seconds: float) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(6 * 3600 if NIGHTLY else 900)
+def test_random_runs_with_crashes_lose_and_repeat_nothing() -> None:
+    code, told = _simulate("--runs", str(RUNS), "--jobs", "2", seconds=6 * 3600)
+    assert code == 0, told
+    found = re.search(r"^(\d+) runs and (\d+) called by them", told, re.MULTILINE)
+    assert found is not None, told
+    assert int(found[1]) + int(found[2]) >= RUNS
+    assert "'crash': " in told
+
+
+def test_a_seed_replays() -> None:
+    first = _simulate("--seed", "7", "--trace", seconds=250)
+    assert first == _simulate("--seed", "7", "--trace", seconds=250)
+    assert first[0] == 0, first[1]
+    assert "dies" in first[1]
+
+
+@pytest.mark.parametrize("bug", QUICK + (BUGS if NIGHTLY else ()))
+def test_a_seeded_bug_is_found(bug: str) -> None:
+    code, told = _simulate("--mutant", bug, "--seeds", "0:60", seconds=280)
+    assert code == 1, told
