@@ -40,8 +40,7 @@ class _Writer:
 
     def block(self, depth: int, most: int = 3) -> list[Task]:
         """Some tasks in a row."""
-        tasks = [self.task(depth) for _ in range(self.dice.randint(1, most))]
-        return tasks
+        return [self.task(depth) for _ in range(self.dice.randint(1, most))]
 
     def task(self, depth: int) -> Task:
         simple: list[tuple[int, Callable[[], Task]]] = [
@@ -90,7 +89,7 @@ class _Writer:
             return self.leaf()
         if not self.caught:
             self.features.add("shaky_a")
-        return self.leaf("shaky_a" if self.dice.random() < 0.7 else "shaky_b")  # noqa: PLR2004  # mostly once
+        return self.leaf("shaky_a" if self.dice.random() < 0.7 else "shaky_b")  # mostly once
 
     def set(self) -> Task:
         return {self.name("set"): {"set": {"was": "${ . }", "n": self.number}}}
@@ -107,9 +106,9 @@ class _Writer:
             "outcomes": ["approved", "rejected"],
         }
         chance = self.dice.random()
-        if chance < 0.25:  # noqa: PLR2004  # some have two who must agree
+        if chance < 0.25:  # some have two who must agree
             arguments["approvals"] = 2
-        elif chance < 0.45:  # noqa: PLR2004  # some are escalated in time
+        elif chance < 0.45:  # some are escalated in time
             arguments |= {
                 "dueIn": {"seconds": 6},
                 "escalate": [{"after": {"hours": 5}, "to": "boss"}],
@@ -148,7 +147,7 @@ class _Writer:
             "version": "1.0.0",
             "input": {"was": "${ . }"},
         }
-        wait = self.dice.random() < 0.8  # noqa: PLR2004  # mostly
+        wait = self.dice.random() < 0.8  # mostly
         return {self.name("child"): {"run": {"workflow": workflow, "await": wait}}}
 
     # ------------------------------------------------------------------ nested
@@ -194,7 +193,7 @@ class _Writer:
             [{"milliseconds": 300}, {"seconds": 5}, {"seconds": 1}],
         )
         retry: dict[str, Any] = {"delay": delay, "limit": {"attempt": {"count": 2}}}
-        if self.dice.random() < 0.5:  # noqa: PLR2004  # half of them
+        if self.dice.random() < 0.5:  # half of them
             retry["jitter"] = {"from": {"milliseconds": 100}, "to": {"milliseconds": 900}}
         return {name: {"try": tasks, "catch": {"retry": retry, "do": [self.leaf()]}}}
 
@@ -229,9 +228,9 @@ class _Writer:
 def write(dice: random.Random, name: str, children: tuple[str, ...], *, depth: int) -> Written:
     """A random definition that may call these others."""
     writer = _Writer(dice, children)
-    small = dice.random() < 0.7  # noqa: PLR2004  # many small ones, and some that have it all
+    small = dice.random() < 0.7  # many small ones, and some that have it all
     tasks = writer.block(min(depth, 1) if small else depth, 2 if small else 4)
-    if dice.random() < 0.06:  # noqa: PLR2004  # a few fault for good
+    if dice.random() < 0.06:  # a few fault for good
         error = {"type": RAISED, "status": 400, "title": "No."}
         tasks.append({writer.name("raise"): {"raise": {"error": error}}})
         writer.features.add("raise")

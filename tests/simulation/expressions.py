@@ -353,7 +353,7 @@ def _extract(clause: Any, scope: Scope) -> Function:
     return epoch
 
 
-def _function(clause: Any, scope: Scope) -> Function:
+def _function(clause: Any, scope: Scope) -> Function:  # noqa: PLR0911  # one a name
     name = clause.name.lower()
     if name in AGGREGATES:
         return _aggregated(clause, scope)

@@ -33,8 +33,8 @@ class External:
     async def perform(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
         """Carry out a leaf, as the runtime of the process that asks has it."""
         node, lease = seams.NODE.get(), HELD.get()
-        assert node is not None  # noqa: S101  # leaves are begun by processes
-        assert lease is not None  # noqa: S101  # and by holders
+        assert node is not None  # leaves are begun by processes
+        assert lease is not None  # and by holders
         if node.alive:
             self._check(leaf, lease.run_id, lease.fence)
         given = await self.call(node, leaf.key, leaf.name, leaf.arguments, leaf.attempt)
@@ -70,7 +70,7 @@ class External:
             answered = answered["output"]
         dice = seams.dice(self.world.seed, key, self.calls[key])
         chance = dice.random()
-        await asyncio.sleep(dice.uniform(5, 15) if chance > 0.93 else chance * 1.5)  # noqa: PLR2004
+        await asyncio.sleep(dice.uniform(5, 15) if chance > 0.93 else chance * 1.5)
         await self._away(node, f"answer of {name}")
         return answered
 

@@ -86,7 +86,7 @@ class Faults:
 
     def _cut(self, node: Node) -> None:
         node.cut_until = self.world.loop.time() + self.dice.uniform(1, 20)
-        if self.dice.random() < 0.5:  # noqa: PLR2004  # the server notices at once, or late
+        if self.dice.random() < 0.5:  # the server notices at once, or late
             self.world.server.drop(node)
 
     def _stop(self, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""Simulated processes and what befalls them: death at any call, pauses, cut networks, wrong clocks."""
+"""Simulated processes: they die at any call, pause, lose the network, have wrong clocks."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Node:
             return
         self.alive = False
         self.world.note(f"{self.name} dies")
-        if self.dice.random() < 0.8:  # noqa: PLR2004  # the kernel tells the server; a host cannot
+        if self.dice.random() < 0.8:  # the kernel tells the server; a host cannot
             self.world.server.drop(self)
         else:
             delay = self.dice.uniform(0.1, 5)
@@ -101,8 +101,8 @@ class Node:
     async def stop(self) -> None:
         """End in order, as at SIGTERM: what it holds is given up."""
         self.world.note(f"{self.name} is told to stop")
-        assert self.runtime is not None  # noqa: S101  # it was started
-        assert self.loops is not None  # noqa: S101  # the same
+        assert self.runtime is not None  # it was started
+        assert self.loops is not None  # the same
         self.stopping = True
         await self.loops.close()
         for task in list(self.executions.values()):
@@ -121,7 +121,7 @@ class Node:
 
     async def response(self, what: str) -> None:
         """An answer comes in; mostly, its time is counted with that of the request."""
-        await self._pass(f"after {what}", quick=self.dice.random() < 0.8)  # noqa: PLR2004
+        await self._pass(f"after {what}", quick=self.dice.random() < 0.8)
 
     async def _pass(self, point: str, *, quick: bool = False) -> None:
         world = self.world
@@ -144,7 +144,7 @@ class Node:
 
     def _latency(self) -> float:
         chance = self.dice.random()
-        if chance < 0.97:  # noqa: PLR2004  # mostly quick
+        if chance < 0.97:  # mostly quick
             return chance * 0.002
         return self.dice.uniform(0.01, 0.4)
 

@@ -70,9 +70,9 @@ class Watch:
         if before["local"] or not calm or after["state"].value == "WAITING":
             return
         for node in world.nodes:
-            if node.runtime is not None and node.runtime.holder == holder and node.alive:
-                if not node.stopping and after["fence"] != before["fence"]:
-                    world.fault(f"run {after['id']} was taken from a holder that is well")
+            his = node.runtime is not None and node.runtime.holder == holder
+            if his and node.alive and not node.stopping and after["fence"] != before["fence"]:
+                world.fault(f"run {after['id']} was taken from a holder that is well")
 
     def _entry(self, before: Data | None, after: Data | None, transaction: Transaction) -> None:
         world = self.world
@@ -92,20 +92,19 @@ class Watch:
 
 async def judge(world: World) -> None:
     """Judge the end of a world."""
-    expected: dict[str, Any] = {}
     for run in world.rows("runs"):
         if run["state"].ended:
-            await _judge_run(world, run, expected)
+            await _judge_run(world, run)
     _judge_rows(world)
 
 
-async def _judge_run(world: World, run: Data, expected: dict[str, Any]) -> None:
+async def _judge_run(world: World, run: Data) -> None:
     ends, reopened = world.watch.ends[run["id"]], world.watch.reopened[run["id"]]
     if ends != reopened + 1:
         world.fault(f"run {run['id']} ended {ends} times and was reopened {reopened} times")
     if not run["local"]:
         await _judge_journal(world, run)
-    await _judge_outcome(world, run, expected)
+    await _judge_outcome(world, run)
 
 
 async def _judge_journal(world: World, run: Data) -> None:
@@ -169,7 +168,9 @@ def _judge_end(world: World, run: Data, machine: Machine) -> None:
                 world.fault(f"{ident} is {state}, its journal says it goes on: {error}")
 
 
-async def _judge_outcome(world: World, run: Data, expected: dict[str, Any]) -> None:
+async def _judge_outcome(  # noqa: C901, PLR0912  # the cases of one question
+    world: World, run: Data
+) -> None:
     """The run came to what its machine comes to without any crash."""
     if run["parent_id"] is not None:
         return

@@ -1,4 +1,4 @@
-"""People and other systems: they start runs, answer tasks, cancel, retry, send events; often twice."""
+"""People and other systems: they start, answer, cancel, retry, send events; often twice."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class People:
             await asyncio.sleep(self.dice.uniform(0.5, 2))
             self._answer_tasks()
             self._retry_and_cancel()
-            if self.dice.random() < 0.35:  # noqa: PLR2004  # often
+            if self.dice.random() < 0.35:  # often
                 world.spawn(self._send_event())
 
     def _answer_tasks(self) -> None:
@@ -101,7 +101,7 @@ class People:
             if due > now:
                 continue
             self._asked[task["id"]] = now + self.dice.uniform(2, 6)
-            for _ in range(1 + (self.dice.random() < 0.3)):  # noqa: PLR2004  # often two at once
+            for _ in range(1 + (self.dice.random() < 0.3)):  # often two at once
                 self.world.spawn(self._answer(task["id"], task["path"].rpartition("/")[2]))
 
     async def _answer(self, task_id: UUID, name: str) -> None:
@@ -124,13 +124,16 @@ class People:
             if run["parent_id"] is not None:
                 continue
             state = run["state"].value
-            if state == "FAULTED" and self.wants_retry(run) and self.dice.random() < 0.4:  # noqa: PLR2004
+            if state == "FAULTED" and self.wants_retry(run) and self.dice.random() < 0.4:
                 self.retries[run["id"]] += 1
                 self.world.spawn(self._retry(run["id"]))
-            elif not run["state"].ended and self.dice.random() < self.world.cancel_rate:
-                if not self.world.faults.quiet:
-                    self.cancelled.add(run["id"])
-                    self.world.spawn(self._cancel(run["id"]))
+            elif (
+                not run["state"].ended
+                and self.dice.random() < self.world.cancel_rate
+                and not self.world.faults.quiet
+            ):
+                self.cancelled.add(run["id"])
+                self.world.spawn(self._cancel(run["id"]))
 
     def wants_retry(self, run: Any) -> bool:
         """Whether people will still retry this run."""
@@ -163,7 +166,7 @@ class People:
         """An event: late, and sometimes twice, by way of two processes."""
         self._numbers += 1
         event = reference.event(self._numbers, self.dice.choice(EVENTS))
-        for _ in range(1 + (self.dice.random() < 0.4)):  # noqa: PLR2004  # often doubled
+        for _ in range(1 + (self.dice.random() < 0.4)):  # often doubled
             await asyncio.sleep(self.dice.uniform(0, 4))
             done = None
             while done is None and not self.world.over:
@@ -173,6 +176,6 @@ class People:
 
 def started_flow(world: World, number: int) -> str:
     """Which flow the n-th run is of: mostly its own, sometimes a local one."""
-    if world.dice.random() < 0.06:  # noqa: PLR2004  # seldom
+    if world.dice.random() < 0.06:  # seldom
         return LOCAL
     return f"sales/p{number}"

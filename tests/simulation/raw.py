@@ -22,7 +22,8 @@ from coe.runs.leases import ACQUIRE, ENDED
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, OUTBOX
 from tests.simulation.expressions import Env, Unsupported
-from tests.simulation.statements import Answer, plan
+from tests.simulation.reading import Answer
+from tests.simulation.statements import plan
 from tests.simulation.storage import NO_KEY_UPDATE, UPDATE, Data, Row
 
 Raw = Callable[[Env, Any], Awaitable[Answer]]

@@ -1,4 +1,4 @@
-"""What a run should come to: its machine alone, without a crash, in the order that suggests itself."""
+"""What a run should come to: its machine alone, without a crash, in an order of its own."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ async def expected(world: World, flow: str, value: Any, depth: int = 0) -> Outco
     return None
 
 
-async def _next(world: World, wanted: list[Any], depth: int) -> list[Fact]:
+async def _next(  # noqa: PLR0911  # one answer a kind
+    world: World, wanted: list[Any], depth: int
+) -> list[Fact]:
     """One answer: work first, then people, then time; events when there is nothing else."""
     for command in wanted:
         match command:

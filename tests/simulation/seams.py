@@ -67,7 +67,7 @@ class SimulatedDatetime(datetime):
     """`datetime` whose `now` is the clock of the simulated process that asks."""
 
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # noqa: ARG003  # datetime's
         node = NODE.get()
         return node.clock() if node is not None else world().clock()
 
@@ -243,6 +243,14 @@ def expressions() -> Expressions:
 # ---------------------------------------------------------------------- installation
 
 
+def _monotonic() -> float:
+    return world().loop.time()
+
+
+def _uniform(low: float, high: float) -> float:
+    return world().dice.uniform(low, high)
+
+
 def install() -> Callable[[], None]:
     """Put all of it in place for this process; gives what takes it back."""
     places: list[tuple[Any, str, Any]] = [
@@ -254,17 +262,13 @@ def install() -> Callable[[], None]:
         (coe.runs.events_subscriptions, "load", loaded),
         (coe.runs.loops, "LONGEST_SLEEP", 8.0),
         (coe.runs.actions, "find_version", _find_version),
-        (coe.sdk.client, "time", SimpleNamespace(monotonic=lambda: world().loop.time())),
-        (
-            coe.sdk.client,
-            "random",
-            SimpleNamespace(uniform=lambda a, b: world().dice.uniform(a, b)),
-        ),
+        (coe.sdk.client, "time", SimpleNamespace(monotonic=_monotonic)),
+        (coe.sdk.client, "random", SimpleNamespace(uniform=_uniform)),
     ]
-    for module in (coe.runs.actions, coe.runs.children, coe.runs.folding):
-        places.append((module, "runnable", _runnable))
-    for module in (coe.runs.runtime, coe.runs.local_runs, coe.runs.dispatch):
-        places.append((module, "runnable_version", _runnable_version))
+    by_ref = (coe.runs.actions, coe.runs.children, coe.runs.folding)
+    by_id = (coe.runs.runtime, coe.runs.local_runs, coe.runs.dispatch)
+    places += [(module, "runnable", _runnable) for module in by_ref]
+    places += [(module, "runnable_version", _runnable_version) for module in by_id]
     before = [(place, name, getattr(place, name)) for place, name, _ in places]
     for place, name, value in places:
         setattr(place, name, value)

@@ -6,7 +6,6 @@ lose the call or the answer, and is where a process dies.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -21,7 +20,8 @@ from sqlmodel import SQLModel
 from coe.db import Direct, load_models
 from tests.simulation.expressions import Env, Unsupported
 from tests.simulation.raw import raw
-from tests.simulation.statements import Answer, InsertPlan, Plan, plan
+from tests.simulation.reading import Answer
+from tests.simulation.statements import InsertPlan, Plan, plan
 from tests.simulation.storage import Deadlock, Store, Transaction, database_error
 
 
@@ -192,7 +192,7 @@ class Connection:
     def add_termination_listener(self, ended: Callable[[Any], None]) -> None:
         self._ended.append(ended)
 
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncpg's
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002  # asyncpg's
         self.end()
 
     def is_closed(self) -> bool:

@@ -291,7 +291,7 @@ class Transaction:
         self.write(relation, row, data)
         return row
 
-    async def clash(
+    async def clash(  # noqa: C901  # the cases of one question
         self,
         relation: Relation,
         data: Data,

@@ -53,7 +53,9 @@ class Report:
 class World:
     """What the seed makes, and what happens in it."""
 
-    def __init__(self, seed: int, *, runs: int = RUNS, trace: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, runs: int = RUNS, trace: bool = False, harsh: bool = False
+    ) -> None:
         self.seed = seed
         self.loop = VirtualLoop()
         self.dice = seams.dice(seed, "world")
@@ -76,7 +78,8 @@ class World:
         self.external = External(self)
         self.prefect = PrefectServer(self)
         blows = self.dice.choice([0, 2, 5, 8, 12])
-        self.faults = Faults(self, blows, points=80 * runs, kinds=KINDS)
+        kinds = {"crash": 3, "pause": 3, "cut": 1} if harsh else KINDS
+        self.faults = Faults(self, 14 if harsh else blows, points=80 * runs, kinds=kinds)
         self.people = People(self)
         self.catalog: dict[str, RunnableFlow] = {}
         self.written: dict[str, Written] = {}
@@ -101,7 +104,7 @@ class World:
                 self.written[name] = write(seams.dice(self.seed, name), name, children, depth=2)
                 self._publish(name, self.written[name].text)
             items = list(range(self.dice.randint(0, 2)))
-            value = {"items": items, "big": self.dice.random() < 0.5, "n": number}  # noqa: PLR2004
+            value = {"items": items, "big": self.dice.random() < 0.5, "n": number}
             started.append((name, value, f"run-{number}"))
         return started
 
@@ -126,7 +129,7 @@ class World:
     def fault(self, line: str) -> None:
         """Note that something must never be."""
         self.note(f"!! {line}")
-        if len(self.violations) < 20:  # noqa: PLR2004  # enough to know
+        if len(self.violations) < 20:  # enough to know
             self.violations.append(line)
 
     async def never(self) -> None:
