@@ -21,7 +21,8 @@ class Problem:
     """One thing to mend in an input, with where it is.
 
     `code` is stable: a rule of the standards (COE…), of the language (OWS…), of decision tables
-    (DEC…) or of the input (INPUT…). `path` is a JSON pointer (RFC 6901); `line` and `column` count from 1.
+    (DEC…) or of the input (INPUT…). `path` is a JSON pointer (RFC 6901); `line` and `column` count
+    from 1.
     """
 
     code: str
