@@ -6,8 +6,9 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from coe.db import JSON, new_id
 from coe.errors import Unavailable
@@ -16,6 +17,8 @@ from coe.runs.facts import Fact, FactKind
 from coe.runs.machine_errors import type_of
 from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 
+PATIENCE: Final = 5.0
+"""Seconds that an engine gets at the end of a run to note the end of leaves."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,14 @@ async def straight(name: str, key: str, work: Callable[[], Awaitable[None]]) -> 
     await work()
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """What carries a leaf out, and the fact that comes of it, maybe a little earlier."""
+
+    task: asyncio.Task[None]
+    fact: asyncio.Future[Fact]
+
+
 class InFlight:
     """What of a run is under way. `done` is called whenever a leaf has come to its end."""
 
@@ -47,13 +58,14 @@ class InFlight:
         self._runtime = runtime
         self._carry = carry
         self._done = done
-        self._tasks: dict[str, asyncio.Task[Fact]] = {}
+        self._tasks: dict[str, _Leaf] = {}
+        self._trailing: set[asyncio.Task[None]] = set()
         self._succeeded: dict[str, None] = {}
         self._failed: dict[str, None] = {}
 
     def __bool__(self) -> bool:
         """Whether anything is under way, or has ended and was not yet taken."""
-        return bool(self._tasks)
+        return bool(self._tasks or self._trailing)
 
     @property
     def any_done(self) -> bool:
@@ -64,9 +76,10 @@ class InFlight:
         """Carry the leaves out, but none that is under way."""
         for leaf in leaves:
             if leaf.key not in self._tasks:
-                task = asyncio.create_task(self._perform(leaf), name=f"coe-leaf-{leaf.name}")
-                self._tasks[leaf.key] = task
-                task.add_done_callback(partial(self._ended, leaf.key))
+                fact: asyncio.Future[Fact] = asyncio.get_running_loop().create_future()
+                fact.add_done_callback(partial(self._ended, leaf.key))
+                task = asyncio.create_task(self._perform(leaf, fact), name=f"coe-leaf-{leaf.name}")
+                self._tasks[leaf.key] = _Leaf(task, fact)
 
     def finished(self) -> list[Fact]:
         """The facts of the leaves that have ended; each is given once.
@@ -78,14 +91,27 @@ class InFlight:
             Unavailable: The engine did not carry a leaf out.
         """
         if self._all_failed():
-            next(iter(self._tasks.values())).result()
+            next(iter(self._tasks.values())).fact.result()
         ended, self._succeeded = self._succeeded, {}
-        return [self._tasks.pop(key).result() for key in ended]
+        return [self._take(key) for key in ended]
 
-    def _ended(self, key: str, task: asyncio.Task[Fact]) -> None:
+    def _take(self, key: str) -> Fact:
+        """A leaf's fact, as soon as there is one: the engine may take longer to note its end."""
+        leaf = self._tasks.pop(key)
+        if not leaf.task.done():
+            self._trailing.add(leaf.task)
+            leaf.task.add_done_callback(self._trailed)
+        return leaf.fact.result()
+
+    def _trailed(self, task: asyncio.Task[None]) -> None:
+        self._trailing.discard(task)
+        self._done()
+
+    def _ended(self, key: str, fact: asyncio.Future[Fact]) -> None:
         """Note the end of a leaf that was not stopped: looking at all of them costs with many."""
-        if self._tasks.get(key) is task:
-            (self._failed if _failed(task) else self._succeeded)[key] = None
+        leaf = self._tasks.get(key)
+        if leaf is not None and leaf.fact is fact:
+            (self._failed if _failed(fact) else self._succeeded)[key] = None
         self._done()
 
     def _all_failed(self) -> bool:
@@ -93,37 +119,47 @@ class InFlight:
 
     async def stop(self, keys: Iterable[str]) -> None:
         """Stop these leaves; what they would have given is not wanted any more."""
-        stopped = [task for key in keys if (task := self._forget(key)) is not None]
-        for task in stopped:
-            task.cancel()
-        await asyncio.gather(*stopped, return_exceptions=True)
+        stopped = [leaf for key in keys if (leaf := self._forget(key)) is not None]
+        for leaf in stopped:
+            leaf.task.cancel()
+            leaf.fact.cancel()
+        await asyncio.gather(*(leaf.task for leaf in stopped), return_exceptions=True)
 
-    def _forget(self, key: str) -> asyncio.Task[Fact] | None:
+    def _forget(self, key: str) -> _Leaf | None:
         self._succeeded.pop(key, None)
         self._failed.pop(key, None)
         return self._tasks.pop(key, None)
 
     async def close(self) -> None:
-        """Stop all of them."""
+        """Stop all of them; let the engine note the end of those that have ended."""
         await self.stop(list(self._tasks))
+        if self._trailing:
+            _, slow = await asyncio.wait(self._trailing, timeout=PATIENCE)
+            for task in slow:
+                task.cancel()
 
-    async def _perform(self, leaf: RunLeaf) -> Fact:
-        results: list[LeafDone | LeafFailed] = []
-
+    async def _perform(self, leaf: RunLeaf, fact: asyncio.Future[Fact]) -> None:
         async def work() -> None:
             result = await self._attempt(leaf)
-            results.append(result)
+            if not fact.done():
+                fact.set_result(self._fact(leaf, result))
             if isinstance(result, LeafFailed):
                 raise StepFailedError(leaf.key)
 
         try:
             await self._carry(leaf.name, leaf.key, work)
         except Exception as raised:  # noqa: BLE001  # an engine's own; the leaf's are values
-            if not results:
+            if not fact.done():
                 _log.warning("step %s was not carried out: %s", leaf.key, type(raised).__name__)
-                raise Unavailable from None
+        except asyncio.CancelledError:
+            fact.cancel()
+            raise
+        if not fact.done():
+            fact.set_exception(Unavailable())
+
+    def _fact(self, leaf: RunLeaf, result: LeafDone | LeafFailed) -> Fact:
         now = self._runtime.platform.clock()
-        match results[0]:
+        match result:
             case LeafDone(output):
                 return Fact(FactKind.LEAF_COMPLETED, now, leaf.key, {"output": output})
             case LeafFailed(error):
@@ -136,8 +172,8 @@ class InFlight:
             return LeafFailed(internal_fault(error, f"step {leaf.key}"))
 
 
-def _failed(task: asyncio.Task[Fact]) -> bool:
-    return task.cancelled() or task.exception() is not None
+def _failed(fact: asyncio.Future[Fact]) -> bool:
+    return fact.cancelled() or fact.exception() is not None
 
 
 def internal_fault(error: Exception, where: str) -> dict[str, JSON]:

@@ -156,10 +156,10 @@ async def test_leaves_that_run_are_not_looked_at_when_another_ends(
     looks = 0
     failed = in_flight._failed
 
-    def looked(task: asyncio.Task[Fact]) -> bool:
+    def looked(fact: asyncio.Future[Fact]) -> bool:
         nonlocal looks
         looks += 1
-        return failed(task)
+        return failed(fact)
 
     monkeypatch.setattr(in_flight, "_failed", looked)
     gates = [asyncio.Event() for _ in range(100)]
