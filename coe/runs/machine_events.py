@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
-from coe.language.bounded import is_pattern, matches
 from coe.language.components import EventConsumption, EventFilter
 from coe.language.fields import JSON
 from coe.language.model import Definition
+from coe.language.patterns import has_signs, matches_whole
 from coe.language.tasks import ListenTask
 from coe.language.wrapping import is_expression, strip
 from coe.runs.machine_core import Interpreter
 from coe.runs.machine_data import DEFINITION, Place
 from coe.runs.machine_scope import Frame, same
-
-# What makes text a pattern, or an expression; a dot alone does not: most event types have some.
-_PATTERN: Final = re.compile(r"[\\^$*+?()\[\]|]")
 
 
 def event_types(definition: Definition) -> frozenset[str] | None:
@@ -37,7 +33,7 @@ def types_of(consumption: EventConsumption) -> tuple[str, ...] | None:
     types: list[str] = []
     for item in filters_of(consumption):
         kind = item.with_.type
-        if kind is None or _PATTERN.search(kind):
+        if kind is None or has_signs(kind):
             return None
         types.append(kind)
     if isinstance(consumption.until, EventConsumption):
@@ -102,17 +98,8 @@ class _Filter:
                 ]
             )
         if isinstance(wanted, str) and isinstance(value, str):
-            return wanted == value or _matches(wanted, value)
+            return wanted == value or matches_whole(wanted, value)
         return same(wanted, value)
-
-
-def _matches(pattern: str, value: str) -> bool:
-    """Whether a pattern matches the whole value, in linear time; one that is none matches nothing.
-
-    A pattern may come to a value that was made to occupy an engine that tries every way.
-    """
-    whole = f"^(?:{pattern})$"
-    return bool(_PATTERN.search(pattern)) and is_pattern(whole) and matches(whole, value)
 
 
 class Strategy(Protocol):

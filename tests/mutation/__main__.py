@@ -16,10 +16,14 @@ from tests.mutation.operators import Mutant, mutants
 from tests.mutation.world import World, mutated
 
 CODE = Path(__file__).resolve().parents[2] / "coe"
-# The machine, and the table of what is bound where.
+# The machine, the table of what is bound where, and the patterns of events.
 PATHS = {
     path.name: path
-    for path in [*sorted((CODE / "runs").glob("machine*.py")), CODE / "language" / "binding.py"]
+    for path in [
+        *sorted((CODE / "runs").glob("machine*.py")),
+        CODE / "language" / "binding.py",
+        CODE / "language" / "patterns.py",
+    ]
 }
 
 

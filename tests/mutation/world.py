@@ -27,6 +27,7 @@ from tests.mutation.operators import Mutant
 # What is loaded anew for each mutant: the machine, and all that takes parts of it by name.
 ANEW = (
     "coe.language.binding",
+    "coe.language.patterns",
     "coe.runs.machine",
     "coe.runs.testing",
     "tests.runs.machine.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -12,6 +12,7 @@ from coe.language.lint.context import Catalogued, Context, KnownFlow, Lookup
 from coe.language.lint.data import check_schemas
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
 from coe.language.lint.house import check_standards
+from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
 from coe.language.lint.schedules import check_schedule
@@ -32,6 +33,7 @@ __all__ = [
     "Lookup",
     "Standard",
     "Standards",
+    "in_order",
     "lint",
     "lint_all",
     "load_standards",
@@ -54,6 +56,7 @@ _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
     check_secrets,
     check_schemas,
     check_schedule,
+    check_patterns,
     check_portability,
     check_runnable,
     check_standards,
@@ -95,12 +98,12 @@ def lint_all(
         found = [[problem for rule in _RULES for problem in rule(each)] for each in contexts]
         compiled.result()
     return [
-        _ordered([*problems, *check_expressions(context)])
+        in_order([*problems, *check_expressions(context)])
         for context, problems in zip(contexts, found, strict=True)
     ]
 
 
-def _ordered(problems: list[Problem]) -> tuple[Problem, ...]:
+def in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """The problems in the order of the text; of very many those that refuse the definition."""
     if len(problems) > MOST:
         problems = sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)[

@@ -1,0 +1,34 @@
+"""Rules of event filters: a pattern that could match something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from coe.errors import Problem, Severity
+from coe.language.components import EventFilter
+from coe.language.fields import JSON
+from coe.language.lint.context import Context
+from coe.language.patterns import has_signs, is_usable
+from coe.language.source import point
+from coe.language.wrapping import is_expression
+
+
+def check_patterns(context: Context) -> Iterator[Problem]:
+    """OWS063: text of an event filter that looks like a pattern, and only matches itself."""
+    for place, part in context.parts(EventFilter):
+        for where, text in _texts(part.with_.given(), f"{place}/with"):
+            if has_signs(text) and not is_expression(text) and not is_usable(text):
+                message = "this is no pattern that can be used here, so it matches itself only"
+                mend = "look-around and back-references are not to be had; write \\( for a bracket"
+                severity = Severity.WARNING
+                yield context.problem(
+                    "OWS063", message, where, severity=severity, value=True, mend=mend
+                )
+
+
+def _texts(value: JSON, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{place}{point(name)}")
