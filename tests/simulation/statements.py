@@ -267,8 +267,8 @@ class WritePlan:
             from tests.simulation.storage import _broken  # noqa: PLC0415  # the same error
 
             raise _broken(f"duplicate key in {self.relation}")
-        await env.transaction.check_parents(relation, changed, self.parents)
         env.transaction.write(relation, row, changed)
+        await env.transaction.check_parents(relation, changed, self.parents)
         return changed
 
 

@@ -282,13 +282,13 @@ class Transaction:
         clash = await self.clash(relation, data)
         if clash is not None:
             raise _broken(f"duplicate key in {relation.name}")
-        await self.check_parents(relation, data, relation.parents)
         row = Row()
         relation.rows[row] = None
         row.locks[self] = UPDATE
         self.locked[row] = None
         row.seq = self.store.seq
         self.write(relation, row, data)
+        await self.check_parents(relation, data, relation.parents)  # as its trigger does: last
         return row
 
     async def clash(  # noqa: C901  # the cases of one question
