@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--contenders", default=every, help="of part a, with ; between them")
     parser.add_argument("--json", type=Path, help="write all laps to this file")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     folder = Path(tempfile.mkdtemp(prefix="coe-bench-"))
     folder.chmod(0o755)
     try:

@@ -12,6 +12,8 @@ import asyncio
 import json
 import resource
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -224,6 +226,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--json", type=Path, help="write the rows to this file too")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     folder = Path(tempfile.mkdtemp(prefix="coe-scale-"))
     folder.chmod(0o755)
     server = EmbeddedPostgres(folder / "data", ephemeral=True)
