@@ -1,6 +1,6 @@
 """Random runs under random faults: nothing is lost, nothing done twice, nothing stuck.
 
-`COE_NIGHTLY=1` makes it 100,000 runs, and tries every seeded bug; see docs/simulation.md.
+`COE_NIGHTLY=1` makes it 100,000 runs, and tries more of the seeded bugs; see docs/simulation.md.
 """
 
 from __future__ import annotations
