@@ -206,6 +206,8 @@ async def _held(run: LocalRun, every: float) -> AsyncIterator[None]:
                 return
             except CoeError as error:
                 log.warning("run %s: a heartbeat failed (%s)", run.id, error.code)
+            except Exception as error:  # noqa: BLE001  # the next one may succeed
+                log.warning("run %s: a heartbeat failed (%s)", run.id, type(error).__name__)
 
     beating = asyncio.create_task(beat())
     try:
