@@ -19,9 +19,8 @@ RUNS = 100_000 if NIGHTLY else 2_000
 QUICK = ("leaf_before_commit", "lease_without_a_new_fence", "no_heartbeat", "no_wake_after_sending")
 BUGS = (
     *("acknowledged_before_done", "answer_not_sent", "failed_append_goes_on"),
-    *("inbox_never_emptied", "no_reaper", "no_tidying", "no_timers", "open_tasks_of_ended_runs"),
+    *("inbox_never_emptied", "lease_of_a_living_holder", "no_reaper", "no_tidying"),
     *("parent_not_told", "park_without_a_look", "spins_before_a_timer"),
-    *("timer_gone_before_its_fact", "timers_of_the_dead_not_stored"),
 )
 
 

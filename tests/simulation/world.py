@@ -56,7 +56,7 @@ class World:
     def __init__(
         self, seed: int, *, runs: int = RUNS, trace: bool = False, harsh: bool = False
     ) -> None:
-        self.seed = seed
+        self.seed, self.harsh = seed, harsh
         self.loop = VirtualLoop()
         self.dice = seams.dice(seed, "world")
         self.ids = 0
@@ -203,7 +203,7 @@ class World:
         while self.loop.time() < FAULTS_FOR and not (self._ended() and self._quiet()):
             await asyncio.sleep(1)
         await self.faults.settle()
-        end = self.loop.time() + PATIENCE
+        end = self.loop.time() + (PATIENCE / 3 if self.harsh else PATIENCE)
         while self.loop.time() < end:
             await asyncio.sleep(2)
             if self._ended() and self._quiet():
