@@ -12,6 +12,7 @@ import click
 
 from coe.cli.output import output_option, print_json, problem_line
 from coe.cli.server import read_text
+from coe.errors import CoeError
 
 if TYPE_CHECKING:
     from coe.db import JSON
@@ -65,7 +66,14 @@ def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:
 
     try:
         return None if file is None else read_value(read_text(file))
-    except BadValue as error:
+    except (BadValue, CoeError) as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
+    try:
+        return None if file is None else read_text(file)
+    except CoeError as error:
         raise click.BadParameter(str(error)) from None
 
 
@@ -80,8 +88,9 @@ def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:
 )
 @click.option(
     "--stub",
-    "stub_file",
+    "stubs",
     metavar="FILE",
+    callback=_text,
     help="A file with answers for leaves, humans and events.",
 )
 @click.option(
@@ -106,7 +115,7 @@ def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:
 def try_flow(
     file: Path,
     value: JSON,
-    stub_file: str | None,
+    stubs: str | None,
     resolve: dict[str, str],
     now: datetime | None,
     decisions: Path | None,
@@ -120,7 +129,6 @@ def try_flow(
     """
     from coe.cli.trying import BadValue, try_file  # noqa: PLC0415  # YAML and httpx are slow
 
-    stubs = read_text(stub_file) if stub_file else None
     try:
         tried = try_file(file, value=value, stubs=stubs, resolve=resolve, now=now, at=decisions)
     except BadValue as error:

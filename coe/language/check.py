@@ -12,8 +12,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from coe.errors import Problem, Severity
-from coe.language.lint import Lookup, Standards, lint_all
+from coe.language.lint import Lookup, Standards, in_order, lint_all
 from coe.language.load import Loaded, load
+from coe.language.mending import Mended, mend
 from coe.language.source import LARGEST
 
 _SARIF_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -57,13 +58,28 @@ def check(
     """
     with _no_collection():
         read = [(str(path), read_file(path)) for path in paths]
-        definitions = [loaded.definition for _, loaded in read if loaded.definition]
-        linted = iter(lint_all(definitions, known=known, standards=standards))
+        mended = [_mended(loaded) for _, loaded in read]
+        sound = [
+            loaded.definition or (mended_.definition if mended_ else None)
+            for (_, loaded), mended_ in zip(read, mended, strict=True)
+        ]
+        linted = iter(lint_all(filter(None, sound), known=known, standards=standards))
     found: list[FileProblem] = []
-    for file, loaded in read:
-        problems = next(linted) if loaded.definition else loaded.problems
-        found += [FileProblem(file, problem) for problem in problems]
+    for (file, loaded), mended_ in zip(read, mended, strict=True):
+        problems = list(loaded.problems)
+        if loaded.definition:
+            problems = list(next(linted))
+        elif mended_:
+            problems += mended_.keep(next(linted), loaded.problems)
+        found += [FileProblem(file, problem) for problem in in_order(problems)]
     return found
+
+
+def _mended(loaded: Loaded) -> Mended | None:
+    """What stands for a definition that does not load, so that one slip does not hide others."""
+    if loaded.definition or not loaded.source or not isinstance(loaded.source.data, dict):
+        return None
+    return mend(loaded.source)
 
 
 def read_file(path: Path) -> Loaded:

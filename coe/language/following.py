@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from coe.language.task import Task, TaskList
 from coe.language.tasks import DoTask, RaiseTask, SwitchTask, TryTask
+
+# Directives that name no task.
+_WORDS: Final = frozenset((None, "continue", "exit", "end"))
 
 
 def reached(tasks: TaskList) -> set[int]:
@@ -17,7 +21,15 @@ def reached(tasks: TaskList) -> set[int]:
         if index not in found:
             found.add(index)
             ahead.extend(each for each in followers(tasks, index) if each is not None)
+            if index + 1 < len(tasks) and _astray(tasks, index):
+                ahead.append(index + 1)
     return found
+
+
+def _astray(tasks: TaskList, index: int) -> bool:
+    """Whether a task names one that is not in the scope: an error of its own, told once."""
+    named = [each for each in _directives(tasks[index]) if each not in _WORDS]
+    return any(tasks.position(str(name)) is None for name in named)
 
 
 def followers(tasks: TaskList, index: int) -> Iterator[int | None]:

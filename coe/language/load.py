@@ -122,9 +122,11 @@ def _without_renamed(details: Sequence[Any]) -> Iterator[Any]:
 
 def _problem(detail: Any, source: Source, root: type[BaseModel]) -> Problem:
     kind, location = detail["type"], detail["loc"]
+    if kind == "task_type" and (key := misspelt_type(detail["input"])) is not None:
+        return _misspelt(key, path_of(location), source)
     if kind == "empty":
         location = (*location, detail["ctx"]["key"])
-    path = point(*(part for part in location if not str(part).startswith(TAG)))
+    path = point(*path_of(location))
     code = _CODES.get(kind, _WRONG_VALUE)
     message, hint = _words(detail, location, root)
     if code == "OWS011":
@@ -132,6 +134,19 @@ def _problem(detail: Any, source: Source, root: type[BaseModel]) -> Problem:
     mark = source.locate(path, value=code not in ("OWS010", "OWS011", "OWS013", "OWS016"))
     line, column = mark or (None, None)
     return Problem(code, message, path=path, line=line, column=column, help=hint)
+
+
+def path_of(location: Sequence[str | int]) -> list[str | int]:
+    """The way to a validation error's place in the document: without the tags of unions."""
+    return [part for part in location if not str(part).startswith(TAG)]
+
+
+def _misspelt(key: str, task: Sequence[str | int], source: Source) -> Problem:
+    """A key of a task that is nearly the name of a type."""
+    path = point(*task, key)
+    line, column = source.locate(path) or (None, None)
+    message = f"unknown key `{key}`{did_you_mean(key, TASK_KEYS)}"
+    return Problem("OWS010", message, path=path, line=line, column=column)
 
 
 def _words(
@@ -179,13 +194,16 @@ def _unknown_key(
     return f"unknown key `{key}`{guess}", hint
 
 
+def misspelt_type(task: object) -> str | None:
+    """The key of a task without a type that is near the name of one; None for no such key."""
+    keys = task if isinstance(task, dict) else ()
+    return next((key for key in keys if key not in _SHARED_KEYS and closest(key, TASK_KEYS)), None)
+
+
 def _no_task_type(task: object, name: str) -> tuple[str, str | None]:
     kinds = "a task has one of " + ", ".join(TASK_KEYS)
     if task is None:
         return f"the task `{name}` is empty", kinds
     if not isinstance(task, dict):
         return f"the task `{name}` must be an object", kinds
-    for key in task:
-        if key not in _SHARED_KEYS and (close := closest(key, TASK_KEYS)) is not None:
-            return f"unknown key `{key}`, did you mean `{close}`?", None
     return f"the task `{name}` has no type", kinds

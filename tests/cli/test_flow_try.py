@@ -138,6 +138,14 @@ def test_an_input_that_cannot_be_read_is_wrong_usage(flow: Path, text: str, told
     assert told in done.output
 
 
+@pytest.mark.parametrize("option", ["--input", "--stub"])
+def test_a_file_that_is_not_there_is_wrong_usage(flow: Path, option: str) -> None:
+    done = tried(flow, option, flow.parent / "nowhere.yaml")
+    assert done.exit_code == 2
+    assert option in done.output
+    assert "nowhere.yaml cannot be read" in done.output
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from coe.language.check import FORMATS, check, has_errors
+from coe.language.lint import NONE
 from tests.language.test_standards import GOOD
 
 
@@ -88,3 +89,78 @@ def test_importing_the_check_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"asyncio", "jsonschema", "sqlalchemy", "prefect", "ruamel.yaml", "jq"}
+
+
+HEAD = "document: {dsl: 1.0.3, namespace: a, name: b, version: 1.0.0}\n"
+
+SLIPS = [
+    (
+        "a misspelt key, read as what is meant",
+        """do:
+  - a: {set: {x: 1}, thne: nowhere}
+  - b: {set: {y: "${ .a | }"}}
+""",
+        [("OWS010", 3), ("OWS021", 3), ("OWS040", 4)],
+    ),
+    (
+        "an unknown key, left out",
+        """colour: red
+do:
+  - a: {raise: {error: gone}}
+""",
+        [("OWS010", 2), ("OWS031", 4)],
+    ),
+    (
+        "a misspelt type of task",
+        """do:
+  - a:
+      cal: http
+      with: {method: get, endpont: 'https://x.example/'}
+      timeout: gone
+""",
+        [("OWS010", 4), ("OWS010", 5), ("OWS032", 6)],
+    ),
+    (
+        "a task with a wrong value, taken for one that does nothing",
+        """do:
+  - a:
+      do:
+        - b: {wait: P1M, then: end}
+        - c: {wait: PT1S}
+        - c: {wait: PT1S}
+  - d: {if: ".x |", wait: 5 seconds}
+""",
+        [("OWS015", 5), ("OWS022", 6), ("OWS020", 7), ("OWS022", 7), ("OWS014", 8)],
+    ),
+    (
+        "a broken switch, of which it is not known where it leads",
+        """do:
+  - a: {switch: [{x: {when: .p, then: [c]}}], then: end}
+  - c: {call: gone}
+""",
+        [("OWS012", 3), ("OWS033", 4)],
+    ),
+    (
+        "a head without a name",
+        """document: {dsl: 1.0, namespace: A_B}
+do:
+  - a: {set: {x: 1}, then: b}
+""",
+        [("OWS011", 1), ("OWS011", 1), ("OWS012", 1), ("OWS012", 1), ("OWS021", 3)],
+    ),
+    (
+        "no tasks at all",
+        "input: {from: '.x |'}\n",
+        [("OWS011", 1)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "text", "expected"), SLIPS, ids=[each[0] for each in SLIPS])
+def test_a_slip_does_not_hide_other_problems(
+    case: str, text: str, expected: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    file = tmp_path / f"{case}.yaml"
+    file.write_text(text if text.startswith("document") else HEAD + text)
+    found = [each.problem for each in check([file], standards=NONE)]
+    assert [(each.code, each.line) for each in found] == expected

@@ -49,7 +49,7 @@ BROKEN: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "then into a scope",
         "- a: {wait: PT1S, then: c}\n- b: {do: [{c: {wait: PT1S}}]}",
-        [("OWS021", "/do/0/a/then"), ("OWS022", "/do/1/b")],
+        [("OWS021", "/do/0/a/then")],
     ),
     (
         "a case to nowhere",

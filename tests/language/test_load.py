@@ -265,7 +265,7 @@ def test_json_loads_with_places() -> None:
         ' "do": [{"x": {"sett": {}}}]}'
     )
     [problem] = load(text).problems
-    assert (problem.code, problem.line, problem.column) == ("OWS013", 2, 10)
+    assert (problem.code, problem.line, problem.column) == ("OWS010", 2, 16)
 
 
 # Each: the tasks, then code, pointer, line and column, and words of the one problem they have.
@@ -275,7 +275,7 @@ BROKEN = [
         ("OWS010", "/do/0/a/thne", 7, 22),
         "unknown key `thne`, did you mean `then`?",
     ),
-    ("- a: {cal: http}", ("OWS013", "/do/0/a", 7, 5), "did you mean `call`?"),
+    ("- a: {cal: http}", ("OWS010", "/do/0/a/cal", 7, 9), "did you mean `call`?"),
     ("- a: {with: {}}", ("OWS013", "/do/0/a", 7, 5), "has no type"),
     ("- a:", ("OWS013", "/do/0/a", 7, 5), "is empty"),
     ("- a: text", ("OWS013", "/do/0/a", 7, 5), "must be an object"),
@@ -395,7 +395,7 @@ BROKEN = [
     ),
     (
         "- a: {call: 'parallelMap:1@default', with: {in: .x, do: [{b: {sett: 1}}]}}",
-        ("OWS013", "/do/0/a/with/do/0/b", 7, 61),
+        ("OWS010", "/do/0/a/with/do/0/b/sett", 7, 65),
         "did you mean `set`?",
     ),
 ]
