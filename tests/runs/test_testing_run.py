@@ -439,7 +439,7 @@ async def test_a_flow_without_tests_is_told_how_to_begin(pool: Expressions) -> N
 async def test_a_definition_that_does_not_load_is_told_with_its_file(pool: Expressions) -> None:
     suite = "- {name: a, expect: {}}"
     result = await run(pool, suite, **{"flow.yaml": FLOW.replace("switch:", "swich:")})
-    assert problems(result) == ["flow.yaml:12:5 unknown key `swich`, did you mean `switch`?"]
+    assert problems(result) == ["flow.yaml:13:7 unknown key `swich`, did you mean `switch`?"]
     assert problems(await run(pool, suite, **{"flow.yaml": "{"}))[0].startswith("flow.yaml:1:2 ")
 
 
