@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -21,6 +22,8 @@ from tests.chaos.driver import Driver
 from tests.chaos.faults import Faults, Hit
 from tests.chaos.findings import findings, log_is_proven
 
+MOST = 4
+"""So many times the runs that were asked for are started, at most, while faults are to come."""
 BETWEEN = (3.0, 9.0)
 """Seconds between two faults, at least and at most."""
 SECOND = "worker-central-2"
@@ -65,7 +68,9 @@ async def burn(
     await own.start(_second_worker(data))
     striker = Faults(data, state["databaseUrl"], own, random.Random(seed), tell)  # noqa: S311  # a seed
     answering = asyncio.create_task(driver.answer_tasks())
-    working = asyncio.create_task(_work(driver, runs, at_once))
+    working = asyncio.create_task(
+        _work(driver, runs, at_once, lambda: striker.count >= faults),
+    )
     try:
         await asyncio.sleep(5.0)
         while striker.count < faults and not working.done():
@@ -88,14 +93,17 @@ async def burn(
     return Outcome(told, counts, striker.hits, time.monotonic() - began)
 
 
-async def _work(driver: Driver, runs: int, at_once: int) -> None:
-    gate = asyncio.Semaphore(at_once)
+async def _work(driver: Driver, runs: int, at_once: int, enough: Callable[[], bool]) -> None:
+    """Follow so many runs at once, until there were `runs` of them and `enough` faults."""
+    numbers = itertools.count()
 
-    async def one(number: int) -> None:
-        async with gate:
+    async def one_after_another() -> None:
+        for number in numbers:
+            if number >= MOST * runs or (number >= runs and enough()):
+                return
             await driver.start_and_follow(number)
 
-    await asyncio.gather(*(one(number) for number in range(runs)))
+    await asyncio.gather(*(one_after_another() for _ in range(at_once)))
 
 
 def _second_worker(data: Path) -> Service:
