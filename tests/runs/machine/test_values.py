@@ -329,3 +329,16 @@ async def test_which_events_a_task_took_is_told(
         await run.apply(Fact(FactKind.EVENT_CONSUMED, START, data={"event": event}))
     assert isinstance(run.outcome, Completed)
     assert seen == told
+
+
+@SESSION
+async def test_what_people_decided_is_told(evaluate: Evaluate):
+    seen: list[str] = []
+    ask = {"call": "humanTask:1@default", "with": ASK}
+    flow = definition({"do": [{"ask": ask}]})
+    run = machine.Machine(
+        flow, RunContext("run"), evaluate, witness=lambda _, way: seen.append(way)
+    )
+    [task] = await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
+    await run.apply(Fact(FactKind.TASK_ANSWERED, START, task.key, {"outcome": "rejected"}))
+    assert seen == [ways.ANSWERED, ways.decides("rejected")]
