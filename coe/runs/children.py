@@ -185,9 +185,7 @@ async def _go_on(child_id: UUID, session: AsyncSession) -> None:
     """
     waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
     await session.execute(delete(OUTBOX).where(waiting))
-    told = exists().where(
-        INBOX.c.run_id == child_id, INBOX.c.kind == FactKind.RUN_CANCELLED.value
-    )
+    told = exists().where(INBOX.c.run_id == child_id, INBOX.c.kind == FactKind.RUN_CANCELLED.value)
     stopping = or_(RUNS.c.state == RunState.CANCELLED, told)
     if await session.scalar(select(RUNS.c.id).where(RUNS.c.id == child_id, stopping)):
         raise Unavailable("the called run is being cancelled; another one takes its place then")
