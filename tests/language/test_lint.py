@@ -171,8 +171,10 @@ BROKEN: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("nothing to set", "- a: {set: {}}", [("OWS045", "/do/0/a/set")]),
     (
         "a pattern that looks ahead, and text with a bracket",
-        "- a: {listen: {to: {any: [{with: {type: '(?=a)b'}}, {with: {type: t, data: {n: 'o-('}}},"
-        " {with: {type: 'a.b', subject: 'o-[0-9]+', source: '${ .a }'}}]}}}",
+        (
+            "- a: {listen: {to: {any: [{with: {type: '(?=a)b'}}, {with: {type: t, data: {n: 'o-('}}},"
+            " {with: {type: 'a.b', subject: 'o-[0-9]+', source: '${ .a }'}}]}}}"
+        ),
         [
             ("OWS063", "/do/0/a/listen/to/any/0/with/type"),
             ("OWS063", "/do/0/a/listen/to/any/1/with/data/n"),
