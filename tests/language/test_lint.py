@@ -172,8 +172,8 @@ BROKEN: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "a pattern that looks ahead, and text with a bracket",
         (
-            "- a: {listen: {to: {any: [{with: {type: '(?=a)b'}}, {with: {type: t, data: {n: 'o-('}}},"
-            " {with: {type: 'a.b', subject: 'o-[0-9]+', source: '${ .a }'}}]}}}"
+            "- a: {listen: {to: {any: [{with: {type: '(?=a)b'}}, {with: {type: t, data: {n: 'o-('"
+            "}}}, {with: {type: 'a.b', subject: 'o-[0-9]+', source: '${ .a }'}}]}}}"
         ),
         [
             ("OWS063", "/do/0/a/listen/to/any/0/with/type"),
