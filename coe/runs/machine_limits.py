@@ -28,9 +28,8 @@ class Limits:
     def __init__(self, evaluate: Evaluate) -> None:
         """Take the evaluator whose limits these are."""
         self._evaluate = evaluate
-        self._number = 0
         self._foreseen: dict[int, Reason] = {}
-        self._exceeded: dict[int, Reason] = {}
+        self.begin()
 
     def foresee(self, data: JSON) -> None:
         """Take from the journal that an evaluation of the next fact exceeded a limit.
@@ -47,7 +46,7 @@ class Limits:
     def begin(self) -> None:
         """Count anew: a fact is applied."""
         self._number = 0
-        self._exceeded = {}
+        self._exceeded: dict[int, Reason] = {}
 
     def end(self) -> None:
         """What was foreseen has come."""
