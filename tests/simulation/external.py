@@ -80,7 +80,6 @@ class External:
             await self.world.never()
         self.world.faults.at(node, what)
         await asyncio.sleep(node._latency())
-        while node.alive and node.paused_until > self.world.loop.time():
-            await asyncio.sleep(node.paused_until - self.world.loop.time())
+        await node.rest()
         if not node.alive:
             await self.world.never()

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = {
     "crash": 50,
-    "pause": 14,
+    "pause": 10,
+    "zombie": 10,
     "cut": 9,
     "stop": 9,
     "database": 8,
@@ -22,6 +23,7 @@ KINDS: Final = {
     "forget": 2,
     "deaf": 2,
 }
+HARSH: Final = {"crash": 4, "zombie": 4, "pause": 1, "cut": 1}
 WRITES: Final = (
     "commit",
     "update",
@@ -60,6 +62,9 @@ class Faults:
         if self.quiet or not any(point.find(each) >= 0 for each in WRITES):
             return
         self.seen += 1
+        if node.doomed and point.startswith("before append"):
+            node.doomed = False
+            self._stall(node)
         if self.left and self.seen >= self.left[-1]:
             self.left.pop()
             self.strike(node, point)
@@ -83,6 +88,26 @@ class Faults:
     def _pause(self, node: Node) -> None:
         now = self.world.loop.time()
         node.paused_until = now + self.dice.uniform(0.5, 2.5) * self.world.settings.lease_seconds
+
+    def _zombie(self, node: Node) -> None:
+        node.doomed = True
+
+    def _stall(self, node: Node) -> None:
+        """Pause a process with an append on its way: `taken_over` lets it go on."""
+        self.done["stalled append"] += 1
+        now = self.disturbed_at = self.world.loop.time()
+        self.world.note(f"-- {node.name} is stalled at an append")
+        node.paused_until = now + 2.5 * self.world.settings.lease_seconds
+        node.stalled = True
+
+    def taken_over(self, holder: str) -> None:
+        """A run of this holder has the next one: if he is stalled, he wakes about now."""
+        for node in self.world.nodes:
+            if node.stalled and node.runtime is not None and node.runtime.holder == holder:
+                node.stalled = False
+                self.done["woken after a takeover"] += 1
+                now = self.disturbed_at = self.world.loop.time()
+                node.paused_until = now + self.dice.choice([0.0, 0.005, 0.05, 0.5])
 
     def _cut(self, node: Node) -> None:
         node.cut_until = self.world.loop.time() + self.dice.uniform(1, 20)

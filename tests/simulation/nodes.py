@@ -40,6 +40,8 @@ class Node:
         self.alive = True
         self.paused_until = 0.0
         self.cut_until = 0.0
+        self.doomed = False
+        """To be paused at its next append, until another process has the run."""
         self.skew = timedelta(seconds=world.dice.uniform(-world.skew, world.skew))
         self.context = contextvars.copy_context()
         self.context.run(seams.NODE.set, self)
@@ -112,6 +114,7 @@ class Node:
         self.kill()
 
     stopping = False
+    stalled = False
 
     # ------------------------------------------------------------------ the link to everything
 
@@ -130,8 +133,7 @@ class Node:
         world.faults.at(self, point)
         if not quick:
             await asyncio.sleep(self._latency())
-        while self.alive and self.paused_until > world.loop.time():
-            await asyncio.sleep(self.paused_until - world.loop.time())
+        await self.rest()
         if not self.alive:
             await world.never()
         if self.cut_until > world.loop.time():
@@ -141,6 +143,11 @@ class Node:
             if self.cut_until > world.loop.time():
                 world.server.drop(self)
                 raise ConnectionResetError("the network is cut")
+
+    async def rest(self) -> None:
+        """Until the process is no longer paused; the pause may be ended before its time."""
+        while self.alive and (left := self.paused_until - self.world.loop.time()) > 0:
+            await asyncio.sleep(min(left, 0.25))
 
     def _latency(self) -> float:
         chance = self.dice.random()

@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coe.runs.commands import Cancelled, Completed, Faulted, RunLeaf
+from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, RunLeaf
 from coe.runs.facts import Fact, FactKind
 from coe.runs.machine import Machine, RunContext
 from tests.simulation import reference, seams
 from tests.simulation.definitions import RAISED
 from tests.simulation.storage import Data, Transaction
+from tests.simulation.watching import look, stored_timers
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -34,13 +35,18 @@ class Watch:
         self.world = world
         self.ends: Counter[UUID] = Counter()
         self.reopened: Counter[UUID] = Counter()
+        self.holders: dict[UUID, str] = {}
+        self.parks: defaultdict[UUID, list[tuple[int, frozenset[str]]]] = defaultdict(list)
+        """Of each run when it parked: how long its journal was, and its timers in the database."""
 
     def committed(self, transaction: Transaction) -> None:
         """Judge a transaction that is about to be committed."""
+        look(self.world, transaction)
         for row, relation in transaction.written.items():
             if relation.name == "runs" and row.new is not None:
                 if row.data is not None:
                     self._run(row.data, row.new)
+                    self._held(row.data, row.new, transaction)
             elif relation.name == "journal_entries":
                 self._entry(row.data, row.new, transaction)
 
@@ -59,6 +65,17 @@ class Watch:
             if before["state"].value == "COMPLETED":
                 world.fault(f"run {ident} was completed and goes on")
         self._robbed(before, after)
+
+    def _held(self, before: Data, after: Data, transaction: Transaction) -> None:
+        """Note who has the run, and with which timers it parks."""
+        ident = after["id"]
+        if after["fence"] > before["fence"] and ident in self.holders:
+            self.world.faults.taken_over(self.holders[ident])
+        if after["holder"] is not None:
+            self.holders[ident] = after["holder"]
+        elif before["holder"] is not None and after["state"].value == "WAITING":
+            timers = stored_timers(self.world, ident, transaction)
+            self.parks[ident].append((after["journal_length"], timers))
 
     def _robbed(self, before: Data, after: Data) -> None:
         """A holder that is well keeps what it holds."""
@@ -120,27 +137,45 @@ async def _judge_journal(world: World, run: Data) -> None:
     context = RunContext(str(run["id"]), run["correlation_id"])
     machine = Machine(definition, context, world.expressions.evaluate)
     wanted_at: dict[str, int] = {}
+    parks: defaultdict[int, list[frozenset[str]]] = defaultdict(list)
+    for length, timers in world.watch.parks[run["id"]]:
+        parks[length].append(timers)
     answered: Counter[tuple[str, str]] = Counter()
     for entry in journal:
-        fact = Fact(
-            FactKind(entry["kind"]),
-            entry["at"],
-            entry["key"],
-            seams.opened(entry["payload_sealed"]),
-        )
-        for command in await machine.apply(fact):
+        for command in await machine.apply(_fact(entry)):
             if isinstance(command, RunLeaf):
                 wanted_at.setdefault(command.key, entry["position"])
+        _judge_parks(world, ident, machine, parks[entry["position"] + 1])
         kind = ANSWERS.get(entry["kind"])
         if kind is not None:
             answered[kind, entry["key"]] += 1
     _judge_answers(world, ident, answered)
+    _judge_leaves(world, run, wanted_at)
+    _judge_end(world, run, machine)
+
+
+def _fact(entry: Data) -> Fact:
+    data = seams.opened(entry["payload_sealed"])
+    return Fact(FactKind(entry["kind"]), entry["at"], entry["key"], data)
+
+
+def _judge_leaves(world: World, run: Data, wanted_at: dict[str, int]) -> None:
+    ident = f"run {run['id']} of {run['flow']}"
     for key, name, length in world.external.begun[run["id"]]:
         if key not in wanted_at:
             world.fault(f"leaf {name} of {ident} ran, and the journal knows nothing of it")
         elif wanted_at[key] >= length:
             world.fault(f"leaf {name} of {ident} ran before what led to it was committed")
-    _judge_end(world, run, machine)
+
+
+def _judge_parks(world: World, ident: str, machine: Machine, parks: list[frozenset[str]]) -> None:
+    """Who parks a run leaves every timer that its machine waits for, whoever armed it."""
+    if not parks:
+        return
+    pending = machine.pending()
+    armed = {each.key for each in pending if isinstance(each, ArmTimer) and each.due is not None}
+    if any(armed - stored for stored in parks):
+        world.fault(f"{ident} was parked without a timer that it waits for")
 
 
 def _judge_answers(world: World, ident: str, answered: Counter[tuple[str, str]]) -> None:

@@ -249,6 +249,7 @@ async def _moved(env: Env, given: Sequence[Sequence[Any]]) -> dict[int, Data]:
         wanted = [(row, matches, change) for row in rows]
         for changed in await update_each(env, "runs", wanted):
             moved[batch] = changed
+            env.transaction.appended.append((run_id, fence, changed["fence"]))
     return moved
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import SQLModel
 
 from coe.db import Direct, load_models
+from coe.runs.journal_sql import APPEND
 from tests.simulation.expressions import Env, Unsupported
 from tests.simulation.raw import raw
 from tests.simulation.reading import Answer
@@ -203,7 +204,7 @@ class Connection:
         if self.closed:
             raise asyncpg.InterfaceError("connection is closed")
         link, server = self.owner, self.server
-        await link.request("commit")
+        await link.request("append commit" if statement == APPEND else "commit")
         if self.closed or not server.up:
             raise asyncpg.ConnectionDoesNotExistError("connection was closed")
         transaction = server.begin(link)
@@ -245,7 +246,7 @@ class Session:
         self._added: list[SQLModel] = []
 
     async def execute(self, statement: Any, parameters: Any = None, **_: Any) -> Any:
-        what = "update" if isinstance(statement, str) else type(statement).__name__.lower()
+        what = "append update" if isinstance(statement, str) else type(statement).__name__.lower()
         await self._link.request(what)
         answer = await self._server.execute(self._begun(), statement, parameters)
         await self._link.response(what)

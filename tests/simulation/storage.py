@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -179,6 +180,7 @@ class Transaction:
     """One transaction: what it wrote, what it locks, what it will notify."""
 
     __slots__ = (
+        "appended",
         "closed",
         "ended",
         "failed",
@@ -202,6 +204,8 @@ class Transaction:
         self.pending: asyncio.Future[None] | None = None
         self.failed = False
         self.closed = False
+        self.appended: list[tuple[UUID, int, int]] = []
+        """Runs that were written: which, the fence that was given, that of the row."""
 
     # ------------------------------------------------------------------ locks
 
