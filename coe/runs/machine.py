@@ -26,6 +26,7 @@ from typing import Final
 
 from coe.language.fields import JSON
 from coe.language.model import Definition
+from coe.language.task import Task
 from coe.runs.commands import (
     ArmTimer,
     Cancelled,
@@ -153,6 +154,10 @@ class Machine:
     def changed_steps(self) -> list[StepChange]:
         """The steps that changed since the last call, each once, in its present state."""
         return self._run.steps.changed()
+
+    def around(self, key: str) -> list[Task]:
+        """The tasks around the step that issued the command `key`, from the inside."""
+        return self._run.steps.around(key)
 
     def took(self, event: JSON) -> bool:
         """Whether an event that was applied (this very object) was taken by a listening task."""

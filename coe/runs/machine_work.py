@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from coe.language.fields import JSON
+from coe.language.task import Task
 from coe.runs.commands import (
     ArmTimer,
     Cancel,
@@ -164,6 +165,16 @@ class Steps:
         fiber.steps.pop(key, None)
         step.state, step.ended_at, step.error = state, at, error
         self._changed[key] = step
+
+    def around(self, key: str) -> list[Task]:
+        """The tasks around an open step, from the inside; none of a step that is not open."""
+        entry = self._open.get(key)
+        frame = None if entry is None else entry[0].frame.scope.frame
+        found = []
+        while frame is not None:
+            found.append(frame.task)
+            frame = frame.scope.frame
+        return found
 
     def halt(self, frame: Frame | None, error: dict[str, JSON], at: datetime) -> None:
         """The run faulted in this frame: it and those around it faulted, all others stop."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -33,6 +34,8 @@ from coe.runs.testing_cases import Case, Trace
 
 # Facts with a key that leave its command wanted.
 _TELLING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.TIMER_ARMED}
+# The pointer of a declared function's own task, which is one step more below its call.
+_FUNCTION: Final = re.compile(r"/use/functions/[^/]+")
 
 Carry = Callable[[RunLeaf], Awaitable[JSON]]
 """Carries out a call for which there is no stub; raises `LeafFault`."""
@@ -209,8 +212,8 @@ class Simulation:
     def _stub(self, command: RunLeaf | OpenHumanTask | StartChild) -> Mapping[str, JSON] | None:
         """The answer to this call of a task, the n-th of a list to its n-th call."""
         stubs = self._case.stubs
-        place = command.path if command.path in stubs else command.name
-        if place not in stubs:
+        place = next((each for each in self._places(command) if each in stubs), None)
+        if place is None:
             return None
         number = self._calls[place] = self._calls.get(place, 0) + 1
         answers = stubs[place]
@@ -219,6 +222,15 @@ class Simulation:
         if not isinstance(answers, dict):
             raise TypeError(f"the stub of {place} is no object")
         return answers
+
+    def _places(self, command: RunLeaf | OpenHumanTask | StartChild) -> Iterator[str]:
+        """What a stub may call a step: pointer or name, its own or of the call of its function."""
+        yield from (command.path, command.name)
+        if _FUNCTION.fullmatch(command.path):
+            for task in self._machine.around(command.key):
+                yield from (task.pointer, task.name)
+                if not _FUNCTION.fullmatch(task.pointer):
+                    return
 
     def _reply(
         self, key: str, stub: Mapping[str, JSON], completed: FactKind, faulted: FactKind
