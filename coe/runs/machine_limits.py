@@ -29,7 +29,8 @@ class Limits:
         """Take the evaluator whose limits these are."""
         self._evaluate = evaluate
         self._foreseen: dict[int, Reason] = {}
-        self.begin()
+        self._number: int  # they are made anew for each fact
+        self._exceeded: dict[int, Reason]
 
     def foresee(self, data: JSON) -> None:
         """Take from the journal that an evaluation of the next fact exceeded a limit.
@@ -46,7 +47,7 @@ class Limits:
     def begin(self) -> None:
         """Count anew: a fact is applied."""
         self._number = 0
-        self._exceeded: dict[int, Reason] = {}
+        self._exceeded = {}
 
     def end(self) -> None:
         """What was foreseen has come."""
