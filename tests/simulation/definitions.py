@@ -95,7 +95,7 @@ class _Writer:
         return {self.name("set"): {"set": {"was": "${ . }", "n": self.number}}}
 
     def wait(self) -> Task:
-        times = [{"milliseconds": 200}, {"seconds": 1}, {"seconds": 5}, {"seconds": 11}]
+        times = [{"milliseconds": 200}, {"seconds": 1}, {"seconds": 5}, {"seconds": 25}]
         return {self.name("wait"): {"wait": self.dice.choice(times)}}
 
     def human(self) -> Task:

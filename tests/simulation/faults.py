@@ -23,7 +23,7 @@ KINDS: Final = {
     "forget": 2,
     "deaf": 2,
 }
-HARSH: Final = {"crash": 4, "zombie": 4, "pause": 1, "cut": 1}
+HARSH: Final = {"crash": 5, "stop": 3, "zombie": 4, "pause": 1, "cut": 1}
 WRITES: Final = (
     "commit",
     "update",
