@@ -27,6 +27,7 @@ from coe.errors import Conflict
 from coe.outbox import enqueue
 from coe.runs.events_delivery import deliver, scope_to_json
 from coe.runs.events_payload import TEAM, Event, name_of, open_events, seal_event
+from coe.runs.leases import NOW
 from coe.runs.tables import DELIVERIES, EVENTS
 from coe.work import Work
 
@@ -79,7 +80,7 @@ async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
     for event in events:
         row_id = new_id()
         row = await event_row(work.keyring, row_id, event, sender, at=work.now, kept_for=kept_for)
-        if await receive(work.session, row, reach):
+        if await receive(work.session, row, reach, now=work.now):
             sent.append(Sent(row_id, duplicate=False))
             await work.record(
                 Tag.RUNS_EVENT_SEND,
@@ -110,7 +111,6 @@ async def event_row(
         "source": _clear(event.get("source")),
         "event_id": _clear(event.get("id")),
         "type": _clear(event.get("type")),
-        "received_at": at,
         "keep_until": at + kept_for,
         "sent_by": sender.subject,
         "requester": sender.requester,
@@ -120,20 +120,26 @@ async def event_row(
     }
 
 
-async def receive(session: AsyncSession, row: dict[str, Any], reach: Scope) -> bool:
+async def receive(
+    session: AsyncSession, row: dict[str, Any], reach: Scope, *, now: datetime
+) -> bool:
     """Insert an event and bring it to its runs; false if its source and id are known already.
 
-    Of two transactions at once with one event, the second waits here for the first.
+    When it is received is told by the database, whose clock runs subscribe by; `now` is when they
+    are told. Of two transactions at once with one event, the second waits here for the first.
     """
-    new = await session.scalar(
-        insert(EVENTS).values(row).on_conflict_do_nothing().returning(EVENTS.c.id),
+    received = await session.execute(
+        insert(EVENTS)
+        .values(row | {"received_at": NOW})
+        .on_conflict_do_nothing()
+        .returning(EVENTS.c.id, EVENTS.c.received_at),
     )
+    new = received.one_or_none()
     if new is None:
         return False
-    at = row["received_at"]
-    kind, name = row["type"], row["name"]
-    await deliver(session, new, name=name, type_=kind, received_at=at, reach=reach, now=at)
-    await enqueue(session, WISH, new)
+    kind, name, at = row["type"], row["name"], new.received_at
+    await deliver(session, new.id, name=name, type_=kind, received_at=at, reach=reach, now=now)
+    await enqueue(session, WISH, new.id)
     return True
 
 

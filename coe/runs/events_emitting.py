@@ -55,7 +55,7 @@ async def emit(session: AsyncSession, keyring: Keyring, emission: Emission) -> N
     nothing is sent again; the log says so.
     """
     told = emission.told
-    if not await receive(session, emission.row, emission.reach):
+    if not await receive(session, emission.row, emission.reach, now=emission.told.at):
         fields = {name: getattr(told, name) for name in NewEvent.__dataclass_fields__}
         known = "An event with this source and id was sent before; this one reached nobody."
         told = NewEvent(**{**fields, "outcome": Outcome.FAILED, "reason": known})

@@ -57,7 +57,8 @@ class ReceivedEvent(SQLModel, table=True):
 class EventSubscription(SQLModel, table=True):
     """That a run may ever want events of a type (`""` for any): written when the run is asked for.
 
-    `since` is when it was asked for: what was received before is not for it. It goes with the end
+    `since` is when it was asked for, by the database's clock: what was received before is not for
+    it. It goes with the end
     of the run; while a run is faulted it is not `active`. `caught_up` is unset until the holder of
     the run has looked for events that were received while the row was being committed.
     """

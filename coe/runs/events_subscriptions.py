@@ -8,11 +8,10 @@ run is asked for, and an event finds its runs by one indexed query.
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, func, insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.catalog.models import FlowKind
@@ -47,22 +46,25 @@ def wanted_types(flow: RunnableFlow) -> tuple[str, ...]:
 
 
 async def subscribe(session: AsyncSession, run: dict[str, Any], types: tuple[str, ...]) -> None:
-    """Note, in the transaction that asks for a run (its row), which types it may want."""
-    since: datetime = run["requested_at"]
+    """Note, in the transaction that asks for a run (its row), which types it may want.
+
+    Since when is told by the database's clock, as for events: whoever was told of the run and then
+    sends an event, to whatever process, reaches it. It is when the transaction began, and an event
+    is received when its row is written; so what is received meanwhile is brought.
+    """
     rows = [
         {
             "run_id": run["id"],
             "type": each,
             "team": run["team"],
             "data_class": run["data_class"],
-            "since": since,
             "active": True,
             "caught_up": False,
         }
         for each in types
     ]
     if rows:
-        await session.execute(insert(SUBSCRIPTIONS), rows)
+        await session.execute(insert(SUBSCRIPTIONS).values(since=func.now()), rows)
 
 
 async def unsubscribe(session: AsyncSession, run_id: UUID, *, for_good: bool) -> None:

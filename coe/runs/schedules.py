@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, select, true
+from sqlalchemy import delete, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -114,7 +114,7 @@ def _row(version: VersionRow, found: tuple[Definition, Timing], now: datetime) -
         "seconds": timing.length.total_seconds() if timing.length else None,
         "types": None if types is None else list(types),
         "fingerprint": digest(said),
-        "since": now,
+        "since": func.now() if timing.kind is ScheduleKind.ON else now,
         "next_at": timing.following(now, since=now),
         "enabled": True,
         "changed_at": now,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
@@ -51,7 +51,7 @@ async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRow:
         raise Conflict(f"the schedule of {entry.ref} is not paused")
     values: dict[str, Any] = {"enabled": True}
     if schedule.kind is ScheduleKind.ON:
-        values["since"] = work.now
+        values["since"] = func.now()
     elif schedule.next_at is not None:
         since = work.now if schedule.kind is ScheduleKind.AFTER else schedule.since
         values["next_at"] = timing_in(schedule).following(work.now, since=since)

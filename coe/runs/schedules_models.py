@@ -18,7 +18,8 @@ from coe.language.schedules import ScheduleKind
 class Schedule(SQLModel, table=True):
     """A central flow whose live version has a `schedule`; one row a flow.
 
-    `since` is where the intervals of `every` begin, and from when on events count. `next_at` is
+    `since` is where the intervals of `every` begin, and from when on events count (then by the
+    database's clock, as they are received). `next_at` is
     None for a flow that events start, and while an `after` waits for its run to end. `seconds` is
     the length of `every` and `after`; `types` are those of `on` (None for any). `fingerprint` tells
     whether a new version has another schedule. `problem` says, without any data, why the last

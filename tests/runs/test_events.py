@@ -18,7 +18,7 @@ from coe.errors import Conflict, Forbidden, Unavailable
 from coe.runs import actions
 from coe.runs.dispatch import dispatch_once
 from coe.runs.events import Sent, delivered, send_events
-from coe.runs.events_delivery import again
+from coe.runs.events_delivery import again, catch_up
 from coe.runs.events_keeping import forget_events
 from coe.runs.execution import Parked, advance
 from coe.runs.facts import FactKind
@@ -140,6 +140,22 @@ async def test_a_run_that_is_asked_for_later_does_not_get_it(platform: Platform)
         await asyncio.sleep(0.2)
         assert (await read_run(platform, run.id)).state == "WAITING"
         assert await consumed(platform, run.id) == 0
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(seconds=-30)])
+async def test_the_database_tells_what_came_first(platform: Platform, ahead: timedelta) -> None:
+    """Processes whose clocks differ agree: an event before the run is not for it, one after is."""
+    await publish(platform, central("pay", PAID))
+    platform.clock = lambda: utcnow() - ahead
+    [before] = await send(platform, paid())
+    platform.clock = lambda: utcnow() + ahead
+    run = await start(platform, "sales/pay")
+    platform.clock = lambda: utcnow() - ahead
+    [after] = await send(platform, paid())
+    await again(platform, before.id)
+    await catch_up(platform, run.id)
+    assert await reached(platform, before.id) == []
+    assert await reached(platform, after.id) == [run.id]
 
 
 async def test_an_event_for_another_order_is_kept_and_not_taken(platform: Platform) -> None:
@@ -338,10 +354,11 @@ async def test_a_run_that_was_taken_in_hand_before_the_event_was_committed(
     await publish(platform, central("pay", ANY_PAID))
     async with runtime(platform, Leaves()) as running:
         async with platform.work(SHOP) as work:
-            later = work.now + timedelta(seconds=5)
-            work.now = later
-            [sent] = await send_events(work, [paid()])
-            run = await start(platform, "sales/pay")
+            async with platform.work(SALES_OWNER) as asking:
+                await asking.session.execute(select(func.now()))  # its transaction has begun
+                [sent] = await send_events(work, [paid()])
+                given = {"customer": CANARY}
+                run = await actions.start_run(asking, flow="sales/pay", input=given)
             assert isinstance(await advance(running, run.id), Parked)
         assert await reached(platform, sent.id) == []
     async with engine(platform):

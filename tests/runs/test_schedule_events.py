@@ -101,6 +101,15 @@ async def test_an_event_starts_a_run_with_itself_as_input(platform: Platform, cl
     assert len(await started(platform)) == 1
 
 
+async def test_the_database_tells_what_was_sent_first(platform: Platform, clock: Clock) -> None:
+    """The clock of the process that published is ahead of that of the one that receives."""
+    clock.now += timedelta(seconds=30)
+    await publish_scheduled(platform, flow(ONE))
+    clock.now -= timedelta(seconds=60)
+    await send_settled(platform, told("order.placed"))
+    assert len(await started(platform)) == 1
+
+
 async def test_two_dispatchers_start_one_run(platform: Platform, clock: Clock) -> None:
     await publish_scheduled(platform, flow(ONE))
     [sent] = await send(platform, told("order.placed"))
