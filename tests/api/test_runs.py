@@ -263,7 +263,7 @@ async def test_a_teams_worker_claims_reports_and_ends_a_local_run(api: Api) -> N
     claimed = (await worker.do("claimRun", "ClaimRunInput", claim, run=plain))["claim"]
     assert claimed["input"] == {"sku": "VALVE-35"}
     assert claimed["run"] == {"id": run_id, "state": "RUNNING"}
-    assert claimed["heartbeatEvery"] == "PT2S"
+    assert claimed["heartbeatEvery"] == "PT1.5S"
     mine = {"run": plain, "attempt": claimed["attempt"]}
     beat = await worker.do("heartbeatRun", "HeartbeatRunInput", "run { state }", **mine)
     assert beat["run"]["state"] == "RUNNING"

@@ -87,7 +87,7 @@ async def test_errors_save_nothing_and_are_located(platform: Platform) -> None:
     with pytest.raises(Invalid) as invalid:
         await register(platform, OWNER, broken)
     (problem,) = invalid.value.problems
-    assert problem.line == 25
+    assert problem.line == 26
     assert "sett" in problem.message
     unowned = central().replace("processOwner: sales-owner", "note: nobody")
     with pytest.raises(Invalid) as invalid:
