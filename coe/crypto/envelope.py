@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 from uuid import UUID
 
@@ -96,16 +97,14 @@ class OpenKey:
             raise DoesNotOpen from None
 
     def _associated(self, place: Place) -> bytes:
-        parts = (
-            place.table,
-            place.row,
-            place.column,
-            place.team,
-            self.purpose,
-            str(self.id),
-            str(self.version),
-        )
-        return associated_data(*parts)
+        cell = associated_data(place.table, place.row)
+        return cell + _end(place.column, place.team, self.purpose, self.id, self.version)
+
+
+@lru_cache(maxsize=1024)
+def _end(column: str, team: str, purpose: str, key_id: UUID, version: int) -> bytes:
+    """What is the same for all rows of a table that are sealed with one key."""
+    return associated_data(column, team, purpose, str(key_id), str(version))
 
 
 def associated_data(*parts: str) -> bytes:

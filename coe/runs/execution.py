@@ -7,18 +7,16 @@ lease lets one go on, and the journal lets only that one write.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.errors import NotFound, Unavailable
+from coe.errors import Unavailable
 from coe.outbox import enqueue
 from coe.runs import endings, inbox, leases
 from coe.runs.commands import Cancelled, Completed, Faulted, Outcome, RunLeaf, StartChild
@@ -28,12 +26,11 @@ from coe.runs.facts import Fact, FactKind
 from coe.runs.folding import fold, started
 from coe.runs.in_flight import Carry, InFlight, StepFailedError, internal_fault, straight
 from coe.runs.inbox import Arrived
-from coe.runs.journal import Append, LeaseLostError
-from coe.runs.leases import ENDED, Lease, Parking
+from coe.runs.journal import Append, LeaseLostError, Taking
+from coe.runs.leases import Lease, Parking
 from coe.runs.models import RunState
 from coe.runs.runtime import Held, Runtime
-from coe.runs.tables import RUNS
-from coe.runs.turns import RunInHand, take_turn
+from coe.runs.turns import RunInHand, take_turn, tell, tell_all
 
 __all__ = ["Carry", "Finished", "LostLease", "Parked", "StepFailedError", "advance", "straight"]
 
@@ -71,40 +68,67 @@ async def advance(runtime: Runtime, run_id: UUID, *, carry: Carry = straight) ->
         NotFound: There is no such central run.
         Unavailable: The database failed. The run goes on, here or elsewhere, after a pause.
     """
-    taken = await _acquire(runtime, run_id)
-    if not isinstance(taken, Lease):
-        return taken
+    lease = await _acquire(runtime, run_id)
+    if not isinstance(lease, Lease):
+        return lease
+    execution = _Execution(runtime, lease, carry)
     try:
-        async with runtime.hold(taken) as held:
-            return await _Execution(runtime, held, carry).go()
+        if not lease.taken:
+            broken = await execution.begin()
+            if broken is not None:
+                return broken
+        async with runtime.hold(execution.lease) as held:
+            return await execution.go(held)
     except LeaseLostError:
         return LostLease()
     except asyncio.CancelledError:
-        await asyncio.shield(_release(runtime, taken, at_once=True))
+        await asyncio.shield(_release(runtime, execution.lease, at_once=True))
         raise
     except (SQLAlchemyError, OSError, Unavailable) as error:
         _log.warning("run %s was interrupted: %s", run_id, type(error).__name__)
-        await _release(runtime, taken, at_once=False)
+        await _release(runtime, execution.lease, at_once=False)
         raise Unavailable from None
 
 
 class _Execution:
     """One holder's work on one run."""
 
-    def __init__(self, runtime: Runtime, held: Held, carry: Carry) -> None:
+    def __init__(self, runtime: Runtime, lease: Lease, carry: Carry) -> None:
         self._runtime = runtime
         self._platform = runtime.platform
-        self._held = held
+        self.lease = lease
+        self._held = Held(lease)
         self._run: RunInHand | None = None
-        self._leaves = InFlight(runtime, carry, held.changed.set)
+        self._leaves = InFlight(runtime, carry, self._tell)
+        self._alarm: asyncio.TimerHandle | None = None
         self._quiet_since = self._platform.clock()
 
-    async def go(self) -> Advanced:
+    async def begin(self) -> Advanced | None:
+        """Begin a run that has no journal: its first facts take it. Gives its end if that breaks.
+
+        Nothing was done in the world when this fails; who lost it to another has written nothing.
+        """
         try:
-            run = self._run = await self._open()
-            if run.position == 0:
-                definition = await self._runtime.definition(run.head.version_id)
-                await self._turn(run, [await started(self._platform, run.lease, definition)])
+            run = await self._open()
+            definition = await self._runtime.definition(run.head.version_id)
+            first = await started(self._platform, run.lease, definition)
+            await take_turn(run, [first], taking=self._taking())
+        except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001  # as in `go`
+            return await self._break(error)
+        self.lease = run.lease = replace(self.lease, taken=True)
+        self._run = run
+        return None
+
+    async def go(self, held: Held) -> Advanced:
+        """Go on with a run that is held, until it parks or ends."""
+        self._held = held
+        try:
+            run = self._run or await self._open()
+            self._run = run
+            if run.machine.event_types != frozenset():
+                await catch_up(self._platform, run.head.id)
             self._leaves.begin(each for each in run.wanted.values() if isinstance(each, RunLeaf))
             return await self._until_it_rests(run)
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
@@ -112,15 +136,23 @@ class _Execution:
         except Exception as error:  # noqa: BLE001  # ours to mend: the run shows it, and can be retried
             return await self._break(error)
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
             await self._leaves.close()
 
     async def _open(self) -> RunInHand:
-        run = head_of(self._held.lease.run)
+        run = head_of(self.lease.run)
         definition = await self._runtime.definition(run.version_id)
-        hand = await fold(self._runtime, run, self._held.lease, definition)
-        if hand.machine.event_types != frozenset():
-            await catch_up(self._platform, run.id)
-        return hand
+        return await fold(self._runtime, run, self.lease, definition)
+
+    def _taking(self) -> Taking | None:
+        """What an append says that takes the run, if it is not yet taken."""
+        if self.lease.taken:
+            return None
+        return Taking(self.lease.holder, self._platform.settings.lease_seconds)
+
+    def _tell(self) -> None:
+        self._held.changed.set()
 
     async def _until_it_rests(self, run: RunInHand) -> Advanced:
         while run.finished is None:
@@ -134,6 +166,8 @@ class _Execution:
                 return await self._close(run.machine.outcome)
             elif self._may_park(run) and await self._park(run):
                 return Parked(await self._next_timer(run))
+            elif self._overdue(run):
+                await tell(run)
             else:
                 await self._wait(run)
         return Finished(_state_of(run.finished))
@@ -161,6 +195,11 @@ class _Execution:
         self._leaves.begin(followed.leaves)
         self._quiet_since = self._platform.clock()
 
+    def _overdue(self, run: RunInHand) -> bool:
+        """Whether what was held back of the steps is to be told."""
+        due = run.telling.due()
+        return due is not None and due <= self._platform.clock()
+
     # ------------------------------------------------------------------ rest
 
     def _may_park(self, run: RunInHand) -> bool:
@@ -176,6 +215,8 @@ class _Execution:
         return not awaits_child or now - self._quiet_since >= linger
 
     async def _park(self, run: RunInHand) -> bool:
+        if run.telling:
+            await tell(run)
         async with self._platform.database.session() as session:
             parked = await leases.park(session, run.lease)
             if parked is Parking.PARKED:
@@ -194,34 +235,50 @@ class _Execution:
         """Until a leaf is done, something arrives, a timer is due, or it is time to park."""
         now = self._platform.clock()
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
-        ends = [each for each in (run.timers.next_due(),) if each is not None]
+        times = (run.timers.next_due(), run.telling.due())
+        ends = [each for each in times if each is not None]
         if not self._leaves and self._quiet_since + linger > now:
             ends.append(self._quiet_since + linger)
-        wait = max((min(ends) - now).total_seconds(), 0.0) if ends else None
         if self._held.news or self._leaves.any_done:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait):  # unlike `wait_for`, without a task of its own
-                await self._held.changed.wait()
-                self._held.changed.clear()
+        if ends:
+            self._wake_in(max((min(ends) - now).total_seconds(), 0.0))
+        await self._held.changed.wait()
+        self._held.changed.clear()
+
+    def _wake_in(self, seconds: float) -> None:
+        """Wake the loop then; an alarm that is set for an earlier time stays, and is harmless."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if self._alarm is not None:
+            if self._alarm.when() <= when:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._tell()
 
     # ------------------------------------------------------------------ ends without a turn
 
     async def _break(self, error: Exception) -> Advanced:
         """Fault the run because of an error of ours; it can be retried."""
-        return await self._close(Faulted(internal_fault(error, f"run {self._held.lease.run_id}")))
+        return await self._close(Faulted(internal_fault(error, f"run {self.lease.run_id}")))
 
     async def _close(self, outcome: Outcome) -> Advanced:
         """End the run with no new fact: also where it was opened for a retry that did not come."""
-        run = head_of(self._held.lease.run)
+        run = head_of(self.lease.run)
         keyring = self._platform.keyring
         ending = await endings.prepare(keyring, run, outcome, self._platform.clock())
 
         async def close(session: AsyncSession) -> None:
             await endings.close(session, keyring, ending)
 
-        position = self._run.position if self._run else self._held.lease.position
-        append = Append(run.id, self._held.lease.fence, position, changes=[close])
+        position = self._run.position if self._run else self.lease.position
+        append = Append(run.id, self.lease.fence, position, changes=[close], taking=self._taking())
+        if self._run is not None:
+            await tell_all(self._run, append)
         await self._runtime.journal.append(append)
         return Finished(_state_of(outcome))
 
@@ -237,24 +294,26 @@ def _state_of(outcome: Outcome) -> RunState:
 
 
 async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
-    platform = runtime.platform
-    seconds = platform.settings.lease_seconds
+    """Take a run, or prepare to take it with its first facts, in which case one commit is saved."""
+    holder, seconds = runtime.holder, runtime.platform.settings.lease_seconds
     try:
-        lease = await leases.acquire(runtime.direct, run_id, holder=runtime.holder, seconds=seconds)
-        if lease is not None:
-            return lease
-        async with platform.database.session() as session:
-            found = select(RUNS.c.state).where(RUNS.c.id == run_id, RUNS.c.local.is_(False))
-            state = await session.scalar(found)
+        lease = await leases.prepare(runtime.direct, run_id, holder=holder)
+        if isinstance(lease, Lease) and lease.position > 0:
+            lease = await leases.acquire(runtime.direct, run_id, holder=holder, seconds=seconds)
     except (SQLAlchemyError, OSError):
         raise Unavailable from None
-    if state is None:
-        raise NotFound
-    return Finished(state) if state in ENDED else LostLease()
+    if isinstance(lease, RunState):
+        return Finished(lease)
+    return lease or LostLease()
 
 
 async def _release(runtime: Runtime, lease: Lease, *, at_once: bool) -> None:
-    """Give the run up; if the database does not answer, the lease runs out by itself."""
+    """Give the run up; if the database does not answer, the lease runs out by itself.
+
+    So it does where nobody knows whether the run was taken: another's may have the same fence.
+    """
+    if not lease.taken:
+        return
     platform = runtime.platform
     try:
         async with platform.database.session() as session:

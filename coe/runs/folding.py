@@ -39,14 +39,16 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
     machine = Machine(definition, context, runtime.evaluate)
     hand = RunInHand(runtime.platform, runtime.journal, run, lease, machine, lease.position)
     sealer = Sealer(runtime.platform.keyring, run.team)
-    at = 0
+    at, now, told = 0, runtime.platform.clock(), lease.run["steps_told"]
     while at < lease.position:
         for fact in await _read(runtime.platform, sealer, run.id, at):
             await machine.apply(fact)
             if machine.exceeded():
                 raise Unavailable("an expression that was in time once is too slow now")
+            changes = machine.changed_steps()
+            if at >= told:  # those before are told already; kept, they would fill the memory
+                hand.telling.hold(changes, at, now)
             at += 1
-        machine.changed_steps()  # they are told already; kept, they would fill the memory
     hand.wanted = {command.key: command for command in machine.pending()}
     hand.timers.found(hand.wanted.values())
     return hand
@@ -96,8 +98,9 @@ async def _resolve(platform: Platform, definition: Definition) -> dict[str, str]
     A process without a version is written `name@latest` by the language.
     """
     exact: dict[str, str] = {}
-    links = [link for link in calls_in(definition.walk()) if link.kind is LinkKind.CALLS]
-    decisions = list(decisions_in(definition.walk()))
+    tasks = definition.tasks.values()
+    links = [link for link in calls_in(tasks) if link.kind is LinkKind.CALLS]
+    decisions = list(decisions_in(tasks))
     if not links and not decisions:
         return exact
     async with platform.database.session() as session:

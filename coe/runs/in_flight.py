@@ -7,7 +7,6 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Protocol
 
 from coe.db import JSON, new_id
@@ -77,7 +76,6 @@ class InFlight:
         for leaf in leaves:
             if leaf.key not in self._tasks:
                 fact: asyncio.Future[Fact] = asyncio.get_running_loop().create_future()
-                fact.add_done_callback(partial(self._ended, leaf.key))
                 task = asyncio.create_task(self._perform(leaf, fact), name=f"coe-leaf-{leaf.name}")
                 self._tasks[leaf.key] = _Leaf(task, fact)
 
@@ -143,6 +141,7 @@ class InFlight:
             result = await self._attempt(leaf)
             if not fact.done():
                 fact.set_result(self._fact(leaf, result))
+                self._ended(leaf.key, fact)
             if isinstance(result, LeafFailed):
                 raise StepFailedError(leaf.key)
 
@@ -152,10 +151,12 @@ class InFlight:
             if not fact.done():
                 _log.warning("step %s was not carried out: %s", leaf.key, type(raised).__name__)
         except asyncio.CancelledError:
-            fact.cancel()
+            if fact.cancel():
+                self._ended(leaf.key, fact)
             raise
         if not fact.done():
             fact.set_exception(Unavailable())
+            self._ended(leaf.key, fact)
 
     def _fact(self, leaf: RunLeaf, result: LeafDone | LeafFailed) -> Fact:
         now = self._runtime.platform.clock()

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -22,8 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import Database
 from coe.errors import Unavailable
+from coe.runs import journal_sql
 from coe.runs.commands import StepState
-from coe.runs.journal_sql import APPEND, arguments
+from coe.runs.journal_sql import NOTHING_MORE, Part
 from coe.runs.tables import STEPS
 
 Change = Callable[[AsyncSession], Awaitable[None]]
@@ -35,6 +38,14 @@ WRITERS: Final = 2
 
 class LeaseLostError(Exception):
     """Another holder has the run; what was to be appended is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """That an append takes its run, which has no journal and no holder: who, for how long."""
+
+    holder: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,10 @@ class Append:
 
     `position` is where the first of `entries` (rows of `journal_entries`) goes. `consumed` are
     the ids of inbox rows that the entries hold. `steps` are rows of `run_steps`, put in or
-    brought up to date by their key. `end` closes the run; `changes` are done last, in order.
+    brought up to date by their key; what the journal says before `told` of steps is then there, and
+    None is for an append that tells of none. `end` closes the run; `changes` are done last, in
+    order. With `taking`, the first append of a run takes it too: `fence` is then what the run's
+    becomes.
     """
 
     run_id: UUID
@@ -60,8 +74,24 @@ class Append:
     entries: list[Row] = field(default_factory=list, repr=False)
     consumed: list[UUID] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list, repr=False)
+    told: int | None = None
     end: End | None = None
     changes: list[Change] = field(default_factory=list)
+    taking: Taking | None = None
+
+    @property
+    def parts(self) -> Part:
+        """What it has beside facts."""
+        found = NOTHING_MORE
+        if self.taking is not None:
+            found |= Part.TAKES
+        if self.told is not None:
+            found |= Part.TELLS
+        if self.consumed:
+            found |= Part.CONSUMES
+        if self.end is not None:
+            found |= Part.ENDS
+        return found
 
 
 class Journal:
@@ -95,13 +125,15 @@ class Journal:
         await self._direct.close()
 
     async def _write_plain(self, group: Group) -> set[int]:
-        rows = await self._direct.fetch(APPEND, *_arguments(group))
+        statement, arguments = _written(group)
+        rows = await self._direct.fetch(statement, *arguments)
         return {row["batch"] for row in rows}
 
     async def _write_other(self, group: Group) -> set[int]:
         async with self._database.session() as session:
             connection = await session.connection()
-            rows = await connection.exec_driver_sql(APPEND, tuple(_arguments(group)))
+            statement, arguments = _written(group)
+            rows = await connection.exec_driver_sql(statement, tuple(arguments))
             kept = set(rows.scalars())
             for number, batch in enumerate(group, 1):
                 if number in kept:
@@ -178,16 +210,22 @@ class _Queue:
             )
 
 
-def _arguments(group: Group) -> list[list[Any]]:
+def _written(group: Group) -> tuple[str, list[list[Any]]]:
+    """The statement that writes a group, and its arguments."""
+    parts = reduce(or_, (each.parts for each in group))
     numbered = list(enumerate(group, 1))
-    return arguments(
+    rows = journal_sql.Group(
         [(each.run_id, each.fence, each.position, len(each.entries)) for each in group],
         [(number, row) for number, each in numbered for row in each.entries],
-        [(number, row) for number, each in numbered for row in each.consumed],
-        [(number, row) for number, each in numbered for row in each.steps],
-        ends=[each.end.columns if each.end else None for each in group],
-        events=[(number, each.end.event) for number, each in numbered if each.end],
     )
+    if parts:
+        rows.takings = [astuple(each.taking) if each.taking else None for each in group]
+        rows.told = [each.told for each in group]
+        rows.steps = [(number, row) for number, each in numbered for row in each.steps]
+        rows.consumed = [(number, row) for number, each in numbered for row in each.consumed]
+        rows.ends = [each.end.columns if each.end else None for each in group]
+        rows.events = [(number, each.end.event) for number, each in numbered if each.end]
+    return journal_sql.statement(parts), rows.arguments(parts)
 
 
 _new = upsert(STEPS).excluded

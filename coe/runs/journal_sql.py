@@ -1,149 +1,256 @@
-"""The one statement by which a group of appends is written, and what it is given.
+"""The statements by which a group of appends is written, and what they are given.
 
-It is one statement, so that it is one round trip and, outside a transaction, one commit; asyncpg
-keeps it prepared. Every group of arguments is a set of arrays of equal length, one element a row;
-`batch` is the number (from 1) of the append that a row belongs to.
+A group is one statement, so that it is one round trip and, outside a transaction, one commit;
+asyncpg keeps it prepared. Every group of arguments is a set of arrays of equal length, one element
+a row; `batch` is the number (from 1) of the append that a row belongs to.
 
 The rows of `runs` are moved forward first, each under its fence and its position; of an append
 that matches no row nothing is kept. The result has the numbers of those that were, as `batch`.
 
-An append may hold the plain end of its run: a run that completed, that nobody called, and that
-leaves no open task behind. Then the row takes its last state, what is left of timers and inbox
-goes, and the event is recorded. Other ends are changes of the append (`coe.runs.endings.close`).
+Most groups hold facts only. A statement has as many of these `Part`s more as a group needs, for
+each costs PostgreSQL time even where it finds nothing to do:
+
+- `TAKES`: a run that has no journal and no holder is taken: its fence grows by one with its first
+  facts, as `coe.runs.leases.ACQUIRE` would have it.
+- `TELLS`: steps are put in or brought up to date, and `runs.steps_told` with them.
+- `CONSUMES`: what the facts hold is taken out of the inbox.
+- `ENDS`: the plain end of a run: one that completed, that nobody called, and that leaves no open
+  task behind. The row takes its last state, what is left of timers and inbox goes, and the event is
+  recorded. Other ends are changes of the append (`coe.runs.endings.close`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from functools import cache
+from itertools import count
 from operator import itemgetter
 from typing import Any, Final
 
 Row = dict[str, Any]
 Numbered = tuple[int, Row]
 
-APPEND: Final = """
-WITH moved AS (
-    UPDATE runs SET
-        journal_length = runs.journal_length + given.count,
-        state = coalesce(given.state, runs.state),
-        ended_at = coalesce(given.ended_at, runs.ended_at),
-        output_sealed = coalesce(given.output, runs.output_sealed),
-        holder = CASE WHEN given.state IS NULL THEN runs.holder END,
-        lease_until = CASE WHEN given.state IS NULL THEN runs.lease_until END,
-        error_type = CASE WHEN given.state IS NULL THEN runs.error_type END,
-        error_status = CASE WHEN given.state IS NULL THEN runs.error_status END,
-        error_instance = CASE WHEN given.state IS NULL THEN runs.error_instance END,
-        error_sealed = CASE WHEN given.state IS NULL THEN runs.error_sealed END
-    FROM unnest(
-        $1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[],
-        $30::text[], $31::timestamptz[], $32::bytea[]
-    ) WITH ORDINALITY AS given (id, fence, position, count, state, ended_at, output, batch)
-    WHERE runs.id = given.id AND runs.fence = given.fence
-        AND runs.journal_length = given.position AND runs.holder IS NOT NULL
-    RETURNING runs.id, runs.fence, given.batch, given.state IS NOT NULL AS ended
-), written AS (
-    INSERT INTO journal_entries (run_id, position, fence, kind, key, at, payload_sealed)
-    SELECT moved.id, given.position, moved.fence, given.kind, given.key, given.at, given.payload
-    FROM unnest($5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[], $10::bytea[])
-        AS given (batch, position, kind, key, at, payload)
-    JOIN moved ON moved.batch = given.batch
-), consumed AS (
-    DELETE FROM run_inbox USING unnest($11::bigint[], $12::uuid[]) AS given (batch, id), moved
-    WHERE run_inbox.id = given.id AND moved.batch = given.batch AND NOT moved.ended
-), left_in_inbox AS (
-    DELETE FROM run_inbox USING moved WHERE run_inbox.run_id = moved.id AND moved.ended
-), left_armed AS (
-    DELETE FROM timers USING moved WHERE timers.run_id = moved.id AND moved.ended
-), recorded AS (
-    INSERT INTO audit_events (
-        id, at, actor, actor_kind, action, resource, team, outcome, correlation_id
-    )
-    SELECT given.id, at, actor, actor_kind, action, resource, team, outcome, correlation_id
-    FROM unnest(
-        $33::bigint[], $34::uuid[], $35::timestamptz[], $36::text[], $37::text[], $38::text[],
-        $39::text[], $40::text[], $41::text[], $42::text[]
-    ) AS given (
-        batch, id, at, actor, actor_kind, action, resource, team, outcome, correlation_id
-    )
-    JOIN moved ON moved.batch = given.batch
-), told AS (
-    INSERT INTO run_steps (
-        run_id, fence, id, key, place, path, name, kind, state, attempt, iteration, started_at,
-        ended_at, changed_at, error_type, error_status, error_instance, error_sealed, waited_seconds
-    )
-    SELECT moved.id, moved.fence, given.id, key, place, path, name, kind, state, attempt, iteration,
-        started_at, ended_at, changed_at, error_type, error_status, error_instance, error_sealed, 0
-    FROM unnest(
-        $13::bigint[], $14::uuid[], $15::text[], $16::bigint[], $17::text[], $18::text[],
-        $19::text[], $20::text[], $21::integer[], $22::text[], $23::timestamptz[],
-        $24::timestamptz[], $25::timestamptz[], $26::text[], $27::integer[], $28::text[],
-        $29::bytea[]
-    ) AS given (
-        batch, id, key, place, path, name, kind, state, attempt, iteration, started_at,
-        ended_at, changed_at, error_type, error_status, error_instance, error_sealed
-    )
-    JOIN moved ON moved.batch = given.batch
-    ON CONFLICT (run_id, key) DO UPDATE SET
-        state = excluded.state,
-        attempt = excluded.attempt,
-        iteration = excluded.iteration,
-        ended_at = excluded.ended_at,
-        error_type = excluded.error_type,
-        error_status = excluded.error_status,
-        error_instance = excluded.error_instance,
-        error_sealed = excluded.error_sealed,
-        fence = excluded.fence,
-        changed_at = CASE WHEN run_steps.state = excluded.state
-            THEN run_steps.changed_at ELSE excluded.changed_at END,
-        waited_seconds = run_steps.waited_seconds
-            + CASE WHEN run_steps.state = 'WAITING' AND excluded.state <> 'WAITING'
-                THEN extract(epoch FROM excluded.changed_at - run_steps.changed_at) ELSE 0 END
+
+class Part(Flag):
+    """What an append, or a group of them, has beside facts."""
+
+    TAKES = auto()
+    TELLS = auto()
+    CONSUMES = auto()
+    ENDS = auto()
+
+
+NOTHING_MORE: Final = Part(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Arguments that are read as rows: the names of the columns, and their types."""
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+def _columns_of(**types: str) -> _Columns:
+    return _Columns(tuple(types), tuple(types.values()))
+
+
+_RUN: Final = _columns_of(id="uuid", fence="bigint", position="bigint", count="bigint")
+_RUN_PARTS: Final = {
+    Part.TAKES: _columns_of(holder="text", seconds="double precision"),
+    Part.TELLS: _columns_of(told="bigint"),
+    Part.ENDS: _columns_of(state="text", ended_at="timestamptz", output_sealed="bytea"),
+}
+_ENTRY: Final = _columns_of(
+    position="bigint", kind="text", key="text", at="timestamptz", payload_sealed="bytea"
 )
-SELECT batch FROM moved
+_STEP: Final = _columns_of(
+    id="uuid",
+    key="text",
+    place="bigint",
+    path="text",
+    name="text",
+    kind="text",
+    state="text",
+    attempt="integer",
+    iteration="text",
+    started_at="timestamptz",
+    ended_at="timestamptz",
+    changed_at="timestamptz",
+    error_type="text",
+    error_status="integer",
+    error_instance="text",
+    error_sealed="bytea",
+)
+_EVENT: Final = _columns_of(
+    id="uuid",
+    at="timestamptz",
+    actor="text",
+    actor_kind="text",
+    action="text",
+    resource="text",
+    team="text",
+    outcome="text",
+    correlation_id="text",
+)
+ENTRY: Final = _ENTRY.names
+STEP: Final = _STEP.names
+EVENT: Final = _EVENT.names
+END: Final = _RUN_PARTS[Part.ENDS].names
+TAKING: Final = _RUN_PARTS[Part.TAKES].names
+
+_CONFLICT: Final = """
+ON CONFLICT (run_id, key) DO UPDATE SET
+    state = excluded.state,
+    attempt = excluded.attempt,
+    iteration = excluded.iteration,
+    ended_at = excluded.ended_at,
+    error_type = excluded.error_type,
+    error_status = excluded.error_status,
+    error_instance = excluded.error_instance,
+    error_sealed = excluded.error_sealed,
+    fence = excluded.fence,
+    changed_at = CASE WHEN run_steps.state = excluded.state
+        THEN run_steps.changed_at ELSE excluded.changed_at END,
+    waited_seconds = run_steps.waited_seconds
+        + CASE WHEN run_steps.state = 'WAITING' AND excluded.state <> 'WAITING'
+            THEN extract(epoch FROM excluded.changed_at - run_steps.changed_at) ELSE 0 END
 """
-
-ENTRY: Final = ("position", "kind", "key", "at", "payload_sealed")
-"""Of an entry, after its batch: $6 to $10."""
-
-STEP: Final = (
-    *("id", "key", "place", "path", "name", "kind", "state", "attempt", "iteration"),
-    *("started_at", "ended_at", "changed_at"),
-    *("error_type", "error_status", "error_instance", "error_sealed"),
-)
-"""Of a step, after its batch: $14 to $29. The names of columns, each text one of `StepState`."""
+_HELD: Final = "runs.fence = given.fence AND runs.holder IS NOT NULL"
+_FREE: Final = """
+runs.fence = given.fence - 1 AND NOT runs.local
+    AND runs.state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED')
+    AND (runs.holder IS NULL OR runs.lease_until < clock_timestamp())
+"""
+_ERROR: Final = ("error_type", "error_status", "error_instance", "error_sealed")
 
 
-END: Final = ("state", "ended_at", "output_sealed")
-"""Of each append, null where its run goes on: $30 to $32."""
-
-EVENT: Final = (
-    *("id", "at", "actor", "actor_kind", "action", "resource", "team", "outcome"),
-    "correlation_id",
-)
-"""Of the event of a plain end, after its batch: $34 to $42."""
-
-
-def arguments(
-    runs: Sequence[tuple[Any, int, int, int]],
-    entries: Iterable[Numbered],
-    consumed: Iterable[tuple[int, Any]],
-    steps: Iterable[Numbered],
-    *,
-    ends: Sequence[Row | None],
-    events: Iterable[Numbered],
-) -> list[list[Any]]:
-    """The arguments of `APPEND`: of each append its run, fence, position and count, then rows.
-
-    `ends` has for each append the columns of its run's end, or None.
-    """
-    return [
-        *_columns(runs, 4),
-        *_columns([(batch, *_entry(row)) for batch, row in entries], 1 + len(ENTRY)),
-        *_columns(consumed, 2),
-        *_columns([(batch, *_step(row)) for batch, row in steps], 1 + len(STEP)),
-        *_columns([_end(row) if row else _GOES_ON for row in ends], len(END)),
-        *_columns([(batch, *_event(row)) for batch, row in events], 1 + len(EVENT)),
+@cache
+def statement(parts: Part) -> str:
+    """The statement for groups whose appends have these parts; `arguments` are for it."""
+    number = count(1)
+    runs = _given([_RUN, *_of_runs(parts)], number, "WITH ORDINALITY")
+    entries = _given([_columns_of(batch="bigint"), _ENTRY], number)
+    places = ", ".join(f"given.{name}" for name in ENTRY)
+    ctes = [
+        _moved(parts, runs),
+        f"""written AS (
+            INSERT INTO journal_entries (run_id, fence, {", ".join(ENTRY)})
+            SELECT moved.id, moved.fence, {places}
+            FROM {entries} JOIN moved ON moved.batch = given.batch)""",  # noqa: S608  # made of constants
     ]
+    if Part.TELLS in parts:
+        steps = _given([_columns_of(batch="bigint"), _STEP], number)
+        names = ", ".join(f"given.{name}" for name in STEP)
+        ctes.append(f"""told AS (
+            INSERT INTO run_steps (run_id, fence, waited_seconds, {", ".join(STEP)})
+            SELECT moved.id, moved.fence, 0, {names}
+            FROM {steps} JOIN moved ON moved.batch = given.batch {_CONFLICT})""")  # noqa: S608  # the same
+    if Part.CONSUMES in parts:
+        taken = _given([_columns_of(batch="bigint", id="uuid")], number)
+        ctes.append(f"""consumed AS (
+            DELETE FROM run_inbox USING {taken}, moved
+            WHERE run_inbox.id = given.id AND moved.batch = given.batch AND NOT moved.ended)""")  # noqa: S608  # the same
+    if Part.ENDS in parts:
+        events = _given([_columns_of(batch="bigint"), _EVENT], number)
+        names = ", ".join(f"given.{name}" for name in EVENT)
+        ctes.append(f"""left_in_inbox AS (
+            DELETE FROM run_inbox USING moved WHERE run_inbox.run_id = moved.id AND moved.ended
+        ), left_armed AS (
+            DELETE FROM timers USING moved WHERE timers.run_id = moved.id AND moved.ended
+        ), recorded AS (
+            INSERT INTO audit_events ({", ".join(EVENT)}) SELECT {names}
+            FROM {events} JOIN moved ON moved.batch = given.batch)""")  # noqa: S608  # the same
+    return f"WITH {', '.join(ctes)} SELECT batch FROM moved"  # noqa: S608  # the same
+
+
+def _moved(parts: Part, given: str) -> str:
+    """Move the runs forward: take, tell and end those that are to be."""
+    takes, ends = Part.TAKES in parts, Part.ENDS in parts
+    changes = {"journal_length": "runs.journal_length + given.count"}
+    state, holder, lease = "runs.state", "runs.holder", "runs.lease_until"
+    if Part.TELLS in parts:
+        changes["steps_told"] = "coalesce(given.told, runs.steps_told)"
+    if takes:
+        until = "clock_timestamp() + make_interval(secs => given.seconds)"
+        changes["fence"] = "given.fence"
+        changes["started_at"] = (
+            "CASE WHEN given.holder IS NULL THEN runs.started_at"
+            " ELSE coalesce(runs.started_at, clock_timestamp()) END"
+        )
+        state = f"CASE WHEN given.holder IS NULL THEN {state} ELSE 'RUNNING' END"
+        lease = f"CASE WHEN given.holder IS NULL THEN {lease} ELSE {until} END"
+        holder = f"coalesce(given.holder, {holder})"
+    if ends:
+        goes_on = "given.state IS NULL"
+        state = f"coalesce(given.state, {state})"
+        lease = f"CASE WHEN {goes_on} THEN {lease} END"
+        holder = f"CASE WHEN {goes_on} THEN {holder} END"
+        changes |= {name: f"CASE WHEN {goes_on} THEN runs.{name} END" for name in _ERROR}
+        for name in ("ended_at", "output_sealed"):
+            changes[name] = f"coalesce(given.{name}, runs.{name})"
+    if takes or ends:
+        changes |= {"state": state, "holder": holder, "lease_until": lease}
+    mine = f"CASE WHEN given.holder IS NULL THEN {_HELD} ELSE {_FREE} END" if takes else _HELD
+    sets = ", ".join(f"{name} = {value}" for name, value in changes.items())
+    ended = "given.state IS NOT NULL" if ends else "false"
+    return f"""moved AS (
+        UPDATE runs SET {sets} FROM {given}
+        WHERE runs.id = given.id AND runs.journal_length = given.position AND {mine}
+        RETURNING runs.id, runs.fence, given.batch, {ended} AS ended)"""  # noqa: S608  # the same
+
+
+def _of_runs(parts: Part) -> list[_Columns]:
+    return [columns for part, columns in _RUN_PARTS.items() if part in parts]
+
+
+def _given(columns: Iterable[_Columns], number: count[int], ordinality: str = "") -> str:
+    """Arrays of arguments as the rows of a table `given`."""
+    found = list(columns)
+    arrays = ", ".join(f"${next(number)}::{kind}[]" for each in found for kind in each.types)
+    names = [name for each in found for name in each.names]
+    if ordinality:
+        names.append("batch")
+    return f"unnest({arrays}) {ordinality} AS given ({', '.join(names)})"
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of a group of appends, by the kind of row: each with the number of its append.
+
+    `runs` has for each append its run, fence, position and count of entries; `takings` the new
+    holder and the seconds of his lease, or None; `told` up to where its steps are told, or None;
+    `ends` the columns of its end, or None.
+    """
+
+    runs: Sequence[tuple[Any, int, int, int]]
+    entries: Iterable[Numbered]
+    takings: Sequence[tuple[str, float] | None] = ()
+    told: Sequence[int | None] = ()
+    steps: Iterable[Numbered] = ()
+    consumed: Iterable[tuple[int, Any]] = ()
+    ends: Sequence[Row | None] = ()
+    events: Iterable[Numbered] = ()
+
+    def arguments(self, parts: Part) -> list[list[Any]]:
+        """The arguments of `statement(parts)`."""
+        given = _columns(self.runs, 4)
+        if Part.TAKES in parts:
+            given += _columns([each or (None, None) for each in self.takings], len(TAKING))
+        if Part.TELLS in parts:
+            given.append(list(self.told))
+        if Part.ENDS in parts:
+            given += _columns([_end(each) if each else _GOES_ON for each in self.ends], len(END))
+        given += _rows(self.entries, _entry, len(ENTRY))
+        if Part.TELLS in parts:
+            given += _rows(self.steps, _step, len(STEP))
+        if Part.CONSUMES in parts:
+            given += _columns(self.consumed, 2)
+        if Part.ENDS in parts:
+            given += _rows(self.events, _event, len(EVENT))
+        return given
 
 
 _entry = itemgetter(*ENTRY)
@@ -151,6 +258,10 @@ _step = itemgetter(*STEP)
 _end = itemgetter(*END)
 _event = itemgetter(*EVENT)
 _GOES_ON: Final = (None,) * len(END)
+
+
+def _rows(rows: Iterable[Numbered], values: Any, number: int) -> list[list[Any]]:
+    return _columns([(batch, *values(row)) for batch, row in rows], 1 + number)
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], number: int) -> list[list[Any]]:

@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, DateTime, case, func, or_, select, tuple_,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import Direct
+from coe.errors import NotFound
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, RUNS, TIMERS
 
@@ -44,16 +45,26 @@ UPDATE runs SET holder = $2, fence = fence + 1, state = 'RUNNING',
 WHERE id = $1 AND NOT local AND state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED')
     AND (holder IS NULL OR lease_until < clock_timestamp())
 RETURNING id, flow, version, version_id, local, team, data_class, correlation_id, parent_id,
-    parent_key, requester, trace_id, fence, journal_length, input_sealed
+    parent_key, requester, trace_id, fence, journal_length, steps_told, input_sealed
 """
 """Take a run: its id, the holder, seconds. No row if somebody holds it, or it has ended."""
+
+
+HEAD: Final = """
+SELECT id, flow, version, version_id, local, team, data_class, correlation_id, parent_id,
+    parent_key, requester, trace_id, fence, journal_length, steps_told, input_sealed, state,
+    holder IS NULL OR lease_until < clock_timestamp() AS free
+FROM runs WHERE id = $1 AND NOT local
+"""
+"""A central run as it is, and whether somebody may take it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """That somebody holds a run: who, with which fence, and where its journal goes on.
 
-    `run` has what `ACQUIRE` returns, as it was then.
+    `run` has what `ACQUIRE` or `HEAD` returns, as it was then. A run that has no journal is taken
+    by its first append (`taken` is false until then).
     """
 
     run_id: UUID
@@ -61,6 +72,28 @@ class Lease:
     fence: int
     position: int
     run: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    taken: bool = True
+
+
+async def prepare(direct: Direct, run_id: UUID, *, holder: str) -> Lease | RunState | None:
+    """The lease that would be next of a central run that somebody may take, not yet taken.
+
+    None if somebody holds the run; its last state if it has ended.
+
+    Raises:
+        NotFound: There is no such central run.
+    """
+    rows = await direct.fetch(HEAD, run_id)
+    if not rows:
+        raise NotFound
+    run = rows[0]
+    state = RunState(run["state"])
+    if state in ENDED:
+        return state
+    if not run["free"]:
+        return None
+    fence, position = run["fence"] + 1, run["journal_length"]
+    return Lease(run_id, holder, fence, position, run, taken=False)
 
 
 async def acquire(
@@ -147,7 +180,11 @@ async def release(session: AsyncSession, lease: Lease, *, after: timedelta) -> b
     """
     given_up = await session.execute(
         update(RUNS)
-        .where(RUNS.c.id == lease.run_id, RUNS.c.fence == lease.fence, RUNS.c.holder.is_not(None))
+        .where(
+            RUNS.c.id == lease.run_id,
+            RUNS.c.fence == lease.fence,
+            RUNS.c.holder == lease.holder,
+        )
         .values(
             holder=None,
             lease_until=case((RUNS.c.state.in_(ENDED), None), else_=NOW + after),

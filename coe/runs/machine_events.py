@@ -19,7 +19,7 @@ from coe.runs.machine_scope import Frame, same
 def event_types(definition: Definition) -> frozenset[str] | None:
     """The CloudEvent types that a run may ever take; None where a filter leaves the type open."""
     types: set[str] = set()
-    for task in definition.walk():
+    for task in definition.tasks.values():
         if isinstance(task, ListenTask):
             wanted = types_of(task.listen.to)
             if wanted is None:

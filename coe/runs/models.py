@@ -51,8 +51,9 @@ class Run(SQLModel, table=True):
 
     `fence` grows with every holder; who writes for the run names the fence that it was given, and
     a smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
-    the position of the next journal entry. `started_by` may be a run that called this one;
-    `requester` is who stands at the root of the calls.
+    the position of the next journal entry; what entries before `steps_told` say of steps is in
+    `run_steps`. `started_by` may be a run that called this one; `requester` is who stands at the
+    root of the calls.
     """
 
     __tablename__ = "runs"
@@ -103,6 +104,7 @@ class Run(SQLModel, table=True):
     fence: int = Field(default=0, sa_type=BigInteger)
     lease_until: datetime | None = None
     journal_length: int = Field(default=0, sa_type=BigInteger)
+    steps_told: int = Field(default=0, sa_type=BigInteger)
 
 
 class JournalEntry(SQLModel, table=True):
@@ -161,10 +163,7 @@ class RunStep(SQLModel, table=True):
     """
 
     __tablename__ = "run_steps"
-    __table_args__ = (
-        ForeignKeyConstraint(["run_id"], ["runs.id"]),
-        UniqueConstraint("run_id", "key"),
-    )
+    __table_args__ = (UniqueConstraint("run_id", "key"),)
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     run_id: UUID

@@ -77,6 +77,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
         "trace_id": new.trace_id,
         "fence": 0,
         "journal_length": 0,
+        "steps_told": 0,
         "wants": wanted_types(new.flow),
     }
 

@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.db import JSON, new_id
+from coe.db import JSON
 from coe.outbox import enqueue
 from coe.runs import children, decision_cases, endings, events_emitting, task_opening
 from coe.runs.armed import Armed, erase, store, timer_row
@@ -35,20 +35,17 @@ from coe.runs.commands import (
     Pending,
     RunLeaf,
     StartChild,
-    StepChange,
-    StepState,
 )
 from coe.runs.endings import RunHead
 from coe.runs.facts import Fact, FactKind
 from coe.runs.inbox import Arrived
-from coe.runs.journal import Append, Journal
+from coe.runs.journal import Append, Journal, Taking
 from coe.runs.leases import ENDED, Lease
 from coe.runs.machine import Machine
-from coe.runs.sealing import Sealer, error_columns
-from coe.runs.tables import JOURNAL, RUNS, STEPS
+from coe.runs.sealing import Sealer
+from coe.runs.tables import JOURNAL, RUNS
+from coe.runs.telling import Telling, row_of
 from coe.work import Platform
-
-PLACES_A_TURN = 1 << 20
 
 
 @dataclass(slots=True)
@@ -66,6 +63,7 @@ class RunInHand:
     position: int
     wanted: dict[str, Pending] = field(default_factory=dict)
     timers: Armed = field(default_factory=Armed)
+    telling: Telling = field(default_factory=Telling)
     finished: Outcome | None = None
 
 
@@ -77,11 +75,31 @@ class Followed:
     stopped: list[str] = field(default_factory=list)
 
 
+async def tell(run: RunInHand) -> None:
+    """Write all that was held back of the steps.
+
+    Raises:
+        LeaseLostError, Unavailable: As in `take_turn`.
+    """
+    append = Append(run.head.id, run.lease.fence, run.position)
+    await tell_all(run, append)
+    await run.journal.append(append)
+
+
+async def tell_all(run: RunInHand, append: Append) -> None:
+    """Have an append write all that was held back of the steps."""
+    sealer = Sealer(run.platform.keyring, run.head.team)
+    for each in run.telling.take():
+        append.steps.append(await row_of(sealer, run.head.id, each))
+    append.told = run.position + len(append.entries)
+
+
 async def take_turn(
     run: RunInHand,
     facts: Iterable[Fact],
     *,
     arrived: Sequence[Arrived] = (),
+    taking: Taking | None = None,
 ) -> Followed:
     """Journal the facts (those of the inbox with their rows), and write what follows from them.
 
@@ -92,6 +110,7 @@ async def take_turn(
         Unavailable: The database failed.
     """
     turn = _Turn(run)
+    turn.append.taking = taking
     turn.append.consumed.extend(each.id for each in arrived)
     await turn.go([*(each.fact for each in arrived), *facts])
     await run.journal.append(turn.append)
@@ -124,8 +143,7 @@ class _Turn:
             self._answered(fact)
             for command in commands:
                 await self._follow(command)
-        for order, change in enumerate(self._run.machine.changed_steps()):
-            self.append.steps.append(await self._step(order, change))
+        await self._tell()
 
     def _is_spent(self, fact: Fact) -> bool:
         """Whether a timer fires that fired before: the holder and the timers' loop both see it."""
@@ -260,31 +278,12 @@ class _Turn:
             "payload_sealed": await self._sealer.seal(JOURNAL, place, "payload", fact.data),
         }
 
-    async def _step(self, order: int, change: StepChange) -> dict[str, Any]:
-        run_id = self._run.head.id
-        error = change.error
-        return {
-            "id": new_id(),
-            "run_id": run_id,
-            "key": change.key,
-            "place": self._run.position * PLACES_A_TURN + order,
-            "path": change.path,
-            "name": change.name,
-            "kind": change.kind,
-            "state": StepState(change.state),
-            "attempt": change.attempt,
-            "iteration": change.iteration,
-            "started_at": change.started_at,
-            "ended_at": change.ended_at,
-            "changed_at": self._now,
-            "waited_seconds": 0.0,
-            **error_columns(error),
-            "error_sealed": await self._sealer.maybe(
-                STEPS, f"{run_id}:{change.key}", "error", error
-            ),
-            "output_sealed": None,
-            "fence": self._run.lease.fence,
-        }
+    async def _tell(self) -> None:
+        """Tell of the steps, if anything of it cannot wait."""
+        run = self._run
+        run.telling.hold(run.machine.changed_steps(), run.position, self._now)
+        if self.finished is not None or run.telling.cannot_wait(self._now):
+            await tell_all(run, self.append)
 
 
 _ANSWERS = frozenset(

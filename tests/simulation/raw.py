@@ -7,7 +7,8 @@ refused by name: whoever writes a new one teaches it here, beside the others.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import insert
@@ -17,8 +18,8 @@ from coe.audit.models import AuditEvent
 from coe.runs import events_delivery
 from coe.runs.inbox import TAKE
 from coe.runs.journal import _SAVE_STEP
-from coe.runs.journal_sql import APPEND, END, ENTRY, EVENT, STEP
-from coe.runs.leases import ACQUIRE, ENDED
+from coe.runs.journal_sql import END, ENTRY, EVENT, STEP, Part, statement
+from coe.runs.leases import ACQUIRE, ENDED, HEAD
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, OUTBOX
 from tests.simulation.expressions import Env, Unsupported
@@ -146,37 +147,83 @@ async def _one(_: Env, __: Any) -> Answer:
     return Answer(["?column?"], [(1,)])
 
 
-@register(APPEND)
-async def _append(env: Env, given: Sequence[Sequence[Any]]) -> Answer:
+@dataclass
+class _Given:
+    """The arguments of an append: columns as they come, absent ones as if empty."""
+
+    parts: Part
+    left: list[Sequence[Any]]
+
+    def runs(self) -> list[tuple[Any, ...]]:
+        """Of each append: run, fence, position, count, holder, seconds, told, and the end."""
+        number = len(self.left[0])
+        columns = [self.left.pop(0) for _ in range(4)]
+        for part, width in ((Part.TAKES, 2), (Part.TELLS, 1), (Part.ENDS, len(END))):
+            there = part in self.parts
+            columns += [self.left.pop(0) if there else [None] * number for _ in range(width)]
+        return list(zip(*columns, strict=True))
+
+    def rows(self, part: Part, names: Sequence[str]) -> list[tuple[int, Data]]:
+        """The rows of a part, each with the number of its append."""
+        if part not in self.parts:
+            return []
+        columns = [self.left.pop(0) for _ in range(1 + len(names))]
+        lines = zip(*columns, strict=True)
+        return [(batch, dict(zip(names, values, strict=True))) for batch, *values in lines]
+
+
+def _append_of(parts: Part) -> Raw:
     """The group append of the journal: `coe.runs.journal_sql` says what it does."""
-    moved = await _moved(env, [*given[:4], *given[29:32]])
-    store, transaction = env.store, env.transaction
-    journal = store.relations["journal_entries"]
-    for batch, *values in zip(*given[4:10], strict=True):
+
+    async def append(env: Env, arguments: Sequence[Sequence[Any]]) -> Answer:
+        given = _Given(parts, list(arguments))
+        moved = await _moved(env, given.runs())
+        await _write(env, moved, given)
+        for run in moved.values():
+            if Part.ENDS in parts and run["state"] in ENDED:
+                await _leave_nothing(env, run)
+        for batch, event in given.rows(Part.ENDS, EVENT):
+            if batch in moved:
+                await _plan_of("event", insert(EVENTS)).run(_again(env), [event])
+        return Answer(["batch"], [(batch,) for batch in moved])
+
+    return append
+
+
+async def _write(env: Env, moved: dict[int, Data], given: _Given) -> None:
+    """The facts of an append, its steps, and what it takes out of inboxes."""
+    journal = env.store.relations["journal_entries"]
+    for batch, entry in given.rows(Part(0), ENTRY):
         if batch in moved:
             run = moved[batch]
-            row = dict(zip(ENTRY, values, strict=True))
-            row |= {"run_id": run["id"], "fence": run["fence"]}
-            await transaction.insert(journal, {name: row.get(name) for name in journal.columns})
-    for batch, ident in zip(*given[10:12], strict=True):
-        if batch in moved and Bugs.consumes:
-            await delete_each(env, "run_inbox", ident)
-    for run in moved.values():
-        if run["state"] in ENDED:
-            await _leave_nothing(env, run)
-    for batch, *values in zip(*given[32:42], strict=True):
+            row = entry | {"run_id": run["id"], "fence": run["fence"]}
+            await env.transaction.insert(journal, {name: row.get(name) for name in journal.columns})
+    for batch, step in given.rows(Part.TELLS, STEP):
         if batch in moved:
-            event = dict(zip(EVENT, values, strict=True))
-            await _plan_of("event", insert(EVENTS)).run(_again(env), [event])
-    steps = [
-        dict(zip(STEP, values, strict=True))
-        | {"run_id": moved[batch]["id"], "fence": moved[batch]["fence"], "waited_seconds": 0.0}
-        for batch, *values in zip(*given[12:29], strict=True)
-        if batch in moved
-    ]
-    for step in steps:
-        await _save_step(env, step)
-    return Answer(["batch"], [(batch,) for batch in moved])
+            run = moved[batch]
+            mine = {"run_id": run["id"], "fence": run["fence"], "waited_seconds": 0.0}
+            await _save_step(env, step | mine)
+    for batch, taken in given.rows(Part.CONSUMES, ["id"]):
+        if batch in moved and Bugs.consumes:
+            await delete_each(env, "run_inbox", taken["id"])
+
+
+APPENDS: Final = frozenset(statement(Part(number)) for number in range(16))
+for _parts in map(Part, range(16)):
+    register(statement(_parts))(_append_of(_parts))
+
+
+@register(HEAD)
+async def _head(env: Env, given: Sequence[Any]) -> Answer:
+    """A central run as it is: `coe.runs.leases`."""
+    relations, now = env.store.relations, env.clock()
+    columns = relations["runs"].columns
+    rows = []
+    for found in relations["runs"].candidates("id", given[0]):
+        run = found.seen(env.transaction, env.snapshot)
+        if run is not None and run["id"] == given[0] and not run["local"]:
+            rows.append((*(run[name] for name in columns), _is_free(run, now)))
+    return Answer([*columns, "free"], rows)
 
 
 @register(ACQUIRE)
@@ -186,23 +233,33 @@ async def _acquire(env: Env, given: Sequence[Any]) -> Answer:
     now = env.clock()
 
     def matches(row: Data) -> bool:
-        over = row["lease_until"] and row["lease_until"] < now
-        free = row["holder"] is None or over or not Bugs.leases_last
-        return row["id"] == run_id and not row["local"] and row["state"] not in ENDED and free
+        return row["id"] == run_id and _may_be_taken(row, now)
 
     def change(row: Data) -> Data:
-        return row | {
-            "holder": holder,
-            "fence": row["fence"] + Bugs.next_fence,
-            "state": RunState.RUNNING,
-            "lease_until": now + timedelta(seconds=seconds),
-            "started_at": row["started_at"] or now,
-        }
+        return row | {"fence": row["fence"] + Bugs.next_fence} | _taken(row, holder, seconds, now)
 
     found = list(env.store.relations["runs"].candidates("id", run_id))
     names = env.store.relations["runs"].columns
     taken = await update_each(env, "runs", [(row, matches, change) for row in found])
     return Answer(names, [tuple(row[name] for name in names) for row in taken])
+
+
+def _is_free(row: Data, now: datetime) -> bool:
+    over = row["lease_until"] is not None and row["lease_until"] < now
+    return row["holder"] is None or over or not Bugs.leases_last
+
+
+def _may_be_taken(row: Data, now: datetime) -> bool:
+    return not row["local"] and row["state"] not in ENDED and _is_free(row, now)
+
+
+def _taken(row: Data, holder: str, seconds: float, now: datetime) -> Data:
+    return {
+        "holder": holder,
+        "state": RunState.RUNNING,
+        "lease_until": now + timedelta(seconds=seconds),
+        "started_at": row["started_at"] or now,
+    }
 
 
 @register(TAKE)
@@ -229,19 +286,34 @@ _NO_MORE = (
 )
 
 
-async def _moved(env: Env, given: Sequence[Sequence[Any]]) -> dict[int, Data]:
+async def _moved(env: Env, given: list[tuple[Any, ...]]) -> dict[int, Data]:
     moved: dict[int, Data] = {}
-    for batch, (run_id, fence, position, count, *end) in enumerate(zip(*given, strict=True), 1):
+    now = env.clock()
+    for batch, (run_id, fence, position, count, holder, seconds, told, *end) in enumerate(given, 1):
 
-        def matches(row: Data, fence: int = fence, position: int = position) -> bool:
-            mine = row["fence"] == fence or not Bugs.matches_fence
-            here = row["journal_length"] == position
-            return mine and here and row["holder"] is not None
+        def matches(
+            row: Data, fence: int = fence, position: int = position, holder: str | None = holder
+        ) -> bool:
+            if row["journal_length"] != position:
+                return False
+            if holder is not None:
+                mine = row["fence"] == fence - 1 or not Bugs.matches_fence
+                return mine and _may_be_taken(row, now)
+            return (row["fence"] == fence or not Bugs.matches_fence) and row["holder"] is not None
 
-        def change(row: Data, count: int = count, end: list[Any] = end) -> Data:
-            last = {}
+        def change(
+            row: Data,
+            count: int = count,
+            told: int | None = told,
+            end: list[Any] = end,
+            taken: tuple[int, str | None, float] = (fence, holder, seconds),
+        ) -> Data:
+            last: Data = {} if told is None else {"steps_told": told}
+            fence, holder, seconds = taken
+            if holder is not None:
+                last |= {"fence": fence - 1 + Bugs.next_fence} | _taken(row, holder, seconds, now)
             if end[0] is not None:
-                last = dict.fromkeys(_NO_MORE) | dict(zip(END, end, strict=True))
+                last |= dict.fromkeys(_NO_MORE) | dict(zip(END, end, strict=True))
                 last["state"] = RunState(end[0])
             return row | {"journal_length": row["journal_length"] + count} | last
 

@@ -18,9 +18,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import SQLModel
 
 from coe.db import Direct, load_models
-from coe.runs.journal_sql import APPEND
 from tests.simulation.expressions import Env, Unsupported
-from tests.simulation.raw import raw
+from tests.simulation.raw import APPENDS, raw
 from tests.simulation.reading import Answer
 from tests.simulation.statements import InsertPlan, Plan, plan
 from tests.simulation.storage import Deadlock, Store, Transaction, database_error
@@ -204,7 +203,7 @@ class Connection:
         if self.closed:
             raise asyncpg.InterfaceError("connection is closed")
         link, server = self.owner, self.server
-        await link.request("append commit" if statement == APPEND else "commit")
+        await link.request("append commit" if statement in APPENDS else "commit")
         if self.closed or not server.up:
             raise asyncpg.ConnectionDoesNotExistError("connection was closed")
         transaction = server.begin(link)

@@ -17,9 +17,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from coe.db import Database, utcnow
-from coe.runs import dispatch, leases
+from coe.runs import dispatch, journal_sql, leases
 from coe.runs.journal import save_steps
-from coe.runs.journal_sql import APPEND, arguments
 from coe.runs.leases import ENDED, NOW
 from coe.runs.models import RunState, TimerKind
 from coe.runs.tables import INBOX, JOURNAL, OUTBOX, RUNS, STEPS, TIMERS
@@ -198,18 +197,16 @@ class Statements:
             "at": LONG_AGO,
             "payload_sealed": b"",
         }
-        given = arguments(
-            [(run_id, fence, position, 1)],
-            [(1, entry)],
-            [],
-            [(1, self._step())],
-            ends=[None],
-            events=[],
-        )
+        parts = journal_sql.Part(self.dice.randrange(4))
+        group = journal_sql.Group([(run_id, fence, position, 1)], [(1, entry)])
+        group.takings = [self.dice.choice([None, ("me", 60.0)])]
+        group.told = [self.dice.choice([None, 1])]
+        group.steps = [(1, self._step())]
+        statement, given = journal_sql.statement(parts), group.arguments(parts)
 
         async def append(session: Any) -> Any:
             connection = await session.connection()
-            rows = await connection.exec_driver_sql(APPEND, tuple(given))
+            rows = await connection.exec_driver_sql(statement, tuple(given))
             return sorted(rows.scalars())
 
         return append

@@ -1,0 +1,104 @@
+"""What people see of the steps of a run in hand: rows of `run_steps`, and when they are written.
+
+A row tells what the journal says already, so it need not be there at once: steps that go well are
+held back for a moment, and one row is written for the beginning and the end of a short one. What
+asks for somebody's attention is written with the facts that cause it, and so is all else before a
+run parks or ends. `runs.steps_told` is the position in the journal up to which people were told:
+whoever takes a run over from a dead holder tells of the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from coe.db import new_id
+from coe.runs.commands import StepChange, StepState
+from coe.runs.sealing import Sealer, error_columns
+from coe.runs.tables import STEPS
+
+HELD_BACK: Final = timedelta(milliseconds=200)
+"""For how long nobody may see how far a run has come."""
+MOST: Final = 200
+"""Steps that are held back at once."""
+PLACES_A_TURN: Final = 1 << 20
+
+_CAN_WAIT: Final = frozenset({StepState.RUNNING, StepState.COMPLETED, StepState.SKIPPED})
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A change of a step, with the order of the step within its run, and when it changed."""
+
+    change: StepChange
+    place: int
+    at: datetime
+
+
+class Telling:
+    """The steps of which nobody was told as they are now, in the order of their beginning."""
+
+    def __init__(self) -> None:
+        """Begin with nothing held back."""
+        self._untold: dict[str, Told] = {}
+        self._since: datetime | None = None
+        self._urgent = False
+
+    def __bool__(self) -> bool:
+        """Whether anything is held back."""
+        return bool(self._untold)
+
+    def hold(self, changes: Iterable[StepChange], position: int, now: datetime) -> None:
+        """Hold back changes that follow from facts at a position of the journal."""
+        untold = self._untold
+        for order, change in enumerate(changes):
+            earlier = untold.get(change.key)
+            place = earlier.place if earlier else position * PLACES_A_TURN + order
+            untold[change.key] = Told(change, place, now)
+            self._urgent = self._urgent or change.state not in _CAN_WAIT
+        if untold and self._since is None:
+            self._since = now
+
+    def cannot_wait(self, now: datetime) -> bool:
+        """Whether it is time to tell: somebody may have to act, or it was held back long enough."""
+        due = self.due()
+        return self._urgent or len(self._untold) >= MOST or (due is not None and due <= now)
+
+    def take(self) -> list[Told]:
+        """All that was held back."""
+        held, self._untold, self._since, self._urgent = self._untold, {}, None, False
+        return list(held.values())
+
+    def due(self) -> datetime | None:
+        """When what is held back is to be told."""
+        return None if self._since is None else self._since + HELD_BACK
+
+
+async def row_of(sealer: Sealer, run_id: UUID, told: Told) -> Row:
+    """The row of a step as `coe.runs.journal.Append` has it."""
+    change = told.change
+    error = change.error
+    sealed = None
+    if error is not None:
+        sealed = await sealer.seal(STEPS, f"{run_id}:{change.key}", "error", error)
+    return {
+        "id": new_id(),
+        "key": change.key,
+        "place": told.place,
+        "path": change.path,
+        "name": change.name,
+        "kind": change.kind,
+        "state": change.state,
+        "attempt": change.attempt,
+        "iteration": change.iteration,
+        "started_at": change.started_at,
+        "ended_at": change.ended_at,
+        "changed_at": told.at,
+        "error_sealed": sealed,
+        **error_columns(error),
+    }
