@@ -13,10 +13,13 @@ from sqlalchemy import delete
 
 import coe.runs.dispatch
 import coe.runs.endings
+import coe.runs.execution
+import coe.runs.folding
 import coe.runs.human_tasks
 import coe.runs.inbox
 import coe.runs.leases
 import coe.runs.loops
+import coe.runs.telling
 import coe.runs.timers
 from coe.errors import Unavailable
 from coe.runs.armed import Armed
@@ -273,3 +276,31 @@ def spins_before_a_timer() -> None:
 def no_tidying() -> None:
     """What comes too late for a run stays in its inbox."""
     coe.runs.loops.tidy_once = _nothing  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------------- what people see
+
+
+@mutant
+def steps_of_the_dead_untold() -> None:
+    """Who takes a run over takes it that people were told of all steps."""
+    fold = coe.runs.folding.fold
+
+    async def folded(*given: Any) -> Any:
+        hand = await fold(*given)
+        hand.telling.take()
+        return hand
+
+    coe.runs.execution.fold = folded  # type: ignore[attr-defined]
+
+
+@mutant
+def steps_untold_at_the_end() -> None:
+    """What is held back of the steps is dropped when the run ends or parks."""
+    take = coe.runs.telling.Telling.take
+
+    def dropped(telling: coe.runs.telling.Telling) -> list[Any]:
+        take(telling)
+        return []
+
+    coe.runs.telling.Telling.take = dropped  # type: ignore[method-assign]

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, RunLeaf
+from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, RunLeaf, StepState
 from coe.runs.facts import Fact, FactKind
 from coe.runs.machine import Machine, RunContext
 from tests.simulation import reference, seams
@@ -141,10 +141,12 @@ async def _judge_journal(world: World, run: Data) -> None:
     for length, timers in world.watch.parks[run["id"]]:
         parks[length].append(timers)
     answered: Counter[tuple[str, str]] = Counter()
+    steps: dict[str, StepState] = {}
     for entry in journal:
         for command in await machine.apply(_fact(entry)):
             if isinstance(command, RunLeaf):
                 wanted_at.setdefault(command.key, entry["position"])
+        steps |= {each.key: each.state for each in machine.changed_steps()}
         _judge_parks(world, ident, machine, parks[entry["position"] + 1])
         kind = ANSWERS.get(entry["kind"])
         if kind is not None:
@@ -152,6 +154,18 @@ async def _judge_journal(world: World, run: Data) -> None:
     _judge_answers(world, ident, answered)
     _judge_leaves(world, run, wanted_at)
     _judge_end(world, run, machine)
+    if machine.outcome is not None:
+        _judge_steps(world, run, steps)
+
+
+def _judge_steps(world: World, run: Data, steps: dict[str, StepState]) -> None:
+    """People see of the steps what the journal says, whoever died before he told of them."""
+    rows = world.server.store.relations["run_steps"].candidates("run_id", run["id"])
+    seen = {each["key"]: each["state"] for row in rows if (each := row.data) is not None}
+    for key in steps.keys() | seen.keys():
+        if steps.get(key) != seen.get(key):
+            told = f"{seen.get(key)} instead of {steps.get(key)}"
+            world.fault(f"step {key[:8]} of run {run['id']} of {run['flow']} shows {told}")
 
 
 def _fact(entry: Data) -> Fact:
