@@ -1,9 +1,10 @@
 """What every contender of `runs.py` does the same: take orders, carry out runs, tell the times.
 
-A contender is a process of its own. It writes a line `{"versions": {…}}` when it is ready, then
-answers each order `{"runs": n, "steps": n, "concurrency": n}` on standard input by one line
-`{"seconds": wall, "latencies": [seconds a run]}`. It ends when standard input does. Only the
-standard library is imported here, for contenders live in different environments.
+A contender is a process of its own. It writes a line `{"versions": {…}}` when it is ready. Each
+order `{"runs": n, "steps": n, "concurrency": n}` on standard input it answers by `{"prepared": n}`;
+at the next line it begins, and answers `{"seconds": wall, "latencies": [seconds a run]}`. It ends
+when standard input does. Only the standard library is imported here, for contenders live in
+different environments.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ async def _serve(opened: Open, answer: Callable[[object], None]) -> None:
         answer({"versions": contender.versions})
         async for order in _orders():
             await contender.prepare(order["runs"], order["steps"])
+            answer({"prepared": order["runs"]})
+            await asyncio.to_thread(sys.stdin.readline)
             answer(await _timed(contender, **order))
 
 

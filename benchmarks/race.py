@@ -69,8 +69,9 @@ class Racer:
         Raises:
             RuntimeError: The contender ended instead.
         """
+        await self._ask({name: getattr(order, name) for name in Order.__slots__})
         own, shared = self._own(), processor([self.postgres])
-        answer = await self._ask({name: getattr(order, name) for name in Order.__slots__})
+        answer = await self._ask({"begin": order.runs})
         await asyncio.sleep(self.settle)
         return Lap(
             order,
