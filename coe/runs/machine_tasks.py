@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from coe.language import ways
+from coe.language.durations import iso
 from coe.language.fields import JSON
 from coe.language.task import Task, TaskList
 from coe.runs.commands import StepState, TimerReason
@@ -238,5 +239,5 @@ async def within(
 
 def timed_out(frame: Frame, after: timedelta) -> dict[str, JSON]:
     """The error of a task that took longer than it may."""
-    title = "Timed out"
-    return standard("timeout", title=title, detail=f"after {after}", instance=frame.pointer)
+    title, detail = "Timed out", f"after {iso(after // timedelta(milliseconds=1))}"
+    return standard("timeout", title=title, detail=detail, instance=frame.pointer)
