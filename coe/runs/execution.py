@@ -30,10 +30,22 @@ from coe.runs.journal import Append, LeaseLostError, Taking
 from coe.runs.leases import Lease, Parking
 from coe.runs.models import RunState
 from coe.runs.runtime import Held, Runtime
-from coe.runs.turns import RunInHand, take_turn, tell, tell_all
+from coe.runs.turns import (
+    RunInHand,
+    Turn,
+    keep_turn,
+    prepare_turn,
+    take_turn,
+    tell,
+    tell_all,
+)
 
 __all__ = ["Carry", "Finished", "LostLease", "Parked", "StepFailedError", "advance", "straight"]
 
+BEGINS_WITHIN: Final = 2.0
+"""Seconds for the first turn of a run that nobody holds yet: long before anybody asks again."""
+PATIENCE: Final = 5.0
+"""Seconds that a commit gets when the run is stopped meanwhile."""
 PAUSE: Final = timedelta(seconds=2)
 """How long a run rests whose holder failed, before another holder tries."""
 _log = logging.getLogger(__name__)
@@ -106,20 +118,52 @@ class _Execution:
     async def begin(self) -> Advanced | None:
         """Begin a run that has no journal: its first facts take it. Gives its end if that breaks.
 
-        Nothing was done in the world when this fails; who lost it to another has written nothing.
+        Nothing was done in the world when this fails; who lost it to another has written nothing. A
+        first turn that takes long is left, and taken again by who holds the run.
         """
         try:
-            run = await self._open()
-            definition = await self._runtime.definition(run.head.version_id)
-            first = await started(self._platform, run.lease, definition)
-            await take_turn(run, [first], taking=self._taking())
+            async with asyncio.timeout(BEGINS_WITHIN):
+                run = await self._open()
+                turn = await prepare_turn(run, [await self._first(run)])
+        except TimeoutError:
+            await self._take()
+            return None
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
         except Exception as error:  # noqa: BLE001  # as in `go`
             return await self._break(error)
+        turn.append.taking = self._taking()
+        return await self._begun(run, turn)
+
+    async def _begun(self, run: RunInHand, turn: Turn) -> Advanced | None:
+        """Write the first turn. Who stops this meanwhile learns first what came of it."""
+        keeping = asyncio.ensure_future(keep_turn(run, turn))
+        try:
+            await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            await asyncio.wait({keeping}, timeout=PATIENCE)
+            if keeping.done() and keeping.exception() is None:
+                self._took(run)
+            raise
+        except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001  # as in `go`
+            return await self._break(error)
+        self._took(run)
+        return None
+
+    def _took(self, run: RunInHand) -> None:
         self.lease = run.lease = replace(self.lease, taken=True)
         self._run = run
-        return None
+
+    async def _take(self) -> None:
+        """Take a run without its first facts."""
+        seconds = self._platform.settings.lease_seconds
+        direct, holder = self._runtime.direct, self.lease.holder
+        lease = await leases.acquire(direct, self.lease.run_id, holder=holder, seconds=seconds)
+        if lease is None:
+            raise LeaseLostError(str(self.lease.run_id))
+        self.lease = lease
 
     async def go(self, held: Held) -> Advanced:
         """Go on with a run that is held, until it parks or ends."""
@@ -127,7 +171,9 @@ class _Execution:
         try:
             run = self._run or await self._open()
             self._run = run
-            if run.machine.event_types != frozenset():
+            if run.position == 0:
+                await take_turn(run, [await self._first(run)])
+            if run.finished is None and run.machine.event_types != frozenset():
                 await catch_up(self._platform, run.head.id)
             self._leaves.begin(each for each in run.wanted.values() if isinstance(each, RunLeaf))
             return await self._until_it_rests(run)
@@ -139,6 +185,10 @@ class _Execution:
             if self._alarm is not None:
                 self._alarm.cancel()
             await self._leaves.close()
+
+    async def _first(self, run: RunInHand) -> Fact:
+        definition = await self._runtime.definition(run.head.version_id)
+        return await started(self._platform, run.lease, definition)
 
     async def _open(self) -> RunInHand:
         run = head_of(self.lease.run)
@@ -198,7 +248,7 @@ class _Execution:
     def _overdue(self, run: RunInHand) -> bool:
         """Whether what was held back of the steps is to be told."""
         due = run.telling.due()
-        return due is not None and due <= self._platform.clock()
+        return due is not None and due <= asyncio.get_running_loop().time()
 
     # ------------------------------------------------------------------ rest
 
@@ -235,26 +285,26 @@ class _Execution:
         """Until a leaf is done, something arrives, a timer is due, or it is time to park."""
         now = self._platform.clock()
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
-        times = (run.timers.next_due(), run.telling.due())
-        ends = [each for each in times if each is not None]
+        ends = [each for each in (run.timers.next_due(),) if each is not None]
         if not self._leaves and self._quiet_since + linger > now:
             ends.append(self._quiet_since + linger)
         if self._held.news or self._leaves.any_done:
             return
+        loop_now = asyncio.get_running_loop().time()
         if ends:
-            self._wake_in(max((min(ends) - now).total_seconds(), 0.0))
+            self._wake_at(loop_now + max((min(ends) - now).total_seconds(), 0.0))
+        if (due := run.telling.due()) is not None:
+            self._wake_at(due)
         await self._held.changed.wait()
         self._held.changed.clear()
 
-    def _wake_in(self, seconds: float) -> None:
+    def _wake_at(self, when: float) -> None:
         """Wake the loop then; an alarm that is set for an earlier time stays, and is harmless."""
-        loop = asyncio.get_running_loop()
-        when = loop.time() + seconds
         if self._alarm is not None:
             if self._alarm.when() <= when:
                 return
             self._alarm.cancel()
-        self._alarm = loop.call_at(when, self._ring)
+        self._alarm = asyncio.get_running_loop().call_at(when, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
@@ -278,7 +328,7 @@ class _Execution:
         position = self._run.position if self._run else self.lease.position
         append = Append(run.id, self.lease.fence, position, changes=[close], taking=self._taking())
         if self._run is not None:
-            await tell_all(self._run, append)
+            await tell_all(self._run, append, self._run.telling.all())
         await self._runtime.journal.append(append)
         return Finished(_state_of(outcome))
 
@@ -308,12 +358,7 @@ async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
 
 
 async def _release(runtime: Runtime, lease: Lease, *, at_once: bool) -> None:
-    """Give the run up; if the database does not answer, the lease runs out by itself.
-
-    So it does where nobody knows whether the run was taken: another's may have the same fence.
-    """
-    if not lease.taken:
-        return
+    """Give the run up; if the database does not answer, the lease runs out by itself."""
     platform = runtime.platform
     try:
         async with platform.database.session() as session:

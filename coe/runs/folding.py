@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Final
 from uuid import UUID
@@ -39,7 +40,8 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
     machine = Machine(definition, context, runtime.evaluate)
     hand = RunInHand(runtime.platform, runtime.journal, run, lease, machine, lease.position)
     sealer = Sealer(runtime.platform.keyring, run.team)
-    at, now, told = 0, runtime.platform.clock(), lease.run["steps_told"]
+    at, told = 0, lease.run["steps_told"]
+    seconds = asyncio.get_running_loop().time()
     while at < lease.position:
         for fact in await _read(runtime.platform, sealer, run.id, at):
             await machine.apply(fact)
@@ -47,7 +49,7 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
                 raise Unavailable("an expression that was in time once is too slow now")
             changes = machine.changed_steps()
             if at >= told:  # those before are told already; kept, they would fill the memory
-                hand.telling.hold(changes, at, now)
+                hand.telling.hold(changes, at, fact.at, seconds=seconds)
             at += 1
     hand.wanted = {command.key: command for command in machine.pending()}
     hand.timers.found(hand.wanted.values())

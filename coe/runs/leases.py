@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, case, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, DateTime, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import Direct
@@ -176,19 +176,16 @@ async def something_to_do(session: AsyncSession, run_id: UUID) -> bool:
 async def release(session: AsyncSession, lease: Lease, *, after: timedelta) -> bool:
     """Give the run up, so that the reaper has it carried out elsewhere after a pause.
 
-    False if it was another's already: then there is nothing to do.
+    Of a lease that may not have been taken, nobody knows whether it was: then the run is given back
+    too if nobody has it. False if it is another's: then there is nothing to do.
     """
+    mine = (RUNS.c.fence == lease.fence) & (RUNS.c.holder == lease.holder)
+    if not lease.taken:
+        mine = mine | ((RUNS.c.fence == lease.fence - 1) & RUNS.c.holder.is_(None))
     given_up = await session.execute(
         update(RUNS)
-        .where(
-            RUNS.c.id == lease.run_id,
-            RUNS.c.fence == lease.fence,
-            RUNS.c.holder == lease.holder,
-        )
-        .values(
-            holder=None,
-            lease_until=case((RUNS.c.state.in_(ENDED), None), else_=NOW + after),
-        )
+        .where(RUNS.c.id == lease.run_id, RUNS.c.state.not_in(ENDED), mine)
+        .values(holder=None, lease_until=NOW + after)
         .returning(RUNS.c.id),
     )
     return given_up.one_or_none() is not None

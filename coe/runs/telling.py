@@ -9,9 +9,9 @@ whoever takes a run over from a dead holder tells of the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,8 +20,8 @@ from coe.runs.commands import StepChange, StepState
 from coe.runs.sealing import Sealer, error_columns
 from coe.runs.tables import STEPS
 
-HELD_BACK: Final = timedelta(milliseconds=200)
-"""For how long nobody may see how far a run has come."""
+HELD_BACK: Final = 0.2
+"""Seconds for which nobody may see how far a run has come."""
 MOST: Final = 200
 """Steps that are held back at once."""
 PLACES_A_TURN: Final = 1 << 20
@@ -41,42 +41,64 @@ class Told:
 
 
 class Telling:
-    """The steps of which nobody was told as they are now, in the order of their beginning."""
+    """The steps of which nobody was told as they are now, in the order of their beginning.
+
+    Only what is journaled comes in here. Times in seconds are those of the event loop.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing held back."""
         self._untold: dict[str, Told] = {}
-        self._since: datetime | None = None
-        self._urgent = False
+        self._since = 0.0
 
     def __bool__(self) -> bool:
         """Whether anything is held back."""
         return bool(self._untold)
 
-    def hold(self, changes: Iterable[StepChange], position: int, now: datetime) -> None:
-        """Hold back changes that follow from facts at a position of the journal."""
-        untold = self._untold
+    def hold(
+        self, changes: Iterable[StepChange], position: int, at: datetime, *, seconds: float
+    ) -> None:
+        """Hold back changes that follow from a journaled fact at a position, and its time."""
+        if not self._untold:
+            self._since = seconds
+        self._add(self._untold, changes, position, at)
+
+    def cannot_wait(self, changes: Sequence[StepChange], *, seconds: float) -> bool:
+        """Whether it is time to tell: somebody may have to act, or it was held back long enough."""
+        if any(change.state not in _CAN_WAIT for change in changes):
+            return True
+        due = self.due()
+        many = len(self._untold) + len(changes) >= MOST
+        return many or (due is not None and due <= seconds)
+
+    def all(
+        self, changes: Iterable[StepChange] = (), position: int = 0, at: datetime | None = None
+    ) -> list[Told]:
+        """All that was held back, with further changes; it stays held back until `clear`."""
+        if at is None:
+            return list(self._untold.values())
+        untold = dict(self._untold)
+        self._add(untold, changes, position, at)
+        return list(untold.values())
+
+    def clear(self) -> None:
+        """Forget what was held back: it is told, and that is committed."""
+        self._untold = {}
+
+    def due(self) -> float | None:
+        """When what is held back is to be told, in seconds."""
+        return self._since + HELD_BACK if self._untold else None
+
+    @staticmethod
+    def _add(
+        untold: dict[str, Told], changes: Iterable[StepChange], position: int, at: datetime
+    ) -> None:
         for order, change in enumerate(changes):
             earlier = untold.get(change.key)
-            place = earlier.place if earlier else position * PLACES_A_TURN + order
-            untold[change.key] = Told(change, place, now)
-            self._urgent = self._urgent or change.state not in _CAN_WAIT
-        if untold and self._since is None:
-            self._since = now
-
-    def cannot_wait(self, now: datetime) -> bool:
-        """Whether it is time to tell: somebody may have to act, or it was held back long enough."""
-        due = self.due()
-        return self._urgent or len(self._untold) >= MOST or (due is not None and due <= now)
-
-    def take(self) -> list[Told]:
-        """All that was held back."""
-        held, self._untold, self._since, self._urgent = self._untold, {}, None, False
-        return list(held.values())
-
-    def due(self) -> datetime | None:
-        """When what is held back is to be told."""
-        return None if self._since is None else self._since + HELD_BACK
+            place, since = position * PLACES_A_TURN + order, at
+            if earlier is not None:
+                place, since = earlier.place, max(earlier.at, at)
+            untold[change.key] = Told(change, place, since)
 
 
 async def row_of(sealer: Sealer, run_id: UUID, told: Told) -> Row:

@@ -8,13 +8,14 @@ commit only. So nothing happens outside that the journal does not account for.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -35,16 +36,17 @@ from coe.runs.commands import (
     Pending,
     RunLeaf,
     StartChild,
+    StepChange,
 )
 from coe.runs.endings import RunHead
 from coe.runs.facts import Fact, FactKind
 from coe.runs.inbox import Arrived
-from coe.runs.journal import Append, Journal, Taking
+from coe.runs.journal import Append, Journal
 from coe.runs.leases import ENDED, Lease
 from coe.runs.machine import Machine
 from coe.runs.sealing import Sealer
 from coe.runs.tables import JOURNAL, RUNS
-from coe.runs.telling import Telling, row_of
+from coe.runs.telling import Telling, Told, row_of
 from coe.work import Platform
 
 
@@ -79,17 +81,18 @@ async def tell(run: RunInHand) -> None:
     """Write all that was held back of the steps.
 
     Raises:
-        LeaseLostError, Unavailable: As in `take_turn`.
+        LeaseLostError, Unavailable: As in `keep_turn`.
     """
     append = Append(run.head.id, run.lease.fence, run.position)
-    await tell_all(run, append)
+    await tell_all(run, append, run.telling.all())
     await run.journal.append(append)
+    run.telling.clear()
 
 
-async def tell_all(run: RunInHand, append: Append) -> None:
-    """Have an append write all that was held back of the steps."""
+async def tell_all(run: RunInHand, append: Append, told: Iterable[Told]) -> None:
+    """Have an append tell of these steps, which are all up to its end."""
     sealer = Sealer(run.platform.keyring, run.head.team)
-    for each in run.telling.take():
+    for each in told:
         append.steps.append(await row_of(sealer, run.head.id, each))
     append.told = run.position + len(append.entries)
 
@@ -99,7 +102,6 @@ async def take_turn(
     facts: Iterable[Fact],
     *,
     arrived: Sequence[Arrived] = (),
-    taking: Taking | None = None,
 ) -> Followed:
     """Journal the facts (those of the inbox with their rows), and write what follows from them.
 
@@ -109,20 +111,45 @@ async def take_turn(
         LeaseLostError: Another holder has the run; nothing was written.
         Unavailable: The database failed.
     """
-    turn = _Turn(run)
-    turn.append.taking = taking
+    return await keep_turn(run, await prepare_turn(run, facts, arrived=arrived))
+
+
+async def prepare_turn(
+    run: RunInHand, facts: Iterable[Fact], *, arrived: Sequence[Arrived] = ()
+) -> Turn:
+    """Let the machine follow the facts; nothing is written yet."""
+    turn = Turn(run)
     turn.append.consumed.extend(each.id for each in arrived)
     await turn.go([*(each.fact for each in arrived), *facts])
+    return turn
+
+
+async def keep_turn(run: RunInHand, turn: Turn) -> Followed:
+    """Write a turn.
+
+    Raises:
+        LeaseLostError: Another holder has the run; nothing was written.
+        Unavailable: The database failed.
+    """
     await run.journal.append(turn.append)
+    if turn.append.told is not None:
+        run.telling.clear()
+    else:
+        run.telling.hold(turn.changes, run.position, turn.now, seconds=turn.seconds)
     run.position += len(turn.append.entries)
     run.finished = turn.finished
     return turn.followed
 
 
-class _Turn:
+class Turn:
+    """Facts, and what follows from them: to be written, and to be done after that."""
+
     def __init__(self, run: RunInHand) -> None:
+        """Begin with nothing."""
         self._run = run
-        self._now = run.platform.clock()
+        self.now: Final = run.platform.clock()
+        self.seconds: Final = asyncio.get_running_loop().time()
+        self.changes: list[StepChange] = []
         self._sealer = Sealer(run.platform.keyring, run.head.team)
         self._facts: deque[Fact] = deque()
         self.append = Append(run.head.id, run.lease.fence, run.position)
@@ -130,6 +157,7 @@ class _Turn:
         self.finished: Outcome | None = None
 
     async def go(self, facts: Iterable[Fact]) -> None:
+        """Apply the facts one after the other, with those that follow from them."""
         self._facts.extend(facts)
         while self._facts:
             fact = self._facts.popleft()
@@ -208,15 +236,15 @@ class _Turn:
         spread = int((command.latest - command.earliest).total_seconds() * 1000)
         chosen = command.earliest + timedelta(milliseconds=secrets.randbelow(spread + 1))
         data: JSON = {"due": chosen.isoformat()}
-        self._facts.append(Fact(FactKind.TIMER_ARMED, self._now, command.key, data))
+        self._facts.append(Fact(FactKind.TIMER_ARMED, self.now, command.key, data))
 
     async def _open_task(self, command: OpenHumanTask) -> None:
         keyring = self._run.platform.keyring
-        opening = await task_opening.prepare(keyring, self._run.head, command, self._now)
+        opening = await task_opening.prepare(keyring, self._run.head, command, self.now)
         self._change(partial(_open_task, keyring, opening))
 
     async def _start_child(self, command: StartChild) -> None:
-        started = await children.start(self._run.platform, self._run.head, command, self._now)
+        started = await children.start(self._run.platform, self._run.head, command, self.now)
         if started.anew:
             self._facts = deque(fact for fact in self._facts if fact.key != command.key)
         self._facts.append(started.fact)
@@ -224,9 +252,9 @@ class _Turn:
 
     async def _emit(self, command: EmitEvent) -> None:
         run = self._run
-        emission = await events_emitting.prepare(run.platform, run.head, command.event, self._now)
+        emission = await events_emitting.prepare(run.platform, run.head, command.event, self.now)
         data: JSON = {"event": command.event}
-        self._facts.append(Fact(FactKind.EVENT_EMITTED, self._now, command.key, data))
+        self._facts.append(Fact(FactKind.EVENT_EMITTED, self.now, command.key, data))
         self._change(partial(_emit, run.platform.keyring, emission))
 
     def _cancel(self, command: Cancel) -> None:
@@ -238,13 +266,13 @@ class _Turn:
             case ArmTimer():
                 self._disarm(command.key)
             case OpenHumanTask():
-                self._change(partial(_withdraw, self._run, command.key, self._now))
+                self._change(partial(_withdraw, self._run, command.key, self.now))
             case StartChild():
                 self._change(partial(_cancel_child, run.id, command.key))
 
     async def _finish(self, command: Finish) -> None:
         keyring = self._run.platform.keyring
-        ending = await endings.prepare(keyring, self._run.head, command.outcome, self._now)
+        ending = await endings.prepare(keyring, self._run.head, command.outcome, self.now)
         if not self._leaves_something():
             self.append.end = endings.plain(ending)
         if self.append.end is None:
@@ -281,9 +309,11 @@ class _Turn:
     async def _tell(self) -> None:
         """Tell of the steps, if anything of it cannot wait."""
         run = self._run
-        run.telling.hold(run.machine.changed_steps(), run.position, self._now)
-        if self.finished is not None or run.telling.cannot_wait(self._now):
-            await tell_all(run, self.append)
+        self.changes = run.machine.changed_steps()
+        due = run.telling.cannot_wait(self.changes, seconds=self.seconds)
+        if due or self.finished is not None:
+            told = run.telling.all(self.changes, run.position, self.now)
+            await tell_all(run, self.append, told)
 
 
 _ANSWERS = frozenset(

@@ -46,35 +46,44 @@ async def _shown(platform: Platform, run_id: UUID) -> list[tuple[str, str]]:
 
 def test_a_short_step_is_told_once_at_the_place_of_its_beginning() -> None:
     telling = Telling()
-    telling.hold([_change("a", StepState.RUNNING), _change("b", StepState.RUNNING)], 1, NOON)
-    telling.hold([_change("a", StepState.COMPLETED)], 2, NOON)
-    assert not telling.cannot_wait(NOON)
-    assert telling.due() == NOON + HELD_BACK
-    first, second = telling.take()
+    begun = [_change("a", StepState.RUNNING), _change("b", StepState.RUNNING)]
+    telling.hold(begun, 1, NOON, seconds=10.0)
+    telling.hold([_change("a", StepState.COMPLETED)], 2, NOON, seconds=10.1)
+    assert not telling.cannot_wait([], seconds=10.1)
+    assert telling.due() == 10.0 + HELD_BACK
+    first, second = telling.all()
     assert [first.change.key, second.change.key] == ["a", "b"]
     assert first.change.state is StepState.COMPLETED
     assert first.place < second.place < 2 << 20
+    telling.clear()
     assert not telling
     assert telling.due() is None
 
 
+def test_what_is_about_to_be_journaled_is_not_held_back_yet() -> None:
+    telling = Telling()
+    telling.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
+    later = NOON + timedelta(seconds=1)
+    ended = telling.all([_change("a", StepState.COMPLETED)], 2, later)
+    assert [(each.change.state, each.at) for each in ended] == [(StepState.COMPLETED, later)]
+    assert [each.change.state for each in telling.all()] == [StepState.RUNNING]
+
+
 def test_what_asks_for_somebody_is_told_at_once() -> None:
     for state in (StepState.WAITING, StepState.FAULTED, StepState.CANCELLED, StepState.RETRYING):
-        telling = Telling()
-        telling.hold([_change("a", state)], 1, NOON)
-        assert telling.cannot_wait(NOON)
-        telling.take()
-        assert not telling.cannot_wait(NOON)
+        assert Telling().cannot_wait([_change("a", state)], seconds=10.0)
+    for state in (StepState.RUNNING, StepState.COMPLETED, StepState.SKIPPED):
+        assert not Telling().cannot_wait([_change("a", state)], seconds=10.0)
 
 
 def test_much_is_told_at_once_and_old_things_when_they_are_due() -> None:
     telling = Telling()
-    telling.hold([_change("a", StepState.RUNNING)], 1, NOON)
-    assert not telling.cannot_wait(NOON + HELD_BACK - timedelta(milliseconds=1))
-    assert telling.cannot_wait(NOON + HELD_BACK)
-    telling.take()
-    telling.hold([_change(str(each), StepState.RUNNING) for each in range(MOST)], 2, NOON)
-    assert telling.cannot_wait(NOON)
+    telling.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
+    assert not telling.cannot_wait([], seconds=10.0 + HELD_BACK / 2)
+    assert telling.cannot_wait([], seconds=10.0 + HELD_BACK)
+    telling.clear()
+    many = [_change(str(each), StepState.RUNNING) for each in range(MOST)]
+    assert telling.cannot_wait(many, seconds=10.0)
 
 
 async def test_a_step_that_takes_long_is_seen_to_run(platform: Platform) -> None:

@@ -406,16 +406,14 @@ async def test_one_transaction_after_another_gives_the_same(pinned: Database, se
     assert await _real(pinned, seed, 1) == twin[:2]
 
 
-APART = {16}
-"""Scripts in which twin and PostgreSQL differ in who waits for whom; why is not yet known."""
-
-
-@pytest.mark.parametrize("seed", sorted(set(range(40)) - APART))
+@pytest.mark.parametrize("seed", range(40))
 async def test_transactions_at_once_wait_for_one_another_alike(pinned: Database, seed: int) -> None:
     told, tables, deadlocks = await _twin(1000 + seed, 3)
-    if deadlocks:
-        pytest.skip("which of them PostgreSQL gives up is a matter of its clock")
-    assert await _real(pinned, 1000 + seed, 3) == (told, tables)
+    real = await _real(pinned, 1000 + seed, 3)
+    if deadlocks:  # which of them PostgreSQL gives up is a matter of its clock: but it gives one up
+        assert [each for actor in real[0] for each in actor if each[1] == "error"]
+        return
+    assert real == (told, tables)
 
 
 async def test_a_statement_that_is_not_known_is_named() -> None:
