@@ -10,7 +10,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -138,6 +138,7 @@ class _Execution:
     async def _begun(self, run: RunInHand, turn: Turn) -> Advanced | None:
         """Write the first turn. Who stops this meanwhile learns first what came of it."""
         keeping = asyncio.ensure_future(keep_turn(run, turn))
+        keeping.add_done_callback(_look_at)
         try:
             await asyncio.shield(keeping)
         except asyncio.CancelledError:
@@ -331,6 +332,12 @@ class _Execution:
             await tell_all(self._run, append, self._run.telling.all())
         await self._runtime.journal.append(append)
         return Finished(_state_of(outcome))
+
+
+def _look_at(done: asyncio.Future[Any]) -> None:
+    """What a commit came to that nobody waits for any more is no news: the lease runs out."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _state_of(outcome: Outcome) -> RunState:

@@ -7,7 +7,9 @@ import contextlib
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from coe.runs import queries
+import pytest
+
+from coe.runs import actions, human_tasks, queries
 from coe.runs.commands import RunLeaf, StepChange, StepState
 from coe.runs.execution import Finished, advance
 from coe.runs.journal import Append, Journal
@@ -17,6 +19,7 @@ from coe.runs.telling import HELD_BACK, MOST, Telling
 from coe.work import Platform
 from tests.runs.processes import (
     APPROVAL,
+    APPROVER,
     HTTP,
     SALES_OWNER,
     Leaves,
@@ -150,13 +153,71 @@ async def test_who_takes_over_from_the_dead_tells_of_what_they_did(platform: Pla
     assert leaves.calls == {"one": 1, "two": 1, "three": 2, "four": 1}
 
 
-async def test_of_two_who_begin_a_run_one_does(platform: Platform) -> None:
-    await publish(platform, central("simple", HTTP.format(name="credit")))
-    leaves = Leaves({"credit": {"ok": True}})
-    for _ in range(10):
-        run = await start(platform, "sales/simple")
-        async with runtime(platform, leaves) as one, runtime(platform, leaves) as other:
-            came = await asyncio.gather(*(advance(each, run.id) for each in (one, other)))
-        assert Finished(RunState.COMPLETED) in came
-        assert await column(platform, run.id, "fence") == 1
-    assert leaves.calls == {"credit": 10}
+EMIT = """  - tell:
+      emit:
+        event:
+          with: {source: https://example.com/x, type: com.example.told, data: {a: 1}}
+"""
+
+
+async def _broken(*_: object) -> None:
+    raise RuntimeError("a mistake of ours")
+
+
+async def test_an_append_that_breaks_takes_no_step_from_what_is_told(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = HTTP.format(name="one") + HTTP.format(name="two") + APPROVAL
+    await publish(platform, central("asks", steps))
+    run = await start(platform, "sales/asks")
+    leaves = Leaves({name: {"customer": "x"} for name in ("one", "two")})
+    async with runtime(platform, leaves) as running:
+        with monkeypatch.context() as patched:
+            patched.setattr("coe.runs.turns._open_task", _broken)
+            assert await advance(running, run.id) == Finished(RunState.FAULTED)
+        assert await _shown(platform, run.id) == [("one", "COMPLETED"), ("two", "RUNNING")]
+        async with platform.work(SALES_OWNER) as work:
+            await actions.retry_run(work, run.id, reason="mended")
+        await advance(running, run.id)
+    assert await _shown(platform, run.id) == [
+        ("one", "COMPLETED"),
+        ("two", "COMPLETED"),
+        ("approve", "WAITING"),
+    ]
+
+
+async def test_steps_of_facts_that_were_not_journaled_are_not_told(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coe.runs.turns._emit", _broken)
+    await publish(platform, central("emits", HTTP.format(name="one") + EMIT))
+    run = await start(platform, "sales/emits")
+    async with runtime(platform, Leaves({"one": {"customer": "x"}})) as running:
+        assert await advance(running, run.id) == Finished(RunState.FAULTED)
+    assert await column(platform, run.id, "journal_length") == 1
+    assert await _shown(platform, run.id) == [("one", "RUNNING")]
+
+
+async def test_the_time_without_a_holder_is_no_time_of_waiting(platform: Platform) -> None:
+    await publish(platform, central("waits", APPROVAL + HTTP.format(name="one")))
+    run = await start(platform, "sales/waits")
+    leaves = Leaves({"one": {"customer": "x"}})
+    async with runtime(platform, leaves) as dying:
+        await advance(dying, run.id)
+        task_id = await open_task(platform, run.id)
+        async with platform.work(APPROVER) as work:
+            await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
+        await dying.journal.close()
+        dying.journal = journal = _DyingJournal(platform.database)  # type: ignore[misc]  # the seam
+        journal.left = 2
+        with contextlib.suppress(_Dies):
+            await advance(dying, run.id)
+    assert await _shown(platform, run.id) == [("approve", "WAITING")]
+    await asyncio.sleep(1.5)
+    await lapse(platform)
+    async with runtime(platform, leaves) as other:
+        assert await advance(other, run.id) == Finished(RunState.COMPLETED)
+    async with platform.work(SALES_OWNER) as work:
+        approve, _ = (await queries.steps_of_runs(work, [run.id]))[run.id]
+    assert approve.waited_for is not None
+    assert approve.waited_for < timedelta(seconds=1.4)
