@@ -59,6 +59,7 @@ class Statements:
 
     dice: random.Random
     number: int = 100
+    sent: list[UUID] = field(default_factory=list)
 
     def ident(self) -> UUID:
         self.number += 1
@@ -118,8 +119,9 @@ class Statements:
         return _rows(statement)
 
     def arrive(self) -> Step:
+        self.sent.append(self.ident())
         row = {
-            "id": self.ident(),
+            "id": self.sent[-1],
             "run_id": self.run(),
             "dedupe": self.dice.choice("ab"),
             "kind": "RUN_CANCELLED",
@@ -197,11 +199,16 @@ class Statements:
             "at": LONG_AGO,
             "payload_sealed": b"",
         }
-        parts = journal_sql.Part(self.dice.randrange(4))
+        parts = journal_sql.Part(self.dice.randrange(16))
         group = journal_sql.Group([(run_id, fence, position, 1)], [(1, entry)])
         group.takings = [self.dice.choice([None, ("me", 60.0)])]
         group.told = [self.dice.choice([None, 1])]
         group.steps = [(1, self._step())]
+        group.consumed = [(1, each) for each in self.sent[-2:]]
+        group.ends = [None]
+        if self.dice.random() < 0.3:
+            end = {"state": "COMPLETED", "ended_at": LONG_AGO, "output_sealed": b"out"}
+            group.ends, group.events = [end], [(1, self._event())]
         statement, given = journal_sql.statement(parts), group.arguments(parts)
 
         async def append(session: Any) -> Any:
@@ -210,6 +217,10 @@ class Statements:
             return sorted(rows.scalars())
 
         return append
+
+    def _event(self) -> dict[str, Any]:
+        event = dict.fromkeys(journal_sql.EVENT, "x")
+        return event | {"id": self.ident(), "at": LONG_AGO, "actor_kind": "RUN", "outcome": "OK"}
 
     def _step(self) -> dict[str, Any]:
         return {
