@@ -31,7 +31,7 @@ from coe.db import JSON
 from coe.demo.postgres import EmbeddedPostgres
 from coe.language.expressions import Expressions
 from coe.language.model import Definition
-from coe.runs import folding, leases
+from coe.runs import folding, leases, telling
 from coe.runs.commands import Command, RunLeaf
 from coe.runs.endings import head_of
 from coe.runs.execution import Finished, advance
@@ -138,7 +138,8 @@ class Scale:
             definition = await runtime.definition(head.version_id)
             await self._write(runtime, lease, definition, facts)
             before = memory()
-            lease = replace(lease, position=facts)
+            told = {"steps_told": facts - telling.MOST}  # the dead told of the rest
+            lease = replace(lease, position=facts, run={**lease.run, **told})
             apply = folding.Machine.apply
 
             async def counted(self: folding.Machine, fact: Fact) -> list[Command]:

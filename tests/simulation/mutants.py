@@ -288,7 +288,7 @@ def steps_of_the_dead_untold() -> None:
 
     async def folded(*given: Any) -> Any:
         hand = await fold(*given)
-        hand.telling.take()
+        hand.telling.clear()
         return hand
 
     coe.runs.execution.fold = folded  # type: ignore[attr-defined]
@@ -297,10 +297,8 @@ def steps_of_the_dead_untold() -> None:
 @mutant
 def steps_untold_at_the_end() -> None:
     """What is held back of the steps is dropped when the run ends or parks."""
-    take = coe.runs.telling.Telling.take
 
-    def dropped(telling: coe.runs.telling.Telling) -> list[Any]:
-        take(telling)
+    def nothing(*_: Any) -> list[Any]:
         return []
 
-    coe.runs.telling.Telling.take = dropped  # type: ignore[method-assign]
+    coe.runs.telling.Telling.all = nothing  # type: ignore[method-assign]

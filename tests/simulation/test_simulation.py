@@ -30,6 +30,8 @@ BUGS = (
     *("steps_of_the_dead_untold", "steps_untold_at_the_end"),
     *("spins_before_a_timer", "timer_gone_before_its_fact", "timers_of_the_dead_not_stored"),
 )
+RARE = {"no_heartbeat"}
+"""It shows in calm only: a run is taken from a holder whom nothing disturbed for a while."""
 
 
 def _simulate(*arguments: str, seconds: float) -> tuple[int, str]:
@@ -64,5 +66,6 @@ def test_a_seed_replays() -> None:
 
 @pytest.mark.parametrize("bug", QUICK + (BUGS if NIGHTLY else ()))
 def test_a_seeded_bug_is_found(bug: str) -> None:
-    code, told = _simulate("--mutant", bug, "--seeds", "0:60", seconds=280)
+    seeds = "80:140" if bug in RARE else "0:60"
+    code, told = _simulate("--mutant", bug, "--seeds", seeds, seconds=280)
     assert code == 1, told
