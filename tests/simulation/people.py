@@ -32,6 +32,8 @@ class People:
         self.world = world
         self.dice = seams.dice(world.seed, "people")
         self.retries: Counter[UUID] = Counter()
+        self.retrying: set[UUID] = set()
+        """Whose retry is on its way: the run may go on at any moment."""
         self.cancelled: set[UUID] = set()
         self.accepted_cancels: set[UUID] = set()
         self.answers: Counter[UUID] = Counter()
@@ -124,8 +126,11 @@ class People:
             if run["parent_id"] is not None:
                 continue
             state = run["state"].value
-            if state == "FAULTED" and self.wants_retry(run) and self.dice.random() < 0.4:
+            asked = run["id"] in self.retrying
+            wanted = state == "FAULTED" and not asked and self.wants_retry(run)
+            if wanted and self.dice.random() < 0.4:
                 self.retries[run["id"]] += 1
+                self.retrying.add(run["id"])
                 self.world.spawn(self._retry(run["id"]))
             elif (
                 not run["state"].ended
@@ -139,6 +144,8 @@ class People:
         """Whether people will still retry this run."""
         if run["parent_id"] is not None or run["id"] in self.cancelled:
             return False
+        if run["id"] in self.retrying:
+            return True
         raised = run["error_type"] == RAISED
         return self.retries[run["id"]] < (1 if raised else reference.MOST_RETRIES)
 
@@ -149,6 +156,8 @@ class People:
             )
         except Conflict:
             self.refused["retry"] += 1
+        finally:
+            self.retrying.discard(run_id)
 
     async def _cancel(self, run_id: UUID) -> None:
         try:
