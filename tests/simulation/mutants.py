@@ -291,7 +291,7 @@ def steps_of_the_dead_untold() -> None:
         hand.telling.clear()
         return hand
 
-    coe.runs.execution.fold = folded  # type: ignore[attr-defined]
+    coe.runs.execution.fold = folded  # type: ignore[attr-defined]  # the seam
 
 
 @mutant
