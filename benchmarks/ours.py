@@ -1,4 +1,4 @@
-"""Ours: runs of published processes, carried out in this process by `coe.runs.execution`.
+"""Ours: runs of published processes, carried out in this process by `coe.execution.advance`.
 
 Everything is as it is in service: the lease is taken, facts and outputs are sealed with the team's
 key, steps are projected for people, the end is recorded in the audit log. Only the leaf is trivial:
@@ -20,14 +20,14 @@ from uuid import UUID
 import contender
 from processes import START, bench_platform, published, sequence
 
-from coe.catalog.contents import runnable
+from coe.catalog.flows.contents import runnable
 from coe.catalog.rows import RunnableFlow
-from coe.language.expressions import Expressions
-from coe.runs.commands import RunLeaf
-from coe.runs.execution import Finished, advance
+from coe.execution.advance import Finished, advance
+from coe.execution.runtime import LeafDone, LeafFailed, Runtime
+from coe.language.expressions.evaluator import Expressions
+from coe.machine.commands import RunLeaf
 from coe.runs.models import RunState
 from coe.runs.requests import NewRun, insert_request, seal_request
-from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 from coe.work import Platform
 
 

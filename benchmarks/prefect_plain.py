@@ -9,7 +9,7 @@ from pathlib import Path
 
 import contender
 
-from coe.engines.server import worker_environment
+from coe.engines.prefect_server import worker_environment
 
 API_URL, AUTH, HOME = sys.argv[1:4]
 os.environ |= worker_environment(api_url=API_URL, auth=AUTH, home=Path(HOME))

@@ -26,20 +26,21 @@ from uuid import UUID
 
 from processes import START, bench_platform, fork, loop, published
 
-from coe.catalog.contents import runnable
-from coe.db import JSON
-from coe.demo.postgres import EmbeddedPostgres
-from coe.language.expressions import Expressions
-from coe.language.model import Definition
-from coe.runs import folding, leases, telling
-from coe.runs.commands import Command, RunLeaf
-from coe.runs.endings import head_of
-from coe.runs.execution import Finished, advance
-from coe.runs.facts import Fact, FactKind
-from coe.runs.machine import RunContext
+from coe.catalog.flows.contents import runnable
+from coe.embedded_postgres import EmbeddedPostgres
+from coe.execution import replay
+from coe.execution.advance import Finished, advance
+from coe.execution.runtime import LeafDone, LeafFailed, Runtime
+from coe.json_types import JSON
+from coe.language.expressions.evaluator import Expressions
+from coe.language.model.definition import Definition
+from coe.machine.commands import Command, RunLeaf
+from coe.machine.facts import Fact, FactKind
+from coe.machine.machine import RunContext
+from coe.runs import leases, step_projection
+from coe.runs.head import head_of
 from coe.runs.models import RunState
 from coe.runs.requests import NewRun, insert_request, seal_request
-from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 from coe.runs.sealing import Sealer
 from coe.runs.tables import JOURNAL
 from coe.work import Platform
@@ -138,19 +139,19 @@ class Scale:
             definition = await runtime.definition(head.version_id)
             await self._write(runtime, lease, definition, facts)
             before = memory()
-            told = {"steps_told": facts - telling.MOST}  # the dead told of the rest
+            told = {"steps_told": facts - step_projection.MOST}  # the dead told of the rest
             lease = replace(lease, position=facts, run={**lease.run, **told})
-            apply = folding.Machine.apply
+            apply = replay.Machine.apply
 
-            async def counted(self: folding.Machine, fact: Fact) -> list[Command]:
+            async def counted(self: replay.Machine, fact: Fact) -> list[Command]:
                 clock.tick()
                 return await apply(self, fact)
 
-            folding.Machine.apply = counted  # type: ignore[method-assign]
+            replay.Machine.apply = counted  # type: ignore[method-assign]
             try:
-                await folding.fold(runtime, head, lease, definition)
+                await replay.fold(runtime, head, lease, definition)
             finally:
-                folding.Machine.apply = apply  # type: ignore[method-assign]
+                replay.Machine.apply = apply  # type: ignore[method-assign]
         return clock.row(case, facts, memory() - before)
 
     async def _write(
@@ -158,9 +159,9 @@ class Scale:
     ) -> None:
         """Journal so many facts of the run, as its machine asks for them."""
         head = head_of(lease.run)
-        machine = folding.Machine(definition, RunContext(str(head.id)), self._jq.evaluate)
+        machine = replay.Machine(definition, RunContext(str(head.id)), self._jq.evaluate)
         sealer = Sealer(self._platform.keyring, head.team)
-        fact = await folding.started(self._platform, lease, definition)
+        fact = await replay.started(self._platform, lease, definition)
         entries: list[Entry] = []
         for position in range(facts):
             place = f"{head.id}:{position}"

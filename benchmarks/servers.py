@@ -12,8 +12,8 @@ from pathlib import Path
 
 from race import KEPT
 
-from coe.demo.postgres import EmbeddedPostgres
-from coe.engines.server import PrefectServer, make_auth_string, wait_until_healthy
+from coe.embedded_postgres import EmbeddedPostgres
+from coe.engines.prefect_server import PrefectServer, make_auth_string, wait_until_healthy
 
 
 @dataclass(frozen=True, slots=True)

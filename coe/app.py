@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from coe import logs
 from coe.access.tokens import DEMO_PREFIX, PERSONAS
-from coe.api import logs
 from coe.api.audit_export import router as audit_export
 from coe.api.context import EngineStatus
 from coe.api.engine import state_of
@@ -23,13 +23,13 @@ from coe.api.event_door import router as event_door
 from coe.api.http import GraphQLEndpoint
 from coe.api.idempotency import forget_expired
 from coe.audit.sealer import Sealer
-from coe.engines.gateway import Gateway
 from coe.engines.prefect_api import PrefectEngine
+from coe.events.retention import forget_events
+from coe.execution.dispatch import engine_health
+from coe.execution.loops import Loops
+from coe.gateway.router import Gateway
 from coe.outbox import OutboxRow
-from coe.runs.dispatch import engine_health
 from coe.runs.engine import Engine, EngineHealth
-from coe.runs.events_keeping import forget_events
-from coe.runs.loops import Loops
 from coe.settings import LOOPBACK, Settings
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts

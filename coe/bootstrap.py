@@ -17,17 +17,17 @@ from coe.access.actor import Actor
 from coe.access.content import load_content
 from coe.audit.events import Tag
 from coe.catalog import actions as catalog
-from coe.catalog.decision_actions import register_decision
+from coe.catalog.decision_tables.actions import register_decision
 from coe.catalog.models import Lifecycle
 from coe.catalog.rows import Saved
 from coe.catalog.systems import register_system
+from coe.identifiers import PLATFORM_TEAM
 from coe.settings import Settings
 from coe.templates.actions import register_template
 from coe.work import Platform
 
 CONTENT: Final = Actor.of("service:content", display_name="The import of the shipped catalog")
 _TESTS: Final = "tests.yaml"
-PLATFORM_TEAM: Final = "coe"
 
 
 async def load_all(settings: Settings) -> list[str]:

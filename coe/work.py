@@ -23,9 +23,11 @@ from coe.audit.events import Outcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
-from coe.db import JSON, Database, new_id, utcnow
+from coe.db import Database, new_id, utcnow
 from coe.errors import Forbidden, NotFound
-from coe.language.expressions import Expressions
+from coe.identifiers import PLATFORM_TEAM
+from coe.json_types import JSON
+from coe.language.expressions.evaluator import Expressions
 from coe.settings import Settings
 
 _SOURCES: Final = {
@@ -41,7 +43,6 @@ _SOURCES: Final = {
     "token": "access",
 }
 
-_PLATFORM: Final = "coe"
 """The team that answers for whoever is in none."""
 
 _TAGS: Final = {tag.value: tag for tag in Tag}
@@ -286,7 +287,7 @@ class Platform:
             actor_kind=spent.kind,
             action=Tag.ACCESS_LOGIN_REFUSE,
             resource=f"token:{spent.token_id}",
-            team=min(policy.teams(spent.subject), default=_PLATFORM),
+            team=min(policy.teams(spent.subject), default=PLATFORM_TEAM),
             outcome=Outcome.DENIED,
             reason=f"The token was refused: {spent.why}.",
             correlation_id=request.correlation_id,

@@ -21,12 +21,12 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from coe.api import logs
+from coe import logs
 from coe.engines.prefect_api import PrefectEngine, team_pool
-from coe.engines.server import worker_environment
+from coe.engines.prefect_server import worker_environment
 from coe.errors import CoeError, Unauthenticated, Unavailable
-from coe.runs.loops import Loops
-from coe.runs.running import running
+from coe.execution.loops import Loops
+from coe.execution.open_runtime import running
 from coe.settings import Settings
 from coe.work import Platform
 
@@ -61,8 +61,8 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
     home = settings.data_dir / "prefect" / "worker-central"
     os.environ |= worker_environment(api_url=settings.prefect_url or "", auth=auth, home=home)
-    from coe.engines.flow_executor import FlowExecutor  # noqa: PLC0415  # the same
     from coe.engines.prefect import central_flow  # noqa: PLC0415  # it reads the environment
+    from coe.engines.prefect_flow_executor import FlowExecutor  # noqa: PLC0415  # the same
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
 
     _configure_logs(settings)
@@ -94,7 +94,7 @@ async def _serve_team(settings: Settings, team: str, stop: asyncio.Event) -> Non
         auth=f"{team}:{token}",
         home=settings.data_dir / "prefect" / f"worker-{team}",
     )
-    from coe.engines.flow_executor import FlowExecutor  # noqa: PLC0415  # it reads the environment
+    from coe.engines.prefect_flow_executor import FlowExecutor  # noqa: PLC0415  # it reads the environment
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
     from coe.engines.team_flows import TeamFlows  # noqa: PLC0415  # the same
 

@@ -15,7 +15,7 @@ import pytest
 from coe import content
 from coe.access.content import load_content
 from coe.db import Database
-from coe.demo.postgres import EmbeddedPostgres
+from coe.embedded_postgres import EmbeddedPostgres
 from coe.settings import Settings
 from coe.work import Platform
 

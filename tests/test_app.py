@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
-from coe.api import logs
+from coe import logs
 from coe.app import Services, create_app
 from coe.errors import Unavailable
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
+from coe.identifiers import SLUG
+
 SERVICE_PREFIX: Final = "service:"
 RUN_PREFIX: Final = "run:"
 
-_SLUG: Final = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
 _PERSON: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}")
-_SERVICE: Final = re.compile(rf"service:{_SLUG}(?:/{_SLUG})?")
+_SERVICE: Final = re.compile(rf"service:{SLUG}(?:/{SLUG})?")
 _RUN: Final = re.compile(r"run:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_TEAM: Final = re.compile(_SLUG)
-_MAX_SLUG: Final = 63
 
 
 class ActorKind(StrEnum):
@@ -89,8 +88,3 @@ def kind_of(subject: str) -> ActorKind:
         f"a service is service:name or service:name/team, a run is run:<uuid>"
     )
     raise ValueError(message)
-
-
-def is_slug(value: str) -> bool:
-    """Whether this can name a team or a role: words of a-z and 0-9 with hyphens, at most 63."""
-    return len(value) <= _MAX_SLUG and _TEAM.fullmatch(value) is not None

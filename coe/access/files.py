@@ -23,10 +23,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
-from coe.access.actor import ActorKind, is_slug, kind_of
+from coe.access.actor import ActorKind, kind_of
 from coe.access.lines import ANY, Line, is_role
 from coe.access.network import NetworkLine
 from coe.errors import Invalid, Problem
+from coe.identifiers import is_slug
 
 CODE: Final = "INPUT_ACCESS_FILE"
 _MAX_BYTES: Final = 1_000_000

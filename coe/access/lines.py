@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-from coe.access.actor import ActorKind, DataClass, is_slug
+from coe.access.actor import ActorKind, DataClass
 from coe.access.permissions import PERMISSIONS
+from coe.identifiers import is_slug
 
 ANY: Final = "*"
 FIELDS: Final = ("subject", "team", "permission", "data class", "effect")

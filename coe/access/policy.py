@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access.actor import Actor, ActorKind, DataClass, is_slug
+from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision, matched, refused, unmatched
 from coe.access.enforcer import Enforcers, Request
 from coe.access.lines import ANY, FIELDS, KIND, RELATION, Everyone, Line, Relation
@@ -18,6 +18,7 @@ from coe.access.people import People
 from coe.access.permissions import PERMISSIONS, Permission, in_scopes
 from coe.access.rows import PolicyRows, read_rows, read_version
 from coe.access.scope import Scope
+from coe.identifiers import is_slug
 
 __all__ = ["Decision", "Policy", "PolicyStore", "Scope"]
 

@@ -22,11 +22,12 @@ from coe.api.context import Info
 from coe.api.idempotency import Receipt, once
 from coe.api.ids import to_global, to_uuid
 from coe.api.nodes import Problem, field, mutation
-from coe.api.resources import COE, find, team_of_subject
+from coe.api.resources import find, team_of_subject
 from coe.api.scalars import Length
 from coe.audit.events import Tag
 from coe.errors import Conflict, Invalid, NotFound
 from coe.errors import Problem as FoundProblem
+from coe.identifiers import PLATFORM_TEAM
 from coe.work import Read, Work
 
 WORKER = "worker"
@@ -228,7 +229,7 @@ def _self(work: Read, subject: str) -> frozenset[str]:
     if subject == work.actor.subject:
         return frozenset({Relation.SELF.value})
     another_person = work.policy.people.kind(subject) is ActorKind.PERSON
-    roles = {role for role, team in work.policy.roles(subject) if team == COE}
+    roles = {role for role, team in work.policy.roles(subject) if team == PLATFORM_TEAM}
     of_the_platform = bool(roles - {WORKER})
     proxy = another_person or of_the_platform
     return frozenset({Relation.PROXY.value}) if proxy else frozenset()

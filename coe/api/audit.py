@@ -21,7 +21,6 @@ from coe.api.idempotency import plain
 from coe.api.ids import to_global
 from coe.api.nodes import Node, Problem, field
 from coe.api.paging import PageInfo, checked
-from coe.api.resources import COE
 from coe.api.scalars import Json, Moment
 from coe.audit import queries
 from coe.audit.checkpoint import Checkpoint
@@ -30,8 +29,9 @@ from coe.audit.findings import Verification
 from coe.audit.queries import EventFilter, Inclusion, Window
 from coe.audit.rows import EVENTS, EventRow
 from coe.audit.verification import verify
-from coe.catalog.paging import decode, encode
-from coe.db import JSON
+from coe.identifiers import PLATFORM_TEAM
+from coe.json_types import JSON
+from coe.paging import decode, encode
 from coe.work import Work
 
 LOG = "audit:log"
@@ -74,9 +74,9 @@ def reading(work: Work, permission: Permission) -> Decision:
     Raises:
         Forbidden: The actor holds it nowhere.
     """
-    teams = [COE, *sorted(work.policy.teams(work.actor.subject))]
+    teams = [PLATFORM_TEAM, *sorted(work.policy.teams(work.actor.subject))]
     allowed = (team for team in teams if work.decide(permission, team=team).allowed)
-    return work.require(permission, resource=LOG, team=next(allowed, COE))
+    return work.require(permission, resource=LOG, team=next(allowed, PLATFORM_TEAM))
 
 
 def within(work: Work, permission: Permission) -> ColumnElement[bool]:
@@ -86,7 +86,7 @@ def within(work: Work, permission: Permission) -> ColumnElement[bool]:
 
 async def record(work: Work, tag: Tag, decision: Decision, detail: JSON) -> None:
     """Record that the log was read."""
-    await work.record(tag, resource=LOG, team=COE, decision=decision, detail=detail)
+    await work.record(tag, resource=LOG, team=PLATFORM_TEAM, decision=decision, detail=detail)
 
 
 async def events_by_id(context: Context, ids: list[UUID]) -> list[EventRow | None]:

@@ -10,12 +10,12 @@ from coe.api.entries import CatalogEntry, FacetValue, System, view_of
 from coe.api.nodes import field
 from coe.api.paging import PageInfo, checked
 from coe.catalog import queries
-from coe.catalog.filters import CatalogFilter as Wanted
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.rows import Facet as FacetRow
 from coe.catalog.rows import Hits
-from coe.catalog.search import CatalogOrder, Search
-from coe.catalog.search import search as find
+from coe.catalog.search.filters import CatalogFilter as Wanted
+from coe.catalog.search.query import CatalogOrder, Search
+from coe.catalog.search.query import search as find
 from coe.errors import NotFound
 
 

@@ -25,14 +25,14 @@ from coe.api.nodes import Node, Problem, field, mutation
 from coe.api.paging import PageInfo, checked
 from coe.api.scalars import Json, Moment
 from coe.catalog import queries
-from coe.catalog.decision_actions import DecisionPreview as PreviewRow
-from coe.catalog.decision_actions import check_decision, register_decision
-from coe.catalog.decisions import DecisionContent, decision_contents
+from coe.catalog.decision_tables.actions import DecisionPreview as PreviewRow
+from coe.catalog.decision_tables.actions import check_decision, register_decision
+from coe.catalog.decision_tables.documents import DecisionContent, decision_contents
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.rows import EntryRow, Page, VersionRow
-from coe.db import JSON
+from coe.decisions.table import DecisionTable as Table
 from coe.errors import NotFound
-from coe.language.decision_table import DecisionTable as Table
+from coe.json_types import JSON
 from coe.work import Work
 
 content_of = batch(decision_contents)

@@ -10,10 +10,10 @@ import strawberry
 from coe.access.actor import ActorKind, DataClass
 from coe.audit.events import Outcome
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
-from coe.catalog.search import CatalogOrder
+from coe.catalog.search.query import CatalogOrder
 from coe.errors import Severity
 from coe.language.schedules import ScheduleKind
-from coe.runs.commands import StepState
+from coe.machine.commands import StepState
 from coe.runs.models import RunState
 from coe.runs.task_models import HumanTaskState
 

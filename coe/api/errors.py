@@ -10,9 +10,9 @@ from graphql import GraphQLError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from coe.api.logs import describe
 from coe.db import new_id
 from coe.errors import CoeError, Invalid, Problem, Unavailable
+from coe.logs import describe
 
 log = logging.getLogger("coe.api")
 

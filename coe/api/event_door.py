@@ -22,12 +22,12 @@ from fastapi import APIRouter, Request, Response
 from coe.api import limits
 from coe.api.errors import answer
 from coe.api.http import authenticate, check_nesting, request_info
-from coe.db import JSON
 from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated, Unavailable
-from coe.runs.events import Sent, delivered, send_events
-from coe.runs.events_payload import Event
-from coe.runs.events_reading import FORM, PREFIX, read_binary, read_event, read_events
-from coe.runs.schedules_events import settle_soon
+from coe.events.bus import Sent, delivered, send_events
+from coe.events.cloudevents import FORM, PREFIX, read_binary, read_event, read_events
+from coe.json_types import JSON
+from coe.runs.event_payload import Event
+from coe.schedules.event_triggers import settle_soon
 from coe.work import Platform, RequestInfo
 
 PATH: Final = "/events"

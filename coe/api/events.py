@@ -9,9 +9,9 @@ from coe.api.idempotency import Receipt, once
 from coe.api.nodes import Problem, mutation
 from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json
-from coe.runs.events import delivered, send_events
-from coe.runs.events_reading import read_event
-from coe.runs.schedules_events import settle_soon
+from coe.events.bus import delivered, send_events
+from coe.events.cloudevents import read_event
+from coe.schedules.event_triggers import settle_soon
 from coe.work import Work
 
 

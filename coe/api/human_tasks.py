@@ -15,7 +15,7 @@ from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json, Moment
 from coe.catalog.rows import Page
 from coe.errors import NotFound
-from coe.runs import task_queries
+from coe.human_tasks import queries as task_queries
 from coe.runs.disclosure import read_task_data
 from coe.runs.rows import EscalationRow, ReminderRow, TaskData, TaskRow
 from coe.runs.rows import TaskFilter as Wanted

@@ -24,13 +24,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.api.context import Context
 from coe.api.models import ClientMutation
 from coe.crypto.envelope import Place
-from coe.db import JSON
 from coe.errors import Conflict, Invalid, Problem, Severity
+from coe.identifiers import PLATFORM_TEAM
+from coe.json_types import JSON
 from coe.work import Work
 
 KEPT = timedelta(hours=24)
 LONGEST_KEY = 200
-TEAM = "coe"
 PURPOSE = "answer"
 TRIES = 3
 
@@ -132,7 +132,7 @@ async def _claim(work: Work, hashed: bytes) -> bool:
 
 def _place(work: Work, hashed: bytes) -> Place:
     row = f"{work.actor.subject}:{hashed.hex()}"
-    return Place(table="client_mutations", row=row, column="answer", team=TEAM)
+    return Place(table="client_mutations", row=row, column="answer", team=PLATFORM_TEAM)
 
 
 async def _keep(work: Work, hashed: bytes, digest: str, receipt: Receipt) -> None:

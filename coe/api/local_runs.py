@@ -16,11 +16,11 @@ from coe.api.nodes import Problem, field, mutation
 from coe.api.run_control import RunPayload
 from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json, Length
-from coe.db import JSON
 from coe.errors import Invalid
 from coe.errors import Problem as FoundProblem
+from coe.json_types import JSON
+from coe.machine.commands import StepState
 from coe.runs import local_runs
-from coe.runs.commands import StepState
 from coe.runs.rows import LocalClaim
 
 

@@ -24,9 +24,9 @@ from coe.catalog.columns import (
     version_row,
 )
 from coe.catalog.models import EntryKind
-from coe.catalog.paging import encode
 from coe.catalog.rows import EntryRow, Page, VersionRow
 from coe.catalog.scope import readable_entries, readable_versions
+from coe.paging import encode
 from coe.runs.columns import RUN_COLUMNS, run_row
 from coe.runs.rows import RunRow
 from coe.runs.tables import RUNS

@@ -14,12 +14,12 @@ from coe.access.policy import Policy
 from coe.catalog import queries as catalog
 from coe.catalog.models import EntryKind
 from coe.errors import Invalid, NotFound, Problem
+from coe.identifiers import PLATFORM_TEAM
 from coe.runs import queries as runs
 from coe.runs.tables import APPROVALS, TASKS
 from coe.runs.visibility import readable_tasks, task_relations
 from coe.work import Read
 
-COE = "coe"
 """The team that answers for what belongs to the platform: the log, tokens of nobody's team."""
 
 _KINDS = {
@@ -65,7 +65,7 @@ async def find(read: Read, name: str, subject: str) -> Resource:
         case "team" if key:
             return Resource(name, key)
         case "audit":
-            return Resource(name, COE)
+            return Resource(name, PLATFORM_TEAM)
     message = (
         "a resource is flow:…, template:…, decision:…, system:… with a ref, run:…, human_task:… "
         "or token:… with a UUID, team:… with a slug, or audit:log"
@@ -75,7 +75,7 @@ async def find(read: Read, name: str, subject: str) -> Resource:
 
 def team_of_subject(policy: Policy, subject: str) -> str:
     """The team that answers for a person or a service: the first it is in, else the CoE."""
-    return min(policy.teams(subject), default=COE)
+    return min(policy.teams(subject), default=PLATFORM_TEAM)
 
 
 def _uuid(key: str) -> UUID:

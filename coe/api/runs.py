@@ -17,8 +17,9 @@ from coe.api.run_flows import flows_of_versions, versions_of_runs
 from coe.api.scalars import Json, Length, Moment
 from coe.catalog.rows import Page
 from coe.errors import NotFound
-from coe.runs import drawings, queries, task_queries
-from coe.runs.commands import StepState
+from coe.human_tasks import queries as task_queries
+from coe.machine.commands import StepState
+from coe.runs import drawings, queries
 from coe.runs.disclosure import read_run_data
 from coe.runs.models import RunState
 from coe.runs.rows import ErrorRow, RunData, RunRow, StepRow

@@ -10,7 +10,7 @@ from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition, scalar
 
-from coe.db import JSON
+from coe.json_types import JSON
 
 Json = NewType("Json", object)
 """A value of JSON in the schema; `coe.db.JSON` in Python."""

@@ -16,8 +16,8 @@ from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Moment
 from coe.catalog.rows import EntryRow
 from coe.language.schedules import ScheduleKind
-from coe.runs.schedules_actions import pause_schedule, resume_schedule
-from coe.runs.schedules_queries import ScheduleRow, schedules_of_flows
+from coe.schedules.actions import pause_schedule, resume_schedule
+from coe.schedules.queries import ScheduleRow, schedules_of_flows
 from coe.work import Work
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from coe.api.idempotency import Receipt, once
 from coe.api.ids import to_uuid
 from coe.api.nodes import Problem, mutation
 from coe.api.scalars import Json
-from coe.runs import human_tasks
+from coe.human_tasks import actions as human_tasks
 from coe.runs.rows import TaskRow
 from coe.work import Work
 

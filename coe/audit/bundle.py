@@ -17,8 +17,8 @@ from coe.audit.queries import EventFilter, Window, newest_checkpoint
 from coe.audit.rows import EVENTS, EventRow, select_events
 from coe.audit.tree import TreeDamaged, inclusion_paths, read_nodes
 from coe.crypto.signing import SigningKey
-from coe.db import JSON
 from coe.errors import NotFound
+from coe.json_types import JSON
 
 
 async def export(

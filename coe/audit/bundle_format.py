@@ -26,7 +26,7 @@ from coe.audit.canonical import canonical
 from coe.audit.merkle import HASH_BYTES
 
 if TYPE_CHECKING:
-    from coe.db import JSON
+    from coe.json_types import JSON
 
 FORMAT: Final = "coe-audit-bundle/1"
 CHUNK: Final = 1024

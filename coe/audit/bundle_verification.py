@@ -39,7 +39,7 @@ from coe.crypto.signing import KeyRefused, NoteRefused, VerifyKey
 from coe.errors import CoeError, Problem
 
 if TYPE_CHECKING:
-    from coe.db import JSON
+    from coe.json_types import JSON
 
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _POSITION: Final = re.compile(rb'"position":(\d+)')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from coe.db import JSON
+    from coe.json_types import JSON
 
 
 def canonical(document: JSON) -> bytes:

@@ -17,7 +17,8 @@ from coe.audit.events import Outcome, Tag
 from coe.audit.models import AuditEvent
 from coe.crypto.envelope import Place
 from coe.crypto.keys import Keyring
-from coe.db import JSON, new_id
+from coe.db import new_id
+from coe.json_types import JSON
 
 PURPOSE: Final = "audit"
 LONGEST: Final = 500

@@ -21,8 +21,8 @@ from coe.audit.log import PURPOSE, place_of
 from coe.audit.rows import CHECKPOINTS, EVENTS, EventRow, select_events
 from coe.audit.tree import consistency_path, inclusion_paths
 from coe.crypto.keys import Keyring
-from coe.db import JSON
 from coe.errors import NotFound
+from coe.json_types import JSON
 
 _WITH_PARTS: Final = frozenset({"flow", "run"})
 """Kinds of things to which others belong: what carries the same correlation id."""

@@ -13,7 +13,7 @@ from sqlalchemy import Select, select
 from coe.audit.canonical import canonical, digest_of, instant
 from coe.audit.merkle import leaf_hash
 from coe.audit.models import AuditCheckpoint, AuditEvent, AuditNode
-from coe.db import JSON
+from coe.json_types import JSON
 
 EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
 NODES: Final = AuditNode.metadata.tables["audit_nodes"]

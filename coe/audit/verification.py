@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
-from coe.audit.claims import ClaimTree
 from coe.audit.findings import (
     Fault,
     Findings,
@@ -30,6 +29,7 @@ from coe.audit.findings import (
     rows_missing,
     tree_changed,
 )
+from coe.audit.hash_candidates import ClaimTree
 from coe.audit.merkle import EMPTY_ROOT, NodeId
 from coe.audit.rows import CHECKPOINTS, EVENTS, EventRow, select_events
 from coe.audit.tree import read_completed

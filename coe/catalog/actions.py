@@ -9,24 +9,24 @@ from sqlmodel import col
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog import checking
-from coe.catalog.aliases import point
-from coe.catalog.approving import add_verdict, require_approvals
 from coe.catalog.columns import row_of_version
-from coe.catalog.contents import check_signed, opened_flow
-from coe.catalog.decisions import opened_decision
-from coe.catalog.documents import read_flow
-from coe.catalog.drafts import preview_of, save_flow, saved
-from coe.catalog.lifecycle import RUNNABLE, Move
+from coe.catalog.decision_tables.documents import opened_decision
+from coe.catalog.flows import checking
+from coe.catalog.flows.contents import check_signed, opened_flow
+from coe.catalog.flows.documents import read_flow
+from coe.catalog.flows.drafts import preview_of, save_flow, saved
 from coe.catalog.models import LIVE, Entry, EntryAlias, EntryKind, EntryVersion, FlowKind, Verdict
-from coe.catalog.moves import Held, find, hold, move, require
 from coe.catalog.refs import require_ref
 from coe.catalog.rows import Moved, Preview, Saved
-from coe.catalog.saving import refresh
-from coe.catalog.sealing import unseal
 from coe.catalog.semver import is_alias
-from coe.db import JSON
+from coe.catalog.versions.aliases import point
+from coe.catalog.versions.approvals import add_verdict, require_approvals
+from coe.catalog.versions.lifecycle import RUNNABLE, Move
+from coe.catalog.versions.saving import refresh
+from coe.catalog.versions.sealing import unseal
+from coe.catalog.versions.transitions import Held, find, hold, move, require
 from coe.errors import Conflict, Invalid, Problem, errors_in
+from coe.json_types import JSON
 from coe.language.canonical import digest
 from coe.outbox import enqueue
 from coe.work import Read, Work
@@ -74,7 +74,7 @@ async def submit_for_review(work: Work, ref: str, *, comment: str | None = None)
     """DRAFT → IN_REVIEW, for an entry that is named with its exact version.
 
     Raises:
-        NotFound, Forbidden, Conflict: As for every move (`coe.catalog.moves.hold`).
+        NotFound, Forbidden, Conflict: As for every move (`coe.catalog.versions.transitions.hold`).
     """
     held = await hold(work, ref, Move.SUBMIT)
     held.version.submitted_at = work.now

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from coe.catalog.models import LinkKind
 from coe.catalog.refs import read_ref
-from coe.language.calls import CallFunction
-from coe.language.task import Task
-from coe.language.tasks import RunTask
+from coe.language.model.calls import CallFunction
+from coe.language.model.task import Task
+from coe.language.model.task_types import RunTask
 
 _LOCAL_FLOW = "localFlow"
 _DECISION = "decision"

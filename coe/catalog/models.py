@@ -29,7 +29,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlmodel import Field, SQLModel
 
 from coe.access.actor import DataClass
-from coe.db import JSON, new_id, utcnow
+from coe.db import new_id, utcnow
+from coe.json_types import JSON
 
 LIVE = "live"
 DDL = ("CREATE EXTENSION IF NOT EXISTS fuzzystrmatch",)
@@ -53,7 +54,7 @@ class FlowKind(StrEnum):
 
 
 class Lifecycle(StrEnum):
-    """Where a version stands; `coe.catalog.lifecycle` has the moves between them."""
+    """Where a version stands; `coe.catalog.versions.lifecycle` has the moves between them."""
 
     DRAFT = "DRAFT"
     IN_REVIEW = "IN_REVIEW"
@@ -104,7 +105,7 @@ class Entry(SQLModel, table=True):
 
     `team` (a slug) owns it and decides with `data_class` who may read it. `systems` are refs.
     `uses` counts the flows made from a template, or the flows that call a flow or table. The
-    `search_…` columns are words only, prepared by `coe.catalog.cards`.
+    `search_…` columns are words only, prepared by `coe.catalog.search.document`.
     """
 
     __tablename__ = "entries"
@@ -159,7 +160,7 @@ class EntryVersion(SQLModel, table=True):
     `digest` (SHA-256, hex) is over the canonical form of the content, `body_digest` over the
     same without its version number; `signature` (Ed25519, base64) is over the digest.
     `precedence` sorts as semver does. `engine` says where a flow runs. `card` is the JSON form
-    of `coe.catalog.cards.Card`. The three sealed columns hold JSON.
+    of `coe.catalog.search.document.Card`. The three sealed columns hold JSON.
     """
 
     __tablename__ = "entry_versions"

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 
-from coe.catalog import paging
+from coe import paging
 from coe.catalog.columns import (
     ALIASES,
     APPROVALS,
@@ -25,7 +25,7 @@ from coe.catalog.columns import (
     entry_row,
     version_row,
 )
-from coe.catalog.contents import (
+from coe.catalog.flows.contents import (
     diagram,
     diagram_svg,
     diff,
@@ -35,9 +35,9 @@ from coe.catalog.contents import (
 )
 from coe.catalog.models import EntryKind, LinkKind
 from coe.catalog.refs import read_ref
-from coe.catalog.resolution import resolve
 from coe.catalog.rows import ApprovalRow, EntryRow, Page, VersionRow
 from coe.catalog.scope import readable_entries, readable_versions
+from coe.catalog.versions.resolution import resolve
 from coe.work import Read
 
 __all__ = [

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from coe.access.actor import DataClass
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
-from coe.db import JSON
 from coe.errors import Problem
+from coe.json_types import JSON
 
 T = TypeVar("T")
 

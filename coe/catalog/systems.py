@@ -12,15 +12,15 @@ from pydantic import Field
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.aliases import point
-from coe.catalog.cards import Card
 from coe.catalog.columns import row_of_entry, row_of_version
-from coe.catalog.manifest import Line, ManifestModel, Name, Semver
-from coe.catalog.manifest import Tag as Word
+from coe.catalog.flows.manifest import Line, ManifestModel, Name, Semver
+from coe.catalog.flows.manifest import Tag as Word
 from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
 from coe.catalog.rows import Saved
-from coe.catalog.saving import NewVersion, refresh, save
+from coe.catalog.search.document import Card
 from coe.catalog.validation import validate
+from coe.catalog.versions.aliases import point
+from coe.catalog.versions.saving import NewVersion, refresh, save
 from coe.errors import Invalid
 from coe.language.canonical import digest
 from coe.language.source import Source, Unreadable, read

@@ -9,9 +9,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from coe.db import JSON
 from coe.errors import Problem, Severity
-from coe.language.schema_form import faults
+from coe.json_types import JSON
+from coe.language.json_schema.meta import faults
 from coe.language.source import Source, point
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

@@ -70,7 +70,7 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _manifest_problems(path: Path) -> list[FileProblem]:
-    from coe.catalog.documents import read_flow  # noqa: PLC0415  # slow, and only for manifests
+    from coe.catalog.flows.documents import read_flow  # noqa: PLC0415  # slow, and only for manifests
 
     text, problem = read_text(path)
     problems = (problem,) if problem is not None else read_flow(text)[1]

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from coe.cli.output import problem_fields
 from coe.cli.trying import read_definition
+from coe.drawing import svg
+from coe.drawing.mermaid import mermaid
 from coe.errors import Invalid
-from coe.language.diagram import mermaid
 from coe.language.diff import diff
-from coe.language.drawing import svg
 from coe.language.load import load
 from coe.language.source import Source
 
@@ -34,7 +34,7 @@ def draw(file: Path, to: str = "mermaid") -> str:
 
 
 def _drawn_manifest(file: Path, text: str, to: str) -> str:
-    from coe.catalog import documents  # noqa: PLC0415  # slow, and only for manifests
+    from coe.catalog.flows import documents  # noqa: PLC0415  # slow, and only for manifests
 
     document, problems = documents.read_flow(text)
     if document is None:
@@ -65,7 +65,7 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
 def _source(file: Path) -> Source:
     text = read_definition(file)
     if _MANIFEST.search(text):
-        from coe.catalog.documents import read_flow  # noqa: PLC0415  # the same
+        from coe.catalog.flows.documents import read_flow  # noqa: PLC0415  # the same
 
         document, problems = read_flow(text)
         source = document.source if document is not None else None

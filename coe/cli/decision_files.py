@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from coe.cli.output import problem_line
-from coe.db import JSON
+from coe.decisions.load import load_decision
+from coe.decisions.table import DecisionFault
+from coe.decisions.tests_format import TESTS, TriedTable, try_folder
 from coe.errors import CoeError, Invalid, Problem, errors_in
+from coe.json_types import JSON
 from coe.language.check import FORMATS, FileProblem, as_sarif
-from coe.language.decision_table import DecisionFault
-from coe.language.decision_testing import TESTS, TriedTable, try_folder
-from coe.language.decisions import load_decision
 
 _FORMATS = FORMATS | {"sarif": partial(as_sarif, tool="coe decision check")}
 

@@ -15,7 +15,7 @@ from coe.cli.server import read_text
 from coe.errors import CoeError
 
 if TYPE_CHECKING:
-    from coe.db import JSON
+    from coe.json_types import JSON
 
 TRY_EXITS: Final = {"COMPLETED": 0, "FAULTED": 3, "CANCELLED": 3}
 WAITING: Final = 4

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coe.db import JSON
 from coe.errors import Problem, errors_in
+from coe.json_types import JSON
 from coe.language.lint import lint
 from coe.language.load import load
 from coe.templates.manifest import read_template

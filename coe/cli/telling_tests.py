@@ -13,9 +13,9 @@ from coe.cli.output import problem_fields, problem_line
 from coe.cli.testing import Ran
 from coe.errors import Problem, Severity
 from coe.language.branches import Branch, Step
-from coe.runs.testing_coverage import Covered
-from coe.runs.testing_run import CaseResult, SuiteResult
 from coe.templates.manifest import FLOW, TESTS
+from coe.testing.coverage import Covered
+from coe.testing.run_suite import CaseResult, SuiteResult
 
 # What XML 1.0 cannot hold.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

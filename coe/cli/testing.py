@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from coe.errors import CoeError
-from coe.language.expressions import Expressions
+from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import Standards, load_standards, shipped
-from coe.runs.decision_files import DecisionFiles, carried_by, decisions_beside
-from coe.runs.testing_run import SuiteResult, run_suite
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
+from coe.testing.decision_files import DecisionFiles, carried_by, decisions_beside
+from coe.testing.run_suite import SuiteResult, run_suite
 
 if TYPE_CHECKING:
-    from coe.runs.machine import Evaluate
+    from coe.machine.machine import Evaluate
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,24 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from coe.db import JSON
 from coe.errors import Invalid, errors_in
-from coe.language.expressions import Expressions
-from coe.language.guess import did_you_mean
+from coe.json_types import JSON
+from coe.language.expressions.evaluator import Expressions
 from coe.language.lint import NONE, lint
 from coe.language.load import load, problems_of
-from coe.language.model import Definition
+from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, read
-from coe.runs.commands import RunLeaf
-from coe.runs.decision_files import DecisionFiles, decisions_beside
-from coe.runs.leaves import LeafIO, run_leaf
-from coe.runs.leaves_decision import DECISION
-from coe.runs.leaves_transport import open_client
-from coe.runs.testing import Case, Trace, simulate
-from coe.runs.testing_cases import START
-from coe.runs.testing_format import Outside
-from coe.runs.testing_suites import case_of
+from coe.language.suggestions import did_you_mean
+from coe.leaves.decision import DECISION
+from coe.leaves.leaf import LeafIO
+from coe.leaves.run import run_leaf
+from coe.leaves.transport import open_client
+from coe.machine.commands import RunLeaf
+from coe.testing.cases import START
+from coe.testing.decision_files import DecisionFiles, decisions_beside
+from coe.testing.run_definition import Case, Trace, simulate
+from coe.testing.suite_format import Outside
+from coe.testing.suites import case_of
 
 _SECTIONS: Final = frozenset({"stubs", "events", "secrets", "flows", "facts"})
 # Problems of the linter with which there is nothing to run: names that lead nowhere, and what is

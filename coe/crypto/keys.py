@@ -31,7 +31,8 @@ from coe.crypto.envelope import KEY_BYTES, DoesNotOpen, Header, OpenKey, Place
 from coe.crypto.kek import Kek, create_keks, read_keks
 from coe.crypto.models import DataKey
 from coe.crypto.secret_files import SecretFileRefused
-from coe.db import JSON, Database, new_id, utcnow
+from coe.db import Database, new_id, utcnow
+from coe.json_types import JSON
 
 NONCES_PER_KEY: Final = 2**30
 """A quarter of what the standard allows."""

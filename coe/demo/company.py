@@ -16,9 +16,10 @@ from fastapi import FastAPI, Request
 
 from coe.crypto.keys import Keyring
 from coe.crypto.models import DataKey
-from coe.db import JSON, Database
+from coe.db import Database
 from coe.demo.company_books import SCHEMA, STOCK, Books
 from coe.demo.company_systems import books_of, crm, erp, wms
+from coe.json_types import JSON
 
 
 async def _calls(request: Request) -> list[dict[str, JSON]]:

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 
 from coe.crypto.envelope import Place
 from coe.crypto.keys import Keyring
-from coe.db import JSON
+from coe.json_types import JSON
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS customers (id text PRIMARY KEY, sealed bytea NOT NULL, credit_limit numeric NOT NULL);

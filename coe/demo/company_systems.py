@@ -10,8 +10,9 @@ import orjson
 from fastapi import APIRouter, Header, HTTPException, Request
 from fastapi.responses import Response
 
-from coe.db import JSON, new_id
+from coe.db import new_id
 from coe.demo.company_books import Books, decimal
+from coe.json_types import JSON
 
 FAIL_TWICE = 2
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from coe.demo.processes import Service
-from coe.engines.server import PrefectServer
+from coe.engines.prefect_server import PrefectServer
 
 TEAMS: Final = ("finance", "fulfilment", "sales", "warehouse")
 API_PORT: Final = 8700

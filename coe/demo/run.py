@@ -32,10 +32,10 @@ from coe.demo.layout import (
     free_port,
     write_private,
 )
-from coe.demo.postgres import EmbeddedPostgres
 from coe.demo.processes import Processes, end_left_over
 from coe.demo.story import LOCAL_FLOWS, Story
-from coe.engines.server import kept_secret, make_auth_string
+from coe.embedded_postgres import EmbeddedPostgres
+from coe.engines.prefect_server import kept_secret, make_auth_string
 from coe.errors import CoeError, Conflict, Unavailable
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings

@@ -15,15 +15,15 @@ from typing import Final
 from uuid import UUID
 
 from coe.access.actor import Actor
-from coe.db import JSON
 from coe.errors import CoeError, Conflict, NotFound
+from coe.execution.advance import advance
+from coe.execution.runtime import Runtime
+from coe.json_types import JSON
+from coe.machine.commands import StepState
+from coe.machine.errors import type_of
 from coe.runs import local_runs
-from coe.runs.commands import StepState
 from coe.runs.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
-from coe.runs.execution import advance
-from coe.runs.machine_errors import type_of
 from coe.runs.rows import LocalClaim
-from coe.runs.runtime import Runtime
 from coe.work import Platform
 
 Step = Callable[[], Awaitable[JSON]]

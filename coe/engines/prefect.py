@@ -4,7 +4,7 @@ Prefect sees the run id and the names of steps. Results stay in our closures, an
 reaches Prefect says only that a step failed. The machine, its journal and its lease are in
 `coe.runs`; a run that Prefect executes twice is carried on by whoever holds the lease.
 
-Set the environment (`coe.engines.server.worker_environment`) before this module is imported.
+Set the environment (`coe.engines.prefect_server.worker_environment`) before importing this module.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, Pause
 from prefect.states import AwaitingRetry, Cancelled, Suspended
 
-from coe.runs.execution import Finished, LostLease, Parked, advance
-from coe.runs.in_flight import StepFailedError
+from coe.execution.advance import Finished, LostLease, Parked, advance
+from coe.execution.leaf_tasks import StepFailedError
+from coe.execution.runtime import Runtime
 from coe.runs.models import RunState
-from coe.runs.runtime import Runtime
 
 NAMES: Final = 1000
 """Steps whose tasks are kept."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from coe.language.fields import JSON
+from coe.json_types import JSON
 
 
 def canonical(data: JSON) -> bytes:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from coe.errors import Problem, Severity
 from coe.language.lint import Lookup, Standards, in_order, lint_all
 from coe.language.load import Loaded, load
-from coe.language.mending import Mended, mend
+from coe.language.recovery import Mended, mend
 from coe.language.source import LARGEST
 
 _SARIF_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from coe.language.guess import did_you_mean
-from coe.language.wrapping import is_expression, strip
+from coe.language.expression_syntax import is_expression, strip
+from coe.language.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,16 +17,11 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from coe.language.wrapping import Program, is_expression, strip, wrap
+from coe.json_types import JSON
+from coe.language.expression_syntax import Program, is_expression, strip, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from pydantic import JsonValue
-
-    JSON: TypeAlias = JsonValue
-else:
-    JSON = Any  # free data passes unvalidated: YAML and JSON can hold nothing else
 
 # Tags of unions start with a character that no document can hold, so that a tag in the location
 # of a validation error is never mistaken for a key.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from coe.language.fields import JSON
+from coe.json_types import JSON
 
 _TEXT: Final[dict[str, JSON]] = {"type": "string", "minLength": 1}
 _TEXTS: Final[dict[str, Any]] = {"type": "array", "items": _TEXT, "minItems": 1}

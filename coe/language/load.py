@@ -10,12 +10,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from coe.errors import Problem
+from coe.language.allowed_keys import keys_at
 from coe.language.fields import TAG
-from coe.language.guess import closest, did_you_mean
-from coe.language.model import Definition
-from coe.language.shape import keys_at
+from coe.language.model.definition import Definition
+from coe.language.model.task import TASK_KEYS
 from coe.language.source import Source, Unreadable, point, read
-from coe.language.task import TASK_KEYS
+from coe.language.suggestions import closest, did_you_mean
 
 # Most problems that are told of one document at once.
 MOST: Final = 200

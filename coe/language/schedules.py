@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from coe.language.components import EventConsumption, EventFilter
-from coe.language.model import Definition
+from coe.language.model.components import EventConsumption, EventFilter
+from coe.language.model.definition import Definition
 
 TIME_ZONE: Final = "timeZone"
 """The key of `document.metadata`."""
@@ -113,6 +113,20 @@ def types_in(on: EventConsumption) -> str:
         name, filters = "any", on.any or ()
     types = [each.with_.type or "*" for each in filters]
     return f"{name}: {', '.join(types) or '*'}"[:_LONGEST]
+
+
+def starts_by(definition: Definition) -> str:
+    """What starts runs of a definition by itself; empty where somebody has to."""
+    schedule = definition.schedule
+    if schedule is None:
+        return ""
+    told = {
+        "every": f"every {schedule.every}",
+        "cron": f"cron {schedule.cron}",
+        "after": f"{schedule.after} after the last",
+        "on": "on events",
+    }
+    return ", ".join(text for key, text in told.items() if getattr(schedule, key) is not None)
 
 
 def check_cron(expression: str) -> None:

@@ -13,7 +13,7 @@ import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 from coe.errors import Problem
-from coe.language.fields import JSON
+from coe.json_types import JSON
 
 # Most bytes of a document's text, and most characters that its aliases may expand to.
 LARGEST: Final = 1_000_000

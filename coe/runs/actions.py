@@ -12,21 +12,22 @@ from coe.access.actor import DataClass
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.contents import runnable
+from coe.catalog.flows.contents import runnable
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry, find_version
 from coe.catalog.rows import RunnableFlow
-from coe.db import JSON, new_id
+from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.json_types import JSON
+from coe.machine.commands import Cancelled
+from coe.machine.facts import Fact, FactKind
 from coe.outbox import enqueue
 from coe.runs import inbox
 from coe.runs.columns import RUN_COLUMNS, run_row
-from coe.runs.commands import Cancelled
-from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
-from coe.runs.events_subscriptions import subscribe_again
-from coe.runs.facts import Fact, FactKind
-from coe.runs.leases import ENDED
-from coe.runs.models import RunState
+from coe.runs.completion import close, prepare
+from coe.runs.event_subscriptions import subscribe_again
+from coe.runs.head import HEAD_COLUMNS, head
+from coe.runs.models import ENDED, RunState
 from coe.runs.requests import (
     LONGEST_CORRELATION,
     NewRun,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row
 
 from coe.crypto.keys import Keyring
-from coe.runs.commands import StepState
+from coe.machine.commands import StepState
 from coe.runs.rows import ErrorRow, RunRow, StepRow, TaskRow
 from coe.runs.sealing import Sealer
 from coe.runs.tables import RUNS, STEPS, TASKS

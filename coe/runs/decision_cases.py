@@ -16,17 +16,18 @@ from coe.access.actor import DataClass
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.paging import check_first, decode, encode
 from coe.catalog.refs import read_ref
 from coe.catalog.rows import Page
 from coe.crypto.keys import Keyring
-from coe.db import JSON, new_id
-from coe.language.decision_document import TOLD
-from coe.runs.commands import RunLeaf
-from coe.runs.endings import RunHead
-from coe.runs.facts import Fact, FactKind
-from coe.runs.leaves_decision import DECISION, input_of, ref_of
-from coe.runs.redaction import redacted
+from coe.db import new_id
+from coe.decisions.document import TOLD
+from coe.json_types import JSON
+from coe.leaves.decision import DECISION, input_of, ref_of
+from coe.machine.commands import RunLeaf
+from coe.machine.facts import Fact, FactKind
+from coe.machine.redaction import redacted
+from coe.paging import check_first, decode, encode
+from coe.runs.head import RunHead
 from coe.runs.sealing import Sealer
 from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs

@@ -17,14 +17,14 @@ from sqlalchemy import func, select
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.decisions import decision_contents
+from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_version
 from coe.catalog.refs import require_ref
 from coe.catalog.rows import VersionRow
-from coe.db import JSON
+from coe.decisions.table import DecisionFault, DecisionTable
 from coe.errors import Invalid, NotFound, Problem
-from coe.language.decision_table import DecisionFault, DecisionTable
+from coe.json_types import JSON
 from coe.runs import decision_cases as cases
 from coe.runs.decision_cases import CaseData, CaseFilter, CaseRow
 from coe.runs.tables import CASES, RUNS

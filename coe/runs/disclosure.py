@@ -16,7 +16,7 @@ from coe.access.actor import DataClass
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.db import JSON
+from coe.json_types import JSON
 from coe.runs.rows import ErrorRow, RunData, TaskData
 from coe.runs.sealing import Sealer
 from coe.runs.tables import RUNS, TASKS

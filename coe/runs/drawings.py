@@ -15,13 +15,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Text, case, cast, extract, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from coe.catalog.contents import flow_contents
-from coe.catalog.documents import flow_graph, read_flow
-from coe.language.diagram import mermaid_of
-from coe.language.drawing import RunOverlay, StepOverlay, svg_of
-from coe.language.drawing.overlay import lasting
-from coe.language.graph import Group, taken
-from coe.runs.commands import StepState
+from coe.catalog.flows.contents import flow_contents
+from coe.catalog.flows.documents import flow_graph, read_flow
+from coe.drawing import RunOverlay, StepOverlay, svg_of
+from coe.drawing.graph import Group, taken
+from coe.drawing.mermaid import mermaid_of
+from coe.drawing.run_overlay import lasting
+from coe.machine.commands import StepState
 from coe.runs.models import RunState
 from coe.runs.queries import run as run_of
 from coe.runs.rows import RunRow

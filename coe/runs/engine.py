@@ -13,10 +13,10 @@ The contract, which `tests/engines/conformance` checks for every engine:
 * **What may run at once**: many runs; and, after a crash or a doubled call, two executions of one
   run. The lease and its fence (`coe.runs.journal`) let only one of them write, so an engine needs
   no lock of its own.
-* **What an engine does** for a central run: call `coe.runs.execution.advance` in a worker, then act
-  on what it gives: `Parked` frees everything, `Finished` ends the engine's run, `LostLease` means
-  that another holds the run: leave it alone. For a local run: start the team's code with the run
-  id, in the team's own place of work.
+* **What an engine does** for a central run: call `coe.execution.advance.advance` in a worker, then
+  act on what it gives: `Parked` frees everything, `Finished` ends the engine's run, `LostLease`
+  means that another holds the run: leave it alone. For a local run: start the team's code with the
+  run id, in the team's own place of work.
 * **Errors**: `Unavailable` when the engine cannot be reached (dispatch tries again, with growing
   pauses, for ever); any other `CoeError` is logged by its code and tried again too. Messages hold
   ids only.

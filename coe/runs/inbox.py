@@ -16,11 +16,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.keys import Keyring
-from coe.db import JSON, Database, Direct, new_id
+from coe.db import Database, Direct, new_id
+from coe.json_types import JSON
+from coe.machine.facts import Fact, FactKind
 from coe.outbox import enqueue
-from coe.runs.events_payload import open_events
-from coe.runs.facts import Fact, FactKind
-from coe.runs.leases import ENDED
+from coe.runs.event_payload import open_events
+from coe.runs.models import ENDED
 from coe.runs.sealing import Sealer
 from coe.runs.tables import INBOX, RUNS
 

@@ -24,8 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import Database
 from coe.errors import Unavailable
+from coe.machine.commands import StepState
 from coe.runs import journal_sql
-from coe.runs.commands import StepState
 from coe.runs.journal_sql import NOTHING_MORE, Part
 from coe.runs.tables import STEPS
 

@@ -16,7 +16,7 @@ each costs PostgreSQL time even where it finds nothing to do:
 - `CONSUMES`: what the facts hold is taken out of the inbox.
 - `ENDS`: the plain end of a run: one that completed, that nobody called, and that leaves no open
   task behind. The row takes its last state, what is left of timers and inbox goes, and the event is
-  recorded. Other ends are changes of the append (`coe.runs.endings.close`).
+  recorded. Other ends are changes of the append (`coe.runs.completion.close`).
 """
 
 from __future__ import annotations

@@ -15,17 +15,13 @@ from enum import Enum, auto
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, func, or_, select, tuple_, update
+from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import Direct
 from coe.errors import NotFound
-from coe.runs.models import RunState
-from coe.runs.tables import INBOX, RUNS, TIMERS
-
-ENDED: Final = (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
-NOW: Final[ColumnElement[Any]] = func.clock_timestamp(type_=DateTime(timezone=True))
-"""The database's clock, in a statement: the one by which processes agree."""
+from coe.runs.models import ENDED, RunState
+from coe.runs.tables import INBOX, NOW, RUNS, TIMERS
 
 
 class Parking(Enum):

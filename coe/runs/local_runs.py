@@ -19,18 +19,19 @@ from sqlalchemy import func, select, update
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.contents import runnable_version
-from coe.db import JSON, new_id
+from coe.catalog.flows.contents import runnable_version
+from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.json_types import JSON
+from coe.language.json_schema.run_violations import check
+from coe.machine.commands import Completed, Faulted, Outcome, StepState
+from coe.machine.errors import type_of
 from coe.runs.columns import RUN_COLUMNS, run_row
-from coe.runs.commands import Completed, Faulted, Outcome, StepState
-from coe.runs.endings import HEAD_COLUMNS, close, head, prepare
+from coe.runs.completion import close, prepare
+from coe.runs.head import HEAD_COLUMNS, head
 from coe.runs.journal import save_steps
-from coe.runs.leases import ENDED
-from coe.runs.machine_errors import type_of
-from coe.runs.models import RunState
+from coe.runs.models import ENDED, RunState
 from coe.runs.rows import LocalClaim, RunRow
-from coe.runs.schemas import check
 from coe.runs.sealing import Sealer, error_columns
 from coe.runs.tables import RUNS, STEPS
 from coe.work import Work

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Enum, ForeignKeyConstraint, Identity, Index, UniqueConstraint
@@ -15,10 +16,10 @@ from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
-from coe.runs.commands import StepState
+from coe.machine.commands import StepState
 from coe.runs.decision_models import DecisionCase  # noqa: F401  # so that the metadata is whole
-from coe.runs.events_models import ReceivedEvent  # noqa: F401  # the inbox names its rows
-from coe.runs.schedules_models import Schedule  # noqa: F401  # so that the metadata is whole
+from coe.runs.event_models import ReceivedEvent  # noqa: F401  # the inbox names its rows
+from coe.runs.schedule_models import Schedule  # noqa: F401  # so that the metadata is whole
 from coe.runs.task_models import HumanTask  # noqa: F401  # so that the metadata is whole
 
 
@@ -35,7 +36,11 @@ class RunState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to a run in this state by itself."""
-        return self in {RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED}
+        return self in ENDED
+
+
+ENDED: Final = (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
+"""The states in which a run has ended."""
 
 
 class TimerKind(StrEnum):

@@ -17,12 +17,13 @@ from coe.access.actor import Actor
 from coe.catalog.models import FlowKind
 from coe.catalog.rows import RunnableFlow
 from coe.crypto.keys import Keyring
-from coe.db import JSON, new_id
+from coe.db import new_id
 from coe.errors import Problem
+from coe.json_types import JSON
+from coe.language.json_schema.run_violations import check
 from coe.outbox import enqueue
-from coe.runs.events_subscriptions import subscribe, wanted_types
+from coe.runs.event_subscriptions import subscribe, wanted_types
 from coe.runs.models import RunState
-from coe.runs.schemas import check
 from coe.runs.sealing import Sealer
 from coe.runs.tables import RUNS
 

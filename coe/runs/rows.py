@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from coe.db import JSON
-from coe.runs.commands import StepState
+from coe.json_types import JSON
+from coe.machine.commands import StepState
 from coe.runs.models import RunState
 from coe.runs.task_models import HumanTaskState
 

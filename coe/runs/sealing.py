@@ -13,7 +13,7 @@ from sqlalchemy import Table
 
 from coe.crypto.envelope import Place
 from coe.crypto.keys import Keyring
-from coe.db import JSON
+from coe.json_types import JSON
 
 PURPOSE: Final = "runs"
 UNTYPED: Final = "about:blank"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, DateTime, Table, func
 from sqlmodel import SQLModel
 
 from coe.outbox import OutboxRow
 from coe.runs.decision_models import DecisionCase
-from coe.runs.events_models import EventDelivery, EventSubscription, ReceivedEvent
+from coe.runs.event_models import EventDelivery, EventSubscription, ReceivedEvent
 from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
-from coe.runs.schedules_models import Schedule, ScheduleEvent
+from coe.runs.schedule_models import Schedule, ScheduleEvent
 from coe.runs.task_models import (
     HumanTask,
     HumanTaskApproval,
     HumanTaskEscalation,
     HumanTaskReminder,
 )
+
+NOW: Final[ColumnElement[Any]] = func.clock_timestamp(type_=DateTime(timezone=True))
+"""The database's clock, in a statement: the one by which processes agree."""
 
 
 def _table(model: type[SQLModel]) -> Table:

@@ -1,93 +1,108 @@
-"""Timers that are due: fired once, by whoever is alive.
+"""The machine's timers of a run in hand.
 
-A holder fires the timers of its own run by itself; this is for runs that nobody holds, and for
-human tasks. The row of a timer goes in the transaction of what it causes.
+While somebody holds a run, its timers are in its holder's memory: he fires them himself, and after
+his death the next one finds them in the journal. Rows in the database are for runs that nobody
+holds; so they are written when the run parks, and a timeout that never runs out costs nothing.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any, Final
+import heapq
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import case, delete, func, or_, select
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.runs import inbox, task_opening, task_reminders
-from coe.runs.facts import Fact, FactKind
-from coe.runs.leases import NOW
+from coe.db import new_id
+from coe.machine.commands import ArmTimer, Pending
 from coe.runs.models import TimerKind
-from coe.runs.tables import RUNS, TASKS, TIMERS
-from coe.work import Platform
-
-BATCH: Final = 50
-GRACE: Final = timedelta(seconds=3)
-"""How long a holder is left to fire its own timer."""
+from coe.runs.tables import TIMERS
 
 
-async def fire_due(platform: Platform) -> int:
-    """Fire what is due, each timer in a transaction of its own; gives how many were fired."""
-    fired = 0
-    for timer in await _due(platform):
-        async with platform.database.session() as session:
-            fired += await _fire(platform, session, timer)
-            await session.commit()
-    return fired
+class Armed:
+    """Which timers are armed, when the next one is due, and which of them may have a row."""
+
+    def __init__(self) -> None:
+        """Start without timers."""
+        self._due: dict[str, datetime] = {}
+        self._order: list[tuple[datetime, str]] = []
+        self._stored: set[str] = set()
+        """Those that may have a row, which goes when they do."""
+
+    def found(self, wanted: Iterable[Pending]) -> None:
+        """Take over what an earlier holder armed, and may have stored when he parked the run."""
+        for command in wanted:
+            if isinstance(command, ArmTimer):
+                self._stored.add(command.key)
+                if command.due is not None:
+                    self.arm(command.key, command.due)
+
+    def arm(self, key: str, due: datetime) -> bool:
+        """Arm a timer, or move it; says whether a row may have it at another time."""
+        self._due[key] = due
+        heapq.heappush(self._order, (due, key))
+        return key in self._stored
+
+    def drop(self, key: str) -> bool:
+        """Forget a timer that fired or was taken back; says whether it may have a row."""
+        self._due.pop(key, None)
+        stored = key in self._stored
+        self._stored.discard(key)
+        return stored
+
+    def take_due(self, now: datetime) -> list[str]:
+        """The timers that are due, in the order of their times; each is told once."""
+        found = []
+        while (due := self.next_due()) is not None and due <= now:
+            found.append(heapq.heappop(self._order)[1])
+        return found
+
+    def next_due(self) -> datetime | None:
+        """When the next timer is due."""
+        while self._order:
+            due, key = self._order[0]
+            if self._due.get(key) == due:
+                return due
+            heapq.heappop(self._order)
+        return None
+
+    async def store(self, session: AsyncSession, run_id: UUID) -> None:
+        """Write the timers, in the transaction that parks the run.
+
+        All of them: whoever held the run before may have died before he wrote his.
+        """
+        if self._due:
+            await store(session, [timer_row(run_id, *each) for each in self._due.items()])
 
 
-async def next_due(platform: Platform) -> timedelta | None:
-    """In how long `fire_due` has something to do, by the database's clock."""
-    async with platform.database.session() as session:
-        ours = or_(TIMERS.c.kind == TimerKind.TASK, RUNS.c.holder.is_(None))
-        due_at = case((ours, TIMERS.c.due_at), else_=TIMERS.c.due_at + GRACE)
-        due: timedelta | None = await session.scalar(
-            select(func.min(due_at) - NOW).join_from(TIMERS, RUNS, RUNS.c.id == TIMERS.c.run_id),
-        )
-        return due
+def timer_row(run_id: UUID, key: str, due: datetime) -> dict[str, Any]:
+    """The row of a timer of the machine."""
+    kind = TimerKind.MACHINE
+    return {"id": new_id(), "run_id": run_id, "kind": kind, "key": key, "due_at": due}
 
 
-async def _due(platform: Platform) -> list[Any]:
-    async with platform.database.session() as session:
-        rows = await session.execute(
-            select(TIMERS)
-            .join(RUNS, RUNS.c.id == TIMERS.c.run_id)
-            .where(
-                TIMERS.c.due_at <= NOW,
-                or_(
-                    TIMERS.c.kind != TimerKind.MACHINE,
-                    RUNS.c.holder.is_(None),
-                    TIMERS.c.due_at < NOW - GRACE,
-                ),
-            )
-            .order_by(TIMERS.c.due_at)
-            .limit(BATCH),
-        )
-        return list(rows)
-
-
-async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
-    """Fire one timer, unless another process has, or it was moved or taken back meanwhile.
-
-    A task is locked before its timer is deleted, as everywhere (see `endings.withdraw_tasks`).
-    """
-    if timer.kind is not TimerKind.MACHINE:
-        await session.execute(
-            select(TASKS.c.id)
-            .where(TASKS.c.run_id == timer.run_id, TASKS.c.key == timer.key)
-            .with_for_update(key_share=True),
-        )
-    gone = await session.execute(
-        delete(TIMERS)
-        .where(TIMERS.c.id == timer.id, TIMERS.c.due_at == timer.due_at)
-        .returning(TIMERS.c.id),
+async def store(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+    """Write timers; of one that is there already, its time."""
+    statement = insert(TIMERS)
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
+            set_={"due_at": statement.excluded.due_at},
+        ),
+        rows,
     )
-    if gone.one_or_none() is None:
-        return 0
-    now = platform.clock()
-    if timer.kind is TimerKind.TASK:
-        await task_opening.overdue(session, platform.keyring, timer.run_id, timer.key, now)
-    elif timer.kind is TimerKind.REMINDER:
-        await task_reminders.remind(session, platform.keyring, timer.run_id, timer.key, now)
-    else:
-        fact = Fact(FactKind.TIMER_FIRED, now, timer.key)
-        await inbox.send(session, platform.keyring, timer.run_id, fact)
-    return 1
+
+
+async def erase(session: AsyncSession, run_id: UUID, key: str) -> None:
+    """Delete the row of a timer, if it has one."""
+    await session.execute(
+        delete(TIMERS).where(
+            TIMERS.c.run_id == run_id,
+            TIMERS.c.kind == TimerKind.MACHINE,
+            TIMERS.c.key == key,
+        ),
+    )

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.drafts import preview_of, save_flow, saved
+from coe.catalog.flows.drafts import preview_of, save_flow, saved
 from coe.catalog.links import uses_of
 from coe.catalog.models import EntryKind
 from coe.catalog.rows import Preview, Saved
-from coe.catalog.saving import NewVersion, save
+from coe.catalog.versions.saving import NewVersion, save
 from coe.errors import Invalid, errors_in
 from coe.language.canonical import digest
 from coe.templates.instance import instance_of

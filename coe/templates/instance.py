@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import select, true
 
-from coe.access.actor import is_slug
 from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.catalog.columns import VERSIONS
-from coe.catalog.contents import changes, flow_contents, flow_in
-from coe.catalog.documents import FlowDocument, read_flow
-from coe.catalog.lifecycle import RUNNABLE
+from coe.catalog.flows.contents import changes, flow_contents, flow_in
+from coe.catalog.flows.documents import FlowDocument, read_flow
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.queries import find_version
 from coe.catalog.refs import require_ref
 from coe.catalog.rows import VersionRow
 from coe.catalog.scope import readable_versions
 from coe.catalog.semver import bump, parse_version
+from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.errors import NotFound, Problem, Severity, errors_in
+from coe.identifiers import is_slug
 from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.queries import template_contents
 from coe.templates.render import Rendered, Target, render

@@ -32,11 +32,11 @@ from typing import Literal
 from pydantic import Field
 
 from coe.access.actor import DataClass
-from coe.catalog.cards import Card
-from coe.catalog.manifest import Line, ManifestModel, Name, Ref, Semver, Tag
+from coe.catalog.flows.manifest import Line, ManifestModel, Name, Ref, Semver, Tag
+from coe.catalog.search.document import Card
 from coe.catalog.validation import located, schema_problems, validate
-from coe.db import JSON
 from coe.errors import Problem
+from coe.json_types import JSON
 from coe.language.source import Source, Unreadable, point, read
 
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"

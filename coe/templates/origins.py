@@ -12,7 +12,7 @@ from coe.catalog.models import EntryVersion
 from coe.catalog.rows import VersionRow
 from coe.crypto.envelope import Place
 from coe.crypto.keys import Keyring
-from coe.db import JSON
+from coe.json_types import JSON
 from coe.templates.models import TemplateOrigin
 from coe.work import Work
 

@@ -7,9 +7,9 @@ from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
 
-from coe.db import JSON
 from coe.errors import Problem
-from coe.language.schemas import Violation, violations
+from coe.json_types import JSON
+from coe.language.json_schema.violations import Violation, violations
 from coe.language.source import point, tokens
 
 _ROOT = "parameters"

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from coe.db import JSON
 from coe.errors import Problem
-from coe.language.wrapping import is_expression
+from coe.json_types import JSON
+from coe.language.expression_syntax import is_expression
 
 _PATH = r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*"
 _PLACEHOLDER = re.compile(rf"\$\$\(|\$\(\s*(?P<path>{_PATH})\s*\)|\$\((?P<broken>[^)]*)\)?")

@@ -14,8 +14,8 @@ from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.rows import FacetValue
 from coe.catalog.scope import readable_entries, readable_versions
-from coe.catalog.sealing import unseal
-from coe.db import JSON
+from coe.catalog.versions.sealing import unseal
+from coe.json_types import JSON
 from coe.templates.manifest import FLOW, README
 from coe.templates.origins import ORIGINS, open_parameters
 from coe.templates.rows import OriginRow, TemplateContent, TemplateUsage

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
-from coe.db import JSON
 from coe.errors import Problem
+from coe.json_types import JSON
 from coe.templates.manifest import FLOW, TemplateFiles, in_file
 from coe.templates.parameters import complete
 from coe.templates.placeholders import Filling, paths_in

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from coe.catalog.rows import FacetValue
-from coe.db import JSON
+from coe.json_types import JSON
 
 
 @dataclass(frozen=True, slots=True)

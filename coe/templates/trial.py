@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coe.catalog.checking import check
-from coe.catalog.documents import read_flow
-from coe.db import JSON
+from coe.catalog.flows.checking import check
+from coe.catalog.flows.documents import read_flow
 from coe.errors import Problem
+from coe.json_types import JSON
 from coe.templates.manifest import FLOW, MANIFEST, TemplateFiles, in_file
 from coe.templates.render import Target, render, unknown_parameters
 from coe.work import Read

@@ -14,9 +14,9 @@ from fastapi.responses import FileResponse, HTMLResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from coe.language.decision_schema import DECISION_FILE as DECISION_SCHEMA
-from coe.language.profile import FILE as PROFILE_SCHEMA
-from coe.runs.testing_format import FILE as SUITE_SCHEMA
+from coe.decisions.schemas import DECISION_FILE as DECISION_SCHEMA
+from coe.language.editor_schema import FILE as PROFILE_SCHEMA
+from coe.testing.suite_format import FILE as SUITE_SCHEMA
 from coe.web.headers import explorer_policy
 
 STATIC = Path(__file__).resolve().parent / "static"

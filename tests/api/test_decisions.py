@@ -10,7 +10,7 @@ import pytest
 
 from coe.app import create_app
 from coe.engines.inline import InlineEngine
-from coe.runs.running import running
+from coe.execution.open_runtime import running
 from coe.settings import Settings
 from coe.work import Platform
 from tests.api.client import Api, Refused

@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from coe.access.actor import Actor
 from coe.access.tokens import issue
-from coe.runs.events_payload import open_events
-from coe.runs.schedules import refresh
+from coe.runs.event_payload import open_events
 from coe.runs.tables import EVENTS, OUTBOX
+from coe.schedules.sync import refresh
 from tests.api.client import Api, Refused
 from tests.runs.processes import central, publish
 

@@ -11,7 +11,7 @@ import pytest
 from coe.api.ids import to_uuid
 from coe.app import create_app
 from coe.engines.inline import InlineEngine
-from coe.runs.running import running
+from coe.execution.open_runtime import running
 from coe.settings import Settings
 from coe.work import Platform
 from tests.api.client import Api, Persona, Refused

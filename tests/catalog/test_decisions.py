@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import text
 
 from coe.catalog import actions, queries
-from coe.catalog.decision_actions import (
+from coe.catalog.decision_tables.actions import (
     check_decision,
     register_decision,
     resolve_decision,
     signed_table,
 )
-from coe.catalog.decisions import decision_contents
+from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.search import CatalogFilter, Search, search
+from coe.catalog.search.query import CatalogFilter, Search, search
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from coe.work import Platform
 from tests.catalog.samples import OUTSIDER, OWNER, REVIEWER, SECRET, register

@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from coe import content
 from coe.catalog import actions, queries
-from coe.catalog.lifecycle import Move, after
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
 from coe.catalog.rows import Moved
+from coe.catalog.versions.lifecycle import Move, after
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.settings import Settings
 from coe.work import Platform

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from coe.catalog import actions, queries
-from coe.catalog.documents import read_flow
+from coe.catalog.flows.documents import read_flow
 from coe.catalog.models import FlowKind, Lifecycle
 from coe.errors import Forbidden, Invalid, Severity
 from coe.work import Platform

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from coe.access.lines import Relation
 from coe.catalog import actions, queries
-from coe.catalog.contents import runnable_version
+from coe.catalog.flows.contents import runnable_version
 from coe.catalog.models import EntryKind
 from coe.catalog.rows import EntryRow
 from coe.catalog.systems import register_system

@@ -17,8 +17,8 @@ from typing import Any, Final
 import asyncpg
 import psutil
 
-from coe.demo.postgres import EmbeddedPostgres
 from coe.demo.processes import Processes
+from coe.embedded_postgres import EmbeddedPostgres
 
 RECOVERY_PATIENCE: Final = 60.0
 TARGETS: Final = {

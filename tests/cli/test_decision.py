@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from coe.cli.main import cli
-from tests.language.decisions import APPROVAL
+from tests.decisions.tables import APPROVAL
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "catalog" / "decisions"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from coe import content
-from coe.catalog.decisions import read_decision
-from coe.language.decision_testing import try_folder
-from coe.runs.decision_files import FOLDER, DecisionFiles
+from coe.catalog.decision_tables.documents import read_decision
+from coe.decisions.tests_format import try_folder
+from coe.testing.decision_files import FOLDER, DecisionFiles
 
 DECISIONS = content.root() / FOLDER
 

@@ -9,11 +9,11 @@ import pytest
 
 from coe import content
 from coe.errors import Severity
-from coe.language.expressions import Expressions
+from coe.language.expressions.evaluator import Expressions
 from coe.language.lint import lint, shipped
 from coe.language.load import load
-from coe.runs.decision_files import carried_by, decisions_beside
-from coe.runs.testing_run import BOUND, minimum, run_suite
+from coe.testing.decision_files import carried_by, decisions_beside
+from coe.testing.run_suite import BOUND, minimum, run_suite
 
 ROOT = content.root()
 CENTRAL = sorted(path for path in (ROOT / "flows" / "central").iterdir() if path.is_dir())

@@ -11,23 +11,23 @@ import pytest
 from coe import content
 from coe.bootstrap import load_all
 from coe.catalog import queries
-from coe.catalog.documents import FlowDocument, read_flow
+from coe.catalog.flows.documents import FlowDocument, read_flow
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
-from coe.catalog.search import Search, search
-from coe.db import JSON
-from coe.language.decision_schema import input_schema
-from coe.language.decisions import load_decision_source
-from coe.language.expressions import Expressions
+from coe.catalog.search.query import Search, search
+from coe.decisions.load import load_decision_source
+from coe.decisions.schemas import input_schema
+from coe.json_types import JSON
+from coe.language.expressions.evaluator import Expressions
 from coe.language.lint import Catalogued, KnownFlow, lint
-from coe.runs.commands import OpenHumanTask, StartChild
-from coe.runs.decision_files import FOLDER, DecisionFiles
-from coe.runs.testing import Trace, simulate
-from coe.runs.testing_format import read_suite
-from coe.runs.testing_suites import case_of
+from coe.machine.commands import OpenHumanTask, StartChild
 from coe.settings import Settings
 from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.render import render
 from coe.templates.trial import examples_of, sample_target
+from coe.testing.decision_files import FOLDER, DecisionFiles
+from coe.testing.run_definition import Trace, simulate
+from coe.testing.suite_format import read_suite
+from coe.testing.suites import case_of
 from coe.work import Platform
 from tests.catalog.samples import OUTSIDER, OWNER
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from coe.demo.postgres import EmbeddedPostgres
+from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_http import PrefectHTTP
-from coe.engines.server import PrefectServer, wait_until_healthy, worker_environment
+from coe.engines.prefect_server import PrefectServer, wait_until_healthy, worker_environment
 from coe.work import Platform
 from tests.engines.prefect_parts import House, http_to, inherited, remove_pools, server_of
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 
 from coe.access import tokens
-from coe.demo.postgres import EmbeddedPostgres
+from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_http import PrefectHTTP
-from coe.engines.server import PrefectServer, wait_until_healthy
+from coe.engines.prefect_server import PrefectServer, wait_until_healthy
 from coe.work import Platform
 
 ROOT = Path(__file__).resolve().parents[2]

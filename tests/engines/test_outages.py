@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from coe.demo.postgres import EmbeddedPostgres
-from coe.engines.server import PrefectServer, wait_until_healthy
-from coe.runs import human_tasks
+from coe.embedded_postgres import EmbeddedPostgres
+from coe.engines.prefect_server import PrefectServer, wait_until_healthy
+from coe.human_tasks import actions as human_tasks
 from coe.work import Platform
 from tests.engines.prefect_parts import House, Process, server_of, server_process, until
 from tests.engines.service import serving

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from coe.engines.prefect_http import PrefectHTTP, PrefectRefused
-from coe.engines.server import PrefectServer
+from coe.engines.prefect_server import PrefectServer
 from coe.errors import CoeError, Conflict, NotFound, Unavailable
 
 MAPPING: dict[int, type[CoeError]] = {

@@ -11,13 +11,13 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from coe.db import new_id, utcnow
 from coe.engines import prefect as central
-from coe.engines.flow_executor import FlowExecutor
 from coe.engines.prefect_api import PrefectEngine
+from coe.engines.prefect_flow_executor import FlowExecutor
 from coe.engines.prefect_http import PrefectHTTP
-from coe.engines.server import PrefectServer
+from coe.engines.prefect_server import PrefectServer
+from coe.execution.advance import Parked
+from coe.execution.runtime import Runtime
 from coe.runs.engine import RunRef
-from coe.runs.execution import Parked
-from coe.runs.runtime import Runtime
 
 
 @pytest.mark.parametrize("until", [None, utcnow() + timedelta(hours=1)])

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from coe.engines.prefect_http import PrefectHTTP
-from coe.runs import human_tasks
+from coe.human_tasks import actions as human_tasks
 from coe.runs.rows import RunRow
 from tests.engines.prefect_parts import House, http_to, until
 from tests.engines.service import Service, serving

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from coe.language.load import load
-from coe.language.model import Definition
+from coe.language.model.definition import Definition
 
 HEAD = """\
 document:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from coe.errors import Severity
 from coe.language.diff import VersionDiff, diff
-from coe.language.narrowing import narrowings
-from coe.language.schemas import violations
+from coe.language.json_schema.compatibility import narrowings
+from coe.language.json_schema.violations import violations
 from coe.language.source import read
 from tests.language.flows import flow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coe.language.diff import VersionDiff, diff
-from coe.language.diff_errors import errors_of
+from coe.language.diff.errors import errors_of
 from coe.language.error_types import BASE
 from coe.language.source import read
 from tests.language.flows import flow, loaded

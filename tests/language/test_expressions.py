@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coe.language.expressions import ExpressionError, Expressions, Reason
+from coe.language.expressions.evaluator import ExpressionError, Expressions, Reason
 
 INPUT = {"a": 1, "text": "x", "list": [1, 2], "none": None, "deep": {"b": {"c": True}}}
 VARIABLES: dict[str, Any] = {"context": {"n": 2}, "task": {"name": "t"}}
@@ -288,7 +288,7 @@ async def test_closing_ends_every_worker() -> None:
 
 PARENT = """
 import asyncio, sys
-from coe.language.expressions import Expressions
+from coe.language.expressions.evaluator import Expressions
 
 async def main():
     pool = Expressions(workers=2, time_limit=60 if sys.argv[1] == "busy" else 1)

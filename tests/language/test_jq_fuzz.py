@@ -21,11 +21,11 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from coe.language import jq_worker
-from coe.language.expressions import ExpressionError, Expressions, Reason
-from coe.language.jq_pool import WorkerDied
-from coe.language.jq_process import Check, compile_errors
-from coe.language.jq_syntax import LONGEST, scan
+from coe.language.expressions import jq_worker
+from coe.language.expressions.evaluator import ExpressionError, Expressions, Reason
+from coe.language.expressions.jq_pool import WorkerDied
+from coe.language.expressions.jq_process import Check, compile_errors
+from coe.language.expressions.jq_syntax import LONGEST, scan
 from tests.language.hostile import CLOSING, GREEDY, LOOKING, programs
 
 NIGHTLY = bool(os.environ.get("COE_NIGHTLY"))
@@ -286,8 +286,8 @@ def test_documents_full_of_slow_programs_hold_nobody_up_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Each kills its process, so that to find them all takes hundreds of processes.
-    monkeypatch.setattr("coe.language.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
-    monkeypatch.setattr("coe.language.jq_process._ALL_LIMIT", 1.0)
+    monkeypatch.setattr("coe.language.expressions.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
+    monkeypatch.setattr("coe.language.expressions.jq_process._ALL_LIMIT", 1.0)
     killer = "[1,2,3]|map(.+1)," * 3800
     told = compile_errors([Check(f"{killer}{number}", ()) for number in range(200)])
     assert len(told) == 200

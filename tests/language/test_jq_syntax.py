@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.language.jq_process import Check, compile_errors
-from coe.language.jq_syntax import key_path, scan
+from coe.language.expressions.jq_process import Check, compile_errors
+from coe.language.expressions.jq_syntax import key_path, scan
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_program_that_kills_the_compiler_is_found_among_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Thousands of closures, in little more memory than the interpreter takes itself.
-    monkeypatch.setattr("coe.language.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
+    monkeypatch.setattr("coe.language.expressions.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
     killer = "[1,2,3]|map(.+1)," * 3800 + "1"
     assert scan(killer).fault is None
     told = compile_errors([Check(".a + 1", ()), Check(killer, ()), Check(".b + 1", ())])

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coe.language.calls import CallFunction, CallHttp, CallParallelMap, function_ref
 from coe.language.load import load, load_source
+from coe.language.model.calls import CallFunction, CallHttp, CallParallelMap, function_ref
+from coe.language.model.task_types import ListenTask, SwitchTask, TryTask
 from coe.language.source import Source
-from coe.language.tasks import ListenTask, SwitchTask, TryTask
 from tests.language.flows import HEAD, flow, loaded
 
 EVERY_TASK = """

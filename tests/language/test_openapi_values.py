@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from coe.language.openapi_values import (
+from coe.language.openapi.parameters import (
     Parameter,
     cookie_pairs,
     header_text,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, SchemaError
 
-from coe.language.schema_form import faults
-from coe.language.schemas import MOST, input_problems, violations
+from coe.language.json_schema.meta import faults
+from coe.language.json_schema.violations import MOST, input_problems, violations
 
 ORDER = {
     "type": "object",

@@ -8,7 +8,7 @@ import pytest
 
 from coe.errors import Severity
 from coe.language.lint import NONE, Standards, lint, load_standards, shipped
-from coe.language.lint.house import ELSEWHERE, RULES
+from coe.language.lint.standards_rules import ELSEWHERE, RULES
 from coe.language.load import load
 from coe.language.source import read
 

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from coe.language.doing import not_run_here
+from coe.language.editor_schema import profile_schema
 from coe.language.lint import NONE, lint
 from coe.language.load import load_source
-from coe.language.profile import profile_schema
+from coe.language.model.task_types import not_run_here
 from coe.language.source import Source, read
 from tests.language.flows import flow
+from tests.language.test_editor_schema import _places
 from tests.language.test_load import EVERY_TASK, FOREIGN
-from tests.language.test_profile import _places
 from tests.language.test_standards import GOOD
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from coe.cli.main import cli
 from coe.db import Database
-from coe.demo.postgres import EmbeddedPostgres
+from coe.embedded_postgres import EmbeddedPostgres
 from coe.migrations import run
 
 TRIGGERS = "SELECT tgname, tgrelid::regclass::text AS on FROM pg_trigger WHERE NOT tgisinternal"

@@ -42,7 +42,7 @@ class Semantic:
 
 def semantic_mutants() -> list[Semantic]:
     """The list of `semantic.yaml`, with the scenarios of the rule that each breaks."""
-    rules = {rule["id"]: rule for rule in _read(HERE.parent / "runs" / "rules.yaml")["rules"]}
+    rules = {rule["id"]: rule for rule in _read(HERE.parent / "machine" / "rules.yaml")["rules"]}
     return [
         Semantic(
             name=one["name"],

@@ -16,20 +16,20 @@ from typing import Any
 import pytest
 
 from coe.language.source import read
+from tests.machine.scenarios import scenarios
 from tests.mutation.__main__ import PATHS
 from tests.mutation.lists import equivalents, semantic_mutants
 from tests.mutation.operators import mutants
 from tests.mutation.world import BY_HAND
-from tests.runs.machine.scenarios import scenarios
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES: list[dict[str, Any]] = read((ROOT / "tests" / "runs" / "rules.yaml").read_text()).data[
+RULES: list[dict[str, Any]] = read((ROOT / "tests" / "machine" / "rules.yaml").read_text()).data[
     "rules"
 ]
 SCENARIOS = {scenario.name for scenario in scenarios()}
 HAND = "\n".join(
     (ROOT / f"{name.replace('.', '/')}.py").read_text()
-    for name in [*BY_HAND, "tests.runs.machine.test_properties"]
+    for name in [*BY_HAND, "tests.machine.test_properties"]
 )
 
 

@@ -18,22 +18,24 @@ from typing import Any
 
 import jq
 
-from coe.language import jq_worker
-from coe.language.expressions import Expressions
-from coe.language.model import Definition
-from coe.runs.machine_scope import same
+from coe.language.expressions import jq_worker
+from coe.language.expressions.evaluator import Expressions
+from coe.language.model.definition import Definition
+from coe.machine.scope import same
 from tests.mutation.operators import Mutant
 
 # What is loaded anew for each mutant: the machine, and all that takes parts of it by name.
 ANEW = (
-    "coe.language.binding",
-    "coe.language.patterns",
-    "coe.runs.machine",
-    "coe.runs.testing",
-    "tests.runs.machine.",
+    "coe.language.expressions.variables",
+    "coe.language.json_schema.patterns",
+    "coe.machine.",
+    "coe.testing.",
+    "tests.machine.",
 )
+# What the tools around the machine hold too stays what it is.
+KEPT = ("coe.machine.commands", "coe.machine.facts", "coe.machine.redaction")
 BY_HAND = tuple(
-    f"tests.runs.machine.test_{name}"
+    f"tests.machine.test_{name}"
     for name in ("machine", "commands", "values", "limits", "arguments")
 )
 # Scenarios that take long stand last.
@@ -69,7 +71,7 @@ def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
 @contextmanager
 def mutated(mutant: Mutant | None) -> Iterator[None]:
     """Have the machine loaded anew with the change, for this process only as long as this lasts."""
-    kept = {name: module for name, module in sys.modules.items() if name.startswith(ANEW)}
+    kept = {name: module for name, module in sys.modules.items() if _is_anew(name)}
     for name in kept:
         _forget(name)
     if mutant is not None:
@@ -82,9 +84,13 @@ def mutated(mutant: Mutant | None) -> Iterator[None]:
     finally:
         if mutant is not None:
             sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if name.startswith(ANEW)]:
+        for name in [name for name in sys.modules if _is_anew(name)]:
             _forget(name)
         sys.modules.update(kept)
+
+
+def _is_anew(name: str) -> bool:
+    return name.startswith(ANEW) and name not in KEPT
 
 
 def _forget(name: str) -> None:
@@ -118,7 +124,7 @@ class World:
     """The definitions and expectations of all scenarios, read once."""
 
     def __init__(self) -> None:
-        from tests.runs.machine.scenarios import scenarios  # noqa: PLC0415 - it is loaded anew
+        from tests.machine.scenarios import scenarios  # noqa: PLC0415 - it is loaded anew
 
         found = scenarios()
         self.scenarios = sorted(found, key=lambda one: one.name.startswith(LAST))
@@ -143,12 +149,12 @@ class World:
 
     async def _goes(self, scenario: Any) -> None:
         """A scenario goes as it should."""
-        suites = importlib.import_module("coe.runs.testing_suites")
+        suites = importlib.import_module("coe.testing.suites")
         # What is expected is not compared by what is mutated.
         for name, module in sys.modules.items():
-            if name.startswith("coe.runs.testing") and hasattr(module, "same"):
+            if name.startswith("coe.testing.") and hasattr(module, "same"):
                 module.same = same
-        testing = importlib.import_module("coe.runs.testing")
+        testing = importlib.import_module("coe.testing.run_definition")
         case = suites.case_of(scenario.test)
         definition = self.definitions[scenario.name]
         trace = await testing.simulate(definition, case, EXPRESSIONS.evaluate)
@@ -157,7 +163,7 @@ class World:
 
     async def _survives(self, scenario: Any) -> None:
         """A crash between any two facts of it changes nothing."""
-        module = importlib.import_module("tests.runs.machine.test_scenarios")
+        module = importlib.import_module("tests.machine.test_scenarios")
         flow = self.definitions[scenario.name]
         await module.crash_everywhere(flow, scenario.test, EXPRESSIONS.evaluate)
 

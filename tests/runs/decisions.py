@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coe.access.actor import Actor
 from coe.catalog import actions as catalog
-from coe.catalog.decision_actions import register_decision
+from coe.catalog.decision_tables.actions import register_decision
 from coe.work import Platform
 from tests.runs.processes import central
 

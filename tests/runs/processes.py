@@ -15,15 +15,16 @@ from sqlalchemy import select, update
 
 from coe.access.actor import Actor
 from coe.catalog import actions as catalog
-from coe.db import JSON, utcnow
+from coe.db import utcnow
 from coe.engines.inline import InlineEngine, LocalFlow
 from coe.errors import Invalid
-from coe.language.expressions import Expressions
+from coe.execution.loops import Loops
+from coe.execution.runtime import LeafDone, LeafFailed, Runtime
+from coe.json_types import JSON
+from coe.language.expressions.evaluator import Expressions
+from coe.machine.commands import RunLeaf
 from coe.runs import actions, queries
-from coe.runs.commands import RunLeaf
-from coe.runs.loops import Loops
 from coe.runs.rows import RunRow
-from coe.runs.runtime import LeafDone, LeafFailed, Runtime
 from coe.runs.tables import RUNS, TASKS
 from coe.work import Platform
 

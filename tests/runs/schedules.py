@@ -12,9 +12,9 @@ from sqlalchemy import select, update
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry
 from coe.runs.models import RunState
-from coe.runs.schedules import refresh
-from coe.runs.schedules_queries import ScheduleRow, schedules_of_flows
 from coe.runs.tables import OUTBOX, RUNS
+from coe.schedules.queries import ScheduleRow, schedules_of_flows
+from coe.schedules.sync import refresh
 from coe.work import Platform
 from tests.runs.processes import SALES_OWNER, publish
 

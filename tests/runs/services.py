@@ -19,9 +19,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from coe.runs.commands import RunLeaf
-from coe.runs.leaves import LeafFault, LeafIO, run_leaf
-from coe.runs.leaves_transport import open_client
+from coe.leaves.leaf import LeafFault, LeafIO
+from coe.leaves.run import run_leaf
+from coe.leaves.transport import open_client
+from coe.machine.commands import RunLeaf
 
 BASE = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 
@@ -128,7 +129,7 @@ async def discovery(request: Request) -> Response:
     return JSONResponse({"token_endpoint": "https://login.example/oauth2/token"})
 
 
-FOLDER = Path(__file__).parent / "openapi"
+FOLDER = Path(__file__).parents[1] / "leaves" / "openapi"
 MADE = {
     "text": b"[1, 2]",
     "broken": b"{a: [",

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from coe.db import new_id, utcnow
-from coe.runs.commands import StepState
+from coe.machine.commands import StepState
 from coe.runs.journal import Append, End, Journal, Taking
 from coe.runs.journal_sql import Part
 from coe.runs.models import RunState, TimerKind

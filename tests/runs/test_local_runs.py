@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 
 from coe.access.actor import Actor
-from coe.db import JSON
 from coe.engines.inline import LocalFlowError, LocalRun
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
+from coe.execution.reaper import reap_once
+from coe.json_types import JSON
+from coe.machine.commands import StepState
 from coe.runs import actions, disclosure, local_runs, queries
-from coe.runs.commands import StepState
-from coe.runs.reaper import reap_once
 from coe.work import Platform
 from tests.runs.processes import (
     AUDITOR,

@@ -10,11 +10,12 @@ from sqlalchemy import func, select, text
 
 from coe.audit.models import AuditEvent
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
-from coe.runs import actions, disclosure, human_tasks, queries
-from coe.runs.machine import Machine
+from coe.execution.runtime import LeafFailed
+from coe.human_tasks import actions as human_tasks
+from coe.machine.machine import Machine
+from coe.runs import actions, disclosure, queries
 from coe.runs.models import RunState
 from coe.runs.rows import RunFilter
-from coe.runs.runtime import LeafFailed
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 from tests.runs.processes import (

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coe.runs.commands import RunLeaf
-from coe.runs.runtime import LeafDone, LeafFailed
+from coe.execution.runtime import LeafDone, LeafFailed
+from coe.machine.commands import RunLeaf
 from tests.simulation import reference, seams
 from tests.simulation.nodes import HELD
 

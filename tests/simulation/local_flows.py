@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from coe.access.actor import Actor
 from coe.errors import NotFound, Unavailable
+from coe.machine.commands import StepState
 from coe.runs import local_runs
-from coe.runs.commands import StepState
 from coe.sdk.client import Client
 from coe.sdk.local_run import Fault, local_run
 

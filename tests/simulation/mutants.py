@@ -11,25 +11,25 @@ from typing import Any, Final
 
 from sqlalchemy import delete
 
-import coe.runs.dispatch
-import coe.runs.endings
-import coe.runs.execution
-import coe.runs.folding
-import coe.runs.human_tasks
+import coe.execution.advance
+import coe.execution.dispatch
+import coe.execution.due_timers
+import coe.execution.loops
+import coe.execution.replay
+import coe.human_tasks.actions
+import coe.runs.completion
 import coe.runs.inbox
 import coe.runs.leases
-import coe.runs.loops
-import coe.runs.telling
-import coe.runs.timers
+import coe.runs.step_projection
 from coe.errors import Unavailable
-from coe.runs.armed import Armed
-from coe.runs.commands import ArmTimer
-from coe.runs.execution import _Execution
-from coe.runs.facts import Fact, FactKind
+from coe.execution.advance import _Execution
+from coe.execution.runtime import Runtime
+from coe.machine.commands import ArmTimer
+from coe.machine.facts import Fact, FactKind
 from coe.runs.journal import Journal
 from coe.runs.models import TimerKind
-from coe.runs.runtime import Runtime
 from coe.runs.tables import INBOX, OUTBOX, TIMERS
+from coe.runs.timers import Armed
 from tests.simulation import raw
 
 Mutant = Callable[[], None]
@@ -139,7 +139,7 @@ def park_without_a_look() -> None:
         return False
 
     coe.runs.leases.something_to_do = never
-    coe.runs.dispatch.something_to_do = never  # type: ignore[attr-defined]
+    coe.execution.dispatch.something_to_do = never  # type: ignore[attr-defined]
 
 
 @mutant
@@ -170,15 +170,15 @@ def timer_gone_before_its_fact() -> None:
         await session.commit()
         now = platform.clock()
         if timer.kind is TimerKind.TASK:
-            await coe.runs.timers.task_opening.overdue(
+            await coe.execution.due_timers.task_opening.overdue(
                 session, platform.keyring, timer.run_id, timer.key, now
             )
         else:
             fact = Fact(FactKind.TIMER_FIRED, now, timer.key)
-            await coe.runs.timers.inbox.send(session, platform.keyring, timer.run_id, fact)
+            await coe.execution.due_timers.inbox.send(session, platform.keyring, timer.run_id, fact)
         return 1
 
-    coe.runs.timers._fire = fire
+    coe.execution.due_timers._fire = fire
 
 
 @mutant
@@ -208,7 +208,7 @@ def no_timers() -> None:
     async def none(_: Any) -> int:
         return 0
 
-    coe.runs.loops.fire_due = none  # type: ignore[attr-defined]
+    coe.execution.loops.fire_due = none  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------------- dispatch and the reaper
@@ -217,7 +217,7 @@ def no_timers() -> None:
 @mutant
 def acknowledged_before_done() -> None:
     """A wish is deleted first and fulfilled then."""
-    fulfil = coe.runs.dispatch._fulfil
+    fulfil = coe.execution.dispatch._fulfil
 
     async def hasty(platform: Any, engine: Any, wish: Any) -> None:
         async with platform.database.session() as session:
@@ -225,8 +225,8 @@ def acknowledged_before_done() -> None:
             await session.commit()
         await fulfil(platform, engine, wish)
 
-    coe.runs.dispatch._fulfil = hasty
-    coe.runs.dispatch._expect = _nothing
+    coe.execution.dispatch._fulfil = hasty
+    coe.execution.dispatch._expect = _nothing
 
 
 @mutant
@@ -236,7 +236,7 @@ def no_reaper() -> None:
     async def none(_: Any) -> int:
         return 0
 
-    coe.runs.loops.reap_once = none  # type: ignore[attr-defined]
+    coe.execution.loops.reap_once = none  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------------- ends
@@ -245,13 +245,13 @@ def no_reaper() -> None:
 @mutant
 def open_tasks_of_ended_runs() -> None:
     """A run that ends leaves its tasks open."""
-    coe.runs.endings.withdraw_tasks = _nothing
+    coe.runs.completion.withdraw_tasks = _nothing
 
 
 @mutant
 def parent_not_told() -> None:
     """A run that ends does not tell who called it."""
-    coe.runs.endings._tell_parent = _nothing
+    coe.runs.completion._tell_parent = _nothing
 
 
 @mutant
@@ -275,7 +275,7 @@ def spins_before_a_timer() -> None:
 @mutant
 def no_tidying() -> None:
     """What comes too late for a run stays in its inbox."""
-    coe.runs.loops.tidy_once = _nothing  # type: ignore[attr-defined]
+    coe.execution.loops.tidy_once = _nothing  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------------- what people see
@@ -284,14 +284,14 @@ def no_tidying() -> None:
 @mutant
 def steps_of_the_dead_untold() -> None:
     """Who takes a run over takes it that people were told of all steps."""
-    fold = coe.runs.folding.fold
+    fold = coe.execution.replay.fold
 
     async def folded(*given: Any) -> Any:
         hand = await fold(*given)
         hand.telling.clear()
         return hand
 
-    coe.runs.execution.fold = folded  # type: ignore[attr-defined]  # the seam
+    coe.execution.advance.fold = folded  # type: ignore[attr-defined]  # the seam
 
 
 @mutant
@@ -301,4 +301,4 @@ def steps_untold_at_the_end() -> None:
     def nothing(*_: Any) -> list[Any]:
         return []
 
-    coe.runs.telling.Telling.all = nothing  # type: ignore[method-assign]
+    coe.runs.step_projection.Telling.all = nothing  # type: ignore[method-assign]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from coe.engines.prefect_api import PrefectEngine
-from coe.runs.in_flight import StepFailedError
+from coe.execution.leaf_tasks import StepFailedError
+from coe.execution.loops import Loops
+from coe.execution.runtime import Runtime
 from coe.runs.leases import Lease
-from coe.runs.loops import Loops
-from coe.runs.runtime import Runtime
 from coe.work import Platform
 from tests.simulation import seams
 from tests.simulation.server import SimulatedDatabase

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coe.runs.commands import ArmTimer, Cancelled, Completed, Faulted, RunLeaf, StepState
-from coe.runs.facts import Fact, FactKind
-from coe.runs.machine import Machine, RunContext
+from coe.machine.commands import ArmTimer, Cancelled, Completed, Faulted, RunLeaf, StepState
+from coe.machine.facts import Fact, FactKind
+from coe.machine.machine import Machine, RunContext
 from tests.simulation import reference, seams
 from tests.simulation.definitions import RAISED
 from tests.simulation.storage import Data, Transaction

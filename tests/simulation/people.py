@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from coe.access.actor import Actor
 from coe.errors import CoeError, Conflict
-from coe.runs import actions, human_tasks
-from coe.runs.events import send_events
+from coe.events.bus import send_events
+from coe.human_tasks import actions as human_tasks
+from coe.runs import actions
 from tests.simulation import reference, seams
 from tests.simulation.definitions import EVENTS, LOCAL, RAISED
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from coe.errors import Conflict, NotFound, Unavailable
-from coe.runs.execution import Finished, LostLease, Parked, advance
+from coe.execution.advance import Finished, LostLease, Parked, advance
 from coe.runs.models import RunState
 from coe.sdk.local_run import LocalRunFailed, RunNotOurs
 from tests.simulation.local_flows import carry_local

@@ -15,12 +15,12 @@ from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from coe.audit.models import AuditEvent
-from coe.runs import events_delivery
+from coe.events import delivery
 from coe.runs.inbox import TAKE
 from coe.runs.journal import _SAVE_STEP
 from coe.runs.journal_sql import END, ENTRY, EVENT, STEP, Part, statement
-from coe.runs.leases import ACQUIRE, ENDED, HEAD
-from coe.runs.models import RunState
+from coe.runs.leases import ACQUIRE, HEAD
+from coe.runs.models import ENDED, RunState
 from coe.runs.tables import INBOX, OUTBOX
 from tests.simulation.expressions import Env, Unsupported
 from tests.simulation.reading import Answer
@@ -105,9 +105,9 @@ async def _notify(env: Env, params: Any) -> Answer:
     return Answer(["pg_notify"], [("",)])
 
 
-@register(events_delivery._PUT.text)
+@register(delivery._PUT.text)
 async def _put_events(env: Env, given: Any) -> Answer:
-    """Events into inboxes, with a wake-up each: `coe.runs.events_delivery`."""
+    """Events into inboxes, with a wake-up each: `coe.events.delivery`."""
     notices = env.transaction.notices
     brought = zip(given["ids"], given["wishes"], given["events"], given["runs"], strict=True)
     for ident, wish, event_id, run_id in brought:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from coe.runs.commands import (
+from coe.machine.commands import (
     ArmTimer,
     AwaitEvent,
     Completed,
@@ -19,8 +19,8 @@ from coe.runs.commands import (
     RunLeaf,
     StartChild,
 )
-from coe.runs.facts import Fact, FactKind
-from coe.runs.machine import Machine, RunContext
+from coe.machine.facts import Fact, FactKind
+from coe.machine.machine import Machine, RunContext
 from tests.simulation import seams
 from tests.simulation.definitions import EVENTS, LOCAL, RAISED
 

@@ -21,15 +21,15 @@ import uuid_utils.compat
 
 import coe.db
 import coe.engines.prefect_api
+import coe.execution.children
+import coe.execution.dispatch
+import coe.execution.loops
+import coe.execution.replay
+import coe.execution.runtime
+import coe.execution.turn
 import coe.runs.actions
-import coe.runs.children
-import coe.runs.dispatch
-import coe.runs.events_subscriptions
-import coe.runs.folding
+import coe.runs.event_subscriptions
 import coe.runs.local_runs
-import coe.runs.loops
-import coe.runs.runtime
-import coe.runs.turns
 import coe.sdk.client
 from coe.access.actor import DataClass
 from coe.access.decision import Decision
@@ -38,8 +38,8 @@ from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.rows import RunnableFlow, VersionRow
 from coe.crypto.envelope import Place
 from coe.errors import NotFound
-from coe.language import jq_worker
-from coe.language.expressions import Expressions
+from coe.language.expressions import jq_worker
+from coe.language.expressions.evaluator import Expressions
 from coe.language.load import load
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRow:
 
 
 def runnable_flow(version: VersionRow, definition: str, *, local: bool) -> RunnableFlow:
-    """The flow as `coe.catalog.contents` gives it."""
+    """The flow as `coe.catalog.flows.contents` gives it."""
     return RunnableFlow(
         entry=None,  # type: ignore[arg-type]  # nobody looks at it
         version=version,
@@ -257,16 +257,16 @@ def install() -> Callable[[], None]:
         (coe.db, "datetime", SimulatedDatetime),
         (coe.engines.prefect_api, "datetime", SimulatedDatetime),
         (uuid_utils.compat, "uuid7", _uuid7),
-        (coe.runs.turns, "secrets", _Secrets),
-        (coe.runs.runtime, "load", loaded),
-        (coe.runs.events_subscriptions, "load", loaded),
-        (coe.runs.loops, "LONGEST_SLEEP", 8.0),
+        (coe.execution.turn, "secrets", _Secrets),
+        (coe.execution.runtime, "load", loaded),
+        (coe.runs.event_subscriptions, "load", loaded),
+        (coe.execution.loops, "LONGEST_SLEEP", 8.0),
         (coe.runs.actions, "find_version", _find_version),
         (coe.sdk.client, "time", SimpleNamespace(monotonic=_monotonic)),
         (coe.sdk.client, "random", SimpleNamespace(uniform=_uniform)),
     ]
-    by_ref = (coe.runs.actions, coe.runs.children, coe.runs.folding)
-    by_id = (coe.runs.runtime, coe.runs.local_runs, coe.runs.dispatch)
+    by_ref = (coe.runs.actions, coe.execution.children, coe.execution.replay)
+    by_id = (coe.execution.runtime, coe.runs.local_runs, coe.execution.dispatch)
     places += [(module, "runnable", _runnable) for module in by_ref]
     places += [(module, "runnable_version", _runnable_version) for module in by_id]
     before = [(place, name, getattr(place, name)) for place, name, _ in places]

@@ -17,11 +17,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from coe.db import Database, utcnow
-from coe.runs import dispatch, journal_sql, leases
+from coe.execution import dispatch
+from coe.runs import journal_sql, leases
 from coe.runs.journal import save_steps
-from coe.runs.leases import ENDED, NOW
-from coe.runs.models import RunState, TimerKind
-from coe.runs.tables import INBOX, JOURNAL, OUTBOX, RUNS, STEPS, TIMERS
+from coe.runs.models import ENDED, RunState, TimerKind
+from coe.runs.tables import INBOX, JOURNAL, NOW, OUTBOX, RUNS, STEPS, TIMERS
 from tests.simulation.expressions import Unsupported
 from tests.simulation.server import NoLink, Server, SimulatedDatabase
 

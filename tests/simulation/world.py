@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from coe.catalog.rows import RunnableFlow
-from coe.runs.loops import TIDY_SECONDS
+from coe.execution.loops import TIDY_SECONDS
 from coe.settings import Settings
 from tests.simulation import people as folk
 from tests.simulation import reference, seams

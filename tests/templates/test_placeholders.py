@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.db import JSON
 from coe.errors import Problem
+from coe.json_types import JSON
 from coe.templates.placeholders import Filling, paths_in
 
 VALUES: dict[str, JSON] = {

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from coe.db import JSON
+from coe.json_types import JSON
 from coe.language.source import read
 from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.render import Target, render, unknown_parameters, write_yaml

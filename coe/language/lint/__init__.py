@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from coe.errors import Problem, Severity
-from coe.language.lint.called import check_arguments, check_flows
+from coe.language.lint.calls import check_arguments, check_flows
 from coe.language.lint.context import Catalogued, Context, KnownFlow, Lookup
 from coe.language.lint.data import check_schemas
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
-from coe.language.lint.house import check_standards
 from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
 from coe.language.lint.schedules import check_schedule
 from coe.language.lint.standards import NONE, Standard, Standards, load_standards, shipped
+from coe.language.lint.standards_rules import check_standards
 from coe.language.lint.structure import (
     check_directives,
     check_profile,
@@ -24,7 +24,7 @@ from coe.language.lint.structure import (
     check_scopes,
     check_variables,
 )
-from coe.language.model import Definition
+from coe.language.model.definition import Definition
 
 __all__ = [
     "NONE",

@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import NamedTuple, Protocol, TypeVar
 
 from coe.errors import Problem, Severity
-from coe.language.fields import JSON, Model
+from coe.json_types import JSON
+from coe.language.fields import Model
+from coe.language.lint.expression_sites import Site, sites
 from coe.language.lint.parts import models
-from coe.language.lint.sites import Site, sites
 from coe.language.lint.standards import Standards
-from coe.language.model import Definition
-from coe.language.task import Task, TaskList
+from coe.language.model.definition import Definition
+from coe.language.model.task import Task, TaskList
 
 PartT = TypeVar("PartT", bound=Model)
 

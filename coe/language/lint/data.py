@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from coe.errors import Problem, Severity
-from coe.language.calls import CallFunction
-from coe.language.components import Schema
-from coe.language.fields import JSON
+from coe.json_types import JSON
+from coe.language.json_schema.meta import faults
+from coe.language.json_schema.violations import violations
 from coe.language.lint.context import Context
-from coe.language.schema_form import faults
-from coe.language.schemas import violations
+from coe.language.model.calls import CallFunction
+from coe.language.model.components import Schema
 from coe.language.source import point
 
 # Keys of a schema that hold schemas: by name, in a list, or one.

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
-from coe.language.guess import closest, did_you_mean
-from coe.language.jq_process import Check, compile_errors
-from coe.language.jq_syntax import key_path, scan
+from coe.language.expressions.jq_process import Check, compile_errors
+from coe.language.expressions.jq_syntax import key_path, scan
 from coe.language.lint.context import Context
-from coe.language.lint.sites import Site
+from coe.language.lint.expression_sites import Site
+from coe.language.suggestions import closest, did_you_mean
 
 _UNDEFINED: Final = re.compile(r"error: (\$?)(\w+)(?:/(\d+))? is not defined")
 _SYNTAX: Final = re.compile(r"error: (.*?) at <top-level>, line (\d+)(?:, column (\d+))?")

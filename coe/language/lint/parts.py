@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from coe.language.fields import Model, alias
-from coe.language.listing import NamedList
+from coe.language.model.named_list import NamedList
 from coe.language.source import point
 
 

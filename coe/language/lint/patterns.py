@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coe.errors import Problem, Severity
-from coe.language.components import EventFilter
-from coe.language.fields import JSON
+from coe.json_types import JSON
+from coe.language.expression_syntax import is_expression
+from coe.language.json_schema.patterns import has_signs, is_usable
 from coe.language.lint.context import Context
-from coe.language.patterns import has_signs, is_usable
+from coe.language.model.components import EventFilter
 from coe.language.source import point
-from coe.language.wrapping import is_expression
 
 
 def check_patterns(context: Context) -> Iterator[Problem]:

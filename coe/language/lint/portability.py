@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from coe.errors import Problem, Severity
-from coe.language.calls import CallHttp
-from coe.language.components import ErrorDefinition, EventFilter, EventProperties
 from coe.language.fields import URI
 from coe.language.lint.context import Context
+from coe.language.model.calls import CallHttp
+from coe.language.model.components import ErrorDefinition, EventFilter, EventProperties
+from coe.language.model.task_types import ForTask, RunTask, SetTask
 from coe.language.source import point
-from coe.language.tasks import ForTask, RunTask, SetTask
 
 
 def check_portability(context: Context) -> Iterator[Problem]:

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from coe.errors import Problem
-from coe.language.calls import DEFAULT_CATALOG, CallFunction
-from coe.language.components import ReferenceableAuthentication, Secret
 from coe.language.functions import FUNCTIONS
-from coe.language.guess import closest, did_you_mean
 from coe.language.lint.context import Context
-from coe.language.tasks import CALLS, RaiseTask, TryTask
+from coe.language.model.calls import DEFAULT_CATALOG, CallFunction
+from coe.language.model.components import ReferenceableAuthentication, Secret
+from coe.language.model.task_types import CALLS, RaiseTask, TryTask
+from coe.language.suggestions import closest, did_you_mean
 
 # What each rule is about, and where it is declared.
 _KINDS: Final = {

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
+from coe.json_types import JSON
 from coe.language.durations import Duration
-from coe.language.fields import JSON
-from coe.language.guess import did_you_mean
+from coe.language.json_schema.violations import violations
 from coe.language.lint.context import Context
-from coe.language.model import Schedule
+from coe.language.model.definition import Schedule
 from coe.language.schedules import (
     SHORTEST,
     TIME_ZONE,
@@ -18,7 +18,7 @@ from coe.language.schedules import (
     check_cron,
     zone_named,
 )
-from coe.language.schemas import violations
+from coe.language.suggestions import did_you_mean
 
 _KINDS: Final = ("every", "cron", "after", "on")
 

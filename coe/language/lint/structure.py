@@ -8,15 +8,21 @@ from collections.abc import Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
-from coe.language import binding
-from coe.language.calls import CallFunction, CallParallelMap
-from coe.language.components import Schema
-from coe.language.doing import not_run_here
-from coe.language.following import reached
-from coe.language.guess import did_you_mean
+from coe.language.branches.successors import reached
+from coe.language.expressions import variables
 from coe.language.lint.context import Context, ScopeAt
-from coe.language.task import Task
-from coe.language.tasks import ForkTask, ForTask, ListenTask, SwitchTask, TryTask
+from coe.language.model.calls import CallFunction, CallParallelMap
+from coe.language.model.components import Schema
+from coe.language.model.task import Task
+from coe.language.model.task_types import (
+    ForkTask,
+    ForTask,
+    ListenTask,
+    SwitchTask,
+    TryTask,
+    not_run_here,
+)
+from coe.language.suggestions import did_you_mean
 
 _DSL: Final = re.compile(r"1\.0\.\d+(-.*)?")
 _DIRECTIVES: Final = frozenset(("continue", "exit", "end"))
@@ -77,7 +83,7 @@ def check_variables(context: Context) -> Iterator[Problem]:
             case _:
                 continue
         for place, name in named.items():
-            if not _VARIABLE.fullmatch(name) or name in binding.RESERVED:
+            if not _VARIABLE.fullmatch(name) or name in variables.RESERVED:
                 message = f"`{name}` cannot be a variable's name here"
                 yield context.problem("OWS044", message, task.pointer + place, value=True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from coe.engines.prefect_api import PrefectEngine
-from coe.engines.server import PrefectServer
+from coe.engines.prefect_server import PrefectServer
 from coe.work import Platform
 from tests.engines.conformance.worlds import World
 from tests.engines.prefect_parts import House, Process, http_to, remove_pools

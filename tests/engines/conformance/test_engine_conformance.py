@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 
 from coe.access.actor import Actor
 from coe.db import new_id
-from coe.runs import actions, human_tasks, queries
+from coe.human_tasks import actions as human_tasks
+from coe.runs import actions, queries
 from coe.runs.engine import RunRef
 from coe.runs.rows import RunRow
 from coe.runs.tables import RUNS

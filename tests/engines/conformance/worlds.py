@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from coe.db import JSON, Database
+from coe.db import Database
 from coe.engines.inline import InlineEngine, LocalRun
-from coe.language.expressions import Expressions
+from coe.execution.loops import Loops
+from coe.execution.open_runtime import performing
+from coe.execution.runtime import Runtime
+from coe.json_types import JSON
+from coe.language.expressions.evaluator import Expressions
+from coe.leaves.leaf import LeafIO
 from coe.runs.engine import Engine
-from coe.runs.leaves import LeafIO
-from coe.runs.loops import Loops
-from coe.runs.running import performing
-from coe.runs.runtime import Runtime
 from coe.work import Platform
 from tests.engines.service import Service, serving
 

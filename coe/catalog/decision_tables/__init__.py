@@ -1,0 +1,1 @@
+"""Decision tables in the catalog: their documents and their verbs."""

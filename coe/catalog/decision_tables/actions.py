@@ -1,0 +1,145 @@
+"""Verbs of decision tables; their lifecycle (submit, review, publish …) is the catalog's."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sqlalchemy import select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.permissions import Permission
+from coe.audit.events import Tag
+from coe.catalog.columns import ENTRIES, VERSION_COLUMNS, VERSIONS, version_row
+from coe.catalog.decision_tables.documents import DecisionEntry, opened_decision, read_decision
+from coe.catalog.flows.contents import check_signed
+from coe.catalog.flows.drafts import saved
+from coe.catalog.models import EntryKind
+from coe.catalog.refs import require_ref
+from coe.catalog.rows import Saved, VersionRow
+from coe.catalog.versions.lifecycle import RUNNABLE
+from coe.catalog.versions.resolution import resolve
+from coe.catalog.versions.saving import NewVersion, save
+from coe.catalog.versions.sealing import unseal
+from coe.decisions.table import DecisionTable
+from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.work import Platform, Read, Work
+
+_VERSION = "/decision/version"
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPreview:
+    """What a registration would save and what stands in its way; no entry with errors."""
+
+    definition: str
+    digest: str
+    problems: tuple[Problem, ...]
+    entry: DecisionEntry | None
+
+
+async def register_decision(work: Work, manifest: str, *, changelog: str | None = None) -> Saved:
+    """Save a version of a decision table as a draft.
+
+    The same content again returns the version that has it, and records nothing.
+
+    Raises:
+        Invalid: The problems of the document, gaps and overlaps among them; nothing is saved.
+        Forbidden: `decision:register` in the team of its namespace is refused.
+    """
+    entry, problems, source = await asyncio.to_thread(read_decision, manifest)
+    if entry is None:
+        raise Invalid(problems)
+    about = entry.table.document.decision
+    decision = work.require(
+        Permission.DECISION_REGISTER,
+        resource=entry.resource,
+        team=about.namespace,
+        data_class=entry.card.data_class,
+    )
+    mark = source.locate(_VERSION) if source else None
+    new = NewVersion(
+        kind=EntryKind.DECISION,
+        flow_kind=None,
+        namespace=about.namespace,
+        name=about.name,
+        version=about.version,
+        card=entry.card,
+        digest=entry.table.digest,
+        body_digest=entry.body_digest,
+        content={"definition": entry.table.source.text},
+        schemas=entry.schemas,
+        path=_VERSION,
+        problems=problems,
+        links=entry.links,
+        changelog=changelog,
+        line=mark.line if mark else None,
+        column=mark.column if mark else None,
+    )
+    kept, version, created = await save(work, new)
+    if created:
+        await work.record(
+            Tag.CATALOG_DECISION_REGISTER,
+            resource=entry.resource,
+            team=kept.team,
+            decision=decision,
+            detail={"digest": version.digest, "changelog": changelog},
+        )
+    return await saved(work, kept, version, created=created)
+
+
+async def check_decision(manifest: str) -> DecisionPreview:
+    """What `register_decision` would say; saves nothing."""
+    entry, problems, _ = await asyncio.to_thread(read_decision, manifest)
+    return DecisionPreview(manifest, entry.table.digest if entry else "", problems, entry)
+
+
+async def resolve_decision(session: AsyncSession, ref: str) -> VersionRow:
+    """The version of a table that a run decides with, as for `contents.runnable`.
+
+    Raises:
+        NotFound: No such table, or nothing that the ref resolves to.
+        Conflict: The version is a draft, in review or retired.
+    """
+    parsed = require_ref(ref)
+    entry_id = await session.scalar(
+        select(ENTRIES.c.id).where(
+            ENTRIES.c.namespace == parsed.namespace,
+            ENTRIES.c.name == parsed.name,
+            ENTRIES.c.kind == EntryKind.DECISION,
+        ),
+    )
+    if entry_id is None:
+        raise NotFound(f"there is no decision table {parsed.entry}")
+    key = (entry_id, parsed.selector)
+    version = (await resolve(session, [key], true())).get(key)
+    if version is None:
+        raise NotFound(f"{ref} names no version that was published")
+    if version.lifecycle not in RUNNABLE:
+        raise Conflict(f"{version.ref} is {version.lifecycle}: only what was published decides")
+    return version
+
+
+async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str) -> DecisionTable:
+    """The table of an exact ref, in whatever state it is, checked against its signature.
+
+    Raises:
+        NotFound: There is no such version.
+        Conflict: It is not what was signed, or can no longer be read.
+    """
+    parsed = require_ref(ref, exact=True)
+    query = select(*VERSION_COLUMNS, VERSIONS.c.content_sealed).where(
+        VERSIONS.c.namespace == parsed.namespace,
+        VERSIONS.c.name == parsed.name,
+        VERSIONS.c.version == parsed.selector,
+        VERSIONS.c.kind == EntryKind.DECISION,
+    )
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no decision table {ref}")
+    version = version_row(row)
+    column, sealed = "content_sealed", row.content_sealed
+    opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
+    table = await asyncio.to_thread(opened_decision, opened)
+    check_signed(holder, version, table.digest)
+    return table

@@ -1,0 +1,1 @@
+"""Flows in the catalog: documents and manifests, drafts, checks and contents."""

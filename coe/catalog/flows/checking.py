@@ -1,0 +1,156 @@
+"""What the language and the standards say of a flow's document, given what the catalog knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, or_, select, tuple_
+
+from coe.access.permissions import Permission
+from coe.catalog.columns import ENTRIES, VERSIONS
+from coe.catalog.flows.documents import FlowDocument
+from coe.catalog.links import Link
+from coe.catalog.models import EntryKind, Lifecycle, LinkKind
+from coe.catalog.rows import VersionRow
+from coe.catalog.scope import readable_versions
+from coe.catalog.validation import schema_problems
+from coe.catalog.versions.lifecycle import RUNNABLE
+from coe.catalog.versions.resolution import resolve
+from coe.catalog.versions.sealing import unseal
+from coe.errors import Problem, Severity
+from coe.json_types import JSON
+from coe.language.lint import Catalogued, KnownFlow, Standards, lint, shipped
+from coe.work import Read
+
+NOT_THERE: Final = frozenset({"OWS052", "OWS053"})
+"""The problems of a called flow, or a version of it, that the catalog does not have."""
+
+
+async def check(
+    read: Read,
+    document: FlowDocument,
+    *,
+    publishing: bool = False,
+) -> tuple[Problem, ...]:
+    """Every problem of a document that could be read.
+
+    Flows and decision tables that it calls are looked for among those that the actor may read and,
+    for whoever writes or publishes flows, those that were published: what is published is an offer
+    to all teams. One that is not there is a warning to a draft, for its team may register it
+    later, and an error to a publication.
+    """
+    if document.definition is None:
+        return _schema_problems(document)
+    known = await _known(read, document, published=publishing or _writes_flows(read))
+    standards = shipped(read.platform.settings.content_dir)
+    found = await asyncio.to_thread(
+        lint,
+        document.definition,
+        known=known,
+        standards=standards,
+        publish=publishing,
+    )
+    return found if publishing else tuple(_as_draft(each) for each in found)
+
+
+def approvals_needed(read: Read) -> int:
+    """How many people must approve a central flow or a template, by the standard COE050."""
+    standards: Standards = shipped(read.platform.settings.content_dir)
+    standard = standards.standards.get("COE050")
+    needed = standard.options.get("approvals", 1) if standard else 1
+    return int(str(needed))
+
+
+def _as_draft(problem: Problem) -> Problem:
+    if problem.code not in NOT_THERE:
+        return problem
+    mend = "it must be published before this flow is"
+    return replace(problem, severity=Severity.WARNING, help=problem.help or mend)
+
+
+def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:
+    parts = (("input", document.input_schema), ("output", document.output_schema))
+    return tuple(
+        problem
+        for part, schema in parts
+        for problem in schema_problems(document.source, schema, f"/{part}/schema/document")
+    )
+
+
+def _writes_flows(read: Read) -> bool:
+    return any(
+        not read.scope(permission).empty
+        for permission in (Permission.FLOW_REGISTER, Permission.TEMPLATE_INSTANTIATE)
+    )
+
+
+async def _known(read: Read, document: FlowDocument, *, published: bool) -> Catalogued:
+    """What the catalog knows of the flows and tables that a document calls, by ref as written."""
+    called = {str(link): link for link in document.links if link.kind is LinkKind.CALLS}
+    offered = readable_versions(read)
+    if published:
+        offered = or_(VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)), offered)
+    return Catalogued(
+        await _called(read, called, offered, EntryKind.FLOW),
+        await _called(read, called, offered, EntryKind.DECISION),
+    )
+
+
+async def _called(
+    read: Read,
+    called: Mapping[str, Link],
+    offered: ColumnElement[bool],
+    kind: EntryKind,
+) -> dict[str, KnownFlow]:
+    """Those of the refs that name an entry of this kind."""
+    entries = await _entries(read, called.values(), offered, kind)
+    keys = {
+        ref: (entries[link.entry], link.selector or None)
+        for ref, link in called.items()
+        if link.entry in entries
+    }
+    versions = await resolve(read.session, list(keys.values()), offered)
+    schemas = await _input_schemas(read, versions.values())
+    return {
+        ref: KnownFlow(found.version, schemas.get(found.id), found.lifecycle)
+        if (found := versions.get(key))
+        else KnownFlow(None)
+        for ref, key in keys.items()
+    }
+
+
+async def _entries(
+    read: Read,
+    links: Iterable[Link],
+    offered: ColumnElement[bool],
+    kind: EntryKind,
+) -> dict[str, UUID]:
+    """Ids of entries with a version that is offered or readable, by `namespace/name`."""
+    names = sorted({(link.namespace, link.name) for link in links})
+    query = (
+        select(ENTRIES.c.id, ENTRIES.c.namespace, ENTRIES.c.name)
+        .distinct()
+        .join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id)
+        .where(
+            tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(names),
+            ENTRIES.c.kind == kind,
+            offered,
+        )
+    )
+    rows = (await read.session.execute(query)).all()
+    return {f"{row.namespace}/{row.name}": row.id for row in rows}
+
+
+async def _input_schemas(read: Read, versions: Iterable[VersionRow]) -> dict[UUID, JSON]:
+    query = select(VERSIONS.c.id, VERSIONS.c.team, VERSIONS.c.schemas_sealed).where(
+        VERSIONS.c.id.in_([version.id for version in versions]),
+    )
+    found: dict[UUID, JSON] = {}
+    for ident, team, sealed in (await read.session.execute(query)).all():
+        opened = await unseal(read.keyring, ident, team, "schemas_sealed", sealed)
+        found[ident] = opened.get("input") if isinstance(opened, dict) else None
+    return found

@@ -1,0 +1,213 @@
+"""What flow versions hold, opened: definitions, schemas and problems; diagrams and differences."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.catalog.columns import (
+    ENTRIES,
+    ENTRY_COLUMNS,
+    ENTRY_WIDTH,
+    VERSION_COLUMNS,
+    VERSIONS,
+    entry_row,
+    version_row,
+)
+from coe.catalog.flows.documents import FlowDocument, draw, draw_svg, read_flow
+from coe.catalog.models import EntryKind
+from coe.catalog.refs import require_ref
+from coe.catalog.rows import FlowContent, RunnableFlow, VersionChange, VersionRow
+from coe.catalog.scope import readable_versions
+from coe.catalog.versions.lifecycle import RUNNABLE
+from coe.catalog.versions.resolution import resolve
+from coe.catalog.versions.sealing import problems_from_json, unseal
+from coe.errors import Conflict, NotFound
+from coe.json_types import JSON
+from coe.language.diff import diff as compare
+from coe.work import Platform, Read
+
+_SEALED = ("content_sealed", "schemas_sealed", "problems_sealed")
+
+
+async def flow_contents(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, FlowContent]:
+    """Definition, schemas and problems of flow versions that the actor may read."""
+    query = select(
+        VERSIONS.c.id,
+        VERSIONS.c.team,
+        VERSIONS.c.content_sealed,
+        VERSIONS.c.schemas_sealed,
+        VERSIONS.c.problems_sealed,
+    ).where(
+        VERSIONS.c.id.in_(version_ids),
+        VERSIONS.c.kind == EntryKind.FLOW,
+        readable_versions(read),
+    )
+    found: dict[UUID, FlowContent] = {}
+    for ident, team, *sealed in (await read.session.execute(query)).all():
+        opened = [
+            await unseal(read.keyring, ident, team, column, each)
+            for column, each in zip(_SEALED, sealed, strict=True)
+        ]
+        schemas = _mapping(opened[1])
+        found[ident] = FlowContent(
+            definition=str(_mapping(opened[0])["definition"]),
+            input_schema=schemas.get("input"),
+            output_schema=schemas.get("output"),
+            problems=problems_from_json(opened[2]),
+        )
+    return found
+
+
+async def diagram(read: Read, version_id: UUID) -> str | None:
+    """Mermaid source of a flow version, if it may be read."""
+    found = await flow_contents(read, [version_id])
+    if version_id not in found:
+        return None
+    return draw(flow_in(found[version_id].definition))
+
+
+async def diagram_svg(read: Read, version_id: UUID) -> str | None:
+    """The drawing of a flow version as SVG, if it may be read."""
+    found = await flow_contents(read, [version_id])
+    if version_id not in found:
+        return None
+    return await svg_of_text(found[version_id].definition)
+
+
+async def svg_of_text(definition: str) -> str:
+    """The drawing of a document that may hold problems: nothing where it does not load."""
+    document, _ = await asyncio.to_thread(read_flow, definition)
+    return "" if document is None else await asyncio.to_thread(draw_svg, document)
+
+
+async def diff(read: Read, version_id: UUID, to: str) -> VersionChange | None:
+    """What changed since `to`, a version or an alias of the same flow; none if unreadable."""
+    own = await read.session.scalar(
+        select(VERSIONS.c.entry_id).where(VERSIONS.c.id == version_id, readable_versions(read)),
+    )
+    if own is None:
+        return None
+    key = (own, to)
+    base = (await resolve(read.session, [key], readable_versions(read))).get(key)
+    if base is None:
+        return None
+    opened = await flow_contents(read, [base.id, version_id])
+    old, new = (flow_in(opened[ident].definition) for ident in (base.id, version_id))
+    return changes(old, new)
+
+
+def changes(old: FlowDocument, new: FlowDocument) -> VersionChange:
+    """What changed from one document to another."""
+    found = compare(old.source, new.source)
+    return VersionChange(found.unified, found.breaking, found.changes, found.asks)
+
+
+async def runnable(session: AsyncSession, holder: Read | Platform, ref: str) -> RunnableFlow:
+    """The version of a flow to run, opened, and checked against its digest and signature.
+
+    Not narrowed to what an actor may read: the caller has decided `run:start`.
+
+    Raises:
+        NotFound: No such flow, or nothing that the ref resolves to.
+        Conflict: The version is a draft, in review or retired; or it is not what was signed.
+    """
+    parsed = require_ref(ref)
+    entry_id = await session.scalar(
+        select(ENTRIES.c.id).where(
+            ENTRIES.c.namespace == parsed.namespace,
+            ENTRIES.c.name == parsed.name,
+            ENTRIES.c.kind == EntryKind.FLOW,
+        ),
+    )
+    if entry_id is None:
+        raise NotFound(f"there is no flow {parsed.entry}")
+    key = (entry_id, parsed.selector)
+    version = (await resolve(session, [key], true())).get(key)
+    if version is None:
+        raise NotFound(f"{ref} names no version that was published")
+    if version.lifecycle not in RUNNABLE:
+        raise Conflict(f"{version.ref} is {version.lifecycle}: only what was published runs")
+    return await runnable_version(session, holder, version.id)
+
+
+async def runnable_version(
+    session: AsyncSession,
+    holder: Read | Platform,
+    version_id: UUID,
+) -> RunnableFlow:
+    """The same by the id of a version, in whatever state it is: a run keeps its version.
+
+    Raises:
+        NotFound: There is no such flow version.
+        Conflict: It is not what was signed.
+    """
+    query = (
+        select(*ENTRY_COLUMNS, *_labelled(VERSION_COLUMNS), VERSIONS.c.content_sealed)
+        .join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id)
+        .where(VERSIONS.c.id == version_id, VERSIONS.c.kind == EntryKind.FLOW)
+    )
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound
+    version = version_row(row[ENTRY_WIDTH:])
+    column, sealed = "content_sealed", row.content_sealed
+    opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
+    document = opened_flow(opened)
+    check_signed(holder, version, document.digest)
+    manifest = document.manifest
+    return RunnableFlow(
+        entry=entry_row(row),
+        version=version,
+        definition=document.source.text,
+        input_schema=document.input_schema,
+        output_schema=document.output_schema,
+        entrypoint=manifest.entrypoint if manifest else None,
+        timeout=manifest.timeout if manifest else None,
+    )
+
+
+def check_signed(holder: Read | Platform, version: VersionRow, digest: str) -> None:
+    """See that a version's content has the digest that was signed.
+
+    Raises:
+        Conflict: It has not.
+    """
+    platform = holder.platform if isinstance(holder, Read) else holder
+    signed = platform.signer.public.verify_digest(digest, version.signature)
+    if digest != version.digest or not signed:
+        raise Conflict(f"{version.ref} is not what was signed: its content or digest was changed")
+
+
+def opened_flow(content: JSON) -> FlowDocument:
+    """The document in an opened `content_sealed` of a flow.
+
+    Raises:
+        Conflict: It can no longer be read: the profile of the language was narrowed since.
+    """
+    return flow_in(str(_mapping(content)["definition"]))
+
+
+def flow_in(definition: str) -> FlowDocument:
+    """The document of a definition that was saved.
+
+    Raises:
+        Conflict: As for `opened_flow`.
+    """
+    document, _ = read_flow(definition)
+    if document is None:
+        raise Conflict("the definition was saved in a form that is no longer read")
+    return document
+
+
+def _mapping(value: JSON) -> dict[str, JSON]:
+    return value if isinstance(value, dict) else {}
+
+
+def _labelled(columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    return [column.label(f"version_{place}") for place, column in enumerate(columns)]

@@ -1,0 +1,196 @@
+"""Flow documents: a central flow's definition, or the manifest of a team's local flow.
+
+Both become one shape, so that everything after this module asks neither which it was.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from coe.catalog.flows.manifest import NAME_PATTERN, FlowMetadata, LocalFlowManifest
+from coe.catalog.links import Link, calls_in, decisions_in, uses_of
+from coe.catalog.models import FlowKind
+from coe.catalog.search.document import Card
+from coe.catalog.semver import parse_version
+from coe.catalog.validation import CODE, located, validate
+from coe.drawing import svg_of
+from coe.drawing.graph import Group, graph, single
+from coe.drawing.mermaid import mermaid_of
+from coe.errors import Problem
+from coe.json_types import JSON
+from coe.language.canonical import digest
+from coe.language.load import load_source
+from coe.language.model.definition import Definition
+from coe.language.source import Source, Unreadable, read
+
+LOCAL_FLOW = "localFlow"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDocument:
+    """A flow as read; `definition` is there for a central one, `manifest` for a local one."""
+
+    source: Source
+    kind: FlowKind
+    namespace: str
+    name: str
+    version: str
+    card: Card
+    links: tuple[Link, ...]
+    input_schema: JSON
+    output_schema: JSON
+    definition: Definition | None = None
+    manifest: LocalFlowManifest | None = None
+
+    @property
+    def resource(self) -> str:
+        """What the log calls it."""
+        return f"flow:{self.namespace}/{self.name}@{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical form of the document, in hex."""
+        return digest(self.source.data)
+
+    @property
+    def body_digest(self) -> str:
+        """The same, without the version number."""
+        return digest(_without_version(self.source.data))
+
+
+def read_flow(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
+    """Read a document of either kind; no document where there are problems."""
+    try:
+        source = read(text)
+    except Unreadable as error:
+        return None, (error.problem,)
+    if isinstance(source.data, dict) and source.data.get("kind") == LOCAL_FLOW:
+        return _local(source)
+    return _central(source)
+
+
+def draw(document: FlowDocument) -> str:
+    """Mermaid source: of a local flow one box, for its steps are its team's."""
+    return mermaid_of(flow_graph(document))
+
+
+def draw_svg(document: FlowDocument) -> str:
+    """The same as an SVG document. Takes a millisecond a step: large ones belong in a thread."""
+    ref = f"{document.namespace}/{document.name}@{document.version}"
+    return svg_of(flow_graph(document), document.card.title, ref)
+
+
+def flow_graph(document: FlowDocument) -> Group:
+    """What a drawing of a flow shows: of a local flow one box."""
+    if document.definition is not None:
+        return graph(document.definition)
+    return single(document.card.title)
+
+
+# ---------------------------------------------------------------- local
+
+
+def _local(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
+    manifest, problems = validate(LocalFlowManifest, source)
+    if manifest is None:
+        return None, problems
+    card = Card(
+        title=manifest.title,
+        summary=manifest.summary,
+        description=manifest.description,
+        tags=tuple(manifest.tags),
+        systems=tuple(manifest.systems),
+        domain=manifest.domain,
+        data_class=manifest.data_class,
+        process_owner=manifest.process_owner,
+        deputy=manifest.deputy,
+    )
+    document = FlowDocument(
+        source=source,
+        kind=FlowKind.LOCAL,
+        namespace=manifest.namespace,
+        name=manifest.name,
+        version=manifest.version,
+        card=card,
+        links=uses_of(manifest.systems),
+        input_schema=dict(manifest.input.schema_.document),
+        output_schema=dict(manifest.output.schema_.document),
+        manifest=manifest,
+    )
+    return document, ()
+
+
+# ---------------------------------------------------------------- central
+
+
+def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
+    loaded = load_source(source)
+    definition = loaded.definition
+    if definition is None:
+        return None, loaded.problems
+    metadata, problems = validate(FlowMetadata, source, at=("document", "metadata"))
+    problems += _names(definition, source)
+    if metadata is None or problems:
+        return None, loaded.problems + problems
+    about = definition.document
+    tasks = [task for top in definition.do for task in top.walk()]
+    card = Card(
+        title=about.title or about.name,
+        summary=about.summary or "",
+        description=metadata.description,
+        tags=tuple(metadata.tags),
+        systems=tuple(metadata.systems),
+        steps=tuple(task.name for task in tasks),
+        domain=metadata.domain,
+        data_class=metadata.data_class,
+        process_owner=metadata.process_owner,
+        deputy=metadata.deputy,
+    )
+    document = FlowDocument(
+        source=source,
+        kind=FlowKind.CENTRAL,
+        namespace=about.namespace,
+        name=about.name,
+        version=about.version,
+        card=card,
+        links=(*calls_in(tasks), *decisions_in(tasks), *uses_of(metadata.systems)),
+        input_schema=definition.input.schema_.document
+        if definition.input and definition.input.schema_
+        else None,
+        output_schema=definition.output.schema_.document
+        if definition.output and definition.output.schema_
+        else None,
+        definition=definition,
+    )
+    return document, loaded.problems
+
+
+def _names(
+    definition: Definition,
+    source: Source,
+) -> tuple[Problem, ...]:
+    """What the catalog asks of a name beyond what the language does."""
+    about = definition.document
+    found: list[Problem] = []
+    for key, value in (("namespace", about.namespace), ("name", about.name)):
+        if re.fullmatch(NAME_PATTERN, value) is None:
+            message = f"the {key} must be words of a-z and 0-9 with hyphens, at most 63"
+            found.append(Problem(CODE, message, path=f"/document/{key}"))
+    if parse_version(about.version) is None:
+        message = "the version must be exact, and without build metadata"
+        found.append(Problem(CODE, message, path="/document/version", help="such as 1.4.0"))
+    if about.metadata.get("owner", about.namespace) != about.namespace:
+        message = f"the owner must be the namespace, {about.namespace}"
+        found.append(Problem(CODE, message, path="/document/metadata/owner"))
+    return tuple(located(source, each) for each in found)
+
+
+def _without_version(data: JSON) -> JSON:
+    if not isinstance(data, dict):
+        return data
+    bare = {key: value for key, value in data.items() if key != "version"}
+    about = bare.get("document")
+    if isinstance(about, dict):
+        bare["document"] = {key: value for key, value in about.items() if key != "version"}
+    return bare

@@ -1,0 +1,91 @@
+"""Draft versions of flows: checked whole, then saved; or shown, and nothing saved.
+
+A flow that is registered and one that is made from a template both come through here.
+"""
+
+from __future__ import annotations
+
+from coe.catalog.columns import row_of_entry, row_of_version
+from coe.catalog.flows import checking
+from coe.catalog.flows.contents import changes, flow_contents, flow_in
+from coe.catalog.flows.documents import FlowDocument, draw
+from coe.catalog.models import Entry, EntryKind, EntryVersion
+from coe.catalog.queries import find_version
+from coe.catalog.rows import Preview, Saved, VersionChange
+from coe.catalog.versions.saving import NewVersion, save
+from coe.catalog.versions.sealing import problems_from_json, unseal
+from coe.errors import Invalid, Problem, errors_in
+from coe.work import Read, Work
+
+ENGINE = "prefect"
+
+
+async def save_flow(
+    work: Work,
+    document: FlowDocument,
+    problems: tuple[Problem, ...],
+    *,
+    changelog: str | None,
+) -> tuple[Entry, EntryVersion, bool]:
+    """Check a document whole and save it as a draft; True if it was not there.
+
+    Raises:
+        Invalid: It has errors, or its version has other content already; nothing is saved.
+    """
+    found = problems + await checking.check(work, document)
+    if errors_in(found):
+        raise Invalid(found)
+    path = "/document/version" if document.definition else "/version"
+    mark = document.source.locate(path)
+    new = NewVersion(
+        kind=EntryKind.FLOW,
+        flow_kind=document.kind,
+        namespace=document.namespace,
+        name=document.name,
+        version=document.version,
+        card=document.card,
+        digest=document.digest,
+        body_digest=document.body_digest,
+        content={"definition": document.source.text},
+        schemas={"input": document.input_schema, "output": document.output_schema},
+        path=path,
+        line=mark.line if mark else None,
+        column=mark.column if mark else None,
+        problems=found,
+        links=document.links,
+        engine=ENGINE,
+        changelog=changelog,
+    )
+    return await save(work, new)
+
+
+async def saved(work: Work, entry: Entry, version: EntryVersion, *, created: bool) -> Saved:
+    """What a verb that saved gives back: the rows, and the warnings kept with the version."""
+    column, sealed = "problems_sealed", version.problems_sealed
+    opened = await unseal(work.keyring, version.id, version.team, column, sealed)
+    problems = problems_from_json(opened)
+    return Saved(row_of_entry(entry), row_of_version(version), problems, created)
+
+
+async def preview_of(
+    read: Read,
+    document: FlowDocument,
+    problems: tuple[Problem, ...],
+) -> Preview:
+    """A document with its problems, its diagram, and what it changes of the live version."""
+    found = problems + await checking.check(read, document)
+    return Preview(
+        definition=document.source.text,
+        digest=document.digest,
+        problems=found,
+        diagram=draw(document),
+        diff=await _against_live(read, document),
+    )
+
+
+async def _against_live(read: Read, document: FlowDocument) -> VersionChange | None:
+    live = await find_version(read, f"{document.namespace}/{document.name}", EntryKind.FLOW)
+    if live is None:
+        return None
+    contents = await flow_contents(read, [live.id])
+    return changes(flow_in(contents[live.id].definition), document)

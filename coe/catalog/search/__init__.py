@@ -1,0 +1,1 @@
+"""Search over the catalog: the search document, the query, facets and suggestions."""

@@ -1,0 +1,99 @@
+"""Counts over what a search found, in one statement: each facet ignores its own filter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.catalog.columns import ENTRIES
+from coe.catalog.rows import Facet, FacetValue
+from coe.catalog.search.filters import CatalogFilter, predicates
+
+_TOTAL = ""
+_MOST_VALUES = 50
+_SINGLE = {
+    "kinds": "kind",
+    "owners": "team",
+    "domains": "domain",
+    "lifecycles": "lifecycle",
+    "dataClasses": "data_class",
+}
+_MANY = {"tags": "tags", "systems": "systems"}
+NAMES = ("kinds", "owners", "tags", "domains", "systems", "lifecycles", "dataClasses")
+
+
+async def count(
+    session: AsyncSession,
+    matched: ColumnElement[bool],
+    wanted: CatalogFilter,
+    *,
+    with_facets: bool,
+) -> tuple[int, tuple[Facet, ...]]:
+    """How many entries match all, and how many there are by each value of each property.
+
+    Args:
+        session: Where to ask.
+        matched: What the text and the actor's scope let through, without the filter.
+        wanted: The filter.
+        with_facets: Off gives the total alone.
+    """
+    narrowing = predicates(wanted)
+    base = _base(matched, narrowing)
+    parts = [select(literal(_TOTAL), literal(_TOTAL), func.count()).where(_flags(base, narrowing))]
+    if with_facets:
+        parts += [_values(base, name, narrowing) for name in NAMES]
+    rows = (await session.execute(union_all(*parts))).all()
+    counted: defaultdict[str, list[FacetValue]] = defaultdict(list)
+    for name, value, number in rows:
+        counted[name].append(FacetValue(value, number))
+    total = counted[_TOTAL][0].count
+    if not with_facets:
+        return total, ()
+    return total, tuple(Facet(name, _most(counted[name])) for name in NAMES)
+
+
+def _base(matched: ColumnElement[bool], narrowing: dict[str, ColumnElement[bool]]) -> CTE:
+    properties = [ENTRIES.c[column] for column in (*_SINGLE.values(), *_MANY.values())]
+    flags = [
+        func.coalesce(predicate, False).label(f"in_{name}") for name, predicate in narrowing.items()
+    ]
+    return select(*properties, *flags).where(matched).cte("base")
+
+
+def _flags(base: CTE, names: set[str] | dict[str, ColumnElement[bool]]) -> ColumnElement[bool]:
+    return and_(true(), *(base.c[f"in_{name}"] for name in sorted(names)))
+
+
+def _values(
+    base: CTE,
+    name: str,
+    narrowing: dict[str, ColumnElement[bool]],
+) -> Select[str, str, int]:
+    others = _flags(base, {other for other in narrowing if other != name})
+    value: ColumnElement[str] = (
+        cast(base.c[_SINGLE[name]], Text) if name in _SINGLE else func.unnest(base.c[_MANY[name]])
+    )
+    found = select(value.label("value")).where(others).subquery()
+    return (
+        select(literal(name), found.c.value, func.count())
+        .where(found.c.value.is_not(None))
+        .group_by(found.c.value)
+    )
+
+
+def _most(values: list[FacetValue]) -> tuple[FacetValue, ...]:
+    return tuple(sorted(values, key=lambda each: (-each.count, each.value))[:_MOST_VALUES])

@@ -1,0 +1,238 @@
+"""Search over the catalog: weighted full text, typos by trigrams, facets, highlights.
+
+A search without operators takes every word as the beginning of a word, and asks for all of them.
+With a quote, a leading minus or an `or` it is read as web search does
+(`websearch_to_tsquery`). Only where nothing matches is the spelling mended
+(`coe.catalog.search.suggestions`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Numeric,
+    Row,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    tuple_,
+)
+
+from coe import paging
+from coe.catalog.columns import ENTRIES, ENTRY_COLUMNS, entry_row
+from coe.catalog.models import Lifecycle
+from coe.catalog.rows import Facet, Hit, Hits
+from coe.catalog.scope import readable_entries
+from coe.catalog.search import facets, suggestions
+from coe.catalog.search.filters import CatalogFilter, predicates
+from coe.catalog.search.highlights import fragments, headline
+from coe.catalog.search.suggestions import once
+from coe.work import Read
+
+_OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
+_LONGEST = 200
+_WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
+_BODY = (ENTRIES.c.search_body, ENTRIES.c.search_tags)
+
+
+class CatalogOrder(StrEnum):
+    """How found entries are ordered; RELEVANCE without a text is MOST_USED."""
+
+    RELEVANCE = "RELEVANCE"
+    TITLE = "TITLE"
+    UPDATED = "UPDATED"
+    MOST_USED = "MOST_USED"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search: `text` as typed, `first` at most 100, `after` a cursor of the same search."""
+
+    text: str | None = None
+    filter: CatalogFilter = field(default_factory=CatalogFilter)
+    order: CatalogOrder = CatalogOrder.RELEVANCE
+    first: int = 20
+    after: str | None = None
+    count: bool = True
+    facets: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    """How a text is looked for: which rows match, how well, and the query to highlight with."""
+
+    predicate: ColumnElement[bool]
+    score: ColumnElement[Any] | None = None
+    query: ColumnElement[Any] | None = None
+
+
+async def search(read: Read, request: Search) -> Hits:
+    """Find the entries that match and that the actor may read.
+
+    `count` and `facets` off save a statement; the total is then 0.
+
+    Raises:
+        Invalid: `first` or `after` cannot be used.
+    """
+    paging.check_first(request.first)
+    allowed = readable_entries(read)
+    matching = await _matching(read, request, allowed)
+    matched = and_(allowed, matching.predicate)
+    total, counted = await _counted(read, request, matched)
+    hits, has_next = await _page(read, request, matching, matched)
+    return Hits(hits, has_next, request.after is not None, total, counted)
+
+
+async def _matching(read: Read, request: Search, allowed: ColumnElement[bool]) -> _Matching:
+    sought = " ".join((request.text or "").replace("\0", " ").split())[:_LONGEST]
+    if not _WORD.search(sought):
+        return _Matching(true())
+    exact = _by_words(sought)
+    found = select(literal(1)).where(allowed, exact.predicate).limit(1)
+    if await read.session.scalar(found):
+        return exact
+    near = await suggestions.nearest(read.session, _WORD.findall(sought.lower()), allowed)
+    return _Matching(false()) if near is None else _by_query(func.to_tsquery("english", near), "")
+
+
+def _by_words(sought: str) -> _Matching:
+    if _OPERATORS.search(sought):
+        return _by_query(func.websearch_to_tsquery("english", sought), sought)
+    prefixes = " & ".join(f"'{word}':*" for word in _WORD.findall(sought))
+    return _by_query(func.to_tsquery("english", prefixes), sought)
+
+
+def _by_query(parsed: ColumnElement[Any], sought: str) -> _Matching:
+    query = once(parsed)
+    rank = func.ts_rank(text(f"'{_WEIGHTS}'::float4[]"), ENTRIES.c.search, query, 1)
+    named = func.lower(ENTRIES.c.title) == sought.lower()
+    in_title = func.to_tsvector("english", ENTRIES.c.search_title).op("@@")(query)
+    score = rank + case((named, 1.0), (in_title, 0.5), else_=0.0) + _standing()
+    return _Matching(ENTRIES.c.search.op("@@")(query), _rounded(score), query)
+
+
+def _standing() -> ColumnElement[Any]:
+    """A little for what is published and much used: it orders what matches alike."""
+    published = case((ENTRIES.c.lifecycle == Lifecycle.PUBLISHED, 0.05), else_=0.0)
+    return published + func.least(func.ln(1 + ENTRIES.c.uses) * 0.01, 0.05)
+
+
+def _rounded(score: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.round(cast(score, Numeric), 6)
+
+
+async def _counted(
+    read: Read,
+    request: Search,
+    matched: ColumnElement[bool],
+) -> tuple[int, tuple[Facet, ...]]:
+    if not (request.count or request.facets):
+        return 0, ()
+    return await facets.count(
+        read.session,
+        matched,
+        request.filter,
+        with_facets=request.facets,
+    )
+
+
+async def _page(
+    read: Read,
+    request: Search,
+    matching: _Matching,
+    matched: ColumnElement[bool],
+) -> tuple[tuple[Hit, ...], bool]:
+    order = _order(request.order, matching)
+    score = literal(None) if matching.score is None else matching.score
+    page = select(*ENTRY_COLUMNS, order.key.label("sort_key"), score.label("score"), *_BODY).where(
+        matched,
+        *predicates(request.filter).values(),
+    )
+    if request.after is not None:
+        page = page.where(order.beyond(request.after))
+    page = page.order_by(*order.by(order.key, ENTRIES.c.id)).limit(request.first + 1)
+    found = page.subquery()
+    shown = select(*found.c, *_headlines(matching, found.c)).order_by(
+        *order.by(found.c.sort_key, found.c.id),
+    )
+    rows = (await read.session.execute(shown)).all()
+    hits = tuple(_hit(row, order, matching) for row in rows[: request.first])
+    return hits, len(rows) > request.first
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A sort key, its direction, and how it is written into a cursor."""
+
+    name: str
+    key: ColumnElement[Any]
+    descending: bool
+    read: Callable[[str], Any]
+
+    def by(self, key: ColumnElement[Any], ident: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+        if self.descending:
+            return [key.desc(), ident.desc()]
+        return [key.asc(), ident.asc()]
+
+    def beyond(self, cursor: str) -> ColumnElement[bool]:
+        key, ident = paging.decode(self.name, cursor, (self.read, UUID))
+        place = tuple_(self.key, ENTRIES.c.id)
+        last = tuple_(literal(key, self.key.type), literal(ident, ENTRIES.c.id.type))
+        return place < last if self.descending else place > last
+
+    def cursor(self, row: Row[Any]) -> str:
+        key = row.sort_key
+        written = key.isoformat() if isinstance(key, datetime) else str(key)
+        return paging.encode(self.name, (written, str(row.id)))
+
+
+def _order(order: CatalogOrder, matching: _Matching) -> _Order:
+    match order:
+        case CatalogOrder.TITLE:
+            return _Order("title", func.lower(ENTRIES.c.title), descending=False, read=str)
+        case CatalogOrder.UPDATED:
+            return _Order(
+                "updated",
+                ENTRIES.c.updated_at,
+                descending=True,
+                read=datetime.fromisoformat,
+            )
+        case CatalogOrder.RELEVANCE if matching.score is not None:
+            return _Order("relevance", matching.score, descending=True, read=Decimal)
+        case _:
+            return _Order("uses", ENTRIES.c.uses, descending=True, read=int)
+
+
+def _headlines(matching: _Matching, columns: Any) -> list[ColumnElement[Any]]:
+    if matching.query is None:
+        return []
+    return [
+        headline(columns.title, matching.query, whole=True).label("title_mark"),
+        headline(columns.summary, matching.query, whole=True).label("summary_mark"),
+        headline(columns.search_body, matching.query, whole=False).label("body_mark"),
+        headline(columns.search_tags, matching.query, whole=False).label("tags_mark"),
+    ]
+
+
+def _hit(row: Row[Any], order: _Order, matching: _Matching) -> Hit:
+    marked: tuple[str, ...] = ()
+    if matching.query is not None:
+        marked = fragments([row.title_mark, row.summary_mark, row.body_mark, row.tags_mark])
+    score = None if row.score is None else float(row.score)
+    return Hit(entry_row(row), order.cursor(row), score, marked)

@@ -1,0 +1,109 @@
+"""From an entry and a selector to one version: exact, alias or range.
+
+An exact version is found in any state; an alias names a version that was published; a range picks
+the highest PUBLISHED release within it, else the highest DEPRECATED one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.catalog.columns import ALIASES, VERSION_COLUMNS, VERSIONS, version_row
+from coe.catalog.models import Lifecycle
+from coe.catalog.refs import selector_or_live
+from coe.catalog.rows import VersionRow
+from coe.catalog.semver import Range, parse_range, parse_version
+from coe.catalog.versions.lifecycle import RUNNABLE
+
+VersionKey = tuple[UUID, str | None]
+_Named = tuple[UUID, str]
+
+
+async def resolve(
+    session: AsyncSession,
+    keys: Sequence[VersionKey],
+    allowed: ColumnElement[bool],
+) -> dict[VersionKey, VersionRow]:
+    """Find the version that each key means, within a predicate over the table of versions."""
+    meant = {key: (key[0], selector_or_live(key[1])) for key in keys}
+    exact = {each for each in meant.values() if parse_version(each[1])}
+    ranges = {
+        each: found
+        for each in set(meant.values()) - exact
+        if (found := parse_range(each[1])) is not None
+    }
+    named = set(meant.values()) - exact - ranges.keys()
+    resolved = await _exact(session, exact, allowed)
+    resolved |= await _named(session, named, allowed)
+    resolved |= await _within(session, ranges, allowed)
+    return {key: resolved[each] for key, each in meant.items() if each in resolved}
+
+
+async def _exact(
+    session: AsyncSession,
+    wanted: Iterable[_Named],
+    allowed: ColumnElement[bool],
+) -> dict[_Named, VersionRow]:
+    pairs = sorted(wanted)
+    if not pairs:
+        return {}
+    query = select(*VERSION_COLUMNS).where(
+        tuple_(VERSIONS.c.entry_id, VERSIONS.c.version).in_(pairs),
+        allowed,
+    )
+    rows = (await session.execute(query)).all()
+    return {(row.entry_id, row.version): version_row(row) for row in rows}
+
+
+async def _named(
+    session: AsyncSession,
+    wanted: Iterable[_Named],
+    allowed: ColumnElement[bool],
+) -> dict[_Named, VersionRow]:
+    pairs = sorted(wanted)
+    if not pairs:
+        return {}
+    query = (
+        select(*VERSION_COLUMNS, ALIASES.c.alias)
+        .join(ALIASES, ALIASES.c.version_id == VERSIONS.c.id)
+        .where(tuple_(ALIASES.c.entry_id, ALIASES.c.alias).in_(pairs), allowed)
+    )
+    rows = (await session.execute(query)).all()
+    return {(row.entry_id, row.alias): version_row(row) for row in rows}
+
+
+async def _within(
+    session: AsyncSession,
+    wanted: dict[_Named, Range],
+    allowed: ColumnElement[bool],
+) -> dict[_Named, VersionRow]:
+    if not wanted:
+        return {}
+    query = (
+        select(*VERSION_COLUMNS)
+        .where(
+            VERSIONS.c.entry_id.in_({entry_id for entry_id, _ in wanted}),
+            VERSIONS.c.lifecycle.in_(RUNNABLE),
+            allowed,
+        )
+        .order_by(
+            (VERSIONS.c.lifecycle == Lifecycle.PUBLISHED).desc(),
+            VERSIONS.c.precedence.desc(),
+        )
+    )
+    candidates: defaultdict[UUID, list[VersionRow]] = defaultdict(list)
+    for row in (await session.execute(query)).all():
+        candidates[row.entry_id].append(version_row(row))
+    found: dict[_Named, VersionRow] = {}
+    for (entry_id, text), bounds in wanted.items():
+        for version in candidates[entry_id]:
+            parsed = parse_version(version.version)
+            if parsed and bounds.holds(parsed):
+                found[entry_id, text] = version
+                break
+    return found

@@ -1,0 +1,45 @@
+"""The sealed columns of a version: definition or files, schemas, problems; all as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from coe.catalog.models import EntryVersion
+from coe.crypto.envelope import Place
+from coe.crypto.keys import Keyring
+from coe.errors import Problem, Severity
+from coe.json_types import JSON
+
+PURPOSE = "catalog"
+_TABLE = EntryVersion.__tablename__
+
+
+async def seal(keyring: Keyring, version: EntryVersion, column: str, value: JSON) -> bytes:
+    """Seal a value for a column of this version."""
+    return await keyring.seal_json(_place(version.id, version.team, column), PURPOSE, value)
+
+
+async def unseal(keyring: Keyring, ident: UUID, team: str, column: str, sealed: bytes) -> JSON:
+    """Open a column of the version with this id and team.
+
+    Raises:
+        CoeError: It was changed, moved, or its key is gone.
+    """
+    return await keyring.open_json(_place(ident, team, column), PURPOSE, sealed)
+
+
+def problems_to_json(problems: tuple[Problem, ...]) -> JSON:
+    """Problems as JSON."""
+    return [dict(asdict(problem)) for problem in problems]
+
+
+def problems_from_json(value: JSON) -> tuple[Problem, ...]:
+    """Problems from their JSON."""
+    found: list[Any] = value if isinstance(value, list) else []
+    return tuple(Problem(**{**each, "severity": Severity(each["severity"])}) for each in found)
+
+
+def _place(ident: UUID, team: str, column: str) -> Place:
+    return Place(table=_TABLE, row=str(ident), column=column, team=team)

@@ -1,0 +1,1 @@
+"""Decision tables: read, checked exactly, evaluated and tested. Pure."""

@@ -1,0 +1,140 @@
+"""What a decision table leaves open or says twice: gaps, overlaps, rules that can never fire.
+
+The analysis is exact: every input is cut into atoms (`coe.decisions.partitions`), and the cases
+of a table are the combinations of them. The work is bounded: a table that needs more is told to be
+too large, and never passes as checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from coe.decisions.document import DEFAULT
+from coe.decisions.search import Finding, FindingKind, Search, TooLarge
+from coe.decisions.table import DecisionTable
+from coe.errors import Problem, Severity
+
+MOST_FINDINGS: Final = 20
+"""Findings of one kind that are told of one table."""
+MOST_STEPS: Final = 2_000_000
+"""Atoms that are looked at, each time that one is: about a second of processor time."""
+
+
+def analyse(table: DecisionTable, *, steps: int = MOST_STEPS) -> list[Problem]:
+    """The findings as problems: gaps and overlaps refuse the table, dead rules are warnings."""
+    document = table.document
+    search = Search(table, steps)
+    problems: list[Problem] = []
+    if document.hit_policy == "unique":
+        problems += _told(table, search.overlaps())
+    try:
+        if document.default is None and document.complete and document.hit_policy != "collect":
+            problems += _told(table, search.gaps())
+    except TooLarge:
+        problems.append(_too_large(table, "for gaps", Severity.ERROR))
+    try:
+        problems += _told(table, search.unreachable(first=document.hit_policy == "first"))
+    except TooLarge:
+        problems.append(_too_large(table, "for rules that never fire", Severity.WARNING))
+    return problems
+
+
+def findings(table: DecisionTable, *, steps: int = MOST_STEPS) -> list[Finding]:
+    """Every finding of a table whatever its hit policy and default make of it, at most 20 a kind.
+
+    Raises:
+        TooLarge: There are too many combinations.
+    """
+    search = Search(table, steps)
+    kinds = (search.gaps(), search.overlaps(), search.unreachable(first=True))
+    return [finding for each in kinds for finding in _some(each)]
+
+
+def _some(found: Iterator[Finding]) -> list[Finding]:
+    return [finding for finding, _ in zip(found, range(MOST_FINDINGS), strict=False)]
+
+
+# ---------------------------------------------------------------- problems
+def _told(table: DecisionTable, found: Iterator[Finding]) -> Iterator[Problem]:
+    for number, finding in enumerate(found):
+        if number == MOST_FINDINGS:
+            message = f"there are more; the first {MOST_FINDINGS} are told"
+            yield _at(
+                table, _CODES[finding.kind], message, "/rules", severity=_severity(finding.kind)
+            )
+            return
+        yield _problem(table, finding)
+
+
+_LONGEST: Final = 100
+_CODES: Final = {
+    FindingKind.GAP: "DEC010",
+    FindingKind.OVERLAP: "DEC011",
+    FindingKind.UNREACHABLE: "DEC012",
+}
+
+
+def _severity(kind: FindingKind) -> Severity:
+    return Severity.WARNING if kind is FindingKind.UNREACHABLE else Severity.ERROR
+
+
+def _problem(table: DecisionTable, finding: Finding) -> Problem:
+    code, severity = _CODES[finding.kind], _severity(finding.kind)
+    region = " and ".join(f"{name}: {_short(text)}" for name, text in finding.region.items())
+    case = json.dumps(finding.case, ensure_ascii=False)
+    match finding.kind:
+        case FindingKind.GAP:
+            message = f"no rule for {region or 'any case'}, such as {case}"
+            hint = f"add a rule or a `{DEFAULT}`, or say `complete: false`"
+            return _at(table, code, message, "/rules", severity=severity, mend=hint)
+        case FindingKind.OVERLAP:
+            names = " and ".join(_named(table, each) for each in finding.rules)
+            message = f"the rules {names} both fire for {region or 'every case'}, such as {case}"
+            hint = "narrow one of them, or let the hit policy be `first`"
+            return _at(
+                table, code, message, _path(table, finding.rules[1]), severity=severity, mend=hint
+            )
+        case FindingKind.UNREACHABLE:
+            rule, *before = finding.rules
+            message = f"the rule `{rule}` can never fire: "
+            if before:
+                names = " and ".join(_named(table, each) for each in before)
+                message += f"{names} {'takes' if len(before) == 1 else 'take'} all its cases"
+            else:
+                message += "no value is one of its conditions true of"
+            return _at(table, code, message, _path(table, rule), severity=severity)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
+
+
+def _too_large(table: DecisionTable, what: str, severity: Severity) -> Problem:
+    message = f"the table has too many combinations to be checked {what}"
+    hint = "split it into two tables, or name fewer different values"
+    return _at(table, "DEC013", message, "/rules", severity=severity, mend=hint)
+
+
+def _named(table: DecisionTable, rule: str) -> str:
+    line = next((each.line for each in table.rules if each.id == rule), None)
+    return f"`{rule}` (line {line})" if line else f"`{rule}`"
+
+
+def _path(table: DecisionTable, rule: str) -> str:
+    return f"/rules/{[each.id for each in table.rules].index(rule)}"
+
+
+def _at(
+    table: DecisionTable,
+    code: str,
+    message: str,
+    path: str,
+    *,
+    severity: Severity,
+    mend: str | None = None,
+) -> Problem:
+    mark = table.source.locate(path)
+    line, column = mark or (None, None)
+    return Problem(code, message, severity, path, line, column, mend)

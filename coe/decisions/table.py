@@ -1,0 +1,223 @@
+"""A decision table that can be asked: its conditions read, its outputs checked.
+
+Asking it is a pure function of the table and the case: the same case always has the same answer,
+on every machine. No message quotes a value of a case, which may be somebody's personal data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from functools import reduce
+from typing import Any, Final
+
+from coe.decisions.conditions import Column, Condition, holds, within
+from coe.decisions.document import DEFAULT, DecisionDocument
+from coe.decisions.values import EXACT, Key, WrongValue, decimals_of, key_of
+from coe.decisions.values import example as as_json
+from coe.errors import Problem
+from coe.json_types import JSON
+from coe.language.canonical import digest
+from coe.language.source import Source, tokens
+
+
+class DecisionFaultKind(StrEnum):
+    """Why a table has no answer to a case."""
+
+    INPUT = "input"
+    NO_RULE = "no rule"
+    SEVERAL_RULES = "several rules"
+
+
+class DecisionFault(Exception):
+    """A table has no answer to a case; `problems` say where in the input, or which rules."""
+
+    def __init__(self, kind: DecisionFaultKind, problems: Sequence[Problem]) -> None:
+        """Carry what is wrong; no value of the case is in it."""
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.kind = kind
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule whose conditions are read: one for each input, in the order of the inputs."""
+
+    id: str
+    conditions: tuple[Condition, ...]
+    outputs: dict[str, JSON]
+    because: str | None
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a table says of a case: its outputs by name, and the ids of the rules that fired."""
+
+    outputs: dict[str, JSON] = field(repr=False)
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTable:
+    """A table that loads; `coe.decisions.analysis` says whether it is complete."""
+
+    document: DecisionDocument
+    source: Source = field(repr=False)
+    columns: tuple[Column, ...]
+    rules: tuple[CompiledRule, ...]
+
+    @property
+    def ref(self) -> str:
+        """namespace/name@version."""
+        return self.document.decision.ref
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical form of the document, in hex."""
+        return digest(self.source.data)
+
+    @property
+    def aggregate(self) -> str:
+        """What is made of the rules that fire: "one", or what `collect` says."""
+        return self.document.collect or "list" if self.document.hit_policy == "collect" else "one"
+
+    def decide(self, data: JSON) -> Decided:
+        """The outputs for a case, and the rules that fired, in the order of the table.
+
+        Raises:
+            DecisionFault: An input is missing or not of its type, no rule fires and there is no
+                default, or more than one fires where the hit policy is unique.
+        """
+        case = self._case(data)
+        fired = self._fired(case)
+        if not fired:
+            return self._unanswered()
+        return Decided(_gathered(self, fired), tuple(rule.id for rule in fired))
+
+    def told(self, decided: Decided) -> dict[str, JSON]:
+        """The output of the function `decision`: the table's outputs, and what decided."""
+        rules: list[JSON] = list(decided.rules)
+        return {
+            **decided.outputs,
+            "decision": self.ref,
+            "digest": self.digest,
+            "rules": rules,
+        }
+
+    def _case(self, data: JSON) -> list[Key | None]:
+        case: list[Key | None] = []
+        problems: list[Problem] = []
+        for column in self.columns:
+            try:
+                case.append(_key(column, data))
+            except WrongInput as wrong:
+                problems.append(wrong.problem)
+        if problems:
+            raise DecisionFault(DecisionFaultKind.INPUT, problems)
+        return case
+
+    def _fired(self, case: Sequence[Key | None]) -> list[CompiledRule]:
+        policy = self.document.hit_policy
+        fired: list[CompiledRule] = []
+        for rule in self.rules:
+            if all(map(holds, rule.conditions, case)):
+                fired.append(rule)
+                if policy == "first":
+                    break
+        if policy == "unique" and len(fired) > 1:
+            names = " and ".join(f"`{rule.id}`" for rule in fired)
+            problem = Problem("DEC021", f"the rules {names} fire at once", path="")
+            raise DecisionFault(DecisionFaultKind.SEVERAL_RULES, [problem])
+        return fired
+
+    def _unanswered(self) -> Decided:
+        default = self.document.default
+        if default is not None:
+            rule = CompiledRule(DEFAULT, (), dict(default), None, None)
+            return Decided(_gathered(self, [rule]), (DEFAULT,))
+        if self.document.hit_policy == "collect":
+            return Decided(_gathered(self, []), ())
+        problem = Problem("DEC020", "no rule answers this case, and there is no default", path="")
+        raise DecisionFault(DecisionFaultKind.NO_RULE, [problem])
+
+
+# ---------------------------------------------------------------- what goes in
+class WrongInput(Exception):
+    """An input of a case is missing, or not one that the table takes."""
+
+    def __init__(self, code: str, column: Column, message: str) -> None:
+        """Name the input."""
+        super().__init__(message)
+        self.problem = Problem(code, f"the input `{column.name}` {message}", path=column.path)
+
+
+_MISSING: Final = object()
+
+
+def _key(column: Column, data: JSON) -> Key | None:
+    value = _found(column.path, data)
+    if value is _MISSING or value is None:
+        if column.optional:
+            return None
+        raise WrongInput("INPUT_MISSING", column, "is missing")
+    try:
+        key = key_of(column.kind, value)
+    except WrongValue as error:
+        raise WrongInput("INPUT_TYPE", column, str(error)) from None
+    wrong = within(column, key)
+    if wrong is not None:
+        raise WrongInput("INPUT_VALUE", column, wrong)
+    return key
+
+
+def _found(path: str, data: Any) -> Any:
+    for token in tokens(path):
+        if isinstance(data, dict) and token in data:
+            data = data[token]
+        elif isinstance(data, list) and token.isdecimal() and int(token) < len(data):
+            data = data[int(token)]
+        else:
+            return _MISSING
+    return data
+
+
+# ---------------------------------------------------------------- what comes out
+def _gathered(table: DecisionTable, fired: Sequence[CompiledRule]) -> dict[str, JSON]:
+    """The outputs of the rules that fired, as the hit policy makes one answer of them."""
+    names = [output.name for output in table.document.outputs]
+    given = {name: [rule.outputs.get(name) for rule in fired] for name in names}
+    if table.aggregate == "one":
+        return {name: values[0] for name, values in given.items()}
+    if table.aggregate == "list":
+        return {name: list(values) for name, values in given.items()}
+    [(name, values)] = given.items()
+    if table.aggregate == "count":
+        return {name: 0 if [rule.id for rule in fired] == [DEFAULT] else len(values)}
+    known = [value for value in values if value is not None]
+    if not known:
+        return {name: None}
+    kind = table.document.outputs[0].type
+    keys = [key_of(kind, value) for value in known]
+    if table.aggregate == "sum":
+        return {name: _sum(keys, exact=all(isinstance(value, int) for value in known))}
+    chosen = (min if table.aggregate == "min" else max)(range(len(keys)), key=keys.__getitem__)
+    return {name: known[chosen]}
+
+
+def _sum(keys: Iterable[Key], *, exact: bool) -> JSON:
+    """The exact sum: a number where all that is added are whole ones, else text, as money is."""
+    numbers = [Decimal(key) for key in keys]
+    total = reduce(EXACT.add, numbers)
+    return int(total) if exact else format(total, "f")
+
+
+def example_of(column: Column, key: Key | None) -> JSON:
+    """A value of a case as JSON, with as many decimals as the input has."""
+    if key is None:
+        return None
+    if column.decimals and isinstance(key, Decimal) and decimals_of(key) <= column.decimals:
+        return format(key.quantize(Decimal(1).scaleb(-column.decimals), context=EXACT), "f")
+    return as_json(column.kind, key)

@@ -1,0 +1,177 @@
+"""Tests of decision tables as data: a `tests.yaml` beside them.
+
+    tests:
+      - name: a small purchase is nobody's business
+        decision: purchase-approval.yaml      # the file; not needed where there is one table alone
+        input: {amount: "500.00", kind: goods}
+        expect: {output: {level: nobody}, rules: [small]}
+      - name: a fraction of a cent is no amount
+        decision: purchase-approval.yaml
+        input: {amount: "0.005", kind: goods}
+        expect: {fault: input, problems: [{code: INPUT_VALUE, path: /amount}]}
+
+`output` and `rules` are equal to what comes out, `fault` is `input`, `no rule` or `several rules`,
+the members given of `problems` are equal. A rule that no test lets fire is told: what was never
+tried fails first when it matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from coe.decisions.document import DEFAULT
+from coe.decisions.load import load_decision
+from coe.decisions.table import DecisionFault, DecisionTable
+from coe.errors import Problem, errors_in
+from coe.json_types import JSON
+from coe.language.source import Source, Unreadable, point, read
+from coe.language.suggestions import did_you_mean
+
+TESTS: Final = "tests.yaml"
+_KEYS: Final = ("name", "decision", "input", "expect")
+_EXPECTED: Final = ("output", "rules", "fault", "problems")
+
+
+@dataclass(frozen=True, slots=True)
+class TriedCase:
+    """How one test went: without failures, it passed."""
+
+    name: str
+    line: int | None
+    failures: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class TriedTable:
+    """A table, how its tests went, and the rules that none of them let fire."""
+
+    file: str
+    table: DecisionTable | None
+    problems: tuple[Problem, ...]
+    cases: list[TriedCase] = field(default_factory=list)
+    fired: set[str] = field(default_factory=set)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The ids of the rules, and the default if there is one."""
+        if self.table is None:
+            return ()
+        default = () if self.table.document.default is None else (DEFAULT,)
+        return (*(rule.id for rule in self.table.rules), *default)
+
+    @property
+    def unfired(self) -> tuple[str, ...]:
+        """The rules that no test lets fire."""
+        return tuple(rule for rule in self.rules if rule not in self.fired)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the table has no errors, every test passed, and every rule fired."""
+        return (
+            not errors_in(self.problems)
+            and not self.unfired
+            and not any(case.failures for case in self.cases)
+        )
+
+
+def try_folder(files: Mapping[str, str]) -> tuple[list[TriedTable], tuple[Problem, ...]]:
+    """Run the tests of a folder's files, name to text: every table, and what is wrong with tests.
+
+    A file without a `decision` is no table, and is left alone.
+    """
+    tables = {
+        name: _loaded(name, text)
+        for name, text in sorted(files.items())
+        if name.endswith(".yaml") and name != TESTS and _is_table(text)
+    }
+    try:
+        source = read(files.get(TESTS, "tests: []"), file=TESTS)
+    except Unreadable as error:
+        return list(tables.values()), (error.problem,)
+    tests = source.data.get("tests") if isinstance(source.data, dict) else None
+    if not isinstance(tests, list):
+        problem = _problem(source, "", "a file of tests has a list `tests`")
+        return list(tables.values()), (problem,)
+    problems: list[Problem] = []
+    for index, test in enumerate(tests):
+        problems += _try(source, point("tests", index), test, tables)
+    return list(tables.values()), tuple(problems)
+
+
+def _is_table(text: str) -> bool:
+    try:
+        data = read(text).data
+    except Unreadable:
+        return True
+    return isinstance(data, dict) and "decision" in data
+
+
+def _loaded(name: str, text: str) -> TriedTable:
+    loaded = load_decision(text, file=name)
+    return TriedTable(name, loaded.table, loaded.problems)
+
+
+def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TriedTable]) -> list[Problem]:
+    if not isinstance(test, dict):
+        return [_problem(source, path, "a test is an object")]
+    for key in test:
+        if key not in _KEYS:
+            message = f"a test has no `{key}`{did_you_mean(key, _KEYS)}"
+            return [_problem(source, f"{path}{point(key)}", message)]
+    name = test.get("decision", next(iter(tables)) if len(tables) == 1 else None)
+    tried = tables.get(str(name)) if name is not None else None
+    if tried is None:
+        message = f"there is no table `{name}`{did_you_mean(str(name), list(tables))}"
+        if name is None:
+            message = "the test does not say which `decision` it is for"
+        return [_problem(source, path, message)]
+    expect = test.get("expect")
+    if not isinstance(expect, dict) or not expect:
+        return [_problem(source, path, f"a test says what to `expect`: {', '.join(_EXPECTED)}")]
+    for key in expect:
+        if key not in _EXPECTED:
+            message = f"a test expects no `{key}`{did_you_mean(key, _EXPECTED)}"
+            return [_problem(source, f"{path}/expect{point(key)}", message)]
+    if tried.table is not None:
+        mark = source.locate(path)
+        failures = tuple(_differences(tried, tried.table, test.get("input"), expect))
+        tried.cases.append(TriedCase(str(test.get("name")), mark.line if mark else None, failures))
+    return []
+
+
+def _differences(
+    tried: TriedTable, table: DecisionTable, data: JSON, expect: Mapping[str, JSON]
+) -> list[str]:
+    try:
+        decided = table.decide(data)
+    except DecisionFault as fault:
+        found: dict[str, Any] = {
+            "fault": fault.kind.value,
+            "problems": [{"code": each.code, "path": each.path} for each in fault.problems],
+        }
+        said = f" ({fault})"
+    else:
+        tried.fired.update(decided.rules)
+        found = {"output": decided.outputs, "rules": list(decided.rules)}
+        said = ""
+    return [
+        f"{name}: expected {wanted}, found {found.get(name)}{said}"
+        for name, wanted in expect.items()
+        if not _fits(wanted, found.get(name), exactly=name != "problems")
+    ]
+
+
+def _fits(wanted: JSON, found: Any, *, exactly: bool) -> bool:
+    if exactly or not isinstance(wanted, list) or not isinstance(found, list):
+        return bool(wanted == found)
+    return len(wanted) == len(found) and all(
+        isinstance(one, dict) and all(other.get(key) == value for key, value in one.items())
+        for one, other in zip(wanted, found, strict=True)
+    )
+
+
+def _problem(source: Source, path: str, message: str) -> Problem:
+    line, column = source.locate(path) or (None, None)
+    return Problem("DEC030", message, path=path, line=line, column=column)

@@ -1,0 +1,1 @@
+"""CloudEvents: received once, kept, and delivered to the runs that want them."""

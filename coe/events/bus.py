@@ -1,0 +1,188 @@
+"""The bus: an event is received once, kept for a while, and brought to every run that wants it.
+
+All in one transaction: the event's row, its deliveries, their wake-ups, the record in the log. A
+wish in the outbox has dispatch look again after the commit (`settle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.actor import DataClass
+from coe.access.permissions import Permission
+from coe.access.policy import Decision
+from coe.access.scope import Scope
+from coe.audit.events import Tag
+from coe.crypto.keys import Keyring
+from coe.db import new_id
+from coe.errors import Conflict
+from coe.events.delivery import deliver, scope_to_json
+from coe.identifiers import PLATFORM_TEAM
+from coe.outbox import enqueue
+from coe.runs.event_payload import Event, name_of, open_events, seal_event
+from coe.runs.tables import DELIVERIES, EVENTS, NOW
+from coe.work import Work
+
+WISH: Final = "event"
+"""The outbox's kind for an event that was received; its subject is the event's row."""
+LONGEST: Final = 500
+"""Characters that are kept in clear of a source, an id or a type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of an event that was sent: its row, the runs it reached, whether it was known."""
+
+    id: UUID
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends an event: itself, by way of which team, who stands at the root, who is in reach."""
+
+    subject: str
+    team: str
+    requester: str
+    reach: Scope
+    correlation_id: str | None = None
+
+
+async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
+    """Receive events from outside (checked by `coe.events.cloudevents`): all of them or none.
+
+    An event reaches the runs of teams for which the sender holds `event:send`. One whose source
+    and id were received from the sender's team before is a duplicate: nothing happens again.
+
+    Raises:
+        Forbidden: The sender may send to no team at all.
+        Conflict: An event with the same source and id, and other content, was received before.
+    """
+    reach = work.scope(Permission.EVENT_SEND)
+    team, decision = _require(work, reach)
+    sender = Sender(
+        subject=work.actor.subject,
+        team=team,
+        requester=work.actor.subject,
+        reach=reach,
+        correlation_id=work.request.correlation_id,
+    )
+    kept_for = timedelta(days=work.platform.settings.event_days)
+    sent: list[Sent] = []
+    for event in events:
+        row_id = new_id()
+        row = await event_row(work.keyring, row_id, event, sender, at=work.now, kept_for=kept_for)
+        if await receive(work.session, row, reach, now=work.now):
+            sent.append(Sent(row_id, duplicate=False))
+            await work.record(
+                Tag.RUNS_EVENT_SEND,
+                resource=f"event:{row_id}",
+                team=team,
+                decision=decision,
+                detail={"source": row["source"], "id": row["event_id"], "type": row["type"]},
+            )
+        else:
+            sent.append(await _known(work, team, event))
+    return sent
+
+
+async def event_row(
+    keyring: Keyring,
+    row_id: UUID,
+    event: Event,
+    sender: Sender,
+    *,
+    at: datetime,
+    kept_for: timedelta,
+) -> dict[str, Any]:
+    """The row of an event, sealed; may make a data key, so do it before a transaction."""
+    return {
+        "id": row_id,
+        "team": sender.team,
+        "name": name_of(event),
+        "source": _clear(event.get("source")),
+        "event_id": _clear(event.get("id")),
+        "type": _clear(event.get("type")),
+        "keep_until": at + kept_for,
+        "sent_by": sender.subject,
+        "requester": sender.requester,
+        "correlation_id": sender.correlation_id,
+        "reach": scope_to_json(sender.reach),
+        "payload_sealed": await seal_event(keyring, row_id, event),
+    }
+
+
+async def receive(
+    session: AsyncSession, row: dict[str, Any], reach: Scope, *, now: datetime
+) -> bool:
+    """Insert an event and bring it to its runs; false if its source and id are known already.
+
+    When it is received is told by the database, whose clock runs subscribe by; `now` is when they
+    are told. Of two transactions at once with one event, the second waits here for the first.
+    """
+    received = await session.execute(
+        insert(EVENTS)
+        .values(row | {"received_at": NOW})
+        .on_conflict_do_nothing()
+        .returning(EVENTS.c.id, EVENTS.c.received_at),
+    )
+    new = received.one_or_none()
+    if new is None:
+        return False
+    kind, name, at = row["type"], row["name"], new.received_at
+    await deliver(session, new.id, name=name, type_=kind, received_at=at, reach=reach, now=now)
+    await enqueue(session, WISH, new.id)
+    return True
+
+
+async def delivered(session: AsyncSession, event_id: UUID) -> list[UUID]:
+    """The runs that an event has reached or started so far."""
+    found = await session.execute(
+        select(DELIVERIES.c.run_id)
+        .where(DELIVERIES.c.event_id == event_id)
+        .order_by(DELIVERIES.c.run_id),
+    )
+    return list(found.scalars())
+
+
+def _require(work: Work, reach: Scope) -> tuple[str, Decision]:
+    """A team that the sender may send to; the event stands in that team's part of the log."""
+    own = min(work.policy.teams(work.actor.subject), default=PLATFORM_TEAM)
+    candidates = [own, PLATFORM_TEAM, *sorted(reach.teams)]
+    team, data_class = next(
+        ((team, each) for team in candidates for each in DataClass if reach.allows(team, each)),
+        (own, DataClass.INTERNAL),
+    )
+    decision = work.require(
+        Permission.EVENT_SEND, resource="event:new", team=team, data_class=data_class
+    )
+    return team, decision
+
+
+async def _known(work: Work, team: str, event: Event) -> Sent:
+    named = (EVENTS.c.team == team) & (EVENTS.c.name == name_of(event))
+    found = select(EVENTS.c.id, EVENTS.c.received_at).where(named)
+    row = (await work.session.execute(found)).one()
+    kept = await open_events(work.session, work.keyring, [row.id])
+    if kept[row.id] != event:
+        raise Conflict(
+            "An event with this source and id but other content was received at "
+            f"{row.received_at:%Y-%m-%dT%H:%M:%SZ}: give each event an id of its own.",
+        )
+    return Sent(row.id, duplicate=True)
+
+
+def _clear(value: object) -> str:
+    """Text that PostgreSQL takes, of at most `LONGEST` characters."""
+    text = (
+        str(value).encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    )
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,0 +1,1 @@
+"""Runs carried on: dispatch, replay, turns, leaf tasks and the background loops."""

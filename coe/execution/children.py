@@ -1,0 +1,246 @@
+"""Runs that a run calls: resolved, checked and asked for in the turn of the calling run.
+
+A child is known by its parent and the key of the calling step, so it is started once however often
+the turn is tried. The run acts as itself: the policy decides whether runs may start that flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.actor import Actor
+from coe.access.permissions import Permission
+from coe.audit.events import Outcome as Told
+from coe.audit.events import Tag
+from coe.audit.log import NewEvent, append
+from coe.catalog.flows.contents import runnable
+from coe.catalog.rows import RunnableFlow
+from coe.crypto.keys import Keyring
+from coe.errors import CoeError, Unavailable
+from coe.json_types import JSON
+from coe.machine.commands import StartChild
+from coe.machine.errors import type_of
+from coe.machine.facts import Fact, FactKind
+from coe.outbox import enqueue
+from coe.runs.head import RunHead, run_event
+from coe.runs.journal import Change
+from coe.runs.models import ENDED, RunState
+from coe.runs.requests import NewRun, check_input, insert_request, seal_request
+from coe.runs.sealing import Sealer
+from coe.runs.tables import INBOX, OUTBOX, RUNS
+from coe.work import Platform, Read
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the machine is told of a child, and what is written in the same transaction."""
+
+    fact: Fact
+    changes: Sequence[Change] = ()
+    anew: bool = False
+    """The child that the step had was cancelled: what is still told of that one is out of date."""
+
+
+async def start(
+    platform: Platform,
+    parent: RunHead,
+    command: StartChild,
+    at: datetime,
+) -> Started:
+    """Start a child, or find the one that this step has already started.
+
+    What stands in the way (no such flow, refused, input that does not fit) is a fault of the step.
+    """
+    actor = Actor.of(f"run:{parent.id}")
+    async with platform.read(actor) as read:
+        known = await _known(read, parent, command.key)
+        if known is None:
+            return await _new(read, parent, command, at)
+        if known.state is RunState.CANCELLED and not known.local:
+            new = await _new(read, parent, command, at)
+            told = partial(_forget_told, parent.id, command.key)
+            return Started(
+                new.fact,
+                [partial(_supersede, known.id), told, *new.changes],
+                anew=True,
+            )
+        return await _again(read, parent, known, command, at)
+
+
+async def _new(
+    read: Read,
+    parent: RunHead,
+    command: StartChild,
+    at: datetime,
+) -> Started:
+    try:
+        flow = await runnable(read.session, read, command.flow)
+    except CoeError as error:
+        return _fault(command.key, at, "configuration", 400, error.message)
+    version = flow.version
+    decision = read.decide(Permission.RUN_START, team=version.team, data_class=version.data_class)
+    event = run_event(
+        parent,
+        Tag.RUNS_RUN_START,
+        at,
+        team=version.team,
+        rule=decision.rule,
+        detail={"flow": version.ref, "parent": str(parent.id)},
+    )
+    if not decision.allowed:
+        refused = _told(event, resource=f"flow:{version.ref}", outcome=Told.DENIED)
+        fault = _fault(command.key, at, "authorization", 403, decision.explanation)
+        return Started(fault.fact, [partial(_record, read.keyring, refused)])
+    problems = check_input(flow, command.input)
+    if problems:
+        detail = "; ".join(f"{each.path}: {each.message}" for each in problems)
+        return _fault(command.key, at, "validation", 400, detail)
+    row = await seal_request(read.keyring, _request(read, parent, command, flow, at))
+    told = {"run": str(row["id"]), "parent": str(parent.id)}
+    started = _told(event, resource=f"flow:{version.ref}", detail=told)
+    return Started(
+        _child_started(command.key, row["id"], at),
+        [partial(_insert, row), partial(_record, read.keyring, started)],
+    )
+
+
+def _request(
+    read: Read,
+    parent: RunHead,
+    command: StartChild,
+    flow: RunnableFlow,
+    at: datetime,
+) -> NewRun:
+    return NewRun(
+        flow=flow,
+        input=command.input,
+        correlation_id=parent.correlation_id,
+        started_by=read.actor,
+        requester=parent.requester,
+        at=at,
+        parent=(parent.id, command.key),
+    )
+
+
+async def _known(read: Read, parent: RunHead, key: str) -> Any:
+    """The child of this step, as it is once nobody is changing it.
+
+    A child that ended while this run was faulted told nobody: if that is not committed yet, this
+    waits for it. So whatever is not seen here is sent to this run, which is retried already.
+    """
+    found = await read.session.execute(
+        select(
+            RUNS.c.id,
+            RUNS.c.team,
+            RUNS.c.local,
+            RUNS.c.state,
+            RUNS.c.output_sealed,
+            RUNS.c.error_sealed,
+        )
+        .where(RUNS.c.parent_id == parent.id, RUNS.c.parent_key == key)
+        .with_for_update(read=True),
+    )
+    return found.one_or_none()
+
+
+async def _again(
+    read: Read,
+    parent: RunHead,
+    child: Any,
+    command: StartChild,
+    at: datetime,
+) -> Started:
+    """The step asks a second time, after a retry of the parent: go on with the child it has."""
+    sealer = Sealer(read.keyring, child.team)
+    key = command.key
+    started = Started(_child_started(key, child.id, at), [partial(_go_on, child.id)])
+    match child.state:
+        case RunState.COMPLETED if command.wait:
+            output = await sealer.open(RUNS, child.id, "output", child.output_sealed)
+            return Started(Fact(FactKind.CHILD_COMPLETED, at, key, {"output": output}))
+        case RunState.FAULTED if command.wait:
+            error = await sealer.open(RUNS, child.id, "error", child.error_sealed)
+            return Started(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
+        case RunState.CANCELLED:
+            told = partial(_forget_told, parent.id, key)
+            return Started(started.fact, [told, partial(_reopen, child.id)], anew=True)
+        case _:
+            return started
+
+
+async def _go_on(child_id: UUID, session: AsyncSession) -> None:
+    """Take back a cancellation of the child that dispatch has not carried out yet.
+
+    Raises:
+        Unavailable: It is being carried out: the turn is tried again when the child has ended.
+    """
+    waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
+    await session.execute(delete(OUTBOX).where(waiting))
+    told = exists().where(INBOX.c.run_id == child_id, INBOX.c.kind == FactKind.RUN_CANCELLED.value)
+    stopping = or_(RUNS.c.state == RunState.CANCELLED, told)
+    if await session.scalar(select(RUNS.c.id).where(RUNS.c.id == child_id, stopping)):
+        raise Unavailable("the called run is being cancelled; another one takes its place then")
+
+
+async def _forget_told(parent_id: UUID, key: str, session: AsyncSession) -> None:
+    """Delete what the cancelled child has told; the next one begins with this commit."""
+    mine = (INBOX.c.run_id == parent_id) & (INBOX.c.key == key)
+    await session.execute(
+        delete(INBOX).where(mine, INBOX.c.kind == FactKind.CHILD_FAULTED.value),
+    )
+
+
+async def _supersede(child_id: UUID, session: AsyncSession) -> None:
+    """Leave the step to a new child: a cancelled machine cannot go on."""
+    await session.execute(
+        update(RUNS)
+        .where(RUNS.c.id == child_id)
+        .values(parent_key=RUNS.c.parent_key + f":superseded:{child_id}"),
+    )
+
+
+async def _reopen(child_id: UUID, session: AsyncSession) -> None:
+    """Let a cancelled local run go on; what dispatch was still to do for its end is not wanted."""
+    waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
+    await session.execute(delete(OUTBOX).where(waiting))
+    await session.execute(
+        update(RUNS)
+        .where(RUNS.c.id == child_id, RUNS.c.state.in_(ENDED))
+        .values(state=RunState.REQUESTED, ended_at=None),
+    )
+    await enqueue(session, "start", child_id)
+
+
+def _child_started(key: str, child_id: UUID, at: datetime) -> Fact:
+    return Fact(FactKind.CHILD_STARTED, at, key, {"run": str(child_id)})
+
+
+def _fault(key: str, at: datetime, name: str, status: int, detail: str) -> Started:
+    error: JSON = {
+        "type": type_of(name),
+        "status": status,
+        "title": "The called flow was not started",
+        "detail": detail,
+    }
+    return Started(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
+
+
+def _told(event: NewEvent, **changed: Any) -> NewEvent:
+    fields = {name: getattr(event, name) for name in NewEvent.__dataclass_fields__}
+    return NewEvent(**{**fields, **changed})
+
+
+async def _insert(row: dict[str, Any], session: AsyncSession) -> None:
+    await insert_request(session, row)
+
+
+async def _record(keyring: Keyring, event: NewEvent, session: AsyncSession) -> None:
+    await append(session, keyring, event)

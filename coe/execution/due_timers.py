@@ -1,0 +1,93 @@
+"""Timers that are due: fired once, by whoever is alive.
+
+A holder fires the timers of its own run by itself; this is for runs that nobody holds, and for
+human tasks. The row of a timer goes in the transaction of what it causes.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import case, delete, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.human_tasks import opening, reminders
+from coe.machine.facts import Fact, FactKind
+from coe.runs import inbox
+from coe.runs.models import TimerKind
+from coe.runs.tables import NOW, RUNS, TASKS, TIMERS
+from coe.work import Platform
+
+BATCH: Final = 50
+GRACE: Final = timedelta(seconds=3)
+"""How long a holder is left to fire its own timer."""
+
+
+async def fire_due(platform: Platform) -> int:
+    """Fire what is due, each timer in a transaction of its own; gives how many were fired."""
+    fired = 0
+    for timer in await _due(platform):
+        async with platform.database.session() as session:
+            fired += await _fire(platform, session, timer)
+            await session.commit()
+    return fired
+
+
+async def next_due(platform: Platform) -> timedelta | None:
+    """In how long `fire_due` has something to do, by the database's clock."""
+    async with platform.database.session() as session:
+        ours = or_(TIMERS.c.kind == TimerKind.TASK, RUNS.c.holder.is_(None))
+        due_at = case((ours, TIMERS.c.due_at), else_=TIMERS.c.due_at + GRACE)
+        due: timedelta | None = await session.scalar(
+            select(func.min(due_at) - NOW).join_from(TIMERS, RUNS, RUNS.c.id == TIMERS.c.run_id),
+        )
+        return due
+
+
+async def _due(platform: Platform) -> list[Any]:
+    async with platform.database.session() as session:
+        rows = await session.execute(
+            select(TIMERS)
+            .join(RUNS, RUNS.c.id == TIMERS.c.run_id)
+            .where(
+                TIMERS.c.due_at <= NOW,
+                or_(
+                    TIMERS.c.kind != TimerKind.MACHINE,
+                    RUNS.c.holder.is_(None),
+                    TIMERS.c.due_at < NOW - GRACE,
+                ),
+            )
+            .order_by(TIMERS.c.due_at)
+            .limit(BATCH),
+        )
+        return list(rows)
+
+
+async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
+    """Fire one timer, unless another process has, or it was moved or taken back meanwhile.
+
+    A task is locked before its timer is deleted, as everywhere (see `endings.withdraw_tasks`).
+    """
+    if timer.kind is not TimerKind.MACHINE:
+        await session.execute(
+            select(TASKS.c.id)
+            .where(TASKS.c.run_id == timer.run_id, TASKS.c.key == timer.key)
+            .with_for_update(key_share=True),
+        )
+    gone = await session.execute(
+        delete(TIMERS)
+        .where(TIMERS.c.id == timer.id, TIMERS.c.due_at == timer.due_at)
+        .returning(TIMERS.c.id),
+    )
+    if gone.one_or_none() is None:
+        return 0
+    now = platform.clock()
+    if timer.kind is TimerKind.TASK:
+        await opening.overdue(session, platform.keyring, timer.run_id, timer.key, now)
+    elif timer.kind is TimerKind.REMINDER:
+        await reminders.remind(session, platform.keyring, timer.run_id, timer.key, now)
+    else:
+        fact = Fact(FactKind.TIMER_FIRED, now, timer.key)
+        await inbox.send(session, platform.keyring, timer.run_id, fact)
+    return 1

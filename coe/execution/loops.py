@@ -1,0 +1,109 @@
+"""The loops that keep runs going: dispatch, timers, reaper; any number of processes run them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from coe.execution.dispatch import BATCH, dispatch_once, next_wish
+from coe.execution.due_timers import fire_due, next_due
+from coe.execution.reaper import reap_once, tidy_once
+from coe.human_tasks.reminder_sender import send_reminders
+from coe.leaves.notify import notifier_of
+from coe.outbox import OUTBOX_CHANNEL
+from coe.runs.engine import Engine
+from coe.runs.notifications import Listener
+from coe.schedules.firing import fire_schedules, next_start
+from coe.work import Platform
+
+LONGEST_SLEEP: Final = 1.0
+SHORTEST_SLEEP: Final = 0.05
+TIDY_SECONDS: Final = 20.0
+_log = logging.getLogger(__name__)
+
+
+class Loops:
+    """The loops of one process. They need no lock: each step claims what it works on."""
+
+    def __init__(self, platform: Platform, engine: Engine) -> None:
+        """Take the engine that dispatch calls."""
+        self._platform = platform
+        self._engine = engine
+        self._listener = Listener(platform.database)
+        self._notifier = notifier_of(platform)
+        self._wanted = asyncio.Event()
+        self._stack = contextlib.ExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin all of them."""
+        self._stack.enter_context(
+            self._listener.subscribe(OUTBOX_CHANNEL, lambda _: self._wanted.set()),
+        )
+        await self._listener.start()
+        self._tasks = [
+            asyncio.create_task(self._for_ever(step), name=f"coe-{step.__name__.strip('_')}")
+            for step in (self._dispatch, self._fire, self._reap, self._tidy, self._remind)
+        ]
+
+    async def close(self) -> None:
+        """Stop; what was claimed and not done is claimed again later."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stack.close()
+        await self._listener.close()
+
+    async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the database did not answer: %s", type(error).__name__)
+                await asyncio.sleep(LONGEST_SLEEP)
+            except Exception as error:  # noqa: BLE001  # the top of a loop; values stay out of the log
+                _log.error("%s failed: %s", step.__name__, type(error).__name__)  # the same
+                await asyncio.sleep(LONGEST_SLEEP)
+
+    async def _dispatch(self) -> None:
+        self._wanted.clear()
+        if await dispatch_once(self._platform, self._engine) == BATCH:
+            return
+        pause = _seconds(await next_wish(self._platform))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), pause)
+
+    async def _fire(self) -> None:
+        fired = await fire_due(self._platform) + await fire_schedules(self._platform)
+        if not fired:
+            waits = [await next_due(self._platform), await next_start(self._platform)]
+            soonest = min((each for each in waits if each is not None), default=None)
+            await asyncio.sleep(_seconds(soonest))
+
+    async def _remind(self) -> None:
+        """Send the messages of reminders; only where the channels are known."""
+        if self._platform.settings.channels_file is None:
+            await asyncio.Event().wait()
+        if not await send_reminders(self._platform, self._notifier):
+            await asyncio.sleep(LONGEST_SLEEP)
+
+    async def _reap(self) -> None:
+        await reap_once(self._platform)
+        await asyncio.sleep(self._platform.settings.heartbeat_seconds / 2)
+
+    async def _tidy(self) -> None:
+        await asyncio.sleep(TIDY_SECONDS)
+        await tidy_once(self._platform)
+
+
+def _seconds(due: timedelta | None) -> float:
+    """How long to sleep; what another process works on is looked at again soon."""
+    if due is None:
+        return LONGEST_SLEEP
+    return min(max(due.total_seconds(), SHORTEST_SLEEP), LONGEST_SLEEP)

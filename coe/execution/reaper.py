@@ -1,0 +1,98 @@
+"""The reaper: runs whose holder has died, or which an engine never began, are carried out again.
+
+It also takes away what came too late: a fact for a run that was ending in the same moment lies in
+an inbox that nobody reads any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.execution.dispatch import EXPECTED_WITHIN
+from coe.outbox import enqueue
+from coe.runs.models import ENDED, RunState
+from coe.runs.tables import INBOX, NOW, OUTBOX, RUNS, TIMERS
+from coe.work import Platform
+
+BATCH: Final = 50
+
+
+async def reap_once(platform: Platform) -> int:
+    """Take runs from holders that are not heard any more; gives how many were taken."""
+    async with platform.database.session() as session:
+        rows = await session.execute(
+            select(RUNS.c.id, RUNS.c.local, RUNS.c.holder, RUNS.c.fence)
+            .where(RUNS.c.lease_until < NOW, RUNS.c.state.not_in(ENDED))
+            .order_by(RUNS.c.lease_until)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True, key_share=True),
+        )
+        silent = rows.all()
+        if not silent:
+            return 0
+        asked = await _asked_for(session, [run.id for run in silent])
+        for run in silent:
+            await _take(session, run, asked=run.id in asked)
+        await session.commit()
+    return len(silent)
+
+
+async def tidy_once(platform: Platform) -> int:
+    """Delete inbox rows of runs that have ended for good, and timers of ended runs; gives how many.
+
+    Who sends to a run does not lock it, so its end may be committed in between.
+    """
+    async with platform.database.session() as session:
+        late = await session.execute(
+            delete(INBOX).where(
+                exists().where(
+                    RUNS.c.id == INBOX.c.run_id,
+                    RUNS.c.state.in_((RunState.COMPLETED, RunState.CANCELLED)),
+                ),
+            ),
+        )
+        idle = await session.execute(
+            delete(TIMERS).where(
+                exists().where(RUNS.c.id == TIMERS.c.run_id, RUNS.c.state.in_(ENDED)),
+            ),
+        )
+        await session.commit()
+    return _count(late) + _count(idle)
+
+
+def _count(result: Any) -> int:
+    deleted: int = result.rowcount
+    return deleted
+
+
+async def _asked_for(session: AsyncSession, runs: Sequence[UUID]) -> set[UUID]:
+    """The runs that an engine is yet to be asked for: while it is away, one row each is enough."""
+    found = await session.execute(
+        select(OUTBOX.c.subject).where(
+            OUTBOX.c.subject.in_(runs),
+            OUTBOX.c.kind.in_(("start", "wake")),
+        ),
+    )
+    return set(found.scalars())
+
+
+async def _take(session: AsyncSession, run: Any, *, asked: bool) -> None:
+    """End the lease, so that its holder can write nothing more, and ask for the run again.
+
+    A local run whose worker died gets a new attempt, and so a new run of the engine: what the
+    engine still says of the old one cannot hurt it. One that nobody has begun is only woken.
+    """
+    died = run.holder is not None
+    anew = run.local and died
+    await session.execute(
+        update(RUNS)
+        .where(RUNS.c.id == run.id)
+        .values(holder=None, lease_until=NOW + EXPECTED_WITHIN, fence=run.fence + anew),
+    )
+    if anew or not asked:
+        await enqueue(session, "start" if anew else "wake", run.id)

@@ -1,0 +1,121 @@
+"""From the journal to the machine: how a holder finds a run as the last one left it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select
+
+from coe.catalog.decision_tables.actions import resolve_decision
+from coe.catalog.flows.contents import runnable
+from coe.catalog.links import calls_in, decisions_in
+from coe.catalog.models import LinkKind
+from coe.errors import CoeError, Unavailable
+from coe.execution.runtime import Runtime
+from coe.execution.turn import RunInHand
+from coe.json_types import JSON
+from coe.language.model.definition import Definition
+from coe.machine.facts import Fact, FactKind
+from coe.machine.machine import Machine, RunContext
+from coe.runs.head import RunHead
+from coe.runs.leases import Lease
+from coe.runs.sealing import Sealer
+from coe.runs.tables import JOURNAL, RUNS
+from coe.work import Platform
+
+CHUNK: Final = 2000
+
+
+async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definition) -> RunInHand:
+    """Apply the whole journal to a new machine; what it still wants is in `wanted`.
+
+    Raises:
+        Unavailable: This process is so busy that the machine cannot follow the journal now.
+    """
+    secrets = runtime.secrets(run.team)
+    context = RunContext(str(run.id), run.correlation_id, secrets, trace_id=run.trace_id)
+    machine = Machine(definition, context, runtime.evaluate)
+    hand = RunInHand(runtime.platform, runtime.journal, run, lease, machine, lease.position)
+    sealer = Sealer(runtime.platform.keyring, run.team)
+    at, told = 0, lease.run["steps_told"]
+    seconds = asyncio.get_running_loop().time()
+    while at < lease.position:
+        for fact in await _read(runtime.platform, sealer, run.id, at):
+            await machine.apply(fact)
+            if machine.exceeded():
+                raise Unavailable("an expression that was in time once is too slow now")
+            changes = machine.changed_steps()
+            if at >= told:  # those before are told already; kept, they would fill the memory
+                hand.telling.hold(changes, at, fact.at, seconds=seconds)
+            at += 1
+    hand.wanted = {command.key: command for command in machine.pending()}
+    hand.timers.found(hand.wanted.values())
+    return hand
+
+
+async def started(platform: Platform, lease: Lease, definition: Definition) -> Fact:
+    """The first fact: the input, and what every reference of the definition means from now on."""
+    sealer = Sealer(platform.keyring, lease.run["team"])
+    value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.run["input_sealed"])
+    flows: dict[str, JSON] = dict(await _resolve(platform, definition))
+    most = platform.settings.max_task_visits
+    data: JSON = {"input": value, "flows": flows, "max_visits": most}
+    return Fact(FactKind.RUN_STARTED, platform.clock(), data=data)
+
+
+async def _read(platform: Platform, sealer: Sealer, run_id: UUID, at: int) -> list[Fact]:
+    async with platform.database.session() as session:
+        rows = await session.execute(
+            select(
+                JOURNAL.c.position,
+                JOURNAL.c.kind,
+                JOURNAL.c.key,
+                JOURNAL.c.at,
+                JOURNAL.c.payload_sealed,
+            )
+            .where(JOURNAL.c.run_id == run_id, JOURNAL.c.position.between(at, at + CHUNK - 1))
+            .order_by(JOURNAL.c.position),
+        )
+        found = rows.all()
+    if [row.position for row in found[:1]] != [at]:
+        message = f"the journal of run {run_id} has no entry at {at}"
+        raise ValueError(message)
+    return [
+        Fact(
+            FactKind(row.kind),
+            row.at,
+            row.key,
+            await sealer.open(JOURNAL, f"{run_id}:{row.position}", "payload", row.payload_sealed),
+        )
+        for row in found
+    ]
+
+
+async def _resolve(platform: Platform, definition: Definition) -> dict[str, str]:
+    """Exact refs by the refs as written; one that names nothing is left to fault where it is used.
+
+    A process without a version is written `name@latest` by the language.
+    """
+    exact: dict[str, str] = {}
+    tasks = definition.tasks.values()
+    links = [link for link in calls_in(tasks) if link.kind is LinkKind.CALLS]
+    decisions = list(decisions_in(tasks))
+    if not links and not decisions:
+        return exact
+    async with platform.database.session() as session:
+        for link in decisions:
+            with contextlib.suppress(CoeError):
+                exact[str(link)] = (await resolve_decision(session, str(link))).ref
+        for link in links:
+            written = f"{link.entry}@{link.selector}" if link.selector else link.entry
+            try:
+                flow = await runnable(session, platform, written)
+            except CoeError:
+                continue
+            exact[written] = flow.version.ref
+            if not link.selector:
+                exact[f"{link.entry}@latest"] = flow.version.ref
+    return exact

@@ -1,0 +1,206 @@
+"""What a process that carries out runs has once: the journal's writer, the ear, the heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from coe.access.actor import Actor
+from coe.catalog.flows.contents import runnable_version
+from coe.db import new_id
+from coe.errors import Conflict
+from coe.json_types import JSON
+from coe.language.load import load
+from coe.language.model.definition import Definition
+from coe.machine.commands import RunLeaf
+from coe.machine.machine import Evaluate
+from coe.runs import leases
+from coe.runs.inbox import CHANNEL
+from coe.runs.journal import Journal
+from coe.runs.leases import Lease
+from coe.runs.notifications import Listener
+from coe.work import Platform
+
+CENTRAL: Final = Actor.of("service:central", display_name="The executor of central runs")
+MAX_DEFINITIONS: Final = 200
+READERS: Final = 2
+"""Leases and inboxes that are taken at once, each in one statement."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafDone:
+    """A leaf came to its end."""
+
+    output: JSON = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafFailed:
+    """A leaf faulted, with an RFC 7807 object."""
+
+    error: dict[str, JSON] = field(repr=False)
+
+
+Perform = Callable[[RunLeaf], Awaitable[LeafDone | LeafFailed]]
+"""Carries out a leaf. It may be called again with the same key after a crash."""
+
+
+SecretsOf = Callable[[str], Mapping[str, JSON]]
+"""The secrets that flows of a team may have, as they are now."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A run that this process holds: what wakes its loop, and whether it was lost."""
+
+    lease: Lease
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    news: bool = True
+    lost: bool = False
+
+    def tell(self) -> None:
+        """Say that the inbox may have something."""
+        self.news = True
+        self.changed.set()
+
+    def lose(self) -> None:
+        """Say that another holder has the run."""
+        self.lost = True
+        self.changed.set()
+
+
+class Runtime:
+    """The parts that all runs of a process share. Start it before `execution.advance`.
+
+    `holder` names this process in leases, and no other, ever. `perform` carries out leaves,
+    `evaluate` expressions. `secrets` are what definitions may declare, for every team or by team;
+    they are never written.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        *,
+        perform: Perform,
+        evaluate: Evaluate,
+        secrets: Mapping[str, JSON] | SecretsOf | None = None,
+    ) -> None:
+        """Take the parts; nothing runs yet."""
+        self.platform: Final = platform
+        self.perform: Final = perform
+        self.evaluate: Final = evaluate
+        self._secrets: Final = secrets or {}
+        self.holder: Final = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
+        self.journal: Final = Journal(platform.database)
+        self.direct: Final = platform.database.direct(size=READERS)
+        self.listener: Final = Listener(platform.database)
+        self._held: dict[UUID, Held] = {}
+        self._definitions: OrderedDict[UUID, Definition] = OrderedDict()
+        self._stack = contextlib.ExitStack()
+        self._heartbeat: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen for news of runs, and keep the leases of this process alive."""
+        self._stack.enter_context(self.listener.subscribe(CHANNEL, self._heard))
+        await self.listener.start()
+        self._heartbeat = asyncio.create_task(self._beat_for_ever(), name="coe-heartbeat")
+
+    async def close(self) -> None:
+        """Stop; runs that are still held go on elsewhere when their leases have run out."""
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._heartbeat
+        await self.listener.close()
+        self._stack.close()
+        await self.journal.close()
+        await self.direct.close()
+
+    def secrets(self, team: str) -> Mapping[str, JSON]:
+        """The secrets that flows of the team may have."""
+        return self._secrets(team) if callable(self._secrets) else self._secrets
+
+    @contextlib.asynccontextmanager
+    async def hold(self, lease: Lease) -> AsyncIterator[Held]:
+        """Keep a lease alive while in the context; an earlier one of the same run is lost."""
+        held = Held(lease)
+        earlier = self._held.get(lease.run_id)
+        if earlier is not None:
+            earlier.lose()
+        self._held[lease.run_id] = held
+        try:
+            yield held
+        finally:
+            if self._held.get(lease.run_id) is held:
+                del self._held[lease.run_id]
+
+    async def definition(self, version_id: UUID) -> Definition:
+        """The definition of a flow version, checked against its signature, loaded once.
+
+        Raises:
+            NotFound: There is no such version.
+            Conflict: It is not what was signed, or can no longer be read.
+        """
+        known = self._definitions.get(version_id)
+        if known is None:
+            async with self.platform.database.session() as session:
+                flow = await runnable_version(session, self.platform, version_id)
+            known = load(flow.definition).definition
+            if known is None:
+                raise Conflict(f"{flow.version.ref} can no longer be read")
+            self._definitions[version_id] = known
+            if len(self._definitions) > MAX_DEFINITIONS:
+                self._definitions.popitem(last=False)
+        self._definitions.move_to_end(version_id)
+        return known
+
+    def _heard(self, payload: str) -> None:
+        if payload:
+            with contextlib.suppress(ValueError):
+                held = self._held.get(UUID(payload))
+                if held is not None:
+                    held.tell()
+            return
+        for held in self._held.values():
+            held.tell()
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self.platform.settings.heartbeat_seconds)
+            try:
+                await self.beat()
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the heartbeat failed: %s", type(error).__name__)
+
+    async def beat(self) -> None:
+        """Extend every lease of this process once, and let go of what another has taken."""
+        held = dict(self._held)
+        if not held:
+            return
+        fences = {run_id: each.lease.fence for run_id, each in held.items()}
+        kept = await self._renew(fences, wait=False)
+        for run_id in fences.keys() - kept:
+            kept |= await self._renew({run_id: fences[run_id]}, wait=True)
+        for run_id, each in held.items():
+            if run_id not in kept:
+                each.lose()
+            elif self._held.get(run_id) is each:
+                each.tell()
+
+    async def _renew(self, fences: Mapping[UUID, int], *, wait: bool) -> set[UUID]:
+        async with self.platform.database.session() as session:
+            seconds = self.platform.settings.lease_seconds
+            kept = await leases.renew(session, fences, seconds=seconds, wait=wait)
+            await session.commit()
+        return kept

@@ -1,0 +1,1 @@
+"""Questions to people: opened, claimed, answered, delegated and reminded of."""

@@ -1,0 +1,281 @@
+"""Verbs on human tasks: claim, release, delegate, complete. Each checks, changes and records.
+
+Who may is for the policy: it is told what the actor is to the task (candidate, claimant,
+requester, excluded, approver), and its line comes back with a refusal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+
+from coe.access.actor import DataClass
+from coe.access.lines import Relation
+from coe.access.permissions import Permission
+from coe.access.policy import Decision
+from coe.audit.events import Tag
+from coe.db import new_id
+from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.human_tasks.opening import withdraw_timer
+from coe.json_types import JSON
+from coe.language.json_schema.run_violations import check
+from coe.machine.facts import Fact, FactKind
+from coe.runs import inbox
+from coe.runs.columns import TASK_COLUMNS, task_row
+from coe.runs.rows import TaskRow
+from coe.runs.sealing import Sealer
+from coe.runs.tables import APPROVALS, ESCALATIONS, RUNS, TASKS
+from coe.runs.task_models import HumanTaskState
+from coe.runs.visibility import excludes, readable_tasks, task_relations
+from coe.work import Work
+
+TAGS: Final = {
+    Permission.HUMAN_TASK_CLAIM: Tag.RUNS_HUMAN_TASK_CLAIM,
+    Permission.HUMAN_TASK_COMPLETE: Tag.RUNS_HUMAN_TASK_COMPLETE,
+    Permission.HUMAN_TASK_DELEGATE: Tag.RUNS_HUMAN_TASK_DELEGATE,
+    Permission.HUMAN_TASK_RELEASE: Tag.RUNS_HUMAN_TASK_RELEASE,
+}
+
+
+async def claim_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRow:
+    """Take a task, so that nobody else answers it. Claiming one's own task changes nothing.
+
+    Raises:
+        NotFound: There is no such task, or it may not be read.
+        Forbidden: `human_task:claim` is refused, with the line that decided.
+        Conflict: The task is closed, or another person has it.
+    """
+    task = await _lock(work, task_id)
+    decision = await _require(work, task, Permission.HUMAN_TASK_CLAIM)
+    _check_open(task)
+    if task.assignee not in {None, work.actor.subject}:
+        raise Conflict(f"{task.assignee} has claimed this task; it can be released or delegated")
+    await _change(work, task, state=HumanTaskState.CLAIMED, assignee=work.actor.subject)
+    await _record(work, task, decision, Permission.HUMAN_TASK_CLAIM, comment)
+    return await _read_back(work, task_id)
+
+
+async def release_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRow:
+    """Give a claimed task back to all its candidates.
+
+    Raises:
+        NotFound: There is no such task, or it may not be read.
+        Forbidden: `human_task:release` is refused, with the line that decided.
+        Conflict: The task is closed, or nobody has it.
+    """
+    task = await _lock(work, task_id)
+    decision = await _require(work, task, Permission.HUMAN_TASK_RELEASE)
+    _check_open(task)
+    if task.assignee is None:
+        raise Conflict("nobody has claimed this task")
+    await _change(work, task, state=await _unclaimed(work, task), assignee=None)
+    await _record(work, task, decision, Permission.HUMAN_TASK_RELEASE, comment)
+    return await _read_back(work, task_id)
+
+
+async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> TaskRow:
+    """Hand a task to another candidate.
+
+    Raises:
+        NotFound: There is no such task, or it may not be read.
+        Forbidden: `human_task:delegate` is refused, with the line that decided.
+        Conflict: The task is closed.
+        Invalid: `to` is not one of the task's candidates.
+    """
+    task = await _lock(work, task_id)
+    decision = await _require(work, task, Permission.HUMAN_TASK_DELEGATE)
+    _check_open(task)
+    holds = any(work.policy.holds(to, role) for role in task.candidate_roles)
+    given = await _has_approved(work, task, to)
+    if not holds or given or excludes(task, to) or to == task.requester:
+        message = "this is none of the people who may answer the task"
+        roles = ", ".join(task.candidate_roles)
+        raise Invalid([Problem("INPUT_TO", message, path="/to", help=f"Its roles: {roles}.")])
+    await _change(work, task, state=HumanTaskState.CLAIMED, assignee=to)
+    await _record(work, task, decision, Permission.HUMAN_TASK_DELEGATE, comment, detail={"to": to})
+    return await _read_back(work, task_id)
+
+
+async def complete_task(
+    work: Work,
+    task_id: UUID,
+    *,
+    outcome: str,
+    answer: JSON,
+    reason: str | None = None,
+) -> TaskRow:
+    """Answer a task, and let the run go on.
+
+    Where a task needs several approvals, its first outcome has to be given by that many different
+    persons; any other outcome decides at once.
+
+    Raises:
+        NotFound: There is no such task, or it may not be read.
+        Forbidden: `human_task:complete` is refused, with the line that decided.
+        Conflict: The task is closed, or another person has claimed it.
+        Invalid: The outcome is none of the task's, or the answer does not fit its form.
+    """
+    task = await _lock(work, task_id)
+    decision = await _require(work, task, Permission.HUMAN_TASK_COMPLETE)
+    _check_open(task)
+    if task.assignee not in {None, work.actor.subject}:
+        raise Conflict(f"{task.assignee} has claimed this task")
+    await _check_answer(work, task, outcome, answer)
+    await _approve(work, task, outcome, answer, reason)
+    given = await _approvals(work, task, outcome)
+    if outcome == task.outcomes[0] and given < task.approvals_needed:
+        await _change(work, task, state=await _unclaimed(work, task), assignee=None)
+    else:
+        await _answer(work, task, outcome, answer, reason)
+    detail: dict[str, JSON] = {"outcome": outcome, "approvals": given}
+    await _record(work, task, decision, Permission.HUMAN_TASK_COMPLETE, reason, detail=detail)
+    return await _read_back(work, task_id)
+
+
+async def _lock(work: Work, task_id: UUID) -> Any:
+    """The task, locked; hidden from who may not read it."""
+    found = await work.session.execute(
+        select(TASKS)
+        .where(TASKS.c.id == task_id, readable_tasks(work))
+        .with_for_update(key_share=True),
+    )
+    task = found.one_or_none()
+    if task is None:
+        raise NotFound
+    return task
+
+
+async def _require(work: Work, task: Any, permission: Permission) -> Decision:
+    given = await _has_approved(work, task, work.actor.subject)
+    relations = set(task_relations(work, task))
+    if given and task.state.open:
+        relations.add(Relation.APPROVER)
+    return work.require(
+        permission,
+        resource=f"human_task:{task.id}",
+        team=task.team,
+        data_class=DataClass(task.data_class),
+        relations=relations,
+        correlation_id=await _correlation(work, task),
+    )
+
+
+async def _has_approved(work: Work, task: Any, subject: str) -> bool:
+    given = await work.session.scalar(
+        select(APPROVALS.c.id).where(APPROVALS.c.task_id == task.id, APPROVALS.c.by == subject),
+    )
+    return given is not None
+
+
+def _check_open(task: Any) -> None:
+    if not task.state.open:
+        raise Conflict(f"the task is closed: {task.state.value}")
+
+
+async def _check_answer(work: Work, task: Any, outcome: str, answer: JSON) -> None:
+    sealer = Sealer(work.keyring, task.team)
+    form = await sealer.open(TASKS, task.id, "form", task.form_sealed)
+    problems = list(check(form, answer, path="/answer"))
+    if outcome not in task.outcomes:
+        outcomes = ", ".join(task.outcomes)
+        message = f"the outcome must be one of {outcomes}"
+        problems.insert(0, Problem("INPUT_OUTCOME", message, path="/outcome"))
+    if problems:
+        raise Invalid(problems)
+
+
+async def _approve(work: Work, task: Any, outcome: str, answer: JSON, reason: str | None) -> None:
+    sealer = Sealer(work.keyring, task.team)
+    approval_id = new_id()
+    await work.session.execute(
+        insert(APPROVALS).values(
+            id=approval_id,
+            task_id=task.id,
+            by=work.actor.subject,
+            at=work.now,
+            decision=outcome,
+            comment_sealed=await sealer.maybe(APPROVALS, approval_id, "comment", reason),
+            answer_sealed=await sealer.seal(APPROVALS, approval_id, "answer", answer),
+        ),
+    )
+
+
+async def _approvals(work: Work, task: Any, outcome: str) -> int:
+    given = await work.session.scalar(
+        select(func.count()).where(
+            APPROVALS.c.task_id == task.id,
+            APPROVALS.c.decision == outcome,
+        ),
+    )
+    return given or 0
+
+
+async def _answer(work: Work, task: Any, outcome: str, answer: JSON, reason: str | None) -> None:
+    sealer = Sealer(work.keyring, task.team)
+    by = work.actor.subject
+    await _change(
+        work,
+        task,
+        state=HumanTaskState.COMPLETED,
+        assignee=by,
+        outcome=outcome,
+        answer_sealed=await sealer.seal(TASKS, task.id, "answer", answer),
+        reason_sealed=await sealer.maybe(TASKS, task.id, "reason", reason),
+        completed_at=work.now,
+        completed_by=by,
+    )
+    await withdraw_timer(work.session, task.run_id, task.key)
+    data: dict[str, JSON] = {
+        "outcome": outcome,
+        "answer": answer,
+        "reason": reason,
+        "by": by,
+        "at": work.now.isoformat(),
+    }
+    fact = Fact(FactKind.TASK_ANSWERED, work.now, task.key, data)
+    await inbox.send(work.session, work.keyring, task.run_id, fact)
+
+
+async def _unclaimed(work: Work, task: Any) -> HumanTaskState:
+    escalated = await work.session.scalar(
+        select(ESCALATIONS.c.id).where(ESCALATIONS.c.task_id == task.id).limit(1),
+    )
+    return HumanTaskState.OPEN if escalated is None else HumanTaskState.ESCALATED
+
+
+async def _change(work: Work, task: Any, **values: Any) -> None:
+    await work.session.execute(update(TASKS).where(TASKS.c.id == task.id).values(values))
+
+
+async def _record(
+    work: Work,
+    task: Any,
+    decision: Decision,
+    permission: Permission,
+    reason: str | None,
+    *,
+    detail: JSON = None,
+) -> None:
+    await work.record(
+        TAGS[permission],
+        resource=f"human_task:{task.id}",
+        team=task.team,
+        decision=decision,
+        reason=reason,
+        detail=detail,
+        correlation_id=await _correlation(work, task),
+    )
+
+
+async def _correlation(work: Work, task: Any) -> str | None:
+    found: str | None = await work.session.scalar(
+        select(RUNS.c.correlation_id).where(RUNS.c.id == task.run_id),
+    )
+    return found
+
+
+async def _read_back(work: Work, task_id: UUID) -> TaskRow:
+    row = await work.session.execute(select(*TASK_COLUMNS).where(TASKS.c.id == task_id))
+    return await task_row(work.keyring, row.one())

@@ -1,0 +1,224 @@
+"""How a human task comes to be, and what becomes of it when nobody answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.events import Tag
+from coe.audit.log import append
+from coe.crypto.keys import Keyring
+from coe.db import new_id
+from coe.human_tasks.reminders import arm_reminder, as_texts
+from coe.json_types import JSON
+from coe.machine.commands import OpenHumanTask
+from coe.machine.facts import Fact, FactKind
+from coe.runs import inbox
+from coe.runs.head import HEAD_COLUMNS, RunHead, head, run_event
+from coe.runs.models import TimerKind
+from coe.runs.sealing import Sealer
+from coe.runs.tables import ESCALATIONS, RUNS, TASKS, TIMERS
+from coe.runs.task_models import HumanTaskState
+
+DEFAULT_OUTCOMES = ("done",)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The rows of a task that is about to be opened, sealed."""
+
+    run: RunHead
+    row: dict[str, Any]
+
+
+async def prepare(
+    keyring: Keyring,
+    run: RunHead,
+    command: OpenHumanTask,
+    at: datetime,
+) -> Opening:
+    """Make the row of a task from its command; may make a data key, so do it before."""
+    arguments = _object(command.arguments)
+    sealer = Sealer(keyring, run.team)
+    task_id = new_id()
+    row = {
+        "id": task_id,
+        "run_id": run.id,
+        "key": command.key,
+        "path": command.path,
+        "flow": run.flow,
+        "team": run.team,
+        "data_class": run.data_class,
+        "state": HumanTaskState.OPEN,
+        "requester": run.requester,
+        "candidate_roles": _texts(_object(arguments.get("candidates")).get("roles")),
+        "exclude": _texts(arguments.get("exclude")),
+        "outcomes": _texts(arguments.get("outcomes")) or list(DEFAULT_OUTCOMES),
+        "approvals_needed": command.approvals,
+        "title_sealed": await sealer.seal(
+            TASKS, task_id, "title", str(arguments.get("title", command.name))
+        ),
+        "instructions_sealed": await sealer.maybe(
+            TASKS, task_id, "instructions", arguments.get("instructions")
+        ),
+        "form_sealed": await sealer.seal(TASKS, task_id, "form", arguments.get("form", {})),
+        "context_sealed": await sealer.seal(TASKS, task_id, "context", arguments.get("context")),
+        "created_at": at,
+        "due_at": command.due,
+        "stages": [
+            {"after": stage.after.total_seconds(), "to": stage.to} for stage in command.stages
+        ],
+        "reminders": as_texts(command.reminders),
+    }
+    return Opening(run, row)
+
+
+async def open_task(session: AsyncSession, keyring: Keyring, opening: Opening) -> None:
+    """Insert the task, its timer and the event; open it again if the run's fault had closed it."""
+    row = opening.row
+    statement = upsert(TASKS).values(row)
+    opened = await session.scalar(
+        statement.on_conflict_do_update(
+            index_elements=[TASKS.c.run_id, TASKS.c.key],
+            set_={
+                "state": HumanTaskState.OPEN,
+                "assignee": None,
+                "completed_at": None,
+                "due_at": statement.excluded.due_at,
+                "stages": statement.excluded.stages,
+                "reminders": statement.excluded.reminders,
+            },
+            where=TASKS.c.state == HumanTaskState.CANCELLED,
+        ).returning(TASKS.c.id),
+    )
+    if opened is None:
+        return
+    if row["due_at"] is not None:
+        await _arm(session, row["run_id"], row["key"], row["due_at"])
+    await arm_reminder(session, row["run_id"], row["key"], row["reminders"])
+    resource = f"human_task:{opened}"
+    event = run_event(opening.run, Tag.RUNS_HUMAN_TASK_OPEN, row["created_at"], resource=resource)
+    await append(session, keyring, event)
+
+
+async def overdue(
+    session: AsyncSession,
+    keyring: Keyring,
+    run_id: UUID,
+    key: str,
+    at: datetime,
+) -> None:
+    """Send an unanswered task on to the next of its chain, or expire it at the end of the chain.
+
+    It is never answered by itself: at the end the machine raises a timeout error.
+    """
+    found = await session.execute(
+        select(TASKS).where(TASKS.c.run_id == run_id, TASKS.c.key == key).with_for_update(),
+    )
+    task = found.one_or_none()
+    if task is None or not task.state.open:
+        return
+    run = head(
+        (await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == run_id))).one(),
+    )
+    if task.stages:
+        await _escalate(session, keyring, run, task, at)
+    else:
+        await _expire(session, keyring, run, task, at)
+
+
+async def withdraw_timer(session: AsyncSession, run_id: UUID, key: str) -> None:
+    """Take back the timers of a task that is closed."""
+    await session.execute(
+        delete(TIMERS).where(
+            TIMERS.c.run_id == run_id,
+            TIMERS.c.kind.in_((TimerKind.TASK, TimerKind.REMINDER)),
+            TIMERS.c.key == key,
+        ),
+    )
+
+
+async def _escalate(
+    session: AsyncSession,
+    keyring: Keyring,
+    run: RunHead,
+    task: Any,
+    at: datetime,
+) -> None:
+    stage, *later = task.stages
+    to = str(stage["to"])
+    due = (task.due_at or at) + timedelta(seconds=float(stage["after"]))
+    await session.execute(
+        update(TASKS)
+        .where(TASKS.c.id == task.id)
+        .values(
+            state=HumanTaskState.ESCALATED,
+            assignee=None,
+            candidate_roles=sorted({*task.candidate_roles, to}),
+            due_at=due,
+            stages=later,
+        ),
+    )
+    await session.execute(
+        insert(ESCALATIONS).values(
+            id=new_id(),
+            task_id=task.id,
+            at=at,
+            to=to,
+            reason="nobody answered in time",
+        ),
+    )
+    await _arm(session, run.id, task.key, due)
+    fact = Fact(FactKind.TASK_ESCALATED, at, task.key, {"to": to})
+    await inbox.send(session, keyring, run.id, fact, dedupe=f"escalated:{task.key}:{due}")
+    resource = f"human_task:{task.id}"
+    event = run_event(run, Tag.RUNS_HUMAN_TASK_ESCALATE, at, resource=resource, detail={"to": to})
+    await append(session, keyring, event)
+
+
+async def _expire(
+    session: AsyncSession,
+    keyring: Keyring,
+    run: RunHead,
+    task: Any,
+    at: datetime,
+) -> None:
+    await session.execute(
+        update(TASKS)
+        .where(TASKS.c.id == task.id)
+        .values(state=HumanTaskState.EXPIRED, completed_at=at),
+    )
+    await withdraw_timer(session, run.id, task.key)
+    await inbox.send(session, keyring, run.id, Fact(FactKind.TASK_EXPIRED, at, task.key))
+    resource = f"human_task:{task.id}"
+    await append(
+        session, keyring, run_event(run, Tag.RUNS_HUMAN_TASK_EXPIRE, at, resource=resource)
+    )
+
+
+async def _arm(session: AsyncSession, run_id: UUID, key: str, due: datetime) -> None:
+    await session.execute(
+        upsert(TIMERS)
+        .values(id=new_id(), run_id=run_id, kind=TimerKind.TASK, key=key, due_at=due)
+        .on_conflict_do_update(
+            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
+            set_={"due_at": due},
+        ),
+    )
+
+
+def _object(value: JSON) -> dict[str, JSON]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: JSON) -> list[str]:
+    if value is None:
+        return []
+    values = value if isinstance(value, list) else [value]
+    return [str(each) for each in values]

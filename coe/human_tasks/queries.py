@@ -1,0 +1,168 @@
+"""Reads of human tasks, each starting from what the actor may read (`human_task:read`).
+
+Context, answer and reason are not here: reading them is recorded (`coe.runs.disclosure`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, select, tuple_
+
+from coe.access.lines import Relation
+from coe.access.permissions import Permission
+from coe.catalog.rows import Page
+from coe.paging import check_first, decode, encode
+from coe.runs.columns import TASK_COLUMNS, task_row
+from coe.runs.rows import (
+    ApprovalRow,
+    EscalationRow,
+    ReminderRow,
+    TaskExtras,
+    TaskFilter,
+    TaskRow,
+)
+from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
+from coe.runs.task_models import HumanTaskState
+from coe.runs.visibility import REQUESTER, is_candidate, readable_tasks
+from coe.work import Read
+
+StepKey = tuple[UUID, str]
+OPEN = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED)
+UNCLAIMED = (HumanTaskState.OPEN, HumanTaskState.ESCALATED)
+
+
+async def task(read: Read, task_id: UUID) -> TaskRow | None:
+    """A human task, if it is there and may be read."""
+    return (await tasks_by_id(read, [task_id])).get(task_id)
+
+
+async def tasks_by_id(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskRow]:
+    """Human tasks by their ids."""
+    return {row.id: row for row in await _tasks(read, TASKS.c.id.in_(ids))}
+
+
+async def tasks_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey, TaskRow]:
+    """For each step, given as run and step key, the human task that it opened."""
+    rows = await _tasks(read, tuple_(TASKS.c.run_id, TASKS.c.key).in_(keys))
+    return {(row.run_id, row.key): row for row in rows}
+
+
+async def inbox(
+    read: Read,
+    wanted: TaskFilter | None = None,
+    *,
+    first: int = 20,
+    after: str | None = None,
+) -> Page[TaskRow]:
+    """Human tasks, the oldest first.
+
+    Raises:
+        Invalid: `first` or `after` is not as it should be.
+    """
+    size = check_first(first)
+    which = and_(readable_tasks(read), *_conditions(read, wanted or TaskFilter()))
+    rows = await read.session.execute(
+        select(*TASK_COLUMNS)
+        .where(which, *_beyond(after))
+        .order_by(TASKS.c.created_at, TASKS.c.id)
+        .limit(size + 1),
+    )
+    found = rows.all()
+    total = await read.session.scalar(select(func.count()).select_from(TASKS).where(which))
+    items = tuple([await task_row(read.keyring, row) for row in found[:size]])
+    return Page(
+        items=items,
+        cursors=tuple(_cursor(item) for item in items),
+        has_next=len(found) > size,
+        has_previous=after is not None,
+        total=total or 0,
+    )
+
+
+async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtras]:
+    """For each task its approvals (without their comments), escalations and reminders by time."""
+    approvals: defaultdict[UUID, list[ApprovalRow]] = defaultdict(list)
+    for row in await read.session.execute(
+        select(APPROVALS.c.task_id, APPROVALS.c.by, APPROVALS.c.at, APPROVALS.c.decision)
+        .join(TASKS, TASKS.c.id == APPROVALS.c.task_id)
+        .where(APPROVALS.c.task_id.in_(ids), readable_tasks(read))
+        .order_by(APPROVALS.c.at),
+    ):
+        approvals[row.task_id].append(ApprovalRow(row.by, row.at, row.decision, None))
+    escalations: defaultdict[UUID, list[EscalationRow]] = defaultdict(list)
+    for row in await read.session.execute(
+        select(ESCALATIONS)
+        .join(TASKS, TASKS.c.id == ESCALATIONS.c.task_id)
+        .where(ESCALATIONS.c.task_id.in_(ids), readable_tasks(read))
+        .order_by(ESCALATIONS.c.at),
+    ):
+        escalations[row.task_id].append(EscalationRow(row.at, row.to, row.reason))
+    reminders: defaultdict[UUID, list[ReminderRow]] = defaultdict(list)
+    for row in await read.session.execute(
+        select(REMINDERS)
+        .join(TASKS, TASKS.c.id == REMINDERS.c.task_id)
+        .where(REMINDERS.c.task_id.in_(ids), readable_tasks(read))
+        .order_by(REMINDERS.c.at),
+    ):
+        reminders[row.task_id].append(ReminderRow(row.at, row.channel, row.notified_at))
+    return {
+        task_id: TaskExtras(
+            tuple(approvals[task_id]), tuple(escalations[task_id]), tuple(reminders[task_id])
+        )
+        for task_id in ids
+    }
+
+
+async def _tasks(read: Read, which: ColumnElement[bool]) -> list[TaskRow]:
+    rows = await read.session.execute(select(*TASK_COLUMNS).where(which, readable_tasks(read)))
+    return [await task_row(read.keyring, row) for row in rows]
+
+
+def _conditions(read: Read, wanted: TaskFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    conditions.append(TASKS.c.state.in_(wanted.states or OPEN))
+    if wanted.flows:
+        conditions.append(TASKS.c.flow.in_(wanted.flows))
+    for asked, condition in (
+        (wanted.assigned_to_me, TASKS.c.assignee == read.actor.subject),
+        (wanted.claimable, _claimable(read)),
+        (wanted.overdue, and_(TASKS.c.due_at < read.now, TASKS.c.state.in_(OPEN))),
+    ):
+        if asked is not None:
+            conditions.append(condition if asked else not_(func.coalesce(condition, False)))
+    return conditions
+
+
+def _claimable(read: Read) -> ColumnElement[bool]:
+    """Open tasks that name a role of the actor, do not exclude it, and the policy lets it take."""
+    subject = read.actor.subject
+    excluded = or_(
+        literal(subject) == any_(TASKS.c.exclude),
+        and_(literal(REQUESTER) == any_(TASKS.c.exclude), TASKS.c.requester == subject),
+    )
+    allowed = read.policy.scope(
+        read.actor,
+        Permission.HUMAN_TASK_CLAIM,
+        relations={Relation.CANDIDATE},
+    )
+    return and_(
+        TASKS.c.state.in_(UNCLAIMED),
+        is_candidate(read),
+        not_(excluded),
+        allowed.clause(TASKS.c.team, TASKS.c.data_class),
+    )
+
+
+def _beyond(after: str | None) -> list[ColumnElement[bool]]:
+    if after is None:
+        return []
+    key = decode("inbox", after, [datetime.fromisoformat, UUID])
+    return [tuple_(TASKS.c.created_at, TASKS.c.id) > tuple_(*key)]
+
+
+def _cursor(row: TaskRow) -> str:
+    return encode("inbox", [row.created_at.isoformat(), str(row.id)])

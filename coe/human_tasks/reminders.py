@@ -1,0 +1,78 @@
+"""Reminders of human tasks: rows that say when people were reminded, made by timers.
+
+A reminder is visible to whoever may see the task. Where the team has a channel for them, a message
+follows (`coe.human_tasks.reminder_sender`). It changes nothing else: who may answer, and until
+when, stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.audit.events import Tag
+from coe.audit.log import append
+from coe.crypto.keys import Keyring
+from coe.db import new_id
+from coe.runs.head import HEAD_COLUMNS, head, run_event
+from coe.runs.models import TimerKind
+from coe.runs.tables import REMINDERS, RUNS, TASKS, TIMERS
+
+
+def as_texts(times: Sequence[datetime]) -> list[str]:
+    """Times as the column of a task has them, the next one first."""
+    return [each.isoformat() for each in sorted(times)]
+
+
+async def arm_reminder(session: AsyncSession, run_id: UUID, key: str, times: Sequence[str]) -> None:
+    """Have the next reminder of a task fired; nothing where none is left."""
+    if not times:
+        return
+    due = datetime.fromisoformat(times[0])
+    await session.execute(
+        upsert(TIMERS)
+        .values(id=new_id(), run_id=run_id, kind=TimerKind.REMINDER, key=key, due_at=due)
+        .on_conflict_do_update(
+            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
+            set_={"due_at": due},
+        ),
+    )
+
+
+async def remind(
+    session: AsyncSession, keyring: Keyring, run_id: UUID, key: str, at: datetime
+) -> None:
+    """Remind of a task that is still open, and arm the next reminder.
+
+    Reminders that are overdue together, because nobody was there to fire them, are one.
+    """
+    found = await session.execute(
+        select(TASKS.c.id, TASKS.c.state, TASKS.c.reminders).where(
+            TASKS.c.run_id == run_id, TASKS.c.key == key
+        ),
+    )
+    task = found.one_or_none()
+    if task is None or not task.state.open or not task.reminders:
+        return
+    left = [each for each in task.reminders[1:] if datetime.fromisoformat(each) > at]
+    await session.execute(update(TASKS).where(TASKS.c.id == task.id).values(reminders=left))
+    await session.execute(
+        insert(REMINDERS).values(id=new_id(), task_id=task.id, at=at, next_at=at, attempts=0)
+    )
+    await arm_reminder(session, run_id, key, left)
+    await _record(session, keyring, run_id, task.id, at)
+
+
+async def _record(
+    session: AsyncSession, keyring: Keyring, run_id: UUID, task_id: Any, at: datetime
+) -> None:
+    row = (await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == run_id))).one()
+    resource = f"human_task:{task_id}"
+    event = run_event(head(row), Tag.RUNS_HUMAN_TASK_REMIND, at, resource=resource)
+    await append(session, keyring, event)

@@ -1,0 +1,13 @@
+"""The type of JSON values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    JSON: TypeAlias = JsonValue
+    """A JSON value: null, a boolean, a number, a text, a list or an object."""
+else:
+    JSON = Any  # models take free data unvalidated: YAML and JSON can hold nothing else

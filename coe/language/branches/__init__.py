@@ -1,0 +1,102 @@
+"""The branches of a definition: each point where a run can go more than one way, and its ways.
+
+What counts, and why, stands in docs/testing-processes.md. In short: a way counts where the
+definition itself says that there is more than one, and not where it can be seen that no run will
+ever go it. `coe.testing.coverage` holds them against what the machine told of runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from coe.language.branches.by_task_type import (
+    At,
+    Branch,
+    Step,
+    ways_of,
+    ways_of_condition,
+    ways_of_limit,
+)
+from coe.language.branches.durations import limit_of, work
+from coe.language.branches.successors import reached
+from coe.language.fields import Place
+from coe.language.model.calls import CallFunction
+from coe.language.model.definition import Definition
+from coe.language.model.task import Task, TaskList
+from coe.language.model.task_types import DoTask, ForkTask
+from coe.language.source import point
+
+__all__ = ["Branch", "Reach", "Step", "branches_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What tests of a definition can reach, in the order of the document."""
+
+    steps: tuple[Step, ...]
+    branches: tuple[Branch, ...]
+
+
+def branches_of(definition: Definition) -> Reach:
+    """Every step and every branch that a run can come to."""
+    walk = _Walk(definition)
+    walk.flow()
+    return Reach(tuple(walk.steps), tuple(walk.branches))
+
+
+class _Walk:
+    """Goes through the tasks that can be reached; those of declared functions come last."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.steps: list[Step] = []
+        self.branches: list[Branch] = []
+        self._definition = definition
+        self._called: dict[str, Task] = {}
+
+    def flow(self) -> None:
+        definition = self._definition
+        limit = limit_of(definition)
+        if definition.timeout is not None:
+            whole = DoTask.model_construct(do=definition.do)
+            whole.put(Place(definition.document.name, "/do"))
+            at, most = At(definition, whole, "/do", None), work(definition, whole)
+            self.branches += ways_of_limit(at, "timeout", limit, most, "/timeout")
+        self._list(definition.do, "/do", limit)
+        walked: set[str] = set()
+        while ahead := sorted(self._called.keys() - walked):
+            walked.add(ahead[0])
+            self._task(self._called[ahead[0]], point("use", "functions", ahead[0]), None)
+
+    def _list(self, tasks: TaskList, key: str, left: timedelta | None) -> None:
+        for index in sorted(reached(tasks)):
+            self._task(tasks[index], key + point(tasks[index].name), left)
+
+    def _task(self, task: Task, key: str, left: timedelta | None) -> None:
+        definition = self._definition
+        at = At(definition, task, key, left)
+        conditional, runs = ways_of_condition(at)
+        self.branches += conditional
+        if not runs:
+            return
+        place = task.pointer
+        self.steps.append(Step(place, key, task.name, place, task.line, task.column))
+        limit = limit_of(definition, task)
+        if task.timeout is not None:
+            most = work(definition, task)
+            self.branches += ways_of_limit(at, "timeout", limit, most, f"{place}/timeout")
+        inner = min((each for each in (left, limit) if each is not None), default=None)
+        self.branches += ways_of(replace(at, left=inner))
+        self._inside(task, key, inner)
+
+    def _inside(self, task: Task, key: str, left: timedelta | None) -> None:
+        if isinstance(task, CallFunction):
+            function = self._definition.function_of(task)
+            if function is not None:
+                self._called.setdefault(task.call, function)
+        for scope in task.scopes():
+            if isinstance(task, ForkTask):  # its branches do not follow one another
+                for branch in scope.tasks:
+                    self._task(branch, key + scope.pointer + point(branch.name), left)
+            else:
+                self._list(scope.tasks, key + scope.pointer, left)

@@ -1,0 +1,192 @@
+"""How long a task can take at most, where the definition alone says so.
+
+Only what waits takes time: calls, people, events, waits and the delays of retries. What cannot be
+told without running (a call without a timeout, a duration that is computed) has no bound: None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from coe.json_types import JSON
+from coe.language.branches.successors import followers, reached
+from coe.language.durations import Duration, DurationError, parse
+from coe.language.model.calls import CallFunction, CallParallelMap
+from coe.language.model.components import RetryPolicy
+from coe.language.model.definition import Definition
+from coe.language.model.task import Task, TaskList
+from coe.language.model.task_types import (
+    DoTask,
+    EmitTask,
+    ForkTask,
+    ForTask,
+    RaiseTask,
+    RunTask,
+    SetTask,
+    SwitchTask,
+    TryTask,
+    WaitTask,
+)
+
+NO_TIME: Final = timedelta()
+# Retries beyond this are as good as endless.
+_MOST_RETRIES: Final = 1000
+
+
+def longest(definition: Definition, task: Task) -> timedelta | None:
+    """The most time that a task takes, its own timeout included; None where nothing bounds it."""
+    return _least(work(definition, task), limit_of(definition, task))
+
+
+def work(definition: Definition, task: Task) -> timedelta | None:
+    """The most time that the work of a task takes, whatever its own timeout."""
+    measure = _MEASURES.get(type(task))
+    try:
+        return None if measure is None else measure(definition, task)
+    except OverflowError:
+        return None
+
+
+def longest_list(definition: Definition, tasks: TaskList) -> timedelta | None:
+    """The most time of the tasks of one scope."""
+    each = [longest(definition, tasks[index]) for index in sorted(reached(tasks))]
+    if any(
+        follower is not None and follower <= index
+        for index in reached(tasks)
+        for follower in followers(tasks, index)
+    ):
+        return NO_TIME if all(one == NO_TIME for one in each) else None
+    return _sum(each)
+
+
+def limit_of(definition: Definition, task: Task | None = None) -> timedelta | None:
+    """The timeout of a task, or without one of the flow; None where it has none, or computes it."""
+    try:
+        return literal(definition.timeout_of(task))
+    except KeyError:
+        return None
+
+
+def answers(task: CallFunction) -> list[timedelta] | None:
+    """When a human task is handed on, stage by stage, and last when it expires, from its opening.
+
+    Empty for a task that waits for ever; None where a time is computed.
+    """
+    due, chain = task.with_.get("dueIn"), task.with_.get("escalate")
+    stages = chain if isinstance(chain, list) else []
+    steps = [stage.get("after") if isinstance(stage, dict) else None for stage in stages]
+    first = due if due is not None else (steps[0] if steps else None)
+    if first is None:
+        return []
+    times: list[timedelta] = []
+    for step in (first, *steps):
+        length = literal(step)
+        if length is None:
+            return None
+        times.append((times[-1] if times else NO_TIME) + length)
+    return times
+
+
+def literal(value: Duration | JSON) -> timedelta | None:
+    """A duration that stands in the definition; None for one that is computed, or is none."""
+    if value is None:
+        return None
+    try:
+        duration = parse(value)
+    except DurationError:
+        return None
+    return None if duration.milliseconds is None else duration.timedelta
+
+
+# ---------------------------------------------------------------- task types
+def _loop(definition: Definition, tasks: TaskList, items: JSON) -> timedelta | None:
+    once = longest_list(definition, tasks)
+    if once == NO_TIME:
+        return NO_TIME
+    return once * len(items) if isinstance(items, list) and once is not None else None
+
+
+def _fork(definition: Definition, task: ForkTask) -> timedelta | None:
+    each = [longest(definition, branch) for branch in task.fork.branches]
+    known = [one for one in each if one is not None]
+    return max(known, default=NO_TIME) if len(known) == len(each) else None
+
+
+def _try(definition: Definition, task: TryTask) -> timedelta | None:
+    once = longest_list(definition, task.try_)
+    rescue = NO_TIME if task.catch.do is None else longest_list(definition, task.catch.do)
+    policy = retry_of(definition, task)
+    if policy is None:
+        return _sum([once, rescue])
+    limit = policy.limit.attempt.count if policy.limit and policy.limit.attempt else None
+    if limit is None or limit > _MOST_RETRIES or once is None:
+        return None
+    return _sum([once * (limit + 1), rescue, *(_delay(policy, n) for n in range(1, limit + 1))])
+
+
+def retry_of(definition: Definition, task: TryTask) -> RetryPolicy | None:
+    """The retry policy of a `try`; None where it has none, or names one that is not declared."""
+    try:
+        return definition.retry_of(task.catch)
+    except KeyError:
+        return None
+
+
+def _delay(policy: RetryPolicy, number: int) -> timedelta | None:
+    base = NO_TIME if policy.delay is None else literal(policy.delay)
+    spread = NO_TIME if policy.jitter is None else literal(policy.jitter.to)
+    if base is None or spread is None:
+        return None
+    backoff = policy.backoff
+    if backoff is not None and backoff.linear is not None:
+        base *= number
+    elif backoff is not None and backoff.exponential is not None:
+        base *= 2 ** (number - 1)
+    return base + spread
+
+
+def _function(definition: Definition, task: CallFunction) -> timedelta | None:
+    if definition.function_of(task) is not None:
+        return None
+    match task.function.name:
+        case "localFlow":
+            return literal(task.with_.get("timeout"))
+        case "humanTask":
+            times = answers(task)
+            return times[-1] if times else None
+    return None
+
+
+def _none(_: Definition, __: Task) -> timedelta | None:
+    return NO_TIME
+
+
+_MEASURES: Final[dict[type[Task], Callable[[Definition, Any], timedelta | None]]] = {
+    CallFunction: _function,
+    CallParallelMap: lambda definition, task: _loop(definition, task.with_.do, task.with_.in_),
+    DoTask: lambda definition, task: longest_list(definition, task.do),
+    EmitTask: _none,
+    ForTask: lambda definition, task: _loop(definition, task.do, task.for_.in_),
+    ForkTask: _fork,
+    RaiseTask: _none,
+    RunTask: lambda _, task: None if task.run.await_ else NO_TIME,
+    SetTask: _none,
+    SwitchTask: _none,
+    TryTask: _try,
+    WaitTask: lambda _, task: literal(task.wait),
+}
+
+
+def _sum(lengths: Iterable[timedelta | None]) -> timedelta | None:
+    total = NO_TIME
+    for each in lengths:
+        if each is None:
+            return None
+        total += each
+    return total
+
+
+def _least(*lengths: timedelta | None) -> timedelta | None:
+    return min((each for each in lengths if each is not None), default=None)

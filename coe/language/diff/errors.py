@@ -1,0 +1,81 @@
+"""The error types that a flow lets out to its caller, as far as its text tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from coe.language.error_types import BASE, normal_type
+from coe.language.model.calls import CallFunction, CallHttp, CallOpenApi
+from coe.language.model.definition import Definition
+from coe.language.model.task import Task
+from coe.language.model.task_types import RaiseTask, TryTask
+
+
+class _Error(NamedTuple):
+    """An error that a task may raise; the status is None where only the run will tell."""
+
+    kind: str
+    status: int | None
+    pointer: str
+
+
+def errors_of(definition: Definition) -> dict[str, str]:
+    """The types of errors that may leave a flow, with the pointer of the first that raises each.
+
+    What every flow may raise (an expression that fails) is not among them, and neither is what
+    the flows that it calls raise.
+    """
+    found: dict[str, str] = {}
+    if definition.timeout is not None:
+        found[f"{BASE}timeout"] = "/timeout"
+    for task in definition.do:
+        for error in _escaping(definition, task, ()):
+            found.setdefault(error.kind, error.pointer)
+    return found
+
+
+def _escaping(definition: Definition, task: Task, caught: tuple[TryTask, ...]) -> Iterator[_Error]:
+    for error in _own(definition, task):
+        if not any(_catches(each, error) for each in caught):
+            yield error
+    for scope in task.scopes():
+        inside = (
+            (*caught, task) if isinstance(task, TryTask) and scope.pointer == "/try" else caught
+        )
+        for inner in scope.tasks:
+            yield from _escaping(definition, inner, inside)
+
+
+def _own(definition: Definition, task: Task) -> Iterator[_Error]:
+    """What a task itself may raise."""
+    if isinstance(task, RaiseTask):
+        error = definition.error_of(task.raise_)
+        yield _Error(normal_type(error.type), error.status, task.pointer)
+    if isinstance(task, CallHttp | CallOpenApi):
+        yield _Error(f"{BASE}communication", None, task.pointer)
+    if task.timeout is not None or _expires(task):
+        yield _Error(f"{BASE}timeout", 408, task.pointer)
+
+
+def _expires(task: Task) -> bool:
+    """Whether a call has a time of its own that ends it."""
+    if not isinstance(task, CallFunction):
+        return False
+    keys = {"humanTask": ("dueIn", "escalate"), "localFlow": ("timeout",)}
+    return any(key in task.with_ for key in keys.get(task.function.name, ()))
+
+
+def _catches(task: TryTask, error: _Error) -> bool:
+    """Whether a try surely catches an error."""
+    catch = task.catch
+    if catch.when or catch.except_when or (catch.retry and not catch.do):
+        return False
+    wanted = catch.errors.with_ if catch.errors else None
+    if wanted is None:
+        return True
+    if wanted.instance or wanted.title or wanted.detail:
+        return False
+    return (wanted.type is None or normal_type(wanted.type) == error.kind) and (
+        wanted.status is None or wanted.status == error.status
+    )

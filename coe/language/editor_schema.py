@@ -1,0 +1,32 @@
+"""The JSON Schema of the profile, for editors: generated from the models, never written by hand.
+
+What it accepts, the specification's own schema accepts too. It is a little narrower than the
+loader, which takes what other runtimes refuse (the linter says so: OWS045).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from coe.language.model.definition import Definition
+
+# The schema as it is shipped: `write` makes it, and a test holds it against the models.
+FILE: Final = Path(__file__).with_name("flow.schema.json")
+
+
+def profile_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a flow's definition."""
+    schema = Definition.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Flow",
+        "description": "A flow's definition: our profile of the Open Workflow DSL 1.0.3",
+        **{key: value for key, value in schema.items() if key not in ("title", "description")},
+    }
+
+
+def write() -> None:
+    """Write the schema to its file."""
+    FILE.write_text(json.dumps(profile_schema(), indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,154 @@
+"""Just enough of jq's syntax to see whether a program stays inside its bounds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from coe.language.expressions.jq_worker import UNAVAILABLE
+
+# Functions and variables that a program may not name, besides statements that load files.
+FORBIDDEN_FUNCTIONS: Final = frozenset(name.partition("(")[0] for name in UNAVAILABLE)
+FORBIDDEN_VARIABLES: Final = frozenset(("ENV", "__prog_args", "__prog_name"))
+FORBIDDEN_STATEMENTS: Final = frozenset(("import", "include"))
+
+_TOKEN: Final = re.compile(
+    r"(?P<space>\s+)|(?P<comment>\#[^\n]*)|(?P<string>\")|(?P<open>[(\[{])|(?P<close>[)\]}])"
+    r"|(?P<field>\.\s*[A-Za-z_]\w*)|(?P<variable>\$\s*(?:[A-Za-z_]\w*::)*[A-Za-z_]\w*)"
+    r"|(?P<format>@\w+)|(?P<word>(?:[A-Za-z_]\w*::)*[A-Za-z_]\w*)"
+    r"|(?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|(?P<other>.)",
+    re.ASCII | re.DOTALL,
+)
+_TEXT: Final = re.compile(r"[^\"\\]*(?:\\[^(][^\"\\]*)*", re.DOTALL)
+_PAIRS: Final = {"(": ")", "[": "]", "{": "}", "\\(": ")"}
+
+
+# Most characters of a program: longer ones are no expressions, and cost whoever reads them.
+LONGEST: Final = 65_536
+# Programs that are remembered by what was found in them are at most so long.
+_SHORT: Final = 2_000
+# Half of a surrogate pair: no encoding has it.
+_HALF: Final = re.compile("[\ud800-\udfff]")
+# What follows a word that is the key of an object.
+_AFTER_KEY: Final = re.compile(r"\s*[:,}]")
+
+# Paths of keys from the input or a variable: by far the most of all programs.
+_PATH: Final = re.compile(r"(\$[A-Za-z_]\w*|)((?:\.[A-Za-z_]\w*)*)", re.ASCII)
+
+
+def key_path(program: str) -> tuple[str, tuple[str, ...]] | None:
+    """The variable (or "" for the input) and the keys of a program that only follows keys."""
+    return _key_path(program) if len(program) <= _SHORT else None
+
+
+@lru_cache(maxsize=4096)
+def _key_path(program: str) -> tuple[str, tuple[str, ...]] | None:
+    match = _PATH.fullmatch(program) if program != "." else _PATH.fullmatch("")
+    if match is None or not program:
+        return None
+    return match[1][1:], tuple(match[2].split(".")[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a program names, and the first thing that is wrong with how it is written."""
+
+    words: frozenset[str] = frozenset()
+    variables: frozenset[str] = frozenset()
+    fault: str | None = None
+
+    @property
+    def forbidden(self) -> str | None:
+        """The first thing it names that is not to be had; None if there is none."""
+        functions = sorted(self.words & (FORBIDDEN_FUNCTIONS | FORBIDDEN_STATEMENTS))
+        variables = sorted(f"${name}" for name in self.variables & FORBIDDEN_VARIABLES)
+        return next(iter(functions + variables), None)
+
+
+@dataclass(slots=True)
+class _Scanner:
+    text: str
+    words: set[str] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set)
+    defined: set[str] = field(default_factory=set)
+    brackets: list[str] = field(default_factory=list)
+    previous: str = ""
+
+    def run(self) -> str | None:
+        """Go through the text; returns what is wrong with it."""
+        at = 0
+        while at < len(self.text):
+            match = _TOKEN.match(self.text, at)
+            if match is None:
+                return "it is not jq"
+            kind, token, at = match.lastgroup, match[0], match.end()
+            if kind == "string":
+                at, fault = self._string(at)
+            elif kind == "close":
+                at, fault = self._close(token, at)
+            elif kind == "comment" and token.rstrip("\r").endswith("\\"):
+                fault = "a comment ends with a backslash"
+            else:
+                fault = None
+                self._note(kind, token, at)
+            if fault:
+                return fault
+            if kind not in ("space", "comment"):
+                self.previous = token
+        return f"`{self.brackets[-1]}` is not closed" if self.brackets else None
+
+    def _string(self, at: int) -> tuple[int, str | None]:
+        """Go on inside a string: to its closing quote or the next interpolation."""
+        match = _TEXT.match(self.text, at)
+        end = match.end() if match else at
+        if self.text.startswith('"', end):
+            return end + 1, None
+        if self.text.startswith("\\(", end):
+            self.brackets.append("\\(")
+            return end + 2, None
+        return end, "a string is not closed"
+
+    def _close(self, token: str, at: int) -> tuple[int, str | None]:
+        if not self.brackets or _PAIRS[self.brackets[-1]] != token:
+            return at, f"`{token}` closes nothing"
+        if self.brackets.pop() == "\\(":
+            return self._string(at)
+        return at, None
+
+    def _note(self, kind: str | None, token: str, at: int) -> None:
+        if kind == "open":
+            self.brackets.append(token)
+        elif kind == "variable":
+            self.variables.add(token[1:].strip())
+        elif kind == "word" and not self._is_key(at):
+            (self.defined if self.previous == "def" else self.words).add(token)
+
+    def _is_key(self, at: int) -> bool:
+        """Whether a word that ends here is a key of an object, and so names nothing."""
+        if not self.brackets or self.brackets[-1] != "{" or self.previous not in ("{", ","):
+            return False
+        return _AFTER_KEY.match(self.text, at) is not None
+
+
+def scan(program: str) -> Scanned:
+    """What a program names: functions (not those of its own) and keywords, and variables."""
+    if len(program) > LONGEST:
+        return Scanned(fault=f"it is longer than {LONGEST:,} characters")
+    return _scan_kept(program) if len(program) <= _SHORT else _scan(program)
+
+
+@lru_cache(maxsize=4096)
+def _scan_kept(program: str) -> Scanned:
+    return _scan(program)
+
+
+def _scan(program: str) -> Scanned:
+    if "\0" in program:
+        return Scanned(fault="it has a character NUL, at which jq would stop reading")
+    if _HALF.search(program):
+        return Scanned(fault="it has half of a character, which is no text")
+    scanner = _Scanner(program)
+    fault = scanner.run() if program.strip() else "it is empty"
+    return Scanned(frozenset(scanner.words - scanner.defined), frozenset(scanner.variables), fault)

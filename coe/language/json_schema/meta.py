@@ -1,0 +1,160 @@
+"""Whether a JSON Schema (2020-12) is one: the same verdict as its metaschema's, but quickly.
+
+The metaschema's own validation costs milliseconds a schema, and its messages are of no help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from coe.language.json_schema.validator import is_pattern
+from coe.language.source import point
+from coe.language.suggestions import closest
+
+TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
+
+
+class Fault(NamedTuple):
+    """What is wrong with a schema; `path` leads into it. A hint is no fault: it may be meant."""
+
+    path: str
+    message: str
+    hint: bool = False
+
+
+def faults(schema: Any, path: str = "") -> Iterator[Fault]:
+    """Everything that keeps a value from being a JSON Schema, and keywords that look misspelt."""
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, dict):
+        yield Fault(path, "a schema must be an object, true or false")
+        return
+    for keyword, value in schema.items():
+        place = path + point(keyword)
+        check = _CHECKS.get(keyword)
+        if check is not None:
+            wanted = check(value)
+            if wanted is not None:
+                yield Fault(place, f"`{keyword}` must be {wanted}")
+                continue
+        elif keyword not in _KNOWN and not keyword.startswith(("x-", "$")):
+            close = closest(keyword, _KNOWN, likeness=0.8)
+            if close:
+                message = f"`{keyword}` is no keyword, did you mean `{close}`?"
+                yield Fault(place, message, hint=True)
+        yield from _inside(keyword, value, place)
+
+
+def _inside(keyword: str, value: Any, place: str) -> Iterator[Fault]:
+    """The faults of the schemas that a keyword holds."""
+    if keyword in _ONE:
+        yield from faults(value, place)
+    elif keyword in _NAMED and isinstance(value, dict):
+        for name, inner in value.items():
+            yield from faults(inner, place + point(name))
+    elif keyword in _LISTED and isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from faults(inner, place + point(index))
+
+
+# ---------------------------------------------------------------- values of keywords
+_Check = Callable[[Any], str | None]
+
+
+def _is(kind: type, wanted: str) -> _Check:
+    return lambda value: None if isinstance(value, kind) else wanted
+
+
+def _number(value: Any) -> str | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return None if number else "a number"
+
+
+def _count(value: Any) -> str | None:
+    whole = not isinstance(value, bool) and isinstance(value, int | float) and value == int(value)
+    return None if whole and value >= 0 else "a whole number, 0 or more"
+
+
+def _positive(value: Any) -> str | None:
+    return None if _number(value) is None and value > 0 else "a number above 0"
+
+
+def _type(value: Any) -> str | None:
+    names = value if isinstance(value, list) else [value]
+    right = names and all(isinstance(name, str) and name in TYPES for name in names)
+    unique = right and len(set(names)) == len(names)
+    return None if unique else "one or several of " + ", ".join(TYPES)
+
+
+def _texts(value: Any) -> str | None:
+    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return None if texts and len(set(value)) == len(value) else "an array of different texts"
+
+
+def _pattern(value: Any) -> str | None:
+    if isinstance(value, str) and is_pattern(value):
+        return None
+    return "a regular expression, without look-around and back-references"
+
+
+def _named_patterns(value: Any) -> str | None:
+    if not isinstance(value, dict) or any(_pattern(key) for key in value):
+        return "an object with regular expressions, without look-around, as its keys"
+    return None
+
+
+def _dependents(value: Any) -> str | None:
+    right = isinstance(value, dict) and all(_texts(item) is None for item in value.values())
+    return None if right else "an object of arrays of texts"
+
+
+def _schemas(value: Any) -> str | None:
+    return None if isinstance(value, list) and value else "an array with at least one schema"
+
+
+_ONE: Final = frozenset(
+    (
+        "additionalProperties",
+        "contains",
+        "contentSchema",
+        "else",
+        "if",
+        "items",
+        "not",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    )
+)
+_NAMED: Final = frozenset(
+    ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
+)
+_LISTED: Final = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+_OBJECT: Final = _is(dict, "an object")
+_TEXT: Final = _is(str, "text")
+_BOOLEAN: Final = _is(bool, "true or false")
+_CHECKS: Final[dict[str, _Check]] = (
+    dict.fromkeys(_NAMED, _OBJECT)
+    | dict.fromkeys(_LISTED, _schemas)
+    | dict.fromkeys(
+        ("maxItems", "minItems", "maxLength", "minLength", "maxProperties", "minProperties"), _count
+    )
+    | dict.fromkeys(("maxContains", "minContains"), _count)
+    | dict.fromkeys(("maximum", "minimum", "exclusiveMaximum", "exclusiveMinimum"), _number)
+    | dict.fromkeys(("title", "description", "format", "$ref", "$id", "$schema"), _TEXT)
+    | dict.fromkeys(("$anchor", "$dynamicRef", "$dynamicAnchor", "$comment"), _TEXT)
+    | dict.fromkeys(("contentEncoding", "contentMediaType"), _TEXT)
+    | dict.fromkeys(("uniqueItems", "deprecated", "readOnly", "writeOnly"), _BOOLEAN)
+    | dict.fromkeys(("enum", "examples"), _is(list, "an array"))
+    | {
+        "type": _type,
+        "required": _texts,
+        "pattern": _pattern,
+        "patternProperties": _named_patterns,
+        "multipleOf": _positive,
+        "dependentRequired": _dependents,
+    }
+)
+_KNOWN: Final = frozenset((*_CHECKS, *_ONE, "const", "default"))

@@ -1,0 +1,122 @@
+"""Rules of calls: arguments, and the flows and decision tables of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from coe.errors import Problem, Severity
+from coe.json_types import JSON
+from coe.language.expression_syntax import is_expression
+from coe.language.functions import FUNCTIONS
+from coe.language.json_schema.violations import Violation, violations
+from coe.language.lint.context import Context, KnownFlow
+from coe.language.model.calls import CallFunction
+from coe.language.model.task import Task
+from coe.language.model.task_types import RunTask
+from coe.language.source import tokens
+
+_DECISION: Final = "decision"
+
+
+def check_arguments(context: Context) -> Iterator[Problem]:
+    """OWS055: arguments that the function's schema refuses, as far as they are known."""
+    for task in context.tasks:
+        if not isinstance(task, CallFunction) or task.call in context.definition.use.functions:
+            continue
+        function = FUNCTIONS.get((task.function.name, task.function.version or ""))
+        if function is None or task.function.catalog != "default":
+            continue
+        for found in _static(function.arguments, task.with_):
+            where = f"{task.pointer}/with{found.path}"
+            message = f"`{function.call}`: {found.path or 'its arguments'} {found.message}"
+            value = found.keyword not in ("required", "additionalProperties")
+            yield context.problem("OWS055", message, where, value=value)
+
+
+def check_flows(context: Context) -> Iterator[Problem]:
+    """OWS052 to OWS054 and OWS056: called flows and tables, their versions and their input."""
+    if context.known is None:
+        return
+    for task in context.tasks:
+        called = _called(task)
+        if called is None:
+            continue
+        ref, where, data_at, data = called
+        table = isinstance(task, CallFunction) and task.function.name == _DECISION
+        flow = context.known.decision(ref) if table else context.known.flow(ref)
+        noun = "decision table" if table else "flow"
+        if flow is None:
+            message = f"the catalog has no {noun} `{ref.partition('@')[0]}`"
+            yield context.problem("OWS052", message, where, value=True)
+        elif flow.version is None:
+            message = f"the {noun} `{ref.partition('@')[0]}` has no version for `{ref}`"
+            yield context.problem("OWS053", message, where, value=True)
+        else:
+            yield from _flow(context, ref, where, flow)
+            if data is not None and flow.input_schema is not None:
+                for found in _static(flow.input_schema, data):
+                    message = f"`{ref}` refuses this input: {found}"
+                    yield context.problem("OWS054", message, data_at + found.path, value=True)
+
+
+def _flow(context: Context, ref: str, where: str, flow: KnownFlow) -> Iterator[Problem]:
+    if flow.lifecycle == "RETIRED":
+        message = f"`{ref}` is retired, and serves no more runs"
+        yield context.problem("OWS056", message, where, value=True)
+    elif flow.lifecycle == "DEPRECATED":
+        message = f"`{ref}` is deprecated"
+        severity = Severity.WARNING
+        yield context.problem("OWS056", message, where, value=True, severity=severity)
+
+
+def _called(task: Task) -> tuple[str, str, str, JSON] | None:
+    """The ref of a called flow or table, where it stands, and the input given, with its pointer.
+
+    The input is None where the task's own input is passed, which only a run knows.
+    """
+    if isinstance(task, RunTask) and task.run.workflow is not None:
+        flow = task.run.workflow
+        place = f"{task.pointer}/run/workflow"
+        selector = "" if flow.version == "latest" else f"@{flow.version}"
+        return (
+            f"{flow.namespace}/{flow.name}{selector}",
+            f"{place}/name",
+            f"{place}/input",
+            flow.input,
+        )
+    if isinstance(task, CallFunction) and task.function.name in {"localFlow", _DECISION}:
+        ref = task.with_.get("ref")
+        if isinstance(ref, str) and "${" not in ref:
+            place = f"{task.pointer}/with"
+            return ref, f"{place}/ref", f"{place}/input", task.with_.get("input")
+    return None
+
+
+def _static(schema: JSON, data: JSON) -> list[Violation]:
+    """The violations that no value of an expression could mend."""
+    if is_expression(data):
+        return []
+    return [found for found in violations(schema, data) if not _dynamic(data, found)]
+
+
+def _dynamic(data: Any, found: Violation) -> bool:
+    """Whether what is refused is, or holds, or stands in, an expression."""
+    for token in tokens(found.path):
+        if isinstance(data, dict) and token in data:
+            data = data[token]
+        elif isinstance(data, list) and token.isdecimal() and int(token) < len(data):
+            data = data[int(token)]
+        else:
+            return False
+        if is_expression(data):
+            return True
+    return found.keyword not in ("required", "additionalProperties") and _holds_expression(data)
+
+
+def _holds_expression(data: Any) -> bool:
+    if isinstance(data, dict):
+        return any(_holds_expression(value) for value in data.values())
+    if isinstance(data, list):
+        return any(_holds_expression(value) for value in data)
+    return is_expression(data)

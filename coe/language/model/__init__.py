@@ -1,0 +1,1 @@
+"""The typed models of a definition, one class a task type."""

@@ -1,0 +1,90 @@
+"""What every task has, and the list of tasks that makes a scope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
+
+from pydantic import Field
+
+from coe.json_types import JSON
+from coe.language.fields import BY_SHAPE, INLINE, Expression, Model, Name
+from coe.language.model.components import Export, Input, Output, Timeout
+from coe.language.model.named_list import Named, NamedList
+
+# The keys that make a task what it is; `do` last, for a `for` has it too.
+TASK_KEYS: Final = (
+    "call",
+    "emit",
+    "for",
+    "fork",
+    "listen",
+    "raise",
+    "run",
+    "set",
+    "switch",
+    "try",
+    "wait",
+    "do",
+)
+
+
+class Scope(NamedTuple):
+    """A list of tasks, and its pointer relative to the task that it is in, such as /catch/do."""
+
+    pointer: str
+    tasks: TaskList
+
+
+class Task(Named):
+    """What every task has.
+
+    `then` is `continue`, `exit`, `end` or the name of a task of the same scope.
+    """
+
+    # The type of the task: its own key, such as `call`.
+    kind: ClassVar[str]
+    # The key that our profile does not run, such as `call: grpc`; None for what runs here.
+    foreign_key: ClassVar[str | None] = None
+
+    if_: Expression | None = None
+    input: Input | None = None
+    output: Output | None = None
+    export: Export | None = None
+    timeout: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE] | None = None
+    then: str | None = None
+    metadata: dict[str, JSON] = Field(default_factory=dict)
+
+    def scopes(self) -> Iterator[Scope]:
+        """The lists of tasks directly inside this one, in the order of the document."""
+        yield from ()
+
+    def walk(self) -> Iterator[Task]:
+        """This task and all inside it, parents first."""
+        yield self
+        for scope in self.scopes():
+            for task in scope.tasks:
+                yield from task.walk()
+
+
+class TaskList(NamedList[Task]):
+    """The tasks of one scope, in order."""
+
+    NOUN = "task"
+
+    @classmethod
+    def item_type(cls) -> Any:
+        """Any task, told apart by its own key."""
+        from coe.language.model.task_types import AnyTask  # noqa: PLC0415 - tasks hold lists of tasks
+
+        return AnyTask
+
+
+class SubscriptionIterator(Model):
+    """What to do with each consumed event."""
+
+    item: str = "item"
+    at: str = "index"
+    do: TaskList | None = None
+    output: Output | None = None
+    export: Export | None = None

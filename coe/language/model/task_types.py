@@ -1,0 +1,369 @@
+"""The task types: one typed model each, told apart by the key of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import ConfigDict, Discriminator, StrictBool, Tag, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from coe.language.durations import Duration
+from coe.language.fields import (
+    BY_SHAPE,
+    INLINE,
+    TAG,
+    Alternatives,
+    Collection,
+    Entries,
+    Expression,
+    Making,
+    Model,
+    Name,
+)
+from coe.language.model import unsupported
+from coe.language.model.calls import (
+    DEFAULT_CATALOG,
+    CallA2a,
+    CallAsyncApi,
+    CallFunction,
+    CallGrpc,
+    CallHttp,
+    CallMcp,
+    CallOpenApi,
+    CallParallelMap,
+    FunctionRef,
+    function_ref,
+)
+from coe.language.model.components import (
+    CatchErrors,
+    ErrorDefinition,
+    EventConsumption,
+    EventProperties,
+    RetryPolicy,
+)
+from coe.language.model.named_list import Named, NamedList
+from coe.language.model.task import TASK_KEYS, Scope, SubscriptionIterator, Task, TaskList
+
+__all__ = [
+    "CALLS",
+    "TASK_KEYS",
+    "AnyTask",
+    "CallA2a",
+    "CallAsyncApi",
+    "CallFunction",
+    "CallGrpc",
+    "CallHttp",
+    "CallMcp",
+    "CallOpenApi",
+    "CallParallelMap",
+    "Catch",
+    "DoTask",
+    "EmitTask",
+    "ForTask",
+    "ForkTask",
+    "ListenTask",
+    "RaiseTask",
+    "RunTask",
+    "Scope",
+    "SetTask",
+    "SubscriptionIterator",
+    "SwitchCase",
+    "SwitchTask",
+    "Task",
+    "TaskList",
+    "TryTask",
+    "WaitTask",
+]
+
+
+# ---------------------------------------------------------------- control
+class DoTask(Task):
+    """Runs tasks in sequence."""
+
+    kind = "do"
+
+    do: TaskList
+
+    def scopes(self) -> Iterator[Scope]:
+        """The sequence."""
+        yield Scope("/do", self.do)
+
+
+class ForLoop(Model):
+    """What a `for` goes through: `in`, with the names of the item (`each`) and its index (`at`)."""
+
+    each: str = "item"
+    in_: Collection
+    at: str = "index"
+
+
+class ForTask(Task):
+    """Runs tasks for each item of a collection, `while` a condition holds."""
+
+    kind = "for"
+
+    for_: ForLoop
+    while_: Expression | None = None
+    do: TaskList
+
+    def scopes(self) -> Iterator[Scope]:
+        """The tasks of one iteration."""
+        yield Scope("/do", self.do)
+
+
+class Fork(Model):
+    """Branches that run at once; with `compete` the first to succeed wins."""
+
+    branches: TaskList
+    compete: StrictBool = False
+
+
+class ForkTask(Task):
+    """Runs tasks at once."""
+
+    kind = "fork"
+
+    fork: Fork
+
+    def scopes(self) -> Iterator[Scope]:
+        """The branches."""
+        yield Scope("/fork/branches", self.fork.branches)
+
+
+class SwitchCase(Named):
+    """A case: without `when` it is the default."""
+
+    when: Expression | None = None
+    then: str
+
+
+class SwitchCases(NamedList[SwitchCase]):
+    """The cases of a switch, in order."""
+
+    NOUN = "case"
+    SHORTEST = 1
+
+    @classmethod
+    def item_type(cls) -> Any:
+        """A case."""
+        return SwitchCase
+
+
+class SwitchTask(Task):
+    """Goes where the first matching case says."""
+
+    kind = "switch"
+
+    switch: SwitchCases
+
+
+class Catch(Model):
+    """Which errors to catch, how to try again, and what to do then."""
+
+    errors: CatchErrors | None = None
+    as_: str = "error"
+    when: Expression | None = None
+    except_when: Expression | None = None
+    retry: Annotated[Name | Annotated[RetryPolicy, INLINE], BY_SHAPE] | None = None
+    do: TaskList | None = None
+    then: str | None = None
+
+
+class TryTask(Task):
+    """Runs tasks and catches their errors."""
+
+    kind = "try"
+
+    try_: TaskList
+    catch: Catch
+
+    def scopes(self) -> Iterator[Scope]:
+        """What is tried, and what is done when it fails."""
+        yield Scope("/try", self.try_)
+        if self.catch.do is not None:
+            yield Scope("/catch/do", self.catch.do)
+
+
+class Raise(Model):
+    """The error to raise, or the name of one that is declared under `use.errors`."""
+
+    error: Annotated[Name | Annotated[ErrorDefinition, INLINE], BY_SHAPE]
+
+
+class RaiseTask(Task):
+    """Raises an error."""
+
+    kind = "raise"
+
+    raise_: Raise
+
+
+class SetTask(Task):
+    """Makes data: an object, or one expression."""
+
+    kind = "set"
+
+    set: Making
+
+
+class WaitTask(Task):
+    """Waits, and passes its input on."""
+
+    kind = "wait"
+
+    wait: Duration
+
+
+# ---------------------------------------------------------------- events
+class EmittedEvent(Model):
+    """The event to send; `with.type` is required."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [{"properties": {"with": {"required": ["type"]}}}]}
+    )
+
+    with_: EventProperties
+
+    @model_validator(mode="after")
+    def _typed(self) -> EmittedEvent:
+        if self.with_.type is None:
+            kind = "event_type"
+            raise PydanticCustomError(kind, "an event to emit needs a `type`")
+        return self
+
+
+class Emit(Model):
+    """What to emit."""
+
+    event: EmittedEvent
+
+
+class EmitTask(Task):
+    """Sends an event."""
+
+    kind = "emit"
+
+    emit: Emit
+
+
+class Listen(Model):
+    """What to listen to, and how events are read."""
+
+    to: EventConsumption
+    read: Literal["data", "envelope", "raw"] = "data"
+
+
+class ListenTask(Task):
+    """Waits for events."""
+
+    kind = "listen"
+
+    listen: Listen
+    foreach: SubscriptionIterator | None = None
+
+    def scopes(self) -> Iterator[Scope]:
+        """The tasks for each event."""
+        if self.foreach is not None and self.foreach.do is not None:
+            yield Scope("/foreach/do", self.foreach.do)
+
+
+# ---------------------------------------------------------------- run
+class RunWorkflow(Model):
+    """The flow to run: its input is data with `${ … }`, or without it the task's input."""
+
+    namespace: str
+    name: str
+    version: str
+    input: Annotated[Entries | None, WithJsonSchema({"type": "object"})] = None
+
+
+class Run(Alternatives):
+    """The process to run: a flow; containers, scripts and shells are not run here."""
+
+    FORMS = (("workflow",), ("container",), ("script",), ("shell",))
+
+    await_: StrictBool = True
+    return_: Literal["stdout", "stderr", "code", "all", "none"] = "stdout"
+    workflow: RunWorkflow | None = None
+    container: unsupported.Container | None = None
+    script: unsupported.Script | None = None
+    shell: unsupported.Shell | None = None
+
+
+class RunTask(Task):
+    """Runs another flow, or what is not run here."""
+
+    kind = "run"
+
+    run: Run
+
+    @property
+    def foreign_process(self) -> str | None:
+        """The key that is not run here, such as `run.shell`; None for a flow."""
+        return next(
+            (f"run.{key}" for key in ("container", "script", "shell") if getattr(self.run, key)),
+            None,
+        )
+
+
+# ---------------------------------------------------------------- any task
+# What `call` names that is no function.
+CALLS: Final[dict[str, type[Task]]] = {
+    "http": CallHttp,
+    "openapi": CallOpenApi,
+    "grpc": CallGrpc,
+    "asyncapi": CallAsyncApi,
+    "a2a": CallA2a,
+    "mcp": CallMcp,
+}
+_PARALLEL_MAP: Final = FunctionRef("parallelMap", "1", DEFAULT_CATALOG)
+
+
+def not_run_here(task: Task) -> str | None:
+    """The key of what our profile does not run, such as `call: grpc`; None for what runs."""
+    return task.foreign_process if isinstance(task, RunTask) else task.foreign_key
+
+
+def _choose(value: object) -> str | None:
+    """The tag of a task's model, from its own key; None where no key of a task is there."""
+    if isinstance(value, Task):
+        return f"{TAG}{type(value).__name__}"
+    if not isinstance(value, dict):
+        return None
+    key = next((key for key in TASK_KEYS if key in value), None)
+    if key != "call":
+        return key and f"{TAG}{key}"
+    call = value["call"]
+    if isinstance(call, str) and call in CALLS:
+        return f"{TAG}{call}"
+    if isinstance(call, str) and function_ref(call) == _PARALLEL_MAP:
+        return f"{TAG}parallelMap"
+    return f"{TAG}function"
+
+
+if TYPE_CHECKING:
+    AnyTask = Task
+else:
+    AnyTask = Annotated[
+        Annotated[CallHttp, Tag(f"{TAG}http")]
+        | Annotated[CallOpenApi, Tag(f"{TAG}openapi")]
+        | Annotated[CallFunction, Tag(f"{TAG}function")]
+        | Annotated[CallParallelMap, Tag(f"{TAG}parallelMap")]
+        | Annotated[CallGrpc, Tag(f"{TAG}grpc")]
+        | Annotated[CallAsyncApi, Tag(f"{TAG}asyncapi")]
+        | Annotated[CallA2a, Tag(f"{TAG}a2a")]
+        | Annotated[CallMcp, Tag(f"{TAG}mcp")]
+        | Annotated[DoTask, Tag(f"{TAG}do")]
+        | Annotated[EmitTask, Tag(f"{TAG}emit")]
+        | Annotated[ForTask, Tag(f"{TAG}for")]
+        | Annotated[ForkTask, Tag(f"{TAG}fork")]
+        | Annotated[ListenTask, Tag(f"{TAG}listen")]
+        | Annotated[RaiseTask, Tag(f"{TAG}raise")]
+        | Annotated[RunTask, Tag(f"{TAG}run")]
+        | Annotated[SetTask, Tag(f"{TAG}set")]
+        | Annotated[SwitchTask, Tag(f"{TAG}switch")]
+        | Annotated[TryTask, Tag(f"{TAG}try")]
+        | Annotated[WaitTask, Tag(f"{TAG}wait")],
+        Discriminator(_choose, custom_error_type="task_type", custom_error_message="no task type"),
+    ]

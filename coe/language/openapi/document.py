@@ -1,0 +1,334 @@
+"""OpenAPI documents: 2.0 (Swagger), 3.0 and 3.1. Which operation an id names, and how it is called.
+
+A document is read as far as a call needs it; it is not validated. What makes a call impossible is
+a `DocumentError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+from coe.json_types import JSON
+from coe.language.openapi.parameters import Parameter
+from coe.language.source import tokens
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_LONGEST_CHAIN: Final = 50
+_GUESSED: Final = 5000
+_VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+_STYLES: Final = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
+
+
+class DocumentError(ValueError):
+    """The document cannot tell how to call the operation; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of an operation: its media types in order of preference.
+
+    `name` is what the document calls it (2.0), else "body". `properties` are those of the body's
+    schema, where it is an object: a call may give them one by one. `joined` are those whose lists
+    are joined by a separator in a form, instead of repeated.
+    """
+
+    name: str
+    required: bool
+    kinds: tuple[str, ...]
+    properties: frozenset[str] = frozenset()
+    needed: frozenset[str] = frozenset()
+    joined: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How an operation is called. `servers` are absolute URLs, the preferred one first."""
+
+    id: str
+    method: str
+    path: str
+    parameters: tuple[Parameter, ...]
+    keys: tuple[Parameter, ...]
+    body: Body | None
+    servers: tuple[str, ...]
+    accepts: tuple[str, ...]
+
+
+class Document:
+    """A document, and where it lies. Operations are looked up and read one by one."""
+
+    def __init__(self, data: JSON, url: str = "") -> None:
+        """Take the document as data.
+
+        Raises:
+            DocumentError: It is no OpenAPI document of a version that is known here.
+        """
+        if not isinstance(data, dict):
+            raise DocumentError("it is no object")
+        self._data: Final[dict[str, Any]] = data
+        self._url: Final = url
+        version = str(data.get("swagger") or data.get("openapi") or "")
+        self.version: Final = ".".join(version.split(".")[:2])
+        if self.version not in {"2.0", "3.0", "3.1"}:
+            raise DocumentError(
+                f"it is of OpenAPI {version}, and 2.0, 3.0 and 3.1 are known here"
+                if version
+                else "it does not say which version of OpenAPI it is of"
+            )
+        self._places: Final = self._find()
+
+    def operation(self, name: str) -> Operation:
+        """How to call an operation.
+
+        Raises:
+            DocumentError: There is no such operation, or several, or it cannot be understood.
+        """
+        places = self._places.get(name, [])
+        if not places:
+            known = list(self._places)[:_GUESSED]
+            close = difflib.get_close_matches(name, known, n=1)
+            guess = f", did you mean `{close[0]}`?" if close else ""
+            raise DocumentError(f"it has no operation `{name}`{guess}")
+        if len(places) > 1:
+            where = " and ".join(f"{method.upper()} {path}" for method, path in places)
+            raise DocumentError(f"it has several operations `{name}`: {where}")
+        [(method, path)] = places
+        item = self._object(self._object(self._data.get("paths")).get(path))
+        given = self._object(item.get(method))
+        parameters = list(self._parameters(item, given))
+        plain = [self._parameter(each) for each in parameters if each.get("in") in _STYLES]
+        two = self.version == "2.0"
+        return Operation(
+            id=name,
+            method=method.upper(),
+            path=path,
+            parameters=tuple(plain),
+            keys=tuple(self._keys(given)),
+            body=self._body_2(given, parameters) if two else self._body_3(given),
+            servers=tuple(self._servers_2(given) if two else self._servers_3(item, given)),
+            accepts=tuple(self._accepts(given)),
+        )
+
+    def _find(self) -> dict[str, list[tuple[str, str]]]:
+        """Every operation's method and path, by its id."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for path, given in self._object(self._data.get("paths")).items():
+            item = self._object(given)
+            for method in METHODS:
+                operation = item.get(method)
+                if isinstance(operation, dict) and "operationId" in operation:
+                    found.setdefault(str(operation["operationId"]), []).append((method, path))
+        return found
+
+    # ------------------------------------------------------------ references
+    def _object(self, node: JSON) -> dict[str, Any]:
+        """The object that a node is, or refers to; what is none is an empty one.
+
+        Raises:
+            DocumentError: A reference leads out of the document, nowhere, or round in a circle.
+        """
+        seen: set[str] = set()
+        beside: dict[str, Any] = {}
+        while isinstance(node, dict) and isinstance(node.get("$ref"), str):
+            ref = str(node["$ref"])
+            if ref in seen or len(seen) > _LONGEST_CHAIN:
+                raise DocumentError(f"the reference `{ref}` leads round in a circle")
+            seen.add(ref)
+            beside = {key: value for key, value in node.items() if key != "$ref"} | beside
+            node = self._at(ref)
+        return {**node, **beside} if isinstance(node, dict) else {}
+
+    def _at(self, ref: str) -> JSON:
+        if not ref.startswith("#"):
+            raise DocumentError(f"`{ref}` leads to another document, which is not followed")
+        node: JSON = self._data
+        for token in tokens(unquote(ref[1:])):
+            if isinstance(node, list) and token.isdecimal() and int(token) < len(node):
+                node = node[int(token)]
+            elif isinstance(node, dict) and token in node:
+                node = node[token]
+            else:
+                raise DocumentError(f"the reference `{ref}` leads nowhere")
+        return node
+
+    # ------------------------------------------------------------ parameters
+    def _parameters(self, item: dict[str, Any], given: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Those of the path and of the operation; the operation's replace the path's."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for holder in (item, given):
+            for each in _list(holder.get("parameters")):
+                one = self._object(each)
+                found[str(one.get("name")), str(one.get("in"))] = one
+        yield from found.values()
+
+    def _parameter(self, given: dict[str, Any]) -> Parameter:
+        name, place = str(given.get("name")), str(given.get("in"))
+        required = place == "path" or given.get("required") is True
+        if self.version == "2.0":
+            style = str(given.get("collectionFormat", "csv"))
+            multi = style == "multi"
+            return Parameter(name, place, required, "form" if multi else style, explode=multi)
+        style = str(given.get("style") or _STYLES[place])
+        content = given.get("content")
+        # A parameter with these names is to be ignored (3.x, Parameter Object): it is not required.
+        ignored = place == "header" and name.lower() in {"accept", "content-type", "authorization"}
+        return Parameter(
+            name,
+            place,
+            required and not ignored,
+            style,
+            explode=bool(given.get("explode", style == "form")),
+            allow_reserved=place == "query" and given.get("allowReserved") is True,
+            media=next(iter(content)) if isinstance(content, dict) and content else None,
+        )
+
+    def _keys(self, given: dict[str, Any]) -> Iterator[Parameter]:
+        """The API keys that the operation takes: no authentication of the language has them."""
+        holder = self._data if self.version == "2.0" else self._object(self._data.get("components"))
+        name = "securityDefinitions" if self.version == "2.0" else "securitySchemes"
+        schemes = self._object(holder.get(name))
+        wanted = given.get("security", self._data.get("security"))
+        for scheme in {key for each in _list(wanted) for key in self._object(each)}:
+            one = self._object(schemes.get(scheme))
+            if one.get("type") == "apiKey" and one.get("in") in _STYLES:
+                yield Parameter(str(one.get("name")), str(one["in"]))
+
+    # ------------------------------------------------------------ bodies
+    def _body_2(self, given: dict[str, Any], parameters: Iterable[dict[str, Any]]) -> Body | None:
+        consumes = _texts(given.get("consumes", self._data.get("consumes")))
+        fields = [each for each in parameters if each.get("in") == "formData"]
+        if fields:
+            files = any(each.get("type") == "file" for each in fields)
+            kinds = [each for each in consumes if each in _FORMS] or [_FORMS[files]]
+            formats = {str(each.get("name")): each.get("collectionFormat") for each in fields}
+            needed = {str(each.get("name")) for each in fields if each.get("required") is True}
+            return Body(
+                "body",
+                required=bool(needed),
+                kinds=tuple(kinds),
+                properties=frozenset(formats),
+                needed=frozenset(needed),
+                joined={
+                    str(each.get("name")): {"ssv": " ", "tsv": "\t", "pipes": "|"}.get(
+                        str(each.get("collectionFormat")), ","
+                    )
+                    for each in fields
+                    if each.get("type") == "array" and each.get("collectionFormat") != "multi"
+                },
+            )
+        for each in parameters:
+            if each.get("in") == "body":
+                kinds = _preferred(consumes) or ["application/json"]
+                schema = self._object(each.get("schema"))
+                return Body(
+                    str(each.get("name") or "body"),
+                    required=each.get("required") is True,
+                    kinds=tuple(kinds),
+                    properties=self._properties(schema),
+                )
+        return None
+
+    def _body_3(self, given: dict[str, Any]) -> Body | None:
+        if "requestBody" not in given:
+            return None
+        body = self._object(given["requestBody"])
+        content = self._object(body.get("content"))
+        kinds = _preferred(content) or ["application/json"]
+        schema = self._object(self._object(content.get(kinds[0])).get("schema"))
+        return Body(
+            "body",
+            required=body.get("required") is True,
+            kinds=tuple(kinds),
+            properties=self._properties(schema),
+        )
+
+    def _properties(self, schema: dict[str, Any]) -> frozenset[str]:
+        """The names of an object's properties, those of `allOf` too."""
+        names: set[str] = set()
+        seen: set[int] = set()
+        waiting = [schema]
+        while waiting:
+            part = waiting.pop()
+            names |= self._object(part.get("properties")).keys()
+            for each in _list(part.get("allOf")):
+                if id(each) not in seen:
+                    seen.add(id(each))
+                    waiting.append(self._object(each))
+        return frozenset(names)
+
+    def _accepts(self, given: dict[str, Any]) -> Iterator[str]:
+        if self.version == "2.0":
+            yield from _preferred(_texts(given.get("produces", self._data.get("produces"))))
+            return
+        found: dict[str, None] = {}
+        for status, response in self._object(given.get("responses")).items():
+            if status.startswith("2") or status == "default":
+                found |= dict.fromkeys(self._object(self._object(response).get("content")))
+        yield from _preferred(found)
+
+    # ------------------------------------------------------------ servers
+    def _servers_2(self, given: dict[str, Any]) -> Iterator[str]:
+        here = urlsplit(self._url)
+        schemes = _texts(given.get("schemes", self._data.get("schemes"))) or [here.scheme]
+        host = str(self._data.get("host") or here.netloc)
+        base = str(self._data.get("basePath") or "")
+        for scheme in sorted(schemes, key=lambda each: each != "https"):
+            if scheme in {"http", "https"} and host:
+                yield f"{scheme}://{host}/{base.lstrip('/')}"
+
+    def _servers_3(self, item: dict[str, Any], given: dict[str, Any]) -> Iterator[str]:
+        """Those of the operation, else of the path, else of the document, else where it lies."""
+        holders = (given, item, self._data)
+        fallback: list[JSON] = [{"url": "/"}]
+        servers: JSON = next((each["servers"] for each in holders if each.get("servers")), fallback)
+        for server in _list(servers):
+            one = self._object(server)
+            url = urljoin(self._url, _with_variables(one, self._object(one.get("variables"))))
+            if urlsplit(url).scheme in {"http", "https"} and urlsplit(url).netloc:
+                yield url
+
+
+def _with_variables(server: dict[str, Any], variables: Mapping[str, Any]) -> str:
+    """A server's URL with the default of each of its variables.
+
+    Raises:
+        DocumentError: A variable has no default.
+    """
+
+    def default(match: re.Match[str]) -> str:
+        one = variables.get(match[1])
+        if not isinstance(one, dict) or "default" not in one:
+            raise DocumentError(f"the variable `{match[1]}` of a server has no default")
+        return str(one["default"])
+
+    return _VARIABLE.sub(default, str(server.get("url") or "/"))
+
+
+def _preferred(kinds: Iterable[str]) -> list[str]:
+    """Media types, those first that data goes into best: JSON, forms, text, and then the others."""
+
+    def rank(kind: str) -> int:
+        plain = kind.partition(";")[0].strip().lower()
+        if plain == "application/json":
+            return 0
+        if plain.endswith("+json"):
+            return 1
+        if plain in _FORMS:
+            return 2 + _FORMS.index(plain)
+        return 4 if plain.startswith("text/") else 5
+
+    return sorted(kinds, key=rank)
+
+
+def _list(value: JSON) -> list[JSON]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: JSON) -> list[str]:
+    return [each for each in _list(value) if isinstance(each, str)]

@@ -1,0 +1,157 @@
+"""The leaf of `notify:1@default`: a message by a channel that the operator has set up.
+
+A message in flight when a process dies is sent once more at most, with the same key: nobody can
+take a message back, and most services know no idempotency. Where one does, `{key}` in the URL of
+the channel carries it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from coe.access.network import Network
+from coe.channels import Channel, Channels, ChannelsError, recipients
+from coe.json_types import JSON
+from coe.language.suggestions import did_you_mean
+from coe.leaves.leaf import WAY, AddressRefused, LeafFault
+from coe.machine.commands import RunLeaf
+from coe.machine.errors import standard
+from coe.work import Platform
+
+AT_ONCE: Final = 4
+_COMMAND: Final = (sys.executable, "-I", "-m", "coe.leaves.notify_process")
+_LONGEST_SUBJECT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """Sends messages. `network` gives the policy in force; `timeout` is in seconds, for all of one.
+
+    `ca_file` has authorities to trust beside the public ones.
+    """
+
+    channels: Channels
+    network: Callable[[], Awaitable[Network]]
+    ca_file: Path | None = None
+    timeout: float = 30.0
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def __call__(self, command: RunLeaf) -> JSON:
+        """Carry out the leaf; its output is `{channel, sent: true}`.
+
+        Raises:
+            LeafFault: `configuration` (400) for a channel that there is not, `authorization` (403)
+                for one that the team may not use or an address that it may not reach, `validation`
+                for a recipient that the channel does not take, `communication` when it was not
+                sent, `timeout` (408).
+        """
+        arguments = command.arguments if isinstance(command.arguments, dict) else {}
+        name = str(arguments.get("channel"))
+        channel = self._channel(command, name)
+        to = self._recipients(command, channel, arguments.get("to"))
+        body = str(arguments.get("body", ""))
+        if not channel.named:
+            body = f"To: {', '.join(to)}\n\n{body}"
+        request = {
+            "urls": channel.addressed(to, command.key),
+            "title": " ".join(str(arguments.get("subject", "")).split())[:_LONGEST_SUBJECT],
+            "body": body,
+            "team": command.team,
+            "network": [line.fields for line in (await self.network()).lines],
+            "ca_file": None if self.ca_file is None else str(self.ca_file),
+        }
+        self._judge(command, name, await self._sent(command, request))
+        return {"channel": name, "sent": True}
+
+    def _channel(self, command: RunLeaf, name: str) -> Channel:
+        try:
+            channels = self.channels.current()
+        except ChannelsError as error:
+            title = "The channels of this installation cannot be used"
+            raise _fault(command, "configuration", title, str(error)) from None
+        channel = channels.get(name)
+        if channel is None:
+            own = [other for other, each in channels.items() if each.serves(command.team)]
+            title = f"There is no channel {name}{did_you_mean(name, own)}"
+            raise _fault(command, "configuration", title)
+        if not channel.serves(command.team):
+            title = f"Flows of {command.team} may not send by the channel {name}"
+            raise _fault(command, "authorization", title)
+        return channel
+
+    @staticmethod
+    def _recipients(command: RunLeaf, channel: Channel, given: JSON) -> tuple[str, ...]:
+        try:
+            to = recipients(given)
+        except ValueError as error:
+            raise _fault(command, "validation", str(error)) from None
+        refused = sum(not channel.takes(each) for each in to)
+        if refused:
+            title = f"The channel does not take {refused} of the {len(to)} recipients"
+            raise _fault(command, "validation", title)
+        return to
+
+    async def _sent(self, command: RunLeaf, request: dict[str, Any]) -> dict[str, Any]:
+        """What the process says that sent it; it is killed when time is up, or nobody wants it."""
+        try:
+            async with self._gate, asyncio.timeout(self.timeout):
+                return await _run(orjson.dumps(request) + b"\n")
+        except TimeoutError:
+            raise _fault(command, "timeout", "The channel took too long") from None
+
+    @staticmethod
+    def _judge(command: RunLeaf, name: str, result: dict[str, Any]) -> None:
+        if "refused" in result:
+            host, port = str(result["refused"]["host"]), int(result["refused"]["port"])
+            raise AddressRefused(host, port, team=command.team, way=WAY, path=command.path)
+        if "unusable" in result:
+            title = f"The channel {name} has a URL that is not to be used"
+            raise _fault(command, "configuration", title, f"its scheme is {result['unusable']}")
+        if not result.get("sent"):
+            raise _fault(command, "communication", f"The channel {name} did not take the message")
+
+
+def notifier_of(platform: Platform) -> Notifier:
+    """What sends messages by the channels of the settings, under the policy in force."""
+    settings = platform.settings
+
+    async def network() -> Network:
+        async with platform.database.session() as session:
+            return (await platform.policies.current(session)).network
+
+    return Notifier(Channels(settings.channels_file), network, settings.ca_file)
+
+
+def _fault(command: RunLeaf, kind: str, title: str, detail: str | None = None) -> LeafFault:
+    return LeafFault(standard(kind, title=title, detail=detail, instance=command.path))
+
+
+async def _run(request: bytes) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        *_COMMAND,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},
+        cwd="/",
+    )
+    try:
+        written, _ = await process.communicate(request)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await asyncio.shield(process.wait())
+    try:
+        result: dict[str, Any] = orjson.loads(written)
+    except orjson.JSONDecodeError:
+        return {"sent": False}
+    return result

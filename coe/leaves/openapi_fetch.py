@@ -1,0 +1,135 @@
+"""OpenAPI documents as leaves need them: fetched like any other request, kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any, Final
+
+import httpx
+import orjson
+import yaml
+from yaml.resolver import BaseResolver
+
+from coe.json_types import JSON
+from coe.language.openapi.document import Document, DocumentError
+from coe.leaves.authentication import send_as
+from coe.leaves.leaf import MEGABYTE, LeafFault, LeafIO
+from coe.leaves.transport import Request
+from coe.machine.commands import RunLeaf
+from coe.machine.errors import standard
+
+LARGEST: Final = 10 * MEGABYTE
+"""Most bytes of a document."""
+LARGEST_YAML: Final = 2 * MEGABYTE
+"""The same for YAML, which is read a hundred times more slowly than JSON."""
+
+
+async def fetch_document(command: RunLeaf, uri: str, io: LeafIO) -> Document:
+    """The document at an address, by the network policy and the authentication of the call.
+
+    Raises:
+        LeafFault: `configuration` (400) for what is no OpenAPI document that is known here,
+            `communication` for what cannot be had; or what `send` raises.
+    """
+    policy = command.document_authentication
+    key = hashlib.sha256(orjson.dumps([command.team, uri, policy])).digest()
+    document = io.documents.get(key)
+    if document is not None:
+        return document
+    content = await _fetched(command, uri, policy, io)
+    digest = hashlib.sha256(content).digest()
+    document = io.documents.same(key, digest)
+    if document is None:
+        try:
+            document = await asyncio.to_thread(_read, content, uri)
+        except DocumentError as error:
+            raise _fault(command, "configuration", detail=str(error)) from None
+        io.documents.keep(key, digest, len(content), document)
+    return document
+
+
+async def _fetched(command: RunLeaf, uri: str, policy: JSON, io: LeafIO) -> bytes:
+    headers = {
+        "Accept": "application/json, application/yaml;q=0.9, */*;q=0.1",
+        "Accept-Encoding": "identity",
+    }
+    try:
+        url = httpx.URL(uri).copy_with(fragment=None, username=None, password=None)
+    except (httpx.InvalidURL, ValueError):
+        raise _fault(command, "configuration", detail="its address is malformed") from None
+    request = Request("GET", url, command.path, headers, team=command.team)
+    answer = (await send_as(request, policy, io)).answer
+    if answer.status != httpx.codes.OK:
+        detail = f"its address answers with status {answer.status}"
+        raise _fault(command, "communication", detail=detail, status=answer.status)
+    if len(answer.content) > LARGEST:
+        raise _fault(command, "configuration", detail=f"it is larger than {LARGEST:,} bytes")
+    return answer.content
+
+
+def _fault(command: RunLeaf, kind: str, *, detail: str, status: int | None = None) -> LeafFault:
+    title = "The OpenAPI document cannot be used"
+    error = standard(kind, title=title, detail=detail, status=status, instance=command.path)
+    return LeafFault(error)
+
+
+# ---------------------------------------------------------------- reading
+def _read(content: bytes, uri: str) -> Document:
+    """A document of JSON or YAML. Blocks: a second for a megabyte of YAML.
+
+    Raises:
+        DocumentError: It is none.
+    """
+    if content.lstrip()[:1] in {b"{", b""}:
+        try:
+            return Document(orjson.loads(content), uri)
+        except orjson.JSONDecodeError:
+            pass
+    if len(content) > LARGEST_YAML:
+        raise DocumentError(f"it is no JSON, and as YAML larger than {LARGEST_YAML:,} bytes")
+    try:
+        return Document(yaml.load(content, Loader=_Loader), uri)  # noqa: S506 - makes plain data
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if isinstance(error, DocumentError):
+            raise
+        raise DocumentError("it is neither JSON nor YAML") from None
+
+
+class _Loader(yaml.CBaseLoader):
+    """Plain data only: `true`, `false`, `null`, and text for all the rest, which is not read.
+
+    YAML 1.1 would read `on` as true and `2020-01-01` as a date; keys such as `200` stay text.
+    """
+
+
+def _scalar(loader: _Loader, node: yaml.ScalarNode) -> JSON:  # noqa: ARG001 - the form of a constructor
+    if node.style:  # it stood in quotes, or as a block
+        return str(node.value)
+    match node.value:
+        case "true" | "True" | "TRUE":
+            return True
+        case "false" | "False" | "FALSE":
+            return False
+        case "" | "~" | "null" | "Null" | "NULL":
+            return None
+        case text:
+            return str(text)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Any:
+    made: dict[str, JSON] = {}
+    yield made
+    for key, value in node.value:
+        made[str(key.value)] = loader.construct_object(value, deep=False)
+
+
+def _sequence(loader: _Loader, node: yaml.SequenceNode) -> Any:
+    made: list[JSON] = []
+    yield made
+    made += [loader.construct_object(each, deep=False) for each in node.value]
+
+
+_Loader.add_constructor(BaseResolver.DEFAULT_SCALAR_TAG, _scalar)
+_Loader.add_constructor(BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_constructor(BaseResolver.DEFAULT_SEQUENCE_TAG, _sequence)

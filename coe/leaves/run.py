@@ -1,0 +1,43 @@
+"""Carry out one call of a run, and remove the texts of secrets from what it gives."""
+
+from __future__ import annotations
+
+from coe.json_types import JSON
+from coe.leaves.leaf import LeafFault, LeafIO
+from coe.machine.commands import RunLeaf
+from coe.machine.errors import standard
+from coe.machine.redaction import redacted
+
+
+async def run_leaf(command: RunLeaf, io: LeafIO) -> JSON:
+    """Carry out one call and give its output.
+
+    The same key goes to the service each time that the same call is carried out, so that a call
+    that was in flight when a process died can be made again.
+
+    Raises:
+        LeafFault: the call failed, or is of a kind that is not carried out here.
+    """
+    try:
+        output = await _carry_out(command, io)
+    except LeafFault as fault:
+        clean = redacted(fault.error, command.secrets)
+        fault.error = clean if isinstance(clean, dict) else fault.error
+        raise
+    return redacted(output, command.secrets)
+
+
+async def _carry_out(command: RunLeaf, io: LeafIO) -> JSON:
+    handler = io.handlers.get(command.kind)
+    if handler is not None:
+        return await handler(command)
+    if command.kind == "http":
+        from coe.leaves.http import call_http  # noqa: PLC0415 - loads httpx
+
+        return await call_http(command, io)
+    if command.kind == "openapi":
+        from coe.leaves.openapi import call_openapi  # noqa: PLC0415 - loads httpx
+
+        return await call_openapi(command, io)
+    title = f"Calls of kind {command.kind} are not carried out here"
+    raise LeafFault(standard("configuration", title=title, instance=command.path))

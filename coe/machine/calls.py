@@ -1,0 +1,214 @@
+"""Calls of services: HTTP and OpenAPI, with URI templates and authentication."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote
+
+from coe.json_types import JSON
+from coe.language.expression_syntax import is_expression
+from coe.language.model.calls import CallHttp, CallOpenApi
+from coe.language.model.components import (
+    OAuth2Authentication,
+    OidcAuthentication,
+    ReferenceableAuthentication,
+    Secret,
+)
+from coe.machine.commands import RunLeaf, StepState
+from coe.machine.data import AUTHENTICATION, DEFINITION, Place
+from coe.machine.errors import Fault, normalised, standard
+from coe.machine.facts import Fact, FactKind
+from coe.machine.interpreter import Done, Interpreter
+from coe.machine.redaction import texts_of
+from coe.machine.scope import Frame
+from coe.machine.tasks import BODIES, declared, typed
+
+# Members of a policy, and of `$authorization`, that nobody else may know.
+_PROOFS: Final = frozenset({"password", "token", "secret", "assertion", "parameter"})
+_SCHEMES: Final = ("basic", "bearer", "digest", "oauth2", "oidc")
+_TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
+
+
+# ---------------------------------------------------------------- leaves
+async def run_http(run: Interpreter, frame: Frame) -> Done:
+    """Send a request."""
+    given = typed(frame, CallHttp).with_
+    policy = await authenticate(run, frame, given.endpoint.authentication)
+    arguments: dict[str, JSON] = {"method": given.method}
+    for name in ("headers", "query", "body"):
+        if name in given.model_fields_set:
+            arguments[name] = getattr(given, name)
+    arguments = await render(run, frame, arguments)
+    arguments |= {"output": given.output, "redirect": given.redirect}
+    arguments["endpoint"] = await expand(run, frame, given.endpoint.uri)
+    return Done(await leaf(run, frame, "http", arguments, policy))
+
+
+async def run_openapi(run: Interpreter, frame: Frame) -> Done:
+    """Call an operation that an OpenAPI document describes."""
+    given = typed(frame, CallOpenApi).with_
+    fetching = await authenticate(run, frame, given.document.endpoint.authentication)
+    frame.authorization = None
+    policy = await authenticate(run, frame, given.authentication)
+    arguments = await render(run, frame, {"parameters": given.parameters})
+    arguments |= {"output": given.output, "redirect": given.redirect}
+    arguments["operationId"] = given.operation_id
+    arguments["document"] = await expand(run, frame, given.document.endpoint.uri)
+    return Done(await leaf(run, frame, "openapi", arguments, policy, fetching=fetching))
+
+
+async def leaf(
+    run: Interpreter,
+    frame: Frame,
+    kind: str,
+    arguments: JSON,
+    policy: JSON = None,
+    *,
+    fetching: JSON = None,
+) -> JSON:
+    """Have a call carried out, and give its output.
+
+    Raises:
+        Fault: what the call ended with.
+    """
+    fact = await run.perform(
+        frame,
+        RunLeaf(
+            key=frame.key,
+            path=frame.pointer,
+            name=frame.task.name,
+            kind=kind,
+            arguments=arguments,
+            attempt=frame.attempt,
+            authentication=policy,
+            traceparent=_traceparent(run.run.trace_id, frame.key),
+            secrets=texts_of(
+                [list(run.secrets), *_credentials(policy, fetching, frame.authorization)]
+            ),
+            team=run.definition.document.namespace,
+            run=run.run.id,
+            document_authentication=fetching,
+        ),
+        StepState.RUNNING,
+    )
+    return output_of(fact, frame)
+
+
+def _traceparent(trace_id: str | None, key: str) -> str | None:
+    """The trace context (W3C, level 1) in which the step is the parent of what it calls."""
+    return None if trace_id is None else f"00-{trace_id}-{key[:16]}-01"
+
+
+def output_of(fact: Fact, frame: Frame) -> JSON:
+    """The output that a fact brings.
+
+    Raises:
+        Fault: the error that it brings instead, with this task as its instance.
+    """
+    data = fact.data if isinstance(fact.data, dict) else {}
+    if fact.kind in {FactKind.LEAF_FAULTED, FactKind.CHILD_FAULTED}:
+        error = normalised(data.get("error"), frame.pointer)
+        raise Fault({**error, "instance": frame.pointer})
+    return data.get("output")
+
+
+async def render(run: Interpreter, frame: Frame, template: JSON) -> dict[str, JSON]:
+    """Arguments with their expressions evaluated over the task's input."""
+    value = await run.data.render(template, frame.input, Place(DEFINITION, frame=frame))
+    if not isinstance(value, dict):
+        raise TypeError("arguments are an object")
+    return value
+
+
+async def expand(run: Interpreter, frame: Frame, uri: str) -> str:
+    """A URI: computed by an expression, or with each literal `{key}` replaced by the input's value.
+
+    Raises:
+        Fault: `expression` (400), for a value that is an object or an array, and for an expression
+            that gives no text.
+    """
+    place = Place(DEFINITION, frame=frame)
+    if is_expression(uri):
+        computed = await run.data.render(uri, frame.input, place)
+        if not isinstance(computed, str):
+            raise run.data.fault(place, "the expression of a URI gives no text")
+        return computed
+    values = frame.input if isinstance(frame.input, dict) else {}
+
+    def text(match: re.Match[str]) -> str:
+        value = values.get(match[1])
+        if isinstance(value, dict | list):
+            raise run.data.fault(place, f"`{{{match[1]}}}` in a URI is an object or an array")
+        if value is None:
+            return ""
+        return quote(str(value).lower() if isinstance(value, bool) else str(value), safe="")
+
+    return _TEMPLATE.sub(text, uri)
+
+
+# ---------------------------------------------------------------- authentication
+async def authenticate(
+    run: Interpreter, frame: Frame, reference: ReferenceableAuthentication | None
+) -> JSON:
+    """The evaluated policy, and `$authorization` bound to what follows from it."""
+    if reference is None:
+        return None
+    policy = declared(frame.pointer, lambda: run.definition.authentication_of(reference))
+    scheme = next(name for name in _SCHEMES if getattr(policy, name, None))
+    given: Secret = getattr(policy, scheme)
+    evaluated: JSON
+    if "use" in given.model_fields_set:
+        evaluated = _from_secret(run, frame, str(given.use))
+    else:
+        place = Place(AUTHENTICATION, frame=frame)
+        document = given.model_dump(exclude_none=True)
+        evaluated = await run.data.render(document, frame.input, place)
+        if isinstance(given, OidcAuthentication) and isinstance(evaluated, dict):
+            evaluated |= await _expanded(run, frame, given)
+    frame.authorization = _authorization(scheme, evaluated)
+    return {scheme: evaluated}
+
+
+async def _expanded(run: Interpreter, frame: Frame, given: OidcAuthentication) -> dict[str, JSON]:
+    """The authority and its paths, which are URI templates."""
+    found: dict[str, JSON] = {"authority": await expand(run, frame, str(given.authority))}
+    if isinstance(given, OAuth2Authentication) and given.endpoints is not None:
+        found["endpoints"] = {
+            name: await expand(run, frame, path)
+            for name, path in given.endpoints.model_dump().items()
+        }
+    return found
+
+
+def _from_secret(run: Interpreter, frame: Frame, name: str) -> JSON:
+    secret = run.run.secrets.get(name)
+    if name not in run.run.declared_secrets or not isinstance(secret, dict):
+        title = f"The secret {name} is not to be had"
+        raise Fault(standard("authorization", title=title, instance=frame.pointer))
+    return secret
+
+
+def _credentials(*given: JSON) -> Iterator[JSON]:
+    """What of a policy, and of what followed from it, proves who calls; paths do not."""
+    for value in given:
+        if isinstance(value, dict):
+            yield from (value[name] for name in _PROOFS & value.keys())
+            yield from _credentials(*(part for name, part in value.items() if name != "endpoints"))
+
+
+def _authorization(scheme: str, policy: JSON) -> JSON:
+    """The specification's descriptor; schemes that ask a server for a token have no parameter."""
+    given = policy if isinstance(policy, dict) else {}
+    if scheme == "basic":
+        pair = f"{given.get('username')}:{given.get('password')}"
+        return {"scheme": "Basic", "parameter": base64.b64encode(pair.encode()).decode()}
+    if scheme == "bearer":
+        return {"scheme": "Bearer", "parameter": given.get("token")}
+    return {"scheme": "Digest" if scheme == "digest" else "Bearer", "parameter": None}
+
+
+BODIES[CallHttp] = run_http
+BODIES[CallOpenApi] = run_openapi

@@ -1,0 +1,215 @@
+"""Tasks made of tasks: `do`, `for`, `fork`, `parallelMap`; and `switch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from coe.json_types import JSON
+from coe.language.branches import outcomes
+from coe.language.model.calls import CallParallelMap
+from coe.language.model.task import Task
+from coe.language.model.task_types import DoTask, ForkTask, ForTask, SwitchCase, SwitchTask
+from coe.machine.data import DEFINITION, Place
+from coe.machine.errors import Handler
+from coe.machine.fibers import Ended, Fiber, Mailbox, Start
+from coe.machine.interpreter import Done, End, Interpreter
+from coe.machine.scope import Context, Frame, Scope
+from coe.machine.tasks import BODIES, execute, execute_list, typed
+
+
+async def run_do(run: Interpreter, frame: Frame) -> Done:
+    """Run tasks in sequence."""
+    task = typed(frame, DoTask)
+    return Done(await execute_list(run, task.do, frame.inside(), frame.input))
+
+
+async def run_switch(run: Interpreter, frame: Frame) -> Done:
+    """Go where the first case that matches says; its output is its input."""
+    task = typed(frame, SwitchTask)
+    place = Place(DEFINITION, frame=frame)
+    default: SwitchCase | None = None
+    for case in task.switch:
+        if case.when is None:
+            default = case
+        elif await run.data.holds(case.when, frame.input, place):
+            run.went(frame, outcomes.case(case.name))
+            return Done(frame.input, case.then)
+    run.went(frame, outcomes.NO_CASE if default is None else outcomes.case(default.name))
+    return Done(frame.input, None if default is None else default.then)
+
+
+async def run_for(run: Interpreter, frame: Frame) -> Done:
+    """Run tasks for each item; the output of one iteration is the input of the next."""
+    task = typed(frame, ForTask)
+    loop, data = task.for_, frame.input
+    items = await collection(run, frame, loop.in_)
+    for index, item in enumerate(items):
+        scope = frame.inside(variables={loop.each: item, loop.at: index}, iteration=index)
+        place = Place(DEFINITION, frame=frame, scope=scope)
+        if task.while_ is not None and not await run.data.holds(task.while_, data, place):
+            run.went(frame, outcomes.STOPPED)
+            return Done(data)
+        data = await execute_list(run, task.do, scope, data)
+    run.went(frame, outcomes.ITEMS if items else outcomes.NO_ITEMS)
+    return Done(data)
+
+
+async def collection(run: Interpreter, frame: Frame, source: JSON) -> list[JSON]:
+    """The items that a loop goes through.
+
+    Raises:
+        Fault: `expression` (400), when it is no array.
+    """
+    place = Place(DEFINITION, frame=frame)
+    items = await run.data.render(source, frame.input, place)
+    if not isinstance(items, list):
+        raise run.data.fault(place, "`in` is no array")
+    return items
+
+
+# ---------------------------------------------------------------- at once
+async def run_fork(run: Interpreter, frame: Frame) -> Done:
+    """Run branches at once, each on a copy of the input."""
+    fork = typed(frame, ForkTask).fork
+    if fork.compete and fork.branches:
+        return Done(await _race(run, frame, fork.branches))
+    works = _Works(run, frame)
+    for branch in fork.branches:
+        context = works.branch()
+        works.start(partial(_branch, run, branch, frame.inside(context=context), frame.input))
+    try:
+        return Done(await works.all())
+    finally:
+        works.merge()
+
+
+async def _branch(run: Interpreter, task: Task, scope: Scope, data: JSON) -> JSON:
+    """One branch: a task whose `then` can only end the run, for it has no neighbours."""
+    done = await execute(run, task, scope, data, 1)
+    if done.then == "end":
+        raise End(done.output)
+    return done.output
+
+
+async def run_parallel_map(run: Interpreter, frame: Frame) -> Done:
+    """Run tasks for each item at once; the output is the array of theirs, in the items' order."""
+    arguments = typed(frame, CallParallelMap).with_
+    items = await collection(run, frame, arguments.in_)
+    works = _Works(run, frame)
+    limit = arguments.max_concurrency or len(items)
+    try:
+        for index, item in enumerate(items):
+            while works.running >= limit:
+                await works.one()
+            scope = frame.inside(
+                variables={arguments.each: item, arguments.at: index},
+                iteration=index,
+                context=works.branch(),
+            )
+            works.start(partial(execute_list, run, arguments.do, scope, item))
+        outputs = await works.all()
+    finally:
+        works.merge()
+    run.went(frame, outcomes.ITEMS if items else outcomes.NO_ITEMS)
+    return Done(outputs)
+
+
+class _Works:
+    """Pieces of work at once, whose results and exports keep the order in which they started."""
+
+    def __init__(self, run: Interpreter, frame: Frame) -> None:
+        self._run = run
+        self._context = frame.scope.context
+        self._box = Mailbox()
+        self._fibers: dict[Fiber, int] = {}
+        self._contexts: list[Context] = []
+        self._results: list[JSON] = []
+
+    @property
+    def running(self) -> int:
+        return len(self._fibers)
+
+    def branch(self) -> Context:
+        context = self._context.branch()
+        self._contexts.append(context)
+        return context
+
+    def start(self, work: Start) -> None:
+        self._fibers[self._run.spawn(work, self._box)] = len(self._results)
+        self._results.append(None)
+
+    async def one(self) -> None:
+        """Wait for a piece; the first that fails, or ends the run, cancels the others."""
+        ended: Ended = await self._box.receive()
+        place = self._fibers.pop(ended.fiber)
+        if ended.error is not None:
+            cancel_all(self._run, list(self._fibers))
+            raise ended.error
+        self._results[place] = ended.result
+
+    async def all(self) -> list[JSON]:
+        while self._fibers:
+            await self.one()
+        return list(self._results)
+
+    def merge(self) -> None:
+        """Keep what was exported, however it ended: as after tasks in sequence that failed."""
+        self._context.merge(self._contexts)
+
+
+def cancel_all(run: Interpreter, fibers: Sequence[Fiber]) -> None:
+    """Cancel fibers, in the order in which they started."""
+    for fiber in fibers:
+        run.discard(fiber)
+
+
+# ---------------------------------------------------------------- compete
+class _Rivals:
+    """Catches the fault of a branch as long as another branch may still win."""
+
+    def __init__(self, outer: Handler | None, count: int) -> None:
+        self.outer = outer
+        self.left = count
+
+    async def accepts(self, error: dict[str, JSON]) -> bool:  # noqa: ARG002 - any error
+        if self.left == 1:
+            return False
+        self.left -= 1
+        return True
+
+
+async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSON:
+    """The output of the first branch to succeed; the last to fault decides the error."""
+    rivals = _Rivals(frame.scope.handler, len(branches))
+    box = Mailbox()
+    fibers: dict[Fiber, tuple[Task, Context]] = {}
+    for branch in branches:
+        context = frame.scope.context.branch()
+        scope = frame.inside(context=context, handler=rivals)
+        fiber = run.spawn(partial(_branch, run, branch, scope, frame.input), box)
+        fibers[fiber] = (branch, context)
+    while True:
+        ended: Ended = await box.receive()
+        branch, context = fibers.pop(ended.fiber)
+        if getattr(ended.error, "target", None) is rivals:
+            continue
+        cancel_all(run, list(fibers))
+        if ended.error is None or isinstance(ended.error, End):
+            frame.scope.context.merge([context])
+        if ended.error is not None:
+            raise ended.error
+        run.went(frame, outcomes.wins(branch.name))
+        winner: JSON = ended.result
+        return winner
+
+
+BODIES.update(
+    {
+        CallParallelMap: run_parallel_map,
+        DoTask: run_do,
+        ForTask: run_for,
+        ForkTask: run_fork,
+        SwitchTask: run_switch,
+    }
+)

@@ -1,0 +1,78 @@
+"""Errors of the language: RFC 7807 objects of the standard types, raised and matched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from coe.language.error_types import BASE, STATUSES, normal_type
+
+if TYPE_CHECKING:
+    from coe.json_types import JSON
+
+type_of = BASE.__add__
+
+
+class Handler(Protocol):
+    """What may catch an error: a `try`, or a race that goes on without one of its branches."""
+
+    outer: Handler | None
+
+    async def accepts(self, error: dict[str, JSON]) -> bool:
+        """Whether it catches this error."""
+
+
+class Fault(Exception):
+    """An error on its way. `target` is who will catch it, None while nobody has been looked for."""
+
+    def __init__(self, error: dict[str, JSON], target: Handler | None = None) -> None:
+        """Carry the error object to its target."""
+        super().__init__(str(error.get("type")))
+        self.error = error
+        self.target = target
+
+
+def standard(
+    name: str,
+    *,
+    title: str,
+    detail: str | None = None,
+    status: int | None = None,
+    instance: str,
+) -> dict[str, JSON]:
+    """An error of a standard type, such as "timeout"; `instance` points to the component."""
+    error: dict[str, JSON] = {
+        "type": type_of(name),
+        "status": STATUSES[name] if status is None else status,
+        "title": title,
+        "instance": instance,
+    }
+    if detail is not None:
+        error["detail"] = detail
+    return error
+
+
+def normalised(error: JSON, instance: str) -> dict[str, JSON]:
+    """An error object from outside with all that the language requires of one.
+
+    Unknown members are dropped; a missing type is `runtime`, a missing status the type's default.
+    """
+    given = error if isinstance(error, dict) else {}
+    kind = normal_type(str(given.get("type") or type_of("runtime")))
+    status = given.get("status")
+    if not isinstance(status, int) or isinstance(status, bool):
+        status = STATUSES.get(kind.removeprefix(BASE), 500)
+    clean: dict[str, JSON] = {"type": kind, "status": status}
+    for name in ("title", "detail"):
+        if given.get(name) is not None:
+            clean[name] = str(given[name])
+    clean["instance"] = str(given.get("instance") or instance)
+    return clean
+
+
+def matches(error: Mapping[str, JSON], wanted: Mapping[str, JSON]) -> bool:
+    """Whether every property of a static filter (`errors.with`) equals the error's."""
+    return all(
+        error.get(name) == (normal_type(str(value)) if name == "type" else value)
+        for name, value in wanted.items()
+    )

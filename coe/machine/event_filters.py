@@ -1,0 +1,170 @@
+"""Which events a listening task takes: filters, correlation, and the strategies over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from coe.json_types import JSON
+from coe.language.expression_syntax import is_expression, strip
+from coe.language.json_schema.patterns import has_signs, matches_whole
+from coe.language.model.components import EventConsumption, EventFilter
+from coe.language.model.definition import Definition
+from coe.language.model.task_types import ListenTask
+from coe.machine.data import DEFINITION, Place
+from coe.machine.interpreter import Interpreter
+from coe.machine.scope import Frame, same
+
+
+def event_types(definition: Definition) -> frozenset[str] | None:
+    """The CloudEvent types that a run may ever take; None where a filter leaves the type open."""
+    types: set[str] = set()
+    for task in definition.tasks.values():
+        if isinstance(task, ListenTask):
+            wanted = types_of(task.listen.to)
+            if wanted is None:
+                return None
+            types.update(wanted)
+    return frozenset(types)
+
+
+def types_of(consumption: EventConsumption) -> tuple[str, ...] | None:
+    """The types that a strategy can match; None where it may be any."""
+    types: list[str] = []
+    for item in filters_of(consumption):
+        kind = item.with_.type
+        if kind is None or has_signs(kind):
+            return None
+        types.append(kind)
+    if isinstance(consumption.until, EventConsumption):
+        until = types_of(consumption.until)
+        if until is None:
+            return None
+        types.extend(until)
+    return tuple(dict.fromkeys(types)) or None
+
+
+def filters_of(consumption: EventConsumption) -> tuple[EventFilter, ...]:
+    """The filters of a strategy; an empty `any` has none, and takes every event."""
+    if consumption.one is not None:
+        return (consumption.one,)
+    return consumption.all or consumption.any or ()
+
+
+class _Filter:
+    """A filter that was armed: what it expects of correlated values is known."""
+
+    def __init__(self, run: Interpreter, frame: Frame, given: EventFilter) -> None:
+        self._run = run
+        self._frame = frame
+        self._given = given
+        self._place = Place(DEFINITION, frame=frame)
+        self._expected: dict[str, JSON] = {}
+
+    async def arm(self) -> None:
+        """Evaluate what is expected, once, on the task's input."""
+        for name, correlation in self._given.correlate.items():
+            if correlation.expect is not None:
+                self._expected[name] = await self._run.data.render(
+                    correlation.expect, self._frame.input, self._place
+                )
+
+    async def takes(self, event: Mapping[str, JSON], seen: dict[str, JSON]) -> bool:
+        """Whether the event passes and correlates; `seen` then holds the values it set."""
+        for name, wanted in self._given.with_.given().items():
+            if not await self._equal(wanted, event.get(name), event, name):
+                return False
+        values: dict[str, JSON] = {}
+        for name, correlation in self._given.correlate.items():
+            value = await self._run.data.evaluate(correlation.from_, dict(event), self._place)
+            expected = self._expected.get(name, seen.get(name, value))
+            if value is None or not same(value, expected):
+                return False
+            values[name] = value
+        seen.update({name: value for name, value in values.items() if name not in self._expected})
+        return True
+
+    async def _equal(self, wanted: JSON, value: JSON, event: Mapping[str, JSON], name: str) -> bool:
+        """Whether an attribute is as wanted; `${ … }` is asked over the data, or the event."""
+        if is_expression(wanted):
+            over = value if name == "data" else dict(event)
+            found = await self._run.data.evaluate(strip(wanted), over, self._place)
+            return found if isinstance(found, bool) else found is not None and same(found, value)
+        if isinstance(wanted, dict):
+            return isinstance(value, dict) and all(
+                [
+                    await self._equal(one, value.get(key), event, "data")
+                    for key, one in wanted.items()
+                ]
+            )
+        if isinstance(wanted, str) and isinstance(value, str):
+            return wanted == value or matches_whole(wanted, value)
+        return same(wanted, value)
+
+
+class Strategy(Protocol):
+    """What a listening task waits for: takes events one by one until it is satisfied."""
+
+    # Which of the filters took the last event, from 1; 1 too where there is none.
+    taken: int
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether the task has what it waits for."""
+        ...
+
+    async def takes(self, event: Mapping[str, JSON]) -> bool:
+        """Whether it consumes the event."""
+
+
+class _Slots:
+    """`one` and `all`: each filter is filled by one event, each event fills one."""
+
+    def __init__(self, filters: Sequence[_Filter]) -> None:
+        self._open = list(enumerate(filters, start=1))
+        self.taken: int
+        self._seen: dict[str, JSON] = {}
+
+    @property
+    def satisfied(self) -> bool:
+        return not self._open
+
+    async def takes(self, event: Mapping[str, JSON]) -> bool:
+        for entry in self._open:
+            self.taken, item = entry
+            if await item.takes(event, self._seen):
+                self._open.remove(entry)
+                return True
+        return False
+
+
+class _Any:
+    """`any`: whatever passes one of the filters; without `until`, one event is enough."""
+
+    def __init__(self, filters: Sequence[_Filter], *, once: bool) -> None:
+        self._filters = filters
+        self._once = once
+        self._seen: dict[str, JSON] = {}
+        self.taken = 1
+        self.satisfied = False
+
+    async def takes(self, event: Mapping[str, JSON]) -> bool:
+        for number, item in enumerate(self._filters, start=1):
+            if await item.takes(event, self._seen):
+                self.taken = number
+                break
+        else:
+            if self._filters:
+                return False
+        self.satisfied = self._once
+        return True
+
+
+async def armed(run: Interpreter, frame: Frame, consumption: EventConsumption) -> Strategy:
+    """The strategy, with everything evaluated that is evaluated once."""
+    filters = [_Filter(run, frame, given) for given in filters_of(consumption)]
+    for item in filters:
+        await item.arm()
+    if consumption.any is not None:
+        return _Any(filters, once=consumption.until is None)
+    return _Slots(filters)

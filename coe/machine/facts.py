@@ -1,0 +1,107 @@
+"""The facts of a run's journal: what happened, in the order in which it was decided.
+
+A run is a fold over its facts (`coe.machine.machine`). A fact says when it was recorded (`at`),
+what it answers (`key`, the key of a command or "") and what came with it (`data`). The table gives
+the shape of `data` for each kind; `error` is always an RFC 7807 object `{type, status, title?,
+detail?, instance?}`, times are ISO 8601 with an offset.
+
+| kind             | key            | data                                                       |
+|------------------|----------------|------------------------------------------------------------|
+| RUN_STARTED      | ""             | `{input, flows?, runtime?: {name, …}, max_visits?}`        |
+| LEAF_COMPLETED   | of RunLeaf     | `{output}`                                                 |
+| LEAF_FAULTED     | of RunLeaf     | `{error}`                                                  |
+| TIMER_ARMED      | of ArmTimer    | `{due}`; only for a timer whose command has no `due`       |
+| TIMER_FIRED      | of ArmTimer    | null                                                       |
+| TASK_ANSWERED    | of a task      | `{outcome, answer, reason, by, at}`                        |
+| TASK_ESCALATED   | of a task      | `{to}`; tells only, nothing follows                        |
+| TASK_EXPIRED     | of a task      | null; nobody answered until the end of the chain           |
+| EVENT_CONSUMED   | ""             | `{event}`, a CloudEvent in structured JSON form            |
+| EVENT_EMITTED    | of EmitEvent   | `{event}`, the event as it was sent                        |
+| CHILD_STARTED    | of StartChild  | `{run}`, the id of the child run                           |
+| CHILD_COMPLETED  | of StartChild  | `{output}`                                                 |
+| CHILD_FAULTED    | of StartChild  | `{error}`; also `{error, cancelled: true}`                 |
+| EXPRESSION_LIMITED | ""           | `{evaluation, reason}`: of the next fact's, the n-th fails |
+| RUN_CANCELLED    | ""             | `{reason?}`                                                |
+| RUN_RETRIED      | ""             | null; goes on from the faulted step of a faulted run       |
+
+What a journal may hold twice does nothing the second time: a fact whose key was answered or given
+up before, an event with a `source` and `id` that were seen before, a cancellation of an ended run.
+
+EXPRESSION_LIMITED (`coe.machine.expression_limits`) says that an evaluation to which the next fact
+led, counted from 1, took too long (`TIME`) or too much memory (`DIED`), however often it was tried.
+
+RUN_STARTED comes first (a cancellation of a run that never started may stand alone). `flows` maps
+each reference that the definition names, as written there, to the exact version it meant when the
+run started. `max_visits` is how often a task might be entered when the run started: a setting that
+is changed later must not change what a journal means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from coe.json_types import JSON
+
+
+class FactKind(StrEnum):
+    """What a fact tells; the module's table has the shape of its data."""
+
+    CHILD_COMPLETED = "CHILD_COMPLETED"
+    CHILD_FAULTED = "CHILD_FAULTED"
+    CHILD_STARTED = "CHILD_STARTED"
+    EVENT_CONSUMED = "EVENT_CONSUMED"
+    EVENT_EMITTED = "EVENT_EMITTED"
+    EXPRESSION_LIMITED = "EXPRESSION_LIMITED"
+    LEAF_COMPLETED = "LEAF_COMPLETED"
+    LEAF_FAULTED = "LEAF_FAULTED"
+    RUN_CANCELLED = "RUN_CANCELLED"
+    RUN_RETRIED = "RUN_RETRIED"
+    RUN_STARTED = "RUN_STARTED"
+    TASK_ANSWERED = "TASK_ANSWERED"
+    TASK_ESCALATED = "TASK_ESCALATED"
+    TASK_EXPIRED = "TASK_EXPIRED"
+    TIMER_ARMED = "TIMER_ARMED"
+    TIMER_FIRED = "TIMER_FIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One entry of the journal. `data` may hold personal data: keep it sealed, never log it."""
+
+    kind: FactKind
+    at: datetime
+    key: str = ""
+    data: JSON = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a time without an offset: what it means would depend on the machine."""
+        if self.at.tzinfo is None:
+            raise ValueError("a fact's time needs an offset")
+
+    def to_json(self) -> dict[str, JSON]:
+        """The fact as JSON data; `from_json` gives it back."""
+        return {
+            "kind": self.kind.value,
+            "at": self.at.isoformat(),
+            "key": self.key,
+            "data": self.data,
+        }
+
+    @classmethod
+    def from_json(cls, value: JSON) -> Fact:
+        """The fact that `to_json` wrote.
+
+        Raises:
+            TypeError: the value is no object.
+            ValueError: its kind or its time is unknown.
+        """
+        if not isinstance(value, dict):
+            raise TypeError("a fact is a JSON object")
+        return cls(
+            kind=FactKind(str(value["kind"])),
+            at=datetime.fromisoformat(str(value["at"])),
+            key=str(value.get("key", "")),
+            data=value.get("data"),
+        )

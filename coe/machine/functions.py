@@ -1,0 +1,166 @@
+"""Functions: those of the default catalog, and those that a definition declares for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from coe.json_types import JSON
+from coe.language.branches import outcomes
+from coe.language.functions import FUNCTIONS
+from coe.language.model.calls import DEFAULT_CATALOG, CallFunction
+from coe.language.model.task import Task
+from coe.machine.calls import leaf, output_of, render
+from coe.machine.commands import OpenHumanTask, Stage, StartChild, StepState
+from coe.machine.data import DEFINITION, Place
+from coe.machine.errors import Fault, standard
+from coe.machine.facts import FactKind
+from coe.machine.interpreter import Done, End, Interpreter
+from coe.machine.scope import Frame
+from coe.machine.tasks import BODIES, execute, typed, within
+
+
+async def run_function(run: Interpreter, frame: Frame) -> Done:
+    """Call a function by its name."""
+    task = typed(frame, CallFunction)
+    function = run.definition.function_of(task)
+    if function is not None:
+        return Done(await _run_declared(run, frame, function))
+    name, version, catalog = task.function
+    known = FUNCTIONS.get((name, version or ""))
+    body = _CATALOGUED.get(name)
+    if known is None or body is None or catalog != DEFAULT_CATALOG:
+        title = f"There is no function {task.call} here"
+        raise Fault(standard("configuration", title=title, instance=frame.pointer))
+    arguments = await render(run, frame, task.with_)
+    title = f"The arguments of {task.call} do not match its schema"
+    run.data.check(known.arguments, arguments, Place(DEFINITION, frame=frame), title)
+    return Done(await body(run, frame, arguments))
+
+
+async def _run_declared(run: Interpreter, frame: Frame, function: Task) -> JSON:
+    """Execute a declared function's task; its input is the call's `with`, or the call's input."""
+    task = typed(frame, CallFunction)
+    data = frame.input
+    if "with_" in task.model_fields_set:
+        data = await render(run, frame, task.with_)
+    scope = replace(
+        frame.inside(), base=frame.key, visits=(), iterations=(), attempts=(), variables={}
+    )
+    done = await execute(run, function, scope, data, 1)
+    if done.then == "end":
+        raise End(done.output)
+    return done.output
+
+
+# ---------------------------------------------------------------- people
+async def human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+    """Ask people; the output is `{outcome, answer, reason, by, at}`.
+
+    Raises:
+        Fault: `timeout` (408), when the last to whom the task was escalated did not answer.
+    """
+    due, stages = _schedule(run, frame, arguments)
+    approvals = arguments.get("approvals")
+    command = OpenHumanTask(
+        key=frame.key,
+        path=frame.pointer,
+        name=frame.task.name,
+        arguments=run.scrub(arguments),
+        approvals=approvals if isinstance(approvals, int) else 1,
+        due=due,
+        stages=stages,
+        reminders=_reminders(run, frame, arguments.get("remind")),
+    )
+    fact = await run.perform(frame, command, StepState.WAITING)
+    if fact.kind is FactKind.TASK_EXPIRED:
+        run.went(frame, outcomes.EXPIRES)
+        title = "Nobody answered in time"
+        raise Fault(standard("timeout", title=title, instance=frame.pointer))
+    outcome = fact.data.get("outcome") if isinstance(fact.data, dict) else None
+    run.went(frame, outcomes.ANSWERED)
+    run.went(frame, outcomes.decides(str(outcome)))
+    return fact.data
+
+
+def _schedule(
+    run: Interpreter, frame: Frame, arguments: Mapping[str, JSON]
+) -> tuple[datetime | None, tuple[Stage, ...]]:
+    """When the task is due, and who gets it then; without `dueIn`, after the first `after`."""
+    place = Place(DEFINITION, frame=frame)
+    chain = arguments.get("escalate")
+    stages = tuple(
+        Stage(run.data.parse_duration(stage.get("after"), place), str(stage.get("to")))
+        for stage in (chain if isinstance(chain, list) else [chain])
+        if isinstance(stage, dict)
+    )
+    if arguments.get("dueIn") is not None:
+        return run.now + run.data.parse_duration(arguments["dueIn"], place), stages
+    return (run.now + stages[0].after if stages else None), stages
+
+
+def _reminders(run: Interpreter, frame: Frame, remind: JSON) -> tuple[datetime, ...]:
+    place = Place(DEFINITION, frame=frame)
+    each = remind if isinstance(remind, list) else [] if remind is None else [remind]
+    return tuple(sorted(run.now + run.data.parse_duration(one, place) for one in each))
+
+
+# ---------------------------------------------------------------- flows
+async def local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+    """Run a team's registered flow and wait for its output, at most for `timeout`."""
+    work = partial(
+        start_child,
+        run,
+        frame,
+        flow=str(arguments.get("ref")),
+        data=arguments.get("input", frame.input),
+        local=True,
+    )
+    if arguments.get("timeout") is None:
+        return await work()
+    after = run.data.parse_duration(arguments["timeout"], Place(DEFINITION, frame=frame))
+    output: JSON = await within(run, frame, work, after, label=("call",))
+    return output
+
+
+async def start_child(
+    run: Interpreter, frame: Frame, *, flow: str, data: JSON, local: bool, wait: bool = True
+) -> JSON:
+    """Start a run of another flow; with `wait` its output, else null once it has started."""
+    command = StartChild(
+        key=frame.key,
+        path=frame.pointer,
+        name=frame.task.name,
+        flow=run.run.flows.get(flow, flow),
+        input=run.scrub(data),
+        local=local,
+        wait=wait,
+    )
+    fact = await run.perform(frame, command, StepState.WAITING)
+    return output_of(fact, frame)
+
+
+async def decision(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+    """Ask a decision table, in the version that was resolved when the run started."""
+    ref = str(arguments.get("ref"))
+    asked = {"input": frame.input} | arguments | {"ref": run.run.flows.get(ref, ref)}
+    return await leaf(run, frame, "decision", asked)
+
+
+async def notify(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+    """Send a message to people."""
+    return await leaf(run, frame, "notify", arguments)
+
+
+_CATALOGUED: Final[
+    Mapping[str, Callable[[Interpreter, Frame, dict[str, JSON]], Awaitable[JSON]]]
+] = {
+    "decision": decision,
+    "humanTask": human_task,
+    "localFlow": local_flow,
+    "notify": notify,
+}
+BODIES[CallFunction] = run_function

@@ -1,0 +1,114 @@
+"""`listen`: events that a run takes, in the order in which they came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from coe.json_types import JSON
+from coe.language.branches import outcomes
+from coe.language.expression_syntax import strip
+from coe.language.model.components import EventConsumption
+from coe.language.model.task import SubscriptionIterator
+from coe.language.model.task_types import ListenTask
+from coe.machine.commands import AwaitEvent, StepState
+from coe.machine.data import DEFINITION, EXPORT, Place
+from coe.machine.event_buffer import Arrival
+from coe.machine.event_filters import Strategy, armed, types_of
+from coe.machine.fibers import Mailbox
+from coe.machine.interpreter import Done, Interpreter
+from coe.machine.scope import Frame
+from coe.machine.tasks import BODIES, execute_list, typed
+
+
+async def run_listen(run: Interpreter, frame: Frame) -> Done:
+    """Take events until the strategy is satisfied; the output is what they brought, in order."""
+    task = typed(frame, ListenTask)
+    wanted = task.listen.to
+    strategy = await armed(run, frame, wanted)
+    until = (
+        await armed(run, frame, wanted.until)
+        if isinstance(wanted.until, EventConsumption)
+        else None
+    )
+    command = AwaitEvent(frame.key, frame.pointer, frame.task.name, types_of(wanted))
+    box = run.events.listen(frame.key)
+    run.work.ask(command, box)
+    run.steps.move(frame, StepState.WAITING)
+    try:
+        output = await _consume(run, frame, box, strategy, until)
+    finally:
+        run.events.listening.pop(frame.key, None)
+        run.work.cancel(frame.key)
+    return Done(output)
+
+
+async def _consume(
+    run: Interpreter, frame: Frame, box: Mailbox, strategy: Strategy, until: Strategy | None
+) -> list[JSON]:
+    task = typed(frame, ListenTask)
+    condition = task.listen.to.until if isinstance(task.listen.to.until, str) else None
+    consumed: list[JSON] = []
+    while not strategy.satisfied:
+        arrival: Arrival = await box.receive()
+        if until is not None and await until.takes(arrival.event):
+            arrival.taken = True
+            if until.satisfied:
+                if not consumed:
+                    run.went(frame, outcomes.NO_EVENT)
+                break
+        elif await strategy.takes(arrival.event):
+            arrival.taken = True
+            run.went(frame, outcomes.takes(strategy.taken))
+            consumed.append(await _read(run, frame, arrival.event, len(consumed)))
+            place = Place(DEFINITION, frame=frame)
+            if condition is not None and await run.data.holds(strip(condition), consumed, place):
+                break
+    return consumed
+
+
+async def _read(run: Interpreter, frame: Frame, event: Mapping[str, JSON], index: int) -> JSON:
+    """What an event brings: its data, or all of it; and what `foreach` makes of that."""
+    task = typed(frame, ListenTask)
+    item: JSON
+    match task.listen.read:
+        case "envelope":
+            item = dict(event)
+        case "raw":
+            item = _raw(event)
+        case _:
+            item = event.get("data")
+    return item if task.foreach is None else await _each(run, frame, task.foreach, item, index)
+
+
+def _raw(event: Mapping[str, JSON]) -> JSON:
+    """The data as it was sent: base64 of bytes, or the text of JSON; null where there is none."""
+    if "data_base64" in event:
+        return event["data_base64"]
+    if "data" not in event:
+        return None
+    data = event["data"]
+    return data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
+
+
+async def _each(
+    run: Interpreter, frame: Frame, each: SubscriptionIterator, item: JSON, index: int
+) -> JSON:
+    scope = frame.inside(variables={each.item: item, each.at: index}, iteration=index)
+    output = item
+    if each.do is not None:
+        output = await execute_list(run, each.do, scope, item)
+    place = Place(DEFINITION, frame=frame, scope=scope)
+    if each.output is not None:
+        if each.output.as_ is not None:
+            output = await run.data.render(each.output.as_, output, place)
+        run.data.validate(each.output.schema_, output, place)
+    if each.export is not None:
+        if each.export.as_ is not None:
+            place = Place(EXPORT, frame=frame, scope=scope)
+            scope.context.export(await run.data.render(each.export.as_, output, place))
+        run.data.validate(each.export.schema_, scope.context.value, place)
+    return output
+
+
+BODIES[ListenTask] = run_listen

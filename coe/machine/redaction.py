@@ -1,0 +1,44 @@
+"""Taking secrets out of data before it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from coe.json_types import JSON
+
+REDACTED = "[REDACTED]"
+# Shorter texts are no secrets worth the name, and blotting them out would maim ordinary data.
+SHORTEST = 6
+
+
+def texts_of(value: object) -> tuple[str, ...]:
+    """The texts in a secret that must not be kept, longest first."""
+    return tuple(sorted(set(_texts(value)), key=lambda text: (-len(text), text)))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        if len(value) >= SHORTEST:
+            yield value
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from _texts(member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _texts(member)
+
+
+def redacted(value: JSON, secrets: Iterable[str]) -> JSON:
+    """A copy of the value with each text blotted out, in keys too; the value itself without any."""
+    if not secrets:
+        return value
+    if isinstance(value, str):
+        for secret in secrets:
+            if secret in value:
+                value = value.replace(secret, REDACTED)
+        return value
+    if isinstance(value, dict):
+        return {str(redacted(key, secrets)): redacted(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [redacted(item, secrets) for item in value]
+    return value

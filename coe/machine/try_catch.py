@@ -1,0 +1,209 @@
+"""`try`: which errors are caught, whether to try again and when, and what to do in the end."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from coe.json_types import JSON
+from coe.language.branches import outcomes
+from coe.language.durations import Duration
+from coe.language.model.components import AttemptLimit, Backoff, RetryLimit, RetryPolicy
+from coe.language.model.task_types import TryTask
+from coe.machine.commands import StepState, TimerReason
+from coe.machine.data import DEFINITION, Place
+from coe.machine.errors import Fault, Handler, matches
+from coe.machine.interpreter import Done, Interpreter
+from coe.machine.scope import Frame
+from coe.machine.tasks import BODIES, declared, execute_list, typed, within
+
+# Later than any process will run; a delay that grows past it stays there.
+FURTHEST: Final = timedelta(days=366_000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Try again, `after` a delay to which up to `spread` is added, for at `most` so long."""
+
+    after: timedelta
+    spread: timedelta
+    most: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Catch:
+    """Do what `catch.do` says; without one, go on as if nothing had been."""
+
+    error: dict[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fail:
+    """The clause itself failed: its own error goes on outward."""
+
+    fault: Fault
+
+
+class _Attempt:
+    """One execution of what is tried: catches what its `catch` takes, and decides what follows.
+
+    The decision is made before anything inside is given up, so that an error that will not be
+    caught leaves the faulted step as it is, to be retried.
+    """
+
+    def __init__(self, run: Interpreter, frame: Frame, number: int, since: datetime) -> None:
+        self.outer: Handler | None = frame.scope.handler
+        self.decision: _Again | _Catch | _Fail | None = None
+        self._run = run
+        self._frame = frame
+        self._catch = typed(frame, TryTask).catch
+        self.number = number
+        self._since = since
+
+    async def accepts(self, error: dict[str, JSON]) -> bool:
+        """Whether the clause takes the error and has something to do about it."""
+        try:
+            self.decision = await self._decide(error)
+        except Fault as fault:
+            self.decision = _Fail(fault)
+        return self.decision is not None
+
+    async def _decide(self, error: dict[str, JSON]) -> _Again | _Catch | None:
+        catch = self._catch
+        if catch.errors is not None and catch.errors.with_ is not None:
+            wanted = catch.errors.with_.model_dump(exclude_unset=True)
+            if not matches(error, wanted):
+                self._went(outcomes.UNCAUGHT)
+                return None
+        if not await self._passes(catch.when, catch.except_when, error):
+            self._went(outcomes.UNCAUGHT)
+            return None
+        policy = declared(self._frame.pointer, lambda: self._run.definition.retry_of(catch))
+        if policy is None:
+            self._went(outcomes.CAUGHT)
+            return _Catch(error)
+        again = await self._again(policy, error)
+        return again or (None if catch.do is None else _Catch(error))
+
+    async def _passes(
+        self, when: str | None, except_when: str | None, error: dict[str, JSON]
+    ) -> bool:
+        place, data = self._place(error), self._frame.input
+        if when is not None and not await self._run.data.holds(when, data, place):
+            return False
+        return except_when is None or not await self._run.data.holds(except_when, data, place)
+
+    def _place(self, error: dict[str, JSON]) -> Place:
+        scope = self._frame.inside(variables={self._catch.as_: error})
+        return Place(DEFINITION, frame=self._frame, scope=scope)
+
+    async def _again(self, policy: RetryPolicy, error: dict[str, JSON]) -> _Again | None:
+        """When to try again; None when the policy has had enough."""
+        limit = policy.limit or RetryLimit()
+        attempts = limit.attempt or AttemptLimit()
+        if self.number > min(_count(attempts), self._run.max_visits - 1):
+            self._went(outcomes.SPENT)
+            return None
+        if not await self._passes(policy.when, policy.except_when, error):
+            self._went(outcomes.UNRETRIED)
+            return None
+        place = self._place(error)
+        again = await self._delay(policy, place)
+        if limit.duration is not None:
+            total = await self._length(limit.duration, place)
+            if self._run.now + again.after > self._since + total:
+                self._went(outcomes.SPENT)
+                return None
+        if attempts.duration is not None:
+            again = replace(again, most=await self._length(attempts.duration, place))
+        self._went(outcomes.RETRIED)
+        return again
+
+    def _went(self, way: str) -> None:
+        self._run.went(self._frame, way)
+
+    async def _delay(self, policy: RetryPolicy, place: Place) -> _Again:
+        base = _grown(await self._length(policy.delay, place), policy.backoff, self.number)
+        if policy.jitter is None:
+            return _Again(base, timedelta())
+        least = await self._length(policy.jitter.from_, place)
+        most = await self._length(policy.jitter.to, place)
+        return _Again(base + least, max(most - least, timedelta()))
+
+    async def _length(self, duration: Duration | None, place: Place) -> timedelta:
+        if duration is None:
+            return timedelta()
+        return await self._run.data.duration(duration, self._frame.input, place)
+
+
+def _count(limit: AttemptLimit) -> int:
+    return sys.maxsize if limit.count is None else limit.count
+
+
+def _grown(delay: timedelta, backoff: Backoff | None, n: int) -> timedelta:
+    """The delay before retry n: constant d, linear d·n, exponential d·2^(n-1)."""
+    factor = 1.0
+    if backoff is not None and backoff.linear is not None:
+        factor = float(n)
+    elif backoff is not None and backoff.exponential is not None:
+        factor = 2.0 ** min(n - 1, 100)
+    return timedelta(seconds=min(delay.total_seconds() * factor, FURTHEST.total_seconds()))
+
+
+async def run_try(run: Interpreter, frame: Frame) -> Done:
+    """Run tasks, again and again as the policy says, and catch what they raise in the end."""
+    since, number = run.now, 0
+    most: timedelta | None = None
+    while True:
+        number += 1
+        attempt = _Attempt(run, frame, number, since)
+        try:
+            output = await _tried(run, frame, attempt, most)
+        except Fault as fault:
+            if fault.target is not attempt:
+                raise
+        else:
+            run.went(frame, outcomes.SUCCEEDS)
+            return Done(output)
+        match attempt.decision:
+            case _Again() as again:
+                await _pause(run, frame, number, again)
+                most = again.most
+            case _Catch(error):
+                return await _caught(run, frame, error)
+            case _Fail(own):
+                raise own
+
+
+async def _tried(run: Interpreter, frame: Frame, attempt: _Attempt, most: timedelta | None) -> JSON:
+    """One execution, within the time that the policy gives to a retry."""
+    task = typed(frame, TryTask)
+    scope = frame.inside(handler=attempt, attempt=attempt.number)
+    work = partial(execute_list, run, task.try_, scope, frame.input)
+    if most is None:
+        return await work()
+    label = ("attempt", attempt.number)
+    output: JSON = await within(run, frame, work, most, label=label, handler=attempt)
+    return output
+
+
+async def _pause(run: Interpreter, frame: Frame, number: int, again: _Again) -> None:
+    if not again.after and not again.spread:
+        return
+    key = frame.subkey("retry", number)
+    timer = run.timer(frame, key, TimerReason.RETRY, again.after, again.spread)
+    await run.perform(frame, timer, StepState.RETRYING)
+
+
+async def _caught(run: Interpreter, frame: Frame, error: dict[str, JSON]) -> Done:
+    catch = typed(frame, TryTask).catch
+    if catch.do is None:
+        return Done(frame.input, catch.then)
+    scope = frame.inside(variables={catch.as_: error})
+    return Done(await execute_list(run, catch.do, scope, frame.input), catch.then)
+
+
+BODIES[TryTask] = run_try

@@ -1,0 +1,99 @@
+"""The tables of events: what was received, which runs want which types, whom each event reached.
+
+An event lies once, sealed; the inboxes of the runs that it reached name it. `source`, `event_id`
+and `type` stand in clear, for CloudEvents 1.0 asks producers to put nothing sensitive into context
+attributes (section "Privacy and Security"); all other attributes and the data are sealed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index, UniqueConstraint
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from coe.db import new_id, utcnow
+from coe.json_types import JSON
+
+
+class ReceivedEvent(SQLModel, table=True):
+    """A CloudEvent that came from outside, or that a run emitted.
+
+    `name` is the SHA-256 of source and id, by which an event is told from another among those that
+    came by way of one team (`team`): no team can take another's names away. `reach` is where its
+    sender may send to (`Scope` as JSON). `requester` stands for whoever sent it: where a
+    run emitted it, who asked for that run. After `keep_until` the row goes.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("team", "name"),
+        Index(None, "type", "received_at"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    arrival: int | None = Field(
+        default=None,
+        sa_type=BigInteger,
+        sa_column_args=(Identity(always=True),),
+        nullable=False,
+    )
+    team: str
+    name: bytes
+    source: str
+    event_id: str
+    type: str
+    received_at: datetime = Field(default_factory=utcnow)
+    keep_until: datetime = Field(index=True)
+    sent_by: str
+    requester: str
+    correlation_id: str | None = None
+    reach: dict[str, JSON] = Field(default_factory=dict, sa_type=JSONB)
+    payload_sealed: bytes
+
+
+class EventSubscription(SQLModel, table=True):
+    """That a run may ever want events of a type (`""` for any): written when the run is asked for.
+
+    `since` is when it was asked for, by the database's clock: what was received before is not for
+    it. It goes with the end
+    of the run; while a run is faulted it is not `active`. `caught_up` is unset until the holder of
+    the run has looked for events that were received while the row was being committed.
+    """
+
+    __tablename__ = "event_subscriptions"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+        Index(None, "type", postgresql_where=sql("active")),
+    )
+
+    run_id: UUID = Field(primary_key=True)
+    type: str = Field(primary_key=True)
+    team: str
+    data_class: str
+    since: datetime
+    active: bool = True
+    caught_up: bool = False
+
+
+class EventDelivery(SQLModel, table=True):
+    """That an event reached a run, or (`started`) made it start.
+
+    So an event reaches each run once; and (`name`) so does one of the same source and id that came
+    by way of another team.
+    """
+
+    __tablename__ = "event_deliveries"
+    __table_args__ = (
+        ForeignKeyConstraint(["event_id"], ["events.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+        UniqueConstraint("run_id", "name"),
+    )
+
+    event_id: UUID = Field(primary_key=True)
+    run_id: UUID = Field(primary_key=True)
+    name: bytes
+    started: bool = False

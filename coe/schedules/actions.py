@@ -1,0 +1,104 @@
+"""Verbs on schedules: pause and resume. Each checks, changes and records; none commits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from coe.access.lines import Relation
+from coe.access.permissions import Permission
+from coe.access.policy import Decision
+from coe.audit.events import Tag
+from coe.catalog.models import EntryKind
+from coe.catalog.queries import find_entry
+from coe.catalog.rows import EntryRow
+from coe.errors import Conflict, NotFound
+from coe.language.schedules import ScheduleKind
+from coe.runs.tables import SCHEDULES
+from coe.schedules.sync import timing_in
+from coe.work import Work
+
+
+async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRow:
+    """Let a flow start no run by itself until it is resumed; runs that go on are left alone.
+
+    Events that come meanwhile start nothing later.
+
+    Raises:
+        NotFound: There is no such flow, or it may not be read.
+        Forbidden: `schedule:pause` is refused.
+        Conflict: The live version has no schedule, or it is paused already.
+    """
+    entry, schedule, decision = await _hold(work, flow, Permission.SCHEDULE_PAUSE)
+    if not schedule.enabled:
+        raise Conflict(f"the schedule of {entry.ref} is paused already")
+    await _set(work, schedule, enabled=False)
+    await _record(work, Tag.RUNS_SCHEDULE_PAUSE, entry, decision, reason)
+    return entry
+
+
+async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRow:
+    """Let a flow start by itself again, from now on: what was missed is not made up for.
+
+    Raises:
+        NotFound: There is no such flow, or it may not be read.
+        Forbidden: `schedule:resume` is refused.
+        Conflict: The live version has no schedule, or it is not paused.
+    """
+    entry, schedule, decision = await _hold(work, flow, Permission.SCHEDULE_RESUME)
+    if schedule.enabled:
+        raise Conflict(f"the schedule of {entry.ref} is not paused")
+    values: dict[str, Any] = {"enabled": True}
+    if schedule.kind is ScheduleKind.ON:
+        values["since"] = func.now()
+    elif schedule.next_at is not None:
+        since = work.now if schedule.kind is ScheduleKind.AFTER else schedule.since
+        values["next_at"] = timing_in(schedule).following(work.now, since=since)
+    await _set(work, schedule, **values)
+    await _record(work, Tag.RUNS_SCHEDULE_RESUME, entry, decision, reason)
+    return entry
+
+
+async def _hold(work: Work, flow: str, permission: Permission) -> tuple[EntryRow, Any, Decision]:
+    """The flow, the locked row of its schedule, and what the policy said."""
+    entry = await find_entry(work, flow, EntryKind.FLOW)
+    if entry is None:
+        raise NotFound
+    decision = work.require(
+        permission,
+        resource=f"flow:{entry.ref}",
+        team=entry.team,
+        data_class=entry.data_class,
+        relations=_relations(work, entry),
+    )
+    found = await work.session.execute(
+        select(SCHEDULES).where(SCHEDULES.c.entry_id == entry.id).with_for_update(),
+    )
+    schedule = found.one_or_none()
+    if schedule is None:
+        raise Conflict(f"the live version of {entry.ref} has no schedule")
+    return entry, schedule, decision
+
+
+def _relations(work: Work, entry: EntryRow) -> tuple[Relation, ...]:
+    owns = work.actor.subject in {entry.process_owner, entry.deputy}
+    return (Relation.OWNER,) if owns else ()
+
+
+async def _set(work: Work, schedule: Any, **values: Any) -> None:
+    await work.session.execute(
+        update(SCHEDULES)
+        .where(SCHEDULES.c.id == schedule.id)
+        .values(values | {"changed_at": work.now}),
+    )
+
+
+async def _record(work: Work, tag: Tag, entry: EntryRow, decision: Decision, reason: str) -> None:
+    await work.record(
+        tag,
+        resource=f"flow:{entry.ref}",
+        team=entry.team,
+        decision=decision,
+        reason=reason,
+    )

@@ -1,0 +1,1 @@
+"""Definitions run on a simulated clock and judged against their `tests.yaml`. No database."""

@@ -1,0 +1,96 @@
+"""What happens in a simulated run, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from coe.json_types import JSON
+from coe.machine.commands import Command, Completed, Faulted, Outcome, Pending, StepChange
+from coe.machine.facts import Fact
+
+START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What happens in one simulated run.
+
+    `facts` are put into the journal at their time, such as a cancellation. `patience` is how long
+    time may pass while something is wanted for which there is no stub, without limit by default;
+    other than deadlines, timers go off in any case.
+    """
+
+    input: JSON = None
+    stubs: Mapping[str, JSON] = field(default_factory=dict)
+    events: Sequence[Mapping[str, JSON]] = ()
+    facts: Sequence[Fact] = ()
+    now: datetime = START
+    secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+    flows: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = "run"
+    max_visits: int = 10_000
+    patience: timedelta | None = None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What came of a simulated run: `state` is COMPLETED, FAULTED, CANCELLED or WAITING.
+
+    `issued_at` has the time of each of `commands`. `went` are the ways that the run went: the
+    pointer of a task, and one of `coe.language.branches.outcomes`.
+    `mistakes` are answers that nobody could have
+    given, such as an outcome that a human task does not have.
+    """
+
+    outcome: Outcome | None
+    ended_at: datetime
+    steps: list[StepChange]
+    events: list[JSON]
+    journal: list[Fact]
+    commands: list[Command]
+    waiting: list[Pending]
+    issued_at: list[datetime] = field(default_factory=list)
+    went: frozenset[tuple[str, str]] = frozenset()
+    mistakes: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """How the run stands."""
+        return "WAITING" if self.outcome is None else type(self.outcome).__name__.upper()
+
+    @property
+    def output(self) -> JSON:
+        """The output of a completed run."""
+        return self.outcome.output if isinstance(self.outcome, Completed) else None
+
+    @property
+    def error(self) -> dict[str, JSON] | None:
+        """The error of a faulted run."""
+        return self.outcome.error if isinstance(self.outcome, Faulted) else None
+
+    @property
+    def path(self) -> list[str]:
+        """The names of the steps in the order of their start."""
+        return [step.name for step in self.steps]
+
+    def to_json(self) -> dict[str, JSON]:
+        """What `coe flow try` prints."""
+        return {
+            "state": self.state,
+            "output": self.output,
+            "error": self.error,
+            "steps": [
+                {
+                    "path": step.path,
+                    "name": step.name,
+                    "kind": step.kind,
+                    "state": step.state.value,
+                    "attempt": step.attempt,
+                }
+                for step in self.steps
+            ],
+            "events": self.events,
+        }

@@ -1,0 +1,119 @@
+"""Decision tables from files: what offline runs and tests ask in place of the catalog.
+
+A ref is resolved as the catalog does it, among the files: an exact version to that one, a range to
+the highest release within it, no version or an alias to the highest of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from coe.catalog.refs import Ref, read_ref
+from coe.catalog.semver import Version, parse_range, parse_version, precedence
+from coe.decisions.load import load_decision_source
+from coe.decisions.table import DecisionTable
+from coe.errors import Invalid
+from coe.json_types import JSON
+from coe.language.source import Source, Unreadable, read
+from coe.leaves.decision import DECISION, ask, configuration, ref_of
+from coe.leaves.leaf import LeafFault
+from coe.machine.commands import RunLeaf
+from coe.machine.errors import standard
+from coe.testing.run_definition import Carry
+
+FOLDER: Final = Path("catalog") / "decisions"
+
+
+@dataclass(frozen=True)
+class DecisionFiles:
+    """The tables of a folder's `*.yaml` files; other files are left alone."""
+
+    folder: Path
+    _known: dict[str, DecisionTable] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def sources(self) -> tuple[tuple[Path, Source], ...]:
+        """Every document with a `decision`, by its file."""
+        return tuple(_documents(self.folder))
+
+    def table(self, ref: str) -> DecisionTable | None:
+        """The table that a ref means; None where no file has it.
+
+        Raises:
+            Invalid: The file has it, with problems.
+        """
+        if ref not in self._known:
+            parsed = read_ref(ref)
+            chosen = None if parsed is None else _chosen(parsed, self.sources)
+            if chosen is None:
+                return None
+            loaded = load_decision_source(chosen)
+            if loaded.table is None:
+                raise Invalid(loaded.problems, f"{chosen.file} is no decision table that decides")
+            self._known[ref] = loaded.table
+        return self._known[ref]
+
+    async def carry(self, command: RunLeaf) -> JSON:
+        """Carry out a decision; a call of any other kind faults, for nothing answers it here.
+
+        Raises:
+            LeafFault: As in a run; `configuration` also for a table that no file has.
+        """
+        if command.kind != DECISION:
+            title = f"There is no stub for {command.name}"
+            raise LeafFault(standard("configuration", title=title, instance=command.path))
+        ref = ref_of(command)
+        try:
+            table = self.table(ref)
+        except Invalid as error:
+            raise configuration(error.message, command.path) from None
+        if table is None:
+            title = f"There is no decision table {ref[:100]} in {self.folder}"
+            raise configuration(title, command.path)
+        return ask(table, command)
+
+
+def decisions_beside(place: Path) -> DecisionFiles | None:
+    """The tables of the nearest `catalog/decisions` at or above a file or folder."""
+    place = place.resolve()
+    for above in (place, *place.parents):
+        if (above / FOLDER).is_dir():
+            return DecisionFiles(above / FOLDER)
+    return None
+
+
+def carried_by(tables: DecisionFiles | None) -> Carry | None:
+    """What carries out decisions with these tables; None without any."""
+    return None if tables is None else tables.carry
+
+
+def _documents(folder: Path) -> Iterator[tuple[Path, Source]]:
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            source = read(path.read_text(encoding="utf-8-sig"), file=str(path))
+        except (OSError, UnicodeDecodeError, Unreadable):
+            continue
+        if isinstance(source.data, dict) and "decision" in source.data:
+            yield path, source
+
+
+def _chosen(ref: Ref, sources: tuple[tuple[Path, Source], ...]) -> Source | None:
+    found: list[tuple[str, Version, Source]] = []
+    for _, source in sources:
+        head = source.data.get("decision") if isinstance(source.data, dict) else None
+        if not isinstance(head, dict):
+            continue
+        version = parse_version(str(head.get("version")))
+        if version and f"{head.get('namespace')}/{head.get('name')}" == ref.entry:
+            found.append((precedence(version), version, source))
+    bounds = parse_range(ref.selector) if ref.selector and not ref.exact else None
+    fitting = [
+        (order, source)
+        for order, version, source in found
+        if (version == ref.exact if ref.exact else bounds is None or bounds.holds(version))
+    ]
+    return max(fitting, key=lambda each: each[0])[1] if fitting else None

@@ -1,0 +1,210 @@
+"""Running a whole suite: the files of one folder in, verdicts and coverage out.
+
+Nothing is started for it but jq's workers, which the caller shares between suites; the cases of a
+suite run side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from coe.errors import Invalid, Problem
+from coe.json_types import JSON
+from coe.language.check import FileProblem, has_errors
+from coe.language.lint.standards import Standard, Standards
+from coe.language.source import Mark, point
+from coe.machine.machine import Evaluate
+from coe.templates.manifest import FLOW, MANIFEST, TESTS
+from coe.testing.cases import Trace
+from coe.testing.coverage import Coverage, Covered
+from coe.testing.run_definition import Carry
+from coe.testing.step_names import slips
+from coe.testing.subjects import Subject, Tested, subject_of
+from coe.testing.suite_format import Written, read_suite
+from coe.testing.suites import Difference, Verdict, judge
+
+BOUND: Final = "COE060"
+"""The standard that says how much of a definition its tests must reach."""
+_HOW_TO_START: Final = (
+    "write tests.yaml beside flow.yaml, beginning with\n"
+    "  tests:\n"
+    "    - name: what is expected\n"
+    "      input: {…}\n"
+    "      stubs: {nameOfAStep: {output: {…}}}\n"
+    "      expect: {state: COMPLETED, output: {…}}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """How one test went. `line` and `column` are those of the test in `tests.yaml`."""
+
+    name: str
+    line: int | None
+    column: int | None
+    state: str | None
+    seconds: float
+    failures: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """How a suite went.
+
+    `problems` keep it from being run at all, or (with the standard's code) tell that the tests
+    reach too little. `covered` is None where only some of the tests ran, or none could.
+    """
+
+    cases: tuple[CaseResult, ...]
+    problems: tuple[FileProblem, ...]
+    covered: Covered | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed, and nothing is missing."""
+        return not has_errors(self.problems) and not any(case.failures for case in self.cases)
+
+
+async def run_suite(
+    files: Mapping[str, str],
+    evaluate: Evaluate,
+    *,
+    standards: Standards,
+    only: str | None = None,
+    carry: Carry | None = None,
+) -> SuiteResult:
+    """Run the tests in a folder's files, path to text.
+
+    Args:
+        files: `flow.yaml` and `tests.yaml`, of a template also its manifest and the rest.
+        evaluate: Runs jq programs.
+        standards: Among them the bound of coverage (`BOUND`); without it there is none.
+        only: Run the tests alone that have this text in their name; then nothing is covered.
+        carry: Carries out calls for which a test has no stub, such as decisions.
+    """
+    if TESTS not in files:
+        return SuiteResult((), _in(TESTS, _missing(standards)))
+    written, problems = read_suite(files[TESTS], file=TESTS)
+    if written is None:
+        return SuiteResult((), _in(TESTS, problems))
+    try:
+        subject = subject_of(files)
+        examples = list(subject.examples())
+    except Invalid as error:
+        return SuiteResult((), _in(FLOW, error.problems))
+    tested, problems = _definitions(written, subject)
+    if not problems:
+        every = [each.definition for each in (*tested, *examples)]
+        problems = tuple(slips(written, every))
+    if problems:
+        return SuiteResult((), _in(TESTS, problems))
+    chosen = [index for index, test in enumerate(written.tests) if _is_chosen(test, only)]
+    results = await asyncio.gather(
+        *(_judge(written, index, tested[index], evaluate, carry) for index in chosen)
+    )
+    cases = tuple(case for case, _ in results)
+    if only is not None:
+        return SuiteResult(cases, ())
+    coverage = Coverage()
+    for each in examples:
+        coverage.expect(each.reach)
+    for index, (_, trace) in zip(chosen, results, strict=True):
+        if trace is not None:
+            coverage.add(tested[index].reach, trace)
+    covered = _placed(coverage.covered(), subject)
+    return SuiteResult(cases, _in(TESTS, _below(covered, standards)), covered)
+
+
+def _in(file: str, problems: Sequence[Problem]) -> tuple[FileProblem, ...]:
+    """Problems of one of the files; those of a template say themselves which (`in_file`)."""
+    named = {point(name): name for name in (MANIFEST, FLOW)}
+    return tuple(FileProblem(named.get(each.path or "", file), each) for each in problems)
+
+
+def _definitions(written: Written, subject: Subject) -> tuple[list[Tested], tuple[Problem, ...]]:
+    """The definition of each test, and what is wrong with parameters."""
+    found: list[Tested] = []
+    problems: list[Problem] = []
+    for index, test in enumerate(written.tests):
+        parameters = test.get("parameters")
+        place = point("tests", index, "parameters")
+        line, column = written.source.locate(place) or (None, None)
+        try:
+            found.append(subject.tested(parameters if isinstance(parameters, dict) else {}))
+        except Invalid as error:
+            problems += [
+                replace(each, path=place, line=line, column=column) for each in error.problems
+            ]
+    return found, tuple(problems)
+
+
+def _is_chosen(test: Mapping[str, JSON], only: str | None) -> bool:
+    return only is None or only.lower() in str(test.get("name")).lower()
+
+
+async def _judge(
+    written: Written, index: int, tested: Tested, evaluate: Evaluate, carry: Carry | None
+) -> tuple[CaseResult, Trace | None]:
+    """Run one test."""
+    test = written.tests[index]
+    asked = {key: value for key, value in test.items() if key != "parameters"}
+    place = point("tests", index)
+    line, column = written.source.locate(f"{place}/name") or (None, None)
+    since = time.perf_counter()
+    verdict: Verdict | None = None
+    try:
+        verdict = await judge(tested.definition, asked, evaluate, carry=carry)
+        found: Sequence[Difference] = verdict.differences
+    except ValueError as error:
+        found = [Difference(str(error), "")]
+    failures = tuple(_failure(written, place, each) for each in found)
+    spent = time.perf_counter() - since
+    trace = None if verdict is None else verdict.trace
+    state = None if trace is None else trace.state
+    return CaseResult(str(test["name"]), line, column, state, spent, failures), trace
+
+
+def _failure(written: Written, place: str, difference: Difference) -> Problem:
+    path = place + difference.path
+    line, column = written.source.locate(path) or Mark(1, 1)
+    return Problem("TEST_FAILED", difference.message, path=path, line=line, column=column)
+
+
+# ---------------------------------------------------------------- the standard
+def _placed(covered: Covered, subject: Subject) -> Covered:
+    return replace(
+        covered,
+        missed_steps=tuple(subject.placed(each) for each in covered.missed_steps),
+        missed_branches=tuple(subject.placed(each) for each in covered.missed_branches),
+    )
+
+
+def minimum(standards: Standards) -> int | None:
+    """The percentage of branches and of steps that tests must reach; None without a bound."""
+    standard = standards.standards.get(BOUND)
+    return None if standard is None else int(str(standard.options.get("minimum", 100)))
+
+
+def _below(covered: Covered, standards: Standards) -> tuple[Problem, ...]:
+    bound = minimum(standards)
+    if bound is None:
+        return ()
+    found = {"branches": covered.percent, "steps": covered.percent_of_steps}
+    short = [f"{share:g} % of the {what}" for what, share in found.items() if share < bound]
+    message = f"the tests reach {' and '.join(short)}, not {bound} %"
+    return (_problem(standards.standards[BOUND], message),) if short else ()
+
+
+def _missing(standards: Standards) -> tuple[Problem, ...]:
+    standard = standards.standards.get(BOUND)
+    if standard is None:
+        return (Problem("INPUT_TESTS", f"there is no {TESTS}", help=_HOW_TO_START),)
+    return (replace(_problem(standard, f"there is no {TESTS}"), help=_HOW_TO_START),)
+
+
+def _problem(standard: Standard, message: str) -> Problem:
+    return Problem(BOUND, message, standard.severity, help=standard.why)

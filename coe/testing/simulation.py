@@ -1,0 +1,248 @@
+"""The outside of a simulated run: stubs answer, and time passes to the next thing that is due."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from coe.json_types import JSON
+from coe.language.branches import outcomes
+from coe.language.model.definition import Definition
+from coe.leaves.leaf import LeafFault
+from coe.machine.commands import (
+    ArmTimer,
+    Cancel,
+    Cancelled,
+    Command,
+    Completed,
+    EmitEvent,
+    Finish,
+    OpenHumanTask,
+    RunLeaf,
+    StartChild,
+    StepChange,
+    TimerReason,
+)
+from coe.machine.errors import standard
+from coe.machine.facts import Fact, FactKind
+from coe.machine.machine import Evaluate, Machine, RunContext
+from coe.testing.agenda import Agenda, delayed
+from coe.testing.cases import Case, Trace
+from coe.testing.stubs import fault_of, human_answer
+
+# Facts with a key that leave its command wanted.
+_TELLING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.TIMER_ARMED}
+# The pointer of a declared function's own task, which is one step more below its call.
+_FUNCTION: Final = re.compile(r"/use/functions/[^/]+")
+
+Carry = Callable[[RunLeaf], Awaitable[JSON]]
+"""Carries out a call for which there is no stub; raises `LeafFault`."""
+
+
+class Simulation:
+    """The outside of one run: a clock, and what is due on it."""
+
+    def __init__(
+        self, definition: Definition, case: Case, evaluate: Evaluate, carry: Carry | None
+    ) -> None:
+        """Be about to start the run."""
+        self._case = case
+        self._carry = carry
+        context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
+        self._went: set[tuple[str, str]] = set()
+        self._machine = Machine(
+            definition, context, evaluate, witness=lambda at, way: self._went.add((at, way))
+        )
+        self._now = case.now
+        self._agenda = Agenda()
+        self._calls: dict[str, int] = {}
+        self._unanswered: dict[str, datetime] = {}
+        self._steps: dict[str, StepChange] = {}
+        self._events: list[JSON] = []
+        self._journal: list[Fact] = []
+        self._commands: list[Command] = []
+        self._issued_at: list[datetime] = []
+        self._ended_at: datetime | None = None
+        self._escalations: dict[str, list[str]] = {}
+        self._mistakes: dict[str, None] = {}
+
+    async def go(self) -> None:
+        """Let everything happen that will."""
+        data: JSON = {"input": self._case.input, "flows": dict(self._case.flows)}
+        self._agenda.add(Fact(FactKind.RUN_STARTED, self._now, data=data))
+        for number, event in enumerate(self._case.events, start=1):
+            at, bare = delayed(event, self._now)
+            named = {"id": f"event-{number}", "source": "/tests"} | bare
+            self._agenda.add(Fact(FactKind.EVENT_CONSUMED, at, data={"event": named}))
+        for fact in self._case.facts:
+            self._agenda.add(fact)
+        while not isinstance(self._machine.outcome, Completed | Cancelled):
+            following = self._agenda.next(self._patience_ends())
+            if following is None:
+                return
+            self._now = following.at
+            await self._apply(following)
+
+    def trace(self) -> Trace:
+        """What came of it."""
+        return Trace(
+            outcome=self._machine.outcome,
+            ended_at=self._ended_at or self._now,
+            steps=list(self._steps.values()),
+            events=self._events,
+            journal=self._journal,
+            commands=self._commands,
+            waiting=self._machine.pending(),
+            issued_at=self._issued_at,
+            went=frozenset(self._went),
+            mistakes=list(self._mistakes),
+        )
+
+    def _patience_ends(self) -> datetime | None:
+        """Until when deadlines go off; None for ever."""
+        if self._case.patience is None or not self._unanswered:
+            return None
+        return min(self._unanswered.values()) + self._case.patience
+
+    async def _apply(self, fact: Fact) -> None:
+        if fact.kind not in _TELLING:
+            self._unanswered.pop(fact.key, None)
+            self._agenda.drop(fact.key)
+        if fact.kind is FactKind.TASK_ESCALATED and fact.key in self._escalations:
+            stages = self._escalations[fact.key]
+            stages.append(outcomes.escalates(len(stages)))
+            self._went.add((stages[0], stages[-1]))
+        commands = await self._machine.apply(fact)
+        self._journal.extend([*self._machine.exceeded(), fact])
+        for change in self._machine.changed_steps():
+            self._steps[change.key] = change
+        self._commands.extend(commands)
+        self._issued_at.extend([self._now] * len(commands))
+        for command in commands:
+            await self._carry_out(command)
+        if self._machine.outcome is None:
+            self._ended_at = None
+            wanted = {command.key for command in self._machine.pending()}
+            self._unanswered = {k: at for k, at in self._unanswered.items() if k in wanted}
+
+    # ------------------------------------------------------------ commands
+    async def _carry_out(self, command: Command) -> None:
+        match command:
+            case RunLeaf():
+                await self._call(command)
+            case ArmTimer():
+                self._arm(command)
+            case OpenHumanTask():
+                self._ask(command)
+            case StartChild():
+                self._start(command)
+            case EmitEvent():
+                self._events.append(command.event)
+                self._answer(FactKind.EVENT_EMITTED, command.key, {"event": command.event})
+            case Cancel():
+                self._agenda.drop(command.key)
+                self._unanswered.pop(command.key, None)
+            case Finish():
+                self._ended_at = self._now
+            case _:
+                self._unanswered[command.key] = self._now
+
+    async def _call(self, command: RunLeaf) -> None:
+        stub = self._stub(command)
+        if stub is not None:
+            self._reply(command.key, stub, FactKind.LEAF_COMPLETED, FactKind.LEAF_FAULTED)
+        elif self._carry is None:
+            title = f"There is no stub for {command.name}"
+            error = standard("configuration", title=title, instance=command.path)
+            self._answer(FactKind.LEAF_FAULTED, command.key, {"error": error})
+        else:
+            try:
+                output = await self._carry(command)
+            except LeafFault as fault:
+                self._answer(FactKind.LEAF_FAULTED, command.key, {"error": fault.error})
+            else:
+                self._answer(FactKind.LEAF_COMPLETED, command.key, {"output": output})
+
+    def _start(self, command: StartChild) -> None:
+        stub = self._stub(command)
+        if not command.wait:
+            self._answer(FactKind.CHILD_STARTED, command.key, {"run": command.key[:32]})
+        elif stub is None:
+            self._unanswered[command.key] = self._now
+        else:
+            self._reply(command.key, stub, FactKind.CHILD_COMPLETED, FactKind.CHILD_FAULTED)
+
+    def _arm(self, command: ArmTimer) -> None:
+        if command.due is None:
+            due = command.earliest + (command.latest - command.earliest) / 2
+            self._answer(FactKind.TIMER_ARMED, command.key, {"due": due.isoformat()})
+            return
+        self._agenda.drop(command.key)
+        fact = Fact(FactKind.TIMER_FIRED, max(command.due, self._now), command.key)
+        self._agenda.add(fact, deadline=command.reason is TimerReason.TIMEOUT)
+
+    def _ask(self, command: OpenHumanTask) -> None:
+        stub = self._stub(command)
+        if stub is None or stub.get("silent"):
+            if stub is None:
+                self._unanswered[command.key] = self._now
+            self._expire(command)
+            return
+        at, answer = delayed(stub, self._now)
+        data, mistakes = human_answer(command, answer, at.isoformat())
+        self._mistakes |= dict.fromkeys(mistakes)
+        self._expire(command)
+        self._agenda.add(Fact(FactKind.TASK_ANSWERED, at, command.key, data))
+
+    def _expire(self, command: OpenHumanTask) -> None:
+        """Let the task go through its stages, and expire after the last."""
+        due = command.due
+        if due is None:
+            return
+        self._escalations[command.key] = [command.path]
+        for stage in command.stages:
+            told = Fact(FactKind.TASK_ESCALATED, due, command.key, {"to": stage.to})
+            self._agenda.add(told, deadline=True)
+            due += stage.after
+        self._agenda.add(Fact(FactKind.TASK_EXPIRED, due, command.key), deadline=True)
+
+    # ------------------------------------------------------------ stubs
+    def _stub(self, command: RunLeaf | OpenHumanTask | StartChild) -> Mapping[str, JSON] | None:
+        """The answer to this call of a task, the n-th of a list to its n-th call."""
+        stubs = self._case.stubs
+        place = next((each for each in self._places(command) if each in stubs), None)
+        if place is None:
+            return None
+        number = self._calls[place] = self._calls.get(place, 0) + 1
+        answers = stubs[place]
+        if isinstance(answers, list):
+            answers = answers[min(number, len(answers)) - 1]
+        if not isinstance(answers, dict):
+            raise TypeError(f"the stub of {place} is no object")
+        return answers
+
+    def _places(self, command: RunLeaf | OpenHumanTask | StartChild) -> Iterator[str]:
+        """What a stub may call a step: pointer or name, its own or of the call of its function."""
+        yield from (command.path, command.name)
+        if _FUNCTION.fullmatch(command.path):
+            for task in self._machine.around(command.key):
+                yield from (task.pointer, task.name)
+                if not _FUNCTION.fullmatch(task.pointer):
+                    return
+
+    def _reply(
+        self, key: str, stub: Mapping[str, JSON], completed: FactKind, faulted: FactKind
+    ) -> None:
+        at, answer = delayed(stub, self._now)
+        if answer.get("silent"):
+            return
+        if "error" in answer or "fault" in answer:
+            error = answer["error"] if "error" in answer else fault_of(answer["fault"])
+            self._agenda.add(Fact(faulted, at, key, {"error": error}))
+        else:
+            self._agenda.add(Fact(completed, at, key, {"output": answer.get("output")}))
+
+    def _answer(self, kind: FactKind, key: str, data: JSON) -> None:
+        self._agenda.add(Fact(kind, self._now, key, data))

@@ -1,0 +1,95 @@
+"""What a stub says: the answer to one call of a step, in the forms that people write.
+
+What a call, a flow or a decision gives back is `{output: …}`; how it fails `{fault: …}`, or word
+for word `{error: {type, status, …}}`; `{silent: true}` is that nothing ever comes. What a person
+decides is `{outcome: approved, answer: {}, reason: …, by: finance-lead}`.
+
+A fault is an HTTP status (`503` is the standard error `communication`), the name of a standard
+error (`timeout`), or an RFC 7807 object, whose `type` may be such a name (`{status: 422}`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+
+from coe.json_types import JSON
+from coe.language.error_types import BASE, STATUSES
+from coe.language.json_schema.violations import violations
+from coe.language.suggestions import did_you_mean
+from coe.machine.commands import OpenHumanTask
+from coe.machine.errors import type_of
+
+# Who answers a human task where the stub does not say.
+TESTER = "tester"
+
+
+def fault_of(value: JSON) -> dict[str, JSON]:
+    """The error object (RFC 7807) that the short form of a fault stands for.
+
+    Raises:
+        ValueError: it is no fault.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str | dict):
+        raise ValueError("a fault is a status, the name of a standard error, or an object")  # noqa: TRY004 - a bad document
+    if isinstance(value, int):
+        return _of_status(value)
+    if isinstance(value, str):
+        return _of_name(value)
+    given: dict[str, JSON] = dict(value)
+    status = given.get("status")
+    kind = given.get("type")
+    base = _of_name(str(kind)) if kind is not None else {}
+    if kind is None:
+        base = _of_status(status) if isinstance(status, int) else _of_name("runtime")
+    return base | {key: part for key, part in given.items() if key != "type"}
+
+
+def _of_status(status: int) -> dict[str, JSON]:
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = f"Status {status}"
+    return {"type": type_of("communication"), "status": status, "title": title}
+
+
+def _of_name(name: str) -> dict[str, JSON]:
+    if name in STATUSES:
+        title = name.capitalize()
+        return {"type": type_of(name), "status": STATUSES[name], "title": title}
+    if ":" not in name:
+        known = did_you_mean(name, STATUSES) or f": those are {', '.join(sorted(STATUSES))}"
+        raise ValueError(f"`{name}` is no standard error{known}")
+    return {"type": name, "status": STATUSES.get(name.removeprefix(BASE), 500)}
+
+
+def human_answer(
+    command: OpenHumanTask, stub: Mapping[str, JSON], at: str
+) -> tuple[dict[str, JSON], list[str]]:
+    """The answer to a human task, and what in it nobody could have answered.
+
+    Without an `outcome` it is the first of those that are declared.
+    """
+    arguments = command.arguments if isinstance(command.arguments, dict) else {}
+    outcomes = arguments.get("outcomes")
+    declared = outcomes if isinstance(outcomes, list) and outcomes else ["done"]
+    answer: dict[str, JSON] = {
+        "outcome": stub.get("outcome", declared[0]),
+        "answer": stub.get("answer"),
+        "reason": stub.get("reason"),
+        "by": stub.get("by", TESTER),
+        "at": at,
+    }
+    return answer, list(_mistakes(command.name, arguments, answer))
+
+
+def _mistakes(
+    name: str, arguments: Mapping[str, JSON], answer: Mapping[str, JSON]
+) -> Iterator[str]:
+    outcomes, form = arguments.get("outcomes"), arguments.get("form")
+    if isinstance(outcomes, list) and answer["outcome"] not in outcomes:
+        known = ", ".join(map(str, outcomes))
+        yield f"{name} cannot be answered `{answer['outcome']}`: its outcomes are {known}"
+    if form is not None and answer["answer"] is not None:
+        for each in violations(form, answer["answer"]):
+            yield f"the answer of {name} does not fit its form: {each}"

@@ -1,0 +1,224 @@
+"""What people see of steps: a moment later than the journal, and never less than it says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from coe.execution.advance import Finished, advance
+from coe.execution.runtime import LeafDone
+from coe.human_tasks import actions as human_tasks
+from coe.machine.commands import RunLeaf, StepChange, StepState
+from coe.runs import actions, queries
+from coe.runs.journal import Append, Journal
+from coe.runs.models import RunState
+from coe.runs.step_projection import HELD_BACK, MOST, Telling
+from coe.work import Platform
+from tests.runs.processes import (
+    APPROVAL,
+    APPROVER,
+    HTTP,
+    SALES_OWNER,
+    Leaves,
+    central,
+    column,
+    engine,
+    lapse,
+    open_task,
+    publish,
+    runtime,
+    start,
+    until,
+)
+
+NOON = datetime.fromisoformat("2026-11-22T12:00:00+00:00")
+
+
+def _change(key: str, state: StepState) -> StepChange:
+    return StepChange(key, f"/do/{key}", key, "http", state, 1, None, NOON)
+
+
+async def _shown(platform: Platform, run_id: UUID) -> list[tuple[str, str]]:
+    async with platform.work(SALES_OWNER) as work:
+        steps = await queries.steps_of_runs(work, [run_id])
+    return [(step.name, str(step.state)) for step in steps.get(run_id, ())]
+
+
+def test_a_short_step_is_told_once_at_the_place_of_its_beginning() -> None:
+    telling = Telling()
+    begun = [_change("a", StepState.RUNNING), _change("b", StepState.RUNNING)]
+    telling.hold(begun, 1, NOON, seconds=10.0)
+    telling.hold([_change("a", StepState.COMPLETED)], 2, NOON, seconds=10.1)
+    assert not telling.cannot_wait([], seconds=10.1)
+    assert telling.due() == 10.0 + HELD_BACK
+    first, second = telling.all()
+    assert [first.change.key, second.change.key] == ["a", "b"]
+    assert first.change.state is StepState.COMPLETED
+    assert first.place < second.place < 2 << 20
+    telling.clear()
+    assert not telling
+    assert telling.due() is None
+
+
+def test_what_is_about_to_be_journaled_is_not_held_back_yet() -> None:
+    telling = Telling()
+    telling.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
+    later = NOON + timedelta(seconds=1)
+    ended = telling.all([_change("a", StepState.COMPLETED)], 2, later)
+    assert [(each.change.state, each.at) for each in ended] == [(StepState.COMPLETED, later)]
+    assert [each.change.state for each in telling.all()] == [StepState.RUNNING]
+
+
+def test_what_asks_for_somebody_is_told_at_once() -> None:
+    for state in (StepState.WAITING, StepState.FAULTED, StepState.CANCELLED, StepState.RETRYING):
+        assert Telling().cannot_wait([_change("a", state)], seconds=10.0)
+    for state in (StepState.RUNNING, StepState.COMPLETED, StepState.SKIPPED):
+        assert not Telling().cannot_wait([_change("a", state)], seconds=10.0)
+
+
+def test_much_is_told_at_once_and_old_things_when_they_are_due() -> None:
+    telling = Telling()
+    telling.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
+    assert not telling.cannot_wait([], seconds=10.0 + HELD_BACK / 2)
+    assert telling.cannot_wait([], seconds=10.0 + HELD_BACK)
+    telling.clear()
+    many = [_change(str(each), StepState.RUNNING) for each in range(MOST)]
+    assert telling.cannot_wait(many, seconds=10.0)
+
+
+async def test_a_step_that_takes_long_is_seen_to_run(platform: Platform) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    gate = asyncio.Event()
+
+    async def slow(leaf: RunLeaf) -> LeafDone:  # the form of a leaf
+        await gate.wait()
+        return LeafDone({})
+
+    async with engine(platform, Leaves({"credit": slow})):
+        run = await start(platform, "sales/simple")
+        async with asyncio.timeout(10):
+            while await _shown(platform, run.id) != [("credit", "RUNNING")]:
+                await asyncio.sleep(0.02)
+        gate.set()
+        await until(platform, run.id, "COMPLETED")
+    assert await _shown(platform, run.id) == [("credit", "COMPLETED")]
+
+
+async def test_a_run_parks_with_all_its_steps_told(platform: Platform) -> None:
+    await publish(platform, central("asks", HTTP.format(name="credit") + APPROVAL))
+    async with engine(platform, Leaves({"credit": {"customer": "x"}})):
+        run = await start(platform, "sales/asks")
+        await open_task(platform, run.id)
+        await until(platform, run.id, "WAITING")
+        assert await _shown(platform, run.id) == [("credit", "COMPLETED"), ("approve", "WAITING")]
+    told = await column(platform, run.id, "steps_told")
+    assert told == await column(platform, run.id, "journal_length")
+
+
+class _Dies(BaseException):
+    """The process is gone."""
+
+
+class _DyingJournal(Journal):
+    """Dies before the append of that number."""
+
+    left = 4
+
+    async def append(self, batch: Append) -> None:
+        self.left -= 1
+        if not self.left:
+            raise _Dies
+        await super().append(batch)
+
+
+async def test_who_takes_over_from_the_dead_tells_of_what_they_did(platform: Platform) -> None:
+    steps = ("one", "two", "three", "four")
+    await publish(platform, central("four", "".join(HTTP.format(name=each) for each in steps)))
+    run = await start(platform, "sales/four")
+    leaves = Leaves({key: {"customer": "x"} for key in steps})
+    async with runtime(platform, leaves) as dying:
+        await dying.journal.close()
+        dying.journal = _DyingJournal(platform.database)  # type: ignore[misc]  # the seam
+        with contextlib.suppress(_Dies):
+            await advance(dying, run.id)
+        assert await column(platform, run.id, "journal_length") == 3
+        assert await _shown(platform, run.id) == []
+    await lapse(platform)
+    async with runtime(platform, leaves) as other:
+        assert await advance(other, run.id) == Finished(RunState.COMPLETED)
+    assert await _shown(platform, run.id) == [(each, "COMPLETED") for each in steps]
+    assert leaves.calls == {"one": 1, "two": 1, "three": 2, "four": 1}
+
+
+EMIT = """  - tell:
+      emit:
+        event:
+          with: {source: https://example.com/x, type: com.example.told, data: {a: 1}}
+"""
+
+
+async def _broken(*_: object) -> None:
+    raise RuntimeError("a mistake of ours")
+
+
+async def test_an_append_that_breaks_takes_no_step_from_what_is_told(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = HTTP.format(name="one") + HTTP.format(name="two") + APPROVAL
+    await publish(platform, central("asks", steps))
+    run = await start(platform, "sales/asks")
+    leaves = Leaves({name: {"customer": "x"} for name in ("one", "two")})
+    async with runtime(platform, leaves) as running:
+        with monkeypatch.context() as patched:
+            patched.setattr("coe.execution.turn._open_task", _broken)
+            assert await advance(running, run.id) == Finished(RunState.FAULTED)
+        assert await _shown(platform, run.id) == [("one", "COMPLETED"), ("two", "RUNNING")]
+        async with platform.work(SALES_OWNER) as work:
+            await actions.retry_run(work, run.id, reason="mended")
+        await advance(running, run.id)
+    assert await _shown(platform, run.id) == [
+        ("one", "COMPLETED"),
+        ("two", "COMPLETED"),
+        ("approve", "WAITING"),
+    ]
+
+
+async def test_steps_of_facts_that_were_not_journaled_are_not_told(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coe.execution.turn._emit", _broken)
+    await publish(platform, central("emits", HTTP.format(name="one") + EMIT))
+    run = await start(platform, "sales/emits")
+    async with runtime(platform, Leaves({"one": {"customer": "x"}})) as running:
+        assert await advance(running, run.id) == Finished(RunState.FAULTED)
+    assert await column(platform, run.id, "journal_length") == 1
+    assert await _shown(platform, run.id) == [("one", "RUNNING")]
+
+
+async def test_the_time_without_a_holder_is_no_time_of_waiting(platform: Platform) -> None:
+    await publish(platform, central("waits", APPROVAL + HTTP.format(name="one")))
+    run = await start(platform, "sales/waits")
+    leaves = Leaves({"one": {"customer": "x"}})
+    async with runtime(platform, leaves) as dying:
+        await advance(dying, run.id)
+        task_id = await open_task(platform, run.id)
+        async with platform.work(APPROVER) as work:
+            await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
+        await dying.journal.close()
+        dying.journal = journal = _DyingJournal(platform.database)  # type: ignore[misc]  # the seam
+        journal.left = 2
+        with contextlib.suppress(_Dies):
+            await advance(dying, run.id)
+    assert await _shown(platform, run.id) == [("approve", "WAITING")]
+    await asyncio.sleep(1.5)
+    await lapse(platform)
+    async with runtime(platform, leaves) as other:
+        assert await advance(other, run.id) == Finished(RunState.COMPLETED)
+    async with platform.work(SALES_OWNER) as work:
+        approve, _ = (await queries.steps_of_runs(work, [run.id]))[run.id]
+    assert approve.waited_for is not None
+    assert approve.waited_for < timedelta(seconds=1.4)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from coe.errors import Severity
+from coe.language.editor_schema import FILE, profile_schema
+from coe.language.lint import NONE, lint
+from coe.language.load import load_source
+from coe.language.source import Source, read
+from tests.language.flows import flow
+from tests.language.test_load import BROKEN, EVERY_TASK, FOREIGN
+from tests.language.test_standards import GOOD
+
+VALIDATOR = Draft202012Validator(profile_schema())
+DOCUMENTS: list[Any] = [read(text).data for text in (flow(EVERY_TASK), flow(FOREIGN), GOOD)]
+
+
+def test_the_shipped_schema_is_that_of_the_models() -> None:
+    # To mend: python -c "from coe.language.editor_schema import write; write()"
+    assert json.loads(FILE.read_text()) == profile_schema()
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(profile_schema())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_it_takes_every_type_of_task(document: Any) -> None:
+    assert VALIDATOR.is_valid(document)
+
+
+@pytest.mark.parametrize("tasks", [each[0] for each in BROKEN])
+def test_it_refuses_what_the_loader_refuses(tasks: str) -> None:
+    assert not VALIDATOR.is_valid(read(flow(tasks)).data)
+
+
+def test_every_part_has_a_description() -> None:
+    undescribed = [
+        name for name, part in profile_schema()["$defs"].items() if "description" not in str(part)
+    ]
+    assert undescribed == []
+
+
+def _places(node: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children: list[Any] = []
+    if isinstance(node, dict):
+        children = list(node.items())
+    elif isinstance(node, list):
+        children = list(enumerate(node))
+    return [place] * bool(place) + [
+        found for key, child in children for found in _places(child, (*place, key))
+    ]
+
+
+MUTATIONS = st.sampled_from(
+    [(index, at) for index, each in enumerate(DOCUMENTS) for at in _places(each)]
+)
+VALUES = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        "",
+        "x",
+        "${ .x }",
+        "PT1S",
+        "https://x.example",
+        [],
+        {},
+        ["x"],
+        {"x": 1},
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(MUTATIONS, st.sampled_from(["drop", "rename", "replace", "add"]), VALUES)
+def test_what_it_accepts_loads_and_what_loads_and_is_portable_it_accepts(
+    mutation: tuple[int, tuple[Any, ...]], kind: str, value: Any
+) -> None:
+    index, place = mutation
+    document = copy.deepcopy(DOCUMENTS[index])
+    parent = document
+    for key in place[:-1]:
+        parent = parent[key]
+    if kind == "drop":
+        del parent[place[-1]]
+    elif kind == "replace":
+        parent[place[-1]] = value
+    elif kind == "rename" and isinstance(parent, dict):
+        parent["renamed"] = parent.pop(place[-1])
+    elif isinstance(parent[place[-1]], dict):
+        parent[place[-1]]["more"] = value
+    loaded = load_source(Source(document))
+    if VALIDATOR.is_valid(document):
+        assert loaded.definition is not None, loaded.problems
+    elif loaded.definition is not None:
+        problems = lint(loaded.definition, standards=NONE)
+        assert "OWS045" in [
+            problem.code for problem in problems if problem.severity is Severity.WARNING
+        ]

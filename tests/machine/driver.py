@@ -1,0 +1,53 @@
+"""Facts applied by hand, a second apart: where a test looks at single commands."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from coe.json_types import JSON
+from coe.machine.facts import Fact, FactKind
+from coe.machine.machine import Evaluate, Machine, RunContext
+from coe.testing.cases import START
+from tests.machine.scenarios import definition
+
+HTTP: dict[str, Any] = {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}
+
+
+class Driver:
+    """One run, to which facts are told."""
+
+    def __init__(self, flow: dict[str, Any], evaluate: Evaluate, **context: Any) -> None:
+        self.machine = Machine(definition(flow), RunContext("run-1", **context), evaluate)
+        self.now = START
+
+    async def fact(self, kind: FactKind, key: str = "", data: JSON = None) -> list[Any]:
+        commands = await self.machine.apply(Fact(kind, self.now, key, data))
+        self.now += timedelta(seconds=1)
+        return list(commands)
+
+    async def start(self, value: JSON = None) -> list[Any]:
+        return await self.fact(FactKind.RUN_STARTED, data={"input": value})
+
+    async def done(self, command: Any, output: JSON = None) -> list[Any]:
+        return await self.fact(FactKind.LEAF_COMPLETED, command.key, {"output": output})
+
+    async def failed(self, command: Any, status: int = 500) -> list[Any]:
+        return await self.fact(FactKind.LEAF_FAULTED, command.key, {"error": {"status": status}})
+
+
+def key(
+    pointer: str,
+    *,
+    iterations: tuple[int, ...] = (),
+    visits: tuple[int, ...] = (1,),
+    attempts: tuple[int, ...] = (1,),
+    parts: tuple[str | int, ...] = (),
+    base: str = "run-1",
+) -> str:
+    """The key of an execution, as it was from the first release on."""
+    place = [base, pointer, iterations, visits, attempts, parts]
+    return hashlib.sha256(orjson.dumps(place)).hexdigest()

@@ -1,0 +1,64 @@
+"""The scenarios: definitions with what happens to them and what must come of it, as data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from coe.language.load import load
+from coe.language.model.definition import Definition
+from coe.language.source import read
+from coe.machine.facts import Fact
+from coe.machine.machine import Evaluate, Machine, RunContext
+from coe.testing.cases import Case, Trace
+
+ROOT = Path(__file__).resolve().parent / "scenarios"
+DOCUMENT = {"dsl": "1.0.3", "namespace": "tests", "name": "scenario", "version": "1.0.0"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    flow: dict[str, Any]
+    test: dict[str, Any]
+
+    def definition(self) -> Definition:
+        return definition(self.flow)
+
+
+def definition(flow: dict[str, Any]) -> Definition:
+    loaded = load(json.dumps({"document": DOCUMENT, **flow}))
+    assert loaded.definition is not None, loaded.problems
+    return loaded.definition
+
+
+def scenarios() -> list[Scenario]:
+    found = []
+    for file in sorted(ROOT.glob("*/*.yaml")):
+        data: Any = read(file.read_text(), file=str(file)).data
+        for test in data["scenarios"]:
+            flow = test.pop("flow", None) or data["flow"]
+            name = f"{file.parent.name}/{file.stem}: {test['name']}"
+            found.append(Scenario(name, flow, test))
+    return found
+
+
+def machine(flow: Definition, case: Case, evaluate: Evaluate) -> Machine:
+    context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
+    return Machine(flow, context, evaluate)
+
+
+async def folded(flow: Definition, case: Case, facts: list[Fact], evaluate: Evaluate) -> Machine:
+    """The machine after a journal that was written down and read again."""
+    fold = machine(flow, case, evaluate)
+    for fact in facts:
+        await fold.apply(Fact.from_json(orjson.loads(orjson.dumps(fact.to_json()))))
+    return fold
+
+
+def outcome_of(trace: Trace) -> Any:
+    return (trace.state, trace.output, trace.error)

@@ -1,0 +1,344 @@
+"""Small parts of the machine: values, errors, what is left behind."""
+
+from __future__ import annotations
+
+import ast
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coe.json_types import JSON
+from coe.language.branches import outcomes
+from coe.machine import machine
+from coe.machine.commands import Completed, RunLeaf
+from coe.machine.errors import Fault, normalised
+from coe.machine.facts import Fact, FactKind
+from coe.machine.interpreter import End
+from coe.machine.machine import Evaluate, RunContext
+from coe.machine.scope import same
+from coe.settings import Settings
+from coe.testing.cases import START
+from tests.machine.driver import HTTP, Driver, key
+from tests.machine.scenarios import definition
+
+BASE = "https://open-workflow-specification.org/spec/1.0.0/errors/"
+ASK = {"title": "Look", "candidates": {"roles": ["clerk"]}}
+SESSION = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (1, 1, True),
+        (1, 1.0, True),
+        (1, 2, False),
+        (True, 1, False),
+        (1, True, False),
+        (False, 0, False),
+        (True, True, True),
+        (True, False, False),
+        (None, None, True),
+        (None, False, False),
+        ("1", 1, False),
+        ([], [], True),
+        ([1, 2], [1, 2], True),
+        ([1, 2], [1, 3], False),
+        ([1, 2], [2, 2], False),
+        ([1, 2], [1], False),
+        ([1], [True], False),
+        ([], {}, False),
+        ({}, [], False),
+        ([1], 1, False),
+        (1, [1], False),
+        ({"a": 1}, 1, False),
+        (1, {"a": 1}, False),
+        ({}, {}, True),
+        ({"a": 1, "b": [2]}, {"b": [2], "a": 1}, True),
+        ({"a": 1}, {"a": True}, False),
+        ({"a": 1, "b": 1}, {"a": 1, "b": 2}, False),
+        ({"a": 1, "b": 1}, {"a": 2, "b": 1}, False),
+        ({"a": 1}, {"b": 1}, False),
+        ({"a": 1}, {"a": 1, "b": 1}, False),
+    ],
+)
+def test_values_are_equal_as_json_has_it(one: Any, other: Any, equal: Any):
+    assert same(one, other) is equal
+
+
+@pytest.mark.parametrize(
+    ("given", "clean"),
+    [
+        (None, {"type": BASE + "runtime", "status": 500, "instance": "/here"}),
+        ({}, {"type": BASE + "runtime", "status": 500, "instance": "/here"}),
+        (
+            {"type": BASE + "timeout"},
+            {"type": BASE + "timeout", "status": 408, "instance": "/here"},
+        ),
+        ({"type": "urn:x"}, {"type": "urn:x", "status": 500, "instance": "/here"}),
+        ({"type": "urn:x", "status": "4"}, {"type": "urn:x", "status": 500, "instance": "/here"}),
+        ({"type": "urn:x", "status": True}, {"type": "urn:x", "status": 500, "instance": "/here"}),
+        (
+            {
+                "type": "urn:x",
+                "status": 4,
+                "title": 1,
+                "detail": None,
+                "other": 2,
+                "instance": "/i",
+            },
+            {"type": "urn:x", "status": 4, "title": "1", "instance": "/i"},
+        ),
+    ],
+)
+def test_an_error_has_all_that_the_language_requires(given: Any, clean: Any):
+    assert normalised(given, "/here") == clean
+
+
+def test_what_is_on_its_way_shows_no_data():
+    fault = Fault({"type": "urn:x", "detail": "canary"})
+    assert (str(fault), fault.args) == ("urn:x", ("urn:x",))
+    end = End({"name": "canary"})
+    assert (str(end), end.args) == ("end", ("end",))
+
+
+def test_how_often_a_task_may_be_entered_is_the_settings_default():
+    default = Settings.model_fields["max_task_visits"].default
+    assert RunContext("run").max_visits == default == 10_000
+
+
+def test_the_machine_imports_no_clock_no_chance_and_no_input():
+    """Time, chance and the outside come with the facts only."""
+    folder = Path(machine.__file__).parent
+    allowed = {"base64", "collections", "dataclasses", "datetime", "functools", "hashlib", "json"}
+    allowed |= {"__future__", "re", "sys", "typing", "urllib", "uuid", "orjson", "coe"}
+    for file in sorted(folder.glob("machine*.py")):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                assert {alias.name.partition(".")[0] for alias in node.names} <= allowed
+            elif isinstance(node, ast.ImportFrom):
+                assert str(node.module).partition(".")[0] in allowed, file.name
+                assert not {"uuid1", "uuid4"} & {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute):
+                assert node.attr not in {"utcnow", "today", "random"}, file.name
+                assert ast.unparse(node) != "datetime.now", file.name
+
+
+@SESSION
+async def test_a_validation_error_tells_places_and_rules_and_not_too_many(evaluate: Evaluate):
+    schema = {"document": {"type": "array", "items": {"type": "string"}}}
+    run = Driver({"do": [{"a": {"input": {"schema": schema}, "set": {}}}]}, evaluate)
+    await run.start(list(range(20)))
+    error: Any = getattr(run.machine.outcome, "error", {})
+    told = error.pop("detail").split("; ")
+    assert len(told) == 10
+    assert all(each.startswith("/") for each in told)
+    assert error == {
+        "type": BASE + "validation",
+        "status": 400,
+        "title": "Data does not match its schema",
+        "instance": "/do/0/a",
+    }
+
+
+@SESSION
+async def test_a_task_whose_name_is_a_pointer_knows_its_definition(evaluate: Evaluate):
+    name = "a/b~1"
+    run = Driver({"do": [{name: {"set": "${ $task | {name, reference, definition} }"}}]}, evaluate)
+    await run.start()
+    assert run.machine.outcome == Completed(
+        {
+            "name": name,
+            "reference": "/do/0/a~1b~01",
+            "definition": {"set": "${ $task | {name, reference, definition} }"},
+        }
+    )
+
+
+# ---------------------------------------------------------------- what is left behind
+@SESSION
+async def test_a_deadline_that_was_caught_leaves_nothing_behind(evaluate: Evaluate):
+    timed = {"do": [{"slow": HTTP}], "timeout": {"after": "PT1S"}}
+    flow = {"do": [{"t": {"try": [{"timed": timed}], "catch": {}}}, {"after": HTTP}]}
+    run = Driver(flow, evaluate)
+    [timer, _] = await run.start()
+    [_, leaf] = await run.fact(FactKind.TIMER_FIRED, timer.key)
+    assert leaf.name == "after"
+    root = run.machine._root
+    assert root is not None
+    assert len(root.children) == 0
+    assert list(root.keys) == [leaf.key]
+    assert list(root.steps) == [leaf.key]
+
+
+@SESSION
+async def test_listening_leaves_nothing_behind(evaluate: Evaluate):
+    hear = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
+    flow = {"do": [{"loop": {"for": {"in": [1, 2, 3]}, "do": [{"hear": hear}]}}, {"a": HTTP}]}
+    run = Driver(flow, evaluate)
+    await run.start()
+    for number in range(3):
+        event: JSON = {"event": {"type": "t", "source": "s", "id": str(number)}}
+        await run.fact(FactKind.EVENT_CONSUMED, data=event)
+        assert len(run.machine._run.events.kept) == 1
+    assert run.machine._run.events.listening == {}
+    assert [each.name for each in run.machine.pending()] == ["a"]
+
+
+@SESSION
+async def test_what_was_answered_leaves_nothing_behind(evaluate: Evaluate):
+    run = Driver({"do": [{"a": HTTP}, {"b": HTTP}, {"c": HTTP}]}, evaluate)
+    [leaf] = await run.start()
+    root = run.machine._root
+    assert root is not None
+    for _ in range(2):
+        [leaf] = await run.done(leaf)
+        assert (list(root.keys), list(root.steps)) == ([leaf.key], [leaf.key])
+
+
+# ---------------------------------------------------------------- order
+@SESSION
+async def test_those_who_listen_at_once_go_on_in_the_order_of_the_document(evaluate: Evaluate):
+    hear = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
+    branches = [{name: {"do": [{"hear": hear}, {f"{name}1": HTTP}]}} for name in "abc"]
+    run = Driver({"do": [{"fork": {"fork": {"branches": branches}}}]}, evaluate)
+    await run.start()
+    commands = await run.fact(
+        FactKind.EVENT_CONSUMED, data={"event": {"type": "t", "source": "s", "id": "1"}}
+    )
+    leaves = [each.name for each in commands if isinstance(each, RunLeaf)]
+    assert leaves == ["a1", "b1", "c1"]
+
+
+@SESSION
+async def test_after_a_retry_the_faulted_step_goes_on_first(evaluate: Evaluate):
+    good = {"do": [{"one": HTTP}, {"two": HTTP}]}
+    flow = {"do": [{"fork": {"fork": {"branches": [{"good": good}, {"bad": HTTP}]}}}]}
+    run = Driver(flow, evaluate)
+    one, bad = await run.start()
+    await run.failed(bad)
+    await run.done(one)
+    commands = await run.fact(FactKind.RUN_RETRIED)
+    assert [(each.name, each.attempt) for each in commands] == [("bad", 2), ("two", 1)]
+
+
+@SESSION
+async def test_a_run_that_was_retried_can_fault_and_be_retried_again(evaluate: Evaluate):
+    timed = {"do": [{"a": HTTP}], "timeout": {"after": "PT1H"}}
+    run = Driver({"do": [{"timed": timed}]}, evaluate)
+    timer, leaf = await run.start()
+    due = timer.due
+    for pause in (10, 20):
+        await run.failed(leaf)
+        run.now += timedelta(seconds=pause)
+        commands = await run.fact(FactKind.RUN_RETRIED)
+        [leaf] = [each for each in commands if isinstance(each, RunLeaf)]
+        [timer] = [each for each in commands if not isinstance(each, RunLeaf)]
+        due += timedelta(seconds=pause + 1)
+        assert timer.due == due
+
+
+@SESSION
+async def test_steps_tell_when_they_began_and_ended(evaluate: Evaluate):
+    run = Driver({"do": [{"fork": {"fork": {"branches": [{"a": HTTP}, {"b": HTTP}]}}}]}, evaluate)
+    a, b = await run.start()
+    at = [START + timedelta(seconds=number) for number in range(6)]
+    running = run.machine.changed_steps()
+    assert [(each.started_at, each.ended_at) for each in running] == [(at[0], None)] * 3
+    await run.failed(b)
+    halted = {each.name: each for each in run.machine.changed_steps()}
+    states = {name: (each.state, each.ended_at) for name, each in halted.items()}
+    assert states == {
+        "fork": ("FAULTED", at[1]),
+        "a": ("CANCELLED", at[1]),
+        "b": ("FAULTED", at[1]),
+    }
+    await run.fact(FactKind.RUN_RETRIED)
+    resumed = [(each.name, each.state, each.ended_at) for each in run.machine.changed_steps()]
+    assert sorted(resumed, key=str) == [
+        ("a", "RUNNING", None),
+        ("b", "FAULTED", at[2]),
+        ("b", "RUNNING", None),
+        ("fork", "RUNNING", None),
+    ]
+    await run.done(a)
+    [done] = run.machine.changed_steps()
+    assert (done.state, done.started_at, done.ended_at) == ("COMPLETED", at[0], at[3])
+
+
+@SESSION
+async def test_a_deadline_that_passed_is_another_after_a_retry(evaluate: Evaluate):
+    timed = {"do": [{"slow": HTTP}], "timeout": {"after": "PT10S"}}
+    run = Driver({"do": [{"timed": timed}]}, evaluate)
+    [first, _] = await run.start()
+    await run.fact(FactKind.TIMER_FIRED, first.key)
+    commands = await run.fact(FactKind.RUN_RETRIED)
+    [second] = [each for each in commands if not isinstance(each, RunLeaf)]
+    assert first.key == key("/do/0/timed", parts=("timeout", 0))
+    assert second.key == key("/do/0/timed", parts=("timeout", 1))
+    assert await run.fact(FactKind.TIMER_FIRED, first.key) == []
+    assert run.machine.outcome is None
+
+
+@SESSION
+async def test_a_task_of_people_without_a_due_time_outlasts_a_retry(evaluate: Evaluate):
+    ask = {"call": "humanTask:1@default", "with": ASK}
+    run = Driver({"do": [{"f": {"fork": {"branches": [{"ask": ask}, {"a": HTTP}]}}}]}, evaluate)
+    task, leaf = await run.start()
+    await run.failed(leaf)
+    assert (await run.fact(FactKind.RUN_RETRIED))[0] == task
+
+
+# ---------------------------------------------------------------- whoever looks on
+@SESSION
+@pytest.mark.parametrize(
+    ("wanted", "types", "told"),
+    [
+        ({"any": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]}, "b", [outcomes.takes(2)]),
+        ({"any": []}, "b", [outcomes.takes(1)]),
+        (
+            {"all": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]},
+            "ba",
+            [outcomes.takes(2), outcomes.takes(1)],
+        ),
+        (
+            {"any": [{"with": {"type": "a"}}], "until": {"one": {"with": {"type": "b"}}}},
+            "b",
+            [outcomes.NO_EVENT],
+        ),
+        (
+            {"any": [{"with": {"type": "a"}}], "until": {"one": {"with": {"type": "b"}}}},
+            "ab",
+            [outcomes.takes(1)],
+        ),
+    ],
+)
+async def test_which_events_a_task_took_is_told(
+    wanted: Any, types: str, told: list[str], evaluate: Evaluate
+):
+    seen: list[str] = []
+    flow = definition({"do": [{"hear": {"listen": {"to": wanted}}}]})
+    run = machine.Machine(
+        flow, RunContext("run"), evaluate, witness=lambda _, way: seen.append(way)
+    )
+    await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
+    for number, kind in enumerate(types):
+        event = {"type": kind, "source": "s", "id": str(number)}
+        await run.apply(Fact(FactKind.EVENT_CONSUMED, START, data={"event": event}))
+    assert isinstance(run.outcome, Completed)
+    assert seen == told
+
+
+@SESSION
+async def test_what_people_decided_is_told(evaluate: Evaluate):
+    seen: list[str] = []
+    ask = {"call": "humanTask:1@default", "with": ASK}
+    flow = definition({"do": [{"ask": ask}]})
+    run = machine.Machine(
+        flow, RunContext("run"), evaluate, witness=lambda _, way: seen.append(way)
+    )
+    [task] = await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
+    await run.apply(Fact(FactKind.TASK_ANSWERED, START, task.key, {"outcome": "rejected"}))
+    assert seen == [outcomes.ANSWERED, outcomes.decides("rejected")]

@@ -1,0 +1,95 @@
+"""Timers of a run in hand: in memory while it is held, rows when it parks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from coe.errors import Unavailable
+from coe.execution.advance import Finished, Parked, advance
+from coe.execution.runtime import LeafDone
+from coe.machine.commands import RunLeaf
+from coe.runs import leases
+from coe.runs.leases import Parking
+from coe.runs.tables import TIMERS
+from coe.runs.timers import Armed
+from coe.work import Platform
+from tests.runs.processes import HTTP, Leaves, central, publish, runtime, start
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def at(minutes: int) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def test_timers_are_told_in_the_order_of_their_times_and_once() -> None:
+    armed = Armed()
+    for key, minutes in (("c", 3), ("a", 1), ("b", 2), ("later", 9)):
+        armed.arm(key, at(minutes))
+    assert armed.next_due() == at(1)
+    assert armed.take_due(at(3)) == ["a", "b", "c"]
+    assert armed.take_due(at(3)) == []
+    assert armed.next_due() == at(9)
+
+
+def test_a_timer_that_was_moved_or_dropped_is_not_told_at_its_old_time() -> None:
+    armed = Armed()
+    armed.arm("moved", at(1))
+    armed.arm("dropped", at(1))
+    armed.arm("moved", at(5))
+    armed.drop("dropped")
+    assert armed.take_due(at(2)) == []
+    assert armed.take_due(at(5)) == ["moved"]
+
+
+async def test_a_timeout_that_does_not_run_out_writes_no_row(platform: Platform) -> None:
+    seen = []
+
+    async def answer(leaf: RunLeaf) -> LeafDone:
+        async with platform.database.session() as session:
+            seen.append((await session.execute(select(TIMERS))).all())
+        return LeafDone({})
+
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    run = await start(platform, "sales/simple")
+    async with runtime(platform, Leaves({"credit": answer})) as running:
+        assert isinstance(await advance(running, run.id), Finished)
+    assert seen == [[]]
+
+
+async def test_a_parked_run_has_rows_for_its_timers(platform: Platform) -> None:
+    await publish(platform, central("rests", "  - rest:\n      wait: {hours: 1}\n"))
+    run = await start(platform, "sales/rests")
+    async with runtime(platform, Leaves()) as running:
+        parked = await advance(running, run.id)
+        assert isinstance(parked, Parked)
+        async with platform.database.session() as session:
+            [timer] = (await session.execute(select(TIMERS))).all()
+        assert timer.run_id == run.id
+        assert parked.until == timer.due_at
+        assert isinstance(await advance(running, run.id), Parked)
+    async with platform.database.session() as session:
+        assert len((await session.execute(select(TIMERS))).all()) == 1
+
+
+async def test_a_timer_of_a_holder_that_died_before_it_parked_gets_its_row(
+    platform: Platform,
+) -> None:
+    tasks = HTTP.format(name="credit") + "  - rest:\n      wait: {hours: 1}\n"
+    await publish(platform, central("rests", tasks))
+    run = await start(platform, "sales/rests")
+
+    async def dies(session: object, lease: object) -> Parking:
+        raise OSError("the holder is gone")
+
+    async with runtime(platform, Leaves({"credit": {}})) as running:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(leases, "park", dies)
+            with pytest.raises(Unavailable):
+                await advance(running, run.id)
+        assert isinstance(await advance(running, run.id), Parked)
+    async with platform.database.session() as session:
+        assert len((await session.execute(select(TIMERS))).all()) == 1
