@@ -1,1 +1,1 @@
-"""The coe command line, one module a noun."""
+"""The command line `coe`: one module or folder a noun."""

@@ -1,11 +1,11 @@
-"""`coe catalog`: search what the organisation has."""
+"""`coe catalog`: search the catalog."""
 
 from __future__ import annotations
 
 import click
 
+from coe.cli.api_client import ApiClient, with_api
 from coe.cli.output import output_option, print_json, print_table
-from coe.cli.server import Server, with_server
 
 SEARCH = """
 query Search($search: String, $filter: CatalogFilter, $first: Int!, $after: String) {
@@ -39,11 +39,11 @@ def command() -> None:
 @click.option("--owner", "owners", multiple=True, help="A team's slug; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A tag; repeatable.")
 @click.option("--first", default=20, show_default=True, type=click.IntRange(1, 100))
-@click.option("--after", help="The cursor after which to go on.")
+@click.option("--after", help="Continue after this cursor.")
 @output_option()
-@with_server
+@with_api
 def search(
-    server: Server,
+    api: ApiClient,
     text: str | None,
     kinds: tuple[str, ...],
     owners: tuple[str, ...],
@@ -52,10 +52,10 @@ def search(
     after: str | None,
     output: str,
 ) -> None:
-    """Find entries by TEXT, within what you may read."""
+    """Find the entries with TEXT that you may read."""
     chosen = {"kinds": [kind.upper() for kind in kinds], "owners": owners, "tags": tags}
     filters = {name: list(values) for name, values in chosen.items() if values}
-    found = server.call(
+    found = api.call(
         SEARCH,
         {"search": text, "filter": filters or None, "first": first, "after": after},
     )["catalog"]
@@ -70,7 +70,7 @@ def search(
     )
     if found["pageInfo"]["hasNextPage"]:
         click.echo(
-            f"{len(rows)} of {found['totalCount']}; go on with --after "
+            f"{len(rows)} of {found['totalCount']}; continue with --after "
             f"{found['pageInfo']['endCursor']}",
             err=True,
         )

@@ -1,64 +1,55 @@
-"""`coe event`: send events to the runs that want them."""
+"""`coe event`: send events to the runs that wait for them."""
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, Final
 
 import click
 
-from coe.cli.output import output_option, print_json, print_problems
-from coe.cli.server import Server, read_text, source_name, with_server
-from coe.errors import CoeError
+from coe.cli.api_client import ApiClient, with_api
+from coe.cli.input_files import read_json, source_name
+from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
 SEND: Final = """
 mutation Send($input: SendEventInput!) {
   sendEvent(input: $input) {
     duplicate
     delivered { id state version { ref } }
-    problems { code severity message path line column help }
+    PROBLEMS
   }
 }
-"""
+""".replace("PROBLEMS", PROBLEMS)
 
 
 @click.group()
 def command() -> None:
-    """Send events to the runs that want them."""
+    """Send events to the runs that wait for them."""
 
 
 @command.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @output_option()
-@with_server
-def send(server: Server, file: str, output: str) -> None:
-    """Send the CloudEvent in FILE (structured JSON; `-` is stdin), and tell whom it reached.
+@with_api
+def send(api: ApiClient, file: str, output: str) -> None:
+    """Send the CloudEvent in FILE (structured JSON; `-` is stdin); list the runs that received it.
 
-    The same source and id again is a duplicate: nothing happens again. Exit code 0 when it was
-    taken, 1 when it has problems.
+    An event with the same source and id as an earlier one is a duplicate, and has no effect. Exit
+    code 0 if the event was accepted, 1 if it has problems.
     """
-    answer = server.call(SEND, {"input": {"event": _event(file)}})["sendEvent"]
+    answer = api.call(SEND, {"input": {"event": read_json(file)}})["sendEvent"]
     if output == "json":
         print_json(answer)
     else:
         print_problems(answer["problems"], source_name(file))
         if not answer["problems"]:
-            _tell(answer)
+            _print(answer)
     sys.exit(1 if answer["problems"] else 0)
 
 
-def _event(file: str) -> Any:
-    try:
-        return json.loads(read_text(file))
-    except ValueError as error:
-        message = f"{source_name(file)} is no JSON: {error}"
-        raise CoeError(message, code="INVALID") from None
-
-
-def _tell(answer: dict[str, Any]) -> None:
+def _print(answer: dict[str, Any]) -> None:
     runs = answer["delivered"]
-    known = "known before; " if answer["duplicate"] else ""
+    known = "received before; " if answer["duplicate"] else ""
     click.echo(
         f"{known}reached {len(runs)} {'run' if len(runs) == 1 else 'runs'} that you may read"
     )

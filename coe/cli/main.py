@@ -1,8 +1,8 @@
-"""The command `coe`: noun then verb. Modules are imported when their command is used.
+"""The command `coe`: a noun, then a verb. Slow modules are imported when a command needs them.
 
 Exit codes: 0 done, 1 problems found or a proof failed, 2 wrong usage, 3 the run faulted or was
-cancelled, 4 the run waits, 5 refused (who you are, or the policy), 6 not found, 7 a part of the
-platform is not reachable, 8 conflict with the state of things, 70 a fault of ours.
+cancelled, 4 the run waits, 5 refused (authentication or policy), 6 not found, 7 a part of the
+platform is not reachable, 8 conflict with the current state, 70 an internal error.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from coe import __version__
 from coe.errors import CoeError, Invalid
 
 COMMANDS: Final = {
-    "audit": "coe.cli.audit",
+    "audit": "coe.cli.audit.group",
     "catalog": "coe.cli.catalog",
     "content": "coe.cli.content",
-    "decision": "coe.cli.decision",
+    "decision": "coe.cli.decision.group",
     "demo": "coe.cli.demo",
-    "demo-company": "coe.cli.company",
+    "demo-company": "coe.cli.demo_company",
     "event": "coe.cli.event",
-    "flow": "coe.cli.flow",
+    "flow": "coe.cli.flow.group",
     "migrate": "coe.cli.migrate",
-    "template": "coe.cli.template",
+    "template": "coe.cli.template.group",
     "token": "coe.cli.token",
     "up": "coe.cli.up",
     "worker": "coe.cli.worker",
@@ -41,14 +41,14 @@ EXIT_CODES: Final = {
     "INVALID": 1,
     "TOO_COSTLY": 1,
 }
-FAULT: Final = 70
+INTERNAL_ERROR: Final = 70
 
 
 class Nouns(click.Group):
-    """A group whose commands are imported only when they are named."""
+    """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Name every command."""
+        """The names of all commands."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
@@ -71,7 +71,7 @@ def cli() -> None:
 
 
 def report(error: CoeError) -> int:
-    """Print an error for a person, and give the exit code that goes with it."""
+    """Print an error for a person, and return its exit code."""
     click.echo(f"error: {error.message}", err=True)
     if isinstance(error, Invalid):
         from coe.cli.output import problem_line  # noqa: PLC0415  # only on this path
@@ -84,18 +84,18 @@ def report(error: CoeError) -> int:
         if name in error.extensions:
             click.echo(f"  {name}: {error.extensions[name]}", err=True)
     code = str(error.extensions.get("code", error.code))
-    return EXIT_CODES.get(code, FAULT)
+    return EXIT_CODES.get(code, INTERNAL_ERROR)
 
 
 def main() -> None:
-    """Run the command line, and end with its exit code."""
+    """Run the command line, and exit with its exit code."""
     try:
         cli()
     except CoeError as error:
         sys.exit(report(error))
-    except Exception:  # noqa: BLE001  # the last resort: whatever it is, it is a fault of ours
+    except Exception:  # noqa: BLE001  # the top of the process: an internal error
         traceback.print_exc()
-        sys.exit(FAULT)
+        sys.exit(INTERNAL_ERROR)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""`coe migrate`: bring the database to this version's tables."""
+"""`coe migrate`: migrate the database to this version's tables."""
 
 from __future__ import annotations
 
 import click
 
-from coe.cli.options import config_option, settings_from
+from coe.cli.settings_option import config_option, settings_from
 
 
 @click.command()
 @config_option
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 if something is to do.")
-def command(config: str | None, check: bool) -> None:  # noqa: FBT001  # click hands it by keyword
-    """Bring the database named by COE_DATABASE_URL to this version's tables."""
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if a migration is due.")
+def command(config: str | None, check: bool) -> None:  # noqa: FBT001  # click passes it by keyword
+    """Migrate the database of COE_DATABASE_URL to this version's tables."""
     from coe.migrations.run import current, head, upgrade  # noqa: PLC0415  # Alembic is slow
 
     settings = settings_from(config)

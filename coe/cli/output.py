@@ -1,20 +1,22 @@
-"""How commands print: text for people, JSON for programs; data on stdout, the rest on stderr."""
+"""Output of commands: text for people or JSON for programs; data on stdout, the rest on stderr."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
 from coe.errors import Problem
 
 Function = TypeVar("Function", bound=Callable[..., object])
+PROBLEMS: Final = "problems { code severity message path line column help }"
+"""The GraphQL selection of what `print_problems` prints."""
 
 
 def output_option(*formats: str) -> Callable[[Function], Function]:
-    """The option `--output`, `text` unless told."""
+    """Add the option `--output`: text (the default), json or one of `formats`."""
     return click.option(
         "--output",
         type=click.Choice(["text", "json", *formats]),
@@ -29,7 +31,7 @@ def print_json(value: object) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
-    """Print rows in aligned columns, or the sentence for none."""
+    """Print rows in aligned columns; `empty` if there are none."""
     if not rows:
         click.echo(empty)
         return
@@ -48,7 +50,7 @@ def _cell(value: object) -> str:
 
 
 def problem_line(problem: Problem | Mapping[str, object], file: str | None = None) -> str:
-    """One problem in one line: place, severity, code, message, help."""
+    """Format a problem as one line: place, severity, code, message, help."""
     if isinstance(problem, Problem):
         problem = problem_fields(problem)
     place = ":".join(str(part) for part in (file, problem["line"], problem["column"]) if part)
@@ -60,7 +62,7 @@ def problem_line(problem: Problem | Mapping[str, object], file: str | None = Non
 
 
 def problem_fields(problem: Problem) -> dict[str, object]:
-    """A problem as the JSON output has it."""
+    """Convert a problem to an object of the JSON output."""
     names = ("line", "column", "code", "severity", "message", "path", "help")
     return {name: getattr(problem, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""`coe token`: tokens for people, services and workers, issued beside the database."""
+"""`coe token`: issue tokens for people, services and workers, with access to the database."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import click
 
-from coe.cli.options import config_option, settings_from
 from coe.cli.output import output_option, print_json
+from coe.cli.settings_option import config_option, settings_from
 
 
 @click.group()
 def command() -> None:
-    """Issue the first tokens of an installation, from where the database is reached."""
+    """Issue the first tokens of an installation, on a machine that reaches the database."""
 
 
 @command.command()
@@ -31,7 +31,7 @@ def issue(
     config: str | None,
     output: str,
 ) -> None:
-    """Issue a token for SUBJECT (a person, or service:worker/TEAM); it is shown this once."""
+    """Issue a token for SUBJECT (a person, or service:worker/TEAM); it is printed only once."""
     from coe.bootstrap import issue_token  # noqa: PLC0415  # SQLAlchemy is slow to import
 
     settings = settings_from(config)

@@ -6,12 +6,12 @@ import asyncio
 
 import click
 
-from coe.cli.options import config_option, settings_from
+from coe.cli.settings_option import config_option, settings_from
 
 
 @click.group()
 def command() -> None:
-    """Run flows: the central ones, or a team's own."""
+    """Run the central flows, or a team's own."""
 
 
 @command.command()

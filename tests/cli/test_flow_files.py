@@ -150,14 +150,14 @@ def test_diff_tells_what_breaks_a_caller_and_the_step_that_is_due(
     new.write_text(FLOW.replace("do:", schema, 1))
     same = coe("diff", flow, flow)
     assert same.exit_code == 0
-    assert "not breaking: asks for no version step" in same.stdout
+    assert "not breaking: requires no version step" in same.stdout
     done = coe("diff", flow, new, "--output", "json")
     assert done.exit_code == 1
     told = json.loads(done.stdout)
     assert (told["breaking"], told["asks"]) == (True, "major")
     assert told["changes"][0]["code"] == "OWS901"
     text = coe("diff", flow, new)
-    assert "breaking: asks for a major version step" in text.stdout
+    assert "breaking: requires a major version step" in text.stdout
     assert f"{new}:" in text.stdout
 
 
@@ -165,4 +165,4 @@ def test_diff_of_two_flows_says_so(flow: Path, capsys: pytest.CaptureFixture[str
     done = coe("diff", flow, MANIFEST)
     assert isinstance(done.exception, CoeError)
     assert report(done.exception) == 1
-    assert "no versions of one flow" in capsys.readouterr().err
+    assert "they are not of one flow" in capsys.readouterr().err

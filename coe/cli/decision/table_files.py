@@ -1,4 +1,4 @@
-"""`coe decision check`, `try` and `test`: decision tables in this process, without a server."""
+"""Decision tables in files: check, ask and test them in this process, without a server."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FORMATS = FORMATS | {"sarif": partial(as_sarif, tool="coe decision check")}
 
 
 def check_files(files: Sequence[Path]) -> list[FileProblem]:
-    """Everything that is wrong with these tables, in their order; a folder stands for its tables.
+    """Check tables and the tables in folders; the problems are in the order of the arguments.
 
     Raises:
-        CoeError: A named file or folder is not there, or holds no table.
+        CoeError: A file or folder does not exist, or a folder has no table.
     """
     return [
         FileProblem(str(path), problem)
@@ -35,19 +35,19 @@ def check_files(files: Sequence[Path]) -> list[FileProblem]:
 
 
 def render(found: Sequence[FileProblem], output: str) -> str:
-    """The problems as text, JSON or SARIF."""
+    """Format problems as text, JSON or SARIF."""
     return _FORMATS[output](found)
 
 
 def decide(file: Path, data: JSON) -> dict[str, JSON]:
-    """The output of the function `decision` for a table in a file.
+    """Decide an input with a table; returns the output of the function `decision`.
 
     Raises:
-        Invalid: The table has errors, or no answer to this input: its problems.
+        Invalid: The table has errors, or no answer to this input.
     """
     loaded = load_decision(_text(file), file=str(file))
     if loaded.table is None:
-        raise Invalid(loaded.problems, f"{file} is no decision table that decides")
+        raise Invalid(loaded.problems, f"{file} is not a valid decision table")
     try:
         return loaded.table.told(loaded.table.decide(data))
     except DecisionFault as fault:
@@ -81,10 +81,9 @@ def _text(file: Path) -> str:
         raise CoeError(f"{file} cannot be read: {error}", code="INVALID") from None
 
 
-# ---------------------------------------------------------------- tests
 @dataclass(frozen=True, slots=True)
 class TestedFolder:
-    """A folder's tables with their tests, and what is wrong with the file of tests."""
+    """The results of a folder's tables, and the problems of its file of tests."""
 
     folder: Path
     tables: tuple[TriedTable, ...]
@@ -92,11 +91,11 @@ class TestedFolder:
 
     @property
     def passed(self) -> bool:
-        """Whether everything did."""
+        """Whether all tests passed, without a problem."""
         return not self.problems and all(table.passed for table in self.tables)
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `coe decision test --output json` lists."""
+        """Convert to an item of `coe decision test --output json`."""
         return {
             "folder": str(self.folder),
             "problems": [FileProblem(TESTS, each).to_json() for each in self.problems],
@@ -104,22 +103,22 @@ class TestedFolder:
         }
 
     def lines(self) -> list[str]:
-        """The same for people."""
-        told = [problem_line(each, str(self.folder / TESTS)) for each in self.problems]
+        """Format as lines of text."""
+        lines = [problem_line(each, str(self.folder / TESTS)) for each in self.problems]
         for table in self.tables:
             file = str(self.folder / table.file)
-            told += [problem_line(each, file) for each in table.problems]
+            lines += [problem_line(each, file) for each in table.problems]
             for case in table.cases:
-                told.append(f"{'FAILED' if case.failures else 'passed'}  {file}: {case.name}")
-                told += [f"        {failure}" for failure in case.failures]
+                lines.append(f"{'FAILED' if case.failures else 'passed'}  {file}: {case.name}")
+                lines += [f"        {failure}" for failure in case.failures]
             fired = len(table.rules) - len(table.unfired)
-            told.append(f"{file}: {fired} of {len(table.rules)} rules fired")
-            told += [f"        no test lets `{rule}` fire" for rule in table.unfired]
-        return told
+            lines.append(f"{file}: {fired} of {len(table.rules)} rules fired")
+            lines += [f"        no test lets `{rule}` fire" for rule in table.unfired]
+        return lines
 
 
 def test_folders(folders: Sequence[Path]) -> list[TestedFolder]:
-    """Run the `tests.yaml` at or below the folders, beside their tables.
+    """Run each `tests.yaml` at or below the folders against the tables beside it.
 
     Raises:
         CoeError: A folder has no tests, or a file cannot be read.
@@ -150,10 +149,10 @@ def _table_json(table: TriedTable) -> dict[str, Any]:
 
 
 def has_errors(found: Sequence[FileProblem]) -> bool:
-    """Whether any of the problems refuses its table."""
+    """Whether any of the problems is an error."""
     return bool(errors_in([each.problem for each in found]))
 
 
 def as_text(value: JSON) -> str:
-    """JSON on one line, as a person reads an outcome."""
+    """Format JSON on one line."""
     return json.dumps(value, ensure_ascii=False)

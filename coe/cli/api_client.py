@@ -1,9 +1,8 @@
-"""What commands share that speak to a server: its address, the token, one GraphQL call."""
+"""The client of commands that call a server: its address, the token, one GraphQL operation."""
 
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from coe.errors import CoeError, Unauthenticated
+from coe.errors import Unauthenticated
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -19,21 +18,21 @@ DEFAULT_URL = "http://127.0.0.1:8700"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A server of the platform, and the token to use there."""
+class ApiClient:
+    """The address of a server of the platform, and the token to use there."""
 
     url: str
     token: str
 
     def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Execute one GraphQL operation and give its data.
+        """Execute one GraphQL operation and return its data.
 
         Raises:
-            CoeError: The error of the answer, or that the server cannot be reached.
+            CoeError: The error that the server returned, or the server cannot be reached.
         """
-        import asyncio  # noqa: PLC0415  # neither is this
+        import asyncio  # noqa: PLC0415  # offline commands do without it
 
-        from coe.sdk import Client  # noqa: PLC0415  # httpx is not needed by offline commands
+        from coe.sdk import Client  # noqa: PLC0415  # the same, and without httpx
 
         async def execute() -> dict[str, Any]:
             async with Client(self.url, self.token) as client:
@@ -42,10 +41,10 @@ class Server:
         return asyncio.run(execute())
 
 
-def with_server(
-    function: Callable[Concatenate[Server, Parameters], Result],
+def with_api(
+    function: Callable[Concatenate[ApiClient, Parameters], Result],
 ) -> Callable[..., Result]:
-    """Add `--url` and `--token`, and hand the command the server."""
+    """Add the options `--url` and `--token`, and pass the command its client."""
 
     @click.option(
         "--url",
@@ -66,39 +65,19 @@ def with_server(
         if not token:
             raise Unauthenticated("no token: give --token or set COE_TOKEN")
         if not all("!" <= character <= "~" for character in token):
-            raise Unauthenticated("the token holds characters that no token has: copy it again")
-        return function(Server(_address(url), token), *args, **kwargs)
+            raise Unauthenticated("the token contains characters that no token has: copy it again")
+        return function(ApiClient(_checked(url), token), *args, **kwargs)
 
     return wrapped
 
 
-def _address(url: str) -> str:
+def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
     if not good:
-        message = f"{url!r} is no address such as {DEFAULT_URL}; see --url and COE_URL"
+        message = f"{url!r} is not an address such as {DEFAULT_URL}; see --url and COE_URL"
         raise click.UsageError(message)
     return url.rstrip("/")
-
-
-def source_name(path: str) -> str:
-    """How a message calls a file that `-` may name."""
-    return "stdin" if path == "-" else path
-
-
-def read_text(path: str) -> str:
-    """The text of a file, or of stdin for `-`.
-
-    Raises:
-        CoeError: The file cannot be read.
-    """
-    if path == "-" and sys.stdin.isatty():
-        click.echo("reading from stdin, to its end (Ctrl-D) …", err=True)
-    try:
-        with click.open_file(path, encoding="utf-8") as file:
-            return str(file.read())
-    except (OSError, UnicodeDecodeError) as error:
-        raise CoeError(f"{source_name(path)} cannot be read: {error}", code="INVALID") from None

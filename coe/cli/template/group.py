@@ -1,4 +1,4 @@
-"""`coe template`: list the catalog's templates, render one from a folder."""
+"""The group of `coe template`, with its commands."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from coe.cli.api_client import ApiClient, with_api
+from coe.cli.input_files import read_text
 from coe.cli.output import output_option, print_json, print_problems, print_table, problem_fields
-from coe.cli.server import Server, read_text, with_server
 from coe.errors import CoeError, errors_in
 
 LIST = """
@@ -28,17 +29,17 @@ query Templates($first: Int!, $after: String) {
 
 @click.group()
 def command() -> None:
-    """Use the templates of processes."""
+    """List and render templates of processes."""
 
 
 @command.command("list")
 @click.option("--first", default=50, show_default=True, type=click.IntRange(1, 100))
-@click.option("--after", help="The cursor after which to go on.")
+@click.option("--after", help="Continue after this cursor.")
 @output_option()
-@with_server
-def list_templates(server: Server, first: int, after: str | None, output: str) -> None:
+@with_api
+def list_templates(api: ApiClient, first: int, after: str | None, output: str) -> None:
     """List the templates that you may read."""
-    found = server.call(LIST, {"first": first, "after": after})["catalog"]
+    found = api.call(LIST, {"first": first, "after": after})["catalog"]
     if output == "json":
         print_json(found)
         return
@@ -64,13 +65,13 @@ def list_templates(server: Server, first: int, after: str | None, output: str) -
 @output_option()
 def render(folder: Path, parameters: str, namespace: str, name: str | None, output: str) -> None:
     """Render the template in FOLDER, offline; print the definition."""
-    from coe.cli.rendering import render_folder  # noqa: PLC0415  # YAML is slow to import
+    from coe.cli.template.render import render_folder  # noqa: PLC0415  # YAML is slow to import
 
     text = read_text(parameters[1:]) if parameters.startswith("@") else parameters
     try:
         values = json.loads(text)
     except ValueError as error:
-        raise CoeError(f"--parameters is no JSON: {error}", code="INVALID") from None
+        raise CoeError(f"--parameters is not JSON: {error}", code="INVALID") from None
     definition, found = render_folder(
         folder,
         namespace=namespace,

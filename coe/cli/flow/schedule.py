@@ -1,4 +1,4 @@
-"""`coe flow schedule`: when a flow starts by itself; pause it, resume it."""
+"""`coe flow schedule`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import click
 
-from coe.cli.output import output_option, print_json, print_problems
-from coe.cli.server import Server, with_server
+from coe.cli.api_client import ApiClient, with_api
+from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 from coe.errors import NotFound
 
 SCHEDULE: Final = """
@@ -23,46 +23,48 @@ query Schedule($ref: String!) {
 """
 CHANGE: Final = """
 mutation Change($input: ScheduleInput!) {
-  %s(input: $input) { problems { code severity message path line column help } }
+  %s(input: $input) { PROBLEMS }
 }
-"""
+""".replace("PROBLEMS", PROBLEMS)
 
 
 @click.command("schedule")
 @click.argument("ref")
-@click.option("--pause", "change", flag_value="pauseSchedule", help="Start no further run.")
-@click.option("--resume", "change", flag_value="resumeSchedule", help="Start runs again, from now.")
-@click.option("--reason", help="Why; needed to pause or to resume.")
+@click.option("--pause", "change", flag_value="pauseSchedule", help="Start no further runs.")
+@click.option(
+    "--resume", "change", flag_value="resumeSchedule", help="Start runs again, from now on."
+)
+@click.option("--reason", help="Why; required to pause or resume.")
 @output_option()
-@with_server
-def schedule(server: Server, ref: str, change: str | None, reason: str | None, output: str) -> None:
-    """Tell when REF (namespace/name) starts by itself; pause it, or resume it.
+@with_api
+def schedule(api: ApiClient, ref: str, change: str | None, reason: str | None, output: str) -> None:
+    """Show when REF (namespace/name) starts by itself; pause or resume its schedule.
 
-    Exit code 6 for a flow that does not start by itself.
+    Exit code 6 for a flow without a schedule.
     """
     if change is not None:
-        _change(server, ref, change, reason)
-    flow = server.call(SCHEDULE, {"ref": ref})["flow"]
+        _change(api, ref, change, reason)
+    flow = api.call(SCHEDULE, {"ref": ref})["flow"]
     found = flow["schedule"]
     if found is None:
         raise NotFound(f"{flow['ref']} does not start by itself: its live version has no schedule")
     if output == "json":
         print_json(found)
     else:
-        _tell(flow["ref"], found)
+        _print(flow["ref"], found)
 
 
-def _change(server: Server, ref: str, change: str, reason: str | None) -> None:
+def _change(api: ApiClient, ref: str, change: str, reason: str | None) -> None:
     if not reason:
-        raise click.UsageError("say why: --reason TEXT")
+        raise click.UsageError("give the reason: --reason TEXT")
     given = {"input": {"flow": ref, "reason": reason}}
-    problems = server.call(CHANGE % change, given)[change]["problems"]
+    problems = api.call(CHANGE % change, given)[change]["problems"]
     if problems:
         print_problems(problems)
         sys.exit(1)
 
 
-def _tell(ref: str, found: dict[str, Any]) -> None:
+def _print(ref: str, found: dict[str, Any]) -> None:
     zone = f" ({found['timeZone']})" if found["kind"] == "CRON" else ""
     state = "" if found["enabled"] else ", paused"
     click.echo(f"{ref}@{found['version']}: {found['kind']} {found['expression']}{zone}{state}")

@@ -1,4 +1,4 @@
-"""`coe flow diagram` and `coe flow diff`: a definition drawn, two compared."""
+"""Definitions in files: read, draw and compare them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from coe.cli.output import problem_fields
-from coe.cli.trying import read_definition
 from coe.drawing import svg
 from coe.drawing.mermaid import mermaid
 from coe.errors import Invalid
@@ -18,22 +17,35 @@ from coe.language.source import Source
 _MANIFEST: Final = re.compile(r"^kind:\s*['\"]?localFlow\b", re.MULTILINE)
 
 
-def draw(file: Path, to: str = "mermaid") -> str:
-    """The drawing of a definition or a manifest: Mermaid source, or an SVG document.
+def read_definition(file: Path) -> str:
+    """Read the text of a file.
 
     Raises:
-        Invalid: It does not load.
+        Invalid: It cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Invalid((), f"{file} cannot be read: {reason}") from None
+
+
+def draw(file: Path, to: str = "mermaid") -> str:
+    """Draw a definition or a manifest as Mermaid source or an SVG document.
+
+    Raises:
+        Invalid: The file cannot be read or loaded.
     """
     text = read_definition(file)
     if _MANIFEST.search(text):
-        return _drawn_manifest(file, text, to)
+        return _draw_manifest(file, text, to)
     loaded = load(text, file=str(file))
     if loaded.definition is None:
         raise Invalid(loaded.problems, f"{file} does not load")
     return svg(loaded.definition) if to == "svg" else mermaid(loaded.definition)
 
 
-def _drawn_manifest(file: Path, text: str, to: str) -> str:
+def _draw_manifest(file: Path, text: str, to: str) -> str:
     from coe.catalog.flows import documents  # noqa: PLC0415  # slow, and only for manifests
 
     document, problems = documents.read_flow(text)
@@ -43,22 +55,22 @@ def _drawn_manifest(file: Path, text: str, to: str) -> str:
 
 
 def compare(old: Path, new: Path) -> dict[str, Any]:
-    """What differs, as the JSON output has it.
+    """Compare two versions of a flow; returns the object of the JSON output.
 
     Raises:
-        Invalid: One of the two does not load, or they are of two flows.
+        Invalid: One of the two does not load, or they are versions of two flows.
     """
     before, after = _source(old), _source(new)
     names = [_name(source) for source in (before, after)]
     if names[0] != names[1]:
-        message = f"{old} is of {names[0]} and {new} of {names[1]}: no versions of one flow"
+        message = f"{old} is of {names[0]} and {new} of {names[1]}: they are not of one flow"
         raise Invalid((), message)
-    told = diff(before, after)
+    difference = diff(before, after)
     return {
-        "breaking": told.breaking,
-        "asks": told.asks,
-        "changes": [problem_fields(change) for change in told.changes],
-        "unified": told.unified,
+        "breaking": difference.breaking,
+        "asks": difference.asks,
+        "changes": [problem_fields(change) for change in difference.changes],
+        "unified": difference.unified,
     }
 
 

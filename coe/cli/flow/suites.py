@@ -1,4 +1,4 @@
-"""`coe flow test`: the suites at or below folders are run in this process."""
+"""Run the suites of tests at or below folders, in this process."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """The suites that ran, by their folder, and how long it took together, in seconds."""
+class SuitesReport:
+    """The results of suites by their folder, and the seconds that they took together."""
 
     suites: tuple[tuple[Path, SuiteResult], ...]
     seconds: float
 
     @property
     def passed(self) -> bool:
-        """Whether all of them did."""
+        """Whether all suites passed."""
         return all(suite.passed for _, suite in self.suites)
 
     @property
     def failed(self) -> int:
-        """How many tests failed."""
+        """The number of tests that failed."""
         return sum(bool(case.failures) for _, suite in self.suites for case in suite.cases)
 
     @property
     def cases(self) -> int:
-        """How many tests were run."""
+        """The number of tests that were run."""
         return sum(len(suite.cases) for _, suite in self.suites)
 
 
@@ -51,27 +51,27 @@ def run_folders(
     only: str | None = None,
     standards: Path | None = None,
     decisions: Path | None = None,
-) -> Ran:
+) -> SuitesReport:
     """Run the tests of every flow and template at or below the folders.
 
     Args:
         folders: Folders; one that is named twice is tested once.
-        only: Run the tests alone that have this text in their name.
-        standards: A file of standards in place of the shipped ones.
+        only: Run only the tests with this text in their name.
+        standards: A file of standards instead of the shipped ones.
         decisions: The folder of decision tables; by default the nearest `catalog/decisions`.
 
     Raises:
-        UsageError: A folder holds no flow, or no test has a name like `only`.
+        UsageError: A folder has no flow, or no test has `only` in its name.
         CoeError: The standards cannot be read.
     """
     found = dict.fromkeys(flow for folder in folders for flow in _flows_in(folder))
     rules = _standards(standards)
     since = time.perf_counter()
     suites = asyncio.run(_test(list(found), only, rules, decisions))
-    ran = Ran(tuple(zip(found, suites, strict=True)), time.perf_counter() - since)
-    if only is not None and ran.cases == 0 and ran.passed:
+    report = SuitesReport(tuple(zip(found, suites, strict=True)), time.perf_counter() - since)
+    if only is not None and report.cases == 0 and report.passed:
         raise click.UsageError(f"no test has “{only}” in its name")
-    return ran
+    return report
 
 
 def _flows_in(folder: Path) -> list[Path]:
@@ -91,7 +91,7 @@ def _standards(file: Path | None) -> Standards:
     try:
         return load_standards(file)
     except (OSError, Unreadable, ValidationError) as error:
-        message = f"{file} holds no standards: {str(error).splitlines()[0]}"
+        message = f"{file} is not a file of standards: {str(error).splitlines()[0]}"
         raise CoeError(message, code="INVALID") from None
 
 
@@ -119,12 +119,12 @@ async def _suite(
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    """The text files of a folder, by their path in it."""
+    """The texts of a folder's files by their path; other files that are not UTF-8 are left out."""
     texts: dict[str, str] = {}
     for path in sorted(each for each in folder.rglob("*.*") if each.is_file()):
         try:
             texts[str(path.relative_to(folder))] = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             if path.name in {FLOW, TESTS, MANIFEST}:
-                raise CoeError(f"{path}: is not UTF-8", code="INVALID") from None
+                raise CoeError(f"{path} is not UTF-8", code="INVALID") from None
     return texts

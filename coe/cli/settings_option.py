@@ -1,4 +1,4 @@
-"""Options that the commands of a server's own processes share."""
+"""The option `--config`, and the settings of the commands that are a process of an installation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ config_option = click.option(
 
 
 def settings_from(config: str | None) -> Settings:
-    """Read the settings, and turn what does not fit into one error for a person.
+    """Read the settings; report all invalid ones in one error.
 
     Raises:
-        CoeError: Names each setting that does not fit.
+        CoeError: The message names each invalid setting, or the missing file.
     """
     from pydantic import ValidationError  # noqa: PLC0415  # pydantic is slow to import
 
@@ -39,4 +39,4 @@ def settings_from(config: str | None) -> Settings:
             f"COE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
             for item in error.errors(include_input=False)
         )
-        raise CoeError(f"the settings do not fit: {wrong}", code="INVALID") from None
+        raise CoeError(f"the settings are invalid: {wrong}", code="INVALID") from None

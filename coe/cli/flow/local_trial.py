@@ -1,4 +1,4 @@
-"""`coe flow try`: a definition run in this process, without a server."""
+"""Run a definition from a file in this process, without a server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from coe.cli.flow.definition_files import read_definition
 from coe.errors import Invalid, errors_in
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
@@ -31,8 +32,8 @@ from coe.testing.suite_format import Outside
 from coe.testing.suites import case_of
 
 _SECTIONS: Final = frozenset({"stubs", "events", "secrets", "flows", "facts"})
-# Problems of the linter with which there is nothing to run: names that lead nowhere, and what is
-# not run here. What an expression does wrong faults when the run comes to it.
+# Problems of the linter that prevent a trial: unknown names, and features that are not supported.
+# A wrong expression does not: the run faults when it evaluates it.
 _REFUSED: Final = frozenset(
     {"OWS019", "OWS020", "OWS021", "OWS023", "OWS030", "OWS031", "OWS032", "OWS033", "OWS034",
      "OWS035", "OWS050", "OWS051"}
@@ -40,22 +41,22 @@ _REFUSED: Final = frozenset(
 
 
 class BadValue(Exception):
-    """This cannot be read: mend it, or give another file."""
+    """The value cannot be read: correct it, or pass another file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What came of a trial, and what is odd about its stubs."""
+class Trial:
+    """The trace of a trial, and notes on stubs that were not used."""
 
     trace: Trace
     notes: tuple[str, ...]
 
 
 def read_value(text: str) -> JSON:
-    """The value of a JSON or YAML text.
+    """Parse a JSON or YAML text.
 
     Raises:
-        BadValue: It is neither, or a key stands twice in one object.
+        BadValue: It is neither, or an object has the same key twice.
     """
     try:
         return read(text).data
@@ -72,41 +73,28 @@ def try_file(
     stubs: str | None,
     resolve: Mapping[str, str],
     now: datetime | None,
-    at: Path | None = None,
-) -> Tried:
+    decisions: Path | None = None,
+) -> Trial:
     """Run a definition; calls without a stub are really made.
 
     Args:
         file: The definition.
         value: The run's input.
         stubs: YAML: answers by the name of a task; or `{stubs, events, secrets, flows, facts}`.
-        resolve: Host to base URL, the one way to a loopback address.
-        now: When the run starts on its simulated clock.
-        at: The folder of decision tables; by default the nearest `catalog/decisions`.
+        resolve: Host to base URL; loopback addresses are reached only so.
+        now: The time of the simulated clock at which the run starts.
+        decisions: The folder of decision tables; by default the nearest `catalog/decisions`.
 
     Raises:
         Invalid: The definition has problems.
-        BadValue: The stubs are not as they should be.
+        BadValue: The stubs are invalid.
     """
     given = _stubs(stubs)
     case = replace(case_of(given | {"input": value}), now=now or START, patience=timedelta(0))
-    tables = DecisionFiles(at) if at else decisions_beside(file)
+    tables = DecisionFiles(decisions) if decisions else decisions_beside(file)
     definition = _definition(read_definition(file), str(file))
     trace = asyncio.run(_try(definition, case, resolve, tables))
-    return Tried(trace, (*_unknown(definition, given), *trace.mistakes))
-
-
-def read_definition(file: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        Invalid: It cannot be read.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Invalid((), f"{file} cannot be read: {told}") from None
+    return Trial(trace, (*_unknown_steps(definition, given), *trace.mistakes))
 
 
 async def _try(
@@ -119,8 +107,8 @@ async def _try(
     try:
         async with open_client() as client:
             handlers = {DECISION: tables.carry} if tables else {}
-            way = "`--resolve HOST=URL` sends the calls of a host elsewhere."
-            io = LeafIO(client=client, resolve=resolve, handlers=handlers, way=way)
+            advice = "`--resolve HOST=URL` sends the calls of a host elsewhere."
+            io = LeafIO(client=client, resolve=resolve, handlers=handlers, way=advice)
 
             async def carry(leaf: RunLeaf) -> JSON:
                 return await run_leaf(leaf, io)
@@ -137,12 +125,12 @@ def _definition(text: str, file: str) -> Definition:
         found = lint(loaded.definition, standards=NONE, publish=True)
         problems += tuple(each for each in errors_in(found) if each.code in _REFUSED)
     if loaded.definition is None or problems:
-        raise Invalid(problems, f"{file} is no definition that can be run")
+        raise Invalid(problems, f"{file} cannot be run")
     return loaded.definition
 
 
 def _stubs(text: str | None) -> dict[str, JSON]:
-    """The sections of a stub file, with answers alone under `stubs`."""
+    """Parse a stub file into its sections; a file of answers alone is the section `stubs`."""
     data = {} if text is None or not text.strip() else read_value(text)
     if not isinstance(data, dict):
         raise BadValue("a stub file is an object: answers by the name of a step")
@@ -157,12 +145,12 @@ def _stubs(text: str | None) -> dict[str, JSON]:
     return sections
 
 
-def _unknown(definition: Definition, given: Mapping[str, JSON]) -> Iterator[str]:
-    """Answers for what is no step of the definition."""
+def _unknown_steps(definition: Definition, given: Mapping[str, JSON]) -> Iterator[str]:
+    """Notes on stubs whose name is not that of a step."""
     stubs = given.get("stubs")
     names = {task.name for task in definition.walk()}
     for name in stubs if isinstance(stubs, dict) else ():
         if name not in names and name not in definition.tasks:
-            yield f"there is no step `{name}`, so nothing asks for its answer" + did_you_mean(
+            yield f"there is no step `{name}`, so its answer is not used" + did_you_mean(
                 name, sorted(names)
             )

@@ -1,4 +1,4 @@
-"""What `coe flow test` tells: text for people, JSON for programs, JUnit XML for build servers."""
+"""The report of `coe flow test` as text for people, JSON for programs, JUnit XML for CI servers."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET  # it writes, and parses nothing
 
+from coe.cli.flow.suites import SuitesReport
 from coe.cli.output import problem_fields, problem_line
-from coe.cli.testing import Ran
 from coe.errors import Problem, Severity
 from coe.language.branches import Branch, Step
 from coe.templates.manifest import FLOW, TESTS
 from coe.testing.coverage import Covered
 from coe.testing.run_suite import CaseResult, SuiteResult
 
-# What XML 1.0 cannot hold.
+# Characters that XML 1.0 does not allow.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 # ---------------------------------------------------------------- text
-def as_text(ran: Ran) -> str:
-    """Each suite with its tests, what it reached and what it missed; a summary at the end."""
-    lines = [line for folder, suite in ran.suites for line in _suite_lines(folder, suite)]
-    rate = f"{ran.cases / ran.seconds:,.0f} a second" if ran.seconds else ""
-    passed = ran.cases - ran.failed
-    told = f"{passed} passed, {ran.failed} failed in {ran.seconds * 1000:,.0f} ms ({rate})"
-    covered = [suite.covered for _, suite in ran.suites if suite.covered]
+def as_text(report: SuitesReport) -> str:
+    """Format each suite with its tests and its coverage, and a summary at the end."""
+    lines = [line for folder, suite in report.suites for line in _suite_lines(folder, suite)]
+    rate = f"{report.cases / report.seconds:,.0f} a second" if report.seconds else ""
+    passed = report.cases - report.failed
+    summary = f"{passed} passed, {report.failed} failed in {report.seconds * 1000:,.0f} ms ({rate})"
+    covered = [suite.covered for _, suite in report.suites if suite.covered]
     if covered:
         total = sum(each.branches for each in covered)
         missed = sum(len(each.missed_branches) for each in covered)
-        told += f"; branches {total - missed}/{total}"
-    return "\n".join([*lines, told]) + "\n"
+        summary += f"; branches {total - missed}/{total}"
+    return "\n".join([*lines, summary]) + "\n"
 
 
 def _suite_lines(folder: Path, suite: SuiteResult) -> Iterator[str]:
@@ -44,8 +44,8 @@ def _suite_lines(folder: Path, suite: SuiteResult) -> Iterator[str]:
     if suite.covered is not None:
         yield from _coverage_lines(folder, suite.covered)
     for each in suite.problems:
-        told = problem_line(each.problem, str(folder / each.file))
-        yield "  " + told.replace("\n", "\n    ")
+        line = problem_line(each.problem, str(folder / each.file))
+        yield "  " + line.replace("\n", "\n    ")
 
 
 def _case_lines(folder: Path, case: CaseResult) -> Iterator[str]:
@@ -78,16 +78,16 @@ def _place(folder: Path, step: Step) -> str:
 
 
 # ---------------------------------------------------------------- JSON
-def as_json(ran: Ran) -> str:
-    """One object; docs/testing-processes.md has its shape."""
-    told = {
-        "passed": ran.passed,
-        "tests": ran.cases,
-        "failed": ran.failed,
-        "seconds": round(ran.seconds, 6),
-        "suites": [_suite_object(folder, suite) for folder, suite in ran.suites],
+def as_json(report: SuitesReport) -> str:
+    """Format as one JSON object; docs/testing-processes.md documents its shape."""
+    data = {
+        "passed": report.passed,
+        "tests": report.cases,
+        "failed": report.failed,
+        "seconds": round(report.seconds, 6),
+        "suites": [_suite_object(folder, suite) for folder, suite in report.suites],
     }
-    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def _suite_object(folder: Path, suite: SuiteResult) -> dict[str, Any]:
@@ -136,25 +136,25 @@ def _case_object(folder: Path, case: CaseResult) -> dict[str, Any]:
 
 
 def _missed(folder: Path, step: Step) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "step": step.name,
         "path": step.place,
         "file": str(folder / FLOW),
         "line": step.line,
         "column": step.column,
     }
-    return told | ({"way": step.way, "how": step.how} if isinstance(step, Branch) else {})
+    return data | ({"way": step.way, "how": step.how} if isinstance(step, Branch) else {})
 
 
 # ---------------------------------------------------------------- JUnit
-def as_junit(ran: Ran) -> str:
-    """JUnit XML: a suite a folder; its coverage is one more test, where there is a bound."""
+def as_junit(report: SuitesReport) -> str:
+    """Format as JUnit XML: a suite for each folder; its coverage is one more test, if bounded."""
     root = ET.Element("testsuites", {"name": "coe flow test"})
-    for folder, suite in ran.suites:
+    for folder, suite in report.suites:
         root.append(_suite_element(folder, suite))
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(each.get(name, 0)) for each in root)))
-    root.set("time", f"{ran.seconds:.6f}")
+    root.set("time", f"{report.seconds:.6f}")
     ET.indent(root)
     text: str = ET.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
@@ -168,8 +168,8 @@ def _suite_element(folder: Path, suite: SuiteResult) -> ET.Element:
     if suite.covered is not None:
         test = _test(element, folder, "coverage")
         _fail(test, "failure", found)
-        told = ET.SubElement(test, "system-out")
-        told.text = _xml("\n".join(_coverage_lines(folder, suite.covered)))
+        printed = ET.SubElement(test, "system-out")
+        printed.text = _xml("\n".join(_coverage_lines(folder, suite.covered)))
     elif found:
         _fail(_test(element, folder, suite.problems[0].file), "error", found)
     element.set("tests", str(len(element)))
@@ -211,7 +211,7 @@ def _xml(text: str) -> str:
     return _NO_XML.sub("�", text)
 
 
-FORMATS: Final[dict[str, Callable[[Ran], str]]] = {
+FORMATS: Final[dict[str, Callable[[SuitesReport], str]]] = {
     "text": as_text,
     "json": as_json,
     "junit": as_junit,

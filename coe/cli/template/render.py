@@ -1,4 +1,4 @@
-"""`coe template render`: a template's folder and parameters give a definition, offline."""
+"""Render a template's folder with parameters, without a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def render_folder(
     name: str | None,
     parameters: JSON,
 ) -> tuple[str | None, tuple[Problem, ...]]:
-    """Render the template in a folder and check what comes of it.
+    """Render the template in a folder and check the definition.
 
     Returns:
         The definition (None if the template or the parameters have errors), and all problems.

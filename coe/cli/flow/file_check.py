@@ -1,4 +1,4 @@
-"""`coe flow check`: definitions and manifests of local flows, checked as the catalog would."""
+"""Check files of definitions and of local flows' manifests, as the catalog does."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _MANIFEST: Final = re.compile(rb"^kind:\s*['\"]?localFlow\b", re.MULTILINE)
 
 
 def check_files(files: Sequence[Path]) -> list[FileProblem]:
-    """Everything that is wrong with these files, in their order; a folder stands for its flows.
+    """Check files and the flows in folders; the problems are in the order of the arguments.
 
-    What cannot be read, holds no flow or is a template's is an error of its own (OWS007).
+    A file that cannot be read, a folder without flows and a template's file is each an error
+    (OWS007).
     """
     found: dict[str, list[FileProblem]] = {}
     definitions: list[Path] = []
@@ -38,26 +39,26 @@ def check_files(files: Sequence[Path]) -> list[FileProblem]:
 
 
 def render(found: Sequence[FileProblem], output: str) -> str:
-    """The problems as text, JSON or SARIF."""
+    """Format problems as text, JSON or SARIF."""
     return FORMATS[output](found)
 
 
 def _flows_of(file: Path) -> tuple[list[Path], Problem | None]:
-    """The flows that an argument stands for, or why it stands for none."""
+    """The files of flows that an argument names, or the problem if there are none."""
     if not file.is_dir():
-        if _is_of_template(file):
-            mend = f"check it with: coe template render {file.parent}"
-            return [], unreadable("a template, whose placeholders are not filled in", mend)
+        if _is_template(file):
+            help_ = f"check it with: coe template render {file.parent}"
+            return [], unreadable("a template, whose placeholders are not filled in", help_)
         return [file], None
     inside = [
         path
         for path in sorted(file.rglob("*.yaml"))
-        if (path.name == "flow.yaml" and not _is_of_template(path)) or _is_manifest(path)
+        if (path.name == "flow.yaml" and not _is_template(path)) or _is_manifest(path)
     ]
     return inside, None if inside else unreadable("a folder without flows")
 
 
-def _is_of_template(file: Path) -> bool:
+def _is_template(file: Path) -> bool:
     return file.name == "flow.yaml" and file.with_name("template.yaml").exists()
 
 

@@ -1,0 +1,1 @@
+"""`coe audit`: export the audit log as a bundle; verify a bundle offline."""

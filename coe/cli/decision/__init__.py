@@ -1,0 +1,1 @@
+"""`coe decision`: the commands on decision tables."""

@@ -1,0 +1,110 @@
+"""`coe decision replay`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+from coe.cli.api_client import ApiClient, with_api
+from coe.cli.output import output_option, print_json
+from coe.errors import CoeError
+
+REPLAY: Final = """
+query Replay($input: ReplayDecisionInput!) {
+  replayDecision(input: $input) {
+    same otherRules changed failed totalCount hiddenCount
+    pageInfo { hasNextPage endCursor }
+    nodes {
+      sameOutcome
+      case { id decision flow at run { id } }
+      before { output rules failure }
+      after { output rules failure }
+    }
+  }
+}
+"""
+PAGE_SIZE: Final = 500
+_COUNTS: Final = ("same", "otherRules", "changed", "failed")
+
+
+@click.command()
+@click.argument("ref")
+@click.option("--from", "since", help="Cases from this time on, ISO 8601; a day is its start, UTC.")
+@click.option("--to", "until", help="Cases before this time.")
+@click.option("--flow", "flows", multiple=True, help="Only cases of runs of this flow.")
+@output_option()
+@with_api
+def replay(
+    api: ApiClient,
+    ref: str,
+    since: str | None,
+    until: str | None,
+    flows: tuple[str, ...],
+    output: str,
+) -> None:
+    """Decide past cases with REF (namespace/name@version), usually a draft; list what changes.
+
+    Exit code 0 if no outcome changes, 1 if some do.
+    """
+    given: dict[str, Any] = {
+        "ref": ref,
+        "after": _moment(since, "--from"),
+        "before": _moment(until, "--to"),
+        "flows": list(flows) or None,
+        "first": PAGE_SIZE,
+    }
+    counts, hidden, changed = _all_pages(api, given)
+    if output == "json":
+        print_json({**counts, "hidden": hidden, "cases": changed})
+    else:
+        for each in changed:
+            _print(each)
+        click.echo(
+            f"{sum(counts.values())} cases: {counts['same']} the same, "
+            f"{counts['otherRules']} by other rules, {counts['changed']} changed, "
+            f"{counts['failed']} without an answer",
+        )
+        if hidden:
+            click.echo(f"{hidden} more belong to runs whose data you may not read", err=True)
+    sys.exit(1 if counts["changed"] or counts["failed"] else 0)
+
+
+def _all_pages(
+    api: ApiClient, given: dict[str, Any]
+) -> tuple[dict[str, int], int | None, list[Any]]:
+    """The counts over all pages, the number of hidden cases, and the cases that change."""
+    counts = dict.fromkeys(_COUNTS, 0)
+    changed: list[Any] = []
+    hidden: int | None = None
+    more, cursor = True, None
+    while more:
+        page = api.call(REPLAY, {"input": given | {"cursor": cursor}})["replayDecision"]
+        for name in _COUNTS:
+            counts[name] += page[name]
+        changed += page["nodes"]
+        hidden = page["hiddenCount"]
+        more, cursor = page["pageInfo"]["hasNextPage"], page["pageInfo"]["endCursor"]
+    return counts, hidden, changed
+
+
+def _print(item: dict[str, Any]) -> None:
+    case = item["case"]
+    click.echo(f"{case['at']} {case['flow']} run {case['run']['id']}")
+    for name in ("before", "after"):
+        outcome = item[name]
+        result = outcome["failure"] or json.dumps(outcome["output"], ensure_ascii=False)
+        click.echo(f"  {name:<6} {result} by {', '.join(outcome['rules']) or 'no rule'}")
+
+
+def _moment(given: str | None, option: str) -> str | None:
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise CoeError(f"{option} takes ISO 8601, not {given!r}", code="INVALID") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()

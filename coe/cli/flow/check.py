@@ -1,0 +1,26 @@
+"""`coe flow check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from coe.cli.output import output_option
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@output_option("sarif")
+def check(files: tuple[Path, ...], output: str) -> None:
+    """Check definitions and manifests, offline: the language and the standards.
+
+    For a folder, check the flows in it. Exit code 0 without errors, 1 with errors; a file that
+    cannot be read is an error too.
+    """
+    from coe.cli.flow.file_check import check_files, has_errors, render  # noqa: PLC0415  # YAML is slow to import
+
+    found = check_files(files)
+    click.echo(render(found, output), nl=False)
+    sys.exit(1 if has_errors(found) else 0)

@@ -1,0 +1,129 @@
+"""`coe flow try`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from coe.cli.flow.run import exit_code
+from coe.cli.input_files import read_text
+from coe.cli.output import output_option, print_json
+from coe.errors import CoeError
+
+if TYPE_CHECKING:
+    from coe.json_types import JSON
+
+
+def _pair(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for each in given:
+        host, equals, url = each.partition("=")
+        if not host or not equals or not url.startswith(("http://", "https://")):
+            raise click.BadParameter(
+                f"{each!r} is not HOST=URL, such as erp.example.com=http://[::1]:80"
+            )
+        pairs[host] = url.rstrip("/")
+    return pairs
+
+
+def _moment(_: click.Context, __: click.Parameter, given: str | None) -> datetime | None:
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        message = f"{given!r} is not an ISO 8601 time such as 2026-01-05T09:00:00Z"
+        raise click.BadParameter(message) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:
+    from coe.cli.flow.local_trial import BadValue, read_value  # noqa: PLC0415  # YAML is slow to import
+
+    try:
+        return None if file is None else read_value(read_text(file))
+    except (BadValue, CoeError) as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
+    try:
+        return None if file is None else read_text(file)
+    except CoeError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command("try")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--input",
+    "value",
+    metavar="FILE",
+    callback=_value,
+    help="A file with the input, JSON or YAML; - is stdin.",
+)
+@click.option(
+    "--stub",
+    "stubs",
+    metavar="FILE",
+    callback=_text,
+    help="A file with stubs: answers of leaves, people and events.",
+)
+@click.option(
+    "--resolve",
+    multiple=True,
+    metavar="HOST=URL",
+    callback=_pair,
+    help="Send the requests of HOST to URL; loopback addresses are reached only so.",
+)
+@click.option(
+    "--now",
+    metavar="TIME",
+    callback=_moment,
+    help="When the run starts, ISO 8601; UTC without a time zone.",
+)
+@click.option(
+    "--decisions",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of decision tables; by default the nearest catalog/decisions.",
+)
+@output_option()
+def try_flow(
+    file: Path,
+    value: JSON,
+    stubs: str | None,
+    resolve: dict[str, str],
+    now: datetime | None,
+    decisions: Path | None,
+    output: str,
+) -> None:
+    """Run FILE in this process, on a simulated clock, without a server.
+
+    Timers fire at once, in their order. Calls without a stub are really made. A step that waits
+    for a person, a flow or an event keeps waiting if no stub answers it. Exit code 0 completed,
+    3 faulted, 4 waiting; 1 for a definition with problems, 2 for wrong usage.
+    """
+    from coe.cli.flow.local_trial import BadValue, try_file  # noqa: PLC0415  # YAML and httpx are slow
+
+    try:
+        trial = try_file(
+            file, value=value, stubs=stubs, resolve=resolve, now=now, decisions=decisions
+        )
+    except BadValue as error:
+        raise click.BadParameter(str(error), param_hint="--stub") from None
+    trace: dict[str, Any] = trial.trace.to_json()
+    for note in trial.notes:
+        click.echo(f"note: {note}", err=True)
+    if output == "json":
+        print_json(trace)
+    else:
+        for step in trace["steps"]:
+            click.echo(f"{step['state']:<10} {step['kind']:<10} {step['name']}")
+        result = trace["output"] if trace["error"] is None else trace["error"]
+        click.echo(f"{trace['state']}: {json.dumps(result, ensure_ascii=False)}")
+    sys.exit(exit_code(trace["state"]))

@@ -1,0 +1,1 @@
+"""`coe template`: list the templates of the catalog; render one from a folder."""
