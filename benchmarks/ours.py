@@ -21,7 +21,7 @@ import contender
 from processes import START, bench_platform, published, sequence
 
 from coe.catalog.flows.contents import runnable
-from coe.catalog.rows import RunnableFlow
+from coe.catalog.records import RunnableFlow
 from coe.execution.advance import Finished, advance
 from coe.execution.runtime import LeafDone, LeafFailed, Runtime
 from coe.language.expressions.evaluator import Expressions

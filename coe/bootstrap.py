@@ -19,7 +19,7 @@ from coe.audit.events import Tag
 from coe.catalog import actions as catalog
 from coe.catalog.decision_tables.actions import register_decision
 from coe.catalog.models import Lifecycle
-from coe.catalog.rows import Saved
+from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
 from coe.identifiers import PLATFORM_TEAM
 from coe.settings import Settings
@@ -138,7 +138,7 @@ async def _load_flow(platform: Platform, folder: Path) -> str:
     return f"flow {saved.version.ref}: {_how(saved)}"
 
 
-def _how(saved: Saved) -> str:
+def _how(saved: SavedVersion) -> str:
     return "new" if saved.created else "as it was"
 
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import orjson
 
 from coe.errors import Invalid, Problem
 
-MOST = 100
+MAX_PAGE_SIZE = 100
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[ItemT]):
+    """A page of a list; `cursors` has one for each item, `total` counts all pages."""
+
+    items: tuple[ItemT, ...]
+    cursors: tuple[str, ...]
+    has_next: bool
+    has_previous: bool
+    total: int
 
 
 def encode(kind: str, key: Sequence[str]) -> str:
@@ -49,8 +63,14 @@ def check_first(first: int) -> int:
     Raises:
         Invalid: It is not from 0 to 100.
     """
-    if not 0 <= first <= MOST:
+    if not 0 <= first <= MAX_PAGE_SIZE:
         raise Invalid(
-            [Problem("INPUT_FIRST", f"`first` is from 0 to {MOST}, not {first}", path="/first")],
+            [
+                Problem(
+                    "INPUT_FIRST",
+                    f"`first` is from 0 to {MAX_PAGE_SIZE}, not {first}",
+                    path="/first",
+                )
+            ],
         )
     return first

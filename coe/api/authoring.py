@@ -13,8 +13,9 @@ from coe.api.idempotency import Receipt, once
 from coe.api.nodes import Problem, field, mutation
 from coe.api.scalars import Json
 from coe.api.templates import Template, TemplateVersion
-from coe.catalog import actions, queries
-from coe.catalog.rows import EntryRow, Moved, Preview, Saved, VersionRow
+from coe.catalog import actions
+from coe.catalog.flows import contents
+from coe.catalog.records import EntryRecord, MovedVersion, Preview, SavedVersion, VersionRecord
 from coe.errors import Invalid
 from coe.errors import Problem as FoundProblem
 from coe.templates import actions as templates
@@ -82,7 +83,7 @@ class FlowPreview:
     @field
     async def diagram_svg(self) -> str:
         """The drawing as an SVG document; empty for what does not load."""
-        return await queries.svg_of_text(self.definition)
+        return await contents.svg_of_text(self.definition)
 
     @classmethod
     def of(cls, row: Preview) -> FlowPreview:
@@ -114,18 +115,18 @@ class TemplatePayload:
     problems: list[Problem]
 
 
-def receipt_of(result: Saved | Moved) -> Receipt:
+def receipt_of(result: SavedVersion | MovedVersion) -> Receipt:
     """What a payload is rebuilt from."""
     values: dict[str, Any] = {
         "entry": str(result.entry.id),
         "version": str(result.version.id),
     }
-    return Receipt(values, result.problems if isinstance(result, Saved) else ())
+    return Receipt(values, result.problems if isinstance(result, SavedVersion) else ())
 
 
 async def rows_of(
     context: Context, receipt: Receipt
-) -> tuple[EntryRow | None, VersionRow | None, list[Problem]]:
+) -> tuple[EntryRecord | None, VersionRecord | None, list[Problem]]:
     """The entry and the version that a receipt names, as they stand now, and its problems."""
     entry_id, version_id = receipt.id("entry"), receipt.id("version")
     entry = await context.load(entry_by_id, entry_id) if entry_id else None

@@ -11,8 +11,8 @@ from coe.api.nodes import field
 from coe.api.paging import PageInfo, checked
 from coe.catalog import queries
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.rows import Facet as FacetRow
-from coe.catalog.rows import Hits
+from coe.catalog.records import Facet as FacetRow
+from coe.catalog.records import Hits
 from coe.catalog.search.filters import CatalogFilter as Wanted
 from coe.catalog.search.query import CatalogOrder, Search
 from coe.catalog.search.query import search as find

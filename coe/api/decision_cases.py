@@ -13,8 +13,8 @@ from coe.api.nodes import field
 from coe.api.paging import PageInfo, checked
 from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json, Moment
-from coe.catalog.rows import Page
 from coe.errors import NotFound
+from coe.paging import Page
 from coe.runs.decision_cases import CaseData, CaseFilter, CaseRow, cases_page, read_case_data
 from coe.runs.decision_replay import ChangedCase, Outcome, Replayed, ReplayRequest, replay
 

@@ -29,10 +29,11 @@ from coe.catalog.decision_tables.actions import DecisionPreview as PreviewRow
 from coe.catalog.decision_tables.actions import check_decision, register_decision
 from coe.catalog.decision_tables.documents import DecisionContent, decision_contents
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.rows import EntryRow, Page, VersionRow
+from coe.catalog.records import EntryRecord, VersionRecord
 from coe.decisions.table import DecisionTable as Table
 from coe.errors import NotFound
 from coe.json_types import JSON
+from coe.paging import Page
 from coe.work import Work
 
 content_of = batch(decision_contents)
@@ -76,7 +77,7 @@ class DecisionRule:
 class DecisionTableVersion(Node):
     """One version of a decision table."""
 
-    row: strawberry.Private[VersionRow]
+    row: strawberry.Private[VersionRecord]
     ref: str
     version: str
     lifecycle: Lifecycle
@@ -90,7 +91,7 @@ class DecisionTableVersion(Node):
     published_at: Moment | None
 
     @classmethod
-    def of(cls, row: VersionRow) -> DecisionTableVersion:
+    def of(cls, row: VersionRecord) -> DecisionTableVersion:
         """The view of a version."""
         return cls(
             row=row,
@@ -208,7 +209,7 @@ class DecisionTableVersionConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: Page[VersionRow]) -> DecisionTableVersionConnection:
+    def of(cls, page: Page[VersionRecord]) -> DecisionTableVersionConnection:
         """The view of a page."""
         nodes = [DecisionTableVersion.of(row) for row in page.items]
         edges = [
@@ -228,7 +229,7 @@ class DecisionTable(CatalogEntry, Node):
     data_class: DataClass
 
     @classmethod
-    def _more(cls, row: EntryRow) -> dict[str, Any]:
+    def _more(cls, row: EntryRecord) -> dict[str, Any]:
         return {
             "process_owner": row.process_owner,
             "deputy": row.deputy,

@@ -15,8 +15,8 @@ from coe.api.scalars import Moment
 from coe.api.teams import Team, owner_of
 from coe.catalog import queries
 from coe.catalog.models import EntryKind, Lifecycle, Verdict
-from coe.catalog.rows import ApprovalRow, EntryRow
-from coe.catalog.rows import FacetValue as CountedValue
+from coe.catalog.records import EntryRecord, VersionApprovalRecord
+from coe.catalog.records import FacetValue as CountedValue
 from coe.errors import NotFound
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ version_by_selector = batch(queries.resolve_versions)
 class CatalogEntry:
     """A thing of the catalog; every type that is one is made from its row by `of`."""
 
-    row: strawberry.Private[EntryRow]
+    row: strawberry.Private[EntryRecord]
     id: strawberry.ID
     kind: EntryKind
     ref: str
@@ -46,7 +46,7 @@ class CatalogEntry:
     updated_at: Moment
 
     @classmethod
-    def of(cls, row: EntryRow) -> Self:
+    def of(cls, row: EntryRecord) -> Self:
         """The view of an entry's row."""
         return cls(
             row=row,
@@ -62,7 +62,7 @@ class CatalogEntry:
         )
 
     @classmethod
-    def _more(cls, row: EntryRow) -> dict[str, Any]:  # noqa: ARG003  # for types that add fields
+    def _more(cls, row: EntryRecord) -> dict[str, Any]:  # noqa: ARG003  # for types that add fields
         return {}
 
     @field
@@ -79,7 +79,7 @@ class System(CatalogEntry, Node):
     data_class: DataClass
 
     @classmethod
-    def _more(cls, row: EntryRow) -> dict[str, Any]:
+    def _more(cls, row: EntryRecord) -> dict[str, Any]:
         return {"version": row.current_version, "data_class": row.data_class}
 
 
@@ -98,7 +98,7 @@ class Approval:
         return cls(by=by, at=Moment(at), decision=decision, comment=comment)
 
     @classmethod
-    def of_review(cls, row: ApprovalRow) -> Approval:
+    def of_review(cls, row: VersionApprovalRecord) -> Approval:
         """The view of a review."""
         decision: Verdict = row.decision
         return cls.of(row.by, row.at, decision.value, row.comment)
@@ -127,7 +127,7 @@ EntryVersion = Annotated[
 ]
 
 
-def view_of(row: EntryRow) -> CatalogEntry:
+def view_of(row: EntryRecord) -> CatalogEntry:
     """The view of an entry, of the type that its kind asks for.
 
     Raises:

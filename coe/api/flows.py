@@ -25,9 +25,11 @@ from coe.api.paging import PageInfo, checked
 from coe.api.scalars import Json, Moment
 from coe.api.templates import TemplateVersion
 from coe.catalog import queries
+from coe.catalog.flows import contents
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
-from coe.catalog.rows import EntryRow, FlowContent, Page, VersionChange, VersionRow
+from coe.catalog.records import EntryRecord, FlowContent, VersionChange, VersionRecord
 from coe.errors import NotFound
+from coe.paging import Page
 from coe.templates import queries as templates
 from coe.templates.rows import OriginRow
 
@@ -42,7 +44,7 @@ calls_of = batch(queries.calls)
 tables_of = batch(queries.asks)
 callers_of = batch(queries.called_by)
 approvals_of = batch(queries.approvals)
-content_of = batch(queries.flow_contents)
+content_of = batch(contents.flow_contents)
 origin_of = batch(templates.origins)
 
 
@@ -104,7 +106,7 @@ class VersionDiff:
 class FlowVersion(Node):
     """One version of a flow."""
 
-    row: strawberry.Private[VersionRow]
+    row: strawberry.Private[VersionRecord]
     ref: str
     version: str
     lifecycle: Lifecycle
@@ -119,7 +121,7 @@ class FlowVersion(Node):
     published_at: Moment | None
 
     @classmethod
-    def of(cls, row: VersionRow) -> FlowVersion:
+    def of(cls, row: VersionRecord) -> FlowVersion:
         """The view of a version."""
         return cls(
             row=row,
@@ -176,7 +178,7 @@ class FlowVersion(Node):
     async def diagram(self, info: Info) -> str:
         """Mermaid source."""
         async with info.context.read() as read:
-            drawn = await queries.diagram(read, self.row.id)
+            drawn = await contents.diagram(read, self.row.id)
         if drawn is None:
             raise NotFound
         return drawn
@@ -189,7 +191,7 @@ class FlowVersion(Node):
         and colour.
         """
         async with info.context.read() as read:
-            drawn = await queries.diagram_svg(read, self.row.id)
+            drawn = await contents.diagram_svg(read, self.row.id)
         if drawn is None:
             raise NotFound
         return drawn
@@ -198,7 +200,7 @@ class FlowVersion(Node):
     async def diff(self, info: Info, to: str) -> VersionDiff:
         """Against another version of the same flow, `to` a version or alias."""
         async with info.context.read() as read:
-            change = await queries.diff(read, self.row.id, selector_of(to) or to)
+            change = await contents.diff(read, self.row.id, selector_of(to) or to)
         if change is None:
             raise NotFound
         return VersionDiff.of(change)
@@ -234,7 +236,7 @@ class FlowVersionConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: Page[VersionRow]) -> FlowVersionConnection:
+    def of(cls, page: Page[VersionRecord]) -> FlowVersionConnection:
         """The view of a page."""
         nodes = [FlowVersion.of(row) for row in page.items]
         edges = [
@@ -255,7 +257,7 @@ class Flow(CatalogEntry, Node):
     data_class: DataClass
 
     @classmethod
-    def _more(cls, row: EntryRow) -> dict[str, Any]:
+    def _more(cls, row: EntryRecord) -> dict[str, Any]:
         return {
             "flow_kind": row.flow_kind or FlowKind.CENTRAL,
             "process_owner": row.process_owner,
@@ -366,7 +368,7 @@ class FlowConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: Page[EntryRow]) -> FlowConnection:
+    def of(cls, page: Page[EntryRecord]) -> FlowConnection:
         """The view of a page."""
         nodes = [Flow.of(row) for row in page.items]
         edges = [

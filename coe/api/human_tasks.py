@@ -13,9 +13,9 @@ from coe.api.nodes import Node, field
 from coe.api.paging import PageInfo, checked
 from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json, Moment
-from coe.catalog.rows import Page
 from coe.errors import NotFound
 from coe.human_tasks import queries as task_queries
+from coe.paging import Page
 from coe.runs.disclosure import read_task_data
 from coe.runs.rows import EscalationRow, ReminderRow, TaskData, TaskRow
 from coe.runs.rows import TaskFilter as Wanted

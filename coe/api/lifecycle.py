@@ -16,7 +16,7 @@ from coe.api.nodes import Problem, mutation
 from coe.api.templates import TemplateVersion
 from coe.catalog import actions
 from coe.catalog.models import EntryKind
-from coe.catalog.rows import Moved, VersionRow
+from coe.catalog.records import MovedVersion, VersionRecord
 from coe.work import Work
 
 
@@ -49,14 +49,14 @@ class LifecyclePayload:
 
 
 def _version(
-    row: VersionRow | None,
+    row: VersionRecord | None,
 ) -> FlowVersion | TemplateVersion | DecisionTableVersion | None:
     match row:
         case None:
             return None
-        case VersionRow(kind=EntryKind.FLOW):
+        case VersionRecord(kind=EntryKind.FLOW):
             return FlowVersion.of(row)
-        case VersionRow(kind=EntryKind.DECISION):
+        case VersionRecord(kind=EntryKind.DECISION):
             return DecisionTableVersion.of(row)
         case _:
             return TemplateVersion.of(row)
@@ -66,7 +66,7 @@ async def _move(
     info: Info,
     name: str,
     given: LifecycleInput | ReviewInput,
-    verb: Callable[[Work], Awaitable[Moved]],
+    verb: Callable[[Work], Awaitable[MovedVersion]],
 ) -> LifecyclePayload:
     async def act(work: Work) -> Receipt:
         return receipt_of(await verb(work))

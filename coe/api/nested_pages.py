@@ -20,13 +20,13 @@ from coe.catalog.columns import (
     ENTRY_COLUMNS,
     VERSION_COLUMNS,
     VERSIONS,
-    entry_row,
-    version_row,
+    entry_record,
+    version_record,
 )
 from coe.catalog.models import EntryKind
-from coe.catalog.rows import EntryRow, Page, VersionRow
+from coe.catalog.records import EntryRecord, VersionRecord
 from coe.catalog.scope import readable_entries, readable_versions
-from coe.paging import encode
+from coe.paging import Page, encode
 from coe.runs.columns import RUN_COLUMNS, run_row
 from coe.runs.rows import RunRow
 from coe.runs.tables import RUNS
@@ -117,23 +117,23 @@ def _run_cursor(row: Row[Any]) -> str:
     return encode("runs", [row.requested_at.isoformat(), str(row.id)])
 
 
-first_versions: Load[tuple[UUID, int], Page[VersionRow]] = load_first(
+first_versions: Load[tuple[UUID, int], Page[VersionRecord]] = load_first(
     Nested(
         columns=(*VERSION_COLUMNS, VERSIONS.c.precedence),
         parent=VERSIONS.c.entry_id,
         readable=readable_versions,
         order=(VERSIONS.c.precedence.desc(),),
-        view=version_row,
+        view=version_record,
         cursor=_version_cursor,
     ),
 )
-first_flows: Load[tuple[str, int], Page[EntryRow]] = load_first(
+first_flows: Load[tuple[str, int], Page[EntryRecord]] = load_first(
     Nested(
         columns=ENTRY_COLUMNS,
         parent=ENTRIES.c.team,
         readable=lambda read: readable_entries(read) & (ENTRIES.c.kind == EntryKind.FLOW),
         order=(ENTRIES.c.name,),
-        view=entry_row,
+        view=entry_record,
         cursor=_entry_cursor,
     ),
 )

@@ -16,31 +16,31 @@ from coe.catalog.columns import (
     ENTRY_COLUMNS,
     VERSION_COLUMNS,
     VERSIONS,
-    entry_row,
-    version_row,
+    entry_record,
+    version_record,
 )
-from coe.catalog.rows import EntryRow, VersionRow
+from coe.catalog.records import EntryRecord, VersionRecord
 from coe.runs.tables import RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Read
 
 
-async def flows_of_versions(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, EntryRow]:
+async def flows_of_versions(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, EntryRecord]:
     """The flow of each of these versions of which the actor may read a run."""
     rows = await read.session.execute(
         select(*ENTRY_COLUMNS, VERSIONS.c.id.label("of_version"))
         .select_from(ENTRIES.join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id))
         .where(VERSIONS.c.id.in_(_run_versions(read, version_ids))),
     )
-    return {row.of_version: entry_row(row) for row in rows}
+    return {row.of_version: entry_record(row) for row in rows}
 
 
-async def versions_of_runs(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, VersionRow]:
+async def versions_of_runs(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, VersionRecord]:
     """Those of these versions of which the actor may read a run."""
     rows = await read.session.execute(
         select(*VERSION_COLUMNS).where(VERSIONS.c.id.in_(_run_versions(read, version_ids))),
     )
-    return {row.id: version_row(row) for row in rows}
+    return {row.id: version_record(row) for row in rows}
 
 
 def _run_versions(read: Read, version_ids: Sequence[UUID]) -> Select[tuple[UUID]]:

@@ -15,10 +15,10 @@ from coe.api.nodes import Node, field
 from coe.api.paging import PageInfo, checked
 from coe.api.run_flows import flows_of_versions, versions_of_runs
 from coe.api.scalars import Json, Length, Moment
-from coe.catalog.rows import Page
 from coe.errors import NotFound
 from coe.human_tasks import queries as task_queries
 from coe.machine.commands import StepState
+from coe.paging import Page
 from coe.runs import drawings, queries
 from coe.runs.disclosure import read_run_data
 from coe.runs.models import RunState

@@ -14,7 +14,7 @@ from coe.api.idempotency import Receipt, once
 from coe.api.nodes import Problem, field, mutation
 from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Moment
-from coe.catalog.rows import EntryRow
+from coe.catalog.records import EntryRecord
 from coe.language.schedules import ScheduleKind
 from coe.schedules.actions import pause_schedule, resume_schedule
 from coe.schedules.queries import ScheduleRow, schedules_of_flows
@@ -91,7 +91,7 @@ async def _change(
     info: Info,
     name: str,
     given: ScheduleInput,
-    verb: Callable[[Work], Awaitable[EntryRow]],
+    verb: Callable[[Work], Awaitable[EntryRecord]],
 ) -> SchedulePayload:
     from coe.api.flows import Flow  # noqa: PLC0415  # flows name their schedules
 

@@ -21,8 +21,9 @@ from coe.api.paging import PageInfo, checked
 from coe.api.scalars import Json, Moment
 from coe.catalog import queries as catalog
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.rows import EntryRow, Page, VersionRow
+from coe.catalog.records import EntryRecord, VersionRecord
 from coe.errors import NotFound
+from coe.paging import Page
 from coe.templates import queries
 from coe.templates.rows import TemplateContent
 from coe.templates.rows import TemplateUsage as UsageRow
@@ -55,7 +56,7 @@ class TemplateUsage:
 class TemplateVersion(Node):
     """One version of a template."""
 
-    row: strawberry.Private[VersionRow]
+    row: strawberry.Private[VersionRecord]
     ref: str
     version: str
     lifecycle: Lifecycle
@@ -68,7 +69,7 @@ class TemplateVersion(Node):
     published_at: Moment | None
 
     @classmethod
-    def of(cls, row: VersionRow) -> TemplateVersion:
+    def of(cls, row: VersionRecord) -> TemplateVersion:
         """The view of a version."""
         return cls(
             row=row,
@@ -131,7 +132,7 @@ class TemplateVersionConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: Page[VersionRow]) -> TemplateVersionConnection:
+    def of(cls, page: Page[VersionRecord]) -> TemplateVersionConnection:
         """The view of a page."""
         nodes = [TemplateVersion.of(row) for row in page.items]
         edges = [
@@ -148,7 +149,7 @@ class Template(CatalogEntry, Node):
     domain: str | None
 
     @classmethod
-    def _more(cls, row: EntryRow) -> dict[str, Any]:
+    def _more(cls, row: EntryRecord) -> dict[str, Any]:
         return {"domain": row.domain}
 
     @field

@@ -9,22 +9,23 @@ from sqlmodel import col
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.columns import row_of_version
+from coe.catalog.columns import record_of_version
 from coe.catalog.decision_tables.documents import opened_decision
 from coe.catalog.flows import checking
-from coe.catalog.flows.contents import check_signed, opened_flow
+from coe.catalog.flows.contents import opened_flow
 from coe.catalog.flows.documents import read_flow
-from coe.catalog.flows.drafts import preview_of, save_flow, saved
+from coe.catalog.flows.drafts import preview_of, save_flow
 from coe.catalog.models import LIVE, Entry, EntryAlias, EntryKind, EntryVersion, FlowKind, Verdict
+from coe.catalog.records import MovedVersion, Preview, SavedVersion
 from coe.catalog.refs import require_ref
-from coe.catalog.rows import Moved, Preview, Saved
 from coe.catalog.semver import is_alias
-from coe.catalog.versions.aliases import point
+from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.approvals import add_verdict, require_approvals
 from coe.catalog.versions.lifecycle import RUNNABLE, Move
-from coe.catalog.versions.saving import refresh
+from coe.catalog.versions.saving import refresh_entry, saved_version
 from coe.catalog.versions.sealing import unseal
-from coe.catalog.versions.transitions import Held, find, hold, move, require
+from coe.catalog.versions.signatures import check_signature
+from coe.catalog.versions.transitions import Transition, find, hold, move, require
 from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
@@ -32,7 +33,7 @@ from coe.outbox import enqueue
 from coe.work import Read, Work
 
 
-async def register_flow(work: Work, manifest: str, *, changelog: str | None = None) -> Saved:
+async def register_flow(work: Work, manifest: str, *, changelog: str | None = None) -> SavedVersion:
     """Save a version of a central or a local flow as a draft.
 
     The same content again returns the version that has it, and records nothing.
@@ -59,7 +60,7 @@ async def register_flow(work: Work, manifest: str, *, changelog: str | None = No
             decision=decision,
             detail={"digest": version.digest, "kind": document.kind, "changelog": changelog},
         )
-    return await saved(work, entry, version, created=created)
+    return await saved_version(work, entry, version, created=created)
 
 
 async def check_flow(read: Read, manifest: str) -> Preview:
@@ -70,7 +71,7 @@ async def check_flow(read: Read, manifest: str) -> Preview:
     return await preview_of(read, document, problems)
 
 
-async def submit_for_review(work: Work, ref: str, *, comment: str | None = None) -> Moved:
+async def submit_for_review(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
     """DRAFT → IN_REVIEW, for an entry that is named with its exact version.
 
     Raises:
@@ -83,7 +84,7 @@ async def submit_for_review(work: Work, ref: str, *, comment: str | None = None)
     return held.moved()
 
 
-async def review(work: Work, ref: str, *, approve: bool, comment: str) -> Moved:
+async def review(work: Work, ref: str, *, approve: bool, comment: str) -> MovedVersion:
     """Approve a version, or refuse it and send it back to DRAFT; its author may do neither.
 
     Raises:
@@ -101,7 +102,7 @@ async def review(work: Work, ref: str, *, approve: bool, comment: str) -> Moved:
     return held.moved()
 
 
-async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
+async def publish(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
     """IN_REVIEW → PUBLISHED; a local flow also from DRAFT, mostly without a review.
 
     The content is checked once more, against its signed digest and against the standards. The
@@ -119,7 +120,7 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
     version.published_at = work.now
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (held.entry.id, LIVE)) is None:
-        await point(work, held.entry, version, LIVE)
+        await point_alias(work, held.entry, version, LIVE)
         if scheduled:
             await _reschedule(work, held.entry)
     await _move(work, held, Move.PUBLISH, comment, digest=version.digest)
@@ -128,7 +129,7 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Moved:
     return held.moved()
 
 
-async def deprecate(work: Work, ref: str, *, comment: str | None = None) -> Moved:
+async def deprecate(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
     """PUBLISHED → DEPRECATED: it still runs, and its callers are warned.
 
     Raises:
@@ -140,7 +141,7 @@ async def deprecate(work: Work, ref: str, *, comment: str | None = None) -> Move
     return held.moved()
 
 
-async def retire(work: Work, ref: str, *, comment: str | None = None) -> Moved:
+async def retire(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
     """DEPRECATED → RETIRED: it starts no further run. A draft is given up the same way.
 
     Raises:
@@ -156,7 +157,7 @@ async def retire(work: Work, ref: str, *, comment: str | None = None) -> Moved:
     return held.moved()
 
 
-async def set_alias(work: Work, flow: str, alias: str, version: str) -> Moved:
+async def set_alias(work: Work, flow: str, alias: str, version: str) -> MovedVersion:
     """Let an alias of a flow, template or decision table name one of its published versions.
 
     Raises:
@@ -174,9 +175,9 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> Moved:
     held = require(work, entry, found, _ALIAS[entry.kind])
     if found.lifecycle not in RUNNABLE:
         raise Conflict(f"{ref} is {found.lifecycle}: an alias names what was published")
-    before = await point(work, entry, found, alias)
+    before = await point_alias(work, entry, found, alias)
     if before != version:
-        await refresh(work, entry)
+        await refresh_entry(work, entry)
         if alias == LIVE:
             await _reschedule(work, entry)
         await work.record(
@@ -230,7 +231,7 @@ async def _reschedule(work: Work, entry: Entry) -> None:
 
 async def _move(
     work: Work,
-    held: Held,
+    held: Transition,
     made: Move,
     comment: str | None,
     **more: JSON,
@@ -251,14 +252,14 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
     column, sealed = "content_sealed", version.content_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     if version.kind is EntryKind.TEMPLATE:
-        check_signed(work, row_of_version(version), digest(opened))
+        check_signature(work, record_of_version(version), digest(opened))
         return False
     if version.kind is EntryKind.DECISION:
         table = await asyncio.to_thread(opened_decision, opened)
-        check_signed(work, row_of_version(version), table.digest)
+        check_signature(work, record_of_version(version), table.digest)
         return False
     document = opened_flow(opened)
-    check_signed(work, row_of_version(version), document.digest)
+    check_signature(work, record_of_version(version), document.digest)
     problems = await checking.check(work, document, publishing=True)
     if errors_in(problems):
         raise Invalid(problems)

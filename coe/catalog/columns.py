@@ -10,16 +10,16 @@ from sqlalchemy import ColumnElement, Table
 from sqlmodel import SQLModel
 
 from coe.catalog.models import Entry, EntryVersion
-from coe.catalog.rows import EntryRow, VersionRow
+from coe.catalog.records import EntryRecord, VersionRecord
 
 ENTRIES: Table = SQLModel.metadata.tables["entries"]
 VERSIONS: Table = SQLModel.metadata.tables["entry_versions"]
 ALIASES: Table = SQLModel.metadata.tables["entry_aliases"]
-APPROVALS: Table = SQLModel.metadata.tables["version_approvals"]
+VERSION_APPROVALS: Table = SQLModel.metadata.tables["version_approvals"]
 LINKS: Table = SQLModel.metadata.tables["entry_links"]
 
-_ENTRY_FIELDS = tuple(field.name for field in fields(EntryRow))
-_VERSION_FIELDS = tuple(field.name for field in fields(VersionRow))
+_ENTRY_FIELDS = tuple(field.name for field in fields(EntryRecord))
+_VERSION_FIELDS = tuple(field.name for field in fields(VersionRecord))
 
 ENTRY_COLUMNS: Sequence[ColumnElement[Any]] = tuple(ENTRIES.c[name] for name in _ENTRY_FIELDS)
 VERSION_COLUMNS: Sequence[ColumnElement[Any]] = tuple(VERSIONS.c[name] for name in _VERSION_FIELDS)
@@ -29,26 +29,26 @@ VERSION_WIDTH = len(VERSION_COLUMNS)
 _ARRAYS = frozenset(_ENTRY_FIELDS.index(name) for name in ("tags", "systems"))
 
 
-def entry_row(row: Sequence[Any]) -> EntryRow:
+def entry_record(row: Sequence[Any]) -> EntryRecord:
     """An entry from a row that begins with `ENTRY_COLUMNS`."""
     values: list[Any] = list(row[:ENTRY_WIDTH])
     for place in _ARRAYS:
         values[place] = tuple(values[place])
-    return EntryRow(*values)
+    return EntryRecord(*values)
 
 
-def version_row(row: Sequence[Any]) -> VersionRow:
+def version_record(row: Sequence[Any]) -> VersionRecord:
     """A version from a row that begins with `VERSION_COLUMNS`."""
-    return VersionRow(*row[:VERSION_WIDTH])
+    return VersionRecord(*row[:VERSION_WIDTH])
 
 
-def row_of_entry(entry: Entry) -> EntryRow:
+def record_of_entry(entry: Entry) -> EntryRecord:
     """The same from an entity that a verb holds."""
     values = {name: getattr(entry, name) for name in _ENTRY_FIELDS}
     values["tags"], values["systems"] = tuple(entry.tags), tuple(entry.systems)
-    return EntryRow(**values)
+    return EntryRecord(**values)
 
 
-def row_of_version(version: EntryVersion) -> VersionRow:
+def record_of_version(version: EntryVersion) -> VersionRecord:
     """The same from an entity that a verb holds."""
-    return VersionRow(**{name: getattr(version, name) for name in _VERSION_FIELDS})
+    return VersionRecord(**{name: getattr(version, name) for name in _VERSION_FIELDS})

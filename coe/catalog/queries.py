@@ -16,67 +16,34 @@ from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from coe import paging
 from coe.catalog.columns import (
     ALIASES,
-    APPROVALS,
     ENTRIES,
     ENTRY_COLUMNS,
     LINKS,
+    VERSION_APPROVALS,
     VERSION_COLUMNS,
     VERSIONS,
-    entry_row,
-    version_row,
-)
-from coe.catalog.flows.contents import (
-    diagram,
-    diagram_svg,
-    diff,
-    flow_contents,
-    runnable,
-    svg_of_text,
+    entry_record,
+    version_record,
 )
 from coe.catalog.models import EntryKind, LinkKind
+from coe.catalog.records import EntryRecord, VersionApprovalRecord, VersionRecord
 from coe.catalog.refs import read_ref
-from coe.catalog.rows import ApprovalRow, EntryRow, Page, VersionRow
 from coe.catalog.scope import readable_entries, readable_versions
-from coe.catalog.versions.resolution import resolve
+from coe.catalog.versions.resolution import VersionKey, resolve
+from coe.paging import Page
 from coe.work import Read
-
-__all__ = [
-    "aliases",
-    "approvals",
-    "asks",
-    "called_by",
-    "calls",
-    "diagram",
-    "diagram_svg",
-    "diff",
-    "entries_by_id",
-    "entries_by_ref",
-    "find_entry",
-    "find_version",
-    "flow_contents",
-    "flows_page",
-    "resolve_versions",
-    "runnable",
-    "svg_of_text",
-    "systems_of",
-    "versions_by_id",
-    "versions_page",
-]
-
-VersionKey = tuple[UUID, str | None]
-
 
 # ---------------------------------------------------------------- by name
 
 
-async def find_entry(read: Read, ref: str, kind: EntryKind | None = None) -> EntryRow | None:
+async def find_entry(read: Read, ref: str, kind: EntryKind | None = None) -> EntryRecord | None:
     """The entry that a ref names (its version part is not looked at), if it may be read."""
     found = await entries_by_ref(read, [ref])
     entry = found.get(ref)
     return entry if entry and kind in (None, entry.kind) else None
 
 
-async def find_version(read: Read, ref: str, kind: EntryKind | None = None) -> VersionRow | None:
+async def find_version(read: Read, ref: str, kind: EntryKind | None = None) -> VersionRecord | None:
     """The version that a ref resolves to (`live` without a version part), if it may be read."""
     parsed = read_ref(ref)
     entry = await find_entry(read, ref, kind)
@@ -86,7 +53,7 @@ async def find_version(read: Read, ref: str, kind: EntryKind | None = None) -> V
     return (await resolve_versions(read, [key])).get(key)
 
 
-async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryRow]:
+async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryRecord]:
     """Entries by `namespace/name`; a version part is not looked at."""
     parsed = {ref: each for ref in refs if (each := read_ref(ref)) is not None}
     names = {(each.namespace, each.name) for each in parsed.values()}
@@ -95,7 +62,7 @@ async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryRow]
         readable_entries(read),
     )
     rows = (await read.session.execute(query)).all()
-    found = {entry.ref: entry for entry in map(entry_row, rows)}
+    found = {entry.ref: entry for entry in map(entry_record, rows)}
     return {ref: found[each.entry] for ref, each in parsed.items() if each.entry in found}
 
 
@@ -107,14 +74,14 @@ async def entries_by_id(
     ids: Sequence[UUID],
     *,
     relations: Collection[str] = (),
-) -> dict[UUID, EntryRow]:
+) -> dict[UUID, EntryRecord]:
     """Entries by their ids.
 
     `relations` (`coe.access.lines.Relation`) are those that the actor has to each of them, such
     as the candidate of a task of its run; the caller has made sure of them.
     """
     query = select(*ENTRY_COLUMNS).where(ENTRIES.c.id.in_(ids), readable_entries(read, relations))
-    return {row.id: entry_row(row) for row in (await read.session.execute(query)).all()}
+    return {row.id: entry_record(row) for row in (await read.session.execute(query)).all()}
 
 
 async def versions_by_id(
@@ -122,19 +89,19 @@ async def versions_by_id(
     ids: Sequence[UUID],
     *,
     relations: Collection[str] = (),
-) -> dict[UUID, VersionRow]:
+) -> dict[UUID, VersionRecord]:
     """Versions by their ids; `relations` as for `entries_by_id`."""
     query = select(*VERSION_COLUMNS).where(
         VERSIONS.c.id.in_(ids),
         readable_versions(read, relations),
     )
-    return {row.id: version_row(row) for row in (await read.session.execute(query)).all()}
+    return {row.id: version_record(row) for row in (await read.session.execute(query)).all()}
 
 
 async def resolve_versions(
     read: Read,
     keys: Sequence[VersionKey],
-) -> dict[VersionKey, VersionRow]:
+) -> dict[VersionKey, VersionRecord]:
     """Versions by entry id and selector: exact, range, alias, or none for `live`."""
     return await resolve(read.session, keys, readable_versions(read))
 
@@ -148,7 +115,7 @@ async def versions_page(
     *,
     first: int = 20,
     after: str | None = None,
-) -> Page[VersionRow]:
+) -> Page[VersionRecord]:
     """The versions of an entry, highest precedence first.
 
     Raises:
@@ -165,7 +132,7 @@ async def versions_page(
     total = await _count(read, VERSIONS.c.id, own)
     shown = rows[:first]
     return Page(
-        items=tuple(version_row(row) for row in shown),
+        items=tuple(version_record(row) for row in shown),
         cursors=tuple(paging.encode("versions", (row.precedence,)) for row in shown),
         has_next=len(rows) > first,
         has_previous=after is not None,
@@ -179,7 +146,7 @@ async def flows_page(
     *,
     first: int = 20,
     after: str | None = None,
-) -> Page[EntryRow]:
+) -> Page[EntryRecord]:
     """The flows of a team, by name.
 
     Raises:
@@ -196,7 +163,7 @@ async def flows_page(
         (last,) = paging.decode("flows", after, (str,))
         query = query.where(ENTRIES.c.name > last)
     rows = (await read.session.execute(query.order_by(ENTRIES.c.name).limit(first + 1))).all()
-    shown = tuple(entry_row(row) for row in rows[:first])
+    shown = tuple(entry_record(row) for row in rows[:first])
     return Page(
         items=shown,
         cursors=tuple(paging.encode("flows", (entry.name,)) for entry in shown),
@@ -223,22 +190,22 @@ async def aliases(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, dict[str,
     return found
 
 
-async def systems_of(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
+async def systems_of(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
     """For each entry the systems that its current version uses."""
     return await _linked(read, entry_ids, LinkKind.SYSTEM, EntryKind.SYSTEM)
 
 
-async def calls(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
+async def calls(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
     """For each flow those that its current version calls."""
     return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.FLOW)
 
 
-async def asks(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
+async def asks(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
     """For each flow the decision tables that its current version asks."""
     return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.DECISION)
 
 
-async def called_by(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRow]]:
+async def called_by(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
     """For each flow or decision table the flows whose current version calls it."""
     target = ENTRIES.alias("target")
     query = (
@@ -259,17 +226,21 @@ async def called_by(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[En
     return await _grouped(read, entry_ids, query)
 
 
-async def approvals(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, list[ApprovalRow]]:
+async def approvals(
+    read: Read, version_ids: Sequence[UUID]
+) -> dict[UUID, list[VersionApprovalRecord]]:
     """For each version the decisions of its reviewers, oldest first."""
     query = (
-        select(APPROVALS)
-        .join(VERSIONS, VERSIONS.c.id == APPROVALS.c.version_id)
+        select(VERSION_APPROVALS)
+        .join(VERSIONS, VERSIONS.c.id == VERSION_APPROVALS.c.version_id)
         .where(VERSIONS.c.id.in_(version_ids), readable_versions(read))
-        .order_by(APPROVALS.c.at, APPROVALS.c.id)
+        .order_by(VERSION_APPROVALS.c.at, VERSION_APPROVALS.c.id)
     )
-    found: dict[UUID, list[ApprovalRow]] = {ident: [] for ident in version_ids}
+    found: dict[UUID, list[VersionApprovalRecord]] = {ident: [] for ident in version_ids}
     for row in (await read.session.execute(query)).all():
-        found[row.version_id].append(ApprovalRow(row.by, row.at, row.decision, row.comment))
+        found[row.version_id].append(
+            VersionApprovalRecord(row.by, row.at, row.decision, row.comment)
+        )
     return found
 
 
@@ -289,7 +260,7 @@ async def _linked(
     entry_ids: Sequence[UUID],
     kind: LinkKind,
     target: EntryKind,
-) -> dict[UUID, list[EntryRow]]:
+) -> dict[UUID, list[EntryRecord]]:
     origin = ENTRIES.alias("origin")
     query = (
         select(*ENTRY_COLUMNS, origin.c.id.label("origin_id"))
@@ -314,11 +285,11 @@ async def _grouped(
     read: Read,
     entry_ids: Sequence[UUID],
     query: Select[Any],
-) -> dict[UUID, list[EntryRow]]:
+) -> dict[UUID, list[EntryRecord]]:
     """Group entries by the id in the last column, each group by ref."""
-    found: defaultdict[UUID, list[EntryRow]] = defaultdict(list)
+    found: defaultdict[UUID, list[EntryRecord]] = defaultdict(list)
     for row in (await read.session.execute(query)).all():
-        found[row[-1]].append(entry_row(row))
+        found[row[-1]].append(entry_record(row))
     return {
         ident: sorted(found[ident], key=lambda entry: entry.ref)
         for ident in dict.fromkeys(entry_ids)

@@ -12,15 +12,15 @@ from pydantic import Field
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.columns import row_of_entry, row_of_version
+from coe.catalog.columns import record_of_entry, record_of_version
 from coe.catalog.flows.manifest import Line, ManifestModel, Name, Semver
 from coe.catalog.flows.manifest import Tag as Word
 from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
-from coe.catalog.rows import Saved
+from coe.catalog.records import SavedVersion
 from coe.catalog.search.document import Card
 from coe.catalog.validation import validate
-from coe.catalog.versions.aliases import point
-from coe.catalog.versions.saving import NewVersion, refresh, save
+from coe.catalog.versions.aliases import point_alias
+from coe.catalog.versions.saving import NewVersion, refresh_entry, save_version
 from coe.errors import Invalid
 from coe.language.canonical import digest
 from coe.language.source import Source, Unreadable, read
@@ -54,7 +54,7 @@ class SystemManifest(ManifestModel):
         )
 
 
-async def register_system(work: Work, manifest: str) -> Saved:
+async def register_system(work: Work, manifest: str) -> SavedVersion:
     """Save and publish a version of a system; the same content again changes nothing.
 
     Raises:
@@ -69,11 +69,11 @@ async def register_system(work: Work, manifest: str) -> Saved:
         team=system.namespace,
         data_class=system.data_class,
     )
-    entry, version, created = await save(work, _new_version(system, source))
+    entry, version, created = await save_version(work, _new_version(system, source))
     if created:
         await _publish(work, version)
-        await point(work, entry, version, LIVE)
-        await refresh(work, entry)
+        await point_alias(work, entry, version, LIVE)
+        await refresh_entry(work, entry)
         await work.record(
             Tag.CATALOG_CONTENT_LOAD,
             resource=resource,
@@ -81,7 +81,7 @@ async def register_system(work: Work, manifest: str) -> Saved:
             decision=decision,
             detail={"digest": version.digest},
         )
-    return Saved(row_of_entry(entry), row_of_version(version), (), created)
+    return SavedVersion(record_of_entry(entry), record_of_version(version), (), created)
 
 
 def _read(manifest: str) -> tuple[SystemManifest, Source]:

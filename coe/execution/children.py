@@ -22,7 +22,7 @@ from coe.audit.events import Outcome as Told
 from coe.audit.events import Tag
 from coe.audit.log import NewEvent, append
 from coe.catalog.flows.contents import runnable
-from coe.catalog.rows import RunnableFlow
+from coe.catalog.records import RunnableFlow
 from coe.crypto.keys import Keyring
 from coe.errors import CoeError, Unavailable
 from coe.json_types import JSON

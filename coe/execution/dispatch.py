@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 
 from coe.catalog.flows.contents import runnable_version
-from coe.catalog.rows import RunnableFlow
+from coe.catalog.records import RunnableFlow
 from coe.errors import CoeError, NotFound
 from coe.events import bus
 from coe.machine.commands import Cancelled

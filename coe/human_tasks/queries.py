@@ -14,8 +14,7 @@ from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, sele
 
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
-from coe.catalog.rows import Page
-from coe.paging import check_first, decode, encode
+from coe.paging import Page, check_first, decode, encode
 from coe.runs.columns import TASK_COLUMNS, task_row
 from coe.runs.rows import (
     ApprovalRow,

@@ -15,7 +15,7 @@ from coe.audit.events import Tag
 from coe.catalog.flows.contents import runnable
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry, find_version
-from coe.catalog.rows import RunnableFlow
+from coe.catalog.records import RunnableFlow
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON

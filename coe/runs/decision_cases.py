@@ -17,7 +17,6 @@ from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.refs import read_ref
-from coe.catalog.rows import Page
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.decisions.document import TOLD
@@ -26,7 +25,7 @@ from coe.leaves.decision import DECISION, input_of, ref_of
 from coe.machine.commands import RunLeaf
 from coe.machine.facts import Fact, FactKind
 from coe.machine.redaction import redacted
-from coe.paging import check_first, decode, encode
+from coe.paging import Page, check_first, decode, encode
 from coe.runs.head import RunHead
 from coe.runs.sealing import Sealer
 from coe.runs.tables import CASES, RUNS

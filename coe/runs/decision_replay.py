@@ -20,8 +20,8 @@ from coe.audit.events import Tag
 from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_version
+from coe.catalog.records import VersionRecord
 from coe.catalog.refs import require_ref
-from coe.catalog.rows import VersionRow
 from coe.decisions.table import DecisionFault, DecisionTable
 from coe.errors import Invalid, NotFound, Problem
 from coe.json_types import JSON
@@ -77,7 +77,7 @@ class Replayed:
     for who does not work on the table.
     """
 
-    version: VersionRow
+    version: VersionRecord
     items: tuple[ChangedCase, ...]
     same: int
     other_rules: int
@@ -128,7 +128,7 @@ async def replay(work: Work, request: ReplayRequest) -> Replayed:
     return result
 
 
-async def _table(work: Work, ref: str) -> tuple[VersionRow, DecisionTable]:
+async def _table(work: Work, ref: str) -> tuple[VersionRecord, DecisionTable]:
     require_ref(ref, exact=True)
     version = await find_version(work, ref, EntryKind.DECISION)
     if version is None:
@@ -140,7 +140,7 @@ async def _table(work: Work, ref: str) -> tuple[VersionRow, DecisionTable]:
 
 
 async def _rows(
-    work: Work, request: ReplayRequest, version: VersionRow
+    work: Work, request: ReplayRequest, version: VersionRecord
 ) -> tuple[Sequence[Any], int, int]:
     """A part of the cases and one more, with their sealed data; how many there are, of how many."""
     wanted = CaseFilter(
@@ -165,7 +165,7 @@ async def _rows(
     return rows, total, every
 
 
-def _works_on(work: Work, version: VersionRow) -> bool:
+def _works_on(work: Work, version: VersionRecord) -> bool:
     """Whether the actor writes versions of the table, and so may know how often it decides."""
     permission, data_class = Permission.DECISION_REGISTER, version.data_class
     return work.decide(permission, team=version.team, data_class=data_class).allowed

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.catalog.models import FlowKind
-from coe.catalog.rows import RunnableFlow
+from coe.catalog.records import RunnableFlow
 from coe.language.load import load
 from coe.machine.event_filters import event_types
 from coe.runs.tables import SUBSCRIPTIONS

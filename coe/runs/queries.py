@@ -14,8 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, select, tuple_
 
-from coe.catalog.rows import Page
-from coe.paging import check_first, decode, encode
+from coe.paging import Page, check_first, decode, encode
 from coe.runs.columns import RUN_COLUMNS, STEP_COLUMNS, run_row, step_row
 from coe.runs.rows import RunFilter, RunRow, StepRow
 from coe.runs.tables import RUNS, STEPS

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor
 from coe.catalog.models import FlowKind
-from coe.catalog.rows import RunnableFlow
+from coe.catalog.records import RunnableFlow
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.errors import Problem

@@ -12,7 +12,7 @@ from coe.access.policy import Decision
 from coe.audit.events import Tag
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry
-from coe.catalog.rows import EntryRow
+from coe.catalog.records import EntryRecord
 from coe.errors import Conflict, NotFound
 from coe.language.schedules import ScheduleKind
 from coe.runs.tables import SCHEDULES
@@ -20,7 +20,7 @@ from coe.schedules.sync import timing_in
 from coe.work import Work
 
 
-async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRow:
+async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
     """Let a flow start no run by itself until it is resumed; runs that go on are left alone.
 
     Events that come meanwhile start nothing later.
@@ -38,7 +38,7 @@ async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRow:
     return entry
 
 
-async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRow:
+async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
     """Let a flow start by itself again, from now on: what was missed is not made up for.
 
     Raises:
@@ -60,7 +60,7 @@ async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRow:
     return entry
 
 
-async def _hold(work: Work, flow: str, permission: Permission) -> tuple[EntryRow, Any, Decision]:
+async def _hold(work: Work, flow: str, permission: Permission) -> tuple[EntryRecord, Any, Decision]:
     """The flow, the locked row of its schedule, and what the policy said."""
     entry = await find_entry(work, flow, EntryKind.FLOW)
     if entry is None:
@@ -81,7 +81,7 @@ async def _hold(work: Work, flow: str, permission: Permission) -> tuple[EntryRow
     return entry, schedule, decision
 
 
-def _relations(work: Work, entry: EntryRow) -> tuple[Relation, ...]:
+def _relations(work: Work, entry: EntryRecord) -> tuple[Relation, ...]:
     owns = work.actor.subject in {entry.process_owner, entry.deputy}
     return (Relation.OWNER,) if owns else ()
 
@@ -94,7 +94,9 @@ async def _set(work: Work, schedule: Any, **values: Any) -> None:
     )
 
 
-async def _record(work: Work, tag: Tag, entry: EntryRow, decision: Decision, reason: str) -> None:
+async def _record(
+    work: Work, tag: Tag, entry: EntryRecord, decision: Decision, reason: str
+) -> None:
     await work.record(
         tag,
         resource=f"flow:{entry.ref}",

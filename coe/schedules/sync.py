@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access.actor import Actor
 from coe.catalog.flows.contents import runnable_version
 from coe.catalog.models import FlowKind, Lifecycle
-from coe.catalog.rows import VersionRow
+from coe.catalog.records import VersionRecord
 from coe.catalog.versions.resolution import resolve
 from coe.db import new_id
 from coe.errors import CoeError
@@ -72,7 +72,7 @@ async def refresh_in(session: AsyncSession, platform: Platform, entry_id: UUID) 
     )
 
 
-async def live_version(session: AsyncSession, entry_id: UUID) -> VersionRow | None:
+async def live_version(session: AsyncSession, entry_id: UUID) -> VersionRecord | None:
     """The version of a central flow that `live` names, if it is published and not withdrawn."""
     key = (entry_id, None)
     version = (await resolve(session, [key], true())).get(key)
@@ -82,7 +82,7 @@ async def live_version(session: AsyncSession, entry_id: UUID) -> VersionRow | No
 
 
 async def _scheduled(
-    session: AsyncSession, platform: Platform, version: VersionRow
+    session: AsyncSession, platform: Platform, version: VersionRecord
 ) -> tuple[Definition, Timing] | None:
     """What a version says of its schedule; none for one that can no longer be understood."""
     try:
@@ -96,7 +96,7 @@ async def _scheduled(
     return None if definition is None or timing is None else (definition, timing)
 
 
-def _row(version: VersionRow, found: tuple[Definition, Timing], now: datetime) -> dict[str, Any]:
+def _row(version: VersionRecord, found: tuple[Definition, Timing], now: datetime) -> dict[str, Any]:
     definition, timing = found
     on = definition.schedule.on if definition.schedule else None
     types = types_of(on) if on is not None else None

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.flows.drafts import preview_of, save_flow, saved
+from coe.catalog.flows.drafts import preview_of, save_flow
 from coe.catalog.links import uses_of
 from coe.catalog.models import EntryKind
-from coe.catalog.rows import Preview, Saved
-from coe.catalog.versions.saving import NewVersion, save
+from coe.catalog.records import Preview, SavedVersion
+from coe.catalog.versions.saving import NewVersion, save_version, saved_version
 from coe.errors import Invalid, errors_in
 from coe.language.canonical import digest
 from coe.templates.instance import instance_of
@@ -26,7 +26,7 @@ async def register_template(
     files: Mapping[str, str],
     *,
     changelog: str | None = None,
-) -> Saved:
+) -> SavedVersion:
     """Save a version of a template, path to content, as a draft.
 
     The same content again returns the version that has it, and records nothing.
@@ -49,7 +49,7 @@ async def register_template(
     problems += await try_out(work, template)
     if errors_in(problems):
         raise Invalid(problems)
-    entry, version, created = await save(work, _new_version(template, changelog))
+    entry, version, created = await save_version(work, _new_version(template, changelog))
     if created:
         await work.record(
             Tag.CATALOG_TEMPLATE_REGISTER,
@@ -58,7 +58,7 @@ async def register_template(
             decision=decision,
             detail={"digest": version.digest, "changelog": changelog},
         )
-    return await saved(work, entry, version, created=created)
+    return await saved_version(work, entry, version, created=created)
 
 
 async def preview(read: Read, request: Instantiation) -> Preview:
@@ -74,7 +74,7 @@ async def preview(read: Read, request: Instantiation) -> Preview:
     return await preview_of(read, instance.document, instance.problems)
 
 
-async def instantiate(work: Work, request: Instantiation) -> Saved:
+async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
     """Render a template into a team's namespace as a draft version, with its origin.
 
     A flow that is not there begins at 1.0.0. Of one that is there the next minor version is
@@ -116,7 +116,7 @@ async def instantiate(work: Work, request: Instantiation) -> Saved:
                 "digest": version.digest,
             },
         )
-    return await saved(work, entry, version, created=created)
+    return await saved_version(work, entry, version, created=created)
 
 
 def _new_version(template: TemplateFiles, changelog: str | None) -> NewVersion:

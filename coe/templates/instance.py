@@ -13,8 +13,8 @@ from coe.catalog.flows.contents import changes, flow_contents, flow_in
 from coe.catalog.flows.documents import FlowDocument, read_flow
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.queries import find_version
+from coe.catalog.records import VersionRecord
 from coe.catalog.refs import require_ref
-from coe.catalog.rows import VersionRow
 from coe.catalog.scope import readable_versions
 from coe.catalog.semver import bump, parse_version
 from coe.catalog.versions.lifecycle import RUNNABLE
@@ -33,7 +33,7 @@ FIRST = "1.0.0"
 class Instance:
     """What an instantiation comes to; `document` is there where the rendering could be read."""
 
-    template: VersionRow
+    template: VersionRecord
     files: TemplateFiles
     rendered: Rendered
     document: FlowDocument | None
@@ -76,7 +76,7 @@ async def instance_of(read: Read, request: Instantiation) -> Instance:
 async def _input_problems(
     read: Read,
     request: Instantiation,
-    template: VersionRow,
+    template: VersionRecord,
 ) -> tuple[Problem, ...]:
     found: list[Problem] = []
     if template.lifecycle not in RUNNABLE:

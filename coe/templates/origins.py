@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 
 from coe.catalog.columns import ENTRIES
 from coe.catalog.models import EntryVersion
-from coe.catalog.rows import VersionRow
+from coe.catalog.records import VersionRecord
 from coe.crypto.envelope import Place
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
@@ -23,7 +23,7 @@ _PURPOSE = "catalog"
 async def keep_origin(
     work: Work,
     flow: EntryVersion,
-    template: VersionRow,
+    template: VersionRecord,
     parameters: JSON,
 ) -> None:
     """Keep where a flow's version came from, and count the template's flows anew."""

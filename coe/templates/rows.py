@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from coe.catalog.rows import FacetValue
+from coe.catalog.records import FacetValue
 from coe.json_types import JSON
 
 

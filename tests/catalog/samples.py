@@ -6,7 +6,7 @@ import textwrap
 
 from coe.access.actor import Actor
 from coe.catalog import actions
-from coe.catalog.rows import Moved, Saved
+from coe.catalog.records import MovedVersion, SavedVersion
 from coe.work import Platform
 
 OWNER = Actor.of("sales-owner")
@@ -108,12 +108,12 @@ def local(
     )
 
 
-async def register(platform: Platform, actor: Actor, text: str) -> Saved:
+async def register(platform: Platform, actor: Actor, text: str) -> SavedVersion:
     async with platform.work(actor) as work:
         return await actions.register_flow(work, text)
 
 
-async def published(platform: Platform, actor: Actor, text: str) -> Moved:
+async def published(platform: Platform, actor: Actor, text: str) -> MovedVersion:
     """Register, submit, have coe-lead approve and publish."""
     saved = await register(platform, actor, text)
     ref = saved.version.ref

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from coe import content
 from coe.catalog import actions, queries
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
-from coe.catalog.rows import Moved
+from coe.catalog.records import MovedVersion
 from coe.catalog.versions.lifecycle import Move, after
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.settings import Settings
@@ -196,7 +196,7 @@ def _named(version: str, **named: str) -> str:
 async def test_a_team_makes_nobody_read_the_data_of_its_runs_without_a_review(
     platform: Platform,
 ) -> None:
-    async def publish(text: str) -> Moved:
+    async def publish(text: str) -> MovedVersion:
         saved = await register(platform, WAREHOUSE, text)
         async with platform.work(WAREHOUSE) as work:
             return await actions.publish(work, saved.version.ref)

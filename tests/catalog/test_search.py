@@ -6,7 +6,7 @@ import pytest
 
 from coe.access.actor import Actor, DataClass
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.rows import Hits
+from coe.catalog.records import Hits
 from coe.catalog.search.query import CatalogFilter, CatalogOrder, Search, search
 from coe.errors import Invalid
 from coe.work import Platform

@@ -7,9 +7,10 @@ from sqlalchemy import text
 
 from coe.access.lines import Relation
 from coe.catalog import actions, queries
+from coe.catalog.flows import contents
 from coe.catalog.flows.contents import runnable_version
 from coe.catalog.models import EntryKind
-from coe.catalog.rows import EntryRow
+from coe.catalog.records import EntryRecord
 from coe.catalog.systems import register_system
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound
@@ -30,7 +31,7 @@ VERSIONS = ("1.0.0", "1.2.0", "1.10.0", "2.0.0")
 
 
 @pytest.fixture
-async def entry(platform: Platform) -> EntryRow:
+async def entry(platform: Platform) -> EntryRecord:
     """Returns in four published versions, a deprecated, a pre-release and a draft."""
     for version in (*VERSIONS, "3.0.0-rc.1"):
         moved = await published(platform, OWNER, central(version=version))
@@ -57,7 +58,7 @@ RESOLVED: list[tuple[str | None, str | None]] = [
 ]
 
 
-async def test_what_a_ref_resolves_to(platform: Platform, entry: EntryRow) -> None:
+async def test_what_a_ref_resolves_to(platform: Platform, entry: EntryRecord) -> None:
     async with platform.read(OWNER) as read:
         for selector, version in RESOLVED:
             key = (entry.id, selector)
@@ -68,7 +69,7 @@ async def test_what_a_ref_resolves_to(platform: Platform, entry: EntryRow) -> No
             assert (by_ref.version if by_ref else None) == version, selector
 
 
-async def test_many_refs_in_one_go(platform: Platform, entry: EntryRow) -> None:
+async def test_many_refs_in_one_go(platform: Platform, entry: EntryRecord) -> None:
     keys: list[tuple[UUID, str | None]] = [
         (entry.id, None),
         (entry.id, "^1"),
@@ -94,7 +95,7 @@ async def platform_read_as_outsider(
         return dict(await queries.resolve_versions(read, keys))
 
 
-async def test_versions_are_paged_highest_first(platform: Platform, entry: EntryRow) -> None:
+async def test_versions_are_paged_highest_first(platform: Platform, entry: EntryRecord) -> None:
     seen: list[str] = []
     after = None
     async with platform.read(OWNER) as read:
@@ -124,15 +125,15 @@ async def test_the_flows_of_a_team_are_paged(platform: Platform) -> None:
 async def test_contents_are_opened_for_those_who_may_read(platform: Platform) -> None:
     saved = await register(platform, OWNER, central(data_class="PERSONAL"))
     async with platform.read(OWNER) as read:
-        content = (await queries.flow_contents(read, [saved.version.id]))[saved.version.id]
-        assert (await queries.diagram(read, saved.version.id) or "").startswith("flowchart")
+        content = (await contents.flow_contents(read, [saved.version.id]))[saved.version.id]
+        assert (await contents.diagram(read, saved.version.id) or "").startswith("flowchart")
     assert SECRET in content.definition
     assert content.definition == central(data_class="PERSONAL")
     assert isinstance(content.input_schema, dict)
     assert isinstance(content.input_schema["examples"], list)
     async with platform.read(WAREHOUSE) as read:
-        assert await queries.flow_contents(read, [saved.version.id]) == {}
-        assert await queries.diagram(read, saved.version.id) is None
+        assert await contents.flow_contents(read, [saved.version.id]) == {}
+        assert await contents.diagram(read, saved.version.id) is None
         assert await queries.find_entry(read, "sales/returns") is None
         assert await queries.entries_by_id(read, [saved.entry.id]) == {}
         related = await queries.entries_by_id(
@@ -157,20 +158,20 @@ async def test_what_differs_between_two_versions(platform: Platform) -> None:
     saved = await register(platform, OWNER, central(version="1.1.0", step="lookAtGoods"))
     async with platform.read(OWNER) as read:
         for to in ("live", "1.0.0"):
-            change = await queries.diff(read, saved.version.id, to)
+            change = await contents.diff(read, saved.version.id, to)
             assert change is not None
             assert "+  - lookAtGoods" in change.unified
             assert not change.breaking
-        assert await queries.diff(read, saved.version.id, "canary") is None
+        assert await contents.diff(read, saved.version.id, "canary") is None
     async with platform.read(OUTSIDER) as read:
-        assert await queries.diff(read, saved.version.id, "live") is None
+        assert await contents.diff(read, saved.version.id, "live") is None
 
 
 async def test_what_runs_was_published_and_is_what_was_signed(platform: Platform) -> None:
     moved = await published(platform, WAREHOUSE, local())
     await register(platform, WAREHOUSE, local(version="1.1.0"))
     async with platform.read(LEAD) as read:
-        flow = await queries.runnable(read.session, read, "warehouse/pick-and-pack@^1")
+        flow = await contents.runnable(read.session, read, "warehouse/pick-and-pack@^1")
         assert flow.version.ref == moved.version.ref
         assert flow.entrypoint == "flows/teams/warehouse/pick_and_pack.py:pick_and_pack"
         assert flow.timeout == "PT5M"
@@ -183,7 +184,7 @@ async def test_what_runs_was_published_and_is_what_was_signed(platform: Platform
             ("warehouse/nothing", NotFound),
         ):
             with pytest.raises(error):
-                await queries.runnable(read.session, read, ref)
+                await contents.runnable(read.session, read, ref)
     async with platform.database.session() as session:
         await session.execute(
             text(
@@ -195,7 +196,7 @@ async def test_what_runs_was_published_and_is_what_was_signed(platform: Platform
         await session.commit()
     async with platform.read(LEAD) as read:
         with pytest.raises(Exception, match="open"):
-            await queries.runnable(read.session, read, "warehouse/pick-and-pack@^1")
+            await contents.runnable(read.session, read, "warehouse/pick-and-pack@^1")
 
 
 SYSTEM = """\

@@ -35,7 +35,7 @@ from coe.access.actor import DataClass
 from coe.access.decision import Decision
 from coe.access.scope import Scope
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
-from coe.catalog.rows import RunnableFlow, VersionRow
+from coe.catalog.records import RunnableFlow, VersionRecord
 from coe.crypto.envelope import Place
 from coe.errors import NotFound
 from coe.language.expressions import jq_worker
@@ -151,11 +151,11 @@ class OpenPolicies:
 # ---------------------------------------------------------------------- the catalog
 
 
-def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRow:
+def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRecord:
     """The row of a published version."""
     namespace, name = flow.split("/")
     at = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
-    return VersionRow(
+    return VersionRecord(
         id=ident,
         entry_id=ident,
         kind=EntryKind.FLOW,
@@ -179,7 +179,7 @@ def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRow:
     )
 
 
-def runnable_flow(version: VersionRow, definition: str, *, local: bool) -> RunnableFlow:
+def runnable_flow(version: VersionRecord, definition: str, *, local: bool) -> RunnableFlow:
     """The flow as `coe.catalog.flows.contents` gives it."""
     return RunnableFlow(
         entry=None,  # type: ignore[arg-type]  # nobody looks at it
@@ -206,7 +206,7 @@ async def _runnable_version(_: Any, __: Any, version_id: UUID) -> RunnableFlow:
     raise NotFound
 
 
-async def _find_version(_: Any, ref: str, __: Any) -> VersionRow | None:
+async def _find_version(_: Any, ref: str, __: Any) -> VersionRecord | None:
     found = world().catalog.get(ref.partition("@")[0])
     return found.version if found else None
 

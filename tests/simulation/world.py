@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from coe.catalog.rows import RunnableFlow
+from coe.catalog.records import RunnableFlow
 from coe.execution.loops import TIDY_SECONDS
 from coe.settings import Settings
 from tests.simulation import people as folk

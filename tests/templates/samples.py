@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coe.access.actor import Actor
 from coe.catalog import actions as catalog
-from coe.catalog.rows import Moved, Saved
+from coe.catalog.records import MovedVersion, SavedVersion
 from coe.templates import actions
 from coe.templates.rows import Instantiation
 from coe.work import Platform
@@ -90,12 +90,12 @@ def asked(**changed: object) -> Instantiation:
     return Instantiation(**(given | changed))  # type: ignore[arg-type]
 
 
-async def register(platform: Platform, actor: Actor = LEAD, **changed: str) -> Saved:
+async def register(platform: Platform, actor: Actor = LEAD, **changed: str) -> SavedVersion:
     async with platform.work(actor) as work:
         return await actions.register_template(work, files(**changed))
 
 
-async def published(platform: Platform, **changed: str) -> Moved:
+async def published(platform: Platform, **changed: str) -> MovedVersion:
     saved = await register(platform, LEAD, **changed)
     ref = saved.version.ref
     async with platform.work(LEAD) as work:
@@ -106,6 +106,6 @@ async def published(platform: Platform, **changed: str) -> Moved:
         return await catalog.publish(work, ref)
 
 
-async def instantiate(platform: Platform, actor: Actor, **changed: object) -> Saved:
+async def instantiate(platform: Platform, actor: Actor, **changed: object) -> SavedVersion:
     async with platform.work(actor) as work:
         return await actions.instantiate(work, asked(**changed))

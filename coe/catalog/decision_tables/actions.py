@@ -10,17 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.columns import ENTRIES, VERSION_COLUMNS, VERSIONS, version_row
+from coe.catalog.columns import ENTRIES, VERSION_COLUMNS, VERSIONS, version_record
 from coe.catalog.decision_tables.documents import DecisionEntry, opened_decision, read_decision
-from coe.catalog.flows.contents import check_signed
-from coe.catalog.flows.drafts import saved
 from coe.catalog.models import EntryKind
+from coe.catalog.records import SavedVersion, VersionRecord
 from coe.catalog.refs import require_ref
-from coe.catalog.rows import Saved, VersionRow
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
-from coe.catalog.versions.saving import NewVersion, save
+from coe.catalog.versions.saving import NewVersion, save_version, saved_version
 from coe.catalog.versions.sealing import unseal
+from coe.catalog.versions.signatures import check_signature
 from coe.decisions.table import DecisionTable
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.work import Platform, Read, Work
@@ -38,7 +37,9 @@ class DecisionPreview:
     entry: DecisionEntry | None
 
 
-async def register_decision(work: Work, manifest: str, *, changelog: str | None = None) -> Saved:
+async def register_decision(
+    work: Work, manifest: str, *, changelog: str | None = None
+) -> SavedVersion:
     """Save a version of a decision table as a draft.
 
     The same content again returns the version that has it, and records nothing.
@@ -76,7 +77,7 @@ async def register_decision(work: Work, manifest: str, *, changelog: str | None 
         line=mark.line if mark else None,
         column=mark.column if mark else None,
     )
-    kept, version, created = await save(work, new)
+    kept, version, created = await save_version(work, new)
     if created:
         await work.record(
             Tag.CATALOG_DECISION_REGISTER,
@@ -85,7 +86,7 @@ async def register_decision(work: Work, manifest: str, *, changelog: str | None 
             decision=decision,
             detail={"digest": version.digest, "changelog": changelog},
         )
-    return await saved(work, kept, version, created=created)
+    return await saved_version(work, kept, version, created=created)
 
 
 async def check_decision(manifest: str) -> DecisionPreview:
@@ -94,7 +95,7 @@ async def check_decision(manifest: str) -> DecisionPreview:
     return DecisionPreview(manifest, entry.table.digest if entry else "", problems, entry)
 
 
-async def resolve_decision(session: AsyncSession, ref: str) -> VersionRow:
+async def resolve_decision(session: AsyncSession, ref: str) -> VersionRecord:
     """The version of a table that a run decides with, as for `contents.runnable`.
 
     Raises:
@@ -137,9 +138,9 @@ async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str)
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound(f"there is no decision table {ref}")
-    version = version_row(row)
+    version = version_record(row)
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
     table = await asyncio.to_thread(opened_decision, opened)
-    check_signed(holder, version, table.digest)
+    check_signature(holder, version, table.digest)
     return table

@@ -15,7 +15,7 @@ from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.links import Link
 from coe.catalog.models import EntryKind, Lifecycle, LinkKind
-from coe.catalog.rows import VersionRow
+from coe.catalog.records import VersionRecord
 from coe.catalog.scope import readable_versions
 from coe.catalog.validation import schema_problems
 from coe.catalog.versions.lifecycle import RUNNABLE
@@ -145,7 +145,7 @@ async def _entries(
     return {f"{row.namespace}/{row.name}": row.id for row in rows}
 
 
-async def _input_schemas(read: Read, versions: Iterable[VersionRow]) -> dict[UUID, JSON]:
+async def _input_schemas(read: Read, versions: Iterable[VersionRecord]) -> dict[UUID, JSON]:
     query = select(VERSIONS.c.id, VERSIONS.c.team, VERSIONS.c.schemas_sealed).where(
         VERSIONS.c.id.in_([version.id for version in versions]),
     )

@@ -16,17 +16,18 @@ from coe.catalog.columns import (
     ENTRY_WIDTH,
     VERSION_COLUMNS,
     VERSIONS,
-    entry_row,
-    version_row,
+    entry_record,
+    version_record,
 )
 from coe.catalog.flows.documents import FlowDocument, draw, draw_svg, read_flow
 from coe.catalog.models import EntryKind
+from coe.catalog.records import FlowContent, RunnableFlow, VersionChange
 from coe.catalog.refs import require_ref
-from coe.catalog.rows import FlowContent, RunnableFlow, VersionChange, VersionRow
 from coe.catalog.scope import readable_versions
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import problems_from_json, unseal
+from coe.catalog.versions.signatures import check_signature
 from coe.errors import Conflict, NotFound
 from coe.json_types import JSON
 from coe.language.diff import diff as compare
@@ -155,14 +156,14 @@ async def runnable_version(
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound
-    version = version_row(row[ENTRY_WIDTH:])
+    version = version_record(row[ENTRY_WIDTH:])
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
     document = opened_flow(opened)
-    check_signed(holder, version, document.digest)
+    check_signature(holder, version, document.digest)
     manifest = document.manifest
     return RunnableFlow(
-        entry=entry_row(row),
+        entry=entry_record(row),
         version=version,
         definition=document.source.text,
         input_schema=document.input_schema,
@@ -170,18 +171,6 @@ async def runnable_version(
         entrypoint=manifest.entrypoint if manifest else None,
         timeout=manifest.timeout if manifest else None,
     )
-
-
-def check_signed(holder: Read | Platform, version: VersionRow, digest: str) -> None:
-    """See that a version's content has the digest that was signed.
-
-    Raises:
-        Conflict: It has not.
-    """
-    platform = holder.platform if isinstance(holder, Read) else holder
-    signed = platform.signer.public.verify_digest(digest, version.signature)
-    if digest != version.digest or not signed:
-        raise Conflict(f"{version.ref} is not what was signed: its content or digest was changed")
 
 
 def opened_flow(content: JSON) -> FlowDocument:

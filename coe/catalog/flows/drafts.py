@@ -5,15 +5,13 @@ A flow that is registered and one that is made from a template both come through
 
 from __future__ import annotations
 
-from coe.catalog.columns import row_of_entry, row_of_version
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import changes, flow_contents, flow_in
 from coe.catalog.flows.documents import FlowDocument, draw
 from coe.catalog.models import Entry, EntryKind, EntryVersion
 from coe.catalog.queries import find_version
-from coe.catalog.rows import Preview, Saved, VersionChange
-from coe.catalog.versions.saving import NewVersion, save
-from coe.catalog.versions.sealing import problems_from_json, unseal
+from coe.catalog.records import Preview, VersionChange
+from coe.catalog.versions.saving import NewVersion, save_version
 from coe.errors import Invalid, Problem, errors_in
 from coe.work import Read, Work
 
@@ -56,15 +54,7 @@ async def save_flow(
         engine=ENGINE,
         changelog=changelog,
     )
-    return await save(work, new)
-
-
-async def saved(work: Work, entry: Entry, version: EntryVersion, *, created: bool) -> Saved:
-    """What a verb that saved gives back: the rows, and the warnings kept with the version."""
-    column, sealed = "problems_sealed", version.problems_sealed
-    opened = await unseal(work.keyring, version.id, version.team, column, sealed)
-    problems = problems_from_json(opened)
-    return Saved(row_of_entry(entry), row_of_version(version), problems, created)
+    return await save_version(work, new)
 
 
 async def preview_of(

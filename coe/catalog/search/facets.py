@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.catalog.columns import ENTRIES
-from coe.catalog.rows import Facet, FacetValue
+from coe.catalog.records import Facet, FacetValue
 from coe.catalog.search.filters import CatalogFilter, predicates
 
 _TOTAL = ""

@@ -6,7 +6,7 @@ from coe.catalog.models import Entry, EntryAlias, EntryVersion
 from coe.work import Work
 
 
-async def point(work: Work, entry: Entry, version: EntryVersion, alias: str) -> str | None:
+async def point_alias(work: Work, entry: Entry, version: EntryVersion, alias: str) -> str | None:
     """Let an alias name a version; gives the exact version that it named before, if any."""
     row = await work.session.get(EntryAlias, (entry.id, alias))
     before = row.version if row else None

@@ -13,10 +13,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.columns import ALIASES, VERSION_COLUMNS, VERSIONS, version_row
+from coe.catalog.columns import ALIASES, VERSION_COLUMNS, VERSIONS, version_record
 from coe.catalog.models import Lifecycle
+from coe.catalog.records import VersionRecord
 from coe.catalog.refs import selector_or_live
-from coe.catalog.rows import VersionRow
 from coe.catalog.semver import Range, parse_range, parse_version
 from coe.catalog.versions.lifecycle import RUNNABLE
 
@@ -28,7 +28,7 @@ async def resolve(
     session: AsyncSession,
     keys: Sequence[VersionKey],
     allowed: ColumnElement[bool],
-) -> dict[VersionKey, VersionRow]:
+) -> dict[VersionKey, VersionRecord]:
     """Find the version that each key means, within a predicate over the table of versions."""
     meant = {key: (key[0], selector_or_live(key[1])) for key in keys}
     exact = {each for each in meant.values() if parse_version(each[1])}
@@ -48,7 +48,7 @@ async def _exact(
     session: AsyncSession,
     wanted: Iterable[_Named],
     allowed: ColumnElement[bool],
-) -> dict[_Named, VersionRow]:
+) -> dict[_Named, VersionRecord]:
     pairs = sorted(wanted)
     if not pairs:
         return {}
@@ -57,14 +57,14 @@ async def _exact(
         allowed,
     )
     rows = (await session.execute(query)).all()
-    return {(row.entry_id, row.version): version_row(row) for row in rows}
+    return {(row.entry_id, row.version): version_record(row) for row in rows}
 
 
 async def _named(
     session: AsyncSession,
     wanted: Iterable[_Named],
     allowed: ColumnElement[bool],
-) -> dict[_Named, VersionRow]:
+) -> dict[_Named, VersionRecord]:
     pairs = sorted(wanted)
     if not pairs:
         return {}
@@ -74,14 +74,14 @@ async def _named(
         .where(tuple_(ALIASES.c.entry_id, ALIASES.c.alias).in_(pairs), allowed)
     )
     rows = (await session.execute(query)).all()
-    return {(row.entry_id, row.alias): version_row(row) for row in rows}
+    return {(row.entry_id, row.alias): version_record(row) for row in rows}
 
 
 async def _within(
     session: AsyncSession,
     wanted: dict[_Named, Range],
     allowed: ColumnElement[bool],
-) -> dict[_Named, VersionRow]:
+) -> dict[_Named, VersionRecord]:
     if not wanted:
         return {}
     query = (
@@ -96,10 +96,10 @@ async def _within(
             VERSIONS.c.precedence.desc(),
         )
     )
-    candidates: defaultdict[UUID, list[VersionRow]] = defaultdict(list)
+    candidates: defaultdict[UUID, list[VersionRecord]] = defaultdict(list)
     for row in (await session.execute(query)).all():
-        candidates[row.entry_id].append(version_row(row))
-    found: dict[_Named, VersionRow] = {}
+        candidates[row.entry_id].append(version_record(row))
+    found: dict[_Named, VersionRecord] = {}
     for (entry_id, text), bounds in wanted.items():
         for version in candidates[entry_id]:
             parsed = parse_version(version.version)

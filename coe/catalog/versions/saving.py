@@ -10,7 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coe.catalog.columns import ENTRIES, LINKS, VERSIONS
+from coe.catalog.columns import (
+    ENTRIES,
+    LINKS,
+    VERSIONS,
+    record_of_entry,
+    record_of_version,
+)
 from coe.catalog.links import Link
 from coe.catalog.models import (
     LIVE,
@@ -23,10 +29,11 @@ from coe.catalog.models import (
     Lifecycle,
     LinkKind,
 )
+from coe.catalog.records import SavedVersion
 from coe.catalog.search.document import Card, card_of, show
 from coe.catalog.semver import parse_version, precedence
 from coe.catalog.versions.lifecycle import STANDING
-from coe.catalog.versions.sealing import problems_to_json, seal
+from coe.catalog.versions.sealing import problems_from_json, problems_to_json, seal, unseal
 from coe.db import new_id
 from coe.errors import Invalid, Problem
 from coe.json_types import JSON
@@ -63,18 +70,18 @@ class NewVersion:
     column: int | None = field(default=None, compare=False)
 
 
-async def take_turn(session: AsyncSession) -> None:
+async def lock_catalog(session: AsyncSession) -> None:
     """Wait until no other transaction writes to the catalog; held until the end of this one."""
     await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
-async def save(work: Work, new: NewVersion) -> tuple[Entry, EntryVersion, bool]:
+async def save_version(work: Work, new: NewVersion) -> tuple[Entry, EntryVersion, bool]:
     """Add a version as a draft, or find the one with the same content; True if it was added.
 
     Raises:
         Invalid: The name is another kind of entry's, or the version has other content already.
     """
-    await take_turn(work.session)
+    await lock_catalog(work.session)
     entry = await _entry(work, new)
     kept = await work.session.scalar(
         select(EntryVersion).where(
@@ -87,11 +94,25 @@ async def save(work: Work, new: NewVersion) -> tuple[Entry, EntryVersion, bool]:
             raise Invalid([await _taken(work.session, entry, new)])
         return entry, kept, False
     version = await _version(work, entry, new)
-    await refresh(work, entry)
+    await refresh_entry(work, entry)
     return entry, version, True
 
 
-async def refresh(work: Work, entry: Entry) -> None:
+async def saved_version(
+    work: Work,
+    entry: Entry,
+    version: EntryVersion,
+    *,
+    created: bool,
+) -> SavedVersion:
+    """The result of a verb that saves: the records, and the warnings stored with the version."""
+    column, sealed = "problems_sealed", version.problems_sealed
+    opened = await unseal(work.keyring, version.id, version.team, column, sealed)
+    problems = problems_from_json(opened)
+    return SavedVersion(record_of_entry(entry), record_of_version(version), problems, created)
+
+
+async def refresh_entry(work: Work, entry: Entry) -> None:
     """Let the entry show its current version: `live`, else the one that is furthest along."""
     session = work.session
     await session.flush()

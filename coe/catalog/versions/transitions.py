@@ -9,13 +9,13 @@ from sqlmodel import col
 
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
-from coe.catalog.columns import row_of_entry, row_of_version
+from coe.catalog.columns import record_of_entry, record_of_version
 from coe.catalog.models import Entry, EntryKind, EntryVersion, FlowKind, Lifecycle
+from coe.catalog.records import MovedVersion
 from coe.catalog.refs import Ref, require_ref
-from coe.catalog.rows import Moved
 from coe.catalog.scope import relations_to
 from coe.catalog.versions.lifecycle import Move, after, permission
-from coe.catalog.versions.saving import refresh, take_turn
+from coe.catalog.versions.saving import lock_catalog, refresh_entry
 from coe.errors import NotFound
 from coe.work import Work
 
@@ -23,7 +23,7 @@ _MOVABLE = frozenset({EntryKind.DECISION, EntryKind.FLOW, EntryKind.TEMPLATE})
 
 
 @dataclass(slots=True)
-class Held:
+class Transition:
     """A version that a verb may change, its entry, and what the policy said."""
 
     entry: Entry
@@ -40,9 +40,9 @@ class Held:
         """CENTRAL or LOCAL; none for what is no flow."""
         return self.entry.flow_kind
 
-    def moved(self) -> Moved:
+    def moved(self) -> MovedVersion:
         """What the verb gives back."""
-        return Moved(row_of_entry(self.entry), row_of_version(self.version))
+        return MovedVersion(record_of_entry(self.entry), record_of_version(self.version))
 
 
 def resource(entry: Entry, version: EntryVersion) -> str:
@@ -50,7 +50,7 @@ def resource(entry: Entry, version: EntryVersion) -> str:
     return f"{entry.kind.lower()}:{entry.namespace}/{entry.name}@{version.version}"
 
 
-async def hold(work: Work, ref: str, move: Move) -> Held:
+async def hold(work: Work, ref: str, move: Move) -> Transition:
     """Find the version that a ref with an exact version names, and require the move's permission.
 
     Raises:
@@ -72,7 +72,7 @@ async def find(work: Work, ref: Ref) -> tuple[Entry, EntryVersion]:
     Raises:
         NotFound: There is no such version.
     """
-    await take_turn(work.session)
+    await lock_catalog(work.session)
     entry = await work.session.scalar(
         select(Entry).where(
             col(Entry.namespace) == ref.namespace,
@@ -98,7 +98,7 @@ def require(
     entry: Entry,
     version: EntryVersion,
     wanted: Permission,
-) -> Held:
+) -> Transition:
     """Require a permission on a version; who may not read it is told that it is not there.
 
     Raises:
@@ -120,10 +120,10 @@ def require(
         relations=relations,
         hide=not readable.allowed,
     )
-    return Held(entry, version, decision)
+    return Transition(entry, version, decision)
 
 
-async def move(work: Work, held: Held, made: Move) -> Lifecycle:
+async def move(work: Work, held: Transition, made: Move) -> Lifecycle:
     """Make the move, let the entry show what is current now, and give the state before.
 
     Raises:
@@ -131,5 +131,5 @@ async def move(work: Work, held: Held, made: Move) -> Lifecycle:
     """
     before = held.version.lifecycle
     held.version.lifecycle = after(made, before, held.flow_kind)
-    await refresh(work, held.entry)
+    await refresh_entry(work, held.entry)
     return before

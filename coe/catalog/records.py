@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 from uuid import UUID
 
 from coe.access.actor import DataClass
@@ -12,11 +12,9 @@ from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
 from coe.errors import Problem
 from coe.json_types import JSON
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
-class EntryRow:
+class EntryRecord:
     """An entry with the card of its current version; `team` is a slug, `systems` are refs."""
 
     id: UUID
@@ -47,7 +45,7 @@ class EntryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionRow:
+class VersionRecord:
     """A version without its sealed parts; `digest` in hex, `signature` in base64."""
 
     id: UUID
@@ -93,24 +91,13 @@ class FlowContent:
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalRow:
+class VersionApprovalRecord:
     """One reviewer's decision on a version."""
 
     by: str
     at: datetime
     decision: Verdict
     comment: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A page of a keyset pagination; `cursors` go with `items`, `total` is over all pages."""
-
-    items: tuple[T, ...]
-    cursors: tuple[str, ...]
-    has_next: bool
-    has_previous: bool
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +120,7 @@ class Facet:
 class Hit:
     """An entry found; `highlights` are HTML-escaped fragments with the match in <mark>."""
 
-    entry: EntryRow
+    entry: EntryRecord
     cursor: str
     score: float | None
     highlights: tuple[str, ...]
@@ -151,21 +138,21 @@ class Hits:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedVersion:
     """A version in the catalog, its entry, and the warnings; `created` is false if it was there."""
 
-    entry: EntryRow
-    version: VersionRow
+    entry: EntryRecord
+    version: VersionRecord
     problems: tuple[Problem, ...]
     created: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedVersion:
     """A version after a move of its lifecycle, or an alias after it was set."""
 
-    entry: EntryRow
-    version: VersionRow
+    entry: EntryRecord
+    version: VersionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +180,8 @@ class Preview:
 class RunnableFlow:
     """A flow's version that may start a run, opened and checked against its digest."""
 
-    entry: EntryRow
-    version: VersionRow
+    entry: EntryRecord
+    version: VersionRecord
     definition: str
     input_schema: JSON
     output_schema: JSON
