@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from coe.catalog import actions as catalog
 from coe.catalog import queries as entries
+from coe.catalog.flows import contents
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.errors import Forbidden, Invalid, NotFound
 from coe.language.canonical import digest
@@ -76,7 +77,7 @@ async def test_instantiating_saves_a_draft_with_its_origin(platform: Platform) -
     assert saved.entry.title == "Greeting"
     async with platform.read(OWNER) as read:
         origin = (await queries.origins(read, [saved.version.id]))[saved.version.id]
-        content = (await entries.flow_contents(read, [saved.version.id]))[saved.version.id]
+        content = (await contents.flow_contents(read, [saved.version.id]))[saved.version.id]
         found = await entries.find_entry(read, "coe/greeting")
     assert origin.template_version_id == template.version.id
     assert origin.parameters == {"words": "Hello", "twice": False, "limits": {"most": 3}}
