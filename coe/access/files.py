@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
 
 from coe.access.actor import ActorKind, kind_of
 from coe.access.lines import ANY, Line, is_role
 from coe.access.network import NetworkLine
 from coe.errors import Invalid, Problem
 from coe.identifiers import is_slug
+from coe.language.source import Source, Unreadable, point, read
 
 CODE: Final = "INPUT_ACCESS_FILE"
 _MAX_BYTES: Final = 1_000_000
@@ -123,11 +121,11 @@ class _Reader:
     root: Path
     problems: list[Problem] = field(default_factory=list)
 
-    def report(self, file: Path, line: int | None, message: str, hint: str | None = None) -> None:
+    def report(self, file: Path, line: int | None, message: str, help: str | None = None) -> None:
         name = file.relative_to(self.root).as_posix()
         place = f"{name}:{line}" if line else name
         self.problems.append(
-            Problem(CODE, f"{place}: {message}", path=name, line=line, help=hint),
+            Problem(CODE, f"{place}: {message}", path=name, line=line, help=help),
         )
 
     def text(self, file: Path) -> str | None:
@@ -142,26 +140,25 @@ class _Reader:
             self.report(file, None, "the file is not UTF-8")
         return None
 
-    def document(self, file: Path, model: type[_Document]) -> tuple[Any, CommentedMap] | None:
+    def document(self, file: Path, model: type[_Document]) -> tuple[Any, Source] | None:
         text = self.text(file)
         if text is None:
             return None
         try:
-            loaded = YAML(typ="rt").load(text)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self.report(file, mark.line + 1 if mark else None, f"no YAML: {error.problem}")
+            source = read(text, file=str(file))
+        except Unreadable as error:
+            self.report(file, error.problem.line, error.problem.message, error.problem.help)
             return None
-        if not isinstance(loaded, CommentedMap):
+        if not isinstance(source.data, dict):
             self.report(file, 1, "must hold a mapping")
             return None
         try:
-            return model.model_validate(loaded), loaded
+            return model.model_validate(source.data), source
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 where = ".".join(str(part) for part in detail["loc"])
                 message = detail["msg"].removeprefix("Value error, ")
-                self.report(file, line_of(loaded, detail["loc"]), f"{where}: {message}")
+                self.report(file, _line(source, *detail["loc"]), f"{where}: {message}")
             return None
 
 
@@ -182,19 +179,10 @@ def read_files(root: Path) -> AccessFiles:
     return AccessFiles(model or "", roles, lines, teams, network)
 
 
-def line_of(document: CommentedMap, location: tuple[str | int, ...]) -> int:
-    """Find the line (from 1) of what stands at the location, or of what is nearest above it."""
-    node: Any = document
-    line = 1
-    for part in location:
-        if isinstance(node, CommentedMap) and part in node:
-            line = int(node.lc.key(part)[0]) + 1
-        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-            line = int(node.lc.item(part)[0]) + 1
-        else:
-            break
-        node = node[part]
-    return line
+def _line(source: Source, *location: str | int) -> int | None:
+    """The line (from 1) of what stands at a location, or of what is nearest above it."""
+    mark = source.locate(point(*location))
+    return mark.line if mark else None
 
 
 def _read_roles(reader: _Reader) -> dict[str, str]:
@@ -277,28 +265,28 @@ def _read_teams(reader: _Reader, roles: dict[str, str]) -> Iterator[TeamDocument
         found = reader.document(file, TeamDocument)
         if found is None:
             continue
-        team, document = found
+        team, source = found
         if file.stem != team.team:
-            line = line_of(document, ("team",))
+            line = _line(source, "team")
             reader.report(file, line, f"the file of team {team.team!r} is {team.team}.yaml")
-        _check_people(reader, file, team, document, roles)
+        _check_people(reader, file, team, source, roles)
         yield team
 
 
 def _check_people(
-    reader: _Reader, file: Path, team: TeamDocument, document: CommentedMap, roles: dict[str, str]
+    reader: _Reader, file: Path, team: TeamDocument, source: Source, roles: dict[str, str]
 ) -> None:
     seen: set[str] = set()
     for part in ("members", "services"):
         for index, person in enumerate(getattr(team, part)):
             where: tuple[str | int, ...] = (part, index)
             if person.subject in seen:
-                line = line_of(document, where)
+                line = _line(source, *where)
                 reader.report(file, line, f"{person.subject} is already in {team.team}")
             seen.add(person.subject)
             for role in person.roles:
                 if role not in roles:
-                    line = line_of(document, (*where, "roles"))
+                    line = _line(source, *where, "roles")
                     reader.report(file, line, f"there is no role {role!r}", _near(role, roles))
 
 

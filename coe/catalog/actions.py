@@ -167,8 +167,8 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> MovedVer
     """
     if not is_alias(alias):
         message = f"{alias[:80]!r} cannot be an alias"
-        hint = "a letter, then letters, digits and hyphens, such as live or canary"
-        raise Invalid([Problem("INPUT_ALIAS", message, path="/alias", help=hint)])
+        help = "a letter, then letters, digits and hyphens, such as live or canary"
+        raise Invalid([Problem("INPUT_ALIAS", message, path="/alias", help=help)])
     entry_ref = require_ref(flow, path="/flow").entry
     ref = require_ref(f"{entry_ref}@{version}", path="/version", exact=True)
     entry, found = await find(work, ref)

@@ -42,30 +42,13 @@ def validate(
 def schema_problems(source: Source, schema: JSON, path: str) -> tuple[Problem, ...]:
     """What is wrong with a JSON Schema that stands at a pointer of the document."""
     return tuple(
-        located(
-            source,
-            Problem(
-                "INPUT_SCHEMA",
-                fault.message,
-                Severity.WARNING if fault.hint else Severity.ERROR,
-                fault.path,
-            ),
+        source.problem(
+            "INPUT_SCHEMA",
+            fault.message,
+            fault.path,
+            severity=Severity.WARNING if fault.hint else Severity.ERROR,
         )
         for fault in faults(schema, path)
-    )
-
-
-def located(source: Source, problem: Problem) -> Problem:
-    """The problem with the line and column of its pointer."""
-    mark = source.locate(problem.path or "")
-    return Problem(
-        problem.code,
-        problem.message,
-        problem.severity,
-        problem.path,
-        mark.line if mark else None,
-        mark.column if mark else None,
-        problem.help,
     )
 
 
@@ -77,17 +60,16 @@ def _problem(
 ) -> Problem:
     location = tuple(detail["loc"])
     key = str(location[-1]) if location else ""
-    hint: str | None = None
+    help: str | None = None
     match detail["type"]:
         case "extra_forbidden":
             message = f"unknown key {key!r}"
             near = get_close_matches(key, known, n=1) if len(location) == 1 else []
-            hint = f"did you mean {near[0]!r}?" if near else None
+            help = f"did you mean {near[0]!r}?" if near else None
         case "missing":
             message = f"{key!r} is missing"
         case "string_pattern_mismatch":
             message = f"{key!r} does not fit the pattern {detail['ctx']['pattern']}"
         case _:
             message = f"{key}: {detail['msg']}" if key else detail["msg"]
-    path = point(*at, *location)
-    return located(source, Problem(CODE, message, path=path, help=hint))
+    return source.problem(CODE, message, point(*at, *location), help=help)

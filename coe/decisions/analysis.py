@@ -87,14 +87,14 @@ def _problem(table: DecisionTable, finding: Finding) -> Problem:
     match finding.kind:
         case FindingKind.GAP:
             message = f"no rule for {region or 'any case'}, such as {case}"
-            hint = f"add a rule or a `{DEFAULT}`, or say `complete: false`"
-            return _at(table, code, message, "/rules", severity=severity, mend=hint)
+            help = f"add a rule or a `{DEFAULT}`, or say `complete: false`"
+            return _at(table, code, message, "/rules", severity=severity, help=help)
         case FindingKind.OVERLAP:
             names = " and ".join(_named(table, each) for each in finding.rules)
             message = f"the rules {names} both fire for {region or 'every case'}, such as {case}"
-            hint = "narrow one of them, or let the hit policy be `first`"
+            help = "narrow one of them, or let the hit policy be `first`"
             return _at(
-                table, code, message, _path(table, finding.rules[1]), severity=severity, mend=hint
+                table, code, message, _path(table, finding.rules[1]), severity=severity, help=help
             )
         case FindingKind.UNREACHABLE:
             rule, *before = finding.rules
@@ -113,8 +113,8 @@ def _short(text: str) -> str:
 
 def _too_large(table: DecisionTable, what: str, severity: Severity) -> Problem:
     message = f"the table has too many combinations to be checked {what}"
-    hint = "split it into two tables, or name fewer different values"
-    return _at(table, "DEC013", message, "/rules", severity=severity, mend=hint)
+    help = "split it into two tables, or name fewer different values"
+    return _at(table, "DEC013", message, "/rules", severity=severity, help=help)
 
 
 def _named(table: DecisionTable, rule: str) -> str:
@@ -133,8 +133,6 @@ def _at(
     path: str,
     *,
     severity: Severity,
-    mend: str | None = None,
+    help: str | None = None,
 ) -> Problem:
-    mark = table.source.locate(path)
-    line, column = mark or (None, None)
-    return Problem(code, message, severity, path, line, column, mend)
+    return table.source.problem(code, message, path, severity=severity, help=help)

@@ -27,7 +27,7 @@ from coe.decisions.table import CompiledRule, DecisionTable
 from coe.decisions.values import KINDS, Key, ValueType, WrongValue, key_of
 from coe.errors import Problem, errors_in
 from coe.json_types import JSON
-from coe.language.load import MOST, problems_of
+from coe.language.load import MAX_PROBLEMS, problems_of
 from coe.language.source import Source, Unreadable, point, read
 from coe.language.suggestions import did_you_mean
 
@@ -68,7 +68,7 @@ def load_decision_source(source: Source, *, whole: bool = True) -> LoadedDecisio
     problems = loader.problems
     if not problems and whole:
         problems = analyse(table)
-    ordered = sorted(problems[:MOST], key=lambda each: (each.line or 0, each.column or 0))
+    ordered = sorted(problems[:MAX_PROBLEMS], key=lambda each: (each.line or 0, each.column or 0))
     kept = None if errors_in(problems) else table
     return LoadedDecision(kept, tuple(ordered), source)
 
@@ -101,11 +101,10 @@ class _Loader:
             self._values("/default", document.default, outputs)
         return DecisionTable(document, self._source, columns, rules)
 
-    def tell(self, code: str, message: str, path: str, *, mend: str | None = None) -> None:
+    def tell(self, code: str, message: str, path: str, *, help: str | None = None) -> None:
         """Note a problem at the value of a pointer."""
-        mark = self._source.locate(path, value=code in {"DEC003", "DEC004"})
-        line, column = mark or (None, None)
-        self.problems.append(Problem(code, message, path=path, line=line, column=column, help=mend))
+        at_value = code in {"DEC003", "DEC004"}
+        self.problems.append(self._source.problem(code, message, path, value=at_value, help=help))
 
     # ------------------------------------------------------------ declarations
     def _names(self, part: str, declared: Iterable[Output]) -> None:
@@ -231,7 +230,7 @@ class _Loader:
         except WrongCondition as wrong:
             place = path + point("when", column.name)
             self.tell(
-                "DEC003", f"the condition on `{column.name}`: {wrong}", place, mend=wrong.mend
+                "DEC003", f"the condition on `{column.name}`: {wrong}", place, help=wrong.help
             )
             return Anything()
 

@@ -37,10 +37,10 @@ LONGEST: Final = 4_000
 class WrongCondition(ValueError):
     """A condition cannot be read; the message says why, `help` how to write it."""
 
-    def __init__(self, message: str, mend: str | None = None) -> None:
+    def __init__(self, message: str, help: str | None = None) -> None:
         """Take the message and the hint."""
         super().__init__(message)
-        self.mend = mend
+        self.help = help
 
 
 def read_condition(column: Column, written: JSON) -> Condition:
@@ -54,8 +54,8 @@ def read_condition(column: Column, written: JSON) -> Condition:
             raise WrongCondition("an empty list is true of nothing")
         return OneOf(tuple(read_condition(column, each) for each in written))
     if written is None:
-        hint = 'write "null" for no value; leave the key out, or write "-", for any value'
-        raise WrongCondition("is empty", hint)
+        help = 'write "null" for no value; leave the key out, or write "-", for any value'
+        raise WrongCondition("is empty", help)
     if isinstance(written, dict):
         raise WrongCondition(
             "is an object", 'write a value, a list of values or text such as "< 5"'
@@ -67,13 +67,13 @@ def read_condition(column: Column, written: JSON) -> Condition:
 
 def _literal(column: Column, value: JSON, text: str) -> Key:
     """A value that stands in a condition, which must be one that the input can have."""
-    hint = None
+    help = None
     if column.kind is ValueType.STRING and not isinstance(value, str):
-        hint = f"quote it: '\"{text}\"'"
+        help = f"quote it: '\"{text}\"'"
     try:
         key = key_of(column.kind, value)
     except WrongValue as error:
-        raise WrongCondition(f"`{text[:80]}` {error}", hint) from None
+        raise WrongCondition(f"`{text[:80]}` {error}", help) from None
     if column.members is not None and key not in column.members:
         members = [shown(column.kind, each).strip('"') for each in sorted(column.members, key=str)]
         guess = did_you_mean(str(value), members)
@@ -237,10 +237,10 @@ class _Parser:
 
     def _unexpected(self, wanted: str | None = None) -> WrongCondition:
         found = f"`{self._tokens[self._at][1]}`" if self._at < len(self._tokens) else "its end"
-        hint = 'such as "< 10", "[1..5)", "a, b" or "not(a)"'
+        help = 'such as "< 10", "[1..5)", "a, b" or "not(a)"'
         return WrongCondition(
             f"{found} stands where {wanted} is wanted" if wanted else f"{found} stands too much",
-            hint,
+            help,
         )
 
     def _wanted(self) -> str:

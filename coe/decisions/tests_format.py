@@ -30,6 +30,7 @@ from coe.language.source import Source, Unreadable, point, read
 from coe.language.suggestions import did_you_mean
 
 TESTS: Final = "tests.yaml"
+_CODE: Final = "DEC030"
 _KEYS: Final = ("name", "decision", "input", "expect")
 _EXPECTED: Final = ("output", "rules", "fault", "problems")
 
@@ -92,7 +93,7 @@ def try_folder(files: Mapping[str, str]) -> tuple[list[TriedTable], tuple[Proble
         return list(tables.values()), (error.problem,)
     tests = source.data.get("tests") if isinstance(source.data, dict) else None
     if not isinstance(tests, list):
-        problem = _problem(source, "", "a file of tests has a list `tests`")
+        problem = source.problem(_CODE, "a file of tests has a list `tests`", "")
         return list(tables.values()), (problem,)
     problems: list[Problem] = []
     for index, test in enumerate(tests):
@@ -115,25 +116,26 @@ def _loaded(name: str, text: str) -> TriedTable:
 
 def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TriedTable]) -> list[Problem]:
     if not isinstance(test, dict):
-        return [_problem(source, path, "a test is an object")]
+        return [source.problem(_CODE, "a test is an object", path)]
     for key in test:
         if key not in _KEYS:
             message = f"a test has no `{key}`{did_you_mean(key, _KEYS)}"
-            return [_problem(source, f"{path}{point(key)}", message)]
+            return [source.problem(_CODE, message, f"{path}{point(key)}")]
     name = test.get("decision", next(iter(tables)) if len(tables) == 1 else None)
     tried = tables.get(str(name)) if name is not None else None
     if tried is None:
         message = f"there is no table `{name}`{did_you_mean(str(name), list(tables))}"
         if name is None:
             message = "the test does not say which `decision` it is for"
-        return [_problem(source, path, message)]
+        return [source.problem(_CODE, message, path)]
     expect = test.get("expect")
     if not isinstance(expect, dict) or not expect:
-        return [_problem(source, path, f"a test says what to `expect`: {', '.join(_EXPECTED)}")]
+        message = f"a test says what to `expect`: {', '.join(_EXPECTED)}"
+        return [source.problem(_CODE, message, path)]
     for key in expect:
         if key not in _EXPECTED:
             message = f"a test expects no `{key}`{did_you_mean(key, _EXPECTED)}"
-            return [_problem(source, f"{path}/expect{point(key)}", message)]
+            return [source.problem(_CODE, message, f"{path}/expect{point(key)}")]
     if tried.table is not None:
         mark = source.locate(path)
         failures = tuple(_differences(tried, tried.table, test.get("input"), expect))
@@ -170,8 +172,3 @@ def _fits(wanted: JSON, found: Any, *, exactly: bool) -> bool:
         isinstance(one, dict) and all(other.get(key) == value for key, value in one.items())
         for one, other in zip(wanted, found, strict=True)
     )
-
-
-def _problem(source: Source, path: str, message: str) -> Problem:
-    line, column = source.locate(path) or (None, None)
-    return Problem("DEC030", message, path=path, line=line, column=column)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from coe.json_types import JSON
-from coe.language.durations import LONGEST, DurationError, iso, parse
+from coe.language.durations import MAX_MILLISECONDS, DurationError, iso, parse
 
 Key: TypeAlias = str | bool | int | Decimal
 """What two values of one type are compared by."""
@@ -230,6 +230,6 @@ KINDS: Final[dict[ValueType, Kind]] = {
         _length_text,
         step=1,
         low=0,
-        high=LONGEST,
+        high=MAX_MILLISECONDS,
     ),
 }

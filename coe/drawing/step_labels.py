@@ -74,7 +74,7 @@ _SIGNS: Final[dict[type[Task], str]] = {
 def words(task: Task) -> str:
     """What a step does, beside its name; empty where the name says it all."""
     say = _WORDS.get(type(task))
-    return say(task) if say else task.foreign_key or ""
+    return say(task) if say else task.unsupported_key or ""
 
 
 # The argument of a catalogued function that tells most.
@@ -94,7 +94,7 @@ def _function(task: CallFunction) -> str:
 
 def _run(task: RunTask) -> str:
     called = task.run.workflow
-    return f"{called.namespace}/{called.name}" if called else str(task.foreign_process)
+    return f"{called.namespace}/{called.name}" if called else str(task.unsupported_process)
 
 
 def _path(uri: str) -> str:

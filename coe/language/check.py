@@ -14,8 +14,8 @@ from urllib.parse import quote
 from coe.errors import Problem, Severity
 from coe.language.lint import Lookup, Standards, in_order, lint_all
 from coe.language.load import Loaded, load
-from coe.language.recovery import Mended, mend
-from coe.language.source import LARGEST
+from coe.language.recovery import RecoveredDocument, recover
+from coe.language.source import MAX_BYTES
 
 _SARIF_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
@@ -58,28 +58,28 @@ def check(
     """
     with _no_collection():
         read = [(str(path), read_file(path)) for path in paths]
-        mended = [_mended(loaded) for _, loaded in read]
+        recovered = [_recovered(loaded) for _, loaded in read]
         sound = [
-            loaded.definition or (mended_.definition if mended_ else None)
-            for (_, loaded), mended_ in zip(read, mended, strict=True)
+            loaded.definition or (recovered_.definition if recovered_ else None)
+            for (_, loaded), recovered_ in zip(read, recovered, strict=True)
         ]
         linted = iter(lint_all(filter(None, sound), known=known, standards=standards))
     found: list[FileProblem] = []
-    for (file, loaded), mended_ in zip(read, mended, strict=True):
+    for (file, loaded), recovered_ in zip(read, recovered, strict=True):
         problems = list(loaded.problems)
         if loaded.definition:
             problems = list(next(linted))
-        elif mended_:
-            problems += mended_.keep(next(linted), loaded.problems)
+        elif recovered_:
+            problems += recovered_.keep(next(linted), loaded.problems)
         found += [FileProblem(file, problem) for problem in in_order(problems)]
     return found
 
 
-def _mended(loaded: Loaded) -> Mended | None:
+def _recovered(loaded: Loaded) -> RecoveredDocument | None:
     """What stands for a definition that does not load, so that one slip does not hide others."""
     if loaded.definition or not loaded.source or not isinstance(loaded.source.data, dict):
         return None
-    return mend(loaded.source)
+    return recover(loaded.source)
 
 
 def read_file(path: Path) -> Loaded:
@@ -92,20 +92,20 @@ def read_text(path: Path) -> tuple[str, Problem | None]:
     """The text of a file, or why it has none; of one that is too large its beginning."""
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         return "", unreadable(f"cannot read the file: {error.strerror}")
     try:
         return content.decode("utf-8-sig"), None
     except UnicodeDecodeError as error:
-        if len(content) > LARGEST and error.end >= LARGEST:  # cut within a character
+        if len(content) > MAX_BYTES and error.end >= MAX_BYTES:  # cut within a character
             return content[: error.start].decode("utf-8-sig") + 4 * " ", None
         return "", _not_text(content, error.start)
 
 
-def unreadable(message: str, mend: str | None = None) -> Problem:
+def unreadable(message: str, help: str | None = None) -> Problem:
     """A file of which nothing can be said; it is located at its start."""
-    return Problem("OWS007", message, line=1, column=1, help=mend)
+    return Problem("OWS007", message, line=1, column=1, help=help)
 
 
 def _not_text(content: bytes, place: int) -> Problem:

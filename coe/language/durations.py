@@ -33,7 +33,7 @@ _ISO: Final = re.compile(
 )
 _ISO_UNITS: Final = (7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000)
 # A thousand years: more is a slip of the pen, and no clock of ours can hold it.
-LONGEST: Final = 1000 * 366 * 86_400_000
+MAX_MILLISECONDS: Final = 1000 * 366 * 86_400_000
 
 
 class DurationError(ValueError):
@@ -161,7 +161,7 @@ def _object_milliseconds(value: dict[str, Any]) -> int:
 
 
 def _bounded(milliseconds: float) -> int:
-    if milliseconds > LONGEST:
+    if milliseconds > MAX_MILLISECONDS:
         msg = "a duration of more than a thousand years"
         raise DurationError(msg)
     return round(milliseconds)

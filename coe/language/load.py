@@ -18,7 +18,7 @@ from coe.language.source import Source, Unreadable, point, read
 from coe.language.suggestions import closest, did_you_mean
 
 # Most problems that are told of one document at once.
-MOST: Final = 200
+MAX_PROBLEMS: Final = 200
 
 # What is wrong with a value, by the type of the validation error.
 _VALUE_MESSAGES: Final = {
@@ -59,6 +59,8 @@ _CODES: Final = {
     "one_name": "OWS016",
 }
 _WRONG_VALUE: Final = "OWS012"
+# Codes of problems that are located at a key; the others are located at its value.
+_AT_KEY: Final = frozenset(("OWS010", "OWS011", "OWS013", "OWS016"))
 # Keys that tell nothing of a task's type.
 _SHARED_KEYS: Final = frozenset(
     ("if", "input", "output", "export", "timeout", "then", "metadata", "with", "while", "catch")
@@ -101,7 +103,7 @@ def problems_of(
 ) -> list[Problem]:
     """What pydantic found in a document of the model `root`, located, in the order of the text."""
     details = list(_without_renamed(error.errors(include_url=False)))
-    found = [_problem(detail, source, root) for detail in details[:MOST]]
+    found = [_problem(detail, source, root) for detail in details[:MAX_PROBLEMS]]
     return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 
@@ -128,12 +130,10 @@ def _problem(detail: Any, source: Source, root: type[BaseModel]) -> Problem:
         location = (*location, detail["ctx"]["key"])
     path = point(*path_of(location))
     code = _CODES.get(kind, _WRONG_VALUE)
-    message, hint = _words(detail, location, root)
+    message, help = _words(detail, location, root)
     if code == "OWS011":
         path = path.rpartition("/")[0]
-    mark = source.locate(path, value=code not in ("OWS010", "OWS011", "OWS013", "OWS016"))
-    line, column = mark or (None, None)
-    return Problem(code, message, path=path, line=line, column=column, help=hint)
+    return source.problem(code, message, path, value=code not in _AT_KEY, help=help)
 
 
 def path_of(location: Sequence[str | int]) -> list[str | int]:
@@ -143,10 +143,8 @@ def path_of(location: Sequence[str | int]) -> list[str | int]:
 
 def _misspelt(key: str, task: Sequence[str | int], source: Source) -> Problem:
     """A key of a task that is nearly the name of a type."""
-    path = point(*task, key)
-    line, column = source.locate(path) or (None, None)
     message = f"unknown key `{key}`{did_you_mean(key, TASK_KEYS)}"
-    return Problem("OWS010", message, path=path, line=line, column=column)
+    return source.problem("OWS010", message, point(*task, key))
 
 
 def _words(
@@ -172,8 +170,8 @@ def _words(
         case _:
             words = str(detail["msg"])
             words = f"`{key}` {words}" if words.startswith(("must", "needs")) else words
-    hint = "give it a value, or leave the key out" if kind == "empty" else None
-    return words, hint
+    help = "give it a value, or leave the key out" if kind == "empty" else None
+    return words, help
 
 
 def _close_choice(given: object, expected: str) -> str:
@@ -190,8 +188,8 @@ def _unknown_key(
     if key == "<<":
         return "unknown key `<<`: YAML 1.2 has no merge key", "write the keys out"
     guess = did_you_mean(key, known)
-    hint = "known here: " + ", ".join(known) if known and not guess else None
-    return f"unknown key `{key}`{guess}", hint
+    help = "known here: " + ", ".join(known) if known and not guess else None
+    return f"unknown key `{key}`{guess}", help
 
 
 def misspelt_type(task: object) -> str | None:

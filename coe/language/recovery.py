@@ -22,7 +22,7 @@ from coe.language.source import Source, point
 from coe.language.suggestions import closest
 
 # Most times that a document is mended and read again: a slip can hide others.
-_ROUNDS: Final = 8
+_MAX_ROUNDS: Final = 8
 # What lists of tasks hang on; an entry is an object with the task's name as its one key.
 _LISTS: Final = frozenset(("do", "try", "branches"))
 # A task that does nothing, and the keys of the broken one that it keeps.
@@ -45,21 +45,21 @@ class _Beyond(Exception):
 
 
 @dataclass(slots=True)
-class Mended:
+class RecoveredDocument:
     """A definition that stands for a broken one."""
 
     definition: Definition | None = None
     # JSON pointers of the parts that are not what was written.
     replaced: set[str] = field(default_factory=set)
     # JSON pointers of the lists of tasks in which one no longer tells where it leads.
-    vague: set[str] = field(default_factory=set)
+    ambiguous: set[str] = field(default_factory=set)
     # Whether the latest round put spelling right, and the slips that came to light by that.
-    respelt: bool = False
+    respelled: bool = False
     hidden: list[Problem] = field(default_factory=list)
 
-    def keep(self, problems: Iterable[Problem], told: Iterable[Problem]) -> Iterator[Problem]:
+    def keep(self, problems: Iterable[Problem], reported: Iterable[Problem]) -> Iterator[Problem]:
         """Of the problems found in it those that the broken document has, and were not told yet."""
-        known = {(problem.line, problem.column) for problem in told}
+        known = {(problem.line, problem.column) for problem in reported}
         for problem in (*self.hidden, *(each for each in problems if self._holds(each))):
             place = problem.line, problem.column
             if place not in known:
@@ -68,30 +68,30 @@ class Mended:
     def _holds(self, problem: Problem) -> bool:
         """Whether a problem is of what was written."""
         path = problem.path or ""
-        if problem.code == _UNREACHED and _list_of(path) in self.vague:
+        if problem.code == _UNREACHED and _list_of(path) in self.ambiguous:
             return False
         return not any(path == part or path.startswith(f"{part}/") for part in self.replaced)
 
 
-def mend(source: Source) -> Mended | None:
+def recover(source: Source) -> RecoveredDocument | None:
     """Make a document sound that does not load; None if too little of it is left to look at."""
     marks: dict[int, dict[str | int, Any]] = {}
     twin = Source(_copied(source.data, source.marks, marks), source.text, source.file, marks)
-    mended = Mended()
-    for _ in range(_ROUNDS):
+    recovered = RecoveredDocument()
+    for _ in range(_MAX_ROUNDS):
         try:
             definition = Definition.model_validate(twin.data)
         except ValidationError as error:
-            if mended.respelt:
-                mended.hidden += problems_of(error, twin)
+            if recovered.respelled:
+                recovered.hidden += problems_of(error, twin)
             try:
-                _mend_all(twin, error.errors(include_url=False), mended)
+                _fix_all(twin, error.errors(include_url=False), recovered)
             except _Beyond:
                 return None
         else:
             definition.put(twin)
-            mended.definition = definition
-            return mended
+            recovered.definition = definition
+            return recovered
     return None
 
 
@@ -113,12 +113,12 @@ def _copied(value: Any, marks: Mapping[int, Any], copies: dict[int, dict[str | i
     return copy
 
 
-def _mend_all(twin: Source, details: Sequence[Any], mended: Mended) -> None:
+def _fix_all(twin: Source, details: Sequence[Any], recovered: RecoveredDocument) -> None:
     """Take away what the errors of one validation are about; spelling first, it may be all."""
     data: Any = twin.data
-    respelt = [_respell(twin, detail) for detail in details]
-    mended.respelt = any(respelt)
-    if mended.respelt:
+    respelled = [_respell(twin, detail) for detail in details]
+    recovered.respelled = any(respelled)
+    if recovered.respelled:
         return
     tasks: dict[str, list[Any]] = {}
     for detail in details:
@@ -130,25 +130,25 @@ def _mend_all(twin: Source, details: Sequence[Any], mended: Mended) -> None:
             path[0] == "document" and path[-1] in _STAND_INS and isinstance(data["document"], dict)
         ):
             data["document"][path[-1]] = _STAND_INS[str(path[-1])]
-            mended.replaced.add(point(*path))
+            recovered.replaced.add(point(*path))
         else:
-            mended.replaced.add(_leave_out(data, path))
+            recovered.replaced.add(_leave_out(data, path))
     for task in tasks.values():
-        _empty(data, task, mended)
+        _empty(data, task, recovered)
 
 
-def _empty(data: Any, task: list[Any], mended: Mended) -> None:
+def _empty(data: Any, task: list[Any], recovered: RecoveredDocument) -> None:
     """Put a task that does nothing in the place of a broken one."""
     *above, name = task
     holder = _at(data, above)
     old = holder[name] if isinstance(holder[name], dict) else {}
     pointer = point(*task)
-    if pointer in mended.replaced:
+    if pointer in recovered.replaced:
         raise _Beyond
     holder[name] = {"set": {}} | {key: old[key] for key in _KEPT if isinstance(old.get(key), str)}
-    mended.replaced.add(pointer)
+    recovered.replaced.add(pointer)
     if _FORKING & set(old):
-        mended.vague.add(_list_of(pointer))
+        recovered.ambiguous.add(_list_of(pointer))
 
 
 def _respell(twin: Source, detail: Any) -> bool:

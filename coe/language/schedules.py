@@ -25,7 +25,7 @@ from coe.language.model.definition import Definition
 
 TIME_ZONE: Final = "timeZone"
 """The key of `document.metadata`."""
-SHORTEST: Final = timedelta(seconds=10)
+MIN_INTERVAL: Final = timedelta(seconds=10)
 """The least `every` or `after`."""
 
 _FIELDS: Final = 5
@@ -57,7 +57,7 @@ class Timing:
     time_zone: str = "UTC"
     length: timedelta | None = None
 
-    def following(self, now: datetime, *, since: datetime) -> datetime | None:
+    def next_after(self, now: datetime, *, since: datetime) -> datetime | None:
         """The next time after `now`; None where something else than time starts it.
 
         `since` is where the intervals of `every` begin: they do not drift, whenever they are asked
@@ -65,7 +65,7 @@ class Timing:
         """
         match self.kind:
             case ScheduleKind.CRON:
-                return following_cron(self.expression, self.time_zone, now)
+                return next_cron_time(self.expression, self.time_zone, now)
             case ScheduleKind.EVERY if self.length is not None:
                 return since + ((now - since) // self.length + 1) * self.length
             case ScheduleKind.AFTER if self.length is not None:
@@ -89,7 +89,7 @@ def timing_of(definition: Definition) -> Timing | None:
         raise ScheduleError("a schedule has one of every, cron, after and on")
     if schedule.cron is not None:
         check_cron(schedule.cron)
-        zone_named(zone)
+        time_zone_of(zone)
         return Timing(ScheduleKind.CRON, schedule.cron, zone)
     if schedule.on is not None:
         return Timing(ScheduleKind.ON, types_in(schedule.on))
@@ -97,8 +97,8 @@ def timing_of(definition: Definition) -> Timing | None:
     duration = schedule.every or schedule.after
     if duration is None or duration.milliseconds is None:
         raise ScheduleError("before a run there is nothing to evaluate: give a length, not ${ … }")
-    if duration.timedelta < SHORTEST:
-        raise ScheduleError(f"at least {SHORTEST.seconds} seconds")
+    if duration.timedelta < MIN_INTERVAL:
+        raise ScheduleError(f"at least {MIN_INTERVAL.seconds} seconds")
     return Timing(kind, str(duration), length=duration.timedelta)
 
 
@@ -147,10 +147,10 @@ def check_cron(expression: str) -> None:
         raise ScheduleError("no day is ever like that") from None
 
 
-def following_cron(expression: str, time_zone: str, now: datetime) -> datetime | None:
+def next_cron_time(expression: str, time_zone: str, now: datetime) -> datetime | None:
     """The next time after `now`, in UTC; None if there is none in fifty years."""
     try:
-        for found in CronSim(expression, now.astimezone(zone_named(time_zone))):
+        for found in CronSim(expression, now.astimezone(time_zone_of(time_zone))):
             at = found.astimezone(UTC)
             if at > now:
                 return at
@@ -160,7 +160,7 @@ def following_cron(expression: str, time_zone: str, now: datetime) -> datetime |
 
 
 @lru_cache(maxsize=256)
-def zone_named(name: str) -> ZoneInfo:
+def time_zone_of(name: str) -> ZoneInfo:
     """A time zone by its IANA name.
 
     Raises:

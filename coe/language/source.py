@@ -6,21 +6,21 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
-from coe.errors import Problem
+from coe.errors import Problem, Severity
 from coe.json_types import JSON
 
 # Most bytes of a document's text, and most characters that its aliases may expand to.
-LARGEST: Final = 1_000_000
+MAX_BYTES: Final = 1_000_000
 # Most characters that the slower parser gets to decide over: it needs 15 s for a megabyte.
-SLOWLY: Final = 100_000
+MAX_SLOW_CHARACTERS: Final = 100_000
 # Most levels of nesting. The YAML scanner's time grows with the square of the depth.
-DEEPEST: Final = 100
+MAX_DEPTH: Final = 100
 
 _STR: Final = "tag:yaml.org,2002:str"
 # The core schema of YAML 1.2 (section 10.3.2): what a plain scalar means.
@@ -58,6 +58,25 @@ class Source:
     file: str | None = None
     # Entries of each object and array, by the identity of the container, which `data` keeps alive.
     marks: Mapping[int, Mapping[str | int, _Entry]] = field(default_factory=dict, repr=False)
+
+    def problem(
+        self,
+        code: str,
+        message: str,
+        pointer: str,
+        *,
+        severity: Severity = Severity.ERROR,
+        value: bool = False,
+        help: str | None = None,
+    ) -> Problem:
+        """A problem located at a pointer's key, or with `value` at its value."""
+        line, column = self.locate(pointer, value=value) or (None, None)
+        return Problem(code, message, severity, pointer, line, column, help)
+
+    def located(self, problem: Problem) -> Problem:
+        """The problem with the line and column of its `path`."""
+        line, column = self.locate(problem.path or "") or (None, None)
+        return replace(problem, line=line, column=column)
 
     def locate(self, pointer: str, *, value: bool = False) -> Mark | None:
         """Where a JSON pointer (RFC 6901) leads: its key, or with `value` its value.
@@ -116,8 +135,8 @@ def read(text: str, *, file: str | None = None) -> Source:
         place = text[: error.start]
         mark = Mark(place.count("\n") + 1, error.start - place.rfind("\n"))
         raise _unreadable("OWS001", "half of a surrogate pair is no character", mark) from None
-    if size > LARGEST:
-        raise _unreadable("OWS002", f"the document has more than {LARGEST:,} bytes", Mark(1, 1))
+    if size > MAX_BYTES:
+        raise _unreadable("OWS002", f"the document has more than {MAX_BYTES:,} bytes", Mark(1, 1))
     try:
         return _read(_libyaml_events(text), text, file)
     except yaml.YAMLError as error:
@@ -137,7 +156,7 @@ def _read_slowly(text: str, file: str | None, refusal: yaml.YAMLError) -> Source
 
     if text.lstrip().startswith("{") and (decoded := _json(text)) is not None:
         return Source(decoded, text, file)
-    if len(text) > SLOWLY:
+    if len(text) > MAX_SLOW_CHARACTERS:
         raise Unreadable(_syntax_problem(refusal))
     try:
         return _read(YAML(typ="safe", pure=True).parse(text), text, file)
@@ -236,8 +255,8 @@ class _Reader:
     def _open(self, value: dict[str, Any] | list[Any], event: Any, mark: Mark) -> None:
         if event.tag not in (None, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
-        if len(self._stack) == DEEPEST:
-            raise _unreadable("OWS002", f"nested more than {DEEPEST} levels deep", mark)
+        if len(self._stack) == MAX_DEPTH:
+            raise _unreadable("OWS002", f"nested more than {MAX_DEPTH} levels deep", mark)
         if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
             raise _unreadable("OWS006", "a key must be text", mark)
         entries = self.marks[id(value)] = {}
@@ -257,8 +276,9 @@ class _Reader:
         self._add(value, size, None, mark, root)
 
     def _add(self, value: Any, size: int, anchor: str | None, mark: Mark, root: list[JSON]) -> None:
-        if size > LARGEST:
-            raise _unreadable("OWS004", f"aliases expand to more than {LARGEST:,} characters", mark)
+        if size > MAX_BYTES:
+            message = f"aliases expand to more than {MAX_BYTES:,} characters"
+            raise _unreadable("OWS004", message, mark)
         if anchor is not None:
             self._anchors[anchor] = (value, size)
         if not self._stack:

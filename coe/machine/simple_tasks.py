@@ -66,7 +66,7 @@ async def run_flow(run: Interpreter, frame: Frame) -> Done:
     task = typed(frame, RunTask)
     flow = task.run.workflow
     if flow is None:
-        title = f"{task.foreign_process} is not run here"
+        title = f"{task.unsupported_process} is not run here"
         raise Fault(standard("configuration", title=title, instance=frame.pointer))
     data = frame.input
     if flow.input is not None:

@@ -54,7 +54,7 @@ async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
         values["since"] = func.now()
     elif schedule.next_at is not None:
         since = work.now if schedule.kind is ScheduleKind.AFTER else schedule.since
-        values["next_at"] = timing_in(schedule).following(work.now, since=since)
+        values["next_at"] = timing_in(schedule).next_after(work.now, since=since)
     await _set(work, schedule, **values)
     await _record(work, Tag.RUNS_SCHEDULE_RESUME, entry, decision, reason)
     return entry

@@ -103,7 +103,7 @@ async def _note(work: Work, schedule: Any, run_id: UUID | None) -> None:
     if schedule.kind is ScheduleKind.AFTER:
         since = work.now
     waits = schedule.kind is ScheduleKind.AFTER and run_id is not None
-    next_at = None if waits else timing_in(schedule).following(work.now, since=since)
+    next_at = None if waits else timing_in(schedule).next_after(work.now, since=since)
     await work.session.execute(
         update(SCHEDULES).where(SCHEDULES.c.id == schedule.id).values(next_at=next_at),
     )

@@ -116,7 +116,7 @@ def _row(version: VersionRecord, found: tuple[Definition, Timing], now: datetime
         "types": None if types is None else list(types),
         "fingerprint": digest(said),
         "since": func.now() if timing.kind is ScheduleKind.ON else now,
-        "next_at": timing.following(now, since=now),
+        "next_at": timing.next_after(now, since=now),
         "enabled": True,
         "changed_at": now,
         "problem": None,

@@ -84,8 +84,8 @@ async def _input_problems(
         found.append(Problem("INPUT_TEMPLATE", message, path="/template"))
     elif template.lifecycle is Lifecycle.DEPRECATED:
         message = f"{template.ref} is deprecated"
-        hint = f"{template.entry_ref} without a version is its live one"
-        found.append(Problem("INPUT_TEMPLATE", message, Severity.WARNING, "/template", help=hint))
+        help = f"{template.entry_ref} without a version is its live one"
+        found.append(Problem("INPUT_TEMPLATE", message, Severity.WARNING, "/template", help=help))
     if not is_slug(request.name):
         message = "the name must be words of a-z and 0-9 with hyphens, at most 63"
         found.append(Problem("INPUT_NAME", message, path="/name", help="such as order-to-cash"))

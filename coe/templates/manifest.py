@@ -34,7 +34,7 @@ from pydantic import Field
 from coe.access.actor import DataClass
 from coe.catalog.flows.manifest import Line, ManifestModel, Name, Ref, Semver, Tag
 from coe.catalog.search.document import Card
-from coe.catalog.validation import located, schema_problems, validate
+from coe.catalog.validation import schema_problems, validate
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.source import Source, Unreadable, point, read
@@ -180,7 +180,7 @@ def _manifest(text: str) -> tuple[TemplateManifest | None, list[Problem]]:
 def _schema_problems(schema: dict[str, JSON], source: Source) -> list[Problem]:
     if schema.get("type") != "object":
         message = "the parameters' schema must have `type: object`"
-        return [located(source, Problem("INPUT_MANIFEST", message, path="/parameters"))]
+        return [source.problem("INPUT_MANIFEST", message, "/parameters")]
     return list(schema_problems(source, schema, "/parameters"))
 
 

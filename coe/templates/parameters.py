@@ -62,9 +62,9 @@ def _problem(violation: Violation, schema: JSON) -> Problem:
     *parents, key = tokens(violation.path) or [""]
     problem = violation.problem
     message = f"`{key}` {problem.message}" if key else f"the parameters: {problem.message}"
-    hint = _unknown(schema, parents, key) if problem.code == "INPUT_UNKNOWN" else None
+    help = _unknown(schema, parents, key) if problem.code == "INPUT_UNKNOWN" else None
     path = point(_ROOT) + violation.path
-    return replace(problem, message=message, path=path, help=hint or _described(schema, violation))
+    return replace(problem, message=message, path=path, help=help or _described(schema, violation))
 
 
 def _unknown(schema: JSON, parents: list[str], key: str) -> str | None:

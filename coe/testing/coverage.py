@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coe.language.branches import Branch, Reach, Step
+from coe.language.branches import Branch, Reach, ReachableStep
 from coe.machine.commands import StepState
 from coe.testing.cases import Trace
 
@@ -15,7 +15,7 @@ class Covered:
 
     steps: int
     branches: int
-    missed_steps: tuple[Step, ...]
+    missed_steps: tuple[ReachableStep, ...]
     missed_branches: tuple[Branch, ...]
 
     @property
@@ -37,7 +37,7 @@ class Coverage:
 
     def __init__(self) -> None:
         """Start with nothing to reach."""
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[str, ReachableStep] = {}
         self._branches: dict[tuple[str, str], Branch] = {}
         self._reached: set[str] = set()
         self._gone: set[tuple[str, str]] = set()
@@ -47,7 +47,7 @@ class Coverage:
         for step in reach.steps:
             self._steps.setdefault(step.key, step)
         for branch in reach.branches:
-            self._branches.setdefault((branch.key, branch.way), branch)
+            self._branches.setdefault((branch.key, branch.outcome), branch)
 
     def add(self, reach: Reach, trace: Trace) -> None:
         """Take what one run of a definition reached."""

@@ -29,7 +29,7 @@ def slips(written: Written, definitions: Sequence[Definition]) -> list[Problem]:
     for index, test in enumerate(written.tests):
         place = point("tests", index)
         found += [*_stubs(test, tasks, place), *_expected(test.get("expect"), tasks, place)]
-    located = [_located(written, each) for each in found]
+    located = [written.source.located(each) for each in found]
     return sorted(located, key=lambda each: (each.line or 0, each.column or 0))
 
 
@@ -56,8 +56,8 @@ def _stubs(
             yield Problem("INPUT_TESTS", message, path=path)
         elif all(task.kind not in _ASKING for task in kinds):
             message = f"`{name}` asks nothing of the outside, so it takes no answer"
-            hint = "events go under `events`; a `wait` passes by itself"
-            yield Problem("INPUT_TESTS", message, path=path, help=hint)
+            help = "events go under `events`; a `wait` passes by itself"
+            yield Problem("INPUT_TESTS", message, path=path, help=help)
         else:
             for answer in answers if isinstance(answers, list) else [answers]:
                 yield from _unfit(name, answer, kinds, path)
@@ -111,11 +111,3 @@ def _names_in(part: JSON) -> Iterator[str]:
         branches = part.get("atOnce")
         for branch in branches if isinstance(branches, list) else []:
             yield from (str(name) for name in (branch if isinstance(branch, list) else []))
-
-
-def _located(written: Written, problem: Problem) -> Problem:
-    mark = written.source.locate(problem.path or "")
-    line, column = mark or (None, None)
-    return Problem(
-        problem.code, problem.message, problem.severity, problem.path, line, column, problem.help
-    )

@@ -10,7 +10,7 @@ import orjson
 
 from coe.errors import Invalid, Problem, errors_in
 from coe.json_types import JSON
-from coe.language.branches import Reach, Step, branches_of
+from coe.language.branches import Reach, ReachableStep, branches_of
 from coe.language.load import load_source
 from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, point, read
@@ -18,7 +18,7 @@ from coe.templates.manifest import FLOW, MANIFEST, TemplateFiles, read_template
 from coe.templates.render import fill
 from coe.templates.trial import examples_of, sample_target
 
-StepT = TypeVar("StepT", bound=Step)
+StepT = TypeVar("StepT", bound=ReachableStep)
 # The lists of tasks that a task may have, by their pointer in it.
 _SCOPES: Final = (
     ("do",),

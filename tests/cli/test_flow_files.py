@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from coe.cli.main import cli, report
 from coe.errors import CoeError
-from coe.language.source import LARGEST
+from coe.language.source import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ROOT / "flows" / "teams" / "finance" / "credit_check.yaml"
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_an_entry_of_its_own(tmp_path: Path) -> None:
         "junk.yaml": b"a: 1\n\xff\x00",
         "empty.yaml": b"",
         "large.yaml": b"a: " + b"x" * 1_100_000,
-        "cut.yaml": b"a: " + "\N{EURO SIGN}".encode() * (LARGEST // 3 + 9),
+        "cut.yaml": b"a: " + "\N{EURO SIGN}".encode() * (MAX_BYTES // 3 + 9),
         "manifest.yaml": b"kind: localFlow\n\xff",
     }
     for name, content in files.items():

@@ -25,7 +25,7 @@ from coe.language.expressions import jq_worker
 from coe.language.expressions.evaluator import ExpressionError, Expressions, Reason
 from coe.language.expressions.jq_pool import WorkerDied
 from coe.language.expressions.jq_process import Check, compile_errors
-from coe.language.expressions.jq_syntax import LONGEST, scan
+from coe.language.expressions.jq_syntax import MAX_PROGRAM_LENGTH, scan
 from tests.language.hostile import CLOSING, GREEDY, LOOKING, programs
 
 NIGHTLY = bool(os.environ.get("COE_NIGHTLY"))
@@ -229,7 +229,7 @@ async def test_a_worker_that_keeps_too_much_is_replaced_before_others_lack_it() 
     async with Expressions(workers=1, time_limit=30, memory_limit=MEMORY // 4) as pool:
         await pool.evaluate("1 + 1")
         [first] = pool._pool._idle
-        for number in range(4 * jq_worker.LOOKED_AFTER):
+        for number in range(4 * jq_worker.MEMORY_CHECK_INTERVAL):
             # Programs that are kept compiled, each a megabyte.
             many = ",".join([f"[{number}]"] * 2000)
             assert await pool.evaluate(f"[{many}] | length") == 2000
@@ -277,8 +277,8 @@ def test_reading_a_program_takes_no_time_to_speak_of(program: str) -> None:
 
 
 def test_long_programs_and_nul_are_refused() -> None:
-    assert "longer than 65,536 characters" in str(scan("1" * (LONGEST + 1)).fault)
-    assert scan("1" * LONGEST).fault is None
+    assert "longer than 65,536 characters" in str(scan("1" * (MAX_PROGRAM_LENGTH + 1)).fault)
+    assert scan("1" * MAX_PROGRAM_LENGTH).fault is None
     assert "NUL" in str(scan("1 \0").fault)
 
 
@@ -323,7 +323,8 @@ print("still here")
 
 
 @pytest.mark.skipif(
-    os.uname().machine not in jq_worker.CALLS, reason="the calls of this machine are not listed"
+    os.uname().machine not in jq_worker.SYSTEM_CALLS,
+    reason="the calls of this machine are not listed",
 )
 def test_the_kernel_refuses_a_worker_whatever_it_does_not_need() -> None:
     done = subprocess.run(
@@ -344,7 +345,7 @@ async def test_a_worker_is_confined_by_the_kernel() -> None:
         limits = (place / "limits").read_text()
         assert "Max processes             0 " in limits
         assert "Max core file size        0 " in limits
-        if os.uname().machine in jq_worker.CALLS:
+        if os.uname().machine in jq_worker.SYSTEM_CALLS:
             status = (place / "status").read_text()
             assert "NoNewPrivs:\t1" in status
             assert "Seccomp:\t2" in status

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from coe.errors import Problem, Severity
-from coe.language.lint import MOST, NONE, Catalogued, KnownFlow, lint
+from coe.language.lint import MAX_LINT_PROBLEMS, NONE, Catalogued, KnownFlow, lint
 from tests.language.flows import loaded
 
 USE = """
@@ -491,7 +491,7 @@ def test_without_a_lookup_nothing_is_said_of_called_flows() -> None:
 def test_of_very_many_problems_the_errors_are_told() -> None:
     warnings = "".join(f"- w{n}: {{set: {{x: 'a ${{ b'}}}}\n" for n in range(600))
     found = problems("- first: {do: []}\n" + warnings + "- last: {do: []}\n")
-    assert len(found) == MOST
+    assert len(found) == MAX_LINT_PROBLEMS
     assert [problem.path for problem in found if problem.code == "OWS017"] == [
         "/do/0/first/do",
         "/do/601/last/do",

@@ -109,7 +109,7 @@ def test_every_task_of_the_profile_loads_with_its_pointer() -> None:
 def test_types_outside_the_profile_load_and_name_their_key() -> None:
     definition = loaded(FOREIGN)
     keys = [
-        task.foreign_process if hasattr(task, "foreign_process") else task.foreign_key
+        task.unsupported_process if hasattr(task, "unsupported_process") else task.unsupported_key
         for task in definition.do
     ]
     assert keys == [

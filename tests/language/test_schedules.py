@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coe.errors import Severity
 from coe.language.lint import NONE, lint
 from coe.language.load import load
-from coe.language.schedules import ScheduleError, ScheduleKind, Timing, following_cron, timing_of
+from coe.language.schedules import ScheduleError, ScheduleKind, Timing, next_cron_time, timing_of
 
 BERLIN = "Europe/Berlin"
 
@@ -26,7 +26,7 @@ def times(expression: str, zone: str, start: str, count: int) -> list[datetime]:
     found: list[datetime] = []
     now = at(start)
     for _ in range(count):
-        following = following_cron(expression, zone, now)
+        following = next_cron_time(expression, zone, now)
         assert following is not None
         found.append(following)
         now = following
@@ -68,7 +68,7 @@ def test_a_time_that_comes_twice_is_taken_once() -> None:
         at("2026-10-25T00:30:00Z"),
         at("2026-10-26T01:30:00Z"),
     ]
-    between = following_cron("30 2 * * *", BERLIN, at("2026-10-25T01:10:00Z"))
+    between = next_cron_time("30 2 * * *", BERLIN, at("2026-10-25T01:10:00Z"))
     assert between == at("2026-10-26T01:30:00Z")
 
 
@@ -85,23 +85,23 @@ def test_every_quarter_of_an_hour_goes_by_the_time_that_passes() -> None:
     st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  # hypothesis wants them bare
 )
 def test_the_next_time_is_always_later(expression: str, zone: str, now: datetime) -> None:
-    first = following_cron(expression, zone, now)
+    first = next_cron_time(expression, zone, now)
     assert first is not None
     assert first > now
-    second = following_cron(expression, zone, first)
+    second = next_cron_time(expression, zone, first)
     assert second is not None
     assert second > first
-    assert following_cron(expression, zone, second - timedelta(seconds=1)) == second
+    assert next_cron_time(expression, zone, second - timedelta(seconds=1)) == second
 
 
 def test_every_does_not_drift() -> None:
     every = Timing(ScheduleKind.EVERY, "PT1H", length=timedelta(hours=1))
     since = at("2026-03-01T08:20:00Z")
-    assert every.following(since, since=since) == at("2026-03-01T09:20:00Z")
+    assert every.next_after(since, since=since) == at("2026-03-01T09:20:00Z")
     late = at("2026-03-01T09:20:07Z")
-    assert every.following(late, since=since) == at("2026-03-01T10:20:00Z")
+    assert every.next_after(late, since=since) == at("2026-03-01T10:20:00Z")
     much_later = at("2026-03-29T03:20:00Z")
-    assert every.following(much_later, since=since) == at("2026-03-29T04:20:00Z")
+    assert every.next_after(much_later, since=since) == at("2026-03-29T04:20:00Z")
 
 
 # ---------------------------------------------------------------- definitions

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.language.source import LARGEST, SLOWLY, Mark, Unreadable, point, read, tokens
+from coe.language.source import (
+    MAX_BYTES,
+    MAX_SLOW_CHARACTERS,
+    Mark,
+    Unreadable,
+    point,
+    read,
+    tokens,
+)
 
 
 def fault(text: str) -> tuple[str, int | None, int | None]:
@@ -111,7 +119,7 @@ def test_a_url_in_a_flow_mapping_is_text() -> None:
         ("a: !!binary aGVsbG8=\n", ("OWS006", 1, 4)),
         ('"a\\0b": 1\n', ("OWS006", 1, 1)),
         ("a: " + "9" * 5000 + "\n", ("OWS006", 1, 4)),
-        ("a: " + "x" * LARGEST, ("OWS002", 1, 1)),
+        ("a: " + "x" * MAX_BYTES, ("OWS002", 1, 1)),
         ("[" * 101 + "]" * 101, ("OWS002", 1, 101)),
     ],
 )
@@ -150,7 +158,7 @@ def test_json_with_escaped_surrogates_is_read() -> None:
 def test_the_slow_parser_gets_no_large_document() -> None:
     unusual = "%OTHER\n---\na: 1\n"
     assert read(unusual).data == {"a": 1}
-    assert fault(unusual + "# more\n" * (SLOWLY // 6))[0] == "OWS001"
+    assert fault(unusual + "# more\n" * (MAX_SLOW_CHARACTERS // 6))[0] == "OWS001"
 
 
 def test_json_with_a_repeated_key_and_surrogates_is_refused() -> None:

@@ -30,7 +30,7 @@ async def test_nothing_that_a_run_does_was_held_for_impossible(
     definition = scenario.definition()
     trace = await simulate(definition, case_of(scenario.test), evaluate)
     reach = branches_of(definition)
-    counted = {(branch.pointer, branch.way) for branch in reach.branches}
+    counted = {(branch.pointer, branch.outcome) for branch in reach.branches}
     constant = {
         task.pointer
         for task in definition.walk()

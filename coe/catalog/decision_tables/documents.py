@@ -15,7 +15,7 @@ from coe.catalog.links import Link, uses_of
 from coe.catalog.models import EntryKind
 from coe.catalog.scope import readable_versions
 from coe.catalog.search.document import Card
-from coe.catalog.validation import CODE, located, validate
+from coe.catalog.validation import CODE, validate
 from coe.catalog.versions.sealing import problems_from_json, unseal
 from coe.decisions.load import load_decision_source
 from coe.decisions.schemas import input_schema, output_schema
@@ -85,7 +85,7 @@ def read_decision(text: str) -> tuple[DecisionEntry | None, tuple[Problem, ...],
     about = loaded.table.document.decision
     if (metadata.owner or about.namespace) != about.namespace:
         message = f"the owner must be the namespace, {about.namespace}"
-        found = located(source, Problem(CODE, message, path="/decision/metadata/owner"))
+        found = source.problem(CODE, message, "/decision/metadata/owner")
         return None, (*problems, found), source
     names = [*loaded.table.document.inputs, *loaded.table.document.outputs]
     card = Card(

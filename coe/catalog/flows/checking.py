@@ -68,8 +68,8 @@ def approvals_needed(read: Read) -> int:
 def _as_draft(problem: Problem) -> Problem:
     if problem.code not in NOT_THERE:
         return problem
-    mend = "it must be published before this flow is"
-    return replace(problem, severity=Severity.WARNING, help=problem.help or mend)
+    help = "it must be published before this flow is"
+    return replace(problem, severity=Severity.WARNING, help=problem.help or help)
 
 
 def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:

@@ -13,7 +13,7 @@ from coe.catalog.links import Link, calls_in, decisions_in, uses_of
 from coe.catalog.models import FlowKind
 from coe.catalog.search.document import Card
 from coe.catalog.semver import parse_version
-from coe.catalog.validation import CODE, located, validate
+from coe.catalog.validation import CODE, validate
 from coe.drawing import svg_of
 from coe.drawing.graph import Group, graph, single
 from coe.drawing.mermaid import mermaid_of
@@ -183,7 +183,7 @@ def _names(
     if about.metadata.get("owner", about.namespace) != about.namespace:
         message = f"the owner must be the namespace, {about.namespace}"
         found.append(Problem(CODE, message, path="/document/metadata/owner"))
-    return tuple(located(source, each) for each in found)
+    return tuple(source.located(each) for each in found)
 
 
 def _without_version(data: JSON) -> JSON:

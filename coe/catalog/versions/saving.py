@@ -242,12 +242,12 @@ async def _taken(session: AsyncSession, entry: Entry, new: NewVersion) -> Proble
         .limit(1),
     )
     message = f"version {new.version} of {new.namespace}/{new.name} has other content already"
-    hint = f"a version never changes: take a number above {highest}"
-    return _at_version(new, "INPUT_VERSION", message, hint)
+    help = f"a version never changes: take a number above {highest}"
+    return _at_version(new, "INPUT_VERSION", message, help)
 
 
-def _at_version(new: NewVersion, code: str, message: str, hint: str | None) -> Problem:
-    return Problem(code, message, path=new.path, line=new.line, column=new.column, help=hint)
+def _at_version(new: NewVersion, code: str, message: str, help: str | None) -> Problem:
+    return Problem(code, message, path=new.path, line=new.line, column=new.column, help=help)
 
 
 async def _count_callers(session: AsyncSession, entry: Entry, version_ids: list[UUID]) -> None:

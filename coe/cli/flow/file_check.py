@@ -9,7 +9,7 @@ from typing import Final
 
 from coe.errors import Problem
 from coe.language.check import FORMATS, FileProblem, check, has_errors, read_text, unreadable
-from coe.language.source import LARGEST
+from coe.language.source import MAX_BYTES
 
 __all__ = ["check_files", "has_errors", "render"]
 
@@ -47,8 +47,8 @@ def _flows_of(file: Path) -> tuple[list[Path], Problem | None]:
     """The files of flows that an argument names, or the problem if there are none."""
     if not file.is_dir():
         if _is_template(file):
-            help_ = f"check it with: coe template render {file.parent}"
-            return [], unreadable("a template, whose placeholders are not filled in", help_)
+            help = f"check it with: coe template render {file.parent}"
+            return [], unreadable("a template, whose placeholders are not filled in", help)
         return [file], None
     inside = [
         path
@@ -65,7 +65,7 @@ def _is_template(file: Path) -> bool:
 def _is_manifest(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return bool(_MANIFEST.search(file.read(LARGEST)))
+            return bool(_MANIFEST.search(file.read(MAX_BYTES)))
     except OSError:
         return False
 

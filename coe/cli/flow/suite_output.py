@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET  # it writes, and parses nothing
 from coe.cli.flow.suites import SuitesReport
 from coe.cli.output import problem_fields, problem_line
 from coe.errors import Problem, Severity
-from coe.language.branches import Branch, Step
+from coe.language.branches import Branch, ReachableStep
 from coe.templates.manifest import FLOW, TESTS
 from coe.testing.coverage import Covered
 from coe.testing.run_suite import CaseResult, SuiteResult
@@ -72,7 +72,7 @@ def _coverage_lines(folder: Path, covered: Covered) -> Iterator[str]:
         yield f"  {_place(folder, branch)}: missed: {branch}; {branch.how}"
 
 
-def _place(folder: Path, step: Step) -> str:
+def _place(folder: Path, step: ReachableStep) -> str:
     parts = (str(folder / FLOW), step.line, step.column)
     return ":".join(str(part) for part in parts if part is not None)
 
@@ -135,7 +135,7 @@ def _case_object(folder: Path, case: CaseResult) -> dict[str, Any]:
     }
 
 
-def _missed(folder: Path, step: Step) -> dict[str, Any]:
+def _missed(folder: Path, step: ReachableStep) -> dict[str, Any]:
     data: dict[str, Any] = {
         "step": step.name,
         "path": step.place,
@@ -143,7 +143,7 @@ def _missed(folder: Path, step: Step) -> dict[str, Any]:
         "line": step.line,
         "column": step.column,
     }
-    return data | ({"way": step.way, "how": step.how} if isinstance(step, Branch) else {})
+    return data | ({"way": step.outcome, "how": step.how} if isinstance(step, Branch) else {})
 
 
 # ---------------------------------------------------------------- JUnit

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from coe.language.branches.by_task_type import (
-    At,
     Branch,
-    Step,
-    ways_of,
-    ways_of_condition,
-    ways_of_limit,
+    ReachableStep,
+    TaskAt,
+    condition_outcomes,
+    limit_outcomes,
+    outcomes_of,
 )
-from coe.language.branches.durations import limit_of, work
-from coe.language.branches.successors import reached
+from coe.language.branches.duration_bounds import limit_of, work_bound
+from coe.language.branches.successors import reachable
 from coe.language.fields import Place
 from coe.language.model.calls import CallFunction
 from coe.language.model.definition import Definition
@@ -27,14 +27,14 @@ from coe.language.model.task import Task, TaskList
 from coe.language.model.task_types import DoTask, ForkTask
 from coe.language.source import point
 
-__all__ = ["Branch", "Reach", "Step", "branches_of"]
+__all__ = ["Branch", "Reach", "ReachableStep", "branches_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
     """What tests of a definition can reach, in the order of the document."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ReachableStep, ...]
     branches: tuple[Branch, ...]
 
 
@@ -49,7 +49,7 @@ class _Walk:
     """Goes through the tasks that can be reached; those of declared functions come last."""
 
     def __init__(self, definition: Definition) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[ReachableStep] = []
         self.branches: list[Branch] = []
         self._definition = definition
         self._called: dict[str, Task] = {}
@@ -60,8 +60,8 @@ class _Walk:
         if definition.timeout is not None:
             whole = DoTask.model_construct(do=definition.do)
             whole.put(Place(definition.document.name, "/do"))
-            at, most = At(definition, whole, "/do", None), work(definition, whole)
-            self.branches += ways_of_limit(at, "timeout", limit, most, "/timeout")
+            at, most = TaskAt(definition, whole, "/do", None), work_bound(definition, whole)
+            self.branches += limit_outcomes(at, "timeout", limit, most, "/timeout")
         self._list(definition.do, "/do", limit)
         walked: set[str] = set()
         while ahead := sorted(self._called.keys() - walked):
@@ -69,24 +69,24 @@ class _Walk:
             self._task(self._called[ahead[0]], point("use", "functions", ahead[0]), None)
 
     def _list(self, tasks: TaskList, key: str, left: timedelta | None) -> None:
-        for index in sorted(reached(tasks)):
+        for index in sorted(reachable(tasks)):
             self._task(tasks[index], key + point(tasks[index].name), left)
 
     def _task(self, task: Task, key: str, left: timedelta | None) -> None:
         definition = self._definition
-        at = At(definition, task, key, left)
-        conditional, runs = ways_of_condition(at)
+        at = TaskAt(definition, task, key, left)
+        conditional, runs = condition_outcomes(at)
         self.branches += conditional
         if not runs:
             return
         place = task.pointer
-        self.steps.append(Step(place, key, task.name, place, task.line, task.column))
+        self.steps.append(ReachableStep(place, key, task.name, place, task.line, task.column))
         limit = limit_of(definition, task)
         if task.timeout is not None:
-            most = work(definition, task)
-            self.branches += ways_of_limit(at, "timeout", limit, most, f"{place}/timeout")
+            most = work_bound(definition, task)
+            self.branches += limit_outcomes(at, "timeout", limit, most, f"{place}/timeout")
         inner = min((each for each in (left, limit) if each is not None), default=None)
-        self.branches += ways_of(replace(at, left=inner))
+        self.branches += outcomes_of(replace(at, left=inner))
         self._inside(task, key, inner)
 
     def _inside(self, task: Task, key: str, left: timedelta | None) -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from coe.json_types import JSON
-from coe.language.branches import outcomes as ways
-from coe.language.branches.durations import NO_TIME, answers, literal, retry_of, work
+from coe.language.branches import outcomes
+from coe.language.branches.duration_bounds import NO_TIME, due_times, literal, retry_of, work_bound
 from coe.language.branches.successors import never_ends, raises
 from coe.language.durations import iso
 from coe.language.model.calls import CallFunction, CallParallelMap
@@ -19,11 +19,11 @@ from coe.language.model.task import Task
 from coe.language.model.task_types import ForkTask, ForTask, ListenTask, SwitchTask, TryTask
 
 # The kinds of task that ask something of the outside, which a test answers.
-_ASKING: Final = ("call", "run")
+_STUBBED_KINDS: Final = ("call", "run")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReachableStep:
     """A task that a run can reach.
 
     `pointer` is the task's; `key` the same without positions in lists, which stays when tasks are
@@ -39,19 +39,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Branch(Step):
+class Branch(ReachableStep):
     """One outcome (`coe.language.branches.outcomes`) of a task, and how a test reaches it."""
 
-    way: str
+    outcome: str
     how: str
 
     def __str__(self) -> str:
         """The task and the way, such as `openInvoice tries again`."""
-        return f"{self.name} {self.way}"
+        return f"{self.name} {self.outcome}"
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class TaskAt:
     """A task, its key, and the time that the tasks around it leave it (None: without limit)."""
 
     definition: Definition
@@ -59,22 +59,22 @@ class At:
     key: str
     left: timedelta | None
 
-    def branch(self, way: str, how: str, part: str = "", place: str | None = None) -> Branch:
+    def branch(self, outcome: str, how: str, part: str = "", place: str | None = None) -> Branch:
         """A way of the task; `part` leads from the task to what decides on it."""
         pointer = self.task.pointer
         place = pointer + part if place is None else place
         line, column = self.definition.source.locate(place) or (None, None)
-        return Branch(pointer, self.key, self.task.name, place, line, column, way, how)
+        return Branch(pointer, self.key, self.task.name, place, line, column, outcome, how)
 
 
-def ways_of(at: At) -> Iterator[Branch]:
+def outcomes_of(at: TaskAt) -> Iterator[Branch]:
     """The ways that are the task type's own."""
-    find = _WAYS.get(type(at.task))
+    find = _OUTCOMES.get(type(at.task))
     if find is not None:
         yield from find(at, at.task)
 
 
-def ways_of_condition(at: At) -> tuple[list[Branch], bool]:
+def condition_outcomes(at: TaskAt) -> tuple[list[Branch], bool]:
     """The ways of the task's `if`, and whether it can run at all."""
     condition = at.task.if_
     if condition is None or condition == "true":
@@ -82,14 +82,14 @@ def ways_of_condition(at: At) -> tuple[list[Branch], bool]:
     if condition == "false":
         return [], False
     found = [
-        at.branch(ways.RUNS, f"let `{condition}` be true", "/if"),
-        at.branch(ways.SKIPPED, f"let `{condition}` be false", "/if"),
+        at.branch(outcomes.RUNS, f"let `{condition}` be true", "/if"),
+        at.branch(outcomes.SKIPPED, f"let `{condition}` be false", "/if"),
     ]
     return found, True
 
 
-def ways_of_limit(
-    at: At, kind: str, limit: timedelta | None, most: timedelta | None, place: str
+def limit_outcomes(
+    at: TaskAt, kind: str, limit: timedelta | None, most: timedelta | None, place: str
 ) -> list[Branch]:
     """Whether work keeps its limit of time; not counted where it surely does.
 
@@ -99,93 +99,94 @@ def ways_of_limit(
         return []
     if at.left is not None and limit is not None and at.left <= limit:
         return []
-    kept, passed = ways.limits(kind)
+    kept, passed = outcomes.limits(kind)
+    silent = f"`{first_stubbed(at.task)}: {{silent: true}}`"
     return [
         at.branch(kept, "let everything inside be answered in time", place=place),
-        at.branch(passed, f"let nothing come: `{asked(at.task)}: {{silent: true}}`", place=place),
+        at.branch(passed, f"let nothing come: {silent}", place=place),
     ]
 
 
-def asked(task: Task) -> str:
+def first_stubbed(task: Task) -> str:
     """The name of the first step inside a task that a test answers."""
-    return next((each.name for each in task.walk() if each.kind in _ASKING), task.name)
+    return next((each.name for each in task.walk() if each.kind in _STUBBED_KINDS), task.name)
 
 
 # ---------------------------------------------------------------- control
-def _switch(at: At, task: SwitchTask) -> Iterator[Branch]:
+def _switch(at: TaskAt, task: SwitchTask) -> Iterator[Branch]:
     for case in task.switch:
         how = "let no other case match" if case.when is None else f"let `{case.when}` be true"
         place = case.pointer
-        yield at.branch(ways.case(case.name), how, place=place)
+        yield at.branch(outcomes.case(case.name), how, place=place)
     if all(case.when is not None for case in task.switch):
-        yield at.branch(ways.NO_CASE, "let no case match", "/switch")
+        yield at.branch(outcomes.NO_CASE, "let no case match", "/switch")
 
 
-def _for(at: At, task: ForTask) -> Iterator[Branch]:
+def _for(at: TaskAt, task: ForTask) -> Iterator[Branch]:
     yield from _items(at, task.for_.in_, "/for/in")
     if task.while_ is not None and task.while_ not in ("true", "false"):
-        yield at.branch(ways.STOPPED, f"let `{task.while_}` be false before the end", "/while")
+        yield at.branch(outcomes.STOPPED, f"let `{task.while_}` be false before the end", "/while")
 
 
-def _parallel_map(at: At, task: CallParallelMap) -> Iterator[Branch]:
+def _parallel_map(at: TaskAt, task: CallParallelMap) -> Iterator[Branch]:
     yield from _items(at, task.with_.in_, "/with/in")
 
 
-def _items(at: At, items: JSON, part: str) -> Iterator[Branch]:
+def _items(at: TaskAt, items: JSON, part: str) -> Iterator[Branch]:
     """Without and with items; a list that stands in the definition is the one or the other."""
     if not isinstance(items, list):
-        yield at.branch(ways.NO_ITEMS, f"let `{items}` be []", part)
+        yield at.branch(outcomes.NO_ITEMS, f"let `{items}` be []", part)
     if items != []:
-        yield at.branch(ways.ITEMS, "let there be an item", part)
+        yield at.branch(outcomes.ITEMS, "let there be an item", part)
 
 
-def _fork(at: At, task: ForkTask) -> Iterator[Branch]:
+def _fork(at: TaskAt, task: ForkTask) -> Iterator[Branch]:
     if not task.fork.compete or len(task.fork.branches) == 1:
         return
     for branch in task.fork.branches:
         if not raises(branch):
-            others = [asked(each) for each in task.fork.branches if each is not branch]
+            others = [first_stubbed(each) for each in task.fork.branches if each is not branch]
             how = f"let the others be later: `{others[0]}: {{after: PT1H, …}}`"
-            yield at.branch(ways.wins(branch.name), how, place=branch.pointer)
+            yield at.branch(outcomes.wins(branch.name), how, place=branch.pointer)
 
 
 # ---------------------------------------------------------------- errors
-def _try(at: At, task: TryTask) -> Iterator[Branch]:
+def _try(at: TaskAt, task: TryTask) -> Iterator[Branch]:
     catch, policy = task.catch, retry_of(at.definition, task)
-    leaf = next((asked(each) for each in task.try_), task.name)
+    leaf = next((first_stubbed(each) for each in task.try_), task.name)
     fault = f"`{leaf}: {{fault: …}}`"
     if not never_ends(task.try_):
-        yield at.branch(ways.SUCCEEDS, "let all that is tried succeed", "/try")
+        yield at.branch(outcomes.SUCCEEDS, "let all that is tried succeed", "/try")
     filtered = [part for part in (catch.when, catch.except_when) if part is not None]
     if filtered or (catch.errors is not None and catch.errors.with_ is not None):
         how = f"let an error come that `catch` does not take: {fault}"
-        yield at.branch(ways.UNCAUGHT, how, "/catch")
+        yield at.branch(outcomes.UNCAUGHT, how, "/catch")
     if policy is None:
-        yield at.branch(ways.CAUGHT, f"let an error come: {fault}", "/catch")
+        yield at.branch(outcomes.CAUGHT, f"let an error come: {fault}", "/catch")
     else:
         yield from _retries(at, policy, leaf)
 
 
-def _retries(at: At, policy: RetryPolicy, leaf: str) -> Iterator[Branch]:
+def _retries(at: TaskAt, policy: RetryPolicy, leaf: str) -> Iterator[Branch]:
     attempts = policy.limit.attempt if policy.limit else None
     count = attempts.count if attempts else None
     if count != 0:
         how = f"let it fail once: `{leaf}: [{{fault: …}}, {{output: …}}]`"
-        yield at.branch(ways.RETRIED, how, "/catch/retry")
+        yield at.branch(outcomes.RETRIED, how, "/catch/retry")
     condition = policy.when or policy.except_when
     if condition is not None and count != 0:
         how = f"let an error come that is not tried again (`{condition}`)"
-        yield at.branch(ways.UNRETRIED, how, "/catch/retry")
+        yield at.branch(outcomes.UNRETRIED, how, "/catch/retry")
     if count is not None or (policy.limit and policy.limit.duration is not None):
         how = f"let it fail each time: `{leaf}: {{fault: …}}`"
-        yield at.branch(ways.SPENT, how, "/catch/retry")
+        yield at.branch(outcomes.SPENT, how, "/catch/retry")
     if attempts is not None and attempts.duration is not None and count != 0:
         limit, place = literal(attempts.duration), at.task.pointer + "/catch/retry"
-        yield from ways_of_limit(at, "attempt", limit, work(at.definition, at.task), place)
+        yield from limit_outcomes(at, "attempt", limit, work_bound(at.definition, at.task), place)
 
 
 # ---------------------------------------------------------------- events
-def _listen(at: At, task: ListenTask) -> Iterator[Branch]:
+def _listen(at: TaskAt, task: ListenTask) -> Iterator[Branch]:
     wanted = task.listen.to
     if wanted.any is None:
         return
@@ -193,10 +194,10 @@ def _listen(at: At, task: ListenTask) -> Iterator[Branch]:
     if len(filters) > 1 or (wanted.until is not None and filters):
         for number, item in enumerate(filters, start=1):
             how = f"send an event{_of_type(item)} under `events`"
-            yield at.branch(ways.takes(number), how, f"/listen/to/any/{number - 1}")
+            yield at.branch(outcomes.takes(number), how, f"/listen/to/any/{number - 1}")
     if wanted.until is not None and not isinstance(wanted.until, str):
         how = "send what `until` waits for before any other event"
-        yield at.branch(ways.NO_EVENT, how, "/listen/to/until")
+        yield at.branch(outcomes.NO_EVENT, how, "/listen/to/until")
 
 
 def _of_type(item: EventFilter) -> str:
@@ -204,7 +205,7 @@ def _of_type(item: EventFilter) -> str:
 
 
 # ---------------------------------------------------------------- functions
-def _function(at: At, task: CallFunction) -> Iterator[Branch]:
+def _function(at: TaskAt, task: CallFunction) -> Iterator[Branch]:
     if at.definition.function_of(task) is not None:
         return
     match task.function.name:
@@ -213,18 +214,18 @@ def _function(at: At, task: CallFunction) -> Iterator[Branch]:
         case "localFlow" if task.with_.get("timeout") is not None:
             limit = literal(task.with_["timeout"])
             place = at.task.pointer + "/with/timeout"
-            yield from ways_of_limit(at, "call", limit, None, place)
+            yield from limit_outcomes(at, "call", limit, None, place)
 
 
-def _human(at: At, task: CallFunction) -> Iterator[Branch]:
-    outcomes = task.with_.get("outcomes")
-    given = _plain(outcomes)
-    times = answers(task)
+def _human(at: TaskAt, task: CallFunction) -> Iterator[Branch]:
+    declared = task.with_.get("outcomes")
+    given = _plain(declared)
+    times = due_times(task)
     for index, outcome in enumerate(given):
         how = f"`{task.name}: {{outcome: {outcome}}}`"
-        yield at.branch(ways.decides(outcome), how, f"/with/outcomes/{index}")
+        yield at.branch(outcomes.decides(outcome), how, f"/with/outcomes/{index}")
     if not given and times != []:
-        yield at.branch(ways.ANSWERED, f"`{task.name}: {{}}`", "/with")
+        yield at.branch(outcomes.ANSWERED, f"`{task.name}: {{}}`", "/with")
     chain = task.with_.get("escalate")
     stages = len(chain) if isinstance(chain, list) else 0
     for number in range(1, stages + 1):
@@ -232,19 +233,19 @@ def _human(at: At, task: CallFunction) -> Iterator[Branch]:
         if _comes(at, due):
             when = f"after {_text(due)}" if due else "late"
             how = f"let it be answered {when}: `{task.name}: {{outcome: …, after: …}}`"
-            yield at.branch(ways.escalates(number), how, f"/with/escalate/{number - 1}")
+            yield at.branch(outcomes.escalates(number), how, f"/with/escalate/{number - 1}")
     if times is None or (times and _comes(at, times[-1])):
         place = "/with/dueIn" if "dueIn" in task.with_ else "/with/escalate"
-        yield at.branch(ways.EXPIRES, f"`{task.name}: {{silent: true}}`", place)
+        yield at.branch(outcomes.EXPIRES, f"`{task.name}: {{silent: true}}`", place)
 
 
-def _plain(outcomes: JSON) -> list[str]:
+def _plain(declared: JSON) -> list[str]:
     """The outcomes, where all of them stand in the definition."""
-    given = [str(each) for each in outcomes] if isinstance(outcomes, list) else []
+    given = [str(each) for each in declared] if isinstance(declared, list) else []
     return [] if any("${" in each for each in given) else given
 
 
-def _comes(at: At, due: timedelta | None) -> bool:
+def _comes(at: TaskAt, due: timedelta | None) -> bool:
     """Whether the tasks around leave the time until something is due."""
     return at.left is None or due is None or due < at.left
 
@@ -253,7 +254,7 @@ def _text(length: timedelta) -> str:
     return iso(round(length.total_seconds() * 1000))
 
 
-_WAYS: Final[dict[type[Task], Callable[[At, Any], Iterator[Branch]]]] = {
+_OUTCOMES: Final[dict[type[Task], Callable[[TaskAt, Any], Iterator[Branch]]]] = {
     CallFunction: _function,
     CallParallelMap: _parallel_map,
     ForTask: _for,

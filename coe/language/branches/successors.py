@@ -12,7 +12,7 @@ from coe.language.model.task_types import DoTask, RaiseTask, SwitchTask, TryTask
 _WORDS: Final = frozenset((None, "continue", "exit", "end"))
 
 
-def reached(tasks: TaskList) -> set[int]:
+def reachable(tasks: TaskList) -> set[int]:
     """The indexes of the tasks that the first leads to, itself included."""
     found: set[int] = set()
     ahead = [0] if tasks else []
@@ -20,7 +20,7 @@ def reached(tasks: TaskList) -> set[int]:
         index = ahead.pop()
         if index not in found:
             found.add(index)
-            ahead.extend(each for each in followers(tasks, index) if each is not None)
+            ahead.extend(each for each in successors(tasks, index) if each is not None)
             if index + 1 < len(tasks) and _astray(tasks, index):
                 ahead.append(index + 1)
     return found
@@ -32,7 +32,7 @@ def _astray(tasks: TaskList, index: int) -> bool:
     return any(tasks.position(str(name)) is None for name in named)
 
 
-def followers(tasks: TaskList, index: int) -> Iterator[int | None]:
+def successors(tasks: TaskList, index: int) -> Iterator[int | None]:
     """What may come directly after a task: tasks by index, None for what is outside the scope."""
     for then in _directives(tasks[index]):
         if then in (None, "continue"):
@@ -46,7 +46,7 @@ def followers(tasks: TaskList, index: int) -> Iterator[int | None]:
 def never_ends(tasks: TaskList) -> bool:
     """Whether the list surely does not come to an end: each way through it raises an error."""
     return bool(tasks) and not any(
-        follower is None for index in reached(tasks) for follower in followers(tasks, index)
+        follower is None for index in reachable(tasks) for follower in successors(tasks, index)
     )
 
 

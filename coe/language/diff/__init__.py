@@ -23,7 +23,7 @@ from coe.language.model.definition import Definition
 from coe.language.schedules import starts_by
 from coe.language.source import Source
 
-Step = Literal["major", "minor", "patch", "none"]
+VersionStep = Literal["major", "minor", "patch", "none"]
 
 INPUT_NARROWED: Final = "OWS901"
 OUTPUT_WIDENED: Final = "OWS902"
@@ -47,7 +47,7 @@ class VersionDiff:
     unified: str
     breaking: bool
     changes: tuple[Problem, ...]
-    asks: Step
+    asks: VersionStep
 
 
 def diff(old: Source | Definition, new: Source | Definition) -> VersionDiff:
@@ -55,7 +55,7 @@ def diff(old: Source | Definition, new: Source | Definition) -> VersionDiff:
     before, after = (_side(each) for each in (old, new))
     changes = [*_contract(before, after), *_steps(before, after), *_settings(before, after)]
     breaking = any(change.code in _BREAKING for change in changes)
-    asks: Step = "none"
+    asks: VersionStep = "none"
     if before.source.data != after.source.data:
         asks = "major" if breaking else "minor" if changes else "patch"
     changes.extend(_version_step(before, after, asks))
@@ -94,8 +94,7 @@ class _Side:
     def problem(self, code: str, message: str, path: str) -> Problem:
         """A change, placed in this side's document."""
         severity = Severity.WARNING if code in _BREAKING else Severity.INFO
-        mark = self.source.locate(path)
-        return Problem(code, message, severity, path, *(mark or (None, None)))
+        return self.source.problem(code, message, path, severity=severity)
 
 
 def _side(each: Source | Definition) -> _Side:
@@ -188,7 +187,7 @@ def _setting(before: _Side, after: _Side, key: str) -> str:
     return f"`{key}` has changed"
 
 
-def _version_step(before: _Side, after: _Side, asks: Step) -> Iterator[Problem]:
+def _version_step(before: _Side, after: _Side, asks: VersionStep) -> Iterator[Problem]:
     """A warning where the version number goes up by less than is due."""
     old, new = (_numbers(side.about.get("version")) for side in (before, after))
     if old is None or new is None or asks == "none":
@@ -205,8 +204,7 @@ def _version_step(before: _Side, after: _Side, asks: Step) -> Iterator[Problem]:
         text = ".".join(map(str, due))
         message = f"these changes ask for a {asks} step: the version should be {text} or later"
         path = "/document/version" if "document" in after.data else "/version"
-        mark = after.source.locate(path)
-        yield Problem(VERSION_STEP, message, Severity.WARNING, path, *(mark or (None, None)))
+        yield after.source.problem(VERSION_STEP, message, path, severity=Severity.WARNING)
 
 
 def _numbers(version: Any) -> tuple[int, int, int] | None:

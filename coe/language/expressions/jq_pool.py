@@ -22,7 +22,7 @@ from coe.language.expressions.jq_process import command
 # The longest evaluation in seconds, by default.
 TIME_LIMIT: Final = 1.0
 # Most programs to remember that took too long.
-MOST_LATE: Final = 1000
+MAX_SLOW_PROGRAMS: Final = 1000
 
 
 class WorkerDied(Exception):
@@ -44,8 +44,8 @@ class JqPool:
         self._busy: set[_Worker] = set()
         count = workers or min(4, os.cpu_count() or 1)
         self._free = asyncio.Semaphore(count)
-        self._lane = asyncio.Semaphore(max(1, count // 2))
-        self._late: OrderedDict[int, None] = OrderedDict()
+        self._slow_lane = asyncio.Semaphore(max(1, count // 2))
+        self._slow_programs: OrderedDict[int, None] = OrderedDict()
         self._closed = False
 
     async def ask(self, request: bytes) -> bytes:
@@ -57,7 +57,10 @@ class JqPool:
             RuntimeError: The pool is closed.
         """
         program = hash(request.partition(b"\n")[0])
-        async with self._lane if program in self._late else contextlib.nullcontext(), self._free:
+        async with (
+            self._slow_lane if program in self._slow_programs else contextlib.nullcontext(),
+            self._free,
+        ):
             if self._closed:
                 raise RuntimeError("the pool of jq workers is closed")
             worker = await self._worker()
@@ -65,7 +68,7 @@ class JqPool:
             try:
                 return await worker.ask(request, self._time_limit)
             except TimeoutError:
-                self._note_late(program)
+                self._note_slow(program)
                 raise
             finally:
                 self._busy.discard(worker)
@@ -74,11 +77,11 @@ class JqPool:
                 else:
                     await worker.end()
 
-    def _note_late(self, program: int) -> None:
-        self._late[program] = None
-        self._late.move_to_end(program)
-        if len(self._late) > MOST_LATE:
-            self._late.popitem(last=False)
+    def _note_slow(self, program: int) -> None:
+        self._slow_programs[program] = None
+        self._slow_programs.move_to_end(program)
+        if len(self._slow_programs) > MAX_SLOW_PROGRAMS:
+            self._slow_programs.popitem(last=False)
 
     async def _worker(self) -> _Worker:
         """A worker that is there, or a new one; those that ended meanwhile are buried."""

@@ -22,15 +22,15 @@ _TOKEN: Final = re.compile(
     re.ASCII | re.DOTALL,
 )
 _TEXT: Final = re.compile(r"[^\"\\]*(?:\\[^(][^\"\\]*)*", re.DOTALL)
-_PAIRS: Final = {"(": ")", "[": "]", "{": "}", "\\(": ")"}
+_CLOSING: Final = {"(": ")", "[": "]", "{": "}", "\\(": ")"}
 
 
 # Most characters of a program: longer ones are no expressions, and cost whoever reads them.
-LONGEST: Final = 65_536
+MAX_PROGRAM_LENGTH: Final = 65_536
 # Programs that are remembered by what was found in them are at most so long.
-_SHORT: Final = 2_000
+_MAX_REMEMBERED_LENGTH: Final = 2_000
 # Half of a surrogate pair: no encoding has it.
-_HALF: Final = re.compile("[\ud800-\udfff]")
+_HALF_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # What follows a word that is the key of an object.
 _AFTER_KEY: Final = re.compile(r"\s*[:,}]")
 
@@ -40,7 +40,7 @@ _PATH: Final = re.compile(r"(\$[A-Za-z_]\w*|)((?:\.[A-Za-z_]\w*)*)", re.ASCII)
 
 def key_path(program: str) -> tuple[str, tuple[str, ...]] | None:
     """The variable (or "" for the input) and the keys of a program that only follows keys."""
-    return _key_path(program) if len(program) <= _SHORT else None
+    return _key_path(program) if len(program) <= _MAX_REMEMBERED_LENGTH else None
 
 
 @lru_cache(maxsize=4096)
@@ -111,7 +111,7 @@ class _Scanner:
         return end, "a string is not closed"
 
     def _close(self, token: str, at: int) -> tuple[int, str | None]:
-        if not self.brackets or _PAIRS[self.brackets[-1]] != token:
+        if not self.brackets or _CLOSING[self.brackets[-1]] != token:
             return at, f"`{token}` closes nothing"
         if self.brackets.pop() == "\\(":
             return self._string(at)
@@ -134,9 +134,9 @@ class _Scanner:
 
 def scan(program: str) -> Scanned:
     """What a program names: functions (not those of its own) and keywords, and variables."""
-    if len(program) > LONGEST:
-        return Scanned(fault=f"it is longer than {LONGEST:,} characters")
-    return _scan_kept(program) if len(program) <= _SHORT else _scan(program)
+    if len(program) > MAX_PROGRAM_LENGTH:
+        return Scanned(fault=f"it is longer than {MAX_PROGRAM_LENGTH:,} characters")
+    return _scan_kept(program) if len(program) <= _MAX_REMEMBERED_LENGTH else _scan(program)
 
 
 @lru_cache(maxsize=4096)
@@ -147,7 +147,7 @@ def _scan_kept(program: str) -> Scanned:
 def _scan(program: str) -> Scanned:
     if "\0" in program:
         return Scanned(fault="it has a character NUL, at which jq would stop reading")
-    if _HALF.search(program):
+    if _HALF_SURROGATE.search(program):
         return Scanned(fault="it has half of a character, which is no text")
     scanner = _Scanner(program)
     fault = scanner.run() if program.strip() else "it is empty"

@@ -29,20 +29,20 @@ from typing import Any
 
 # Most bytes of an answer, and most values in it: who asked reads it at one go, and does nothing
 # else meanwhile.
-LARGEST = 16 * 1024 * 1024
-MOST_VALUES = 1_000_000
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_ANSWER_VALUES = 1_000_000
 # Most compiled programs to keep, and most bytes of their text; above it all are dropped, which
 # costs a millisecond each to mend.
-KEPT = 500
-KEPT_BYTES = 1024 * 1024
+MAX_CACHED_PROGRAMS = 500
+MAX_CACHED_BYTES = 1024 * 1024
 
 # Programs that are checked as one: each compilation costs a millisecond, whatever the program.
-TOGETHER = 100
+CHECK_BATCH = 100
 # Broken programs after which no more are looked for: somebody has enough to mend.
-MOST_TOLD = 200
+MAX_ERRORS = 200
 
 # Evaluations after which it is looked whether there is memory for more.
-LOOKED_AFTER = 16
+MEMORY_CHECK_INTERVAL = 16
 
 # What would let a program see the machine it runs on, or behave otherwise on another.
 UNAVAILABLE = (
@@ -81,12 +81,12 @@ def wrap(names: list[str], programs: list[str]) -> str:
 def check(jq: Any, requests: list[dict[str, Any]]) -> list[str | None]:
     """The message of each program that does not compile, of the first `MOST_TOLD` at least."""
     found: list[str | None] = []
-    for start in range(0, len(requests), TOGETHER):
-        batch = requests[start : start + TOGETHER]
+    for start in range(0, len(requests), CHECK_BATCH):
+        batch = requests[start : start + CHECK_BATCH]
         parts = [wrap_check(request["names"], request["program"]) for request in batch]
-        told = len(found) - found.count(None)
+        failed = len(found) - found.count(None)
         whole = f"{PRELUDE} {{}} as $ENV | [{','.join(parts)}]"
-        if told >= MOST_TOLD or message(jq, whole) is None:
+        if failed >= MAX_ERRORS or message(jq, whole) is None:
             found += [None] * len(batch)
         else:
             found += [message(jq, f"{PRELUDE} {{}} as $ENV | {part}") for part in parts]
@@ -117,7 +117,7 @@ def evaluate(jq: Any, compiled: dict[bytes, Any], header: bytes, data: bytes) ->
             program = jq.compile(wrap(request["names"], request["programs"]))
         except ValueError as error:
             return {"compile": str(error)}
-        if len(compiled) >= KEPT or sum(map(len, compiled)) > KEPT_BYTES:
+        if len(compiled) >= MAX_CACHED_PROGRAMS or sum(map(len, compiled)) > MAX_CACHED_BYTES:
             compiled.clear()
         compiled[header] = program
     try:
@@ -149,7 +149,7 @@ def confine(memory: int) -> None:
 # System calls by their numbers: what a worker needs that has everything it will ever open. All
 # others fail with EPERM, among them open, socket, fork, execve, ptrace and kill of others.
 # aarch64 shares its numbers with all newer machines (asm-generic/unistd.h).
-CALLS = {
+SYSTEM_CALLS = {
     "x86_64": (
         0xC000003E,
         (
@@ -187,9 +187,9 @@ def load_ctypes() -> Any:
 
 def forbid_calls(ctypes: Any) -> None:
     """Have the kernel refuse all other system calls, where it can; the limits hold in any case."""
-    if ctypes is None or os.uname().machine not in CALLS:
+    if ctypes is None or os.uname().machine not in SYSTEM_CALLS:
         return
-    architecture, allowed = CALLS[os.uname().machine]
+    architecture, allowed = SYSTEM_CALLS[os.uname().machine]
     steps = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, architecture), (RETURN, 0, 0, REFUSE)]
     steps.append((LOAD, 0, 0, 0))
     steps += [(JUMP_EQUAL, len(allowed) - at, 0, call) for at, call in enumerate(allowed)]
@@ -208,7 +208,7 @@ def forbid_calls(ctypes: Any) -> None:
     control(SECCOMP, ctypes.c_ulong(FILTER), ctypes.create_string_buffer(program, len(program)))
 
 
-def is_roomy(memory: int) -> bool:
+def has_free_memory(memory: int) -> bool:
     """Whether half of the memory could still be had."""
     try:
         mmap.mmap(-1, memory // 2).close()
@@ -217,11 +217,11 @@ def is_roomy(memory: int) -> bool:
     return True
 
 
-def line_of(answer: Any) -> bytes:
+def encode_answer(answer: Any) -> bytes:
     """An answer as a line without its end; one that is too large is only told of."""
     line = json.dumps(answer).encode()
     values = line.count(b",") + line.count(b"[") + line.count(b"{")
-    if len(line) > LARGEST or values > MOST_VALUES:
+    if len(line) > MAX_ANSWER_BYTES or values > MAX_ANSWER_VALUES:
         return json.dumps({"too_large": len(line)}).encode()
     return line
 
@@ -243,10 +243,10 @@ def main(file: str, memory: str, seconds: str) -> None:
             answer = check(jq, json.loads(header)["check"])
         else:
             answer = evaluate(jq, compiled, header, requests.readline())
-        line = line_of(answer)
+        line = encode_answer(answer)
         del answer
         count += 1
-        last = not count % LOOKED_AFTER and not is_roomy(int(memory))
+        last = not count % MEMORY_CHECK_INTERVAL and not has_free_memory(int(memory))
         answers.write(line + (b" \n" if last else b"\n"))
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 # Most problems that are told of one definition.
-MOST: Final = 500
+MAX_LINT_PROBLEMS: Final = 500
 
 # All but `check_expressions`, which waits for jq.
 _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
@@ -105,9 +105,9 @@ def lint_all(
 
 def in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """The problems in the order of the text; of very many those that refuse the definition."""
-    if len(problems) > MOST:
+    if len(problems) > MAX_LINT_PROBLEMS:
         problems = sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)[
-            :MOST
+            :MAX_LINT_PROBLEMS
         ]
     return tuple(sorted(problems, key=_place))
 

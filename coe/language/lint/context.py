@@ -142,9 +142,9 @@ class Context:
         *,
         severity: Severity = Severity.ERROR,
         value: bool = False,
-        mend: str | None = None,
+        help: str | None = None,
     ) -> Problem:
         """A problem, located at a pointer's key, or with `value` at its value."""
-        mark = self.definition.source.locate(pointer, value=value)
-        line, column = mark or (None, None)
-        return Problem(code, message, severity, pointer, line, column, mend)
+        return self.definition.source.problem(
+            code, message, pointer, severity=severity, value=value, help=help
+        )

@@ -34,9 +34,9 @@ def check_schemas(context: Context) -> Iterator[Problem]:
         yield from _examples(context, place, document)
         for found in unbounded(document, place):
             message = "a whole number without `maximum`: jq is exact only up to 2^53"
-            mend = "give it a `maximum`, or let it travel as a string, as money does"
+            help = "give it a `maximum`, or let it travel as a string, as money does"
             severity = Severity.WARNING
-            yield context.problem("OWS060", message, found, severity=severity, mend=mend)
+            yield context.problem("OWS060", message, found, severity=severity, help=help)
 
 
 def _documents(context: Context) -> Iterator[tuple[str, JSON]]:

@@ -59,7 +59,7 @@ def check_expressions(context: Context) -> Iterator[Problem]:
                 site.pointer,
                 severity=Severity.WARNING,
                 value=True,
-                mend='write ${ "… \\(.name) …" }, jq\'s own interpolation',
+                help='write ${ "… \\(.name) …" }, jq\'s own interpolation',
             )
         else:
             yield from _examine(context, site, site.program)
@@ -137,6 +137,6 @@ def _meant(name: str) -> str:
 def _unbound(context: Context, site: Site, name: str) -> Problem:
     close = closest(name, site.names)
     guess = f", did you mean `${close}`?" if close else ""
-    mend = "bound here: " + ", ".join(f"${known}" for known in sorted(site.names))
+    help = "bound here: " + ", ".join(f"${known}" for known in sorted(site.names))
     message = f"`${name}` is not bound here{guess}"
-    return context.problem("OWS042", message, site.pointer, value=True, mend=mend)
+    return context.problem("OWS042", message, site.pointer, value=True, help=help)

@@ -19,10 +19,10 @@ def check_patterns(context: Context) -> Iterator[Problem]:
         for where, text in _texts(part.with_.given(), f"{place}/with"):
             if has_signs(text) and not is_expression(text) and not is_usable(text):
                 message = "this is no pattern that can be used here, so it matches itself only"
-                mend = "look-around and back-references are not to be had; write \\( for a bracket"
+                help = "look-around and back-references are not to be had; write \\( for a bracket"
                 severity = Severity.WARNING
                 yield context.problem(
-                    "OWS063", message, where, severity=severity, value=True, mend=mend
+                    "OWS063", message, where, severity=severity, value=True, help=help
                 )
 
 

@@ -74,8 +74,8 @@ def check_functions(context: Context) -> Iterator[Problem]:
         elif ref.catalog == DEFAULT_CATALOG and (ref.name, ref.version) not in FUNCTIONS:
             known = tuple(function.call for function in FUNCTIONS.values())
             message = f"the catalog has no function `{task.call}`{did_you_mean(task.call, known)}"
-            mend = "there are " + ", ".join(known)
-            yield context.problem("OWS051", message, where, value=True, mend=mend)
+            help = "there are " + ", ".join(known)
+            yield context.problem("OWS051", message, where, value=True, help=help)
         elif ref.catalog != DEFAULT_CATALOG and ref.catalog not in use.catalogs:
             close = did_you_mean(str(ref.catalog), (DEFAULT_CATALOG, *use.catalogs))
             message = f"the catalog `{ref.catalog}` is not declared under `use.catalogs`{close}"

@@ -12,11 +12,11 @@ from coe.language.json_schema.violations import violations
 from coe.language.lint.context import Context
 from coe.language.model.definition import Schedule
 from coe.language.schedules import (
-    SHORTEST,
+    MIN_INTERVAL,
     TIME_ZONE,
     ScheduleError,
     check_cron,
-    zone_named,
+    time_zone_of,
 )
 from coe.language.suggestions import did_you_mean
 
@@ -31,7 +31,7 @@ def check_schedule(context: Context) -> Iterator[Problem]:
     given = [kind for kind in _KINDS if kind in schedule.model_fields_set]
     if len(given) != 1:
         message = f"a schedule has one of {', '.join(_KINDS)}"
-        yield context.problem("OWS070", message, "/schedule", mend="write a flow for each")
+        yield context.problem("OWS070", message, "/schedule", help="write a flow for each")
     if schedule.cron is not None:
         try:
             check_cron(schedule.cron)
@@ -53,7 +53,7 @@ def _zone(context: Context, schedule: Schedule) -> Iterator[Problem]:
         message = f"`{TIME_ZONE}` is for `cron` alone: a day of a duration has 24 hours everywhere"
         yield context.problem("OWS072", message, place, severity=Severity.WARNING)
     try:
-        zone_named(str(zone))
+        time_zone_of(str(zone))
     except ScheduleError as error:
         yield context.problem("OWS072", str(error) + _guess(str(zone)), place, value=True)
 
@@ -77,8 +77,8 @@ def _duration(context: Context, kind: str, duration: Duration) -> Iterator[Probl
     if duration.milliseconds is None:
         message = "before a run there is nothing to evaluate: give a length, not ${ … }"
         yield context.problem("OWS073", message, place, value=True)
-    elif duration.timedelta < SHORTEST:
-        message = f"`{kind}` is at least {SHORTEST.seconds} seconds"
+    elif duration.timedelta < MIN_INTERVAL:
+        message = f"`{kind}` is at least {MIN_INTERVAL.seconds} seconds"
         yield context.problem("OWS073", message, place, value=True)
 
 
@@ -92,11 +92,11 @@ def _input(context: Context, schedule: Schedule) -> Iterator[Problem]:
     if schedule.on is not None:
         if not _takes_arrays(document):
             message = "a run that events start gets them as an array, which this schema refuses"
-            yield context.problem("OWS074", message, place, mend="give it `type: array`")
+            yield context.problem("OWS074", message, place, help="give it `type: array`")
     elif violations(document, {}):
         message = "a run that a schedule starts gets `{}`, which this schema refuses"
-        mend = "require nothing, and give what is missing a default in the flow"
-        yield context.problem("OWS074", message, place, mend=mend)
+        help = "require nothing, and give what is missing a default in the flow"
+        yield context.problem("OWS074", message, place, help=help)
 
 
 def _takes_arrays(document: JSON) -> bool:

@@ -38,7 +38,7 @@ class Finding(NamedTuple):
 
     message: str
     pointer: str
-    mend: str | None = None
+    help: str | None = None
     value: bool = False
 
 
@@ -61,7 +61,7 @@ def check_standards(context: Context) -> Iterator[Problem]:
                 found.pointer,
                 severity=standard.severity,
                 value=found.value,
-                mend=found.mend or standard.why,
+                help=found.help or standard.why,
             )
 
 
@@ -93,8 +93,8 @@ def _data_class(context: Context, _: Standard) -> Iterator[Finding]:
     value = context.definition.document.metadata.get("dataClass")
     wanted = "one of " + ", ".join(DATA_CLASSES)
     if value is None:
-        mend = f"give `document.metadata.dataClass`, {wanted}"
-        yield Finding("no class of data is named", "/document", mend)
+        help = f"give `document.metadata.dataClass`, {wanted}"
+        yield Finding("no class of data is named", "/document", help)
     elif value not in DATA_CLASSES:
         place = "/document/metadata/dataClass"
         yield Finding(f"the class of data must be {wanted}", place, value=True)
@@ -114,22 +114,22 @@ def _metadata(context: Context, key: str, message: str) -> Iterator[Finding]:
 # ---------------------------------------------------------------- its input and output
 def _input_schema(context: Context, _: Standard) -> Iterator[Finding]:
     if _schema(context) is None:
-        mend = "give `input.schema.document`, a JSON Schema"
-        yield Finding("the flow does not say what input it takes", "/document", mend)
+        help = "give `input.schema.document`, a JSON Schema"
+        yield Finding("the flow does not say what input it takes", "/document", help)
 
 
 def _input_examples(context: Context, _: Standard) -> Iterator[Finding]:
     schema = _schema(context)
     if schema is not None and not schema.get("examples"):
-        mend = "give `examples`, one for each path through the flow"
-        yield Finding("the input's schema has no examples", "/input/schema/document", mend)
+        help = "give `examples`, one for each path through the flow"
+        yield Finding("the input's schema has no examples", "/input/schema/document", help)
 
 
 def _output_schema(context: Context, _: Standard) -> Iterator[Finding]:
     output = context.definition.output
     if output is None or output.schema_ is None:
-        mend = "give `output.schema.document`, a JSON Schema"
-        yield Finding("the flow does not say what output it gives", "/document", mend)
+        help = "give `output.schema.document`, a JSON Schema"
+        yield Finding("the flow does not say what output it gives", "/document", help)
 
 
 def _personal_data(context: Context, standard: Standard) -> Iterator[Finding]:
@@ -140,9 +140,9 @@ def _personal_data(context: Context, standard: Standard) -> Iterator[Finding]:
         marked = isinstance(schema, dict) and schema.get("x-personal")
         if marked or _plain(name) in names:
             message = f"`{name}` looks like personal data, and the class of data is not PERSONAL"
-            mend = "set `document.metadata.dataClass: PERSONAL`, or mark it `x-personal: false`"
+            help = "set `document.metadata.dataClass: PERSONAL`, or mark it `x-personal: false`"
             if not (isinstance(schema, dict) and schema.get("x-personal") is False):
-                yield Finding(message, place, mend)
+                yield Finding(message, place, help)
 
 
 def _schema(context: Context) -> dict[str, Any] | None:
@@ -176,9 +176,9 @@ def _call_timeout(context: Context, _: Standard) -> Iterator[Finding]:
             continue
         around = (scope.owner for scope in context.ancestors(task))
         if not any(owner is not None and owner.timeout is not None for owner in around):
-            mend = "give it `timeout: {after: PT10S}`, or a name of `use.timeouts`"
+            help = "give it `timeout: {after: PT10S}`, or a name of `use.timeouts`"
             message = f"the call `{task.name}` may take for ever"
-            yield Finding(message, task.pointer, mend)
+            yield Finding(message, task.pointer, help)
 
 
 def _error_handling(context: Context, _: Standard) -> Iterator[Finding]:
@@ -196,8 +196,8 @@ def _retry_limit(context: Context, _: Standard) -> Iterator[Finding]:
         limit = policy.limit
         bounded = limit and (limit.duration or (limit.attempt and limit.attempt.count is not None))
         if not bounded:
-            mend = "give it `limit: {attempt: {count: 3}}` or `limit: {duration: PT5M}`"
-            yield Finding("these retries never end", place, mend)
+            help = "give it `limit: {attempt: {count: 3}}` or `limit: {duration: PT5M}`"
+            yield Finding("these retries never end", place, help)
 
 
 def _https(context: Context, _: Standard) -> Iterator[Finding]:
@@ -214,21 +214,21 @@ def _credentials(context: Context, _: Standard) -> Iterator[Finding]:
         (OAuth2Client, ("secret", "assertion")),
         (OidcAuthentication, ("password",)),
     )
-    mend = "declare a secret under `use.secrets`, and refer to it by `use` or `${ $secrets.… }`"
+    help = "declare a secret under `use.secrets`, and refer to it by `use` or `${ $secrets.… }`"
     for kind, fields in kinds:
         for place, part in context.parts(kind):
             for field in fields:
                 value = getattr(part, field)
                 if value is not None and not is_expression(value):
                     message = f"a credential stands in clear in `{field}`"
-                    yield Finding(message, f"{place}/{field}", mend, value=True)
+                    yield Finding(message, f"{place}/{field}", help, value=True)
     for task in context.tasks:
         headers = task.with_.headers if isinstance(task, CallHttp) else None
         for name, value in headers.items() if isinstance(headers, dict) else ():
             if name.lower() in _CREDENTIAL_HEADERS and not is_expression(value):
                 where = f"{task.pointer}/with/headers{point(name)}"
                 message = f"a credential stands in clear in the header `{name}`"
-                yield Finding(message, where, mend, value=True)
+                yield Finding(message, where, help, value=True)
 
 
 def _pinned(context: Context, _: Standard) -> Iterator[Finding]:
@@ -236,9 +236,9 @@ def _pinned(context: Context, _: Standard) -> Iterator[Finding]:
         if isinstance(task, CallFunction) and task.function.name == "localFlow":
             ref = task.with_.get("ref")
             if isinstance(ref, str) and "${" not in ref and "@" not in ref:
-                mend = f"name the versions that you can work with, such as `{ref}@^1`"
+                help = f"name the versions that you can work with, such as `{ref}@^1`"
                 message = f"`{ref}` takes whatever version is live"
-                yield Finding(message, f"{task.pointer}/with/ref", mend, value=True)
+                yield Finding(message, f"{task.pointer}/with/ref", help, value=True)
 
 
 def _remote(task: Task) -> bool:
@@ -252,9 +252,9 @@ def _remote(task: Task) -> bool:
 def _due(context: Context, _: Standard) -> Iterator[Finding]:
     for task in _human_tasks(context):
         if "dueIn" not in task.with_ and not task.with_.get("escalate"):
-            mend = "give it `dueIn` and an `escalate` chain"
+            help = "give it `dueIn` and an `escalate` chain"
             yield Finding(
-                f"the human task `{task.name}` may stay open for ever", task.pointer, mend
+                f"the human task `{task.name}` may stay open for ever", task.pointer, help
             )
 
 
@@ -266,9 +266,9 @@ def _four_eyes(context: Context, standard: Standard) -> Iterator[Finding]:
             isinstance(outcome, str) and _plain(outcome) in deciding for outcome in outcomes
         )
         if decides and "exclude" not in task.with_:
-            mend = "give it `exclude: [requester]`"
+            help = "give it `exclude: [requester]`"
             message = f"whoever asked may decide `{task.name}` as well"
-            yield Finding(message, task.pointer, mend)
+            yield Finding(message, task.pointer, help)
 
 
 def _human_tasks(context: Context) -> Iterator[CallFunction]:

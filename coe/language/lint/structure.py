@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
-from coe.language.branches.successors import reached
+from coe.language.branches.successors import reachable
 from coe.language.expressions import variables
 from coe.language.lint.context import Context, ScopeAt
 from coe.language.model.calls import CallFunction, CallParallelMap
@@ -139,9 +139,9 @@ def _switch(context: Context, task: SwitchTask) -> Iterator[Problem]:
 
 
 def _unreachable(context: Context, scope: ScopeAt) -> Iterator[Problem]:
-    found = reached(scope.tasks)
+    found = reachable(scope.tasks)
     for index, task in enumerate(scope.tasks):
         if index not in found:
             message = f"the task `{task.name}` is never reached"
-            mend = "lead to it by a `then`, or take it out"
-            yield context.problem("OWS022", message, task.pointer, mend=mend)
+            help = "lead to it by a `then`, or take it out"
+            yield context.problem("OWS022", message, task.pointer, help=help)

@@ -145,7 +145,7 @@ class CallGrpc(Task):
     """Calls a gRPC method: not run here."""
 
     kind = "call"
-    foreign_key = "call: grpc"
+    unsupported_key = "call: grpc"
 
     call: Literal["grpc"]
     with_: unsupported.GrpcArguments
@@ -155,7 +155,7 @@ class CallAsyncApi(Task):
     """Publishes or consumes AsyncAPI messages: not run here."""
 
     kind = "call"
-    foreign_key = "call: asyncapi"
+    unsupported_key = "call: asyncapi"
 
     call: Literal["asyncapi"]
     with_: unsupported.AsyncApiArguments
@@ -175,7 +175,7 @@ class CallA2a(Task):
     """Calls an agent: not run here."""
 
     kind = "call"
-    foreign_key = "call: a2a"
+    unsupported_key = "call: a2a"
 
     call: Literal["a2a"]
     with_: unsupported.A2aArguments
@@ -185,7 +185,7 @@ class CallMcp(Task):
     """Calls an MCP server: not run here."""
 
     kind = "call"
-    foreign_key = "call: mcp"
+    unsupported_key = "call: mcp"
 
     call: Literal["mcp"]
     with_: unsupported.McpArguments

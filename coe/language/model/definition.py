@@ -87,11 +87,7 @@ class Extensions(NamedList[Extension]):
     """The extensions, in order."""
 
     NOUN = "extension"
-
-    @classmethod
-    def item_type(cls) -> type[Extension]:
-        """An extension."""
-        return Extension
+    ITEM_TYPE = Extension
 
 
 class Use(Model):

@@ -54,17 +54,14 @@ class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it remembers where each n
     # What one item is called in messages.
     NOUN: ClassVar[str] = "item"
     # How many items there must be.
-    SHORTEST: ClassVar[int] = 0
-
-    @classmethod
-    def item_type(cls) -> Any:
-        """The type of the items; looked up late, for tasks contain lists of tasks."""
-        raise TypeError(cls.__name__)
+    MIN_LENGTH: ClassVar[int] = 0
+    # The type of the items, for pydantic.
+    ITEM_TYPE: ClassVar[Any]
 
     @classmethod
     def entry_type(cls) -> Any:
         """The type of one entry as it is written: an object of one key."""
-        return dict[str, cls.item_type()]  # type: ignore[misc]
+        return dict[str, cls.ITEM_TYPE]  # type: ignore[name-defined]
 
     def named(self, name: str) -> ItemT | None:
         """The first item of this name, or None."""
@@ -91,12 +88,12 @@ class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it remembers where each n
         """A list of objects of one key each, that becomes this list."""
         entry = core_schema.dict_schema(
             core_schema.str_schema(min_length=1),
-            handler.generate_schema(cls.item_type()),
+            handler.generate_schema(cls.ITEM_TYPE),
             min_length=1,
             max_length=1,
         )
         checked = core_schema.no_info_before_validator_function(cls._one_key, entry)
-        listed = core_schema.list_schema(checked, min_length=cls.SHORTEST or None)
+        listed = core_schema.list_schema(checked, min_length=cls.MIN_LENGTH or None)
         return core_schema.no_info_after_validator_function(cls._collect, listed)
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 from pydantic import Field
 
@@ -45,7 +45,7 @@ class Task(Named):
     # The type of the task: its own key, such as `call`.
     kind: ClassVar[str]
     # The key that our profile does not run, such as `call: grpc`; None for what runs here.
-    foreign_key: ClassVar[str | None] = None
+    unsupported_key: ClassVar[str | None] = None
 
     if_: Expression | None = None
     input: Input | None = None
@@ -71,13 +71,7 @@ class TaskList(NamedList[Task]):
     """The tasks of one scope, in order."""
 
     NOUN = "task"
-
-    @classmethod
-    def item_type(cls) -> Any:
-        """Any task, told apart by its own key."""
-        from coe.language.model.task_types import AnyTask  # noqa: PLC0415 - tasks hold lists of tasks
-
-        return AnyTask
+    # `coe.language.model.task_types` sets `ITEM_TYPE`: task types hold lists of tasks themselves.
 
 
 class SubscriptionIterator(Model):

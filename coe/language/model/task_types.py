@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, StrictBool, Tag, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -142,12 +142,8 @@ class SwitchCases(NamedList[SwitchCase]):
     """The cases of a switch, in order."""
 
     NOUN = "case"
-    SHORTEST = 1
-
-    @classmethod
-    def item_type(cls) -> Any:
-        """A case."""
-        return SwitchCase
+    MIN_LENGTH = 1
+    ITEM_TYPE = SwitchCase
 
 
 class SwitchTask(Task):
@@ -299,7 +295,7 @@ class RunTask(Task):
     run: Run
 
     @property
-    def foreign_process(self) -> str | None:
+    def unsupported_process(self) -> str | None:
         """The key that is not run here, such as `run.shell`; None for a flow."""
         return next(
             (f"run.{key}" for key in ("container", "script", "shell") if getattr(self.run, key)),
@@ -322,7 +318,7 @@ _PARALLEL_MAP: Final = FunctionRef("parallelMap", "1", DEFAULT_CATALOG)
 
 def not_run_here(task: Task) -> str | None:
     """The key of what our profile does not run, such as `call: grpc`; None for what runs."""
-    return task.foreign_process if isinstance(task, RunTask) else task.foreign_key
+    return task.unsupported_process if isinstance(task, RunTask) else task.unsupported_key
 
 
 def _choose(value: object) -> str | None:
@@ -367,3 +363,5 @@ else:
         | Annotated[WaitTask, Tag(f"{TAG}wait")],
         Discriminator(_choose, custom_error_type="task_type", custom_error_message="no task type"),
     ]
+
+TaskList.ITEM_TYPE = AnyTask

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from coe.json_types import JSON
-from coe.language.branches.successors import followers, reached
+from coe.language.branches.successors import reachable, successors
 from coe.language.durations import Duration, DurationError, parse
 from coe.language.model.calls import CallFunction, CallParallelMap
 from coe.language.model.components import RetryPolicy
@@ -32,15 +32,15 @@ from coe.language.model.task_types import (
 
 NO_TIME: Final = timedelta()
 # Retries beyond this are as good as endless.
-_MOST_RETRIES: Final = 1000
+_MAX_RETRIES: Final = 1000
 
 
-def longest(definition: Definition, task: Task) -> timedelta | None:
+def time_bound(definition: Definition, task: Task) -> timedelta | None:
     """The most time that a task takes, its own timeout included; None where nothing bounds it."""
-    return _least(work(definition, task), limit_of(definition, task))
+    return _least(work_bound(definition, task), limit_of(definition, task))
 
 
-def work(definition: Definition, task: Task) -> timedelta | None:
+def work_bound(definition: Definition, task: Task) -> timedelta | None:
     """The most time that the work of a task takes, whatever its own timeout."""
     measure = _MEASURES.get(type(task))
     try:
@@ -49,13 +49,13 @@ def work(definition: Definition, task: Task) -> timedelta | None:
         return None
 
 
-def longest_list(definition: Definition, tasks: TaskList) -> timedelta | None:
+def list_bound(definition: Definition, tasks: TaskList) -> timedelta | None:
     """The most time of the tasks of one scope."""
-    each = [longest(definition, tasks[index]) for index in sorted(reached(tasks))]
+    each = [time_bound(definition, tasks[index]) for index in sorted(reachable(tasks))]
     if any(
         follower is not None and follower <= index
-        for index in reached(tasks)
-        for follower in followers(tasks, index)
+        for index in reachable(tasks)
+        for follower in successors(tasks, index)
     ):
         return NO_TIME if all(one == NO_TIME for one in each) else None
     return _sum(each)
@@ -69,7 +69,7 @@ def limit_of(definition: Definition, task: Task | None = None) -> timedelta | No
         return None
 
 
-def answers(task: CallFunction) -> list[timedelta] | None:
+def due_times(task: CallFunction) -> list[timedelta] | None:
     """When a human task is handed on, stage by stage, and last when it expires, from its opening.
 
     Empty for a task that waits for ever; None where a time is computed.
@@ -102,26 +102,26 @@ def literal(value: Duration | JSON) -> timedelta | None:
 
 # ---------------------------------------------------------------- task types
 def _loop(definition: Definition, tasks: TaskList, items: JSON) -> timedelta | None:
-    once = longest_list(definition, tasks)
+    once = list_bound(definition, tasks)
     if once == NO_TIME:
         return NO_TIME
     return once * len(items) if isinstance(items, list) and once is not None else None
 
 
 def _fork(definition: Definition, task: ForkTask) -> timedelta | None:
-    each = [longest(definition, branch) for branch in task.fork.branches]
+    each = [time_bound(definition, branch) for branch in task.fork.branches]
     known = [one for one in each if one is not None]
     return max(known, default=NO_TIME) if len(known) == len(each) else None
 
 
 def _try(definition: Definition, task: TryTask) -> timedelta | None:
-    once = longest_list(definition, task.try_)
-    rescue = NO_TIME if task.catch.do is None else longest_list(definition, task.catch.do)
+    once = list_bound(definition, task.try_)
+    rescue = NO_TIME if task.catch.do is None else list_bound(definition, task.catch.do)
     policy = retry_of(definition, task)
     if policy is None:
         return _sum([once, rescue])
     limit = policy.limit.attempt.count if policy.limit and policy.limit.attempt else None
-    if limit is None or limit > _MOST_RETRIES or once is None:
+    if limit is None or limit > _MAX_RETRIES or once is None:
         return None
     return _sum([once * (limit + 1), rescue, *(_delay(policy, n) for n in range(1, limit + 1))])
 
@@ -154,7 +154,7 @@ def _function(definition: Definition, task: CallFunction) -> timedelta | None:
         case "localFlow":
             return literal(task.with_.get("timeout"))
         case "humanTask":
-            times = answers(task)
+            times = due_times(task)
             return times[-1] if times else None
     return None
 
@@ -166,7 +166,7 @@ def _none(_: Definition, __: Task) -> timedelta | None:
 _MEASURES: Final[dict[type[Task], Callable[[Definition, Any], timedelta | None]]] = {
     CallFunction: _function,
     CallParallelMap: lambda definition, task: _loop(definition, task.with_.do, task.with_.in_),
-    DoTask: lambda definition, task: longest_list(definition, task.do),
+    DoTask: lambda definition, task: list_bound(definition, task.do),
     EmitTask: _none,
     ForTask: lambda definition, task: _loop(definition, task.do, task.for_.in_),
     ForkTask: _fork,
