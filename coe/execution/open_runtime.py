@@ -14,8 +14,8 @@ from coe.channels import check_at_start
 from coe.execution.runtime import LeafDone, LeafFailed, Perform, Runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
-from coe.leaves.decision import DECISION, deciding
-from coe.leaves.leaf import AddressRefused, Handler, LeafFault, LeafIO
+from coe.leaves.decision import DECISION_KIND, decision_handler
+from coe.leaves.leaf import AddressRefused, LeafFault, LeafHandler, LeafIO
 from coe.leaves.notify import notifier_of
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
@@ -31,7 +31,7 @@ async def running(
     platform: Platform,
     *,
     secrets: Mapping[str, JSON] | None = None,
-    handlers: Mapping[str, Handler] | None = None,
+    handlers: Mapping[str, LeafHandler] | None = None,
 ) -> AsyncIterator[Runtime]:
     """A started runtime; at the end its parts are closed, and what it still holds goes elsewhere.
 
@@ -49,7 +49,11 @@ async def running(
         io = LeafIO(
             client=client,
             resolve=settings.resolve,
-            handlers={DECISION: deciding(platform), "notify": notify, **(handlers or {})},
+            handlers={
+                DECISION_KIND: decision_handler(platform),
+                "notify": notify,
+                **(handlers or {}),
+            },
             network=notify.network,
         )
         runtime = Runtime(

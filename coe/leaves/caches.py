@@ -1,4 +1,4 @@
-"""What leaves keep in memory between calls, within bounds: access tokens and OpenAPI documents."""
+"""What leaves cache in memory between calls, within bounds: access tokens and OpenAPI documents."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from weakref import WeakValueDictionary
 
 from coe.language.openapi.document import Document
 
-MOST_TOKENS: Final = 500
-FRESH: Final = 300.0
-"""Seconds for which a document is used before it is fetched again."""
-MOST: Final = 32
-MOST_BYTES: Final = 30_000_000
-"""How many documents are kept, and how many bytes they may have together, as they were sent."""
+MAX_TOKENS: Final = 500
+FRESH_SECONDS: Final = 300.0
+"""How long a document is used before it is fetched again."""
+MAX_DOCUMENTS: Final = 32
+MAX_CACHED_BYTES: Final = 30_000_000
+"""How many bytes all cached documents may have together, as they were received."""
 
 
 @dataclass(slots=True)
-class Tokens:
-    """Access tokens that are still good, in memory only, by a digest of what was asked with.
+class TokenCache:
+    """Valid access tokens, in memory only, by a digest of what they were requested with.
 
-    `locks` let one caller ask for a token while others who need the same one wait for it.
+    With `locks` one caller requests a token while others who need the same one wait for it.
     """
 
-    _kept: OrderedDict[bytes, tuple[str, float]] = field(default_factory=OrderedDict, repr=False)
+    _cached: OrderedDict[bytes, tuple[str, float]] = field(default_factory=OrderedDict, repr=False)
     locks: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def get(self, digest: bytes) -> str | None:
-        """The token that was kept, if it is still good."""
-        token, until = self._kept.get(digest, ("", 0.0))
+        """The cached token, if it is still valid."""
+        token, until = self._cached.get(digest, ("", 0.0))
         return token if until > monotonic() else None
 
-    def keep(self, digest: bytes, token: str, seconds: float) -> None:
-        """Keep a token for so long; of very many the oldest goes."""
-        self._kept[digest] = (token, monotonic() + seconds)
-        self._kept.move_to_end(digest)
-        if len(self._kept) > MOST_TOKENS:
-            self._kept.popitem(last=False)
+    def put(self, digest: bytes, token: str, seconds: float) -> None:
+        """Cache a token for that long; when there are too many, drop the oldest."""
+        self._cached[digest] = (token, monotonic() + seconds)
+        self._cached.move_to_end(digest)
+        if len(self._cached) > MAX_TOKENS:
+            self._cached.popitem(last=False)
 
-    def forget(self, digest: bytes) -> None:
-        """Drop a token that was refused."""
-        self._kept.pop(digest, None)
+    def remove(self, digest: bytes) -> None:
+        """Drop a token that a service refused."""
+        self._cached.pop(digest, None)
 
     def lock(self, digest: bytes) -> asyncio.Lock:
-        """The lock of those who need this token."""
+        """The lock for requesting this token."""
         return self.locks.setdefault(digest, asyncio.Lock())
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedDocument:
     digest: bytes
     size: int
     document: Document
@@ -59,27 +59,31 @@ class _Kept:
 
 
 @dataclass(slots=True)
-class Documents:
-    """Documents by what they were fetched with; a copy that says the same is not read again."""
+class DocumentCache:
+    """Parsed documents by what they were fetched with; an unchanged one is not parsed again."""
 
-    _kept: OrderedDict[bytes, _Kept] = field(default_factory=OrderedDict, repr=False)
+    _cached: OrderedDict[bytes, _CachedDocument] = field(default_factory=OrderedDict, repr=False)
 
     def get(self, key: bytes) -> Document | None:
         """The document, while it is fresh."""
-        kept = self._kept.get(key)
-        return kept.document if kept is not None and kept.until > monotonic() else None
+        cached = self._cached.get(key)
+        return cached.document if cached is not None and cached.until > monotonic() else None
 
-    def same(self, key: bytes, digest: bytes) -> Document | None:
-        """The document that was kept, if it still has this digest; it is fresh again."""
-        kept = self._kept.get(key)
-        if kept is None or kept.digest != digest:
+    def renew(self, key: bytes, digest: bytes) -> Document | None:
+        """Make the cached document fresh again, if it has this digest, and return it."""
+        cached = self._cached.get(key)
+        if cached is None or cached.digest != digest:
             return None
-        self.keep(key, digest, kept.size, kept.document)
-        return kept.document
+        self.put(key, digest, cached.size, cached.document)
+        return cached.document
 
-    def keep(self, key: bytes, digest: bytes, size: int, document: Document) -> None:
-        """Keep a document; of very many, or very large ones, the oldest go."""
-        self._kept[key] = _Kept(digest, size, document, monotonic() + FRESH)
-        self._kept.move_to_end(key)
-        while len(self._kept) > MOST or sum(each.size for each in self._kept.values()) > MOST_BYTES:
-            self._kept.popitem(last=False)
+    def put(self, key: bytes, digest: bytes, size: int, document: Document) -> None:
+        """Cache a document; when they are too many or too large, drop the oldest."""
+        until = monotonic() + FRESH_SECONDS
+        self._cached[key] = _CachedDocument(digest, size, document, until)
+        self._cached.move_to_end(key)
+        while len(self._cached) > MAX_DOCUMENTS or self._size() > MAX_CACHED_BYTES:
+            self._cached.popitem(last=False)
+
+    def _size(self) -> int:
+        return sum(each.size for each in self._cached.values())

@@ -1,7 +1,7 @@
-"""The leaf of `decision:1@default`: a table of the catalog is asked, in the version of the run.
+"""The leaf of `decision:1@default`: apply a decision table of the catalog to the call's input.
 
-The range of a ref was resolved when the run started; here only exact versions are taken, so that
-the same run is decided by the same table whatever was published meanwhile.
+The version range of a ref is resolved when the run starts. The leaf accepts exact versions only,
+so a version that is published later does not change how a run decides.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from coe.catalog.refs import read_ref
 from coe.decisions.table import DecisionFault, DecisionFaultKind, DecisionTable
 from coe.errors import CoeError
 from coe.json_types import JSON
-from coe.leaves.leaf import Handler, LeafFault
+from coe.leaves.leaf import LeafFault, LeafHandler
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard
 from coe.work import Platform
 
-DECISION: Final = "decision"
-"""The kind of the leaf."""
+DECISION_KIND: Final = "decision"
+"""The kind of this leaf in `RunLeaf.kind`."""
 
-_MOST_TABLES: Final = 200
-_PAUSES: Final = (0.1, 0.5, 2.0)
+_MAX_CACHED_TABLES: Final = 200
+_RETRY_SECONDS: Final = (0.1, 0.5, 2.0)
 _TITLES: Final = {
-    DecisionFaultKind.INPUT: ("validation", "The decision table refuses its input"),
-    DecisionFaultKind.NO_RULE: ("runtime", "The decision table has no answer to this case"),
-    DecisionFaultKind.SEVERAL_RULES: ("runtime", "The decision table gives two answers"),
+    DecisionFaultKind.INPUT: ("validation", "The input does not fit the decision table"),
+    DecisionFaultKind.NO_RULE: ("runtime", "No rule of the decision table matches"),
+    DecisionFaultKind.SEVERAL_RULES: ("runtime", "Several rules of the decision table match"),
 }
 
 
-def deciding(platform: Platform) -> Handler:
-    """What carries out decisions: tables are read once, checked against their signature, kept."""
-    kept: OrderedDict[str, DecisionTable] = OrderedDict()
+def decision_handler(platform: Platform) -> LeafHandler:
+    """Make the handler of decisions; it checks the signature of each table once and caches it."""
+    cached: OrderedDict[str, DecisionTable] = OrderedDict()
 
-    async def decide(command: RunLeaf) -> JSON:
+    async def run_decision(command: RunLeaf) -> JSON:
         ref = ref_of(command)
-        table = kept.get(ref)
+        table = cached.get(ref)
         if table is None:
-            table = kept[ref] = await _read(platform, ref, command.path)
-            if len(kept) > _MOST_TABLES:
-                kept.popitem(last=False)
-        kept.move_to_end(ref)
-        return ask(table, command)
+            table = cached[ref] = await _read(platform, ref, command.path)
+            if len(cached) > _MAX_CACHED_TABLES:
+                cached.popitem(last=False)
+        cached.move_to_end(ref)
+        return decide(table, command)
 
-    return decide
+    return run_decision
 
 
-def ask(table: DecisionTable, command: RunLeaf) -> JSON:
-    """The output of the function for this call.
+def decide(table: DecisionTable, command: RunLeaf) -> JSON:
+    """Apply a table to the input of a call and return the function's output.
 
     Raises:
-        LeafFault: `validation` for an input that the table does not take, `runtime` where it has no
-            answer or two. The input is named, never quoted.
+        LeafFault: `validation` for an input that does not fit the table, `runtime` where no rule
+            or several rules match. The error names the input and never quotes it.
     """
     try:
         return table.told(table.decide(input_of(command)))
@@ -65,8 +65,8 @@ def ask(table: DecisionTable, command: RunLeaf) -> JSON:
         detail = "; ".join(
             f"{each.path}: {each.message}" if each.path else each.message for each in fault.problems
         )
-        told = f"{table.ref}: {detail}"
-        error = standard(name, title=title, detail=told, instance=command.path)
+        located = f"{table.ref}: {detail}"
+        error = standard(name, title=title, detail=located, instance=command.path)
         raise LeafFault(error) from None
 
 
@@ -77,12 +77,12 @@ def ref_of(command: RunLeaf) -> str:
 
 
 def input_of(command: RunLeaf) -> JSON:
-    """The data that a call of the function decides on."""
+    """The input of a call of the function."""
     return command.arguments.get("input") if isinstance(command.arguments, dict) else None
 
 
-def configuration(title: str, instance: str) -> LeafFault:
-    """The fault of a call whose table cannot be had."""
+def table_unavailable(title: str, instance: str) -> LeafFault:
+    """The error of a call whose table is not available."""
     return LeafFault(standard("configuration", title=title, instance=instance))
 
 
@@ -90,13 +90,13 @@ async def _read(platform: Platform, ref: str, instance: str) -> DecisionTable:
     parsed = read_ref(ref)
     if parsed is None or parsed.exact is None:
         title = f"The decision table {ref[:100]} could not be resolved when the run started"
-        raise configuration(title, instance)
-    for pause in (*_PAUSES, None):
+        raise table_unavailable(title, instance)
+    for pause in (*_RETRY_SECONDS, None):
         try:
             async with platform.database.session() as session:
                 return await signed_table(session, platform, ref)
         except CoeError as error:
-            raise configuration(error.message, instance) from None
+            raise table_unavailable(error.message, instance) from None
         except (SQLAlchemyError, OSError):
             if pause is None:
                 break

@@ -1,4 +1,4 @@
-"""Bodies of requests: data as the bytes of its media type."""
+"""Encode the bodies of requests by their media type."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import orjson
 
 from coe.json_types import JSON
 
-FORM: Final = "application/x-www-form-urlencoded"
-MULTIPART: Final = "multipart/form-data"
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+MULTIPART_TYPE: Final = "multipart/form-data"
 _BINARY: Final = ("application/octet-stream", "application/pdf", "image/", "audio/", "video/")
 
 
-def encoded(body: JSON, kind: str | None) -> tuple[bytes | None, str | None]:
-    """The bytes to send, and their media type: JSON unless `kind` or the body says otherwise.
+def encode_body(body: JSON, kind: str | None) -> tuple[bytes | None, str | None]:
+    """Encode a body; return its bytes and their media type.
 
-    Text goes as it is; an object goes as a form where `kind` is one, lists in it as repeated
-    names; text for a binary type is base64, as the language shows bytes.
+    Text is sent unchanged; for a binary type it is decoded from base64, in which the language
+    shows bytes. An object is sent as a form where `kind` names one, with lists as repeated names.
+    Everything else is JSON.
 
     Raises:
-        ValueError: The body cannot be sent as this type.
+        ValueError: The body cannot be encoded as this type.
     """
     if body is None:
         return None, kind
@@ -33,15 +34,15 @@ def encoded(body: JSON, kind: str | None) -> tuple[bytes | None, str | None]:
         if plain.startswith(_BINARY):
             return base64.b64decode(body, validate=True), kind
         return body.encode(), kind or "text/plain; charset=utf-8"
-    if isinstance(body, dict) and plain == FORM:
+    if isinstance(body, dict) and plain == FORM_TYPE:
         return urlencode(list(_pairs(body))).encode(), kind
-    if isinstance(body, dict) and plain == MULTIPART:
+    if isinstance(body, dict) and plain == MULTIPART_TYPE:
         return _multipart(body)
     return orjson.dumps(body), kind or "application/json"
 
 
-def as_text(value: JSON) -> str:
-    """A value as a header, a query or a form has it: text as it is, anything else as JSON."""
+def parameter_text(value: JSON) -> str:
+    """A value for a header, a query or a form: text unchanged, anything else as JSON."""
     if isinstance(value, str):
         return value
     return orjson.dumps(value).decode()
@@ -51,13 +52,14 @@ def _pairs(body: dict[str, JSON]) -> Iterator[tuple[str, str]]:
     for name, value in body.items():
         for one in value if isinstance(value, list) else [value]:
             if one is not None:
-                yield name, as_text(one)
+                yield name, parameter_text(one)
 
 
 def _multipart(body: dict[str, JSON]) -> tuple[bytes, str]:
-    """The parts of a form (RFC 7578), each a text; objects as JSON. The same body, the same bytes.
+    """Encode a form (RFC 7578) whose parts are texts, or objects as JSON.
 
-    The boundary follows from the body, so that it cannot be known before the body is.
+    The boundary is a digest of the body: the same body gives the same bytes, and no value of a
+    body can contain its own boundary.
     """
     parts = list(_pairs(body))
     boundary = hashlib.sha256(orjson.dumps(parts)).hexdigest()
@@ -70,4 +72,4 @@ def _multipart(body: dict[str, JSON]) -> tuple[bytes, str]:
             kind = "application/json"
         content += f"Content-Type: {kind}\r\n\r\n".encode() + text.encode() + b"\r\n"
     content += f"--{boundary}--\r\n".encode()
-    return bytes(content), f"{MULTIPART}; boundary={boundary}"
+    return bytes(content), f"{MULTIPART_TYPE}; boundary={boundary}"

@@ -1,7 +1,7 @@
-"""Leaves: carrying out the calls that the machine asks for. No value is logged here.
+"""Leaves carry out the calls of a run: what they need, and how they fail. They log no values.
 
-A leaf gets its arguments evaluated. What it gives goes into the journal, so texts of secrets are
-blotted out of it first, whether the service echoed them or not.
+The arguments of a leaf are evaluated. Its output goes into the journal, so the texts of secrets are
+removed from it first.
 """
 
 from __future__ import annotations
@@ -12,40 +12,39 @@ from typing import TYPE_CHECKING
 
 from coe.access.network import FILE, Network
 from coe.json_types import JSON
-from coe.leaves.caches import Documents, Tokens
+from coe.leaves.caches import DocumentCache, TokenCache
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard
 
 if TYPE_CHECKING:
     import httpx
 
-Handler = Callable[[RunLeaf], Awaitable[JSON]]
-"""Carries out calls of one kind that needs more than HTTP; raises `LeafFault`."""
+LeafHandler = Callable[[RunLeaf], Awaitable[JSON]]
+"""Carries out the calls of one kind that is not HTTP; raises `LeafFault`."""
 
 MEGABYTE = 1_000_000
-WAY = f"A line in {FILE} can allow it."
+HOW_TO_ALLOW = f"A line in {FILE} can allow it."
+"""How access to a private address can be allowed, for people who read the error."""
 
 
 class LeafFault(Exception):
-    """A call failed; `error` is the RFC 7807 object that the language has for it."""
+    """A call failed; `error` is the language's error object (RFC 7807)."""
 
     def __init__(self, error: dict[str, JSON]) -> None:
-        """Carry the error object."""
         super().__init__(str(error.get("type")))
         self.error = error
 
 
 class AddressRefused(LeafFault):
-    """The network policy does not let the team's flows reach this host; nothing was sent.
+    """The network policy does not allow the team's flows to reach this host; nothing was sent.
 
-    What it was resolved to is not told: whoever may write a flow need not learn the network.
+    The error hides the address: authors of flows need not learn the layout of the network.
     """
 
-    def __init__(self, host: str, port: int, *, team: str, way: str, path: str) -> None:
-        """Name the host as the flow has it, and the way to have it allowed."""
+    def __init__(self, host: str, port: int, *, team: str, how_to_allow: str, path: str) -> None:
         whose = f"Flows of {team}" if team else "Flows"
         title = f"{whose} may not reach {host}"
-        detail = f"It leads to an address that is not public. {way}"
+        detail = f"It leads to an address that is not public. {how_to_allow}"
         super().__init__(standard("authorization", title=title, detail=detail, instance=path))
         self.host = host
         self.port = port
@@ -57,21 +56,21 @@ async def _internet_only() -> Network:
 
 @dataclass(frozen=True, slots=True)
 class LeafIO:
-    """What leaves reach the outside with.
+    """What leaves need for input and output.
 
     `resolve` sends requests for a host (or host:port) to another base URL, whatever the network
-    policy says. `network` gives that policy as it stands; without it, only what is public is
-    reached; `way` says how more is allowed. `handlers` carry out kinds that are not HTTP, such as
-    "decision". `tokens` keeps access tokens while they are good, `documents` OpenAPI documents.
-    `timeout` is in seconds, for a whole request; `limit` is the most bytes of a response.
+    policy says. `network` returns the policy in force; by default only public addresses are
+    allowed, and `how_to_allow` says how that is changed. `handlers` carry out kinds that are not
+    HTTP, such as "decision". `timeout` is in seconds, for a whole request; `limit` is the most
+    bytes of a response.
     """
 
     client: httpx.AsyncClient
     resolve: Mapping[str, str] = field(default_factory=dict)
-    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    handlers: Mapping[str, LeafHandler] = field(default_factory=dict)
     network: Callable[[], Awaitable[Network]] = _internet_only
-    way: str = WAY
-    tokens: Tokens = field(default_factory=Tokens)
-    documents: Documents = field(default_factory=Documents)
+    how_to_allow: str = HOW_TO_ALLOW
+    tokens: TokenCache = field(default_factory=TokenCache)
+    documents: DocumentCache = field(default_factory=DocumentCache)
     timeout: float = 30.0
     limit: int = 10 * MEGABYTE

@@ -1,8 +1,7 @@
-"""The leaf of `notify:1@default`: a message by a channel that the operator has set up.
+"""The leaf of `notify:1@default`: send a message by a channel that the operator has set up.
 
-A message in flight when a process dies is sent once more at most, with the same key: nobody can
-take a message back, and most services know no idempotency. Where one does, `{key}` in the URL of
-the channel carries it.
+A message that was in flight when a process died is sent once more at most, with the same key. Most
+services have no idempotency; for one that has, `{key}` in the URL of the channel carries the key.
 """
 
 from __future__ import annotations
@@ -21,37 +20,39 @@ from coe.access.network import Network
 from coe.channels import Channel, Channels, ChannelsError, recipients
 from coe.json_types import JSON
 from coe.language.suggestions import did_you_mean
-from coe.leaves.leaf import WAY, AddressRefused, LeafFault
+from coe.leaves.leaf import HOW_TO_ALLOW, AddressRefused, LeafFault
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard
 from coe.work import Platform
 
-AT_ONCE: Final = 4
+MAX_CONCURRENT: Final = 4
+"""How many messages one notifier sends at the same time."""
 _COMMAND: Final = (sys.executable, "-I", "-m", "coe.leaves.notify_process")
-_LONGEST_SUBJECT: Final = 200
+_MAX_SUBJECT: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """Sends messages. `network` gives the policy in force; `timeout` is in seconds, for all of one.
+    """Sends messages, each in a process that ends with it.
 
-    `ca_file` has authorities to trust beside the public ones.
+    `network` returns the policy in force. `ca_file` names authorities to trust beside the public
+    ones. `timeout` is in seconds, for a whole message.
     """
 
     channels: Channels
     network: Callable[[], Awaitable[Network]]
     ca_file: Path | None = None
     timeout: float = 30.0
-    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT))
 
     async def __call__(self, command: RunLeaf) -> JSON:
-        """Carry out the leaf; its output is `{channel, sent: true}`.
+        """Send the message of a call; the output is `{channel, sent: true}`.
 
         Raises:
-            LeafFault: `configuration` (400) for a channel that there is not, `authorization` (403)
-                for one that the team may not use or an address that it may not reach, `validation`
-                for a recipient that the channel does not take, `communication` when it was not
-                sent, `timeout` (408).
+            LeafFault: `configuration` (400) for an unknown channel, `authorization` (403) for a
+                channel that the team may not use or an address that it may not reach, `validation`
+                for a recipient that the channel does not accept, `communication` when the message
+                was not sent, `timeout` (408).
         """
         arguments = command.arguments if isinstance(command.arguments, dict) else {}
         name = str(arguments.get("channel"))
@@ -62,20 +63,20 @@ class Notifier:
             body = f"To: {', '.join(to)}\n\n{body}"
         request = {
             "urls": channel.addressed(to, command.key),
-            "title": " ".join(str(arguments.get("subject", "")).split())[:_LONGEST_SUBJECT],
+            "title": " ".join(str(arguments.get("subject", "")).split())[:_MAX_SUBJECT],
             "body": body,
             "team": command.team,
             "network": [line.fields for line in (await self.network()).lines],
             "ca_file": None if self.ca_file is None else str(self.ca_file),
         }
-        self._judge(command, name, await self._sent(command, request))
+        self._check_result(command, name, await self._send(command, request))
         return {"channel": name, "sent": True}
 
     def _channel(self, command: RunLeaf, name: str) -> Channel:
         try:
             channels = self.channels.current()
         except ChannelsError as error:
-            title = "The channels of this installation cannot be used"
+            title = "The channels file of this installation cannot be used"
             raise _fault(command, "configuration", title, str(error)) from None
         channel = channels.get(name)
         if channel is None:
@@ -95,32 +96,34 @@ class Notifier:
             raise _fault(command, "validation", str(error)) from None
         refused = sum(not channel.takes(each) for each in to)
         if refused:
-            title = f"The channel does not take {refused} of the {len(to)} recipients"
+            title = f"The channel does not accept {refused} of the {len(to)} recipients"
             raise _fault(command, "validation", title)
         return to
 
-    async def _sent(self, command: RunLeaf, request: dict[str, Any]) -> dict[str, Any]:
-        """What the process says that sent it; it is killed when time is up, or nobody wants it."""
+    async def _send(self, command: RunLeaf, request: dict[str, Any]) -> dict[str, Any]:
+        """Send in a process and return its result; kill it on timeout or cancellation."""
         try:
-            async with self._gate, asyncio.timeout(self.timeout):
+            async with self._slots, asyncio.timeout(self.timeout):
                 return await _run(orjson.dumps(request) + b"\n")
         except TimeoutError:
             raise _fault(command, "timeout", "The channel took too long") from None
 
     @staticmethod
-    def _judge(command: RunLeaf, name: str, result: dict[str, Any]) -> None:
+    def _check_result(command: RunLeaf, name: str, result: dict[str, Any]) -> None:
         if "refused" in result:
             host, port = str(result["refused"]["host"]), int(result["refused"]["port"])
-            raise AddressRefused(host, port, team=command.team, way=WAY, path=command.path)
+            raise AddressRefused(
+                host, port, team=command.team, how_to_allow=HOW_TO_ALLOW, path=command.path
+            )
         if "unusable" in result:
-            title = f"The channel {name} has a URL that is not to be used"
+            title = f"The channel {name} has a URL that is not supported"
             raise _fault(command, "configuration", title, f"its scheme is {result['unusable']}")
         if not result.get("sent"):
-            raise _fault(command, "communication", f"The channel {name} did not take the message")
+            raise _fault(command, "communication", f"The channel {name} did not accept the message")
 
 
 def notifier_of(platform: Platform) -> Notifier:
-    """What sends messages by the channels of the settings, under the policy in force."""
+    """Make a notifier with the channels file of the settings and the policy in force."""
     settings = platform.settings
 
     async def network() -> Network:

@@ -1,12 +1,13 @@
-"""Sends one message with Apprise, in a process of its own that ends with it.
+"""Sends one message with Apprise, in a process that ends with it.
 
-A process, because Apprise blocks, logs what it sends, and has plugins that reach out each in its
-own way: here every socket of the process is guarded by the network policy, whatever plugin opens
-it, and when time is up the process is killed. The request comes on standard input::
+Apprise blocks, logs what it sends, and its plugins open connections with different libraries. In
+this process every socket obeys the network policy, whichever plugin opens it, and after the timeout
+the process is killed. It reads the request from standard input::
 
     {urls, title, body, team, network: [[team, host, network, port], …], ca_file}
 
-and the result goes to standard output: `{sent}`, `{refused: {host, port}}` or `{unusable: scheme}`.
+and writes the result to standard output: `{sent}`, `{refused: {host, port}}` or
+`{unusable: scheme}`.
 """
 
 from __future__ import annotations
@@ -23,21 +24,23 @@ from typing import Any, Final
 
 from coe.access.network import Network, NetworkLine
 
-LOCAL: Final = frozenset(
+LOCAL_PLUGINS: Final = frozenset(
     {"blink1", "dbus", "glib", "gnome", "macosx", "rsyslog", "syslog", "windows"}
 )
-"""Plugins that act on the machine itself, by the names of their modules."""
+"""Plugins that act on this machine, by the names of their modules."""
 
 
 class _RefusedError(OSError):
-    """The network policy does not let this connection be made."""
+    """The network policy does not allow this connection."""
 
 
 class Guard:
-    """Lets sockets reach what the network policy lets the team reach; notes what it refused."""
+    """Restricts the sockets of this process to what the network policy allows the team to reach.
+
+    `refused` is the last host and port that were refused.
+    """
 
     def __init__(self, network: Network, team: str) -> None:
-        """Take the policy; nothing is guarded before `install`."""
         self._network = network
         self._team = team
         self._names: dict[str, str] = {}
@@ -45,12 +48,12 @@ class Guard:
         self.refused: tuple[str, int] | None = None
 
     def install(self) -> None:
-        """Put the guard before every way in which this process can reach an address."""
-        socket.getaddrinfo = self._noting
+        """Check every call by which this process can reach an address."""
+        socket.getaddrinfo = self._look_up_and_remember
         for name, at in (("connect", 0), ("connect_ex", 0), ("sendto", -1), ("sendmsg", 3)):
             setattr(socket.socket, name, self._guarded(getattr(socket.socket, name), at))
 
-    def _noting(self, host: Any, *rest: Any, **more: Any) -> Any:
+    def _look_up_and_remember(self, host: Any, *rest: Any, **more: Any) -> Any:
         found = self._look_up(host, *rest, **more)
         name = host.decode() if isinstance(host, bytes) else str(host or "")
         self._names.update({str(entry[4][0]): name for entry in found})
@@ -66,27 +69,27 @@ class Guard:
 
     def _check(self, this: socket.socket, address: Any) -> None:
         if this.family not in {socket.AF_INET, socket.AF_INET6}:
-            raise _RefusedError("no sockets of the machine")
+            raise _RefusedError("not a network socket")
         text, port = str(address[0]), int(address[1])
         name = self._names.get(text, text)
         try:
             parsed = ipaddress.ip_address(text)
         except ValueError:
-            raise _RefusedError("a name that was not looked up") from None
+            raise _RefusedError("a name instead of an address") from None
         if not self._network.allows(self._team, name, port, parsed):
             self.refused = (name, port)
             raise _RefusedError("the network policy")
 
 
 def _trust(ca_file: str | None, folder: str) -> None:
-    """Have both ways in which plugins check certificates trust our authorities too."""
+    """Trust the operator's authorities in both libraries with which plugins check certificates."""
     if ca_file is None:
         return
     import certifi  # noqa: PLC0415 - seldom needed
 
-    both = Path(folder) / "authorities.pem"
-    both.write_text(Path(certifi.where()).read_text() + "\n" + Path(ca_file).read_text())
-    os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"] = str(both)
+    all_authorities = Path(folder) / "authorities.pem"
+    all_authorities.write_text(Path(certifi.where()).read_text() + "\n" + Path(ca_file).read_text())
+    os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"] = str(all_authorities)
 
 
 def _send(request: dict[str, Any], guard: Guard) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _send(request: dict[str, Any], guard: Guard) -> dict[str, Any]:
     for url in request["urls"]:
         scheme = url.partition("://")[0].lower()
         module = plugins[scheme].__module__.split(".") if scheme in plugins else []
-        if not module or LOCAL & set(module) or not sender.add(url):
+        if not module or LOCAL_PLUGINS & set(module) or not sender.add(url):
             return {"unusable": scheme}
     sent = sender.notify(
         body=request["body"], title=request["title"], body_format=NotifyFormat.TEXT
@@ -109,7 +112,7 @@ def _send(request: dict[str, Any], guard: Guard) -> dict[str, Any]:
 
 
 def main(lines: Iterable[str]) -> dict[str, Any]:
-    """Carry out the request of the first line."""
+    """Carry out the request in the first line; return the result."""
     request = json.loads(next(iter(lines)))
     network = Network(NetworkLine.of(fields) for fields in request["network"])
     guard = Guard(network, request["team"])
@@ -122,5 +125,5 @@ def main(lines: Iterable[str]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     out = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what plugins print is no result
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # plugins print to standard output
     os.write(out, json.dumps(main(sys.stdin)).encode())

@@ -1,8 +1,8 @@
-"""The leaf of `call: openapi`: the document is fetched, its operation found, the request made.
+"""The leaf of `call: openapi`: fetch the document, find the operation, call it.
 
-`parameters` holds the operation's parameters by name (`query.id` where two share one), the body as
-`body` (or by the name that a 2.0 document gives it), or the properties of an object body one by
-one, and API keys that the document's security asks for.
+`parameters` holds the operation's parameters by name (`query.id` where two have the same name), the
+body as `body` (or by its name in a 2.0 document) or the properties of an object body one by one,
+and the API keys that the document's security requires.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from coe.language.openapi.parameters import (
     query_pairs,
 )
 from coe.language.suggestions import did_you_mean
-from coe.leaves.authentication import send_as
-from coe.leaves.http import climbs, first_headers, malformed
-from coe.leaves.http_body import FORM, encoded
-from coe.leaves.http_response import output_of_call
+from coe.leaves.authentication import send_authenticated
+from coe.leaves.http import has_dot_segments, malformed, step_headers
+from coe.leaves.http_body import FORM_TYPE, encode_body
+from coe.leaves.http_response import call_output
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.openapi_fetch import fetch_document
-from coe.leaves.transport import Request
+from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard
 
@@ -37,12 +37,12 @@ _BODY: Final = "body"
 
 
 async def call_openapi(command: RunLeaf, io: LeafIO) -> JSON:
-    """Call the operation, and give what the call's `output` asks for, as `call: http` does.
+    """Call the operation; return the response in the form that `output` names.
 
     Raises:
-        LeafFault: `configuration` (400) for a document that is none or has no such operation;
+        LeafFault: `configuration` (400) for a document that cannot be used or lacks the operation;
             `validation` (400) for a parameter that is missing, unknown or cannot be sent; or what
-            a call of HTTP raises.
+            `call_http` raises.
     """
     arguments = command.arguments if isinstance(command.arguments, dict) else {}
     document = await fetch_document(command, str(arguments.get("document")), io)
@@ -51,26 +51,26 @@ async def call_openapi(command: RunLeaf, io: LeafIO) -> JSON:
     except DocumentError as error:
         raise _unusable(command, str(error)) from None
     if not operation.servers:
-        raise _unusable(command, "it names no server that is reached by HTTP")
+        raise _unusable(command, "it names no server with an HTTP address")
     given = arguments.get("parameters")
     request = _request(command, operation, given if isinstance(given, dict) else {})
-    sent = await send_as(request, command.authentication, io)
-    return output_of_call(sent, command.path, arguments, command.secrets)
+    exchange = await send_authenticated(request, command.authentication, io)
+    return call_output(exchange, command.path, arguments, command.secrets)
 
 
 def _unusable(command: RunLeaf, detail: str) -> LeafFault:
-    title = "The OpenAPI document does not tell how to make this call"
+    title = "The OpenAPI document does not say how to make this call"
     return LeafFault(standard("configuration", title=title, detail=detail, instance=command.path))
 
 
-def _wrong(command: RunLeaf, operation: Operation, message: str) -> LeafFault:
+def _invalid_parameters(command: RunLeaf, operation: Operation, message: str) -> LeafFault:
     title = f"The parameters do not fit the operation {operation.id}"
     return LeafFault(standard("validation", title=title, detail=message, instance=command.path))
 
 
 @dataclass(slots=True)
 class _Parts:
-    """A request as it comes together."""
+    """The parts of a request while it is built."""
 
     path: str
     query: list[str] = field(default_factory=list)
@@ -78,10 +78,10 @@ class _Parts:
     cookies: list[str] = field(default_factory=list)
 
     def put(self, parameter: Parameter, value: JSON) -> None:
-        """Write a parameter where it belongs.
+        """Add a parameter to its part of the request.
 
         Raises:
-            ValueError: It cannot stand there.
+            ValueError: The value cannot be written there.
         """
         match parameter.place:
             case "path":
@@ -95,7 +95,7 @@ class _Parts:
                 self.cookies += cookie_pairs(parameter, value)
 
 
-def _request(command: RunLeaf, operation: Operation, given: Mapping[str, JSON]) -> Request:
+def _request(command: RunLeaf, operation: Operation, given: Mapping[str, JSON]) -> HttpRequest:
     rest: dict[str, JSON] = {name: one for name, one in given.items() if one is not None}
     parts = _Parts(operation.path)
     for parameter in (*operation.parameters, *operation.keys):
@@ -103,20 +103,20 @@ def _request(command: RunLeaf, operation: Operation, given: Mapping[str, JSON]) 
         if name is None:
             if parameter.required:
                 where = f"`{parameter.name}` ({parameter.place})"
-                raise _wrong(command, operation, f"the parameter {where} is missing")
+                raise _invalid_parameters(command, operation, f"the parameter {where} is missing")
             continue
         try:
             parts.put(parameter, rest.pop(name))
         except ValueError as error:
-            raise _wrong(command, operation, f"`{name}`: {error}") from None
+            raise _invalid_parameters(command, operation, f"`{name}`: {error}") from None
     body = _body(command, operation, rest)
     if rest:
-        raise _wrong(command, operation, _unknown(next(iter(rest)), operation))
+        raise _invalid_parameters(command, operation, _unknown(next(iter(rest)), operation))
     return _assembled(command, operation, parts, body)
 
 
 def _given_as(parameter: Parameter, given: Mapping[str, JSON]) -> str | None:
-    """The name under which a value is given: with its place before it, or alone."""
+    """The name under which a call gives the value: `place.name`, or the name alone."""
     full = f"{parameter.place}.{parameter.name}"
     return next((name for name in (full, parameter.name) if name in given), None)
 
@@ -129,7 +129,7 @@ def _unknown(name: str, operation: Operation) -> str:
 
 
 def _body(command: RunLeaf, operation: Operation, rest: dict[str, JSON]) -> JSON:
-    """The body that is given, taken out of the rest: as a whole, or by its properties."""
+    """Take the body out of the remaining parameters: as a whole, or by its properties."""
     body = operation.body
     if body is None:
         return None
@@ -137,12 +137,14 @@ def _body(command: RunLeaf, operation: Operation, rest: dict[str, JSON]) -> JSON
         if name in rest and name not in body.properties - {body.name}:
             return rest.pop(name)
     if missing := sorted(body.needed - rest.keys()):
-        raise _wrong(command, operation, f"the parameter `{missing[0]}` (formData) is missing")
+        raise _invalid_parameters(
+            command, operation, f"the parameter `{missing[0]}` (formData) is missing"
+        )
     value = {name: rest.pop(name) for name in sorted(body.properties & rest.keys())}
     if value:
         return {name: _joined(body, name, each) for name, each in value.items()}
     if body.required:
-        raise _wrong(command, operation, f"the body `{body.name}` is missing")
+        raise _invalid_parameters(command, operation, f"the body `{body.name}` is missing")
     return None
 
 
@@ -152,32 +154,34 @@ def _joined(body: Body, name: str, value: JSON) -> JSON:
     return body.joined[name].join(str(each) for each in value if each is not None)
 
 
-def _assembled(command: RunLeaf, operation: Operation, parts: _Parts, body: JSON) -> Request:
-    headers = first_headers(command)
+def _assembled(command: RunLeaf, operation: Operation, parts: _Parts, body: JSON) -> HttpRequest:
+    headers = step_headers(command)
     kind = operation.body.kinds[0] if operation.body is not None and body is not None else None
     headers["Accept"] = ", ".join((*operation.accepts[:1], "*/*;q=0.1"))
     try:
         headers.update(parts.headers)
         if parts.cookies:
             headers["Cookie"] = "; ".join(parts.cookies)
-        content, kind = encoded(body, headers.get("Content-Type") or kind)
+        content, kind = encode_body(body, headers.get("Content-Type") or kind)
         if kind is not None:
             headers["Content-Type"] = _plain_kind(kind)
         url = _url(operation, parts)
-        if climbs(str(url)):
-            raise malformed(command, "its path has `.` or `..` in it")
+        if has_dot_segments(str(url)):
+            raise malformed(command, "its path contains `.` or `..`")
     except (httpx.InvalidURL, ValueError):
         raise malformed(command) from None
-    return Request(operation.method, url, command.path, dict(headers), content, team=command.team)
+    return HttpRequest(
+        operation.method, url, command.path, dict(headers), content, team=command.team
+    )
 
 
 def _plain_kind(kind: str) -> str:
-    """The type that is sent: a range such as `*/*` names none."""
-    return "application/json" if "*" in kind else FORM if kind == FORM else kind
+    """The media type to send; JSON for a range such as `*/*`."""
+    return "application/json" if "*" in kind else FORM_TYPE if kind == FORM_TYPE else kind
 
 
 def _url(operation: Operation, parts: _Parts) -> httpx.URL:
-    """The server's URL with the path behind its own; the query as it was encoded."""
+    """The server's URL followed by the path and the encoded query."""
     server = httpx.URL(operation.servers[0])
     path = server.raw_path.partition(b"?")[0].rstrip(b"/") + parts.path.encode()
     query = "&".join(parts.query).encode()

@@ -1,4 +1,4 @@
-"""OpenAPI documents as leaves need them: fetched like any other request, kept for a while."""
+"""Fetch OpenAPI documents like any other request, and cache them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from yaml.resolver import BaseResolver
 
 from coe.json_types import JSON
 from coe.language.openapi.document import Document, DocumentError
-from coe.leaves.authentication import send_as
+from coe.leaves.authentication import send_authenticated
 from coe.leaves.leaf import MEGABYTE, LeafFault, LeafIO
-from coe.leaves.transport import Request
+from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard
 
-LARGEST: Final = 10 * MEGABYTE
-"""Most bytes of a document."""
-LARGEST_YAML: Final = 2 * MEGABYTE
-"""The same for YAML, which is read a hundred times more slowly than JSON."""
+MAX_DOCUMENT_BYTES: Final = 10 * MEGABYTE
+MAX_YAML_BYTES: Final = 2 * MEGABYTE
+"""YAML has a lower limit, as it is read a hundred times more slowly than JSON."""
 
 
 async def fetch_document(command: RunLeaf, uri: str, io: LeafIO) -> Document:
-    """The document at an address, by the network policy and the authentication of the call.
+    """Return the document at an address, from the cache or with the call's authentication.
 
     Raises:
-        LeafFault: `configuration` (400) for what is no OpenAPI document that is known here,
-            `communication` for what cannot be had; or what `send` raises.
+        LeafFault: `configuration` (400) when it is no supported OpenAPI document, `communication`
+            when it cannot be fetched; or what `send` raises.
     """
     policy = command.document_authentication
     key = hashlib.sha256(orjson.dumps([command.team, uri, policy])).digest()
@@ -39,13 +38,13 @@ async def fetch_document(command: RunLeaf, uri: str, io: LeafIO) -> Document:
         return document
     content = await _fetched(command, uri, policy, io)
     digest = hashlib.sha256(content).digest()
-    document = io.documents.same(key, digest)
+    document = io.documents.renew(key, digest)
     if document is None:
         try:
             document = await asyncio.to_thread(_read, content, uri)
         except DocumentError as error:
             raise _fault(command, "configuration", detail=str(error)) from None
-        io.documents.keep(key, digest, len(content), document)
+        io.documents.put(key, digest, len(content), document)
     return document
 
 
@@ -58,14 +57,16 @@ async def _fetched(command: RunLeaf, uri: str, policy: JSON, io: LeafIO) -> byte
         url = httpx.URL(uri).copy_with(fragment=None, username=None, password=None)
     except (httpx.InvalidURL, ValueError):
         raise _fault(command, "configuration", detail="its address is malformed") from None
-    request = Request("GET", url, command.path, headers, team=command.team)
-    answer = (await send_as(request, policy, io)).answer
-    if answer.status != httpx.codes.OK:
-        detail = f"its address answers with status {answer.status}"
-        raise _fault(command, "communication", detail=detail, status=answer.status)
-    if len(answer.content) > LARGEST:
-        raise _fault(command, "configuration", detail=f"it is larger than {LARGEST:,} bytes")
-    return answer.content
+    request = HttpRequest("GET", url, command.path, headers, team=command.team)
+    response = (await send_authenticated(request, policy, io)).response
+    if response.status != httpx.codes.OK:
+        detail = f"its address responds with status {response.status}"
+        raise _fault(command, "communication", detail=detail, status=response.status)
+    if len(response.content) > MAX_DOCUMENT_BYTES:
+        raise _fault(
+            command, "configuration", detail=f"it is larger than {MAX_DOCUMENT_BYTES:,} bytes"
+        )
+    return response.content
 
 
 def _fault(command: RunLeaf, kind: str, *, detail: str, status: int | None = None) -> LeafFault:
@@ -76,18 +77,18 @@ def _fault(command: RunLeaf, kind: str, *, detail: str, status: int | None = Non
 
 # ---------------------------------------------------------------- reading
 def _read(content: bytes, uri: str) -> Document:
-    """A document of JSON or YAML. Blocks: a second for a megabyte of YAML.
+    """Parse a document of JSON or YAML. Blocks: a second for a megabyte of YAML.
 
     Raises:
-        DocumentError: It is none.
+        DocumentError: It is no supported OpenAPI document.
     """
     if content.lstrip()[:1] in {b"{", b""}:
         try:
             return Document(orjson.loads(content), uri)
         except orjson.JSONDecodeError:
             pass
-    if len(content) > LARGEST_YAML:
-        raise DocumentError(f"it is no JSON, and as YAML larger than {LARGEST_YAML:,} bytes")
+    if len(content) > MAX_YAML_BYTES:
+        raise DocumentError(f"it is not JSON, and as YAML larger than {MAX_YAML_BYTES:,} bytes")
     try:
         return Document(yaml.load(content, Loader=_Loader), uri)  # noqa: S506 - makes plain data
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -97,14 +98,14 @@ def _read(content: bytes, uri: str) -> Document:
 
 
 class _Loader(yaml.CBaseLoader):
-    """Plain data only: `true`, `false`, `null`, and text for all the rest, which is not read.
+    """Reads plain data: `true`, `false`, `null`, and every other scalar as text.
 
     YAML 1.1 would read `on` as true and `2020-01-01` as a date; keys such as `200` stay text.
     """
 
 
-def _scalar(loader: _Loader, node: yaml.ScalarNode) -> JSON:  # noqa: ARG001 - the form of a constructor
-    if node.style:  # it stood in quotes, or as a block
+def _scalar(loader: _Loader, node: yaml.ScalarNode) -> JSON:  # noqa: ARG001 - the signature of a constructor
+    if node.style:  # quoted, or a block
         return str(node.value)
     match node.value:
         case "true" | "True" | "TRUE":

@@ -1,4 +1,4 @@
-"""Carry out one call of a run, and remove the texts of secrets from what it gives."""
+"""Carry out one call of a run, and remove the texts of secrets from its output."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from coe.machine.redaction import redacted
 
 
 async def run_leaf(command: RunLeaf, io: LeafIO) -> JSON:
-    """Carry out one call and give its output.
+    """Carry out one call and return its output.
 
-    The same key goes to the service each time that the same call is carried out, so that a call
-    that was in flight when a process died can be made again.
+    A call that was in flight when a process died is made again with the same idempotency key.
 
     Raises:
-        LeafFault: the call failed, or is of a kind that is not carried out here.
+        LeafFault: The call failed, or its kind is not supported.
     """
     try:
         output = await _carry_out(command, io)
@@ -39,5 +38,5 @@ async def _carry_out(command: RunLeaf, io: LeafIO) -> JSON:
         from coe.leaves.openapi import call_openapi  # noqa: PLC0415 - loads httpx
 
         return await call_openapi(command, io)
-    title = f"Calls of kind {command.kind} are not carried out here"
+    title = f"Calls of kind {command.kind} are not supported"
     raise LeafFault(standard("configuration", title=title, instance=command.path))

@@ -1,10 +1,10 @@
-"""Sending one request to where a flow may send it, within limits of time and size.
+"""Send one HTTP request under the network policy, within limits of time and size.
 
-The name of a host is looked up once, every address that it has is checked against the network
-policy, and the connection goes to an address that was checked: a name cannot change its mind in
-between. The certificate is still checked against the name. Each request has a connection of its
-own, so that none is sent over one that was made for another name or another team, and none fails
-because a service has closed an idle one. Cookies are not kept, redirections not followed.
+A host name is looked up once, all its addresses are checked against the network policy, and the
+connection goes to a checked address, so a second look-up cannot lead elsewhere. The certificate is
+checked against the name. Each request opens a new connection: no request uses a connection that
+was opened for another name or team, and none fails because a service closed an idle connection.
+Cookies are not stored and redirects are not followed.
 """
 
 from __future__ import annotations
@@ -28,19 +28,18 @@ from coe.json_types import JSON
 from coe.leaves.leaf import AddressRefused, LeafFault, LeafIO
 from coe.machine.errors import standard
 
-# These write addresses and headers into the log, and with them what customers told us and what
-# services are proved with.
+# These loggers write addresses and headers, which may hold personal data and credentials.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-AT_ONCE: Final = 200
-"""Connections of one process at once; a further request waits, within its time limit."""
-_ADDRESSES: Final = 4
-_EACH: Final = 5.0
+MAX_CONNECTIONS: Final = 200
+"""Connections that a client has open; a further request waits, within its time limit."""
+_MAX_ADDRESSES: Final = 4
+_CONNECT_SECONDS: Final = 5.0
 """Seconds to connect to one of several addresses before the next is tried."""
 
-# Of one connection (RFC 9110, 7.6.1), or what the length of the body and the address decide.
-_NOT_TO_SET: Final = frozenset(
+# Headers of the connection (RFC 9110, 7.6.1), or set here from the body and the address.
+_RESERVED_HEADERS: Final = frozenset(
     {
         "connection",
         "content-length",
@@ -57,10 +56,11 @@ _NOT_TO_SET: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What to send. `url` is as the definition names it; `path` is the task, for errors.
+class HttpRequest:
+    """A request to send.
 
-    `team` owns the flow: the network policy says what it may reach.
+    `url` is the one that the definition names; `path` is the task, for errors; `team` owns the
+    flow, so the network policy of that team applies.
     """
 
     method: str
@@ -73,8 +73,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, read whole and unpacked."""
+class HttpResponse:
+    """A response, read completely and decompressed."""
 
     status: int
     reason: str
@@ -83,7 +83,7 @@ class Answer:
 
 
 def open_client(ca_file: Path | None = None) -> httpx.AsyncClient:
-    """A client as leaves need it: nothing of the machine's own, nothing kept between requests.
+    """Make a client that ignores the machine's environment and keeps no state between requests.
 
     Args:
         ca_file: Certificates (PEM) of authorities to trust beside the public ones.
@@ -96,20 +96,20 @@ def open_client(ca_file: Path | None = None) -> httpx.AsyncClient:
         verify=trusted,
         trust_env=False,
         follow_redirects=False,
-        timeout=None,  # noqa: S113 - `send` limits the whole of it
+        timeout=None,  # noqa: S113 - `send` limits the whole request
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),
+        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
     )
 
 
-async def send(request: Request, io: LeafIO) -> Answer:
-    """Send a request and read its answer.
+async def send(request: HttpRequest, io: LeafIO) -> HttpResponse:
+    """Send a request and read its response.
 
     Raises:
-        LeafFault: `timeout` (408) when all of it took longer than `io.timeout`; `communication`
-            when nothing came back, what cannot be unpacked, or more than `io.limit`;
-            `authorization` (403) for an address that the team's flows may not reach
-            (`AddressRefused`); `validation` for what is no request.
+        LeafFault: `timeout` (408) when the request takes longer than `io.timeout`;
+            `communication` when there is no response, or one that cannot be decompressed or is
+            larger than `io.limit`; `authorization` (403) for an address that the team's flows may
+            not reach (`AddressRefused`); `validation` for a malformed request.
     """
     try:
         async with asyncio.timeout(io.timeout):
@@ -121,11 +121,11 @@ async def send(request: Request, io: LeafIO) -> Answer:
         title = "The request cannot be sent: its address, method or a header is malformed"
         raise LeafFault(standard("validation", title=title, instance=request.path)) from None
     except httpx.HTTPError as error:
-        raise _unreachable(request, _words(error)) from None
+        raise _unreachable(request, _reason(error)) from None
 
 
-def _words(error: httpx.HTTPError) -> str:
-    """What went wrong, without addresses: which checks of a certificate failed may be told."""
+def _reason(error: httpx.HTTPError) -> str:
+    """Why a request failed, without addresses; it names the check of a certificate that failed."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -134,17 +134,19 @@ def _words(error: httpx.HTTPError) -> str:
     return type(error).__name__
 
 
-def _unreachable(request: Request, why: str) -> LeafFault:
+def _unreachable(request: HttpRequest, why: str) -> LeafFault:
     title = "The service could not be reached"
     return LeafFault(
         standard("communication", title=title, detail=why, status=503, instance=request.path)
     )
 
 
-async def _exchange(request: Request, io: LeafIO) -> Answer:
-    # A host of the definition's own would choose another service behind the same address.
+async def _exchange(request: HttpRequest, io: LeafIO) -> HttpResponse:
+    # A `Host` header of the definition would select another service behind the same address.
     headers = {
-        name: value for name, value in request.headers.items() if name.lower() not in _NOT_TO_SET
+        name: value
+        for name, value in request.headers.items()
+        if name.lower() not in _RESERVED_HEADERS
     }
     headers["Connection"] = "close"
     url = request.url
@@ -158,7 +160,9 @@ async def _exchange(request: Request, io: LeafIO) -> Answer:
     *others, last = await _checked_addresses(request, io)
     for address in others:
         try:
-            return await _attempt(request, io, _at(url, address), headers, within=_EACH)
+            return await _attempt(
+                request, io, _at(url, address), headers, connect_timeout=_CONNECT_SECONDS
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout):
             continue
     return await _attempt(request, io, _at(url, last), headers)
@@ -175,20 +179,20 @@ def _at(url: httpx.URL, address: IP) -> httpx.URL:
 
 
 async def _attempt(
-    request: Request,
+    request: HttpRequest,
     io: LeafIO,
     url: httpx.URL,
     headers: Mapping[str, str],
     *,
-    within: float | None = None,
-) -> Answer:
+    connect_timeout: float | None = None,
+) -> HttpResponse:
     moved = "Host" not in headers
     message = io.client.build_request(
         request.method,
         url,
         headers=headers,
         content=request.content,
-        timeout=httpx.Timeout(None, connect=within),
+        timeout=httpx.Timeout(None, connect=connect_timeout),
         extensions={} if moved else {"sni_hostname": request.url.host},
     )
     response = await io.client.send(message, auth=request.auth, stream=True)
@@ -196,7 +200,7 @@ async def _attempt(
         content = await _read(response, request, io.limit)
     finally:
         await response.aclose()
-    return Answer(
+    return HttpResponse(
         status=response.status_code,
         reason=response.reason_phrase,
         headers=response.headers,
@@ -204,55 +208,61 @@ async def _attempt(
     )
 
 
-# ---------------------------------------------------------------- the answer's body
-async def _read(response: httpx.Response, request: Request, limit: int) -> bytes:
-    """The body, unpacked: never more than the limit is held, however well it was packed."""
+# ---------------------------------------------------------------- body
+async def _read(response: httpx.Response, request: HttpRequest, limit: int) -> bytes:
+    """Read and decompress the body; it never holds more than the limit in memory."""
     content = bytearray()
-    async for chunk in _unpacked(response, request, limit):
+    async for chunk in _decompressed(response, request, limit):
         content += chunk
         if len(content) > limit:
-            title = f"The answer is larger than {limit} bytes"
+            title = f"The response is larger than {limit} bytes"
             raise LeafFault(_broken(request, title))
     return bytes(content)
 
 
-async def _unpacked(response: httpx.Response, request: Request, limit: int) -> AsyncIterator[bytes]:
-    packing = response.headers.get("content-encoding", "identity").strip().lower()
-    if packing in {"", "identity"}:
+async def _decompressed(
+    response: httpx.Response, request: HttpRequest, limit: int
+) -> AsyncIterator[bytes]:
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"", "identity"}:
         async for chunk in response.aiter_raw():
             yield chunk
         return
-    if packing not in {"gzip", "x-gzip", "deflate"}:
-        raise LeafFault(_broken(request, "The answer is packed in a way that was not asked for"))
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    begun = False
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise LeafFault(
+            _broken(request, "The response has a content encoding that was not requested")
+        )
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    started = False
     try:
         async for chunk in response.aiter_raw():
-            begun = True
-            yield unpacker.decompress(chunk, limit + 1)
+            started = True
+            yield decompressor.decompress(chunk, limit + 1)
     except zlib.error:
-        raise LeafFault(_broken(request, "The answer cannot be unpacked")) from None
-    if begun and not unpacker.eof:
-        raise LeafFault(_broken(request, "The answer ends in its midst"))
+        raise LeafFault(_broken(request, "The response cannot be decompressed")) from None
+    if started and not decompressor.eof:
+        raise LeafFault(_broken(request, "The response is incomplete"))
 
 
-def _broken(request: Request, title: str) -> dict[str, JSON]:
+def _broken(request: HttpRequest, title: str) -> dict[str, JSON]:
     return standard("communication", title=title, status=502, instance=request.path)
 
 
-# ---------------------------------------------------------------- where to
-async def _checked_addresses(request: Request, io: LeafIO) -> Sequence[IP]:
-    """The addresses of the host, of which the team's flows may reach every one."""
+# ---------------------------------------------------------------- addresses
+async def _checked_addresses(request: HttpRequest, io: LeafIO) -> Sequence[IP]:
+    """Look up the host; return its addresses if the policy allows the team to reach all of them."""
     url = request.url
     port = url.port or (443 if url.scheme == "https" else 80)
     addresses = await _look_up(request, port)
     network = await io.network()
     if not all(network.allows(request.team, url.host, port, each) for each in addresses):
-        raise AddressRefused(url.host, port, team=request.team, way=io.way, path=request.path)
-    return addresses[:_ADDRESSES]
+        raise AddressRefused(
+            url.host, port, team=request.team, how_to_allow=io.how_to_allow, path=request.path
+        )
+    return addresses[:_MAX_ADDRESSES]
 
 
-async def _look_up(request: Request, port: int) -> list[IP]:
+async def _look_up(request: HttpRequest, port: int) -> list[IP]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(request.url.host, port, type=socket.SOCK_STREAM)

@@ -21,7 +21,7 @@ from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.decisions.document import TOLD
 from coe.json_types import JSON
-from coe.leaves.decision import DECISION, input_of, ref_of
+from coe.leaves.decision import DECISION_KIND, input_of, ref_of
 from coe.machine.commands import RunLeaf
 from coe.machine.facts import Fact, FactKind
 from coe.machine.redaction import redacted
@@ -79,7 +79,7 @@ async def row_of(
     keyring: Keyring, run: RunHead, command: object, fact: Fact
 ) -> dict[str, Any] | None:
     """The row of a decision that a fact ends; None for what is no decision by a known version."""
-    if not isinstance(command, RunLeaf) or command.kind != DECISION or fact.kind not in _ENDS:
+    if not isinstance(command, RunLeaf) or command.kind != DECISION_KIND or fact.kind not in _ENDS:
         return None
     ref = read_ref(ref_of(command))
     if ref is None or ref.exact is None:

@@ -19,7 +19,7 @@ from coe.decisions.table import DecisionTable
 from coe.errors import Invalid
 from coe.json_types import JSON
 from coe.language.source import Source, Unreadable, read
-from coe.leaves.decision import DECISION, ask, configuration, ref_of
+from coe.leaves.decision import DECISION_KIND, decide, ref_of, table_unavailable
 from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard
@@ -63,18 +63,18 @@ class DecisionFiles:
         Raises:
             LeafFault: As in a run; `configuration` also for a table that no file has.
         """
-        if command.kind != DECISION:
+        if command.kind != DECISION_KIND:
             title = f"There is no stub for {command.name}"
             raise LeafFault(standard("configuration", title=title, instance=command.path))
         ref = ref_of(command)
         try:
             table = self.table(ref)
         except Invalid as error:
-            raise configuration(error.message, command.path) from None
+            raise table_unavailable(error.message, command.path) from None
         if table is None:
             title = f"There is no decision table {ref[:100]} in {self.folder}"
-            raise configuration(title, command.path)
-        return ask(table, command)
+            raise table_unavailable(title, command.path)
+        return decide(table, command)
 
 
 def decisions_beside(place: Path) -> DecisionFiles | None:

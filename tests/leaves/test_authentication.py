@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from coe.leaves.caches import MOST_TOKENS, Tokens
+from coe.leaves.caches import MAX_TOKENS, TokenCache
 from coe.leaves.leaf import LeafIO
 from coe.leaves.run import run_leaf
 from tests.runs.services import BASE, call, fails, service
@@ -180,15 +180,19 @@ async def test_paths_below_the_authority_and_its_discovery(
 @pytest.mark.parametrize(
     ("more", "title"),
     [
-        ({"grant": "authorization_code"}, "Tokens cannot be had here by authorization_code"),
+        ({"grant": "authorization_code"}, "The grant authorization_code is not supported"),
         ({"grant": "refresh_token"}, "There is no refresh token"),
         ({"client": {"id": "f", "authentication": "private_key_jwt"}}, "assertion is missing"),
-        ({"client": {"id": "mac", "secret": "x"}}, "of a type that is not known"),
+        (
+            {"client": {"id": "f", "secret": "", "authentication": "client_secret_jwt"}},
+            "secret cannot sign",
+        ),
+        ({"client": {"id": "mac", "secret": "x"}}, "of an unsupported type"),
         ({"issuers": ["https://other.example"]}, "of another issuer"),
-        ({"client": {"id": "flows", "secret": "wrong-0001"}}, "gave no token"),
+        ({"client": {"id": "flows", "secret": "wrong-0001"}}, "issued no token"),
     ],
 )
-async def test_tokens_that_are_not_had(
+async def test_tokens_that_are_refused(
     service: tuple[LeafIO, Starlette], more: dict[str, Any], title: str
 ) -> None:
     io, _ = service
@@ -244,10 +248,10 @@ async def test_a_fresh_token_is_in_no_error(service: tuple[LeafIO, Starlette]) -
 
 
 def test_few_tokens_are_kept() -> None:
-    tokens = Tokens()
-    for number in range(MOST_TOKENS + 5):
-        tokens.keep(str(number).encode(), "t", 60)
+    tokens = TokenCache()
+    for number in range(MAX_TOKENS + 5):
+        tokens.put(str(number).encode(), "t", 60)
     assert tokens.get(b"0") is None
-    assert tokens.get(str(MOST_TOKENS + 4).encode()) == "t"
-    tokens.keep(b"old", "t", -1)
+    assert tokens.get(str(MAX_TOKENS + 4).encode()) == "t"
+    tokens.put(b"old", "t", -1)
     assert tokens.get(b"old") is None

@@ -19,7 +19,7 @@ from coe.access.network import Network
 from coe.channels import Channels, ChannelsError
 from coe.leaves.leaf import AddressRefused, LeafFault
 from coe.leaves.notify import Notifier
-from coe.leaves.notify_process import LOCAL
+from coe.leaves.notify_process import LOCAL_PLUGINS
 from coe.machine.commands import RunLeaf
 from tests.leaves.test_transport import LOOPBACK
 from tests.runs.services import BASE
@@ -155,7 +155,7 @@ async def test_a_service_that_refuses_or_is_not_there(write: Write) -> None:
         )
         error = await fails(notifier, message())
     assert (error["type"], error["status"]) == (f"{BASE}communication", 500)
-    assert error["title"] == "The channel desk did not take the message"
+    assert error["title"] == "The channel desk did not accept the message"
     assert error["instance"] == "/do/0/tell"
 
 
@@ -234,7 +234,7 @@ def test_every_plugin_that_acts_on_the_machine_is_known() -> None:
             if local & {name.partition(".")[0] for name in names}:
                 found.add(file.stem)
     assert found
-    assert found <= LOCAL
+    assert found <= LOCAL_PLUGINS
 
 
 # ---------------------------------------------------------------- the file

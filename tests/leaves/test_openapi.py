@@ -14,7 +14,7 @@ import pytest
 from starlette.applications import Starlette
 
 from coe.language.openapi.document import Document
-from coe.leaves.caches import MOST, Documents
+from coe.leaves.caches import MAX_DOCUMENTS, DocumentCache
 from coe.leaves.leaf import LeafIO
 from coe.leaves.run import run_leaf
 from coe.machine.commands import RunLeaf
@@ -225,22 +225,22 @@ async def test_a_document_is_fetched_once_and_read_again_when_it_changed(service
     for _ in range(3):
         await run_leaf(op("getOrder", parameters={"orderId": "1"}), io)
     assert len(app.state.fetched) == 1
-    other = replace(io, documents=Documents())
+    other = replace(io, documents=DocumentCache())
     await run_leaf(op("getOrder", parameters={"orderId": "1"}), other)
     await run_leaf(op("getOrder", parameters={"orderId": "1"}, team="finance"), other)
     assert len(app.state.fetched) == 3
 
 
 def test_documents_are_kept_within_bounds_and_read_anew_when_they_differ() -> None:
-    documents = Documents()
+    documents = DocumentCache()
     made = Document({"openapi": "3.1.0"})
-    for number in range(MOST + 1):
-        documents.keep(str(number).encode(), b"d", 10, made)
+    for number in range(MAX_DOCUMENTS + 1):
+        documents.put(str(number).encode(), b"d", 10, made)
     assert documents.get(b"0") is None
     assert documents.get(b"1") is made
-    assert documents.same(b"1", b"other") is None
-    assert documents.same(b"1", b"d") is made
-    documents.keep(b"large", b"d", 29_999_990, made)
+    assert documents.renew(b"1", b"other") is None
+    assert documents.renew(b"1", b"d") is made
+    documents.put(b"large", b"d", 29_999_990, made)
     assert documents.get(b"large") is made
     assert documents.get(b"2") is None
 

@@ -348,10 +348,10 @@ async def test_a_packed_answer_is_unpacked_up_to_the_limit() -> None:
 @pytest.mark.parametrize(
     ("content", "packing", "title"),
     [
-        (b"not packed", "gzip", "cannot be unpacked"),
-        (gzip.compress(b"hello" * 100)[:-9], "gzip", "ends in its midst"),
-        (b"x", "br", "not asked for"),
-        (b"x", "gzip, gzip", "not asked for"),
+        (b"not packed", "gzip", "cannot be decompressed"),
+        (gzip.compress(b"hello" * 100)[:-9], "gzip", "is incomplete"),
+        (b"x", "br", "was not requested"),
+        (b"x", "gzip, gzip", "was not requested"),
     ],
 )
 async def test_packing_that_is_refused(content: bytes, packing: str, title: str) -> None:

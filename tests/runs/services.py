@@ -109,7 +109,7 @@ async def token(request: Request) -> Response:
     made = f"fresh-token-{len(request.app.state.tokens)}"
     if form.get("client_id") == "jwt":
         claims = base64.urlsafe_b64encode(b'{"iss":"https://login.example"}').decode().rstrip("=")
-        made = f"e30.{claims}.sig"
+        made = f"eyJhbGciOiJSUzI1NiJ9.{claims}.sig"
     answer = {"access_token": made, "expires_in": 3600}
     return JSONResponse(answer | ({"token_type": "mac"} if form.get("client_id") == "mac" else {}))
 

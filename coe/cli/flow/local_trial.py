@@ -20,7 +20,7 @@ from coe.language.load import load, problems_of
 from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, read
 from coe.language.suggestions import did_you_mean
-from coe.leaves.decision import DECISION
+from coe.leaves.decision import DECISION_KIND
 from coe.leaves.leaf import LeafIO
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
@@ -106,9 +106,9 @@ async def _try(
     expressions = Expressions(workers=1)
     try:
         async with open_client() as client:
-            handlers = {DECISION: tables.carry} if tables else {}
+            handlers = {DECISION_KIND: tables.carry} if tables else {}
             advice = "`--resolve HOST=URL` sends the calls of a host elsewhere."
-            io = LeafIO(client=client, resolve=resolve, handlers=handlers, way=advice)
+            io = LeafIO(client=client, resolve=resolve, handlers=handlers, how_to_allow=advice)
 
             async def carry(leaf: RunLeaf) -> JSON:
                 return await run_leaf(leaf, io)
