@@ -22,7 +22,7 @@ from coe.execution.leaf_tasks import Carry, InFlight, StepFailedError, internal_
 from coe.execution.replay import fold, started
 from coe.execution.runtime import Held, Runtime
 from coe.execution.turn import RunInHand, Turn, keep_turn, prepare_turn, take_turn, tell, tell_all
-from coe.machine.commands import Cancelled, Completed, Faulted, Outcome, RunLeaf, StartChild
+from coe.machine.commands import Cancelled, Completed, Faulted, RunLeaf, RunOutcome, StartChild
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import enqueue
 from coe.runs import completion, inbox, leases
@@ -309,7 +309,7 @@ class _Execution:
         """Fault the run because of an error of ours; it can be retried."""
         return await self._close(Faulted(internal_fault(error, f"run {self.lease.run_id}")))
 
-    async def _close(self, outcome: Outcome) -> Advanced:
+    async def _close(self, outcome: RunOutcome) -> Advanced:
         """End the run with no new fact: also where it was opened for a retry that did not come."""
         run = head_of(self.lease.run)
         keyring = self._platform.keyring
@@ -332,7 +332,7 @@ def _look_at(done: asyncio.Future[Any]) -> None:
         done.exception()
 
 
-def _state_of(outcome: Outcome) -> RunState:
+def _state_of(outcome: RunOutcome) -> RunState:
     match outcome:
         case Completed():
             return RunState.COMPLETED

@@ -23,7 +23,7 @@ from coe.json_types import JSON
 from coe.language.load import load
 from coe.language.model.definition import Definition
 from coe.machine.commands import RunLeaf
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.runs import leases
 from coe.runs.inbox import CHANNEL
 from coe.runs.journal import Journal
@@ -93,7 +93,7 @@ class Runtime:
         platform: Platform,
         *,
         perform: Perform,
-        evaluate: Evaluate,
+        evaluate: EvaluateJq,
         secrets: Mapping[str, JSON] | SecretsOf | None = None,
     ) -> None:
         """Take the parts; nothing runs yet."""

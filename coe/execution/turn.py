@@ -32,11 +32,11 @@ from coe.machine.commands import (
     EmitEvent,
     Finish,
     OpenHumanTask,
-    Outcome,
-    Pending,
+    PendingCommand,
     RunLeaf,
+    RunOutcome,
     StartChild,
-    StepChange,
+    StepUpdate,
 )
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
@@ -67,10 +67,10 @@ class RunInHand:
     lease: Lease
     machine: Machine
     position: int
-    wanted: dict[str, Pending] = field(default_factory=dict)
+    wanted: dict[str, PendingCommand] = field(default_factory=dict)
     timers: Armed = field(default_factory=Armed)
     telling: Telling = field(default_factory=Telling)
-    finished: Outcome | None = None
+    finished: RunOutcome | None = None
 
 
 @dataclass(slots=True)
@@ -153,12 +153,12 @@ class Turn:
         self._run = run
         self.now: Final = run.platform.clock()
         self.seconds: Final = asyncio.get_running_loop().time()
-        self.changes: list[StepChange] = []
+        self.changes: list[StepUpdate] = []
         self._sealer = Sealer(run.platform.keyring, run.head.team)
         self._facts: deque[Fact] = deque()
         self.append = Append(run.head.id, run.lease.fence, run.position)
         self.followed = Followed()
-        self.finished: Outcome | None = None
+        self.finished: RunOutcome | None = None
 
     async def go(self, facts: Iterable[Fact]) -> None:
         """Apply the facts one after the other, with those that follow from them."""
@@ -219,7 +219,7 @@ class Turn:
                 self._run.wanted[command.key] = command
                 await self._begin(command)
 
-    async def _begin(self, command: Pending) -> None:
+    async def _begin(self, command: PendingCommand) -> None:
         match command:
             case RunLeaf():
                 self.followed.leaves.append(command)

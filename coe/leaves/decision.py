@@ -19,7 +19,7 @@ from coe.errors import CoeError
 from coe.json_types import JSON
 from coe.leaves.leaf import LeafFault, LeafHandler
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 from coe.work import Platform
 
 DECISION_KIND: Final = "decision"
@@ -66,7 +66,7 @@ def decide(table: DecisionTable, command: RunLeaf) -> JSON:
             f"{each.path}: {each.message}" if each.path else each.message for each in fault.problems
         )
         located = f"{table.ref}: {detail}"
-        error = standard(name, title=title, detail=located, instance=command.path)
+        error = standard_error(name, title=title, detail=located, instance=command.path)
         raise LeafFault(error) from None
 
 
@@ -83,7 +83,7 @@ def input_of(command: RunLeaf) -> JSON:
 
 def table_unavailable(title: str, instance: str) -> LeafFault:
     """The error of a call whose table is not available."""
-    return LeafFault(standard("configuration", title=title, instance=instance))
+    return LeafFault(standard_error("configuration", title=title, instance=instance))
 
 
 async def _read(platform: Platform, ref: str, instance: str) -> DecisionTable:
@@ -102,4 +102,4 @@ async def _read(platform: Platform, ref: str, instance: str) -> DecisionTable:
                 break
             await asyncio.sleep(pause)
     title = "The decision table cannot be read right now"
-    raise LeafFault(standard("communication", title=title, status=503, instance=instance))
+    raise LeafFault(standard_error("communication", title=title, status=503, instance=instance))

@@ -14,7 +14,7 @@ from coe.leaves.http_response import call_output
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 
 _DOT_SEGMENTS: Final = frozenset({".", "..", "%2e", "%2e%2e", ".%2e", "%2e."})
 
@@ -43,7 +43,9 @@ def step_headers(command: RunLeaf) -> httpx.Headers:
 def malformed(command: RunLeaf, detail: str | None = None) -> LeafFault:
     """The `validation` error of arguments that make no valid request."""
     title = "The address or a header of the request is malformed"
-    return LeafFault(standard("validation", title=title, detail=detail, instance=command.path))
+    return LeafFault(
+        standard_error("validation", title=title, detail=detail, instance=command.path)
+    )
 
 
 def has_dot_segments(url: str) -> bool:

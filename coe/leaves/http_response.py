@@ -12,7 +12,7 @@ from coe.json_types import JSON
 from coe.leaves.authentication import HttpExchange
 from coe.leaves.leaf import LeafFault
 from coe.leaves.transport import HttpRequest, HttpResponse
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 from coe.machine.redaction import REDACTED, redacted
 
 # Parts of the names of headers that carry credentials.
@@ -60,7 +60,7 @@ def _status_error(response: HttpResponse, path: str, *, redirect: bool) -> dict[
     fields = problem if isinstance(problem, dict) else {}
     title = str(fields.get("title") or response.reason or "The service refused the call")
     detail = fields.get("detail")
-    return standard(
+    return standard_error(
         "communication",
         title=title,
         detail=None if detail is None else str(detail),
@@ -92,7 +92,7 @@ def _content(response: HttpResponse, path: str, secrets: tuple[str, ...]) -> JSO
             value: JSON = orjson.loads(response.content)
         except orjson.JSONDecodeError:
             title = "The response is declared as JSON but is not valid JSON"
-            error = standard("communication", title=title, status=502, instance=path)
+            error = standard_error("communication", title=title, status=502, instance=path)
             raise LeafFault(error) from None
         return value
     if not kind and (value := _json(response.content)) is not None:

@@ -14,7 +14,7 @@ from coe.access.network import FILE, Network
 from coe.json_types import JSON
 from coe.leaves.caches import DocumentCache, TokenCache
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 
 if TYPE_CHECKING:
     import httpx
@@ -45,7 +45,7 @@ class AddressRefused(LeafFault):
         whose = f"Flows of {team}" if team else "Flows"
         title = f"{whose} may not reach {host}"
         detail = f"It leads to an address that is not public. {how_to_allow}"
-        super().__init__(standard("authorization", title=title, detail=detail, instance=path))
+        super().__init__(standard_error("authorization", title=title, detail=detail, instance=path))
         self.host = host
         self.port = port
 

@@ -22,7 +22,7 @@ from coe.json_types import JSON
 from coe.language.suggestions import did_you_mean
 from coe.leaves.leaf import HOW_TO_ALLOW, AddressRefused, LeafFault
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 from coe.work import Platform
 
 MAX_CONCURRENT: Final = 4
@@ -134,7 +134,7 @@ def notifier_of(platform: Platform) -> Notifier:
 
 
 def _fault(command: RunLeaf, kind: str, title: str, detail: str | None = None) -> LeafFault:
-    return LeafFault(standard(kind, title=title, detail=detail, instance=command.path))
+    return LeafFault(standard_error(kind, title=title, detail=detail, instance=command.path))
 
 
 async def _run(request: bytes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from coe.db import new_id
 from coe.json_types import JSON
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest, send
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 
 _EXPIRY_MARGIN: Final = 30
 """Seconds before its expiry from which a cached token is no longer used."""
@@ -45,7 +45,9 @@ _ERROR_CODES: Final = {
 
 def authentication_fault(request: HttpRequest, title: str, detail: str | None = None) -> LeafFault:
     """The `authentication` error (401) of a request."""
-    return LeafFault(standard("authentication", title=title, detail=detail, instance=request.path))
+    return LeafFault(
+        standard_error("authentication", title=title, detail=detail, instance=request.path)
+    )
 
 
 async def request_token(

@@ -31,7 +31,7 @@ from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.openapi_fetch import fetch_document
 from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 
 _BODY: Final = "body"
 
@@ -60,12 +60,16 @@ async def call_openapi(command: RunLeaf, io: LeafIO) -> JSON:
 
 def _unusable(command: RunLeaf, detail: str) -> LeafFault:
     title = "The OpenAPI document does not say how to make this call"
-    return LeafFault(standard("configuration", title=title, detail=detail, instance=command.path))
+    return LeafFault(
+        standard_error("configuration", title=title, detail=detail, instance=command.path)
+    )
 
 
 def _invalid_parameters(command: RunLeaf, operation: Operation, message: str) -> LeafFault:
     title = f"The parameters do not fit the operation {operation.id}"
-    return LeafFault(standard("validation", title=title, detail=message, instance=command.path))
+    return LeafFault(
+        standard_error("validation", title=title, detail=message, instance=command.path)
+    )
 
 
 @dataclass(slots=True)

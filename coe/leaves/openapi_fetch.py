@@ -17,7 +17,7 @@ from coe.leaves.authentication import send_authenticated
 from coe.leaves.leaf import MEGABYTE, LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 
 MAX_DOCUMENT_BYTES: Final = 10 * MEGABYTE
 MAX_YAML_BYTES: Final = 2 * MEGABYTE
@@ -71,7 +71,7 @@ async def _fetched(command: RunLeaf, uri: str, policy: JSON, io: LeafIO) -> byte
 
 def _fault(command: RunLeaf, kind: str, *, detail: str, status: int | None = None) -> LeafFault:
     title = "The OpenAPI document cannot be used"
-    error = standard(kind, title=title, detail=detail, status=status, instance=command.path)
+    error = standard_error(kind, title=title, detail=detail, status=status, instance=command.path)
     return LeafFault(error)
 
 

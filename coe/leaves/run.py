@@ -5,7 +5,7 @@ from __future__ import annotations
 from coe.json_types import JSON
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 from coe.machine.redaction import redacted
 
 
@@ -39,4 +39,4 @@ async def _carry_out(command: RunLeaf, io: LeafIO) -> JSON:
 
         return await call_openapi(command, io)
     title = f"Calls of kind {command.kind} are not supported"
-    raise LeafFault(standard("configuration", title=title, instance=command.path))
+    raise LeafFault(standard_error("configuration", title=title, instance=command.path))

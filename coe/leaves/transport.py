@@ -26,7 +26,7 @@ import httpx
 from coe.access.network import IP
 from coe.json_types import JSON
 from coe.leaves.leaf import AddressRefused, LeafFault, LeafIO
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 
 # These loggers write addresses and headers, which may hold personal data and credentials.
 for _name in ("httpx", "httpcore"):
@@ -115,11 +115,11 @@ async def send(request: HttpRequest, io: LeafIO) -> HttpResponse:
         async with asyncio.timeout(io.timeout):
             return await _exchange(request, io)
     except (TimeoutError, httpx.TimeoutException):
-        error = standard("timeout", title="The service took too long", instance=request.path)
+        error = standard_error("timeout", title="The service took too long", instance=request.path)
         raise LeafFault(error) from None
     except (httpx.InvalidURL, httpx.LocalProtocolError, httpx.UnsupportedProtocol, ValueError):
         title = "The request cannot be sent: its address, method or a header is malformed"
-        raise LeafFault(standard("validation", title=title, instance=request.path)) from None
+        raise LeafFault(standard_error("validation", title=title, instance=request.path)) from None
     except httpx.HTTPError as error:
         raise _unreachable(request, _reason(error)) from None
 
@@ -137,7 +137,7 @@ def _reason(error: httpx.HTTPError) -> str:
 def _unreachable(request: HttpRequest, why: str) -> LeafFault:
     title = "The service could not be reached"
     return LeafFault(
-        standard("communication", title=title, detail=why, status=503, instance=request.path)
+        standard_error("communication", title=title, detail=why, status=503, instance=request.path)
     )
 
 
@@ -245,7 +245,7 @@ async def _decompressed(
 
 
 def _broken(request: HttpRequest, title: str) -> dict[str, JSON]:
-    return standard("communication", title=title, status=502, instance=request.path)
+    return standard_error("communication", title=title, status=502, instance=request.path)
 
 
 # ---------------------------------------------------------------- addresses

@@ -18,13 +18,13 @@ from coe.language.model.components import (
     Secret,
 )
 from coe.machine.commands import RunLeaf, StepState
-from coe.machine.data import AUTHENTICATION, DEFINITION, Place
-from coe.machine.errors import Fault, normalised, standard
+from coe.machine.data import AUTHENTICATION, DEFINITION, ExpressionSite
+from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.interpreter import Done, Interpreter
 from coe.machine.redaction import texts_of
 from coe.machine.scope import Frame
-from coe.machine.tasks import BODIES, declared, typed
+from coe.machine.tasks import declared, typed
 
 # Members of a policy, and of `$authorization`, that nobody else may know.
 _PROOFS: Final = frozenset({"password", "token", "secret", "assertion", "parameter"})
@@ -36,31 +36,31 @@ _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 async def run_http(run: Interpreter, frame: Frame) -> Done:
     """Send a request."""
     given = typed(frame, CallHttp).with_
-    policy = await authenticate(run, frame, given.endpoint.authentication)
+    policy = await evaluate_authentication(run, frame, given.endpoint.authentication)
     arguments: dict[str, JSON] = {"method": given.method}
     for name in ("headers", "query", "body"):
         if name in given.model_fields_set:
             arguments[name] = getattr(given, name)
-    arguments = await render(run, frame, arguments)
+    arguments = await render_arguments(run, frame, arguments)
     arguments |= {"output": given.output, "redirect": given.redirect}
-    arguments["endpoint"] = await expand(run, frame, given.endpoint.uri)
-    return Done(await leaf(run, frame, "http", arguments, policy))
+    arguments["endpoint"] = await expand_uri(run, frame, given.endpoint.uri)
+    return Done(await perform_leaf(run, frame, "http", arguments, policy))
 
 
 async def run_openapi(run: Interpreter, frame: Frame) -> Done:
     """Call an operation that an OpenAPI document describes."""
     given = typed(frame, CallOpenApi).with_
-    fetching = await authenticate(run, frame, given.document.endpoint.authentication)
+    fetching = await evaluate_authentication(run, frame, given.document.endpoint.authentication)
     frame.authorization = None
-    policy = await authenticate(run, frame, given.authentication)
-    arguments = await render(run, frame, {"parameters": given.parameters})
+    policy = await evaluate_authentication(run, frame, given.authentication)
+    arguments = await render_arguments(run, frame, {"parameters": given.parameters})
     arguments |= {"output": given.output, "redirect": given.redirect}
     arguments["operationId"] = given.operation_id
-    arguments["document"] = await expand(run, frame, given.document.endpoint.uri)
-    return Done(await leaf(run, frame, "openapi", arguments, policy, fetching=fetching))
+    arguments["document"] = await expand_uri(run, frame, given.document.endpoint.uri)
+    return Done(await perform_leaf(run, frame, "openapi", arguments, policy, fetching=fetching))
 
 
-async def leaf(
+async def perform_leaf(
     run: Interpreter,
     frame: Frame,
     kind: str,
@@ -72,7 +72,7 @@ async def leaf(
     """Have a call carried out, and give its output.
 
     Raises:
-        Fault: what the call ended with.
+        TaskFault: what the call ended with.
     """
     fact = await run.perform(
         frame,
@@ -84,12 +84,12 @@ async def leaf(
             arguments=arguments,
             attempt=frame.attempt,
             authentication=policy,
-            traceparent=_traceparent(run.run.trace_id, frame.key),
+            traceparent=_traceparent(run.descriptor.trace_id, frame.key),
             secrets=texts_of(
                 [list(run.secrets), *_credentials(policy, fetching, frame.authorization)]
             ),
             team=run.definition.document.namespace,
-            run=run.run.id,
+            run=run.descriptor.id,
             document_authentication=fetching,
         ),
         StepState.RUNNING,
@@ -106,42 +106,42 @@ def output_of(fact: Fact, frame: Frame) -> JSON:
     """The output that a fact brings.
 
     Raises:
-        Fault: the error that it brings instead, with this task as its instance.
+        TaskFault: the error that it brings instead, with this task as its instance.
     """
     data = fact.data if isinstance(fact.data, dict) else {}
     if fact.kind in {FactKind.LEAF_FAULTED, FactKind.CHILD_FAULTED}:
-        error = normalised(data.get("error"), frame.pointer)
-        raise Fault({**error, "instance": frame.pointer})
+        error = normalised_error(data.get("error"), frame.pointer)
+        raise TaskFault({**error, "instance": frame.pointer})
     return data.get("output")
 
 
-async def render(run: Interpreter, frame: Frame, template: JSON) -> dict[str, JSON]:
+async def render_arguments(run: Interpreter, frame: Frame, template: JSON) -> dict[str, JSON]:
     """Arguments with their expressions evaluated over the task's input."""
-    value = await run.data.render(template, frame.input, Place(DEFINITION, frame=frame))
+    value = await run.data.render(template, frame.input, ExpressionSite(DEFINITION, frame=frame))
     if not isinstance(value, dict):
         raise TypeError("arguments are an object")
     return value
 
 
-async def expand(run: Interpreter, frame: Frame, uri: str) -> str:
+async def expand_uri(run: Interpreter, frame: Frame, uri: str) -> str:
     """A URI: computed by an expression, or with each literal `{key}` replaced by the input's value.
 
     Raises:
-        Fault: `expression` (400), for a value that is an object or an array, and for an expression
-            that gives no text.
+        TaskFault: `expression` (400), when a value is an object or an array, or when an
+            expression gives no text.
     """
-    place = Place(DEFINITION, frame=frame)
+    site = ExpressionSite(DEFINITION, frame=frame)
     if is_expression(uri):
-        computed = await run.data.render(uri, frame.input, place)
+        computed = await run.data.render(uri, frame.input, site)
         if not isinstance(computed, str):
-            raise run.data.fault(place, "the expression of a URI gives no text")
+            raise run.data.fault(site, "the expression of a URI gives no text")
         return computed
     values = frame.input if isinstance(frame.input, dict) else {}
 
     def text(match: re.Match[str]) -> str:
         value = values.get(match[1])
         if isinstance(value, dict | list):
-            raise run.data.fault(place, f"`{{{match[1]}}}` in a URI is an object or an array")
+            raise run.data.fault(site, f"`{{{match[1]}}}` in a URI is an object or an array")
         if value is None:
             return ""
         return quote(str(value).lower() if isinstance(value, bool) else str(value), safe="")
@@ -150,7 +150,7 @@ async def expand(run: Interpreter, frame: Frame, uri: str) -> str:
 
 
 # ---------------------------------------------------------------- authentication
-async def authenticate(
+async def evaluate_authentication(
     run: Interpreter, frame: Frame, reference: ReferenceableAuthentication | None
 ) -> JSON:
     """The evaluated policy, and `$authorization` bound to what follows from it."""
@@ -163,9 +163,9 @@ async def authenticate(
     if "use" in given.model_fields_set:
         evaluated = _from_secret(run, frame, str(given.use))
     else:
-        place = Place(AUTHENTICATION, frame=frame)
+        site = ExpressionSite(AUTHENTICATION, frame=frame)
         document = given.model_dump(exclude_none=True)
-        evaluated = await run.data.render(document, frame.input, place)
+        evaluated = await run.data.render(document, frame.input, site)
         if isinstance(given, OidcAuthentication) and isinstance(evaluated, dict):
             evaluated |= await _expanded(run, frame, given)
     frame.authorization = _authorization(scheme, evaluated)
@@ -174,20 +174,20 @@ async def authenticate(
 
 async def _expanded(run: Interpreter, frame: Frame, given: OidcAuthentication) -> dict[str, JSON]:
     """The authority and its paths, which are URI templates."""
-    found: dict[str, JSON] = {"authority": await expand(run, frame, str(given.authority))}
+    found: dict[str, JSON] = {"authority": await expand_uri(run, frame, str(given.authority))}
     if isinstance(given, OAuth2Authentication) and given.endpoints is not None:
         found["endpoints"] = {
-            name: await expand(run, frame, path)
+            name: await expand_uri(run, frame, path)
             for name, path in given.endpoints.model_dump().items()
         }
     return found
 
 
 def _from_secret(run: Interpreter, frame: Frame, name: str) -> JSON:
-    secret = run.run.secrets.get(name)
-    if name not in run.run.declared_secrets or not isinstance(secret, dict):
+    secret = run.descriptor.secrets.get(name)
+    if name not in run.descriptor.declared_secrets or not isinstance(secret, dict):
         title = f"The secret {name} is not to be had"
-        raise Fault(standard("authorization", title=title, instance=frame.pointer))
+        raise TaskFault(standard_error("authorization", title=title, instance=frame.pointer))
     return secret
 
 
@@ -208,7 +208,3 @@ def _authorization(scheme: str, policy: JSON) -> JSON:
     if scheme == "bearer":
         return {"scheme": "Bearer", "parameter": given.get("token")}
     return {"scheme": "Digest" if scheme == "digest" else "Bearer", "parameter": None}
-
-
-BODIES[CallHttp] = run_http
-BODIES[CallOpenApi] = run_openapi

@@ -118,7 +118,7 @@ class AwaitEvent:
 
     `types` are the only CloudEvent types that can match, or None where any may. Events that
     arrived since the start of the run are handed on too (`Machine.event_types` says which types a
-    run can ever want), in the order of their arrival. `Cancel` follows when the task has enough.
+    run can ever want), in the order of their buffered. `Cancel` follows when the task has enough.
     """
 
     key: str
@@ -184,19 +184,19 @@ class Cancelled:
     reason: str | None = field(default=None, repr=False)
 
 
-Outcome = Completed | Faulted | Cancelled
+RunOutcome = Completed | Faulted | Cancelled
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """Close the run with its outcome. A faulted run may be opened again by RUN_RETRIED."""
 
-    outcome: Outcome
+    outcome: RunOutcome
     key: str = ""
 
 
 Command = RunLeaf | ArmTimer | OpenHumanTask | AwaitEvent | EmitEvent | StartChild | Cancel | Finish
-Pending = RunLeaf | ArmTimer | OpenHumanTask | AwaitEvent | EmitEvent | StartChild
+PendingCommand = RunLeaf | ArmTimer | OpenHumanTask | AwaitEvent | EmitEvent | StartChild
 
 
 class StepState(StrEnum):
@@ -212,7 +212,7 @@ class StepState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StepChange:
+class StepUpdate:
     """The present state of one execution of a task; a later change of the same key replaces it.
 
     `key` is that of the execution, and of its command if it has one (`RunLeaf`, `OpenHumanTask`,

@@ -10,12 +10,12 @@ from coe.language.branches import outcomes
 from coe.language.model.calls import CallParallelMap
 from coe.language.model.task import Task
 from coe.language.model.task_types import DoTask, ForkTask, ForTask, SwitchCase, SwitchTask
-from coe.machine.data import DEFINITION, Place
-from coe.machine.errors import Handler
+from coe.machine.data import DEFINITION, ExpressionSite
+from coe.machine.errors import ErrorHandler
 from coe.machine.fibers import Ended, Fiber, Mailbox, Start
-from coe.machine.interpreter import Done, End, Interpreter
-from coe.machine.scope import Context, Frame, Scope
-from coe.machine.tasks import BODIES, execute, execute_list, typed
+from coe.machine.interpreter import Done, EndRun, Interpreter
+from coe.machine.scope import ExecutionScope, ExportedContext, Frame
+from coe.machine.tasks import execute, execute_list, typed
 
 
 async def run_do(run: Interpreter, frame: Frame) -> Done:
@@ -27,15 +27,15 @@ async def run_do(run: Interpreter, frame: Frame) -> Done:
 async def run_switch(run: Interpreter, frame: Frame) -> Done:
     """Go where the first case that matches says; its output is its input."""
     task = typed(frame, SwitchTask)
-    place = Place(DEFINITION, frame=frame)
+    site = ExpressionSite(DEFINITION, frame=frame)
     default: SwitchCase | None = None
     for case in task.switch:
         if case.when is None:
             default = case
-        elif await run.data.holds(case.when, frame.input, place):
-            run.went(frame, outcomes.case(case.name))
+        elif await run.data.holds(case.when, frame.input, site):
+            run.on_branch(frame, outcomes.case(case.name))
             return Done(frame.input, case.then)
-    run.went(frame, outcomes.NO_CASE if default is None else outcomes.case(default.name))
+    run.on_branch(frame, outcomes.NO_CASE if default is None else outcomes.case(default.name))
     return Done(frame.input, None if default is None else default.then)
 
 
@@ -46,12 +46,12 @@ async def run_for(run: Interpreter, frame: Frame) -> Done:
     items = await collection(run, frame, loop.in_)
     for index, item in enumerate(items):
         scope = frame.inside(variables={loop.each: item, loop.at: index}, iteration=index)
-        place = Place(DEFINITION, frame=frame, scope=scope)
-        if task.while_ is not None and not await run.data.holds(task.while_, data, place):
-            run.went(frame, outcomes.STOPPED)
+        site = ExpressionSite(DEFINITION, frame=frame, scope=scope)
+        if task.while_ is not None and not await run.data.holds(task.while_, data, site):
+            run.on_branch(frame, outcomes.STOPPED)
             return Done(data)
         data = await execute_list(run, task.do, scope, data)
-    run.went(frame, outcomes.ITEMS if items else outcomes.NO_ITEMS)
+    run.on_branch(frame, outcomes.ITEMS if items else outcomes.NO_ITEMS)
     return Done(data)
 
 
@@ -59,12 +59,12 @@ async def collection(run: Interpreter, frame: Frame, source: JSON) -> list[JSON]
     """The items that a loop goes through.
 
     Raises:
-        Fault: `expression` (400), when it is no array.
+        TaskFault: `expression` (400), when it is no array.
     """
-    place = Place(DEFINITION, frame=frame)
-    items = await run.data.render(source, frame.input, place)
+    site = ExpressionSite(DEFINITION, frame=frame)
+    items = await run.data.render(source, frame.input, site)
     if not isinstance(items, list):
-        raise run.data.fault(place, "`in` is no array")
+        raise run.data.fault(site, "`in` is no array")
     return items
 
 
@@ -84,11 +84,11 @@ async def run_fork(run: Interpreter, frame: Frame) -> Done:
         works.merge()
 
 
-async def _branch(run: Interpreter, task: Task, scope: Scope, data: JSON) -> JSON:
+async def _branch(run: Interpreter, task: Task, scope: ExecutionScope, data: JSON) -> JSON:
     """One branch: a task whose `then` can only end the run, for it has no neighbours."""
     done = await execute(run, task, scope, data, 1)
     if done.then == "end":
-        raise End(done.output)
+        raise EndRun(done.output)
     return done.output
 
 
@@ -111,7 +111,7 @@ async def run_parallel_map(run: Interpreter, frame: Frame) -> Done:
         outputs = await works.all()
     finally:
         works.merge()
-    run.went(frame, outcomes.ITEMS if items else outcomes.NO_ITEMS)
+    run.on_branch(frame, outcomes.ITEMS if items else outcomes.NO_ITEMS)
     return Done(outputs)
 
 
@@ -123,14 +123,14 @@ class _Works:
         self._context = frame.scope.context
         self._box = Mailbox()
         self._fibers: dict[Fiber, int] = {}
-        self._contexts: list[Context] = []
+        self._contexts: list[ExportedContext] = []
         self._results: list[JSON] = []
 
     @property
     def running(self) -> int:
         return len(self._fibers)
 
-    def branch(self) -> Context:
+    def branch(self) -> ExportedContext:
         context = self._context.branch()
         self._contexts.append(context)
         return context
@@ -142,11 +142,11 @@ class _Works:
     async def one(self) -> None:
         """Wait for a piece; the first that fails, or ends the run, cancels the others."""
         ended: Ended = await self._box.receive()
-        place = self._fibers.pop(ended.fiber)
+        index = self._fibers.pop(ended.fiber)
         if ended.error is not None:
             cancel_all(self._run, list(self._fibers))
             raise ended.error
-        self._results[place] = ended.result
+        self._results[index] = ended.result
 
     async def all(self) -> list[JSON]:
         while self._fibers:
@@ -168,7 +168,7 @@ def cancel_all(run: Interpreter, fibers: Sequence[Fiber]) -> None:
 class _Rivals:
     """Catches the fault of a branch as long as another branch may still win."""
 
-    def __init__(self, outer: Handler | None, count: int) -> None:
+    def __init__(self, outer: ErrorHandler | None, count: int) -> None:
         self.outer = outer
         self.left = count
 
@@ -183,7 +183,7 @@ async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSO
     """The output of the first branch to succeed; the last to fault decides the error."""
     rivals = _Rivals(frame.scope.handler, len(branches))
     box = Mailbox()
-    fibers: dict[Fiber, tuple[Task, Context]] = {}
+    fibers: dict[Fiber, tuple[Task, ExportedContext]] = {}
     for branch in branches:
         context = frame.scope.context.branch()
         scope = frame.inside(context=context, handler=rivals)
@@ -195,21 +195,10 @@ async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSO
         if getattr(ended.error, "target", None) is rivals:
             continue
         cancel_all(run, list(fibers))
-        if ended.error is None or isinstance(ended.error, End):
+        if ended.error is None or isinstance(ended.error, EndRun):
             frame.scope.context.merge([context])
         if ended.error is not None:
             raise ended.error
-        run.went(frame, outcomes.wins(branch.name))
+        run.on_branch(frame, outcomes.wins(branch.name))
         winner: JSON = ended.result
         return winner
-
-
-BODIES.update(
-    {
-        CallParallelMap: run_parallel_map,
-        DoTask: run_do,
-        ForTask: run_for,
-        ForkTask: run_fork,
-        SwitchTask: run_switch,
-    }
-)

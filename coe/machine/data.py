@@ -24,9 +24,9 @@ from coe.language.expressions.variables import (
 )
 from coe.language.json_schema.violations import violations
 from coe.language.model.components import Schema
-from coe.machine.errors import Fault, standard
+from coe.machine.errors import TaskFault, standard_error
 from coe.machine.fibers import Evaluation
-from coe.machine.scope import Frame, Scope
+from coe.machine.scope import ExecutionScope, Frame
 
 # Places (`coe.language.expressions.variables`), for the modules of the task types.
 __all__ = [
@@ -37,18 +37,18 @@ __all__ = [
     "FLOW_INPUT",
     "FLOW_OUTPUT",
     "INPUT",
-    "Data",
-    "Place",
-    "RunData",
+    "DataFlow",
+    "ExpressionSite",
+    "RunDescriptor",
     "at_pointer",
-    "instant",
+    "time_descriptor",
 ]
 
 # What `$runtime` is where the journal does not say.
 _RUNTIME: Final[dict[str, JSON]] = {"name": "coe", "version": "1", "metadata": {}}
 
 # Most problems that one validation error tells of.
-_MOST: Final = 10
+_MAX_VIOLATIONS: Final = 10
 
 _VARIABLE: Final = re.compile(r"\$([A-Za-z_]\w*)")
 _SECRET: Final = re.compile(r"\$secrets\b(?:\s*\.\s*([A-Za-z_]\w*)|\s*\[\s*\"([^\"\\]+)\"\s*\])?")
@@ -66,7 +66,7 @@ def _secrets_of(program: str) -> frozenset[str]:
     return frozenset(match[1] or match[2] or "" for match in _SECRET.finditer(program))
 
 
-def instant(at: datetime) -> dict[str, JSON]:
+def time_descriptor(at: datetime) -> dict[str, JSON]:
     """The specification's descriptor of a time."""
     milliseconds = round(at.timestamp() * 1000)
     epoch: JSON = {"seconds": milliseconds // 1000, "milliseconds": milliseconds}
@@ -74,7 +74,7 @@ def instant(at: datetime) -> dict[str, JSON]:
 
 
 @dataclass(slots=True)
-class RunData:
+class RunDescriptor:
     """What the journal says of the run as a whole."""
 
     id: str
@@ -88,7 +88,7 @@ class RunData:
     flows: Mapping[str, str] = field(default_factory=dict)
 
 
-class Place:
+class ExpressionSite:
     """Where an expression stands: what is bound there, and the pointer that its errors name."""
 
     __slots__ = ("allowed", "frame", "pointer", "scope")
@@ -98,7 +98,7 @@ class Place:
         allowed: frozenset[str],
         *,
         frame: Frame | None = None,
-        scope: Scope | None = None,
+        scope: ExecutionScope | None = None,
         pointer: str = "",
     ) -> None:
         """Take the task (`frame`), the loop inside it (`scope`), or the flow's part (`pointer`)."""
@@ -108,121 +108,125 @@ class Place:
         self.pointer = pointer or (frame.pointer if frame else "")
 
 
-class Data:
-    """Evaluates what a definition computes. Errors are `Fault`s with the pointer of the place."""
+class DataFlow:
+    """Evaluates what a definition computes; an error is a `TaskFault` that names the site."""
 
-    def __init__(self, run: RunData) -> None:
+    def __init__(self, run: RunDescriptor) -> None:
         """Take what is known of the run; it may become known later."""
         self._run = run
 
-    async def evaluate(self, program: str, data: JSON, place: Place) -> JSON:
+    async def evaluate(self, program: str, data: JSON, site: ExpressionSite) -> JSON:
         """The value of a jq program over `data`.
 
         Raises:
-            Fault: `expression` (400), or `authorization` (403) for a secret that is not there.
+            TaskFault: `expression` (400), or `authorization` (403) for a secret that is not there.
         """
         names = _variables_of(program)
-        if "secrets" in names & place.allowed:
-            self._demand(_secrets_of(program), place)
-        variables = self._bind(names, place)
+        if "secrets" in names & site.allowed:
+            self._demand(_secrets_of(program), site)
+        variables = self._bind(names, site)
         try:
             return await Evaluation(program, variables, data)
         except ExpressionError as error:
             told = f"{error}: {error.detail}" if error.detail else str(error)
-            raise self.fault(place, told) from None
+            raise self.fault(site, told) from None
 
-    async def holds(self, program: str, data: JSON, place: Place) -> bool:
+    async def holds(self, program: str, data: JSON, site: ExpressionSite) -> bool:
         """Whether a condition is met: neither false nor null."""
-        value = await self.evaluate(program, data, place)
+        value = await self.evaluate(program, data, site)
         return value is not None and value is not False
 
-    async def render(self, template: JSON, data: JSON, place: Place) -> JSON:
+    async def render(self, template: JSON, data: JSON, site: ExpressionSite) -> JSON:
         """A copy of the definition's data with every `${ … }` in it evaluated over `data`."""
         if is_expression(template):
-            return await self.evaluate(strip(template), data, place)
+            return await self.evaluate(strip(template), data, site)
         if isinstance(template, dict):
-            return {name: await self.render(value, data, place) for name, value in template.items()}
+            return {name: await self.render(value, data, site) for name, value in template.items()}
         if isinstance(template, list | tuple):
-            return [await self.render(value, data, place) for value in template]
+            return [await self.render(value, data, site) for value in template]
         return template
 
-    async def duration(self, duration: Duration, data: JSON, place: Place) -> timedelta:
+    async def duration(self, duration: Duration, data: JSON, site: ExpressionSite) -> timedelta:
         """The length of a duration, evaluated if it is an expression."""
         if duration.expression is None:
             return duration.timedelta
-        value = await self.evaluate(duration.expression, data, place)
-        return self.parse_duration(value, place)
+        value = await self.evaluate(duration.expression, data, site)
+        return self.parse_duration(value, site)
 
-    def parse_duration(self, value: JSON, place: Place) -> timedelta:
+    def parse_duration(self, value: JSON, site: ExpressionSite) -> timedelta:
         """The length that data names, as ISO 8601 text or an object of units."""
         try:
             parsed = parse(value)
         except DurationError as error:
-            raise self.fault(place, str(error)) from None
+            raise self.fault(site, str(error)) from None
         if parsed.expression is not None:
-            raise self.fault(place, "a duration that was computed is itself an expression")
+            raise self.fault(site, "a duration that was computed is itself an expression")
         return parsed.timedelta
 
-    def validate(self, schema: Schema | None, value: JSON, place: Place) -> None:
+    def validate(self, schema: Schema | None, value: JSON, site: ExpressionSite) -> None:
         """Check data against a schema of the definition.
 
         Raises:
-            Fault: `validation` (400); its detail names places and rules, not values.
+            TaskFault: `validation` (400); its detail names places and rules, not values.
         """
         if schema is None:
             return
         if schema.resource is not None:
             title = "A schema that lies elsewhere is not fetched; give it as `document`"
-            raise Fault(standard("configuration", title=title, instance=place.pointer))
-        self.check(schema.document, value, place, "Data does not match its schema")
+            raise TaskFault(standard_error("configuration", title=title, instance=site.pointer))
+        self.check(schema.document, value, site, "Data does not match its schema")
 
-    def check(self, schema: JSON, value: JSON, place: Place, title: str) -> None:
+    def check(self, schema: JSON, value: JSON, site: ExpressionSite, title: str) -> None:
         """Check data against a JSON Schema; as `validate`."""
         found = violations(schema, value)
         if found:
-            detail = "; ".join(str(one) for one in found[:_MOST])
-            raise Fault(standard("validation", title=title, detail=detail, instance=place.pointer))
+            detail = "; ".join(str(one) for one in found[:_MAX_VIOLATIONS])
+            raise TaskFault(
+                standard_error("validation", title=title, detail=detail, instance=site.pointer)
+            )
 
-    def fault(self, place: Place, detail: str) -> Fault:
-        """An expression error at a place."""
-        return Fault(
-            standard("expression", title="Expression failed", detail=detail, instance=place.pointer)
+    def fault(self, site: ExpressionSite, detail: str) -> TaskFault:
+        """An expression error at a site."""
+        return TaskFault(
+            standard_error(
+                "expression", title="Expression failed", detail=detail, instance=site.pointer
+            )
         )
 
-    def _demand(self, wanted: frozenset[str], place: Place) -> None:
+    def _demand(self, wanted: frozenset[str], site: ExpressionSite) -> None:
         """Refuse secrets that are not declared, or not there."""
         declared = self._run.declared_secrets
         for name in declared if "" in wanted else sorted(wanted):
             if name not in declared or name not in self._run.secrets:
                 title = f"The secret {name} is not to be had"
-                raise Fault(standard("authorization", title=title, instance=place.pointer))
+                raise TaskFault(standard_error("authorization", title=title, instance=site.pointer))
 
-    def _bind(self, names: frozenset[str], place: Place) -> dict[str, JSON]:
+    def _bind(self, names: frozenset[str], site: ExpressionSite) -> dict[str, JSON]:
         bound: dict[str, JSON] = {}
-        own = place.scope.variables if place.scope else {}
+        own = site.scope.variables if site.scope else {}
         for name in names:
-            if name in place.allowed:
-                bound[name] = _SOURCES[name](self._run, place)
+            if name in site.allowed:
+                bound[name] = _SOURCES[name](self._run, site)
             elif name in own:
                 bound[name] = own[name]
         return bound
 
 
-def _secrets(run: RunData, _place: Place) -> JSON:
+def _secrets(run: RunDescriptor, _site: ExpressionSite) -> JSON:
     return {name: run.secrets[name] for name in run.declared_secrets if name in run.secrets}
 
 
-def _workflow(run: RunData, _place: Place) -> JSON:
+def _workflow(run: RunDescriptor, _site: ExpressionSite) -> JSON:
     return {
         "id": run.id,
         "definition": run.definition,
         "input": run.input,
-        "startedAt": instant(run.started_at) if run.started_at else None,
+        "startedAt": time_descriptor(run.started_at) if run.started_at else None,
     }
 
 
-def _task(run: RunData, place: Place) -> JSON:
-    frame = place.frame
+def _task(run: RunDescriptor, site: ExpressionSite) -> JSON:
+    frame = site.frame
     if frame is None:
         return None
     return {
@@ -231,7 +235,7 @@ def _task(run: RunData, place: Place) -> JSON:
         "definition": at_pointer(run.definition, frame.pointer),
         "input": frame.raw,
         "output": frame.output,
-        "startedAt": instant(frame.started_at),
+        "startedAt": time_descriptor(frame.started_at),
     }
 
 
@@ -247,11 +251,11 @@ def at_pointer(document: JSON, pointer: str) -> JSON:
     return value
 
 
-_SOURCES: Final[Mapping[str, Callable[[RunData, Place], JSON]]] = {
-    "authorization": lambda _, place: place.frame.authorization if place.frame else None,
-    "context": lambda _, place: place.scope.context.value if place.scope else None,
-    "input": lambda _, place: place.frame.input if place.frame else None,
-    "output": lambda _, place: place.frame.transformed if place.frame else None,
+_SOURCES: Final[Mapping[str, Callable[[RunDescriptor, ExpressionSite], JSON]]] = {
+    "authorization": lambda _, site: site.frame.authorization if site.frame else None,
+    "context": lambda _, site: site.scope.context.value if site.scope else None,
+    "input": lambda _, site: site.frame.input if site.frame else None,
+    "output": lambda _, site: site.frame.transformed if site.frame else None,
     "runtime": lambda run, _: run.runtime,
     "secrets": _secrets,
     "task": _task,

@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 type_of = BASE.__add__
 
 
-class Handler(Protocol):
+class ErrorHandler(Protocol):
     """What may catch an error: a `try`, or a race that goes on without one of its branches."""
 
-    outer: Handler | None
+    outer: ErrorHandler | None
 
     async def accepts(self, error: dict[str, JSON]) -> bool:
         """Whether it catches this error."""
 
 
-class Fault(Exception):
+class TaskFault(Exception):
     """An error on its way. `target` is who will catch it, None while nobody has been looked for."""
 
-    def __init__(self, error: dict[str, JSON], target: Handler | None = None) -> None:
+    def __init__(self, error: dict[str, JSON], target: ErrorHandler | None = None) -> None:
         """Carry the error object to its target."""
         super().__init__(str(error.get("type")))
         self.error = error
         self.target = target
 
 
-def standard(
+def standard_error(
     name: str,
     *,
     title: str,
@@ -52,7 +52,7 @@ def standard(
     return error
 
 
-def normalised(error: JSON, instance: str) -> dict[str, JSON]:
+def normalised_error(error: JSON, instance: str) -> dict[str, JSON]:
     """An error object from outside with all that the language requires of one.
 
     Unknown members are dropped; a missing type is `runtime`, a missing status the type's default.
@@ -70,7 +70,7 @@ def normalised(error: JSON, instance: str) -> dict[str, JSON]:
     return clean
 
 
-def matches(error: Mapping[str, JSON], wanted: Mapping[str, JSON]) -> bool:
+def error_matches(error: Mapping[str, JSON], wanted: Mapping[str, JSON]) -> bool:
     """Whether every property of a static filter (`errors.with`) equals the error's."""
     return all(
         error.get(name) == (normal_type(str(value)) if name == "type" else value)

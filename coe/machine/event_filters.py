@@ -11,9 +11,9 @@ from coe.language.json_schema.patterns import has_signs, matches_whole
 from coe.language.model.components import EventConsumption, EventFilter
 from coe.language.model.definition import Definition
 from coe.language.model.task_types import ListenTask
-from coe.machine.data import DEFINITION, Place
+from coe.machine.data import DEFINITION, ExpressionSite
 from coe.machine.interpreter import Interpreter
-from coe.machine.scope import Frame, same
+from coe.machine.scope import Frame, json_equal
 
 
 def event_types(definition: Definition) -> frozenset[str] | None:
@@ -58,15 +58,15 @@ class _Filter:
         self._run = run
         self._frame = frame
         self._given = given
-        self._place = Place(DEFINITION, frame=frame)
+        self._site = ExpressionSite(DEFINITION, frame=frame)
         self._expected: dict[str, JSON] = {}
 
-    async def arm(self) -> None:
-        """Evaluate what is expected, once, on the task's input."""
+    async def prepare(self) -> None:
+        """EvaluateJq what is expected, once, on the task's input."""
         for name, correlation in self._given.correlate.items():
             if correlation.expect is not None:
                 self._expected[name] = await self._run.data.render(
-                    correlation.expect, self._frame.input, self._place
+                    correlation.expect, self._frame.input, self._site
                 )
 
     async def takes(self, event: Mapping[str, JSON], seen: dict[str, JSON]) -> bool:
@@ -76,9 +76,9 @@ class _Filter:
                 return False
         values: dict[str, JSON] = {}
         for name, correlation in self._given.correlate.items():
-            value = await self._run.data.evaluate(correlation.from_, dict(event), self._place)
+            value = await self._run.data.evaluate(correlation.from_, dict(event), self._site)
             expected = self._expected.get(name, seen.get(name, value))
-            if value is None or not same(value, expected):
+            if value is None or not json_equal(value, expected):
                 return False
             values[name] = value
         seen.update({name: value for name, value in values.items() if name not in self._expected})
@@ -88,8 +88,10 @@ class _Filter:
         """Whether an attribute is as wanted; `${ … }` is asked over the data, or the event."""
         if is_expression(wanted):
             over = value if name == "data" else dict(event)
-            found = await self._run.data.evaluate(strip(wanted), over, self._place)
-            return found if isinstance(found, bool) else found is not None and same(found, value)
+            found = await self._run.data.evaluate(strip(wanted), over, self._site)
+            return (
+                found if isinstance(found, bool) else found is not None and json_equal(found, value)
+            )
         if isinstance(wanted, dict):
             return isinstance(value, dict) and all(
                 [
@@ -99,7 +101,7 @@ class _Filter:
             )
         if isinstance(wanted, str) and isinstance(value, str):
             return wanted == value or matches_whole(wanted, value)
-        return same(wanted, value)
+        return json_equal(wanted, value)
 
 
 class Strategy(Protocol):
@@ -160,11 +162,13 @@ class _Any:
         return True
 
 
-async def armed(run: Interpreter, frame: Frame, consumption: EventConsumption) -> Strategy:
+async def prepared_strategy(
+    run: Interpreter, frame: Frame, consumption: EventConsumption
+) -> Strategy:
     """The strategy, with everything evaluated that is evaluated once."""
     filters = [_Filter(run, frame, given) for given in filters_of(consumption)]
     for item in filters:
-        await item.arm()
+        await item.prepare()
     if consumption.any is not None:
         return _Any(filters, once=consumption.until is None)
     return _Slots(filters)

@@ -15,17 +15,17 @@ from typing import Final
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import ExpressionError, Reason
 from coe.machine.facts import Fact, FactKind
-from coe.machine.fibers import Evaluate
+from coe.machine.fibers import EvaluateJq
 
 # How often an evaluation is tried before it counts as too slow, or as too large.
-TRIES: Final = 3
+MAX_TRIES: Final = 3
 _LIMITS: Final = {Reason.TIME.name: Reason.TIME, Reason.DIED.name: Reason.DIED}
 
 
-class Limits:
+class ExpressionLimits:
     """The evaluations that follow from one fact, counted from 1, and those that exceed a limit."""
 
-    def __init__(self, evaluate: Evaluate) -> None:
+    def __init__(self, evaluate: EvaluateJq) -> None:
         """Take the evaluator whose limits these are."""
         self._evaluate = evaluate
         self._foreseen: dict[int, Reason] = {}
@@ -82,6 +82,6 @@ class Limits:
             except ExpressionError as error:
                 if error.reason not in _LIMITS.values():
                     raise
-                if tries == TRIES:
+                if tries == MAX_TRIES:
                     self._exceeded[number] = error.reason
                     raise

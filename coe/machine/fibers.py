@@ -14,7 +14,7 @@ from typing import Any
 
 from coe.json_types import JSON
 
-Evaluate = Callable[[str, Mapping[str, JSON], JSON], Awaitable[JSON]]
+EvaluateJq = Callable[[str, Mapping[str, JSON], JSON], Awaitable[JSON]]
 """`await evaluate(program, variables, input)`: run a jq program; raises `ExpressionError`."""
 
 
@@ -103,7 +103,7 @@ class Fiber:
 class Scheduler:
     """Runs fibers in a fixed order. `halted` stops it between two fibers."""
 
-    def __init__(self, evaluate: Evaluate) -> None:
+    def __init__(self, evaluate: EvaluateJq) -> None:
         """Take the evaluator: the one thing that is awaited for real."""
         self._evaluate = evaluate
         self._ready: deque[Fiber] = deque()

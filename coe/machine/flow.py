@@ -8,70 +8,58 @@ from functools import partial
 from coe.json_types import JSON
 from coe.language.fields import Place as Named
 from coe.language.model.task_types import DoTask
-
-# Their tasks' bodies are registered when they are imported.
-from coe.machine import calls, control, functions, listen, simple_tasks, try_catch
-from coe.machine.data import FLOW_INPUT, FLOW_OUTPUT, Place
-from coe.machine.errors import Fault
-from coe.machine.interpreter import End, Interpreter
-from coe.machine.scope import Context, Frame, Scope
-from coe.machine.tasks import declared, execute_list, within
-
-TASK_TYPES = (
-    calls,
-    control,
-    functions,
-    listen,
-    simple_tasks,
-    try_catch,
-)
+from coe.machine.data import FLOW_INPUT, FLOW_OUTPUT, ExpressionSite
+from coe.machine.errors import TaskFault
+from coe.machine.interpreter import EndRun, Interpreter
+from coe.machine.scope import ExecutionScope, ExportedContext, Frame
+from coe.machine.tasks import declared, execute_list, with_deadline
 
 
 async def run_definition(run: Interpreter) -> None:
     """Carry out the run from its input to its output."""
-    scope = Scope(base=run.run.id, context=Context())
+    scope = ExecutionScope(base=run.descriptor.id, context=ExportedContext())
     data = await _insist(run, lambda: _take_input(run))
     try:
         output = await _insist_once(run, lambda: _tasks_in_time(run, scope, data))
-    except End as end:
+    except EndRun as end:
         output = end.output
     run.complete(await _insist(run, lambda: _give_output(run, scope, output)))
 
 
 async def _take_input(run: Interpreter) -> JSON:
-    declared_input, raw = run.definition.input, run.run.input
+    declared_input, raw = run.definition.input, run.descriptor.input
     if declared_input is None:
         return raw
-    place = Place(FLOW_INPUT, pointer="/input")
-    run.data.validate(declared_input.schema_, raw, place)
+    site = ExpressionSite(FLOW_INPUT, pointer="/input")
+    run.data.validate(declared_input.schema_, raw, site)
     if declared_input.from_ is None:
         return raw
-    return await run.data.render(declared_input.from_, raw, place)
+    return await run.data.render(declared_input.from_, raw, site)
 
 
-async def _give_output(run: Interpreter, scope: Scope, output: JSON) -> JSON:
+async def _give_output(run: Interpreter, scope: ExecutionScope, output: JSON) -> JSON:
     declared_output = run.definition.output
     if declared_output is None:
         return output
-    place = Place(FLOW_OUTPUT, scope=scope, pointer="/output")
+    site = ExpressionSite(FLOW_OUTPUT, scope=scope, pointer="/output")
     if declared_output.as_ is not None:
-        output = await run.data.render(declared_output.as_, output, place)
-    run.data.validate(declared_output.schema_, output, place)
+        output = await run.data.render(declared_output.as_, output, site)
+    run.data.validate(declared_output.schema_, output, site)
     return output
 
 
-async def _tasks_in_time(run: Interpreter, scope: Scope, data: JSON) -> JSON:
+async def _tasks_in_time(run: Interpreter, scope: ExecutionScope, data: JSON) -> JSON:
     """The tasks, within the timeout of the flow; its error names the list of tasks."""
     limit = declared("/timeout", run.definition.timeout_of)
     work = partial(execute_list, run, run.definition.do, scope, data)
     if limit is None:
         return await work()
-    place = Place(FLOW_OUTPUT, pointer="/timeout")
-    after = await run.data.duration(limit, data, place)
+    site = ExpressionSite(FLOW_OUTPUT, pointer="/timeout")
+    after = await run.data.duration(limit, data, site)
     whole = DoTask.model_construct(do=run.definition.do)
     whole.put(Named(name=run.definition.document.name, pointer="/do"))
     frame = Frame(whole, scope, 1, data, run.now)
-    output: JSON = await within(run, frame, work, after)
+    output: JSON = await with_deadline(run, frame, work, after)
     return output
 
 
@@ -80,7 +68,7 @@ async def _insist(run: Interpreter, compute: Callable[[], Awaitable[JSON]]) -> J
     while True:
         try:
             return await compute()
-        except Fault as fault:
+        except TaskFault as fault:
             await run.halt(fault.error, None)
 
 
@@ -88,6 +76,6 @@ async def _insist_once(run: Interpreter, compute: Callable[[], Awaitable[JSON]])
     """Compute; a fault faults the run, and a retry finds it again: nothing may run twice."""
     try:
         return await compute()
-    except Fault as fault:
+    except TaskFault as fault:
         while True:
             await run.halt(fault.error, None)

@@ -13,14 +13,14 @@ from coe.language.branches import outcomes
 from coe.language.functions import FUNCTIONS
 from coe.language.model.calls import DEFAULT_CATALOG, CallFunction
 from coe.language.model.task import Task
-from coe.machine.calls import leaf, output_of, render
+from coe.machine.calls import output_of, perform_leaf, render_arguments
 from coe.machine.commands import OpenHumanTask, Stage, StartChild, StepState
-from coe.machine.data import DEFINITION, Place
-from coe.machine.errors import Fault, standard
+from coe.machine.data import DEFINITION, ExpressionSite
+from coe.machine.errors import TaskFault, standard_error
 from coe.machine.facts import FactKind
-from coe.machine.interpreter import Done, End, Interpreter
+from coe.machine.interpreter import Done, EndRun, Interpreter
 from coe.machine.scope import Frame
-from coe.machine.tasks import BODIES, execute, typed, within
+from coe.machine.tasks import execute, typed, with_deadline
 
 
 async def run_function(run: Interpreter, frame: Frame) -> Done:
@@ -34,10 +34,10 @@ async def run_function(run: Interpreter, frame: Frame) -> Done:
     body = _CATALOGUED.get(name)
     if known is None or body is None or catalog != DEFAULT_CATALOG:
         title = f"There is no function {task.call} here"
-        raise Fault(standard("configuration", title=title, instance=frame.pointer))
-    arguments = await render(run, frame, task.with_)
+        raise TaskFault(standard_error("configuration", title=title, instance=frame.pointer))
+    arguments = await render_arguments(run, frame, task.with_)
     title = f"The arguments of {task.call} do not match its schema"
-    run.data.check(known.arguments, arguments, Place(DEFINITION, frame=frame), title)
+    run.data.check(known.arguments, arguments, ExpressionSite(DEFINITION, frame=frame), title)
     return Done(await body(run, frame, arguments))
 
 
@@ -46,22 +46,22 @@ async def _run_declared(run: Interpreter, frame: Frame, function: Task) -> JSON:
     task = typed(frame, CallFunction)
     data = frame.input
     if "with_" in task.model_fields_set:
-        data = await render(run, frame, task.with_)
+        data = await render_arguments(run, frame, task.with_)
     scope = replace(
         frame.inside(), base=frame.key, visits=(), iterations=(), attempts=(), variables={}
     )
     done = await execute(run, function, scope, data, 1)
     if done.then == "end":
-        raise End(done.output)
+        raise EndRun(done.output)
     return done.output
 
 
 # ---------------------------------------------------------------- people
-async def human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
     """Ask people; the output is `{outcome, answer, reason, by, at}`.
 
     Raises:
-        Fault: `timeout` (408), when the last to whom the task was escalated did not answer.
+        TaskFault: `timeout` (408), when the last to whom the task was escalated did not answer.
     """
     due, stages = _schedule(run, frame, arguments)
     approvals = arguments.get("approvals")
@@ -77,12 +77,12 @@ async def human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON])
     )
     fact = await run.perform(frame, command, StepState.WAITING)
     if fact.kind is FactKind.TASK_EXPIRED:
-        run.went(frame, outcomes.EXPIRES)
+        run.on_branch(frame, outcomes.EXPIRES)
         title = "Nobody answered in time"
-        raise Fault(standard("timeout", title=title, instance=frame.pointer))
+        raise TaskFault(standard_error("timeout", title=title, instance=frame.pointer))
     outcome = fact.data.get("outcome") if isinstance(fact.data, dict) else None
-    run.went(frame, outcomes.ANSWERED)
-    run.went(frame, outcomes.decides(str(outcome)))
+    run.on_branch(frame, outcomes.ANSWERED)
+    run.on_branch(frame, outcomes.decides(str(outcome)))
     return fact.data
 
 
@@ -90,26 +90,26 @@ def _schedule(
     run: Interpreter, frame: Frame, arguments: Mapping[str, JSON]
 ) -> tuple[datetime | None, tuple[Stage, ...]]:
     """When the task is due, and who gets it then; without `dueIn`, after the first `after`."""
-    place = Place(DEFINITION, frame=frame)
+    site = ExpressionSite(DEFINITION, frame=frame)
     chain = arguments.get("escalate")
     stages = tuple(
-        Stage(run.data.parse_duration(stage.get("after"), place), str(stage.get("to")))
+        Stage(run.data.parse_duration(stage.get("after"), site), str(stage.get("to")))
         for stage in (chain if isinstance(chain, list) else [chain])
         if isinstance(stage, dict)
     )
     if arguments.get("dueIn") is not None:
-        return run.now + run.data.parse_duration(arguments["dueIn"], place), stages
+        return run.now + run.data.parse_duration(arguments["dueIn"], site), stages
     return (run.now + stages[0].after if stages else None), stages
 
 
 def _reminders(run: Interpreter, frame: Frame, remind: JSON) -> tuple[datetime, ...]:
-    place = Place(DEFINITION, frame=frame)
+    site = ExpressionSite(DEFINITION, frame=frame)
     each = remind if isinstance(remind, list) else [] if remind is None else [remind]
-    return tuple(sorted(run.now + run.data.parse_duration(one, place) for one in each))
+    return tuple(sorted(run.now + run.data.parse_duration(one, site) for one in each))
 
 
 # ---------------------------------------------------------------- flows
-async def local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+async def run_local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
     """Run a team's registered flow and wait for its output, at most for `timeout`."""
     work = partial(
         start_child,
@@ -121,8 +121,8 @@ async def local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JSON])
     )
     if arguments.get("timeout") is None:
         return await work()
-    after = run.data.parse_duration(arguments["timeout"], Place(DEFINITION, frame=frame))
-    output: JSON = await within(run, frame, work, after, label=("call",))
+    after = run.data.parse_duration(arguments["timeout"], ExpressionSite(DEFINITION, frame=frame))
+    output: JSON = await with_deadline(run, frame, work, after, label=("call",))
     return output
 
 
@@ -134,7 +134,7 @@ async def start_child(
         key=frame.key,
         path=frame.pointer,
         name=frame.task.name,
-        flow=run.run.flows.get(flow, flow),
+        flow=run.descriptor.flows.get(flow, flow),
         input=run.scrub(data),
         local=local,
         wait=wait,
@@ -143,24 +143,23 @@ async def start_child(
     return output_of(fact, frame)
 
 
-async def decision(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+async def run_decision(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
     """Ask a decision table, in the version that was resolved when the run started."""
     ref = str(arguments.get("ref"))
-    asked = {"input": frame.input} | arguments | {"ref": run.run.flows.get(ref, ref)}
-    return await leaf(run, frame, "decision", asked)
+    asked = {"input": frame.input} | arguments | {"ref": run.descriptor.flows.get(ref, ref)}
+    return await perform_leaf(run, frame, "decision", asked)
 
 
-async def notify(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
+async def run_notify(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
     """Send a message to people."""
-    return await leaf(run, frame, "notify", arguments)
+    return await perform_leaf(run, frame, "notify", arguments)
 
 
 _CATALOGUED: Final[
     Mapping[str, Callable[[Interpreter, Frame, dict[str, JSON]], Awaitable[JSON]]]
 ] = {
-    "decision": decision,
-    "humanTask": human_task,
-    "localFlow": local_flow,
-    "notify": notify,
+    "decision": run_decision,
+    "humanTask": run_human_task,
+    "localFlow": run_local_flow,
+    "notify": run_notify,
 }
-BODIES[CallFunction] = run_function

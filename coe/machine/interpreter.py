@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
+from coe.language.model.task import Task
 from coe.machine.commands import (
     ArmTimer,
     Completed,
     Faulted,
     Finish,
-    Outcome,
-    Pending,
+    PendingCommand,
+    RunOutcome,
     StepState,
     TimerReason,
 )
-from coe.machine.data import Data, RunData
-from coe.machine.errors import Fault, Handler
-from coe.machine.event_buffer import Events
-from coe.machine.expression_limits import Limits
+from coe.machine.data import DataFlow, RunDescriptor
+from coe.machine.errors import ErrorHandler, TaskFault
+from coe.machine.event_buffer import EventBuffer
+from coe.machine.expression_limits import ExpressionLimits
 from coe.machine.facts import Fact
-from coe.machine.fibers import Evaluate, Fiber, Mailbox, Scheduler, Start
-from coe.machine.pending import Steps, Work
+from coe.machine.fibers import EvaluateJq, Fiber, Mailbox, Scheduler, Start
+from coe.machine.pending import PendingCommands, StepTracker
 from coe.machine.redaction import redacted, texts_of
 from coe.machine.scope import Frame
 
 
-class End(Exception):
+class EndRun(Exception):
     """The run ends with this output, from whatever depth."""
 
     def __init__(self, output: JSON) -> None:
@@ -38,7 +40,7 @@ class End(Exception):
         self.output = output
 
 
-Witness = Callable[[str, str], None]
+BranchObserver = Callable[[str, str], None]
 """Receives the outcome (`coe.language.branches.outcomes`) that a run takes at a task's pointer."""
 
 
@@ -50,41 +52,47 @@ class Done:
     then: str | None = None
 
 
+TaskBody = Callable[["Interpreter", Frame], Coroutine[Any, Any, Done]]
+"""Carries out a task: gives its raw output and, after a `switch` or a `catch`, where to go next."""
+
+
 class Interpreter:
     """One run in one process. `now` is the time of the fact that is being applied."""
 
     def __init__(
         self,
         definition: Definition,
-        data: RunData,
-        evaluate: Evaluate,
+        data: RunDescriptor,
+        evaluate: EvaluateJq,
         *,
+        bodies: Mapping[type[Task], TaskBody],
         event_types: frozenset[str] | None,
         max_visits: int,
-        witness: Witness | None = None,
+        observer: BranchObserver | None = None,
     ) -> None:
         """Be ready for the first fact."""
         self.definition = definition
-        self.run = data
+        self.descriptor = data
+        self.bodies = bodies
         self.max_visits = max_visits
-        self.witness = witness
-        self.limits = Limits(evaluate)
+        self.observer = observer
+        self.limits = ExpressionLimits(evaluate)
         self.scheduler = Scheduler(self.limits.evaluate)
-        self.work = Work(self.scheduler)
-        self.steps = Steps(self.scheduler)
-        self.data = Data(data)
-        self.events = Events(self.scheduler, event_types)
+        self.commands = PendingCommands(self.scheduler)
+        self.steps = StepTracker(self.scheduler)
+        self.data = DataFlow(data)
+        self.events = EventBuffer(self.scheduler, event_types)
         self.secrets = texts_of(data.secrets)
-        self.outcome: Outcome | None = None
+        self.outcome: RunOutcome | None = None
         self.now: datetime
         self._halted: Mailbox | None = None
         self._halted_at: datetime
 
     # ------------------------------------------------------------ work
-    async def perform(self, frame: Frame, command: Pending, state: StepState) -> Fact:
+    async def perform(self, frame: Frame, command: PendingCommand, state: StepState) -> Fact:
         """Ask for something, and wait for its one answer."""
         box = Mailbox()
-        self.work.ask(command, box)
+        self.commands.issue(command, box)
         self.steps.move(frame, state)
         fact: Fact = await box.receive()
         self.steps.move(frame, StepState.RUNNING)
@@ -98,7 +106,7 @@ class Interpreter:
         """Cancel a fiber: its work is taken back, its steps are cancelled."""
         for member in fiber.family():
             for key in list(member.keys):
-                self.work.cancel(key)
+                self.commands.cancel(key)
             for key in list(member.steps):
                 self.steps.close(key, StepState.CANCELLED, self.now)
         self.scheduler.discard(fiber)
@@ -122,14 +130,14 @@ class Interpreter:
         """The value without any text of a secret: for all that is stored outside the journal."""
         return redacted(value, self.secrets)
 
-    def went(self, frame: Frame, way: str) -> None:
-        """Tell whoever looks on which way the run goes at a task."""
-        if self.witness is not None:
-            self.witness(frame.pointer, way)
+    def on_branch(self, frame: Frame, outcome: str) -> None:
+        """Report to the observer which branch outcome the run takes at a task."""
+        if self.observer is not None:
+            self.observer(frame.pointer, outcome)
 
     # ------------------------------------------------------------ faults and endings
     async def raise_or_halt(
-        self, fault: Fault, frame: Frame, handler: Handler | None = None
+        self, fault: TaskFault, frame: Frame, handler: ErrorHandler | None = None
     ) -> None:
         """Find who catches a fault of this frame before anything around it is given up.
 
@@ -138,22 +146,22 @@ class Interpreter:
         Returns when nobody did, the run faulted where it stands, and was retried.
 
         Raises:
-            Fault: with its target.
+            TaskFault: with its target.
         """
         handler = handler or frame.scope.handler
         while handler is not None:
             if await handler.accepts(fault.error):
-                raise Fault(fault.error, handler)
+                raise TaskFault(fault.error, handler)
             handler = handler.outer
         await self.halt(fault.error, frame)
 
     async def halt(self, error: dict[str, JSON], frame: Frame | None) -> None:
-        """Fault the run, with everything kept as it stands; return when it is retried."""
+        """TaskFault the run, with everything kept as it stands; return when it is retried."""
         clean = self.scrub(error)
         assert isinstance(clean, dict)  # noqa: S101 - scrubbing keeps the shape
         self.outcome = Faulted(clean)
-        self.work.suspend()
-        self.work.finish(Finish(self.outcome))
+        self.commands.suspend()
+        self.commands.finish(Finish(self.outcome))
         self.steps.halt(frame, clean, self.now)
         self.scheduler.halted = True
         self._halted, self._halted_at = Mailbox(), self.now
@@ -166,11 +174,11 @@ class Interpreter:
             return
         self._halted, self.outcome = None, None
         self.scheduler.halted = False
-        self.work.resume(self.now - self._halted_at)
+        self.commands.resume(self.now - self._halted_at)
         self.steps.resume()
         self.scheduler.post(box, None, first=True)
 
     def complete(self, output: JSON) -> None:
-        """End the run with its output."""
+        """EndRun the run with its output."""
         self.outcome = Completed(self.scrub(output))
-        self.work.finish(Finish(self.outcome))
+        self.commands.finish(Finish(self.outcome))

@@ -12,34 +12,34 @@ from coe.language.model.components import EventConsumption
 from coe.language.model.task import SubscriptionIterator
 from coe.language.model.task_types import ListenTask
 from coe.machine.commands import AwaitEvent, StepState
-from coe.machine.data import DEFINITION, EXPORT, Place
-from coe.machine.event_buffer import Arrival
-from coe.machine.event_filters import Strategy, armed, types_of
+from coe.machine.data import DEFINITION, EXPORT, ExpressionSite
+from coe.machine.event_buffer import BufferedEvent
+from coe.machine.event_filters import Strategy, prepared_strategy, types_of
 from coe.machine.fibers import Mailbox
 from coe.machine.interpreter import Done, Interpreter
 from coe.machine.scope import Frame
-from coe.machine.tasks import BODIES, execute_list, typed
+from coe.machine.tasks import execute_list, typed
 
 
 async def run_listen(run: Interpreter, frame: Frame) -> Done:
     """Take events until the strategy is satisfied; the output is what they brought, in order."""
     task = typed(frame, ListenTask)
     wanted = task.listen.to
-    strategy = await armed(run, frame, wanted)
+    strategy = await prepared_strategy(run, frame, wanted)
     until = (
-        await armed(run, frame, wanted.until)
+        await prepared_strategy(run, frame, wanted.until)
         if isinstance(wanted.until, EventConsumption)
         else None
     )
     command = AwaitEvent(frame.key, frame.pointer, frame.task.name, types_of(wanted))
     box = run.events.listen(frame.key)
-    run.work.ask(command, box)
+    run.commands.issue(command, box)
     run.steps.move(frame, StepState.WAITING)
     try:
         output = await _consume(run, frame, box, strategy, until)
     finally:
         run.events.listening.pop(frame.key, None)
-        run.work.cancel(frame.key)
+        run.commands.cancel(frame.key)
     return Done(output)
 
 
@@ -50,19 +50,19 @@ async def _consume(
     condition = task.listen.to.until if isinstance(task.listen.to.until, str) else None
     consumed: list[JSON] = []
     while not strategy.satisfied:
-        arrival: Arrival = await box.receive()
-        if until is not None and await until.takes(arrival.event):
-            arrival.taken = True
+        buffered: BufferedEvent = await box.receive()
+        if until is not None and await until.takes(buffered.event):
+            buffered.taken = True
             if until.satisfied:
                 if not consumed:
-                    run.went(frame, outcomes.NO_EVENT)
+                    run.on_branch(frame, outcomes.NO_EVENT)
                 break
-        elif await strategy.takes(arrival.event):
-            arrival.taken = True
-            run.went(frame, outcomes.takes(strategy.taken))
-            consumed.append(await _read(run, frame, arrival.event, len(consumed)))
-            place = Place(DEFINITION, frame=frame)
-            if condition is not None and await run.data.holds(strip(condition), consumed, place):
+        elif await strategy.takes(buffered.event):
+            buffered.taken = True
+            run.on_branch(frame, outcomes.takes(strategy.taken))
+            consumed.append(await _read(run, frame, buffered.event, len(consumed)))
+            site = ExpressionSite(DEFINITION, frame=frame)
+            if condition is not None and await run.data.holds(strip(condition), consumed, site):
                 break
     return consumed
 
@@ -98,17 +98,14 @@ async def _each(
     output = item
     if each.do is not None:
         output = await execute_list(run, each.do, scope, item)
-    place = Place(DEFINITION, frame=frame, scope=scope)
+    site = ExpressionSite(DEFINITION, frame=frame, scope=scope)
     if each.output is not None:
         if each.output.as_ is not None:
-            output = await run.data.render(each.output.as_, output, place)
-        run.data.validate(each.output.schema_, output, place)
+            output = await run.data.render(each.output.as_, output, site)
+        run.data.validate(each.output.schema_, output, site)
     if each.export is not None:
         if each.export.as_ is not None:
-            place = Place(EXPORT, frame=frame, scope=scope)
-            scope.context.export(await run.data.render(each.export.as_, output, place))
-        run.data.validate(each.export.schema_, scope.context.value, place)
+            site = ExpressionSite(EXPORT, frame=frame, scope=scope)
+            scope.context.export(await run.data.render(each.export.as_, output, site))
+        run.data.validate(each.export.schema_, scope.context.value, site)
     return output
-
-
-BODIES[ListenTask] = run_listen

@@ -32,19 +32,20 @@ from coe.machine.commands import (
     Cancelled,
     Command,
     Finish,
-    Outcome,
-    Pending,
+    PendingCommand,
+    RunOutcome,
     StartChild,
-    StepChange,
+    StepUpdate,
 )
-from coe.machine.data import RunData
+from coe.machine.data import RunDescriptor
 from coe.machine.event_filters import event_types
 from coe.machine.facts import Fact, FactKind
-from coe.machine.fibers import Evaluate, Fiber
+from coe.machine.fibers import EvaluateJq, Fiber
 from coe.machine.flow import run_definition
-from coe.machine.interpreter import Interpreter, Witness
+from coe.machine.interpreter import BranchObserver, Interpreter
+from coe.machine.task_bodies import TASK_BODIES
 
-__all__ = ["Evaluate", "Machine", "RunContext", "Witness"]
+__all__ = ["BranchObserver", "EvaluateJq", "Machine", "RunContext"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +71,18 @@ class Machine:
         self,
         definition: Definition,
         run: RunContext,
-        evaluate: Evaluate,
+        evaluate: EvaluateJq,
         *,
-        witness: Witness | None = None,
+        observer: BranchObserver | None = None,
     ) -> None:
         """Be ready for RUN_STARTED.
 
         `evaluate(program, variables, input)` runs a jq program and raises `ExpressionError`; the
-        same arguments must give the same result in every process. `witness` looks on, for the
+        same arguments must give the same result in every process. `observer` looks on, for the
         coverage of tests, and changes nothing.
         """
         self.event_types: Final = event_types(definition)
-        data = RunData(
+        data = RunDescriptor(
             id=run.id,
             trace_id=run.trace_id,
             definition=definition.source.data,
@@ -92,14 +93,15 @@ class Machine:
             definition,
             data,
             evaluate,
+            bodies=TASK_BODIES,
             event_types=self.event_types,
             max_visits=run.max_visits,
-            witness=witness,
+            observer=observer,
         )
         self._root: Fiber | None = None
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> RunOutcome | None:
         """How the run ended; None while it goes on. A retry makes `Faulted` None again."""
         return self._run.outcome
 
@@ -110,7 +112,7 @@ class Machine:
         the last command. Look at `exceeded` then.
 
         Raises:
-            ValueError: the fact is not one that a journal can hold at this place.
+            ValueError: the fact is not one that a journal can hold at this site.
         """
         run = self._run
         run.now = fact.at
@@ -126,7 +128,7 @@ class Machine:
             case FactKind.RUN_RETRIED:
                 run.resume()
             case FactKind.EVENT_CONSUMED:
-                run.events.arrive(_member(fact.data, "event"))
+                run.events.receive(_member(fact.data, "event"))
             case FactKind.TASK_ESCALATED:
                 pass
             case FactKind.TIMER_ARMED:
@@ -134,10 +136,10 @@ class Machine:
             case FactKind.CHILD_STARTED if self._awaits_child(fact.key):
                 pass
             case _:
-                run.work.answer(fact)
+                run.commands.answer(fact)
         await run.scheduler.run()
         run.limits.end()
-        return run.work.issued()
+        return run.commands.issued()
 
     def exceeded(self) -> list[Fact]:
         """What the journal must say before the fact that was applied last.
@@ -147,34 +149,34 @@ class Machine:
         """
         return self._run.limits.facts(self._run.now)
 
-    def pending(self) -> list[Pending]:
+    def pending(self) -> list[PendingCommand]:
         """All that is wanted and not yet answered, in the order in which it was asked for."""
-        return [] if self.outcome is not None else self._run.work.pending()
+        return [] if self.outcome is not None else self._run.commands.pending()
 
-    def changed_steps(self) -> list[StepChange]:
+    def changed_steps(self) -> list[StepUpdate]:
         """The steps that changed since the last call, each once, in its present state."""
         return self._run.steps.changed()
 
-    def around(self, key: str) -> list[Task]:
+    def enclosing_tasks(self, key: str) -> list[Task]:
         """The tasks around the step that issued the command `key`, from the inside."""
-        return self._run.steps.around(key)
+        return self._run.steps.enclosing_tasks(key)
 
-    def took(self, event: JSON) -> bool:
+    def consumed(self, event: JSON) -> bool:
         """Whether an event that was applied (this very object) was taken by a listening task."""
         return any(each.event is event and each.taken for each in self._run.events.kept)
 
     def _start(self, fact: Fact) -> None:
         run = self._run
-        if run.run.started_at is not None:
+        if run.descriptor.started_at is not None:
             raise ValueError("a run starts once")
         data = fact.data if isinstance(fact.data, dict) else {}
-        run.run.started_at = fact.at
-        run.run.input = data.get("input")
+        run.descriptor.started_at = fact.at
+        run.descriptor.input = data.get("input")
         flows, runtime = data.get("flows"), data.get("runtime")
         if isinstance(flows, dict):
-            run.run.flows = {ref: str(exact) for ref, exact in flows.items()}
+            run.descriptor.flows = {ref: str(exact) for ref, exact in flows.items()}
         if runtime is not None:
-            run.run.runtime = runtime
+            run.descriptor.runtime = runtime
         if isinstance(most := data.get("max_visits"), int):
             run.max_visits = most
         if run.outcome is None:
@@ -188,17 +190,17 @@ class Machine:
             run.discard(self._root)
         reason = _member(fact.data, "reason")
         run.outcome = Cancelled(None if reason is None else str(reason))
-        run.work.finish(Finish(run.outcome))
+        run.commands.finish(Finish(run.outcome))
 
     def _arm(self, fact: Fact) -> None:
         """Take the time that was chosen for a timer, and ask for the timer again with it."""
-        command = self._run.work.get(fact.key)
+        command = self._run.commands.get(fact.key)
         if isinstance(command, ArmTimer) and command.due is None:
             due = datetime.fromisoformat(str(_member(fact.data, "due")))
-            self._run.work.put(replace(command, due=due))
+            self._run.commands.replace(replace(command, due=due))
 
     def _awaits_child(self, key: str) -> bool:
-        command = self._run.work.get(key)
+        command = self._run.commands.get(key)
         return isinstance(command, StartChild) and command.wait
 
 

@@ -13,9 +13,9 @@ from coe.machine.commands import (
     Command,
     Finish,
     OpenHumanTask,
-    Pending,
-    StepChange,
+    PendingCommand,
     StepState,
+    StepUpdate,
     TimerReason,
 )
 from coe.machine.facts import Fact
@@ -23,28 +23,28 @@ from coe.machine.fibers import Fiber, Mailbox, Scheduler
 from coe.machine.scope import Frame
 
 
-class Work:
+class PendingCommands:
     """The register of pending commands, each with the mailbox that waits for its answer."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         """Start with nothing asked."""
         self._scheduler = scheduler
-        self._pending: dict[str, tuple[Pending, Mailbox, Fiber]] = {}
+        self._pending: dict[str, tuple[PendingCommand, Mailbox, Fiber]] = {}
         self._issued: dict[str, Command] = {}
 
-    def ask(self, command: Pending, box: Mailbox) -> None:
+    def issue(self, command: PendingCommand, box: Mailbox) -> None:
         """Want something of the outside; its answer goes to the mailbox."""
         fiber = self._scheduler.current
         fiber.keys[command.key] = None
         self._pending[command.key] = (command, box, fiber)
         self._issued[command.key] = command
 
-    def get(self, key: str) -> Pending | None:
+    def get(self, key: str) -> PendingCommand | None:
         """The pending command of this key, if any."""
         entry = self._pending.get(key)
         return entry[0] if entry else None
 
-    def put(self, command: Pending) -> None:
+    def replace(self, command: PendingCommand) -> None:
         """Replace a pending command by one that says the same more exactly."""
         _, box, fiber = self._pending[command.key]
         self._pending[command.key] = (command, box, fiber)
@@ -84,7 +84,7 @@ class Work:
         """Close the run, after what is being taken back."""
         self._issued[""] = command
 
-    def pending(self) -> list[Pending]:
+    def pending(self) -> list[PendingCommand]:
         """All that is wanted, in the order in which it was asked for."""
         return [command for command, _, _ in self._pending.values()]
 
@@ -95,7 +95,7 @@ class Work:
         return commands
 
 
-def _delayed(command: Pending, pause: timedelta) -> Pending:
+def _delayed(command: PendingCommand, pause: timedelta) -> PendingCommand:
     if isinstance(command, OpenHumanTask) and command.due is not None:
         return replace(
             command,
@@ -117,9 +117,9 @@ class _Step:
     ended_at: datetime | None = None
     error: dict[str, JSON] | None = None
 
-    def change(self) -> StepChange:
+    def change(self) -> StepUpdate:
         frame = self.frame
-        return StepChange(
+        return StepUpdate(
             key=frame.key,
             path=frame.pointer,
             name=frame.task.name,
@@ -133,7 +133,7 @@ class _Step:
         )
 
 
-class Steps:
+class StepTracker:
     """The executions of tasks that people see. Closed ones are forgotten once they were told."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -166,7 +166,7 @@ class Steps:
         step.state, step.ended_at, step.error = state, at, error
         self._changed[key] = step
 
-    def around(self, key: str) -> list[Task]:
+    def enclosing_tasks(self, key: str) -> list[Task]:
         """The tasks around an open step, from the inside; none of a step that is not open."""
         entry = self._open.get(key)
         frame = None if entry is None else entry[0].frame.scope.frame
@@ -194,7 +194,7 @@ class Steps:
             step.state, step.ended_at, step.error = step.live, None, None
             self._changed[key] = step
 
-    def changed(self) -> list[StepChange]:
+    def changed(self) -> list[StepUpdate]:
         """The steps that changed since the last call, each with its present state."""
         changes = [step.change() for step in self._changed.values()]
         self._changed = {}

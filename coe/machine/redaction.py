@@ -8,7 +8,7 @@ from coe.json_types import JSON
 
 REDACTED = "[REDACTED]"
 # Shorter texts are no secrets worth the name, and blotting them out would maim ordinary data.
-SHORTEST = 6
+MIN_SECRET_LENGTH = 6
 
 
 def texts_of(value: object) -> tuple[str, ...]:
@@ -18,7 +18,7 @@ def texts_of(value: object) -> tuple[str, ...]:
 
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
-        if len(value) >= SHORTEST:
+        if len(value) >= MIN_SECRET_LENGTH:
             yield value
     elif isinstance(value, dict):
         for member in value.values():

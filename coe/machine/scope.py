@@ -12,11 +12,11 @@ import orjson
 
 from coe.json_types import JSON
 from coe.language.model.task import Task
-from coe.machine.errors import Handler
+from coe.machine.errors import ErrorHandler
 
 
 @dataclass(slots=True)
-class Context:
+class ExportedContext:
     """What `$context` is in one branch of the run: null until the first export."""
 
     value: JSON = None
@@ -27,11 +27,11 @@ class Context:
         self.value = value
         self.exported = True
 
-    def branch(self) -> Context:
+    def branch(self) -> ExportedContext:
         """The context that a branch starts with."""
-        return Context(self.value)
+        return ExportedContext(self.value)
 
-    def merge(self, branches: list[Context]) -> None:
+    def merge(self, branches: list[ExportedContext]) -> None:
         """Take over what branches exported, in the order of their declaration.
 
         Of objects only the members that a branch changed count, so that a later branch, which still
@@ -53,23 +53,23 @@ def _merged(base: JSON, current: JSON, changed: JSON) -> JSON:
     return merged | {
         name: value
         for name, value in changed.items()
-        if name not in before or not same(before[name], value)
+        if name not in before or not json_equal(before[name], value)
     }
 
 
-def same(one: JSON, other: JSON) -> bool:
+def json_equal(one: JSON, other: JSON) -> bool:
     """Whether two values are equal as JSON has it: `true` is not 1, though Python says so."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(json_equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(json_equal, one, other))
     return one == other
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ExecutionScope:
     """What the tasks of one execution of a list share.
 
     `base` is the run's id, or the key of the call whose function runs here. `visits`, `iterations`
@@ -79,13 +79,13 @@ class Scope:
     """
 
     base: str
-    context: Context
+    context: ExportedContext
     visits: tuple[int, ...] = ()
     iterations: tuple[int, ...] = ()
     attempts: tuple[int, ...] = ()
     attempt: int = 1
     variables: Mapping[str, JSON] = field(default_factory=dict)
-    handler: Handler | None = None
+    handler: ErrorHandler | None = None
     frame: Frame | None = None
     entered: Counter[str] = field(default_factory=Counter)
 
@@ -99,7 +99,7 @@ class Frame:
     """
 
     task: Task
-    scope: Scope
+    scope: ExecutionScope
     visit: int
     raw: JSON
     started_at: datetime
@@ -145,12 +145,12 @@ class Frame:
     def inside(
         self,
         *,
-        handler: Handler | None = None,
+        handler: ErrorHandler | None = None,
         variables: Mapping[str, JSON] | None = None,
         iteration: int | None = None,
         attempt: int | None = None,
-        context: Context | None = None,
-    ) -> Scope:
+        context: ExportedContext | None = None,
+    ) -> ExecutionScope:
         """The scope of a list of tasks inside this one."""
         self.entered = True
         outer = self.scope

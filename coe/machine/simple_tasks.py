@@ -7,33 +7,35 @@ from uuid import NAMESPACE_URL, uuid5
 
 from coe.json_types import JSON
 from coe.language.model.task_types import EmitTask, RaiseTask, RunTask, SetTask, WaitTask
-from coe.machine.calls import render
+from coe.machine.calls import render_arguments
 from coe.machine.commands import EmitEvent, StepState, TimerReason
-from coe.machine.data import DEFINITION, Place
-from coe.machine.errors import Fault, normalised, standard
+from coe.machine.data import DEFINITION, ExpressionSite
+from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.functions import start_child
 from coe.machine.interpreter import Done, Interpreter
 from coe.machine.scope import Frame
-from coe.machine.tasks import BODIES, declared, typed
+from coe.machine.tasks import declared, typed
 
 
 async def run_set(run: Interpreter, frame: Frame) -> Done:
     """Make data: an object, or the value of one expression."""
-    template = typed(frame, SetTask).set
-    return Done(await run.data.render(template, frame.input, Place(DEFINITION, frame=frame)))
+    site = ExpressionSite(DEFINITION, frame=frame)
+    return Done(await run.data.render(typed(frame, SetTask).set, frame.input, site))
 
 
 async def run_raise(run: Interpreter, frame: Frame) -> Done:
     """Raise an error; it names this task unless it names another instance."""
     task = typed(frame, RaiseTask)
     error = declared(frame.pointer, lambda: run.definition.error_of(task.raise_))
-    raise Fault(normalised(await render(run, frame, error.model_dump()), frame.pointer))
+    raise TaskFault(
+        normalised_error(await render_arguments(run, frame, error.model_dump()), frame.pointer)
+    )
 
 
 async def run_wait(run: Interpreter, frame: Frame) -> Done:
     """Let time pass; the output is the input."""
-    place = Place(DEFINITION, frame=frame)
-    after = await run.data.duration(typed(frame, WaitTask).wait, frame.input, place)
+    site = ExpressionSite(DEFINITION, frame=frame)
+    after = await run.data.duration(typed(frame, WaitTask).wait, frame.input, site)
     timer = run.timer(frame, frame.key, TimerReason.WAIT, after, timedelta())
     await run.perform(frame, timer, StepState.WAITING)
     return Done(frame.input)
@@ -52,7 +54,7 @@ async def run_emit(run: Interpreter, frame: Frame) -> Done:
         "source": f"/{document.namespace}/{document.name}/{document.version}",
         "time": run.now.isoformat().replace("+00:00", "Z"),
     }
-    event |= await render(run, frame, typed(frame, EmitTask).emit.event.with_.given())
+    event |= await render_arguments(run, frame, typed(frame, EmitTask).emit.event.with_.given())
     clean = run.scrub(event)
     assert isinstance(clean, dict)  # noqa: S101 - scrubbing keeps the shape
     command = EmitEvent(key=frame.key, path=frame.pointer, name=frame.task.name, event=clean)
@@ -67,11 +69,11 @@ async def run_flow(run: Interpreter, frame: Frame) -> Done:
     flow = task.run.workflow
     if flow is None:
         title = f"{task.unsupported_process} is not run here"
-        raise Fault(standard("configuration", title=title, instance=frame.pointer))
+        raise TaskFault(standard_error("configuration", title=title, instance=frame.pointer))
     data = frame.input
     if flow.input is not None:
-        place = Place(DEFINITION, frame=frame)
-        data = await run.data.render(flow.input, frame.input, place)
+        site = ExpressionSite(DEFINITION, frame=frame)
+        data = await run.data.render(flow.input, frame.input, site)
     output = await start_child(
         run,
         frame,
@@ -81,14 +83,3 @@ async def run_flow(run: Interpreter, frame: Frame) -> Done:
         wait=task.run.await_,
     )
     return Done(output if task.run.await_ else frame.input)
-
-
-BODIES.update(
-    {
-        EmitTask: run_emit,
-        RaiseTask: run_raise,
-        RunTask: run_flow,
-        SetTask: run_set,
-        WaitTask: run_wait,
-    }
-)

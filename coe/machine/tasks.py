@@ -7,27 +7,21 @@ The order is language.md's: `if` on the raw input, `input.schema`, `input.from`,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.durations import iso
 from coe.language.model.task import Task, TaskList
 from coe.machine.commands import StepState, TimerReason
-from coe.machine.data import CONDITION, DEFINITION, EXPORT, INPUT, Place
-from coe.machine.errors import Fault, Handler, standard
+from coe.machine.data import CONDITION, DEFINITION, EXPORT, INPUT, ExpressionSite
+from coe.machine.errors import ErrorHandler, TaskFault, standard_error
 from coe.machine.fibers import Ended, Mailbox, Start
-from coe.machine.interpreter import Done, End, Interpreter
-from coe.machine.scope import Frame, Scope
-
-Body: TypeAlias = Callable[[Interpreter, Frame], Coroutine[Any, Any, Done]]
-"""The task itself: its raw output, and a `then` of its own where it has one (switch, catch)."""
-
-# Filled by the modules of the task types, by the class of the task's model.
-BODIES: Final[dict[type[Task], Body]] = {}
+from coe.machine.interpreter import Done, EndRun, Interpreter, TaskBody
+from coe.machine.scope import ExecutionScope, Frame
 
 TaskT = TypeVar("TaskT", bound=Task)
 FoundT = TypeVar("FoundT")
@@ -40,12 +34,14 @@ def typed(frame: Frame, kind: type[TaskT]) -> TaskT:
     return frame.task
 
 
-async def execute_list(run: Interpreter, tasks: TaskList, scope: Scope, data: JSON) -> JSON:
+async def execute_list(
+    run: Interpreter, tasks: TaskList, scope: ExecutionScope, data: JSON
+) -> JSON:
     """Execute the tasks of one scope from the first, and give the output of the last.
 
     Raises:
-        End: a task said `then: end`.
-        Fault: on its way to who catches it.
+        EndRun: a task said `then: end`.
+        TaskFault: on its way to who catches it.
     """
     visits: Counter[str] = Counter()
     position: int | None = 0
@@ -60,7 +56,7 @@ async def execute_list(run: Interpreter, tasks: TaskList, scope: Scope, data: JS
             case "exit":
                 position = None
             case "end":
-                raise End(data)
+                raise EndRun(data)
             case name:
                 position = _position(tasks, task, name)
     return data
@@ -70,34 +66,36 @@ def _position(tasks: TaskList, task: Task, name: str) -> int:
     position = tasks.position(name)
     if position is None:
         title = f"There is no task `{name}` in this scope to go to"
-        raise Fault(standard("configuration", title=title, instance=task.pointer))
+        raise TaskFault(standard_error("configuration", title=title, instance=task.pointer))
     return position
 
 
-async def execute(run: Interpreter, task: Task, scope: Scope, data: JSON, visit: int) -> Done:
+async def execute(
+    run: Interpreter, task: Task, scope: ExecutionScope, data: JSON, visit: int
+) -> Done:
     """Execute one task; after a fault that nobody caught and a retry of the run, once more."""
     frame = Frame(task, scope, visit, data, run.now)
     while True:
-        run.steps.open(frame, kind_of(task))
+        run.steps.open(frame, step_kind(task))
         try:
             done = await _flow(run, frame)
-        except Fault as fault:
+        except TaskFault as fault:
             await _settle(run, frame, fault)
             frame = frame.repeated(run.now)
-        except End:
+        except EndRun:
             run.steps.close(frame.key, StepState.COMPLETED, run.now)
             raise
         else:
             return done
 
 
-def kind_of(task: Task) -> str:
+def step_kind(task: Task) -> str:
     """What people call the type of a task: for calls of a function its name."""
     call = getattr(task, "call", None)
     return task.kind if call is None else str(call).partition(":")[0]
 
 
-async def _settle(run: Interpreter, frame: Frame, fault: Fault) -> None:
+async def _settle(run: Interpreter, frame: Frame, fault: TaskFault) -> None:
     """Send a fault to who catches it, or wait for a retry of the run.
 
     What a composite computes from data that is there already would fail again, and its tasks must
@@ -112,7 +110,7 @@ async def _settle(run: Interpreter, frame: Frame, fault: Fault) -> None:
                 run.steps.close(frame.key, StepState.FAULTED, run.now, shown)
                 return
         raise fault
-    except Fault:
+    except TaskFault:
         run.steps.close(frame.key, StepState.FAULTED, run.now, shown)
         raise
 
@@ -121,13 +119,13 @@ async def _flow(run: Interpreter, frame: Frame) -> Done:
     task, data = frame.task, run.data
     _limit_visits(run, frame)
     if task.if_ is not None:
-        if not await data.holds(task.if_, frame.raw, Place(CONDITION, frame=frame)):
-            run.went(frame, outcomes.SKIPPED)
+        if not await data.holds(task.if_, frame.raw, ExpressionSite(CONDITION, frame=frame)):
+            run.on_branch(frame, outcomes.SKIPPED)
             run.steps.close(frame.key, StepState.SKIPPED, run.now)
             return Done(frame.raw, task.then)
-        run.went(frame, outcomes.RUNS)
+        run.on_branch(frame, outcomes.RUNS)
     await _take_input(run, frame)
-    done = await _in_time(run, frame, BODIES[type(task)])
+    done = await _in_time(run, frame, run.bodies[type(task)])
     frame.output = done.output
     await _give_output(run, frame)
     run.steps.close(frame.key, StepState.COMPLETED, run.now)
@@ -144,42 +142,42 @@ def _limit_visits(run: Interpreter, frame: Frame) -> None:
         entered[frame.pointer] += 1
     if entered[frame.pointer] > run.max_visits:
         title = f"The task was entered more than {run.max_visits} times"
-        raise Fault(standard("runtime", title=title, instance=frame.pointer))
+        raise TaskFault(standard_error("runtime", title=title, instance=frame.pointer))
 
 
 async def _take_input(run: Interpreter, frame: Frame) -> None:
     declared = frame.task.input
     frame.input = frame.raw
     if declared is not None:
-        place = Place(INPUT, frame=frame)
-        run.data.validate(declared.schema_, frame.raw, place)
+        site = ExpressionSite(INPUT, frame=frame)
+        run.data.validate(declared.schema_, frame.raw, site)
         if declared.from_ is not None:
-            frame.input = await run.data.render(declared.from_, frame.raw, place)
+            frame.input = await run.data.render(declared.from_, frame.raw, site)
 
 
 async def _give_output(run: Interpreter, frame: Frame) -> None:
     output, export = frame.task.output, frame.task.export
     frame.transformed = frame.output
     if output is not None:
-        place = Place(DEFINITION, frame=frame)
+        site = ExpressionSite(DEFINITION, frame=frame)
         if output.as_ is not None:
-            frame.transformed = await run.data.render(output.as_, frame.output, place)
-        run.data.validate(output.schema_, frame.transformed, place)
+            frame.transformed = await run.data.render(output.as_, frame.output, site)
+        run.data.validate(output.schema_, frame.transformed, site)
     if export is not None:
-        place = Place(EXPORT, frame=frame)
+        site = ExpressionSite(EXPORT, frame=frame)
         if export.as_ is not None:
-            context = await run.data.render(export.as_, frame.transformed, place)
+            context = await run.data.render(export.as_, frame.transformed, site)
             frame.scope.context.export(context)
-        run.data.validate(export.schema_, frame.scope.context.value, place)
+        run.data.validate(export.schema_, frame.scope.context.value, site)
 
 
 # ---------------------------------------------------------------- timeouts
-async def _in_time(run: Interpreter, frame: Frame, body: Body) -> Done:
+async def _in_time(run: Interpreter, frame: Frame, body: TaskBody) -> Done:
     limit = declared(frame.pointer, lambda: run.definition.timeout_of(frame.task))
     if limit is None:
         return await body(run, frame)
-    after = await run.data.duration(limit, frame.input, Place(DEFINITION, frame=frame))
-    done: Done = await within(run, frame, partial(body, run, frame), after)
+    after = await run.data.duration(limit, frame.input, ExpressionSite(DEFINITION, frame=frame))
+    done: Done = await with_deadline(run, frame, partial(body, run, frame), after)
     return done
 
 
@@ -187,23 +185,23 @@ def declared(pointer: str, find: Callable[[], FoundT]) -> FoundT:
     """What the definition declares under a name.
 
     Raises:
-        Fault: `configuration` (400), for a name that is not declared.
+        TaskFault: `configuration` (400), for a name that is not declared.
     """
     try:
         return find()
     except KeyError as missing:
         title = f"Nothing is declared under `use` as {missing}"
-        raise Fault(standard("configuration", title=title, instance=pointer)) from None
+        raise TaskFault(standard_error("configuration", title=title, instance=pointer)) from None
 
 
-async def within(
+async def with_deadline(
     run: Interpreter,
     frame: Frame,
     work: Start,
     after: timedelta,
     *,
     label: tuple[str | int, ...] = ("timeout",),
-    handler: Handler | None = None,
+    handler: ErrorHandler | None = None,
 ) -> Any:
     """Do work of a task until its deadline, which counts from now. `label` tells deadlines apart.
 
@@ -213,31 +211,31 @@ async def within(
     run faults and the work stands still; a retry of the run gives it the same time anew.
 
     Raises:
-        Fault: the timeout, with its target; or what the work raised.
+        TaskFault: the timeout, with its target; or what the work raised.
     """
     box = Mailbox()
     fiber = run.spawn(work, box)
     rounds = 0
     while True:
         key = frame.subkey(*label, rounds)
-        run.work.ask(run.timer(frame, key, TimerReason.TIMEOUT, after, timedelta()), box)
+        run.commands.issue(run.timer(frame, key, TimerReason.TIMEOUT, after, timedelta()), box)
         event = await box.receive()
         if isinstance(event, Ended):
-            run.work.cancel(key)
-            run.went(frame, outcomes.limits(str(label[0]))[0])
+            run.commands.cancel(key)
+            run.on_branch(frame, outcomes.limits(str(label[0]))[0])
             if event.error is not None:
                 raise event.error
             return event.result
-        run.went(frame, outcomes.limits(str(label[0]))[1])
+        run.on_branch(frame, outcomes.limits(str(label[0]))[1])
         try:
-            await run.raise_or_halt(Fault(timed_out(frame, after)), frame, handler)
-        except Fault:
+            await run.raise_or_halt(TaskFault(timeout_error(frame, after)), frame, handler)
+        except TaskFault:
             run.discard(fiber)
             raise
         rounds += 1
 
 
-def timed_out(frame: Frame, after: timedelta) -> dict[str, JSON]:
+def timeout_error(frame: Frame, after: timedelta) -> dict[str, JSON]:
     """The error of a task that took longer than it may."""
     title, detail = "Timed out", f"after {iso(after // timedelta(milliseconds=1))}"
-    return standard("timeout", title=title, detail=detail, instance=frame.pointer)
+    return standard_error("timeout", title=title, detail=detail, instance=frame.pointer)

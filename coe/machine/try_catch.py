@@ -14,14 +14,14 @@ from coe.language.durations import Duration
 from coe.language.model.components import AttemptLimit, Backoff, RetryLimit, RetryPolicy
 from coe.language.model.task_types import TryTask
 from coe.machine.commands import StepState, TimerReason
-from coe.machine.data import DEFINITION, Place
-from coe.machine.errors import Fault, Handler, matches
+from coe.machine.data import DEFINITION, ExpressionSite
+from coe.machine.errors import ErrorHandler, TaskFault, error_matches
 from coe.machine.interpreter import Done, Interpreter
 from coe.machine.scope import Frame
-from coe.machine.tasks import BODIES, declared, execute_list, typed, within
+from coe.machine.tasks import declared, execute_list, typed, with_deadline
 
 # Later than any process will run; a delay that grows past it stays there.
-FURTHEST: Final = timedelta(days=366_000)
+MAX_DELAY: Final = timedelta(days=366_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Catch:
 class _Fail:
     """The clause itself failed: its own error goes on outward."""
 
-    fault: Fault
+    fault: TaskFault
 
 
 class _Attempt:
@@ -55,7 +55,7 @@ class _Attempt:
     """
 
     def __init__(self, run: Interpreter, frame: Frame, number: int, since: datetime) -> None:
-        self.outer: Handler | None = frame.scope.handler
+        self.outer: ErrorHandler | None = frame.scope.handler
         self.decision: _Again | _Catch | _Fail | None = None
         self._run = run
         self._frame = frame
@@ -67,7 +67,7 @@ class _Attempt:
         """Whether the clause takes the error and has something to do about it."""
         try:
             self.decision = await self._decide(error)
-        except Fault as fault:
+        except TaskFault as fault:
             self.decision = _Fail(fault)
         return self.decision is not None
 
@@ -75,15 +75,15 @@ class _Attempt:
         catch = self._catch
         if catch.errors is not None and catch.errors.with_ is not None:
             wanted = catch.errors.with_.model_dump(exclude_unset=True)
-            if not matches(error, wanted):
-                self._went(outcomes.UNCAUGHT)
+            if not error_matches(error, wanted):
+                self._on_branch(outcomes.UNCAUGHT)
                 return None
         if not await self._passes(catch.when, catch.except_when, error):
-            self._went(outcomes.UNCAUGHT)
+            self._on_branch(outcomes.UNCAUGHT)
             return None
         policy = declared(self._frame.pointer, lambda: self._run.definition.retry_of(catch))
         if policy is None:
-            self._went(outcomes.CAUGHT)
+            self._on_branch(outcomes.CAUGHT)
             return _Catch(error)
         again = await self._again(policy, error)
         return again or (None if catch.do is None else _Catch(error))
@@ -91,52 +91,52 @@ class _Attempt:
     async def _passes(
         self, when: str | None, except_when: str | None, error: dict[str, JSON]
     ) -> bool:
-        place, data = self._place(error), self._frame.input
-        if when is not None and not await self._run.data.holds(when, data, place):
+        site, data = self._site(error), self._frame.input
+        if when is not None and not await self._run.data.holds(when, data, site):
             return False
-        return except_when is None or not await self._run.data.holds(except_when, data, place)
+        return except_when is None or not await self._run.data.holds(except_when, data, site)
 
-    def _place(self, error: dict[str, JSON]) -> Place:
+    def _site(self, error: dict[str, JSON]) -> ExpressionSite:
         scope = self._frame.inside(variables={self._catch.as_: error})
-        return Place(DEFINITION, frame=self._frame, scope=scope)
+        return ExpressionSite(DEFINITION, frame=self._frame, scope=scope)
 
     async def _again(self, policy: RetryPolicy, error: dict[str, JSON]) -> _Again | None:
         """When to try again; None when the policy has had enough."""
         limit = policy.limit or RetryLimit()
         attempts = limit.attempt or AttemptLimit()
         if self.number > min(_count(attempts), self._run.max_visits - 1):
-            self._went(outcomes.SPENT)
+            self._on_branch(outcomes.SPENT)
             return None
         if not await self._passes(policy.when, policy.except_when, error):
-            self._went(outcomes.UNRETRIED)
+            self._on_branch(outcomes.UNRETRIED)
             return None
-        place = self._place(error)
-        again = await self._delay(policy, place)
+        site = self._site(error)
+        again = await self._delay(policy, site)
         if limit.duration is not None:
-            total = await self._length(limit.duration, place)
+            total = await self._length(limit.duration, site)
             if self._run.now + again.after > self._since + total:
-                self._went(outcomes.SPENT)
+                self._on_branch(outcomes.SPENT)
                 return None
         if attempts.duration is not None:
-            again = replace(again, most=await self._length(attempts.duration, place))
-        self._went(outcomes.RETRIED)
+            again = replace(again, most=await self._length(attempts.duration, site))
+        self._on_branch(outcomes.RETRIED)
         return again
 
-    def _went(self, way: str) -> None:
-        self._run.went(self._frame, way)
+    def _on_branch(self, way: str) -> None:
+        self._run.on_branch(self._frame, way)
 
-    async def _delay(self, policy: RetryPolicy, place: Place) -> _Again:
-        base = _grown(await self._length(policy.delay, place), policy.backoff, self.number)
+    async def _delay(self, policy: RetryPolicy, site: ExpressionSite) -> _Again:
+        base = _grown(await self._length(policy.delay, site), policy.backoff, self.number)
         if policy.jitter is None:
             return _Again(base, timedelta())
-        least = await self._length(policy.jitter.from_, place)
-        most = await self._length(policy.jitter.to, place)
+        least = await self._length(policy.jitter.from_, site)
+        most = await self._length(policy.jitter.to, site)
         return _Again(base + least, max(most - least, timedelta()))
 
-    async def _length(self, duration: Duration | None, place: Place) -> timedelta:
+    async def _length(self, duration: Duration | None, site: ExpressionSite) -> timedelta:
         if duration is None:
             return timedelta()
-        return await self._run.data.duration(duration, self._frame.input, place)
+        return await self._run.data.duration(duration, self._frame.input, site)
 
 
 def _count(limit: AttemptLimit) -> int:
@@ -150,7 +150,7 @@ def _grown(delay: timedelta, backoff: Backoff | None, n: int) -> timedelta:
         factor = float(n)
     elif backoff is not None and backoff.exponential is not None:
         factor = 2.0 ** min(n - 1, 100)
-    return timedelta(seconds=min(delay.total_seconds() * factor, FURTHEST.total_seconds()))
+    return timedelta(seconds=min(delay.total_seconds() * factor, MAX_DELAY.total_seconds()))
 
 
 async def run_try(run: Interpreter, frame: Frame) -> Done:
@@ -162,11 +162,11 @@ async def run_try(run: Interpreter, frame: Frame) -> Done:
         attempt = _Attempt(run, frame, number, since)
         try:
             output = await _tried(run, frame, attempt, most)
-        except Fault as fault:
+        except TaskFault as fault:
             if fault.target is not attempt:
                 raise
         else:
-            run.went(frame, outcomes.SUCCEEDS)
+            run.on_branch(frame, outcomes.SUCCEEDS)
             return Done(output)
         match attempt.decision:
             case _Again() as again:
@@ -186,7 +186,7 @@ async def _tried(run: Interpreter, frame: Frame, attempt: _Attempt, most: timede
     if most is None:
         return await work()
     label = ("attempt", attempt.number)
-    output: JSON = await within(run, frame, work, most, label=label, handler=attempt)
+    output: JSON = await with_deadline(run, frame, work, most, label=label, handler=attempt)
     return output
 
 
@@ -204,6 +204,3 @@ async def _caught(run: Interpreter, frame: Frame, error: dict[str, JSON]) -> Don
         return Done(frame.input, catch.then)
     scope = frame.inside(variables={catch.as_: error})
     return Done(await execute_list(run, catch.do, scope, frame.input), catch.then)
-
-
-BODIES[TryTask] = run_try

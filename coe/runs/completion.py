@@ -20,7 +20,7 @@ from coe.audit.events import Tag
 from coe.audit.log import NewEvent, append, clear_columns
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
-from coe.machine.commands import Cancelled, Completed, Faulted, Outcome, StepState
+from coe.machine.commands import Cancelled, Completed, Faulted, RunOutcome, StepState
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
@@ -40,12 +40,12 @@ class Ending:
     """How a run ends, with the row's columns ready: sealing is done before the transaction."""
 
     run: RunHead
-    outcome: Outcome
+    outcome: RunOutcome
     at: datetime
     columns: dict[str, Any]
 
 
-async def prepare(keyring: Keyring, run: RunHead, outcome: Outcome, at: datetime) -> Ending:
+async def prepare(keyring: Keyring, run: RunHead, outcome: RunOutcome, at: datetime) -> Ending:
     """Seal what an ending holds."""
     sealer = Sealer(keyring, run.team)
     columns: dict[str, Any] = {"ended_at": at, "holder": None, "lease_until": None}
@@ -145,7 +145,7 @@ async def _tell_parent(session: AsyncSession, keyring: Keyring, ending: Ending) 
     await inbox.send(session, keyring, run.parent_id, Fact(kind, ending.at, run.parent_key, data))
 
 
-def _answer(outcome: Outcome) -> tuple[FactKind, JSON]:
+def _answer(outcome: RunOutcome) -> tuple[FactKind, JSON]:
     match outcome:
         case Completed(output):
             return FactKind.CHILD_COMPLETED, {"output": output}

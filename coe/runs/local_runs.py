@@ -24,7 +24,7 @@ from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
 from coe.language.json_schema.run_violations import check
-from coe.machine.commands import Completed, Faulted, Outcome, StepState
+from coe.machine.commands import Completed, Faulted, RunOutcome, StepState
 from coe.machine.errors import type_of
 from coe.runs.columns import RUN_COLUMNS, run_row
 from coe.runs.completion import close, prepare
@@ -293,7 +293,7 @@ async def _outcome(
     run: Any,
     output: JSON,
     error: dict[str, JSON] | None,
-) -> Outcome:
+) -> RunOutcome:
     if error is not None:
         return Faulted(error)
     flow = await runnable_version(work.session, work, run.version_id)

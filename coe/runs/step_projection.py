@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from coe.db import new_id
-from coe.machine.commands import StepChange, StepState
+from coe.machine.commands import StepState, StepUpdate
 from coe.runs.sealing import Sealer, error_columns
 from coe.runs.tables import STEPS
 
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 class Told:
     """A change of a step, with the order of the step within its run, and when it changed."""
 
-    change: StepChange
+    change: StepUpdate
     place: int
     at: datetime
 
@@ -56,14 +56,14 @@ class Telling:
         return bool(self._untold)
 
     def hold(
-        self, changes: Iterable[StepChange], position: int, at: datetime, *, seconds: float
+        self, changes: Iterable[StepUpdate], position: int, at: datetime, *, seconds: float
     ) -> None:
         """Hold back changes that follow from a journaled fact at a position, and its time."""
         if not self._untold:
             self._since = seconds
         self._add(self._untold, changes, position, at)
 
-    def cannot_wait(self, changes: Sequence[StepChange], *, seconds: float) -> bool:
+    def cannot_wait(self, changes: Sequence[StepUpdate], *, seconds: float) -> bool:
         """Whether it is time to tell: somebody may have to act, or it was held back long enough."""
         if any(change.state not in _CAN_WAIT for change in changes):
             return True
@@ -72,7 +72,7 @@ class Telling:
         return many or (due is not None and due <= seconds)
 
     def all(
-        self, changes: Iterable[StepChange] = (), position: int = 0, at: datetime | None = None
+        self, changes: Iterable[StepUpdate] = (), position: int = 0, at: datetime | None = None
     ) -> list[Told]:
         """All that was held back, with further changes; it stays held back until `clear`."""
         if at is None:
@@ -91,7 +91,7 @@ class Telling:
 
     @staticmethod
     def _add(
-        untold: dict[str, Told], changes: Iterable[StepChange], position: int, at: datetime
+        untold: dict[str, Told], changes: Iterable[StepUpdate], position: int, at: datetime
     ) -> None:
         for order, change in enumerate(changes):
             earlier = untold.get(change.key)

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import new_id
-from coe.machine.commands import ArmTimer, Pending
+from coe.machine.commands import ArmTimer, PendingCommand
 from coe.runs.models import TimerKind
 from coe.runs.tables import TIMERS
 
@@ -33,7 +33,7 @@ class Armed:
         self._stored: set[str] = set()
         """Those that may have a row, which goes when they do."""
 
-    def found(self, wanted: Iterable[Pending]) -> None:
+    def found(self, wanted: Iterable[PendingCommand]) -> None:
         """Take over what an earlier holder armed, and may have stored when he parked the run."""
         for command in wanted:
             if isinstance(command, ArmTimer):

@@ -223,7 +223,7 @@ class _Sets:
     async def _takes(self, chosen: _Set, waiting: _Waiting) -> bool:
         """Whether a set takes an event; one over which an expression fails is not taken."""
         await self._tell(chosen.machine, waiting)
-        if chosen.machine.took(waiting.event):
+        if chosen.machine.consumed(waiting.event):
             return True
         if chosen.machine.outcome is not None:
             _log.warning("an expression of schedule %s failed over an event", self._schedule.id)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from coe.json_types import JSON
-from coe.machine.commands import Command, Completed, Faulted, Outcome, Pending, StepChange
+from coe.machine.commands import Command, Completed, Faulted, PendingCommand, RunOutcome, StepUpdate
 from coe.machine.facts import Fact
 
 START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -45,13 +45,13 @@ class Trace:
     given, such as an outcome that a human task does not have.
     """
 
-    outcome: Outcome | None
+    outcome: RunOutcome | None
     ended_at: datetime
-    steps: list[StepChange]
+    steps: list[StepUpdate]
     events: list[JSON]
     journal: list[Fact]
     commands: list[Command]
-    waiting: list[Pending]
+    waiting: list[PendingCommand]
     issued_at: list[datetime] = field(default_factory=list)
     went: frozenset[tuple[str, str]] = frozenset()
     mistakes: list[str] = field(default_factory=list)

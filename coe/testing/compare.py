@@ -10,7 +10,7 @@ from typing import Final
 
 from coe.json_types import JSON
 from coe.language.durations import iso, parse
-from coe.machine.scope import same
+from coe.machine.scope import json_equal
 
 # Most characters of a value in a message.
 _SHOWN: Final = 200
@@ -41,7 +41,7 @@ def shown(value: JSON) -> str:
 
 def equal(wanted: JSON, found: JSON, name: str, place: str) -> Iterator[Difference]:
     """Where two values differ, member by member."""
-    if same(wanted, found):
+    if json_equal(wanted, found):
         return
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key in {**wanted, **found}:
@@ -67,7 +67,7 @@ def within(wanted: JSON, found: JSON, name: str, place: str) -> Iterator[Differe
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
             yield from within(one, other, f"{name}[{index}]", place)
-    elif not same(wanted, found):
+    elif not json_equal(wanted, found):
         yield Difference(f"{name}: expected {shown(wanted)}, found {shown(found)}", place)
 
 

@@ -22,7 +22,7 @@ from coe.language.source import Source, Unreadable, read
 from coe.leaves.decision import DECISION_KIND, decide, ref_of, table_unavailable
 from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 from coe.testing.run_definition import Carry
 
 FOLDER: Final = Path("catalog") / "decisions"
@@ -65,7 +65,7 @@ class DecisionFiles:
         """
         if command.kind != DECISION_KIND:
             title = f"There is no stub for {command.name}"
-            raise LeafFault(standard("configuration", title=title, instance=command.path))
+            raise LeafFault(standard_error("configuration", title=title, instance=command.path))
         ref = ref_of(command)
         try:
             table = self.table(ref)

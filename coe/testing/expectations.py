@@ -19,7 +19,7 @@ from coe.machine.commands import (
     OpenHumanTask,
     RunLeaf,
     StartChild,
-    StepChange,
+    StepUpdate,
 )
 from coe.machine.errors import type_of
 from coe.testing.cases import Case, Trace
@@ -136,7 +136,7 @@ def _steps(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
             yield from within(timed(each), all_of[-1], f"steps.{name}", place)
 
 
-def _step(step: StepChange, seen: _Seen) -> JSON:
+def _step(step: StepUpdate, seen: _Seen) -> JSON:
     ended = step.ended_at
     return {
         "path": step.path,

@@ -19,7 +19,7 @@ counts from the start of the run: `- {after: PT1H, type: order.paid, source: erp
 from __future__ import annotations
 
 from coe.language.model.definition import Definition
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.testing.cases import Case, Trace
 from coe.testing.simulation import Carry, Simulation
 
@@ -27,7 +27,7 @@ __all__ = ["Carry", "Case", "Trace", "simulate"]
 
 
 async def simulate(
-    definition: Definition, case: Case, evaluate: Evaluate, *, carry: Carry | None = None
+    definition: Definition, case: Case, evaluate: EvaluateJq, *, carry: Carry | None = None
 ) -> Trace:
     """Run a definition until it ends or waits for what nobody gives.
 

@@ -17,7 +17,7 @@ from coe.json_types import JSON
 from coe.language.check import FileProblem, has_errors
 from coe.language.lint.standards import Standard, Standards
 from coe.language.source import Mark, point
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
 from coe.testing.cases import Trace
 from coe.testing.coverage import Coverage, Covered
@@ -71,7 +71,7 @@ class SuiteResult:
 
 async def run_suite(
     files: Mapping[str, str],
-    evaluate: Evaluate,
+    evaluate: EvaluateJq,
     *,
     standards: Standards,
     only: str | None = None,
@@ -147,7 +147,7 @@ def _is_chosen(test: Mapping[str, JSON], only: str | None) -> bool:
 
 
 async def _judge(
-    written: Written, index: int, tested: Tested, evaluate: Evaluate, carry: Carry | None
+    written: Written, index: int, tested: Tested, evaluate: EvaluateJq, carry: Carry | None
 ) -> tuple[CaseResult, Trace | None]:
     """Run one test."""
     test = written.tests[index]

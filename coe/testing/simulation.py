@@ -22,12 +22,12 @@ from coe.machine.commands import (
     OpenHumanTask,
     RunLeaf,
     StartChild,
-    StepChange,
+    StepUpdate,
     TimerReason,
 )
-from coe.machine.errors import standard
+from coe.machine.errors import standard_error
 from coe.machine.facts import Fact, FactKind
-from coe.machine.machine import Evaluate, Machine, RunContext
+from coe.machine.machine import EvaluateJq, Machine, RunContext
 from coe.testing.agenda import Agenda, delayed
 from coe.testing.cases import Case, Trace
 from coe.testing.stubs import fault_of, human_answer
@@ -45,7 +45,7 @@ class Simulation:
     """The outside of one run: a clock, and what is due on it."""
 
     def __init__(
-        self, definition: Definition, case: Case, evaluate: Evaluate, carry: Carry | None
+        self, definition: Definition, case: Case, evaluate: EvaluateJq, carry: Carry | None
     ) -> None:
         """Be about to start the run."""
         self._case = case
@@ -53,13 +53,13 @@ class Simulation:
         context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
         self._went: set[tuple[str, str]] = set()
         self._machine = Machine(
-            definition, context, evaluate, witness=lambda at, way: self._went.add((at, way))
+            definition, context, evaluate, observer=lambda at, way: self._went.add((at, way))
         )
         self._now = case.now
         self._agenda = Agenda()
         self._calls: dict[str, int] = {}
         self._unanswered: dict[str, datetime] = {}
-        self._steps: dict[str, StepChange] = {}
+        self._steps: dict[str, StepUpdate] = {}
         self._events: list[JSON] = []
         self._journal: list[Fact] = []
         self._commands: list[Command] = []
@@ -155,7 +155,7 @@ class Simulation:
             self._reply(command.key, stub, FactKind.LEAF_COMPLETED, FactKind.LEAF_FAULTED)
         elif self._carry is None:
             title = f"There is no stub for {command.name}"
-            error = standard("configuration", title=title, instance=command.path)
+            error = standard_error("configuration", title=title, instance=command.path)
             self._answer(FactKind.LEAF_FAULTED, command.key, {"error": error})
         else:
             try:
@@ -227,7 +227,7 @@ class Simulation:
         """What a stub may call a step: pointer or name, its own or of the call of its function."""
         yield from (command.path, command.name)
         if _FUNCTION.fullmatch(command.path):
-            for task in self._machine.around(command.key):
+            for task in self._machine.enclosing_tasks(command.key):
                 yield from (task.pointer, task.name)
                 if not _FUNCTION.fullmatch(task.pointer):
                     return

@@ -33,7 +33,7 @@ from coe.json_types import JSON
 from coe.language.durations import parse
 from coe.language.model.definition import Definition
 from coe.machine.facts import Fact, FactKind
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.testing.cases import START, Case, Trace
 from coe.testing.compare import Difference
 from coe.testing.expectations import differences
@@ -69,7 +69,7 @@ class Verdict:
 async def judge(
     definition: Definition,
     test: Mapping[str, JSON],
-    evaluate: Evaluate,
+    evaluate: EvaluateJq,
     *,
     carry: Carry | None = None,
 ) -> Verdict:

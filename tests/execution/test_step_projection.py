@@ -12,7 +12,7 @@ import pytest
 from coe.execution.advance import Finished, advance
 from coe.execution.runtime import LeafDone
 from coe.human_tasks import actions as human_tasks
-from coe.machine.commands import RunLeaf, StepChange, StepState
+from coe.machine.commands import RunLeaf, StepState, StepUpdate
 from coe.runs import actions, queries
 from coe.runs.journal import Append, Journal
 from coe.runs.models import RunState
@@ -38,8 +38,8 @@ from tests.runs.processes import (
 NOON = datetime.fromisoformat("2026-11-22T12:00:00+00:00")
 
 
-def _change(key: str, state: StepState) -> StepChange:
-    return StepChange(key, f"/do/{key}", key, "http", state, 1, None, NOON)
+def _change(key: str, state: StepState) -> StepUpdate:
+    return StepUpdate(key, f"/do/{key}", key, "http", state, 1, None, NOON)
 
 
 async def _shown(platform: Platform, run_id: UUID) -> list[tuple[str, str]]:

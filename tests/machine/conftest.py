@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from coe.language.expressions.evaluator import Expressions
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -16,5 +16,5 @@ async def expressions() -> AsyncIterator[Expressions]:
 
 
 @pytest.fixture
-def evaluate(expressions: Expressions) -> Evaluate:
+def evaluate(expressions: Expressions) -> EvaluateJq:
     return expressions.evaluate

@@ -10,7 +10,7 @@ import orjson
 
 from coe.json_types import JSON
 from coe.machine.facts import Fact, FactKind
-from coe.machine.machine import Evaluate, Machine, RunContext
+from coe.machine.machine import EvaluateJq, Machine, RunContext
 from coe.testing.cases import START
 from tests.machine.scenarios import definition
 
@@ -20,7 +20,7 @@ HTTP: dict[str, Any] = {"call": "http", "with": {"method": "get", "endpoint": "h
 class Driver:
     """One run, to which facts are told."""
 
-    def __init__(self, flow: dict[str, Any], evaluate: Evaluate, **context: Any) -> None:
+    def __init__(self, flow: dict[str, Any], evaluate: EvaluateJq, **context: Any) -> None:
         self.machine = Machine(definition(flow), RunContext("run-1", **context), evaluate)
         self.now = START
 

@@ -10,7 +10,7 @@ import pytest
 
 from coe.language.expressions import variables
 from coe.language.source import read
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.testing.cases import Case, Trace
 from coe.testing.run_definition import simulate
 from tests.machine.scenarios import definition
@@ -120,7 +120,7 @@ def _held(place: str, trace: Trace) -> Any:
             return trace.output
 
 
-async def _run(place: str, argument: str, program: str, evaluate: Evaluate) -> Trace:
+async def _run(place: str, argument: str, program: str, evaluate: EvaluateJq) -> Trace:
     flow = _flow(place, program)
     if place == "task export.as":
         flow["output"] = {"as": "$context"}
@@ -133,7 +133,7 @@ async def _run(place: str, argument: str, program: str, evaluate: Evaluate) -> T
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize(("place", "argument"), CELLS)
 async def test_an_argument_is_bound_where_the_table_says(
-    place: str, argument: str, evaluate: Evaluate
+    place: str, argument: str, evaluate: EvaluateJq
 ):
     program = PROBES[argument]
     if argument == "task" and place in {"task output.as", "task export.as"}:

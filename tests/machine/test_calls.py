@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from tests.machine.driver import Driver
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -26,12 +26,12 @@ def http(authentication: Any) -> dict[str, Any]:
     return {"call": "http", "with": {"method": "get", "endpoint": endpoint}}
 
 
-async def test_a_leaf_says_whose_it_is(evaluate: Evaluate):
+async def test_a_leaf_says_whose_it_is(evaluate: EvaluateJq):
     [leaf] = await Driver({"do": [{"send": http({"bearer": {"token": "t"}})}]}, evaluate).start()
     assert (leaf.team, leaf.run) == ("tests", "run-1")
 
 
-async def test_the_authority_of_a_token_is_a_template(evaluate: Evaluate):
+async def test_the_authority_of_a_token_is_a_template(evaluate: EvaluateJq):
     run = Driver({"do": [{"send": http(OAUTH)}]}, evaluate)
     [leaf] = await run.start({"tenant": "a/b"})
     policy = leaf.authentication["oauth2"]
@@ -40,14 +40,14 @@ async def test_the_authority_of_a_token_is_a_template(evaluate: Evaluate):
     assert "canary-0001" in leaf.secrets
 
 
-async def test_an_authority_that_is_computed_is_no_template(evaluate: Evaluate):
+async def test_an_authority_that_is_computed_is_no_template(evaluate: EvaluateJq):
     computed = {"oauth2": {**OAUTH["oauth2"], "authority": "${ .where }"}}
     run = Driver({"do": [{"send": http(computed)}]}, evaluate)
     [leaf] = await run.start({"where": "https://login.example/{kept}", "tenant": "a"})
     assert leaf.authentication["oauth2"]["authority"] == "https://login.example/{kept}"
 
 
-async def test_a_document_has_an_authentication_of_its_own(evaluate: Evaluate):
+async def test_a_document_has_an_authentication_of_its_own(evaluate: EvaluateJq):
     document = {
         "endpoint": {
             "uri": "https://erp.example/{name}",
@@ -78,7 +78,7 @@ async def test_a_document_has_an_authentication_of_its_own(evaluate: Evaluate):
     assert finished.outcome.output == "Bearer"
 
 
-async def test_the_authentication_of_a_document_is_not_that_of_the_call(evaluate: Evaluate):
+async def test_the_authentication_of_a_document_is_not_that_of_the_call(evaluate: EvaluateJq):
     document = {
         "endpoint": {
             "uri": "https://erp.example/api.json",

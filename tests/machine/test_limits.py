@@ -12,7 +12,7 @@ from coe.json_types import JSON
 from coe.language.expressions.evaluator import ExpressionError, Reason
 from coe.machine.commands import Completed, Faulted
 from coe.machine.facts import Fact, FactKind
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.testing.cases import START
 from tests.machine.driver import HTTP, Driver
 
@@ -36,7 +36,7 @@ class Slow:
     """An evaluator for which some programs take too long, so often."""
 
     def __init__(
-        self, evaluate: Evaluate, times: Mapping[str, int], reason: Reason = Reason.TIME
+        self, evaluate: EvaluateJq, times: Mapping[str, int], reason: Reason = Reason.TIME
     ) -> None:
         self._evaluate = evaluate
         self._left = Counter(times)
@@ -52,7 +52,7 @@ class Slow:
         return await self._evaluate(program, variables, data)
 
 
-async def test_what_is_in_time_at_last_was_in_time(evaluate: Evaluate):
+async def test_what_is_in_time_at_last_was_in_time(evaluate: EvaluateJq):
     run = Driver(FLOW, Slow(evaluate, {"n: 2": 2}))
     [leaf] = await run.start()
     assert run.machine.exceeded() == []
@@ -62,7 +62,7 @@ async def test_what_is_in_time_at_last_was_in_time(evaluate: Evaluate):
 
 @pytest.mark.parametrize("reason", [Reason.TIME, Reason.DIED])
 async def test_what_is_never_in_time_is_an_expression_error_and_a_fact(
-    reason: Reason, evaluate: Evaluate
+    reason: Reason, evaluate: EvaluateJq
 ):
     slow = Slow(evaluate, {"n: 2": 3}, reason)
     run = Driver(FLOW, slow)
@@ -93,14 +93,14 @@ async def test_what_is_never_in_time_is_an_expression_error_and_a_fact(
     assert [program for program in quick.asked if "n: 2" in program] == []
 
 
-async def test_a_fold_that_is_too_slow_tells_so(evaluate: Evaluate):
+async def test_a_fold_that_is_too_slow_tells_so(evaluate: EvaluateJq):
     run = Driver(FLOW, Slow(evaluate, {"n: 1": 3}))
     await run.start()
     assert [each.data for each in run.machine.exceeded()] == [{"evaluation": 1, "reason": "TIME"}]
     assert isinstance(run.machine.outcome, Faulted)
 
 
-async def test_what_was_foreseen_is_for_one_fact_only(evaluate: Evaluate):
+async def test_what_was_foreseen_is_for_one_fact_only(evaluate: EvaluateJq):
     quick = Slow(evaluate, {})
     run = Driver({"do": [{"a": HTTP}, {"b": {"set": "${ 1 + 1 }"}}]}, quick)
     await run.fact(FactKind.EXPRESSION_LIMITED, data={"evaluation": 1, "reason": "TIME"})
@@ -109,7 +109,7 @@ async def test_what_was_foreseen_is_for_one_fact_only(evaluate: Evaluate):
     assert run.machine.outcome == Completed(2)
 
 
-async def test_other_errors_of_expressions_are_the_same_everywhere(evaluate: Evaluate):
+async def test_other_errors_of_expressions_are_the_same_everywhere(evaluate: EvaluateJq):
     slow = Slow(evaluate, {"n: 2": 3}, Reason.SIZE)
     run = Driver(FLOW, slow)
     await run.start()
@@ -120,13 +120,13 @@ async def test_other_errors_of_expressions_are_the_same_everywhere(evaluate: Eva
 @pytest.mark.parametrize(
     "data", [None, {}, {"evaluation": 1}, {"evaluation": "1", "reason": "TIME"}, {"reason": "TIME"}]
 )
-async def test_a_journal_says_which_evaluation_and_why(data: Any, evaluate: Evaluate):
+async def test_a_journal_says_which_evaluation_and_why(data: Any, evaluate: EvaluateJq):
     run = Driver(FLOW, evaluate)
     with pytest.raises(ValueError, match="which evaluation"):
         await run.fact(FactKind.EXPRESSION_LIMITED, data=data)
 
 
-async def test_evaluations_are_counted_for_each_fact(evaluate: Evaluate):
+async def test_evaluations_are_counted_for_each_fact(evaluate: EvaluateJq):
     flow = {"do": [FLOW["do"][0], {"a": HTTP}, {"slow": {"set": "${ {n: 2} | .n += 0 }"}}]}
     run = Driver(flow, Slow(evaluate, {"n: 2": 3}))
     [leaf] = await run.start()

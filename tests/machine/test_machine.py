@@ -24,7 +24,7 @@ from coe.machine.commands import (
     TimerReason,
 )
 from coe.machine.facts import Fact, FactKind
-from coe.machine.machine import Evaluate, Machine, RunContext
+from coe.machine.machine import EvaluateJq, Machine, RunContext
 from coe.testing.cases import START
 from tests.machine.driver import HTTP, Driver
 from tests.machine.scenarios import definition
@@ -32,7 +32,7 @@ from tests.machine.scenarios import definition
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_the_key_of_a_leaf_never_changes_between_releases(evaluate: Evaluate):
+async def test_the_key_of_a_leaf_never_changes_between_releases(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"for": {"in": [1, 2]}, "do": [{"b": HTTP}]}}]}, evaluate)
     [first] = await run.start()
     [second] = await run.done(first)
@@ -41,7 +41,7 @@ async def test_the_key_of_a_leaf_never_changes_between_releases(evaluate: Evalua
     assert first.key != second.key
 
 
-async def test_a_leaf_hands_on_the_trace_of_its_run(evaluate: Evaluate):
+async def test_a_leaf_hands_on_the_trace_of_its_run(evaluate: EvaluateJq):
     trace = "0af7651916cd43dd8448eb211c80319c"
     [leaf] = await Driver({"do": [{"a": HTTP}]}, evaluate, trace_id=trace).start()
     assert leaf.traceparent == f"00-{trace}-{leaf.key[:16]}-01"
@@ -49,7 +49,7 @@ async def test_a_leaf_hands_on_the_trace_of_its_run(evaluate: Evaluate):
     assert untraced.traceparent is None
 
 
-async def test_executions_of_one_task_have_keys_of_their_own(evaluate: Evaluate):
+async def test_executions_of_one_task_have_keys_of_their_own(evaluate: EvaluateJq):
     flow = {
         "do": [
             {
@@ -72,7 +72,7 @@ async def test_executions_of_one_task_have_keys_of_their_own(evaluate: Evaluate)
     assert len(set(keys)) == 6
 
 
-async def test_who_wins_a_race_is_decided_by_the_journal(evaluate: Evaluate):
+async def test_who_wins_a_race_is_decided_by_the_journal(evaluate: EvaluateJq):
     flow = {"do": [{"race": {"fork": {"compete": True, "branches": [{"a": HTTP}, {"b": HTTP}]}}}]}
     for winner in (0, 1):
         run = Driver(flow, evaluate)
@@ -83,7 +83,7 @@ async def test_who_wins_a_race_is_decided_by_the_journal(evaluate: Evaluate):
         assert run.machine.outcome == Completed(f"from {winner}")
 
 
-async def test_a_task_may_be_entered_so_often(evaluate: Evaluate):
+async def test_a_task_may_be_entered_so_often(evaluate: EvaluateJq):
     flow = {"do": [{"again": {"set": {}, "then": "again"}}]}
     run = Driver(flow, evaluate, max_visits=50)
     await run.start()
@@ -94,14 +94,14 @@ async def test_a_task_may_be_entered_so_often(evaluate: Evaluate):
     assert [step.state.value for step in changes[-2:]] == ["COMPLETED", "FAULTED"]
 
 
-async def test_how_often_is_what_the_journal_says(evaluate: Evaluate):
+async def test_how_often_is_what_the_journal_says(evaluate: EvaluateJq):
     flow = {"do": [{"again": {"set": {}, "then": "again"}}]}
     run = Driver(flow, evaluate, max_visits=50)
     await run.fact(FactKind.RUN_STARTED, data={"input": None, "max_visits": 3})
     assert len(run.machine.changed_steps()) == 4
 
 
-async def test_going_back_around_a_task_counts_its_visits_too(evaluate: Evaluate):
+async def test_going_back_around_a_task_counts_its_visits_too(evaluate: EvaluateJq):
     inner = {"do": [{"deep": {"set": {"n": "${ .n + 1 }"}}}]}
     back = {"switch": [{"more": {"when": ".n < 9", "then": "inner"}}]}
     flow = {"do": [{"twice": {"do": [{"inner": inner}, {"back": back}]}}]}
@@ -111,7 +111,7 @@ async def test_going_back_around_a_task_counts_its_visits_too(evaluate: Evaluate
         assert isinstance(run.machine.outcome, state)
 
 
-async def test_trying_again_counts_visits_too(evaluate: Evaluate):
+async def test_trying_again_counts_visits_too(evaluate: EvaluateJq):
     retry = {"retry": {"limit": {"attempt": {"count": 2}}}}
     tried = {"try": [{"a": HTTP}], "catch": retry}
     flow = {"do": [{"outer": {"try": [{"t": tried}], "catch": retry}}]}
@@ -123,14 +123,14 @@ async def test_trying_again_counts_visits_too(evaluate: Evaluate):
     assert run.machine.outcome.error["title"] == "The task was entered more than 8 times"
 
 
-async def test_each_iteration_has_a_count_of_its_own(evaluate: Evaluate):
+async def test_each_iteration_has_a_count_of_its_own(evaluate: EvaluateJq):
     flow = {"do": [{"loop": {"for": {"in": ".items"}, "do": [{"a": {"set": "${ . }"}}]}}]}
     run = Driver(flow, evaluate, max_visits=5)
     await run.start({"items": list(range(20))})
     assert isinstance(run.machine.outcome, Completed)
 
 
-async def test_retries_without_a_limit_end_too(evaluate: Evaluate):
+async def test_retries_without_a_limit_end_too(evaluate: EvaluateJq):
     bad = {"raise": {"error": {"type": "https://x.example/e", "status": 500}}}
     flow = {"do": [{"t": {"try": [{"bad": bad}], "catch": {"retry": {}}}}]}
     run = Driver(flow, evaluate, max_visits=20)
@@ -140,7 +140,7 @@ async def test_retries_without_a_limit_end_too(evaluate: Evaluate):
     assert len([step for step in steps if step.name == "bad"]) == 20
 
 
-async def test_a_fact_that_comes_twice_does_nothing_the_second_time(evaluate: Evaluate):
+async def test_a_fact_that_comes_twice_does_nothing_the_second_time(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}, {"b": HTTP}]}, evaluate)
     [first] = await run.start()
     [second] = await run.done(first, 1)
@@ -151,14 +151,14 @@ async def test_a_fact_that_comes_twice_does_nothing_the_second_time(evaluate: Ev
     assert run.machine.outcome == Completed(3)
 
 
-async def test_a_run_starts_once(evaluate: Evaluate):
+async def test_a_run_starts_once(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}]}, evaluate)
     await run.start()
     with pytest.raises(ValueError, match="starts once"):
         await run.start()
 
 
-async def test_a_jitter_is_chosen_once_and_journaled(evaluate: Evaluate):
+async def test_a_jitter_is_chosen_once_and_journaled(evaluate: EvaluateJq):
     retry = {"delay": "PT10S", "jitter": {"from": "PT1S", "to": "PT5S"}}
     flow = {"do": [{"t": {"try": [{"a": HTTP}], "catch": {"retry": retry}}}]}
     run = Driver(flow, evaluate)
@@ -182,7 +182,7 @@ async def test_a_jitter_is_chosen_once_and_journaled(evaluate: Evaluate):
     assert again.attempt == 2
 
 
-async def test_deadlines_count_from_the_journal_not_from_the_clock(evaluate: Evaluate):
+async def test_deadlines_count_from_the_journal_not_from_the_clock(evaluate: EvaluateJq):
     flow = {"do": [{"a": {**HTTP, "timeout": {"after": "PT10S"}}}], "timeout": {"after": "PT1H"}}
     run = Driver(flow, evaluate)
     commands = await run.start()
@@ -194,7 +194,7 @@ async def test_deadlines_count_from_the_journal_not_from_the_clock(evaluate: Eva
     assert {timer.reason for timer in timers} == {TimerReason.TIMEOUT}
 
 
-async def test_a_deadline_that_is_no_longer_needed_is_taken_back(evaluate: Evaluate):
+async def test_a_deadline_that_is_no_longer_needed_is_taken_back(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {**HTTP, "timeout": {"after": "PT10S"}}}, {"b": HTTP}]}, evaluate)
     commands = await run.start()
     [timer] = [each for each in commands if isinstance(each, ArmTimer)]
@@ -204,7 +204,7 @@ async def test_a_deadline_that_is_no_longer_needed_is_taken_back(evaluate: Evalu
     assert [command.name for command in run.machine.pending()] == ["b"]
 
 
-async def test_a_child_that_started_is_still_waited_for(evaluate: Evaluate):
+async def test_a_child_that_started_is_still_waited_for(evaluate: EvaluateJq):
     call = {"call": "localFlow:1@default", "with": {"ref": "warehouse/pick"}}
     run = Driver({"do": [{"a": call}]}, evaluate)
     [child] = await run.start()
@@ -215,7 +215,7 @@ async def test_a_child_that_started_is_still_waited_for(evaluate: Evaluate):
     assert finish == Finish(Completed(1))
 
 
-async def test_a_human_task_says_when_it_is_due_and_who_comes_next(evaluate: Evaluate):
+async def test_a_human_task_says_when_it_is_due_and_who_comes_next(evaluate: EvaluateJq):
     arguments = {
         "title": "Look",
         "candidates": {"roles": ["clerk"]},
@@ -234,7 +234,7 @@ async def test_a_human_task_says_when_it_is_due_and_who_comes_next(evaluate: Eva
     assert run.machine.pending() == [task]
 
 
-async def test_a_fork_is_work_for_all_its_branches_at_once(evaluate: Evaluate):
+async def test_a_fork_is_work_for_all_its_branches_at_once(evaluate: EvaluateJq):
     branches = [{f"b{number}": HTTP} for number in range(500)]
     run = Driver({"do": [{"all": {"fork": {"branches": branches}}}]}, evaluate)
     leaves = await run.start()
@@ -265,14 +265,14 @@ async def test_what_a_fact_costs_does_not_grow_with_the_journal(expressions: Any
     assert len(costs) == 3000
     assert set(costs) <= {0, 1}
     internal = run.machine._run
-    assert len(internal.work.pending()) == 0
+    assert len(internal.commands.pending()) == 0
     assert len(internal.steps._open) == 0
     root = run.machine._root
     assert root is not None
     assert (len(root.children), len(root.keys), len(root.steps)) == (0, 0, 0)
 
 
-async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: Evaluate):
+async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: EvaluateJq):
     canary = "canary-0001"
     endpoint = {
         "uri": "https://a.example",
@@ -323,7 +323,7 @@ async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: Evaluate):
     assert canary not in str([step.error for step in run.machine.changed_steps()])
 
 
-async def test_the_step_that_is_retried_shows_no_secret_either(evaluate: Evaluate):
+async def test_the_step_that_is_retried_shows_no_secret_either(evaluate: EvaluateJq):
     call = {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}
     flow = {"use": {"secrets": ["erp"]}, "do": [{"a": call}]}
     run = Driver(flow, evaluate, secrets={"erp": {"token": "canary-0001"}})
@@ -341,7 +341,7 @@ async def test_the_step_that_is_retried_shows_no_secret_either(evaluate: Evaluat
     }
 
 
-async def test_credentials_are_those_of_the_secret(evaluate: Evaluate):
+async def test_credentials_are_those_of_the_secret(evaluate: EvaluateJq):
     secret: JSON = {"username": "ann", "password": "${ 1 + 1 }"}
     endpoint = {"uri": "https://a.example", "authentication": {"basic": {"use": "erp"}}}
     call = {"call": "http", "with": {"method": "get", "endpoint": endpoint}}
@@ -351,7 +351,7 @@ async def test_credentials_are_those_of_the_secret(evaluate: Evaluate):
     assert "${ 1 + 1 }" in leaf.secrets
 
 
-async def test_an_event_is_told_as_it_was_sent(evaluate: Evaluate):
+async def test_an_event_is_told_as_it_was_sent(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"emit": {"event": {"with": {"type": "t"}}}}}]}, evaluate)
     [emit] = await run.start()
     sent = {**emit.event, "sequence": "7"}
@@ -359,7 +359,7 @@ async def test_an_event_is_told_as_it_was_sent(evaluate: Evaluate):
     assert run.machine.outcome == Completed(sent)
 
 
-async def test_a_fault_of_ours_is_no_fault_of_the_run(evaluate: Evaluate):
+async def test_a_fault_of_ours_is_no_fault_of_the_run(evaluate: EvaluateJq):
     async def broken(program: str, variables: Any, value: JSON) -> JSON:
         raise RuntimeError("the pool is closed")
 
@@ -370,7 +370,7 @@ async def test_a_fault_of_ours_is_no_fault_of_the_run(evaluate: Evaluate):
     assert run.machine.outcome is None
 
 
-async def test_an_expression_error_says_what_failed(evaluate: Evaluate):
+async def test_an_expression_error_says_what_failed(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"set": '${ error("why" + " not") }'}}]}, evaluate)
     await run.start()
     assert isinstance(run.machine.outcome, Faulted)
@@ -379,7 +379,7 @@ async def test_an_expression_error_says_what_failed(evaluate: Evaluate):
     assert "why not" in detail
 
 
-async def test_commands_and_facts_do_not_show_data(evaluate: Evaluate):
+async def test_commands_and_facts_do_not_show_data(evaluate: EvaluateJq):
     call = {
         "call": "humanTask:1@default",
         "with": {"title": "${ .n }", "candidates": {"roles": ["a"]}},
@@ -392,7 +392,7 @@ async def test_commands_and_facts_do_not_show_data(evaluate: Evaluate):
     assert "Ingrid" not in repr(finish)
 
 
-async def test_which_events_a_run_may_ever_want(evaluate: Evaluate):
+async def test_which_events_a_run_may_ever_want(evaluate: EvaluateJq):
     def types(*filters: dict[str, Any], **more: Any) -> Any:
         listen = {"listen": {"to": {"any": list(filters), **more}}}
         flow = {"do": [{"x": {"do": [{"hear": listen}]}}]}
@@ -409,7 +409,7 @@ async def test_which_events_a_run_may_ever_want(evaluate: Evaluate):
     assert nothing.event_types == frozenset()
 
 
-async def test_events_are_wanted_until_the_task_has_enough(evaluate: Evaluate):
+async def test_events_are_wanted_until_the_task_has_enough(evaluate: EvaluateJq):
     listen = {"listen": {"to": {"one": {"with": {"type": "a"}}}}}
     run = Driver({"do": [{"hear": listen}, {"then": HTTP}]}, evaluate)
     [wanted] = await run.start()
@@ -421,14 +421,14 @@ async def test_events_are_wanted_until_the_task_has_enough(evaluate: Evaluate):
     assert run.machine.pending() == [leaf]
 
 
-async def test_a_cancellation_before_the_start(evaluate: Evaluate):
+async def test_a_cancellation_before_the_start(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}]}, evaluate)
     [finish] = await run.fact(FactKind.RUN_CANCELLED, data={"reason": "never mind"})
     assert finish.outcome.reason == "never mind"
     assert await run.start() == []
 
 
-async def test_a_faulted_run_takes_its_work_back_and_asks_for_it_again(evaluate: Evaluate):
+async def test_a_faulted_run_takes_its_work_back_and_asks_for_it_again(evaluate: EvaluateJq):
     flow = {"do": [{"all": {"fork": {"branches": [{"a": HTTP}, {"b": HTTP}, {"c": HTTP}]}}}]}
     run = Driver(flow, evaluate)
     first, second, third = await run.start()
@@ -453,7 +453,7 @@ async def test_a_faulted_run_takes_its_work_back_and_asks_for_it_again(evaluate:
     assert run.machine.outcome == Completed(["a", "b", "c"])
 
 
-async def test_a_fault_stops_all_that_has_not_yet_begun(evaluate: Evaluate):
+async def test_a_fault_stops_all_that_has_not_yet_begun(evaluate: EvaluateJq):
     bad = {"raise": {"error": {"type": "https://x.example/e", "status": 418}}}
     for branches in ([{"bad": bad}, {"call": HTTP}], [{"call": HTTP}, {"bad": bad}]):
         run = Driver({"do": [{"all": {"fork": {"branches": branches}}}]}, evaluate)
@@ -461,7 +461,7 @@ async def test_a_fault_stops_all_that_has_not_yet_begun(evaluate: Evaluate):
         assert run.machine.pending() == []
 
 
-async def test_deadlines_of_people_stand_still_while_the_run_does(evaluate: Evaluate):
+async def test_deadlines_of_people_stand_still_while_the_run_does(evaluate: EvaluateJq):
     arguments = {
         "title": "Look",
         "candidates": {"roles": ["clerk"]},
@@ -491,7 +491,7 @@ async def test_deadlines_of_people_stand_still_while_the_run_does(evaluate: Eval
     assert len([each for each in again.values() if isinstance(each, ArmTimer)]) == 2
 
 
-async def test_a_completed_run_cannot_be_cancelled(evaluate: Evaluate):
+async def test_a_completed_run_cannot_be_cancelled(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"set": {"a": 1}}}]}, evaluate)
     await run.start()
     assert await run.fact(FactKind.RUN_CANCELLED) == []
@@ -499,13 +499,13 @@ async def test_a_completed_run_cannot_be_cancelled(evaluate: Evaluate):
     assert run.machine.outcome == Completed({"a": 1})
 
 
-async def test_the_journal_says_what_runtime_it_was(evaluate: Evaluate):
+async def test_the_journal_says_what_runtime_it_was(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"set": "${ $runtime }"}}]}, evaluate)
     await run.fact(FactKind.RUN_STARTED, data={"runtime": {"name": "other", "version": "9"}})
     assert run.machine.outcome == Completed({"name": "other", "version": "9"})
 
 
-async def test_a_step_waits_and_goes_on(evaluate: Evaluate):
+async def test_a_step_waits_and_goes_on(evaluate: EvaluateJq):
     flow = {"do": [{"t": {"try": [{"a": HTTP}], "catch": {"retry": {"delay": "PT1S"}}}}]}
     run = Driver(flow, evaluate)
 
@@ -521,7 +521,7 @@ async def test_a_step_waits_and_goes_on(evaluate: Evaluate):
 
 
 async def test_work_that_is_asked_for_and_taken_back_at_once_is_never_asked_for(
-    evaluate: Evaluate,
+    evaluate: EvaluateJq,
 ):
     stop = {"set": {"stopped": True}, "then": "end"}
     branches = [{"call": HTTP}, {"pause": {"wait": "PT1H"}}, {"stop": stop}]

@@ -6,7 +6,7 @@ import pytest
 
 from coe.language.model.definition import Definition
 from coe.machine.commands import Cancel, RunLeaf
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.testing.run_definition import simulate
 from coe.testing.suites import case_of, differences
 from tests.machine.scenarios import Scenario, folded, scenarios
@@ -17,7 +17,7 @@ ALL = scenarios()
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
-async def test_a_scenario_goes_as_the_language_says(scenario: Scenario, evaluate: Evaluate):
+async def test_a_scenario_goes_as_the_language_says(scenario: Scenario, evaluate: EvaluateJq):
     case = case_of(scenario.test)
     trace = await simulate(scenario.definition(), case, evaluate)
     assert differences(scenario.test["expect"], trace, case) == []
@@ -25,12 +25,12 @@ async def test_a_scenario_goes_as_the_language_says(scenario: Scenario, evaluate
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
 async def test_a_crash_between_any_two_facts_changes_nothing(
-    scenario: Scenario, evaluate: Evaluate
+    scenario: Scenario, evaluate: EvaluateJq
 ):
     await crash_everywhere(scenario.definition(), scenario.test, evaluate)
 
 
-async def crash_everywhere(flow: Definition, test: dict[str, Any], evaluate: Evaluate) -> None:
+async def crash_everywhere(flow: Definition, test: dict[str, Any], evaluate: EvaluateJq) -> None:
     """Fold every prefix of the scenario's journal, and see that it stands as the run itself did."""
     case = case_of(test)
     trace = await simulate(flow, case, evaluate)

@@ -13,11 +13,11 @@ from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.machine import machine
 from coe.machine.commands import Completed, RunLeaf
-from coe.machine.errors import Fault, normalised
+from coe.machine.errors import TaskFault, normalised_error
 from coe.machine.facts import Fact, FactKind
-from coe.machine.interpreter import End
-from coe.machine.machine import Evaluate, RunContext
-from coe.machine.scope import same
+from coe.machine.interpreter import EndRun
+from coe.machine.machine import EvaluateJq, RunContext
+from coe.machine.scope import json_equal
 from coe.settings import Settings
 from coe.testing.cases import START
 from tests.machine.driver import HTTP, Driver, key
@@ -64,7 +64,7 @@ SESSION = pytest.mark.asyncio(loop_scope="session")
     ],
 )
 def test_values_are_equal_as_json_has_it(one: Any, other: Any, equal: Any):
-    assert same(one, other) is equal
+    assert json_equal(one, other) is equal
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_values_are_equal_as_json_has_it(one: Any, other: Any, equal: Any):
     ],
 )
 def test_an_error_has_all_that_the_language_requires(given: Any, clean: Any):
-    assert normalised(given, "/here") == clean
+    assert normalised_error(given, "/here") == clean
 
 
 def test_what_is_on_its_way_shows_no_data():
-    fault = Fault({"type": "urn:x", "detail": "canary"})
+    fault = TaskFault({"type": "urn:x", "detail": "canary"})
     assert (str(fault), fault.args) == ("urn:x", ("urn:x",))
-    end = End({"name": "canary"})
+    end = EndRun({"name": "canary"})
     assert (str(end), end.args) == ("end", ("end",))
 
 
@@ -127,7 +127,7 @@ def test_the_machine_imports_no_clock_no_chance_and_no_input():
 
 
 @SESSION
-async def test_a_validation_error_tells_places_and_rules_and_not_too_many(evaluate: Evaluate):
+async def test_a_validation_error_tells_places_and_rules_and_not_too_many(evaluate: EvaluateJq):
     schema = {"document": {"type": "array", "items": {"type": "string"}}}
     run = Driver({"do": [{"a": {"input": {"schema": schema}, "set": {}}}]}, evaluate)
     await run.start(list(range(20)))
@@ -144,7 +144,7 @@ async def test_a_validation_error_tells_places_and_rules_and_not_too_many(evalua
 
 
 @SESSION
-async def test_a_task_whose_name_is_a_pointer_knows_its_definition(evaluate: Evaluate):
+async def test_a_task_whose_name_is_a_pointer_knows_its_definition(evaluate: EvaluateJq):
     name = "a/b~1"
     run = Driver({"do": [{name: {"set": "${ $task | {name, reference, definition} }"}}]}, evaluate)
     await run.start()
@@ -159,7 +159,7 @@ async def test_a_task_whose_name_is_a_pointer_knows_its_definition(evaluate: Eva
 
 # ---------------------------------------------------------------- what is left behind
 @SESSION
-async def test_a_deadline_that_was_caught_leaves_nothing_behind(evaluate: Evaluate):
+async def test_a_deadline_that_was_caught_leaves_nothing_behind(evaluate: EvaluateJq):
     timed = {"do": [{"slow": HTTP}], "timeout": {"after": "PT1S"}}
     flow = {"do": [{"t": {"try": [{"timed": timed}], "catch": {}}}, {"after": HTTP}]}
     run = Driver(flow, evaluate)
@@ -174,7 +174,7 @@ async def test_a_deadline_that_was_caught_leaves_nothing_behind(evaluate: Evalua
 
 
 @SESSION
-async def test_listening_leaves_nothing_behind(evaluate: Evaluate):
+async def test_listening_leaves_nothing_behind(evaluate: EvaluateJq):
     hear = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
     flow = {"do": [{"loop": {"for": {"in": [1, 2, 3]}, "do": [{"hear": hear}]}}, {"a": HTTP}]}
     run = Driver(flow, evaluate)
@@ -188,7 +188,7 @@ async def test_listening_leaves_nothing_behind(evaluate: Evaluate):
 
 
 @SESSION
-async def test_what_was_answered_leaves_nothing_behind(evaluate: Evaluate):
+async def test_what_was_answered_leaves_nothing_behind(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}, {"b": HTTP}, {"c": HTTP}]}, evaluate)
     [leaf] = await run.start()
     root = run.machine._root
@@ -200,7 +200,7 @@ async def test_what_was_answered_leaves_nothing_behind(evaluate: Evaluate):
 
 # ---------------------------------------------------------------- order
 @SESSION
-async def test_those_who_listen_at_once_go_on_in_the_order_of_the_document(evaluate: Evaluate):
+async def test_those_who_listen_at_once_go_on_in_the_order_of_the_document(evaluate: EvaluateJq):
     hear = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
     branches = [{name: {"do": [{"hear": hear}, {f"{name}1": HTTP}]}} for name in "abc"]
     run = Driver({"do": [{"fork": {"fork": {"branches": branches}}}]}, evaluate)
@@ -213,7 +213,7 @@ async def test_those_who_listen_at_once_go_on_in_the_order_of_the_document(evalu
 
 
 @SESSION
-async def test_after_a_retry_the_faulted_step_goes_on_first(evaluate: Evaluate):
+async def test_after_a_retry_the_faulted_step_goes_on_first(evaluate: EvaluateJq):
     good = {"do": [{"one": HTTP}, {"two": HTTP}]}
     flow = {"do": [{"fork": {"fork": {"branches": [{"good": good}, {"bad": HTTP}]}}}]}
     run = Driver(flow, evaluate)
@@ -225,7 +225,7 @@ async def test_after_a_retry_the_faulted_step_goes_on_first(evaluate: Evaluate):
 
 
 @SESSION
-async def test_a_run_that_was_retried_can_fault_and_be_retried_again(evaluate: Evaluate):
+async def test_a_run_that_was_retried_can_fault_and_be_retried_again(evaluate: EvaluateJq):
     timed = {"do": [{"a": HTTP}], "timeout": {"after": "PT1H"}}
     run = Driver({"do": [{"timed": timed}]}, evaluate)
     timer, leaf = await run.start()
@@ -241,7 +241,7 @@ async def test_a_run_that_was_retried_can_fault_and_be_retried_again(evaluate: E
 
 
 @SESSION
-async def test_steps_tell_when_they_began_and_ended(evaluate: Evaluate):
+async def test_steps_tell_when_they_began_and_ended(evaluate: EvaluateJq):
     run = Driver({"do": [{"fork": {"fork": {"branches": [{"a": HTTP}, {"b": HTTP}]}}}]}, evaluate)
     a, b = await run.start()
     at = [START + timedelta(seconds=number) for number in range(6)]
@@ -269,7 +269,7 @@ async def test_steps_tell_when_they_began_and_ended(evaluate: Evaluate):
 
 
 @SESSION
-async def test_a_deadline_that_passed_is_another_after_a_retry(evaluate: Evaluate):
+async def test_a_deadline_that_passed_is_another_after_a_retry(evaluate: EvaluateJq):
     timed = {"do": [{"slow": HTTP}], "timeout": {"after": "PT10S"}}
     run = Driver({"do": [{"timed": timed}]}, evaluate)
     [first, _] = await run.start()
@@ -283,7 +283,7 @@ async def test_a_deadline_that_passed_is_another_after_a_retry(evaluate: Evaluat
 
 
 @SESSION
-async def test_a_task_of_people_without_a_due_time_outlasts_a_retry(evaluate: Evaluate):
+async def test_a_task_of_people_without_a_due_time_outlasts_a_retry(evaluate: EvaluateJq):
     ask = {"call": "humanTask:1@default", "with": ASK}
     run = Driver({"do": [{"f": {"fork": {"branches": [{"ask": ask}, {"a": HTTP}]}}}]}, evaluate)
     task, leaf = await run.start()
@@ -316,12 +316,12 @@ async def test_a_task_of_people_without_a_due_time_outlasts_a_retry(evaluate: Ev
     ],
 )
 async def test_which_events_a_task_took_is_told(
-    wanted: Any, types: str, told: list[str], evaluate: Evaluate
+    wanted: Any, types: str, told: list[str], evaluate: EvaluateJq
 ):
     seen: list[str] = []
     flow = definition({"do": [{"hear": {"listen": {"to": wanted}}}]})
     run = machine.Machine(
-        flow, RunContext("run"), evaluate, witness=lambda _, way: seen.append(way)
+        flow, RunContext("run"), evaluate, observer=lambda _, way: seen.append(way)
     )
     await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
     for number, kind in enumerate(types):
@@ -332,12 +332,12 @@ async def test_which_events_a_task_took_is_told(
 
 
 @SESSION
-async def test_what_people_decided_is_told(evaluate: Evaluate):
+async def test_what_people_decided_is_told(evaluate: EvaluateJq):
     seen: list[str] = []
     ask = {"call": "humanTask:1@default", "with": ASK}
     flow = definition({"do": [{"ask": ask}]})
     run = machine.Machine(
-        flow, RunContext("run"), evaluate, witness=lambda _, way: seen.append(way)
+        flow, RunContext("run"), evaluate, observer=lambda _, way: seen.append(way)
     )
     [task] = await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
     await run.apply(Fact(FactKind.TASK_ANSWERED, START, task.key, {"outcome": "rejected"}))

@@ -2,7 +2,7 @@
 
 A mutant is a module with one node of its syntax tree replaced. What cannot matter is left alone:
 docstrings, annotations, what people read (titles, details, messages of exceptions of ours), and
-what only tells the coverage of tests (`run.went`).
+what only tells the coverage of tests (`run.on_branch`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 # Calls whose deletion or arguments are another's proof: coverage of tests (tests/runs/test_…).
-_TOLD = {"went", "_went", "witness"}
+_COVERAGE = {"on_branch", "_on_branch", "observer"}
 # Keyword arguments that people read, and those of dataclass fields.
-_READ = {"title", "detail", "repr", "default_factory", "witness"}
+_READ = {"title", "detail", "repr", "default_factory", "observer"}
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Eq: (ast.NotEq,),
@@ -158,7 +158,7 @@ class _Finder:
     def _delete(self, node: ast.stmt, scope: str) -> None:
         """Leave a statement out, where something would be missing that nobody defines."""
         match node:
-            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))) if name in _TOLD:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))) if name in _COVERAGE:
                 return
             case (
                 ast.Expr()
@@ -325,7 +325,7 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.JoinedStr():
             return
-        case ast.Call(func=ast.Attribute(attr=name)) if name in _TOLD:
+        case ast.Call(func=ast.Attribute(attr=name)) if name in _COVERAGE:
             return
         case ast.Call(func=ast.Name(id="field" | "ValueError" | "TypeError" | "TypeVar")):
             return

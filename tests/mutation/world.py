@@ -21,7 +21,7 @@ import jq
 from coe.language.expressions import jq_worker
 from coe.language.expressions.evaluator import Expressions
 from coe.language.model.definition import Definition
-from coe.machine.scope import same
+from coe.machine.scope import json_equal
 from tests.mutation.operators import Mutant
 
 # What is loaded anew for each mutant: the machine, and all that takes parts of it by name.
@@ -152,8 +152,8 @@ class World:
         suites = importlib.import_module("coe.testing.suites")
         # What is expected is not compared by what is mutated.
         for name, module in sys.modules.items():
-            if name.startswith("coe.testing.") and hasattr(module, "same"):
-                module.same = same
+            if name.startswith("coe.testing.") and hasattr(module, "json_equal"):
+                module.json_equal = json_equal
         testing = importlib.import_module("coe.testing.run_definition")
         case = suites.case_of(scenario.test)
         definition = self.definitions[scenario.name]

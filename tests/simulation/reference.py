@@ -15,8 +15,8 @@ from coe.machine.commands import (
     EmitEvent,
     Faulted,
     OpenHumanTask,
-    Outcome,
     RunLeaf,
+    RunOutcome,
     StartChild,
 )
 from coe.machine.facts import Fact, FactKind
@@ -58,7 +58,7 @@ def event(number: int, kind: str) -> dict[str, Any]:
     }
 
 
-async def expected(world: World, flow: str, value: Any, depth: int = 0) -> Outcome | None:
+async def expected(world: World, flow: str, value: Any, depth: int = 0) -> RunOutcome | None:
     """The outcome of a flow; None where it takes too long to say."""
     if flow.partition("@")[0] == LOCAL:
         for step in ("pick", "pack"):

@@ -19,7 +19,7 @@ from coe.testing.decision_files import DecisionFiles, carried_by, decisions_besi
 from coe.testing.run_suite import SuiteResult, run_suite
 
 if TYPE_CHECKING:
-    from coe.machine.machine import Evaluate
+    from coe.machine.machine import EvaluateJq
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ async def _test(
 
 async def _suite(
     folder: Path,
-    evaluate: Evaluate,
+    evaluate: EvaluateJq,
     only: str | None,
     standards: Standards,
     decisions: Path | None,

@@ -6,7 +6,7 @@ import pytest
 
 from coe.language.branches import branches_of, outcomes
 from coe.machine.commands import StepState
-from coe.machine.machine import Evaluate
+from coe.machine.machine import EvaluateJq
 from coe.testing.run_definition import simulate
 from coe.testing.suites import case_of
 from tests.machine.scenarios import Scenario, scenarios
@@ -25,7 +25,7 @@ ALONE = (
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
 async def test_nothing_that_a_run_does_was_held_for_impossible(
-    scenario: Scenario, evaluate: Evaluate
+    scenario: Scenario, evaluate: EvaluateJq
 ):
     definition = scenario.definition()
     trace = await simulate(definition, case_of(scenario.test), evaluate)
@@ -46,7 +46,7 @@ async def test_nothing_that_a_run_does_was_held_for_impossible(
     assert {step.path for step in trace.steps if step.state is not StepState.SKIPPED} <= steps
 
 
-async def test_the_scenarios_go_every_way_that_has_a_name(evaluate: Evaluate):
+async def test_the_scenarios_go_every_way_that_has_a_name(evaluate: EvaluateJq):
     gone: set[str] = set()
     for scenario in ALL:
         trace = await simulate(scenario.definition(), case_of(scenario.test), evaluate)
