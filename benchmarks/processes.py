@@ -96,7 +96,7 @@ async def bench_platform(url: str, folder: Path) -> AsyncIterator[Platform]:
         await load_content(session, content.root(ROOT))
         await session.commit()
     await database.close()
-    settings = Settings(database_url=url, data_dir=folder, content_dir=ROOT, demo=True)
+    settings = Settings(database_url=url, data_dir=folder, content_dir=ROOT)
     platform = Platform.open(settings, name="bench", pool_size=20)
     try:
         yield platform

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
-from coe.access.tokens import DEMO_PREFIX, PERSONAS
+from coe.access.tokens import Authenticator
 from coe.api.audit_export import router as audit_export
 from coe.api.context import EngineStatus
 from coe.api.engine import state_of
@@ -61,9 +61,11 @@ class Services:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, settings: Settings, engine: Engine | None) -> Services:
-        """Make the parts; nothing connects yet."""
-        platform = Platform.open(settings, name="coe-api")
+    def open(
+        cls, settings: Settings, engine: Engine | None, authenticator: Authenticator | None
+    ) -> Services:
+        """Create the parts; nothing connects yet."""
+        platform = Platform.open(settings, name="coe-api", authenticator=authenticator)
         if engine is None and settings.prefect_url is not None:
             engine = PrefectEngine.open(settings)
         name = engine.name if engine else NO_ENGINE.name
@@ -157,19 +159,30 @@ async def _keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
-    """The application: GraphQL, pages, probes, and the loops while it is up.
+def create_app(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    authenticator: Authenticator | None = None,
+    personas: Sequence[Persona] = (),
+) -> FastAPI:
+    """Create the application: GraphQL, pages, probes, and the loops while it is up.
 
-    It answers before the engine is up: runs are taken and wait. Without `engine`, it is Prefect's
-    where `COE_PREFECT_URL` is set, else none.
+    It answers before the engine is up; runs wait until then.
+
+    Args:
+        settings: The settings of the installation.
+        engine: By default Prefect if `COE_PREFECT_URL` is set, else none.
+        authenticator: Accepts further tokens beside those in the database (the demo's).
+        personas: Who may be chosen in the explorer (the demo's).
     """
     logs.configure(settings.log_level)
-    services = Services.open(settings, engine)
+    services = Services.open(settings, engine, authenticator)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         services.start()
-        log.info("the API is up", extra={"demo": settings.demo})
+        log.info("the API is up")
         try:
             yield
         finally:
@@ -187,20 +200,13 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
     app.include_router(audit_export(services.platform))
     app.include_router(event_door(services.platform))
-    app.include_router(routes(personas(settings)))
+    app.include_router(routes(personas))
     if services.gateway is not None:
         app.include_router(services.gateway.router())
     _add_probes(app, services)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders)
     return app
-
-
-def personas(settings: Settings) -> list[Persona]:
-    """Those who may be chosen in the explorer: in demo mode the fixed ones, else none."""
-    if not settings.demo:
-        return []
-    return [Persona(name, f"{DEMO_PREFIX}{subject}") for subject, name in PERSONAS.items()]
 
 
 def known_hosts(settings: Settings) -> frozenset[str]:

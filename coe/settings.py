@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -38,7 +37,6 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8700
     public_url: str | None = None
-    demo: bool = False
     log_origin: str = "coe.local/audit"
     allowed_hosts: tuple[str, ...] = ()
 
@@ -77,16 +75,6 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("an address begins with http:// or https://")
         return value.rstrip("/")
-
-    @model_validator(mode="after")
-    def _demo_stays_on_loopback(self) -> Self:
-        if self.demo and self.host not in LOOPBACK:
-            message = (
-                f"demo mode accepts fixed tokens and so listens on loopback only; "
-                f"COE_HOST is {self.host!r}: set it to 127.0.0.1 or turn COE_DEMO off"
-            )
-            raise ValueError(message)
-        return self
 
     @property
     def kek_path(self) -> Path:

@@ -225,8 +225,9 @@ class Work(Read):
 class Platform:
     """What every composition root makes once: the database, the policies, the keys, the clock.
 
-    `expressions` evaluates what is no run's own, such as the filters of schedules; its worker
-    starts when it is first needed.
+    `expressions` evaluates expressions outside of runs, such as the filters of schedules; its
+    worker starts with the first evaluation. `authenticator` accepts further tokens beside those in
+    the database: only the demo has one.
     """
 
     settings: Settings
@@ -236,10 +237,18 @@ class Platform:
     signer: SigningKey
     clock: Callable[[], datetime] = utcnow
     expressions: Expressions = field(default_factory=lambda: Expressions(workers=1))
+    authenticator: tokens.Authenticator | None = None
 
     @classmethod
-    def open(cls, settings: Settings, *, name: str = "coe", pool_size: int = 10) -> Platform:
-        """Make the parts from the settings; nothing connects yet."""
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        name: str = "coe",
+        pool_size: int = 10,
+        authenticator: tokens.Authenticator | None = None,
+    ) -> Platform:
+        """Create the parts from the settings; nothing connects yet."""
         database = Database(settings.database_url, name=name, pool_size=pool_size)
         return cls(
             settings=settings,
@@ -247,6 +256,7 @@ class Platform:
             policies=PolicyStore(),
             keyring=Keyring(database, settings.kek_path),
             signer=SigningKey.load(settings.signing_key_path, settings.log_origin),
+            authenticator=authenticator,
         )
 
     async def close(self) -> None:
@@ -255,20 +265,18 @@ class Platform:
         await self.database.close()
 
     async def authenticate(self, bearer: str, request: RequestInfo) -> Actor:
-        """Find out who comes with a token; it is recorded when one that was good once is tried.
+        """Find the actor of a bearer token; the use of an expired or revoked one is recorded.
 
         Raises:
-            Unauthenticated: Nobody that we know.
+            Unauthenticated: It is no valid token.
         """
+        if self.authenticator is not None:
+            actor = self.authenticator.authenticate(bearer, request.address or "")
+            if actor is not None:
+                return actor
         async with self.database.session() as session:
             try:
-                return await tokens.authenticate(
-                    session,
-                    bearer,
-                    demo=self.settings.demo,
-                    address=request.address or "",
-                    now=self.clock(),
-                )
+                return await tokens.authenticate(session, bearer, now=self.clock())
             except tokens.TokenSpent as spent:
                 policy = await self.policies.current(session)
                 await append(session, self.keyring, self._refused_login(policy, spent, request))

@@ -14,7 +14,8 @@ import pytest
 import uvicorn
 
 from coe import logs
-from coe.app import Services, create_app
+from coe.app import Services
+from coe.demo.api import create_demo_app
 from coe.errors import Unavailable
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.settings import Settings
@@ -71,7 +72,7 @@ async def test_the_api_answers_before_the_engine_and_says_when_it_is_gone(
     monkeypatch.setattr("coe.app.WATCH_SECONDS", 0.1)
     engine = SwitchedEngine()
     port: Engine = engine
-    app = create_app(settings, engine=port)
+    app = create_demo_app(settings, engine=port)
     api = Api(app)
     async with app.router.lifespan_context(app):
         owner = await publish_welcome(api)
@@ -100,7 +101,7 @@ async def test_the_api_answers_before_the_engine_and_says_when_it_is_gone(
 
 
 async def test_without_an_engine_runs_are_taken_and_wait(settings: Settings) -> None:
-    app = create_app(settings)
+    app = create_demo_app(settings)
     api = Api(app)
     async with app.router.lifespan_context(app):
         engine = (await api.persona("auditor").ask(ENGINE))["engine"]
@@ -114,7 +115,7 @@ async def _serving(settings: Settings):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    app = create_app(settings)
+    app = create_demo_app(settings)
     config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -150,7 +151,7 @@ async def test_a_loop_that_fails_begins_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coe.app.AGAIN_SECONDS", 0.0)
-    app = create_app(settings)
+    app = create_demo_app(settings)
     services: Services = app.state.services
     calls = asyncio.Semaphore(0)
 
@@ -165,7 +166,7 @@ async def test_a_loop_that_fails_begins_again(
 
 
 async def test_a_probe_tells_nothing_of_the_inside(settings: Settings) -> None:
-    app = create_app(settings.model_copy(update={"loops": False}))
+    app = create_demo_app(settings.model_copy(update={"loops": False}))
     services: Services = app.state.services
     services.sealer.problem = "/srv/coe/checkpoints has a checkpoint of 12 events"
     transport = httpx.ASGITransport(app)

@@ -1,19 +1,18 @@
-"""Bearer tokens: opaque, of which only a hash is kept; and who comes with one.
+"""Bearer tokens: opaque; only their hash is stored.
 
 These are functions over a session. The verbs that issue and revoke for a caller stand above
-`coe.work`: they require `token:issue` or `token:revoke` and record it.
+`coe.work`: they require `token:issue` or `token:revoke`, and record it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -27,18 +26,10 @@ from coe.db import utcnow
 from coe.errors import Invalid, Problem, Unauthenticated
 
 PREFIX: Final = "coe_"
-DEMO_PREFIX: Final = "demo-"
+
 EVERY_SCOPE: Final = "*"
 LONGEST: Final = timedelta(days=366)
-PERSONAS: Final = {
-    "sales-owner": "Sofia Lind, sales process owner",
-    "finance-approver": "Farid Aziz, finance approver",
-    "finance-lead": "Greta Holm, finance lead",
-    "warehouse-developer": "Wanda Nowak, warehouse developer",
-    "coe-lead": "Cora Weiss, lead of the centre of excellence",
-    "auditor": "Amir Haddad, internal audit",
-    "outsider": "Otto Fremd, member of no team",
-}
+
 
 _BYTES: Final = 32
 _FORM: Final = re.compile(r"coe_[A-Za-z0-9_-]{43}")
@@ -57,31 +48,28 @@ class TokenSpent(Unauthenticated):
         self.why = "it expired" if token.revoked_at is None else "it was revoked"
 
 
-async def authenticate(
-    session: AsyncSession,
-    bearer: str,
-    *,
-    demo: bool,
-    address: str,
-    now: datetime | None = None,
-) -> Actor:
-    """Find out who comes with the token.
+class Authenticator(Protocol):
+    """A composition root passes one to accept bearer tokens that are not in the database."""
+
+    def authenticate(self, bearer: str, address: str) -> Actor | None:
+        """The actor with this token, or None if it is not one of these tokens.
+
+        `address` is the network address of the client.
+        """
+
+
+async def authenticate(session: AsyncSession, bearer: str, *, now: datetime | None = None) -> Actor:
+    """Find the actor of a token in the database.
 
     Args:
         session: Only read from.
-        bearer: What stands after `Bearer ` in the header.
-        demo: Whether the fixed tokens of the demo's personas are taken.
-        address: The address of the peer; the fixed tokens are taken from a loopback address only.
-        now: By default the clock's.
+        bearer: The text after `Bearer ` in the header.
+        now: By default the clock's time.
 
     Raises:
-        Unauthenticated: The token is malformed, unknown, expired or revoked (`TokenSpent`), or a
-            persona's where it does not count. Which of them, it does not say.
+        Unauthenticated: The token is malformed, unknown, expired or revoked (`TokenSpent`); the
+            message is the same for all.
     """
-    if demo and is_loopback(address):
-        persona = _persona(bearer)
-        if persona is not None:
-            return Actor(persona, ActorKind.PERSON, PERSONAS[persona])
     if not _FORM.fullmatch(bearer):
         raise Unauthenticated
     digest = hash_of(bearer)
@@ -174,26 +162,6 @@ async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None 
 def hash_of(bearer: str) -> bytes:
     """SHA-256 of the token. It has 256 random bits, so that a slow hash would add nothing."""
     return hashlib.sha256(bearer.encode()).digest()
-
-
-def is_loopback(address: str) -> bool:
-    """Whether the address, IPv4 or IPv6 or the one within the other, is of this machine."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return bool((mapped or parsed).is_loopback)
-
-
-def _persona(bearer: str) -> str | None:
-    """Compare with every persona's token, in the same time whichever it is."""
-    given = bearer.encode(errors="replace")
-    found = None
-    for persona in PERSONAS:
-        if hmac.compare_digest((DEMO_PREFIX + persona).encode(), given):
-            found = persona
-    return found
 
 
 async def _display_name(session: AsyncSession, subject: str) -> str | None:

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "content": "coe.cli.content",
     "decision": "coe.cli.decision.group",
     "demo": "coe.cli.demo",
+    "demo-api": "coe.cli.demo_api",
     "demo-company": "coe.cli.demo_company",
     "event": "coe.cli.event",
     "flow": "coe.cli.flow.group",

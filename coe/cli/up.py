@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from coe.cli.settings_option import config_option, settings_from
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from coe.settings import Settings
 
 
 @click.command()
 @config_option
 def command(config: str | None) -> None:
     """Serve the API at COE_HOST and COE_PORT until SIGTERM or Ctrl-C."""
-    import uvicorn  # noqa: PLC0415  # slow to import
-
-    from coe.app import create_app  # noqa: PLC0415  # the same
+    from coe.app import create_app  # noqa: PLC0415  # slow to import
 
     settings = settings_from(config)
+    serve(create_app(settings), settings)
+
+
+def serve(app: FastAPI, settings: Settings) -> None:
+    """Serve the application at the address of the settings until SIGTERM or Ctrl-C."""
+    import uvicorn  # noqa: PLC0415  # slow to import
+
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,

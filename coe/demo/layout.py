@@ -100,7 +100,6 @@ class Layout:
             "COE_DATABASE_URL": self.database_url,
             "COE_DATA_DIR": str(self.data),
             "COE_CONTENT_DIR": str(self.content),
-            "COE_DEMO": "true",
             "COE_HOST": "127.0.0.1",
             "COE_PORT": str(self.api_port),
             "COE_PUBLIC_URL": self.url,
@@ -126,7 +125,7 @@ class Layout:
         return [
             self._coe("company", ["demo-company", *port], company),
             Service("prefect", self.prefect.command(), self.prefect.environment(), self.data),
-            self._coe("api", ["up", *config], {}),
+            self._coe("api", ["demo-api", *config], {}),
             self._coe("worker-central", ["worker", "central", *config], {}),
         ]
 

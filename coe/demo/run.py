@@ -21,7 +21,6 @@ import asyncpg
 import httpx
 
 from coe import content
-from coe.access.tokens import PERSONAS
 from coe.bootstrap import issue_token, load_all
 from coe.demo.layout import (
     API_PORT,
@@ -32,6 +31,7 @@ from coe.demo.layout import (
     free_port,
     write_private,
 )
+from coe.demo.personas import PERSONAS, token_of
 from coe.demo.processes import Processes, end_left_over
 from coe.demo.story import LOCAL_FLOWS, Story
 from coe.embedded_postgres import EmbeddedPostgres
@@ -130,7 +130,7 @@ class Demo:
         began: float,
     ) -> int:
         """Run the story, unless Ctrl-C comes first."""
-        tokens = {persona: f"demo-{persona}" for persona in PERSONAS}
+        tokens = {persona: token_of(persona) for persona in PERSONAS}
         for author, _ in LOCAL_FLOWS.values():
             tokens.setdefault(author, await self._kept_token(settings, author))
         story = Story(layout.url, layout.content, tokens, self.tell)
@@ -235,13 +235,13 @@ class Demo:
             "url": layout.url,
             "prefectUrl": layout.prefect.url,
             "databaseUrl": layout.database_url,
-            "personas": {persona: f"demo-{persona}" for persona in PERSONAS},
+            "personas": {persona: token_of(persona) for persona in PERSONAS},
             "companyUrl": layout.company_url,
         }
         write_private(self.data / "demo.json", json.dumps(state, indent=2) + "\n")
 
     def _say_what_next(self, layout: Layout) -> None:
-        personas = "\n".join(f"    demo-{name:<20} {who}" for name, who in PERSONAS.items())
+        personas = "\n".join(f"    {token_of(each):<25} {name}" for each, name in PERSONAS.items())
         self.tell(
             NEXT.format(
                 url=layout.url,

@@ -41,7 +41,7 @@ async def test_a_token_says_who_comes_and_only_its_hash_is_kept(database: Databa
         assert bearer.removeprefix("coe_") not in kept
 
     async with database.session() as session:
-        actor = await tokens.authenticate(session, bearer, demo=False, address="10.0.0.9", now=NOW)
+        actor = await tokens.authenticate(session, bearer, now=NOW)
     assert actor.subject == "sales-owner"
     assert actor.kind is ActorKind.PERSON
     assert actor.display_name == "Sofia Lind, sales process owner"
@@ -55,7 +55,7 @@ async def test_a_service_token_carries_its_scopes(database: Database) -> None:
             subject="service:worker/warehouse",
             scopes=["worker:connect", "run:*", "worker:connect"],
         )
-        actor = await tokens.authenticate(session, bearer, demo=False, address=LOCAL, now=NOW)
+        actor = await tokens.authenticate(session, bearer, now=NOW)
     assert row.scopes == ["run:*", "worker:connect"]
     assert actor.kind is ActorKind.SERVICE
     assert actor.scopes == {"worker:connect", "run:*"}
@@ -72,7 +72,7 @@ async def test_an_expired_token_is_refused_from_that_moment(database: Database) 
         bearer, row = await make(session, expires_at=NOW + timedelta(hours=1))
         for at, valid in [(timedelta(minutes=59), True), (timedelta(hours=1), False)]:
             try:
-                await tokens.authenticate(session, bearer, demo=False, address=LOCAL, now=NOW + at)
+                await tokens.authenticate(session, bearer, now=NOW + at)
             except Unauthenticated:
                 assert not valid
             else:
@@ -80,7 +80,7 @@ async def test_an_expired_token_is_refused_from_that_moment(database: Database) 
         row.expires_at = utcnow() - timedelta(seconds=1)
         await session.flush()
         with pytest.raises(Unauthenticated):
-            await tokens.authenticate(session, bearer, demo=False, address=LOCAL)
+            await tokens.authenticate(session, bearer)
 
 
 async def test_a_revoked_token_is_refused_and_is_revoked_once(database: Database) -> None:
@@ -90,8 +90,8 @@ async def test_a_revoked_token_is_refused_and_is_revoked_once(database: Database
         assert await tokens.revoke(session, row.id, now=NOW)
         assert not await tokens.revoke(session, row.id, now=NOW)
         with pytest.raises(Unauthenticated):
-            await tokens.authenticate(session, bearer, demo=False, address=LOCAL, now=NOW)
-        assert await tokens.authenticate(session, other, demo=False, address=LOCAL, now=NOW)
+            await tokens.authenticate(session, bearer, now=NOW)
+        assert await tokens.authenticate(session, other, now=NOW)
         found = await tokens.find(session, row.id)
         assert found is not None
         assert found.revoked_at == NOW
@@ -113,7 +113,7 @@ async def test_what_is_no_token_is_refused(database: Database, bearer: str) -> N
     async with database.session() as session:
         await make(session)
         with pytest.raises(Unauthenticated):
-            await tokens.authenticate(session, bearer, demo=True, address=LOCAL)
+            await tokens.authenticate(session, bearer)
 
 
 async def test_the_hash_is_no_token(database: Database) -> None:
@@ -121,44 +121,7 @@ async def test_the_hash_is_no_token(database: Database) -> None:
         _, row = await make(session)
         for bearer in (row.token_hash.hex(), "coe_" + row.token_hash.hex()[:43]):
             with pytest.raises(Unauthenticated):
-                await tokens.authenticate(session, bearer, demo=False, address=LOCAL)
-
-
-@pytest.mark.parametrize("persona", list(tokens.PERSONAS))
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-async def test_a_persona_comes_in_demo_mode_from_this_machine(
-    database: Database, persona: str, address: str
-) -> None:
-    async with database.session() as session:
-        actor = await tokens.authenticate(session, f"demo-{persona}", demo=True, address=address)
-    assert (actor.subject, actor.kind, actor.scopes) == (persona, ActorKind.PERSON, None)
-
-
-@pytest.mark.parametrize(
-    ("bearer", "demo", "address"),
-    [
-        ("demo-sales-owner", False, LOCAL),
-        ("demo-sales-owner", True, "10.0.0.9"),
-        ("demo-sales-owner", True, "::ffff:10.0.0.9"),
-        ("demo-sales-owner", True, "2001:db8::1"),
-        ("demo-sales-owner", True, ""),
-        ("demo-sales-owner", True, "localhost"),
-        ("demo-sales-owner", True, "127.0.0.1, 10.0.0.9"),
-        ("demo-", True, LOCAL),
-        ("demo-root", True, LOCAL),
-        ("demo-service:central", True, LOCAL),
-        ("demo-sales-owner ", True, LOCAL),
-    ],
-)
-async def test_a_personas_token_counts_nowhere_else(
-    database: Database,
-    bearer: str,
-    demo: bool,  # noqa: FBT001  # a parameter of the test
-    address: str,
-) -> None:
-    async with database.session() as session:
-        with pytest.raises(Unauthenticated):
-            await tokens.authenticate(session, bearer, demo=demo, address=address)
+                await tokens.authenticate(session, bearer)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from coe.app import create_app
+from coe.demo.api import create_demo_app
 from coe.settings import Settings
 from tests.api.client import Api
 
@@ -14,7 +14,7 @@ from tests.api.client import Api
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[Api]:
     """The application with its loops; no engine is configured, so that runs wait."""
-    app = create_app(settings)
+    app = create_demo_app(settings)
     async with app.router.lifespan_context(app):
         yield Api(app)
 
@@ -22,6 +22,6 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
 @pytest.fixture
 async def still_api(settings: Settings) -> AsyncIterator[Api]:
     """The application without its loops: it asks the database for nothing by itself."""
-    app = create_app(settings.model_copy(update={"loops": False}))
+    app = create_demo_app(settings.model_copy(update={"loops": False}))
     async with app.router.lifespan_context(app):
         yield Api(app)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coe.api.ids import to_uuid
-from coe.app import create_app
+from coe.demo.api import create_demo_app
 from coe.engines.inline import InlineEngine
 from coe.execution.open_runtime import running
 from coe.settings import Settings
@@ -56,7 +56,7 @@ query ($id: ID!) {
 async def live_api(settings: Settings) -> AsyncIterator[Api]:
     platform = Platform.open(settings, name="test-engine")
     async with running(platform) as runtime:
-        app = create_app(settings, engine=InlineEngine(runtime))
+        app = create_demo_app(settings, engine=InlineEngine(runtime))
         async with app.router.lifespan_context(app):
             yield Api(app)
     await platform.close()

@@ -165,7 +165,7 @@ def test_a_wrong_setting_is_named() -> None:
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": "/usr/bin:/bin", "COE_PORT": "many", "COE_DEMO": "true"},
+        env={"PATH": "/usr/bin:/bin", "COE_PORT": "many"},
     )
     assert done.returncode == 1
     assert "COE_PORT" in done.stderr

@@ -13,7 +13,7 @@ from coe.access.files import read_files
 from coe.access.lines import ANY, Line
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
-from coe.access.tokens import PERSONAS
+from coe.demo.personas import PERSONAS
 from tests.access.policies import ROOT, policy_of, shipped
 
 

@@ -1,4 +1,4 @@
-"""A real installation, part by part: no demo mode, and no engine yet."""
+"""A real installation, part by part: no demo, and no engine yet."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def installation(database_url: str, tmp_path: Path) -> dict[str, str]:
         "COE_PORT": str(free_port(18700, set())),
         "COE_PREFECT_URL": "http://127.0.0.1:9/api",
         "COE_PREFECT_AUTH": "coe:nobody-listens",
+        "COE_DEMO": "true",  # no setting: a production process has no personas
     }
 
 
@@ -93,15 +94,15 @@ def test_each_part_starts_from_its_settings(installation: dict[str, str], served
     assert "coe/order-to-cash" in listed
 
 
-def test_a_personas_token_counts_in_the_demo_only(served: str) -> None:
+def test_a_persona_cannot_sign_in_to_a_production_process(served: str) -> None:
     refused = ask(served, "demo-coe-lead")
     assert refused["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-def test_demo_mode_does_not_start_on_another_address(installation: dict[str, str]) -> None:
+def test_the_demo_listens_on_loopback_only(installation: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "coe.cli.main", "up"],
-        env=installation | {"COE_DEMO": "true", "COE_HOST": "0.0.0.0"},
+        [sys.executable, "-m", "coe.cli.main", "demo-api"],
+        env=installation | {"COE_HOST": "0.0.0.0"},
         capture_output=True,
         text=True,
         check=False,

@@ -140,7 +140,6 @@ class House:
             "COE_DATABASE_URL": settings.database_url,
             "COE_DATA_DIR": str(settings.data_dir),
             "COE_CONTENT_DIR": str(ROOT),
-            "COE_DEMO": "true",
             "COE_PORT": str(self.port),
             "COE_PREFECT_URL": self.server.api_url,
             "COE_PREFECT_AUTH": self.server.auth,
@@ -154,7 +153,7 @@ class House:
 
     async def api(self) -> Process:
         """Start the API, and wait until it answers."""
-        process = await self._start("api", ["up"], self.environment)
+        process = await self._start("api", ["demo-api"], self.environment)
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             await until(lambda: answers(client, f"{self.url}/healthz"), seconds=40)
         return process

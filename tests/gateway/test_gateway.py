@@ -20,9 +20,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from coe.access.models import AccessToken
-from coe.app import create_app
 from coe.audit.models import AuditEvent
 from coe.db import utcnow
+from coe.demo.api import create_demo_app
 from coe.engines.prefect_api import PrefectEngine
 from coe.engines.prefect_http import PrefectHTTP, basic
 from coe.engines.prefect_server import PrefectServer
@@ -110,7 +110,7 @@ async def gate(
         },
     )
     server = uvicorn.Server(
-        uvicorn.Config(create_app(told), port=port, log_config=None, access_log=False),
+        uvicorn.Config(create_demo_app(told), port=port, log_config=None, access_log=False),
     )
     serving = asyncio.create_task(server.serve())
     await until(lambda: asyncio.sleep(0, server.started))
@@ -305,7 +305,7 @@ async def test_without_prefect_a_worker_is_told_to_come_again(
     gone = settings.model_copy(
         update={"prefect_url": f"http://127.0.0.1:{free_port()}/api", "loops": False},
     )
-    app = create_app(gone)
+    app = create_demo_app(gone)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from coe.app import create_app
+from coe.demo.api import create_demo_app
 from coe.errors import (
     CoeError,
     Conflict,
@@ -43,7 +43,7 @@ class Network(httpx.AsyncBaseTransport):
 
 @pytest.fixture
 async def application(settings: Settings) -> AsyncIterator[httpx.ASGITransport]:
-    app = create_app(settings)
+    app = create_demo_app(settings)
     async with app.router.lifespan_context(app):
         yield httpx.ASGITransport(app, client=("127.0.0.1", 5))
 

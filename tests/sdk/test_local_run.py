@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from coe.access.actor import Actor
-from coe.app import create_app
+from coe.demo.api import create_demo_app
 from coe.errors import Unavailable
 from coe.runs import actions, queries
 from coe.runs.disclosure import read_run_data
@@ -59,7 +59,7 @@ class Team:
 @pytest.fixture
 async def team(settings: Settings, platform: Platform) -> AsyncIterator[Team]:
     quick = settings.model_copy(update={"heartbeat_seconds": 0.05, "loops": False})
-    app = create_app(quick)
+    app = create_demo_app(quick)
     await publish(platform, local("pick"), "warehouse-developer")
     async with platform.work(DEVELOPER) as work:
         run = await actions.start_run(work, flow="warehouse/pick", input={"order": CANARY})

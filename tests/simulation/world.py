@@ -310,7 +310,6 @@ def _settings(times: tuple[float, float]) -> Settings:
         lease_seconds=lease,
         heartbeat_seconds=heartbeat,
         linger_seconds=3.0,
-        demo=True,
         event_days=7,
     )
 

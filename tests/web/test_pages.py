@@ -15,6 +15,7 @@ from graphql.execution.values import get_variable_values
 from coe.api import limits
 from coe.api.schema import make_schema
 from coe.app import create_app
+from coe.demo.api import create_demo_app
 from coe.settings import Settings
 from coe.web.pages import EXAMPLES, SCHEMAS, STATIC, VENDOR, examples
 from coe.web.vendor import SERVED
@@ -28,9 +29,7 @@ NAMES = {"http://www.w3.org", "//www.w3.org"}
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """No page asks the database for anything."""
-    return Settings(
-        database_url="postgresql://nobody@127.0.0.1:1/none", data_dir=tmp_path, demo=True
-    )
+    return Settings(database_url="postgresql://nobody@127.0.0.1:1/none", data_dir=tmp_path)
 
 
 def _client(app: FastAPI, host: str = "127.0.0.1:8700") -> httpx.AsyncClient:
@@ -119,16 +118,10 @@ async def test_only_our_hosts_are_served(settings: Settings) -> None:
 
 
 async def test_personas_are_offered_in_a_demo_only(settings: Settings) -> None:
-    async with _client(create_app(settings)) as client:
+    async with _client(create_demo_app(settings)) as client:
         assert "demo-finance-approver" in (await client.get("/graphiql")).text
-    plain = settings.model_copy(update={"demo": False})
-    async with _client(create_app(plain)) as client:
+    async with _client(create_app(settings)) as client:
         assert "demo-" not in (await client.get("/graphiql")).text
-
-
-def test_demo_mode_refuses_another_address() -> None:
-    with pytest.raises(ValueError, match="loopback"):
-        Settings(demo=True, host="0.0.0.0")
 
 
 def test_the_examples_fit_the_schema_and_the_limits() -> None:

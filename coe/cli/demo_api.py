@@ -1,0 +1,18 @@
+"""`coe demo-api`: serve the API of the demo."""
+
+from __future__ import annotations
+
+import click
+
+from coe.cli.settings_option import config_option, settings_from
+from coe.cli.up import serve
+
+
+@click.command(hidden=True)
+@config_option
+def command(config: str | None) -> None:
+    """Serve the API with the demo's personas on loopback until SIGTERM or Ctrl-C."""
+    from coe.demo.api import create_demo_app  # noqa: PLC0415  # slow to import
+
+    settings = settings_from(config)
+    serve(create_demo_app(settings), settings)
