@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from coe.channels import ChannelsError
+from coe.crypto.operator_files import OperatorFileError
 from coe.json_types import JSON
 from coe.leaves.leaf import LeafFault
 from coe.leaves.notify import Notifier
@@ -90,7 +90,7 @@ async def _send(platform: Platform, notifier: Notifier, wish: _Wish) -> None:
             channel = notifier.channels.for_reminders(wish.task.team)
         if channel is not None:
             await notifier(_message(platform, wish, channel))
-    except (ChannelsError, LeafFault) as error:
+    except (OperatorFileError, LeafFault) as error:
         _log.warning("reminder %s was not sent: %s", wish.id, type(error).__name__)
         if wish.attempts < MOST_ATTEMPTS:
             return

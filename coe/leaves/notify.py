@@ -17,7 +17,8 @@ from typing import Any, Final
 import orjson
 
 from coe.access.network import Network
-from coe.channels import Channel, Channels, ChannelsError, recipients
+from coe.channels import Channel, Channels, recipients
+from coe.crypto.operator_files import OperatorFileError
 from coe.json_types import JSON
 from coe.language.suggestions import did_you_mean
 from coe.leaves.leaf import HOW_TO_ALLOW, AddressRefused, LeafFault
@@ -59,7 +60,7 @@ class Notifier:
         channel = self._channel(command, name)
         to = self._recipients(command, channel, arguments.get("to"))
         body = str(arguments.get("body", ""))
-        if not channel.named:
+        if not channel.addresses_recipients:
             body = f"To: {', '.join(to)}\n\n{body}"
         request = {
             "urls": channel.addressed(to, command.key),
@@ -75,7 +76,7 @@ class Notifier:
     def _channel(self, command: RunLeaf, name: str) -> Channel:
         try:
             channels = self.channels.current()
-        except ChannelsError as error:
+        except OperatorFileError as error:
             title = "The channels file of this installation cannot be used"
             raise _fault(command, "configuration", title, str(error)) from None
         channel = channels.get(name)
@@ -94,7 +95,7 @@ class Notifier:
             to = recipients(given)
         except ValueError as error:
             raise _fault(command, "validation", str(error)) from None
-        refused = sum(not channel.takes(each) for each in to)
+        refused = sum(not channel.accepts(each) for each in to)
         if refused:
             title = f"The channel does not accept {refused} of the {len(to)} recipients"
             raise _fault(command, "validation", title)

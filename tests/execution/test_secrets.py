@@ -269,7 +269,7 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
         "secrets: {erp: {teams: [A b], value: canary}}",
     ],
 )
-def test_a_file_that_is_not_as_it_should_be_gives_nothing_and_tells_nothing(
+def test_a_file_with_errors_gives_no_secret_and_shows_none(
     tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "secrets"
