@@ -38,7 +38,6 @@ from coe.machine.commands import Command, RunLeaf
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import RunContext
 from coe.runs import leases, step_projection
-from coe.runs.head import head_of
 from coe.runs.models import RunState
 from coe.runs.requests import NewRun, insert_request, seal_request
 from coe.runs.sealing import Sealer
@@ -135,12 +134,11 @@ class Scale:
         async with self._runtime(clock) as runtime:
             lease = await leases.acquire(runtime.direct, run_id, holder="scale", seconds=3600)
             assert lease is not None
-            head = head_of(lease.run)
-            definition = await runtime.definition(head.version_id)
+            definition = await runtime.definition(lease.run.version_id)
             await self._write(runtime, lease, definition, facts)
             before = memory()
-            told = {"steps_told": facts - step_projection.MOST}  # the dead told of the rest
-            lease = replace(lease, position=facts, run={**lease.run, **told})
+            projected = facts - step_projection.MOST  # the dead holder showed the rest
+            lease = replace(lease, position=facts, projected=projected)
             apply = replay.Machine.apply
 
             async def counted(self: replay.Machine, fact: Fact) -> list[Command]:
@@ -149,7 +147,7 @@ class Scale:
 
             replay.Machine.apply = counted  # type: ignore[method-assign]
             try:
-                await replay.fold(runtime, head, lease, definition)
+                await replay.replay(runtime, lease, definition)
             finally:
                 replay.Machine.apply = apply  # type: ignore[method-assign]
         return clock.row(case, facts, memory() - before)
@@ -158,13 +156,13 @@ class Scale:
         self, runtime: Runtime, lease: leases.Lease, definition: Definition, facts: int
     ) -> None:
         """Journal so many facts of the run, as its machine asks for them."""
-        head = head_of(lease.run)
-        machine = replay.Machine(definition, RunContext(str(head.id)), self._jq.evaluate)
-        sealer = Sealer(self._platform.keyring, head.team)
+        run = lease.run
+        machine = replay.Machine(definition, RunContext(str(run.id)), self._jq.evaluate)
+        sealer = Sealer(self._platform.keyring, run.team)
         fact = await replay.started(self._platform, lease, definition)
         entries: list[Entry] = []
         for position in range(facts):
-            place = f"{head.id}:{position}"
+            place = f"{run.id}:{position}"
             sealed = await sealer.seal(JOURNAL, place, "payload", fact.data)
             entries.append((position, fact.kind.value, fact.key, fact.at, sealed))
             [leaf] = [each for each in await machine.apply(fact) if isinstance(each, RunLeaf)]
@@ -173,7 +171,7 @@ class Scale:
             fact = Fact(FactKind.LEAF_COMPLETED, self._platform.clock(), leaf.key, data)
             if len(entries) == WRITTEN or position == facts - 1:
                 columns = [list(column) for column in zip(*entries, strict=True)]
-                await runtime.direct.fetch(WRITE, head.id, lease.fence, *columns)
+                await runtime.direct.fetch(WRITE, run.id, lease.fence, *columns)
                 entries = []
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json, Moment
 from coe.errors import NotFound
 from coe.paging import Page
-from coe.runs.decision_cases import CaseData, CaseFilter, CaseRow, cases_page, read_case_data
+from coe.runs.decision_cases import CaseData, CaseFilter, CaseRecord, cases_page, read_case_data
 from coe.runs.decision_replay import ChangedCase, Outcome, Replayed, ReplayRequest, replay
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def data_of(context: Context, ids: list[UUID]) -> list[CaseData | None]:
 class DecisionCase:
     """One decision of one run."""
 
-    row: strawberry.Private[CaseRow]
+    row: strawberry.Private[CaseRecord]
     id: strawberry.ID
     decision: str = strawberry.field(description="Ref of the exact version that decided")
     flow: str = strawberry.field(description="Ref of the flow, without a version")
@@ -43,7 +43,7 @@ class DecisionCase:
     failed: bool = strawberry.field(description="Whether the table had no answer")
 
     @classmethod
-    def of(cls, row: CaseRow) -> DecisionCase:
+    def of(cls, row: CaseRecord) -> DecisionCase:
         """The view of a case."""
         return cls(
             row=row,
@@ -95,7 +95,7 @@ class DecisionCaseConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: Page[CaseRow]) -> DecisionCaseConnection:
+    def of(cls, page: Page[CaseRecord]) -> DecisionCaseConnection:
         """The view of a page."""
         nodes = [DecisionCase.of(row) for row in page.items]
         edges = [

@@ -17,9 +17,9 @@ from coe.errors import NotFound
 from coe.human_tasks import queries as task_queries
 from coe.paging import Page
 from coe.runs.disclosure import read_task_data
-from coe.runs.rows import EscalationRow, ReminderRow, TaskData, TaskRow
-from coe.runs.rows import TaskFilter as Wanted
 from coe.runs.task_models import HumanTaskState
+from coe.runs.task_records import EscalationRecord, ReminderRecord, TaskData, TaskRecord
+from coe.runs.task_records import TaskFilter as Wanted
 
 task_by_id = batch(task_queries.tasks_by_id)
 extras_of = batch(task_queries.task_extras)
@@ -65,7 +65,7 @@ class Escalation:
     reason: str
 
     @classmethod
-    def of(cls, row: EscalationRow) -> Escalation:
+    def of(cls, row: EscalationRecord) -> Escalation:
         """The view of an escalation."""
         return cls(at=Moment(row.at), to=row.to, reason=row.reason)
 
@@ -79,7 +79,7 @@ class HumanTaskReminder:
     notified_at: Moment | None = strawberry.field(description="When it was sent")
 
     @classmethod
-    def of(cls, row: ReminderRow) -> HumanTaskReminder:
+    def of(cls, row: ReminderRecord) -> HumanTaskReminder:
         """The view of a reminder."""
         notified = Moment(row.notified_at) if row.notified_at else None
         return cls(at=Moment(row.at), channel=row.channel, notified_at=notified)
@@ -89,7 +89,7 @@ class HumanTaskReminder:
 class HumanTask(Node):
     """A question that a run asks a person."""
 
-    row: strawberry.Private[TaskRow]
+    row: strawberry.Private[TaskRecord]
     title: str
     instructions: str | None
     state: HumanTaskState
@@ -105,7 +105,7 @@ class HumanTask(Node):
     approvals_needed: int
 
     @classmethod
-    def of(cls, row: TaskRow) -> HumanTask:
+    def of(cls, row: TaskRecord) -> HumanTask:
         """The view of a task."""
         return cls(
             row=row,
@@ -168,7 +168,7 @@ class HumanTask(Node):
         """Who has answered so far."""
         extras = await info.context.load(extras_of, self.row.id)
         rows = extras.approvals if extras else ()
-        return [Approval.of(row.by, row.at, row.decision, row.comment) for row in rows]
+        return [Approval.of(row.by, row.at, row.decision, None) for row in rows]
 
     async def _data(self, info: Info) -> TaskData | None:
         return await info.context.load(data_of, self.row.id)
@@ -192,7 +192,7 @@ class HumanTaskConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: Page[TaskRow]) -> HumanTaskConnection:
+    def of(cls, page: Page[TaskRecord]) -> HumanTaskConnection:
         """The view of a page."""
         nodes = [HumanTask.of(row) for row in page.items]
         edges = [

@@ -21,7 +21,7 @@ from coe.errors import Problem as FoundProblem
 from coe.json_types import JSON
 from coe.machine.commands import StepState
 from coe.runs import local_runs
-from coe.runs.rows import LocalClaim
+from coe.runs.records import LocalClaim
 
 
 @strawberry.input(description="Which local run a worker takes")

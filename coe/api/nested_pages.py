@@ -27,8 +27,7 @@ from coe.catalog.models import EntryKind
 from coe.catalog.records import EntryRecord, VersionRecord
 from coe.catalog.scope import readable_entries, readable_versions
 from coe.paging import Page, encode
-from coe.runs.columns import RUN_COLUMNS, run_row
-from coe.runs.rows import RunRow
+from coe.runs.records import RUN_COLUMNS, RunRecord
 from coe.runs.tables import RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Read
@@ -137,13 +136,13 @@ first_flows: Load[tuple[str, int], Page[EntryRecord]] = load_first(
         cursor=_entry_cursor,
     ),
 )
-first_runs: Load[tuple[str, int], Page[RunRow]] = load_first(
+first_runs: Load[tuple[str, int], Page[RunRecord]] = load_first(
     Nested(
-        columns=RUN_COLUMNS,
+        columns=tuple(RUN_COLUMNS),
         parent=RUNS.c.flow,
         readable=readable_runs,
         order=(RUNS.c.requested_at.desc(), RUNS.c.id.desc()),
-        view=run_row,
+        view=RUN_COLUMNS.record,
         cursor=_run_cursor,
     ),
 )

@@ -13,7 +13,7 @@ from coe.api.nodes import Problem, mutation
 from coe.api.runs import Run, run_by_id
 from coe.api.scalars import Json
 from coe.runs import actions
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from coe.work import Work
 
 
@@ -49,7 +49,7 @@ async def change_run(
     name: str,
     key: str | None,
     given: object,
-    verb: Callable[[Work], Awaitable[RunRow]],
+    verb: Callable[[Work], Awaitable[RunRecord]],
 ) -> RunPayload:
     """Carry out a verb on a run, once for its key, and give the run as it stands."""
 

@@ -22,8 +22,8 @@ from coe.paging import Page
 from coe.runs import drawings, queries
 from coe.runs.disclosure import read_run_data
 from coe.runs.models import RunState
-from coe.runs.rows import ErrorRow, RunData, RunRow, StepRow
-from coe.runs.rows import RunFilter as Wanted
+from coe.runs.records import ErrorRecord, RunData, RunRecord, StepRecord
+from coe.runs.records import RunFilter as Wanted
 
 if TYPE_CHECKING:
     from coe.api.human_tasks import HumanTask
@@ -65,13 +65,13 @@ class RunError:
     """What went wrong."""
 
     run: strawberry.Private[UUID | None]
-    row: strawberry.Private[ErrorRow]
+    row: strawberry.Private[ErrorRecord]
     type: str
     status: int
     instance: str | None
 
     @classmethod
-    def of(cls, row: ErrorRow, run: UUID | None = None) -> RunError:
+    def of(cls, row: ErrorRecord, run: UUID | None = None) -> RunError:
         """The view of an error; with its run, what it says can be read by who may."""
         return cls(run=run, row=row, type=row.type, status=row.status, instance=row.instance)
 
@@ -85,7 +85,7 @@ class RunError:
         """For a caller who holds run:read_data, else null."""
         return (await self._whole(info)).detail
 
-    async def _whole(self, info: Info) -> ErrorRow:
+    async def _whole(self, info: Info) -> ErrorRecord:
         if self.run is None:
             return self.row
         data = await info.context.load(data_of, self.run)
@@ -96,7 +96,7 @@ class RunError:
 class Step:
     """One execution of a task of a run."""
 
-    row: strawberry.Private[StepRow]
+    row: strawberry.Private[StepRecord]
     id: strawberry.ID
     path: str = strawberry.field(description="JSON pointer of the task in the definition")
     name: str
@@ -111,7 +111,7 @@ class Step:
     error: RunError | None
 
     @classmethod
-    def of(cls, row: StepRow) -> Step:
+    def of(cls, row: StepRecord) -> Step:
         """The view of a step."""
         return cls(
             row=row,
@@ -151,7 +151,7 @@ class Step:
 class Run(Node):
     """One execution of one exact version of a flow."""
 
-    row: strawberry.Private[RunRow]
+    row: strawberry.Private[RunRecord]
     state: RunState
     correlation_id: str
     started_by: str
@@ -166,7 +166,7 @@ class Run(Node):
     engine_url: str | None = strawberry.field(description="The engine's own page of the run")
 
     @classmethod
-    def of(cls, row: RunRow) -> Run:
+    def of(cls, row: RunRecord) -> Run:
         """The view of a run."""
         return cls(
             row=row,
@@ -268,7 +268,7 @@ class RunConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: Page[RunRow]) -> RunConnection:
+    def of(cls, page: Page[RunRecord]) -> RunConnection:
         """The view of a page."""
         nodes = [Run.of(row) for row in page.items]
         edges = [

@@ -17,7 +17,7 @@ from coe.api.scalars import Moment
 from coe.catalog.records import EntryRecord
 from coe.language.schedules import ScheduleKind
 from coe.schedules.actions import pause_schedule, resume_schedule
-from coe.schedules.queries import ScheduleRow, schedules_of_flows
+from coe.schedules.queries import ScheduleRecord, schedules_of_flows
 from coe.work import Work
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Schedule:
     )
 
     @classmethod
-    def of(cls, row: ScheduleRow) -> Schedule:
+    def of(cls, row: ScheduleRecord) -> Schedule:
         """The view of a schedule."""
         return cls(
             last_run_id=row.last_run_id,

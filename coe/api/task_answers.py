@@ -14,7 +14,7 @@ from coe.api.ids import to_uuid
 from coe.api.nodes import Problem, mutation
 from coe.api.scalars import Json
 from coe.human_tasks import actions as human_tasks
-from coe.runs.rows import TaskRow
+from coe.runs.task_records import TaskRecord
 from coe.work import Work
 
 
@@ -60,7 +60,7 @@ async def _change(
     info: Info,
     name: str,
     given: HumanTaskInput | DelegateHumanTaskInput | CompleteHumanTaskInput,
-    verb: Callable[[Work, UUID], Awaitable[TaskRow]],
+    verb: Callable[[Work, UUID], Awaitable[TaskRecord]],
 ) -> HumanTaskPayload:
     async def act(work: Work) -> Receipt:
         return Receipt({"task": str((await verb(work, to_uuid("HumanTask", given.task))).id)})

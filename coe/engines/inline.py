@@ -23,7 +23,7 @@ from coe.machine.commands import StepState
 from coe.machine.errors import type_of
 from coe.runs import local_runs
 from coe.runs.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
-from coe.runs.rows import LocalClaim
+from coe.runs.records import LocalClaim
 from coe.work import Platform
 
 Step = Callable[[], Awaitable[JSON]]

@@ -16,8 +16,9 @@ from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.events.bus import Sender, event_row, receive
+from coe.runs.audit import run_event
 from coe.runs.event_payload import Event
-from coe.runs.head import RunHead, run_event
+from coe.runs.records import RunIdentity
 from coe.work import Platform
 
 
@@ -30,7 +31,7 @@ class Emission:
     told: NewEvent
 
 
-async def prepare(platform: Platform, run: RunHead, event: Event, at: datetime) -> Emission:
+async def prepare(platform: Platform, run: RunIdentity, event: Event, at: datetime) -> Emission:
     """Find out where the run may send to, and seal the event; before the transaction."""
     async with platform.read(Actor.of(f"run:{run.id}")) as read:
         reach = read.scope(Permission.EVENT_SEND)

@@ -19,14 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.errors import Unavailable
 from coe.events.delivery import catch_up
 from coe.execution.leaf_tasks import Carry, InFlight, StepFailedError, internal_fault, straight
-from coe.execution.replay import fold, started
+from coe.execution.replay import replay, started
 from coe.execution.runtime import Held, Runtime
-from coe.execution.turn import RunInHand, Turn, keep_turn, prepare_turn, take_turn, tell, tell_all
+from coe.execution.turn import ActiveRun, Turn, keep_turn, prepare_turn, take_turn, tell, tell_all
 from coe.machine.commands import Cancelled, Completed, Faulted, RunLeaf, RunOutcome, StartChild
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import enqueue
 from coe.runs import completion, inbox, leases
-from coe.runs.head import head_of
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, LeaseLostError, Taking
 from coe.runs.leases import Lease, Parking
@@ -102,7 +101,7 @@ class _Execution:
         self._platform = runtime.platform
         self.lease = lease
         self._held = Held(lease)
-        self._run: RunInHand | None = None
+        self._active: ActiveRun | None = None
         self._leaves = InFlight(runtime, carry, self._tell)
         self._alarm: asyncio.TimerHandle | None = None
         self._quiet_since = self._platform.clock()
@@ -115,8 +114,8 @@ class _Execution:
         """
         try:
             async with asyncio.timeout(BEGINS_WITHIN):
-                run = await self._open()
-                turn = await prepare_turn(run, [await self._first(run)])
+                active = await self._open()
+                turn = await prepare_turn(active, [await self._first(active)])
         except TimeoutError:
             await self._take()
             return None
@@ -125,29 +124,29 @@ class _Execution:
         except Exception as error:  # noqa: BLE001  # as in `go`
             return await self._break(error)
         turn.append.taking = self._taking()
-        return await self._begun(run, turn)
+        return await self._begun(active, turn)
 
-    async def _begun(self, run: RunInHand, turn: Turn) -> Advanced | None:
+    async def _begun(self, active: ActiveRun, turn: Turn) -> Advanced | None:
         """Write the first turn. Who stops this meanwhile learns first what came of it."""
-        keeping = asyncio.ensure_future(keep_turn(run, turn))
+        keeping = asyncio.ensure_future(keep_turn(active, turn))
         keeping.add_done_callback(_look_at)
         try:
             await asyncio.shield(keeping)
         except asyncio.CancelledError:
             await asyncio.wait({keeping}, timeout=PATIENCE)
             if keeping.done() and keeping.exception() is None:
-                self._took(run)
+                self._took(active)
             raise
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
         except Exception as error:  # noqa: BLE001  # as in `go`
             return await self._break(error)
-        self._took(run)
+        self._took(active)
         return None
 
-    def _took(self, run: RunInHand) -> None:
-        self.lease = run.lease = replace(self.lease, taken=True)
-        self._run = run
+    def _took(self, active: ActiveRun) -> None:
+        self.lease = active.lease = replace(self.lease, taken=True)
+        self._active = active
 
     async def _take(self) -> None:
         """Take a run without its first facts."""
@@ -162,14 +161,14 @@ class _Execution:
         """Go on with a run that is held, until it parks or ends."""
         self._held = held
         try:
-            run = self._run or await self._open()
-            self._run = run
-            if run.position == 0:
-                await take_turn(run, [await self._first(run)])
-            if run.finished is None and run.machine.event_types != frozenset():
-                await catch_up(self._platform, run.head.id)
-            self._leaves.begin(each for each in run.wanted.values() if isinstance(each, RunLeaf))
-            return await self._until_it_rests(run)
+            active = self._active or await self._open()
+            self._active = active
+            if active.position == 0:
+                await take_turn(active, [await self._first(active)])
+            if active.finished is None and active.machine.event_types != frozenset():
+                await catch_up(self._platform, active.run.id)
+            self._leaves.begin(each for each in active.wanted.values() if isinstance(each, RunLeaf))
+            return await self._until_it_rests(active)
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
         except Exception as error:  # noqa: BLE001  # ours to mend: the run shows it, and can be retried
@@ -179,14 +178,13 @@ class _Execution:
                 self._alarm.cancel()
             await self._leaves.close()
 
-    async def _first(self, run: RunInHand) -> Fact:
-        definition = await self._runtime.definition(run.head.version_id)
-        return await started(self._platform, run.lease, definition)
+    async def _first(self, active: ActiveRun) -> Fact:
+        definition = await self._runtime.definition(active.run.version_id)
+        return await started(self._platform, active.lease, definition)
 
-    async def _open(self) -> RunInHand:
-        run = head_of(self.lease.run)
-        definition = await self._runtime.definition(run.version_id)
-        return await fold(self._runtime, run, self.lease, definition)
+    async def _open(self) -> ActiveRun:
+        definition = await self._runtime.definition(self.lease.run.version_id)
+        return await replay(self._runtime, self.lease, definition)
 
     def _taking(self) -> Taking | None:
         """What an append says that takes the run, if it is not yet taken."""
@@ -197,88 +195,88 @@ class _Execution:
     def _tell(self) -> None:
         self._held.changed.set()
 
-    async def _until_it_rests(self, run: RunInHand) -> Advanced:
-        while run.finished is None:
+    async def _until_it_rests(self, active: ActiveRun) -> Advanced:
+        while active.finished is None:
             if self._held.lost:
-                raise LeaseLostError(str(run.head.id))
-            arrived = await self._news(run)
-            facts = [*self._leaves.finished(), *self._due_timers(run)]
+                raise LeaseLostError(str(active.run.id))
+            arrived = await self._news(active)
+            facts = [*self._leaves.finished(), *self._due_timers(active)]
             if arrived or facts:
-                await self._turn(run, facts, arrived)
-            elif run.machine.outcome is not None:
-                return await self._close(run.machine.outcome)
-            elif self._may_park(run) and await self._park(run):
-                return Parked(await self._next_timer(run))
-            elif self._overdue(run):
-                await tell(run)
+                await self._turn(active, facts, arrived)
+            elif active.machine.outcome is not None:
+                return await self._close(active.machine.outcome)
+            elif self._may_park(active) and await self._park(active):
+                return Parked(await self._next_timer(active))
+            elif self._overdue(active):
+                await tell(active)
             else:
-                await self._wait(run)
-        return Finished(_state_of(run.finished))
+                await self._wait(active)
+        return Finished(_state_of(active.finished))
 
-    async def _news(self, run: RunInHand) -> list[Arrived]:
+    async def _news(self, active: ActiveRun) -> list[Arrived]:
         if not self._held.news:
             return []
         self._held.news = False
-        keyring, head = self._platform.keyring, run.head
+        keyring, run = self._platform.keyring, active.run
         direct, database = self._runtime.direct, self._platform.database
-        return await inbox.take(direct, database, keyring, head.id, head.team)
+        return await inbox.take(direct, database, keyring, run.id, run.team)
 
-    def _due_timers(self, run: RunInHand) -> list[Fact]:
+    def _due_timers(self, active: ActiveRun) -> list[Fact]:
         now = self._platform.clock()
-        return [Fact(FactKind.TIMER_FIRED, now, key) for key in run.timers.take_due(now)]
+        return [Fact(FactKind.TIMER_FIRED, now, key) for key in active.timers.take_due(now)]
 
     async def _turn(
         self,
-        run: RunInHand,
+        active: ActiveRun,
         facts: list[Fact],
         arrived: list[Arrived] | None = None,
     ) -> None:
-        followed = await take_turn(run, facts, arrived=arrived or ())
+        followed = await take_turn(active, facts, arrived=arrived or ())
         await self._leaves.stop(followed.stopped)
         self._leaves.begin(followed.leaves)
         self._quiet_since = self._platform.clock()
 
-    def _overdue(self, run: RunInHand) -> bool:
+    def _overdue(self, active: ActiveRun) -> bool:
         """Whether what was held back of the steps is to be told."""
-        due = run.telling.due()
+        due = active.telling.due()
         return due is not None and due <= asyncio.get_running_loop().time()
 
     # ------------------------------------------------------------------ rest
 
-    def _may_park(self, run: RunInHand) -> bool:
+    def _may_park(self, active: ActiveRun) -> bool:
         """Whether nothing is in flight, and nothing is expected within a few seconds."""
         if self._leaves:
             return False
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
         now = self._platform.clock()
-        due = run.timers.next_due()
+        due = active.timers.next_due()
         if due is not None and due - now <= linger:
             return False
-        awaits_child = any(isinstance(each, StartChild) for each in run.wanted.values())
+        awaits_child = any(isinstance(each, StartChild) for each in active.wanted.values())
         return not awaits_child or now - self._quiet_since >= linger
 
-    async def _park(self, run: RunInHand) -> bool:
-        if run.telling:
-            await tell(run)
+    async def _park(self, active: ActiveRun) -> bool:
+        if active.telling:
+            await tell(active)
         async with self._platform.database.session() as session:
-            parked = await leases.park(session, run.lease)
+            parked = await leases.park(session, active.lease)
             if parked is Parking.PARKED:
-                await run.timers.store(session, run.head.id)
+                await active.timers.store(session, active.run.id)
             await session.commit()
         if parked is Parking.LOST:
-            raise LeaseLostError(str(run.head.id))
+            raise LeaseLostError(str(active.run.id))
         self._held.news = True
         return parked is Parking.PARKED
 
-    async def _next_timer(self, run: RunInHand) -> datetime | None:
+    async def _next_timer(self, active: ActiveRun) -> datetime | None:
         async with self._platform.database.session() as session:
-            return await leases.next_timer(session, run.head.id)
+            return await leases.next_timer(session, active.run.id)
 
-    async def _wait(self, run: RunInHand) -> None:
+    async def _wait(self, active: ActiveRun) -> None:
         """Until a leaf is done, something arrives, a timer is due, or it is time to park."""
         now = self._platform.clock()
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
-        ends = [each for each in (run.timers.next_due(),) if each is not None]
+        ends = [each for each in (active.timers.next_due(),) if each is not None]
         if not self._leaves and self._quiet_since + linger > now:
             ends.append(self._quiet_since + linger)
         if self._held.news or self._leaves.any_done:
@@ -286,7 +284,7 @@ class _Execution:
         loop_now = asyncio.get_running_loop().time()
         if ends:
             self._wake_at(loop_now + max((min(ends) - now).total_seconds(), 0.0))
-        if (due := run.telling.due()) is not None:
+        if (due := active.telling.due()) is not None:
             self._wake_at(due)
         await self._held.changed.wait()
         self._held.changed.clear()
@@ -311,17 +309,17 @@ class _Execution:
 
     async def _close(self, outcome: RunOutcome) -> Advanced:
         """End the run with no new fact: also where it was opened for a retry that did not come."""
-        run = head_of(self.lease.run)
+        run = self.lease.run
         keyring = self._platform.keyring
         ending = await completion.prepare(keyring, run, outcome, self._platform.clock())
 
         async def close(session: AsyncSession) -> None:
             await completion.close(session, keyring, ending)
 
-        position = self._run.position if self._run else self.lease.position
+        position = self._active.position if self._active else self.lease.position
         append = Append(run.id, self.lease.fence, position, changes=[close], taking=self._taking())
-        if self._run is not None:
-            await tell_all(self._run, append, self._run.telling.all())
+        if self._active is not None:
+            await tell_all(self._active, append, self._active.telling.all())
         await self._runtime.journal.append(append)
         return Finished(_state_of(outcome))
 

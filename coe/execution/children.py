@@ -30,9 +30,10 @@ from coe.machine.commands import StartChild
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import enqueue
-from coe.runs.head import RunHead, run_event
+from coe.runs.audit import run_event
 from coe.runs.journal import Change
 from coe.runs.models import ENDED, RunState
+from coe.runs.records import RunIdentity
 from coe.runs.requests import NewRun, check_input, insert_request, seal_request
 from coe.runs.sealing import Sealer
 from coe.runs.tables import INBOX, OUTBOX, RUNS
@@ -51,7 +52,7 @@ class Started:
 
 async def start(
     platform: Platform,
-    parent: RunHead,
+    parent: RunIdentity,
     command: StartChild,
     at: datetime,
 ) -> Started:
@@ -77,7 +78,7 @@ async def start(
 
 async def _new(
     read: Read,
-    parent: RunHead,
+    parent: RunIdentity,
     command: StartChild,
     at: datetime,
 ) -> Started:
@@ -114,7 +115,7 @@ async def _new(
 
 def _request(
     read: Read,
-    parent: RunHead,
+    parent: RunIdentity,
     command: StartChild,
     flow: RunnableFlow,
     at: datetime,
@@ -130,7 +131,7 @@ def _request(
     )
 
 
-async def _known(read: Read, parent: RunHead, key: str) -> Any:
+async def _known(read: Read, parent: RunIdentity, key: str) -> Any:
     """The child of this step, as it is once nobody is changing it.
 
     A child that ended while this run was faulted told nobody: if that is not committed yet, this
@@ -153,7 +154,7 @@ async def _known(read: Read, parent: RunHead, key: str) -> Any:
 
 async def _again(
     read: Read,
-    parent: RunHead,
+    parent: RunIdentity,
     child: Any,
     command: StartChild,
     at: datetime,

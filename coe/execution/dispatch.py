@@ -26,9 +26,9 @@ from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
 from coe.runs.completion import close, prepare
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
-from coe.runs.head import HEAD_COLUMNS, head
 from coe.runs.leases import something_to_do
 from coe.runs.models import ENDED, RunState
+from coe.runs.records import IDENTITY_COLUMNS
 from coe.runs.tables import NOW, OUTBOX, RUNS
 from coe.schedules import event_triggers, sync
 from coe.work import Platform
@@ -277,7 +277,7 @@ async def _end(platform: Platform, wish: _Wish) -> None:
         if (await session.execute(wished)).one_or_none() is None:
             return
         found = await session.execute(
-            select(*HEAD_COLUMNS, RUNS.c.state)
+            select(*IDENTITY_COLUMNS, RUNS.c.state)
             .where(RUNS.c.id == run_id)
             .with_for_update(key_share=True),
         )
@@ -285,7 +285,7 @@ async def _end(platform: Platform, wish: _Wish) -> None:
         if run.state in ENDED:
             return
         if run.local:
-            ending = await prepare(platform.keyring, head(run), Cancelled(), now)
+            ending = await prepare(platform.keyring, IDENTITY_COLUMNS.record(run), Cancelled(), now)
             ending.columns["fence"] = RUNS.c.fence + 1
             await close(session, platform.keyring, ending)
         else:
@@ -298,7 +298,7 @@ async def _read(platform: Platform, run_id: UUID) -> Any:
     async with platform.database.session() as session:
         rows = await session.execute(
             select(
-                *HEAD_COLUMNS,
+                *IDENTITY_COLUMNS,
                 RUNS.c.state,
                 RUNS.c.fence,
                 and_(RUNS.c.holder.is_not(None), RUNS.c.lease_until >= NOW).label("held"),

@@ -20,7 +20,8 @@ from coe.leaves.notify import notifier_of
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
 from coe.machine.commands import RunLeaf
-from coe.runs.head import HEAD_COLUMNS, head, run_event
+from coe.runs.audit import run_event
+from coe.runs.records import IDENTITY_COLUMNS
 from coe.runs.tables import RUNS
 from coe.secrets import SecretStore
 from coe.work import Platform
@@ -93,9 +94,10 @@ def performing(io: LeafIO, platform: Platform | None = None) -> Perform:
 async def _record(platform: Platform, command: RunLeaf, refused: AddressRefused) -> None:
     """Record that a leaf was refused: once, for it is not carried out again unless we die here."""
     async with platform.database.session() as session:
-        found = await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == UUID(command.run)))
+        mine = RUNS.c.id == UUID(command.run)
+        found = await session.execute(select(*IDENTITY_COLUMNS).where(mine))
         event = run_event(
-            head(found.one()),
+            IDENTITY_COLUMNS.record(found.one()),
             Tag.RUNS_ADDRESS_REFUSE,
             platform.clock(),
             outcome=Outcome.DENIED,

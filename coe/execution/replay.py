@@ -15,12 +15,11 @@ from coe.catalog.links import calls_in, decisions_in
 from coe.catalog.models import LinkKind
 from coe.errors import CoeError, Unavailable
 from coe.execution.runtime import Runtime
-from coe.execution.turn import RunInHand
+from coe.execution.turn import ActiveRun
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine, RunContext
-from coe.runs.head import RunHead
 from coe.runs.leases import Lease
 from coe.runs.sealing import Sealer
 from coe.runs.tables import JOURNAL, RUNS
@@ -29,18 +28,19 @@ from coe.work import Platform
 CHUNK: Final = 2000
 
 
-async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definition) -> RunInHand:
+async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> ActiveRun:
     """Apply the whole journal to a new machine; what it still wants is in `wanted`.
 
     Raises:
         Unavailable: This process is so busy that the machine cannot follow the journal now.
     """
+    run = lease.run
     secrets = runtime.secrets(run.team)
     context = RunContext(str(run.id), run.correlation_id, secrets, trace_id=run.trace_id)
     machine = Machine(definition, context, runtime.evaluate)
-    hand = RunInHand(runtime.platform, runtime.journal, run, lease, machine, lease.position)
+    active = ActiveRun(runtime.platform, runtime.journal, lease, machine, lease.position)
     sealer = Sealer(runtime.platform.keyring, run.team)
-    at, told = 0, lease.run["steps_told"]
+    at, told = 0, lease.projected
     seconds = asyncio.get_running_loop().time()
     while at < lease.position:
         for fact in await _read(runtime.platform, sealer, run.id, at):
@@ -49,17 +49,17 @@ async def fold(runtime: Runtime, run: RunHead, lease: Lease, definition: Definit
                 raise Unavailable("an expression that was in time once is too slow now")
             changes = machine.changed_steps()
             if at >= told:  # those before are told already; kept, they would fill the memory
-                hand.telling.hold(changes, at, fact.at, seconds=seconds)
+                active.telling.hold(changes, at, fact.at, seconds=seconds)
             at += 1
-    hand.wanted = {command.key: command for command in machine.pending()}
-    hand.timers.found(hand.wanted.values())
-    return hand
+    active.wanted = {command.key: command for command in machine.pending()}
+    active.timers.found(active.wanted.values())
+    return active
 
 
 async def started(platform: Platform, lease: Lease, definition: Definition) -> Fact:
     """The first fact: the input, and what every reference of the definition means from now on."""
-    sealer = Sealer(platform.keyring, lease.run["team"])
-    value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.run["input_sealed"])
+    sealer = Sealer(platform.keyring, lease.run.team)
+    value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.input_sealed)
     flows: dict[str, JSON] = dict(await _resolve(platform, definition))
     most = platform.settings.max_task_visits
     data: JSON = {"input": value, "flows": flows, "max_visits": most}

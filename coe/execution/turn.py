@@ -42,11 +42,11 @@ from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
 from coe.outbox import enqueue
 from coe.runs import completion, decision_cases
-from coe.runs.head import RunHead
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, Journal
 from coe.runs.leases import Lease
 from coe.runs.models import ENDED
+from coe.runs.records import RunIdentity
 from coe.runs.sealing import Sealer
 from coe.runs.step_projection import Telling, Told, row_of
 from coe.runs.tables import JOURNAL, RUNS
@@ -55,7 +55,7 @@ from coe.work import Platform
 
 
 @dataclass(slots=True)
-class RunInHand:
+class ActiveRun:
     """A run as its holder has it: the lease, the machine, and what the machine still wants.
 
     `finished` is set once the end is written.
@@ -63,7 +63,6 @@ class RunInHand:
 
     platform: Platform
     journal: Journal
-    head: RunHead
     lease: Lease
     machine: Machine
     position: int
@@ -71,6 +70,11 @@ class RunInHand:
     timers: Armed = field(default_factory=Armed)
     telling: Telling = field(default_factory=Telling)
     finished: RunOutcome | None = None
+
+    @property
+    def run(self) -> RunIdentity:
+        """What never changes of it."""
+        return self.lease.run
 
 
 @dataclass(slots=True)
@@ -81,28 +85,28 @@ class Followed:
     stopped: list[str] = field(default_factory=list)
 
 
-async def tell(run: RunInHand) -> None:
+async def tell(active: ActiveRun) -> None:
     """Write all that was held back of the steps.
 
     Raises:
         LeaseLostError, Unavailable: As in `keep_turn`.
     """
-    append = Append(run.head.id, run.lease.fence, run.position)
-    await tell_all(run, append, run.telling.all())
-    await run.journal.append(append)
-    run.telling.clear()
+    append = Append(active.run.id, active.lease.fence, active.position)
+    await tell_all(active, append, active.telling.all())
+    await active.journal.append(append)
+    active.telling.clear()
 
 
-async def tell_all(run: RunInHand, append: Append, told: Iterable[Told]) -> None:
+async def tell_all(active: ActiveRun, append: Append, told: Iterable[Told]) -> None:
     """Have an append tell of these steps, which are all up to its end."""
-    sealer = Sealer(run.platform.keyring, run.head.team)
+    sealer = Sealer(active.platform.keyring, active.run.team)
     for each in told:
-        append.steps.append(await row_of(sealer, run.head.id, each))
-    append.told = run.position + len(append.entries)
+        append.steps.append(await row_of(sealer, active.run.id, each))
+    append.told = active.position + len(append.entries)
 
 
 async def take_turn(
-    run: RunInHand,
+    active: ActiveRun,
     facts: Iterable[Fact],
     *,
     arrived: Sequence[Arrived] = (),
@@ -115,48 +119,48 @@ async def take_turn(
         LeaseLostError: Another holder has the run; nothing was written.
         Unavailable: The database failed.
     """
-    return await keep_turn(run, await prepare_turn(run, facts, arrived=arrived))
+    return await keep_turn(active, await prepare_turn(active, facts, arrived=arrived))
 
 
 async def prepare_turn(
-    run: RunInHand, facts: Iterable[Fact], *, arrived: Sequence[Arrived] = ()
+    active: ActiveRun, facts: Iterable[Fact], *, arrived: Sequence[Arrived] = ()
 ) -> Turn:
     """Let the machine follow the facts; nothing is written yet."""
-    turn = Turn(run)
+    turn = Turn(active)
     turn.append.consumed.extend(each.id for each in arrived)
     await turn.go([*(each.fact for each in arrived), *facts])
     return turn
 
 
-async def keep_turn(run: RunInHand, turn: Turn) -> Followed:
+async def keep_turn(active: ActiveRun, turn: Turn) -> Followed:
     """Write a turn.
 
     Raises:
         LeaseLostError: Another holder has the run; nothing was written.
         Unavailable: The database failed.
     """
-    await run.journal.append(turn.append)
+    await active.journal.append(turn.append)
     if turn.append.told is not None:
-        run.telling.clear()
+        active.telling.clear()
     else:
-        run.telling.hold(turn.changes, run.position, turn.now, seconds=turn.seconds)
-    run.position += len(turn.append.entries)
-    run.finished = turn.finished
+        active.telling.hold(turn.changes, active.position, turn.now, seconds=turn.seconds)
+    active.position += len(turn.append.entries)
+    active.finished = turn.finished
     return turn.followed
 
 
 class Turn:
     """Facts, and what follows from them: to be written, and to be done after that."""
 
-    def __init__(self, run: RunInHand) -> None:
+    def __init__(self, active: ActiveRun) -> None:
         """Begin with nothing."""
-        self._run = run
-        self.now: Final = run.platform.clock()
+        self._active = active
+        self.now: Final = active.platform.clock()
         self.seconds: Final = asyncio.get_running_loop().time()
         self.changes: list[StepUpdate] = []
-        self._sealer = Sealer(run.platform.keyring, run.head.team)
+        self._sealer = Sealer(active.platform.keyring, active.run.team)
         self._facts: deque[Fact] = deque()
-        self.append = Append(run.head.id, run.lease.fence, run.position)
+        self.append = Append(active.run.id, active.lease.fence, active.position)
         self.followed = Followed()
         self.finished: RunOutcome | None = None
 
@@ -168,7 +172,7 @@ class Turn:
             if self._is_spent(fact):
                 continue
             commands = await self._apply(fact)
-            for limited in self._run.machine.exceeded():
+            for limited in self._active.machine.exceeded():
                 self.append.entries.append(await self._entry(limited))
             self.append.entries.append(await self._entry(fact))
             await self._keep_decision(fact)
@@ -179,33 +183,33 @@ class Turn:
 
     def _is_spent(self, fact: Fact) -> bool:
         """Whether a timer fires that fired before: the holder and the timers' loop both see it."""
-        if fact.kind is not FactKind.TIMER_FIRED or self._run.machine.outcome is not None:
+        if fact.kind is not FactKind.TIMER_FIRED or self._active.machine.outcome is not None:
             return False
-        return fact.key not in self._run.wanted
+        return fact.key not in self._active.wanted
 
     async def _apply(self, fact: Fact) -> Sequence[Command]:
         """What follows from a fact; after a fault of ours, which the machine knows nothing of, all.
 
         Such a fault took back timers and tasks, and could not hear of children.
         """
-        machine = self._run.machine
+        machine = self._active.machine
         broke = fact.kind is FactKind.RUN_RETRIED and machine.outcome is None
         commands = await machine.apply(fact)
         return machine.pending() if broke else commands
 
     def _answered(self, fact: Fact) -> None:
-        wanted = self._run.wanted.get(fact.key)
+        wanted = self._active.wanted.get(fact.key)
         unawaited = isinstance(wanted, StartChild) and not wanted.wait
         if fact.kind in _ANSWERS or (fact.kind is FactKind.CHILD_STARTED and unawaited):
-            answered = self._run.wanted.pop(fact.key, None)
+            answered = self._active.wanted.pop(fact.key, None)
             if isinstance(answered, ArmTimer):
                 self._disarm(fact.key)
 
     async def _keep_decision(self, fact: Fact) -> None:
         """Keep the case of a decision that this fact ends, in the same transaction."""
-        command = self._run.wanted.get(fact.key)
-        keyring = self._run.platform.keyring
-        row = await decision_cases.row_of(keyring, self._run.head, command, fact)
+        command = self._active.wanted.get(fact.key)
+        keyring = self._active.platform.keyring
+        row = await decision_cases.row_of(keyring, self._active.run, command, fact)
         if row is not None:
             self._change(partial(decision_cases.keep, row))
 
@@ -216,7 +220,7 @@ class Turn:
             case Finish():
                 await self._finish(command)
             case _:
-                self._run.wanted[command.key] = command
+                self._active.wanted[command.key] = command
                 await self._begin(command)
 
     async def _begin(self, command: PendingCommand) -> None:
@@ -226,8 +230,8 @@ class Turn:
             case ArmTimer(due=None):
                 self._arm_between(command)
             case ArmTimer(key=key, due=due) if due is not None:
-                if self._run.timers.arm(key, due):
-                    self._change(partial(_move, [timer_row(self._run.head.id, key, due)]))
+                if self._active.timers.arm(key, due):
+                    self._change(partial(_move, [timer_row(self._active.run.id, key, due)]))
             case OpenHumanTask():
                 await self._open_task(command)
             case StartChild():
@@ -243,40 +247,40 @@ class Turn:
         self._facts.append(Fact(FactKind.TIMER_ARMED, self.now, command.key, data))
 
     async def _open_task(self, command: OpenHumanTask) -> None:
-        keyring = self._run.platform.keyring
-        opening = await task_opening.prepare(keyring, self._run.head, command, self.now)
+        keyring = self._active.platform.keyring
+        opening = await task_opening.prepare(keyring, self._active.run, command, self.now)
         self._change(partial(_open_task, keyring, opening))
 
     async def _start_child(self, command: StartChild) -> None:
-        started = await children.start(self._run.platform, self._run.head, command, self.now)
+        started = await children.start(self._active.platform, self._active.run, command, self.now)
         if started.anew:
             self._facts = deque(fact for fact in self._facts if fact.key != command.key)
         self._facts.append(started.fact)
         self.append.changes.extend(started.changes)
 
     async def _emit(self, command: EmitEvent) -> None:
-        run = self._run
-        emission = await emit.prepare(run.platform, run.head, command.event, self.now)
+        active = self._active
+        emission = await emit.prepare(active.platform, active.run, command.event, self.now)
         data: JSON = {"event": command.event}
         self._facts.append(Fact(FactKind.EVENT_EMITTED, self.now, command.key, data))
-        self._change(partial(_emit, run.platform.keyring, emission))
+        self._change(partial(_emit, active.platform.keyring, emission))
 
     def _cancel(self, command: Cancel) -> None:
-        wanted = self._run.wanted.pop(command.key, None)
-        run = self._run.head
+        wanted = self._active.wanted.pop(command.key, None)
+        run = self._active.run
         match wanted:
             case RunLeaf():
                 self.followed.stopped.append(command.key)
             case ArmTimer():
                 self._disarm(command.key)
             case OpenHumanTask():
-                self._change(partial(_withdraw, self._run, command.key, self.now))
+                self._change(partial(_withdraw, self._active, command.key, self.now))
             case StartChild():
                 self._change(partial(_cancel_child, run.id, command.key))
 
     async def _finish(self, command: Finish) -> None:
-        keyring = self._run.platform.keyring
-        ending = await completion.prepare(keyring, self._run.head, command.outcome, self.now)
+        keyring = self._active.platform.keyring
+        ending = await completion.prepare(keyring, self._active.run, command.outcome, self.now)
         if not self._leaves_something():
             self.append.end = completion.plain(ending)
         if self.append.end is None:
@@ -285,25 +289,25 @@ class Turn:
 
     def _leaves_something(self) -> bool:
         """Whether the run may have open tasks, or wants events to this day."""
-        wanted = self._run.wanted.values()
+        wanted = self._active.wanted.values()
         asks = any(isinstance(each, OpenHumanTask) for each in wanted)
-        return asks or self._run.machine.event_types != frozenset()
+        return asks or self._active.machine.event_types != frozenset()
 
     def _disarm(self, key: str) -> None:
-        if self._run.timers.drop(key):
-            self._change(partial(_erase, self._run.head.id, key))
+        if self._active.timers.drop(key):
+            self._change(partial(_erase, self._active.run.id, key))
 
     def _change(self, change: Any) -> None:
         self.append.changes.append(change)
 
     async def _entry(self, fact: Fact) -> dict[str, Any]:
-        run_id = self._run.head.id
-        position = self._run.position + len(self.append.entries)
+        run_id = self._active.run.id
+        position = self._active.position + len(self.append.entries)
         place = f"{run_id}:{position}"
         return {
             "run_id": run_id,
             "position": position,
-            "fence": self._run.lease.fence,
+            "fence": self._active.lease.fence,
             "kind": fact.kind.value,
             "key": fact.key,
             "at": fact.at,
@@ -312,12 +316,12 @@ class Turn:
 
     async def _tell(self) -> None:
         """Tell of the steps, if anything of it cannot wait."""
-        run = self._run
-        self.changes = run.machine.changed_steps()
-        due = run.telling.cannot_wait(self.changes, seconds=self.seconds)
+        active = self._active
+        self.changes = active.machine.changed_steps()
+        due = active.telling.cannot_wait(self.changes, seconds=self.seconds)
         if due or self.finished is not None:
-            told = run.telling.all(self.changes, run.position, self.now)
-            await tell_all(run, self.append, told)
+            told = active.telling.all(self.changes, active.position, self.now)
+            await tell_all(active, self.append, told)
 
 
 _ANSWERS = frozenset(
@@ -350,9 +354,9 @@ async def _emit(keyring: Any, emission: emit.Emission, session: AsyncSession) ->
     await emit.emit(session, keyring, emission)
 
 
-async def _withdraw(run: RunInHand, key: str, at: datetime, session: AsyncSession) -> None:
-    await completion.withdraw_tasks(session, run.platform.keyring, run.head, at, key=key)
-    await task_opening.withdraw_timer(session, run.head.id, key)
+async def _withdraw(active: ActiveRun, key: str, at: datetime, session: AsyncSession) -> None:
+    await completion.withdraw_tasks(session, active.platform.keyring, active.run, at, key=key)
+    await task_opening.withdraw_timer(session, active.run.id, key)
 
 
 async def _cancel_child(run_id: UUID, key: str, session: AsyncSession) -> None:

@@ -23,11 +23,10 @@ from coe.json_types import JSON
 from coe.language.json_schema.run_violations import check
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
-from coe.runs.columns import TASK_COLUMNS, task_row
-from coe.runs.rows import TaskRow
 from coe.runs.sealing import Sealer
 from coe.runs.tables import APPROVALS, ESCALATIONS, RUNS, TASKS
 from coe.runs.task_models import HumanTaskState
+from coe.runs.task_records import TASK_COLUMNS, TaskRecord, task_record
 from coe.runs.visibility import excludes, readable_tasks, task_relations
 from coe.work import Work
 
@@ -39,7 +38,7 @@ TAGS: Final = {
 }
 
 
-async def claim_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRow:
+async def claim_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRecord:
     """Take a task, so that nobody else answers it. Claiming one's own task changes nothing.
 
     Raises:
@@ -57,7 +56,7 @@ async def claim_task(work: Work, task_id: UUID, *, comment: str | None = None) -
     return await _read_back(work, task_id)
 
 
-async def release_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRow:
+async def release_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRecord:
     """Give a claimed task back to all its candidates.
 
     Raises:
@@ -75,7 +74,7 @@ async def release_task(work: Work, task_id: UUID, *, comment: str | None = None)
     return await _read_back(work, task_id)
 
 
-async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> TaskRow:
+async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> TaskRecord:
     """Hand a task to another candidate.
 
     Raises:
@@ -105,7 +104,7 @@ async def complete_task(
     outcome: str,
     answer: JSON,
     reason: str | None = None,
-) -> TaskRow:
+) -> TaskRecord:
     """Answer a task, and let the run go on.
 
     Where a task needs several approvals, its first outcome has to be given by that many different
@@ -276,6 +275,6 @@ async def _correlation(work: Work, task: Any) -> str | None:
     return found
 
 
-async def _read_back(work: Work, task_id: UUID) -> TaskRow:
+async def _read_back(work: Work, task_id: UUID) -> TaskRecord:
     row = await work.session.execute(select(*TASK_COLUMNS).where(TASKS.c.id == task_id))
-    return await task_row(work.keyring, row.one())
+    return await task_record(work.keyring, row.one())

@@ -20,8 +20,9 @@ from coe.json_types import JSON
 from coe.machine.commands import OpenHumanTask
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
-from coe.runs.head import HEAD_COLUMNS, RunHead, head, run_event
+from coe.runs.audit import run_event
 from coe.runs.models import TimerKind
+from coe.runs.records import IDENTITY_COLUMNS, RunIdentity
 from coe.runs.sealing import Sealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
@@ -33,13 +34,13 @@ DEFAULT_OUTCOMES = ("done",)
 class Opening:
     """The rows of a task that is about to be opened, sealed."""
 
-    run: RunHead
+    run: RunIdentity
     row: dict[str, Any]
 
 
 async def prepare(
     keyring: Keyring,
-    run: RunHead,
+    run: RunIdentity,
     command: OpenHumanTask,
     at: datetime,
 ) -> Opening:
@@ -124,8 +125,8 @@ async def overdue(
     task = found.one_or_none()
     if task is None or not task.state.open:
         return
-    run = head(
-        (await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == run_id))).one(),
+    run = IDENTITY_COLUMNS.record(
+        (await session.execute(select(*IDENTITY_COLUMNS).where(RUNS.c.id == run_id))).one(),
     )
     if task.stages:
         await _escalate(session, keyring, run, task, at)
@@ -147,7 +148,7 @@ async def withdraw_timer(session: AsyncSession, run_id: UUID, key: str) -> None:
 async def _escalate(
     session: AsyncSession,
     keyring: Keyring,
-    run: RunHead,
+    run: RunIdentity,
     task: Any,
     at: datetime,
 ) -> None:
@@ -185,7 +186,7 @@ async def _escalate(
 async def _expire(
     session: AsyncSession,
     keyring: Keyring,
-    run: RunHead,
+    run: RunIdentity,
     task: Any,
     at: datetime,
 ) -> None:

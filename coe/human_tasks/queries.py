@@ -15,17 +15,21 @@ from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, sele
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.paging import Page, check_first, decode, encode
-from coe.runs.columns import TASK_COLUMNS, task_row
-from coe.runs.rows import (
-    ApprovalRow,
-    EscalationRow,
-    ReminderRow,
-    TaskExtras,
-    TaskFilter,
-    TaskRow,
-)
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
 from coe.runs.task_models import HumanTaskState
+from coe.runs.task_records import (
+    APPROVAL_COLUMNS,
+    ESCALATION_COLUMNS,
+    REMINDER_COLUMNS,
+    TASK_COLUMNS,
+    EscalationRecord,
+    ReminderRecord,
+    TaskApprovalRecord,
+    TaskExtras,
+    TaskFilter,
+    TaskRecord,
+    task_record,
+)
 from coe.runs.visibility import REQUESTER, is_candidate, readable_tasks
 from coe.work import Read
 
@@ -34,17 +38,17 @@ OPEN = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED)
 UNCLAIMED = (HumanTaskState.OPEN, HumanTaskState.ESCALATED)
 
 
-async def task(read: Read, task_id: UUID) -> TaskRow | None:
+async def task(read: Read, task_id: UUID) -> TaskRecord | None:
     """A human task, if it is there and may be read."""
     return (await tasks_by_id(read, [task_id])).get(task_id)
 
 
-async def tasks_by_id(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskRow]:
+async def tasks_by_id(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskRecord]:
     """Human tasks by their ids."""
     return {row.id: row for row in await _tasks(read, TASKS.c.id.in_(ids))}
 
 
-async def tasks_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey, TaskRow]:
+async def tasks_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey, TaskRecord]:
     """For each step, given as run and step key, the human task that it opened."""
     rows = await _tasks(read, tuple_(TASKS.c.run_id, TASKS.c.key).in_(keys))
     return {(row.run_id, row.key): row for row in rows}
@@ -56,7 +60,7 @@ async def inbox(
     *,
     first: int = 20,
     after: str | None = None,
-) -> Page[TaskRow]:
+) -> Page[TaskRecord]:
     """Human tasks, the oldest first.
 
     Raises:
@@ -72,7 +76,7 @@ async def inbox(
     )
     found = rows.all()
     total = await read.session.scalar(select(func.count()).select_from(TASKS).where(which))
-    items = tuple([await task_row(read.keyring, row) for row in found[:size]])
+    items = tuple([await task_record(read.keyring, row) for row in found[:size]])
     return Page(
         items=items,
         cursors=tuple(_cursor(item) for item in items),
@@ -84,30 +88,30 @@ async def inbox(
 
 async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtras]:
     """For each task its approvals (without their comments), escalations and reminders by time."""
-    approvals: defaultdict[UUID, list[ApprovalRow]] = defaultdict(list)
+    approvals: defaultdict[UUID, list[TaskApprovalRecord]] = defaultdict(list)
     for row in await read.session.execute(
-        select(APPROVALS.c.task_id, APPROVALS.c.by, APPROVALS.c.at, APPROVALS.c.decision)
+        select(APPROVALS.c.task_id, *APPROVAL_COLUMNS)
         .join(TASKS, TASKS.c.id == APPROVALS.c.task_id)
         .where(APPROVALS.c.task_id.in_(ids), readable_tasks(read))
         .order_by(APPROVALS.c.at),
     ):
-        approvals[row.task_id].append(ApprovalRow(row.by, row.at, row.decision, None))
-    escalations: defaultdict[UUID, list[EscalationRow]] = defaultdict(list)
+        approvals[row.task_id].append(APPROVAL_COLUMNS.record(row, at=1))
+    escalations: defaultdict[UUID, list[EscalationRecord]] = defaultdict(list)
     for row in await read.session.execute(
-        select(ESCALATIONS)
+        select(ESCALATIONS.c.task_id, *ESCALATION_COLUMNS)
         .join(TASKS, TASKS.c.id == ESCALATIONS.c.task_id)
         .where(ESCALATIONS.c.task_id.in_(ids), readable_tasks(read))
         .order_by(ESCALATIONS.c.at),
     ):
-        escalations[row.task_id].append(EscalationRow(row.at, row.to, row.reason))
-    reminders: defaultdict[UUID, list[ReminderRow]] = defaultdict(list)
+        escalations[row.task_id].append(ESCALATION_COLUMNS.record(row, at=1))
+    reminders: defaultdict[UUID, list[ReminderRecord]] = defaultdict(list)
     for row in await read.session.execute(
-        select(REMINDERS)
+        select(REMINDERS.c.task_id, *REMINDER_COLUMNS)
         .join(TASKS, TASKS.c.id == REMINDERS.c.task_id)
         .where(REMINDERS.c.task_id.in_(ids), readable_tasks(read))
         .order_by(REMINDERS.c.at),
     ):
-        reminders[row.task_id].append(ReminderRow(row.at, row.channel, row.notified_at))
+        reminders[row.task_id].append(REMINDER_COLUMNS.record(row, at=1))
     return {
         task_id: TaskExtras(
             tuple(approvals[task_id]), tuple(escalations[task_id]), tuple(reminders[task_id])
@@ -116,9 +120,9 @@ async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtra
     }
 
 
-async def _tasks(read: Read, which: ColumnElement[bool]) -> list[TaskRow]:
+async def _tasks(read: Read, which: ColumnElement[bool]) -> list[TaskRecord]:
     rows = await read.session.execute(select(*TASK_COLUMNS).where(which, readable_tasks(read)))
-    return [await task_row(read.keyring, row) for row in rows]
+    return [await task_record(read.keyring, row) for row in rows]
 
 
 def _conditions(read: Read, wanted: TaskFilter) -> list[ColumnElement[bool]]:
@@ -163,5 +167,5 @@ def _beyond(after: str | None) -> list[ColumnElement[bool]]:
     return [tuple_(TASKS.c.created_at, TASKS.c.id) > tuple_(*key)]
 
 
-def _cursor(row: TaskRow) -> str:
+def _cursor(row: TaskRecord) -> str:
     return encode("inbox", [row.created_at.isoformat(), str(row.id)])

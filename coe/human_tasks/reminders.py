@@ -20,8 +20,9 @@ from coe.audit.events import Tag
 from coe.audit.log import append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
-from coe.runs.head import HEAD_COLUMNS, head, run_event
+from coe.runs.audit import run_event
 from coe.runs.models import TimerKind
+from coe.runs.records import IDENTITY_COLUMNS
 from coe.runs.tables import REMINDERS, RUNS, TASKS, TIMERS
 
 
@@ -72,7 +73,8 @@ async def remind(
 async def _record(
     session: AsyncSession, keyring: Keyring, run_id: UUID, task_id: Any, at: datetime
 ) -> None:
-    row = (await session.execute(select(*HEAD_COLUMNS).where(RUNS.c.id == run_id))).one()
+    row = (await session.execute(select(*IDENTITY_COLUMNS).where(RUNS.c.id == run_id))).one()
     resource = f"human_task:{task_id}"
-    event = run_event(head(row), Tag.RUNS_HUMAN_TASK_REMIND, at, resource=resource)
+    run = IDENTITY_COLUMNS.record(row)
+    event = run_event(run, Tag.RUNS_HUMAN_TASK_REMIND, at, resource=resource)
     await append(session, keyring, event)

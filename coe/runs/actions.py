@@ -23,11 +23,10 @@ from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import enqueue
 from coe.runs import inbox
-from coe.runs.columns import RUN_COLUMNS, run_row
 from coe.runs.completion import close, prepare
 from coe.runs.event_subscriptions import subscribe_again
-from coe.runs.head import HEAD_COLUMNS, head
 from coe.runs.models import ENDED, RunState
+from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, RunRecord
 from coe.runs.requests import (
     LONGEST_CORRELATION,
     NewRun,
@@ -35,7 +34,6 @@ from coe.runs.requests import (
     insert_request,
     seal_request,
 )
-from coe.runs.rows import RunRow
 from coe.runs.tables import RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Work
@@ -52,7 +50,7 @@ async def start_run(
     trace_id: str | None = None,
     requester: str | None = None,
     reason: str | None = None,
-) -> RunRow:
+) -> RunRecord:
     """Ask for a run of a flow: one exact version, from now on whatever is published later.
 
     `requester` stands at the root of the calls (by default the actor); `reason` is for the log.
@@ -88,7 +86,7 @@ async def start_run(
     return await _read_back(work, row["id"])
 
 
-async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
+async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     """Stop a run: what has not begun never does, leaves, children, timers and tasks are stopped.
 
     A central run that is under way ends as soon as its holder, or the next one, has seen it.
@@ -118,7 +116,7 @@ async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
     return await _read_back(work, run_id)
 
 
-async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRow:
+async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     """Let a faulted run go on from the step that faulted; what is completed stays so.
 
     A report that the last attempt of a local run sends once more is stale from now on.
@@ -165,7 +163,7 @@ _AGAIN = {
 
 async def close_cancelled(work: Work, run: Row[Any], reason: str | None) -> None:
     """End a run that no machine has in hand: its reports are refused from now on."""
-    ending = await prepare(work.keyring, head(run), Cancelled(reason), work.now)
+    ending = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), Cancelled(reason), work.now)
     ending.columns["fence"] = RUNS.c.fence + 1
     await close(work.session, work.keyring, ending)
     await enqueue(work.session, "cancel", run.id)
@@ -204,7 +202,7 @@ def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) 
 async def _lock(work: Work, run_id: UUID) -> Any:
     """The run, locked against its holder's next append; hidden from who may not read it."""
     found = await work.session.execute(
-        select(*HEAD_COLUMNS, RUNS.c.state, RUNS.c.holder, RUNS.c.journal_length)
+        select(*IDENTITY_COLUMNS, RUNS.c.state, RUNS.c.holder, RUNS.c.journal_length)
         .where(RUNS.c.id == run_id, readable_runs(work))
         .with_for_update(key_share=True, of=RUNS),
     )
@@ -225,6 +223,6 @@ def _require(work: Work, run: Row[Any], permission: Permission) -> Any:
     )
 
 
-async def _read_back(work: Work, run_id: UUID) -> RunRow:
+async def _read_back(work: Work, run_id: UUID) -> RunRecord:
     row = await work.session.execute(select(*RUN_COLUMNS).where(RUNS.c.id == run_id))
-    return run_row(row.one())
+    return RUN_COLUMNS.record(row.one())

@@ -24,10 +24,11 @@ from coe.machine.commands import Cancelled, Completed, Faulted, RunOutcome, Step
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
+from coe.runs.audit import run_event
 from coe.runs.event_subscriptions import unsubscribe
-from coe.runs.head import RunHead, run_event
 from coe.runs.journal import End
 from coe.runs.models import RunState
+from coe.runs.records import RunIdentity
 from coe.runs.sealing import Sealer, error_columns
 from coe.runs.tables import INBOX, RUNS, STEPS, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
@@ -39,13 +40,13 @@ OPEN_TASKS = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALA
 class Ending:
     """How a run ends, with the row's columns ready: sealing is done before the transaction."""
 
-    run: RunHead
+    run: RunIdentity
     outcome: RunOutcome
     at: datetime
     columns: dict[str, Any]
 
 
-async def prepare(keyring: Keyring, run: RunHead, outcome: RunOutcome, at: datetime) -> Ending:
+async def prepare(keyring: Keyring, run: RunIdentity, outcome: RunOutcome, at: datetime) -> Ending:
     """Seal what an ending holds."""
     sealer = Sealer(keyring, run.team)
     columns: dict[str, Any] = {"ended_at": at, "holder": None, "lease_until": None}
@@ -111,7 +112,7 @@ async def _end_steps(session: AsyncSession, run_id: UUID, at: datetime) -> None:
 async def withdraw_tasks(
     session: AsyncSession,
     keyring: Keyring,
-    run: RunHead,
+    run: RunIdentity,
     at: datetime,
     *,
     key: str | None = None,

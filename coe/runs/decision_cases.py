@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,7 @@ from coe.audit.events import Tag
 from coe.catalog.refs import read_ref
 from coe.crypto.keys import Keyring
 from coe.db import new_id
+from coe.db.records import Columns
 from coe.decisions.document import TOLD
 from coe.json_types import JSON
 from coe.leaves.decision import DECISION_KIND, input_of, ref_of
@@ -26,21 +27,17 @@ from coe.machine.commands import RunLeaf
 from coe.machine.facts import Fact, FactKind
 from coe.machine.redaction import redacted
 from coe.paging import Page, check_first, decode, encode
-from coe.runs.head import RunHead
+from coe.runs.records import RunIdentity
 from coe.runs.sealing import Sealer
 from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Read, Work
 
 _ENDS: Final = frozenset({FactKind.LEAF_COMPLETED, FactKind.LEAF_FAULTED})
-CASE_COLUMNS: Final = tuple(
-    CASES.c[name]
-    for name in ("id", "run_id", "path", "decision", "version", "flow", "at", "rules", "failed")
-)
 
 
 @dataclass(frozen=True, slots=True)
-class CaseRow:
+class CaseRecord:
     """A case without its data; `decision` and `flow` are refs without a version."""
 
     id: UUID
@@ -52,6 +49,9 @@ class CaseRow:
     at: datetime
     rules: tuple[str, ...]
     failed: bool
+
+
+CASE_COLUMNS: Final = Columns(CaseRecord, CASES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class CaseFilter:
 
 # ---------------------------------------------------------------- written with the journal
 async def row_of(
-    keyring: Keyring, run: RunHead, command: object, fact: Fact
+    keyring: Keyring, run: RunIdentity, command: object, fact: Fact
 ) -> dict[str, Any] | None:
     """The row of a decision that a fact ends; None for what is no decision by a known version."""
     if not isinstance(command, RunLeaf) or command.kind != DECISION_KIND or fact.kind not in _ENDS:
@@ -145,20 +145,14 @@ def beyond(after: str | None) -> list[ColumnElement[bool]]:
     return [tuple_(CASES.c.at, CASES.c.id) > tuple_(*key)]
 
 
-def cursor(row: CaseRow) -> str:
+def cursor(row: CaseRecord) -> str:
     """The cursor of a case."""
     return encode("cases", [row.at.isoformat(), str(row.id)])
 
 
-def case_row(row: Row[Any]) -> CaseRow:
-    """A case from its columns."""
-    values = {column.name: getattr(row, column.name) for column in CASE_COLUMNS}
-    return CaseRow(**values | {"rules": tuple(values["rules"])})
-
-
 async def cases_page(
     read: Read, wanted: CaseFilter, *, first: int = 20, after: str | None = None
-) -> Page[CaseRow]:
+) -> Page[CaseRecord]:
     """Cases of runs that the actor may read, the oldest first.
 
     Raises:
@@ -170,7 +164,7 @@ async def cases_page(
     rows = await read.session.execute(
         joined.where(*which, *beyond(after)).order_by(CASES.c.at, CASES.c.id).limit(size + 1),
     )
-    found = [case_row(row) for row in rows]
+    found = [CASE_COLUMNS.record(row) for row in rows]
     counted = select(func.count()).select_from(CASES).join(RUNS, RUNS.c.id == CASES.c.run_id)
     items = tuple(found[:size])
     return Page(

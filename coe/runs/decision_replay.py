@@ -26,7 +26,7 @@ from coe.decisions.table import DecisionFault, DecisionTable
 from coe.errors import Invalid, NotFound, Problem
 from coe.json_types import JSON
 from coe.runs import decision_cases as cases
-from coe.runs.decision_cases import CaseData, CaseFilter, CaseRow
+from coe.runs.decision_cases import CaseData, CaseFilter, CaseRecord
 from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Work
@@ -60,7 +60,7 @@ class Outcome:
 class ChangedCase:
     """A case whose outcome changes, or (`same_outcome`) whose outcome comes of other rules."""
 
-    row: CaseRow
+    row: CaseRecord
     input: JSON = field(repr=False)
     before: Outcome
     after: Outcome
@@ -119,7 +119,7 @@ async def replay(work: Work, request: ReplayRequest) -> Replayed:
         changed=len(judged) - other_rules - failed,
         failed=failed,
         total=total,
-        end_cursor=cases.cursor(cases.case_row(found[-1])) if found else None,
+        end_cursor=cases.cursor(cases.CASE_COLUMNS.record(found[-1])) if found else None,
         has_next=len(rows) > request.first,
         continued=request.cursor is not None,
         hidden=every - total if _works_on(work, version) else None,
@@ -180,7 +180,7 @@ def _judge(table: DecisionTable, opened: Sequence[tuple[Any, CaseData]]) -> list
         still = (before.failure is None) is (after.failure is None)
         same_outcome = still and _same(before.output, after.output)
         if not same_outcome or before.rules != after.rules:
-            case = cases.case_row(row)
+            case = cases.CASE_COLUMNS.record(row)
             changed.append(ChangedCase(case, data.input, before, after, same_outcome))
     return changed
 

@@ -17,9 +17,10 @@ from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.json_types import JSON
-from coe.runs.rows import ErrorRow, RunData, TaskData
+from coe.runs.records import ErrorRecord, RunData
 from coe.runs.sealing import Sealer
 from coe.runs.tables import RUNS, TASKS
+from coe.runs.task_records import TaskData
 from coe.runs.visibility import readable_runs, readable_tasks, task_relations
 from coe.work import Work
 
@@ -105,7 +106,7 @@ async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
     )
 
 
-def read_error(error: JSON) -> ErrorRow | None:
+def read_error(error: JSON) -> ErrorRecord | None:
     """An error as RFC 7807 has it, from its JSON form."""
     if not isinstance(error, dict):
         return None
@@ -115,7 +116,7 @@ def read_error(error: JSON) -> ErrorRow | None:
         for name in ("title", "detail", "instance")
         if error.get(name) is not None
     }
-    return ErrorRow(
+    return ErrorRecord(
         type=str(error.get("type", "about:blank")),
         status=int(status) if isinstance(status, int | float) else 500,
         **texts,

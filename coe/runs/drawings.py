@@ -24,7 +24,7 @@ from coe.drawing.run_overlay import lasting
 from coe.machine.commands import StepState
 from coe.runs.models import RunState
 from coe.runs.queries import run as run_of
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from coe.runs.tables import RUNS, STEPS
 from coe.runs.visibility import readable_runs
 from coe.work import Read
@@ -53,7 +53,7 @@ async def svg(read: Read, run_id: UUID) -> str | None:
     return await asyncio.to_thread(svg_of, group, title, row.ref, overlay)
 
 
-async def _drawn(read: Read, row: RunRow, steps: Sequence[Row[Any]]) -> tuple[Group, str]:
+async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple[Group, str]:
     """The graph of what the run runs as far as the actor may see it, and its title."""
     content = (await flow_contents(read, [row.version_id])).get(row.version_id)
     document = read_flow(content.definition)[0] if content is not None else None
@@ -118,7 +118,7 @@ def _overlay(step: Row[Any]) -> StepOverlay:
     )
 
 
-def _told(row: RunRow, read: Read) -> str:
+def _told(row: RunRecord, read: Read) -> str:
     """How the run stands, and since when or for how long."""
     state = row.state.value.lower()
     if row.started_at is None:

@@ -9,7 +9,7 @@ who holds a run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.db import Direct
 from coe.errors import NotFound
 from coe.runs.models import ENDED, RunState
+from coe.runs.records import IDENTITY_COLUMNS, RunIdentity
 from coe.runs.tables import INBOX, NOW, RUNS, TIMERS
 
 
@@ -34,41 +35,45 @@ class Parking(Enum):
     """Another holder has the run."""
 
 
-ACQUIRE: Final = """
+_TAKEN: Final = f"{IDENTITY_COLUMNS.text}, fence, journal_length, steps_told, input_sealed"
+
+ACQUIRE: Final = f"""
 UPDATE runs SET holder = $2, fence = fence + 1, state = 'RUNNING',
     lease_until = clock_timestamp() + make_interval(secs => $3),
     started_at = coalesce(started_at, clock_timestamp())
 WHERE id = $1 AND NOT local AND state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED')
     AND (holder IS NULL OR lease_until < clock_timestamp())
-RETURNING id, flow, version, version_id, local, team, data_class, correlation_id, parent_id,
-    parent_key, requester, trace_id, fence, journal_length, steps_told, input_sealed
-"""
+RETURNING {_TAKEN}
+"""  # noqa: S608  # made of constants
 """Take a run: its id, the holder, seconds. No row if somebody holds it, or it has ended."""
 
-
-HEAD: Final = """
-SELECT id, flow, version, version_id, local, team, data_class, correlation_id, parent_id,
-    parent_key, requester, trace_id, fence, journal_length, steps_told, input_sealed, state,
-    holder IS NULL OR lease_until < clock_timestamp() AS free
+INSPECT: Final = f"""
+SELECT {_TAKEN}, state, holder IS NULL OR lease_until < clock_timestamp() AS free
 FROM runs WHERE id = $1 AND NOT local
-"""
+"""  # noqa: S608  # the same
 """A central run as it is, and whether somebody may take it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That somebody holds a run: who, with which fence, and where its journal goes on.
+    """That somebody holds a run: who, under which fence, and where its journal goes on.
 
-    `run` has what `ACQUIRE` or `HEAD` returns, as it was then. A run that has no journal is taken
-    by its first append (`taken` is false until then).
+    `projected` is the position in the journal up to which readers see the steps. The first append
+    of a run that has no journal takes the run (`taken` is false until then).
     """
 
-    run_id: UUID
+    run: RunIdentity
     holder: str
     fence: int
     position: int
-    run: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    projected: int = 0
+    input_sealed: bytes = field(default=b"", repr=False)
     taken: bool = True
+
+    @property
+    def run_id(self) -> UUID:
+        """The id of the run."""
+        return self.run.id
 
 
 async def prepare(direct: Direct, run_id: UUID, *, holder: str) -> Lease | RunState | None:
@@ -79,17 +84,16 @@ async def prepare(direct: Direct, run_id: UUID, *, holder: str) -> Lease | RunSt
     Raises:
         NotFound: There is no such central run.
     """
-    rows = await direct.fetch(HEAD, run_id)
+    rows = await direct.fetch(INSPECT, run_id)
     if not rows:
         raise NotFound
-    run = rows[0]
-    state = RunState(run["state"])
+    row = rows[0]
+    state = RunState(row["state"])
     if state in ENDED:
         return state
-    if not run["free"]:
+    if not row["free"]:
         return None
-    fence, position = run["fence"] + 1, run["journal_length"]
-    return Lease(run_id, holder, fence, position, run, taken=False)
+    return replace(_lease(holder, row), fence=row["fence"] + 1, taken=False)
 
 
 async def acquire(
@@ -104,9 +108,18 @@ async def acquire(
     It is committed when this returns.
     """
     rows = await direct.fetch(ACQUIRE, run_id, holder, seconds)
-    if not rows:
-        return None
-    return Lease(run_id, holder, rows[0]["fence"], rows[0]["journal_length"], rows[0])
+    return _lease(holder, rows[0]) if rows else None
+
+
+def _lease(holder: str, row: Mapping[str, Any]) -> Lease:
+    return Lease(
+        run=IDENTITY_COLUMNS.named(row),
+        holder=holder,
+        fence=row["fence"],
+        position=row["journal_length"],
+        projected=row["steps_told"],
+        input_sealed=row["input_sealed"],
+    )
 
 
 async def renew(

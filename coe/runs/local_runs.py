@@ -26,12 +26,10 @@ from coe.json_types import JSON
 from coe.language.json_schema.run_violations import check
 from coe.machine.commands import Completed, Faulted, RunOutcome, StepState
 from coe.machine.errors import type_of
-from coe.runs.columns import RUN_COLUMNS, run_row
 from coe.runs.completion import close, prepare
-from coe.runs.head import HEAD_COLUMNS, head
 from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState
-from coe.runs.rows import LocalClaim, RunRow
+from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, LocalClaim, RunRecord
 from coe.runs.sealing import Sealer, error_columns
 from coe.runs.tables import RUNS, STEPS
 from coe.work import Work
@@ -76,7 +74,7 @@ async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
         )
         .returning(*RUN_COLUMNS),
     )
-    row = run_row(taken.one())
+    row = RUN_COLUMNS.record(taken.one())
     await work.record(
         Tag.RUNS_RUN_READ_DATA,
         resource=f"run:{run_id}",
@@ -95,7 +93,7 @@ async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
     )
 
 
-async def heartbeat_run(work: Work, run_id: UUID, *, attempt: int) -> RunRow:
+async def heartbeat_run(work: Work, run_id: UUID, *, attempt: int) -> RunRecord:
     """Say that the worker is alive and still has the run.
 
     Raises:
@@ -159,7 +157,7 @@ async def report_run(
     attempt: int,
     output: JSON = None,
     error: dict[str, JSON] | None = None,
-) -> RunRow:
+) -> RunRecord:
     """End a local run: completed with its output, or faulted with an error.
 
     An output that does not fit the flow's output schema is a fault.
@@ -176,7 +174,7 @@ async def report_run(
             raise Conflict(f"the run has ended: {run.state.value}")
         return await _read_back(work, run_id)
     outcome = await _outcome(work, run, output, error)
-    ending = await prepare(work.keyring, head(run), outcome, work.now)
+    ending = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), outcome, work.now)
     await close(work.session, work.keyring, ending)
     await _record(work, run, {"outcome": type(outcome).__name__, "attempt": attempt})
     return await _read_back(work, run_id)
@@ -185,7 +183,7 @@ async def report_run(
 async def _lock(work: Work, run_id: UUID) -> Any:
     found = await work.session.execute(
         select(
-            *HEAD_COLUMNS,
+            *IDENTITY_COLUMNS,
             RUNS.c.state,
             RUNS.c.holder,
             RUNS.c.fence,
@@ -320,9 +318,9 @@ async def _record(work: Work, run: Any, detail: JSON) -> None:
     )
 
 
-async def _read_back(work: Work, run_id: UUID) -> RunRow:
+async def _read_back(work: Work, run_id: UUID) -> RunRecord:
     row = await work.session.execute(select(*RUN_COLUMNS).where(RUNS.c.id == run_id))
-    return run_row(row.one())
+    return RUN_COLUMNS.record(row.one())
 
 
 def _lease_end(work: Work) -> Any:

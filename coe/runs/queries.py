@@ -15,8 +15,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, select, tuple_
 
 from coe.paging import Page, check_first, decode, encode
-from coe.runs.columns import RUN_COLUMNS, STEP_COLUMNS, run_row, step_row
-from coe.runs.rows import RunFilter, RunRow, StepRow
+from coe.runs.records import (
+    RUN_COLUMNS,
+    STEP_COLUMNS,
+    RunFilter,
+    RunRecord,
+    StepRecord,
+    step_record,
+)
 from coe.runs.tables import RUNS, STEPS
 from coe.runs.visibility import readable_runs
 from coe.work import Read
@@ -24,17 +30,17 @@ from coe.work import Read
 StepKey = tuple[UUID, str]
 
 
-async def run(read: Read, run_id: UUID) -> RunRow | None:
+async def run(read: Read, run_id: UUID) -> RunRecord | None:
     """A run, if it is there and may be read."""
     return (await runs_by_id(read, [run_id])).get(run_id)
 
 
-async def runs_by_id(read: Read, ids: Collection[UUID]) -> dict[UUID, RunRow]:
+async def runs_by_id(read: Read, ids: Collection[UUID]) -> dict[UUID, RunRecord]:
     """Runs by their ids."""
     rows = await read.session.execute(
         select(*RUN_COLUMNS).where(RUNS.c.id.in_(ids), readable_runs(read)),
     )
-    return {row.id: run_row(row) for row in rows}
+    return {row.id: RUN_COLUMNS.record(row) for row in rows}
 
 
 async def runs(
@@ -43,7 +49,7 @@ async def runs(
     *,
     first: int = 20,
     after: str | None = None,
-) -> Page[RunRow]:
+) -> Page[RunRecord]:
     """Runs, the newest request first.
 
     Raises:
@@ -58,7 +64,7 @@ async def runs(
         .order_by(RUNS.c.requested_at.desc(), RUNS.c.id.desc())
         .limit(size + 1),
     )
-    found = [run_row(row) for row in rows]
+    found = [RUN_COLUMNS.record(row) for row in rows]
     total = await read.session.scalar(select(func.count()).select_from(RUNS).where(which))
     items = tuple(found[:size])
     return Page(
@@ -70,17 +76,17 @@ async def runs(
     )
 
 
-async def children_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[RunRow, ...]]:
+async def children_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[RunRecord, ...]]:
     """For each run the runs that it called, in their order."""
     children = await _children(read, RUNS.c.parent_id.in_(ids))
-    grouped: defaultdict[UUID, list[RunRow]] = defaultdict(list)
+    grouped: defaultdict[UUID, list[RunRecord]] = defaultdict(list)
     for child in children:
         if child.parent_id is not None:
             grouped[child.parent_id].append(child)
     return {parent: tuple(rows) for parent, rows in grouped.items()}
 
 
-async def children_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey, RunRow]:
+async def children_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey, RunRecord]:
     """For each step, given as run and step key, the run that it called."""
     children = await _children(read, tuple_(RUNS.c.parent_id, RUNS.c.parent_key).in_(keys))
     return {
@@ -90,7 +96,7 @@ async def children_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey,
     }
 
 
-async def steps_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[StepRow, ...]]:
+async def steps_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[StepRecord, ...]]:
     """For each run its steps, in the order of their start."""
     rows = await read.session.execute(
         select(*STEP_COLUMNS)
@@ -98,19 +104,19 @@ async def steps_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[S
         .where(STEPS.c.run_id.in_(ids), readable_runs(read))
         .order_by(STEPS.c.run_id, STEPS.c.place, STEPS.c.id),
     )
-    grouped: defaultdict[UUID, list[StepRow]] = defaultdict(list)
+    grouped: defaultdict[UUID, list[StepRecord]] = defaultdict(list)
     for row in rows:
-        grouped[row.run_id].append(step_row(row, read.now))
+        grouped[row.run_id].append(step_record(row, read.now))
     return {run_id: tuple(steps) for run_id, steps in grouped.items()}
 
 
-async def _children(read: Read, which: ColumnElement[bool]) -> list[RunRow]:
+async def _children(read: Read, which: ColumnElement[bool]) -> list[RunRecord]:
     rows = await read.session.execute(
         select(*RUN_COLUMNS)
         .where(which, readable_runs(read))
         .order_by(RUNS.c.requested_at, RUNS.c.id),
     )
-    return [run_row(row) for row in rows]
+    return [RUN_COLUMNS.record(row) for row in rows]
 
 
 def _conditions(wanted: RunFilter) -> list[ColumnElement[bool]]:
@@ -137,5 +143,5 @@ def _beyond(after: str | None) -> ColumnElement[bool]:
     return tuple_(RUNS.c.requested_at, RUNS.c.id) < tuple_(*key)
 
 
-def _cursor(row: RunRow) -> str:
+def _cursor(row: RunRecord) -> str:
     return encode("runs", [row.requested_at.isoformat(), str(row.id)])

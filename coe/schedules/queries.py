@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select
 
 from coe.catalog.columns import ENTRIES
 from coe.catalog.scope import readable_entries
+from coe.db.records import Columns
 from coe.language.schedules import ScheduleKind
 from coe.runs.tables import SCHEDULES
 from coe.work import Read
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRow:
+class ScheduleRecord:
     """When a flow starts by itself, when it did last, and what stood in the way."""
 
     kind: ScheduleKind
@@ -31,18 +33,14 @@ class ScheduleRow:
     problem: str | None
 
 
-_COLUMNS = tuple(SCHEDULES.c[name] for name in ScheduleRow.__dataclass_fields__)
+SCHEDULE_COLUMNS: Final = Columns(ScheduleRecord, SCHEDULES)
 
 
-async def schedules_of_flows(read: Read, ids: Collection[UUID]) -> dict[UUID, ScheduleRow]:
+async def schedules_of_flows(read: Read, ids: Collection[UUID]) -> dict[UUID, ScheduleRecord]:
     """For each flow (the id of its entry) that starts by itself, when."""
     rows = await read.session.execute(
-        select(SCHEDULES.c.entry_id, *_COLUMNS)
+        select(SCHEDULES.c.entry_id, *SCHEDULE_COLUMNS)
         .join(ENTRIES, ENTRIES.c.id == SCHEDULES.c.entry_id)
         .where(SCHEDULES.c.entry_id.in_(ids), readable_entries(read)),
     )
-    found: dict[UUID, ScheduleRow] = {}
-    for entry_id, *values in rows:
-        row = ScheduleRow(*values)
-        found[entry_id] = row
-    return found
+    return {row.entry_id: SCHEDULE_COLUMNS.record(row, at=1) for row in rows}

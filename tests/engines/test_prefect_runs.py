@@ -13,7 +13,7 @@ import pytest
 
 from coe.engines.prefect_http import PrefectHTTP
 from coe.human_tasks import actions as human_tasks
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from tests.engines.prefect_parts import House, http_to, until
 from tests.engines.service import Service, serving
 from tests.runs.processes import (
@@ -75,7 +75,7 @@ async def flows(tmp_path: Path) -> Path:
     return tmp_path / "content"
 
 
-async def flow_run(http: PrefectHTTP, run: RunRow) -> dict[str, Any]:
+async def flow_run(http: PrefectHTTP, run: RunRecord) -> dict[str, Any]:
     assert run.engine_run_id is not None
     found: dict[str, Any] = await http.get(f"/flow_runs/{run.engine_run_id}")
     return found

@@ -25,7 +25,7 @@ from coe.json_types import JSON
 from coe.machine.facts import FactKind
 from coe.runs import actions
 from coe.runs.journal import Append
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from coe.runs.tables import DELIVERIES, EVENTS, INBOX, JOURNAL, OUTBOX, RUNS, SUBSCRIPTIONS
 from coe.work import Platform
 from tests.runs.processes import (
@@ -89,7 +89,7 @@ async def consumed(platform: Platform, run_id: UUID) -> int:
     return await count(platform, JOURNAL, JOURNAL.c.run_id == run_id, kind)
 
 
-async def waiting(platform: Platform, flow: str = "sales/pay") -> RunRow:
+async def waiting(platform: Platform, flow: str = "sales/pay") -> RunRecord:
     run = await start(platform, flow)
     return await until(platform, run.id, "WAITING")
 

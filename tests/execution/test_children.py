@@ -18,7 +18,7 @@ from coe.execution.runtime import LeafDone, LeafFailed
 from coe.machine.commands import RunLeaf
 from coe.runs import actions, disclosure, local_runs, queries
 from coe.runs.models import RunState
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 from tests.execution.test_crashes import Crash, CrashingJournal
@@ -46,7 +46,7 @@ INNER = """  - inner:
 CALL = INNER.format(input="'${ {customer: .customer} }'")
 
 
-async def _children(platform: Platform, run_id: UUID) -> tuple[RunRow, ...]:
+async def _children(platform: Platform, run_id: UUID) -> tuple[RunRecord, ...]:
     async with platform.read(SALES_OWNER) as read:
         return (await queries.children_of_runs(read, [run_id])).get(run_id, ())
 

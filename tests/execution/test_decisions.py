@@ -22,7 +22,7 @@ from coe.json_types import JSON
 from coe.runs.decision_cases import CaseFilter, cases_page, read_case_data
 from coe.runs.decision_replay import ReplayRequest, replay
 from coe.runs.disclosure import read_run_data
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from coe.runs.tables import CASES
 from coe.work import Platform
 from tests.runs.decisions import ASKING, DEVELOPER, LEAD, REF, level, publish_table
@@ -45,7 +45,7 @@ async def carried(platform: Platform) -> AsyncIterator[None]:
             await inline.close()
 
 
-async def decided(platform: Platform, *amounts: JSON) -> list[RunRow]:
+async def decided(platform: Platform, *amounts: JSON) -> list[RunRecord]:
     """A run for each amount, to its end."""
     runs = []
     async with carried(platform):

@@ -32,6 +32,7 @@ from tests.runs.processes import (
     central,
     column,
     engine,
+    identity,
     lapse,
     local,
     publish,
@@ -334,7 +335,7 @@ async def test_a_run_held_twice_in_one_process_is_lost_to_the_earlier(platform: 
     run = await start(platform, "sales/simple")
     async with (
         runtime(platform, Leaves()) as running,
-        running.hold(Lease(run.id, running.holder, 1, 0)) as earlier,
-        running.hold(Lease(run.id, running.holder, 2, 0)) as later,
+        running.hold(Lease(identity(run.id), running.holder, 1, 0)) as earlier,
+        running.hold(Lease(identity(run.id), running.holder, 2, 0)) as later,
     ):
         assert (earlier.lost, later.lost) == (True, False)

@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 from coe.human_tasks import actions as human_tasks
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from coe.work import Platform
 from tests.runs.processes import (
     APPROVAL,
@@ -44,7 +44,7 @@ async def test_each_leaf_is_carried_out_once(platform: Platform) -> None:
     assert set(leaves.keys.values()) == {1}
 
 
-async def _approve(platform: Platform, run: RunRow) -> None:
+async def _approve(platform: Platform, run: RunRecord) -> None:
     task: UUID = await open_task(platform, run.id, seconds=60)
     async with platform.work(APPROVER) as work:
         await human_tasks.complete_task(work, task, outcome="approved", answer={"limit": 1})

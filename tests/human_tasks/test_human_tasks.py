@@ -20,9 +20,10 @@ from coe.human_tasks import queries as task_queries
 from coe.json_types import JSON
 from coe.runs import actions, disclosure, leases
 from coe.runs.models import RunState
-from coe.runs.rows import RunData, TaskFilter, TaskRow
+from coe.runs.records import RunData
 from coe.runs.tables import OUTBOX, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
+from coe.runs.task_records import TaskFilter, TaskRecord
 from coe.work import Platform
 from tests.runs.processes import (
     APPROVAL,
@@ -65,7 +66,7 @@ async def _task_of(platform: Platform, run_id: UUID) -> UUID:
 
 async def _complete(
     platform: Platform, task_id: UUID, actor, outcome: str = "approved", **more
-) -> TaskRow:
+) -> TaskRecord:
     async with platform.work(actor) as work:
         return await human_tasks.complete_task(
             work, task_id, outcome=outcome, **{"answer": {"limit": 3}, **more}

@@ -23,8 +23,8 @@ from coe.human_tasks.reminder_sender import CLAIMED_FOR, MOST_ATTEMPTS, send_rem
 from coe.leaves.notify import Notifier
 from coe.runs import actions
 from coe.runs.models import TimerKind
-from coe.runs.rows import ReminderRow
 from coe.runs.tables import REMINDERS, TASKS, TIMERS
+from coe.runs.task_records import ReminderRecord
 from coe.work import Platform
 from tests.human_tasks.test_human_tasks import AUDIT
 from tests.leaves.test_notify import http
@@ -75,7 +75,7 @@ async def bring_forward(platform: Platform, hours: float) -> None:
         await session.commit()
 
 
-async def reminded(platform: Platform, task_id: UUID) -> tuple[ReminderRow, ...]:
+async def reminded(platform: Platform, task_id: UUID) -> tuple[ReminderRecord, ...]:
     async with platform.read(SALES_OWNER) as read:
         return (await task_queries.task_extras(read, [task_id]))[task_id].reminders
 

@@ -24,7 +24,7 @@ from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.machine.commands import RunLeaf
 from coe.runs import actions, queries
-from coe.runs.rows import RunRow
+from coe.runs.records import RunIdentity, RunRecord
 from coe.runs.tables import RUNS, TASKS
 from coe.work import Platform
 
@@ -55,6 +55,24 @@ class Leaves:
         if callable(answer):
             return await answer(leaf)
         return LeafDone(answer)
+
+
+def identity(run_id: UUID) -> RunIdentity:
+    """What a lease says of a run, where only its id matters."""
+    return RunIdentity(
+        id=run_id,
+        flow="sales/simple",
+        version="1.0.0",
+        version_id=run_id,
+        local=False,
+        team="sales",
+        data_class="internal",
+        correlation_id="",
+        parent_id=None,
+        parent_key=None,
+        requester="",
+        trace_id=None,
+    )
 
 
 def central(name: str, do: str, *, namespace: str = "sales", version: str = "1.0.0") -> str:
@@ -146,7 +164,7 @@ async def publish(platform: Platform, manifest: str, author: str = "sales-owner"
     return ref
 
 
-async def start(platform: Platform, flow: str, value: JSON = None, **more: str) -> RunRow:
+async def start(platform: Platform, flow: str, value: JSON = None, **more: str) -> RunRecord:
     """Start a run as the sales owner."""
     async with platform.work(SALES_OWNER) as work:
         given = {"customer": CANARY} if value is None else value
@@ -183,7 +201,7 @@ async def engine(
             await inline.close()
 
 
-async def read_run(platform: Platform, run_id: UUID) -> RunRow:
+async def read_run(platform: Platform, run_id: UUID) -> RunRecord:
     """The run as it stands."""
     async with platform.read(Actor.of("coe-lead")) as read:
         run = await queries.run(read, run_id)
@@ -191,7 +209,7 @@ async def read_run(platform: Platform, run_id: UUID) -> RunRow:
     return run
 
 
-async def until(platform: Platform, run_id: UUID, *states: str, seconds: float = 20) -> RunRow:
+async def until(platform: Platform, run_id: UUID, *states: str, seconds: float = 20) -> RunRecord:
     """Wait until the run is in one of the states."""
     async with asyncio.timeout(seconds):
         while True:

@@ -13,7 +13,7 @@ from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry
 from coe.runs.models import RunState
 from coe.runs.tables import OUTBOX, RUNS
-from coe.schedules.queries import ScheduleRow, schedules_of_flows
+from coe.schedules.queries import ScheduleRecord, schedules_of_flows
 from coe.schedules.sync import refresh
 from coe.work import Platform
 from tests.runs.processes import SALES_OWNER, publish
@@ -73,14 +73,14 @@ async def drain(platform: Platform) -> None:
         await refresh(platform, entry)
 
 
-async def schedule_of(platform: Platform, ref: str = "sales/nightly") -> ScheduleRow | None:
+async def schedule_of(platform: Platform, ref: str = "sales/nightly") -> ScheduleRecord | None:
     async with platform.read(SALES_OWNER) as read:
         entry = await find_entry(read, ref, EntryKind.FLOW)
         assert entry is not None
         return (await schedules_of_flows(read, [entry.id])).get(entry.id)
 
 
-async def scheduled(platform: Platform) -> ScheduleRow:
+async def scheduled(platform: Platform) -> ScheduleRecord:
     found = await schedule_of(platform)
     assert found is not None
     return found

@@ -15,7 +15,7 @@ from coe.human_tasks import actions as human_tasks
 from coe.machine.machine import Machine
 from coe.runs import actions, disclosure, queries
 from coe.runs.models import RunState
-from coe.runs.rows import RunFilter
+from coe.runs.records import RunFilter
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 from tests.runs.processes import (

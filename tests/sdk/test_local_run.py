@@ -18,7 +18,7 @@ from coe.errors import Unavailable
 from coe.runs import actions, queries
 from coe.runs.disclosure import read_run_data
 from coe.runs.local_runs import step_key
-from coe.runs.rows import RunData, RunRow
+from coe.runs.records import RunData, RunRecord
 from coe.sdk import Client, Fault, LocalRunFailed, RunNotOurs, local_run
 from coe.settings import Settings
 from coe.work import Platform
@@ -34,13 +34,13 @@ class Team:
 
     platform: Platform
     client: Client
-    run: RunRow
+    run: RunRecord
 
     @property
     def id(self) -> str:
         return str(self.run.id)
 
-    async def now(self) -> RunRow:
+    async def now(self) -> RunRecord:
         async with self.platform.read(DEVELOPER) as read:
             found = await queries.run(read, self.run.id)
         assert found is not None

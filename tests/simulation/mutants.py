@@ -284,14 +284,14 @@ def no_tidying() -> None:
 @mutant
 def steps_of_the_dead_untold() -> None:
     """Who takes a run over takes it that people were told of all steps."""
-    fold = coe.execution.replay.fold
+    replay = coe.execution.replay.replay
 
-    async def folded(*given: Any) -> Any:
-        hand = await fold(*given)
-        hand.telling.clear()
-        return hand
+    async def replayed(*given: Any) -> Any:
+        active = await replay(*given)
+        active.telling.clear()
+        return active
 
-    coe.execution.advance.fold = folded  # type: ignore[attr-defined]  # the seam
+    coe.execution.advance.replay = replayed  # type: ignore[attr-defined]  # the seam
 
 
 @mutant

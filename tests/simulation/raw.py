@@ -19,7 +19,7 @@ from coe.events import delivery
 from coe.runs.inbox import TAKE
 from coe.runs.journal import _SAVE_STEP
 from coe.runs.journal_sql import END, ENTRY, EVENT, STEP, Part, statement
-from coe.runs.leases import ACQUIRE, HEAD
+from coe.runs.leases import ACQUIRE, INSPECT
 from coe.runs.models import ENDED, RunState
 from coe.runs.tables import INBOX, OUTBOX
 from tests.simulation.expressions import Env, Unsupported
@@ -213,8 +213,8 @@ for _parts in map(Part, range(16)):
     register(statement(_parts))(_append_of(_parts))
 
 
-@register(HEAD)
-async def _head(env: Env, given: Sequence[Any]) -> Answer:
+@register(INSPECT)
+async def _inspect(env: Env, given: Sequence[Any]) -> Answer:
     """A central run as it is: `coe.runs.leases`."""
     relations, now = env.store.relations, env.clock()
     columns = relations["runs"].columns

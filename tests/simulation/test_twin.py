@@ -22,6 +22,7 @@ from coe.runs import journal_sql, leases
 from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState, TimerKind
 from coe.runs.tables import INBOX, JOURNAL, NOW, OUTBOX, RUNS, STEPS, TIMERS
+from tests.runs.processes import identity
 from tests.simulation.expressions import Unsupported
 from tests.simulation.server import NoLink, Server, SimulatedDatabase
 
@@ -164,7 +165,7 @@ class Statements:
         return _rows(gone.returning(OUTBOX.c.kind, OUTBOX.c.subject))
 
     def park(self) -> Step:
-        lease = leases.Lease(self.run(), "me", self.dice.randrange(3), 0)
+        lease = leases.Lease(identity(self.run()), "me", self.dice.randrange(3), 0)
 
         async def park(session: Any) -> Any:
             return (await leases.park(session, lease)).name

@@ -16,7 +16,7 @@ from coe.db import new_id
 from coe.human_tasks import actions as human_tasks
 from coe.runs import actions, queries
 from coe.runs.engine import RunRef
-from coe.runs.rows import RunRow
+from coe.runs.records import RunRecord
 from coe.runs.tables import RUNS
 from coe.settings import Settings
 from coe.work import Platform
@@ -68,11 +68,11 @@ async def _ref(platform: Platform, run_id: UUID) -> RunRef:
     )
 
 
-async def _end(world: World, run: RunRow) -> RunRow:
+async def _end(world: World, run: RunRecord) -> RunRecord:
     return await until(world.platform, run.id, "COMPLETED", "FAULTED", "CANCELLED", seconds=LONG)
 
 
-async def _answer(world: World, run: RunRow) -> None:
+async def _answer(world: World, run: RunRecord) -> None:
     task = await open_task(world.platform, run.id, seconds=LONG)
     await until(world.platform, run.id, "WAITING", seconds=LONG)
     async with world.platform.work(APPROVER) as work:

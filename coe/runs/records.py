@@ -1,0 +1,164 @@
+"""What the queries and verbs of runs return: plain, frozen, without a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from coe.db.records import Columns, From, Given
+from coe.json_types import JSON
+from coe.machine.commands import StepState
+from coe.runs.models import RunState
+from coe.runs.tables import RUNS, STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """A fault as RFC 7807 has it; `title` and `detail` only for a caller who may read the data."""
+
+    type: str
+    status: int
+    title: str | None = None
+    detail: str | None = None
+    instance: str | None = None
+
+    @classmethod
+    def of_columns(
+        cls, kind: str | None, status: int | None, instance: str | None
+    ) -> ErrorRecord | None:
+        """The error as its columns in clear have it, or none."""
+        return None if kind is None else cls(kind, status or 0, instance=instance)
+
+
+ERROR: Final = From("error_type", "error_status", "error_instance", make=ErrorRecord.of_columns)
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What never changes of a run: whoever works on a run has it.
+
+    `requester` is who stands at the root of the calls; `parent_key` is the step of the calling run.
+    """
+
+    id: UUID
+    flow: str
+    version: str
+    version_id: UUID
+    local: bool
+    team: str
+    data_class: str
+    correlation_id: str
+    parent_id: UUID | None
+    parent_key: str | None
+    requester: str
+    trace_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as a reader sees it, without its data; `flow` is "namespace/name", `version` exact."""
+
+    id: UUID
+    flow: str
+    version: str
+    version_id: UUID
+    local: bool
+    engine: str
+    team: str
+    data_class: str
+    state: RunState
+    correlation_id: str
+    parent_id: UUID | None
+    parent_key: str | None
+    started_by: str
+    requested_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: Annotated[ErrorRecord | None, ERROR]
+    trace_id: str | None
+    engine_run_id: str | None
+    engine_url: str | None
+    attempt: Annotated[int, From("fence")]
+
+    @property
+    def ref(self) -> str:
+        """`namespace/name@version`."""
+        return f"{self.flow}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """The input and the output of a run, and its whole error."""
+
+    input: JSON
+    output: JSON
+    error: ErrorRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One execution of a task of a run; `waited_for` is the time spent in WAITING."""
+
+    id: UUID
+    run_id: UUID
+    key: str
+    path: str
+    name: str
+    kind: str
+    state: StepState
+    attempt: int
+    iteration: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: Annotated[ErrorRecord | None, ERROR]
+    waited_for: Annotated[timedelta | None, Given("waited_seconds", "changed_at")]
+    worked_for: Annotated[timedelta | None, Given()]
+
+
+RUN_COLUMNS: Final = Columns(RunRecord, RUNS)
+IDENTITY_COLUMNS: Final = Columns(RunIdentity, RUNS)
+STEP_COLUMNS: Final = Columns(StepRecord, STEPS)
+
+
+def step_record(row: Row[*tuple[Any, ...]], now: datetime) -> StepRecord:
+    """A step from `STEP_COLUMNS`; the times of one that has not ended are counted up to now."""
+    waited = timedelta(seconds=row.waited_seconds)
+    if row.state == StepState.WAITING:
+        waited += now - row.changed_at
+    whole = (row.ended_at or now) - row.started_at if row.started_at else None
+    return STEP_COLUMNS.record(
+        row,
+        waited_for=waited if whole is not None else None,
+        worked_for=max(whole - waited, timedelta()) if whole is not None else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalClaim:
+    """What a team's worker gets when it takes a local run.
+
+    Every report names the `attempt`; a later claim makes it stale. `done` has the outputs of the
+    completed steps, by name: they do not run again.
+    """
+
+    run: RunRecord
+    attempt: int
+    input: JSON
+    done: dict[str, JSON]
+    heartbeat_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs; every part given must hold. `flows` are "namespace/name"."""
+
+    flows: tuple[str, ...] = ()
+    states: tuple[RunState, ...] = ()
+    correlation_id: str | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+    parent_id: UUID | None = None

@@ -1,0 +1,116 @@
+"""What the queries and verbs of human tasks return: plain, frozen, without a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from coe.crypto.keys import Keyring
+from coe.db.records import Columns, Given
+from coe.json_types import JSON
+from coe.runs.sealing import Sealer
+from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
+from coe.runs.task_models import HumanTaskState
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """A human task as its candidates see it in a list: without context, answer and reason."""
+
+    id: UUID
+    run_id: UUID
+    key: str
+    path: str
+    flow: str
+    team: str
+    data_class: str
+    state: HumanTaskState
+    title: Annotated[str, Given("title_sealed")]
+    instructions: Annotated[str | None, Given("instructions_sealed")]
+    form: Annotated[JSON, Given("form_sealed")]
+    candidate_roles: tuple[str, ...]
+    assignee: str | None
+    outcomes: tuple[str, ...]
+    outcome: str | None
+    approvals_needed: int
+    created_at: datetime
+    due_at: datetime | None
+    completed_at: datetime | None
+    completed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """What a person needs in order to decide, and the answer."""
+
+    context: JSON
+    answer: JSON
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskApprovalRecord:
+    """One person's answer to a task; its comment is read with the data of the run."""
+
+    by: str
+    at: datetime
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class EscalationRecord:
+    """To whom a task was escalated, when and why."""
+
+    at: datetime
+    to: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderRecord:
+    """That people were reminded; `channel` and `notified_at` only where a message was sent."""
+
+    at: datetime
+    channel: str | None
+    notified_at: datetime | None
+
+
+TASK_COLUMNS: Final = Columns(TaskRecord, TASKS)
+APPROVAL_COLUMNS: Final = Columns(TaskApprovalRecord, APPROVALS)
+ESCALATION_COLUMNS: Final = Columns(EscalationRecord, ESCALATIONS)
+REMINDER_COLUMNS: Final = Columns(ReminderRecord, REMINDERS)
+
+
+async def task_record(keyring: Keyring, row: Row[*tuple[Any, ...]]) -> TaskRecord:
+    """A task from `TASK_COLUMNS`, with its title, instructions and form opened."""
+    sealer = Sealer(keyring, row.team)
+    return TASK_COLUMNS.record(
+        row,
+        title=await sealer.open(TASKS, row.id, "title", row.title_sealed),
+        instructions=await sealer.open(TASKS, row.id, "instructions", row.instructions_sealed),
+        form=await sealer.open(TASKS, row.id, "form", row.form_sealed),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which human tasks; every part given must hold. `claimable` means by the reader, now."""
+
+    states: tuple[HumanTaskState, ...] = ()
+    assigned_to_me: bool | None = None
+    claimable: bool | None = None
+    flows: tuple[str, ...] = ()
+    overdue: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskExtras:
+    """Approvals, escalations and reminders of one task."""
+
+    approvals: tuple[TaskApprovalRecord, ...] = ()
+    escalations: tuple[EscalationRecord, ...] = ()
+    reminders: tuple[ReminderRecord, ...] = ()
