@@ -1,9 +1,14 @@
-"""Real parts for every test: an own PostgreSQL, a database a test, a platform over it."""
+"""Fixtures of every test: a PostgreSQL server, a database a test, a platform over it.
+
+With `pytest -n 2` each process has its own server. The tests of one file stay in one process, and
+so do those that share something expensive: the demo of the end-to-end tests, the Prefect server.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -19,19 +24,47 @@ from coe.embedded_postgres import EmbeddedPostgres
 from coe.settings import Settings
 from coe.work import Platform
 
+pytest_plugins = ("tests.factories.prefect_fixtures",)
+
+LONGEST = {"demo": 0, "prefect": 1}
+"""Groups that take minutes, in the order in which they start."""
+
 _numbers = itertools.count()
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process of `pytest -n`, and start the longest groups first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: LONGEST.get(_group(item), len(LONGEST)))
+
+
+def _group(item: pytest.Item) -> str:
+    file = str(item.path.relative_to(ROOT))
+    if file.startswith("tests/e2e/"):
+        return "demo"
+    return "prefect" if "prefect" in getattr(item, "fixturenames", ()) else file
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server of this test session alone."""
-    folder = Path(tempfile.mkdtemp(prefix="coe-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="coe-tests-", dir=_scratch()))
     server = EmbeddedPostgres(folder / "data", ephemeral=True)
     server.start()
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratch() -> str | None:
+    """Where the data of the server goes: memory, if there is a file system of it with room."""
+    memory = Path("/dev/shm")  # noqa: S108 - the folder that it makes there is its own
+    room = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
+    return str(memory) if room else None
 
 
 @pytest.fixture(scope="session")

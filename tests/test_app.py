@@ -19,8 +19,8 @@ from coe.demo.api import create_demo_app
 from coe.errors import Unavailable
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.settings import Settings
-from tests.api.client import Api, Persona
-from tests.api.story import publish_welcome
+from tests.factories.api import Api, Persona
+from tests.factories.api_story import publish_welcome
 
 ENGINE = "{ engine { name state detail queued } }"
 

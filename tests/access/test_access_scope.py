@@ -13,8 +13,8 @@ from coe.access.permissions import Permission
 from coe.access.policy import Policy
 from coe.access.scope import Scope
 from coe.db import Database
-from tests.access.policies import policy_of, shipped
 from tests.access.test_policy import PERMS, SUBJECTS, TEAMS, lines_strategy, members_strategy
+from tests.factories.policies import policy_of, shipped
 
 EVERY_TEAM = [*TEAMS, "elsewhere", "elsewhere-x", "nowhere"]
 THINGS = Table(

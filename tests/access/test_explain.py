@@ -9,7 +9,7 @@ from coe.access.explain import explain, review
 from coe.access.lines import DERIVED_ROLES
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
-from tests.access.policies import policy_of, shipped
+from tests.factories.policies import policy_of, shipped
 
 
 @pytest.fixture(scope="module")

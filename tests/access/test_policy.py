@@ -14,7 +14,7 @@ from coe.access.enforcer import Enforcers
 from coe.access.lines import Line, Relation
 from coe.access.permissions import PERMISSIONS, Permission
 from coe.access.policy import Policy
-from tests.access.policies import MODEL, policy_of, shipped
+from tests.factories.policies import MODEL, policy_of, shipped
 
 RUN = "run:0190f3a1-0000-7000-8000-000000000000"
 START = Permission.RUN_START

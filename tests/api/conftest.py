@@ -8,7 +8,7 @@ import pytest
 
 from coe.demo.api import create_demo_app
 from coe.settings import Settings
-from tests.api.client import Api
+from tests.factories.api import Api
 
 
 @pytest.fixture

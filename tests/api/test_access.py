@@ -7,8 +7,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from coe.audit.models import AuditEvent
-from tests.api.client import Api, Persona, Refused
-from tests.api.story import publish_welcome, with_token
+from tests.factories.api import Api, Persona, Refused
+from tests.factories.api_story import publish_welcome, with_token
 
 ISSUE = """
 mutation ($input: IssueTokenInput!) {

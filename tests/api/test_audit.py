@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from coe.audit.bundle_verification import verify_bundle
 from coe.audit.merkle import verify_consistency, verify_inclusion
-from tests.api.client import Api, Persona, Refused
-from tests.api.story import publish_welcome
+from tests.factories.api import Api, Persona, Refused
+from tests.factories.api_story import publish_welcome
 
 LOG = """
 query ($filter: AuditFilter, $first: Int = 50, $after: String) {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.client import Api, Refused
-from tests.api.documents import central, local
-from tests.api.story import publish_welcome
+from tests.factories.api import Api, Refused
+from tests.factories.api_documents import central, local
+from tests.factories.api_story import publish_welcome
 
 SEARCH = """
 query ($search: String, $filter: CatalogFilter, $first: Int, $after: String) {

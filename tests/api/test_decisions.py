@@ -13,9 +13,9 @@ from coe.engines.inline import InlineEngine
 from coe.execution.open_runtime import running
 from coe.settings import Settings
 from coe.work import Platform
-from tests.api.client import Api, Refused
-from tests.api.story import publish, with_token
-from tests.runs.decisions import ASKING, REF, level
+from tests.factories.api import Api, Refused
+from tests.factories.api_story import publish, with_token
+from tests.factories.decision_flows import ASKING, REF, level
 
 CHECK = """
 query ($text: String!) {

@@ -18,8 +18,8 @@ from coe.access.tokens import issue
 from coe.runs.event_payload import open_events
 from coe.runs.tables import EVENTS, OUTBOX
 from coe.schedules.sync import refresh
-from tests.api.client import Api, Refused
-from tests.runs.processes import central, publish
+from tests.factories.api import Api, Refused
+from tests.factories.runs import central, publish
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"

@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from coe.api.idempotency import KEPT, forget_expired
 from coe.db import utcnow
-from tests.api.client import Api, Persona, Refused
-from tests.api.story import publish_welcome, with_token
+from tests.factories.api import Api, Persona, Refused
+from tests.factories.api_story import publish_welcome, with_token
 
 START = """
 mutation ($input: StartRunInput!) {

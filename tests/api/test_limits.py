@@ -13,9 +13,9 @@ from coe.api import limits
 from coe.api.documents import LONGEST_KEPT, MOST_DOCUMENTS, Documents
 from coe.api.schema import make_schema
 from coe.errors import TooCostly
-from tests.api.client import Api, Refused
-from tests.api.documents import central
-from tests.api.story import publish_count_stock, publish_welcome
+from tests.factories.api import Api, Refused
+from tests.factories.api_documents import central
+from tests.factories.api_story import publish_count_stock, publish_welcome
 
 SCHEMA = make_schema()._schema
 

@@ -14,9 +14,9 @@ from coe.engines.inline import InlineEngine
 from coe.execution.open_runtime import running
 from coe.settings import Settings
 from coe.work import Platform
-from tests.api.client import Api, Persona, Refused
-from tests.api.documents import approval
-from tests.api.story import publish, publish_count_stock, publish_welcome, with_token
+from tests.factories.api import Api, Persona, Refused
+from tests.factories.api_documents import approval
+from tests.factories.api_story import publish, publish_count_stock, publish_welcome, with_token
 
 START = """
 mutation ($input: StartRunInput!) {

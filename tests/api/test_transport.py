@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from coe.api import limits
 from coe.errors import CoeError
 from coe.work import Platform
-from tests.api.client import Api, Persona, Refused
+from tests.factories.api import Api, Persona, Refused
 
 ME = "{ me { subject kind displayName roles permissions teams { slug } } }"
 

@@ -9,7 +9,7 @@ import pytest
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database
-from tests.audit.logs import Log
+from tests.factories.audit import Log
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from coe.audit.verification import verify
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database
-from tests.audit.logs import Log, event
+from tests.factories.audit import Log, event
 
 EVENTS = 5
 

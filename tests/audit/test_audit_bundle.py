@@ -16,7 +16,7 @@ from coe.audit.queries import EventFilter, Window
 from coe.crypto.signing import KeyRefused, SigningKey
 from coe.db import utcnow
 from coe.errors import NotFound
-from tests.audit.logs import Log, event
+from tests.factories.audit import Log, event
 
 SIZE = 5
 

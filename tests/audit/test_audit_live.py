@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from coe.audit.verification import verify
-from tests.audit.logs import Log, event
+from tests.factories.audit import Log, event
 
 
 async def test_a_log_that_grows_meanwhile_verifies(log: Log) -> None:

@@ -23,7 +23,7 @@ from coe.audit.rows import EVENTS
 from coe.audit.tree import root_at
 from coe.crypto.envelope import DoesNotOpen
 from coe.errors import NotFound
-from tests.audit.logs import FLOW, Log, event
+from tests.factories.audit import FLOW, Log, event
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 

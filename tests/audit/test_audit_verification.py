@@ -16,7 +16,7 @@ from coe.audit.rows import EventRow, select_events
 from coe.audit.verification import verify
 from coe.crypto.signing import SigningKey
 from coe.db import utcnow
-from tests.audit.logs import Log, event
+from tests.factories.audit import Log, event
 
 SIZE = 7
 TYPES = {

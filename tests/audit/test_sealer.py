@@ -16,7 +16,7 @@ from coe.audit.rows import EventRow, select_events
 from coe.audit.sealer import LogBroken, Sealer
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
-from tests.audit.logs import Log, event
+from tests.factories.audit import Log, event
 
 
 async def positions(log: Log) -> list[int]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.audit import killed_sealer
-from tests.audit.logs import Log
+from tests.factories.audit import Log
 
 
 async def test_a_sealer_killed_anywhere_loses_and_repeats_nothing(

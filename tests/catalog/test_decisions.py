@@ -19,20 +19,27 @@ from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.search.query import CatalogFilter, Search, search
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from coe.work import Platform
-from tests.catalog.samples import OUTSIDER, OWNER, REVIEWER, SECRET, register
-from tests.runs.decisions import ASKING, DEVELOPER, LEAD, REF, level, publish_table
+from tests.factories.catalog import SECRET, register
+from tests.factories.decision_flows import ASKING, REF, level, publish_table
+from tests.factories.people import (
+    COE_REVIEWER,
+    FINANCE_DEVELOPER,
+    FINANCE_LEAD,
+    OUTSIDER,
+    SALES_OWNER,
+)
 
 
 async def test_a_draft_comes_in_once_and_a_version_never_changes(platform: Platform) -> None:
-    async with platform.work(DEVELOPER) as work:
+    async with platform.work(FINANCE_DEVELOPER) as work:
         first = await register_decision(work, level())
-    async with platform.work(DEVELOPER) as work:
+    async with platform.work(FINANCE_DEVELOPER) as work:
         again = await register_decision(work, level())
     assert (first.created, again.created) == (True, False)
     assert first.version.id == again.version.id
     assert first.version.lifecycle is Lifecycle.DRAFT
     with pytest.raises(Invalid) as refused:
-        async with platform.work(DEVELOPER) as work:
+        async with platform.work(FINANCE_DEVELOPER) as work:
             await register_decision(work, level(limit="7.00"))
     assert refused.value.problems[0].code == "INPUT_VERSION"
     assert refused.value.problems[0].line == 4
@@ -42,9 +49,9 @@ async def test_a_table_with_a_gap_is_not_saved(platform: Platform) -> None:
     gap = level().replace("  - {id: large, then: {level: finance}}\n", "")
     assert {each.code for each in (await check_decision(gap)).problems} == {"DEC010"}
     with pytest.raises(Invalid):
-        async with platform.work(DEVELOPER) as work:
+        async with platform.work(FINANCE_DEVELOPER) as work:
             await register_decision(work, gap)
-    async with platform.read(DEVELOPER) as read:
+    async with platform.read(FINANCE_DEVELOPER) as read:
         assert await queries.find_entry(read, REF) is None
 
 
@@ -52,24 +59,24 @@ async def test_only_its_team_registers_and_nobody_reviews_an_own_version(
     platform: Platform,
 ) -> None:
     with pytest.raises(Forbidden) as refused:
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await register_decision(work, level())
     assert refused.value.extensions["permission"] == "decision:register"
-    async with platform.work(LEAD) as work:
+    async with platform.work(FINANCE_LEAD) as work:
         saved = await register_decision(work, level())
         await actions.submit_for_review(work, saved.version.ref)
     with pytest.raises(Forbidden):
-        async with platform.work(LEAD) as work:
+        async with platform.work(FINANCE_LEAD) as work:
             await actions.review(work, saved.version.ref, approve=True, comment="mine")
     with pytest.raises(Conflict):
-        async with platform.work(LEAD) as work:
+        async with platform.work(FINANCE_LEAD) as work:
             await actions.publish(work, saved.version.ref)
 
 
 async def test_it_is_published_signed_found_and_retired(platform: Platform) -> None:
     ref = await publish_table(platform, level())
     await publish_table(platform, level("1.1.0", limit="2000.00"))
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         found = await search(read, Search(text="credit", filter=_only(EntryKind.DECISION)))
         assert [hit.entry.ref for hit in found.hits] == [REF]
         live = await queries.find_version(read, REF, EntryKind.DECISION)
@@ -81,11 +88,11 @@ async def test_it_is_published_signed_found_and_retired(platform: Platform) -> N
         contents = await decision_contents(read, [live.id])
         assert contents[live.id].definition == level()
         assert isinstance(contents[live.id].input_schema, dict)
-    async with platform.work(LEAD) as work:
+    async with platform.work(FINANCE_LEAD) as work:
         await actions.set_alias(work, REF, "live", "1.1.0")
         await actions.deprecate(work, ref)
         await actions.retire(work, ref)
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         with pytest.raises(Conflict):
             await resolve_decision(read.session, ref)
         with pytest.raises(NotFound):
@@ -108,7 +115,7 @@ async def test_what_was_changed_in_the_database_decides_nothing(platform: Platfo
     async with platform.database.session() as session:
         await session.execute(text("UPDATE entry_versions SET digest = repeat('0', 64)"))
         await session.commit()
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         with pytest.raises(Conflict):
             await signed_table(read.session, read, ref)
 
@@ -138,9 +145,9 @@ def language(problems: Sequence[Problem]) -> list[Problem]:
 
 async def test_a_flow_that_asks_it_is_its_caller(platform: Platform) -> None:
     await publish_table(platform, level())
-    saved = await register(platform, OWNER, ASKING)
+    saved = await register(platform, SALES_OWNER, ASKING)
     assert language(saved.problems) == []
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         table = await queries.find_entry(read, REF)
         assert table is not None
         assert table.uses == 1
@@ -151,21 +158,21 @@ async def test_a_flow_that_asks_it_is_its_caller(platform: Platform) -> None:
 async def test_a_table_that_is_not_there_warns_a_draft_and_refuses_a_publication(
     platform: Platform,
 ) -> None:
-    saved = await register(platform, OWNER, ASKING)
+    saved = await register(platform, SALES_OWNER, ASKING)
     [missing] = language(saved.problems)
     assert (missing.code, missing.severity) == ("OWS052", "WARNING")
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, saved.version.ref)
-    async with platform.work(REVIEWER) as work:
+    async with platform.work(COE_REVIEWER) as work:
         await actions.review(work, saved.version.ref, approve=True, comment="fine")
     with pytest.raises(Invalid) as refused:
-        async with platform.work(REVIEWER) as work:
+        async with platform.work(COE_REVIEWER) as work:
             await actions.publish(work, saved.version.ref)
     [missing] = [each for each in language(refused.value.problems) if each.code == "OWS052"]
     assert missing.severity == "ERROR"
     assert "no decision table" in missing.message
     await publish_table(platform, level())
-    async with platform.work(REVIEWER) as work:
+    async with platform.work(COE_REVIEWER) as work:
         moved = await actions.publish(work, saved.version.ref)
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
 
@@ -184,8 +191,8 @@ async def test_an_input_that_the_table_would_refuse_is_told_where_it_can_be_seen
     await publish_table(platform, level())
     asked = ASKING.replace("input: '${ {amount: .amount, customer: .customer} }'", given)
     if code is None:
-        assert language((await register(platform, OWNER, asked)).problems) == []
+        assert language((await register(platform, SALES_OWNER, asked)).problems) == []
         return
     with pytest.raises(Invalid) as refused:
-        await register(platform, OWNER, asked)
+        await register(platform, SALES_OWNER, asked)
     assert code in {each.code for each in language(refused.value.problems)}

@@ -14,19 +14,16 @@ from coe.catalog.versions.lifecycle import Move, after
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.settings import Settings
 from coe.work import Platform
-from tests.catalog.samples import (
-    DEVELOPER,
-    LEAD,
-    OUTSIDER,
-    OWNER,
-    REVIEWER,
-    WAREHOUSE,
-    central,
-    local,
-    published,
-    register,
-)
 from tests.conftest import ROOT
+from tests.factories.catalog import central, local, published, register
+from tests.factories.people import (
+    COE_LEAD,
+    COE_REVIEWER,
+    OUTSIDER,
+    SALES_DEVELOPER,
+    SALES_OWNER,
+    WAREHOUSE_DEVELOPER,
+)
 
 
 async def _events(platform: Platform) -> list[tuple[str, str, str, str | None]]:
@@ -38,11 +35,11 @@ async def _events(platform: Platform) -> list[tuple[str, str, str, str | None]]:
 
 
 async def test_from_draft_to_live_with_a_signature(platform: Platform) -> None:
-    moved = await published(platform, OWNER, central())
+    moved = await published(platform, SALES_OWNER, central())
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
     assert moved.version.published_by == "coe-lead"
     assert platform.signer.public.verify_digest(moved.version.digest, moved.version.signature)
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         assert await queries.aliases(read, [moved.entry.id]) == {moved.entry.id: {"live": "1.0.0"}}
         (approval,) = (await queries.approvals(read, [moved.version.id]))[moved.version.id]
     assert (approval.by, approval.decision) == ("coe-lead", Verdict.APPROVED)
@@ -56,131 +53,131 @@ async def test_from_draft_to_live_with_a_signature(platform: Platform) -> None:
 
 
 async def test_the_author_may_not_approve_and_the_refusal_is_recorded(platform: Platform) -> None:
-    await register(platform, OWNER, central())
-    async with platform.work(OWNER) as work:
+    await register(platform, SALES_OWNER, central())
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, "sales/returns@1.0.0")
     with pytest.raises(Forbidden) as refused:
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await actions.review(work, "sales/returns@1.0.0", approve=True, comment="fine")
     assert refused.value.extensions["permission"] == "flow:review"
     assert "deny" in str(refused.value.extensions["rule"])
     assert (await _events(platform))[-1][:3] == ("sales-owner", "catalog:flow:review", "DENIED")
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         version = await queries.find_version(read, "sales/returns@1.0.0")
     assert version is not None
     assert version.lifecycle is Lifecycle.IN_REVIEW
 
 
 async def test_a_reviewer_may_not_approve_an_own_version(platform: Platform) -> None:
-    await register(platform, OWNER, central())
-    async with platform.work(OWNER) as work:
+    await register(platform, SALES_OWNER, central())
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, "sales/returns@1.0.0")
     async with platform.database.session() as session:
         await session.execute(text("UPDATE entry_versions SET created_by = 'coe-reviewer'"))
         await session.commit()
     with pytest.raises(Forbidden) as refused:
-        async with platform.work(REVIEWER) as work:
+        async with platform.work(COE_REVIEWER) as work:
             await actions.review(work, "sales/returns@1.0.0", approve=True, comment="mine")
     assert "relation:author" in str(refused.value.extensions["rule"])
 
 
 async def test_without_an_approval_nothing_is_published(platform: Platform) -> None:
-    await register(platform, OWNER, central())
+    await register(platform, SALES_OWNER, central())
     with pytest.raises(Conflict, match="DRAFT cannot publish"):
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await actions.publish(work, "sales/returns@1.0.0")
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, "sales/returns@1.0.0")
     with pytest.raises(Conflict, match="0 of the 1"):
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await actions.publish(work, "sales/returns@1.0.0")
 
 
 async def test_a_refusal_sends_back_and_voids_earlier_approvals(platform: Platform) -> None:
     ref = "sales/returns@1.0.0"
-    await register(platform, OWNER, central())
-    async with platform.work(OWNER) as work:
+    await register(platform, SALES_OWNER, central())
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, ref)
-    async with platform.work(LEAD) as work:
+    async with platform.work(COE_LEAD) as work:
         await actions.review(work, ref, approve=True, comment="good")
     with pytest.raises(Conflict, match="has approved"):
-        async with platform.work(LEAD) as work:
+        async with platform.work(COE_LEAD) as work:
             await actions.review(work, ref, approve=True, comment="good again")
-    async with platform.work(REVIEWER) as work:
+    async with platform.work(COE_REVIEWER) as work:
         moved = await actions.review(work, ref, approve=False, comment="no timeout")
     assert moved.version.lifecycle is Lifecycle.DRAFT
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, ref)
     with pytest.raises(Conflict, match="0 of the 1"):
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await actions.publish(work, ref)
 
 
 async def test_a_review_needs_a_comment(platform: Platform) -> None:
     with pytest.raises(Invalid) as invalid:
-        async with platform.work(LEAD) as work:
+        async with platform.work(COE_LEAD) as work:
             await actions.review(work, "sales/returns@1.0.0", approve=True, comment=" ")
     assert invalid.value.problems[0].path == "/comment"
 
 
 async def test_a_second_version_leaves_live_where_it_is(platform: Platform) -> None:
-    await published(platform, OWNER, central())
-    second = await published(platform, OWNER, central(version="1.1.0", title="Returns, new"))
+    await published(platform, SALES_OWNER, central())
+    second = await published(platform, SALES_OWNER, central(version="1.1.0", title="Returns, new"))
     assert second.entry.current_version == "1.0.0"
     assert second.entry.title == "Returns"
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         moved = await actions.set_alias(work, "sales/returns", "live", "1.1.0")
     assert moved.entry.title == "Returns, new"
     assert moved.entry.current_version == "1.1.0"
 
 
 async def test_an_alias_names_only_what_was_published(platform: Platform) -> None:
-    await published(platform, OWNER, central())
-    await register(platform, OWNER, central(version="1.1.0", step="other"))
+    await published(platform, SALES_OWNER, central())
+    await register(platform, SALES_OWNER, central(version="1.1.0", step="other"))
     with pytest.raises(Conflict):
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await actions.set_alias(work, "sales/returns", "canary", "1.1.0")
     for alias, version in (("1.0.0", "1.0.0"), ("canary", "^1")):
         with pytest.raises(Invalid):
-            async with platform.work(OWNER) as work:
+            async with platform.work(SALES_OWNER) as work:
                 await actions.set_alias(work, "sales/returns", alias, version)
 
 
 async def test_deprecate_then_retire_once_no_alias_names_it(platform: Platform) -> None:
     ref = "sales/returns@1.0.0"
-    await published(platform, OWNER, central())
-    await published(platform, OWNER, central(version="1.1.0", step="other"))
+    await published(platform, SALES_OWNER, central())
+    await published(platform, SALES_OWNER, central(version="1.1.0", step="other"))
     with pytest.raises(Conflict, match="PUBLISHED cannot retire"):
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await actions.retire(work, ref)
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         moved = await actions.deprecate(work, ref)
     assert moved.entry.lifecycle is Lifecycle.DEPRECATED
     with pytest.raises(Conflict, match="alias live"):
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await actions.retire(work, ref)
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         await actions.set_alias(work, "sales/returns", "live", "1.1.0")
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         retired = await actions.retire(work, ref)
     assert retired.version.lifecycle is Lifecycle.RETIRED
     assert retired.entry.lifecycle is Lifecycle.PUBLISHED
 
 
 async def test_a_draft_can_be_given_up(platform: Platform) -> None:
-    await register(platform, OWNER, central())
-    async with platform.work(OWNER) as work:
+    await register(platform, SALES_OWNER, central())
+    async with platform.work(SALES_OWNER) as work:
         moved = await actions.retire(work, "sales/returns@1.0.0")
     assert moved.entry.lifecycle is Lifecycle.RETIRED
 
 
 async def test_a_local_flow_is_published_by_its_team_and_deployed(platform: Platform) -> None:
-    saved = await register(platform, WAREHOUSE, local())
+    saved = await register(platform, WAREHOUSE_DEVELOPER, local())
     assert saved.entry.flow_kind is FlowKind.LOCAL
     with pytest.raises(Forbidden):
-        async with platform.work(DEVELOPER) as work:
+        async with platform.work(SALES_DEVELOPER) as work:
             await actions.publish(work, saved.version.ref)
-    async with platform.work(WAREHOUSE) as work:
+    async with platform.work(WAREHOUSE_DEVELOPER) as work:
         moved = await actions.publish(work, saved.version.ref)
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
     async with platform.database.session() as session:
@@ -197,8 +194,8 @@ async def test_a_team_makes_nobody_read_the_data_of_its_runs_without_a_review(
     platform: Platform,
 ) -> None:
     async def publish(text: str) -> MovedVersion:
-        saved = await register(platform, WAREHOUSE, text)
-        async with platform.work(WAREHOUSE) as work:
+        saved = await register(platform, WAREHOUSE_DEVELOPER, text)
+        async with platform.work(WAREHOUSE_DEVELOPER) as work:
             return await actions.publish(work, saved.version.ref)
 
     with pytest.raises(Conflict, match="approvals"):
@@ -212,13 +209,13 @@ async def test_a_team_makes_nobody_read_the_data_of_its_runs_without_a_review(
         with pytest.raises(Conflict, match="approvals"):
             await publish(changed)
     reviewed = _named("2.0.0", processOwner="warehouse-lead", deputy="warehouse-developer")
-    moved = await published(platform, WAREHOUSE, reviewed)
+    moved = await published(platform, WAREHOUSE_DEVELOPER, reviewed)
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
 
 
 async def test_who_may_not_read_is_told_that_nothing_is_there(platform: Platform) -> None:
-    saved = await register(platform, OWNER, central(data_class="PERSONAL"))
-    for actor in (OUTSIDER, WAREHOUSE):
+    saved = await register(platform, SALES_OWNER, central(data_class="PERSONAL"))
+    for actor in (OUTSIDER, WAREHOUSE_DEVELOPER):
         with pytest.raises(NotFound):
             async with platform.work(actor) as work:
                 await actions.submit_for_review(work, saved.version.ref)
@@ -229,7 +226,7 @@ async def test_who_may_not_read_is_told_that_nothing_is_there(platform: Platform
 async def test_a_ref_without_an_exact_version_is_a_located_problem(platform: Platform) -> None:
     for ref in ("sales/returns", "sales/returns@live", "nonsense"):
         with pytest.raises(Invalid) as invalid:
-            async with platform.work(OWNER) as work:
+            async with platform.work(SALES_OWNER) as work:
                 await actions.submit_for_review(work, ref)
         assert invalid.value.problems[0].path == "/ref"
 
@@ -240,10 +237,10 @@ async def test_what_was_changed_behind_our_back_is_not_published(
     column: str,
 ) -> None:
     ref = "sales/returns@1.0.0"
-    await register(platform, OWNER, central())
-    async with platform.work(OWNER) as work:
+    await register(platform, SALES_OWNER, central())
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, ref)
-    async with platform.work(LEAD) as work:
+    async with platform.work(COE_LEAD) as work:
         await actions.review(work, ref, approve=True, comment="good")
     async with platform.database.session() as session:
         await session.execute(
@@ -251,7 +248,7 @@ async def test_what_was_changed_behind_our_back_is_not_published(
         )
         await session.commit()
     with pytest.raises(Conflict, match="not what was signed"):
-        async with platform.work(LEAD) as work:
+        async with platform.work(COE_LEAD) as work:
             await actions.publish(work, ref)
 
 
@@ -282,10 +279,10 @@ def _leads(move: Move, state: Lifecycle, kind: FlowKind | None) -> Lifecycle | N
 
 
 async def test_a_system_has_no_lifecycle_verbs(platform: Platform) -> None:
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         assert await queries.find_entry(read, "sales/crm", EntryKind.SYSTEM) is None
     with pytest.raises(NotFound):
-        async with platform.work(LEAD) as work:
+        async with platform.work(COE_LEAD) as work:
             await actions.deprecate(work, "sales/crm@2026.1.0")
 
 
@@ -298,10 +295,10 @@ async def test_the_standards_say_how_many_must_approve(settings: Settings, tmp_p
     platform = Platform.open(settings.model_copy(update={"content_dir": root}))
     try:
         with pytest.raises(Conflict, match="1 of the 2"):
-            await published(platform, OWNER, central())
-        async with platform.work(REVIEWER) as work:
+            await published(platform, SALES_OWNER, central())
+        async with platform.work(COE_REVIEWER) as work:
             await actions.review(work, "sales/returns@1.0.0", approve=True, comment="so do I")
-        async with platform.work(REVIEWER) as work:
+        async with platform.work(COE_REVIEWER) as work:
             moved = await actions.publish(work, "sales/returns@1.0.0")
     finally:
         await platform.close()

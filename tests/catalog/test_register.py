@@ -11,17 +11,8 @@ from coe.catalog.flows.documents import read_flow
 from coe.catalog.models import FlowKind, Lifecycle
 from coe.errors import Forbidden, Invalid, Severity
 from coe.work import Platform
-from tests.catalog.samples import (
-    LEAD,
-    OUTSIDER,
-    OWNER,
-    SECRET,
-    WAREHOUSE,
-    central,
-    local,
-    published,
-    register,
-)
+from tests.factories.catalog import SECRET, central, local, published, register
+from tests.factories.people import COE_LEAD, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
 
 
 async def _count(platform: Platform, table: str) -> int:
@@ -30,9 +21,9 @@ async def _count(platform: Platform, table: str) -> int:
 
 
 async def test_the_same_content_again_is_the_version_that_has_it(platform: Platform) -> None:
-    first = await register(platform, OWNER, central())
+    first = await register(platform, SALES_OWNER, central())
     again = await register(
-        platform, OWNER, "# a comment\n" + central().replace("'Returns'", "Returns")
+        platform, SALES_OWNER, "# a comment\n" + central().replace("'Returns'", "Returns")
     )
     assert first.created
     assert not again.created
@@ -42,9 +33,9 @@ async def test_the_same_content_again_is_the_version_that_has_it(platform: Platf
 
 
 async def test_other_content_under_a_taken_version_is_a_located_problem(platform: Platform) -> None:
-    await register(platform, OWNER, central())
+    await register(platform, SALES_OWNER, central())
     with pytest.raises(Invalid) as invalid:
-        await register(platform, OWNER, central(step="other"))
+        await register(platform, SALES_OWNER, central(step="other"))
     (problem,) = invalid.value.problems
     assert (problem.path, problem.line, problem.column) == ("/document/version", 5, 3)
     assert "1.0.0" in problem.message
@@ -53,7 +44,7 @@ async def test_other_content_under_a_taken_version_is_a_located_problem(platform
 
 
 async def test_two_registrations_of_one_version_at_once(platform: Platform) -> None:
-    results = await asyncio.gather(*(register(platform, OWNER, central()) for _ in range(6)))
+    results = await asyncio.gather(*(register(platform, SALES_OWNER, central()) for _ in range(6)))
     assert sorted(result.created for result in results) == [False] * 5 + [True]
     assert len({result.version.id for result in results}) == 1
     assert await _count(platform, "entries") == 1
@@ -63,7 +54,7 @@ async def test_two_registrations_of_one_version_at_once(platform: Platform) -> N
 async def test_two_contents_for_one_version_at_once(platform: Platform) -> None:
     contents = [central(step=f"step{number}") for number in range(5)]
     results = await asyncio.gather(
-        *(register(platform, OWNER, each) for each in contents),
+        *(register(platform, SALES_OWNER, each) for each in contents),
         return_exceptions=True,
     )
     assert [type(each) for each in results].count(Invalid) == 4
@@ -76,8 +67,8 @@ async def test_flows_that_call_each_other_are_registered_at_once(platform: Platf
         central(name, calls=f"sales/{names[(place + 1) % len(names)]}@^1")
         for place, name in enumerate(names)
     ]
-    await asyncio.gather(*(register(platform, OWNER, each) for each in texts))
-    async with platform.read(OWNER) as read:
+    await asyncio.gather(*(register(platform, SALES_OWNER, each) for each in texts))
+    async with platform.read(SALES_OWNER) as read:
         found = await queries.entries_by_ref(read, [f"sales/{name}" for name in names])
     assert {entry.uses for entry in found.values()} == {1}
 
@@ -85,13 +76,13 @@ async def test_flows_that_call_each_other_are_registered_at_once(platform: Platf
 async def test_errors_save_nothing_and_are_located(platform: Platform) -> None:
     broken = central().replace("set:", "sett:")
     with pytest.raises(Invalid) as invalid:
-        await register(platform, OWNER, broken)
+        await register(platform, SALES_OWNER, broken)
     (problem,) = invalid.value.problems
     assert problem.line == 26
     assert "sett" in problem.message
     unowned = central().replace("processOwner: sales-owner", "note: nobody")
     with pytest.raises(Invalid) as invalid:
-        await register(platform, OWNER, unowned)
+        await register(platform, SALES_OWNER, unowned)
     assert "COE003" in {problem.code for problem in invalid.value.problems}
     assert await _count(platform, "entries") == 0
 
@@ -99,7 +90,7 @@ async def test_errors_save_nothing_and_are_located(platform: Platform) -> None:
 async def test_many_problems_of_the_metadata_at_once(platform: Platform) -> None:
     text_ = central(data_class="SECRET", tags="Order Entry").replace("domain: trade", "owner: coe")
     with pytest.raises(Invalid) as invalid:
-        await register(platform, OWNER, text_)
+        await register(platform, SALES_OWNER, text_)
     places = {(problem.path, problem.line) for problem in invalid.value.problems}
     assert places == {
         ("/document/metadata/dataClass", 11),
@@ -115,7 +106,7 @@ async def test_a_manifest_of_a_local_flow_has_located_problems(platform: Platfor
         .replace("timeout:", "timout:")
     )
     with pytest.raises(Invalid) as invalid:
-        await register(platform, WAREHOUSE, text_)
+        await register(platform, WAREHOUSE_DEVELOPER, text_)
     found = {problem.path: problem for problem in invalid.value.problems}
     assert set(found) == {"/entrypoint", "/timout"}
     assert found["/timout"].help == "did you mean 'timeout'?"
@@ -123,53 +114,55 @@ async def test_a_manifest_of_a_local_flow_has_located_problems(platform: Platfor
 
 
 async def test_only_the_team_registers_in_its_namespace(platform: Platform) -> None:
-    for actor in (WAREHOUSE, LEAD, OUTSIDER):
+    for actor in (WAREHOUSE_DEVELOPER, COE_LEAD, OUTSIDER):
         with pytest.raises(Forbidden):
             await register(platform, actor, central())
     assert await _count(platform, "entries") == 0
 
 
 async def test_a_name_belongs_to_one_kind(platform: Platform) -> None:
-    await register(platform, WAREHOUSE, local("returns", namespace="warehouse"))
+    await register(platform, WAREHOUSE_DEVELOPER, local("returns", namespace="warehouse"))
     with pytest.raises(Invalid):
-        await register(platform, WAREHOUSE, central(namespace="warehouse", version="2.0.0"))
+        await register(
+            platform, WAREHOUSE_DEVELOPER, central(namespace="warehouse", version="2.0.0")
+        )
 
 
 async def test_a_called_flow_that_is_not_there_warns_a_draft_and_stops_a_publication(
     platform: Platform,
 ) -> None:
-    saved = await register(platform, OWNER, central(calls="warehouse/pick-and-pack@^1"))
+    saved = await register(platform, SALES_OWNER, central(calls="warehouse/pick-and-pack@^1"))
     (problem,) = [each for each in saved.problems if each.code == "OWS052"]
     assert problem.severity is Severity.WARNING
     ref = saved.version.ref
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         await actions.submit_for_review(work, ref)
-    async with platform.work(LEAD) as work:
+    async with platform.work(COE_LEAD) as work:
         await actions.review(work, ref, approve=True, comment="good")
     with pytest.raises(Invalid) as invalid:
-        async with platform.work(LEAD) as work:
+        async with platform.work(COE_LEAD) as work:
             await actions.publish(work, ref)
     assert "OWS052" in {problem.code for problem in invalid.value.problems}
-    await published(platform, WAREHOUSE, local())
-    async with platform.work(LEAD) as work:
+    await published(platform, WAREHOUSE_DEVELOPER, local())
+    async with platform.work(COE_LEAD) as work:
         assert (await actions.publish(work, ref)).version.lifecycle is Lifecycle.PUBLISHED
 
 
 async def test_a_published_flow_of_personal_data_can_be_called_by_other_teams(
     platform: Platform,
 ) -> None:
-    await register(platform, WAREHOUSE, local(data_class="PERSONAL"))
-    saved = await register(platform, OWNER, central(calls="warehouse/pick-and-pack@^1"))
+    await register(platform, WAREHOUSE_DEVELOPER, local(data_class="PERSONAL"))
+    saved = await register(platform, SALES_OWNER, central(calls="warehouse/pick-and-pack@^1"))
     assert "OWS052" in {problem.code for problem in saved.problems}
-    async with platform.work(WAREHOUSE) as work:
+    async with platform.work(WAREHOUSE_DEVELOPER) as work:
         await actions.publish(work, "warehouse/pick-and-pack@1.0.0")
     again = central(version="1.1.0", calls="warehouse/pick-and-pack@^1")
-    saved = await register(platform, OWNER, again)
+    saved = await register(platform, SALES_OWNER, again)
     assert not {problem.code for problem in saved.problems} & {"OWS052", "OWS053"}
 
 
 async def test_checking_tells_nothing_of_flows_that_are_hidden(platform: Platform) -> None:
-    await published(platform, WAREHOUSE, local(data_class="PERSONAL"))
+    await published(platform, WAREHOUSE_DEVELOPER, local(data_class="PERSONAL"))
     wrong = "input: {orderId: 7}"
     told = {}
     for name in ("pick-and-pack", "nothing-there"):
@@ -193,8 +186,8 @@ async def test_a_document_is_read_beside_the_event_loop(
         return read_flow(manifest)
 
     monkeypatch.setattr(actions, "read_flow", noting)
-    await register(platform, OWNER, central())
-    async with platform.read(OWNER) as read:
+    await register(platform, SALES_OWNER, central())
+    async with platform.read(SALES_OWNER) as read:
         await actions.check_flow(read, central())
     assert len(threads) == 2
     assert threading.main_thread() not in threads
@@ -209,40 +202,40 @@ async def test_no_name_ends_with_a_line_break(platform: Platform, key: str) -> N
         for line in local().splitlines()
     ]
     with pytest.raises(Invalid) as invalid:
-        await register(platform, WAREHOUSE, "\n".join(lines))
+        await register(platform, WAREHOUSE_DEVELOPER, "\n".join(lines))
     assert [problem.path for problem in invalid.value.problems] == [f"/{key}"]
 
 
 async def test_input_that_a_called_flow_refuses_is_a_problem(platform: Platform) -> None:
-    await published(platform, WAREHOUSE, local())
+    await published(platform, WAREHOUSE_DEVELOPER, local())
     wrong = central(calls="warehouse/pick-and-pack@^1").replace(
         'input: {orderId: "${ .orderId }"}',
         "input: {orderId: 7}",
     )
     with pytest.raises(Invalid) as invalid:
-        await register(platform, OWNER, wrong)
+        await register(platform, SALES_OWNER, wrong)
     assert "OWS054" in {problem.code for problem in invalid.value.problems}
 
 
 async def test_calls_called_by_and_systems_follow_the_definitions(platform: Platform) -> None:
-    target = await published(platform, WAREHOUSE, local())
-    caller = await register(platform, OWNER, central(calls="warehouse/pick-and-pack@^1"))
+    target = await published(platform, WAREHOUSE_DEVELOPER, local())
+    caller = await register(platform, SALES_OWNER, central(calls="warehouse/pick-and-pack@^1"))
     hidden = central("secret", data_class="PERSONAL", calls="warehouse/pick-and-pack")
-    await register(platform, OWNER, hidden)
-    async with platform.read(OWNER) as read:
+    await register(platform, SALES_OWNER, hidden)
+    async with platform.read(SALES_OWNER) as read:
         called = await queries.calls(read, [caller.entry.id, target.entry.id])
         callers = await queries.called_by(read, [target.entry.id])
     assert [entry.ref for entry in called[caller.entry.id]] == ["warehouse/pick-and-pack"]
     assert called[target.entry.id] == []
     assert [e.ref for e in callers[target.entry.id]] == ["sales/returns", "sales/secret"]
     assert callers[target.entry.id][0].flow_kind is FlowKind.CENTRAL
-    async with platform.read(WAREHOUSE) as read:
+    async with platform.read(WAREHOUSE_DEVELOPER) as read:
         callers = await queries.called_by(read, [target.entry.id])
     assert [entry.ref for entry in callers[target.entry.id]] == ["sales/returns"]
 
 
 async def test_nothing_of_a_definition_stands_in_clear(platform: Platform) -> None:
-    await published(platform, OWNER, central())
+    await published(platform, SALES_OWNER, central())
     async with platform.database.session() as session:
         tables = await session.scalars(
             text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"),
@@ -256,10 +249,10 @@ async def test_nothing_of_a_definition_stands_in_clear(platform: Platform) -> No
 
 
 async def test_checking_says_the_same_and_saves_nothing(platform: Platform) -> None:
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         preview = await actions.check_flow(read, central())
         broken = await actions.check_flow(read, "nonsense: [")
-    saved = await register(platform, OWNER, central())
+    saved = await register(platform, SALES_OWNER, central())
     assert preview.digest == saved.version.digest
     assert preview.problems == saved.problems
     assert preview.diagram.startswith("flowchart")
@@ -269,9 +262,9 @@ async def test_checking_says_the_same_and_saves_nothing(platform: Platform) -> N
 
 
 async def test_checking_shows_what_changes_of_the_live_version(platform: Platform) -> None:
-    await published(platform, OWNER, central())
+    await published(platform, SALES_OWNER, central())
     changed = central(version="1.1.0").replace("required: [orderId]", "required: [orderId, note]")
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         preview = await actions.check_flow(read, changed)
     assert preview.diff is not None
     assert preview.diff.breaking

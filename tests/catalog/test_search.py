@@ -10,24 +10,16 @@ from coe.catalog.records import Hits
 from coe.catalog.search.query import CatalogFilter, CatalogOrder, Search, search
 from coe.errors import Invalid
 from coe.work import Platform
-from tests.catalog.samples import (
-    AUDITOR,
-    OUTSIDER,
-    OWNER,
-    WAREHOUSE,
-    central,
-    local,
-    published,
-    register,
-)
+from tests.factories.catalog import central, local, published, register
+from tests.factories.people import AUDITOR, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
 
 
 @pytest.fixture
 async def filled(platform: Platform) -> Platform:
-    await published(platform, WAREHOUSE, local())
+    await published(platform, WAREHOUSE_DEVELOPER, local())
     await published(
         platform,
-        OWNER,
+        SALES_OWNER,
         central(
             "order-to-cash",
             title="Order to cash",
@@ -35,10 +27,12 @@ async def filled(platform: Platform) -> Platform:
             calls="warehouse/pick-and-pack@^1",
         ),
     )
-    await register(platform, OWNER, central("returns", summary="Takes goods of an order back."))
+    await register(
+        platform, SALES_OWNER, central("returns", summary="Takes goods of an order back.")
+    )
     await register(
         platform,
-        OWNER,
+        SALES_OWNER,
         central(
             "complaints",
             title="Complaints <b>& more</b>",
@@ -50,10 +44,12 @@ async def filled(platform: Platform) -> Platform:
     )
     await register(
         platform,
-        OWNER,
+        SALES_OWNER,
         central("vip-order", title="VIP order", data_class="PERSONAL", tags="order, vip"),
     )
-    await register(platform, OWNER, central("open-order", title="Open order", data_class="PUBLIC"))
+    await register(
+        platform, SALES_OWNER, central("open-order", title="Open order", data_class="PUBLIC")
+    )
     return platform
 
 
@@ -69,7 +65,7 @@ def _refs(found: Hits) -> list[str]:
 async def test_the_title_weighs_more_than_the_summary_and_the_summary_more_than_nothing(
     filled: Platform,
 ) -> None:
-    found = await _find(filled, OWNER, text="order")
+    found = await _find(filled, SALES_OWNER, text="order")
     refs = _refs(found)
     assert refs[0] == "sales/order-to-cash"
     assert set(refs[:3]) == {"sales/order-to-cash", "sales/open-order", "sales/vip-order"}
@@ -81,28 +77,32 @@ async def test_the_title_weighs_more_than_the_summary_and_the_summary_more_than_
 
 
 async def test_words_are_stemmed_begun_and_all_needed(filled: Platform) -> None:
-    assert _refs(await _find(filled, OWNER, text="orders cash")) == ["sales/order-to-cash"]
-    assert _refs(await _find(filled, OWNER, text="compl")) == ["sales/complaints"]
-    assert _refs(await _find(filled, OWNER, text="sales/order-to-cash")) == ["sales/order-to-cash"]
+    assert _refs(await _find(filled, SALES_OWNER, text="orders cash")) == ["sales/order-to-cash"]
+    assert _refs(await _find(filled, SALES_OWNER, text="compl")) == ["sales/complaints"]
+    assert _refs(await _find(filled, SALES_OWNER, text="sales/order-to-cash")) == [
+        "sales/order-to-cash"
+    ]
 
 
 async def test_steps_are_found_by_their_words(filled: Platform) -> None:
-    found = await _find(filled, OWNER, text="escalate board")
+    found = await _find(filled, SALES_OWNER, text="escalate board")
     assert _refs(found) == ["sales/complaints"]
     assert any("<mark>board</mark>" in each.lower() for each in found.hits[0].highlights)
 
 
 async def test_typos_are_forgiven_only_where_nothing_matches(filled: Platform) -> None:
-    assert "sales/order-to-cash" in _refs(await _find(filled, OWNER, text="oder to csah"))
-    found = await _find(filled, OWNER, text="complants")
+    assert "sales/order-to-cash" in _refs(await _find(filled, SALES_OWNER, text="oder to csah"))
+    found = await _find(filled, SALES_OWNER, text="complants")
     assert _refs(found) == ["sales/complaints"]
     assert any("<mark>Complaints</mark>" in each for each in found.hits[0].highlights)
-    assert _refs(await _find(filled, OWNER, text="xylophone")) == []
+    assert _refs(await _find(filled, SALES_OWNER, text="xylophone")) == []
 
 
 async def test_operators_of_web_search(filled: Platform) -> None:
-    assert _refs(await _find(filled, OWNER, text='"order to cash"')) == ["sales/order-to-cash"]
-    assert "sales/order-to-cash" not in _refs(await _find(filled, OWNER, text="order -cash"))
+    assert _refs(await _find(filled, SALES_OWNER, text='"order to cash"')) == [
+        "sales/order-to-cash"
+    ]
+    assert "sales/order-to-cash" not in _refs(await _find(filled, SALES_OWNER, text="order -cash"))
 
 
 STRANGE = (
@@ -113,23 +113,23 @@ STRANGE = (
 
 async def test_no_text_breaks_the_search(filled: Platform) -> None:
     for text in STRANGE:
-        await _find(filled, OWNER, text=text)
+        await _find(filled, SALES_OWNER, text=text)
 
 
 async def test_highlights_are_escaped(filled: Platform) -> None:
-    found = await _find(filled, OWNER, text="complaints")
+    found = await _find(filled, SALES_OWNER, text="complaints")
     (title, *_) = found.hits[0].highlights
     assert title == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
-    near = await _find(filled, OWNER, text="complaimts")
+    near = await _find(filled, SALES_OWNER, text="complaimts")
     assert near.hits[0].highlights[0] == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
 
 
 async def test_only_what_the_actor_may_read_is_found_and_counted(filled: Platform) -> None:
-    assert "sales/vip-order" in _refs(await _find(filled, OWNER, text="order"))
+    assert "sales/vip-order" in _refs(await _find(filled, SALES_OWNER, text="order"))
     for actor, refs in (
         (OUTSIDER, {"sales/open-order"}),
         (
-            WAREHOUSE,
+            WAREHOUSE_DEVELOPER,
             {
                 "sales/open-order",
                 "sales/order-to-cash",
@@ -142,7 +142,7 @@ async def test_only_what_the_actor_may_read_is_found_and_counted(filled: Platfor
         assert set(_refs(found)) == refs
         assert found.total == len(refs)
         assert sum(_facet(found, "kinds").values()) == len(refs)
-    assert "vip" not in _facet(await _find(filled, WAREHOUSE), "tags")
+    assert "vip" not in _facet(await _find(filled, WAREHOUSE_DEVELOPER), "tags")
     assert "sales/vip-order" in _refs(await _find(filled, AUDITOR, text="vip"))
 
 
@@ -152,13 +152,13 @@ def _facet(found: Hits, name: str) -> dict[str, int]:
 
 
 async def test_each_facet_ignores_its_own_filter(filled: Platform) -> None:
-    everything = await _find(filled, OWNER)
+    everything = await _find(filled, SALES_OWNER)
     assert _facet(everything, "owners") == {"sales": 5, "warehouse": 1}
     assert _facet(everything, "tags")["order"] == 5
     assert _facet(everything, "systems") == {"sales/crm": 4, "warehouse/wms": 1}
     narrowed = await _find(
         filled,
-        OWNER,
+        SALES_OWNER,
         filter=CatalogFilter(owners=("sales",), lifecycles=(Lifecycle.PUBLISHED,)),
     )
     assert _refs(narrowed) == ["sales/order-to-cash"]
@@ -183,16 +183,16 @@ FILTERS: list[tuple[CatalogFilter, set[str]]] = [
 
 async def test_filters(filled: Platform) -> None:
     for wanted, refs in FILTERS:
-        assert set(_refs(await _find(filled, OWNER, filter=wanted))) == refs, wanted
+        assert set(_refs(await _find(filled, SALES_OWNER, filter=wanted))) == refs, wanted
 
 
 async def test_pages_in_every_order_hold_each_entry_once(filled: Platform) -> None:
     for order, text in itertools.product(CatalogOrder, (None, "order")):
-        whole = _refs(await _find(filled, OWNER, order=order, text=text))
+        whole = _refs(await _find(filled, SALES_OWNER, order=order, text=text))
         paged: list[str] = []
         after = None
         while True:
-            page = await _find(filled, OWNER, order=order, text=text, first=2, after=after)
+            page = await _find(filled, SALES_OWNER, order=order, text=text, first=2, after=after)
             paged += _refs(page)
             assert page.has_previous is (after is not None)
             if not page.has_next:
@@ -203,11 +203,13 @@ async def test_pages_in_every_order_hold_each_entry_once(filled: Platform) -> No
 
 
 async def test_orders(filled: Platform) -> None:
-    by_title = await _find(filled, OWNER, order=CatalogOrder.TITLE)
+    by_title = await _find(filled, SALES_OWNER, order=CatalogOrder.TITLE)
     titles = [hit.entry.title.lower() for hit in by_title.hits]
     assert titles == sorted(titles)
-    assert _refs(await _find(filled, OWNER, order=CatalogOrder.UPDATED))[0] == "sales/open-order"
-    most_used = await _find(filled, OWNER, order=CatalogOrder.MOST_USED)
+    assert (
+        _refs(await _find(filled, SALES_OWNER, order=CatalogOrder.UPDATED))[0] == "sales/open-order"
+    )
+    most_used = await _find(filled, SALES_OWNER, order=CatalogOrder.MOST_USED)
     assert (most_used.hits[0].entry.ref, most_used.hits[0].entry.uses) == (
         "warehouse/pick-and-pack",
         1,
@@ -215,7 +217,7 @@ async def test_orders(filled: Platform) -> None:
 
 
 async def test_a_cursor_of_another_order_or_a_wrong_size_is_refused(filled: Platform) -> None:
-    page = await _find(filled, OWNER, order=CatalogOrder.TITLE, first=1)
+    page = await _find(filled, SALES_OWNER, order=CatalogOrder.TITLE, first=1)
     for request in (
         {"order": CatalogOrder.UPDATED, "after": page.hits[0].cursor},
         {"after": "garbage"},
@@ -223,4 +225,4 @@ async def test_a_cursor_of_another_order_or_a_wrong_size_is_refused(filled: Plat
         {"first": 1000},
     ):
         with pytest.raises(Invalid):
-            await _find(filled, OWNER, **request)
+            await _find(filled, SALES_OWNER, **request)

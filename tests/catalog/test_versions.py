@@ -15,17 +15,8 @@ from coe.catalog.systems import register_system
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound
 from coe.work import Platform
-from tests.catalog.samples import (
-    LEAD,
-    OUTSIDER,
-    OWNER,
-    SECRET,
-    WAREHOUSE,
-    central,
-    local,
-    published,
-    register,
-)
+from tests.factories.catalog import SECRET, central, local, published, register
+from tests.factories.people import COE_LEAD, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
 
 VERSIONS = ("1.0.0", "1.2.0", "1.10.0", "2.0.0")
 
@@ -34,11 +25,11 @@ VERSIONS = ("1.0.0", "1.2.0", "1.10.0", "2.0.0")
 async def entry(platform: Platform) -> EntryRecord:
     """Returns in four published versions, a deprecated, a pre-release and a draft."""
     for version in (*VERSIONS, "3.0.0-rc.1"):
-        moved = await published(platform, OWNER, central(version=version))
-    await published(platform, OWNER, central(version="4.0.0"))
-    async with platform.work(OWNER) as work:
+        moved = await published(platform, SALES_OWNER, central(version=version))
+    await published(platform, SALES_OWNER, central(version="4.0.0"))
+    async with platform.work(SALES_OWNER) as work:
         await actions.deprecate(work, "sales/returns@4.0.0")
-    await register(platform, OWNER, central(version="5.0.0"))
+    await register(platform, SALES_OWNER, central(version="5.0.0"))
     return moved.entry
 
 
@@ -59,7 +50,7 @@ RESOLVED: list[tuple[str | None, str | None]] = [
 
 
 async def test_what_a_ref_resolves_to(platform: Platform, entry: EntryRecord) -> None:
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         for selector, version in RESOLVED:
             key = (entry.id, selector)
             ref = f"sales/returns@{selector}" if selector else "sales/returns"
@@ -76,7 +67,7 @@ async def test_many_refs_in_one_go(platform: Platform, entry: EntryRecord) -> No
         (entry.id, "2.0.0"),
         (new_id(), None),
     ]
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         found = await queries.resolve_versions(read, keys)
         hidden = await platform_read_as_outsider(platform, keys)
     assert {key[1]: row.version for key, row in found.items()} == {
@@ -98,7 +89,7 @@ async def platform_read_as_outsider(
 async def test_versions_are_paged_highest_first(platform: Platform, entry: EntryRecord) -> None:
     seen: list[str] = []
     after = None
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         while True:
             page = await queries.versions_page(read, entry.id, first=3, after=after)
             assert page.total == 7
@@ -111,9 +102,9 @@ async def test_versions_are_paged_highest_first(platform: Platform, entry: Entry
 
 async def test_the_flows_of_a_team_are_paged(platform: Platform) -> None:
     for name in ("b", "a", "c"):
-        await register(platform, OWNER, central(name))
-    await register(platform, WAREHOUSE, local())
-    async with platform.read(OWNER) as read:
+        await register(platform, SALES_OWNER, central(name))
+    await register(platform, WAREHOUSE_DEVELOPER, local())
+    async with platform.read(SALES_OWNER) as read:
         first = await queries.flows_page(read, "sales", first=2)
         rest = await queries.flows_page(read, "sales", first=2, after=first.cursors[-1])
         with pytest.raises(Invalid):
@@ -123,15 +114,15 @@ async def test_the_flows_of_a_team_are_paged(platform: Platform) -> None:
 
 
 async def test_contents_are_opened_for_those_who_may_read(platform: Platform) -> None:
-    saved = await register(platform, OWNER, central(data_class="PERSONAL"))
-    async with platform.read(OWNER) as read:
+    saved = await register(platform, SALES_OWNER, central(data_class="PERSONAL"))
+    async with platform.read(SALES_OWNER) as read:
         content = (await contents.flow_contents(read, [saved.version.id]))[saved.version.id]
         assert (await contents.diagram(read, saved.version.id) or "").startswith("flowchart")
     assert SECRET in content.definition
     assert content.definition == central(data_class="PERSONAL")
     assert isinstance(content.input_schema, dict)
     assert isinstance(content.input_schema["examples"], list)
-    async with platform.read(WAREHOUSE) as read:
+    async with platform.read(WAREHOUSE_DEVELOPER) as read:
         assert await contents.flow_contents(read, [saved.version.id]) == {}
         assert await contents.diagram(read, saved.version.id) is None
         assert await queries.find_entry(read, "sales/returns") is None
@@ -145,8 +136,10 @@ async def test_contents_are_opened_for_those_who_may_read(platform: Platform) ->
 
 
 async def test_a_process_owner_reads_the_flow_that_names_her(platform: Platform) -> None:
-    await register(platform, OWNER, central(data_class="PERSONAL", owner="warehouse-developer"))
-    async with platform.read(WAREHOUSE) as read:
+    await register(
+        platform, SALES_OWNER, central(data_class="PERSONAL", owner="warehouse-developer")
+    )
+    async with platform.read(WAREHOUSE_DEVELOPER) as read:
         entry = await queries.find_entry(read, "sales/returns", EntryKind.FLOW)
         version = await queries.find_version(read, "sales/returns@1.0.0")
     assert entry is not None
@@ -154,9 +147,9 @@ async def test_a_process_owner_reads_the_flow_that_names_her(platform: Platform)
 
 
 async def test_what_differs_between_two_versions(platform: Platform) -> None:
-    await published(platform, OWNER, central())
-    saved = await register(platform, OWNER, central(version="1.1.0", step="lookAtGoods"))
-    async with platform.read(OWNER) as read:
+    await published(platform, SALES_OWNER, central())
+    saved = await register(platform, SALES_OWNER, central(version="1.1.0", step="lookAtGoods"))
+    async with platform.read(SALES_OWNER) as read:
         for to in ("live", "1.0.0"):
             change = await contents.diff(read, saved.version.id, to)
             assert change is not None
@@ -168,9 +161,9 @@ async def test_what_differs_between_two_versions(platform: Platform) -> None:
 
 
 async def test_what_runs_was_published_and_is_what_was_signed(platform: Platform) -> None:
-    moved = await published(platform, WAREHOUSE, local())
-    await register(platform, WAREHOUSE, local(version="1.1.0"))
-    async with platform.read(LEAD) as read:
+    moved = await published(platform, WAREHOUSE_DEVELOPER, local())
+    await register(platform, WAREHOUSE_DEVELOPER, local(version="1.1.0"))
+    async with platform.read(COE_LEAD) as read:
         flow = await contents.runnable(read.session, read, "warehouse/pick-and-pack@^1")
         assert flow.version.ref == moved.version.ref
         assert flow.entrypoint == "flows/teams/warehouse/pick_and_pack.py:pick_and_pack"
@@ -194,7 +187,7 @@ async def test_what_runs_was_published_and_is_what_was_signed(platform: Platform
             ),
         )
         await session.commit()
-    async with platform.read(LEAD) as read:
+    async with platform.read(COE_LEAD) as read:
         with pytest.raises(Exception, match="open"):
             await contents.runnable(read.session, read, "warehouse/pick-and-pack@^1")
 
@@ -212,13 +205,13 @@ url: https://crm.acme.example
 
 
 async def test_systems_are_published_as_they_are_saved(platform: Platform) -> None:
-    caller = await register(platform, OWNER, central())
-    async with platform.work(OWNER) as work:
+    caller = await register(platform, SALES_OWNER, central())
+    async with platform.work(SALES_OWNER) as work:
         saved = await register_system(work, SYSTEM)
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         again = await register_system(work, SYSTEM)
     assert (saved.created, again.created) == (True, False)
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         (system,) = (await queries.systems_of(read, [caller.entry.id]))[caller.entry.id]
     assert (system.ref, system.kind, system.current_version) == (
         "sales/crm",
@@ -226,10 +219,10 @@ async def test_systems_are_published_as_they_are_saved(platform: Platform) -> No
         "1.0.0",
     )
     with pytest.raises(Invalid) as invalid:
-        async with platform.work(OWNER) as work:
+        async with platform.work(SALES_OWNER) as work:
             await register_system(work, SYSTEM.replace("customer]", "people]"))
     assert invalid.value.problems[0].path == "/version"
-    async with platform.work(OWNER) as work:
+    async with platform.work(SALES_OWNER) as work:
         newer = await register_system(
             work,
             SYSTEM.replace("1.0.0", "1.1.0").replace("Customer relations", "CRM"),

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from coe.cli.main import cli
-from tests.decisions.tables import APPROVAL
+from tests.factories.decision_tables import APPROVAL
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "catalog" / "decisions"

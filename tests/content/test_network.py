@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from coe.access.files import read_files
 from coe.access.network import Network
-from tests.access.policies import ROOT
+from tests.factories.policies import ROOT
 
 TABLE: dict[str, list[dict[str, Any]]] = YAML(typ="safe").load(
     (ROOT / "policies" / "network-examples.yaml").read_text()

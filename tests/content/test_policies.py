@@ -14,7 +14,7 @@ from coe.access.lines import ANY, Line
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
 from coe.demo.personas import PERSONAS
-from tests.access.policies import ROOT, policy_of, shipped
+from tests.factories.policies import ROOT, policy_of, shipped
 
 
 @dataclass(frozen=True)

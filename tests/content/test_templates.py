@@ -29,7 +29,7 @@ from coe.testing.run_definition import Trace, simulate
 from coe.testing.suite_format import read_suite
 from coe.testing.suites import case_of
 from coe.work import Platform
-from tests.catalog.samples import OUTSIDER, OWNER
+from tests.factories.people import OUTSIDER, SALES_OWNER
 
 ROOT = content.root()
 FOLDERS = sorted(path for path in (ROOT / "templates").iterdir() if path.is_dir())
@@ -197,7 +197,7 @@ async def test_the_shipped_content_is_loaded_once_and_found(
         == len(NAMES) + len(CENTRAL) + len(DECISIONS.sources) + 3
     )
     assert not [line for line in again if line.endswith("new")]
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         found = await search(read, Search(text="order"))
         crm = await queries.find_entry(read, "sales/crm", EntryKind.SYSTEM)
         version = await queries.find_version(read, "coe/order-to-cash@1.0.0")
@@ -207,7 +207,7 @@ async def test_the_shipped_content_is_loaded_once_and_found(
     assert crm.lifecycle is Lifecycle.PUBLISHED
     assert version is not None
     assert version.lifecycle is Lifecycle.IN_REVIEW
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         onboarding = await queries.find_version(read, "sales/customer-onboarding@1.0.0")
     assert onboarding is not None
     assert onboarding.lifecycle is Lifecycle.IN_REVIEW

@@ -18,7 +18,7 @@ from coe.decisions.search import Finding, FindingKind, Search
 from coe.decisions.table import DecisionFault, DecisionTable
 from coe.errors import Severity
 from coe.language.source import Source
-from tests.decisions.tables import APPROVAL, document, table, unchecked
+from tests.factories.decision_tables import APPROVAL, document, table, unchecked
 
 
 def told(text: str) -> list[tuple[str, int | None, str]]:

@@ -13,7 +13,7 @@ from coe.decisions.schemas import DECISION_FILE, decision_schema, input_schema, 
 from coe.decisions.table import DecisionFault, DecisionFaultKind
 from coe.errors import Severity
 from coe.language.source import read
-from tests.decisions.tables import APPROVAL, HEAD, document, table, unchecked
+from tests.factories.decision_tables import APPROVAL, HEAD, document, table, unchecked
 
 
 def codes(text: str) -> list[tuple[str, int | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coe.decisions.tests_format import try_folder
-from tests.decisions.tables import APPROVAL
+from tests.factories.decision_tables import APPROVAL
 
 GOOD = """\
 tests:

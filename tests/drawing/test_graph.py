@@ -6,7 +6,7 @@ import pytest
 
 from coe.drawing.graph import Group, graph, single
 from coe.language.schedules import starts_by
-from tests.language.flows import loaded
+from tests.factories.definitions import loaded
 
 
 def ways(group: Group) -> set[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ from coe.drawing.graph import graph
 from coe.drawing.layers import backward, layered
 from coe.drawing.layout import arranged
 from tests.drawing.definitions import DEFINITIONS, defined
-from tests.language.flows import loaded
+from tests.factories.definitions import loaded
 
 Rectangle = tuple[float, float, float, float]
 CLOSE = 0.5  # a way may touch the edge of the box that it leads to

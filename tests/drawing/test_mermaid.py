@@ -6,7 +6,7 @@ import pytest
 
 from coe.drawing.mermaid import mermaid
 from coe.drawing.step_labels import doer, words
-from tests.language.flows import loaded
+from tests.factories.definitions import loaded
 
 STORY = """
 - getCustomer:

@@ -22,7 +22,7 @@ from coe.drawing.run_overlay import STATES, lasting
 from coe.drawing.step_labels import doer, sign
 from coe.drawing.text import safe, width, wrap
 from tests.drawing.definitions import DEFINITIONS, defined
-from tests.language.flows import loaded
+from tests.factories.definitions import loaded
 
 SPACE = "{http://www.w3.org/2000/svg}"
 ELEMENTS = {"svg", "title", "desc", "style", "g", "rect", "path", "circle", "text"}
@@ -130,7 +130,7 @@ def test_names_and_titles_cannot_leave_their_place(evil: str) -> None:
 
 def test_the_same_definition_gives_the_same_bytes() -> None:
     code = (
-        "import hashlib; from tests.language.flows import loaded;"
+        "import hashlib; from tests.factories.definitions import loaded;"
         "from tests.drawing.test_svg import STORY; from coe.drawing import svg;"
         "print(hashlib.sha256(svg(loaded(STORY)).encode()).hexdigest())"
     )

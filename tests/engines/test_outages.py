@@ -11,20 +11,12 @@ from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_server import PrefectServer, wait_until_healthy
 from coe.human_tasks import actions as human_tasks
 from coe.work import Platform
-from tests.engines.prefect_parts import House, Process, server_of, server_process, until
-from tests.engines.service import serving
 from tests.engines.test_prefect_runs import CALL_LOCAL, FLOW
-from tests.runs.processes import (
-    APPROVAL,
-    APPROVER,
-    HTTP,
-    central,
-    local,
-    open_task,
-    publish,
-    start,
-)
-from tests.runs.processes import until as until_state
+from tests.factories.counting_service import serving
+from tests.factories.people import FINANCE_APPROVER
+from tests.factories.prefect import House, Process, server_of, server_process, until
+from tests.factories.runs import APPROVAL, HTTP, central, local, open_task, publish, start
+from tests.factories.runs import until as until_state
 
 
 @pytest.fixture
@@ -57,9 +49,9 @@ async def test_runs_wait_while_prefect_is_away_and_go_on_when_it_is_back(
             run = await start(platform, "sales/patient")
             task = await open_task(platform, run.id, seconds=40)
             await process.kill()
-            async with platform.work(APPROVER) as work:
+            async with platform.work(FINANCE_APPROVER) as work:
                 await human_tasks.claim_task(work, task)
-            async with platform.work(APPROVER) as work:
+            async with platform.work(FINANCE_APPROVER) as work:
                 given = {"limit": 5}
                 await human_tasks.complete_task(work, task, outcome="approved", answer=given)
             begun_meanwhile = await start(platform, "sales/patient")

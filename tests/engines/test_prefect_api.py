@@ -14,7 +14,7 @@ from coe.engines.prefect_api import PrefectEngine, team_pool
 from coe.engines.prefect_http import PrefectHTTP
 from coe.errors import NotFound
 from coe.runs.engine import LocalFlowRef, RunRef
-from tests.engines.prefect_parts import free_port
+from tests.factories.ports import free_port
 
 
 @pytest.fixture

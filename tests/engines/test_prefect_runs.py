@@ -14,11 +14,11 @@ import pytest
 from coe.engines.prefect_http import PrefectHTTP
 from coe.human_tasks import actions as human_tasks
 from coe.runs.records import RunRecord
-from tests.engines.prefect_parts import House, http_to, until
-from tests.engines.service import Service, serving
-from tests.runs.processes import (
+from tests.factories.counting_service import Service, serving
+from tests.factories.people import FINANCE_APPROVER
+from tests.factories.prefect import House, http_to, until
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
     CANARY,
     HTTP,
     central,
@@ -28,7 +28,7 @@ from tests.runs.processes import (
     read_run,
     start,
 )
-from tests.runs.processes import until as until_state
+from tests.factories.runs import until as until_state
 
 CALL_LOCAL = """  - {name}:
       call: localFlow:1@default
@@ -126,9 +126,9 @@ async def test_a_run_parks_while_people_decide_and_goes_on_in_the_same_flow_run(
     run = await start(house.platform, "sales/order")
     task = await open_task(house.platform, run.id, seconds=40)
     parked = await state_becomes(house, run.id, "Suspended")
-    async with house.platform.work(APPROVER) as work:
+    async with house.platform.work(FINANCE_APPROVER) as work:
         await human_tasks.claim_task(work, task)
-    async with house.platform.work(APPROVER) as work:
+    async with house.platform.work(FINANCE_APPROVER) as work:
         await human_tasks.complete_task(work, task, outcome="approved", answer={"limit": 5})
     done = await until_state(house.platform, run.id, "COMPLETED")
     ended = await state_becomes(house, run.id, "COMPLETED")

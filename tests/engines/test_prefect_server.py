@@ -16,7 +16,7 @@ from coe.engines.prefect_server import (
     worker_environment,
 )
 from coe.errors import Unavailable
-from tests.engines.prefect_parts import free_port
+from tests.factories.ports import free_port
 
 
 def test_a_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:

@@ -28,12 +28,10 @@ from coe.runs.journal import Append
 from coe.runs.records import RunRecord
 from coe.runs.tables import DELIVERIES, EVENTS, INBOX, JOURNAL, OUTBOX, RUNS, SUBSCRIPTIONS
 from coe.work import Platform
-from tests.runs.processes import (
-    AUDITOR,
+from tests.factories.people import AUDITOR, OUTSIDER, SALES_OWNER
+from tests.factories.runs import (
     CANARY,
     HTTP,
-    OUTSIDER,
-    SALES_OWNER,
     Leaves,
     central,
     engine,

@@ -11,12 +11,11 @@ from coe.machine.facts import Fact, FactKind
 from coe.runs import disclosure, inbox, queries
 from coe.runs.tables import JOURNAL
 from coe.work import Platform
-from tests.runs.processes import (
+from tests.factories.people import FINANCE_APPROVER, SALES_OWNER
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
     CANARY,
     HTTP,
-    SALES_OWNER,
     Leaves,
     central,
     column,
@@ -56,9 +55,9 @@ async def test_a_human_task_parks_the_run_and_its_answer_brings_it_back(platform
         assert waiting.state == "WAITING"
         assert await column(platform, run.id, "holder") is None
         assert not inline._tasks
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await human_tasks.claim_task(work, task_id)
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await human_tasks.complete_task(
                 work, task_id, outcome="approved", answer={"limit": 5}, reason="good customer"
             )

@@ -17,17 +17,8 @@ from coe.runs.journal import Append, Journal
 from coe.runs.models import RunState
 from coe.runs.tables import OUTBOX
 from coe.work import Platform
-from tests.runs.processes import (
-    HTTP,
-    SALES_OWNER,
-    Leaves,
-    central,
-    column,
-    publish,
-    read_run,
-    runtime,
-    start,
-)
+from tests.factories.people import SALES_OWNER
+from tests.factories.runs import HTTP, Leaves, central, column, publish, read_run, runtime, start
 
 SET = """  - one:
       set: {customer: "${ $workflow.input.customer }"}

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, func, select
 
-from coe.access.actor import Actor
 from coe.audit.models import AuditEvent
 from coe.engines.inline import InlineEngine
 from coe.errors import Conflict
@@ -22,11 +21,10 @@ from coe.runs.records import RunRecord
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 from tests.execution.test_crashes import Crash, CrashingJournal
-from tests.runs.processes import (
+from tests.factories.people import OUTSIDER, SALES_OWNER, WAREHOUSE_WORKER
+from tests.factories.runs import (
     CANARY,
     HTTP,
-    OUTSIDER,
-    SALES_OWNER,
     Leaves,
     central,
     engine,
@@ -195,7 +193,6 @@ PACKS = """  - both:
               with: {method: get, endpoint: https://erp.example.com/other}
               timeout: {after: PT1H}
 """
-WORKER = Actor.of("service:worker/warehouse")
 
 
 async def _faulted_beside_a_child(platform: Platform) -> tuple[UUID, UUID, Leaves]:
@@ -217,7 +214,7 @@ async def _faulted_beside_a_child(platform: Platform) -> tuple[UUID, UUID, Leave
     async with runtime(platform, leaves) as running:
         assert await advance(running, run.id) == Finished(RunState.FAULTED)
     [child] = await _children(platform, run.id)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         assert (await local_runs.claim_run(work, child.id)).attempt == 1
     return run.id, child.id, leaves
 
@@ -225,7 +222,7 @@ async def _faulted_beside_a_child(platform: Platform) -> tuple[UUID, UUID, Leave
 async def test_a_child_that_ends_while_its_run_is_retried_is_heard(platform: Platform) -> None:
     run_id, child_id, leaves = await _faulted_beside_a_child(platform)
     async with runtime(platform, leaves) as running:
-        async with platform.work(WORKER) as work:
+        async with platform.work(WAREHOUSE_WORKER) as work:
             await local_runs.report_run(work, child_id, attempt=1, output={"parcel": 1})
             async with platform.work(SALES_OWNER) as retrying:
                 await actions.retry_run(retrying, run_id, reason="again")
@@ -249,9 +246,9 @@ async def test_a_cancellation_from_before_the_retry_is_no_fault_of_the_child(
         [child] = await _children(platform, run_id)
         assert child.state == "CANCELLED"
         assert isinstance(await advance(running, run_id), Parked)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         attempt = (await local_runs.claim_run(work, child_id)).attempt
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         await local_runs.report_run(work, child_id, attempt=attempt, output={"parcel": 1})
     async with runtime(platform, leaves) as running:
         assert await advance(running, run_id) == Finished(RunState.COMPLETED)

@@ -20,9 +20,9 @@ from coe.runs.leases import Lease, acquire
 from coe.runs.models import RunState
 from coe.runs.tables import JOURNAL, OUTBOX, STEPS, TASKS
 from coe.work import Platform
-from tests.runs.processes import (
+from tests.factories.people import FINANCE_APPROVER
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
     HTTP,
     Leaves,
     central,
@@ -117,7 +117,7 @@ async def _answer(platform: Platform, run_id: UUID) -> None:
             select(TASKS.c.id).where(TASKS.c.run_id == run_id, TASKS.c.state == "OPEN")
         )
     if task_id is not None:
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
 
 
@@ -375,7 +375,7 @@ async def test_runs_survive_the_loss_of_every_connection(platform: Platform) -> 
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             )
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
         assert (await until(platform, run.id, "COMPLETED", "FAULTED")).state == "COMPLETED"
 

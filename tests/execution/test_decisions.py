@@ -25,10 +25,9 @@ from coe.runs.disclosure import read_run_data
 from coe.runs.records import RunRecord
 from coe.runs.tables import CASES
 from coe.work import Platform
-from tests.runs.decisions import ASKING, DEVELOPER, LEAD, REF, level, publish_table
-from tests.runs.processes import CANARY, SALES_OWNER, publish, start, until
-
-AUDITOR = Actor.of("auditor")
+from tests.factories.decision_flows import ASKING, REF, level, publish_table
+from tests.factories.people import AUDITOR, FINANCE_DEVELOPER, FINANCE_LEAD, SALES_OWNER
+from tests.factories.runs import CANARY, publish, start, until
 
 
 @asynccontextmanager
@@ -107,7 +106,7 @@ async def test_a_run_keeps_the_version_with_which_it_began(platform: Platform) -
         run = await start(platform, "sales/credit", {"customer": "x", "amount": 1500})
         await until(platform, run.id, "RUNNING", "WAITING")
         ref = await publish_table(platform, level("1.1.0", limit="2000.00"))
-        async with platform.work(LEAD) as work:
+        async with platform.work(FINANCE_LEAD) as work:
             await catalog.set_alias(work, REF, "live", "1.1.0")
             await catalog.deprecate(work, f"{REF}@1.0.0")
             await catalog.retire(work, f"{REF}@1.0.0")
@@ -145,7 +144,7 @@ async def test_a_refused_input_is_named_and_its_case_is_kept_as_failed(
 async def test_a_table_that_nobody_published_faults_the_step(platform: Platform) -> None:
     await publish_table(platform, level())
     await publish(platform, ASKING)
-    async with platform.work(LEAD) as work:
+    async with platform.work(FINANCE_LEAD) as work:
         await work.session.execute(text("DELETE FROM entry_aliases WHERE version = '1.0.0' AND "
             "entry_id = (SELECT id FROM entries WHERE name = 'credit-level')"))  # fmt: skip
         await catalog.deprecate(work, f"{REF}@1.0.0")
@@ -160,7 +159,7 @@ async def test_a_table_that_nobody_published_faults_the_step(platform: Platform)
 
 # ---------------------------------------------------------------- last month on the draft
 async def draft(platform: Platform, manifest: str) -> str:
-    async with platform.work(DEVELOPER) as work:
+    async with platform.work(FINANCE_DEVELOPER) as work:
         return (await register_decision(work, manifest)).version.ref
 
 
@@ -237,7 +236,10 @@ async def test_only_who_may_read_the_data_sees_cases_and_it_is_recorded(
     history: Platform,
 ) -> None:
     ref = await draft(history, level("1.1.0", limit="2000.00"))
-    lead, auditor = await replayed(history, ref, LEAD), await replayed(history, ref, AUDITOR)
+    lead, auditor = (
+        await replayed(history, ref, FINANCE_LEAD),
+        await replayed(history, ref, AUDITOR),
+    )
     assert (lead.total, lead.items, lead.hidden) == (0, (), 4)
     assert (auditor.total, auditor.items, auditor.hidden) == (0, (), None)
     with pytest.raises(NotFound):

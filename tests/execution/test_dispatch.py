@@ -25,9 +25,9 @@ from coe.runs.leases import Lease
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, OUTBOX, RUNS, TIMERS
 from coe.work import Platform
-from tests.runs.processes import (
+from tests.factories.people import SALES_OWNER
+from tests.factories.runs import (
     HTTP,
-    SALES_OWNER,
     Leaves,
     central,
     column,

@@ -22,7 +22,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine, RunContext
 from coe.runs.journal import Append, Journal
 from coe.work import Platform
-from tests.runs.processes import Leaves, central, publish, runtime, start
+from tests.factories.runs import Leaves, central, publish, runtime, start
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LOOP = """  - loop:

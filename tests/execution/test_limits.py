@@ -14,18 +14,8 @@ from coe.language.expressions.evaluator import ExpressionError, Expressions, Rea
 from coe.runs import disclosure
 from coe.runs.tables import JOURNAL
 from coe.work import Platform
-from tests.runs.processes import (
-    APPROVAL,
-    APPROVER,
-    SALES_OWNER,
-    Leaves,
-    central,
-    engine,
-    open_task,
-    publish,
-    start,
-    until,
-)
+from tests.factories.people import FINANCE_APPROVER, SALES_OWNER
+from tests.factories.runs import APPROVAL, Leaves, central, engine, open_task, publish, start, until
 
 TASKS = """  - t:
       try:
@@ -60,9 +50,9 @@ async def _answer(platform: Platform, run_id: UUID, load: Load, slow: int) -> No
     task_id = await open_task(platform, run_id)
     await until(platform, run_id, "WAITING")
     load.slow = slow
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         await human_tasks.claim_task(work, task_id)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         await human_tasks.complete_task(
             work, task_id, outcome="approved", answer={"limit": 5}, reason="fine"
         )

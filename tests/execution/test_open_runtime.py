@@ -12,8 +12,9 @@ from coe.execution.open_runtime import running
 from coe.runs import disclosure
 from coe.runs.models import RunState
 from coe.work import Platform
+from tests.factories.people import SALES_OWNER
+from tests.factories.runs import central, publish, start
 from tests.leaves.test_transport import hello, listening
-from tests.runs.processes import SALES_OWNER, central, publish, start
 
 CALL = """  - ask:
       call: http

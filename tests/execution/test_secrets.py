@@ -27,8 +27,8 @@ from coe.runs.tables import JOURNAL
 from coe.secrets import SecretStore
 from coe.settings import Settings
 from coe.work import Platform
-from tests.runs.processes import central, publish, start
-from tests.runs.services import serving
+from tests.factories.http_service import serving
+from tests.factories.runs import central, publish, start
 
 USER, WORD, TOKEN, CLIENT = "canary-user-1", "canary word/2", "canary-token-3", "canary-client-4"
 FRESH = "canary-fresh-5"

@@ -18,11 +18,10 @@ from coe.runs.journal import Append, Journal
 from coe.runs.models import RunState
 from coe.runs.step_projection import HELD_BACK, MOST, Telling
 from coe.work import Platform
-from tests.runs.processes import (
+from tests.factories.people import FINANCE_APPROVER, SALES_OWNER
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
     HTTP,
-    SALES_OWNER,
     Leaves,
     central,
     column,
@@ -206,7 +205,7 @@ async def test_the_time_without_a_holder_is_no_time_of_waiting(platform: Platfor
     async with runtime(platform, leaves) as dying:
         await advance(dying, run.id)
         task_id = await open_task(platform, run.id)
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
         await dying.journal.close()
         dying.journal = journal = _DyingJournal(platform.database)  # type: ignore[misc]  # the seam

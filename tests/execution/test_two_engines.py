@@ -8,9 +8,9 @@ from uuid import UUID
 from coe.human_tasks import actions as human_tasks
 from coe.runs.records import RunRecord
 from coe.work import Platform
-from tests.runs.processes import (
+from tests.factories.people import FINANCE_APPROVER
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
     HTTP,
     Leaves,
     central,
@@ -46,5 +46,5 @@ async def test_each_leaf_is_carried_out_once(platform: Platform) -> None:
 
 async def _approve(platform: Platform, run: RunRecord) -> None:
     task: UUID = await open_task(platform, run.id, seconds=60)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         await human_tasks.complete_task(work, task, outcome="approved", answer={"limit": 1})

@@ -31,7 +31,8 @@ from coe.gateway.rules import RULES
 from coe.runs.engine import LocalFlowRef, RunRef
 from coe.settings import Settings
 from coe.work import Platform
-from tests.engines.prefect_parts import free_port, issue, until
+from tests.factories.ports import free_port
+from tests.factories.prefect import issue, until
 
 CANARY = "Wilhelmina Zwicknagel"
 

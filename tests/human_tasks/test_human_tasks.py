@@ -25,19 +25,8 @@ from coe.runs.tables import OUTBOX, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import TaskFilter, TaskRecord
 from coe.work import Platform
-from tests.runs.processes import (
-    APPROVAL,
-    APPROVER,
-    CANARY,
-    LEAD,
-    OUTSIDER,
-    SALES_OWNER,
-    Leaves,
-    central,
-    publish,
-    runtime,
-    start,
-)
+from tests.factories.people import FINANCE_APPROVER, FINANCE_LEAD, OUTSIDER, SALES_OWNER
+from tests.factories.runs import APPROVAL, CANARY, Leaves, central, publish, runtime, start
 
 AUDIT = AuditEvent.metadata.tables["audit_events"]
 
@@ -82,10 +71,10 @@ async def _output(platform: Platform, run_id: UUID) -> JSON:
 async def test_the_answer_is_the_output_of_the_step(running: Runtime) -> None:
     platform = running.platform
     run_id, task_id = await _open(running)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         claimed = await human_tasks.claim_task(work, task_id)
     assert (claimed.state, claimed.assignee) == ("CLAIMED", "finance-approver")
-    done = await _complete(platform, task_id, APPROVER, reason="a good customer")
+    done = await _complete(platform, task_id, FINANCE_APPROVER, reason="a good customer")
     assert (done.state, done.outcome, done.completed_by) == (
         "COMPLETED",
         "approved",
@@ -138,14 +127,14 @@ async def test_an_answer_that_does_not_fit_gives_located_problems(running: Runti
     platform = running.platform
     _, task_id = await _open(running)
     with pytest.raises(Invalid) as refused:
-        await _complete(platform, task_id, APPROVER, "maybe", answer={"limit": CANARY})
+        await _complete(platform, task_id, FINANCE_APPROVER, "maybe", answer={"limit": CANARY})
     problems = refused.value.problems
     assert [(each.code, each.path) for each in problems] == [
         ("INPUT_OUTCOME", "/outcome"),
         ("INPUT_TYPE", "/answer/limit"),
     ]
     assert CANARY not in "".join(each.message for each in problems)
-    async with platform.read(APPROVER) as read:
+    async with platform.read(FINANCE_APPROVER) as read:
         task = await task_queries.task(read, task_id)
     assert task is not None
     assert task.state == "OPEN"
@@ -154,7 +143,7 @@ async def test_an_answer_that_does_not_fit_gives_located_problems(running: Runti
 async def test_a_claimed_task_is_not_anothers(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         await human_tasks.claim_task(work, task_id)
     for verb in (
         lambda work: human_tasks.claim_task(work, task_id),
@@ -163,36 +152,36 @@ async def test_a_claimed_task_is_not_anothers(running: Runtime) -> None:
         ),
     ):
         with pytest.raises(Conflict):
-            async with platform.work(LEAD) as work:
+            async with platform.work(FINANCE_LEAD) as work:
                 await verb(work)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         released = await human_tasks.release_task(work, task_id)
     assert (released.state, released.assignee) == ("OPEN", None)
-    async with platform.work(LEAD) as work:
+    async with platform.work(FINANCE_LEAD) as work:
         assert (await human_tasks.claim_task(work, task_id)).assignee == "finance-lead"
 
 
 async def test_a_task_is_delegated_to_a_candidate_only(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         await human_tasks.claim_task(work, task_id)
     for to in ("sales-owner", "warehouse-developer", "nobody"):
         with pytest.raises(Invalid):
-            async with platform.work(APPROVER) as work:
+            async with platform.work(FINANCE_APPROVER) as work:
                 await human_tasks.delegate_task(work, task_id, to=to, comment="please")
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         task = await human_tasks.delegate_task(
             work, task_id, to="finance-lead", comment="I am away"
         )
     assert task.assignee == "finance-lead"
-    await _complete(platform, task_id, LEAD)
+    await _complete(platform, task_id, FINANCE_LEAD)
 
 
 async def test_who_started_the_run_does_not_choose_who_decides(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         await human_tasks.claim_task(work, task_id)
     with pytest.raises(Forbidden):
         async with platform.work(SALES_OWNER) as work:
@@ -205,14 +194,14 @@ async def test_who_started_the_run_does_not_choose_who_decides(running: Runtime)
 async def test_two_approvals_come_from_two_persons(running: Runtime) -> None:
     platform = running.platform
     run_id, task_id = await _open(running, more="        approvals: 2\n")
-    first = await _complete(platform, task_id, APPROVER)
+    first = await _complete(platform, task_id, FINANCE_APPROVER)
     assert (first.state, first.assignee, first.approvals_needed) == ("OPEN", None, 2)
     assert isinstance(await advance(running, run_id), Parked)
     with pytest.raises(Forbidden):
-        await _complete(platform, task_id, APPROVER)
-    second = await _complete(platform, task_id, LEAD)
+        await _complete(platform, task_id, FINANCE_APPROVER)
+    second = await _complete(platform, task_id, FINANCE_LEAD)
     assert second.state == "COMPLETED"
-    async with platform.read(LEAD) as read:
+    async with platform.read(FINANCE_LEAD) as read:
         extras = (await task_queries.task_extras(read, [task_id]))[task_id]
     assert [(each.by, each.decision) for each in extras.approvals] == [
         ("finance-approver", "approved"),
@@ -223,22 +212,22 @@ async def test_two_approvals_come_from_two_persons(running: Runtime) -> None:
 
 async def test_one_refusal_decides_where_two_approvals_are_needed(running: Runtime) -> None:
     run_id, task_id = await _open(running, more="        approvals: 2\n")
-    done = await _complete(running.platform, task_id, APPROVER, "rejected")
+    done = await _complete(running.platform, task_id, FINANCE_APPROVER, "rejected")
     assert (done.state, done.outcome) == ("COMPLETED", "rejected")
     assert await advance(running, run_id) == Finished(RunState.COMPLETED)
 
 
 async def test_a_closed_task_takes_no_second_answer(running: Runtime) -> None:
     _, task_id = await _open(running)
-    await _complete(running.platform, task_id, APPROVER)
+    await _complete(running.platform, task_id, FINANCE_APPROVER)
     with pytest.raises((Conflict, Forbidden)):
-        await _complete(running.platform, task_id, LEAD, "rejected")
+        await _complete(running.platform, task_id, FINANCE_LEAD, "rejected")
 
 
 async def test_the_inbox_shows_what_one_may_take(running: Runtime) -> None:
     platform = running.platform
     run_id, task_id = await _open(running)
-    async with platform.read(APPROVER) as read:
+    async with platform.read(FINANCE_APPROVER) as read:
         [mine] = (await task_queries.inbox(read, TaskFilter(claimable=True))).items
         assert (mine.id, mine.title) == (task_id, f"Approve the order of {CANARY}")
         [step] = (await task_queries.tasks_by_step(read, [(run_id, mine.key)])).values()
@@ -256,8 +245,8 @@ async def test_the_inbox_shows_what_one_may_take(running: Runtime) -> None:
 async def test_the_inbox_keeps_what_is_decided_for_those_who_ask(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
-    await _complete(platform, task_id, APPROVER)
-    async with platform.read(APPROVER) as read:
+    await _complete(platform, task_id, FINANCE_APPROVER)
+    async with platform.read(FINANCE_APPROVER) as read:
         assert (await task_queries.inbox(read)).items == ()
         decided = TaskFilter(states=(HumanTaskState.COMPLETED,))
         assert [each.id for each in (await task_queries.inbox(read, decided)).items] == [task_id]
@@ -266,7 +255,7 @@ async def test_the_inbox_keeps_what_is_decided_for_those_who_ask(running: Runtim
 async def test_reading_its_context_is_recorded(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         data = await disclosure.read_task_data(work, [task_id])
     assert data[task_id].context == {"customer": CANARY}
     async with platform.database.session() as session:
@@ -279,11 +268,13 @@ async def test_reading_its_context_is_recorded(running: Runtime) -> None:
 async def test_a_task_is_not_handed_to_who_has_approved_it(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running, more="        approvals: 2\n")
-    await _complete(platform, task_id, APPROVER)
-    async with platform.work(LEAD) as work:
+    await _complete(platform, task_id, FINANCE_APPROVER)
+    async with platform.work(FINANCE_LEAD) as work:
         await human_tasks.claim_task(work, task_id)
         with pytest.raises(Invalid):
-            await human_tasks.delegate_task(work, task_id, to=APPROVER.subject, comment="once more")
+            await human_tasks.delegate_task(
+                work, task_id, to=FINANCE_APPROVER.subject, comment="once more"
+            )
 
 
 ESCALATES = """        dueIn: {hours: 1}
@@ -323,7 +314,7 @@ async def test_a_cancelled_run_closes_its_task_and_its_timer(running: Runtime) -
         await actions.cancel_run(work, run_id, reason="no longer wanted")
     assert await advance(running, run_id) == Finished(RunState.CANCELLED)
     with pytest.raises(Conflict):
-        await _complete(platform, task_id, APPROVER)
+        await _complete(platform, task_id, FINANCE_APPROVER)
     async with platform.database.session() as session:
         assert (await session.execute(select(TIMERS))).all() == []
 
@@ -341,7 +332,7 @@ async def test_an_answer_while_the_run_parks_is_not_missed(
     async def answered_just_before(session, lease):
         if not answered:
             answered.append(await _task_of(platform, run.id))
-            await _complete(platform, answered[0], APPROVER)
+            await _complete(platform, answered[0], FINANCE_APPROVER)
         return await park(session, lease)
 
     monkeypatch.setattr(leases, "park", answered_just_before)
@@ -351,7 +342,7 @@ async def test_an_answer_while_the_run_parks_is_not_missed(
 
 async def test_an_answer_to_a_parked_run_leaves_a_wish_to_wake_it(running: Runtime) -> None:
     run_id, task_id = await _open(running)
-    await _complete(running.platform, task_id, APPROVER)
+    await _complete(running.platform, task_id, FINANCE_APPROVER)
     async with running.platform.database.session() as session:
         wishes = await session.execute(select(OUTBOX.c.kind).where(OUTBOX.c.subject == run_id))
         assert "wake" in set(wishes.scalars())

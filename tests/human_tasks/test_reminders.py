@@ -26,14 +26,10 @@ from coe.runs.models import TimerKind
 from coe.runs.tables import REMINDERS, TASKS, TIMERS
 from coe.runs.task_records import ReminderRecord
 from coe.work import Platform
-from tests.human_tasks.test_human_tasks import AUDIT
-from tests.leaves.test_notify import http
-from tests.leaves.test_transport import LOOPBACK
-from tests.runs.processes import (
+from tests.factories.people import FINANCE_APPROVER, SALES_OWNER
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
     CANARY,
-    SALES_OWNER,
     Leaves,
     central,
     open_task,
@@ -41,6 +37,9 @@ from tests.runs.processes import (
     runtime,
     start,
 )
+from tests.human_tasks.test_human_tasks import AUDIT
+from tests.leaves.test_notify import http
+from tests.leaves.test_transport import LOOPBACK
 
 REMINDED = APPROVAL.rstrip() + "\n        remind: [PT2H, PT1H, PT3H]\n        dueIn: PT9H\n"
 
@@ -121,7 +120,7 @@ async def test_what_is_overdue_together_is_one_reminder(running: Runtime) -> Non
 async def test_nobody_is_reminded_of_a_task_that_is_closed(running: Runtime) -> None:
     platform = running.platform
     run_id, task_id = await waiting(running)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         answer = {"limit": 1}
         await human_tasks.complete_task(work, task_id, outcome="approved", answer=answer)
     assert await armed(platform) == 0
@@ -199,7 +198,7 @@ async def test_a_reminder_goes_by_the_channel_of_the_team_once(
 async def test_whoever_has_the_task_is_reminded(running: Runtime, channels: Any) -> None:
     platform = running.platform
     task_id = await a_reminder(running)
-    async with platform.work(APPROVER) as work:
+    async with platform.work(FINANCE_APPROVER) as work:
         await human_tasks.claim_task(work, task_id)
     async with http() as receiver:
         await send_reminders(platform, channels(receiver.port))
@@ -217,7 +216,7 @@ async def test_a_team_without_a_channel_and_a_task_that_was_answered_meanwhile(
         _, second = await waiting_again(running)
         await bring_forward(platform, 1.01)
         await fire_due(platform)
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             answer = {"limit": 1}
             await human_tasks.complete_task(work, second, outcome="approved", answer=answer)
         assert await send_reminders(platform, channels(receiver.port)) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coe.language.branches import branches_of
-from tests.language.flows import loaded
+from tests.factories.definitions import loaded
 
 CALL = "call: http\n  with: {method: get, endpoint: https://erp.example/x}"
 PATIENT = "{delay: PT1S, limit: {attempt: {count: 2}}}"

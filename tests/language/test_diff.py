@@ -11,7 +11,7 @@ from coe.language.diff import VersionDiff, diff
 from coe.language.json_schema.compatibility import narrowings
 from coe.language.json_schema.violations import violations
 from coe.language.source import read
-from tests.language.flows import flow
+from tests.factories.definitions import flow
 
 TASKS = """
 - first: {set: {a: 1}}

@@ -8,7 +8,7 @@ from coe.language.diff import VersionDiff, diff
 from coe.language.diff.errors import errors_of
 from coe.language.error_types import BASE
 from coe.language.source import read
-from tests.language.flows import flow, loaded
+from tests.factories.definitions import flow, loaded
 
 HUMAN = """
 - ask:

@@ -14,7 +14,7 @@ from coe.language.editor_schema import FILE, profile_schema
 from coe.language.lint import NONE, lint
 from coe.language.load import load_source
 from coe.language.source import Source, read
-from tests.language.flows import flow
+from tests.factories.definitions import flow
 from tests.language.test_load import BROKEN, EVERY_TASK, FOREIGN
 from tests.language.test_standards import GOOD
 

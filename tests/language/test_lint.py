@@ -4,7 +4,7 @@ import pytest
 
 from coe.errors import Problem, Severity
 from coe.language.lint import MAX_LINT_PROBLEMS, NONE, Catalogued, KnownFlow, lint
-from tests.language.flows import loaded
+from tests.factories.definitions import loaded
 
 USE = """
 use:

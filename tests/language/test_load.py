@@ -10,7 +10,7 @@ from coe.language.load import load, load_source
 from coe.language.model.calls import CallFunction, CallHttp, CallParallelMap, function_ref
 from coe.language.model.task_types import ListenTask, SwitchTask, TryTask
 from coe.language.source import Source
-from tests.language.flows import HEAD, flow, loaded
+from tests.factories.definitions import HEAD, flow, loaded
 
 EVERY_TASK = """
 - http: {call: http, with: {method: get, endpoint: https://x.example/a}}

@@ -17,7 +17,7 @@ from coe.language.lint import NONE, lint
 from coe.language.load import load_source
 from coe.language.model.task_types import not_run_here
 from coe.language.source import Source, read
-from tests.language.flows import flow
+from tests.factories.definitions import flow
 from tests.language.test_editor_schema import _places
 from tests.language.test_load import EVERY_TASK, FOREIGN
 from tests.language.test_standards import GOOD

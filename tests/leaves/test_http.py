@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from coe.leaves.leaf import LeafIO
 from coe.leaves.run import run_leaf
 from coe.machine.commands import RunLeaf
-from tests.runs.services import BASE, call, fails, service
+from tests.factories.http_service import BASE, call, fails, service
 
 __all__ = ["service"]
 

@@ -22,8 +22,8 @@ from coe.leaves.leaf import AddressRefused, LeafFault
 from coe.leaves.notify import Notifier
 from coe.leaves.notify_process import LOCAL_PLUGINS
 from coe.machine.commands import RunLeaf
+from tests.factories.http_service import BASE
 from tests.leaves.test_transport import LOOPBACK
-from tests.runs.services import BASE
 
 Write = Callable[..., Notifier]
 

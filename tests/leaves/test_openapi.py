@@ -18,7 +18,7 @@ from coe.leaves.caches import MAX_DOCUMENTS, DocumentCache
 from coe.leaves.leaf import LeafIO
 from coe.leaves.run import run_leaf
 from coe.machine.commands import RunLeaf
-from tests.runs.services import BASE, fails, service
+from tests.factories.http_service import BASE, fails, service
 
 __all__ = ["service"]
 

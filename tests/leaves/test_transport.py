@@ -24,7 +24,7 @@ from coe.access.network import Network, NetworkLine
 from coe.leaves.leaf import AddressRefused, LeafIO
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
-from tests.runs.services import BASE, call, fails, service
+from tests.factories.http_service import BASE, call, fails, service
 
 __all__ = ["service"]
 

@@ -66,16 +66,29 @@ def test_what_is_held_for_equivalent_is_a_mutant_and_has_a_reason() -> None:
         assert len(reason) > 20, name
 
 
-@pytest.mark.timeout(900)
-def test_broken_rules_are_noticed() -> None:
+def _mutate(*arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.mutation", "--every", "25"],
+        [sys.executable, "-m", "tests.mutation", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+@pytest.mark.timeout(900)
+def test_broken_rules_are_noticed() -> None:
+    report = _mutate("--every", "60")
     assert report["alive"] == 0
     assert report["total"] > 200
+
+
+@pytest.mark.more
+@pytest.mark.timeout(3600)
+def test_every_change_by_operator_is_noticed() -> None:
+    report = _mutate()
+    assert report["alive"] == 0
+    assert report["total"] > 1_500

@@ -17,7 +17,7 @@ from coe.runs.journal_sql import Part
 from coe.runs.models import RunState, TimerKind
 from coe.runs.tables import INBOX, JOURNAL, RUNS, STEPS, TIMERS
 from coe.work import Platform
-from tests.runs.processes import HTTP, central, publish, start
+from tests.factories.runs import HTTP, central, publish, start
 
 FORMS = [Part(number) for number in range(16)]
 

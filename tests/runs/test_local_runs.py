@@ -16,11 +16,9 @@ from coe.json_types import JSON
 from coe.machine.commands import StepState
 from coe.runs import actions, disclosure, local_runs, queries
 from coe.work import Platform
-from tests.runs.processes import (
-    AUDITOR,
+from tests.factories.people import AUDITOR, SALES_OWNER, WAREHOUSE_WORKER
+from tests.factories.runs import (
     CANARY,
-    SALES_OWNER,
-    WORKER,
     Leaves,
     central,
     engine,
@@ -54,11 +52,11 @@ async def _local_run(platform: Platform) -> UUID:
 
 async def test_a_token_that_may_only_report_gets_no_input(platform: Platform) -> None:
     run_id = await _local_run(platform)
-    reporter = replace(WORKER, scopes=frozenset({"run:report"}))
+    reporter = replace(WAREHOUSE_WORKER, scopes=frozenset({"run:report"}))
     with pytest.raises(Forbidden):
         async with platform.work(reporter) as work:
             await local_runs.claim_run(work, run_id)
-    both = replace(WORKER, scopes=frozenset({"run:report", "run:read_data"}))
+    both = replace(WAREHOUSE_WORKER, scopes=frozenset({"run:report", "run:read_data"}))
     async with platform.work(both) as work:
         assert (await local_runs.claim_run(work, run_id)).input == {"order": 7}
 
@@ -114,10 +112,10 @@ async def test_a_local_fault_is_a_fault_of_the_step_that_called_it(platform: Pla
 
 async def test_completed_steps_are_handed_back_and_never_run_again(platform: Platform) -> None:
     run_id = await _local_run(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         first = await local_runs.claim_run(work, run_id)
     assert (first.input, first.done) == ({"order": 7}, {})
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         await local_runs.report_step(
             work,
             run_id,
@@ -127,7 +125,7 @@ async def test_completed_steps_are_handed_back_and_never_run_again(platform: Pla
             output={"shelf": "B2"},
         )
     await lapse(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         second = await local_runs.claim_run(work, run_id)
     assert second.attempt > first.attempt
     assert second.done == {"reserve": {"shelf": "B2"}}
@@ -135,10 +133,10 @@ async def test_completed_steps_are_handed_back_and_never_run_again(platform: Pla
 
 async def test_a_superseded_attempt_is_refused(platform: Platform) -> None:
     run_id = await _local_run(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         first = await local_runs.claim_run(work, run_id)
     await lapse(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         second = await local_runs.claim_run(work, run_id)
     for report in (
         lambda work: local_runs.heartbeat_run(work, run_id, attempt=first.attempt),
@@ -148,9 +146,9 @@ async def test_a_superseded_attempt_is_refused(platform: Platform) -> None:
         ),
     ):
         with pytest.raises(Conflict):
-            async with platform.work(WORKER) as work:
+            async with platform.work(WAREHOUSE_WORKER) as work:
                 await report(work)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         run = await local_runs.report_run(
             work, run_id, attempt=second.attempt, output={"parcel": 1}
         )
@@ -159,30 +157,30 @@ async def test_a_superseded_attempt_is_refused(platform: Platform) -> None:
 
 async def test_the_same_report_twice_is_fine_and_another_is_not(platform: Platform) -> None:
     run_id = await _local_run(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         attempt = (await local_runs.claim_run(work, run_id)).attempt
     for _ in range(2):
-        async with platform.work(WORKER) as work:
+        async with platform.work(WAREHOUSE_WORKER) as work:
             await local_runs.report_step(
                 work, run_id, attempt=attempt, name="pack", state=StepState.COMPLETED, output=1
             )
-        async with platform.work(WORKER) as work:
+        async with platform.work(WAREHOUSE_WORKER) as work:
             run = await local_runs.report_run(work, run_id, attempt=attempt, output={"parcel": 1})
         assert run.state == "COMPLETED"
     with pytest.raises(Conflict):
-        async with platform.work(WORKER) as work:
+        async with platform.work(WAREHOUSE_WORKER) as work:
             await local_runs.report_run(work, run_id, attempt=attempt, error={"type": "about:no"})
 
 
 async def test_a_live_worker_keeps_its_run(platform: Platform) -> None:
     run_id = await _local_run(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         claim = await local_runs.claim_run(work, run_id)
     with pytest.raises(Conflict):
-        async with platform.work(WORKER) as work:
+        async with platform.work(WAREHOUSE_WORKER) as work:
             await local_runs.claim_run(work, run_id)
     assert await reap_once(platform) == 0
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         await local_runs.heartbeat_run(work, run_id, attempt=claim.attempt)
 
 
@@ -198,9 +196,9 @@ async def test_another_teams_worker_finds_nothing(platform: Platform) -> None:
 
 async def test_an_output_that_does_not_fit_its_schema_is_a_fault(platform: Platform) -> None:
     run_id = await _local_run(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         attempt = (await local_runs.claim_run(work, run_id)).attempt
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         run = await local_runs.report_run(work, run_id, attempt=attempt, output={"wrong": CANARY})
     assert run.state == "FAULTED"
     assert run.error is not None
@@ -219,9 +217,9 @@ async def test_a_worker_that_died_is_noticed_and_the_flow_goes_on(platform: Plat
         await run.step("reserve", lambda: count("reserve"))
         return {"parcel": await run.step("label", lambda: count("label"))}
 
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         dead = await local_runs.claim_run(work, run_id)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         await local_runs.report_step(
             work,
             run_id,
@@ -239,10 +237,10 @@ async def test_a_worker_that_died_is_noticed_and_the_flow_goes_on(platform: Plat
 
 async def test_what_a_team_writes_does_not_come_to_lie_in_clear(platform: Platform) -> None:
     run_id = await _local_run(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         attempt = (await local_runs.claim_run(work, run_id)).attempt
     with pytest.raises(Invalid):
-        async with platform.work(WORKER) as work:
+        async with platform.work(WAREHOUSE_WORKER) as work:
             await local_runs.report_step(
                 work, run_id, attempt=attempt, name=f"for {CANARY}", state=StepState.RUNNING
             )
@@ -252,13 +250,13 @@ async def test_what_a_team_writes_does_not_come_to_lie_in_clear(platform: Platfo
         "title": CANARY,
         "instance": f"/orders/{CANARY}",
     }
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         run = await local_runs.report_run(work, run_id, attempt=attempt, error=error)
     assert run.error is not None
     assert (run.error.type, run.error.status, run.error.instance) == ("about:blank", 409, None)
     async with platform.work(AUDITOR) as work:
         assert await disclosure.read_run_data(work, [run_id]) == {}
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         whole = (await disclosure.read_run_data(work, [run_id]))[run_id].error
     assert whole is not None
     assert (whole.type, whole.title) == (f"error:{CANARY}", CANARY)
@@ -268,15 +266,15 @@ async def test_a_late_report_of_the_faulted_attempt_does_not_end_the_retry(
     platform: Platform,
 ) -> None:
     run_id = await _local_run(platform)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         attempt = (await local_runs.claim_run(work, run_id)).attempt
     error: dict[str, JSON] = {"type": "about:erp", "status": 503}
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         await local_runs.report_run(work, run_id, attempt=attempt, error=error)
     async with platform.work(Actor.of("coe-lead")) as work:
         await actions.retry_run(work, run_id, reason="again")
     with pytest.raises(Conflict):
-        async with platform.work(WORKER) as work:
+        async with platform.work(WAREHOUSE_WORKER) as work:
             await local_runs.report_run(work, run_id, attempt=attempt, error=error)
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         assert (await local_runs.claim_run(work, run_id)).attempt > attempt

@@ -18,14 +18,11 @@ from coe.runs.models import RunState
 from coe.runs.records import RunFilter
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
-from tests.runs.processes import (
+from tests.factories.people import AUDITOR, FINANCE_APPROVER, OUTSIDER, SALES_OWNER
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
-    AUDITOR,
     CANARY,
     HTTP,
-    OUTSIDER,
-    SALES_OWNER,
     Leaves,
     central,
     engine,
@@ -189,7 +186,7 @@ async def test_every_change_of_a_run_is_in_the_log(platform: Platform) -> None:
     async with engine(platform, Leaves({"credit": credit})):
         run = await start(platform, "sales/asks", correlation_id="order-9")
         task = await open_task(platform, run.id)
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await human_tasks.complete_task(
                 work, task, outcome="approved", answer={"limit": 1}, reason=CANARY
             )
@@ -228,7 +225,7 @@ async def test_no_personal_data_lies_in_clear_in_a_table_or_in_the_log(
     async with engine(platform, Leaves({"credit": credit})):
         run = await start(platform, "sales/asks")
         task = await open_task(platform, run.id)
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await disclosure.read_task_data(work, [task])
             await human_tasks.complete_task(
                 work, task, outcome="approved", answer={"limit": 1, "note": CANARY}, reason=CANARY
@@ -278,7 +275,7 @@ async def test_an_internal_error_faults_the_run_and_it_can_be_retried(
     async with engine(platform, Leaves()):
         run = await start(platform, "sales/asks")
         task = await open_task(platform, run.id)
-        async with platform.work(APPROVER) as work:
+        async with platform.work(FINANCE_APPROVER) as work:
             await human_tasks.complete_task(work, task, outcome="approved", answer={"limit": 1})
         faulted = await until(platform, run.id, "FAULTED")
         assert faulted.error is not None

@@ -16,7 +16,7 @@ from coe.runs.leases import Parking
 from coe.runs.tables import TIMERS
 from coe.runs.timers import Armed
 from coe.work import Platform
-from tests.runs.processes import HTTP, Leaves, central, publish, runtime, start
+from tests.factories.runs import HTTP, Leaves, central, publish, runtime, start
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

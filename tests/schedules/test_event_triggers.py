@@ -19,13 +19,9 @@ from coe.runs.tables import DELIVERIES, EVENTS, SCHEDULE_EVENTS
 from coe.schedules.actions import pause_schedule, resume_schedule
 from coe.schedules.event_triggers import settle
 from coe.work import Platform
-from tests.runs.processes import (
-    CANARY,
-    SALES_OWNER,
-    engine,
-    publish,
-)
-from tests.runs.schedules import (
+from tests.factories.people import SALES_OWNER
+from tests.factories.runs import CANARY, engine, publish
+from tests.factories.schedules import (
     Clock,
     flow,
     publish_scheduled,

@@ -23,13 +23,9 @@ from coe.runs.tables import SCHEDULES
 from coe.schedules.actions import pause_schedule, resume_schedule
 from coe.schedules.firing import fire_schedules, next_start
 from coe.work import Platform
-from tests.runs.processes import (
-    AUDITOR,
-    OUTSIDER,
-    SALES_OWNER,
-    publish,
-)
-from tests.runs.schedules import (
+from tests.factories.people import AUDITOR, OUTSIDER, SALES_OWNER
+from tests.factories.runs import publish
+from tests.factories.schedules import (
     BEGIN,
     Clock,
     drain,

@@ -22,10 +22,9 @@ from coe.runs.records import RunData, RunRecord
 from coe.sdk import Client, Fault, LocalRunFailed, RunNotOurs, local_run
 from coe.settings import Settings
 from coe.work import Platform
-from tests.engines.prefect_parts import issue
-from tests.runs.processes import CANARY, column, lapse, local, publish
-
-DEVELOPER = Actor.of("warehouse-developer")
+from tests.factories.people import WAREHOUSE_DEVELOPER
+from tests.factories.prefect import issue
+from tests.factories.runs import CANARY, column, lapse, local, publish
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Team:
         return str(self.run.id)
 
     async def now(self) -> RunRecord:
-        async with self.platform.read(DEVELOPER) as read:
+        async with self.platform.read(WAREHOUSE_DEVELOPER) as read:
             found = await queries.run(read, self.run.id)
         assert found is not None
         return found
@@ -51,7 +50,7 @@ class Team:
             return (await read_run_data(work, [self.run.id]))[self.run.id]
 
     async def steps(self) -> dict[str, str]:
-        async with self.platform.read(DEVELOPER) as read:
+        async with self.platform.read(WAREHOUSE_DEVELOPER) as read:
             rows = await queries.steps_of_runs(read, [self.run.id])
         return {row.name: row.state.value for row in rows.get(self.run.id, ())}
 
@@ -61,7 +60,7 @@ async def team(settings: Settings, platform: Platform) -> AsyncIterator[Team]:
     quick = settings.model_copy(update={"heartbeat_seconds": 0.05, "loops": False})
     app = create_demo_app(quick)
     await publish(platform, local("pick"), "warehouse-developer")
-    async with platform.work(DEVELOPER) as work:
+    async with platform.work(WAREHOUSE_DEVELOPER) as work:
         run = await actions.start_run(work, flow="warehouse/pick", input={"order": CANARY})
     token = await issue(platform, "service:worker/warehouse")
     async with app.router.lifespan_context(app):
@@ -196,7 +195,7 @@ async def test_a_run_that_is_cancelled_stops_the_block(team: Team) -> None:
 
     worker = asyncio.create_task(carry_out())
     await begun.wait()
-    async with team.platform.work(DEVELOPER) as work:
+    async with team.platform.work(WAREHOUSE_DEVELOPER) as work:
         await actions.cancel_run(work, UUID(team.id), reason="no longer wanted")
     with pytest.raises(RunNotOurs):
         await worker

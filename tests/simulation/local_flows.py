@@ -9,17 +9,15 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from coe.access.actor import Actor
 from coe.errors import NotFound, Unavailable
 from coe.machine.commands import StepState
 from coe.runs import local_runs
 from coe.sdk.client import Client
 from coe.sdk.local_run import Fault, local_run
+from tests.factories.people import WAREHOUSE_WORKER
 
 if TYPE_CHECKING:
     from tests.simulation.nodes import Node
-
-WORKER = Actor.of("service:worker/warehouse")
 
 
 class SimulatedClient(Client):
@@ -62,7 +60,7 @@ async def _quietly(api: Node, query: str, given: dict[str, Any]) -> None:
 async def _verb(api: Node, query: str, given: dict[str, Any]) -> dict[str, Any]:
     run_id = UUID(given.pop("run"))
     platform = api.platform
-    async with platform.work(WORKER) as work:
+    async with platform.work(WAREHOUSE_WORKER) as work:
         if "claimRun" in query:
             claim = await local_runs.claim_run(work, run_id, **_token(given))
             told = {

@@ -1,6 +1,7 @@
 """Random runs under random faults: nothing is lost, nothing done twice, nothing stuck.
 
-`COE_NIGHTLY=1` makes it 100,000 runs, and tries more of the seeded bugs; see docs/simulation.md.
+`make test-more` simulates ten times as many runs and tries every seeded bug; `COE_NIGHTLY=1` makes
+that 100,000 runs. See docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import pytest
 from tests.conftest import ROOT
 
 NIGHTLY = bool(os.environ.get("COE_NIGHTLY"))
-RUNS = 100_000 if NIGHTLY else 2_000
-"""Those that are started and those that they call."""
-WORLDS = RUNS // 31
-"""A world has 20, which call 14 more on average."""
+RUNS = 2_000
+"""Runs that are started and runs that they call."""
+MORE_RUNS = 100_000 if NIGHTLY else 20_000
+RUNS_A_WORLD = 31
+"""A world starts 20 runs, which call at least 11 more."""
 QUICK = (
     *("append_without_fence", "inbox_emptied_when_read", "leaf_before_commit"),
     *("lease_without_a_new_fence", "no_heartbeat", "no_wake_after_sending"),
@@ -47,14 +49,25 @@ def _simulate(*arguments: str, seconds: float) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(6 * 3600 if NIGHTLY else 900)
+def _simulate_runs(runs: int, *, first_seed: int, seconds: float) -> None:
+    seeds = f"{first_seed}:{first_seed + runs // RUNS_A_WORLD}"
+    code, report = _simulate("--seeds", seeds, "--jobs", "2", seconds=seconds)
+    assert code == 0, report
+    found = re.search(r"^(\d+) runs and (\d+) called by them", report, re.MULTILINE)
+    assert found is not None, report
+    assert int(found[1]) + int(found[2]) >= runs
+    assert "'crash': " in report
+
+
+@pytest.mark.timeout(900)
 def test_random_runs_with_crashes_lose_and_repeat_nothing() -> None:
-    code, told = _simulate("--seeds", f"0:{WORLDS}", "--jobs", "2", seconds=6 * 3600)
-    assert code == 0, told
-    found = re.search(r"^(\d+) runs and (\d+) called by them", told, re.MULTILINE)
-    assert found is not None, told
-    assert int(found[1]) + int(found[2]) >= RUNS
-    assert "'crash': " in told
+    _simulate_runs(RUNS, first_seed=0, seconds=900)
+
+
+@pytest.mark.more
+@pytest.mark.timeout(6 * 3600 if NIGHTLY else 1800)
+def test_many_random_runs_with_crashes_lose_and_repeat_nothing() -> None:
+    _simulate_runs(MORE_RUNS, first_seed=1_000, seconds=6 * 3600)
 
 
 def test_a_seed_replays() -> None:
@@ -64,8 +77,11 @@ def test_a_seed_replays() -> None:
     assert "dies" in first[1]
 
 
-@pytest.mark.parametrize("bug", QUICK + (BUGS if NIGHTLY else ()))
+@pytest.mark.parametrize(
+    "bug",
+    [*QUICK, *(pytest.param(bug, marks=pytest.mark.more) for bug in BUGS)],
+)
 def test_a_seeded_bug_is_found(bug: str) -> None:
     seeds = "80:140" if bug in RARE else "0:60"
-    code, told = _simulate("--mutant", bug, "--seeds", seeds, seconds=280)
-    assert code == 1, told
+    code, report = _simulate("--mutant", bug, "--seeds", seeds, seconds=280)
+    assert code == 1, report

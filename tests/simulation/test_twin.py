@@ -22,7 +22,7 @@ from coe.runs import journal_sql, leases
 from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState, TimerKind
 from coe.runs.tables import INBOX, JOURNAL, NOW, OUTBOX, RUNS, STEPS, TIMERS
-from tests.runs.processes import identity
+from tests.factories.runs import identity
 from tests.simulation.expressions import Unsupported
 from tests.simulation.server import NoLink, Server, SimulatedDatabase
 

@@ -13,8 +13,14 @@ from coe.errors import Forbidden, Invalid, NotFound
 from coe.language.canonical import digest
 from coe.templates import actions, queries
 from coe.work import Platform
-from tests.catalog.samples import DEVELOPER, LEAD, OUTSIDER, OWNER, WAREHOUSE
-from tests.templates.samples import (
+from tests.factories.people import (
+    COE_LEAD,
+    OUTSIDER,
+    SALES_DEVELOPER,
+    SALES_OWNER,
+    WAREHOUSE_DEVELOPER,
+)
+from tests.factories.templates import (
     FLOW,
     MANIFEST,
     asked,
@@ -36,14 +42,14 @@ async def test_a_template_is_registered_once_and_opened_as_it_was(platform: Plat
     assert (saved.created, again.created) == (True, False)
     assert saved.version.digest == digest(dict(files()))
     assert saved.entry.kind is EntryKind.TEMPLATE
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         content = (await queries.template_contents(read, [saved.version.id]))[saved.version.id]
     assert content.definition == FLOW
     assert content.readme == "# Greeting\n"
     assert isinstance(content.parameters, dict)
     assert content.parameters["required"] == ["words"]
     with pytest.raises(Forbidden):
-        await register(platform, OWNER)
+        await register(platform, SALES_OWNER)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ async def test_a_template_whose_examples_do_not_work_is_not_saved(
     words: str,
 ) -> None:
     with pytest.raises(Invalid) as invalid:
-        await register(platform, LEAD, **changed)
+        await register(platform, COE_LEAD, **changed)
     assert any(words in problem.message for problem in invalid.value.problems)
     assert {problem.path for problem in invalid.value.problems} <= {"/flow.yaml", "/template.yaml"}
     assert await _count(platform, "entries") == 0
@@ -69,13 +75,13 @@ async def test_a_template_whose_examples_do_not_work_is_not_saved(
 
 async def test_instantiating_saves_a_draft_with_its_origin(platform: Platform) -> None:
     template = await published(platform)
-    saved = await instantiate(platform, OWNER)
+    saved = await instantiate(platform, SALES_OWNER)
     assert saved.version.ref == "sales/welcome@1.0.0"
     assert saved.version.lifecycle is Lifecycle.DRAFT
     assert saved.version.created_by == "sales-owner"
     assert saved.entry.process_owner == "sales-owner"
     assert saved.entry.title == "Greeting"
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         origin = (await queries.origins(read, [saved.version.id]))[saved.version.id]
         content = (await contents.flow_contents(read, [saved.version.id]))[saved.version.id]
         found = await entries.find_entry(read, "coe/greeting")
@@ -89,10 +95,10 @@ async def test_instantiating_saves_a_draft_with_its_origin(platform: Platform) -
 
 async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Platform) -> None:
     await published(platform)
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         preview = await actions.preview(read, asked())
     assert await _count(platform, "entries") == 1
-    saved = await instantiate(platform, OWNER)
+    saved = await instantiate(platform, SALES_OWNER)
     assert preview.digest == saved.version.digest
     assert preview.diagram.startswith("flowchart")
     assert preview.diff is None
@@ -101,16 +107,16 @@ async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Pl
 
 async def test_a_preview_tells_nothing_of_a_flow_that_is_hidden(platform: Platform) -> None:
     await published(platform)
-    await instantiate(platform, OWNER)
+    await instantiate(platform, SALES_OWNER)
     async with platform.database.session() as session:
         await session.execute(
             text("UPDATE entry_versions SET data_class = 'CONFIDENTIAL' WHERE kind = 'FLOW'")
         )
         await session.commit()
     other = {"parameters": {"words": "Bye", "twice": True}}
-    async with platform.read(WAREHOUSE) as read:
+    async with platform.read(WAREHOUSE_DEVELOPER) as read:
         hidden = await actions.preview(read, asked(**other))
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         own = await actions.preview(read, asked(**other))
     assert "version: 1.0.0" in hidden.definition
     assert "version: 1.1.0" in own.definition
@@ -125,12 +131,12 @@ async def test_bad_input_is_located_and_saves_nothing(platform: Platform) -> Non
         "process_owner": "nobody",
     }
     paths = {"/parameters/words", "/parameters/twize", "/name", "/namespace", "/processOwner"}
-    async with platform.read(OWNER) as read:
+    async with platform.read(SALES_OWNER) as read:
         preview = await actions.preview(read, asked(**bad))
     assert {problem.path for problem in preview.problems} == paths
     assert preview.digest == ""
     with pytest.raises(Invalid) as invalid:
-        await instantiate(platform, OWNER, **(bad | {"namespace": "sales"}))
+        await instantiate(platform, SALES_OWNER, **(bad | {"namespace": "sales"}))
     assert {problem.path for problem in invalid.value.problems} == paths - {"/namespace"}
     assert await _count(platform, "entries") == 1
 
@@ -139,20 +145,20 @@ async def test_the_same_again_is_the_same_version_and_other_parameters_are_the_n
     platform: Platform,
 ) -> None:
     await published(platform)
-    first = await instantiate(platform, OWNER)
-    again = await instantiate(platform, DEVELOPER)
+    first = await instantiate(platform, SALES_OWNER)
+    again = await instantiate(platform, SALES_DEVELOPER)
     assert not again.created
     assert again.version == first.version
-    other = await instantiate(platform, OWNER, parameters={"words": "Hello", "twice": True})
+    other = await instantiate(platform, SALES_OWNER, parameters={"words": "Hello", "twice": True})
     assert other.version.version == "1.1.0"
-    back = await instantiate(platform, OWNER)
+    back = await instantiate(platform, SALES_OWNER)
     assert back.version == first.version
     assert await _count(platform, "template_origins") == 2
 
 
 async def test_instantiating_the_same_at_once_saves_one(platform: Platform) -> None:
     await published(platform)
-    results = await asyncio.gather(*(instantiate(platform, OWNER) for _ in range(5)))
+    results = await asyncio.gather(*(instantiate(platform, SALES_OWNER) for _ in range(5)))
     assert [result.created for result in results].count(True) == 1
     assert len({result.version.id for result in results}) == 1
 
@@ -160,28 +166,28 @@ async def test_instantiating_the_same_at_once_saves_one(platform: Platform) -> N
 async def test_only_what_was_published_is_instantiated(platform: Platform) -> None:
     await register(platform)
     with pytest.raises(NotFound):
-        await instantiate(platform, OWNER)
+        await instantiate(platform, SALES_OWNER)
     with pytest.raises(Invalid) as invalid:
-        await instantiate(platform, OWNER, template="coe/greeting@1.0.0")
+        await instantiate(platform, SALES_OWNER, template="coe/greeting@1.0.0")
     assert invalid.value.problems[0].path == "/template"
     for ref in ("coe/nothing", "coe/greeting@^2"):
         with pytest.raises(NotFound):
-            await instantiate(platform, OWNER, template=ref)
+            await instantiate(platform, SALES_OWNER, template=ref)
     with pytest.raises(Invalid):
-        await instantiate(platform, OWNER, template="no ref")
+        await instantiate(platform, SALES_OWNER, template="no ref")
 
 
 async def test_a_deprecated_template_warns(platform: Platform) -> None:
     await published(platform)
-    async with platform.work(LEAD) as work:
+    async with platform.work(COE_LEAD) as work:
         await catalog.deprecate(work, "coe/greeting@1.0.0")
-    saved = await instantiate(platform, OWNER)
+    saved = await instantiate(platform, SALES_OWNER)
     assert "INPUT_TEMPLATE" in {problem.code for problem in saved.problems}
 
 
 async def test_only_the_team_makes_flows_in_its_namespace(platform: Platform) -> None:
     await published(platform)
-    for actor in (WAREHOUSE, LEAD):
+    for actor in (WAREHOUSE_DEVELOPER, COE_LEAD):
         with pytest.raises(Forbidden) as refused:
             await instantiate(platform, actor)
         assert refused.value.extensions["permission"] == "template:instantiate"
@@ -192,12 +198,12 @@ async def test_only_the_team_makes_flows_in_its_namespace(platform: Platform) ->
 
 async def test_usage_counts_flows_by_the_version_they_came_from(platform: Platform) -> None:
     first = await published(platform)
-    await instantiate(platform, OWNER)
-    await instantiate(platform, OWNER, name="farewell")
-    await instantiate(platform, WAREHOUSE, namespace="warehouse", name="hello")
+    await instantiate(platform, SALES_OWNER)
+    await instantiate(platform, SALES_OWNER, name="farewell")
+    await instantiate(platform, WAREHOUSE_DEVELOPER, namespace="warehouse", name="hello")
     await published(platform, manifest=MANIFEST.replace("1.0.0", "1.1.0"))
-    await instantiate(platform, OWNER, name="farewell", template="coe/greeting@1.1.0")
-    async with platform.read(OWNER) as read:
+    await instantiate(platform, SALES_OWNER, name="farewell", template="coe/greeting@1.1.0")
+    async with platform.read(SALES_OWNER) as read:
         usage = (await queries.usage(read, [first.entry.id]))[first.entry.id]
         flow = await entries.find_version(read, "sales/welcome@1.0.0")
         assert flow is not None
@@ -210,7 +216,7 @@ async def test_usage_counts_flows_by_the_version_they_came_from(platform: Platfo
 async def test_parameters_and_files_stand_nowhere_in_clear(platform: Platform) -> None:
     await published(platform)
     secret = "Zwickelkarpfen"
-    await instantiate(platform, OWNER, parameters={"words": secret})
+    await instantiate(platform, SALES_OWNER, parameters={"words": secret})
     async with platform.database.session() as session:
         tables = await session.scalars(
             text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"),

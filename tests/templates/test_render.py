@@ -8,7 +8,7 @@ from coe.json_types import JSON
 from coe.language.source import read
 from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.render import Target, render, unknown_parameters, write_yaml
-from tests.templates.samples import FLOW, MANIFEST, files
+from tests.factories.templates import FLOW, MANIFEST, files
 
 TARGET = Target("sales", "welcome", "1.0.0", "Welcome: all", "sales-owner")
 

@@ -14,8 +14,8 @@ from coe.engines.prefect_api import PrefectEngine
 from coe.engines.prefect_server import PrefectServer
 from coe.work import Platform
 from tests.engines.conformance.worlds import World
-from tests.engines.prefect_parts import House, Process, http_to, remove_pools
-from tests.engines.service import serving
+from tests.factories.counting_service import serving
+from tests.factories.prefect import House, Process, http_to, remove_pools
 
 PACK = """
 from prefect import flow

@@ -22,11 +22,10 @@ from coe.settings import Settings
 from coe.work import Platform
 from tests.engines.conformance.prefect_world import prefect as prefect_world
 from tests.engines.conformance.worlds import LOCAL_FLOW, World, inline
-from tests.runs.processes import (
+from tests.factories.people import FINANCE_APPROVER, SALES_OWNER
+from tests.factories.runs import (
     APPROVAL,
-    APPROVER,
     HTTP,
-    SALES_OWNER,
     central,
     column,
     local,
@@ -75,7 +74,7 @@ async def _end(world: World, run: RunRecord) -> RunRecord:
 async def _answer(world: World, run: RunRecord) -> None:
     task = await open_task(world.platform, run.id, seconds=LONG)
     await until(world.platform, run.id, "WAITING", seconds=LONG)
-    async with world.platform.work(APPROVER) as work:
+    async with world.platform.work(FINANCE_APPROVER) as work:
         await human_tasks.complete_task(work, task, outcome="approved", answer={"limit": 1})
 
 

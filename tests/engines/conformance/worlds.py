@@ -24,7 +24,7 @@ from coe.language.expressions.evaluator import Expressions
 from coe.leaves.leaf import LeafIO
 from coe.runs.engine import Engine
 from coe.work import Platform
-from tests.engines.service import Service, serving
+from tests.factories.counting_service import Service, serving
 
 LOCAL_FLOW = "warehouse/pick-and-pack"
 """The local flow for which every world has code: its step `pack` gives `{"parcel": order}`."""

@@ -1,4 +1,4 @@
-"""A Prefect server of the test session, and houses that use it."""
+"""Fixtures: the Prefect server of the test session, and installations that use it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_http import PrefectHTTP
 from coe.engines.prefect_server import PrefectServer, wait_until_healthy, worker_environment
 from coe.work import Platform
-from tests.engines.prefect_parts import House, http_to, inherited, remove_pools, server_of
+from tests.factories.prefect import House, http_to, inherited, remove_pools, server_of
 
 _pools = itertools.count()
 
-# Before any test imports Prefect: its files go to a folder of this session, and it calls nobody.
+# Set before any test imports Prefect: its files stay in a folder of this session, and it connects
+# to nothing outside of this machine.
 os.environ |= worker_environment(
     api_url="http://127.0.0.1:9/api",
     auth="tests:none",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from coe.access.actor import Actor
-from coe.catalog import actions as catalog
 from coe.catalog.records import MovedVersion, SavedVersion
 from coe.templates import actions
 from coe.templates.rows import Instantiation
 from coe.work import Platform
-from tests.catalog.samples import LEAD, REVIEWER
+from tests.factories.lifecycle import publish_version
+from tests.factories.people import COE_LEAD
 
 MANIFEST = """\
 kind: template
@@ -90,20 +90,14 @@ def asked(**changed: object) -> Instantiation:
     return Instantiation(**(given | changed))  # type: ignore[arg-type]
 
 
-async def register(platform: Platform, actor: Actor = LEAD, **changed: str) -> SavedVersion:
+async def register(platform: Platform, actor: Actor = COE_LEAD, **changed: str) -> SavedVersion:
     async with platform.work(actor) as work:
         return await actions.register_template(work, files(**changed))
 
 
 async def published(platform: Platform, **changed: str) -> MovedVersion:
-    saved = await register(platform, LEAD, **changed)
-    ref = saved.version.ref
-    async with platform.work(LEAD) as work:
-        await catalog.submit_for_review(work, ref)
-    async with platform.work(REVIEWER) as work:
-        await catalog.review(work, ref, approve=True, comment="renders well")
-    async with platform.work(REVIEWER) as work:
-        return await catalog.publish(work, ref)
+    saved = await register(platform, COE_LEAD, **changed)
+    return await publish_version(platform, saved.version.ref, author=COE_LEAD)
 
 
 async def instantiate(platform: Platform, actor: Actor, **changed: object) -> SavedVersion:

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from coe.access import tokens
 from coe.db import utcnow
-from tests.api.client import Api, Persona
-from tests.api.documents import central, local
+from tests.factories.api import Api, Persona
+from tests.factories.api_documents import central, local
 
 
 async def publish(api: Api, manifest: str, *, by: str = "sales-owner") -> Persona:

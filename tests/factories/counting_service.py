@@ -13,7 +13,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from tests.engines.prefect_parts import free_port, until
+from tests.factories.ports import free_port
+from tests.factories.prefect import until
 
 
 @dataclass

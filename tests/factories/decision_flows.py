@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from coe.access.actor import Actor
-from coe.catalog import actions as catalog
 from coe.catalog.decision_tables.actions import register_decision
 from coe.work import Platform
-from tests.runs.processes import central
+from tests.factories.lifecycle import publish_version
+from tests.factories.people import FINANCE_DEVELOPER, FINANCE_LEAD
+from tests.factories.runs import central
 
-LEAD = Actor.of("finance-lead")
-DEVELOPER = Actor.of("finance-developer")
 REF = "finance/credit-level"
 
 
@@ -47,13 +45,9 @@ ASKING = central(
 
 
 async def publish_table(platform: Platform, manifest: str) -> str:
-    """Bring a table from its document to published; gives its exact ref."""
-    async with platform.work(DEVELOPER) as work:
+    """Register a table and publish it; gives its exact ref."""
+    async with platform.work(FINANCE_DEVELOPER) as work:
         saved = await register_decision(work, manifest)
     ref = saved.version.ref
-    async with platform.work(DEVELOPER) as work:
-        await catalog.submit_for_review(work, ref)
-    async with platform.work(LEAD) as work:
-        await catalog.review(work, ref, approve=True, comment="as the board decided")
-        await catalog.publish(work, ref)
+    await publish_version(platform, ref, author=FINANCE_DEVELOPER, reviewer=FINANCE_LEAD)
     return ref

@@ -8,14 +8,10 @@ from coe.access.actor import Actor
 from coe.catalog import actions
 from coe.catalog.records import MovedVersion, SavedVersion
 from coe.work import Platform
-
-OWNER = Actor.of("sales-owner")
-DEVELOPER = Actor.of("sales-developer")
-WAREHOUSE = Actor.of("warehouse-developer")
-LEAD = Actor.of("coe-lead")
-REVIEWER = Actor.of("coe-reviewer")
-OUTSIDER = Actor.of("outsider")
-AUDITOR = Actor.of("auditor")
+from tests.factories.lifecycle import publish_version
+from tests.factories.people import (
+    COE_LEAD,
+)
 
 SECRET = "Wilhelmina Quastenberg"  # a name that must never stand in clear
 
@@ -114,12 +110,6 @@ async def register(platform: Platform, actor: Actor, text: str) -> SavedVersion:
 
 
 async def published(platform: Platform, actor: Actor, text: str) -> MovedVersion:
-    """Register, submit, have coe-lead approve and publish."""
+    """Register a flow, submit it, have coe-lead approve and publish it."""
     saved = await register(platform, actor, text)
-    ref = saved.version.ref
-    async with platform.work(actor) as work:
-        await actions.submit_for_review(work, ref)
-    async with platform.work(LEAD) as work:
-        await actions.review(work, ref, approve=True, comment="looked at it")
-    async with platform.work(LEAD) as work:
-        return await actions.publish(work, ref)
+    return await publish_version(platform, saved.version.ref, author=actor, reviewer=COE_LEAD)

@@ -16,7 +16,8 @@ from coe.runs.tables import OUTBOX, RUNS
 from coe.schedules.queries import ScheduleRecord, schedules_of_flows
 from coe.schedules.sync import refresh
 from coe.work import Platform
-from tests.runs.processes import SALES_OWNER, publish
+from tests.factories.people import SALES_OWNER
+from tests.factories.runs import publish
 
 BEGIN = datetime(2026, 3, 27, 12, 0, tzinfo=UTC)
 
