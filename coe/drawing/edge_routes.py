@@ -1,8 +1,8 @@
-"""The courses of ways: straight lines and right angles between layers, never through a node.
+"""The routes of edges: straight lines and right angles between layers, never through a node.
 
-Between two layers lies a channel. A way crosses it downwards, and goes sideways on a track of the
-channel; ways to the same node share their track. What leads far or back runs in a lane beside the
-nodes: forwards on the left, back on the right.
+Between two layers lies a channel. An edge crosses it downwards and runs sideways on a track of the
+channel; edges to the same node share a track. Long and backward edges run in lanes beside the
+nodes: forward on the left, backward on the right.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Point = tuple[float, float]
 
 _LANE: Final = 14.0
 _PORTS: Final = 16.0
-# Bends that are out of line by less are taken out, if so much stays free beside the way.
+# A bend that is out of line by less than this is removed, if this much stays free beside the edge.
 _SLIGHT: Final = 30.0
 _CLEAR: Final = 9.0
 _SAME: Final = 0.3
 
 
 class Size(NamedTuple):
-    """The width and height of a node; `port` is how far from its middle ways may leave it."""
+    """The size of a node; edges leave it within `port` of its middle."""
 
     width: float
     height: float
@@ -35,8 +35,8 @@ class Size(NamedTuple):
 
 
 @dataclass(slots=True)
-class Courses:
-    """Where everything lies: the y of each layer's top, the points of each way, and the extent."""
+class EdgeRoutes:
+    """The y of each layer's top, the points of each edge, and the extent of the graph."""
 
     tops: list[float]
     points: dict[Pair, list[Point]]
@@ -58,10 +58,9 @@ _Key = tuple[str, int]
 
 
 class Router:
-    """Finds the courses of the ways of one layered graph."""
+    """Finds the routes of the edges of one layered graph."""
 
     def __init__(self, graph: Layered, sizes: Sequence[Size], sideways: Sequence[Pair]) -> None:
-        """Take what was laid out, and the ways that run in lanes."""
         self._graph = graph
         self._sizes = sizes
         self._sideways = sideways
@@ -70,21 +69,21 @@ class Router:
         self._ports: dict[Pair, float] = {}
         self._lanes: dict[Pair, _Lane] = {}
 
-    def courses(self) -> Courses:
-        """Everything that a drawing needs to know."""
+    def routes(self) -> EdgeRoutes:
+        """Compute the routes."""
         self._straighten()
         left, right = self._extent()
         left, right = self._open_lanes(left, right)
-        self._leave()
-        self._cross()
+        self._choose_ports()
+        self._fill_channels()
         heights = [assign(list(channel.values())) for channel in self._nets]
         tops, tracks, height = self._stack(heights)
-        points = {pair: self._course(pair, tops, tracks) for pair in self._ways()}
-        return Courses(tops, points, left, right, height)
+        points = {pair: self._route(pair, tops, tracks) for pair in self._pairs()}
+        return EdgeRoutes(tops, points, left, right, height)
 
     # ------------------------------------------------------------ the x axis
     def _straighten(self) -> None:
-        """Take slight bends out of ways that pass several layers, where there is room."""
+        """Remove slight bends from edges that pass several layers, where there is room."""
         places = {
             node: (layer, place) for layer in self._graph.layers for place, node in enumerate(layer)
         }
@@ -95,7 +94,7 @@ class Router:
                         self._align(other, self._graph.middle[one], *places[other])
 
     def _align(self, bend: int, x: float, layer: list[int], place: int) -> None:
-        """Move a bend to an x that is near, if nothing is in the way."""
+        """Move a bend to a near x, if no node is in between."""
         middle = self._graph.middle
         if abs(middle[bend] - x) >= _SLIGHT:
             return
@@ -116,7 +115,7 @@ class Router:
         )
 
     def _open_lanes(self, left: float, right: float) -> tuple[float, float]:
-        """A lane for every node that far or backward ways lead to."""
+        """Open a lane for each node that long or backward edges lead to; give the new extent."""
         of = self._graph.of
         shared: dict[tuple[int, bool], _Lane] = {}
         for source, target in self._sideways:
@@ -137,8 +136,8 @@ class Router:
             lane.x = right + away if lane.back else left - away
         return left - _LANE * len(rows[False]), right + _LANE * len(rows[True])
 
-    def _leave(self) -> None:
-        """The places on the lower edge of each node where its ways begin, in good order."""
+    def _choose_ports(self) -> None:
+        """Choose where on the lower side of each node its edges start."""
         middle = self._graph.middle
         leaving: defaultdict[int, list[tuple[float, Pair]]] = defaultdict(list)
         for pair, chain in self._graph.chains.items():
@@ -149,19 +148,19 @@ class Router:
             found.sort()
             half = self._sizes[node].port
             least, most = middle[node] - half, middle[node] + half
-            wishes = [min(max(x, least), most) for x, _ in found]
+            wanted = [min(max(x, least), most) for x, _ in found]
             if len(found) == 1 and abs(found[0][0] - middle[node]) >= _PORTS:
-                wishes = [middle[node]]
-            places = _apart_by(wishes, _PORTS, least, most)
+                wanted = [middle[node]]
+            places = _apart_by(wanted, _PORTS, least, most)
             for place, (_, pair) in zip(places, found, strict=True):
                 self._ports[pair] = place
 
     # ------------------------------------------------------------ channels
-    def _ways(self) -> list[Pair]:
+    def _pairs(self) -> list[Pair]:
         return [*self._graph.chains, *self._lanes]
 
-    def _cross(self) -> None:
-        """Enter every way into the channels that it crosses."""
+    def _fill_channels(self) -> None:
+        """Enter every edge into the channels that it crosses."""
         of, middle = self._graph.of, self._graph.middle
         for pair, chain in self._graph.chains.items():
             x = self._ports[pair]
@@ -185,7 +184,7 @@ class Router:
         return self._nets[channel].setdefault(key, Net())
 
     def _stack(self, heights: Sequence[float]) -> tuple[list[float], list[float], float]:
-        """The y of each layer's top, of each channel's first track, and of the end."""
+        """The y of each layer's top, of each channel's first track, and of the lower end."""
         tops: list[float] = []
         tracks: list[float] = []
         y = 0.0
@@ -201,7 +200,7 @@ class Router:
         return 0.0 if node in self._bends else self._sizes[node].height
 
     # ------------------------------------------------------------ points
-    def _course(self, pair: Pair, tops: Sequence[float], tracks: Sequence[float]) -> list[Point]:
+    def _route(self, pair: Pair, tops: Sequence[float], tracks: Sequence[float]) -> list[Point]:
         of, middle = self._graph.of, self._graph.middle
         source, target = pair
         x = self._ports[pair]
@@ -227,10 +226,10 @@ def _apart(one: _Lane, other: _Lane) -> bool:
     return one.last < other.first or other.last < one.first
 
 
-def _apart_by(wishes: Sequence[float], gap: float, least: float, most: float) -> list[float]:
-    """Places in ascending order between two bounds, some way apart, near the ascending wishes."""
-    gap = min(gap, (most - least) / max(len(wishes) - 1, 1))
-    places = list(wishes)
+def _apart_by(wanted: Sequence[float], gap: float, least: float, most: float) -> list[float]:
+    """Ascending places between two bounds, `gap` apart if possible, near the wanted ones."""
+    gap = min(gap, (most - least) / max(len(wanted) - 1, 1))
+    places = list(wanted)
     for index in range(1, len(places)):
         places[index] = max(places[index], places[index - 1] + gap)
     places[-1] = min(places[-1], most)

@@ -1,4 +1,4 @@
-"""Tracks of a channel: at which height each way goes sideways, so that none lies on another."""
+"""Tracks of a channel: the height at which each edge runs sideways without overlaps."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 
 TRACK: Final = 10.0
 ABOVE: Final = 12.0  # from a node's lower edge to the first track
-BELOW: Final = 18.0  # from the last track to the next node: room for the arrow's head
-# Lines whose x differs by less lie on each other.
+BELOW: Final = 18.0  # from the last track to the next node: room for the arrow head
+# Vertical lines whose x differs by less overlap.
 _SAME: Final = 3.0
-_LEAST: Final = 0.3
+_MIN_LENGTH: Final = 0.3
 
 
 @dataclass(slots=True, eq=False)
 class Net:
-    """Ways of one channel that share a track, by the x of their lines to above and to below."""
+    """Edges of a channel that share a track, by the x of their lines upwards and downwards."""
 
     upper: set[float] = field(default_factory=set)
     lower: set[float] = field(default_factory=set)
@@ -26,19 +26,19 @@ class Net:
 
     @property
     def start(self) -> float:
-        """Its left end."""
+        """The x of the left end."""
         return min(self.upper | self.lower)
 
     @property
     def end(self) -> float:
-        """Its right end."""
+        """The x of the right end."""
         return max(self.upper | self.lower)
 
 
 def assign(nets: Sequence[Net]) -> float:
-    """Give the nets of a channel their tracks, counted from above; the height of the channel."""
-    sideways = sorted((net for net in nets if net.end - net.start > _LEAST), key=_turn)
-    below = _below(sideways)
+    """Assign tracks, counted from the top, to the nets of a channel; give the channel's height."""
+    sideways = sorted((net for net in nets if net.end - net.start > _MIN_LENGTH), key=_turn_order)
+    below = _nets_below(sideways)
     waiting = [0] * len(sideways)
     for others in below:
         for other in others:
@@ -48,13 +48,13 @@ def assign(nets: Sequence[Net]) -> float:
     left = dict.fromkeys(range(len(sideways)))
     rows: list[list[tuple[float, float]]] = []
     while left:
-        # Where each waits for another in a circle, the first goes on: two lines then touch.
+        # In a cycle of nets that wait for each other the first goes on; two lines then touch.
         place = heapq.heappop(ready) if ready else next(iter(left))
         if place not in left:
             continue
         del left[place]
         net = sideways[place]
-        net.track = _row(rows, (net.start, net.end), least[place])
+        net.track = _take_row(rows, (net.start, net.end), least[place])
         for other in below[place]:
             least[other] = max(least[other], net.track + 1)
             waiting[other] -= 1
@@ -63,8 +63,8 @@ def assign(nets: Sequence[Net]) -> float:
     return ABOVE + BELOW + TRACK * max(len(rows) - 1, 0) if nets else 0.0
 
 
-def _below(nets: Sequence[Net]) -> list[set[int]]:
-    """For each net those that need a track below it, for a line of each has the same x."""
+def _nets_below(nets: Sequence[Net]) -> list[set[int]]:
+    """For each net, the nets that need a lower track because lines of both have the same x."""
     ending: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
     for place, net in enumerate(nets):
         for x in net.lower:
@@ -82,8 +82,8 @@ def _below(nets: Sequence[Net]) -> list[set[int]]:
     return found
 
 
-def _row(rows: list[list[tuple[float, float]]], span: tuple[float, float], least: int) -> int:
-    """The first row from `least` on in which a span has room."""
+def _take_row(rows: list[list[tuple[float, float]]], span: tuple[float, float], least: int) -> int:
+    """The first row, from `least` on, that has room for a span; the span is added to it."""
     start, end = span
     rows += [[] for _ in range(least - len(rows))]
     for index in range(least, len(rows)):
@@ -94,8 +94,8 @@ def _row(rows: list[list[tuple[float, float]]], span: tuple[float, float], least
     return len(rows) - 1
 
 
-def _turn(net: Net) -> tuple[int, float]:
-    """The order that lets ways cross least: what goes far to a side turns first."""
+def _turn_order(net: Net) -> tuple[int, float]:
+    """The sort key that makes edges cross least: those that go far to a side turn first."""
     source = sum(net.upper) / len(net.upper) if net.upper else net.end
     goal = sum(net.lower) / len(net.lower) if net.lower else net.end
     return (0, -source) if goal >= source else (1, source)

@@ -1,8 +1,8 @@
-"""A definition as a graph: its steps, the ways between them, and the scopes inside steps.
+"""A definition as a graph: steps as nodes, what follows what as edges, scopes as groups.
 
-The one source of both drawings, the Mermaid text and the SVG. Beside steps there are marks: where
-a flow starts and finishes, where a scope is left early, where the run ends, and where a loop goes
-on with its next item.
+Both drawings, the Mermaid text and the SVG, are made from it. Beside steps there are marks: the
+start and the finish of a flow, an early exit from a scope, the end of the run, and the next round
+of a loop.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from coe.drawing.step_labels import doer, sign, words
+from coe.drawing.step_labels import icon_of, label_of, performer_of
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task, TaskList
 from coe.language.model.task_types import (
@@ -24,223 +24,224 @@ from coe.language.model.task_types import (
 )
 from coe.language.schedules import starts_by
 
-Way = Literal["next", "case", "error", "again"]
-Role = Literal["body", "branches", "catch"]
+EdgeKind = Literal["next", "case", "error", "again"]
+GroupRole = Literal["body", "branches", "catch"]
 
-MARKS: Final = ("start", "finish", "exit", "stop", "again")
-_SIGNS: Final = frozenset(
+_ICONS: Final = frozenset(
     (
         "human", "flow", "table", "notify", "switch", "timer", "listen", "emit", "raise", "set",
         "loop", "parallel", "fork", "try", "do",
     )
 )  # fmt: skip
-_LONGEST_CONDITION: Final = 60
+_MAX_CONDITION_LENGTH: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GraphNode:
     """A step or a mark.
 
-    `key` is the JSON pointer of the step's task; a mark's is that of its scope, `#` and the mark.
-    `sign` is the kind of step (`coe.drawing.step_labels.sign`) or the mark; `doer` tells who does
-    it.
+    `key` is the JSON pointer of the step's task; of a mark, the pointer of its scope, `#` and the
+    mark's name. `icon` is the icon of the step (`coe.drawing.step_labels.icon_of`), or the mark's
+    name. `performer` is who performs the step (`performer_of`), or "terminal" for a mark.
     """
 
     key: str
-    sign: str
-    doer: str
+    icon: str
+    performer: str
     name: str = ""
-    words: str = ""
+    label: str = ""
     condition: str = ""
-    groups: tuple[Group, ...] = ()
+    groups: tuple[NodeGroup, ...] = ()
 
     @property
     def is_mark(self) -> bool:
-        """Whether it is no step."""
-        return self.doer == "terminal"
+        """Whether this is a mark and not a step."""
+        return self.performer == "terminal"
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A way from one node of a group to another, by their places in it."""
+    """What may follow what: two nodes of a group, by their indexes in it."""
 
     source: int
     target: int
     label: str = ""
-    way: Way = "next"
+    kind: EdgeKind = "next"
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """What is drawn together: the nodes of one scope, in the order of the text, and their ways.
+class NodeGroup:
+    """The nodes of one scope, in the order of the text, and the edges between them.
 
-    `branches` run at once and have no ways between them; `catch` is what is done after an error.
+    The role `branches` is for nodes that run at the same time, without edges; `catch` is for the
+    steps that handle an error.
     """
 
-    role: Role
+    role: GroupRole
     key: str
-    nodes: tuple[Node, ...]
+    nodes: tuple[GraphNode, ...]
     edges: tuple[Edge, ...] = ()
     label: str = ""
 
-    def walk(self) -> Iterator[Node]:
-        """Every node of it and of the groups inside, parents first."""
+    def walk(self) -> Iterator[GraphNode]:
+        """Every node of the group and of the groups inside it, parents first."""
         for node in self.nodes:
             yield node
             for group in node.groups:
                 yield from group.walk()
 
 
-def graph(definition: Definition) -> Group:
+def definition_graph(definition: Definition) -> NodeGroup:
     """The graph of a definition, from its start to its finish."""
     scope = _Scope(definition.document.namespace, definition.do, "/do", top=True)
     return scope.group("body", starts_by(definition))
 
 
-def single(title: str) -> Group:
-    """The graph of a flow of which no steps are known: one box between start and finish."""
+def single_step_graph(title: str) -> NodeGroup:
+    """The graph of a flow whose steps are not known: one box between start and finish."""
     nodes = (
-        Node("#start", "start", "terminal"),
-        Node("", "flow", "automatic", title),
-        Node("#finish", "finish", "terminal"),
+        GraphNode("#start", "start", "terminal"),
+        GraphNode("", "flow", "automatic", title),
+        GraphNode("#finish", "finish", "terminal"),
     )
-    return Group("body", "", nodes, (Edge(0, 1), Edge(1, 2)))
+    return NodeGroup("body", "", nodes, (Edge(0, 1), Edge(1, 2)))
 
 
-def taken(steps: Sequence[tuple[str, str, str]]) -> Group:
-    """The graph of steps that were taken, each as pointer, name and kind, one after the other.
+def graph_of_steps(steps: Sequence[tuple[str, str, str]]) -> NodeGroup:
+    """The graph of executed steps in sequence, each given as pointer, name and kind.
 
-    For who may see these and nothing else of the definition.
+    It is for readers who may see the steps of a run but not the definition.
     """
-    nodes = [Node("#start", "start", "terminal")]
-    nodes += [_seen(pointer, name, kind) for pointer, name, kind in steps]
-    nodes.append(Node("#finish", "finish", "terminal"))
+    nodes = [GraphNode("#start", "start", "terminal")]
+    nodes += [_executed_step(pointer, name, kind) for pointer, name, kind in steps]
+    nodes.append(GraphNode("#finish", "finish", "terminal"))
     edges = tuple(Edge(place, place + 1) for place in range(len(nodes) - 1))
-    return Group("body", "", tuple(nodes), edges)
+    return NodeGroup("body", "", tuple(nodes), edges)
 
 
-def _seen(pointer: str, name: str, kind: str) -> Node:
-    sign = {"humanTask": "human", "localFlow": "flow", "decision": "table", "wait": "timer",
+def _executed_step(pointer: str, name: str, kind: str) -> GraphNode:
+    icon = {"humanTask": "human", "localFlow": "flow", "decision": "table", "wait": "timer",
             "for": "loop", "parallelMap": "parallel", "run": "flow"}.get(kind, kind)  # fmt: skip
-    known = sign if sign in _SIGNS else "call"
-    who = {"human": "human", "flow": "foreign"}.get(known)
+    known = icon if icon in _ICONS else "call"
+    performer = {"human": "human", "flow": "foreign"}.get(known)
     quiet = known in ("switch", "timer", "listen")
-    return Node(pointer, known, who or ("control" if quiet else "automatic"), name)
+    return GraphNode(pointer, known, performer or ("control" if quiet else "automatic"), name)
 
 
 # ---------------------------------------------------------------- one scope
-# Where a way leads, if not to a step: out of the scope, or to the end of the run.
-_OUT: Final = -1
-_END: Final = -2
+# The target of an edge that leads to no step: the end of the scope, or the end of the run.
+_SCOPE_END: Final = -1
+_RUN_END: Final = -2
 
 
 @dataclass(slots=True)
 class _Scope:
-    """The nodes and ways of one list of tasks."""
+    """Collects the nodes and edges of one list of tasks."""
 
     namespace: str
     tasks: TaskList
     key: str
     top: bool = False
-    # What a loop says of its next round; empty where the scope is no loop's.
+    # The label of the edge back to the first step; empty where the scope is not a loop.
     again: str = ""
-    ways: dict[tuple[int, int, Way], list[str]] = field(default_factory=dict)
+    labels: dict[tuple[int, int, EdgeKind], list[str]] = field(default_factory=dict)
 
-    def group(self, role: Role, label: str = "") -> Group:
+    def group(self, role: GroupRole, label: str = "") -> NodeGroup:
         """The scope as a group."""
         for index in range(len(self.tasks)):
-            self._leave(index)
+            self._add_edges_from(index)
         nodes = [_node(task, self.namespace) for task in self.tasks]
         shift = 1 if self.top else 0
-        marks = {_OUT: self._out(), _END: "finish" if self.top else "stop"}
-        places: dict[int, int] = {}
-        following: list[Node] = []
-        for target, mark in marks.items():
-            known = next((n for n, each in enumerate(following) if each.sign == mark), None)
-            if mark and known is None and (self._leads(target) or mark in ("finish", "again")):
-                known = len(following)
-                following.append(Node(f"{self.key}#{mark}", mark, "terminal"))
-            if known is not None:
-                places[target] = shift + len(nodes) + known
+        marks, places = self._marks(shift + len(nodes))
+        edges: list[Edge] = []
         if self.top:
-            nodes.insert(
-                0, Node(f"{self.key}#start", "start", "terminal", "Starts" if label else "", label)
-            )
-        edges = [Edge(0, 1 if len(nodes) > 1 else places[_OUT])] if self.top else []
-        for (source, target, way), labels in self.ways.items():
+            name = "Starts" if label else ""
+            nodes.insert(0, GraphNode(f"{self.key}#start", "start", "terminal", name, label))
+            edges.append(Edge(0, 1 if len(nodes) > 1 else places[_SCOPE_END]))
+        for (source, target, kind), labels in self.labels.items():
             if target >= 0 or target in places:
                 there = places[target] if target < 0 else target + shift
-                edges.append(Edge(source + shift, there, _joined(labels), way))
+                edges.append(Edge(source + shift, there, ", ".join(labels), kind))
         if self.again and nodes:
-            edges.append(Edge(places[_OUT], 0, self.again, "again"))
+            edges.append(Edge(places[_SCOPE_END], 0, self.again, "again"))
         label = "" if self.top else label
-        return Group(role, self.key, (*nodes, *following), tuple(edges), label)
+        return NodeGroup(role, self.key, (*nodes, *marks), tuple(edges), label)
 
-    def _out(self) -> str:
-        """The mark that stands for the end of the scope; none where the text goes to its end."""
+    def _marks(self, first: int) -> tuple[list[GraphNode], dict[int, int]]:
+        """The marks after the steps, and the index in the group of each end; `first` is free."""
+        names = {_SCOPE_END: self._end_mark(), _RUN_END: "finish" if self.top else "stop"}
+        found: list[str] = []
+        places: dict[int, int] = {}
+        for target, name in names.items():
+            needed = self._has_edge_to(target) or name in ("finish", "again")
+            if name and name not in found and needed:
+                found.append(name)
+            if name in found:
+                places[target] = first + found.index(name)
+        return [GraphNode(f"{self.key}#{name}", name, "terminal") for name in found], places
+
+    def _end_mark(self) -> str:
+        """The mark at the end of the scope; none where only its last task leads there."""
         if self.top:
             return "finish"
         if self.again:
             return "again"
         early = any(
-            target == _OUT and (source != len(self.tasks) - 1 or way != "next")
-            for source, target, way in self.ways
+            target == _SCOPE_END and (source != len(self.tasks) - 1 or kind != "next")
+            for source, target, kind in self.labels
         )
         return "exit" if early else ""
 
-    def _leads(self, target: int) -> bool:
-        return any(found == target for _, found, _ in self.ways)
+    def _has_edge_to(self, target: int) -> bool:
+        return any(found == target for _, found, _ in self.labels)
 
-    # ------------------------------------------------------------ ways
-    def _leave(self, index: int) -> None:
-        """The ways from one task to those that may come after it."""
+    # ------------------------------------------------------------ edges
+    def _add_edges_from(self, index: int) -> None:
+        """Add the edges from one task to those that may follow it."""
         task = self.tasks[index]
         if isinstance(task, SwitchTask):
             for case in task.switch:
-                self._way(index, case.then, "case", case.name)
+                self._add_edge(index, case.then, "case", case.name)
             if all(case.when is not None for case in task.switch):
-                self._way(index, task.then, "case", "otherwise")
+                self._add_edge(index, task.then, "case", "otherwise")
             elif task.if_ is not None:
-                self._way(index, task.then, "case", "if not")
+                self._add_edge(index, task.then, "case", "if not")
             return
         if not isinstance(task, RaiseTask):
-            self._way(index, task.then, "next", "")
+            self._add_edge(index, task.then, "next", "")
         elif task.if_ is not None:
-            self._way(index, task.then, "case", "if not")
+            self._add_edge(index, task.then, "case", "if not")
         if isinstance(task, TryTask) and task.catch.then is not None:
-            self._way(index, task.catch.then, "error", "after an error")
+            self._add_edge(index, task.catch.then, "error", "after an error")
 
-    def _way(self, index: int, then: str | None, way: Way, label: str) -> None:
+    def _add_edge(self, index: int, then: str | None, kind: EdgeKind, label: str) -> None:
         target = self._target(index, then)
         if target is not None:
-            labels = self.ways.setdefault((index, target, way), [])
+            labels = self.labels.setdefault((index, target, kind), [])
             if label and label not in labels:
                 labels.append(label)
 
     def _target(self, index: int, then: str | None) -> int | None:
         if then in (None, "continue"):
-            return index + 1 if index + 1 < len(self.tasks) else _OUT
+            return index + 1 if index + 1 < len(self.tasks) else _SCOPE_END
         if then in ("exit", "end"):
-            return _OUT if then == "exit" else _END
+            return _SCOPE_END if then == "exit" else _RUN_END
         return self.tasks.position(then or "")
 
 
-def _joined(labels: list[str]) -> str:
-    return ", ".join(labels)
-
-
 # ---------------------------------------------------------------- one step
-def _node(task: Task, namespace: str) -> Node:
+def _node(task: Task, namespace: str) -> GraphNode:
     condition = "" if task.if_ is None else f"if {' '.join(str(task.if_).split())}"
-    if len(condition) > _LONGEST_CONDITION:
-        condition = condition[: _LONGEST_CONDITION - 1] + "…"
+    if len(condition) > _MAX_CONDITION_LENGTH:
+        condition = condition[: _MAX_CONDITION_LENGTH - 1] + "…"
     groups = tuple(_groups(task, namespace))
-    who = doer(task, namespace)
-    return Node(task.pointer, sign(task), who, task.name, words(task), condition, groups)
+    performer = performer_of(task, namespace)
+    icon, label = icon_of(task), label_of(task)
+    return GraphNode(task.pointer, icon, performer, task.name, label, condition, groups)
 
 
-def _groups(task: Task, namespace: str) -> Iterator[Group]:
-    """What is drawn inside a step; an empty scope is not."""
+def _groups(task: Task, namespace: str) -> Iterator[NodeGroup]:
+    """The groups inside a step; an empty scope gives none."""
     for scope in task.scopes():
         if not scope.tasks:
             continue
@@ -248,7 +249,7 @@ def _groups(task: Task, namespace: str) -> Iterator[Group]:
         inner = _Scope(namespace, scope.tasks, key, again=_next_round(task))
         if isinstance(task, ForkTask):
             nodes = tuple(_node(branch, namespace) for branch in scope.tasks)
-            yield Group("branches", key, nodes)
+            yield NodeGroup("branches", key, nodes)
         elif isinstance(task, TryTask) and scope.pointer == "/catch/do":
             yield inner.group("catch", _caught(task))
         else:
@@ -256,7 +257,7 @@ def _groups(task: Task, namespace: str) -> Iterator[Group]:
 
 
 def _next_round(task: Task) -> str:
-    """What the way back of a loop says; empty for what is no loop."""
+    """The label of the edge back to the first step of a loop; empty for other tasks."""
     if isinstance(task, ForTask):
         return "next item, while it holds" if task.while_ else "next item"
     if isinstance(task, ListenTask):
@@ -265,7 +266,7 @@ def _next_round(task: Task) -> str:
 
 
 def _caught(task: TryTask) -> str:
-    """Which errors a catch is for, in words."""
+    """The label of a catch: which errors it is for."""
     catch = task.catch
     wanted = catch.errors.with_ if catch.errors else None
     if wanted is None:

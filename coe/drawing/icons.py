@@ -1,10 +1,10 @@
-"""Icons of 16 by 16 pixels in plain lines, so that no font has to have them."""
+"""Icons of 16 by 16 pixels, drawn as paths so that no font is needed."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# By the sign of a step (`coe.drawing.step_labels.sign`), a mark, or a state.
+# By the icon of a step (`coe.drawing.step_labels.icon_of`), the name of a mark, or a state.
 PATHS: Final = {
     "human": "M8 7.6a2.9 2.9 0 1 0 0-5.8 2.9 2.9 0 0 0 0 5.8zM2.5 14.4c.4-3 2.6-4.6 5.5-4.6s5.1 1.6 5.5 4.6z",  # noqa: E501  # one path
     "flow": "M2 3.2h5.2v4H2zM8.8 8.8H14v4H8.8zM4.6 7.2v3.6h4.2M11.4 8.8V5.2H7.2",
@@ -34,9 +34,9 @@ PATHS: Final = {
 }
 
 
-def drawn(name: str, x: float, y: float, attributes: str, size: float = 16.0) -> str:
-    """An icon with its upper left corner at a place."""
-    scale = "" if size == 16.0 else f" scale({size / 16:.3g})"  # noqa: PLR2004  # as they are drawn
+def icon_path(name: str, x: float, y: float, attributes: str, size: float = 16.0) -> str:
+    """The SVG path of an icon whose upper left corner is at (x, y)."""
+    scale = "" if size == 16.0 else f" scale({size / 16:.3g})"  # noqa: PLR2004  # the size of the paths
     place = f"translate({x:.1f} {y:.1f}){scale}"
     rest = 'stroke-width="1.5" stroke-linejoin="round" stroke-linecap="round"'
     return f'<path d="{PATHS[name]}" transform="{place}" {attributes} {rest}/>'

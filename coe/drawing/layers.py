@@ -1,7 +1,7 @@
-"""Nodes in layers: which layer each is on, in which order, and how far to the right.
+"""Nodes in layers: the layer of each node, the order within a layer, and the x coordinates.
 
-The order within the layers comes from `fast-sugiyama`; it knows no sizes, so the coordinates are
-ours: each node goes where its neighbours are, as far as the room in its layer allows.
+`fast-sugiyama` orders the nodes within the layers. It knows no sizes, so we compute the
+coordinates: each node is placed as close to its neighbours as the space in its layer allows.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from fast_sugiyama import from_edges
 
 Pair = tuple[int, int]
 
-# A way over more layers than this goes along the side, and not between the nodes.
-LONGEST: Final = 10
+# An edge over more layers than this runs in a lane beside the nodes.
+MAX_CHAIN_LAYERS: Final = 10
 _SWEEPS: Final = 6
 _USUAL: Final = 150.0
 _IDLE: Final = 0.05
-# How strongly a way wants to be straight: between two bends more than at its ends.
+# The weight of a straight edge, by how many of its two ends are bends.
 _STRAIGHT: Final = {0: 1.0, 1: 3.0, 2: 12.0}
 
 
 @dataclass(slots=True)
 class Layered:
-    """The result: nodes by layer, and the middle of each on the x axis.
+    """Nodes by layer, and the x coordinate of the middle of each.
 
-    Nodes from `first_bend` on are bends: places where a way passes a layer. `chains` leads from
-    each way to the nodes that it goes through, its ends included.
+    Nodes from `first_bend` on are bends: places where an edge passes a layer. `chains` maps an edge
+    to the nodes that it passes, its ends included.
     """
 
     layers: list[list[int]]
@@ -40,13 +40,13 @@ class Layered:
     middle: list[float] = field(default_factory=list)
 
 
-def backward(count: int, edges: Sequence[Pair]) -> set[Pair]:
-    """The edges that close a circle, found in the order of the nodes."""
+def cycle_closing_edges(count: int, edges: Sequence[Pair]) -> set[Pair]:
+    """The edges that close a cycle, found in the order of the nodes."""
     after: defaultdict[int, list[int]] = defaultdict(list)
     for source, target in edges:
         after[source].append(target)
     found: set[Pair] = {edge for edge in edges if edge[0] == edge[1]}
-    state = [0] * count  # 1 while it is on the path, 2 when all behind it was seen
+    state = [0] * count  # 1: on the current path; 2: visited with all successors
     for root in range(count):
         if state[root]:
             continue
@@ -66,19 +66,19 @@ def backward(count: int, edges: Sequence[Pair]) -> set[Pair]:
     return found
 
 
-def layered(count: int, edges: Iterable[Pair], unseen: Iterable[Pair] = ()) -> Layered:
-    """Put nodes on layers, as high as they can be; no edge may close a circle.
+def assign_layers(count: int, edges: Iterable[Pair], invisible: Iterable[Pair] = ()) -> Layered:
+    """Assign each node to the highest possible layer; the edges must be free of cycles.
 
-    Edges over more than `LONGEST` layers get no chain, and neither do the `unseen`, which only
-    keep nodes in their order.
+    Edges over `MAX_CHAIN_LAYERS` or more layers get no chain. The `invisible` edges only keep nodes
+    in their order and get none either.
     """
-    edges, unseen = list(dict.fromkeys(edges)), list(unseen)
-    of = _depths(count, [*edges, *unseen])
+    edges, invisible = list(dict.fromkeys(edges)), list(invisible)
+    of = _depths(count, [*edges, *invisible])
     chains: dict[Pair, list[int]] = {}
     bends = count
     for source, target in edges:
         between = of[target] - of[source] - 1
-        if between < LONGEST:
+        if between < MAX_CHAIN_LAYERS:
             chains[source, target] = [source, *range(bends, bends + between), target]
             of += range(of[source] + 1, of[target])
             bends += between
@@ -86,12 +86,12 @@ def layered(count: int, edges: Iterable[Pair], unseen: Iterable[Pair] = ()) -> L
     for node, layer in enumerate(of):
         layers[layer].append(node)
     links = [pair for chain in chains.values() for pair in pairwise(chain)]
-    _order(layers, [*links, *unseen, *(e for e in edges if e not in chains)], of)
+    _order(layers, [*links, *invisible, *(e for e in edges if e not in chains)], of)
     return Layered(layers, of, count, chains)
 
 
 def _depths(count: int, edges: Sequence[Pair]) -> list[int]:
-    """For each node the length of the longest way to it."""
+    """For each node, the length of the longest path to it."""
     after: defaultdict[int, list[int]] = defaultdict(list)
     waiting = [0] * count
     for source, target in edges:
@@ -109,7 +109,7 @@ def _depths(count: int, edges: Sequence[Pair]) -> list[int]:
 
 
 def _order(layers: list[list[int]], links: Sequence[Pair], of: Sequence[int]) -> None:
-    """Order each layer so that few ways cross."""
+    """Order each layer so that few edges cross."""
     if all(len(layer) < 2 for layer in layers):  # noqa: PLR2004  # nothing to order
         return
     short = [(a, b) for a, b in links if of[b] == of[a] + 1]
@@ -122,27 +122,27 @@ def _order(layers: list[list[int]], links: Sequence[Pair], of: Sequence[int]) ->
         layer.sort(key=lambda node: (*place.get(node, (len(parts), 0.0)), node))
     steps = [b - a for layer in layers for a, b in pairwise(layer)]
     if sum(step < 0 for step in steps) > sum(step > 0 for step in steps):
-        for layer in layers:  # its mirror image is as good, and reads in the order of the text
+        for layer in layers:  # the mirror image is equally good, and follows the order of the text
             layer.reverse()
 
 
 # ---------------------------------------------------------------- along the x axis
-def spread(graph: Layered, widths: Sequence[float], gap: float, bend_gap: float) -> None:
-    """Give every node its middle on the x axis."""
-    spreading = _Spreading(graph, widths, gap, bend_gap)
+def place_nodes(graph: Layered, widths: Sequence[float], gap: float, bend_gap: float) -> None:
+    """Compute the x coordinate of the middle of every node."""
+    placement = _Placement(graph, widths, gap, bend_gap)
     downwards = range(1, len(graph.layers))
     upwards = range(len(graph.layers) - 2, -1, -1)
     for _ in range(_SWEEPS):
         for index in downwards:
-            spreading.pull(index, -1)
+            placement.pull(index, -1)
         for index in upwards:
-            spreading.pull(index, 1)
+            placement.pull(index, 1)
     for index in downwards:
-        spreading.pull(index, -1)
+        placement.pull(index, -1)
 
 
-class _Spreading:
-    """Nodes on their way to their places."""
+class _Placement:
+    """Moves the nodes of a graph along the x axis."""
 
     def __init__(
         self, graph: Layered, widths: Sequence[float], gap: float, bend_gap: float
@@ -154,8 +154,8 @@ class _Spreading:
                 strength = _STRAIGHT[(one >= graph.first_bend) + (other >= graph.first_bend)]
                 self._links[one].append((other, strength))
                 self._links[other].append((one, strength))
-        # What is wide gives way to nobody: ways can go round it.
-        self._heft = [max(1.0, wide / _USUAL) ** 2 for wide in widths]
+        # Wide nodes hardly move; edges can go around them.
+        self._weights = [max(1.0, wide / _USUAL) ** 2 for wide in widths]
         self._gaps = [
             [
                 (widths[a] + widths[b]) / 2 + (gap if max(a, b) < graph.first_bend else bend_gap)
@@ -168,7 +168,7 @@ class _Spreading:
             _settle(layer, gaps, [(0.0, 1.0)] * len(layer), graph.middle)
 
     def pull(self, index: int, direction: int) -> None:
-        """Move the nodes of a layer towards their neighbours on one side."""
+        """Move the nodes of a layer towards their neighbours above (-1) or below (1)."""
         graph, middle = self._graph, self._graph.middle
         wanted: list[tuple[float, float]] = []
         for node in graph.layers[index]:
@@ -176,7 +176,7 @@ class _Spreading:
             weight = sum(strength for _, strength in near)
             if near:
                 goal = sum(middle[other] * strength for other, strength in near) / weight
-                wanted.append((goal, weight * self._heft[node]))
+                wanted.append((goal, weight * self._weights[node]))
             else:
                 wanted.append((middle[node], _IDLE))
         _settle(graph.layers[index], self._gaps[index], wanted, middle)
@@ -188,14 +188,14 @@ def _settle(
     wanted: Sequence[tuple[float, float]],
     middle: list[float],
 ) -> None:
-    """Put nodes as near to where they want to be as their gaps allow (isotonic regression)."""
+    """Place nodes as close to their wanted x as the gaps allow (isotonic regression)."""
     offset = 0.0
-    blocks: list[list[float]] = []  # each: sum of weighted wishes, weight, number of nodes
+    blocks: list[list[float]] = []  # each: sum of weighted wanted x, weight, number of nodes
     offsets: list[float] = []
-    for place, (wish, weight) in enumerate(wanted):
+    for place, (goal, weight) in enumerate(wanted):
         offset += gaps[place - 1] if place else 0.0
         offsets.append(offset)
-        blocks.append([(wish - offset) * weight, weight, 1])
+        blocks.append([(goal - offset) * weight, weight, 1])
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
             last = blocks.pop()
             blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]

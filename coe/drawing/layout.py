@@ -1,25 +1,25 @@
-"""Laying out a graph: each scope by itself, from the inside out, then as one box in its own."""
+"""Layout of a graph: inner scopes first; a laid-out scope is one box in the scope around it."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from coe.drawing.boxes import (
-    SMALL,
+    SMALL_SIZE,
     STATUS_LINE,
     Box,
-    Course,
+    EdgeRoute,
     Label,
     Region,
     lines_of,
-    measured,
-    text_width,
+    measure,
+    widest_line,
 )
 from coe.drawing.edge_routes import Router, Size
-from coe.drawing.graph import Edge, Group, Node
-from coe.drawing.layers import Pair, backward, layered, spread
+from coe.drawing.graph import Edge, GraphNode, NodeGroup
+from coe.drawing.layers import Pair, assign_layers, cycle_closing_edges, place_nodes
 from coe.drawing.run_overlay import RunOverlay
-from coe.drawing.text import width, wrap
+from coe.drawing.text import text_width, wrap_text
 
 _PAD: Final = 18.0
 _GAP: Final = 34.0
@@ -27,12 +27,12 @@ _BEND_GAP: Final = 18.0
 _LABEL: Final = 150.0
 _LABEL_LINE: Final = 15.0
 _BAR: Final = 26.0
-# Branches in more width than this go into rows.
-_WIDEST: Final = 1500.0
+# Branches that need more width than this are placed in rows.
+_MAX_ROW_WIDTH: Final = 1500.0
 
 
-def arranged(group: Group, overlay: RunOverlay | None = None) -> Region:
-    """A group laid out, with all inside it; its upper left corner is at 0, 0."""
+def lay_out(group: NodeGroup, overlay: RunOverlay | None = None) -> Region:
+    """Lay out a group and everything inside it; the upper left corner is at (0, 0)."""
     if group.role == "branches":
         return _branches(group, overlay)
     region = Region(group, boxes=[_box(node, overlay) for node in group.nodes])
@@ -41,12 +41,12 @@ def arranged(group: Group, overlay: RunOverlay | None = None) -> Region:
 
 
 # ---------------------------------------------------------------- one step
-def _box(node: Node, overlay: RunOverlay | None) -> Box:
-    """A node with its size, and what is inside it at its place."""
-    box = measured(node, overlay)
+def _box(node: GraphNode, overlay: RunOverlay | None) -> Box:
+    """The box of a node, with the regions inside it in place."""
+    box = measure(node, overlay)
     if not node.groups:
         return box
-    regions = [arranged(group, overlay) for group in node.groups]
+    regions = [lay_out(group, overlay) for group in node.groups]
     framed = len(regions) > 1
     inner = 0.0
     for region in regions:
@@ -59,7 +59,7 @@ def _box(node: Node, overlay: RunOverlay | None) -> Box:
         link = _error_gap(node.groups[1])
         inner += link + catches[0].width
     box.lines = lines_of(node, max(inner - 40, 200.0))
-    box.width = max(inner + 2 * _PAD, text_width(box.lines) + 70, box.width if box.status else 0)
+    box.width = max(inner + 2 * _PAD, widest_line(box.lines) + 70, box.width if box.status else 0)
     status = STATUS_LINE * len(box.status) + (8 if box.status else 0)
     box.head = 20 + sum(line.height for line in box.lines) + status
     left = (box.width - inner) / 2
@@ -72,10 +72,11 @@ def _box(node: Node, overlay: RunOverlay | None) -> Box:
 
 
 def _frame(region: Region) -> None:
-    """Room for a frame around a region, and for what it is called."""
+    """Make room for a frame around a region, and for its label."""
     region.framed = True
     top = _PAD + (20.0 if region.group.role == "catch" else 0.0)
-    least = width(region.group.label, SMALL, bold=True) + 40 if region.group.role == "catch" else 0
+    caught = region.group.role == "catch"
+    least = text_width(region.group.label, SMALL_SIZE, bold=True) + 40 if caught else 0
     side = max(_PAD, (least - region.width) / 2)
     region.move(side, top)
     region.x = region.y = 0.0
@@ -83,19 +84,19 @@ def _frame(region: Region) -> None:
     region.height += top + _PAD
 
 
-def _error_gap(catch: Group) -> float:
-    """The way from what is tried to what is done after an error."""
+def _error_gap(catch: NodeGroup) -> float:
+    """The distance between the steps of a `try` and the steps of its `catch`."""
     return 46.0 if catch.nodes else 0.0
 
 
 # ---------------------------------------------------------------- at once
-def _branches(group: Group, overlay: RunOverlay | None) -> Region:
-    """Branches side by side between two bars; very many in rows without."""
+def _branches(group: NodeGroup, overlay: RunOverlay | None) -> Region:
+    """Place branches side by side between two bars, or in rows without bars if there are many."""
     region = Region(group, boxes=[_box(node, overlay) for node in group.nodes])
     rows: list[list[Box]] = [[]]
     used = 0.0
     for box in region.boxes:
-        if rows[-1] and used + box.width > _WIDEST:
+        if rows[-1] and used + box.width > _MAX_ROW_WIDTH:
             rows.append([])
             used = 0.0
         rows[-1].append(box)
@@ -116,15 +117,15 @@ def _branches(group: Group, overlay: RunOverlay | None) -> Region:
         for index, box in enumerate(rows[0]):
             middle = box.x + box.width / 2
             edge = Edge(index, index)
-            region.courses.append(Course(edge, [(middle, 2.0), (middle, box.y)]))
+            region.routes.append(EdgeRoute(edge, [(middle, 2.0), (middle, box.y)]))
             lower = [(middle, box.y + box.height), (middle, y - 2)]
-            region.courses.append(Course(edge, lower, arrow=False))
+            region.routes.append(EdgeRoute(edge, lower, arrow=False))
     region.height = y
     return region
 
 
 def _put(box: Box, x: float, y: float) -> None:
-    """Move a box with what is inside it."""
+    """Move a box with everything inside it."""
     for region in box.regions:
         region.move(x - box.x, y - box.y)
     box.x, box.y = x, y
@@ -132,39 +133,42 @@ def _put(box: Box, x: float, y: float) -> None:
 
 # ---------------------------------------------------------------- one after the other
 def _sequence(region: Region) -> None:
-    """The boxes of a scope in layers, with the ways between them."""
+    """Place the boxes of a scope in layers, and route the edges between them."""
     boxes, edges = region.boxes, region.group.edges
-    labels = {len(boxes) + n: edge for n, edge in enumerate(e for e in edges if e.label)}
-    told = {node: _label(edge) for node, edge in labels.items()}
+    labelled = {len(boxes) + n: edge for n, edge in enumerate(e for e in edges if e.label)}
+    labels = {node: _label(edge) for node, edge in labelled.items()}
     sizes = [box.size for box in boxes]
-    sizes += [Size(each.width, each.height, max(0.0, each.width / 2 - 8)) for each in told.values()]
-    ways = _ways(edges, labels)
-    loose = _loose(len(boxes), list(ways))
-    back = backward(len(sizes), [*ways, *loose])
-    ahead = [pair for pair in ways if pair not in back]
-    graph = layered(len(sizes), ahead, [pair for pair in loose if pair not in back])
+    sizes += [
+        Size(each.width, each.height, max(0.0, each.width / 2 - 8)) for each in labels.values()
+    ]
+    pairs = _pairs(edges, labelled)
+    loose = _order_links(len(boxes), list(pairs))
+    back = cycle_closing_edges(len(sizes), [*pairs, *loose])
+    ahead = [pair for pair in pairs if pair not in back]
+    graph = assign_layers(len(sizes), ahead, [pair for pair in loose if pair not in back])
     widths = [size.width for size in sizes] + [0.0] * (len(graph.of) - len(sizes))
-    spread(graph, widths, _GAP, _BEND_GAP)
-    sideways = [pair for pair in ways if pair not in graph.chains]
-    found = Router(graph, sizes, sideways).courses()
+    place_nodes(graph, widths, _GAP, _BEND_GAP)
+    sideways = [pair for pair in pairs if pair not in graph.chains]
+    found = Router(graph, sizes, sideways).routes()
     for node, box in enumerate(boxes):
         _put(box, graph.middle[node] - box.width / 2, found.tops[graph.of[node]])
-    for node, label in told.items():
+    for node, label in labels.items():
         label.x = graph.middle[node]
         label.y = found.tops[graph.of[node]] + label.height / 2
-    region.labels = list(told.values())
-    region.courses = [
-        Course(edge, found.points[pair], arrow=pair[1] < len(boxes)) for pair, edge in ways.items()
+    region.labels = list(labels.values())
+    region.routes = [
+        EdgeRoute(edge, found.points[pair], arrow=pair[1] < len(boxes))
+        for pair, edge in pairs.items()
     ]
     region.width, region.height = found.right - found.left, found.height
     region.move(-found.left, 0.0)
     region.x = region.y = 0.0
 
 
-def _ways(edges: tuple[Edge, ...], labels: dict[int, Edge]) -> dict[Pair, Edge]:
-    """The ways from node to node, where a label is a node between two."""
+def _pairs(edges: tuple[Edge, ...], labelled: dict[int, Edge]) -> dict[Pair, Edge]:
+    """The edges from node to node, where the label of an edge is a node in its middle."""
     found: dict[Pair, Edge] = {}
-    places = {edge: node for node, edge in labels.items()}
+    places = {edge: node for node, edge in labelled.items()}
     for edge in edges:
         if edge in places:
             found[edge.source, places[edge]] = edge
@@ -174,10 +178,10 @@ def _ways(edges: tuple[Edge, ...], labels: dict[int, Edge]) -> dict[Pair, Edge]:
     return found
 
 
-def _loose(count: int, ways: list[Pair]) -> list[Pair]:
-    """Links that keep what nothing leads to below what stands before it."""
+def _order_links(count: int, pairs: list[Pair]) -> list[Pair]:
+    """Links that keep a node without incoming edges below the node before it in the text."""
     after: dict[int, list[int]] = {}
-    for source, target in ways:
+    for source, target in pairs:
         after.setdefault(source, []).append(target)
     reached: set[int] = set()
     links = []
@@ -194,6 +198,6 @@ def _loose(count: int, ways: list[Pair]) -> list[Pair]:
 
 
 def _label(edge: Edge) -> Label:
-    lines = tuple(wrap(edge.label, SMALL, _LABEL, lines=3))
-    wide = max(width(line, SMALL, bold=True) for line in lines) + 12
+    lines = tuple(wrap_text(edge.label, SMALL_SIZE, _LABEL, lines=3))
+    wide = max(text_width(line, SMALL_SIZE, bold=True) for line in lines) + 12
     return Label(lines, 0.0, 0.0, wide, len(lines) * _LABEL_LINE + 4)

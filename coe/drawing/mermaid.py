@@ -1,7 +1,7 @@
-"""Diagrams: a definition as a Mermaid flowchart, with a run's states laid over it on demand.
+"""A definition as a Mermaid flowchart, on request with the states of a run.
 
-Classes tell who does a step (see `coe.drawing.step_labels`); a state of a run is a second class,
-`state-completed` and the like.
+The class of a node is its performer (`coe.drawing.step_labels`). The state of a run is a second
+class, such as `state-completed`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from coe.drawing.graph import Group, Node, graph
+from coe.drawing.graph import GraphNode, NodeGroup, definition_graph
 from coe.language.model.definition import Definition
 
-# The look of each class: fill, line, text. Contrast of text on fill is 7:1 or more (WCAG AAA).
+# Fill, line and text of each class. The contrast of text on fill is 7:1 or more (WCAG AAA).
 _STYLES: Final = {
     "human": "fill:#fff3c4,stroke:#8a6100,color:#3d2b00",
     "foreign": "fill:#e4ddfb,stroke:#5b3fb5,color:#24145c",
@@ -45,19 +45,19 @@ _SHAPES: Final = {
     "exit": ("((", "))"),
     "again": ("((", "))"),
 }
-_LONGEST_LABEL: Final = 60
+_MAX_LABEL_LENGTH: Final = 60
 
 
 def mermaid(definition: Definition, states: Mapping[str, str] | None = None) -> str:
-    """The definition as Mermaid flowchart text.
+    """Give the Mermaid flowchart text of a definition.
 
-    `states` gives the state of steps by the JSON pointer of their task, such as COMPLETED.
+    `states` maps the JSON pointer of a task to its state, such as COMPLETED.
     """
-    return mermaid_of(graph(definition), states)
+    return mermaid_of(definition_graph(definition), states)
 
 
-def mermaid_of(group: Group, states: Mapping[str, str] | None = None) -> str:
-    """A graph as Mermaid flowchart text."""
+def mermaid_of(group: NodeGroup, states: Mapping[str, str] | None = None) -> str:
+    """Give the Mermaid flowchart text of a graph."""
     return _Drawing(states or {}).draw(group)
 
 
@@ -69,56 +69,55 @@ class _Drawing:
     count: int = 0
     indent: int = 1
 
-    def draw(self, group: Group) -> str:
-        """The whole text."""
+    def draw(self, group: NodeGroup) -> str:
         self._group(group)
         self._styles()
         return "flowchart TD\n" + "\n".join(self.lines) + "\n"
 
-    def _group(self, group: Group) -> list[str]:
-        """The nodes of a group and the ways between them; the ids of the nodes."""
+    def _group(self, group: NodeGroup) -> list[str]:
+        """Write the nodes and edges of a group; give the ids of the nodes."""
         ids = [self._node(node) for node in group.nodes]
         for edge in group.edges:
-            arrow = "-.->" if edge.way == "error" else "-->"
+            arrow = "-.->" if edge.kind == "error" else "-->"
             label = f'|"{_escaped(edge.label)}"|' if edge.label else ""
             self._line(f"{ids[edge.source]} {arrow}{label} {ids[edge.target]}")
         return ids
 
     # ------------------------------------------------------------ nodes
-    def _node(self, node: Node) -> str:
-        """A step or a mark; its id."""
-        known = node.sign if node.sign in ("start", "finish") else None
+    def _node(self, node: GraphNode) -> str:
+        """Write a step or a mark; give its id."""
+        known = node.icon if node.icon in ("start", "finish") else None
         if known is None:
             self.count += 1
         ident = known or f"t{self.count}"
         if node.groups:
             self._box(node, ident)
         else:
-            shape = node.sign if node.is_mark or node.sign == "switch" else node.doer
+            shape = node.icon if node.is_mark or node.icon == "switch" else node.performer
             opening, closing = _SHAPES[shape]
             self._line(f'{ident}{opening}"{_label(node)}"{closing}')
-            self.classes.setdefault(node.doer, []).append(ident)
+            self.classes.setdefault(node.performer, []).append(ident)
         state = self.states.get(node.key, "").lower()
         if state in _STATE_STYLES:
             self.classes.setdefault(f"state-{state}", []).append(ident)
         return ident
 
-    def _box(self, node: Node, ident: str) -> None:
-        """A step that holds others, as a box around them."""
+    def _box(self, node: GraphNode, ident: str) -> None:
+        """Write a step that holds others, as a box around them."""
         self._line(f'subgraph {ident}["{_label(node)}"]')
         self.indent += 1
-        tried = ""
+        body = ""
         for group in node.groups:
             if group.role != "catch":
-                tried = self._group(group)[0]
+                body = self._group(group)[0]
                 continue
             self._line(f'subgraph {ident}_catch["{_escaped(group.label)}"]')
             self.indent += 1
             self._group(group)
             self.indent -= 1
             self._line("end")
-            if tried:
-                self._line(f"{tried} -. error .-> {ident}_catch")
+            if body:
+                self._line(f"{body} -. error .-> {ident}_catch")
         self.indent -= 1
         self._line("end")
 
@@ -134,18 +133,18 @@ class _Drawing:
             self._line(f"class {','.join(ids)} {name}")
 
 
-def _label(node: Node) -> str:
-    """The name of a step, and below it what it does."""
+def _label(node: GraphNode) -> str:
+    """The name of a step and, below it, its label and condition."""
     if node.is_mark:
-        return _escaped(node.words) or " "
-    parts = (node.name, node.words, node.condition)
+        return _escaped(node.label) or " "
+    parts = (node.name, node.label, node.condition)
     return "<br/>".join(_escaped(part) for part in parts if part)
 
 
 def _escaped(text: str) -> str:
-    """Text for a quoted label: one line, without what Mermaid or HTML would read."""
+    """Text for a quoted label: one line, with the characters that Mermaid or HTML read escaped."""
     line = " ".join(text.split())
-    if len(line) > _LONGEST_LABEL:
-        line = line[: _LONGEST_LABEL - 1] + "…"
+    if len(line) > _MAX_LABEL_LENGTH:
+        line = line[: _MAX_LABEL_LENGTH - 1] + "…"
     entities = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;"}
     return "".join(entities.get(character, character) for character in line)

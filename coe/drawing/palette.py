@@ -1,7 +1,7 @@
 """Colours of drawings, light and dark. Text on its fill has a contrast of 7:1 or more (WCAG AAA).
 
-The light ones are written at each shape, so that a drawing shows without its style sheet too; the
-dark ones are in the style sheet alone, for readers who prefer them.
+Each shape carries its light colours, so that a drawing also shows without its style sheet. The
+style sheet has the dark colours, for readers who prefer them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 
 
 class Look(NamedTuple):
-    """The fill of a shape, its line, and the text on it."""
+    """The colours of a shape: its fill, its line, and the text on it."""
 
     fill: str
     line: str
     text: str
 
 
-# By who does a step, by what a box is for, and by the state of a step.
+# By the performer of a step, by the purpose of a box, and by the state of a step.
 LIGHT: Final = {
     "human": Look("#fff3c4", "#8a6100", "#3d2b00"),
     "foreign": Look("#e4ddfb", "#5b3fb5", "#24145c"),
@@ -29,12 +29,12 @@ LIGHT: Final = {
     "box": Look("#f8f9fb", "#8a94a0", "#20262b"),
     "inner": Look("#ffffff", "#8a94a0", "#20262b"),
     "page": Look("#ffffff", "#ffffff", "#20262b"),
-    "way": Look("none", "#4a545d", "#2b3238"),
+    "edge": Look("none", "#4a545d", "#2b3238"),
     "label": Look("#ffffff", "none", "#2b3238"),
     "ring": Look("#ffffff", "#20262b", "#20262b"),
-    "tried": Look("none", "#b6bec6", "#20262b"),
+    "body": Look("none", "#b6bec6", "#20262b"),
     "catch": Look("#fff8f7", "#b42318", "#6b130b"),
-    "error-way": Look("none", "#b42318", "#6b130b"),
+    "error-edge": Look("none", "#b42318", "#6b130b"),
     "running": Look("#d5e8fb", "#1f5f99", "#0b2b4a"),
     "waiting": Look("#fdeec2", "#8a6100", "#3d2b00"),
     "retrying": Look("#ffe3cc", "#b54708", "#4f1e02"),
@@ -54,12 +54,12 @@ DARK: Final = {
     "box": Look("#1b2026", "#6f7b86", "#e6eaee"),
     "inner": Look("#14181c", "#6f7b86", "#e6eaee"),
     "page": Look("#14181c", "#14181c", "#e6eaee"),
-    "way": Look("none", "#a9b4be", "#dfe4e9"),
+    "edge": Look("none", "#a9b4be", "#dfe4e9"),
     "label": Look("#14181c", "none", "#dfe4e9"),
     "ring": Look("#14181c", "#e6eaee", "#e6eaee"),
-    "tried": Look("none", "#4d5862", "#e6eaee"),
+    "body": Look("none", "#4d5862", "#e6eaee"),
     "catch": Look("#241312", "#f08a80", "#ffe0dc"),
-    "error-way": Look("none", "#f08a80", "#ffe0dc"),
+    "error-edge": Look("none", "#f08a80", "#ffe0dc"),
     "running": Look("#12304d", "#6fb1ec", "#e0f0ff"),
     "waiting": Look("#3a2c05", "#d9a92e", "#ffefb8"),
     "retrying": Look("#43220b", "#f2a25c", "#ffe8d1"),
@@ -82,28 +82,28 @@ def style_sheet() -> str:
     return "@media screen and (prefers-color-scheme:dark){" + "".join(rules) + "}"
 
 
-def shape(name: str) -> str:
-    """The attributes of a shape."""
+def shape_colours(name: str) -> str:
+    """The colour attributes of a shape."""
     look = LIGHT[name]
     return f'class="{name}" fill="{look.fill}" stroke="{look.line}"'
 
 
-def bordered(name: str, state: str) -> str:
-    """The attributes of a shape whose line tells a state."""
+def bordered_colours(name: str, state: str) -> str:
+    """The colour attributes of a shape whose line shows a state."""
     return f'class="{name} {state}-border" fill="{LIGHT[name].fill}" stroke="{LIGHT[state].line}"'
 
 
-def ink(name: str) -> str:
-    """The attributes of text."""
+def text_colours(name: str) -> str:
+    """The colour attributes of text."""
     return f'class="{name}-text" fill="{LIGHT[name].text}"'
 
 
-def icon(name: str) -> str:
-    """The attributes of an icon that is drawn in lines."""
+def icon_colours(name: str) -> str:
+    """The colour attributes of an icon."""
     return f'class="{name}-icon" fill="none" stroke="{LIGHT[name].text}"'
 
 
-def solid(name: str) -> str:
-    """The attributes of what is filled with the colour of lines, such as an arrow's head."""
+def line_colours(name: str) -> str:
+    """The colour attributes of a shape filled with the line colour, such as an arrow head."""
     line = LIGHT[name].line
     return f'class="{name}-line" fill="{line}" stroke="{line}"'

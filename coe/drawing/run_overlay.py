@@ -1,4 +1,4 @@
-"""A run laid over a drawing: how each step stands, how long it took, how often it was tried."""
+"""The states of a run on a drawing: state, duration and attempts of each step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-# What each state is called in a drawing, in the order in which a legend has them.
+# The name of each state in a drawing, in the order of the legend.
 STATES: Final = {
     "RUNNING": "running",
     "WAITING": "waiting",
@@ -21,11 +21,11 @@ STATES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StepOverlay:
-    """How one task of a definition stands in a run, all its executions taken together.
+    """The state of one task in a run, over all its executions.
 
-    `state` is one of RUNNING, WAITING, RETRYING, COMPLETED, FAULTED, CANCELLED and SKIPPED; the
-    times are sums over all executions; `attempts` is the most that one execution needed;
-    `executions` counts the rounds of loops and visits; `error` says in a few words what went wrong.
+    `state` is one of RUNNING, WAITING, RETRYING, COMPLETED, FAULTED, CANCELLED and SKIPPED. The
+    times are sums over all executions. `attempts` is the largest number that one execution needed.
+    `executions` counts the rounds of loops and the visits. `error` is a short description.
     """
 
     state: str
@@ -35,13 +35,13 @@ class StepOverlay:
     executions: int = 1
     error: str | None = None
 
-    def told(self) -> tuple[str, ...]:
-        """What a drawing says of it: the state, then times and counts, then the error."""
+    def lines(self) -> tuple[str, ...]:
+        """The lines in a drawing: the state, then times and counts, then the error."""
         counts = []
         if self.worked:
-            counts.append(f"worked {lasting(self.worked)}")
+            counts.append(f"worked {brief_duration(self.worked)}")
         if self.waited:
-            counts.append(f"waited {lasting(self.waited)}")
+            counts.append(f"waited {brief_duration(self.waited)}")
         if self.attempts > 1:
             counts.append(f"{self.attempts} attempts")
         times = f", {self.executions} times" if self.executions > 1 else ""
@@ -55,28 +55,28 @@ class StepOverlay:
 
 @dataclass(frozen=True, slots=True)
 class RunOverlay:
-    """The steps of a run by the JSON pointer of their task, and what is said of it as a whole."""
+    """The steps of a run by the JSON pointer of their task, and a title for the run."""
 
     steps: Mapping[str, StepOverlay] = field(default_factory=dict)
     title: str = ""
 
     def state(self, key: str) -> str | None:
-        """The state of a step; None for one that was not reached."""
+        """The state of a step; None for a step that was not reached."""
         step = self.steps.get(key)
         return step.state if step is not None and step.state in STATES else None
 
     def status(self, key: str) -> tuple[str, ...]:
-        """What is said of a step; nothing of one that was not reached."""
+        """The lines for a step; none for a step that was not reached."""
         step = self.steps.get(key)
-        return step.told() if step is not None and step.state in STATES else ()
+        return step.lines() if step is not None and step.state in STATES else ()
 
 
-def lasting(length: timedelta) -> str:
-    """A length of time in its two largest units: `3 d 4 h`, `1.2 s`, `35 ms`."""
+def brief_duration(length: timedelta) -> str:
+    """Format a duration in its two largest units: `3 d 4 h`, `1.2 s`, `35 ms`."""
     seconds = max(0.0, length.total_seconds())
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:  # noqa: PLR2004  # below that, tenths tell something
+    if seconds < 10:  # noqa: PLR2004  # below that, tenths matter
         return f"{seconds:.1f} s".replace(".0 ", " ")
     rest = round(seconds)
     parts: list[tuple[int, str]] = []

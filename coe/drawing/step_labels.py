@@ -1,7 +1,7 @@
-"""Who does a step, and what it does in a few words: for diagrams and lists of steps.
+"""Performer, icon and label of a step, for diagrams and lists of steps.
 
-Who: `human` a person, `foreign` another team's flow, `automatic` the platform or the own team's
-flow, `control` nobody (a decision, a wait), `unsupported` what is not run here.
+Performers are `human` (a person), `foreign` (another team's flow), `automatic` (the platform, or a
+flow of the same team), `control` (nobody: a decision or a wait) and `unsupported` (not run here).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from coe.language.model.task_types import (
 )
 
 
-def doer(task: Task, namespace: str) -> str:
-    """Who does a step of a flow in a namespace."""
+def performer_of(task: Task, namespace: str) -> str:
+    """Who performs a step of a flow in a namespace."""
     if not_run_here(task):
         return "unsupported"
     if isinstance(task, CallFunction) and task.function.name == "humanTask":
@@ -38,7 +38,7 @@ def doer(task: Task, namespace: str) -> str:
 
 
 def called_namespace(task: Task) -> str | None:
-    """The namespace of the flow that a step calls; "" where only the run will tell."""
+    """The namespace of the flow that a step calls; "" where it is computed in the run."""
     if isinstance(task, RunTask) and task.run.workflow is not None:
         return task.run.workflow.namespace
     if isinstance(task, CallFunction) and task.function.name == "localFlow":
@@ -47,38 +47,38 @@ def called_namespace(task: Task) -> str | None:
     return None
 
 
-def sign(task: Task) -> str:
-    """What kind of step it is, for its shape and icon: `human`, `timer`, `table` and the like."""
+def icon_of(task: Task) -> str:
+    """The icon of a step, which also selects its shape: `human`, `timer`, `table` and so on."""
     if not_run_here(task):
         return "unsupported"
     if isinstance(task, CallFunction):
-        return _FUNCTION_SIGNS.get(task.function.name, "call")
+        return _FUNCTION_ICONS.get(task.function.name, "call")
     if isinstance(task, RunTask):
         return "flow"
-    return _SIGNS.get(type(task), task.kind)
+    return _ICONS.get(type(task), task.kind)
 
 
-_FUNCTION_SIGNS: Final = {
+_FUNCTION_ICONS: Final = {
     "humanTask": "human",
     "localFlow": "flow",
     "decision": "table",
     "notify": "notify",
 }
-_SIGNS: Final[dict[type[Task], str]] = {
+_ICONS: Final[dict[type[Task], str]] = {
     CallParallelMap: "parallel",
     ForTask: "loop",
     WaitTask: "timer",
 }
 
 
-def words(task: Task) -> str:
-    """What a step does, beside its name; empty where the name says it all."""
-    say = _WORDS.get(type(task))
-    return say(task) if say else task.unsupported_key or ""
+def label_of(task: Task) -> str:
+    """What a step does, in a few words beside its name; may be empty."""
+    make = _LABELS.get(type(task))
+    return make(task) if make else task.unsupported_key or ""
 
 
-# The argument of a catalogued function that tells most.
-_TELLING: Final = {
+# The argument of a catalogued function that describes a call best.
+_MAIN_ARGUMENTS: Final = {
     "humanTask": "title",
     "localFlow": "ref",
     "decision": "ref",
@@ -88,7 +88,7 @@ _TELLING: Final = {
 
 def _function(task: CallFunction) -> str:
     name = task.function.name
-    value = task.with_.get(_TELLING.get(name, ""))
+    value = task.with_.get(_MAIN_ARGUMENTS.get(name, ""))
     return value if isinstance(value, str) and "${" not in value else name
 
 
@@ -98,14 +98,14 @@ def _run(task: RunTask) -> str:
 
 
 def _path(uri: str) -> str:
-    """The path of a URI, which tells more than its host."""
+    """The path of a URI, which describes a call better than its host."""
     if uri.lstrip().startswith("${"):
         return "…"
     host, slash, path = uri.partition("://")[2].partition("/")
     return slash + path if path else host
 
 
-_WORDS: Final[dict[type[Task], Callable[[Any], str]]] = {
+_LABELS: Final[dict[type[Task], Callable[[Any], str]]] = {
     CallHttp: lambda task: f"{task.with_.method.upper()} {_path(task.with_.endpoint.uri)}",
     CallOpenApi: lambda task: task.with_.operation_id,
     CallFunction: _function,

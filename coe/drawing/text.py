@@ -1,7 +1,7 @@
-"""Text in drawings: how wide it is, wrapped, and safe to stand in XML.
+"""Text in drawings: its width, wrapping, and escaping for XML.
 
-There is no font at hand where drawings are made, so widths are estimates that lie above those of
-the usual sans-serif fonts: text may leave room, but does not leave its box.
+No font is available where drawings are made. Widths are estimates above those of the usual
+sans-serif fonts, so text never leaves its box.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _NARROW: Final = frozenset("iIjl.,:;'|!`")
 _SLIM: Final = frozenset('ftr()[]{}-/\\ "°*')
 _BROAD: Final = frozenset("mwMWQOGD@%&+=<>#~…—")
 _BOLD: Final = 1.08
-# Where a word that is too long may be broken: before a capital, behind a joining character.
+# A word that is too long is broken before a capital and after a joining character.
 _JOINTS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[-_/.@:,])(?=\w)")
 _ELLIPSIS: Final = "…"
 
 
-def width(text: str, size: float, *, bold: bool = False) -> float:
-    """How wide a line is at most, in pixels at a font size."""
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """An upper bound of the width of a line, in pixels at a font size."""
     total = sum(_em(character) for character in text)
     return total * size * (_BOLD if bold else 1)
 
@@ -41,13 +41,13 @@ def _em(character: str) -> float:
     return 0.7 if character.isupper() else 0.63
 
 
-def wrap(text: str, size: float, most: float, *, lines: int, bold: bool = False) -> list[str]:
-    """A text in lines that are at most so wide, at most so many; what is over is an ellipsis."""
+def wrap_text(text: str, size: float, most: float, *, lines: int, bold: bool = False) -> list[str]:
+    """Wrap a text to lines of at most `most` pixels; an ellipsis replaces what exceeds `lines`."""
     found: list[str] = []
     line = ""
     for spaced, part in _parts(text, size, most, bold=bold):
         longer = f"{line} {part}" if spaced and line else line + part
-        if line and width(longer, size, bold=bold) > most:
+        if line and text_width(longer, size, bold=bold) > most:
             found.append(line)
             if len(found) == lines:
                 return [*found[:-1], _shortened(found[-1] + _ELLIPSIS, size, most, bold=bold)]
@@ -58,10 +58,10 @@ def wrap(text: str, size: float, most: float, *, lines: int, bold: bool = False)
 
 
 def _parts(text: str, size: float, most: float, *, bold: bool) -> list[tuple[bool, str]]:
-    """The unbreakable parts of a text, and whether a space stands before each."""
+    """The unbreakable parts of a text, each with whether a space precedes it."""
     parts: list[tuple[bool, str]] = []
     for word in text.split():
-        pieces = [word] if width(word, size, bold=bold) <= most else _JOINTS.split(word)
+        pieces = [word] if text_width(word, size, bold=bold) <= most else _JOINTS.split(word)
         for index, piece in enumerate(pieces):
             parts += [
                 (index == 0 and n == 0, bit)
@@ -71,31 +71,31 @@ def _parts(text: str, size: float, most: float, *, bold: bool) -> list[tuple[boo
 
 
 def _cut(piece: str, size: float, most: float, *, bold: bool) -> list[str]:
-    """A piece without a joint, cut where the line ends."""
+    """Cut a piece without a joint at the end of the line."""
     bits = [""]
     for character in piece:
-        if bits[-1] and width(bits[-1] + character, size, bold=bold) > most:
+        if bits[-1] and text_width(bits[-1] + character, size, bold=bold) > most:
             bits.append("")
         bits[-1] += character
     return bits
 
 
 def _shortened(line: str, size: float, most: float, *, bold: bool) -> str:
-    while len(line) > 1 and width(line, size, bold=bold) > most:
+    while len(line) > 1 and text_width(line, size, bold=bold) > most:
         line = line[:-2].rstrip() + _ELLIPSIS
     return line
 
 
 def safe(text: str) -> str:
-    """Text as XML character data or inside a double-quoted attribute.
+    """Escape text for XML character data and double-quoted attributes.
 
-    Characters that XML 1.0 does not allow are left out, and so are those that turn the direction
-    of writing, which could make a name look like another.
+    Characters that XML 1.0 does not allow are removed, and so are characters that change the
+    writing direction, which could make one name look like another.
     """
     kept = "".join(c for c in text if c in "\t\n" or category(c) not in ("Cc", "Cf", "Cs", "Cn"))
     return escape(kept, {'"': "&quot;"})
 
 
 def number(value: float) -> str:
-    """A coordinate, with one decimal at most."""
+    """Format a coordinate with at most one decimal."""
     return f"{value:.1f}".rstrip("0").rstrip(".") if value % 1 else str(int(value))

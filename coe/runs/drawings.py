@@ -1,7 +1,7 @@
 """A run as a drawing: its definition with the states and times of its steps laid over.
 
 Who may read a run but not what its version holds (an approver of another team) gets the steps that
-the run has taken, in their order, and nothing else of the definition.
+the run has graph_of_steps, in their order, and nothing else of the definition.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from coe.catalog.flows.contents import flow_contents
 from coe.catalog.flows.documents import flow_graph, read_flow
 from coe.drawing import RunOverlay, StepOverlay, svg_of
-from coe.drawing.graph import Group, taken
+from coe.drawing.graph import NodeGroup, graph_of_steps
 from coe.drawing.mermaid import mermaid_of
-from coe.drawing.run_overlay import lasting
+from coe.drawing.run_overlay import brief_duration
 from coe.machine.commands import StepState
 from coe.runs.models import RunState
 from coe.runs.queries import run as run_of
@@ -53,18 +53,18 @@ async def svg(read: Read, run_id: UUID) -> str | None:
     return await asyncio.to_thread(svg_of, group, title, row.ref, overlay)
 
 
-async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple[Group, str]:
+async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple[NodeGroup, str]:
     """The graph of what the run runs as far as the actor may see it, and its title."""
     content = (await flow_contents(read, [row.version_id])).get(row.version_id)
     document = read_flow(content.definition)[0] if content is not None else None
     if document is None or document.definition is None:
-        graph = taken([(step.path, step.name, step.kind) for step in steps])
+        graph = graph_of_steps([(step.path, step.name, step.kind) for step in steps])
         return graph, document.card.title if document is not None else row.flow
     return flow_graph(document), document.card.title
 
 
 async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:
-    """The executions of each task taken together, in the order of their first start."""
+    """The executions of each task, taken together, in the order of their first start."""
     state = cast(STEPS.c.state, Text)
     whole = _seconds(func.coalesce(STEPS.c.ended_at, read.now) - STEPS.c.started_at)
     since = _seconds(read.now - STEPS.c.changed_at)
@@ -123,6 +123,6 @@ def _told(row: RunRecord, read: Read) -> str:
     state = row.state.value.lower()
     if row.started_at is None:
         return state
-    length = lasting((row.ended_at or read.now) - row.started_at)
+    length = brief_duration((row.ended_at or read.now) - row.started_at)
     ended = row.state in (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
     return f"{state} after {length}" if ended else f"{state} for {length}"

@@ -1,25 +1,25 @@
-"""The graph of a definition: what comes after what, and what is inside what."""
+"""The graph of a definition: which step follows which, and which scope is inside which step."""
 
 from __future__ import annotations
 
 import pytest
 
-from coe.drawing.graph import Group, graph, single
+from coe.drawing.graph import NodeGroup, definition_graph, single_step_graph
 from coe.language.schedules import starts_by
 from tests.factories.definitions import loaded
 
 
-def ways(group: Group) -> set[tuple[str, str, str]]:
-    names = [node.name or node.sign for node in group.nodes]
+def edges(group: NodeGroup) -> set[tuple[str, str, str]]:
+    names = [node.name or node.icon for node in group.nodes]
     return {(names[edge.source], names[edge.target], edge.label) for edge in group.edges}
 
 
-def inside(group: Group, name: str) -> tuple[Group, ...]:
+def inside(group: NodeGroup, name: str) -> tuple[NodeGroup, ...]:
     return next(node for node in group.walk() if node.name == name).groups
 
 
 def test_a_switch_goes_where_its_cases_say() -> None:
-    drawn = graph(
+    drawn = definition_graph(
         loaded(
             """
             - choose:
@@ -29,7 +29,7 @@ def test_a_switch_goes_where_its_cases_say() -> None:
             """,  # noqa: E501  # one case after the other
         ),
     )
-    assert ways(drawn) == {
+    assert edges(drawn) == {
         ("start", "choose", ""),
         ("choose", "two", "a, b"),
         ("choose", "finish", "c"),
@@ -39,21 +39,25 @@ def test_a_switch_goes_where_its_cases_say() -> None:
     }
 
 
-def test_with_a_default_there_is_no_other_way() -> None:
-    drawn = graph(loaded("- choose: {switch: [{a: {then: end}}]}\n- never: {wait: PT1S}"))
-    assert ("choose", "never", "otherwise") not in ways(drawn)
+def test_a_switch_with_a_default_has_no_other_edge() -> None:
+    drawn = definition_graph(
+        loaded("- choose: {switch: [{a: {then: end}}]}\n- never: {wait: PT1S}")
+    )
+    assert ("choose", "never", "otherwise") not in edges(drawn)
 
 
-def test_a_raised_error_goes_nowhere_but_if_it_is_left_out() -> None:
+def test_a_raise_has_an_edge_only_where_it_may_be_skipped() -> None:
     error = "raise: {error: {type: https://x.example/e, status: 422}}"
-    drawn = graph(loaded(f"- bad: {{{error}}}\n- worse: {{if: .x, {error}}}\n- on: {{wait: PT1S}}"))
-    assert {each for each in ways(drawn) if each[0] in ("bad", "worse")} == {
+    drawn = definition_graph(
+        loaded(f"- bad: {{{error}}}\n- worse: {{if: .x, {error}}}\n- on: {{wait: PT1S}}")
+    )
+    assert {each for each in edges(drawn) if each[0] in ("bad", "worse")} == {
         ("worse", "on", "if not"),
     }
 
 
 def test_a_scope_shows_where_it_is_left_early_and_where_the_run_ends() -> None:
-    drawn = graph(
+    drawn = definition_graph(
         loaded(
             """
             - all:
@@ -65,14 +69,14 @@ def test_a_scope_shows_where_it_is_left_early_and_where_the_run_ends() -> None:
         ),
     )
     [body] = inside(drawn, "all")
-    assert ways(body) == {
+    assert edges(body) == {
         ("choose", "exit", "a"),
         ("choose", "stop", "b"),
         ("choose", "last", "otherwise"),
         ("last", "exit", ""),
     }
     [plain] = inside(drawn, "plain")
-    assert [node.sign for node in plain.nodes] == ["timer", "timer"]
+    assert [node.icon for node in plain.nodes] == ["timer", "timer"]
 
 
 @pytest.mark.parametrize(
@@ -87,13 +91,14 @@ def test_a_scope_shows_where_it_is_left_early_and_where_the_run_ends() -> None:
     ],
 )
 def test_a_loop_leads_back_to_its_first_step(task: str, label: str) -> None:
-    [body] = inside(graph(loaded(f"- loop: {{{task}}}")), "loop")
-    assert ways(body) == {("one", "again", ""), ("again", "one", label)}
+    [body] = inside(definition_graph(loaded(f"- loop: {{{task}}}")), "loop")
+    assert edges(body) == {("one", "again", ""), ("again", "one", label)}
 
 
-def test_branches_have_no_ways_between_them() -> None:
+def test_branches_have_no_edges_between_them() -> None:
     [body] = inside(
-        graph(loaded("- f: {fork: {branches: [{a: {wait: PT1S}}, {b: {wait: PT1S}}]}}")), "f"
+        definition_graph(loaded("- f: {fork: {branches: [{a: {wait: PT1S}}, {b: {wait: PT1S}}]}}")),
+        "f",
     )
     assert (body.role, body.edges) == ("branches", ())
 
@@ -110,15 +115,17 @@ def test_branches_have_no_ways_between_them() -> None:
         ),
     ],
 )
-def test_a_catch_says_what_it_is_for(catch: str, label: str) -> None:
-    drawn = graph(loaded(f"- t: {{try: [{{a: {{wait: PT1S}}}}], catch: {{{catch}, then: end}}}}"))
+def test_a_catch_is_labelled_with_its_errors(catch: str, label: str) -> None:
+    drawn = definition_graph(
+        loaded(f"- t: {{try: [{{a: {{wait: PT1S}}}}], catch: {{{catch}, then: end}}}}")
+    )
     body, caught = inside(drawn, "t")
     assert (body.role, caught.role, caught.label) == ("body", "catch", label)
-    assert ("t", "finish", "after an error") in ways(drawn)
+    assert ("t", "finish", "after an error") in edges(drawn)
 
 
 @pytest.mark.parametrize(
-    ("schedule", "words"),
+    ("schedule", "label"),
     [
         ("cron: '0 6 * * *'", "cron 0 6 * * *"),
         ("every: PT15M", "every PT15M"),
@@ -126,21 +133,21 @@ def test_a_catch_says_what_it_is_for(catch: str, label: str) -> None:
         ("on: {one: {with: {type: t}}}", "on events"),
     ],
 )
-def test_a_start_says_what_starts_it(schedule: str, words: str) -> None:
+def test_the_start_is_labelled_with_the_schedule(schedule: str, label: str) -> None:
     definition = loaded("- a: {wait: PT1S}", more=f"schedule: {{{schedule}}}\n")
-    assert starts_by(definition) == words
-    assert graph(definition).nodes[0].words == words
+    assert starts_by(definition) == label
+    assert definition_graph(definition).nodes[0].label == label
 
 
 def test_conditions_and_empty_scopes() -> None:
-    drawn = graph(loaded("- a: {if: '.amount\n > 1', wait: PT1S}\n- b: {do: []}"))
+    drawn = definition_graph(loaded("- a: {if: '.amount\n > 1', wait: PT1S}\n- b: {do: []}"))
     assert drawn.nodes[1].condition == "if .amount > 1"
     assert drawn.nodes[2].groups == ()
-    assert ways(graph(loaded("[]"))) == {("start", "finish", "")}
+    assert edges(definition_graph(loaded("[]"))) == {("start", "finish", "")}
 
 
 def test_a_flow_without_known_steps_is_one_box() -> None:
-    assert ways(single("Ship an order")) == {
+    assert edges(single_step_graph("Ship an order")) == {
         ("start", "Ship an order", ""),
         ("Ship an order", "finish", ""),
     }

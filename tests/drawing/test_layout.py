@@ -1,4 +1,4 @@
-"""Where things are drawn: nothing on anything else, and no way through a box."""
+"""The layout: nothing overlaps, and no edge passes through a box."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 
 from coe.drawing.boxes import Box, Region
 from coe.drawing.edge_tracks import TRACK, Net, assign
-from coe.drawing.graph import graph
-from coe.drawing.layers import backward, layered
-from coe.drawing.layout import arranged
+from coe.drawing.graph import definition_graph
+from coe.drawing.layers import assign_layers, cycle_closing_edges
+from coe.drawing.layout import lay_out
 from tests.drawing.definitions import DEFINITIONS, defined
 from tests.factories.definitions import loaded
 
 Rectangle = tuple[float, float, float, float]
-CLOSE = 0.5  # a way may touch the edge of the box that it leads to
+CLOSE = 0.5  # an edge may touch the border of the box that it leads to
 
 
 def rectangle(box: Box | Region) -> Rectangle:
@@ -41,7 +41,7 @@ def holds(outer: Rectangle, inner: Rectangle) -> bool:
 
 
 def check(region: Region) -> None:
-    """Every rule of a good drawing that can be reckoned."""
+    """Every rule of a good drawing that can be computed."""
     boxes = [rectangle(box) for box in region.boxes]
     labels = [
         (each.x - each.width / 2, each.y - each.height / 2, each.x + each.width / 2,
@@ -50,8 +50,8 @@ def check(region: Region) -> None:
     ]  # fmt: skip
     for one, other in combinations([*boxes, *labels], 2):
         assert not overlap(one, other)
-    for course in region.courses:
-        for (x1, y1), (x2, y2) in pairwise(course.points):
+    for route in region.routes:
+        for (x1, y1), (x2, y2) in pairwise(route.points):
             assert abs(x1 - x2) < CLOSE or abs(y1 - y2) < CLOSE, "neither down nor sideways"
             line = (min(x1, x2) - 1, min(y1, y2) + 1, max(x1, x2) + 1, max(y1, y2) - 1)
             if abs(y1 - y2) < CLOSE:
@@ -66,16 +66,16 @@ def check(region: Region) -> None:
             assert not overlap(rectangle(first), rectangle(second))
     place = rectangle(region)
     assert all(holds(place, each) for each in [*boxes, *labels])
-    assert all(holds(place, (x, y, x, y)) for course in region.courses for x, y in course.points)
+    assert all(holds(place, (x, y, x, y)) for route in region.routes for x, y in route.points)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(DEFINITIONS)
 def test_nothing_lies_on_anything_else(data: dict[str, Any]) -> None:
-    check(arranged(graph(defined(data))))
+    check(lay_out(definition_graph(defined(data))))
 
 
-def test_every_step_and_every_way_is_there() -> None:
+def test_every_step_and_every_edge_is_drawn() -> None:
     definition = loaded(
         """
         - decide: {switch: [{a: {when: .a, then: first}}, {b: {when: .b, then: last}}]}
@@ -84,35 +84,35 @@ def test_every_step_and_every_way_is_there() -> None:
         - last: {set: {a: 1}, then: decide}
         """,
     )
-    drawn = arranged(graph(definition))
+    drawn = lay_out(definition_graph(definition))
     names = {box.node.name for region in drawn.walk() for box in region.boxes}
     assert names >= {"decide", "first", "loop", "one", "two", "last"}
     assert {label.lines for label in drawn.labels} == {("a, otherwise",), ("b",)}
-    # A way with a label is drawn in two parts, and its head is at the end of the second.
-    arrows = sum(course.arrow for course in drawn.courses)
-    assert (arrows, len(drawn.courses)) == (6, 8)
+    # An edge with a label is drawn in two parts, with the arrow head at the end of the second.
+    arrows = sum(route.arrow for route in drawn.routes)
+    assert (arrows, len(drawn.routes)) == (6, 8)
 
 
-def test_a_way_back_runs_beside_the_steps() -> None:
+def test_a_backward_edge_runs_beside_the_steps() -> None:
     definition = loaded("- a: {set: {x: 1}}\n- b: {set: {x: 1}, then: a}")
-    drawn = arranged(graph(definition))
-    [back] = [course for course in drawn.courses if course.edge.target < course.edge.source]
+    drawn = lay_out(definition_graph(definition))
+    [back] = [route for route in drawn.routes if route.edge.target < route.edge.source]
     assert max(x for x, _ in back.points) > max(box.x + box.width for box in drawn.boxes)
 
 
-def test_a_far_way_runs_beside_the_steps() -> None:
+def test_a_long_edge_runs_beside_the_steps() -> None:
     tasks = "".join(f"- s{n}: {{set: {{x: 1}}}}\n" for n in range(30))
     definition = loaded(f"- choose: {{switch: [{{go: {{when: .x, then: s29}}}}]}}\n{tasks}")
-    drawn = arranged(graph(definition))
-    far = [course for course in drawn.courses if course.edge.label == "go"]
-    assert min(x for course in far for x, _ in course.points) < min(box.x for box in drawn.boxes)
+    drawn = lay_out(definition_graph(definition))
+    far = [route for route in drawn.routes if route.edge.label == "go"]
+    assert min(x for route in far for x, _ in route.points) < min(box.x for box in drawn.boxes)
     check(drawn)
 
 
 def test_branches_stand_side_by_side_and_many_in_rows() -> None:
     for count, rows in ((3, 1), (40, 4)):
         branches = ", ".join(f"{{b{n}: {{wait: PT1S}}}}" for n in range(count))
-        drawn = arranged(graph(loaded(f"- split: {{fork: {{branches: [{branches}]}}}}")))
+        drawn = lay_out(definition_graph(loaded(f"- split: {{fork: {{branches: [{branches}]}}}}")))
         [fork] = [box for box in drawn.boxes if box.regions]
         [inner] = fork.regions
         found = len({box.y for box in inner.boxes})
@@ -121,13 +121,13 @@ def test_branches_stand_side_by_side_and_many_in_rows() -> None:
         check(drawn)
 
 
-def test_ways_that_close_a_circle_are_found() -> None:
-    assert backward(3, [(0, 1), (1, 2), (2, 0), (1, 1)]) == {(2, 0), (1, 1)}
-    assert backward(3, [(0, 2), (2, 1)]) == set()
+def test_edges_that_close_a_cycle_are_found() -> None:
+    assert cycle_closing_edges(3, [(0, 1), (1, 2), (2, 0), (1, 1)]) == {(2, 0), (1, 1)}
+    assert cycle_closing_edges(3, [(0, 2), (2, 1)]) == set()
 
 
 def test_a_node_is_below_all_that_lead_to_it() -> None:
-    found = layered(4, [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)])
+    found = assign_layers(4, [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)])
     assert found.of[:4] == [0, 1, 1, 2]
     assert found.chains[0, 3] == [0, 4, 3]
     assert sorted(node for layer in found.layers for node in layer) == [0, 1, 2, 3, 4]

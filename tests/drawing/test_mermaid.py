@@ -5,7 +5,7 @@ import re
 import pytest
 
 from coe.drawing.mermaid import mermaid
-from coe.drawing.step_labels import doer, words
+from coe.drawing.step_labels import label_of, performer_of
 from tests.factories.definitions import loaded
 
 STORY = """
@@ -47,7 +47,7 @@ def ids(text: str) -> dict[str, str]:
     return {name: node for node, name in found}
 
 
-def test_the_ways_of_a_flow_are_drawn() -> None:
+def test_the_edges_of_a_flow_are_drawn() -> None:
     assert edges(mermaid(loaded(STORY))) == {
         ("start", "getCustomer"),
         ("getCustomer", "decide"),
@@ -62,7 +62,7 @@ def test_the_ways_of_a_flow_are_drawn() -> None:
     }
 
 
-def test_steps_are_told_apart_by_who_does_them() -> None:
+def test_the_class_of_a_step_is_its_performer() -> None:
     text = mermaid(loaded(STORY))
     node, kinds = ids(text), classes(text)
     assert kinds["human"] == {node["approve"]}
@@ -119,7 +119,7 @@ def test_the_same_definition_gives_the_same_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "who", "what"),
+    ("task", "performer", "label"),
     [
         ("call: a2a, with: {method: tasks/get}", "unsupported", "call: a2a"),
         ("run: {shell: {command: ls}}", "unsupported", "run.shell"),
@@ -132,7 +132,7 @@ def test_the_same_definition_gives_the_same_text() -> None:
         ("call: http, with: {method: post, endpoint: '${ .u }'}", "automatic", "POST …"),
     ],
 )
-def test_a_step_in_words(task: str, who: str, what: str) -> None:
+def test_the_performer_and_label_of_a_step(task: str, performer: str, label: str) -> None:
     [step] = loaded(f"- a: {{{task}}}").do
-    assert doer(step, "sales") == who
-    assert words(step) == what
+    assert performer_of(step, "sales") == performer
+    assert label_of(step) == label

@@ -1,4 +1,4 @@
-"""The SVG itself: well-formed, harmless, the same every time, and readable without colour."""
+"""The SVG is well-formed, harmless, reproducible, and readable without colour."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from coe.drawing import RunOverlay, StepOverlay, svg, svg_of_box
 from coe.drawing.icons import PATHS
 from coe.drawing.palette import DARK, LIGHT
-from coe.drawing.run_overlay import STATES, lasting
-from coe.drawing.step_labels import doer, sign
-from coe.drawing.text import safe, width, wrap
+from coe.drawing.run_overlay import STATES, brief_duration
+from coe.drawing.step_labels import icon_of, performer_of
+from coe.drawing.text import safe, text_width, wrap_text
 from tests.drawing.definitions import DEFINITIONS, defined
 from tests.factories.definitions import loaded
 
@@ -36,7 +36,7 @@ STORY = """
 - table: {call: 'decision:1@default', with: {ref: finance/limits}}
 - later: {wait: PT5M}
 - heard: {listen: {to: {one: {with: {type: t}}}}}
-- told: {emit: {event: {with: {type: t}}}}
+- sent: {emit: {event: {with: {type: t}}}}
 - choose: {switch: [{a: {when: .x, then: end}}, {b: {then: continue}}]}
 - tried:
     try: [{inner: {set: {a: 1}}}]
@@ -83,8 +83,8 @@ def test_text_and_lines_can_be_read(scheme: str) -> None:
     for name, fill, text in colours(scheme):
         assert contrast(fill, text) >= 7, (scheme, name)
     for name, look in looks.items():
-        # WCAG 1.4.11: lines that tell something, against what is around them.
-        if look.line != "none" and name not in {"page", "box", "inner", "tried", "skipped"}:
+        # WCAG 1.4.11: lines with a meaning, against what is around them.
+        if look.line != "none" and name not in {"page", "box", "inner", "body", "skipped"}:
             assert contrast(look.line, looks["box"].fill) >= 3, (scheme, name)
 
 
@@ -147,7 +147,7 @@ def test_the_same_definition_gives_the_same_bytes() -> None:
     assert len(found) == 1
 
 
-def test_it_says_what_it_is_to_who_cannot_see_it() -> None:
+def test_it_is_described_for_people_who_cannot_see_it() -> None:
     root = parsed(svg(loaded(STORY, more="").model_copy()))
     assert root.get("role") == "img"
     assert root.get("aria-label") == "order-to-cash"
@@ -167,7 +167,7 @@ def test_it_shows_without_its_style_sheet_and_in_the_dark_with_it() -> None:
         assert f".{name}{{" in style, name
 
 
-def test_who_does_a_step_is_told_by_shape_icon_colour_and_legend() -> None:
+def test_shape_icon_colour_and_legend_show_the_performer() -> None:
     definition = loaded(STORY)
     drawing = svg(definition)
     seen: dict[str, tuple[str, str, str]] = {}
@@ -196,7 +196,7 @@ def test_who_does_a_step_is_told_by_shape_icon_colour_and_legend() -> None:
     assert {"A person does it", "Another team's flow", "Not run here", "Decision table"} <= set(
         texts(drawing)
     )
-    assert {(doer(t, "sales"), sign(t)) for t in definition.do} >= {
+    assert {(performer_of(t, "sales"), icon_of(t)) for t in definition.do} >= {
         ("human", "human"), ("foreign", "flow"), ("unsupported", "unsupported"),
     }  # fmt: skip
 
@@ -224,8 +224,8 @@ def test_a_run_is_laid_over() -> None:
     assert {"waiting", "waited 1 d 2 h", "faulted, 3 times", "communication 503"} <= set(found)
     assert {"Completed", "Waiting", "Faulted", "Not reached (without a state)"} <= set(found)
     assert "Running" not in found
-    [told] = [each for each in titles(drawing) if each.startswith("ship\n")]
-    assert "faulted, 3 times; communication 503" in told
+    [tooltip] = [each for each in titles(drawing) if each.startswith("ship\n")]
+    assert "faulted, 3 times; communication 503" in tooltip
     assert any(each.startswith("old\n") and "not reached" in each for each in titles(drawing))
 
 
@@ -236,7 +236,7 @@ def test_an_unknown_state_or_pointer_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "told"),
+    ("length", "text"),
     [
         (timedelta(milliseconds=35), "35 ms"),
         (timedelta(seconds=1.24), "1.2 s"),
@@ -247,24 +247,24 @@ def test_an_unknown_state_or_pointer_changes_nothing() -> None:
         (timedelta(seconds=-1), "0 ms"),
     ],
 )
-def test_lengths_of_time_in_words(length: timedelta, told: str) -> None:
-    assert lasting(length) == told
+def test_durations_are_given_in_two_units(length: timedelta, text: str) -> None:
+    assert brief_duration(length) == text
 
 
 @given(st.text(), st.integers(1, 4))
 def test_wrapped_lines_fit(text: str, lines: int) -> None:
-    found = wrap(text, 13, 120, lines=lines)
+    found = wrap_text(text, 13, 120, lines=lines)
     assert len(found) <= lines
-    assert all(width(line, 13) <= 120 for line in found)
+    assert all(text_width(line, 13) <= 120 for line in found)
     if len(found) < lines:
         assert "".join("".join(found).split()) == "".join(text.split())
 
 
 def test_long_names_break_at_their_joints() -> None:
-    found = wrap("checkTheCreditOfTheCustomer", 13, 110, lines=3)
+    found = wrap_text("checkTheCreditOfTheCustomer", 13, 110, lines=3)
     assert len(found) > 1
     assert all(line[0].isupper() for line in found[1:])
-    assert wrap("a-rather-long-name", 13, 60, lines=4)[0].endswith("-")
+    assert wrap_text("a-rather-long-name", 13, 60, lines=4)[0].endswith("-")
 
 
 @given(st.text())

@@ -15,7 +15,7 @@ from coe.catalog.search.document import Card
 from coe.catalog.semver import parse_version
 from coe.catalog.validation import CODE, validate
 from coe.drawing import svg_of
-from coe.drawing.graph import Group, graph, single
+from coe.drawing.graph import NodeGroup, definition_graph, single_step_graph
 from coe.drawing.mermaid import mermaid_of
 from coe.errors import Problem
 from coe.json_types import JSON
@@ -81,11 +81,11 @@ def draw_svg(document: FlowDocument) -> str:
     return svg_of(flow_graph(document), document.card.title, ref)
 
 
-def flow_graph(document: FlowDocument) -> Group:
+def flow_graph(document: FlowDocument) -> NodeGroup:
     """What a drawing of a flow shows: of a local flow one box."""
     if document.definition is not None:
-        return graph(document.definition)
-    return single(document.card.title)
+        return definition_graph(document.definition)
+    return single_step_graph(document.card.title)
 
 
 # ---------------------------------------------------------------- local
