@@ -84,7 +84,7 @@ async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
         return 0
     now = platform.clock()
     if timer.kind is TimerKind.TASK:
-        await opening.overdue(session, platform.keyring, timer.run_id, timer.key, now)
+        await opening.escalate_or_expire(session, platform.keyring, timer.run_id, timer.key, now)
     elif timer.kind is TimerKind.REMINDER:
         await reminders.remind(session, platform.keyring, timer.run_id, timer.key, now)
     else:

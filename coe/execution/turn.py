@@ -248,7 +248,7 @@ class Turn:
 
     async def _open_task(self, command: OpenHumanTask) -> None:
         keyring = self._active.platform.keyring
-        opening = await task_opening.prepare(keyring, self._active.run, command, self.now)
+        opening = await task_opening.prepare_task(keyring, self._active.run, command, self.now)
         self._change(partial(_open_task, keyring, opening))
 
     async def _start_child(self, command: StartChild) -> None:
@@ -346,7 +346,7 @@ async def _erase(run_id: UUID, key: str, session: AsyncSession) -> None:
     await erase(session, run_id, key)
 
 
-async def _open_task(keyring: Any, opening: task_opening.Opening, session: AsyncSession) -> None:
+async def _open_task(keyring: Any, opening: task_opening.NewTask, session: AsyncSession) -> None:
     await task_opening.open_task(session, keyring, opening)
 
 
@@ -356,7 +356,7 @@ async def _emit(keyring: Any, emission: emit.Emission, session: AsyncSession) ->
 
 async def _withdraw(active: ActiveRun, key: str, at: datetime, session: AsyncSession) -> None:
     await completion.withdraw_tasks(session, active.platform.keyring, active.run, at, key=key)
-    await task_opening.withdraw_timer(session, active.run.id, key)
+    await task_opening.delete_timers(session, active.run.id, key)
 
 
 async def _cancel_child(run_id: UUID, key: str, session: AsyncSession) -> None:

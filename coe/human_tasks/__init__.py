@@ -1,1 +1,1 @@
-"""Questions to people: opened, claimed, answered, delegated and reminded of."""
+"""Human tasks: open, claim, delegate, complete, escalate and remind."""

@@ -1,7 +1,7 @@
 """Verbs on human tasks: claim, release, delegate, complete. Each checks, changes and records.
 
-Who may is for the policy: it is told what the actor is to the task (candidate, claimant,
-requester, excluded, approver), and its line comes back with a refusal.
+The policy decides who may. It gets the relations of the actor to the task (candidate, claimant,
+requester, excluded, approver), and a refusal names the line that decided.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from coe.access.policy import Decision
 from coe.audit.events import Tag
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
-from coe.human_tasks.opening import withdraw_timer
+from coe.human_tasks.opening import delete_timers
 from coe.json_types import JSON
 from coe.language.json_schema.run_violations import check
 from coe.machine.facts import Fact, FactKind
@@ -39,7 +39,7 @@ TAGS: Final = {
 
 
 async def claim_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRecord:
-    """Take a task, so that nobody else answers it. Claiming one's own task changes nothing.
+    """Claim a task, so that nobody else answers it; a second claim changes nothing.
 
     Raises:
         NotFound: There is no such task, or it may not be read.
@@ -57,7 +57,7 @@ async def claim_task(work: Work, task_id: UUID, *, comment: str | None = None) -
 
 
 async def release_task(work: Work, task_id: UUID, *, comment: str | None = None) -> TaskRecord:
-    """Give a claimed task back to all its candidates.
+    """Return a claimed task to all its candidates.
 
     Raises:
         NotFound: There is no such task, or it may not be read.
@@ -69,13 +69,13 @@ async def release_task(work: Work, task_id: UUID, *, comment: str | None = None)
     _check_open(task)
     if task.assignee is None:
         raise Conflict("nobody has claimed this task")
-    await _change(work, task, state=await _unclaimed(work, task), assignee=None)
+    await _change(work, task, state=await _unclaimed_state(work, task), assignee=None)
     await _record(work, task, decision, Permission.HUMAN_TASK_RELEASE, comment)
     return await _read_back(work, task_id)
 
 
 async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> TaskRecord:
-    """Hand a task to another candidate.
+    """Assign a task to another candidate.
 
     Raises:
         NotFound: There is no such task, or it may not be read.
@@ -86,10 +86,10 @@ async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> 
     task = await _lock(work, task_id)
     decision = await _require(work, task, Permission.HUMAN_TASK_DELEGATE)
     _check_open(task)
-    holds = any(work.policy.holds(to, role) for role in task.candidate_roles)
-    given = await _has_approved(work, task, to)
-    if not holds or given or excludes(task, to) or to == task.requester:
-        message = "this is none of the people who may answer the task"
+    is_candidate = any(work.policy.holds(to, role) for role in task.candidate_roles)
+    has_approved = await _has_approved(work, task, to)
+    if not is_candidate or has_approved or excludes(task, to) or to == task.requester:
+        message = "this person may not answer the task"
         roles = ", ".join(task.candidate_roles)
         raise Invalid([Problem("INPUT_TO", message, path="/to", help=f"Its roles: {roles}.")])
     await _change(work, task, state=HumanTaskState.CLAIMED, assignee=to)
@@ -105,16 +105,16 @@ async def complete_task(
     answer: JSON,
     reason: str | None = None,
 ) -> TaskRecord:
-    """Answer a task, and let the run go on.
+    """Answer a task, and let the run continue.
 
-    Where a task needs several approvals, its first outcome has to be given by that many different
-    persons; any other outcome decides at once.
+    When a task needs several approvals, that many different people must give its first outcome;
+    any other outcome decides at once.
 
     Raises:
         NotFound: There is no such task, or it may not be read.
         Forbidden: `human_task:complete` is refused, with the line that decided.
         Conflict: The task is closed, or another person has claimed it.
-        Invalid: The outcome is none of the task's, or the answer does not fit its form.
+        Invalid: The task has no such outcome, or the answer does not fit its form.
     """
     task = await _lock(work, task_id)
     decision = await _require(work, task, Permission.HUMAN_TASK_COMPLETE)
@@ -122,19 +122,19 @@ async def complete_task(
     if task.assignee not in {None, work.actor.subject}:
         raise Conflict(f"{task.assignee} has claimed this task")
     await _check_answer(work, task, outcome, answer)
-    await _approve(work, task, outcome, answer, reason)
-    given = await _approvals(work, task, outcome)
-    if outcome == task.outcomes[0] and given < task.approvals_needed:
-        await _change(work, task, state=await _unclaimed(work, task), assignee=None)
+    await _add_approval(work, task, outcome, answer, reason)
+    approvals = await _count_approvals(work, task, outcome)
+    if outcome == task.outcomes[0] and approvals < task.approvals_needed:
+        await _change(work, task, state=await _unclaimed_state(work, task), assignee=None)
     else:
-        await _answer(work, task, outcome, answer, reason)
-    detail: dict[str, JSON] = {"outcome": outcome, "approvals": given}
+        await _complete(work, task, outcome, answer, reason)
+    detail: dict[str, JSON] = {"outcome": outcome, "approvals": approvals}
     await _record(work, task, decision, Permission.HUMAN_TASK_COMPLETE, reason, detail=detail)
     return await _read_back(work, task_id)
 
 
 async def _lock(work: Work, task_id: UUID) -> Any:
-    """The task, locked; hidden from who may not read it."""
+    """Lock the task; it does not exist for an actor who may not read it."""
     found = await work.session.execute(
         select(TASKS)
         .where(TASKS.c.id == task_id, readable_tasks(work))
@@ -147,9 +147,9 @@ async def _lock(work: Work, task_id: UUID) -> Any:
 
 
 async def _require(work: Work, task: Any, permission: Permission) -> Decision:
-    given = await _has_approved(work, task, work.actor.subject)
+    has_approved = await _has_approved(work, task, work.actor.subject)
     relations = set(task_relations(work, task))
-    if given and task.state.open:
+    if has_approved and task.state.open:
         relations.add(Relation.APPROVER)
     return work.require(
         permission,
@@ -157,15 +157,15 @@ async def _require(work: Work, task: Any, permission: Permission) -> Decision:
         team=task.team,
         data_class=DataClass(task.data_class),
         relations=relations,
-        correlation_id=await _correlation(work, task),
+        correlation_id=await _correlation_id(work, task),
     )
 
 
 async def _has_approved(work: Work, task: Any, subject: str) -> bool:
-    given = await work.session.scalar(
+    found = await work.session.scalar(
         select(APPROVALS.c.id).where(APPROVALS.c.task_id == task.id, APPROVALS.c.by == subject),
     )
-    return given is not None
+    return found is not None
 
 
 def _check_open(task: Any) -> None:
@@ -185,7 +185,9 @@ async def _check_answer(work: Work, task: Any, outcome: str, answer: JSON) -> No
         raise Invalid(problems)
 
 
-async def _approve(work: Work, task: Any, outcome: str, answer: JSON, reason: str | None) -> None:
+async def _add_approval(
+    work: Work, task: Any, outcome: str, answer: JSON, reason: str | None
+) -> None:
     sealer = Sealer(work.keyring, task.team)
     approval_id = new_id()
     await work.session.execute(
@@ -201,17 +203,17 @@ async def _approve(work: Work, task: Any, outcome: str, answer: JSON, reason: st
     )
 
 
-async def _approvals(work: Work, task: Any, outcome: str) -> int:
-    given = await work.session.scalar(
+async def _count_approvals(work: Work, task: Any, outcome: str) -> int:
+    count = await work.session.scalar(
         select(func.count()).where(
             APPROVALS.c.task_id == task.id,
             APPROVALS.c.decision == outcome,
         ),
     )
-    return given or 0
+    return count or 0
 
 
-async def _answer(work: Work, task: Any, outcome: str, answer: JSON, reason: str | None) -> None:
+async def _complete(work: Work, task: Any, outcome: str, answer: JSON, reason: str | None) -> None:
     sealer = Sealer(work.keyring, task.team)
     by = work.actor.subject
     await _change(
@@ -225,7 +227,7 @@ async def _answer(work: Work, task: Any, outcome: str, answer: JSON, reason: str
         completed_at=work.now,
         completed_by=by,
     )
-    await withdraw_timer(work.session, task.run_id, task.key)
+    await delete_timers(work.session, task.run_id, task.key)
     data: dict[str, JSON] = {
         "outcome": outcome,
         "answer": answer,
@@ -237,7 +239,7 @@ async def _answer(work: Work, task: Any, outcome: str, answer: JSON, reason: str
     await inbox.send(work.session, work.keyring, task.run_id, fact)
 
 
-async def _unclaimed(work: Work, task: Any) -> HumanTaskState:
+async def _unclaimed_state(work: Work, task: Any) -> HumanTaskState:
     escalated = await work.session.scalar(
         select(ESCALATIONS.c.id).where(ESCALATIONS.c.task_id == task.id).limit(1),
     )
@@ -264,11 +266,11 @@ async def _record(
         decision=decision,
         reason=reason,
         detail=detail,
-        correlation_id=await _correlation(work, task),
+        correlation_id=await _correlation_id(work, task),
     )
 
 
-async def _correlation(work: Work, task: Any) -> str | None:
+async def _correlation_id(work: Work, task: Any) -> str | None:
     found: str | None = await work.session.scalar(
         select(RUNS.c.correlation_id).where(RUNS.c.id == task.run_id),
     )

@@ -1,10 +1,10 @@
-"""How a human task comes to be, and what becomes of it when nobody answers."""
+"""Open human tasks; escalate or expire those that nobody answers in time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
@@ -15,7 +15,7 @@ from coe.audit.events import Tag
 from coe.audit.log import append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
-from coe.human_tasks.reminders import arm_reminder, as_texts
+from coe.human_tasks.reminders import iso_texts, schedule_reminder
 from coe.json_types import JSON
 from coe.machine.commands import OpenHumanTask
 from coe.machine.facts import Fact, FactKind
@@ -27,24 +27,27 @@ from coe.runs.sealing import Sealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
 
-DEFAULT_OUTCOMES = ("done",)
+DEFAULT_OUTCOMES: Final = ("done",)
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """The rows of a task that is about to be opened, sealed."""
+class NewTask:
+    """The row of a task that is about to be opened, sealed, and its run."""
 
     run: RunIdentity
     row: dict[str, Any]
 
 
-async def prepare(
+async def prepare_task(
     keyring: Keyring,
     run: RunIdentity,
     command: OpenHumanTask,
     at: datetime,
-) -> Opening:
-    """Make the row of a task from its command; may make a data key, so do it before."""
+) -> NewTask:
+    """Make the row of a task from its command.
+
+    Call it before the transaction, as it may create a data key.
+    """
     arguments = _object(command.arguments)
     sealer = Sealer(keyring, run.team)
     task_id = new_id()
@@ -75,14 +78,14 @@ async def prepare(
         "stages": [
             {"after": stage.after.total_seconds(), "to": stage.to} for stage in command.stages
         ],
-        "reminders": as_texts(command.reminders),
+        "reminders": iso_texts(command.reminders),
     }
-    return Opening(run, row)
+    return NewTask(run, row)
 
 
-async def open_task(session: AsyncSession, keyring: Keyring, opening: Opening) -> None:
-    """Insert the task, its timer and the event; open it again if the run's fault had closed it."""
-    row = opening.row
+async def open_task(session: AsyncSession, keyring: Keyring, task: NewTask) -> None:
+    """Insert the task, its timers and the audit event; reopen a task that a fault had cancelled."""
+    row = task.row
     statement = upsert(TASKS).values(row)
     opened = await session.scalar(
         statement.on_conflict_do_update(
@@ -101,23 +104,23 @@ async def open_task(session: AsyncSession, keyring: Keyring, opening: Opening) -
     if opened is None:
         return
     if row["due_at"] is not None:
-        await _arm(session, row["run_id"], row["key"], row["due_at"])
-    await arm_reminder(session, row["run_id"], row["key"], row["reminders"])
+        await _set_timer(session, row["run_id"], row["key"], row["due_at"])
+    await schedule_reminder(session, row["run_id"], row["key"], row["reminders"])
     resource = f"human_task:{opened}"
-    event = run_event(opening.run, Tag.RUNS_HUMAN_TASK_OPEN, row["created_at"], resource=resource)
+    event = run_event(task.run, Tag.RUNS_HUMAN_TASK_OPEN, row["created_at"], resource=resource)
     await append(session, keyring, event)
 
 
-async def overdue(
+async def escalate_or_expire(
     session: AsyncSession,
     keyring: Keyring,
     run_id: UUID,
     key: str,
     at: datetime,
 ) -> None:
-    """Send an unanswered task on to the next of its chain, or expire it at the end of the chain.
+    """Escalate an unanswered task to its next stage, or expire it after the last one.
 
-    It is never answered by itself: at the end the machine raises a timeout error.
+    A task never answers itself: when it expires the machine raises a timeout error.
     """
     found = await session.execute(
         select(TASKS).where(TASKS.c.run_id == run_id, TASKS.c.key == key).with_for_update(),
@@ -134,8 +137,8 @@ async def overdue(
         await _expire(session, keyring, run, task, at)
 
 
-async def withdraw_timer(session: AsyncSession, run_id: UUID, key: str) -> None:
-    """Take back the timers of a task that is closed."""
+async def delete_timers(session: AsyncSession, run_id: UUID, key: str) -> None:
+    """Delete the timers of a task that is closed."""
     await session.execute(
         delete(TIMERS).where(
             TIMERS.c.run_id == run_id,
@@ -175,7 +178,7 @@ async def _escalate(
             reason="nobody answered in time",
         ),
     )
-    await _arm(session, run.id, task.key, due)
+    await _set_timer(session, run.id, task.key, due)
     fact = Fact(FactKind.TASK_ESCALATED, at, task.key, {"to": to})
     await inbox.send(session, keyring, run.id, fact, dedupe=f"escalated:{task.key}:{due}")
     resource = f"human_task:{task.id}"
@@ -195,7 +198,7 @@ async def _expire(
         .where(TASKS.c.id == task.id)
         .values(state=HumanTaskState.EXPIRED, completed_at=at),
     )
-    await withdraw_timer(session, run.id, task.key)
+    await delete_timers(session, run.id, task.key)
     await inbox.send(session, keyring, run.id, Fact(FactKind.TASK_EXPIRED, at, task.key))
     resource = f"human_task:{task.id}"
     await append(
@@ -203,7 +206,7 @@ async def _expire(
     )
 
 
-async def _arm(session: AsyncSession, run_id: UUID, key: str, due: datetime) -> None:
+async def _set_timer(session: AsyncSession, run_id: UUID, key: str, due: datetime) -> None:
     await session.execute(
         upsert(TIMERS)
         .values(id=new_id(), run_id=run_id, kind=TimerKind.TASK, key=key, due_at=due)

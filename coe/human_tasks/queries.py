@@ -1,6 +1,6 @@
-"""Reads of human tasks, each starting from what the actor may read (`human_task:read`).
+"""Queries of human tasks, each within what the actor may read (`human_task:read`).
 
-Context, answer and reason are not here: reading them is recorded (`coe.runs.disclosure`).
+Context, answer and reason are not included: reading them is recorded (`coe.runs.disclosure`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, select, tuple_
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, sele
 from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.paging import Page, check_first, decode, encode
+from coe.runs.queries import StepKey
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import (
@@ -33,13 +35,12 @@ from coe.runs.task_records import (
 from coe.runs.visibility import REQUESTER, is_candidate, readable_tasks
 from coe.work import Read
 
-StepKey = tuple[UUID, str]
-OPEN = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED)
-UNCLAIMED = (HumanTaskState.OPEN, HumanTaskState.ESCALATED)
+_OPEN_STATES: Final = tuple(each for each in HumanTaskState if each.open)
+_UNCLAIMED_STATES: Final = (HumanTaskState.OPEN, HumanTaskState.ESCALATED)
 
 
 async def task(read: Read, task_id: UUID) -> TaskRecord | None:
-    """A human task, if it is there and may be read."""
+    """The human task, if it exists and may be read."""
     return (await tasks_by_id(read, [task_id])).get(task_id)
 
 
@@ -49,28 +50,28 @@ async def tasks_by_id(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskRecor
 
 
 async def tasks_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey, TaskRecord]:
-    """For each step, given as run and step key, the human task that it opened."""
+    """The human task that each step opened; a step is a run id and a step key."""
     rows = await _tasks(read, tuple_(TASKS.c.run_id, TASKS.c.key).in_(keys))
     return {(row.run_id, row.key): row for row in rows}
 
 
 async def inbox(
     read: Read,
-    wanted: TaskFilter | None = None,
+    filters: TaskFilter | None = None,
     *,
     first: int = 20,
     after: str | None = None,
 ) -> Page[TaskRecord]:
-    """Human tasks, the oldest first.
+    """A page of human tasks, the oldest first.
 
     Raises:
-        Invalid: `first` or `after` is not as it should be.
+        Invalid: `first` or `after` is not valid.
     """
     size = check_first(first)
-    which = and_(readable_tasks(read), *_conditions(read, wanted or TaskFilter()))
+    which = and_(readable_tasks(read), *_conditions(read, filters or TaskFilter()))
     rows = await read.session.execute(
         select(*TASK_COLUMNS)
-        .where(which, *_beyond(after))
+        .where(which, *_after(after))
         .order_by(TASKS.c.created_at, TASKS.c.id)
         .limit(size + 1),
     )
@@ -87,7 +88,7 @@ async def inbox(
 
 
 async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtras]:
-    """For each task its approvals (without their comments), escalations and reminders by time."""
+    """Approvals (without comments), escalations and reminders of each task, by time."""
     approvals: defaultdict[UUID, list[TaskApprovalRecord]] = defaultdict(list)
     for row in await read.session.execute(
         select(APPROVALS.c.task_id, *APPROVAL_COLUMNS)
@@ -125,23 +126,23 @@ async def _tasks(read: Read, which: ColumnElement[bool]) -> list[TaskRecord]:
     return [await task_record(read.keyring, row) for row in rows]
 
 
-def _conditions(read: Read, wanted: TaskFilter) -> list[ColumnElement[bool]]:
+def _conditions(read: Read, filters: TaskFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    conditions.append(TASKS.c.state.in_(wanted.states or OPEN))
-    if wanted.flows:
-        conditions.append(TASKS.c.flow.in_(wanted.flows))
-    for asked, condition in (
-        (wanted.assigned_to_me, TASKS.c.assignee == read.actor.subject),
-        (wanted.claimable, _claimable(read)),
-        (wanted.overdue, and_(TASKS.c.due_at < read.now, TASKS.c.state.in_(OPEN))),
+    conditions.append(TASKS.c.state.in_(filters.states or _OPEN_STATES))
+    if filters.flows:
+        conditions.append(TASKS.c.flow.in_(filters.flows))
+    for requested, condition in (
+        (filters.assigned_to_me, TASKS.c.assignee == read.actor.subject),
+        (filters.claimable, _claimable(read)),
+        (filters.overdue, and_(TASKS.c.due_at < read.now, TASKS.c.state.in_(_OPEN_STATES))),
     ):
-        if asked is not None:
-            conditions.append(condition if asked else not_(func.coalesce(condition, False)))
+        if requested is not None:
+            conditions.append(condition if requested else not_(func.coalesce(condition, False)))
     return conditions
 
 
 def _claimable(read: Read) -> ColumnElement[bool]:
-    """Open tasks that name a role of the actor, do not exclude it, and the policy lets it take."""
+    """Unclaimed tasks that the actor is a candidate for, is not excluded from, and may claim."""
     subject = read.actor.subject
     excluded = or_(
         literal(subject) == any_(TASKS.c.exclude),
@@ -153,17 +154,17 @@ def _claimable(read: Read) -> ColumnElement[bool]:
         relations={Relation.CANDIDATE},
     )
     return and_(
-        TASKS.c.state.in_(UNCLAIMED),
+        TASKS.c.state.in_(_UNCLAIMED_STATES),
         is_candidate(read),
         not_(excluded),
         allowed.clause(TASKS.c.team, TASKS.c.data_class),
     )
 
 
-def _beyond(after: str | None) -> list[ColumnElement[bool]]:
-    if after is None:
+def _after(cursor: str | None) -> list[ColumnElement[bool]]:
+    if cursor is None:
         return []
-    key = decode("inbox", after, [datetime.fromisoformat, UUID])
+    key = decode("inbox", cursor, [datetime.fromisoformat, UUID])
     return [tuple_(TASKS.c.created_at, TASKS.c.id) > tuple_(*key)]
 
 

@@ -1,9 +1,9 @@
-"""Sending the messages of reminders, by the channel that the operator gave the team for them.
+"""Send the messages of reminders by the channel that the operator set up for the team.
 
-A row is claimed by moving its `next_at` ahead (`SKIP LOCKED`, so several processes share the work);
-a process that dies after it sent leaves the row to be claimed again, so a message may come twice.
-A message names the process and says where to look: what the task is about is for those who may
-see it.
+A process claims a row by moving its `next_at` ahead; several processes share the work (`SKIP
+LOCKED`). When a process dies after sending, the row is claimed again, so a message may come twice.
+A message names the process and a link, not what the task is about: only those who may read the
+task see that.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from coe.leaves.leaf import LeafFault
 from coe.leaves.notify import Notifier
 from coe.machine.commands import RunLeaf
 from coe.runs.tables import REMINDERS, TASKS
-from coe.runs.task_models import HumanTaskState
 from coe.work import Platform
 
-BATCH: Final = 10
-CLAIMED_FOR: Final = timedelta(seconds=60)
-MOST_ATTEMPTS: Final = 5
-_OPEN: Final = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED)
+REMINDER_BATCH: Final = 10
+RETRY_AFTER: Final = timedelta(seconds=60)
+"""How long a claimed reminder is left alone before it is tried again."""
+MAX_ATTEMPTS: Final = 5
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """A reminder whose message is to be sent."""
+class _DueReminder:
+    """A reminder whose message is due."""
 
     id: UUID
     task: Any
@@ -42,27 +41,27 @@ class _Wish:
 
 
 async def send_reminders(platform: Platform, notifier: Notifier) -> int:
-    """Send what is due; gives how many rows were settled or tried."""
-    wishes = await _claim(platform)
-    for wish in wishes:
-        await _send(platform, notifier, wish)
-    return len(wishes)
+    """Send the messages that are due; return how many reminders were tried."""
+    reminders = await _claim(platform)
+    for reminder in reminders:
+        await _send(platform, notifier, reminder)
+    return len(reminders)
 
 
-async def _claim(platform: Platform) -> list[_Wish]:
+async def _claim(platform: Platform) -> list[_DueReminder]:
     now = platform.clock()
     due = (
         select(REMINDERS.c.id)
         .where(REMINDERS.c.next_at <= now)
         .order_by(REMINDERS.c.next_at)
-        .limit(BATCH)
+        .limit(REMINDER_BATCH)
         .with_for_update(skip_locked=True)
     )
     async with platform.database.session() as session:
         claimed = await session.execute(
             update(REMINDERS)
             .where(REMINDERS.c.id.in_(due.scalar_subquery()))
-            .values(next_at=now + CLAIMED_FOR, attempts=REMINDERS.c.attempts + 1)
+            .values(next_at=now + RETRY_AFTER, attempts=REMINDERS.c.attempts + 1)
             .returning(REMINDERS.c.id, REMINDERS.c.task_id, REMINDERS.c.attempts)
         )
         rows = claimed.all()
@@ -80,19 +79,19 @@ async def _claim(platform: Platform) -> list[_Wish]:
         )
         by_id = {task.id: task for task in tasks}
         await session.commit()
-    return [_Wish(row.id, by_id[row.task_id], row.attempts) for row in rows]
+    return [_DueReminder(row.id, by_id[row.task_id], row.attempts) for row in rows]
 
 
-async def _send(platform: Platform, notifier: Notifier, wish: _Wish) -> None:
+async def _send(platform: Platform, notifier: Notifier, reminder: _DueReminder) -> None:
     channel: str | None = None
     try:
-        if wish.task.state in _OPEN:
-            channel = notifier.channels.for_reminders(wish.task.team)
+        if reminder.task.state.open:
+            channel = notifier.channels.for_reminders(reminder.task.team)
         if channel is not None:
-            await notifier(_message(platform, wish, channel))
+            await notifier(_message(platform, reminder, channel))
     except (OperatorFileError, LeafFault) as error:
-        _log.warning("reminder %s was not sent: %s", wish.id, type(error).__name__)
-        if wish.attempts < MOST_ATTEMPTS:
+        _log.warning("reminder %s was not sent: %s", reminder.id, type(error).__name__)
+        if reminder.attempts < MAX_ATTEMPTS:
             return
         channel = None
     values: dict[str, Any] = {"next_at": None, "channel": channel}
@@ -100,23 +99,23 @@ async def _send(platform: Platform, notifier: Notifier, wish: _Wish) -> None:
         values["notified_at"] = platform.clock()
     async with platform.database.session() as session:
         await session.execute(
-            update(REMINDERS).where(REMINDERS.c.id == wish.id).values(values),
+            update(REMINDERS).where(REMINDERS.c.id == reminder.id).values(values),
         )
         await session.commit()
 
 
-def _message(platform: Platform, wish: _Wish, channel: str) -> RunLeaf:
-    task = wish.task
+def _message(platform: Platform, reminder: _DueReminder, channel: str) -> RunLeaf:
+    task = reminder.task
     to = [task.assignee] if task.assignee else list(task.candidate_roles)
-    where = platform.settings.public_url or platform.settings.url
+    link = platform.settings.public_url or platform.settings.url
     arguments: JSON = {
         "channel": channel,
         "to": to,
         "subject": f"A task of {task.flow} waits for an answer",
-        "body": f"A task of the process {task.flow} waits for an answer.\n{where}",
+        "body": f"A task of the process {task.flow} waits for an answer.\n{link}",
     }
     return RunLeaf(
-        str(wish.id),
+        str(reminder.id),
         task.path,
         "remind",
         "notify",

@@ -1,8 +1,8 @@
-"""Reminders of human tasks: rows that say when people were reminded, made by timers.
+"""Reminders of human tasks: timers fire them, rows record them.
 
-A reminder is visible to whoever may see the task. Where the team has a channel for them, a message
-follows (`coe.human_tasks.reminder_sender`). It changes nothing else: who may answer, and until
-when, stays.
+Whoever may read the task sees its reminders. Where the team has a channel for reminders, a message
+follows (`coe.human_tasks.reminder_sender`). A reminder changes neither who may answer nor the due
+time.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from coe.runs.records import IDENTITY_COLUMNS
 from coe.runs.tables import REMINDERS, RUNS, TASKS, TIMERS
 
 
-def as_texts(times: Sequence[datetime]) -> list[str]:
-    """Times as the column of a task has them, the next one first."""
+def iso_texts(times: Sequence[datetime]) -> list[str]:
+    """Times as ISO 8601 texts, the earliest first."""
     return [each.isoformat() for each in sorted(times)]
 
 
-async def arm_reminder(session: AsyncSession, run_id: UUID, key: str, times: Sequence[str]) -> None:
-    """Have the next reminder of a task fired; nothing where none is left."""
+async def schedule_reminder(
+    session: AsyncSession, run_id: UUID, key: str, times: Sequence[str]
+) -> None:
+    """Set the timer for the next reminder of a task, if one is left."""
     if not times:
         return
     due = datetime.fromisoformat(times[0])
@@ -49,9 +51,9 @@ async def arm_reminder(session: AsyncSession, run_id: UUID, key: str, times: Seq
 async def remind(
     session: AsyncSession, keyring: Keyring, run_id: UUID, key: str, at: datetime
 ) -> None:
-    """Remind of a task that is still open, and arm the next reminder.
+    """Record a reminder of a task that is still open, and schedule the next.
 
-    Reminders that are overdue together, because nobody was there to fire them, are one.
+    Reminders that are overdue together, because no process was up to fire them, become one.
     """
     found = await session.execute(
         select(TASKS.c.id, TASKS.c.state, TASKS.c.reminders).where(
@@ -66,7 +68,7 @@ async def remind(
     await session.execute(
         insert(REMINDERS).values(id=new_id(), task_id=task.id, at=at, next_at=at, attempts=0)
     )
-    await arm_reminder(session, run_id, key, left)
+    await schedule_reminder(session, run_id, key, left)
     await _record(session, keyring, run_id, task.id, at)
 
 

@@ -1,4 +1,4 @@
-"""Human tasks: who may, what is checked, what becomes of them."""
+"""Human tasks: who may answer, what is checked, how they end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def running(platform: Platform) -> AsyncIterator[Runtime]:
 
 
 async def _open(running: Runtime, *, more: str = "", tasks: str | None = None) -> tuple[UUID, UUID]:
-    """A run that waits for its task; gives both ids."""
+    """Start a run that waits for its task; return both ids."""
     platform = running.platform
     await publish(platform, central("asks", tasks or APPROVAL.rstrip() + "\n" + more))
     run = await start(platform, "sales/asks")
@@ -113,7 +113,7 @@ async def test_the_requester_is_refused_with_the_deciding_line(running: Runtime)
     assert all("deny" in each.rule for each in found)
 
 
-async def test_who_may_not_read_it_finds_nothing(running: Runtime) -> None:
+async def test_a_task_that_may_not_be_read_is_not_found(running: Runtime) -> None:
     _, task_id = await _open(running)
     with pytest.raises(NotFound):
         async with running.platform.work(OUTSIDER) as work:
@@ -140,7 +140,7 @@ async def test_an_answer_that_does_not_fit_gives_located_problems(running: Runti
     assert task.state == "OPEN"
 
 
-async def test_a_claimed_task_is_not_anothers(running: Runtime) -> None:
+async def test_a_claimed_task_is_closed_to_others(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
     async with platform.work(FINANCE_APPROVER) as work:
@@ -178,7 +178,7 @@ async def test_a_task_is_delegated_to_a_candidate_only(running: Runtime) -> None
     await _complete(platform, task_id, FINANCE_LEAD)
 
 
-async def test_who_started_the_run_does_not_choose_who_decides(running: Runtime) -> None:
+async def test_the_requester_cannot_delegate_the_decision(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
     async with platform.work(FINANCE_APPROVER) as work:
@@ -217,14 +217,14 @@ async def test_one_refusal_decides_where_two_approvals_are_needed(running: Runti
     assert await advance(running, run_id) == Finished(RunState.COMPLETED)
 
 
-async def test_a_closed_task_takes_no_second_answer(running: Runtime) -> None:
+async def test_a_closed_task_accepts_no_second_answer(running: Runtime) -> None:
     _, task_id = await _open(running)
     await _complete(running.platform, task_id, FINANCE_APPROVER)
     with pytest.raises((Conflict, Forbidden)):
         await _complete(running.platform, task_id, FINANCE_LEAD, "rejected")
 
 
-async def test_the_inbox_shows_what_one_may_take(running: Runtime) -> None:
+async def test_the_inbox_shows_claimable_tasks(running: Runtime) -> None:
     platform = running.platform
     run_id, task_id = await _open(running)
     async with platform.read(FINANCE_APPROVER) as read:
@@ -242,7 +242,7 @@ async def test_the_inbox_shows_what_one_may_take(running: Runtime) -> None:
         assert (await task_queries.inbox(read)).total == 0
 
 
-async def test_the_inbox_keeps_what_is_decided_for_those_who_ask(running: Runtime) -> None:
+async def test_the_inbox_shows_decided_tasks_on_request(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running)
     await _complete(platform, task_id, FINANCE_APPROVER)
@@ -265,7 +265,7 @@ async def test_reading_its_context_is_recorded(running: Runtime) -> None:
         assert list(readers) == ["finance-approver"]
 
 
-async def test_a_task_is_not_handed_to_who_has_approved_it(running: Runtime) -> None:
+async def test_a_task_is_not_delegated_to_an_approver(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await _open(running, more="        approvals: 2\n")
     await _complete(platform, task_id, FINANCE_APPROVER)
@@ -283,7 +283,7 @@ ESCALATES = """        dueIn: {hours: 1}
 """
 
 
-async def test_nobody_answers_and_the_task_goes_up_and_expires(running: Runtime) -> None:
+async def test_an_unanswered_task_escalates_and_expires(running: Runtime) -> None:
     platform = running.platform
     run_id, task_id = await _open(running, more=ESCALATES)
     assert await fire_due(platform) == 0
@@ -340,7 +340,7 @@ async def test_an_answer_while_the_run_parks_is_not_missed(
     assert answered
 
 
-async def test_an_answer_to_a_parked_run_leaves_a_wish_to_wake_it(running: Runtime) -> None:
+async def test_an_answer_to_a_parked_run_queues_its_wake_up(running: Runtime) -> None:
     run_id, task_id = await _open(running)
     await _complete(running.platform, task_id, FINANCE_APPROVER)
     async with running.platform.database.session() as session:
@@ -349,7 +349,7 @@ async def test_an_answer_to_a_parked_run_leaves_a_wish_to_wake_it(running: Runti
 
 
 async def _bring_forward(platform: Platform, run_id: UUID) -> None:
-    """Let the run's timers be due now."""
+    """Make the run's timers due now."""
     past = utcnow() - timedelta(seconds=1)
     async with platform.database.session() as session:
         await session.execute(update(TIMERS).where(TIMERS.c.run_id == run_id).values(due_at=past))

@@ -1,4 +1,4 @@
-"""Reminders of human tasks: each fires once, is seen and sent, and goes with its task."""
+"""Reminders of human tasks: each fires once, is visible and sent, and ends with its task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coe.execution.due_timers import fire_due
 from coe.execution.runtime import Runtime
 from coe.human_tasks import actions as human_tasks
 from coe.human_tasks import queries as task_queries
-from coe.human_tasks.reminder_sender import CLAIMED_FOR, MOST_ATTEMPTS, send_reminders
+from coe.human_tasks.reminder_sender import MAX_ATTEMPTS, RETRY_AFTER, send_reminders
 from coe.leaves.notify import Notifier
 from coe.runs import actions
 from coe.runs.models import TimerKind
@@ -51,7 +51,7 @@ async def running(platform: Platform) -> AsyncIterator[Runtime]:
 
 
 async def waiting(running: Runtime, tasks: str = REMINDED) -> tuple[UUID, UUID]:
-    """A run that waits for its task; gives both ids."""
+    """Start a run that waits for its task; return both ids."""
     await publish(running.platform, central("asks", tasks))
     run = await start(running.platform, "sales/asks")
     assert isinstance(await advance(running, run.id), Parked)
@@ -59,7 +59,7 @@ async def waiting(running: Runtime, tasks: str = REMINDED) -> tuple[UUID, UUID]:
 
 
 async def bring_forward(platform: Platform, hours: float) -> None:
-    """Let so much time have passed for reminders."""
+    """Move all reminders this many hours into the past."""
     async with platform.database.session() as session:
         rows = (await session.execute(select(TASKS.c.id, TASKS.c.reminders))).all()
         for row in rows:
@@ -79,7 +79,7 @@ async def reminded(platform: Platform, task_id: UUID) -> tuple[ReminderRecord, .
         return (await task_queries.task_extras(read, [task_id]))[task_id].reminders
 
 
-async def armed(platform: Platform, kind: TimerKind = TimerKind.REMINDER) -> int:
+async def pending_timers(platform: Platform, kind: TimerKind = TimerKind.REMINDER) -> int:
     async with platform.database.session() as session:
         wanted = select(func.count()).select_from(TIMERS).where(TIMERS.c.kind == kind)
         return await session.scalar(wanted) or 0
@@ -94,8 +94,8 @@ async def test_reminders_fire_one_after_the_other_and_each_once(running: Runtime
         assert await fire_due(platform) == 1
         assert await fire_due(platform) == 0
         assert len(await reminded(platform, task_id)) == count
-    assert await armed(platform) == 0
-    assert await armed(platform, TimerKind.TASK) == 1
+    assert await pending_timers(platform) == 0
+    assert await pending_timers(platform, TimerKind.TASK) == 1
     async with platform.read(SALES_OWNER) as read:
         task = await task_queries.task(read, task_id)
     assert task is not None
@@ -107,14 +107,14 @@ async def test_reminders_fire_one_after_the_other_and_each_once(running: Runtime
     assert list(events.scalars()) == [f"human_task:{task_id}"] * 3
 
 
-async def test_what_is_overdue_together_is_one_reminder(running: Runtime) -> None:
+async def test_reminders_that_are_overdue_together_become_one(running: Runtime) -> None:
     platform = running.platform
     _, task_id = await waiting(running)
     await bring_forward(platform, 2.5)
     assert await fire_due(platform) == 1
     assert await fire_due(platform) == 0
     assert len(await reminded(platform, task_id)) == 1
-    assert await armed(platform) == 1
+    assert await pending_timers(platform) == 1
 
 
 async def test_nobody_is_reminded_of_a_task_that_is_closed(running: Runtime) -> None:
@@ -123,12 +123,12 @@ async def test_nobody_is_reminded_of_a_task_that_is_closed(running: Runtime) -> 
     async with platform.work(FINANCE_APPROVER) as work:
         answer = {"limit": 1}
         await human_tasks.complete_task(work, task_id, outcome="approved", answer=answer)
-    assert await armed(platform) == 0
+    assert await pending_timers(platform) == 0
     again, other = await waiting_again(running)
     async with platform.work(SALES_OWNER) as work:
         await actions.cancel_run(work, again, reason="no longer wanted")
     await advance(running, again)
-    assert await armed(platform) == 0
+    assert await pending_timers(platform) == 0
     assert await reminded(platform, task_id) == await reminded(platform, other) == ()
     assert run_id != again
 
@@ -139,24 +139,24 @@ async def waiting_again(running: Runtime) -> tuple[UUID, UUID]:
     return run.id, await open_task(running.platform, run.id)
 
 
-async def test_a_task_that_expires_takes_its_reminders_along(running: Runtime) -> None:
+async def test_the_reminders_of_a_task_end_when_it_expires(running: Runtime) -> None:
     platform = running.platform
     late = REMINDED.replace("PT9H", "PT1H").replace("[PT2H, PT1H, PT3H]", "PT2H")
     await waiting(running, late)
-    assert await armed(platform) == 1
+    assert await pending_timers(platform) == 1
     async with platform.database.session() as session:
         past = utcnow() - timedelta(seconds=1)
         mine = TIMERS.c.kind == TimerKind.TASK
         await session.execute(update(TIMERS).where(mine).values(due_at=past))
         await session.commit()
     assert await fire_due(platform) == 1
-    assert await armed(platform) == 0
+    assert await pending_timers(platform) == 0
 
 
 # ---------------------------------------------------------------- messages
 @pytest.fixture
 def channels(tmp_path: Path) -> Any:
-    """Gives what sends by a channel for reminders that leads to a port, for a team."""
+    """Makes a notifier with a channel for reminders that leads to a port, for a team."""
 
     def make(port: int, team: str = "sales") -> Notifier:
         file = tmp_path / "channels.yaml"
@@ -177,7 +177,7 @@ async def a_reminder(running: Runtime) -> UUID:
     return task_id
 
 
-async def test_a_reminder_goes_by_the_channel_of_the_team_once(
+async def test_a_reminder_is_sent_once_by_the_channel_of_the_team(
     running: Runtime, channels: Any
 ) -> None:
     platform = running.platform
@@ -195,7 +195,7 @@ async def test_a_reminder_goes_by_the_channel_of_the_team_once(
     assert row.notified_at is not None
 
 
-async def test_whoever_has_the_task_is_reminded(running: Runtime, channels: Any) -> None:
+async def test_the_claimant_of_the_task_is_reminded(running: Runtime, channels: Any) -> None:
     platform = running.platform
     task_id = await a_reminder(running)
     async with platform.work(FINANCE_APPROVER) as work:
@@ -206,7 +206,7 @@ async def test_whoever_has_the_task_is_reminded(running: Runtime, channels: Any)
     assert body["to"] == "finance-approver"
 
 
-async def test_a_team_without_a_channel_and_a_task_that_was_answered_meanwhile(
+async def test_no_message_without_a_channel_or_of_a_task_that_is_answered(
     running: Runtime, channels: Any
 ) -> None:
     platform = running.platform
@@ -222,7 +222,7 @@ async def test_a_team_without_a_channel_and_a_task_that_was_answered_meanwhile(
         assert await send_reminders(platform, channels(receiver.port)) > 0
         assert await send_reminders(platform, channels(receiver.port)) == 0
     recipients = [body["to"] for _, body in receiver.requests]
-    assert len(recipients) <= 1, "of the first task alone"
+    assert len(recipients) <= 1, "of the first task only"
     [row] = await reminded(platform, second)
     assert (row.channel, row.notified_at) == (None, None)
     assert (await reminded(platform, first))[0].at is not None
@@ -234,14 +234,14 @@ async def test_a_channel_that_fails_is_tried_a_few_times(running: Runtime, chann
     now = utcnow()
     async with http(500) as receiver:
         notifier = channels(receiver.port)
-        for attempt in range(MOST_ATTEMPTS):
-            later = replace(platform, clock=lambda at=now + attempt * CLAIMED_FOR * 2: at)
+        for attempt in range(MAX_ATTEMPTS):
+            later = replace(platform, clock=lambda at=now + attempt * RETRY_AFTER * 2: at)
             assert await send_reminders(later, notifier) == 1
             assert await send_reminders(later, notifier) == 0
         much_later = replace(platform, clock=lambda: now + timedelta(days=1))
         assert await send_reminders(much_later, notifier) == 0
-    assert len(receiver.requests) == MOST_ATTEMPTS
+    assert len(receiver.requests) == MAX_ATTEMPTS
     [row] = await reminded(platform, task_id)
     assert (row.channel, row.notified_at) == (None, None)
     async with platform.database.session() as session:
-        assert await session.scalar(select(REMINDERS.c.attempts)) == MOST_ATTEMPTS
+        assert await session.scalar(select(REMINDERS.c.attempts)) == MAX_ATTEMPTS

@@ -170,7 +170,7 @@ def timer_gone_before_its_fact() -> None:
         await session.commit()
         now = platform.clock()
         if timer.kind is TimerKind.TASK:
-            await coe.execution.due_timers.task_opening.overdue(
+            await coe.execution.due_timers.opening.escalate_or_expire(
                 session, platform.keyring, timer.run_id, timer.key, now
             )
         else:
