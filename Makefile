@@ -1,16 +1,18 @@
-# What a person types: setup, demo, check, test, bench, clean. Everything comes from the package registries.
+# What a person types; `make help` lists it. Everything comes from the package registries.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WEB := coe/web/static/vendor
+# Two processes, each with its own PostgreSQL; tests that share something stay in one of them.
+PARALLEL := -n 2 --dist loadgroup
 
-.PHONY: setup demo check test bench clean help
+.PHONY: setup demo fmt check quick test test-more test-shuffled bench hooks clean help
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{split($$1, t, ":"); printf "make %-14s %s\n", t[1], $$2}'
 
-setup: $(VENV)/.ready $(WEB)/.ready ## Prepare .venv and the page's own files
+setup: $(VENV)/.ready $(WEB)/.ready ## Prepare .venv and the front-end files
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed") if sys.version_info < (3, 11) else None'
@@ -23,8 +25,12 @@ $(WEB)/.ready: coe/web/package-lock.json $(VENV)/.ready
 	$(BIN)/python coe/web/vendor.py
 	touch $@
 
-demo: setup ## Start everything, seed the sample company and run its story; Ctrl-C stops it
+demo: setup ## Start everything, load the sample company and run its story; Ctrl-C stops it
 	$(BIN)/coe demo
+
+fmt: setup ## Format the code, and fix what the linter can fix
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
 
 check: setup ## Format, lint, types, import contracts, sizes, docs
 	$(BIN)/ruff format --check .
@@ -33,8 +39,21 @@ check: setup ## Format, lint, types, import contracts, sizes, docs
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/architecture
 
-test: check ## All checks and all tests
-	$(BIN)/pytest tests
+quick: setup ## Lint, types, contracts and the tests of what changed since the last commit (SINCE=main for more)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.changed --since $(or $(SINCE),HEAD)
+
+test: check ## All checks and all tests but those of `make test-more`
+	$(BIN)/pytest tests $(PARALLEL) --ignore tests/architecture
+
+test-more: setup ## What takes longer: many simulated runs, every mutant, real processes killed for minutes
+	$(BIN)/pytest tests -m more
+
+test-shuffled: setup ## All tests in a random order (SEED=… repeats one)
+	$(BIN)/pytest tests -p randomly $(if $(SEED),-p "randomly_seed=$(SEED)",) $(PARALLEL)
 
 bench: setup .venv-bench/.ready ## Measure runs beside others, and whether their cost stays flat
 	$(BIN)/python benchmarks/runs.py
@@ -44,6 +63,9 @@ bench: setup .venv-bench/.ready ## Measure runs beside others, and whether their
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
 	touch $@
+
+hooks: setup ## Run the checks of .pre-commit-config.yaml at each commit
+	$(BIN)/pre-commit install
 
 clean: ## Stop what a demo left running, and erase its data
 	@if [ -x $(BIN)/coe ] && [ -d .coe ]; then $(BIN)/coe demo --stop; fi
