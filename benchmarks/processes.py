@@ -9,7 +9,7 @@ from typing import Final
 
 from coe import content
 from coe.access.actor import Actor
-from coe.access.content import load_content
+from coe.access.load import load_access_files
 from coe.catalog import actions as catalog
 from coe.db import Database
 from coe.settings import Settings
@@ -93,7 +93,7 @@ async def bench_platform(url: str, folder: Path) -> AsyncIterator[Platform]:
     database = Database(url)
     await database.create_all()
     async with database.session() as session:
-        await load_content(session, content.root(ROOT))
+        await load_access_files(session, content.root(ROOT))
         await session.commit()
     await database.close()
     settings = Settings(database_url=url, data_dir=folder, content_dir=ROOT)

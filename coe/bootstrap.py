@@ -14,7 +14,7 @@ from typing import Final
 from coe import content
 from coe.access import tokens
 from coe.access.actor import Actor
-from coe.access.content import load_content
+from coe.access.load import load_access_files
 from coe.audit.events import Tag
 from coe.catalog import actions as catalog
 from coe.catalog.decision_tables.actions import register_decision
@@ -93,7 +93,7 @@ async def issue_token(
 
 async def _load_access(platform: Platform, root: Path) -> str:
     async with platform.work(CONTENT) as work:
-        loaded = await load_content(work.session, root)
+        loaded = await load_access_files(work.session, root)
         if loaded.changed:
             await work.record(
                 Tag.ACCESS_POLICY_LOAD,

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access import tokens
 from coe.access.actor import Actor, DataClass
 from coe.access.permissions import Permission
-from coe.access.policy import Decision, Policy, PolicyStore, Scope
-from coe.audit.events import Outcome, Tag
+from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
@@ -81,7 +81,7 @@ class Read:
         """The keys that open sealed columns."""
         return self.platform.keyring
 
-    def scope(self, permission: Permission) -> Scope:
+    def scope(self, permission: Permission) -> AccessScope:
         """The teams and data classes in which the actor holds the permission: start reads here."""
         return self.policy.scope(self.actor, permission)
 
@@ -150,7 +150,7 @@ class Work(Read):
                 decision=decision,
                 detail={"permission": permission.value},
                 reason=decision.explanation,
-                outcome=Outcome.DENIED,
+                outcome=AuditOutcome.DENIED,
                 correlation_id=correlation_id,
             )
             self._denied.append(event)
@@ -168,7 +168,7 @@ class Work(Read):
         decision: Decision | None = None,
         detail: JSON = None,
         reason: str | None = None,
-        outcome: Outcome = Outcome.ALLOWED,
+        outcome: AuditOutcome = AuditOutcome.ALLOWED,
         correlation_id: str | None = None,
     ) -> None:
         """Insert the event into this transaction: it is kept exactly when the change is.
@@ -201,7 +201,7 @@ class Work(Read):
         decision: Decision | None,
         detail: JSON,
         reason: str | None,
-        outcome: Outcome,
+        outcome: AuditOutcome,
         correlation_id: str | None,
     ) -> NewEvent:
         return NewEvent(
@@ -277,7 +277,7 @@ class Platform:
         async with self.database.session() as session:
             try:
                 return await tokens.authenticate(session, bearer, now=self.clock())
-            except tokens.TokenSpent as spent:
+            except tokens.InactiveToken as spent:
                 policy = await self.policies.current(session)
                 await append(session, self.keyring, self._refused_login(policy, spent, request))
                 await session.commit()
@@ -286,7 +286,7 @@ class Platform:
     def _refused_login(
         self,
         policy: Policy,
-        spent: tokens.TokenSpent,
+        spent: tokens.InactiveToken,
         request: RequestInfo,
     ) -> NewEvent:
         return NewEvent(
@@ -296,7 +296,7 @@ class Platform:
             action=Tag.ACCESS_LOGIN_REFUSE,
             resource=f"token:{spent.token_id}",
             team=min(policy.teams(spent.subject), default=PLATFORM_TEAM),
-            outcome=Outcome.DENIED,
+            outcome=AuditOutcome.DENIED,
             reason=f"The token was refused: {spent.why}.",
             correlation_id=request.correlation_id,
             request_id=request.request_id,

@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from coe import content
-from coe.access.content import load_content
+from coe.access.load import load_access_files
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.settings import Settings
@@ -77,7 +77,7 @@ def template_database(postgres: EmbeddedPostgres) -> str:
         database = Database(postgres.url(name))
         await database.create_all()
         async with database.session() as session:
-            await load_content(session, content.root(ROOT))
+            await load_access_files(session, content.root(ROOT))
             await session.commit()
         await database.close()
 

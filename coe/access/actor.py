@@ -68,10 +68,10 @@ class Actor:
         Raises:
             ValueError: The subject is not one of the three forms.
         """
-        return cls(subject, kind_of(subject), display_name or subject, scopes)
+        return cls(subject, subject_kind(subject), display_name or subject, scopes)
 
 
-def kind_of(subject: str) -> ActorKind:
+def subject_kind(subject: str) -> ActorKind:
     """Read the kind from the form of the subject.
 
     Raises:

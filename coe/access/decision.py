@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from coe.access.actor import DataClass
-from coe.access.lines import ANY, KIND, RELATION, Effect, Everyone, Line
+from coe.access.policy_lines import (
+    ANY,
+    KIND_PREFIX,
+    RELATION_PREFIX,
+    DerivedRole,
+    Effect,
+    PolicyLine,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ def refused(permission: str, explanation: str) -> Decision:
     return Decision(allowed=False, permission=permission, rules=(), explanation=explanation)
 
 
-def matched(permission: str, line: Line) -> Decision:
+def matched(permission: str, line: PolicyLine) -> Decision:
     """Decide by a line: it allows or denies."""
     allowed = line.effect is Effect.ALLOW
     where = f" ({line.source})" if line.source else ""
@@ -42,7 +49,9 @@ def matched(permission: str, line: Line) -> Decision:
     return Decision(allowed, permission, (str(line),), explanation)
 
 
-def unmatched(permission: str, lines: Iterable[Line], team: str, data_class: DataClass) -> Decision:
+def unmatched(
+    permission: str, lines: Iterable[PolicyLine], team: str, data_class: DataClass
+) -> Decision:
     """Refuse because no line matches, and name what it would take.
 
     `lines` are those of the permission, `team` the thing's team or "its team".
@@ -59,12 +68,12 @@ def unmatched(permission: str, lines: Iterable[Line], team: str, data_class: Dat
     return refused(permission, f"No policy line allows {permission} on {thing}: {takes}.")
 
 
-def _way(line: Line, team: str) -> str:
-    if line.subject.startswith(RELATION):
-        return f"being its {line.subject.removeprefix(RELATION)}"
-    if line.subject.startswith(KIND):
-        return f"being a {line.subject.removeprefix(KIND)}"
-    if line.subject == Everyone.EMPLOYEE:
+def _way(line: PolicyLine, team: str) -> str:
+    if line.subject.startswith(RELATION_PREFIX):
+        return f"being its {line.subject.removeprefix(RELATION_PREFIX)}"
+    if line.subject.startswith(KIND_PREFIX):
+        return f"being a {line.subject.removeprefix(KIND_PREFIX)}"
+    if line.subject == DerivedRole.EMPLOYEE:
         return "being in a team"
     if line.role is None:
         return f"{line.subject} in {team}"

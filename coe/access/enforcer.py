@@ -24,13 +24,13 @@ import casbin
 from casbin.model import Model
 from casbin.rbac import RoleManager
 
-from coe.access.lines import ANY, Effect, Line
+from coe.access.policy_lines import ANY, Effect, PolicyLine
 
 _Fields: TypeAlias = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class AccessRequest:
     """What a decision is asked: the fields of `request_definition` in `policies/model.conf`."""
 
     subject: str
@@ -41,14 +41,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EnforcerResult:
     """What the lines say, and the line that decided; None where no line matched."""
 
     allowed: bool
-    line: Line | None
+    line: PolicyLine | None
 
 
-class Grants(RoleManager):  # type: ignore[misc]  # casbin publishes no types
+class RoleGrants(RoleManager):  # type: ignore[misc]  # casbin publishes no types
     """Who holds which role in which team: flat, read-only, nothing inherited.
 
     It stands where Casbin's own role manager would, by its interface.
@@ -90,7 +90,7 @@ class Enforcers:
     """The enforcers of one policy version; once made, none ever changes."""
 
     def __init__(
-        self, model: str, lines: Iterable[Line], grants: Iterable[tuple[str, str, str]]
+        self, model: str, lines: Iterable[PolicyLine], grants: Iterable[tuple[str, str, str]]
     ) -> None:
         """Take the lines apart by permission; an enforcer is made when it is first asked.
 
@@ -103,9 +103,9 @@ class Enforcers:
             ValueError: The model is not one that Casbin can read.
         """
         self._model = model
-        self._grants = Grants(grants)
+        self._grants = RoleGrants(grants)
         self._lock = threading.Lock()
-        self._lines: dict[str, dict[_Fields, Line]] = {}
+        self._lines: dict[str, dict[_Fields, PolicyLine]] = {}
         self._by_team: dict[tuple[str, str], list[_Fields]] = {}
         for line in lines:
             self._lines.setdefault(line.permission, {})[line.fields] = line
@@ -114,11 +114,11 @@ class Enforcers:
         if self._lines:
             self._make([])  # a model that cannot be read shows now
 
-    def lines(self, permission: str) -> tuple[Line, ...]:
+    def lines(self, permission: str) -> tuple[PolicyLine, ...]:
         """The lines that name the permission, in their order."""
         return tuple(self._lines.get(permission, {}).values())
 
-    def ask(self, request: Request) -> Verdict:
+    def ask(self, request: AccessRequest) -> EnforcerResult:
         """Ask Casbin; deny wins, and the line that decided comes with the answer.
 
         Raises:
@@ -127,17 +127,17 @@ class Enforcers:
         with self._lock:
             enforcer = self._enforcer(request.permission, request.team)
             if enforcer is None:
-                return Verdict(allowed=False, line=None)
+                return EnforcerResult(allowed=False, line=None)
             allowed, matched = enforcer.enforce_ex(*_values(request))
         line = self._lines[request.permission][tuple(matched)] if matched else None
         if allowed is not True:
             denied = line if line is not None and line.effect is Effect.DENY else None
-            return Verdict(allowed=False, line=denied)
+            return EnforcerResult(allowed=False, line=denied)
         if line is None or line.effect is not Effect.ALLOW:
-            return Verdict(allowed=False, line=None)
-        return Verdict(allowed=True, line=line)
+            return EnforcerResult(allowed=False, line=None)
+        return EnforcerResult(allowed=True, line=line)
 
-    def matching(self, request: Request) -> tuple[Line, ...]:
+    def matching(self, request: AccessRequest) -> tuple[PolicyLine, ...]:
         """Every line that matches the request, whatever its effect: each is asked alone."""
         return tuple(
             line
@@ -170,7 +170,7 @@ class Enforcers:
         return enforcer
 
 
-def _values(request: Request) -> tuple[str, str, str, str, tuple[str, ...]]:
+def _values(request: AccessRequest) -> tuple[str, str, str, str, tuple[str, ...]]:
     return (
         request.subject,
         request.team,

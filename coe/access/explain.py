@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 from coe.access.actor import Actor, DataClass
 from coe.access.decision import Decision
-from coe.access.lines import ANY, KIND, RELATION, Effect, Everyone, Line
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
+from coe.access.policy_lines import (
+    ANY,
+    KIND_PREFIX,
+    RELATION_PREFIX,
+    DerivedRole,
+    Effect,
+    PolicyLine,
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,7 +67,7 @@ def explain(
     )
 
 
-def review(policy: Policy, team: str) -> list[Grant]:
+def review_grants(policy: Policy, team: str) -> list[Grant]:
     """List who may do what with the things of a team, each with the line that gives it.
 
     People and services are named where a role gives it, and only if no deny takes it away again.
@@ -79,9 +86,9 @@ def review(policy: Policy, team: str) -> list[Grant]:
     )
 
 
-def _subjects(policy: Policy, line: Line, team: str) -> Iterator[str]:
+def _subjects(policy: Policy, line: PolicyLine, team: str) -> Iterator[str]:
     if line.role is None:
-        if line.subject == Everyone.MEMBER:
+        if line.subject == DerivedRole.MEMBER:
             people = (each for each in policy.people if team in policy.teams(each))
             yield from (each for each in people if ":" not in each)
         else:
@@ -91,9 +98,11 @@ def _subjects(policy: Policy, line: Line, team: str) -> Iterator[str]:
     yield from policy.people.holders(f"{team if where == ANY else where}/{role}")
 
 
-def _stands(policy: Policy, subject: str, line: Line, team: str) -> bool:
+def _stands(policy: Policy, subject: str, line: PolicyLine, team: str) -> bool:
     """Whether the decision bears the line out; a group has no decision of its own."""
-    if subject in {Everyone.EVERYONE, Everyone.EMPLOYEE} or subject.startswith((RELATION, KIND)):
+    if subject in {DerivedRole.EVERYONE, DerivedRole.EMPLOYEE} or subject.startswith(
+        (RELATION_PREFIX, KIND_PREFIX)
+    ):
         return True
     actor = Actor.of(subject)
     classes = tuple(DataClass) if line.data_class == ANY else (DataClass(line.data_class),)

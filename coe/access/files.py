@@ -20,16 +20,16 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from coe.access.actor import ActorKind, kind_of
-from coe.access.lines import ANY, Line, is_role
+from coe.access.actor import ActorKind, subject_kind
 from coe.access.network import NetworkLine
+from coe.access.policy_lines import ANY, PolicyLine, is_role
 from coe.errors import Invalid, Problem
 from coe.identifiers import is_slug
 from coe.language.source import Source, Unreadable, point, read
 
-CODE: Final = "INPUT_ACCESS_FILE"
+ACCESS_FILE_CODE: Final = "INPUT_ACCESS_FILE"
 _MAX_BYTES: Final = 1_000_000
-T = TypeVar("T", Line, NetworkLine)
+T = TypeVar("T", PolicyLine, NetworkLine)
 
 
 def _slug(value: str) -> str:
@@ -45,13 +45,13 @@ def _role(value: str) -> str:
 
 
 def _person(value: str) -> str:
-    if kind_of(value) is not ActorKind.PERSON:
+    if subject_kind(value) is not ActorKind.PERSON:
         raise ValueError("must be a person: letters, digits and . _ @ + -")
     return value
 
 
 def _service(value: str) -> str:
-    if kind_of(value) is not ActorKind.SERVICE:
+    if subject_kind(value) is not ActorKind.SERVICE:
         raise ValueError("must be a service: service:name or service:name/team")
     return value
 
@@ -109,7 +109,7 @@ class AccessFiles:
 
     model: str
     roles: dict[str, str]
-    lines: tuple[Line, ...]
+    lines: tuple[PolicyLine, ...]
     teams: tuple[TeamDocument, ...]
     network: tuple[NetworkLine, ...] = ()
 
@@ -125,7 +125,7 @@ class _Reader:
         name = file.relative_to(self.root).as_posix()
         place = f"{name}:{line}" if line else name
         self.problems.append(
-            Problem(CODE, f"{place}: {message}", path=name, line=line, help=help),
+            Problem(ACCESS_FILE_CODE, f"{place}: {message}", path=name, line=line, help=help),
         )
 
     def text(self, file: Path) -> str | None:
@@ -190,13 +190,13 @@ def _read_roles(reader: _Reader) -> dict[str, str]:
     return dict(found[0].roles) if found else {}
 
 
-def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[Line]:
+def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[PolicyLine]:
     seen: dict[tuple[str, ...], str] = {}
     files = sorted((reader.root / "policies" / "rules").glob("*.csv"))
     if not files:
         reader.report(reader.root / "policies" / "rules", None, "holds no file of policy lines")
     for file in files:
-        for line in _read_area(reader, file, "p", Line.of):
+        for line in _read_area(reader, file, "p", PolicyLine.of):
             number = int(line.source.rpartition(":")[2])
             role = line.role
             if role and role[0] not in roles:

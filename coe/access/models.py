@@ -30,7 +30,7 @@ class Membership(SQLModel, table=True):
     """What roles a subject (a person or a service) has in a team.
 
     `origin` says who keeps the row: `content` is the files in `catalog/teams/`, which
-    `coe.access.content.load_content` makes the table equal to.
+    `coe.access.load.load_access_files` makes the table equal to.
     """
 
     __tablename__ = "memberships"

@@ -19,8 +19,8 @@ IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ANY: Final = "*"
-FIELDS: Final = ("team", "host", "network", "port")
-FILE: Final = "policies/network.csv"
+NETWORK_FIELDS: Final = ("team", "host", "network", "port")
+NETWORK_FILE: Final = "policies/network.csv"
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9_-]+)*")
 _LAST_PORT: Final = 65535
 
@@ -89,8 +89,10 @@ class NetworkLine:
             ValueError: A field is missing or holds what it may not; the message says what.
         """
         values = tuple(fields)
-        if len(values) != len(FIELDS):
-            raise ValueError(f"a network line has 4 fields after its n: {', '.join(FIELDS)}")
+        if len(values) != len(NETWORK_FIELDS):
+            raise ValueError(
+                f"a network line has 4 fields after its n: {', '.join(NETWORK_FIELDS)}"
+            )
         team, host, network, port = values
         if team != ANY and not is_slug(team):
             raise ValueError(f"{team!r} is no team of a network line")

@@ -11,16 +11,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision, matched, refused, unmatched
-from coe.access.enforcer import Enforcers, Request
-from coe.access.lines import ANY, FIELDS, KIND, RELATION, Everyone, Line, Relation
+from coe.access.enforcer import AccessRequest, Enforcers
+from coe.access.memberships import Memberships
 from coe.access.network import Network, NetworkLine
-from coe.access.people import People
 from coe.access.permissions import PERMISSIONS, Permission, in_scopes
-from coe.access.rows import PolicyRows, read_rows, read_version
-from coe.access.scope import Scope
+from coe.access.policy_lines import (
+    ANY,
+    KIND_PREFIX,
+    LINE_FIELDS,
+    RELATION_PREFIX,
+    DerivedRole,
+    PolicyLine,
+    Relation,
+)
+from coe.access.records import PolicyRecord, read_policy, read_policy_version
+from coe.access.scope import AccessScope
 from coe.identifiers import is_slug
 
-__all__ = ["Decision", "Policy", "PolicyStore", "Scope"]
+__all__ = ["AccessScope", "Decision", "Policy", "PolicyStore"]
 
 MAX_REMEMBERED: Final = 50_000
 _OTHER: Final = "?"  # stands for any team or subject that the policy does not name; no slug
@@ -46,12 +54,12 @@ class Policy:
     outside its alphabet, a broken line, an exception.
     """
 
-    def __init__(self, rows: PolicyRows | None = None) -> None:
+    def __init__(self, rows: PolicyRecord | None = None) -> None:
         """Make the policy of the rows; without rows, one that refuses everything."""
-        rows = rows or PolicyRows()
+        rows = rows or PolicyRecord()
         self.version: Final = rows.version
         self._broken: dict[str, str] = {}
-        self.people: Final = People(rows.memberships)
+        self.people: Final = Memberships(rows.memberships)
         self.network: Final = Network(_readable_network(rows))
         lines = list(self._readable(rows))
         self._enforcers = self._make(rows.model, lines)
@@ -76,7 +84,7 @@ class Policy:
             permission: What it wants; anything but a `Permission` is refused.
             team: The slug of the team that owns the thing.
             data_class: The thing's class.
-            relations: What the actor is to the thing, each a `coe.access.lines.Relation`.
+            relations: What the actor is to the thing, each a `coe.access.policy_lines.Relation`.
         """
         name = str(permission)
         if actor.scopes is not None and not in_scopes(name, actor.scopes):
@@ -96,7 +104,7 @@ class Policy:
         permission: Permission | str,
         *,
         relations: Collection[str] = (),
-    ) -> Scope:
+    ) -> AccessScope:
         """Say for which teams and classes `decide` would allow, given the relations.
 
         Its cost grows with the actor's teams, not with all teams. Rows on which the actor has a
@@ -117,7 +125,9 @@ class Policy:
         named = self.people.teams(actor.subject)
         named |= {line.team for line in self.lines(str(permission)) if line.team != ANY}
         teams = {team: classes(team) for team in sorted(named)}
-        return Scope(elsewhere, {team: some for team, some in teams.items() if some != elsewhere})
+        return AccessScope(
+            elsewhere, {team: some for team, some in teams.items() if some != elsewhere}
+        )
 
     def permissions(self, actor: Actor) -> frozenset[Permission]:
         """Return what the actor may do somewhere, by its roles alone."""
@@ -135,7 +145,7 @@ class Policy:
         """Whether the subject holds a role: `finance-approver` in any team, or `finance/lead`."""
         return self.people.holds(subject, role)
 
-    def lines(self, permission: str) -> tuple[Line, ...]:
+    def lines(self, permission: str) -> tuple[PolicyLine, ...]:
         """Return the lines that name the permission."""
         return self._enforcers.lines(permission)
 
@@ -147,7 +157,7 @@ class Policy:
         team: str,
         data_class: DataClass = DataClass.INTERNAL,
         relations: Collection[str] = (),
-    ) -> tuple[Line, ...]:
+    ) -> tuple[PolicyLine, ...]:
         """Return every line that matches, not only the one that decides. Slow: for explanations."""
         if self._doubt(actor, permission, team, data_class, relations):
             return ()
@@ -197,14 +207,14 @@ class Policy:
             relations=relations,
         )
 
-    def _request(self, question: _Question) -> Request:
-        marks = [Everyone.EVERYONE.value, KIND + question.kind.value.lower()]
+    def _request(self, question: _Question) -> AccessRequest:
+        marks = [DerivedRole.EVERYONE.value, KIND_PREFIX + question.kind.value.lower()]
         if question.kind is ActorKind.PERSON and question.subject in self.people:
-            marks.append(Everyone.EMPLOYEE.value)
+            marks.append(DerivedRole.EMPLOYEE.value)
             if question.team in self.teams(question.subject):
-                marks.append(Everyone.MEMBER.value)
-        marks += sorted(RELATION + relation for relation in question.relations)
-        return Request(
+                marks.append(DerivedRole.MEMBER.value)
+        marks += sorted(RELATION_PREFIX + relation for relation in question.relations)
+        return AccessRequest(
             subject=question.subject,
             team=question.team,
             permission=question.permission,
@@ -235,20 +245,20 @@ class Policy:
             name += "-x"
         return name
 
-    def _readable(self, rows: PolicyRows) -> Iterable[Line]:
+    def _readable(self, rows: PolicyRecord) -> Iterable[PolicyLine]:
         for rule in rows.rules:
             try:
-                yield Line.of(rule.fields, note=rule.note, source=rule.source)
+                yield PolicyLine.of(rule.fields, note=rule.note, source=rule.source)
             except ValueError as error:
                 self._set_broken(rule.fields, f"{rule.source}: {error}")
 
     def _set_broken(self, fields: tuple[str, ...], why: str) -> None:
         """Refuse what a broken line may have been about; of a permission unknown here, nothing."""
-        permission = fields[2] if len(fields) == len(FIELDS) else ANY
+        permission = fields[2] if len(fields) == len(LINE_FIELDS) else ANY
         if permission == ANY or permission in PERMISSIONS:
             self._broken[permission] = why
 
-    def _make(self, model: str, lines: list[Line]) -> Enforcers:
+    def _make(self, model: str, lines: list[PolicyLine]) -> Enforcers:
         qualified = {line.role for line in lines if line.role and line.role[1] != ANY}
         try:
             return Enforcers(model, lines, self.people.grants(qualified))
@@ -258,7 +268,7 @@ class Policy:
             return Enforcers("", (), ())
 
 
-def _readable_network(rows: PolicyRows) -> Iterable[NetworkLine]:
+def _readable_network(rows: PolicyRecord) -> Iterable[NetworkLine]:
     """The network lines; one that cannot be read allows nothing."""
     for rule in rows.network:
         try:
@@ -279,9 +289,9 @@ class PolicyStore:
         An installation without policies gets one that refuses everything. The new policy is made
         whole and then swapped in as one reference: whoever holds the old one goes on with it.
         """
-        version = await read_version(session)
+        version = await read_policy_version(session)
         if version != self._policy.version:
-            rows = await read_rows(session)
+            rows = await read_policy(session)
             if rows.version != self._policy.version:
                 self._policy = Policy(rows)
         return self._policy

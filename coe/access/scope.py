@@ -14,7 +14,7 @@ ALL_CLASSES = frozenset(DataClass)
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class AccessScope:
     """Teams and data classes in which an actor holds a permission.
 
     `teams` are those that differ from `elsewhere`, which holds for every other team, known or

@@ -19,16 +19,16 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coe.access.actor import Actor, ActorKind, kind_of
+from coe.access.actor import Actor, ActorKind, subject_kind
 from coe.access.models import AccessToken, Membership
 from coe.access.permissions import is_scope
 from coe.db import utcnow
 from coe.errors import Invalid, Problem, Unauthenticated
 
-PREFIX: Final = "coe_"
+TOKEN_PREFIX: Final = "coe_"  # noqa: S105  # the start of every token
 
 EVERY_SCOPE: Final = "*"
-LONGEST: Final = timedelta(days=366)
+MAX_LIFETIME: Final = timedelta(days=366)
 
 
 _BYTES: Final = 32
@@ -36,7 +36,7 @@ _FORM: Final = re.compile(r"coe_[A-Za-z0-9_-]{43}")
 _NAME: Final = re.compile(r"\S(?:.{0,98}\S)?")
 
 
-class TokenSpent(Unauthenticated):
+class InactiveToken(Unauthenticated):
     """A token that was good once came again; to whom it came, it is like any other refusal."""
 
     def __init__(self, token: AccessToken) -> None:
@@ -67,18 +67,18 @@ async def authenticate(session: AsyncSession, bearer: str, *, now: datetime | No
         now: By default the clock's time.
 
     Raises:
-        Unauthenticated: The token is malformed, unknown, expired or revoked (`TokenSpent`); the
+        Unauthenticated: The token is malformed, unknown, expired or revoked (`InactiveToken`); the
             message is the same for all.
     """
     if not _FORM.fullmatch(bearer):
         raise Unauthenticated
-    digest = hash_of(bearer)
+    digest = hash_token(bearer)
     token = await session.scalar(select(AccessToken).where(col(AccessToken.token_hash) == digest))
     now = now or utcnow()
     if token is None or not hmac.compare_digest(token.token_hash, digest):
         raise Unauthenticated
     if token.revoked_at is not None or token.expires_at <= now:
-        raise TokenSpent(token)
+        raise InactiveToken(token)
     return Actor.of(
         token.subject,
         display_name=await _display_name(session, token.subject),
@@ -122,12 +122,12 @@ async def issue(
     ]
     if problems:
         raise Invalid(problems)
-    bearer = PREFIX + secrets.token_urlsafe(_BYTES)
+    bearer = TOKEN_PREFIX + secrets.token_urlsafe(_BYTES)
     token = AccessToken(
         name=name,
         subject=subject,
-        kind=kind_of(subject).value,
-        token_hash=hash_of(bearer),
+        kind=subject_kind(subject).value,
+        token_hash=hash_token(bearer),
         scopes=sorted(set(scopes)),
         expires_at=expires_at,
         created_at=now,
@@ -138,7 +138,7 @@ async def issue(
     return bearer, token
 
 
-async def find(session: AsyncSession, token_id: UUID) -> AccessToken | None:
+async def find_token(session: AsyncSession, token_id: UUID) -> AccessToken | None:
     """Read the row of a token, for a verb that must know whose it is."""
     return await session.get(AccessToken, token_id)
 
@@ -159,7 +159,7 @@ async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None 
     return revoked is not None
 
 
-def hash_of(bearer: str) -> bytes:
+def hash_token(bearer: str) -> bytes:
     """SHA-256 of the token. It has 256 random bits, so that a slow hash would add nothing."""
     return hashlib.sha256(bearer.encode()).digest()
 
@@ -182,7 +182,7 @@ def _name_problems(name: str) -> list[Problem]:
 
 def _subject_problems(subject: str) -> list[Problem]:
     try:
-        kind = kind_of(subject)
+        kind = subject_kind(subject)
     except ValueError as error:
         return [Problem("INPUT_TOKEN_SUBJECT", str(error), path="/subject")]
     if kind is ActorKind.RUN:
@@ -208,7 +208,7 @@ def _scope_problems(scopes: Collection[str]) -> list[Problem]:
 
 
 def _expiry_problems(expires_at: datetime, now: datetime) -> list[Problem]:
-    if expires_at.tzinfo is not None and now < expires_at <= now + LONGEST:
+    if expires_at.tzinfo is not None and now < expires_at <= now + MAX_LIFETIME:
         return []
-    message = f"a token expires in the future, at most {LONGEST.days} days ahead"
+    message = f"a token expires in the future, at most {MAX_LIFETIME.days} days ahead"
     return [Problem("INPUT_TOKEN_EXPIRY", message, path="/expiresIn")]

@@ -13,11 +13,11 @@ import strawberry
 from coe.access import tokens
 from coe.access.actor import ActorKind
 from coe.access.decision import Decision as DecisionRow
-from coe.access.explain import Grant, explain, review
-from coe.access.lines import Relation
+from coe.access.explain import Grant, explain, review_grants
 from coe.access.models import AccessToken
 from coe.access.models import Team as TeamRow
 from coe.access.permissions import PERMISSIONS, Permission
+from coe.access.policy_lines import Relation
 from coe.api.context import Info
 from coe.api.idempotency import Receipt, once
 from coe.api.ids import to_global, to_uuid
@@ -151,7 +151,7 @@ async def review_access(work: Work, team: str) -> list[Grant]:
     resource = f"team:{team}"
     decision = work.require(Permission.ACCESS_REVIEW, resource=resource, team=team)
     await work.record(Tag.ACCESS_GRANTS_REVIEW, resource=resource, team=team, decision=decision)
-    return review(work.policy, team)
+    return review_grants(work.policy, team)
 
 
 async def issue_token(work: Work, given: IssueTokenInput) -> tuple[str, AccessToken]:
@@ -197,7 +197,7 @@ async def revoke_token(work: Work, token_id: UUID, reason: str) -> None:
         NotFound: There is no such token, or the actor may not revoke it.
         Conflict: It is revoked already.
     """
-    token = await tokens.find(work.session, token_id)
+    token = await tokens.find_token(work.session, token_id)
     if token is None:
         raise NotFound
     team = _team_to_ask(work, token.subject, Permission.TOKEN_REVOKE)

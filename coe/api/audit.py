@@ -24,10 +24,10 @@ from coe.api.paging import PageInfo, checked
 from coe.api.scalars import Json, Moment
 from coe.audit import queries
 from coe.audit.checkpoint import Checkpoint
-from coe.audit.events import Outcome, Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.findings import Verification
-from coe.audit.queries import EventFilter, Inclusion, Window
-from coe.audit.rows import EVENTS, EventRow
+from coe.audit.queries import AuditEventFilter, Inclusion, Window
+from coe.audit.records import AUDIT_EVENTS, AuditEventRecord
 from coe.audit.verification import verify
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
@@ -48,15 +48,15 @@ class AuditFilter:
     actors: list[str] | None = None
     actions: list[str] | None = None
     resources: list[str] | None = None
-    outcomes: list[Outcome] | None = None
+    outcomes: list[AuditOutcome] | None = None
     after: Moment | None = None
     before: Moment | None = None
     teams: list[str] | None = None
     correlation_id: str | None = None
 
-    def wanted(self) -> EventFilter:
+    def wanted(self) -> AuditEventFilter:
         """The same for the query."""
-        return EventFilter(
+        return AuditEventFilter(
             actors=self.actors or (),
             actions=self.actions or (),
             resources=self.resources or (),
@@ -81,7 +81,7 @@ def reading(work: Work, permission: Permission) -> Decision:
 
 def within(work: Work, permission: Permission) -> ColumnElement[bool]:
     """The events of teams for which the actor holds the permission."""
-    return work.scope(permission).clause(EVENTS.c.team)
+    return work.scope(permission).clause(AUDIT_EVENTS.c.team)
 
 
 async def record(work: Work, tag: Tag, decision: Decision, detail: JSON) -> None:
@@ -89,7 +89,7 @@ async def record(work: Work, tag: Tag, decision: Decision, detail: JSON) -> None
     await work.record(tag, resource=LOG, team=PLATFORM_TEAM, decision=decision, detail=detail)
 
 
-async def events_by_id(context: Context, ids: list[UUID]) -> list[EventRow | None]:
+async def events_by_id(context: Context, ids: list[UUID]) -> list[AuditEventRecord | None]:
     """Events that the caller may read; that they were read is recorded."""
     async with context.work() as work:
         decision = reading(work, Permission.AUDIT_READ)
@@ -105,7 +105,7 @@ async def _proofs(context: Context, positions: list[int]) -> list[Inclusion | No
     return [found.get(position) for position in positions]
 
 
-async def _details(context: Context, rows: list[EventRow]) -> list[JSON]:
+async def _details(context: Context, rows: list[AuditEventRecord]) -> list[JSON]:
     """What was before and after, where the caller may read it; that it did is recorded."""
     async with context.work() as work:
         shown = await _disclosed(work, [row for row in rows if row.detail_sealed is not None])
@@ -114,10 +114,10 @@ async def _details(context: Context, rows: list[EventRow]) -> list[JSON]:
         ]
 
 
-async def _reasons(context: Context, rows: list[EventRow]) -> list[str | None]:
+async def _reasons(context: Context, rows: list[AuditEventRecord]) -> list[str | None]:
     """Why it was refused; what actors wrote, only where the caller may read it, and recorded."""
     async with context.work() as work:
-        refused = {row for row in rows if row.outcome == Outcome.DENIED}
+        refused = {row for row in rows if row.outcome == AuditOutcome.DENIED}
         written = [row for row in rows if row not in refused and row.reason_sealed is not None]
         shown = refused | await _disclosed(work, written)
         return [
@@ -125,7 +125,7 @@ async def _reasons(context: Context, rows: list[EventRow]) -> list[str | None]:
         ]
 
 
-async def _disclosed(work: Work, rows: list[EventRow]) -> set[EventRow]:
+async def _disclosed(work: Work, rows: list[AuditEventRecord]) -> set[AuditEventRecord]:
     """Those of the events whose sealed parts the caller may read; the reading is recorded."""
     decisions = {row: work.decide(Permission.AUDIT_READ_DETAIL, team=row.team) for row in rows}
     opened = [row for row in rows if decisions[row].allowed]
@@ -162,7 +162,7 @@ class InclusionProof:
 class AuditEvent(Node):
     """Who did what to what, when, and by which rule."""
 
-    row: strawberry.Private[EventRow]
+    row: strawberry.Private[AuditEventRecord]
     index: int = strawberry.field(description="Position in the log, from 0, without gaps")
     at: Moment
     actor: str
@@ -170,7 +170,7 @@ class AuditEvent(Node):
     action: str = strawberry.field(description="source:subject:verb, such as catalog:flow:publish")
     resource: str
     team: str = strawberry.field(description="The team in whose namespace the resource is")
-    outcome: Outcome
+    outcome: AuditOutcome
     rule: str | None = strawberry.field(description="The policy line that decided")
     correlation_id: str | None
     request_id: str | None
@@ -178,7 +178,7 @@ class AuditEvent(Node):
     leaf_hash: str = strawberry.field(description="RFC 6962 leaf hash, hex")
 
     @classmethod
-    def of(cls, row: EventRow) -> AuditEvent:
+    def of(cls, row: AuditEventRecord) -> AuditEvent:
         """The view of an event."""
         return cls(
             row=row,
@@ -190,7 +190,7 @@ class AuditEvent(Node):
             action=row.action,
             resource=row.resource,
             team=row.team,
-            outcome=Outcome(row.outcome),
+            outcome=AuditOutcome(row.outcome),
             rule=row.rule,
             correlation_id=row.correlation_id,
             request_id=row.request_id,
@@ -216,7 +216,7 @@ class AuditEvent(Node):
         return InclusionProof.of(found) if found else None
 
 
-def _position(row: EventRow) -> int:
+def _position(row: AuditEventRecord) -> int:
     return -1 if row.position is None else row.position
 
 
@@ -238,7 +238,7 @@ class AuditConnection:
     total_count: int
 
     @classmethod
-    def of(cls, page: queries.Page, *, total: int, after: str | None) -> AuditConnection:
+    def of(cls, page: queries.AuditPage, *, total: int, after: str | None) -> AuditConnection:
         """The view of a page."""
         nodes = [AuditEvent.of(row) for row in page.rows]
         edges = [AuditEdge(cursor=_cursor(node.row), node=node) for node in nodes]
@@ -295,7 +295,7 @@ class AuditVerification:
         )
 
 
-def _cursor(row: EventRow) -> str:
+def _cursor(row: AuditEventRecord) -> str:
     return encode("audit", [str(row.position)])
 
 
@@ -323,10 +323,10 @@ class AuditQuery:
         counted = "totalCount" in chosen(info)
         async with info.context.work() as work:
             decision = reading(work, Permission.AUDIT_READ)
-            matching = filter.wanted() if filter else EventFilter()
+            matching = filter.wanted() if filter else AuditEventFilter()
             window = Window(matching, within(work, Permission.AUDIT_READ))
-            page = await queries.page(work.session, window, first=size, after=position)
-            total = await queries.count(work.session, window) if counted else 0
+            page = await queries.events_page(work.session, window, first=size, after=position)
+            total = await queries.count_events(work.session, window) if counted else 0
             asked: JSON = {"filter": plain(filter), "events": len(page.rows)}
             await record(work, Tag.AUDIT_LOG_READ, decision, asked)
         return AuditConnection.of(page, total=total, after=after)

@@ -15,7 +15,7 @@ from coe.api.scalars import Json
 from coe.api.templates import Template, TemplateVersion
 from coe.catalog import actions
 from coe.catalog.flows import contents
-from coe.catalog.records import EntryRecord, MovedVersion, Preview, SavedVersion, VersionRecord
+from coe.catalog.records import ChangedVersion, EntryRecord, Preview, SavedVersion, VersionRecord
 from coe.errors import Invalid
 from coe.errors import Problem as FoundProblem
 from coe.templates import actions as templates
@@ -115,7 +115,7 @@ class TemplatePayload:
     problems: list[Problem]
 
 
-def receipt_of(result: SavedVersion | MovedVersion) -> Receipt:
+def receipt_of(result: SavedVersion | ChangedVersion) -> Receipt:
     """What a payload is rebuilt from."""
     values: dict[str, Any] = {
         "entry": str(result.entry.id),

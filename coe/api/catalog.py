@@ -14,7 +14,7 @@ from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import Facet as FacetRow
 from coe.catalog.records import Hits
 from coe.catalog.search.filters import CatalogFilter as Wanted
-from coe.catalog.search.query import CatalogOrder, Search
+from coe.catalog.search.query import CatalogOrder, CatalogSearch
 from coe.catalog.search.query import search as find
 from coe.errors import NotFound
 
@@ -127,7 +127,7 @@ class CatalogQuery:
     ) -> CatalogConnection:
         """Entries that match and that the caller may read."""
         fields = chosen(info)
-        request = Search(
+        request = CatalogSearch(
             text=search,
             filter=filter.wanted() if filter else Wanted(),
             order=order_by or CatalogOrder.RELEVANCE,

@@ -14,7 +14,7 @@ from coe.api.nodes import Node, field
 from coe.api.scalars import Moment
 from coe.api.teams import Team, owner_of
 from coe.catalog import queries
-from coe.catalog.models import EntryKind, Lifecycle, Verdict
+from coe.catalog.models import EntryKind, Lifecycle, ReviewVerdict
 from coe.catalog.records import EntryRecord, VersionApprovalRecord
 from coe.catalog.records import FacetValue as CountedValue
 from coe.errors import NotFound
@@ -100,7 +100,7 @@ class Approval:
     @classmethod
     def of_review(cls, row: VersionApprovalRecord) -> Approval:
         """The view of a review."""
-        decision: Verdict = row.decision
+        decision: ReviewVerdict = row.decision
         return cls.of(row.by, row.at, decision.value, row.comment)
 
 

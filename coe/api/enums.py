@@ -8,7 +8,7 @@ from __future__ import annotations
 import strawberry
 
 from coe.access.actor import ActorKind, DataClass
-from coe.audit.events import Outcome
+from coe.audit.events import AuditOutcome
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.search.query import CatalogOrder
 from coe.errors import Severity
@@ -24,7 +24,7 @@ strawberry.enum(EntryKind, description="What an entry of the catalog is")
 strawberry.enum(FlowKind, description="CENTRAL: the platform runs it; LOCAL: its team does")
 strawberry.enum(HumanTaskState, description="Where a human task stands")
 strawberry.enum(Lifecycle, description="Where a version stands on its way")
-strawberry.enum(Outcome, name="AuditOutcome", description="How what an event tells of ended")
+strawberry.enum(AuditOutcome, name="AuditOutcome", description="How what an event tells of ended")
 strawberry.enum(RunState, description="Where a run stands; the last three are its ends")
 strawberry.enum(
     ScheduleKind,

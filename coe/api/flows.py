@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 aliases_of = batch(queries.aliases)
 systems_of = batch(queries.systems_of)
 calls_of = batch(queries.calls)
-tables_of = batch(queries.asks)
+tables_of = batch(queries.decision_tables_of)
 callers_of = batch(queries.called_by)
 approvals_of = batch(queries.approvals)
 content_of = batch(contents.flow_contents)

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.api.context import Context
 from coe.api.models import ClientMutation
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.errors import Conflict, Invalid, Problem, Severity
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
@@ -130,9 +130,9 @@ async def _claim(work: Work, hashed: bytes) -> bool:
     return inserted.first() is not None
 
 
-def _place(work: Work, hashed: bytes) -> Place:
+def _place(work: Work, hashed: bytes) -> Cell:
     row = f"{work.actor.subject}:{hashed.hex()}"
-    return Place(table="client_mutations", row=row, column="answer", team=PLATFORM_TEAM)
+    return Cell(table="client_mutations", row=row, column="answer", team=PLATFORM_TEAM)
 
 
 async def _keep(work: Work, hashed: bytes, digest: str, receipt: Receipt) -> None:

@@ -16,7 +16,7 @@ from coe.api.nodes import Problem, mutation
 from coe.api.templates import TemplateVersion
 from coe.catalog import actions
 from coe.catalog.models import EntryKind
-from coe.catalog.records import MovedVersion, VersionRecord
+from coe.catalog.records import ChangedVersion, VersionRecord
 from coe.work import Work
 
 
@@ -66,7 +66,7 @@ async def _move(
     info: Info,
     name: str,
     given: LifecycleInput | ReviewInput,
-    verb: Callable[[Work], Awaitable[MovedVersion]],
+    verb: Callable[[Work], Awaitable[ChangedVersion]],
 ) -> LifecyclePayload:
     async def act(work: Work) -> Receipt:
         return receipt_of(await verb(work))

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from coe.access.actor import Actor, DataClass
-from coe.access.lines import Relation
 from coe.access.models import AccessToken
 from coe.access.policy import Policy
+from coe.access.policy_lines import Relation
 from coe.catalog import queries as catalog
 from coe.catalog.models import EntryKind
 from coe.errors import Invalid, NotFound, Problem

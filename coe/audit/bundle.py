@@ -10,11 +10,11 @@ from dataclasses import asdict
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.bundle_format import CHUNK, FORMAT, end_text
-from coe.audit.canonical import canonical, instant
+from coe.audit.bundle_format import FORMAT, LEAVES_PER_LINE, end_text
+from coe.audit.canonical import canonical_json, format_instant
 from coe.audit.merkle import NodeId
-from coe.audit.queries import EventFilter, Window, newest_checkpoint
-from coe.audit.rows import EVENTS, EventRow, select_events
+from coe.audit.queries import AuditEventFilter, Window, newest_checkpoint
+from coe.audit.records import AUDIT_EVENTS, AuditEventRecord, select_events
 from coe.audit.tree import TreeDamaged, inclusion_paths, read_nodes
 from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
@@ -41,8 +41,8 @@ async def export(
     header: dict[str, JSON] = {"filter": _described(window), "format": FORMAT, "vkey": signer.vkey}
     yield writer.line("header", header)
     yield writer.line("checkpoint", {"note": checkpoint.note})
-    for start in range(0, size, CHUNK):
-        stop = min(start + CHUNK, size)
+    for start in range(0, size, LEAVES_PER_LINE):
+        stop = min(start + LEAVES_PER_LINE, size)
         leaves = await read_nodes(session, [NodeId(0, index) for index in range(start, stop)])
         hashes: list[JSON] = [
             leaves[NodeId(0, index)].hex() if NodeId(0, index) in leaves else None
@@ -65,11 +65,11 @@ class _Writer:
         self._events = 0
 
     def line(self, kind: str, content: dict[str, JSON]) -> bytes:
-        line = canonical({"type": kind, **content}) + b"\n"
+        line = canonical_json({"type": kind, **content}) + b"\n"
         self._digest.update(line)
         return line
 
-    def event(self, row: EventRow, position: int, path: tuple[bytes, ...] | None) -> bytes:
+    def event(self, row: AuditEventRecord, position: int, path: tuple[bytes, ...] | None) -> bytes:
         self._events += 1
         return self.line(
             "event",
@@ -88,11 +88,11 @@ class _Writer:
 
 async def _rows(
     session: AsyncSession, window: Window, start: int, stop: int
-) -> list[tuple[int, EventRow]]:
-    position = EVENTS.c.position
+) -> list[tuple[int, AuditEventRecord]]:
+    position = AUDIT_EVENTS.c.position
     statement = select_events().where(*window.clauses(), position >= start, position < stop)
     rows = await session.execute(statement.order_by(position))
-    return [(row.position, EventRow.of(row)) for row in rows]
+    return [(row.position, AuditEventRecord.of(row)) for row in rows]
 
 
 async def _paths(
@@ -111,7 +111,7 @@ async def _paths(
 
 def _described(window: Window) -> JSON:
     """The filter as the header states it, null for every event of the log."""
-    if window.within is None and window.matching == EventFilter():
+    if window.within is None and window.matching == AuditEventFilter():
         return None
     described: dict[str, JSON] = {}
     for name, value in asdict(window.matching).items():
@@ -121,7 +121,7 @@ def _described(window: Window) -> JSON:
             case str():
                 described[name] = value
             case _ if name in {"after", "before"}:
-                described[name] = instant(value)
+                described[name] = format_instant(value)
             case _:
                 described[name] = [*sorted(str(one) for one in value)]
     described["scoped"] = window.within is not None

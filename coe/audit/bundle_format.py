@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from coe.audit.canonical import canonical
+from coe.audit.canonical import canonical_json
 from coe.audit.merkle import HASH_BYTES
 
 if TYPE_CHECKING:
     from coe.json_types import JSON
 
 FORMAT: Final = "coe-audit-bundle/1"
-CHUNK: Final = 1024
+LEAVES_PER_LINE: Final = 1024
 """Leaf hashes of a line, but for the last."""
 
 
@@ -53,7 +53,7 @@ EVENT_KEYS: Final = frozenset(
         "xid",
     }
 )
-"""What stands in `event`; `coe.audit.rows.EventRow.document` makes it."""
+"""What stands in `event`; `coe.audit.records.AuditEventRecord.document` makes it."""
 
 
 def end_text(origin: str, events: int, digest: str) -> str:
@@ -67,12 +67,12 @@ def line_object(line: bytes) -> dict[str, JSON] | None:
         content = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(content, dict) or canonical(content) + b"\n" != line:
+    if not isinstance(content, dict) or canonical_json(content) + b"\n" != line:
         return None
     return content
 
 
-def hash_of(value: JSON) -> bytes | None:
+def parse_hash(value: JSON) -> bytes | None:
     """A hash in lower-case hex, None of anything else."""
     try:
         decoded = bytes.fromhex(str(value))
@@ -81,7 +81,7 @@ def hash_of(value: JSON) -> bytes | None:
     return decoded if len(decoded) == HASH_BYTES and decoded.hex() == value else None
 
 
-def sealed_of(value: JSON) -> bytes | None:
+def parse_sealed(value: JSON) -> bytes | None:
     """Bytes in base64; None of null; of anything else bytes that no digest is of."""
     if value is None:
         return None

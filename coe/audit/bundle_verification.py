@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from coe.audit.bundle_format import (
-    CHUNK,
     EVENT_KEYS,
     FORMAT,
+    LEAVES_PER_LINE,
     end_text,
-    hash_of,
     line_object,
-    sealed_of,
+    parse_hash,
+    parse_sealed,
 )
-from coe.audit.canonical import canonical, digest_of
+from coe.audit.canonical import canonical_json, digest_of
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import (
-    Fault,
+    FindingCode,
     Findings,
     Verification,
-    checkpoint_fault,
+    checkpoint_finding,
     later_checkpoint,
     row_changed,
     rows_missing,
@@ -92,7 +92,7 @@ class _BundleVerifier:
         self._findings = Findings()
         self._key = key
         self._complete = header.get("filter") is None
-        self._digest = hashlib.sha256(canonical(header) + b"\n")
+        self._digest = hashlib.sha256(canonical_json(header) + b"\n")
         self._checkpoint: Checkpoint | None = None
         self._frontier: Frontier | None = Frontier()
         self._size = 0
@@ -156,16 +156,16 @@ class _BundleVerifier:
         try:
             self._checkpoint = Checkpoint.open(str(content.get("note")), self._key)
         except NoteRefused as refused:
-            self._add(number, f"the checkpoint: {refused.message}", Fault.CHECKPOINT_CHANGED)
+            self._add(number, f"the checkpoint: {refused.message}", FindingCode.CHECKPOINT_CHANGED)
 
     def _take_leaves(self, number: int, content: dict[str, JSON]) -> None:
         hashes = content.get("hashes")
         self._missing_up_to(self._size, number)
-        follow = content.get("start") == self._size and self._size % CHUNK == 0
-        if not isinstance(hashes, list) or not follow or not 0 < len(hashes) <= CHUNK:
+        follow = content.get("start") == self._size and self._size % LEAVES_PER_LINE == 0
+        if not isinstance(hashes, list) or not follow or not 0 < len(hashes) <= LEAVES_PER_LINE:
             self._lose_leaves(number)
             return
-        self._leaves = [hash_of(value) for value in hashes]
+        self._leaves = [parse_hash(value) for value in hashes]
         self._size += len(hashes)
         if self._frontier is not None:
             for leaf in self._leaves:
@@ -176,13 +176,13 @@ class _BundleVerifier:
         """Go on without the leaf hashes of a line; each event still has its own proof."""
         self._add(number, "the leaf hashes of this line are not as they were written")
         left = self._checkpoint.tree_size - self._size if self._checkpoint else 0
-        self._size += min(CHUNK, left)
+        self._size += min(LEAVES_PER_LINE, left)
         self._leaves = self._frontier = None
 
     def _take_event(self, number: int, content: dict[str, JSON]) -> None:
         event = content.get("event")
         if not isinstance(event, dict) or not isinstance(event.get("position"), int):
-            self._unreadable(number, canonical(content))
+            self._unreadable(number, canonical_json(content))
             return
         position = int(str(event["position"]))
         self._events += 1
@@ -201,15 +201,15 @@ class _BundleVerifier:
         if set(event) != EVENT_KEYS:
             yield "it has other fields than an event's"
         for column in ("reason", "detail"):
-            sealed = sealed_of(content.get(f"{column}_sealed"))
+            sealed = parse_sealed(content.get(f"{column}_sealed"))
             digest = digest_of(sealed)
             if event.get(f"{column}_digest") != (digest and digest.hex()):
                 yield f"its sealed {column} is not what its digest is of"
         if set(content) != {"detail_sealed", "event", "path", "reason_sealed"}:
             yield "its line has other fields than an event's"
-        leaf = leaf_hash(canonical(event))
+        leaf = leaf_hash(canonical_json(event))
         path = content.get("path")
-        nodes = [hash_of(value) for value in path] if isinstance(path, list) else [None]
+        nodes = [parse_hash(value) for value in path] if isinstance(path, list) else [None]
         listed = self._leaves is None or self._leaves[position - self._first] == leaf
         proved = self._proves(leaf, position, [node for node in nodes if node is not None])
         if not listed and not proved:
@@ -239,7 +239,7 @@ class _BundleVerifier:
     @property
     def _first(self) -> int:
         """The position of the first leaf hash of the last line of them."""
-        return (self._size - 1) // CHUNK * CHUNK if self._size else 0
+        return (self._size - 1) // LEAVES_PER_LINE * LEAVES_PER_LINE if self._size else 0
 
     def _missing_up_to(self, position: int, number: int | None) -> None:
         """In a bundle of every event, each position has one."""
@@ -265,7 +265,9 @@ class _BundleVerifier:
     def _row(self, number: int, position: int, event: dict[str, JSON], how: str) -> None:
         self._findings.add(row_changed(position, str(event.get("id")), how, line=number))
 
-    def _add(self, number: int | None, how: str, fault: Fault = Fault.BUNDLE_CHANGED) -> None:
+    def _add(
+        self, number: int | None, how: str, fault: FindingCode = FindingCode.BUNDLE_CHANGED
+    ) -> None:
         self._findings.add(Problem(fault, how, line=number))
 
     def _hold_against_file(self, frontier: Frontier) -> None:
@@ -274,7 +276,7 @@ class _BundleVerifier:
             forked = self._expected.root_hash != frontier.root()
             if self._expected.tree_size == size and forked:
                 how = "the checkpoint file has another root for this size"
-                self._findings.add(checkpoint_fault(Fault.TREE_CHANGED, size, how))
+                self._findings.add(checkpoint_finding(FindingCode.TREE_CHANGED, size, how))
             self._expected = next(self._kept, None)
 
     def _compare_later(self, checkpoint: Checkpoint | None) -> None:
@@ -286,8 +288,8 @@ class _BundleVerifier:
                 newest = later
                 if later.at <= checkpoint.at:
                     how = "the checkpoint file has it, signed before the bundle's smaller log was"
-                    fault = Fault.CHECKPOINT_MISSING
-                    self._findings.add(checkpoint_fault(fault, later.tree_size, how))
+                    fault = FindingCode.CHECKPOINT_MISSING
+                    self._findings.add(checkpoint_finding(fault, later.tree_size, how))
             self._expected = next(self._kept, None)
         if newest:
             self._findings.add(later_checkpoint(newest.tree_size))
@@ -298,4 +300,4 @@ class _BundleVerifier:
                 yield Checkpoint.open(note or "", self._key)
             except NoteRefused as refused:
                 how = f"line {number} of the checkpoint file: {refused.message}"
-                self._add(None, how, Fault.CHECKPOINT_CHANGED)
+                self._add(None, how, FindingCode.CHECKPOINT_CHANGED)

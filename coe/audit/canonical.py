@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from coe.json_types import JSON
 
 
-def canonical(document: JSON) -> bytes:
+def canonical_json(document: JSON) -> bytes:
     """The one serialisation of a JSON document: UTF-8, no white space, keys in order."""
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
-def instant(at: datetime) -> str:
+def format_instant(at: datetime) -> str:
     """A time in UTC to the microsecond, such as 2026-11-22T15:04:05.000000Z."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
 
-from coe.audit.canonical import instant
+from coe.audit.canonical import format_instant
 from coe.audit.merkle import HASH_BYTES
 from coe.crypto.signing import NoteRefused, SigningKey, VerifyKey
 
@@ -66,4 +66,4 @@ class Checkpoint:
 
 def _text(origin: str, tree_size: int, root_hash: bytes, at: datetime) -> str:
     root = base64.b64encode(root_hash).decode()
-    return f"{origin}\n{tree_size}\n{root}\n{_TIME}{instant(at)}\n"
+    return f"{origin}\n{tree_size}\n{root}\n{_TIME}{format_instant(at)}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Outcome(StrEnum):
+class AuditOutcome(StrEnum):
     """How what the event tells of ended."""
 
     ALLOWED = "ALLOWED"

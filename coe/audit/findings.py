@@ -8,11 +8,11 @@ from typing import Final
 
 from coe.errors import Problem, Severity, errors_in
 
-MOST: Final = 1000
+MAX_FINDINGS: Final = 1000
 """Problems that a verification lists; of more it gives the number."""
 
 
-class Fault(StrEnum):
+class FindingCode(StrEnum):
     """What was done to the log; the value is the code of the problem."""
 
     ROW_CHANGED = "AUDIT_ROW_CHANGED"
@@ -28,7 +28,7 @@ class Fault(StrEnum):
 
 
 class Findings:
-    """The problems found so far, each once, at most `MOST` of them kept."""
+    """The problems found so far, each once, at most `MAX_FINDINGS` of them kept."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -40,14 +40,14 @@ class Findings:
         for problem in problems:
             if problem in self._problems:
                 continue
-            if len(self._problems) < MOST:
+            if len(self._problems) < MAX_FINDINGS:
                 self._problems[problem] = None
             else:
                 self._more += 1
 
     def list(self) -> tuple[Problem, ...]:
         """The problems in the order in which they were found."""
-        rest = [Problem(Fault.TREE_CHANGED, f"and {self._more} more problems")]
+        rest = [Problem(FindingCode.TREE_CHANGED, f"and {self._more} more problems")]
         return (*self._problems, *(rest if self._more else ()))
 
 
@@ -70,7 +70,7 @@ class Verification:
 def row_changed(position: int, name: str, how: str, *, line: int | None = None) -> Problem:
     """An event is not what was sealed."""
     message = f"event {name} at position {position}: {how}"
-    return Problem(Fault.ROW_CHANGED, message, path=f"/events/{position}", line=line)
+    return Problem(FindingCode.ROW_CHANGED, message, path=f"/events/{position}", line=line)
 
 
 def rows_missing(first: int, last: int, *, line: int | None = None) -> Problem:
@@ -81,22 +81,24 @@ def rows_missing(first: int, last: int, *, line: int | None = None) -> Problem:
         else (f"the events at positions {first} to {last} are")
     )
     message = f"{which} missing"
-    return Problem(Fault.ROW_MISSING, message, path=f"/events/{first}", line=line)
+    return Problem(FindingCode.ROW_MISSING, message, path=f"/events/{first}", line=line)
 
 
 def row_inserted(position: int | None, name: str, how: str) -> Problem:
     """A row stands in the log that was not sealed there."""
-    return Problem(Fault.ROW_INSERTED, f"event {name}: {how}", path=f"/events/{position}")
+    return Problem(FindingCode.ROW_INSERTED, f"event {name}: {how}", path=f"/events/{position}")
 
 
-def node_fault(fault: Fault, level: int, offset: int, how: str) -> Problem:
+def node_finding(fault: FindingCode, level: int, offset: int, how: str) -> Problem:
     """A stored node of the tree is not as it was."""
     first, last = offset << level, (offset + 1 << level) - 1
     message = f"the tree node of level {level} over the events {first} to {last} {how}"
     return Problem(fault, message, path=f"/nodes/{level}/{offset}")
 
 
-def checkpoint_fault(fault: Fault, size: int, how: str, *, line: int | None = None) -> Problem:
+def checkpoint_finding(
+    fault: FindingCode, size: int, how: str, *, line: int | None = None
+) -> Problem:
     """A checkpoint is not as it was signed."""
     return Problem(
         fault, f"checkpoint of {size} events: {how}", path=f"/checkpoints/{size}", line=line
@@ -106,10 +108,10 @@ def checkpoint_fault(fault: Fault, size: int, how: str, *, line: int | None = No
 def later_checkpoint(size: int) -> Problem:
     """The log went on after the bundle was made: no fault, and nothing that it could prove."""
     message = f"the checkpoint file has a later checkpoint, of {size} events"
-    return Problem(Fault.CHECKPOINT_MISSING, message, Severity.INFO, f"/checkpoints/{size}")
+    return Problem(FindingCode.CHECKPOINT_MISSING, message, Severity.INFO, f"/checkpoints/{size}")
 
 
 def tree_changed(first: int, last: int, how: str) -> Problem:
     """Events do not lead to what was signed, and no single one can be blamed."""
     message = f"the events at positions {first} to {last}: {how}"
-    return Problem(Fault.TREE_CHANGED, message, path=f"/events/{first}")
+    return Problem(FindingCode.TREE_CHANGED, message, path=f"/events/{first}")

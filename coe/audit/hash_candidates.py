@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from coe.audit.findings import Fault, Findings, node_fault, tree_changed
+from coe.audit.findings import FindingCode, Findings, node_finding, tree_changed
 from coe.audit.merkle import NodeId, node_hash
 from coe.errors import Problem
 
@@ -22,7 +22,7 @@ _FAULTS: Final = 100
 _ROOTS: Final = 64
 
 
-class Claim(NamedTuple):
+class HashCandidate(NamedTuple):
     """A hash that a subtree may have had, and what was changed since if it had it."""
 
     hash: bytes
@@ -33,20 +33,20 @@ class Claim(NamedTuple):
 class _Subtree:
     """`damaged`: an event below is known to be changed or missing, and its leaf is not sure."""
 
-    claims: tuple[Claim, ...]
+    claims: tuple[HashCandidate, ...]
     damaged: bool = False
 
 
 class _Root(NamedTuple):
     hash: bytes
-    chosen: tuple[Claim, ...]
+    chosen: tuple[HashCandidate, ...]
 
     @property
     def faults(self) -> tuple[Problem, ...]:
         return tuple(problem for claim in self.chosen for problem in claim.faults)
 
 
-class ClaimTree:
+class CandidateTree:
     """The tree over the events so far, with its open questions."""
 
     def __init__(self, findings: Findings) -> None:
@@ -62,7 +62,7 @@ class ClaimTree:
 
         `stored` has the inner nodes that it completes.
         """
-        subtree = _Subtree(tuple(Claim(leaf) for leaf in leaves), damaged)
+        subtree = _Subtree(tuple(HashCandidate(leaf) for leaf in leaves), damaged)
         offset, level = self.size, 0
         while offset & 1:
             offset, level = offset >> 1, level + 1
@@ -85,7 +85,7 @@ class ClaimTree:
             return False
         best = min(fitting, key=lambda candidate: len(candidate.faults))
         self._findings.add(*best.faults)
-        self._peaks = [_Subtree((Claim(claim.hash),)) for claim in best.chosen]
+        self._peaks = [_Subtree((HashCandidate(claim.hash),)) for claim in best.chosen]
         return True
 
     def conclude(self) -> None:
@@ -97,7 +97,7 @@ class ClaimTree:
         self, node: NodeId, left: _Subtree, right: _Subtree, stored: bytes | None
     ) -> _Subtree:
         pairs = [
-            Claim(node_hash(one.hash, other.hash), (one.faults + other.faults)[:_FAULTS])
+            HashCandidate(node_hash(one.hash, other.hash), (one.faults + other.faults)[:_FAULTS])
             for one, other in itertools.product(left.claims, right.claims)
         ]
         fitting = [pair for pair in pairs if pair.hash == stored]
@@ -105,16 +105,16 @@ class ClaimTree:
             return _Subtree(_least(fitting)[:1])
         damaged = left.damaged or right.damaged
         if stored is None:
-            self._findings.add(node_fault(Fault.NODE_MISSING, *node, "is missing"))
+            self._findings.add(node_finding(FindingCode.NODE_MISSING, *node, "is missing"))
             return _Subtree(_least(pairs), damaged)
-        changed = node_fault(Fault.NODE_CHANGED, *node, "was changed")
+        changed = node_finding(FindingCode.NODE_CHANGED, *node, "was changed")
         below = _cheapest(left) + _cheapest(right)
         if not below and not damaged:
             first = node.offset << node.level
             last = first + (1 << node.level) - 1
             below = (tree_changed(first, last, "one was changed, and its leaf hash with it"),)
-        rebuilt = [Claim(pair.hash, (*pair.faults, changed)[:_FAULTS]) for pair in pairs]
-        return _Subtree(_least([Claim(stored, below[:_FAULTS]), *rebuilt]), damaged)
+        rebuilt = [HashCandidate(pair.hash, (*pair.faults, changed)[:_FAULTS]) for pair in pairs]
+        return _Subtree(_least([HashCandidate(stored, below[:_FAULTS]), *rebuilt]), damaged)
 
     def _roots(self) -> list[_Root]:
         """What the whole tree's hash may be, with the claim of each subtree that gives it."""
@@ -133,7 +133,7 @@ class ClaimTree:
         return roots
 
 
-def _least(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+def _least(claims: Iterable[HashCandidate]) -> tuple[HashCandidate, ...]:
     return tuple(sorted(claims, key=lambda claim: len(claim.faults))[:_CLAIMS])
 
 

@@ -13,15 +13,15 @@ import orjson
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.events import Outcome, Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.models import AuditEvent
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.json_types import JSON
 
-PURPOSE: Final = "audit"
-LONGEST: Final = 500
+AUDIT_PURPOSE: Final = "audit"
+MAX_CLEAR_LENGTH: Final = 500
 """Characters of a column in clear; a longer value is cut and ends with an ellipsis."""
 
 _EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
@@ -43,7 +43,7 @@ class NewEvent:
     action: Tag
     resource: str
     team: str
-    outcome: Outcome = Outcome.ALLOWED
+    outcome: AuditOutcome = AuditOutcome.ALLOWED
     rule: str | None = None
     reason: str | None = None
     correlation_id: str | None = None
@@ -65,7 +65,7 @@ async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UU
         sealed = None
         if data is not None:
             place = place_of(event_id, column, values["team"])
-            sealed = await keyring.seal(place, PURPOSE, data)
+            sealed = await keyring.seal(place, AUDIT_PURPOSE, data)
         values[f"{column}_sealed"] = sealed
         values[f"{column}_digest"] = sealed and hashlib.sha256(sealed).digest()
     await session.execute(_INSERT, values)
@@ -93,9 +93,9 @@ def clear_columns(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def place_of(event_id: UUID, column: str, team: object) -> Place:
+def place_of(event_id: UUID, column: str, team: object) -> Cell:
     """Where an event's `reason` or `detail` stands."""
-    return Place("audit_events", str(event_id), f"{column}_sealed", str(team))
+    return Cell("audit_events", str(event_id), f"{column}_sealed", str(team))
 
 
 def _clear_or_none(value: str | None) -> str | None:
@@ -105,7 +105,7 @@ def _clear_or_none(value: str | None) -> str | None:
 def _clear(value: str) -> str:
     """Text that PostgreSQL takes, whatever a client sent: an event must not fail for its fields."""
     whole = _whole(value)
-    return whole if len(whole) <= LONGEST else whole[: LONGEST - 1] + "…"
+    return whole if len(whole) <= MAX_CLEAR_LENGTH else whole[: MAX_CLEAR_LENGTH - 1] + "…"
 
 
 def _encode(value: JSON) -> bytes:

@@ -66,10 +66,10 @@ class Frontier:
 
     def root(self) -> bytes:
         """The hash of the tree as it stands."""
-        return fold(self._peaks) if self._peaks else EMPTY_ROOT
+        return root_of_peaks(self._peaks) if self._peaks else EMPTY_ROOT
 
 
-def fold(peaks: Sequence[bytes]) -> bytes:
+def root_of_peaks(peaks: Sequence[bytes]) -> bytes:
     """The hash over complete subtrees that follow one another, largest first."""
     result = peaks[-1]
     for peak in reversed(peaks[:-1]):
@@ -92,7 +92,7 @@ def span_hash(span: Span, hashes: Mapping[NodeId, bytes]) -> bytes:
     Raises:
         KeyError: One of them is not among the hashes.
     """
-    return fold([hashes[node] for node in nodes_of(span)])
+    return root_of_peaks([hashes[node] for node in nodes_of(span)])
 
 
 def inclusion_spans(index: int, size: int) -> list[Span]:

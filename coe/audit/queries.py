@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.checkpoint import Checkpoint
-from coe.audit.events import Outcome
-from coe.audit.log import PURPOSE, place_of
-from coe.audit.rows import CHECKPOINTS, EVENTS, EventRow, select_events
+from coe.audit.events import AuditOutcome
+from coe.audit.log import AUDIT_PURPOSE, place_of
+from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, AuditEventRecord, select_events
 from coe.audit.tree import consistency_path, inclusion_paths
 from coe.crypto.keys import Keyring
 from coe.errors import NotFound
@@ -29,7 +29,7 @@ _WITH_PARTS: Final = frozenset({"flow", "run"})
 
 
 @dataclass(frozen=True, slots=True)
-class EventFilter:
+class AuditEventFilter:
     """Which events; each field narrows, an empty one does not.
 
     A resource stands for itself, for all its versions (`flow:sales/order-to-cash` takes in
@@ -41,7 +41,7 @@ class EventFilter:
     actors: Collection[str] = ()
     actions: Collection[str] = ()
     resources: Collection[str] = ()
-    outcomes: Collection[Outcome] = ()
+    outcomes: Collection[AuditOutcome] = ()
     teams: Collection[str] = ()
     after: datetime | None = None
     before: datetime | None = None
@@ -50,10 +50,10 @@ class EventFilter:
     def clauses(self) -> list[ColumnElement[bool]]:
         """The filter as predicates over `audit_events`; all hold."""
         columns = {
-            EVENTS.c.actor: self.actors,
-            EVENTS.c.action: self.actions,
-            EVENTS.c.outcome: [outcome.value for outcome in self.outcomes],
-            EVENTS.c.team: self.teams,
+            AUDIT_EVENTS.c.actor: self.actors,
+            AUDIT_EVENTS.c.action: self.actions,
+            AUDIT_EVENTS.c.outcome: [outcome.value for outcome in self.outcomes],
+            AUDIT_EVENTS.c.team: self.teams,
         }
         clauses: list[ColumnElement[bool]] = [
             column.in_(list(values)) for column, values in columns.items() if values
@@ -61,19 +61,19 @@ class EventFilter:
         if self.resources:
             clauses.append(_about(self.resources))
         if self.after is not None:
-            clauses.append(EVENTS.c.at >= self.after)
+            clauses.append(AUDIT_EVENTS.c.at >= self.after)
         if self.before is not None:
-            clauses.append(EVENTS.c.at < self.before)
+            clauses.append(AUDIT_EVENTS.c.at < self.before)
         if self.correlation_id is not None:
-            clauses.append(EVENTS.c.correlation_id == self.correlation_id)
+            clauses.append(AUDIT_EVENTS.c.correlation_id == self.correlation_id)
         return clauses
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class AuditPage:
     """Events in order, and whether more follow; `next` is the cursor after the last."""
 
-    rows: Sequence[EventRow]
+    rows: Sequence[AuditEventRecord]
     has_next: bool
     next: int | None
 
@@ -91,59 +91,59 @@ class Inclusion:
 class Window:
     """What part of the log to read: the filter, and a further predicate such as a scope's."""
 
-    matching: EventFilter = field(default_factory=EventFilter)
+    matching: AuditEventFilter = field(default_factory=AuditEventFilter)
     within: ColumnElement[bool] | None = None
 
     def clauses(self) -> list[ColumnElement[bool]]:
         """All predicates; only what is sealed is in the log."""
         within = [] if self.within is None else [self.within]
-        return [EVENTS.c.position.is_not(None), *self.matching.clauses(), *within]
+        return [AUDIT_EVENTS.c.position.is_not(None), *self.matching.clauses(), *within]
 
 
-async def page(
+async def events_page(
     session: AsyncSession,
     window: Window,
     *,
     first: int,
     after: int | None = None,
     oldest_first: bool = False,
-) -> Page:
+) -> AuditPage:
     """The next `first` events after the one at position `after`, newest first by default."""
-    position = EVENTS.c.position
+    position = AUDIT_EVENTS.c.position
     statement = select_events().where(*window.clauses())
     if after is not None:
         statement = statement.where(position > after if oldest_first else position < after)
     statement = statement.order_by(position.asc() if oldest_first else position.desc())
-    rows = [EventRow.of(row) for row in await session.execute(statement.limit(first + 1))]
+    rows = [AuditEventRecord.of(row) for row in await session.execute(statement.limit(first + 1))]
     shown = rows[:first]
-    return Page(shown, len(rows) > first, shown[-1].position if shown else after)
+    return AuditPage(shown, len(rows) > first, shown[-1].position if shown else after)
 
 
-async def count(session: AsyncSession, window: Window) -> int:
+async def count_events(session: AsyncSession, window: Window) -> int:
     """How many events there are in the window."""
-    statement = select(func.count()).select_from(EVENTS).where(*window.clauses())
+    statement = select(func.count()).select_from(AUDIT_EVENTS).where(*window.clauses())
     return (await session.scalar(statement)) or 0
 
 
 async def event_by_id(
     session: AsyncSession, event_id: UUID, within: ColumnElement[bool] | None = None
-) -> EventRow | None:
+) -> AuditEventRecord | None:
     """One event of the log, None if it is not there, not sealed yet, or not within."""
     clauses = Window(within=within).clauses()
-    statement = select_events().where(EVENTS.c.id == event_id, *clauses)
+    statement = select_events().where(AUDIT_EVENTS.c.id == event_id, *clauses)
     row = (await session.execute(statement)).one_or_none()
-    return EventRow.of(row) if row else None
+    return AuditEventRecord.of(row) if row else None
 
 
 async def newest_position(session: AsyncSession) -> int | None:
     """The position of the newest event, None of an empty log: where a subscription begins."""
-    newest: int | None = await session.scalar(select(func.max(EVENTS.c.position)))
+    newest: int | None = await session.scalar(select(func.max(AUDIT_EVENTS.c.position)))
     return newest
 
 
 async def newest_checkpoint(session: AsyncSession) -> Checkpoint | None:
     """The newest signed state of the log, None while nothing was ever sealed."""
-    statement = _select_checkpoints().order_by(CHECKPOINTS.c.tree_size.desc()).limit(1)
+    statement = _select_checkpoints().order_by(AUDIT_CHECKPOINTS.c.tree_size.desc()).limit(1)
     row = (await session.execute(statement)).one_or_none()
     return Checkpoint(*row) if row else None
 
@@ -176,7 +176,7 @@ async def consistency(session: AsyncSession, old: int, new: int) -> tuple[bytes,
     return await consistency_path(session, old, new) if old else ()
 
 
-async def open_reason(keyring: Keyring, row: EventRow) -> str | None:
+async def open_reason(keyring: Keyring, row: AuditEventRecord) -> str | None:
     """The reason that was given, None if none was.
 
     Raises:
@@ -186,7 +186,7 @@ async def open_reason(keyring: Keyring, row: EventRow) -> str | None:
     return None if reason is None else str(reason)
 
 
-async def open_detail(keyring: Keyring, row: EventRow) -> JSON:
+async def open_detail(keyring: Keyring, row: AuditEventRecord) -> JSON:
     """What was before and after, None if nothing was recorded.
 
     Raises:
@@ -195,16 +195,16 @@ async def open_detail(keyring: Keyring, row: EventRow) -> JSON:
     return await _open(keyring, row, "detail", row.detail_sealed)
 
 
-async def _open(keyring: Keyring, row: EventRow, column: str, sealed: bytes | None) -> JSON:
+async def _open(keyring: Keyring, row: AuditEventRecord, column: str, sealed: bytes | None) -> JSON:
     if sealed is None:
         return None
-    opened = await keyring.open(place_of(row.id, column, row.team), PURPOSE, sealed)
+    opened = await keyring.open(place_of(row.id, column, row.team), AUDIT_PURPOSE, sealed)
     value: JSON = orjson.loads(opened)
     return value
 
 
 def _select_checkpoints() -> Select[Any]:
-    columns = CHECKPOINTS.c
+    columns = AUDIT_CHECKPOINTS.c
     return select(columns.tree_size, columns.root_hash, columns.at, columns.note)
 
 
@@ -213,16 +213,19 @@ def _about(resources: Collection[str]) -> ColumnElement[bool]:
     whole = [name for name in resources if name.partition(":")[0] in _WITH_PARTS]
     clauses = [_named(name) for name in resources]
     if whole:
-        of_them = select(EVENTS.c.correlation_id).where(
-            or_(*(_named(name) for name in whole)), EVENTS.c.correlation_id.is_not(None)
+        of_them = select(AUDIT_EVENTS.c.correlation_id).where(
+            or_(*(_named(name) for name in whole)), AUDIT_EVENTS.c.correlation_id.is_not(None)
         )
-        clauses.append(EVENTS.c.correlation_id.in_(of_them))
+        clauses.append(AUDIT_EVENTS.c.correlation_id.in_(of_them))
     return or_(*clauses)
 
 
 def _named(name: str) -> ColumnElement[bool]:
     if name.endswith("*"):
-        return EVENTS.c.resource.startswith(name[:-1], autoescape=True)
+        return AUDIT_EVENTS.c.resource.startswith(name[:-1], autoescape=True)
     if "@" in name:
-        return EVENTS.c.resource == name
-    return or_(EVENTS.c.resource == name, EVENTS.c.resource.startswith(f"{name}@", autoescape=True))
+        return AUDIT_EVENTS.c.resource == name
+    return or_(
+        AUDIT_EVENTS.c.resource == name,
+        AUDIT_EVENTS.c.resource.startswith(f"{name}@", autoescape=True),
+    )

@@ -37,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile, note_of
 from coe.audit.merkle import Frontier, NodeId
-from coe.audit.rows import CHECKPOINTS, EventRow, select_events
+from coe.audit.records import AUDIT_CHECKPOINTS, AuditEventRecord, select_events
 from coe.audit.tree import TreeDamaged, frontier_at, root_at
 from coe.crypto.signing import NoteRefused, SigningKey
 from coe.db import Database, utcnow
@@ -146,13 +146,17 @@ class Sealer:
         return len(rows)
 
     async def _newest(self, session: AsyncSession) -> Checkpoint | None:
-        statement = CHECKPOINTS.select().order_by(CHECKPOINTS.c.tree_size.desc()).limit(1)
+        statement = (
+            AUDIT_CHECKPOINTS.select().order_by(AUDIT_CHECKPOINTS.c.tree_size.desc()).limit(1)
+        )
         row = (await session.execute(statement)).one_or_none()
         return Checkpoint(row.tree_size, row.root_hash, row.at, row.note) if row else None
 
-    async def _unsealed(self, session: AsyncSession) -> list[EventRow]:
+    async def _unsealed(self, session: AsyncSession) -> list[AuditEventRecord]:
         statement = select_events().where(_BELOW_HORIZON).order_by(text("xid, id"))
-        return [EventRow.of(row) for row in await session.execute(statement.limit(self._batch))]
+        return [
+            AuditEventRecord.of(row) for row in await session.execute(statement.limit(self._batch))
+        ]
 
     async def _check_file(self, session: AsyncSession, size: int) -> None:
         """See that the tree begins with the last one that the file has."""
@@ -188,7 +192,7 @@ class Sealer:
             return None
 
     async def _seal(
-        self, session: AsyncSession, newest: Checkpoint | None, rows: list[EventRow]
+        self, session: AsyncSession, newest: Checkpoint | None, rows: list[AuditEventRecord]
     ) -> int:
         frontier = await self._continue(session, newest)
         first = frontier.size
@@ -197,7 +201,7 @@ class Sealer:
         await self._store(session, first, rows, leaves, nodes)
         checkpoint = Checkpoint.sign(self._signer, frontier.size, frontier.root(), self._clock())
         await session.execute(
-            CHECKPOINTS.insert().values(
+            AUDIT_CHECKPOINTS.insert().values(
                 tree_size=checkpoint.tree_size,
                 root_hash=checkpoint.root_hash,
                 at=checkpoint.at,
@@ -223,7 +227,7 @@ class Sealer:
         self,
         session: AsyncSession,
         first: int,
-        rows: list[EventRow],
+        rows: list[AuditEventRecord],
         leaves: list[bytes],
         nodes: list[tuple[NodeId, bytes]],
     ) -> None:
@@ -250,9 +254,9 @@ class Sealer:
         line = await asyncio.to_thread(self._file.last_line)
         last = self._opened(note_of(line)).tree_size if line else 0
         statement = (
-            CHECKPOINTS.select()
-            .where(CHECKPOINTS.c.tree_size > last)
-            .order_by(CHECKPOINTS.c.tree_size)
+            AUDIT_CHECKPOINTS.select()
+            .where(AUDIT_CHECKPOINTS.c.tree_size > last)
+            .order_by(AUDIT_CHECKPOINTS.c.tree_size)
         )
         async with self._database.session() as session:
             async for rows in (await session.stream(statement)).partitions(500):
@@ -263,5 +267,5 @@ class Sealer:
         self._published = last
 
 
-def _leaves(rows: list[EventRow], first: int) -> list[bytes]:
+def _leaves(rows: list[AuditEventRecord], first: int) -> list[bytes]:
     return [row.leaf_at(position) for position, row in enumerate(rows, first)]

@@ -27,7 +27,7 @@ from coe.audit.merkle import (
     nodes_of,
     span_hash,
 )
-from coe.audit.rows import EVENTS, NODES
+from coe.audit.records import AUDIT_EVENTS, AUDIT_NODES
 from coe.errors import CoeError
 
 
@@ -59,17 +59,19 @@ async def read_completed(session: AsyncSession, start: int, stop: int) -> dict[N
         bindparam("stops", [stop >> level for level in levels], ARRAY(BigInteger)),
     ).table_valued("level", "start", "stop", name="span")
     span = spans.render_derived().c
-    statement = select(NODES.c.level, NODES.c.offset, NODES.c.hash).where(
-        NODES.c.level == span.level, NODES.c.offset >= span.start, NODES.c.offset < span.stop
+    statement = select(AUDIT_NODES.c.level, AUDIT_NODES.c.offset, AUDIT_NODES.c.hash).where(
+        AUDIT_NODES.c.level == span.level,
+        AUDIT_NODES.c.offset >= span.start,
+        AUDIT_NODES.c.offset < span.stop,
     )
     rows = await session.execute(statement)
     return {NodeId(row.level, row.offset): row.hash for row in rows}
 
 
 def _select_leaves(positions: Sequence[int]) -> Select[Any]:
-    return select(EVENTS.c.position, EVENTS.c.leaf_hash).where(
-        EVENTS.c.position == func.any(bindparam("leaves", positions, ARRAY(BigInteger))),
-        EVENTS.c.leaf_hash.is_not(None),
+    return select(AUDIT_EVENTS.c.position, AUDIT_EVENTS.c.leaf_hash).where(
+        AUDIT_EVENTS.c.position == func.any(bindparam("leaves", positions, ARRAY(BigInteger))),
+        AUDIT_EVENTS.c.leaf_hash.is_not(None),
     )
 
 
@@ -82,8 +84,9 @@ def _select_inner(nodes: Sequence[NodeId]) -> Select[Any]:
         .table_valued("level", "offset", name="wanted")
         .render_derived()
     )
-    return select(NODES.c.level, NODES.c.offset, NODES.c.hash).join(
-        names, tuple_(NODES.c.level, NODES.c.offset) == tuple_(names.c.level, names.c.offset)
+    return select(AUDIT_NODES.c.level, AUDIT_NODES.c.offset, AUDIT_NODES.c.hash).join(
+        names,
+        tuple_(AUDIT_NODES.c.level, AUDIT_NODES.c.offset) == tuple_(names.c.level, names.c.offset),
     )
 
 

@@ -19,19 +19,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import (
-    Fault,
+    FindingCode,
     Findings,
     Verification,
-    checkpoint_fault,
-    node_fault,
+    checkpoint_finding,
+    node_finding,
     row_changed,
     row_inserted,
     rows_missing,
     tree_changed,
 )
-from coe.audit.hash_candidates import ClaimTree
+from coe.audit.hash_candidates import CandidateTree
 from coe.audit.merkle import EMPTY_ROOT, NodeId
-from coe.audit.rows import CHECKPOINTS, EVENTS, EventRow, select_events
+from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, AuditEventRecord, select_events
 from coe.audit.tree import read_completed
 from coe.crypto.signing import NoteRefused, VerifyKey
 
@@ -91,25 +91,29 @@ async def _look_outside(session: AsyncSession, findings: Findings) -> None:
         findings.add(row_inserted(row.position, str(row.id), how))
     for row in await session.execute(_EXTRA_NODES):
         findings.add(
-            node_fault(Fault.NODE_INSERTED, row.level, row.offset, "is not of this tree")
+            node_finding(FindingCode.NODE_INSERTED, row.level, row.offset, "is not of this tree")
             if 0 <= row.level <= 62  # noqa: PLR2004  # what can be shifted by
-            else checkpoint_fault(Fault.NODE_INSERTED, 0, f"a tree node of level {row.level}")
+            else checkpoint_finding(
+                FindingCode.NODE_INSERTED, 0, f"a tree node of level {row.level}"
+            )
         )
-    none = CHECKPOINTS.select().where(CHECKPOINTS.c.tree_size <= 0).limit(100)
+    none = AUDIT_CHECKPOINTS.select().where(AUDIT_CHECKPOINTS.c.tree_size <= 0).limit(100)
     for row in await session.execute(none):
-        findings.add(checkpoint_fault(Fault.CHECKPOINT_CHANGED, row.tree_size, "is of no events"))
+        findings.add(
+            checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, row.tree_size, "is of no events")
+        )
 
 
-async def _rows(session: AsyncSession, start: int, stop: int) -> list[EventRow]:
-    position = EVENTS.c.position
+async def _rows(session: AsyncSession, start: int, stop: int) -> list[AuditEventRecord]:
+    position = AUDIT_EVENTS.c.position
     statement = select_events().where(position >= start, position < stop)
-    rows = await session.execute(statement.order_by(position, EVENTS.c.id))
-    return [EventRow.of(row) for row in rows]
+    rows = await session.execute(statement.order_by(position, AUDIT_EVENTS.c.id))
+    return [AuditEventRecord.of(row) for row in rows]
 
 
 async def _signed(session: AsyncSession, start: int, stop: int) -> Sequence[Row[Any]]:
-    size = CHECKPOINTS.c.tree_size
-    statement = CHECKPOINTS.select().where(size > start, size <= stop).order_by(size)
+    size = AUDIT_CHECKPOINTS.c.tree_size
+    statement = AUDIT_CHECKPOINTS.select().where(size > start, size <= stop).order_by(size)
     return (await session.execute(statement)).all()
 
 
@@ -119,7 +123,7 @@ class _Verifier:
     def __init__(self, key: VerifyKey, checkpoint_file: Path | None) -> None:
         self.findings = Findings()
         self._key = key
-        self._tree = ClaimTree(self.findings)
+        self._tree = CandidateTree(self.findings)
         self._file = _FileCheckpoints(checkpoint_file, key, self.findings)
         self._newest: Checkpoint | None = None
         self._fits = True
@@ -130,7 +134,7 @@ class _Verifier:
         self,
         start: int,
         stop: int,
-        rows: Sequence[EventRow],
+        rows: Sequence[AuditEventRecord],
         nodes: Mapping[NodeId, bytes],
         signed: Sequence[Row[Any]],
     ) -> None:
@@ -149,7 +153,7 @@ class _Verifier:
             for kept in self._file.of(size):
                 if row is None:
                     how = "the file has it, and the database does not"
-                    self.findings.add(checkpoint_fault(Fault.CHECKPOINT_MISSING, size, how))
+                    self.findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
                 self._settle(kept)
 
     def check_note(self, row: Row[Any]) -> Checkpoint | None:
@@ -158,12 +162,14 @@ class _Verifier:
             checkpoint = Checkpoint.open(row.note, self._key)
         except NoteRefused as refused:
             self.findings.add(
-                checkpoint_fault(Fault.CHECKPOINT_CHANGED, row.tree_size, refused.message)
+                checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, row.tree_size, refused.message)
             )
             return None
         if checkpoint != Checkpoint(row.tree_size, row.root_hash, row.at, row.note):
             how = "its columns are not what its note says"
-            self.findings.add(checkpoint_fault(Fault.CHECKPOINT_CHANGED, row.tree_size, how))
+            self.findings.add(
+                checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, row.tree_size, how)
+            )
         return checkpoint
 
     def finish(self, size: int, events: int) -> Verification:
@@ -186,7 +192,7 @@ class _Verifier:
         )
 
     def _check_event(
-        self, position: int, rows: Sequence[EventRow], nodes: Mapping[NodeId, bytes]
+        self, position: int, rows: Sequence[AuditEventRecord], nodes: Mapping[NodeId, bytes]
     ) -> None:
         if not rows:
             if self._missing is None:
@@ -250,11 +256,11 @@ class _FileCheckpoints:
         """Say which are of a larger tree than the log has, or that there is no file."""
         if self._absent and size:
             how = "the file of checkpoints is not there"
-            self._findings.add(checkpoint_fault(Fault.CHECKPOINT_MISSING, size, how))
+            self._findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
         while self._next:
             how = f"the file has it, and the log has {size} events: events were removed"
             self._findings.add(
-                checkpoint_fault(Fault.CHECKPOINT_MISSING, self._next.tree_size, how)
+                checkpoint_finding(FindingCode.CHECKPOINT_MISSING, self._next.tree_size, how)
             )
             self._next = next(self._rest, None)
 
@@ -273,4 +279,4 @@ class _FileCheckpoints:
             yield checkpoint
 
     def _add(self, size: int, how: str, line: int) -> None:
-        self._findings.add(checkpoint_fault(Fault.CHECKPOINT_CHANGED, size, how, line=line))
+        self._findings.add(checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, size, how, line=line))

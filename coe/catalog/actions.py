@@ -14,18 +14,32 @@ from coe.catalog.decision_tables.documents import opened_decision
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import opened_flow
 from coe.catalog.flows.documents import read_flow
-from coe.catalog.flows.drafts import preview_of, save_flow
-from coe.catalog.models import LIVE, Entry, EntryAlias, EntryKind, EntryVersion, FlowKind, Verdict
-from coe.catalog.records import MovedVersion, Preview, SavedVersion
+from coe.catalog.flows.drafts import preview_draft, save_flow
+from coe.catalog.models import (
+    LIVE,
+    Entry,
+    EntryAlias,
+    EntryKind,
+    EntryVersion,
+    FlowKind,
+    ReviewVerdict,
+)
+from coe.catalog.records import ChangedVersion, Preview, SavedVersion
 from coe.catalog.refs import require_ref
 from coe.catalog.semver import is_alias
 from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.approvals import add_verdict, require_approvals
-from coe.catalog.versions.lifecycle import RUNNABLE, Move
+from coe.catalog.versions.lifecycle import RUNNABLE, LifecycleAction
 from coe.catalog.versions.saving import refresh_entry, saved_version
 from coe.catalog.versions.sealing import unseal
 from coe.catalog.versions.signatures import check_signature
-from coe.catalog.versions.transitions import Transition, find, hold, move, require
+from coe.catalog.versions.transitions import (
+    Transition,
+    apply,
+    begin,
+    find_for_update,
+    require_permission,
+)
 from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
@@ -68,23 +82,23 @@ async def check_flow(read: Read, manifest: str) -> Preview:
     document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
         return Preview(manifest, "", problems, "", None)
-    return await preview_of(read, document, problems)
+    return await preview_draft(read, document, problems)
 
 
-async def submit_for_review(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
+async def submit_for_review(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
     """DRAFT → IN_REVIEW, for an entry that is named with its exact version.
 
     Raises:
-        NotFound, Forbidden, Conflict: As for every move (`coe.catalog.versions.transitions.hold`).
+        NotFound, Forbidden, Conflict: As for every move (`coe.catalog.versions.transitions.begin`).
     """
-    held = await hold(work, ref, Move.SUBMIT)
-    held.version.submitted_at = work.now
-    held.version.submitted_by = work.actor.subject
-    await _move(work, held, Move.SUBMIT, comment)
-    return held.moved()
+    transition = await begin(work, ref, LifecycleAction.SUBMIT)
+    transition.version.submitted_at = work.now
+    transition.version.submitted_by = work.actor.subject
+    await _move(work, transition, LifecycleAction.SUBMIT, comment)
+    return transition.result()
 
 
-async def review(work: Work, ref: str, *, approve: bool, comment: str) -> MovedVersion:
+async def review(work: Work, ref: str, *, approve: bool, comment: str) -> ChangedVersion:
     """Approve a version, or refuse it and send it back to DRAFT; its author may do neither.
 
     Raises:
@@ -94,15 +108,15 @@ async def review(work: Work, ref: str, *, approve: bool, comment: str) -> MovedV
     if not comment.strip():
         message = "say in a comment what was looked at"
         raise Invalid([Problem("INPUT_COMMENT", message, path="/comment")])
-    made = Move.APPROVE if approve else Move.REFUSE
-    held = await hold(work, ref, made)
-    verdict = Verdict.APPROVED if approve else Verdict.REFUSED
-    await add_verdict(work, held.version, verdict, comment)
-    await _move(work, held, made, comment, verdict=verdict)
-    return held.moved()
+    made = LifecycleAction.APPROVE if approve else LifecycleAction.REFUSE
+    transition = await begin(work, ref, made)
+    verdict = ReviewVerdict.APPROVED if approve else ReviewVerdict.REFUSED
+    await add_verdict(work, transition.version, verdict, comment)
+    await _move(work, transition, made, comment, verdict=verdict)
+    return transition.result()
 
 
-async def publish(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
+async def publish(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
     """IN_REVIEW → PUBLISHED; a local flow also from DRAFT, mostly without a review.
 
     The content is checked once more, against its signed digest and against the standards. The
@@ -112,52 +126,56 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> MovedV
         Invalid: The standards have changed, or what it calls is gone: its problems.
         NotFound, Forbidden, Conflict: As for every move; Conflict also without the approvals.
     """
-    held = await hold(work, ref, Move.PUBLISH)
-    version = held.version
+    transition = await begin(work, ref, LifecycleAction.PUBLISH)
+    version = transition.version
     needed = checking.approvals_needed(work)
-    await require_approvals(work, held.entry, version, needed)
+    await require_approvals(work, transition.entry, version, needed)
     scheduled = await _check_for_publication(work, version)
     version.published_at = work.now
     version.published_by = work.actor.subject
-    if await work.session.get(EntryAlias, (held.entry.id, LIVE)) is None:
-        await point_alias(work, held.entry, version, LIVE)
+    if await work.session.get(EntryAlias, (transition.entry.id, LIVE)) is None:
+        await point_alias(work, transition.entry, version, LIVE)
         if scheduled:
-            await _reschedule(work, held.entry)
-    await _move(work, held, Move.PUBLISH, comment, digest=version.digest)
-    if held.flow_kind is FlowKind.LOCAL:
+            await _reschedule(work, transition.entry)
+    await _move(work, transition, LifecycleAction.PUBLISH, comment, digest=version.digest)
+    if transition.flow_kind is FlowKind.LOCAL:
         await enqueue(work.session, "deploy", version.id)
-    return held.moved()
+    return transition.result()
 
 
-async def deprecate(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
+async def deprecate(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
     """PUBLISHED → DEPRECATED: it still runs, and its callers are warned.
 
     Raises:
         NotFound, Forbidden, Conflict: As for every move.
     """
-    held = await hold(work, ref, Move.DEPRECATE)
-    await _move(work, held, Move.DEPRECATE, comment)
-    await _reschedule(work, held.entry)
-    return held.moved()
+    transition = await begin(work, ref, LifecycleAction.DEPRECATE)
+    await _move(work, transition, LifecycleAction.DEPRECATE, comment)
+    await _reschedule(work, transition.entry)
+    return transition.result()
 
 
-async def retire(work: Work, ref: str, *, comment: str | None = None) -> MovedVersion:
+async def retire(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
     """DEPRECATED → RETIRED: it starts no further run. A draft is given up the same way.
 
     Raises:
         NotFound, Forbidden, Conflict: As for every move; Conflict also while an alias names it.
     """
-    held = await hold(work, ref, Move.RETIRE)
+    transition = await begin(work, ref, LifecycleAction.RETIRE)
     named = await work.session.scalar(
-        select(col(EntryAlias.alias)).where(col(EntryAlias.version_id) == held.version.id).limit(1),
+        select(col(EntryAlias.alias))
+        .where(col(EntryAlias.version_id) == transition.version.id)
+        .limit(1),
     )
     if named:
-        raise Conflict(f"the alias {named} names {held.version.version}: set it elsewhere first")
-    await _move(work, held, Move.RETIRE, comment)
-    return held.moved()
+        raise Conflict(
+            f"the alias {named} names {transition.version.version}: set it elsewhere first"
+        )
+    await _move(work, transition, LifecycleAction.RETIRE, comment)
+    return transition.result()
 
 
-async def set_alias(work: Work, flow: str, alias: str, version: str) -> MovedVersion:
+async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedVersion:
     """Let an alias of a flow, template or decision table name one of its published versions.
 
     Raises:
@@ -171,8 +189,8 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> MovedVer
         raise Invalid([Problem("INPUT_ALIAS", message, path="/alias", help=help)])
     entry_ref = require_ref(flow, path="/flow").entry
     ref = require_ref(f"{entry_ref}@{version}", path="/version", exact=True)
-    entry, found = await find(work, ref)
-    held = require(work, entry, found, _ALIAS[entry.kind])
+    entry, found = await find_for_update(work, ref)
+    transition = require_permission(work, entry, found, _ALIAS[entry.kind])
     if found.lifecycle not in RUNNABLE:
         raise Conflict(f"{ref} is {found.lifecycle}: an alias names what was published")
     before = await point_alias(work, entry, found, alias)
@@ -182,12 +200,12 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> MovedVer
             await _reschedule(work, entry)
         await work.record(
             _TAGS[entry.kind, None],
-            resource=held.resource,
+            resource=transition.resource,
             team=entry.team,
-            decision=held.decision,
+            decision=transition.decision,
             detail={"alias": alias, "before": before, "after": version},
         )
-    return held.moved()
+    return transition.result()
 
 
 # ---------------------------------------------------------------- how
@@ -198,28 +216,28 @@ _ALIAS = {
     EntryKind.FLOW: Permission.FLOW_ALIAS,
     EntryKind.TEMPLATE: Permission.TEMPLATE_PUBLISH,
 }
-_TAGS: dict[tuple[EntryKind, Move | None], Tag] = {
+_TAGS: dict[tuple[EntryKind, LifecycleAction | None], Tag] = {
     (EntryKind.DECISION, None): Tag.CATALOG_DECISION_ALIAS,
-    (EntryKind.DECISION, Move.SUBMIT): Tag.CATALOG_DECISION_SUBMIT,
-    (EntryKind.DECISION, Move.APPROVE): Tag.CATALOG_DECISION_REVIEW,
-    (EntryKind.DECISION, Move.REFUSE): Tag.CATALOG_DECISION_REVIEW,
-    (EntryKind.DECISION, Move.PUBLISH): Tag.CATALOG_DECISION_PUBLISH,
-    (EntryKind.DECISION, Move.DEPRECATE): Tag.CATALOG_DECISION_DEPRECATE,
-    (EntryKind.DECISION, Move.RETIRE): Tag.CATALOG_DECISION_RETIRE,
+    (EntryKind.DECISION, LifecycleAction.SUBMIT): Tag.CATALOG_DECISION_SUBMIT,
+    (EntryKind.DECISION, LifecycleAction.APPROVE): Tag.CATALOG_DECISION_REVIEW,
+    (EntryKind.DECISION, LifecycleAction.REFUSE): Tag.CATALOG_DECISION_REVIEW,
+    (EntryKind.DECISION, LifecycleAction.PUBLISH): Tag.CATALOG_DECISION_PUBLISH,
+    (EntryKind.DECISION, LifecycleAction.DEPRECATE): Tag.CATALOG_DECISION_DEPRECATE,
+    (EntryKind.DECISION, LifecycleAction.RETIRE): Tag.CATALOG_DECISION_RETIRE,
     (EntryKind.FLOW, None): Tag.CATALOG_FLOW_ALIAS,
-    (EntryKind.FLOW, Move.SUBMIT): Tag.CATALOG_FLOW_SUBMIT,
-    (EntryKind.FLOW, Move.APPROVE): Tag.CATALOG_FLOW_REVIEW,
-    (EntryKind.FLOW, Move.REFUSE): Tag.CATALOG_FLOW_REVIEW,
-    (EntryKind.FLOW, Move.PUBLISH): Tag.CATALOG_FLOW_PUBLISH,
-    (EntryKind.FLOW, Move.DEPRECATE): Tag.CATALOG_FLOW_DEPRECATE,
-    (EntryKind.FLOW, Move.RETIRE): Tag.CATALOG_FLOW_RETIRE,
+    (EntryKind.FLOW, LifecycleAction.SUBMIT): Tag.CATALOG_FLOW_SUBMIT,
+    (EntryKind.FLOW, LifecycleAction.APPROVE): Tag.CATALOG_FLOW_REVIEW,
+    (EntryKind.FLOW, LifecycleAction.REFUSE): Tag.CATALOG_FLOW_REVIEW,
+    (EntryKind.FLOW, LifecycleAction.PUBLISH): Tag.CATALOG_FLOW_PUBLISH,
+    (EntryKind.FLOW, LifecycleAction.DEPRECATE): Tag.CATALOG_FLOW_DEPRECATE,
+    (EntryKind.FLOW, LifecycleAction.RETIRE): Tag.CATALOG_FLOW_RETIRE,
     (EntryKind.TEMPLATE, None): Tag.CATALOG_TEMPLATE_ALIAS,
-    (EntryKind.TEMPLATE, Move.SUBMIT): Tag.CATALOG_TEMPLATE_SUBMIT,
-    (EntryKind.TEMPLATE, Move.APPROVE): Tag.CATALOG_TEMPLATE_REVIEW,
-    (EntryKind.TEMPLATE, Move.REFUSE): Tag.CATALOG_TEMPLATE_REVIEW,
-    (EntryKind.TEMPLATE, Move.PUBLISH): Tag.CATALOG_TEMPLATE_PUBLISH,
-    (EntryKind.TEMPLATE, Move.DEPRECATE): Tag.CATALOG_TEMPLATE_DEPRECATE,
-    (EntryKind.TEMPLATE, Move.RETIRE): Tag.CATALOG_TEMPLATE_RETIRE,
+    (EntryKind.TEMPLATE, LifecycleAction.SUBMIT): Tag.CATALOG_TEMPLATE_SUBMIT,
+    (EntryKind.TEMPLATE, LifecycleAction.APPROVE): Tag.CATALOG_TEMPLATE_REVIEW,
+    (EntryKind.TEMPLATE, LifecycleAction.REFUSE): Tag.CATALOG_TEMPLATE_REVIEW,
+    (EntryKind.TEMPLATE, LifecycleAction.PUBLISH): Tag.CATALOG_TEMPLATE_PUBLISH,
+    (EntryKind.TEMPLATE, LifecycleAction.DEPRECATE): Tag.CATALOG_TEMPLATE_DEPRECATE,
+    (EntryKind.TEMPLATE, LifecycleAction.RETIRE): Tag.CATALOG_TEMPLATE_RETIRE,
 }
 
 
@@ -231,19 +249,24 @@ async def _reschedule(work: Work, entry: Entry) -> None:
 
 async def _move(
     work: Work,
-    held: Transition,
-    made: Move,
+    transition: Transition,
+    made: LifecycleAction,
     comment: str | None,
     **more: JSON,
 ) -> None:
     """Make a move and record it, with the state before and after."""
-    before = await move(work, held, made)
+    before = await apply(work, transition, made)
     await work.record(
-        _TAGS[held.entry.kind, made],
-        resource=held.resource,
-        team=held.entry.team,
-        decision=held.decision,
-        detail={"before": before, "after": held.version.lifecycle, "comment": comment, **more},
+        _TAGS[transition.entry.kind, made],
+        resource=transition.resource,
+        team=transition.entry.team,
+        decision=transition.decision,
+        detail={
+            "before": before,
+            "after": transition.version.lifecycle,
+            "comment": comment,
+            **more,
+        },
     )
 
 

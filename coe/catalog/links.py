@@ -34,7 +34,7 @@ class Link:
         return f"{self.entry}@{self.selector}" if self.selector else self.entry
 
 
-def calls_in(tasks: Iterable[Task]) -> tuple[Link, ...]:
+def call_links(tasks: Iterable[Task]) -> tuple[Link, ...]:
     """The flows that tasks call: `localFlow` with a literal ref, and `run.workflow`."""
     found: dict[Link, None] = {}
     for task in tasks:
@@ -48,7 +48,7 @@ def calls_in(tasks: Iterable[Task]) -> tuple[Link, ...]:
     return tuple(found)
 
 
-def decisions_in(tasks: Iterable[Task]) -> tuple[Link, ...]:
+def decision_links(tasks: Iterable[Task]) -> tuple[Link, ...]:
     """The decision tables that tasks ask: `decision` with a literal ref."""
     links = (_named(task, _DECISION) for task in tasks if isinstance(task, CallFunction))
     return tuple(dict.fromkeys(link for link in links if link is not None))
@@ -65,7 +65,7 @@ def _named(task: CallFunction, function: str) -> Link | None:
     return Link(LinkKind.CALLS, parsed.namespace, parsed.name, parsed.selector or "")
 
 
-def uses_of(refs: Iterable[str]) -> tuple[Link, ...]:
+def system_links(refs: Iterable[str]) -> tuple[Link, ...]:
     """The systems of these refs, `namespace/name`."""
     pairs = [ref.split("/", 1) for ref in dict.fromkeys(refs)]
     return tuple(Link(LinkKind.SYSTEM, namespace, name) for namespace, name in pairs)

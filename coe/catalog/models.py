@@ -70,7 +70,7 @@ class LinkKind(StrEnum):
     SYSTEM = "SYSTEM"
 
 
-class Verdict(StrEnum):
+class ReviewVerdict(StrEnum):
     """What a reviewer decided on a version."""
 
     APPROVED = "APPROVED"
@@ -160,7 +160,7 @@ class EntryVersion(SQLModel, table=True):
     `digest` (SHA-256, hex) is over the canonical form of the content, `body_digest` over the
     same without its version number; `signature` (Ed25519, base64) is over the digest.
     `precedence` sorts as semver does. `engine` says where a flow runs. `card` is the JSON form
-    of `coe.catalog.search.document.Card`. The three sealed columns hold JSON.
+    of `coe.catalog.search.document.SearchDocument`. The three sealed columns hold JSON.
     """
 
     __tablename__ = "entry_versions"
@@ -219,7 +219,7 @@ class VersionApproval(SQLModel, table=True):
     version_id: UUID = Field(foreign_key="entry_versions.id", index=True)
     by: str
     at: datetime = Field(default_factory=utcnow, sa_column=_moment())
-    decision: Verdict = Field(sa_column=Column(_enum(Verdict), nullable=False))
+    decision: ReviewVerdict = Field(sa_column=Column(_enum(ReviewVerdict), nullable=False))
     comment: str
 
 

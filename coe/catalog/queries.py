@@ -77,8 +77,8 @@ async def entries_by_id(
 ) -> dict[UUID, EntryRecord]:
     """Entries by their ids.
 
-    `relations` (`coe.access.lines.Relation`) are those that the actor has to each of them, such
-    as the candidate of a task of its run; the caller has made sure of them.
+    `relations` (`coe.access.policy_lines.Relation`) are the actor's relations to every one of
+    them, such as candidate for a task of its run; the caller has verified them.
     """
     query = select(*ENTRY_COLUMNS).where(ENTRIES.c.id.in_(ids), readable_entries(read, relations))
     return {row.id: entry_record(row) for row in (await read.session.execute(query)).all()}
@@ -200,7 +200,9 @@ async def calls(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryR
     return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.FLOW)
 
 
-async def asks(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
+async def decision_tables_of(
+    read: Read, entry_ids: Sequence[UUID]
+) -> dict[UUID, list[EntryRecord]]:
     """For each flow the decision tables that its current version asks."""
     return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.DECISION)
 

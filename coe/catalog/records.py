@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from coe.access.actor import DataClass
-from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
+from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
 from coe.errors import Problem
 from coe.json_types import JSON
 
@@ -96,7 +96,7 @@ class VersionApprovalRecord:
 
     by: str
     at: datetime
-    decision: Verdict
+    decision: ReviewVerdict
     comment: str
 
 
@@ -148,7 +148,7 @@ class SavedVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class MovedVersion:
+class ChangedVersion:
     """A version after a move of its lifecycle, or an alias after it was set."""
 
     entry: EntryRecord

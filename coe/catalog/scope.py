@@ -10,9 +10,9 @@ from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, and_, or_
 
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
-from coe.access.scope import Scope
+from coe.access.policy_lines import Relation
+from coe.access.scope import AccessScope
 from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.models import Entry, EntryVersion
 from coe.work import Read
@@ -55,5 +55,5 @@ def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> froz
     return frozenset(found)
 
 
-def _scope(read: Read, relations: Collection[str]) -> Scope:
+def _scope(read: Read, relations: Collection[str]) -> AccessScope:
     return read.policy.scope(read.actor, Permission.ENTRY_READ, relations=relations)

@@ -13,11 +13,11 @@ from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.columns import record_of_entry, record_of_version
-from coe.catalog.flows.manifest import Line, ManifestModel, Name, Semver
-from coe.catalog.flows.manifest import Tag as Word
+from coe.catalog.flows.manifest import ManifestModel, Semver, SingleLine, SlugName
+from coe.catalog.flows.manifest import TagName as Word
 from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
 from coe.catalog.records import SavedVersion
-from coe.catalog.search.document import Card
+from coe.catalog.search.document import SearchDocument
 from coe.catalog.validation import validate
 from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.saving import NewVersion, refresh_entry, save_version
@@ -31,20 +31,20 @@ class SystemManifest(ManifestModel):
     """What the catalog knows of an application; `url` is the address that definitions call."""
 
     kind: Literal["System"]
-    namespace: Name
-    name: Name
+    namespace: SlugName
+    name: SlugName
     version: Semver
-    title: Line
-    summary: Line
+    title: SingleLine
+    summary: SingleLine
     description: str = ""
-    domain: Name | None = None
+    domain: SlugName | None = None
     data_class: DataClass = DataClass.INTERNAL
     tags: list[Word] = Field(default_factory=list)
     url: str | None = None
 
-    def card(self) -> Card:
+    def card(self) -> SearchDocument:
         """What the catalog shows of it."""
-        return Card(
+        return SearchDocument(
             title=self.title,
             summary=self.summary,
             description=self.description,

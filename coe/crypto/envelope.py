@@ -34,7 +34,7 @@ class DoesNotOpen(CoeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cell:
     """Where a sealed value stands: a cell of a table, in the namespace of a team."""
 
     table: str
@@ -78,13 +78,13 @@ class OpenKey:
     version: int
     cipher: AESGCM
 
-    def seal(self, place: Place, data: bytes) -> bytes:
+    def seal(self, place: Cell, data: bytes) -> bytes:
         """Seal the data for the place."""
         header = Header(self.id, self.version, os.urandom(NONCE_BYTES))
         sealed = self.cipher.encrypt(header.nonce, data, self._associated(place))
         return header.pack() + sealed
 
-    def open(self, place: Place, sealed: bytes) -> bytes:
+    def open(self, place: Cell, sealed: bytes) -> bytes:
         """Open what was sealed for this place with this key.
 
         Raises:
@@ -96,7 +96,7 @@ class OpenKey:
         except InvalidTag:
             raise DoesNotOpen from None
 
-    def _associated(self, place: Place) -> bytes:
+    def _associated(self, place: Cell) -> bytes:
         cell = associated_data(place.table, place.row)
         return cell + _end(place.column, place.team, self.purpose, self.id, self.version)
 

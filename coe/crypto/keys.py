@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from coe.crypto.envelope import KEY_BYTES, DoesNotOpen, Header, OpenKey, Place
+from coe.crypto.envelope import KEY_BYTES, Cell, DoesNotOpen, Header, OpenKey
 from coe.crypto.kek import Kek, create_keks, read_keks
 from coe.crypto.models import DataKey
 from coe.crypto.secret_files import SecretFileRefused
@@ -78,7 +78,7 @@ class Keyring:
         self._blocks: dict[tuple[str, str], _Block] = {}
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def seal(self, place: Place, purpose: str, data: bytes) -> bytes:
+    async def seal(self, place: Cell, purpose: str, data: bytes) -> bytes:
         """Seal the data for the place, with the current key of its team and the purpose."""
         name = (place.team, purpose)
         while True:
@@ -90,7 +90,7 @@ class Keyring:
                 if self._blocks.get(name) is block:
                     self._blocks[name] = await self._set_aside(*name)
 
-    async def open(self, place: Place, purpose: str, sealed: bytes) -> bytes:
+    async def open(self, place: Cell, purpose: str, sealed: bytes) -> bytes:
         """Open what `seal` gave for the same place and purpose.
 
         Raises:
@@ -102,11 +102,11 @@ class Keyring:
             raise DoesNotOpen
         return key.open(place, sealed)
 
-    async def seal_json(self, place: Place, purpose: str, value: JSON) -> bytes:
+    async def seal_json(self, place: Cell, purpose: str, value: JSON) -> bytes:
         """Seal a JSON value."""
         return await self.seal(place, purpose, orjson.dumps(value))
 
-    async def open_json(self, place: Place, purpose: str, sealed: bytes) -> JSON:
+    async def open_json(self, place: Cell, purpose: str, sealed: bytes) -> JSON:
         """Open a JSON value.
 
         Raises:

@@ -13,7 +13,7 @@ import orjson
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
 
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
 
@@ -116,8 +116,8 @@ async def _late(request: Request) -> None:
         await asyncio.sleep(min(int(asked), LONGEST_LATENCY) / 1000)
 
 
-def _place(customer_id: str) -> Place:
-    return Place(table="customers", row=customer_id, column="sealed", team="acme")
+def _place(customer_id: str) -> Cell:
+    return Cell(table="customers", row=customer_id, column="sealed", team="acme")
 
 
 def decimal(value: object) -> Decimal:

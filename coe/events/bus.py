@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
-from coe.access.scope import Scope
+from coe.access.scope import AccessScope
 from coe.audit.events import Tag
 from coe.crypto.keys import Keyring
 from coe.db import new_id
@@ -52,7 +52,7 @@ class Sender:
     subject: str
     team: str
     requester: str
-    reach: Scope
+    reach: AccessScope
     correlation_id: str | None = None
 
 
@@ -121,7 +121,7 @@ async def event_row(
 
 
 async def receive(
-    session: AsyncSession, row: dict[str, Any], reach: Scope, *, now: datetime
+    session: AsyncSession, row: dict[str, Any], reach: AccessScope, *, now: datetime
 ) -> bool:
     """Insert an event and bring it to its runs; false if its source and id are known already.
 
@@ -153,7 +153,7 @@ async def delivered(session: AsyncSession, event_id: UUID) -> list[UUID]:
     return list(found.scalars())
 
 
-def _require(work: Work, reach: Scope) -> tuple[str, Decision]:
+def _require(work: Work, reach: AccessScope) -> tuple[str, Decision]:
     """A team that the sender may send to; the event stands in that team's part of the log."""
     own = min(work.policy.teams(work.actor.subject), default=PLATFORM_TEAM)
     candidates = [own, PLATFORM_TEAM, *sorted(reach.teams)]

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import DataClass
-from coe.access.scope import Scope
+from coe.access.scope import AccessScope
 from coe.db import new_id
 from coe.json_types import JSON
 from coe.machine.facts import FactKind
@@ -42,7 +42,7 @@ async def deliver(
     name: bytes,
     type_: str,
     received_at: datetime,
-    reach: Scope,
+    reach: AccessScope,
     now: datetime,
 ) -> list[UUID]:
     """Bring an event to every run that may want it and has not had it; gives those runs.
@@ -194,7 +194,7 @@ async def _put(session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]], now: d
     )
 
 
-def scope_to_json(scope: Scope) -> dict[str, JSON]:
+def scope_to_json(scope: AccessScope) -> dict[str, JSON]:
     """Where a sender may send to, as it is kept with the event."""
     return {
         "elsewhere": _values(scope.elsewhere),
@@ -206,9 +206,9 @@ def _values(classes: Iterable[DataClass]) -> JSON:
     return [each.value for each in sorted(classes)]
 
 
-def scope_from(kept: dict[str, Any]) -> Scope:
+def scope_from(kept: dict[str, Any]) -> AccessScope:
     """The same, read back."""
-    return Scope(
+    return AccessScope(
         frozenset(DataClass(each) for each in kept["elsewhere"]),
         {
             team: frozenset(DataClass(each) for each in classes)

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor
 from coe.access.permissions import Permission
-from coe.access.scope import Scope
-from coe.audit.events import Outcome, Tag
+from coe.access.scope import AccessScope
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
@@ -27,7 +27,7 @@ class Emission:
     """An event that is about to be sent, sealed, with what goes into the log."""
 
     row: dict[str, Any]
-    reach: Scope
+    reach: AccessScope
     told: NewEvent
 
 
@@ -59,5 +59,5 @@ async def emit(session: AsyncSession, keyring: Keyring, emission: Emission) -> N
     if not await receive(session, emission.row, emission.reach, now=emission.told.at):
         fields = {name: getattr(told, name) for name in NewEvent.__dataclass_fields__}
         known = "An event with this source and id was sent before; this one reached nobody."
-        told = NewEvent(**{**fields, "outcome": Outcome.FAILED, "reason": known})
+        told = NewEvent(**{**fields, "outcome": AuditOutcome.FAILED, "reason": known})
     await append(session, keyring, told)

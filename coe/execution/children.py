@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor
 from coe.access.permissions import Permission
-from coe.audit.events import Outcome as Told
+from coe.audit.events import AuditOutcome as Told
 from coe.audit.events import Tag
 from coe.audit.log import NewEvent, append
 from coe.catalog.flows.contents import runnable

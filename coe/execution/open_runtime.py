@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from coe.audit.events import Outcome, Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import append
 from coe.channels import check_at_start
 from coe.execution.runtime import LeafDone, LeafFailed, Perform, Runtime
@@ -100,7 +100,7 @@ async def _record(platform: Platform, command: RunLeaf, refused: AddressRefused)
             IDENTITY_COLUMNS.record(found.one()),
             Tag.RUNS_ADDRESS_REFUSE,
             platform.clock(),
-            outcome=Outcome.DENIED,
+            outcome=AuditOutcome.DENIED,
             reason=str(refused.error.get("title")),
             detail={"host": refused.host, "port": refused.port, "step": command.path},
         )

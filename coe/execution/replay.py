@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from coe.catalog.decision_tables.actions import resolve_decision
 from coe.catalog.flows.contents import runnable
-from coe.catalog.links import calls_in, decisions_in
+from coe.catalog.links import call_links, decision_links
 from coe.catalog.models import LinkKind
 from coe.errors import CoeError, Unavailable
 from coe.execution.runtime import Runtime
@@ -101,8 +101,8 @@ async def _resolve(platform: Platform, definition: Definition) -> dict[str, str]
     """
     exact: dict[str, str] = {}
     tasks = definition.tasks.values()
-    links = [link for link in calls_in(tasks) if link.kind is LinkKind.CALLS]
-    decisions = list(decisions_in(tasks))
+    links = [link for link in call_links(tasks) if link.kind is LinkKind.CALLS]
+    decisions = list(decision_links(tasks))
     if not links and not decisions:
         return exact
     async with platform.database.session() as session:

@@ -9,7 +9,7 @@ from typing import Final
 
 from coe.access.actor import Actor
 from coe.access.permissions import Permission
-from coe.audit.events import Outcome, Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.engines.prefect_api import PrefectEngine, team_pool
 from coe.engines.prefect_http import PrefectHTTP
 from coe.errors import Forbidden, Unauthenticated
@@ -87,7 +87,7 @@ class Doors:
                 team=door.team,
                 detail={"method": method, "path": path[:LONGEST_PATH]},
                 reason=f"the gateway refused a call: {why}",
-                outcome=Outcome.DENIED,
+                outcome=AuditOutcome.DENIED,
             )
         return Forbidden(f"the gateway refuses this call: {why}")
 

@@ -12,9 +12,9 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 
 from coe.access.actor import DataClass
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
+from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem

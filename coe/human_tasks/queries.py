@@ -13,8 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, select, tuple_
 
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
+from coe.access.policy_lines import Relation
 from coe.paging import Page, check_first, decode, encode
 from coe.runs.queries import StepKey
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS

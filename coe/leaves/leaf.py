@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from coe.access.network import FILE, Network
+from coe.access.network import NETWORK_FILE, Network
 from coe.json_types import JSON
 from coe.leaves.caches import DocumentCache, TokenCache
 from coe.machine.commands import RunLeaf
@@ -23,7 +23,7 @@ LeafHandler = Callable[[RunLeaf], Awaitable[JSON]]
 """Carries out the calls of one kind that is not HTTP; raises `LeafFault`."""
 
 MEGABYTE = 1_000_000
-HOW_TO_ALLOW = f"A line in {FILE} can allow it."
+HOW_TO_ALLOW = f"A line in {NETWORK_FILE} can allow it."
 """How access to a private address can be allowed, for people who read the error."""
 
 

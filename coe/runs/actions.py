@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import Row, select, update
 
 from coe.access.actor import DataClass
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
+from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.catalog.flows.contents import runnable
 from coe.catalog.models import EntryKind

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.events import Outcome as Told
+from coe.audit.events import AuditOutcome as Told
 from coe.audit.events import Tag
 from coe.audit.log import NewEvent, append, clear_columns
 from coe.crypto.keys import Keyring

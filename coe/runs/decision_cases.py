@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import DataClass
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
+from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.catalog.refs import read_ref
 from coe.crypto.keys import Keyring

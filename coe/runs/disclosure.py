@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import Row, select
 
 from coe.access.actor import DataClass
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
+from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.json_types import JSON
 from coe.runs.records import ErrorRecord, RunData

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Table
 
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
 
@@ -53,8 +53,8 @@ class Sealer:
             return None
         return await self.keyring.open_json(self._place(table, row, column), PURPOSE, sealed)
 
-    def _place(self, table: Table, row: UUID | str, column: str) -> Place:
-        return Place(table=table.name, row=str(row), column=column, team=self.team)
+    def _place(self, table: Table, row: UUID | str, column: str) -> Cell:
+        return Cell(table=table.name, row=str(row), column=column, team=self.team)
 
 
 def _encode(value: JSON) -> bytes:

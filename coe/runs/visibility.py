@@ -7,9 +7,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, FromClause, Text, and_, cast, exists, false, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
+from coe.access.policy_lines import Relation
 from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.runs.tables import RUNS, TASKS
 from coe.work import Read

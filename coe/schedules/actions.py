@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from coe.access.lines import Relation
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
+from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry

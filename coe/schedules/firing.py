@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.events import Outcome, Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.errors import CoeError, Invalid
 from coe.json_types import JSON
 from coe.language.schedules import ScheduleKind
@@ -146,7 +146,7 @@ async def start(
             resource=f"flow:{ref}",
             team=schedule.team,
             reason=f"{REASON}: {problem}",
-            outcome=Outcome.FAILED,
+            outcome=AuditOutcome.FAILED,
             correlation_id=correlation_id,
         )
     values: dict[str, Any] = {"last_at": work.now, "problem": problem}

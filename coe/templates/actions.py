@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.flows.drafts import preview_of, save_flow
-from coe.catalog.links import uses_of
+from coe.catalog.flows.drafts import preview_draft, save_flow
+from coe.catalog.links import system_links
 from coe.catalog.models import EntryKind
 from coe.catalog.records import Preview, SavedVersion
 from coe.catalog.versions.saving import NewVersion, save_version, saved_version
@@ -71,7 +71,7 @@ async def preview(read: Read, request: Instantiation) -> Preview:
     instance = await instance_of(read, request)
     if instance.document is None:
         return Preview(instance.rendered.text, "", instance.problems, "", None)
-    return await preview_of(read, instance.document, instance.problems)
+    return await preview_draft(read, instance.document, instance.problems)
 
 
 async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
@@ -134,6 +134,6 @@ def _new_version(template: TemplateFiles, changelog: str | None) -> NewVersion:
         content=dict(texts),
         schemas={"parameters": manifest.parameters},
         path=f"/{MANIFEST}",
-        links=uses_of(manifest.systems),
+        links=system_links(manifest.systems),
         changelog=changelog,
     )

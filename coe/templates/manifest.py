@@ -32,8 +32,15 @@ from typing import Literal
 from pydantic import Field
 
 from coe.access.actor import DataClass
-from coe.catalog.flows.manifest import Line, ManifestModel, Name, Ref, Semver, Tag
-from coe.catalog.search.document import Card
+from coe.catalog.flows.manifest import (
+    EntryRef,
+    ManifestModel,
+    Semver,
+    SingleLine,
+    SlugName,
+    TagName,
+)
+from coe.catalog.search.document import SearchDocument
 from coe.catalog.validation import schema_problems, validate
 from coe.errors import Problem
 from coe.json_types import JSON
@@ -48,18 +55,18 @@ class TemplateManifest(ManifestModel):
     """What a template says of itself; `parameters` is a JSON Schema (2020-12) of an object."""
 
     kind: Literal["template"]
-    namespace: Name
-    name: Name
+    namespace: SlugName
+    name: SlugName
     version: Semver
-    title: Line
-    summary: Line
+    title: SingleLine
+    summary: SingleLine
     description: str = ""
     process_owner: str | None = None
     deputy: str | None = None
-    domain: Name | None = None
+    domain: SlugName | None = None
     data_class: DataClass = DataClass.INTERNAL
-    tags: list[Tag] = Field(default_factory=list)
-    systems: list[Ref] = Field(default_factory=list)
+    tags: list[TagName] = Field(default_factory=list)
+    systems: list[EntryRef] = Field(default_factory=list)
     parameters: dict[str, JSON]
 
     @property
@@ -76,10 +83,10 @@ class TemplateFiles:
     flow: dict[str, JSON]
     texts: dict[str, str]
 
-    def card(self) -> Card:
+    def card(self) -> SearchDocument:
         """What the catalog shows of it."""
         manifest = self.manifest
-        return Card(
+        return SearchDocument(
             title=manifest.title,
             summary=manifest.summary,
             description=manifest.description,

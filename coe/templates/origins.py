@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 from coe.catalog.columns import ENTRIES
 from coe.catalog.models import EntryVersion
 from coe.catalog.records import VersionRecord
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
 from coe.templates.models import TemplateOrigin
@@ -56,8 +56,8 @@ async def open_parameters(keyring: Keyring, flow_version: UUID, team: str, seale
     return await keyring.open_json(_place(flow_version, team), _PURPOSE, sealed)
 
 
-def _place(flow_version: UUID, team: str) -> Place:
-    return Place(
+def _place(flow_version: UUID, team: str) -> Cell:
+    return Cell(
         table="template_origins",
         row=str(flow_version),
         column="parameters_sealed",

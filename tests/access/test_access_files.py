@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from coe.access.content import load_content, renew_version
 from coe.access.files import read_files
+from coe.access.load import load_access_files, renew_version
 from coe.access.models import Membership, PolicyRule, PolicyState, Team
 from coe.access.policy import PolicyStore
 from coe.db import Database
@@ -34,9 +34,9 @@ def replace(file: Path, old: str, new: str) -> None:
 
 async def test_loading_again_changes_nothing(database: Database) -> None:
     async with database.session() as session:
-        first = await load_content(session, ROOT)
+        first = await load_access_files(session, ROOT)
         ids = set(await session.scalars(select(PolicyRule.id)))
-        second = await load_content(session, ROOT)
+        second = await load_access_files(session, ROOT)
         assert not second.changed
         assert second.version == first.version
         assert set(await session.scalars(select(PolicyRule.id))) == ids
@@ -47,7 +47,7 @@ async def test_loading_again_changes_nothing(database: Database) -> None:
 async def test_a_change_of_a_file_reaches_the_policy(database: Database, copy: Path) -> None:
     store = PolicyStore()
     async with database.session() as session:
-        await load_content(session, copy)
+        await load_access_files(session, copy)
         before = await store.current(session)
         team_ids = dict((await session.execute(select(Team.slug, Team.id))).all())
         replace(copy / "catalog/teams/finance.yaml", "[finance-approver, lead]", "[lead]")
@@ -57,7 +57,7 @@ async def test_a_change_of_a_file_reaches_the_policy(database: Database, copy: P
             "p, coe/lead, *, audit:read, *, allow",
             "p, coe/reviewer, *, audit:read, *, allow",
         )
-        loaded = await load_content(session, copy)
+        loaded = await load_access_files(session, copy)
         after = await store.current(session)
 
         assert loaded.changed
@@ -90,7 +90,7 @@ async def test_what_others_added_stays(database: Database) -> None:
         )
         await session.flush()
         assert (await renew_version(session)).changed
-        assert not (await load_content(session, ROOT)).changed
+        assert not (await load_access_files(session, ROOT)).changed
         policy = await PolicyStore().current(session)
         assert policy.roles("temp") == {("operator", "sales")}
         assert "operator" in {line.subject for line in policy.lines("audit:verify")}
@@ -98,9 +98,9 @@ async def test_what_others_added_stays(database: Database) -> None:
 
 async def test_a_changed_comment_is_a_new_version(database: Database, copy: Path) -> None:
     async with database.session() as session:
-        await load_content(session, copy)
+        await load_access_files(session, copy)
         replace(copy / "policies/rules/audit.csv", "# A proof shows", "# Indeed a proof shows")
-        assert (await load_content(session, copy)).changed
+        assert (await load_access_files(session, copy)).changed
 
 
 async def test_problems_are_located_and_nothing_is_changed(database: Database, copy: Path) -> None:
@@ -129,7 +129,7 @@ async def test_problems_are_located_and_nothing_is_changed(database: Database, c
     async with database.session() as session:
         before = await session.scalar(select(PolicyState.version))
         with pytest.raises(Invalid) as caught:
-            await load_content(session, copy)
+            await load_access_files(session, copy)
         found = {(p.path, p.line): p for p in caught.value.problems}
         assert await session.scalar(select(PolicyState.version)) == before
         assert await session.scalar(select(func.count()).select_from(Team)) == 6

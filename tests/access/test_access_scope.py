@@ -11,7 +11,7 @@ from coe.access.actor import Actor, DataClass
 from coe.access.enforcer import Enforcers
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
-from coe.access.scope import Scope
+from coe.access.scope import AccessScope
 from coe.db import Database
 from tests.access.test_policy import PERMS, SUBJECTS, TEAMS, lines_strategy, members_strategy
 from tests.factories.policies import policy_of, shipped
@@ -64,12 +64,12 @@ classes = st.frozensets(st.sampled_from(DataClass))
 
 
 async def test_the_predicate_picks_the_rows_that_the_scope_allows(database: Database) -> None:
-    scopes: list[Scope] = []
+    scopes: list[AccessScope] = []
 
     @settings(max_examples=200, deadline=None, database=None)
     @given(elsewhere=classes, teams=st.dictionaries(st.sampled_from(EVERY_TEAM), classes))
     def collect(elsewhere: frozenset[DataClass], teams: dict[str, frozenset[DataClass]]) -> None:
-        scopes.append(Scope(elsewhere, teams))
+        scopes.append(AccessScope(elsewhere, teams))
 
     collect()
     rows = [{"team": team, "data_class": each.value} for team in EVERY_TEAM for each in DataClass]

@@ -92,7 +92,7 @@ async def test_a_revoked_token_is_refused_and_is_revoked_once(database: Database
         with pytest.raises(Unauthenticated):
             await tokens.authenticate(session, bearer, now=NOW)
         assert await tokens.authenticate(session, other, now=NOW)
-        found = await tokens.find(session, row.id)
+        found = await tokens.find_token(session, row.id)
         assert found is not None
         assert found.revoked_at == NOW
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from coe.access.actor import Actor, DataClass
-from coe.access.explain import explain, review
-from coe.access.lines import DERIVED_ROLES
+from coe.access.explain import explain, review_grants
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
+from coe.access.policy_lines import DERIVED_ROLES
 from tests.factories.policies import policy_of, shipped
 
 
@@ -64,7 +64,7 @@ def test_nothing_is_made_up_for_a_question_that_makes_no_sense(policy: Policy) -
 
 def test_a_review_is_what_the_decisions_are(policy: Policy) -> None:
     for team in ("sales", "finance", "coe", "audit"):
-        grants = review(policy, team)
+        grants = review_grants(policy, team)
         named = {
             (grant.subject, grant.permission, data_class)
             for grant in grants
@@ -88,7 +88,7 @@ def test_a_review_is_what_the_decisions_are(policy: Policy) -> None:
 
 
 def test_a_review_names_groups_members_and_services(policy: Policy) -> None:
-    grants = {(grant.subject, grant.permission): grant for grant in review(policy, "sales")}
+    grants = {(grant.subject, grant.permission): grant for grant in review_grants(policy, "sales")}
     assert (
         grants["sales-owner", "flow:publish"].via == "p, process-owner, *, flow:publish, *, allow"
     )
@@ -107,4 +107,4 @@ def test_a_review_leaves_out_what_a_deny_takes_away() -> None:
         ["lead * token:issue * allow", "kind:service * token:issue * deny"],
         {"service:w/sales": {"sales": ["lead"]}, "lena": {"sales": ["lead"]}},
     )
-    assert [grant.subject for grant in review(policy, "sales")] == ["lena"]
+    assert [grant.subject for grant in review_grants(policy, "sales")] == ["lena"]

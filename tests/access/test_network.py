@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from coe.access.content import load_content
 from coe.access.files import read_files
+from coe.access.load import load_access_files
 from coe.access.network import Network, NetworkLine, is_public
 from coe.access.policy import Policy, PolicyStore
-from coe.access.rows import PolicyRows, RuleRow
+from coe.access.records import PolicyRecord, RuleRecord
 from coe.db import Database
 from coe.errors import Invalid
 
@@ -137,7 +137,7 @@ def test_lines_that_are_refused(fields: tuple[str, ...]) -> None:
 
 
 def test_a_stored_line_that_cannot_be_read_opens_nothing() -> None:
-    rows = PolicyRows(network=(RuleRow(("*", "*", "0.0.0.0/0", "*"), None, "x:1"),))
+    rows = PolicyRecord(network=(RuleRecord(("*", "*", "0.0.0.0/0", "*"), None, "x:1"),))
     assert Policy(rows).network.lines == ()
 
 
@@ -152,10 +152,10 @@ async def test_the_file_reaches_the_policy_as_a_new_version(database: Database, 
     store = PolicyStore()
     file = copy / "policies" / "network.csv"
     async with database.session() as session:
-        first = await load_content(session, copy)
+        first = await load_access_files(session, copy)
         before = await store.current(session)
         file.write_text("# The printer.\nn, sales, printer.corp, 192.168.7.7/32, 631\n")
-        second = await load_content(session, copy)
+        second = await load_access_files(session, copy)
         after = await store.current(session)
         assert (second.changed, second.version) == (True, first.version + 1)
         assert {str(line) for line in before.network.lines} >= {
@@ -165,7 +165,7 @@ async def test_the_file_reaches_the_policy_as_a_new_version(database: Database, 
         assert str(line) == "n, sales, printer.corp, 192.168.7.7/32, 631"
         assert (line.note, line.source) == ("The printer.", "policies/network.csv:2")
         file.unlink()
-        assert (await load_content(session, copy)).changed
+        assert (await load_access_files(session, copy)).changed
         assert (await store.current(session)).network.lines == ()
 
 

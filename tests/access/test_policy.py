@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from coe.access import policy as policy_module
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.enforcer import Enforcers
-from coe.access.lines import Line, Relation
 from coe.access.permissions import PERMISSIONS, Permission
 from coe.access.policy import Policy
+from coe.access.policy_lines import PolicyLine, Relation
 from tests.factories.policies import MODEL, policy_of, shipped
 
 RUN = "run:0190f3a1-0000-7000-8000-000000000000"
@@ -428,7 +428,7 @@ def test_whatever_text_comes_nothing_is_raised_and_nothing_is_allowed(
 )
 def test_a_line_is_made_of_sound_fields_only(fields: list[str]) -> None:
     try:
-        line = Line.of(fields)
+        line = PolicyLine.of(fields)
     except ValueError:
         return
     assert list(line.fields) == fields

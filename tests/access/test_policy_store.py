@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, event, update
 
 from coe.access.actor import Actor
-from coe.access.content import renew_version
+from coe.access.load import renew_version
 from coe.access.models import Membership, PolicyRule, PolicyState
 from coe.access.permissions import Permission
 from coe.access.policy import PolicyStore

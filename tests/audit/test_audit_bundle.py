@@ -12,7 +12,7 @@ from coe.audit.bundle_verification import BundleRefused, verify_bundle
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import Verification
-from coe.audit.queries import EventFilter, Window
+from coe.audit.queries import AuditEventFilter, Window
 from coe.crypto.signing import KeyRefused, SigningKey
 from coe.db import utcnow
 from coe.errors import NotFound
@@ -171,10 +171,10 @@ async def test_the_checkpoint_file_shows_that_the_log_only_grew(log: Log, path: 
 
 async def test_a_filtered_bundle_proves_its_events_in_the_whole_tree(log: Log, path: Path) -> None:
     await log.fill(SIZE)
-    window = Window(EventFilter(resources=["flow:sales/order-to-cash@1.3.0"], after=utcnow()))
+    window = Window(AuditEventFilter(resources=["flow:sales/order-to-cash@1.3.0"], after=utcnow()))
     assert event_lines(await exported(log, path, window)) == {}
     assert verify_bundle(path).ok
-    window = Window(EventFilter(resources=["flow:sales/order-to-cash@1.3.0"]))
+    window = Window(AuditEventFilter(resources=["flow:sales/order-to-cash@1.3.0"]))
     lines = await exported(log, path, window)
     assert json.loads(lines[0])["filter"] == {
         "resources": ["flow:sales/order-to-cash@1.3.0"],

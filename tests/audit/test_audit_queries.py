@@ -4,22 +4,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from coe.audit.events import Outcome, Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.merkle import verify_consistency, verify_inclusion
 from coe.audit.queries import (
-    EventFilter,
+    AuditEventFilter,
     Window,
     consistency,
-    count,
+    count_events,
     event_by_id,
+    events_page,
     newest_checkpoint,
     newest_position,
     open_detail,
     open_reason,
-    page,
     proofs,
 )
-from coe.audit.rows import EVENTS
+from coe.audit.records import AUDIT_EVENTS
 from coe.audit.tree import root_at
 from coe.crypto.envelope import DoesNotOpen
 from coe.errors import NotFound
@@ -52,7 +52,7 @@ async def story(log: Log) -> None:
             action=Tag.RUNS_HUMAN_TASK_COMPLETE,
             resource="human_task:t1",
             team="finance",
-            outcome=Outcome.DENIED,
+            outcome=AuditOutcome.DENIED,
             rule="p, relation:requester, *, human_task:complete, *, deny",
             correlation_id="order-17",
         ),
@@ -80,34 +80,36 @@ async def story(log: Log) -> None:
 @pytest.mark.parametrize(
     ("matching", "expected"),
     [
-        (EventFilter(), [0, 1, 2, 3, 4, 5, 6, 7]),
-        (EventFilter(resources=[FLOW]), [0, 2, 3, 4, 5]),
-        (EventFilter(resources=[f"{FLOW}@1.0.0"]), [0, 2, 3, 4, 5]),
-        (EventFilter(resources=[f"{FLOW}@1.0.1"]), []),
-        (EventFilter(resources=["flow:sales/*"]), [0, 1, 2, 3, 4, 5]),
-        (EventFilter(resources=["flow:*"]), [0, 1, 2, 3, 4, 5, 6]),
-        (EventFilter(resources=["human_task:t1"]), [3, 4]),
-        (EventFilter(resources=["human_task:t*"]), [3, 4]),
-        (EventFilter(resources=["run:17"]), [2, 3, 4, 5]),
-        (EventFilter(resources=["run:17", "flow:warehouse/pick"]), [2, 3, 4, 5, 6]),
-        (EventFilter(resources=[FLOW], outcomes=[Outcome.DENIED]), [4]),
-        (EventFilter(actors=["auditor", "run:17"]), [3, 5]),
-        (EventFilter(actions=[Tag.RUNS_RUN_START]), [2, 6]),
-        (EventFilter(teams=["finance"]), [3, 4]),
-        (EventFilter(correlation_id="order-18"), [6]),
-        (EventFilter(after=START + timedelta(hours=6)), [6, 7]),
-        (EventFilter(before=START + timedelta(hours=1)), [0]),
-        (EventFilter(actors=["nobody"]), []),
-        (EventFilter(actors=["sales-owner"], resources=[FLOW], teams=["sales"]), [0, 2]),
+        (AuditEventFilter(), [0, 1, 2, 3, 4, 5, 6, 7]),
+        (AuditEventFilter(resources=[FLOW]), [0, 2, 3, 4, 5]),
+        (AuditEventFilter(resources=[f"{FLOW}@1.0.0"]), [0, 2, 3, 4, 5]),
+        (AuditEventFilter(resources=[f"{FLOW}@1.0.1"]), []),
+        (AuditEventFilter(resources=["flow:sales/*"]), [0, 1, 2, 3, 4, 5]),
+        (AuditEventFilter(resources=["flow:*"]), [0, 1, 2, 3, 4, 5, 6]),
+        (AuditEventFilter(resources=["human_task:t1"]), [3, 4]),
+        (AuditEventFilter(resources=["human_task:t*"]), [3, 4]),
+        (AuditEventFilter(resources=["run:17"]), [2, 3, 4, 5]),
+        (AuditEventFilter(resources=["run:17", "flow:warehouse/pick"]), [2, 3, 4, 5, 6]),
+        (AuditEventFilter(resources=[FLOW], outcomes=[AuditOutcome.DENIED]), [4]),
+        (AuditEventFilter(actors=["auditor", "run:17"]), [3, 5]),
+        (AuditEventFilter(actions=[Tag.RUNS_RUN_START]), [2, 6]),
+        (AuditEventFilter(teams=["finance"]), [3, 4]),
+        (AuditEventFilter(correlation_id="order-18"), [6]),
+        (AuditEventFilter(after=START + timedelta(hours=6)), [6, 7]),
+        (AuditEventFilter(before=START + timedelta(hours=1)), [0]),
+        (AuditEventFilter(actors=["nobody"]), []),
+        (AuditEventFilter(actors=["sales-owner"], resources=[FLOW], teams=["sales"]), [0, 2]),
     ],
 )
-async def test_the_filter_narrows(log: Log, matching: EventFilter, expected: list[int]) -> None:
+async def test_the_filter_narrows(
+    log: Log, matching: AuditEventFilter, expected: list[int]
+) -> None:
     await story(log)
     async with log.database.session() as session:
         window = Window(matching)
-        found = await page(session, window, first=50, oldest_first=True)
+        found = await events_page(session, window, first=50, oldest_first=True)
         assert [row.position for row in found.rows] == expected
-        assert await count(session, window) == len(expected)
+        assert await count_events(session, window) == len(expected)
 
 
 async def test_pages_follow_one_another_in_both_directions(log: Log) -> None:
@@ -116,7 +118,7 @@ async def test_pages_follow_one_another_in_both_directions(log: Log) -> None:
         for oldest_first, order in ((True, list(range(7))), (False, list(range(6, -1, -1)))):
             seen, after, more = [], None, True
             while more:
-                found = await page(
+                found = await events_page(
                     session, Window(), first=3, after=after, oldest_first=oldest_first
                 )
                 seen += [row.position for row in found.rows]
@@ -127,11 +129,11 @@ async def test_pages_follow_one_another_in_both_directions(log: Log) -> None:
 async def test_a_page_stays_what_it_was_while_the_log_grows(log: Log) -> None:
     await log.fill(5)
     async with log.database.session() as session:
-        first = await page(session, Window(), first=2)
+        first = await events_page(session, Window(), first=2)
     await log.write(event(8))
     await log.seal()
     async with log.database.session() as session:
-        second = await page(session, Window(), first=2, after=first.next)
+        second = await events_page(session, Window(), first=2, after=first.next)
     assert [row.position for row in [*first.rows, *second.rows]] == [4, 3, 2, 1]
 
 
@@ -139,21 +141,21 @@ async def test_what_is_not_sealed_or_not_within_is_not_in_the_log(log: Log) -> N
     sealed = (await log.write(event(1)))[0]
     await log.seal()
     (waiting,) = await log.write(event(2))
-    nothing = EVENTS.c.team == "finance"
+    nothing = AUDIT_EVENTS.c.team == "finance"
     async with log.database.session() as session:
-        assert await count(session, Window()) == 1
+        assert await count_events(session, Window()) == 1
         assert await newest_position(session) == 0
         assert await event_by_id(session, waiting) is None
         assert (await event_by_id(session, sealed)).id == sealed
         assert await event_by_id(session, sealed, nothing) is None
-        assert await count(session, Window(within=nothing)) == 0
-        assert (await page(session, Window(within=nothing), first=5)).rows == []
+        assert await count_events(session, Window(within=nothing)) == 0
+        assert (await events_page(session, Window(within=nothing), first=5)).rows == []
 
 
 async def test_every_event_has_its_proof_in_the_newest_checkpoint(log: Log) -> None:
     await log.fill(3, 8, 21)
     async with log.database.session() as session:
-        found = await page(session, Window(), first=50)
+        found = await events_page(session, Window(), first=50)
         proved = await proofs(session, [row.position for row in found.rows] + [21, -1])
         newest = await newest_checkpoint(session)
     assert len(proved) == 21
@@ -183,15 +185,17 @@ async def test_an_empty_log_reads_as_empty(log: Log) -> None:
         assert await newest_checkpoint(session) is None
         assert await newest_position(session) is None
         assert await proofs(session, [0]) == {}
-        assert await count(session, Window()) == 0
-        assert (await page(session, Window(), first=5)).next is None
+        assert await count_events(session, Window()) == 0
+        assert (await events_page(session, Window(), first=5)).next is None
 
 
 async def test_reason_and_detail_open_for_their_own_row_alone(log: Log) -> None:
     await log.write(event(1, reason="because ☃ \x00"), event(2, reason=None, detail=None))
     await log.seal()
     async with log.database.session() as session:
-        with_both, with_none = (await page(session, Window(), first=2, oldest_first=True)).rows
+        with_both, with_none = (
+            await events_page(session, Window(), first=2, oldest_first=True)
+        ).rows
     assert await open_reason(log.keyring, with_both) == "because ☃ \x00"
     assert await open_detail(log.keyring, with_both) == {
         "before": None,
@@ -216,7 +220,7 @@ async def test_the_log_takes_whatever_a_client_sends(log: Log) -> None:
     )
     await log.seal()
     async with log.database.session() as session:
-        (row,) = (await page(session, Window(), first=1)).rows
+        (row,) = (await events_page(session, Window(), first=1)).rows
     assert row.request_id == "\N{REPLACEMENT CHARACTER}nul ? surrogate"
     assert len(row.resource) == 500
     assert row.resource.endswith("…")

@@ -12,7 +12,7 @@ from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import Verification
 from coe.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash
-from coe.audit.rows import EventRow, select_events
+from coe.audit.records import AuditEventRecord, select_events
 from coe.audit.verification import verify
 from coe.crypto.signing import SigningKey
 from coe.db import utcnow
@@ -113,7 +113,7 @@ async def test_a_changed_byte_of_any_column_names_the_row(log: Log, column: str)
     await log.fill(3, SIZE)
     async with log.database.session() as session:
         statement = select_events().order_by(text("position"))
-        rows = [EventRow.of(row) for row in await session.execute(statement)]
+        rows = [AuditEventRecord.of(row) for row in await session.execute(statement)]
         assert (await verified(log, session)).ok
     changes = list(changed(getattr(rows[0], column)))
     emptied = [None] if column.endswith(("rule", "sealed", "digest", "hash")) else []
@@ -226,7 +226,7 @@ async def forge(session: AsyncSession, position: int) -> None:
     """Rewrite a row and its leaf hash."""
     await put(session, "actor", position, "someone-else")
     statement = select_events().where(text("position = :p"))
-    row = EventRow.of((await session.execute(statement, {"p": position})).one())
+    row = AuditEventRecord.of((await session.execute(statement, {"p": position})).one())
     await put(session, "leaf_hash", position, row.leaf_at(position))
 
 
@@ -235,7 +235,7 @@ async def test_a_history_rewritten_with_its_whole_tree_is_found(log: Log) -> Non
     async with attacked(log) as session:
         await forge(session, 3)
         statement = select_events().order_by(text("position"))
-        rows = [EventRow.of(row) for row in await session.execute(statement)]
+        rows = [AuditEventRecord.of(row) for row in await session.execute(statement)]
         frontier = Frontier()
         for row in rows:
             for node, value in frontier.append(row.leaf_at(row.position)):

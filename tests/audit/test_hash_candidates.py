@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coe.audit.findings import Findings
-from coe.audit.hash_candidates import ClaimTree
+from coe.audit.hash_candidates import CandidateTree
 from coe.audit.merkle import Frontier, NodeId, leaf_hash
 
 LEAVES = [leaf_hash(b"event %d" % number) for number in range(70)]
@@ -30,7 +30,7 @@ def test_what_was_changed_is_blamed_and_nothing_else(data: st.DataObject) -> Non
     stored = nodes | {node: leaf_hash(nodes[node]) for node in broken}
 
     findings = Findings()
-    tree = ClaimTree(findings)
+    tree = CandidateTree(findings)
     for position, leaf in enumerate(LEAVES[:size]):
         # A changed row: what its columns give now, and the leaf hash that was sealed.
         leaves = [leaf_hash(leaf), leaf] if position in rows else [leaf]
@@ -49,7 +49,7 @@ def test_a_row_that_is_gone_hides_no_changed_node_above_it(data: st.DataObject) 
     nodes, roots = grown(size)
     gone = data.draw(st.integers(0, size - 1))
     findings = Findings()
-    tree = ClaimTree(findings)
+    tree = CandidateTree(findings)
     for position, leaf in enumerate(LEAVES[:size]):
         missing = position == gone
         tree.append([] if missing else [leaf], nodes, damaged=missing)
@@ -67,7 +67,7 @@ def test_a_row_rewritten_with_its_leaf_is_found_in_its_smallest_subtree(
     nodes, roots = grown(size)
     position = data.draw(st.integers(0, size - 1))
     findings = Findings()
-    tree = ClaimTree(findings)
+    tree = CandidateTree(findings)
     for number, leaf in enumerate(LEAVES[:size]):
         tree.append([leaf_hash(leaf) if number == position else leaf], nodes)
     fits = tree.settle(roots[size])

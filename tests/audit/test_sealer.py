@@ -12,7 +12,7 @@ from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.log import append
 from coe.audit.merkle import Frontier, NodeId
-from coe.audit.rows import EventRow, select_events
+from coe.audit.records import AuditEventRecord, select_events
 from coe.audit.sealer import LogBroken, Sealer
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
@@ -33,7 +33,7 @@ async def assert_whole(log: Log) -> None:
     """Positions without gaps, leaves of the rows, nodes and roots of the leaves."""
     async with log.database.session() as session:
         statement = select_events().order_by(text("position"))
-        rows = [EventRow.of(row) for row in await session.execute(statement)]
+        rows = [AuditEventRecord.of(row) for row in await session.execute(statement)]
     stored = {
         NodeId(level, offset): value
         for level, offset, value in await log.rows('SELECT level, "offset", hash FROM audit_nodes')

@@ -16,7 +16,7 @@ from coe.catalog.decision_tables.actions import (
 )
 from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.search.query import CatalogFilter, Search, search
+from coe.catalog.search.query import CatalogFilter, CatalogSearch, search
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from coe.work import Platform
 from tests.factories.catalog import SECRET, register
@@ -77,7 +77,7 @@ async def test_it_is_published_signed_found_and_retired(platform: Platform) -> N
     ref = await publish_table(platform, level())
     await publish_table(platform, level("1.1.0", limit="2000.00"))
     async with platform.read(SALES_OWNER) as read:
-        found = await search(read, Search(text="credit", filter=_only(EntryKind.DECISION)))
+        found = await search(read, CatalogSearch(text="credit", filter=_only(EntryKind.DECISION)))
         assert [hit.entry.ref for hit in found.hits] == [REF]
         live = await queries.find_version(read, REF, EntryKind.DECISION)
         assert live is not None

@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from coe import content
 from coe.catalog import actions, queries
-from coe.catalog.models import EntryKind, FlowKind, Lifecycle, Verdict
-from coe.catalog.records import MovedVersion
-from coe.catalog.versions.lifecycle import Move, after
+from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
+from coe.catalog.records import ChangedVersion
+from coe.catalog.versions.lifecycle import LifecycleAction, next_state
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.settings import Settings
 from coe.work import Platform
@@ -42,7 +42,7 @@ async def test_from_draft_to_live_with_a_signature(platform: Platform) -> None:
     async with platform.read(SALES_OWNER) as read:
         assert await queries.aliases(read, [moved.entry.id]) == {moved.entry.id: {"live": "1.0.0"}}
         (approval,) = (await queries.approvals(read, [moved.version.id]))[moved.version.id]
-    assert (approval.by, approval.decision) == ("coe-lead", Verdict.APPROVED)
+    assert (approval.by, approval.decision) == ("coe-lead", ReviewVerdict.APPROVED)
     actions_done = [event[1] for event in await _events(platform)]
     assert actions_done == [
         "catalog:flow:register",
@@ -193,7 +193,7 @@ def _named(version: str, **named: str) -> str:
 async def test_a_team_makes_nobody_read_the_data_of_its_runs_without_a_review(
     platform: Platform,
 ) -> None:
-    async def publish(text: str) -> MovedVersion:
+    async def publish(text: str) -> ChangedVersion:
         saved = await register(platform, WAREHOUSE_DEVELOPER, text)
         async with platform.work(WAREHOUSE_DEVELOPER) as work:
             return await actions.publish(work, saved.version.ref)
@@ -255,25 +255,25 @@ async def test_what_was_changed_behind_our_back_is_not_published(
 def test_every_move_is_either_made_or_refused() -> None:
     made = {
         (move, state)
-        for move in Move
+        for move in LifecycleAction
         for state in Lifecycle
         if _leads(move, state, None) is not None
     }
     assert made == {
-        (Move.SUBMIT, Lifecycle.DRAFT),
-        (Move.APPROVE, Lifecycle.IN_REVIEW),
-        (Move.REFUSE, Lifecycle.IN_REVIEW),
-        (Move.PUBLISH, Lifecycle.IN_REVIEW),
-        (Move.DEPRECATE, Lifecycle.PUBLISHED),
-        (Move.RETIRE, Lifecycle.DEPRECATED),
-        (Move.RETIRE, Lifecycle.DRAFT),
+        (LifecycleAction.SUBMIT, Lifecycle.DRAFT),
+        (LifecycleAction.APPROVE, Lifecycle.IN_REVIEW),
+        (LifecycleAction.REFUSE, Lifecycle.IN_REVIEW),
+        (LifecycleAction.PUBLISH, Lifecycle.IN_REVIEW),
+        (LifecycleAction.DEPRECATE, Lifecycle.PUBLISHED),
+        (LifecycleAction.RETIRE, Lifecycle.DEPRECATED),
+        (LifecycleAction.RETIRE, Lifecycle.DRAFT),
     }
-    assert _leads(Move.PUBLISH, Lifecycle.DRAFT, FlowKind.LOCAL) is Lifecycle.PUBLISHED
+    assert _leads(LifecycleAction.PUBLISH, Lifecycle.DRAFT, FlowKind.LOCAL) is Lifecycle.PUBLISHED
 
 
-def _leads(move: Move, state: Lifecycle, kind: FlowKind | None) -> Lifecycle | None:
+def _leads(move: LifecycleAction, state: Lifecycle, kind: FlowKind | None) -> Lifecycle | None:
     try:
-        return after(move, state, kind)
+        return next_state(move, state, kind)
     except Conflict:
         return None
 

@@ -7,7 +7,7 @@ import pytest
 from coe.access.actor import Actor, DataClass
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import Hits
-from coe.catalog.search.query import CatalogFilter, CatalogOrder, Search, search
+from coe.catalog.search.query import CatalogFilter, CatalogOrder, CatalogSearch, search
 from coe.errors import Invalid
 from coe.work import Platform
 from tests.factories.catalog import central, local, published, register
@@ -55,7 +55,7 @@ async def filled(platform: Platform) -> Platform:
 
 async def _find(platform: Platform, actor: Actor, **request: object) -> Hits:
     async with platform.read(actor) as read:
-        return await search(read, Search(**request))  # type: ignore[arg-type]
+        return await search(read, CatalogSearch(**request))  # type: ignore[arg-type]
 
 
 def _refs(found: Hits) -> list[str]:

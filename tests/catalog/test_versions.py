@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from coe.access.lines import Relation
+from coe.access.policy_lines import Relation
 from coe.catalog import actions, queries
 from coe.catalog.flows import contents
 from coe.catalog.flows.contents import runnable_version

@@ -10,9 +10,9 @@ from ruamel.yaml import YAML
 
 from coe.access.actor import Actor, DataClass
 from coe.access.files import read_files
-from coe.access.lines import ANY, Line
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
+from coe.access.policy_lines import ANY, PolicyLine
 from coe.demo.personas import PERSONAS
 from tests.factories.policies import ROOT, policy_of, shipped
 
@@ -122,7 +122,7 @@ def test_a_line_of_a_named_team_names_a_team() -> None:
     files = read_files(ROOT)
     teams = {team.team for team in files.teams}
 
-    def named(line: Line) -> set[str]:
+    def named(line: PolicyLine) -> set[str]:
         return {line.team, *(line.role[1:] if line.role else ())} - {ANY}
 
     assert set().union(*(named(line) for line in files.lines)) <= teams

@@ -13,7 +13,7 @@ from coe.bootstrap import load_all
 from coe.catalog import queries
 from coe.catalog.flows.documents import FlowDocument, read_flow
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
-from coe.catalog.search.query import Search, search
+from coe.catalog.search.query import CatalogSearch, search
 from coe.decisions.load import load_decision_source
 from coe.decisions.schemas import input_schema
 from coe.json_types import JSON
@@ -198,7 +198,7 @@ async def test_the_shipped_content_is_loaded_once_and_found(
     )
     assert not [line for line in again if line.endswith("new")]
     async with platform.read(SALES_OWNER) as read:
-        found = await search(read, Search(text="order"))
+        found = await search(read, CatalogSearch(text="order"))
         crm = await queries.find_entry(read, "sales/crm", EntryKind.SYSTEM)
         version = await queries.find_version(read, "coe/order-to-cash@1.0.0")
     assert found.hits[0].entry.ref == "coe/order-to-cash"
@@ -213,4 +213,4 @@ async def test_the_shipped_content_is_loaded_once_and_found(
     assert onboarding.lifecycle is Lifecycle.IN_REVIEW
     assert onboarding.created_by == "service:content"
     async with platform.read(OUTSIDER) as read:
-        assert (await search(read, Search(text="order"))).total == 0
+        assert (await search(read, CatalogSearch(text="order"))).total == 0

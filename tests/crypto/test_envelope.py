@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.crypto.envelope import DoesNotOpen, OpenKey, Place, associated_data
+from coe.crypto.envelope import Cell, DoesNotOpen, OpenKey, associated_data
 from coe.db import new_id
 
-PLACE = Place(table="runs", row="r1", column="input_sealed", team="sales")
+PLACE = Cell(table="runs", row="r1", column="input_sealed", team="sales")
 KEY = OpenKey(new_id(), "sales", "run", 3, AESGCM(bytes(range(32))))
 
 

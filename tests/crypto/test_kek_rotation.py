@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.crypto.kek import read_keks
 from coe.crypto.keys import Keyring
 from coe.crypto.rotation import add_kek, retire_keks, rewrap, rotate_kek
 from coe.db import Database
 from coe.errors import Conflict
 
-PLACE = Place(table="runs", row="r1", column="input_sealed", team="sales")
+PLACE = Cell(table="runs", row="r1", column="input_sealed", team="sales")
 TEAMS = [replace(PLACE, team=f"team-{number}") for number in range(7)]
 
 
@@ -71,7 +71,7 @@ async def test_a_key_that_is_needed_is_not_retired(keyring: Keyring, database: D
 
 
 async def test_keys_made_while_rotating_are_kept(keyring: Keyring, database: Database) -> None:
-    async def write(number: int) -> tuple[Place, bytes]:
+    async def write(number: int) -> tuple[Cell, bytes]:
         place = replace(PLACE, team=f"busy-{number}")
         ring = Keyring(database, keyring.kek_file)
         return place, await ring.seal(place, "run", b"value")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from coe.crypto.envelope import DoesNotOpen, Header, Place
+from coe.crypto.envelope import Cell, DoesNotOpen, Header
 from coe.crypto.kek import Kek, read_keks, write_keks
 from coe.crypto.keys import Keyring
 from coe.crypto.secret_files import SecretFileRefused, create_secret
 from coe.db import Database
 
-PLACE = Place(table="runs", row="r1", column="input_sealed", team="sales")
+PLACE = Cell(table="runs", row="r1", column="input_sealed", team="sales")
 NAME = b"Annegret Winterstein-Okafor"
 
 

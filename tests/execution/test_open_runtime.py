@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from coe.access.content import renew_version
+from coe.access.load import renew_version
 from coe.access.models import PolicyRule
 from coe.audit.models import AuditEvent
 from coe.audit.queries import open_detail
-from coe.audit.rows import select_events
+from coe.audit.records import select_events
 from coe.execution.advance import Finished, advance
 from coe.execution.open_runtime import running
 from coe.runs import disclosure

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from coe.audit.events import Outcome, Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.audit.sealer import Sealer
 from coe.crypto.keys import Keyring
@@ -32,7 +32,7 @@ def event(number: int = 0, **changes: object) -> NewEvent:
         "correlation_id": f"order-{number}",
         "address": "127.0.0.1",
         "detail": {"before": None, "after": {"customer": "Annegret Winterstein"}},
-        "outcome": Outcome.ALLOWED,
+        "outcome": AuditOutcome.ALLOWED,
     }
     return NewEvent(**(values | changes))  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ import textwrap
 
 from coe.access.actor import Actor
 from coe.catalog import actions
-from coe.catalog.records import MovedVersion, SavedVersion
+from coe.catalog.records import ChangedVersion, SavedVersion
 from coe.work import Platform
 from tests.factories.lifecycle import publish_version
 from tests.factories.people import (
@@ -109,7 +109,7 @@ async def register(platform: Platform, actor: Actor, text: str) -> SavedVersion:
         return await actions.register_flow(work, text)
 
 
-async def published(platform: Platform, actor: Actor, text: str) -> MovedVersion:
+async def published(platform: Platform, actor: Actor, text: str) -> ChangedVersion:
     """Register a flow, submit it, have coe-lead approve and publish it."""
     saved = await register(platform, actor, text)
     return await publish_version(platform, saved.version.ref, author=actor, reviewer=COE_LEAD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coe.access.actor import Actor
 from coe.catalog import actions
-from coe.catalog.records import MovedVersion
+from coe.catalog.records import ChangedVersion
 from coe.work import Platform
 from tests.factories.people import COE_REVIEWER
 
@@ -15,7 +15,7 @@ async def publish_version(
     *,
     author: Actor,
     reviewer: Actor = COE_REVIEWER,
-) -> MovedVersion:
+) -> ChangedVersion:
     """Submit a registered version as its author, then approve and publish it as a reviewer."""
     async with platform.work(author) as work:
         await actions.submit_for_review(work, ref)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coe.access.files import read_files
 from coe.access.policy import Policy
-from coe.access.rows import PolicyRows, RuleRow
+from coe.access.records import PolicyRecord, RuleRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = (ROOT / "policies" / "model.conf").read_text()
@@ -17,10 +17,10 @@ def shipped() -> Policy:
     """The policy of the shipped files."""
     files = read_files(ROOT)
     return Policy(
-        PolicyRows(
+        PolicyRecord(
             version="shipped",
             model=files.model,
-            rules=tuple(RuleRow(line.fields, line.note, line.source) for line in files.lines),
+            rules=tuple(RuleRecord(line.fields, line.note, line.source) for line in files.lines),
             memberships=tuple(
                 (person.subject, team.team, tuple(person.roles))
                 for team in files.teams
@@ -40,10 +40,10 @@ def policy_of(
     """A policy of lines ("owner * run:start * allow") and members (subject to team to roles)."""
     rules = [tuple(line.split()) if isinstance(line, str) else line for line in lines]
     return Policy(
-        PolicyRows(
+        PolicyRecord(
             version=version,
             model=model,
-            rules=tuple(RuleRow(fields, None, f"test:{i}") for i, fields in enumerate(rules, 1)),
+            rules=tuple(RuleRecord(fields, None, f"test:{i}") for i, fields in enumerate(rules, 1)),
             memberships=tuple(
                 (subject, team, tuple(roles))
                 for subject, teams in (members or {}).items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coe.access.actor import Actor
-from coe.catalog.records import MovedVersion, SavedVersion
+from coe.catalog.records import ChangedVersion, SavedVersion
 from coe.templates import actions
 from coe.templates.rows import Instantiation
 from coe.work import Platform
@@ -95,7 +95,7 @@ async def register(platform: Platform, actor: Actor = COE_LEAD, **changed: str) 
         return await actions.register_template(work, files(**changed))
 
 
-async def published(platform: Platform, **changed: str) -> MovedVersion:
+async def published(platform: Platform, **changed: str) -> ChangedVersion:
     saved = await register(platform, COE_LEAD, **changed)
     return await publish_version(platform, saved.version.ref, author=COE_LEAD)
 

@@ -33,10 +33,10 @@ import coe.runs.local_runs
 import coe.sdk.client
 from coe.access.actor import DataClass
 from coe.access.decision import Decision
-from coe.access.scope import Scope
+from coe.access.scope import AccessScope
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.records import RunnableFlow, VersionRecord
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.errors import NotFound
 from coe.language.expressions import jq_worker
 from coe.language.expressions.evaluator import Expressions
@@ -95,10 +95,10 @@ class _Secrets:
 class ClearKeys:
     """A keyring that seals by writing beside a value where it belongs, and looks when opening."""
 
-    async def seal(self, place: Place, purpose: str, data: bytes) -> bytes:
+    async def seal(self, place: Cell, purpose: str, data: bytes) -> bytes:
         return f"{place.table}|{place.row}|{place.column}|{place.team}|{purpose}\n".encode() + data
 
-    async def open(self, place: Place, purpose: str, sealed: bytes) -> bytes:
+    async def open(self, place: Cell, purpose: str, sealed: bytes) -> bytes:
         head, _, data = bytes(sealed).partition(b"\n")
         expected = f"{place.table}|{place.row}|{place.column}|{place.team}|{purpose}"
         if head.decode() != expected:
@@ -106,7 +106,7 @@ class ClearKeys:
             raise AssertionError(message)
         return data
 
-    async def open_json(self, place: Place, purpose: str, sealed: bytes) -> Any:
+    async def open_json(self, place: Cell, purpose: str, sealed: bytes) -> Any:
         return orjson.loads(await self.open(place, purpose, sealed))
 
 
@@ -123,8 +123,8 @@ class OpenPolicy:
     def decide(self, _: Any, permission: str, **__: Any) -> Decision:
         return Decision(allowed=True, permission=str(permission), rules=(), explanation="all may")
 
-    def scope(self, *_: Any, **__: Any) -> Scope:
-        return Scope(frozenset(DataClass))
+    def scope(self, *_: Any, **__: Any) -> AccessScope:
+        return AccessScope(frozenset(DataClass))
 
     def roles(self, _: str) -> frozenset[tuple[str, str]]:
         return frozenset({("clerk", "sales")})

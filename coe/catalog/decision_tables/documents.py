@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from coe.catalog.columns import VERSIONS
 from coe.catalog.flows.manifest import FlowMetadata
-from coe.catalog.links import Link, uses_of
+from coe.catalog.links import Link, system_links
 from coe.catalog.models import EntryKind
 from coe.catalog.scope import readable_versions
-from coe.catalog.search.document import Card
+from coe.catalog.search.document import SearchDocument
 from coe.catalog.validation import CODE, validate
 from coe.catalog.versions.sealing import problems_from_json, unseal
 from coe.decisions.load import load_decision_source
@@ -35,7 +35,7 @@ class DecisionEntry:
     """A table as read, with what the catalog shows of it; warnings are told beside it."""
 
     table: DecisionTable
-    card: Card
+    card: SearchDocument
     links: tuple[Link, ...]
 
     @property
@@ -88,7 +88,7 @@ def read_decision(text: str) -> tuple[DecisionEntry | None, tuple[Problem, ...],
         found = source.problem(CODE, message, "/decision/metadata/owner")
         return None, (*problems, found), source
     names = [*loaded.table.document.inputs, *loaded.table.document.outputs]
-    card = Card(
+    card = SearchDocument(
         title=about.title or about.name,
         summary=about.summary or "",
         description=metadata.description,
@@ -100,7 +100,7 @@ def read_decision(text: str) -> tuple[DecisionEntry | None, tuple[Problem, ...],
         process_owner=metadata.process_owner,
         deputy=metadata.deputy,
     )
-    return DecisionEntry(loaded.table, card, uses_of(metadata.systems)), problems, source
+    return DecisionEntry(loaded.table, card, system_links(metadata.systems)), problems, source
 
 
 def opened_decision(content: JSON) -> DecisionTable:

@@ -26,7 +26,7 @@ from coe.json_types import JSON
 from coe.language.lint import Catalogued, KnownFlow, Standards, lint, shipped
 from coe.work import Read
 
-NOT_THERE: Final = frozenset({"OWS052", "OWS053"})
+MISSING_TARGET_CODES: Final = frozenset({"OWS052", "OWS053"})
 """The problems of a called flow, or a version of it, that the catalog does not have."""
 
 
@@ -66,7 +66,7 @@ def approvals_needed(read: Read) -> int:
 
 
 def _as_draft(problem: Problem) -> Problem:
-    if problem.code not in NOT_THERE:
+    if problem.code not in MISSING_TARGET_CODES:
         return problem
     help = "it must be published before this flow is"
     return replace(problem, severity=Severity.WARNING, help=problem.help or help)

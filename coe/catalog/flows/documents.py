@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 
 from coe.catalog.flows.manifest import NAME_PATTERN, FlowMetadata, LocalFlowManifest
-from coe.catalog.links import Link, calls_in, decisions_in, uses_of
+from coe.catalog.links import Link, call_links, decision_links, system_links
 from coe.catalog.models import FlowKind
-from coe.catalog.search.document import Card
+from coe.catalog.search.document import SearchDocument
 from coe.catalog.semver import parse_version
 from coe.catalog.validation import CODE, validate
 from coe.drawing import svg_of
@@ -24,7 +24,7 @@ from coe.language.load import load_source
 from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, read
 
-LOCAL_FLOW = "localFlow"
+LOCAL_FLOW_KIND = "localFlow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FlowDocument:
     namespace: str
     name: str
     version: str
-    card: Card
+    card: SearchDocument
     links: tuple[Link, ...]
     input_schema: JSON
     output_schema: JSON
@@ -65,7 +65,7 @@ def read_flow(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         source = read(text)
     except Unreadable as error:
         return None, (error.problem,)
-    if isinstance(source.data, dict) and source.data.get("kind") == LOCAL_FLOW:
+    if isinstance(source.data, dict) and source.data.get("kind") == LOCAL_FLOW_KIND:
         return _local(source)
     return _central(source)
 
@@ -95,7 +95,7 @@ def _local(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
     manifest, problems = validate(LocalFlowManifest, source)
     if manifest is None:
         return None, problems
-    card = Card(
+    card = SearchDocument(
         title=manifest.title,
         summary=manifest.summary,
         description=manifest.description,
@@ -113,7 +113,7 @@ def _local(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         name=manifest.name,
         version=manifest.version,
         card=card,
-        links=uses_of(manifest.systems),
+        links=system_links(manifest.systems),
         input_schema=dict(manifest.input.schema_.document),
         output_schema=dict(manifest.output.schema_.document),
         manifest=manifest,
@@ -135,7 +135,7 @@ def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         return None, loaded.problems + problems
     about = definition.document
     tasks = [task for top in definition.do for task in top.walk()]
-    card = Card(
+    card = SearchDocument(
         title=about.title or about.name,
         summary=about.summary or "",
         description=metadata.description,
@@ -154,7 +154,7 @@ def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         name=about.name,
         version=about.version,
         card=card,
-        links=(*calls_in(tasks), *decisions_in(tasks), *uses_of(metadata.systems)),
+        links=(*call_links(tasks), *decision_links(tasks), *system_links(metadata.systems)),
         input_schema=definition.input.schema_.document
         if definition.input and definition.input.schema_
         else None,

@@ -15,7 +15,7 @@ from coe.catalog.versions.saving import NewVersion, save_version
 from coe.errors import Invalid, Problem, errors_in
 from coe.work import Read, Work
 
-ENGINE = "prefect"
+DEFAULT_ENGINE = "prefect"
 
 
 async def save_flow(
@@ -51,13 +51,13 @@ async def save_flow(
         column=mark.column if mark else None,
         problems=found,
         links=document.links,
-        engine=ENGINE,
+        engine=DEFAULT_ENGINE,
         changelog=changelog,
     )
     return await save_version(work, new)
 
 
-async def preview_of(
+async def preview_draft(
     read: Read,
     document: FlowDocument,
     problems: tuple[Problem, ...],

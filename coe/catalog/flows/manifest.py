@@ -46,11 +46,11 @@ REF_PATTERN = r"^[a-z][a-z0-9-]{0,62}/[a-z][a-z0-9-]{0,62}\Z"
 ENTRYPOINT_PATTERN = r"^(?!/)(?!.*\.\.)[\w./-]+\.py:[A-Za-z_]\w*\Z"
 DURATION_PATTERN = r"^P(?!$)(?:\d+W|(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?)\Z"
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+SlugName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Semver = Annotated[str, StringConstraints(pattern=SEMVER_PATTERN)]
-Ref = Annotated[str, StringConstraints(pattern=REF_PATTERN)]
-Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,40}\Z")]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\n]*\Z")]
+EntryRef = Annotated[str, StringConstraints(pattern=REF_PATTERN)]
+TagName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,40}\Z")]
+SingleLine = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\n]*\Z")]
 
 
 class ManifestModel(BaseModel):
@@ -81,20 +81,20 @@ class LocalFlowManifest(ManifestModel):
     """What the catalog knows of a flow that its team runs."""
 
     kind: Literal["localFlow"]
-    namespace: Name
-    name: Name
+    namespace: SlugName
+    name: SlugName
     version: Semver
-    title: Line
-    summary: Line
+    title: SingleLine
+    summary: SingleLine
     description: str = ""
     process_owner: str | None = None
     deputy: str | None = None
-    domain: Name | None = None
+    domain: SlugName | None = None
     data_class: DataClass = DataClass.INTERNAL
-    tags: list[Tag] = Field(default_factory=list)
+    tags: list[TagName] = Field(default_factory=list)
     entrypoint: Annotated[str, StringConstraints(pattern=ENTRYPOINT_PATTERN)]
     timeout: Annotated[str, StringConstraints(pattern=DURATION_PATTERN)] = "PT1H"
-    systems: list[Ref] = Field(default_factory=list)
+    systems: list[EntryRef] = Field(default_factory=list)
     input: DataPart
     output: DataPart
 
@@ -107,11 +107,11 @@ class FlowMetadata(ManifestModel):
 
     model_config = ConfigDict(extra="allow")
 
-    owner: Name | None = None
+    owner: SlugName | None = None
     process_owner: str | None = None
     deputy: str | None = None
-    domain: Name | None = None
+    domain: SlugName | None = None
     data_class: DataClass = DataClass.INTERNAL
-    tags: list[Tag] = Field(default_factory=list)
-    systems: list[Ref] = Field(default_factory=list)
+    tags: list[TagName] = Field(default_factory=list)
+    systems: list[EntryRef] = Field(default_factory=list)
     description: str = ""

@@ -22,7 +22,7 @@ LONGEST_WORD = 40
 """Letters of a word that a search compares with."""
 
 
-class Card(BaseModel):
+class SearchDocument(BaseModel):
     """What an entry shows of a version; `systems` are refs, `steps` names of tasks."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -43,7 +43,7 @@ class Card(BaseModel):
         return self.model_dump(mode="json")
 
 
-def show(entry: Entry, card: Card) -> None:
+def write_search_document(entry: Entry, card: SearchDocument) -> None:
     """Put a card on an entry, and the words that search reads."""
     entry.title = card.title
     entry.summary = card.summary
@@ -53,26 +53,27 @@ def show(entry: Entry, card: Card) -> None:
     entry.data_class = card.data_class
     entry.process_owner = card.process_owner
     entry.deputy = card.deputy
-    entry.search_title = words([card.title, entry.name, entry.namespace])
-    entry.search_tags = words([*card.tags, *card.systems, card.domain or ""])
-    entry.search_summary = words([card.summary])
-    entry.search_body = words([card.description, *card.steps])
-    entry.search_words = distinct(
-        f"{entry.search_title} {entry.search_tags} {entry.search_summary} {words(card.steps)}",
+    entry.search_title = plain_words([card.title, entry.name, entry.namespace])
+    entry.search_tags = plain_words([*card.tags, *card.systems, card.domain or ""])
+    entry.search_summary = plain_words([card.summary])
+    entry.search_body = plain_words([card.description, *card.steps])
+    entry.search_words = distinct_words(
+        f"{entry.search_title} {entry.search_tags} {entry.search_summary} "
+        f"{plain_words(card.steps)}",
     )
 
 
-def card_of(version: EntryVersion) -> Card:
+def search_document_of(version: EntryVersion) -> SearchDocument:
     """The card of a stored version."""
-    return Card.model_validate(version.card)
+    return SearchDocument.model_validate(version.card)
 
 
-def words(texts: Iterable[str]) -> str:
+def plain_words(texts: Iterable[str]) -> str:
     """Texts as plain words: `checkCredit` and `order-to-cash` are taken apart."""
     joined = " ".join(texts)
     return _JOINTS.sub(" ", _CAMEL.sub(" ", joined)).strip()[:_WORDS_LIMIT]
 
 
-def distinct(text: str) -> str:
+def distinct_words(text: str) -> str:
     """Each word once, in lower case, in order of appearance: what trigrams compare with."""
     return " ".join(dict.fromkeys(word[:LONGEST_WORD] for word in text.lower().split()))

@@ -33,7 +33,7 @@ _SINGLE = {
     "dataClasses": "data_class",
 }
 _MANY = {"tags": "tags", "systems": "systems"}
-NAMES = ("kinds", "owners", "tags", "domains", "systems", "lifecycles", "dataClasses")
+FACET_NAMES = ("kinds", "owners", "tags", "domains", "systems", "lifecycles", "dataClasses")
 
 
 async def count(
@@ -55,7 +55,7 @@ async def count(
     base = _base(matched, narrowing)
     parts = [select(literal(_TOTAL), literal(_TOTAL), func.count()).where(_flags(base, narrowing))]
     if with_facets:
-        parts += [_values(base, name, narrowing) for name in NAMES]
+        parts += [_values(base, name, narrowing) for name in FACET_NAMES]
     rows = (await session.execute(union_all(*parts))).all()
     counted: defaultdict[str, list[FacetValue]] = defaultdict(list)
     for name, value, number in rows:
@@ -63,7 +63,7 @@ async def count(
     total = counted[_TOTAL][0].count
     if not with_facets:
         return total, ()
-    return total, tuple(Facet(name, _most(counted[name])) for name in NAMES)
+    return total, tuple(Facet(name, _most(counted[name])) for name in FACET_NAMES)
 
 
 def _base(matched: ColumnElement[bool], narrowing: dict[str, ColumnElement[bool]]) -> CTE:

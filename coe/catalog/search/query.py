@@ -41,7 +41,7 @@ from coe.catalog.scope import readable_entries
 from coe.catalog.search import facets, suggestions
 from coe.catalog.search.filters import CatalogFilter, predicates
 from coe.catalog.search.highlights import fragments, headline
-from coe.catalog.search.suggestions import once
+from coe.catalog.search.suggestions import evaluated_once
 from coe.work import Read
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
@@ -61,7 +61,7 @@ class CatalogOrder(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class CatalogSearch:
     """One search: `text` as typed, `first` at most 100, `after` a cursor of the same search."""
 
     text: str | None = None
@@ -82,7 +82,7 @@ class _Matching:
     query: ColumnElement[Any] | None = None
 
 
-async def search(read: Read, request: Search) -> Hits:
+async def search(read: Read, request: CatalogSearch) -> Hits:
     """Find the entries that match and that the actor may read.
 
     `count` and `facets` off save a statement; the total is then 0.
@@ -99,7 +99,7 @@ async def search(read: Read, request: Search) -> Hits:
     return Hits(hits, has_next, request.after is not None, total, counted)
 
 
-async def _matching(read: Read, request: Search, allowed: ColumnElement[bool]) -> _Matching:
+async def _matching(read: Read, request: CatalogSearch, allowed: ColumnElement[bool]) -> _Matching:
     sought = " ".join((request.text or "").replace("\0", " ").split())[:_LONGEST]
     if not _WORD.search(sought):
         return _Matching(true())
@@ -119,7 +119,7 @@ def _by_words(sought: str) -> _Matching:
 
 
 def _by_query(parsed: ColumnElement[Any], sought: str) -> _Matching:
-    query = once(parsed)
+    query = evaluated_once(parsed)
     rank = func.ts_rank(text(f"'{_WEIGHTS}'::float4[]"), ENTRIES.c.search, query, 1)
     named = func.lower(ENTRIES.c.title) == sought.lower()
     in_title = func.to_tsvector("english", ENTRIES.c.search_title).op("@@")(query)
@@ -139,7 +139,7 @@ def _rounded(score: ColumnElement[Any]) -> ColumnElement[Any]:
 
 async def _counted(
     read: Read,
-    request: Search,
+    request: CatalogSearch,
     matched: ColumnElement[bool],
 ) -> tuple[int, tuple[Facet, ...]]:
     if not (request.count or request.facets):
@@ -154,7 +154,7 @@ async def _counted(
 
 async def _page(
     read: Read,
-    request: Search,
+    request: CatalogSearch,
     matching: _Matching,
     matched: ColumnElement[bool],
 ) -> tuple[tuple[Hit, ...], bool]:

@@ -50,7 +50,7 @@ async def nearest(
     return " & ".join(parts) or None
 
 
-def once(query: ColumnElement[Any]) -> ColumnElement[Any]:
+def evaluated_once(query: ColumnElement[Any]) -> ColumnElement[Any]:
     """A tsquery that is parsed once a statement; under a generic plan it would be once a row."""
     return select(query).scalar_subquery()
 
@@ -61,7 +61,7 @@ async def _known(
     allowed: ColumnElement[bool],
 ) -> bool | None:
     """Whether a word begins with the term; none for a stop word, which begins everything."""
-    query = once(func.to_tsquery("english", f"'{term}':*"))
+    query = evaluated_once(func.to_tsquery("english", f"'{term}':*"))
     begun = exists().where(allowed, ENTRIES.c.search.op("@@")(query))
     row = (await session.execute(select(func.numnode(query), begun))).one()
     return None if row[0] == 0 else bool(row[1])

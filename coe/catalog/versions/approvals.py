@@ -18,21 +18,23 @@ from coe.catalog.models import (
     EntryAlias,
     EntryVersion,
     FlowKind,
-    Verdict,
+    ReviewVerdict,
     VersionApproval,
 )
-from coe.catalog.search.document import card_of
+from coe.catalog.search.document import search_document_of
 from coe.errors import Conflict
 from coe.work import Work
 
 
-async def add_verdict(work: Work, version: EntryVersion, verdict: Verdict, comment: str) -> None:
+async def add_verdict(
+    work: Work, version: EntryVersion, verdict: ReviewVerdict, comment: str
+) -> None:
     """Keep what the actor decided.
 
     Raises:
         Conflict: The actor has approved this submission already.
     """
-    if verdict is Verdict.APPROVED and work.actor.subject in await approvers(work, version):
+    if verdict is ReviewVerdict.APPROVED and work.actor.subject in await approvers(work, version):
         raise Conflict(f"{work.actor.subject} has approved this submission already")
     work.session.add(
         VersionApproval(
@@ -52,7 +54,7 @@ async def approvers(work: Work, version: EntryVersion) -> frozenset[str]:
     found = await work.session.scalars(
         select(col(VersionApproval.by)).where(
             col(VersionApproval.version_id) == version.id,
-            col(VersionApproval.decision) == Verdict.APPROVED,
+            col(VersionApproval.decision) == ReviewVerdict.APPROVED,
             col(VersionApproval.at) >= since,
         ),
     )
@@ -82,7 +84,7 @@ async def _names_others(work: Work, entry: Entry, version: EntryVersion) -> bool
 
     Those of the live version stay; the first one names people of the team.
     """
-    card = card_of(version)
+    card = search_document_of(version)
     named = {each for each in (card.process_owner, card.deputy) if each is not None}
     if await work.session.get(EntryAlias, (entry.id, LIVE)) is not None:
         return not named <= {entry.process_owner, entry.deputy}

@@ -17,7 +17,7 @@ from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.errors import Conflict
 
 
-class Move(StrEnum):
+class LifecycleAction(StrEnum):
     """What can be done with a version."""
 
     SUBMIT = "submit"
@@ -28,19 +28,19 @@ class Move(StrEnum):
     RETIRE = "retire"
 
 
-_MOVES: dict[tuple[Move, Lifecycle], Lifecycle] = {
-    (Move.SUBMIT, Lifecycle.DRAFT): Lifecycle.IN_REVIEW,
-    (Move.APPROVE, Lifecycle.IN_REVIEW): Lifecycle.IN_REVIEW,
-    (Move.REFUSE, Lifecycle.IN_REVIEW): Lifecycle.DRAFT,
-    (Move.PUBLISH, Lifecycle.IN_REVIEW): Lifecycle.PUBLISHED,
-    (Move.DEPRECATE, Lifecycle.PUBLISHED): Lifecycle.DEPRECATED,
-    (Move.RETIRE, Lifecycle.DEPRECATED): Lifecycle.RETIRED,
-    (Move.RETIRE, Lifecycle.DRAFT): Lifecycle.RETIRED,
+_MOVES: dict[tuple[LifecycleAction, Lifecycle], Lifecycle] = {
+    (LifecycleAction.SUBMIT, Lifecycle.DRAFT): Lifecycle.IN_REVIEW,
+    (LifecycleAction.APPROVE, Lifecycle.IN_REVIEW): Lifecycle.IN_REVIEW,
+    (LifecycleAction.REFUSE, Lifecycle.IN_REVIEW): Lifecycle.DRAFT,
+    (LifecycleAction.PUBLISH, Lifecycle.IN_REVIEW): Lifecycle.PUBLISHED,
+    (LifecycleAction.DEPRECATE, Lifecycle.PUBLISHED): Lifecycle.DEPRECATED,
+    (LifecycleAction.RETIRE, Lifecycle.DEPRECATED): Lifecycle.RETIRED,
+    (LifecycleAction.RETIRE, Lifecycle.DRAFT): Lifecycle.RETIRED,
 }
-_LOCAL_MOVES = {(Move.PUBLISH, Lifecycle.DRAFT): Lifecycle.PUBLISHED}
+_LOCAL_MOVES = {(LifecycleAction.PUBLISH, Lifecycle.DRAFT): Lifecycle.PUBLISHED}
 
 RUNNABLE = frozenset({Lifecycle.PUBLISHED, Lifecycle.DEPRECATED})
-STANDING = (
+DISPLAY_ORDER = (
     Lifecycle.PUBLISHED,
     Lifecycle.DEPRECATED,
     Lifecycle.IN_REVIEW,
@@ -50,7 +50,9 @@ STANDING = (
 """The states from the one that an entry shows first to the one that it shows last."""
 
 
-def after(move: Move, state: Lifecycle, flow_kind: FlowKind | None = None) -> Lifecycle:
+def next_state(
+    move: LifecycleAction, state: Lifecycle, flow_kind: FlowKind | None = None
+) -> Lifecycle:
     """The state that a move leads to.
 
     Raises:
@@ -65,27 +67,27 @@ def after(move: Move, state: Lifecycle, flow_kind: FlowKind | None = None) -> Li
 
 
 _PERMISSIONS = {
-    (EntryKind.DECISION, Move.SUBMIT): Permission.DECISION_SUBMIT,
-    (EntryKind.DECISION, Move.APPROVE): Permission.DECISION_REVIEW,
-    (EntryKind.DECISION, Move.REFUSE): Permission.DECISION_REVIEW,
-    (EntryKind.DECISION, Move.PUBLISH): Permission.DECISION_PUBLISH,
-    (EntryKind.DECISION, Move.DEPRECATE): Permission.DECISION_DEPRECATE,
-    (EntryKind.DECISION, Move.RETIRE): Permission.DECISION_RETIRE,
-    (EntryKind.FLOW, Move.SUBMIT): Permission.FLOW_SUBMIT,
-    (EntryKind.FLOW, Move.APPROVE): Permission.FLOW_REVIEW,
-    (EntryKind.FLOW, Move.REFUSE): Permission.FLOW_REVIEW,
-    (EntryKind.FLOW, Move.PUBLISH): Permission.FLOW_PUBLISH,
-    (EntryKind.FLOW, Move.DEPRECATE): Permission.FLOW_DEPRECATE,
-    (EntryKind.FLOW, Move.RETIRE): Permission.FLOW_RETIRE,
-    (EntryKind.TEMPLATE, Move.SUBMIT): Permission.TEMPLATE_SUBMIT,
-    (EntryKind.TEMPLATE, Move.APPROVE): Permission.TEMPLATE_REVIEW,
-    (EntryKind.TEMPLATE, Move.REFUSE): Permission.TEMPLATE_REVIEW,
-    (EntryKind.TEMPLATE, Move.PUBLISH): Permission.TEMPLATE_PUBLISH,
-    (EntryKind.TEMPLATE, Move.DEPRECATE): Permission.TEMPLATE_DEPRECATE,
-    (EntryKind.TEMPLATE, Move.RETIRE): Permission.TEMPLATE_RETIRE,
+    (EntryKind.DECISION, LifecycleAction.SUBMIT): Permission.DECISION_SUBMIT,
+    (EntryKind.DECISION, LifecycleAction.APPROVE): Permission.DECISION_REVIEW,
+    (EntryKind.DECISION, LifecycleAction.REFUSE): Permission.DECISION_REVIEW,
+    (EntryKind.DECISION, LifecycleAction.PUBLISH): Permission.DECISION_PUBLISH,
+    (EntryKind.DECISION, LifecycleAction.DEPRECATE): Permission.DECISION_DEPRECATE,
+    (EntryKind.DECISION, LifecycleAction.RETIRE): Permission.DECISION_RETIRE,
+    (EntryKind.FLOW, LifecycleAction.SUBMIT): Permission.FLOW_SUBMIT,
+    (EntryKind.FLOW, LifecycleAction.APPROVE): Permission.FLOW_REVIEW,
+    (EntryKind.FLOW, LifecycleAction.REFUSE): Permission.FLOW_REVIEW,
+    (EntryKind.FLOW, LifecycleAction.PUBLISH): Permission.FLOW_PUBLISH,
+    (EntryKind.FLOW, LifecycleAction.DEPRECATE): Permission.FLOW_DEPRECATE,
+    (EntryKind.FLOW, LifecycleAction.RETIRE): Permission.FLOW_RETIRE,
+    (EntryKind.TEMPLATE, LifecycleAction.SUBMIT): Permission.TEMPLATE_SUBMIT,
+    (EntryKind.TEMPLATE, LifecycleAction.APPROVE): Permission.TEMPLATE_REVIEW,
+    (EntryKind.TEMPLATE, LifecycleAction.REFUSE): Permission.TEMPLATE_REVIEW,
+    (EntryKind.TEMPLATE, LifecycleAction.PUBLISH): Permission.TEMPLATE_PUBLISH,
+    (EntryKind.TEMPLATE, LifecycleAction.DEPRECATE): Permission.TEMPLATE_DEPRECATE,
+    (EntryKind.TEMPLATE, LifecycleAction.RETIRE): Permission.TEMPLATE_RETIRE,
 }
 
 
-def permission(kind: EntryKind, move: Move) -> Permission:
+def permission_for(kind: EntryKind, move: LifecycleAction) -> Permission:
     """The permission that a move needs."""
     return _PERMISSIONS[kind, move]

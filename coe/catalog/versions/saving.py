@@ -30,9 +30,9 @@ from coe.catalog.models import (
     LinkKind,
 )
 from coe.catalog.records import SavedVersion
-from coe.catalog.search.document import Card, card_of, show
+from coe.catalog.search.document import SearchDocument, search_document_of, write_search_document
 from coe.catalog.semver import parse_version, precedence
-from coe.catalog.versions.lifecycle import STANDING
+from coe.catalog.versions.lifecycle import DISPLAY_ORDER
 from coe.catalog.versions.sealing import problems_from_json, problems_to_json, seal, unseal
 from coe.db import new_id
 from coe.errors import Invalid, Problem
@@ -56,7 +56,7 @@ class NewVersion:
     namespace: str
     name: str
     version: str
-    card: Card
+    card: SearchDocument
     digest: str
     body_digest: str
     content: JSON
@@ -122,7 +122,7 @@ async def refresh_entry(work: Work, entry: Entry) -> None:
         .scalar_subquery()
     )
     rank = case(
-        {state: place for place, state in enumerate(STANDING)},
+        {state: place for place, state in enumerate(DISPLAY_ORDER)},
         value=col(EntryVersion.lifecycle),
     )
     current = await session.scalar(
@@ -142,7 +142,7 @@ async def refresh_entry(work: Work, entry: Entry) -> None:
     entry.current_version = current.version
     entry.current_version_id = current.id
     entry.updated_at = work.now
-    show(entry, card_of(current))
+    write_search_document(entry, search_document_of(current))
     await session.flush()
     if entry.kind in _CALLED and before != current.id:
         await _count_callers(session, entry, [each for each in (before, current.id) if each])

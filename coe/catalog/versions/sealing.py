@@ -7,18 +7,18 @@ from typing import Any
 from uuid import UUID
 
 from coe.catalog.models import EntryVersion
-from coe.crypto.envelope import Place
+from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
 
-PURPOSE = "catalog"
+CATALOG_PURPOSE = "catalog"
 _TABLE = EntryVersion.__tablename__
 
 
 async def seal(keyring: Keyring, version: EntryVersion, column: str, value: JSON) -> bytes:
     """Seal a value for a column of this version."""
-    return await keyring.seal_json(_place(version.id, version.team, column), PURPOSE, value)
+    return await keyring.seal_json(_place(version.id, version.team, column), CATALOG_PURPOSE, value)
 
 
 async def unseal(keyring: Keyring, ident: UUID, team: str, column: str, sealed: bytes) -> JSON:
@@ -27,7 +27,7 @@ async def unseal(keyring: Keyring, ident: UUID, team: str, column: str, sealed: 
     Raises:
         CoeError: It was changed, moved, or its key is gone.
     """
-    return await keyring.open_json(_place(ident, team, column), PURPOSE, sealed)
+    return await keyring.open_json(_place(ident, team, column), CATALOG_PURPOSE, sealed)
 
 
 def problems_to_json(problems: tuple[Problem, ...]) -> JSON:
@@ -41,5 +41,5 @@ def problems_from_json(value: JSON) -> tuple[Problem, ...]:
     return tuple(Problem(**{**each, "severity": Severity(each["severity"])}) for each in found)
 
 
-def _place(ident: UUID, team: str, column: str) -> Place:
-    return Place(table=_TABLE, row=str(ident), column=column, team=team)
+def _place(ident: UUID, team: str, column: str) -> Cell:
+    return Cell(table=_TABLE, row=str(ident), column=column, team=team)

@@ -1,4 +1,4 @@
-"""What every move of a lifecycle begins with: find the version, hold it, ask the policy."""
+"""Lifecycle transitions: find the version, check the permission, change its state."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from coe.access.permissions import Permission
 from coe.access.policy import Decision
 from coe.catalog.columns import record_of_entry, record_of_version
 from coe.catalog.models import Entry, EntryKind, EntryVersion, FlowKind, Lifecycle
-from coe.catalog.records import MovedVersion
+from coe.catalog.records import ChangedVersion
 from coe.catalog.refs import Ref, require_ref
 from coe.catalog.scope import relations_to
-from coe.catalog.versions.lifecycle import Move, after, permission
+from coe.catalog.versions.lifecycle import LifecycleAction, next_state, permission_for
 from coe.catalog.versions.saving import lock_catalog, refresh_entry
 from coe.errors import NotFound
 from coe.work import Work
 
-_MOVABLE = frozenset({EntryKind.DECISION, EntryKind.FLOW, EntryKind.TEMPLATE})
+_KINDS_WITH_LIFECYCLE = frozenset({EntryKind.DECISION, EntryKind.FLOW, EntryKind.TEMPLATE})
 
 
 @dataclass(slots=True)
 class Transition:
-    """A version that a verb may change, its entry, and what the policy said."""
+    """A version that a verb may change, its entry, and the policy's decision."""
 
     entry: Entry
     version: EntryVersion
@@ -32,42 +32,42 @@ class Transition:
 
     @property
     def resource(self) -> str:
-        """What the log calls it."""
-        return resource(self.entry, self.version)
+        """The version's name in the audit log."""
+        return resource_name(self.entry, self.version)
 
     @property
     def flow_kind(self) -> FlowKind | None:
-        """CENTRAL or LOCAL; none for what is no flow."""
+        """CENTRAL or LOCAL; None for an entry that is no flow."""
         return self.entry.flow_kind
 
-    def moved(self) -> MovedVersion:
-        """What the verb gives back."""
-        return MovedVersion(record_of_entry(self.entry), record_of_version(self.version))
+    def result(self) -> ChangedVersion:
+        """What the verb returns."""
+        return ChangedVersion(record_of_entry(self.entry), record_of_version(self.version))
 
 
-def resource(entry: Entry, version: EntryVersion) -> str:
-    """What the log calls a version."""
+def resource_name(entry: Entry, version: EntryVersion) -> str:
+    """The name of a version in the audit log."""
     return f"{entry.kind.lower()}:{entry.namespace}/{entry.name}@{version.version}"
 
 
-async def hold(work: Work, ref: str, move: Move) -> Transition:
-    """Find the version that a ref with an exact version names, and require the move's permission.
+async def begin(work: Work, ref: str, action: LifecycleAction) -> Transition:
+    """Find the version of an exact ref, and require the permission of the action.
 
     Raises:
         Invalid: The ref has no exact version.
-        NotFound: There is no such version, or the actor may neither move nor read it.
-        Forbidden: The policy refuses the move.
-        Conflict: The move cannot be made from its state.
+        NotFound: There is no such version, or the actor may neither change nor read it.
+        Forbidden: The policy refuses the action.
+        Conflict: The version's state does not allow the action.
     """
     parsed = require_ref(ref, exact=True)
-    entry, version = await find(work, parsed)
-    held = require(work, entry, version, permission(entry.kind, move))
-    after(move, version.lifecycle, entry.flow_kind)
-    return held
+    entry, version = await find_for_update(work, parsed)
+    transition = require_permission(work, entry, version, permission_for(entry.kind, action))
+    next_state(action, version.lifecycle, entry.flow_kind)
+    return transition
 
 
-async def find(work: Work, ref: Ref) -> tuple[Entry, EntryVersion]:
-    """The entry and the exact version of a ref, for change; catalog writes take turns.
+async def find_for_update(work: Work, ref: Ref) -> tuple[Entry, EntryVersion]:
+    """The entry and the exact version of a ref, with the catalog locked until the commit.
 
     Raises:
         NotFound: There is no such version.
@@ -77,7 +77,7 @@ async def find(work: Work, ref: Ref) -> tuple[Entry, EntryVersion]:
         select(Entry).where(
             col(Entry.namespace) == ref.namespace,
             col(Entry.name) == ref.name,
-            col(Entry.kind).in_(_MOVABLE),
+            col(Entry.kind).in_(_KINDS_WITH_LIFECYCLE),
         ),
     )
     if entry is None:
@@ -93,17 +93,17 @@ async def find(work: Work, ref: Ref) -> tuple[Entry, EntryVersion]:
     return entry, version
 
 
-def require(
+def require_permission(
     work: Work,
     entry: Entry,
     version: EntryVersion,
-    wanted: Permission,
+    permission: Permission,
 ) -> Transition:
-    """Require a permission on a version; who may not read it is told that it is not there.
+    """Require a permission on a version; an actor who may not read it gets NotFound.
 
     Raises:
-        NotFound: Refused, and the actor may not read it either.
-        Forbidden: Refused.
+        NotFound: The policy refuses, and the actor may not read the version either.
+        Forbidden: The policy refuses.
     """
     relations = relations_to(work, entry, version)
     readable = work.decide(
@@ -113,8 +113,8 @@ def require(
         relations=relations,
     )
     decision = work.require(
-        wanted,
-        resource=resource(entry, version),
+        permission,
+        resource=resource_name(entry, version),
         team=version.team,
         data_class=version.data_class,
         relations=relations,
@@ -123,13 +123,13 @@ def require(
     return Transition(entry, version, decision)
 
 
-async def move(work: Work, held: Transition, made: Move) -> Lifecycle:
-    """Make the move, let the entry show what is current now, and give the state before.
+async def apply(work: Work, transition: Transition, action: LifecycleAction) -> Lifecycle:
+    """Change the version's state, refresh the entry, and return the state before.
 
     Raises:
-        Conflict: The move cannot be made from this state.
+        Conflict: The version's state does not allow the action.
     """
-    before = held.version.lifecycle
-    held.version.lifecycle = after(made, before, held.flow_kind)
-    await refresh_entry(work, held.entry)
+    before = transition.version.lifecycle
+    transition.version.lifecycle = next_state(action, before, transition.flow_kind)
+    await refresh_entry(work, transition.entry)
     return before

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-NONE: Final = "0"
+NO_POLICY: Final = "0"
 _VERSION: Final = text("SELECT version, digest FROM policy_state WHERE id = 1")
 _ROWS: Final = text("""
     SELECT version, digest, model,
@@ -27,7 +27,7 @@ _ROWS: Final = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class RuleRow:
+class RuleRecord:
     """A policy line as stored: not yet known to be sound."""
 
     fields: tuple[str, ...]
@@ -36,14 +36,14 @@ class RuleRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyRows:
+class PolicyRecord:
     """Everything that a policy is made of. `memberships` are (subject, team, roles)."""
 
-    version: str = NONE
+    version: str = NO_POLICY
     model: str = ""
-    rules: tuple[RuleRow, ...] = ()
+    rules: tuple[RuleRecord, ...] = ()
     memberships: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    network: tuple[RuleRow, ...] = ()
+    network: tuple[RuleRecord, ...] = ()
 
 
 def version_of(number: int, digest: str) -> str:
@@ -51,18 +51,18 @@ def version_of(number: int, digest: str) -> str:
     return f"{number}-{digest[:16]}"
 
 
-async def read_version(session: AsyncSession) -> str:
+async def read_policy_version(session: AsyncSession) -> str:
     """Read which policy is in force; "0" where there is none."""
     row = (await session.execute(_VERSION)).one_or_none()
-    return version_of(row.version, row.digest) if row else NONE
+    return version_of(row.version, row.digest) if row else NO_POLICY
 
 
-async def read_rows(session: AsyncSession) -> PolicyRows:
+async def read_policy(session: AsyncSession) -> PolicyRecord:
     """Read the policy in force whole."""
     row = (await session.execute(_ROWS)).one_or_none()
     if row is None:
-        return PolicyRows()
-    return PolicyRows(
+        return PolicyRecord()
+    return PolicyRecord(
         version=version_of(row.version, row.digest),
         model=row.model,
         rules=_lines(row.rules),
@@ -73,5 +73,5 @@ async def read_rows(session: AsyncSession) -> PolicyRows:
     )
 
 
-def _lines(rows: list[tuple[list[str], str | None, str]]) -> tuple[RuleRow, ...]:
-    return tuple(RuleRow(tuple(fields), note, source) for fields, note, source in rows)
+def _lines(rows: list[tuple[list[str], str | None, str]]) -> tuple[RuleRecord, ...]:
+    return tuple(RuleRecord(tuple(fields), note, source) for fields, note, source in rows)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from coe.access.actor import ActorKind, kind_of
-from coe.access.lines import ANY
+from coe.access.actor import ActorKind, subject_kind
+from coe.access.policy_lines import ANY
 
 
-class People:
+class Memberships:
     """The memberships of one policy version; nothing in it ever changes."""
 
     def __init__(self, memberships: Iterable[tuple[str, str, tuple[str, ...]]] = ()) -> None:
@@ -76,6 +76,6 @@ class People:
 
 def _kind(subject: str) -> ActorKind | None:
     try:
-        return kind_of(subject)
+        return subject_kind(subject)
     except ValueError:
         return None

@@ -12,9 +12,9 @@ from coe.access.permissions import PERMISSIONS
 from coe.identifiers import is_slug
 
 ANY: Final = "*"
-FIELDS: Final = ("subject", "team", "permission", "data class", "effect")
-RELATION: Final = "relation:"
-KIND: Final = "kind:"
+LINE_FIELDS: Final = ("subject", "team", "permission", "data class", "effect")
+RELATION_PREFIX: Final = "relation:"
+KIND_PREFIX: Final = "kind:"
 _DATA_CLASSES: Final = frozenset(data_class.value for data_class in DataClass)
 
 
@@ -50,7 +50,7 @@ class Relation(StrEnum):
     """Is the subject that this is about: an own token, an own access."""
 
 
-class Everyone(StrEnum):
+class DerivedRole(StrEnum):
     """Roles that follow from who one is, and that no file gives."""
 
     EVERYONE = "everyone"
@@ -63,11 +63,11 @@ class Everyone(StrEnum):
 
 _RELATIONS: Final = frozenset(relation.value for relation in Relation)
 _KINDS: Final = frozenset(kind.value.lower() for kind in ActorKind)
-DERIVED_ROLES: Final = frozenset(role.value for role in Everyone)
+DERIVED_ROLES: Final = frozenset(role.value for role in DerivedRole)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PolicyLine:
     """One policy line: who, on which team's things, may (or may not) do what, of which class.
 
     `subject` is a role held in the thing's team (`process-owner`), a role held in a named team
@@ -91,8 +91,10 @@ class Line:
             ValueError: A field is missing, empty, too many or holds what it may not.
         """
         values = tuple(fields)
-        if len(values) != len(FIELDS):
-            message = f"a policy line has {len(FIELDS)} fields after its p: {', '.join(FIELDS)}"
+        if len(values) != len(LINE_FIELDS):
+            message = (
+                f"a policy line has {len(LINE_FIELDS)} fields after its p: {', '.join(LINE_FIELDS)}"
+            )
             raise ValueError(message)
         subject, team, permission, data_class, effect = values
         _check(_is_subject(subject), "subject", subject)
@@ -133,10 +135,10 @@ def is_role(value: str) -> bool:
 
 
 def _is_subject(value: str) -> bool:
-    if value.startswith(RELATION):
-        return value.removeprefix(RELATION) in _RELATIONS
-    if value.startswith(KIND):
-        return value.removeprefix(KIND) in _KINDS
+    if value.startswith(RELATION_PREFIX):
+        return value.removeprefix(RELATION_PREFIX) in _RELATIONS
+    if value.startswith(KIND_PREFIX):
+        return value.removeprefix(KIND_PREFIX) in _KINDS
     if value in DERIVED_ROLES:
         return True
     team, slash, role = value.partition("/")

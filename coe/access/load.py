@@ -23,14 +23,14 @@ _LOCK: Final = 0x_C0E_ACCE55  # of pg_advisory_xact_lock: one writer of policies
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedPolicy:
     """What loading came to: the policy's version number, and whether it is a new one."""
 
     version: int
     changed: bool
 
 
-async def load_content(session: AsyncSession, root: Path) -> Loaded:
+async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
     """Make teams, memberships and policy lines those of the files; the caller commits.
 
     Doing it again changes nothing. Lines and memberships of another origin stay, and so do teams
@@ -51,7 +51,7 @@ async def load_content(session: AsyncSession, root: Path) -> Loaded:
     return await renew_version(session, model=files.model)
 
 
-async def renew_version(session: AsyncSession, *, model: str | None = None) -> Loaded:
+async def renew_version(session: AsyncSession, *, model: str | None = None) -> LoadedPolicy:
     """Give the policy a new version if lines, memberships or model changed; the caller commits.
 
     Whoever changes one of these tables calls this in the same transaction, or nobody sees it.
@@ -68,12 +68,12 @@ async def renew_version(session: AsyncSession, *, model: str | None = None) -> L
         state = PolicyState(version=1, digest=digest, model=text)
         session.add(state)
     elif state.digest == digest:
-        return Loaded(state.version, changed=False)
+        return LoadedPolicy(state.version, changed=False)
     else:
         state.version += 1
         state.digest, state.model, state.changed_at = digest, text, utcnow()
     await session.flush()
-    return Loaded(state.version, changed=True)
+    return LoadedPolicy(state.version, changed=True)
 
 
 async def _lock(session: AsyncSession) -> None:

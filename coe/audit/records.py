@@ -10,18 +10,18 @@ from uuid import UUID
 
 from sqlalchemy import Select, select
 
-from coe.audit.canonical import canonical, digest_of, instant
+from coe.audit.canonical import canonical_json, digest_of, format_instant
 from coe.audit.merkle import leaf_hash
 from coe.audit.models import AuditCheckpoint, AuditEvent, AuditNode
 from coe.json_types import JSON
 
-EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
-NODES: Final = AuditNode.metadata.tables["audit_nodes"]
-CHECKPOINTS: Final = AuditCheckpoint.metadata.tables["audit_checkpoints"]
+AUDIT_EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
+AUDIT_NODES: Final = AuditNode.metadata.tables["audit_nodes"]
+AUDIT_CHECKPOINTS: Final = AuditCheckpoint.metadata.tables["audit_checkpoints"]
 
 
 @dataclass(frozen=True, slots=True)
-class EventRow:
+class AuditEventRecord:
     """A row of the log with all its columns, in their order in the table.
 
     `reason_sealed` and `detail_sealed` open with `coe.audit.queries.open_reason` and
@@ -63,7 +63,7 @@ class EventRow:
             "actor": self.actor,
             "actor_kind": self.actor_kind,
             "address": self.address,
-            "at": instant(self.at),
+            "at": format_instant(self.at),
             "correlation_id": self.correlation_id,
             "detail_digest": None if self.detail_digest is None else self.detail_digest.hex(),
             "id": str(self.id),
@@ -79,7 +79,7 @@ class EventRow:
 
     def leaf_at(self, position: int) -> bytes:
         """The leaf hash that the row has at a position, whatever is stored."""
-        return leaf_hash(canonical(self.document(position)))
+        return leaf_hash(canonical_json(self.document(position)))
 
     @property
     def is_sealed_as_digested(self) -> bool:
@@ -91,5 +91,5 @@ class EventRow:
 
 
 def select_events() -> Select[Any]:
-    """All columns of events, in the order of `EventRow`."""
-    return select(EVENTS)
+    """All columns of events, in the order of `AuditEventRecord`."""
+    return select(AUDIT_EVENTS)
