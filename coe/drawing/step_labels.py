@@ -21,13 +21,12 @@ from coe.language.model.task_types import (
     SwitchTask,
     TryTask,
     WaitTask,
-    not_run_here,
 )
 
 
 def performer_of(task: Task, namespace: str) -> str:
     """Who performs a step of a flow in a namespace."""
-    if not_run_here(task):
+    if task.unsupported_key:
         return "unsupported"
     if isinstance(task, CallFunction) and task.function.name == "humanTask":
         return "human"
@@ -49,7 +48,7 @@ def called_namespace(task: Task) -> str | None:
 
 def icon_of(task: Task) -> str:
     """The icon of a step, which also selects its shape: `human`, `timer`, `table` and so on."""
-    if not_run_here(task):
+    if task.unsupported_key:
         return "unsupported"
     if isinstance(task, CallFunction):
         return _FUNCTION_ICONS.get(task.function.name, "call")
@@ -94,7 +93,7 @@ def _function(task: CallFunction) -> str:
 
 def _run(task: RunTask) -> str:
     called = task.run.workflow
-    return f"{called.namespace}/{called.name}" if called else str(task.unsupported_process)
+    return f"{called.namespace}/{called.name}" if called else str(task.unsupported_key)
 
 
 def _path(uri: str) -> str:

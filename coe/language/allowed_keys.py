@@ -1,4 +1,4 @@
-"""Which keys may stand where: the models, walked along the location of a validation error."""
+"""The keys that are allowed at a location of a validation error, found from the models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coe.language.model.named_list import NamedList
 
 
 def keys_at(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys that an object may have at a location; empty where any key may stand."""
+    """The keys that an object may have at a location; empty where any key is allowed."""
     shapes: list[Any] = [model]
     for part in location:
         shapes = [inner for shape in shapes for inner in _step(shape, part)]
@@ -29,7 +29,7 @@ def _keys(shape: Any) -> Iterator[str]:
 
 
 def _step(shape: Any, part: str | int) -> Iterator[Any]:
-    """The shapes one step further in."""
+    """The types one step further along the location."""
     if isinstance(part, str) and part.startswith(TAG):
         yield from _tagged(shape, part)
         return
@@ -47,14 +47,14 @@ def _step(shape: Any, part: str | int) -> Iterator[Any]:
 
 
 def _tagged(shape: Any, tag: str) -> Iterator[Any]:
-    """The member of a union that bears a tag."""
+    """The member of a union that has a tag."""
     for member in _members(shape):
         if any(isinstance(mark, Tag) and mark.tag == tag for mark in _metadata(member)):
             yield get_args(member)[0]
 
 
 def _parts(shape: Any) -> Iterator[Any]:
-    """The plain types that a shape may be."""
+    """The types of a union, without their annotations."""
     for member in _members(shape):
         yield get_args(member)[0] if _metadata(member) else member
 

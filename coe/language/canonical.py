@@ -1,8 +1,8 @@
 """The canonical form of a document, and its digest.
 
-Two documents with the same canonical form are the same to every reader of data: comments, layout,
-key order and the choice between YAML and JSON do not count. Numbers are written as RFC 8785 has it
-as far as Python's shortest form agrees, whole floating-point numbers as whole numbers.
+Documents with the same canonical form hold the same data: comments, layout, key order and the
+choice between YAML and JSON do not count. Numbers are written as in RFC 8785, as far as Python's
+shortest form agrees; whole floating-point numbers are written as integers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coe.json_types import JSON
 
 
 def canonical(data: JSON) -> bytes:
-    """UTF-8 JSON with sorted keys, without white space; raises ValueError for what is no JSON."""
+    """UTF-8 JSON with sorted keys, without white space; raises ValueError if it is not JSON."""
     plain = _whole(data)
     try:
         return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
@@ -30,12 +30,12 @@ def canonical(data: JSON) -> bytes:
 
 
 def digest(data: JSON) -> str:
-    """SHA-256 over the canonical form, in hex."""
+    """The SHA-256 of the canonical form, in hex."""
     return hashlib.sha256(canonical(data)).hexdigest()
 
 
 def _whole(data: Any) -> Any:
-    """The same data with 1.0 as 1, which JSON does not tell apart."""
+    """The same data with 1.0 as 1, the same number in JSON."""
     if isinstance(data, float) and data.is_integer() and abs(data) < 2**53:
         return int(data)
     if isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""Checking files offline: what `coe flow check` prints for people, as JSON and as SARIF."""
+"""Check files offline; print the problems as text, JSON or SARIF (`coe flow check`)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SARIF_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Se
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """A problem, and the file that it is in."""
+    """A problem and its file."""
 
     file: str
     problem: Problem
 
     def to_json(self) -> dict[str, str | int | None]:
-        """The object that `coe flow check --output json` lists."""
+        """An object of the list that `coe flow check --output json` prints."""
         problem = self.problem
         return {
             "file": self.file,
@@ -42,7 +42,7 @@ class FileProblem:
         }
 
     def __str__(self) -> str:
-        """One line as compilers write it: file:line:column, severity, code, message."""
+        """One line in the form of compilers: file:line:column, severity, code, message."""
         problem = self.problem
         place = ":".join(str(part) for part in (self.file, problem.line, problem.column) if part)
         text = f"{place}: {problem.severity.value.lower()} {problem.code}: {problem.message}"
@@ -52,9 +52,9 @@ class FileProblem:
 def check(
     paths: Iterable[Path], *, known: Lookup | None = None, standards: Standards | None = None
 ) -> list[FileProblem]:
-    """Everything that is wrong with these definitions, file by file, in the order of the text.
+    """The problems of definitions, file by file, in the order of the text.
 
-    Expressions of all files are compiled together, so a hundred files take well under a second.
+    The expressions of all files are compiled together: a hundred files take well under a second.
     """
     with _no_collection():
         read = [(str(path), read_file(path)) for path in paths]
@@ -76,20 +76,20 @@ def check(
 
 
 def _recovered(loaded: Loaded) -> RecoveredDocument | None:
-    """What stands for a definition that does not load, so that one slip does not hide others."""
+    """A definition in place of one that does not load, so that an error does not hide others."""
     if loaded.definition or not loaded.source or not isinstance(loaded.source.data, dict):
         return None
     return recover(loaded.source)
 
 
 def read_file(path: Path) -> Loaded:
-    """Load a definition from a file; one that cannot be read is a problem too."""
+    """Load a definition from a file; a file that cannot be read is a problem."""
     text, problem = read_text(path)
     return load(text, file=str(path)) if problem is None else Loaded(None, (problem,))
 
 
 def read_text(path: Path) -> tuple[str, Problem | None]:
-    """The text of a file, or why it has none; of one that is too large its beginning."""
+    """The text of a file, or the problem if it has none; of a file that is too large its start."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -104,7 +104,7 @@ def read_text(path: Path) -> tuple[str, Problem | None]:
 
 
 def unreadable(message: str, help: str | None = None) -> Problem:
-    """A file of which nothing can be said; it is located at its start."""
+    """The problem of a file that cannot be checked, located at its start."""
     return Problem("OWS007", message, line=1, column=1, help=help)
 
 
@@ -127,13 +127,13 @@ def _no_collection() -> Iterator[None]:
 
 
 def has_errors(found: Sequence[FileProblem]) -> bool:
-    """Whether any of the problems refuses its file."""
+    """Whether any problem is an error."""
     return any(each.problem.severity is Severity.ERROR for each in found)
 
 
 # ---------------------------------------------------------------- output
 def as_text(found: Sequence[FileProblem]) -> str:
-    """A line a problem."""
+    """One line for each problem."""
     return "".join(f"{each}\n" for each in found)
 
 
@@ -143,7 +143,7 @@ def as_json(found: Sequence[FileProblem]) -> str:
 
 
 def as_sarif(found: Sequence[FileProblem], tool: str = "coe flow check") -> str:
-    """SARIF 2.1.0, which code hosts show beside the lines of a change."""
+    """SARIF 2.1.0, which code hosts display beside the lines of a change."""
     codes = sorted({each.problem.code for each in found})
     driver = {"name": tool, "rules": [{"id": code} for code in codes]}
     results = [_sarif_result(each, codes) for each in found]
@@ -165,7 +165,7 @@ FORMATS: Final[dict[str, Callable[[Sequence[FileProblem]], str]]] = {
 
 
 def _uri(file: str) -> str:
-    """A file as a URI: relative to where the check runs, where it was named so."""
+    """The URI of a file, relative if its path is."""
     path = Path(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 

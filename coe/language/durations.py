@@ -1,4 +1,4 @@
-"""Durations: ISO 8601 text, an object of units, or an expression that yields one."""
+"""Durations: ISO 8601 text, an object of units, or an expression with such a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-# Milliseconds of each unit; also the keys of the object form, in the order of the specification.
+# The milliseconds of each unit. The object form has the same keys, in the specification's order.
 UNITS: Final = {
     "days": 86_400_000,
     "hours": 3_600_000,
@@ -32,36 +32,35 @@ _ISO: Final = re.compile(
     re.ASCII,
 )
 _ISO_UNITS: Final = (7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000)
-# A thousand years: more is a slip of the pen, and no clock of ours can hold it.
+# A thousand years: a longer duration is a mistake, and exceeds the range of our clock.
 MAX_MILLISECONDS: Final = 1000 * 366 * 86_400_000
 
 
 class DurationError(ValueError):
-    """This is no duration. Give ISO 8601 text such as PT30S, or an object such as {seconds: 30}."""
+    """Not a duration. Give ISO 8601 text such as PT30S, or an object such as {seconds: 30}."""
 
     def __init__(self, message: str, *, calendar: bool = False) -> None:
-        """Tell what is wrong; `calendar` marks months and years, which have no fixed length."""
         super().__init__(message)
         self.calendar = calendar
 
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A length of time: `milliseconds`, or the `expression` (bare jq) that yields it."""
+    """A length of time in `milliseconds`, or the `expression` (bare jq) of one."""
 
     milliseconds: int | None = None
     expression: str | None = None
 
     @property
     def timedelta(self) -> timedelta:
-        """The length of a literal duration; raises ValueError for one that is an expression."""
+        """The length of a literal duration; raises ValueError for an expression."""
         if self.milliseconds is None:
             msg = "the duration is an expression: evaluate it, then parse its result"
             raise ValueError(msg)
         return timedelta(milliseconds=self.milliseconds)
 
     def __str__(self) -> str:
-        """ISO 8601, or the expression in its wrapping."""
+        """ISO 8601, or the expression in `${ … }`."""
         if self.milliseconds is None:
             return f"${{ {self.expression} }}"
         return iso(self.milliseconds)
@@ -70,14 +69,14 @@ class Duration:
     def __get_pydantic_core_schema__(
         cls, source: object, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Validate with `parse`, so that every field of this type takes the same three forms."""
+        """Validate with `parse`: every field of this type takes the same three forms."""
         return core_schema.no_info_plain_validator_function(_validated)
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """The three forms, narrowed to what has a fixed length (no months, no years)."""
+        """The three forms, without months and years, which have no fixed length."""
         amount = r"\d+(?:\.\d+)?"
         iso_pattern = (
             rf"^P(?!$)({amount}W)?({amount}D)?(T(?=\d)({amount}H)?({amount}M)?({amount}S)?)?$"

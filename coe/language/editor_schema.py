@@ -1,7 +1,7 @@
-"""The JSON Schema of the profile, for editors: generated from the models, never written by hand.
+"""The JSON Schema of the profile, for editors: generated from the models.
 
-What it accepts, the specification's own schema accepts too. It is a little narrower than the
-loader, which takes what other runtimes refuse (the linter says so: OWS045).
+The specification's schema accepts every document that this one accepts. The loader accepts a little
+more, and the linter reports what other runtimes refuse (OWS045).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from coe.language.model.definition import Definition
 
-# The schema as it is shipped: `write` makes it, and a test holds it against the models.
+# The published schema: `write` generates it, and a test compares it with the models.
 FILE: Final = Path(__file__).with_name("flow.schema.json")
 
 

@@ -1,7 +1,7 @@
-"""The standard error types of the language, in one form whatever host and path they came with.
+"""The standard error types of the language, in one form for all of their hosts and paths.
 
-The specification moved them from one host to another, and older texts have other paths; all of them
-mean the same error (dsl-reference.md, "Standard Error Types").
+The specification moved them from one host to another, and older versions have other paths; all
+of them are the same error (dsl-reference.md, "Standard Error Types").
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _STANDARD: Final = re.compile(
 
 
 def standard_name(uri: str) -> str | None:
-    """The last part of a type on one of the standard's hosts and paths; None for any other."""
+    """The last part of a type on a host and path of the specification; None for any other type."""
     match = _STANDARD.fullmatch(uri)
     return match["name"] if match else None
 
 
 def normal_type(uri: str) -> str:
-    """A standard type in its present form; any other as it is."""
+    """A standard type in its current form; any other type unchanged."""
     name = standard_name(uri)
     return BASE + name if name is not None and name in STATUSES else uri

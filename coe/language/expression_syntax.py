@@ -1,4 +1,4 @@
-"""The wrapping `${ … }` that tells a runtime expression from data."""
+"""The syntax `${ … }` that marks text as a runtime expression."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ _EXPRESSION: Final = re.compile(r"\s*\$\{(.+)\}\s*", re.DOTALL)
 
 
 class Program(str):
-    """A bare jq program, told from other text by its type."""
+    """A bare jq program."""
 
     __slots__ = ()
 
 
 def is_expression(value: object) -> TypeGuard[str]:
-    """Whether a value is text that is, as a whole, one `${ … }`."""
+    """Whether a value is text and, as a whole, one `${ … }`."""
     return isinstance(value, str) and _EXPRESSION.fullmatch(value) is not None
 
 
 def strip(text: str) -> str:
-    """The jq program inside `${ … }`; bare text is returned as it stands, trimmed."""
+    """The jq program inside `${ … }`; of bare text the text, trimmed."""
     match = _EXPRESSION.fullmatch(text)
     return (match[1] if match else text).strip()
 
 
 def wrap(program: str) -> str:
-    """Put a jq program into `${ … }`; one that is wrapped already stays as it is."""
+    """A jq program in `${ … }`; an expression is returned unchanged."""
     return program if is_expression(program) else f"${{ {program.strip()} }}"

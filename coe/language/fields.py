@@ -1,4 +1,4 @@
-"""What the typed models are made of: the base class, and kinds of field that many share."""
+"""The base class of the typed models, and the types of fields that many of them share."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ TAG: Final = "\x00"
 
 
 def alias(name: str) -> str:
-    """The document's key of a field: `except_when` is `exceptWhen`, `if_` is `if`."""
+    """The key of a field in the document: `exceptWhen` of `except_when`, `if` of `if_`."""
     first, *rest = name.rstrip("_").split("_")
     return first + "".join(word.title() for word in rest)
 
 
 class Model(BaseModel):
-    """Base of every part of a definition: frozen, closed to unknown keys, built at first use."""
+    """The base of every part of a definition: frozen, without unknown keys, built at first use."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -51,7 +51,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_empty(cls, data: object) -> object:
-        """Refuse `key:` with nothing behind it, which the specification's schema refuses too."""
+        """Refuse a key without a value, as the specification's schema does."""
         if isinstance(data, dict):
             free = cls.model_config.get("extra") == "allow"
             for key, value in data.items():
@@ -66,7 +66,7 @@ class Model(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The schema as editors need it: what may be left out may not be null."""
+        """The schema for editors: an optional key may be left out, but may not be null."""
         written = handler.resolve_ref_schema(handler(schema))
         for name, part in written.get("properties", {}).items():
             if name not in cls.NULLABLE:
@@ -75,9 +75,9 @@ class Model(BaseModel):
 
 
 class Alternatives(Model):
-    """A part of which exactly one form is given: the fields that the form needs, all of them.
+    """A part in exactly one of several forms, with all fields of that form.
 
-    A form with a star stands alone: no other field may be given with it.
+    A form with a star excludes every other field.
     """
 
     FORMS: ClassVar[tuple[tuple[str, ...], ...]]
@@ -85,36 +85,38 @@ class Alternatives(Model):
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         given = self.model_fields_set
-        telling = given & {name for form in self.FORMS for name in form}
-        if not any(telling == set(form) - {"*"} for form in self.FORMS):
+        chosen = given & {name for form in self.FORMS for name in form}
+        if not any(chosen == set(form) - {"*"} for form in self.FORMS):
             kind = "exactly_one"
-            wanted = ", ".join(_words(form) for form in self.FORMS)
-            found = " and ".join(sorted(f"`{alias(name)}`" for name in telling)) or "none"
-            told = {"wanted": wanted, "found": found}
-            raise PydanticCustomError(kind, "needs exactly one of {wanted}; it has {found}", told)
+            wanted = ", ".join(_keys_of(form) for form in self.FORMS)
+            found = " and ".join(sorted(f"`{alias(name)}`" for name in chosen)) or "none"
+            context = {"wanted": wanted, "found": found}
+            raise PydanticCustomError(
+                kind, "needs exactly one of {wanted}; it has {found}", context
+            )
         for form in self.FORMS:
-            if "*" in form and telling == set(form) - {"*"} and given != telling:
+            if "*" in form and chosen == set(form) - {"*"} and given != chosen:
                 kind = "alone"
-                raise PydanticCustomError(kind, "{form} stands alone", {"form": _words(form)})
+                raise PydanticCustomError(kind, "{form} stands alone", {"form": _keys_of(form)})
         return self
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The forms as alternatives."""
+        """The schema with the forms as alternatives."""
         written = super().__get_pydantic_json_schema__(schema, handler)
         every = {name for form in cls.FORMS for name in form if name != "*"}
         written["oneOf"] = [_alternative(form, every) for form in cls.FORMS]
         return written
 
 
-def _words(form: tuple[str, ...]) -> str:
+def _keys_of(form: tuple[str, ...]) -> str:
     return " with ".join(f"`{alias(name)}`" for name in form if name != "*")
 
 
 def _alternative(form: tuple[str, ...], every: set[str]) -> dict[str, Any]:
-    """One form as a schema: its keys, and none of the other forms'."""
+    """The schema of one form: its keys, and no key of another form."""
     needed = [alias(name) for name in form if name != "*"]
     others = sorted(alias(name) for name in every - set(form))
     found: dict[str, Any] = {"required": needed}
@@ -126,7 +128,7 @@ def _alternative(form: tuple[str, ...], every: set[str]) -> dict[str, Any]:
 
 
 def _not_null(part: dict[str, Any]) -> dict[str, Any]:
-    """A property's schema without the null that stands for "not given"."""
+    """A property's schema without `null`, which only means "not given" in the model."""
     if part.get("default", 0) is None:
         part = {key: value for key, value in part.items() if key != "default"}
     choices = part.get("anyOf", [])
@@ -139,7 +141,7 @@ def _not_null(part: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an item stands: name, JSON pointer, and the 1-based line and column of its name."""
+    """An item's name, its JSON pointer, and the line and column of its name, counted from 1."""
 
     name: str = ""
     pointer: str = ""
@@ -180,40 +182,40 @@ _TEXT_OR_OBJECTS: Final = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]
 }
 
-# A field typed as an expression takes `${ … }` and bare jq; it holds the bare `Program`.
+# A field of type Expression takes `${ … }` or bare jq, and holds the bare `Program`.
 Expression = Annotated[str, AfterValidator(lambda text: Program(strip(text)))]
-# `input.from`, `output.as`, `export.as` and `set`: text is one expression, held wrapped even where
-# it was written bare; an object is data in which every `${ … }` is evaluated.
+# `input.from`, `output.as`, `export.as` and `set`: text is one expression, which the field holds
+# in `${ … }`; an object is data in which every `${ … }` is evaluated.
 Transform = Annotated[
     JSON,
     AfterValidator(_wrapped),
     AfterValidator(_only((str, dict), "an expression or an object")),
     WithJsonSchema(_TEXT_OR_OBJECT),
 ]
-# The collection of a `for`: an expression, held wrapped even where written bare, or an array.
-# The specification wants its items to be objects; ours may be anything.
+# The collection of a `for`: an expression, which the field holds in `${ … }`, or an array.
+# The specification requires its items to be objects; our profile takes any items.
 Collection = Annotated[
     JSON,
     AfterValidator(_wrapped),
     AfterValidator(_only((str, list), "an expression or an array")),
     WithJsonSchema(_TEXT_OR_OBJECTS),
 ]
-# What `set` makes: a transform, which the specification does not want to be empty.
-Making = Annotated[Transform, WithJsonSchema(_TEXT_OR_FULL_OBJECT)]
+# The value of `set`: a transform, which the specification requires not to be empty.
+SetValue = Annotated[Transform, WithJsonSchema(_TEXT_OR_FULL_OBJECT)]
 # Parameters: an object in which `${ … }` is evaluated, or one expression.
 Entries = Annotated[
     JSON,
     AfterValidator(_only((str, dict), "an object or an expression")),
     WithJsonSchema(_TEXT_OR_OBJECT),
 ]
-# Headers and the like: the specification wants their values to be text.
+# Headers and query parameters: the specification requires their values to be text.
 Texts = Annotated[Entries, AfterValidator(_no_plain_text), WithJsonSchema(_TEXTS)]
-# The specification wants a scheme and `://`; ours may be any text.
+# The specification requires a scheme and `://`; our profile takes any text.
 URI: Final = r"^(?:[A-Za-z][A-Za-z0-9+\-.]*://.*|\s*\$\{(?:.|\n)+\}\s*)$"
 Uri = Annotated[str, WithJsonSchema({"type": "string", "pattern": URI})]
 
-# A union of a name (of something declared under `use`) and the thing itself, told apart by its
-# shape: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE].
+# A union of the name of something declared under `use` and the thing itself: text is the name.
+# Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE].
 NAME: Final = Tag(f"{TAG}name")
 Name = Annotated[str, NAME]
 INLINE: Final = Tag(f"{TAG}inline")

@@ -1,6 +1,6 @@
 """The functions of the `default` catalog: `call: humanTask:1@default` and the others.
 
-Arguments are data with `${ … }`; what is known before the run is checked against the schema here.
+Arguments are data with `${ … }`; the linter checks those known before the run against the schema.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _REF: Final[dict[str, JSON]] = {
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function: its name and version, what it is for, and the schemas of its two ends.
+    """A function: its name, version and summary, and the schemas of its arguments and output.
 
-    `output` is None where the output is whatever the thing called gives back.
+    `output` is None for a function whose output is that of the flow or table it calls.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Function:
 
     @property
     def call(self) -> str:
-        """How it is called."""
+        """The text of `call`, such as `notify:1@default`."""
         return f"{self.name}:{self.version}@default"
 
 

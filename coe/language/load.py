@@ -1,4 +1,4 @@
-"""Loading a definition: text in, typed models and located problems out."""
+"""Load a definition: text in, typed models and located problems out."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from coe.language.model.task import TASK_KEYS
 from coe.language.source import Source, Unreadable, point, read
 from coe.language.suggestions import closest, did_you_mean
 
-# Most problems that are told of one document at once.
+# The most problems that are reported for one document.
 MAX_PROBLEMS: Final = 200
 
-# What is wrong with a value, by the type of the validation error.
+# Messages about values, by the type of the validation error.
 _VALUE_MESSAGES: Final = {
     "string_type": "must be text",
     "bool_type": "must be true or false",
@@ -37,11 +37,11 @@ _VALUE_MESSAGES: Final = {
     "string_too_long": "must have {max_length} characters or less",
     "literal_error": "must be one of {expected}",
     "enum": "must be one of {expected}",
-    "string_pattern_mismatch": "does not have the form that is wanted here",
+    "string_pattern_mismatch": "does not have the required form",
 }
 # The values that can be chosen, as pydantic lists them.
 _CHOICE: Final = re.compile(r"'([^']+)'")
-# Forms that a key's value must have, said in words.
+# The form that a key's value must have.
 _FORMS: Final = {
     "dsl": "a semantic version such as 1.0.3",
     "version": "a semantic version such as 1.4.0",
@@ -61,7 +61,7 @@ _CODES: Final = {
 _WRONG_VALUE: Final = "OWS012"
 # Codes of problems that are located at a key; the others are located at its value.
 _AT_KEY: Final = frozenset(("OWS010", "OWS011", "OWS013", "OWS016"))
-# Keys that tell nothing of a task's type.
+# Keys that do not show a task's type.
 _SHARED_KEYS: Final = frozenset(
     ("if", "input", "output", "export", "timeout", "then", "metadata", "with", "while", "catch")
 )
@@ -69,7 +69,7 @@ _SHARED_KEYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of a text: the definition if it could be read whole, and what is wrong with it."""
+    """The definition, None if the text has errors; its problems; and the document that was read."""
 
     definition: Definition | None
     problems: tuple[Problem, ...]
@@ -77,7 +77,7 @@ class Loaded:
 
 
 def load(text: str, *, file: str | None = None) -> Loaded:
-    """Read a definition from YAML 1.2 or JSON. Never raises for what is in the text."""
+    """Read a definition from YAML 1.2 or JSON; problems of the text are returned, not raised."""
     try:
         source = read(text, file=file)
     except Unreadable as error:
@@ -86,7 +86,7 @@ def load(text: str, *, file: str | None = None) -> Loaded:
 
 
 def load_source(source: Source) -> Loaded:
-    """The same from a document that was read before, or (`Source(data)`) from plain data."""
+    """Load a definition from a document, or as `Source(data)` from plain data."""
     if not isinstance(source.data, dict):
         problem = Problem("OWS005", "the document must be an object", path="", line=1, column=1)
         return Loaded(None, (problem,), source)
@@ -101,14 +101,14 @@ def load_source(source: Source) -> Loaded:
 def problems_of(
     error: ValidationError, source: Source, root: type[BaseModel] = Definition
 ) -> list[Problem]:
-    """What pydantic found in a document of the model `root`, located, in the order of the text."""
+    """The problems of a validation error, located, in the order of the text."""
     details = list(_without_renamed(error.errors(include_url=False)))
     found = [_problem(detail, source, root) for detail in details[:MAX_PROBLEMS]]
     return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 
 def _without_renamed(details: Sequence[Any]) -> Iterator[Any]:
-    """The errors without a missing key where a misspelt one stands in its place."""
+    """The errors, without those of missing keys that stand there misspelt."""
     unknown: dict[tuple[str | int, ...], list[str]] = {}
     for detail in details:
         if detail["type"] == "extra_forbidden":
@@ -137,12 +137,12 @@ def _problem(detail: Any, source: Source, root: type[BaseModel]) -> Problem:
 
 
 def path_of(location: Sequence[str | int]) -> list[str | int]:
-    """The way to a validation error's place in the document: without the tags of unions."""
+    """The path of a validation error in the document: its location without the tags of unions."""
     return [part for part in location if not str(part).startswith(TAG)]
 
 
 def _misspelt(key: str, task: Sequence[str | int], source: Source) -> Problem:
-    """A key of a task that is nearly the name of a type."""
+    """The problem of a key that is nearly the name of a task type."""
     message = f"unknown key `{key}`{did_you_mean(key, TASK_KEYS)}"
     return source.problem("OWS010", message, point(*task, key))
 
@@ -150,7 +150,7 @@ def _misspelt(key: str, task: Sequence[str | int], source: Source) -> Problem:
 def _words(
     detail: Any, location: tuple[str | int, ...], root: type[BaseModel]
 ) -> tuple[str, str | None]:
-    """What to tell of one validation error, and how to mend it."""
+    """The message of a validation error, and the help to fix it."""
     kind, context = detail["type"], detail.get("ctx", {})
     key = next((part for part in reversed(location) if not str(part).startswith(TAG)), "")
     match kind:
@@ -175,7 +175,7 @@ def _words(
 
 
 def _close_choice(given: object, expected: str) -> str:
-    """Which of the values that can be chosen a misspelt one means."""
+    """A guess at the allowed value that a misspelt one means."""
     return did_you_mean(given, _CHOICE.findall(expected)) if isinstance(given, str) else ""
 
 
@@ -184,7 +184,7 @@ def _unknown_key(
 ) -> tuple[str, str | None]:
     known = keys_at(root, location[:-1])
     if root is Definition and key in TASK_KEYS and "then" in known:
-        return f"a task is of one type, and `{key}` makes this one another", None
+        return f"a task has one type, and `{key}` is the key of another", None
     if key == "<<":
         return "unknown key `<<`: YAML 1.2 has no merge key", "write the keys out"
     guess = did_you_mean(key, known)
@@ -193,7 +193,7 @@ def _unknown_key(
 
 
 def misspelt_type(task: object) -> str | None:
-    """The key of a task without a type that is near the name of one; None for no such key."""
+    """The key of a task without a type that resembles a task type; None if there is none."""
     keys = task if isinstance(task, dict) else ()
     return next((key for key in keys if key not in _SHARED_KEYS and closest(key, TASK_KEYS)), None)
 

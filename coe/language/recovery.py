@@ -1,8 +1,8 @@
-"""Reading on past slips: a broken document made sound enough that the other rules can be asked.
+"""Recover from errors in a document, so that the other rules can be checked as well.
 
-A misspelt key is taken for the one that was meant, an unknown one is left out, and a task with
-another slip is taken for one that does nothing. What comes of it is looked at and thrown away:
-it is never catalogued, drawn or run.
+A misspelt key is read as the key that was meant, an unknown key is left out, and a task with
+another error is replaced by one that does nothing. The recovered definition serves the check
+alone: it is never catalogued, drawn or run.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from coe.language.model.task import TASK_KEYS
 from coe.language.source import Source, point
 from coe.language.suggestions import closest
 
-# Most times that a document is mended and read again: a slip can hide others.
+# How often a document is fixed and validated again: an error can hide others.
 _MAX_ROUNDS: Final = 8
-# What lists of tasks hang on; an entry is an object with the task's name as its one key.
+# The keys of lists of tasks; an entry is an object with the task's name as its one key.
 _LISTS: Final = frozenset(("do", "try", "branches"))
-# A task that does nothing, and the keys of the broken one that it keeps.
+# The keys that the replacement of a broken task keeps.
 _KEPT: Final = ("if", "then")
-# Keys of the document that stand for something else where they are wrong.
+# Replacements for keys of `document` that have errors.
 _STAND_INS: Final = {
     "dsl": "1.0.3",
     "namespace": "default",
     "name": "unnamed",
     "version": "0.0.0",
 }
-# Keys of a task that may lead elsewhere than its `then` does.
+# Keys of a task that may lead to other tasks than its `then` does.
 _FORKING: Final = frozenset(("switch", "try", "catch"))
-# What is never reached: not to be said where a task no longer tells where it leads.
+# The code of an unreachable task: not reported where the successors of a task are unknown.
 _UNREACHED: Final = "OWS022"
 
 
 class _Beyond(Exception):
-    """There is no mending this."""
+    """The document cannot be recovered."""
 
 
 @dataclass(slots=True)
 class RecoveredDocument:
-    """A definition that stands for a broken one."""
+    """A definition in place of a broken one."""
 
     definition: Definition | None = None
-    # JSON pointers of the parts that are not what was written.
+    # JSON pointers of the parts that were replaced or left out.
     replaced: set[str] = field(default_factory=set)
-    # JSON pointers of the lists of tasks in which one no longer tells where it leads.
+    # JSON pointers of the lists of tasks in which the successors of a task are unknown.
     ambiguous: set[str] = field(default_factory=set)
-    # Whether the latest round put spelling right, and the slips that came to light by that.
+    # Whether the last round corrected misspelt keys, and the errors that this uncovered.
     respelled: bool = False
     hidden: list[Problem] = field(default_factory=list)
 
     def keep(self, problems: Iterable[Problem], reported: Iterable[Problem]) -> Iterator[Problem]:
-        """Of the problems found in it those that the broken document has, and were not told yet."""
+        """The problems that the broken document has too, and that were not reported yet."""
         known = {(problem.line, problem.column) for problem in reported}
         for problem in (*self.hidden, *(each for each in problems if self._holds(each))):
             place = problem.line, problem.column
@@ -66,7 +66,7 @@ class RecoveredDocument:
                 yield problem
 
     def _holds(self, problem: Problem) -> bool:
-        """Whether a problem is of what was written."""
+        """Whether a problem is in a part that was not replaced."""
         path = problem.path or ""
         if problem.code == _UNREACHED and _list_of(path) in self.ambiguous:
             return False
@@ -74,7 +74,7 @@ class RecoveredDocument:
 
 
 def recover(source: Source) -> RecoveredDocument | None:
-    """Make a document sound that does not load; None if too little of it is left to look at."""
+    """Recover a document that does not load; None if it cannot be recovered."""
     marks: dict[int, dict[str | int, Any]] = {}
     twin = Source(_copied(source.data, source.marks, marks), source.text, source.file, marks)
     recovered = RecoveredDocument()
@@ -96,12 +96,12 @@ def recover(source: Source) -> RecoveredDocument | None:
 
 
 def _list_of(task: str) -> str:
-    """The pointer of the list that a task stands in."""
+    """The pointer of the list that holds a task."""
     return task.rsplit("/", 2)[0]
 
 
 def _copied(value: Any, marks: Mapping[int, Any], copies: dict[int, dict[str | int, Any]]) -> Any:
-    """The same containers anew, so that an alias is not mended in all its places at once."""
+    """A deep copy: an alias becomes several containers, each to be fixed alone."""
     copy: Any
     if isinstance(value, dict):
         copy = {key: _copied(inner, marks, copies) for key, inner in value.items()}
@@ -114,7 +114,7 @@ def _copied(value: Any, marks: Mapping[int, Any], copies: dict[int, dict[str | i
 
 
 def _fix_all(twin: Source, details: Sequence[Any], recovered: RecoveredDocument) -> None:
-    """Take away what the errors of one validation are about; spelling first, it may be all."""
+    """Fix the errors of one validation: misspelt keys first, for they may be all."""
     data: Any = twin.data
     respelled = [_respell(twin, detail) for detail in details]
     recovered.respelled = any(respelled)
@@ -138,7 +138,7 @@ def _fix_all(twin: Source, details: Sequence[Any], recovered: RecoveredDocument)
 
 
 def _empty(data: Any, task: list[Any], recovered: RecoveredDocument) -> None:
-    """Put a task that does nothing in the place of a broken one."""
+    """Replace a broken task by one that does nothing."""
     *above, name = task
     holder = _at(data, above)
     old = holder[name] if isinstance(holder[name], dict) else {}
@@ -152,7 +152,7 @@ def _empty(data: Any, task: list[Any], recovered: RecoveredDocument) -> None:
 
 
 def _respell(twin: Source, detail: Any) -> bool:
-    """Take an unknown key for the one that is meant, or leave it out; false for other slips."""
+    """Rename an unknown key to the one that was meant, or drop it; False for other errors."""
     path = path_of(detail["loc"])
     known: Sequence[str] = TASK_KEYS
     if detail["type"] == "task_type":
@@ -176,7 +176,7 @@ def _respell(twin: Source, detail: Any) -> bool:
 
 
 def _task_around(data: Any, path: list[Any]) -> list[Any]:
-    """The way to the innermost task that a location is in; empty for none."""
+    """The path of the innermost task around a location; empty for none."""
     for end in range(len(path), 2, -1):
         *above, index, name = path[:end]
         entry = _at(data, [*above, index])
@@ -191,7 +191,7 @@ def _task_around(data: Any, path: list[Any]) -> list[Any]:
 
 
 def _leave_out(data: Any, path: list[Any]) -> str:
-    """Leave a part out that no task holds; what others may refer to cannot be missed."""
+    """Leave a part out that is in no task, unless other parts may refer to it."""
     while path and _at(data, path) is None:
         path = path[:-1]
     if (
@@ -209,7 +209,7 @@ def _leave_out(data: Any, path: list[Any]) -> str:
 
 
 def _at(data: Any, path: list[Any]) -> Any:
-    """What a path leads to; None if nowhere."""
+    """The value at a path; None if there is none."""
     for part in path:
         try:
             data = data[part]

@@ -1,12 +1,12 @@
-"""When a flow starts by itself: what its `schedule` says, and the next time that it means.
+"""The schedule of a flow, and the next time at which it starts a run.
 
-The language has no place for a time zone, so it is `document.metadata.timeZone` (an IANA name),
-and UTC without one. It is for `cron` alone: the durations of `every` and `after` have a fixed
-length, so that a day of theirs is 24 hours in every zone.
+The language has no key for a time zone: it is `document.metadata.timeZone` (an IANA name), by
+default UTC. It applies to `cron` alone: the durations of `every` and `after` have a fixed length,
+so their day has 24 hours in every zone.
 
-Where a zone's clock is put forward, a time of day that does not exist that day is taken at the end
-of the gap; where it is put back, the first of the two is taken: each once. An expression with `*`
-for the minute or the hour goes by the time that passes, as Debian's cron has it.
+When a zone's clock is put forward, a time of day that does not exist starts a run at the end of
+the gap; when it is put back, a time of day that comes twice starts one run, at the first of the
+two. An expression with `*` for the minute or the hour follows elapsed time, as in Debian's cron.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from coe.language.model.definition import Definition
 TIME_ZONE: Final = "timeZone"
 """The key of `document.metadata`."""
 MIN_INTERVAL: Final = timedelta(seconds=10)
-"""The least `every` or `after`."""
+"""The shortest `every` or `after`."""
 
 _FIELDS: Final = 5
-_LONGEST: Final = 200
+_MAX_SUMMARY_LENGTH: Final = 200
 
 
 class ScheduleKind(StrEnum):
-    """By what a flow is started."""
+    """What starts the runs of a flow."""
 
     AFTER = "AFTER"
     CRON = "CRON"
@@ -42,12 +42,12 @@ class ScheduleKind(StrEnum):
 
 
 class ScheduleError(ValueError):
-    """The schedule cannot be understood; the message says how to mend it."""
+    """The schedule is not valid; the message says how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a flow starts: by its kind, what was written, and the zone (of a `cron`).
+    """A schedule: its kind, its text, and the time zone of a `cron`.
 
     `expression` is the cron expression, the duration in ISO 8601, or the types of the events.
     """
@@ -58,10 +58,10 @@ class Timing:
     length: timedelta | None = None
 
     def next_after(self, now: datetime, *, since: datetime) -> datetime | None:
-        """The next time after `now`; None where something else than time starts it.
+        """The next start after `now`; None for a schedule that events start.
 
-        `since` is where the intervals of `every` begin: they do not drift, whenever they are asked
-        for. For `after` it is when the last run ended.
+        `since` is the start of the first interval of `every`, so that intervals do not drift. For
+        `after` it is the end of the last run.
         """
         match self.kind:
             case ScheduleKind.CRON:
@@ -75,10 +75,10 @@ class Timing:
 
 
 def timing_of(definition: Definition) -> Timing | None:
-    """When a flow starts by itself, None where it does not.
+    """The schedule of a flow, None if it has none.
 
     Raises:
-        ScheduleError: Its `schedule` is not one that is published here (the linter says so too).
+        ScheduleError: The schedule is not valid (the linter reports the same).
     """
     schedule = definition.schedule
     if schedule is None:
@@ -112,28 +112,28 @@ def types_in(on: EventConsumption) -> str:
     else:
         name, filters = "any", on.any or ()
     types = [each.with_.type or "*" for each in filters]
-    return f"{name}: {', '.join(types) or '*'}"[:_LONGEST]
+    return f"{name}: {', '.join(types) or '*'}"[:_MAX_SUMMARY_LENGTH]
 
 
 def starts_by(definition: Definition) -> str:
-    """What starts runs of a definition by itself; empty where somebody has to."""
+    """The schedule of a definition in words, such as `every PT1H`; empty if it has none."""
     schedule = definition.schedule
     if schedule is None:
         return ""
-    told = {
+    texts = {
         "every": f"every {schedule.every}",
         "cron": f"cron {schedule.cron}",
         "after": f"{schedule.after} after the last",
         "on": "on events",
     }
-    return ", ".join(text for key, text in told.items() if getattr(schedule, key) is not None)
+    return ", ".join(text for key, text in texts.items() if getattr(schedule, key) is not None)
 
 
 def check_cron(expression: str) -> None:
-    """Refuse what is no cron expression of five fields, or one whose time never comes.
+    """Check that a cron expression has five fields and a time that comes.
 
     Raises:
-        ScheduleError: With the field that is wrong.
+        ScheduleError: It names the field that is wrong.
     """
     if len(expression.split()) != _FIELDS:
         raise ScheduleError(
@@ -142,13 +142,13 @@ def check_cron(expression: str) -> None:
     try:
         next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        raise ScheduleError(f"no cron expression: {str(error).lower()}") from None
+        raise ScheduleError(f"not a cron expression: {str(error).lower()}") from None
     except StopIteration:
-        raise ScheduleError("no day is ever like that") from None
+        raise ScheduleError("no date ever matches this cron expression") from None
 
 
 def next_cron_time(expression: str, time_zone: str, now: datetime) -> datetime | None:
-    """The next time after `now`, in UTC; None if there is none in fifty years."""
+    """The next time after `now`, in UTC; None if there is none within fifty years."""
     try:
         for found in CronSim(expression, now.astimezone(time_zone_of(time_zone))):
             at = found.astimezone(UTC)
@@ -161,10 +161,10 @@ def next_cron_time(expression: str, time_zone: str, now: datetime) -> datetime |
 
 @lru_cache(maxsize=256)
 def time_zone_of(name: str) -> ZoneInfo:
-    """A time zone by its IANA name.
+    """The time zone of an IANA name.
 
     Raises:
-        ScheduleError: There is none.
+        ScheduleError: There is no such time zone.
     """
     try:
         return ZoneInfo(name)

@@ -1,4 +1,7 @@
-"""Reading YAML 1.2 and JSON into plain data that remembers where each value stood."""
+"""Read YAML 1.2 and JSON into plain data, with the position of each value in the text.
+
+The one place that turns a JSON pointer into a line and a column.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
 
-# Most bytes of a document's text, and most characters that its aliases may expand to.
+# The limit of a document's text in bytes, and of the characters to which its aliases expand.
 MAX_BYTES: Final = 1_000_000
-# Most characters that the slower parser gets to decide over: it needs 15 s for a megabyte.
+# The longest text that the pure Python parser may read: it needs 15 s for a megabyte.
 MAX_SLOW_CHARACTERS: Final = 100_000
-# Most levels of nesting. The YAML scanner's time grows with the square of the depth.
+# The deepest nesting. The YAML scanner's time grows with the square of the depth.
 MAX_DEPTH: Final = 100
 
 _STR: Final = "tag:yaml.org,2002:str"
@@ -36,14 +39,14 @@ _NOT_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 class Mark(NamedTuple):
-    """A place in the text, counted from 1."""
+    """A position in the text, counted from 1."""
 
     line: int
     column: int
 
 
 class _Entry(NamedTuple):
-    """Where an entry of a container stands: its key (for an array its value) and its value."""
+    """The positions of an entry's key and value; in an array both are those of the value."""
 
     key: Mark
     value: Mark
@@ -51,12 +54,12 @@ class _Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A document as read: its data, its text, and where each value of the data stood."""
+    """A document: its data, its text, and the position of each value."""
 
     data: JSON
     text: str = ""
     file: str | None = None
-    # Entries of each object and array, by the identity of the container, which `data` keeps alive.
+    # The entries of each object and array, by the `id` of the container, which `data` keeps alive.
     marks: Mapping[int, Mapping[str | int, _Entry]] = field(default_factory=dict, repr=False)
 
     def problem(
@@ -79,9 +82,9 @@ class Source:
         return replace(problem, line=line, column=column)
 
     def locate(self, pointer: str, *, value: bool = False) -> Mark | None:
-        """Where a JSON pointer (RFC 6901) leads: its key, or with `value` its value.
+        """The position of a JSON pointer's key (RFC 6901), or with `value` of its value.
 
-        A pointer that leads further than the document goes is located at its last part there.
+        A pointer to nothing has the position of the nearest parent that exists.
         """
         node: Any = self.data
         found: _Entry | None = None
@@ -98,10 +101,9 @@ class Source:
 
 
 class Unreadable(Exception):
-    """The text is no document."""
+    """The text is not a document that can be read."""
 
     def __init__(self, problem: Problem) -> None:
-        """Carry what is wrong."""
         super().__init__(problem.message)
         self.problem = problem
 
@@ -126,8 +128,8 @@ def read(text: str, *, file: str | None = None) -> Source:
     """Read one YAML 1.2 or JSON document.
 
     Raises:
-        Unreadable: The text is too large, no YAML, has duplicate keys, several documents, or
-            aliases that expand beyond the limit.
+        Unreadable: The text is too large or not YAML, or has duplicate keys, several documents,
+            or aliases that expand beyond the limit.
     """
     try:
         size = len(text.encode())
@@ -140,7 +142,7 @@ def read(text: str, *, file: str | None = None) -> Source:
     try:
         return _read(_libyaml_events(text), text, file)
     except yaml.YAMLError as error:
-        # libyaml does not know all of YAML 1.2: over what it refuses the slower parser decides.
+        # libyaml does not know all of YAML 1.2: the slower parser decides on what it refuses.
         return _read_slowly(text, file, error)
 
 
@@ -163,7 +165,7 @@ def _read_slowly(text: str, file: str | None, refusal: yaml.YAMLError) -> Source
     except YAMLError as error:
         raise Unreadable(_syntax_problem(error)) from None
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
-        # The slower parser stumbles over some texts that are no YAML, such as `%YAML 1.3`.
+        # The slower parser fails on some texts that are not YAML, such as `%YAML 1.3`.
         raise Unreadable(_syntax_problem(refusal)) from None
 
 
@@ -177,7 +179,7 @@ def _libyaml_events(text: str) -> Iterator[Any]:
 
 
 def _json(text: str) -> JSON:
-    """JSON that YAML's scanner refuses, such as surrogate pairs; None if it is no JSON either."""
+    """JSON that YAML's scanner refuses, such as surrogate pairs; None if it is not JSON either."""
     try:
         data: JSON = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -206,7 +208,7 @@ def _syntax_problem(error: Exception) -> Problem:
 
 @dataclass(slots=True)
 class _Frame:
-    """A container that is being read."""
+    """A container whose end was not read yet."""
 
     value: dict[str, Any] | list[Any]
     entries: dict[str | int, _Entry]
@@ -216,7 +218,7 @@ class _Frame:
 
 
 class _Reader:
-    """Builds data from the parser's events, without recursion."""
+    """Builds data from the parser's events without recursion."""
 
     def __init__(self) -> None:
         self.marks: dict[int, dict[str | int, _Entry]] = {}
@@ -225,7 +227,7 @@ class _Reader:
         self._documents = 0
 
     def read(self, events: Iterable[Any]) -> JSON:
-        """The data of the one document that a parser's events tell of."""
+        """The data of the one document in a parser's events."""
         root: list[JSON] = []
         for event in events:
             mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
@@ -318,7 +320,7 @@ class _Reader:
 
 
 def _resolve(text: str, mark: Mark) -> JSON:
-    """What a plain scalar means."""
+    """The value of a plain scalar."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if not (text[0].isdigit() or text[0] in "+-."):

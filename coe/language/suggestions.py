@@ -1,4 +1,4 @@
-"""Guessing what a misspelt word means."""
+"""Suggest what a misspelt word means."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Final
 
-# With more candidates than this no guess is made, for it would take longer than it is worth.
-_MOST: Final = 200
+# Among more candidates no suggestion is looked for: it would take too long.
+_MAX_CANDIDATES: Final = 200
 
 
 def closest(word: str, known: Collection[str], *, likeness: float = 0.6) -> str | None:
-    """The known word that a misspelt one most likely means, whatever its case; None for no idea."""
-    if len(known) > _MOST:
+    """The known word most like a misspelt one, whatever its case; None if none is like it."""
+    if len(known) > _MAX_CANDIDATES:
         return None
     by_lower = {candidate.lower(): candidate for candidate in known}
     found = get_close_matches(word.lower(), by_lower, n=1, cutoff=likeness)
@@ -20,6 +20,6 @@ def closest(word: str, known: Collection[str], *, likeness: float = 0.6) -> str 
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`, did you mean …?` to end a message with, or nothing."""
+    """The end of a message, `, did you mean …?`, or an empty text."""
     found = closest(word, known)
     return f", did you mean `{found}`?" if found else ""

@@ -68,7 +68,7 @@ async def run_flow(run: Interpreter, frame: Frame) -> Done:
     task = typed(frame, RunTask)
     flow = task.run.workflow
     if flow is None:
-        title = f"{task.unsupported_process} is not run here"
+        title = f"{task.unsupported_key} is not run here"
         raise TaskFault(standard_error("configuration", title=title, instance=frame.pointer))
     data = frame.input
     if flow.input is not None:

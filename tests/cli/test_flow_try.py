@@ -182,7 +182,7 @@ def test_an_answer_that_nothing_asks_for_is_told(flow: Path, tmp_path: Path) -> 
         (("wait: P3D", "wait: P3D, then: nowhere"), "no task `nowhere`"),
         (("call: http", "call: htp"), "did you mean `http`"),
         (("count: 2", "count: two"), "a whole number"),
-        (("wait: P3D", "run: {shell: {command: ls}}"), "`run.shell` is not run here"),
+        (("wait: P3D", "run: {shell: {command: ls}}"), "`run.shell` is not supported"),
         (("do:\n", "do: [\n"), "not YAML"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from coe import content
 from coe.errors import Severity
 from coe.language.expressions.evaluator import Expressions
-from coe.language.lint import lint, shipped
+from coe.language.lint import lint, published
 from coe.language.load import load
 from coe.testing.decision_files import carried_by, decisions_beside
 from coe.testing.run_suite import BOUND, minimum, run_suite
@@ -32,14 +32,14 @@ def _texts(folder: Path) -> dict[str, str]:
 
 
 def test_the_standards_ask_for_every_branch() -> None:
-    assert minimum(shipped()) == 100
-    assert shipped().standards[BOUND].severity is Severity.ERROR
+    assert minimum(published()) == 100
+    assert published().standards[BOUND].severity is Severity.ERROR
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 async def test_its_tests_pass_and_go_every_branch(folder: Path, pool: Expressions) -> None:
     tables = carried_by(decisions_beside(folder))
-    result = await run_suite(_texts(folder), pool.evaluate, standards=shipped(), carry=tables)
+    result = await run_suite(_texts(folder), pool.evaluate, standards=published(), carry=tables)
     failures = {case.name: case.failures for case in result.cases if case.failures}
     assert failures == {}
     assert [each.problem for each in result.problems] == []

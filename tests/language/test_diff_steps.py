@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coe.language.diff import VersionDiff, diff
-from coe.language.diff.errors import errors_of
+from coe.language.diff.errors import escaping_errors
 from coe.language.error_types import BASE
 from coe.language.source import read
 from tests.factories.definitions import flow, loaded
@@ -50,7 +50,7 @@ def test_a_step_that_is_renamed_takes_along_what_is_inside() -> None:
     new = new.replace("invoices", "bills")
     assert told(compare(STORY, new)) == [
         ("OWS916", "step `ship` is now called `deliver`"),
-        ("OWS913", "step `deliver/try/book` does something else: `with.endpoint`"),
+        ("OWS913", "step `deliver/try/book` has changed: `with.endpoint`"),
     ]
 
 
@@ -58,7 +58,7 @@ def test_a_step_may_have_another_name_and_do_it_a_little_otherwise() -> None:
     new = HUMAN.replace("- ask:", "- approve:").replace("dueIn: P1D", "dueIn: P2D")
     assert told(compare(HUMAN, new)) == [
         ("OWS916", "step `ask` is now called `approve`"),
-        ("OWS913", "step `approve` does something else: `with.dueIn` P1D is now P2D"),
+        ("OWS913", "step `approve` has changed: `with.dueIn` P1D is now P2D"),
     ]
     other = "- approve: {call: 'humanTask:1@default', with: {title: X, candidates: {roles: [r]}}}"
     assert [code for code, _ in told(compare(HUMAN, other))] == ["OWS911", "OWS912"]
@@ -116,7 +116,7 @@ def test_an_order_is_told_where_it_changed() -> None:
 )  # fmt: skip
 def test_what_people_are_asked_is_told_in_words(old: str, new: str, words: list[str]) -> None:
     [change] = compare(HUMAN, HUMAN.replace(old, new)).changes
-    assert change.message == f"step `ask` does something else: {'; '.join(words)}"
+    assert change.message == f"step `ask` has changed: {'; '.join(words)}"
 
 
 def test_timeouts_and_conditions_are_told_with_their_values() -> None:
@@ -124,7 +124,7 @@ def test_timeouts_and_conditions_are_told_with_their_values() -> None:
     new = "- a: {if: .y, set: {a: 1}, timeout: {after: PT9S}, then: end}"
     [change] = compare(old, new).changes
     assert change.message == (
-        "step `a` does something else: `if` .x is now .y; "
+        "step `a` has changed: `if` .x is now .y; "
         '`timeout` {"after": "PT5S"} is now {"after": "PT9S"}; `then` none is now end'
     )
 
@@ -183,7 +183,7 @@ CALL = "{call: http, with: {method: get, endpoint: https://x.example}}"
     ],
 )  # fmt: skip
 def test_errors_that_leave_a_flow(tasks: str, types: list[str]) -> None:
-    assert list(errors_of(loaded(tasks))) == types
+    assert list(escaping_errors(loaded(tasks))) == types
 
 
 def test_a_new_way_to_an_error_that_could_come_before_breaks_nobody() -> None:

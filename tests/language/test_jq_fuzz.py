@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from coe.language.expressions import jq_worker
 from coe.language.expressions.evaluator import ExpressionError, Expressions, Reason
 from coe.language.expressions.jq_pool import WorkerDied
-from coe.language.expressions.jq_process import Check, compile_errors
+from coe.language.expressions.jq_process import CompileCheck, compile_errors
 from coe.language.expressions.jq_syntax import MAX_PROGRAM_LENGTH, scan
 from tests.language.hostile import CLOSING, GREEDY, LOOKING, programs
 
@@ -287,9 +287,9 @@ def test_documents_full_of_slow_programs_hold_nobody_up_for_long(
 ) -> None:
     # Each kills its process, so that to find them all takes hundreds of processes.
     monkeypatch.setattr("coe.language.expressions.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
-    monkeypatch.setattr("coe.language.expressions.jq_process._ALL_LIMIT", 1.0)
+    monkeypatch.setattr("coe.language.expressions.jq_process._CALL_LIMIT", 1.0)
     killer = "[1,2,3]|map(.+1)," * 3800
-    told = compile_errors([Check(f"{killer}{number}", ()) for number in range(200)])
+    told = compile_errors([CompileCheck(f"{killer}{number}", ()) for number in range(200)])
     assert len(told) == 200
     assert all("too much time or memory" in str(each) for each in told)
     assert str(told[-1]).startswith("it was not compiled")

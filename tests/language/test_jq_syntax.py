@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.language.expressions.jq_process import Check, compile_errors
+from coe.language.expressions.jq_process import CompileCheck, compile_errors
 from coe.language.expressions.jq_syntax import key_path, scan
 
 
@@ -97,12 +97,12 @@ def test_a_mere_path_is_told_from_a_program(
 
 def test_programs_are_compiled_together_and_blamed_apart() -> None:
     checks = [
-        Check(".a | tostring", ()),
-        Check(".a |", ()),
-        Check("$x", ("x",)),
-        Check("$y", ("x",)),
-        Check("nothing_like_it", ()),
-        Check(". # comment", ()),
+        CompileCheck(".a | tostring", ()),
+        CompileCheck(".a |", ()),
+        CompileCheck("$x", ("x",)),
+        CompileCheck("$y", ("x",)),
+        CompileCheck("nothing_like_it", ()),
+        CompileCheck(". # comment", ()),
     ]
     first, second, third, fourth, fifth, sixth = compile_errors(checks)
     assert first is None
@@ -120,7 +120,9 @@ def test_a_program_that_kills_the_compiler_is_found_among_others(
     monkeypatch.setattr("coe.language.expressions.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
     killer = "[1,2,3]|map(.+1)," * 3800 + "1"
     assert scan(killer).fault is None
-    told = compile_errors([Check(".a + 1", ()), Check(killer, ()), Check(".b + 1", ())])
+    told = compile_errors(
+        [CompileCheck(".a + 1", ()), CompileCheck(killer, ()), CompileCheck(".b + 1", ())]
+    )
     assert told[0] is None
     assert told[1] is not None
     assert told[2] is None

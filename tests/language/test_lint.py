@@ -409,7 +409,7 @@ def test_a_line_of_a_long_expression_is_told() -> None:
     [problem] = problems("- a:\n    set:\n      x: |-\n        ${ .a\n        | .b |\n        }")
     assert problem.code == "OWS040"
     assert (problem.line, problem.column) == (9, 12)
-    assert problem.message.endswith("at its line 3")
+    assert problem.message.endswith("in its line 3")
 
 
 SCHEMA = {

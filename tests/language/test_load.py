@@ -108,10 +108,7 @@ def test_every_task_of_the_profile_loads_with_its_pointer() -> None:
 
 def test_types_outside_the_profile_load_and_name_their_key() -> None:
     definition = loaded(FOREIGN)
-    keys = [
-        task.unsupported_process if hasattr(task, "unsupported_process") else task.unsupported_key
-        for task in definition.do
-    ]
+    keys = [task.unsupported_key for task in definition.do]
     assert keys == [
         "call: grpc",
         "call: asyncapi",
@@ -279,7 +276,7 @@ BROKEN = [
     ("- a: {with: {}}", ("OWS013", "/do/0/a", 7, 5), "has no type"),
     ("- a:", ("OWS013", "/do/0/a", 7, 5), "is empty"),
     ("- a: text", ("OWS013", "/do/0/a", 7, 5), "must be an object"),
-    ("- a: {set: {x: 1}, wait: PT1S}", ("OWS010", "/do/0/a/wait", 7, 22), "makes this one another"),
+    ("- a: {set: {x: 1}, wait: PT1S}", ("OWS010", "/do/0/a/wait", 7, 22), "has one type"),
     ("- a:\n  set: {x: 1}", ("OWS016", "/do/0", 7, 5), "not the keys `a`, `set`"),
     ("- {}", ("OWS016", "/do/0", 7, 5), "one name"),
     ("- a: {wait: P1M}", ("OWS015", "/do/0/a/wait", 7, 15), "give days"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coe.errors import Severity
-from coe.language.lint import NONE, Standards, lint, load_standards, shipped
+from coe.language.lint import NONE, Standards, lint, load_standards, published
 from coe.language.lint.standards_rules import ELSEWHERE, RULES
 from coe.language.load import load
 from coe.language.source import read
@@ -171,7 +171,7 @@ def test_a_scope_of_many_tasks_is_found() -> None:
 
 
 def test_every_rule_has_its_standard_and_every_standard_its_rule() -> None:
-    assert set(shipped().standards) == set(RULES) | ELSEWHERE
+    assert set(published().standards) == set(RULES) | ELSEWHERE
 
 
 def test_a_standard_without_a_rule_is_told() -> None:
@@ -199,4 +199,4 @@ def test_a_standard_weighs_what_the_file_says(tmp_path: Path) -> None:
 def test_the_shipped_file_has_no_unknown_keys() -> None:
     root = Path(__file__).parents[2]
     data = read((root / "policies" / "standards.yaml").read_text()).data
-    assert Standards.model_validate(data) == shipped()
+    assert Standards.model_validate(data) == published()

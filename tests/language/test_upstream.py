@@ -15,7 +15,6 @@ from jsonschema import Draft202012Validator
 from coe.language.editor_schema import profile_schema
 from coe.language.lint import NONE, lint
 from coe.language.load import load_source
-from coe.language.model.task_types import not_run_here
 from coe.language.source import Source, read
 from tests.factories.definitions import flow
 from tests.language.test_editor_schema import _places
@@ -126,7 +125,7 @@ def test_what_is_not_run_here_loads_and_is_named(document: Any) -> None:
     assert definition is not None
     [task] = definition.do
     [problem] = [each for each in lint(definition, standards=NONE) if each.code == "OWS050"]
-    key = not_run_here(task)
+    key = task.unsupported_key
     assert key is not None
-    assert problem.message == f"`{key}` is not run here"
+    assert problem.message == f"`{key}` is not supported"
     assert (problem.path or "").startswith(task.pointer)

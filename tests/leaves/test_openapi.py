@@ -199,9 +199,9 @@ async def test_3_0_text_and_multipart(service: Service) -> None:
 @pytest.mark.parametrize(
     ("name", "detail"),
     [
-        ("outside", "`other.yaml#/parameters/orderId` leads to another document"),
-        ("circle", "leads round in a circle"),
-        ("nowhere", "leads nowhere"),
+        ("outside", "`other.yaml#/parameters/orderId` refers to another document"),
+        ("circle", "leads to itself"),
+        ("nowhere", "leads to nothing"),
         ("twice", "several operations `twice`: HEAD /broken and PATCH /broken"),
     ],
 )
@@ -260,11 +260,11 @@ async def test_a_document_has_an_authentication_of_its_own(service: Service) -> 
 @pytest.mark.parametrize(
     ("name", "detail"),
     [
-        ("text", "it is no object"),
+        ("text", "it is not an object"),
         ("broken", "it is neither JSON nor YAML"),
-        ("none", "it does not say which version of OpenAPI it is of"),
+        ("none", "it does not name its version of OpenAPI"),
         ("old", "it is of OpenAPI 1.2"),
-        ("tagged", "it does not say which version of OpenAPI it is of"),
+        ("tagged", "it does not name its version of OpenAPI"),
         ("large", "as YAML larger than"),
     ],
 )

@@ -23,7 +23,7 @@ from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import unseal
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
-from coe.language.lint import Catalogued, KnownFlow, Standards, lint, shipped
+from coe.language.lint import Catalogued, KnownFlow, Standards, lint, published
 from coe.work import Read
 
 MISSING_TARGET_CODES: Final = frozenset({"OWS052", "OWS053"})
@@ -46,7 +46,7 @@ async def check(
     if document.definition is None:
         return _schema_problems(document)
     known = await _known(read, document, published=publishing or _writes_flows(read))
-    standards = shipped(read.platform.settings.content_dir)
+    standards = published(read.platform.settings.content_dir)
     found = await asyncio.to_thread(
         lint,
         document.definition,
@@ -59,7 +59,7 @@ async def check(
 
 def approvals_needed(read: Read) -> int:
     """How many people must approve a central flow or a template, by the standard COE050."""
-    standards: Standards = shipped(read.platform.settings.content_dir)
+    standards: Standards = published(read.platform.settings.content_dir)
     standard = standards.standards.get("COE050")
     needed = standard.options.get("approvals", 1) if standard else 1
     return int(str(needed))

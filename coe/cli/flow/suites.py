@@ -13,7 +13,7 @@ import click
 
 from coe.errors import CoeError
 from coe.language.expressions.evaluator import Expressions
-from coe.language.lint.standards import Standards, load_standards, shipped
+from coe.language.lint.standards import Standards, load_standards, published
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
 from coe.testing.decision_files import DecisionFiles, carried_by, decisions_beside
 from coe.testing.run_suite import SuiteResult, run_suite
@@ -83,7 +83,7 @@ def _flows_in(folder: Path) -> list[Path]:
 
 def _standards(file: Path | None) -> Standards:
     if file is None:
-        return shipped()
+        return published()
     from pydantic import ValidationError  # noqa: PLC0415  # only with the option
 
     from coe.language.source import Unreadable  # noqa: PLC0415  # the same

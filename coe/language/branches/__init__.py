@@ -1,8 +1,8 @@
-"""The branches of a definition: each point where a run can go more than one way, and its ways.
+"""The branches of a definition: the outcomes of each task with more than one.
 
-What counts, and why, stands in docs/testing-processes.md. In short: a way counts where the
-definition itself says that there is more than one, and not where it can be seen that no run will
-ever go it. `coe.testing.coverage` holds them against what the machine told of runs.
+docs/testing-processes.md says which outcomes count, and why. In short: an outcome counts where the
+definition says that there are several, unless the definition shows that no run can have it.
+`coe.testing.coverage` compares them with the outcomes that the machine reports.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ __all__ = ["Branch", "Reach", "ReachableStep", "branches_of"]
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What tests of a definition can reach, in the order of the document."""
+    """The steps and branches that tests can reach, in the order of the document."""
 
     steps: tuple[ReachableStep, ...]
     branches: tuple[Branch, ...]
 
 
 def branches_of(definition: Definition) -> Reach:
-    """Every step and every branch that a run can come to."""
+    """Every step and every branch that a run can reach."""
     walk = _Walk(definition)
     walk.flow()
     return Reach(tuple(walk.steps), tuple(walk.branches))
 
 
 class _Walk:
-    """Goes through the tasks that can be reached; those of declared functions come last."""
+    """Walks the reachable tasks; those of declared functions come last."""
 
     def __init__(self, definition: Definition) -> None:
         self.steps: list[ReachableStep] = []
@@ -60,8 +60,8 @@ class _Walk:
         if definition.timeout is not None:
             whole = DoTask.model_construct(do=definition.do)
             whole.put(Place(definition.document.name, "/do"))
-            at, most = TaskAt(definition, whole, "/do", None), work_bound(definition, whole)
-            self.branches += limit_outcomes(at, "timeout", limit, most, "/timeout")
+            at, bound = TaskAt(definition, whole, "/do", None), work_bound(definition, whole)
+            self.branches += limit_outcomes(at, "timeout", limit, bound, "/timeout")
         self._list(definition.do, "/do", limit)
         walked: set[str] = set()
         while ahead := sorted(self._called.keys() - walked):
@@ -83,8 +83,8 @@ class _Walk:
         self.steps.append(ReachableStep(place, key, task.name, place, task.line, task.column))
         limit = limit_of(definition, task)
         if task.timeout is not None:
-            most = work_bound(definition, task)
-            self.branches += limit_outcomes(at, "timeout", limit, most, f"{place}/timeout")
+            bound = work_bound(definition, task)
+            self.branches += limit_outcomes(at, "timeout", limit, bound, f"{place}/timeout")
         inner = min((each for each in (left, limit) if each is not None), default=None)
         self.branches += outcomes_of(replace(at, left=inner))
         self._inside(task, key, inner)
@@ -95,7 +95,7 @@ class _Walk:
             if function is not None:
                 self._called.setdefault(task.call, function)
         for scope in task.scopes():
-            if isinstance(task, ForkTask):  # its branches do not follow one another
+            if isinstance(task, ForkTask):  # its branches run concurrently
                 for branch in scope.tasks:
                     self._task(branch, key + scope.pointer + point(branch.name), left)
             else:

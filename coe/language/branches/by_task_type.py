@@ -1,4 +1,4 @@
-"""The ways that one task can go, by its type: what `coe.language.branches` collects."""
+"""The outcomes of one task by its type, which `coe.language.branches` collects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from coe.language.model.definition import Definition
 from coe.language.model.task import Task
 from coe.language.model.task_types import ForkTask, ForTask, ListenTask, SwitchTask, TryTask
 
-# The kinds of task that ask something of the outside, which a test answers.
+# The task types that call other systems or people: tests stub them.
 _STUBBED_KINDS: Final = ("call", "run")
 
 
@@ -26,8 +26,8 @@ _STUBBED_KINDS: Final = ("call", "run")
 class ReachableStep:
     """A task that a run can reach.
 
-    `pointer` is the task's; `key` the same without positions in lists, which stays when tasks are
-    put in before it. `place` is the pointer of what to look at: the task, or a part of it.
+    `pointer` is the task's. `key` is the pointer without indexes, so that it stays the same when
+    tasks are inserted before it. `place` is the pointer to show: of the task, or of a part of it.
     """
 
     pointer: str
@@ -40,19 +40,19 @@ class ReachableStep:
 
 @dataclass(frozen=True, slots=True)
 class Branch(ReachableStep):
-    """One outcome (`coe.language.branches.outcomes`) of a task, and how a test reaches it."""
+    """An outcome (`coe.language.branches.outcomes`) of a task, and how a test reaches it."""
 
     outcome: str
     how: str
 
     def __str__(self) -> str:
-        """The task and the way, such as `openInvoice tries again`."""
+        """The task and the outcome, such as `openInvoice tries again`."""
         return f"{self.name} {self.outcome}"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskAt:
-    """A task, its key, and the time that the tasks around it leave it (None: without limit)."""
+    """A task, its key, and the time limit that the tasks around it leave it (None for no limit)."""
 
     definition: Definition
     task: Task
@@ -60,7 +60,7 @@ class TaskAt:
     left: timedelta | None
 
     def branch(self, outcome: str, how: str, part: str = "", place: str | None = None) -> Branch:
-        """A way of the task; `part` leads from the task to what decides on it."""
+        """An outcome of the task; `part` is the relative pointer of the part that decides on it."""
         pointer = self.task.pointer
         place = pointer + part if place is None else place
         line, column = self.definition.source.locate(place) or (None, None)
@@ -68,14 +68,14 @@ class TaskAt:
 
 
 def outcomes_of(at: TaskAt) -> Iterator[Branch]:
-    """The ways that are the task type's own."""
+    """The outcomes of the task's type."""
     find = _OUTCOMES.get(type(at.task))
     if find is not None:
         yield from find(at, at.task)
 
 
 def condition_outcomes(at: TaskAt) -> tuple[list[Branch], bool]:
-    """The ways of the task's `if`, and whether it can run at all."""
+    """The outcomes of the task's `if`, and whether the task can run at all."""
     condition = at.task.if_
     if condition is None or condition == "true":
         return [], True
@@ -89,13 +89,13 @@ def condition_outcomes(at: TaskAt) -> tuple[list[Branch], bool]:
 
 
 def limit_outcomes(
-    at: TaskAt, kind: str, limit: timedelta | None, most: timedelta | None, place: str
+    at: TaskAt, kind: str, limit: timedelta | None, bound: timedelta | None, place: str
 ) -> list[Branch]:
-    """Whether work keeps its limit of time; not counted where it surely does.
+    """The outcomes of a time limit; none if the work always keeps it.
 
-    `most` is the longest that the work can take, None where nothing bounds it.
+    `bound` is the longest time that the work can take, None if nothing bounds it.
     """
-    if most == NO_TIME or (most is not None and limit is not None and most <= limit):
+    if bound == NO_TIME or (bound is not None and limit is not None and bound <= limit):
         return []
     if at.left is not None and limit is not None and at.left <= limit:
         return []
@@ -108,7 +108,7 @@ def limit_outcomes(
 
 
 def first_stubbed(task: Task) -> str:
-    """The name of the first step inside a task that a test answers."""
+    """The name of the first step inside a task that a test can stub."""
     return next((each.name for each in task.walk() if each.kind in _STUBBED_KINDS), task.name)
 
 
@@ -133,7 +133,7 @@ def _parallel_map(at: TaskAt, task: CallParallelMap) -> Iterator[Branch]:
 
 
 def _items(at: TaskAt, items: JSON, part: str) -> Iterator[Branch]:
-    """Without and with items; a list that stands in the definition is the one or the other."""
+    """Without and with items; a literal list has only one of the two outcomes."""
     if not isinstance(items, list):
         yield at.branch(outcomes.NO_ITEMS, f"let `{items}` be []", part)
     if items != []:
@@ -240,13 +240,13 @@ def _human(at: TaskAt, task: CallFunction) -> Iterator[Branch]:
 
 
 def _plain(declared: JSON) -> list[str]:
-    """The outcomes, where all of them stand in the definition."""
+    """The outcomes, if all of them are literal."""
     given = [str(each) for each in declared] if isinstance(declared, list) else []
     return [] if any("${" in each for each in given) else given
 
 
 def _comes(at: TaskAt, due: timedelta | None) -> bool:
-    """Whether the tasks around leave the time until something is due."""
+    """Whether the tasks around leave enough time until something is due."""
     return at.left is None or due is None or due < at.left
 
 

@@ -1,7 +1,7 @@
-"""How long a task can take at most, where the definition alone says so.
+"""The longest time that a task can take, as far as the definition bounds it.
 
-Only what waits takes time: calls, people, events, waits and the delays of retries. What cannot be
-told without running (a call without a timeout, a duration that is computed) has no bound: None.
+Only waiting takes time: for calls, people, events, `wait` and the delays of retries. A time that
+only a run knows (a call without a timeout, a computed duration) has no bound: None.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from coe.language.model.task_types import (
 )
 
 NO_TIME: Final = timedelta()
-# Retries beyond this are as good as endless.
+# More retries count as unbounded.
 _MAX_RETRIES: Final = 1000
 
 
 def time_bound(definition: Definition, task: Task) -> timedelta | None:
-    """The most time that a task takes, its own timeout included; None where nothing bounds it."""
+    """The longest time of a task, with its own timeout; None if nothing bounds it."""
     return _least(work_bound(definition, task), limit_of(definition, task))
 
 
 def work_bound(definition: Definition, task: Task) -> timedelta | None:
-    """The most time that the work of a task takes, whatever its own timeout."""
+    """The longest time of a task without its own timeout; None if nothing bounds it."""
     measure = _MEASURES.get(type(task))
     try:
         return None if measure is None else measure(definition, task)
@@ -50,7 +50,7 @@ def work_bound(definition: Definition, task: Task) -> timedelta | None:
 
 
 def list_bound(definition: Definition, tasks: TaskList) -> timedelta | None:
-    """The most time of the tasks of one scope."""
+    """The longest time of the tasks of one scope; None if nothing bounds it."""
     each = [time_bound(definition, tasks[index]) for index in sorted(reachable(tasks))]
     if any(
         follower is not None and follower <= index
@@ -62,7 +62,7 @@ def list_bound(definition: Definition, tasks: TaskList) -> timedelta | None:
 
 
 def limit_of(definition: Definition, task: Task | None = None) -> timedelta | None:
-    """The timeout of a task, or without one of the flow; None where it has none, or computes it."""
+    """The timeout of a task, or without a task of the flow; None if it has none or computes it."""
     try:
         return literal(definition.timeout_of(task))
     except KeyError:
@@ -70,9 +70,9 @@ def limit_of(definition: Definition, task: Task | None = None) -> timedelta | No
 
 
 def due_times(task: CallFunction) -> list[timedelta] | None:
-    """When a human task is handed on, stage by stage, and last when it expires, from its opening.
+    """When each stage of a human task's escalation starts, and last when the task expires.
 
-    Empty for a task that waits for ever; None where a time is computed.
+    Times count from its opening. Empty for a task that never expires; None if a time is computed.
     """
     due, chain = task.with_.get("dueIn"), task.with_.get("escalate")
     stages = chain if isinstance(chain, list) else []
@@ -90,7 +90,7 @@ def due_times(task: CallFunction) -> list[timedelta] | None:
 
 
 def literal(value: Duration | JSON) -> timedelta | None:
-    """A duration that stands in the definition; None for one that is computed, or is none."""
+    """The length of a literal duration; None for an expression, and for what is not a duration."""
     if value is None:
         return None
     try:
@@ -116,18 +116,18 @@ def _fork(definition: Definition, task: ForkTask) -> timedelta | None:
 
 def _try(definition: Definition, task: TryTask) -> timedelta | None:
     once = list_bound(definition, task.try_)
-    rescue = NO_TIME if task.catch.do is None else list_bound(definition, task.catch.do)
+    caught = NO_TIME if task.catch.do is None else list_bound(definition, task.catch.do)
     policy = retry_of(definition, task)
     if policy is None:
-        return _sum([once, rescue])
+        return _sum([once, caught])
     limit = policy.limit.attempt.count if policy.limit and policy.limit.attempt else None
     if limit is None or limit > _MAX_RETRIES or once is None:
         return None
-    return _sum([once * (limit + 1), rescue, *(_delay(policy, n) for n in range(1, limit + 1))])
+    return _sum([once * (limit + 1), caught, *(_delay(policy, n) for n in range(1, limit + 1))])
 
 
 def retry_of(definition: Definition, task: TryTask) -> RetryPolicy | None:
-    """The retry policy of a `try`; None where it has none, or names one that is not declared."""
+    """The retry policy of a `try`; None if it has none, or names one that is not declared."""
     try:
         return definition.retry_of(task.catch)
     except KeyError:

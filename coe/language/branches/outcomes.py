@@ -1,6 +1,6 @@
-"""The ways that a run can go at a task: the machine tells them, branch coverage counts them.
+"""The outcomes that a task can have: the machine reports them, branch coverage counts them.
 
-A way is text for people, told apart by the task at which it stands.
+An outcome is text for people, unique within its task.
 """
 
 from __future__ import annotations
@@ -39,32 +39,32 @@ ATTEMPT_TIMES_OUT: Final = "a retry times out"
 
 
 def case(name: str) -> str:
-    """A `switch` goes where one of its cases says."""
+    """The outcome of a `switch` whose case of this name matches."""
     return f"case {name}"
 
 
 def wins(branch: str) -> str:
-    """A branch is the first of a competing `fork` to succeed."""
+    """The outcome of a competing `fork` whose branch of this name succeeds first."""
     return f"{branch} wins"
 
 
 def takes(number: int) -> str:
-    """A `listen` takes an event of one of its alternatives, which count from 1."""
+    """The outcome of a `listen` that takes an event of an alternative, which counts from 1."""
     return f"takes event {number}"
 
 
 def decides(outcome: str) -> str:
-    """A human task is answered with one of its declared outcomes."""
+    """The outcome of a human task that is answered with a declared outcome."""
     return f"is answered {outcome}"
 
 
 def escalates(number: int) -> str:
-    """A human task goes on to a stage of its escalation, which count from 1."""
+    """The outcome of a human task that reaches a stage of its escalation, which counts from 1."""
     return f"escalates ({number})"
 
 
 def limits(kind: str) -> tuple[str, str]:
-    """What a limit of time can come to, by its kind: the end of the work, or of the time."""
+    """The outcomes of a time limit by its kind: the work ends in time, or the time runs out."""
     return _LIMITS[kind]
 
 

@@ -1,4 +1,4 @@
-"""Which tasks of a scope can come after which, and which are never reached."""
+"""The successors of each task in a scope, and the tasks that can be reached."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from coe.language.model.task import Task, TaskList
 from coe.language.model.task_types import DoTask, RaiseTask, SwitchTask, TryTask
 
-# Directives that name no task.
-_WORDS: Final = frozenset((None, "continue", "exit", "end"))
+# Directives that do not name a task.
+_DIRECTIVES: Final = frozenset((None, "continue", "exit", "end"))
 
 
 def reachable(tasks: TaskList) -> set[int]:
-    """The indexes of the tasks that the first leads to, itself included."""
+    """The indexes of the tasks that can be reached from the first, which is one of them."""
     found: set[int] = set()
     ahead = [0] if tasks else []
     while ahead:
@@ -21,42 +21,42 @@ def reachable(tasks: TaskList) -> set[int]:
         if index not in found:
             found.add(index)
             ahead.extend(each for each in successors(tasks, index) if each is not None)
-            if index + 1 < len(tasks) and _astray(tasks, index):
+            if index + 1 < len(tasks) and _names_unknown_task(tasks, index):
                 ahead.append(index + 1)
     return found
 
 
-def _astray(tasks: TaskList, index: int) -> bool:
-    """Whether a task names one that is not in the scope: an error of its own, told once."""
-    named = [each for each in _directives(tasks[index]) if each not in _WORDS]
+def _names_unknown_task(tasks: TaskList, index: int) -> bool:
+    """Whether `then` names a task that is not in the scope, which is an error by itself."""
+    named = [each for each in _directives(tasks[index]) if each not in _DIRECTIVES]
     return any(tasks.position(str(name)) is None for name in named)
 
 
 def successors(tasks: TaskList, index: int) -> Iterator[int | None]:
-    """What may come directly after a task: tasks by index, None for what is outside the scope."""
+    """The indexes of the tasks that may directly follow a task; None is the end of the scope."""
     for then in _directives(tasks[index]):
         if then in (None, "continue"):
             yield index + 1 if index + 1 < len(tasks) else None
         elif then in ("exit", "end"):
             yield None
         else:
-            yield tasks.position(str(then))  # a name that is not there leads nowhere in the scope
+            yield tasks.position(str(then))  # None for an unknown name
 
 
 def never_ends(tasks: TaskList) -> bool:
-    """Whether the list surely does not come to an end: each way through it raises an error."""
+    """Whether the list never completes: every path through it raises an error."""
     return bool(tasks) and not any(
         follower is None for index in reachable(tasks) for follower in successors(tasks, index)
     )
 
 
 def raises(task: Task) -> bool:
-    """Whether the task surely raises an error whenever it is carried out."""
+    """Whether the task always raises an error when it runs."""
     return isinstance(task, RaiseTask) or (isinstance(task, DoTask) and never_ends(task.do))
 
 
 def _directives(task: Task) -> list[str | None]:
-    """What the task may say of where to go; None for the next one."""
+    """The directives of a task; None stands for the next task."""
     directives: list[str | None] = []
     if isinstance(task, SwitchTask):
         directives += [case.then for case in task.switch]
@@ -67,5 +67,5 @@ def _directives(task: Task) -> list[str | None]:
     if isinstance(task, TryTask) and task.catch.then is not None:
         directives.append(task.catch.then)
     if task.if_ is not None:
-        directives.append(task.then)  # a task that is skipped still goes where its `then` says
+        directives.append(task.then)  # `then` applies to a skipped task too
     return directives

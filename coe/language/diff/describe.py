@@ -1,4 +1,4 @@
-"""What a step does otherwise than before, in words."""
+"""Describe in words how a step has changed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 _LISTS: Final = {"outcomes": "outcome", "candidates": "role"}
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """The keys in which a step differs; who is asked, for what and for how long in words."""
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """The keys in which a step differs; changes of a human task in words."""
     for key in dict.fromkeys((*old, *new)):
         before, after = old.get(key), new.get(key)
         if before == after:
@@ -18,7 +18,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
         if key == "with" and isinstance(before, dict) and isinstance(after, dict):
             yield from _arguments(before, after)
         elif key in ("timeout", "then", "wait", "if"):
-            yield f"`{key}` {_shown(before)} is now {_shown(after)}"
+            yield f"`{key}` {_as_text(before)} is now {_as_text(after)}"
         else:
             yield f"`{key}`"
 
@@ -37,10 +37,10 @@ def _arguments(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             if sorted(map(str, before)) == sorted(map(str, after)):
                 yield f"the {noun}s come in another order"
         elif key in ("dueIn", "approvals", "ref", "timeout"):
-            yield f"`with.{key}` {_shown(before)} is now {_shown(after)}"
+            yield f"`with.{key}` {_as_text(before)} is now {_as_text(after)}"
         else:
             yield f"`with.{key}`"
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)

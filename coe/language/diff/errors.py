@@ -1,4 +1,4 @@
-"""The error types that a flow lets out to its caller, as far as its text tells."""
+"""The error types that a flow may raise to its caller, as far as its definition shows."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from coe.language.model.task_types import RaiseTask, TryTask
 
 
 class _Error(NamedTuple):
-    """An error that a task may raise; the status is None where only the run will tell."""
+    """An error that a task may raise; the status is None if only a run knows it."""
 
     kind: str
     status: int | None
     pointer: str
 
 
-def errors_of(definition: Definition) -> dict[str, str]:
-    """The types of errors that may leave a flow, with the pointer of the first that raises each.
+def escaping_errors(definition: Definition) -> dict[str, str]:
+    """The error types that a flow may raise, each with the pointer of the first task to raise it.
 
-    What every flow may raise (an expression that fails) is not among them, and neither is what
-    the flows that it calls raise.
+    The errors of failing expressions and of called flows are left out.
     """
     found: dict[str, str] = {}
     if definition.timeout is not None:
@@ -48,7 +47,7 @@ def _escaping(definition: Definition, task: Task, caught: tuple[TryTask, ...]) -
 
 
 def _own(definition: Definition, task: Task) -> Iterator[_Error]:
-    """What a task itself may raise."""
+    """The errors that a task itself may raise."""
     if isinstance(task, RaiseTask):
         error = definition.error_of(task.raise_)
         yield _Error(normal_type(error.type), error.status, task.pointer)
@@ -59,7 +58,7 @@ def _own(definition: Definition, task: Task) -> Iterator[_Error]:
 
 
 def _expires(task: Task) -> bool:
-    """Whether a call has a time of its own that ends it."""
+    """Whether a call has a time limit among its arguments."""
     if not isinstance(task, CallFunction):
         return False
     keys = {"humanTask": ("dueIn", "escalate"), "localFlow": ("timeout",)}
@@ -67,7 +66,7 @@ def _expires(task: Task) -> bool:
 
 
 def _catches(task: TryTask, error: _Error) -> bool:
-    """Whether a try surely catches an error."""
+    """Whether a `try` always catches an error."""
     catch = task.catch
     if catch.when or catch.except_when or (catch.retry and not catch.do):
         return False

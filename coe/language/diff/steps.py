@@ -1,8 +1,8 @@
-"""Two versions compared by steps: what is new, gone, changed, renamed, moved, or in another order.
+"""Compare the steps of two versions: added, removed, changed, renamed, moved or reordered.
 
-Steps are matched scope by scope: by their name, then, where the name is new, by what they do. What
-is left is looked for in the other scopes. A step that is renamed or moved takes what is inside it
-along, and a `then` that leads to a renamed step is no change.
+Steps are matched scope by scope: by their name, and steps of a new name by their content. The
+others are matched across scopes. A renamed or moved step takes the steps inside it along, and a
+`then` that names a renamed step is not a change.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from coe.language.diff.describe import differences
+from coe.language.diff.describe import changed_keys
 from coe.language.model.definition import Definition
 from coe.language.model.task import TASK_KEYS, Task
+from coe.language.source import tokens
 
 STEP_ADDED: Final = "OWS911"
 STEP_REMOVED: Final = "OWS912"
@@ -27,8 +28,8 @@ STEP_RENAMED: Final = "OWS916"
 STEP_MOVED: Final = "OWS917"
 
 
-class StepChange(NamedTuple):
-    """One change: its code, what it is, and the pointer in the new version where it is told."""
+class StepDifference(NamedTuple):
+    """One change: its code, its message, and its pointer in the new version."""
 
     code: str
     message: str
@@ -53,10 +54,10 @@ class _Step:
                 yield from step.walk()
 
     @cached_property
-    def does(self) -> str:
-        """What it does with all that is inside it, without its name, as a digest."""
+    def content(self) -> str:
+        """A digest of its content and of the steps inside it, without its name."""
         inner = {
-            place: [[step.name, step.does] for step in steps]
+            place: [[step.name, step.content] for step in steps]
             for place, steps in self.scopes.items()
         }
         text = json.dumps([self.own, inner], sort_keys=True)
@@ -64,23 +65,23 @@ class _Step:
 
     @cached_property
     def leaves(self) -> frozenset[str]:
-        """The values that it holds, each with its place, and the names of the steps inside."""
+        """Its values, each with its place, and the names of the steps inside it."""
         inside = {place: [each.name for each in steps] for place, steps in self.scopes.items()}
         return frozenset(_leaves([self.own, inside], ""))
 
     @property
-    def telling(self) -> bool:
-        """Whether it does enough for another that does the same to be no chance."""
-        return int(self.does.partition(":")[0]) > _TELLING
+    def is_distinctive(self) -> bool:
+        """Whether it has so much content that an equal step is hardly equal by chance."""
+        return int(self.content.partition(":")[0]) > _MIN_DISTINCTIVE
 
 
-def step_changes(old: Definition, new: Definition) -> Iterator[StepChange]:
-    """What differs between the steps of two versions, in the order of the new one."""
+def step_changes(old: Definition, new: Definition) -> Iterator[StepDifference]:
+    """The differences between the steps of two versions, in the order of the new one."""
     steps = _steps(new)
     matching = _Matching()
     matching.scope(_steps(old), steps, "/do", "")
     matching.elsewhere()
-    yield from matching.told(steps)
+    yield from matching.differences(steps)
 
 
 def _steps(definition: Definition) -> list[_Step]:
@@ -89,19 +90,19 @@ def _steps(definition: Definition) -> list[_Step]:
 
 def _step(task: Task, definition: Definition, path: str) -> _Step:
     data: Any = definition.source.data
-    for token in _tokens(task.pointer):
+    for token in tokens(task.pointer):
         data = data[int(token)] if isinstance(data, list) else data[token]
     own: dict[str, Any] = json.loads(json.dumps(data))
     own.pop("metadata", None)
-    index = int(_tokens(task.pointer)[-2])
+    index = int(tokens(task.pointer)[-2])
     step = _Step(task.name, path, task.pointer, own, index)
     for scope in task.scopes():
-        *parents, last = _tokens(scope.pointer)
+        *parents, last = tokens(scope.pointer)
         inner: Any = own
         for key in parents:
             inner = inner[key]
         inner.pop(last, None)
-        prefix = "/".join((path, *_tokens(scope.pointer), ""))
+        prefix = "/".join((path, *tokens(scope.pointer), ""))
         step.scopes[scope.pointer] = [
             _step(child, definition, f"{prefix}{child.name}") for child in scope.tasks
         ]
@@ -119,14 +120,10 @@ def _leaves(data: Any, place: str) -> Iterator[str]:
         yield f"{place} {data!r}"
 
 
-def _tokens(pointer: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-
-
 # ---------------------------------------------------------------- matching
 @dataclass(slots=True)
 class _Matching:
-    """Which step of the new version is which of the old one."""
+    """The steps of the new version, each with its step of the old version."""
 
     pairs: dict[str, _Step] = field(default_factory=dict)  # by the new one's pointer
     renamed: dict[str, dict[str, str]] = field(default_factory=dict)  # by the new one's pointer
@@ -172,7 +169,7 @@ class _Matching:
             self.scope(before, after, new.pointer + place, new.path)
 
     def elsewhere(self) -> None:
-        """Match what is left in one scope with what is left in another."""
+        """Match the steps that are left in one scope with those left in another."""
         while True:
             while any(self._look(alike) for alike in (_same, _alike, _called)):
                 pass
@@ -181,7 +178,7 @@ class _Matching:
                 return
 
     def _open(self, left: list[_Step]) -> bool:
-        """Look inside what is left: a step may have gone into a new group, or out of an old one."""
+        """Add the steps inside those left: a step may have moved into or out of a group."""
         inner: list[_Step] = []
         for step in left:
             if step not in self._opened:
@@ -193,7 +190,7 @@ class _Matching:
         return bool(inner)
 
     def _look(self, alike: Callable[[_Step], str]) -> bool:
-        """Match by one likeness; whether anything was found."""
+        """Match steps of the same key; returns whether any matched."""
         known: dict[str, _Step] = {}
         for step in reversed(self.old_left):
             if key := alike(step):
@@ -205,7 +202,7 @@ class _Matching:
                 found.append((match, step))
         for old, new in found:
             if old not in self.old_left or new not in self.new_left:
-                continue  # what is around it was matched just now
+                continue  # a step around it was matched just now
             self._drop(self.old_left, old)
             self._drop(self.new_left, new)
             self.moved.add(new.pointer)
@@ -214,75 +211,75 @@ class _Matching:
 
     @staticmethod
     def _drop(left: list[_Step], step: _Step) -> None:
-        """Take a step out, and what is inside it, which is matched with it."""
+        """Remove a step, and the steps inside it, which are matched with it."""
         inside = {id(each) for each in step.walk()}
         left[:] = [each for each in left if id(each) not in inside]
 
-    # ------------------------------------------------------------ telling
-    def told(self, new: Sequence[_Step]) -> Iterator[StepChange]:
-        """Everything that was found."""
+    # ------------------------------------------------------------ differences
+    def differences(self, new: Sequence[_Step]) -> Iterator[StepDifference]:
+        """The differences that the matching shows."""
         for top in new:
             for step in top.walk():
                 yield from self._step(step)
         for step in self.old_left:
             message = f"step `{step.path}` is gone"
-            yield StepChange(STEP_REMOVED, message, self.around[id(step)])
+            yield StepDifference(STEP_REMOVED, message, self.around[id(step)])
         for place, owner in self.reordered:
             where = f" in `{owner}`" if owner else ""
-            yield StepChange(STEPS_REORDERED, f"steps come in another order{where}", place)
+            yield StepDifference(STEPS_REORDERED, f"steps come in another order{where}", place)
 
-    def _step(self, step: _Step) -> Iterator[StepChange]:
+    def _step(self, step: _Step) -> Iterator[StepDifference]:
         old = self.pairs.get(step.pointer)
         if old is None:
-            yield StepChange(STEP_ADDED, f"step `{step.path}` is new", step.pointer)
+            yield StepDifference(STEP_ADDED, f"step `{step.path}` is new", step.pointer)
             return
         if step.pointer in self.moved:
             message = f"step `{old.path}` has moved to `{step.path}`"
-            yield StepChange(STEP_MOVED, message, step.pointer)
+            yield StepDifference(STEP_MOVED, message, step.pointer)
         elif old.name != step.name:
             message = f"step `{old.path}` is now called `{step.name}`"
-            yield StepChange(STEP_RENAMED, message, step.pointer)
-        before = _led(old.own, self.renamed.get(step.pointer, {}))
+            yield StepDifference(STEP_RENAMED, message, step.pointer)
+        before = _with_new_names(old.own, self.renamed.get(step.pointer, {}))
         if before != step.own:
-            what = "; ".join(differences(before, step.own))
-            message = f"step `{step.path}` does something else: {what}"
-            yield StepChange(STEP_CHANGED, message, step.pointer)
+            what = "; ".join(changed_keys(before, step.own))
+            message = f"step `{step.path}` has changed: {what}"
+            yield StepDifference(STEP_CHANGED, message, step.pointer)
 
 
 def _renamed(old: Sequence[_Step], new: Sequence[_Step]) -> Iterator[tuple[_Step, _Step]]:
-    """Steps of one scope that go on under another name: they do the same, or nearly the same."""
+    """The renamed steps of one scope: their content is the same, or nearly the same."""
     same: defaultdict[str, list[_Step]] = defaultdict(list)
     for step in old:
-        same[step.does].append(step)
+        same[step.content].append(step)
     open_new = []
     for step in new:
-        if same[step.does]:
-            yield same[step.does].pop(), step
+        if same[step.content]:
+            yield same[step.content].pop(), step
         else:
             open_new.append(step)
     left = [step for steps in same.values() for step in steps]
-    if len(left) * len(open_new) > _MOST_PAIRS:
+    if len(left) * len(open_new) > _MAX_PAIRS:
         return
     for step in open_new:
         best = max(left, key=lambda each: _likeness(each, step), default=None)
-        if best is not None and _likeness(best, step) >= _LIKE:
+        if best is not None and _likeness(best, step) >= _MIN_LIKENESS:
             left.remove(best)
             yield best, step
 
 
 def _likeness(old: _Step, new: _Step) -> float:
-    """How much two steps have in common, from 0 to 1; nothing where they are of two types."""
+    """The share of two steps' values that is equal, from 0 to 1; 0 for two types of task."""
     if not _comparable(old, new) or old.own.get("call") != new.own.get("call"):
         return 0.0
     return len(old.leaves & new.leaves) / max(len(old.leaves | new.leaves), 1)
 
 
 def _same(step: _Step) -> str:
-    return f"{step.name} {step.does}"
+    return f"{step.name} {step.content}"
 
 
 def _alike(step: _Step) -> str:
-    return step.does if step.telling else ""
+    return step.content if step.is_distinctive else ""
 
 
 def _called(step: _Step) -> str:
@@ -290,22 +287,21 @@ def _called(step: _Step) -> str:
 
 
 def _comparable(old: _Step, new: _Step) -> bool:
-    """Whether two are of one type of task, so that one can be what became of the other."""
+    """Whether two steps have the same type of task, so that one can be a version of the other."""
     return bool(set(old.own) & set(new.own) & {*TASK_KEYS, "catch", "foreach"}) or (
         old.scopes.keys() == new.scopes.keys() != set()
     )
 
 
-# What two steps must have in common for the one to be the other with a new name, and how many are
-# compared so.
-_LIKE: Final = 0.6
-_MOST_PAIRS: Final = 10_000
-# Fewer characters than this may be the same by chance.
-_TELLING: Final = 60
+# The likeness from which a step counts as renamed, and the most pairs that are compared for it.
+_MIN_LIKENESS: Final = 0.6
+_MAX_PAIRS: Final = 10_000
+# Steps with less content may be equal by chance: the limit in characters.
+_MIN_DISTINCTIVE: Final = 60
 
 
-def _led(own: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """A step's data, with the new names of the steps that it leads to."""
+def _with_new_names(own: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A step's data, with the new names of the steps that its `then` names."""
     found: dict[str, Any] = json.loads(json.dumps(own))
     holders: list[Any] = [found, found.get("catch")]
     cases = found.get("switch")

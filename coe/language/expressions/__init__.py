@@ -1,1 +1,1 @@
-"""jq expressions: evaluated in confined processes, and which variables they may use where."""
+"""jq expressions: their evaluation in confined processes, and the variables that they may use."""

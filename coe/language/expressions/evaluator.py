@@ -1,4 +1,4 @@
-"""Runtime expressions: jq, evaluated in confined worker processes."""
+"""Evaluate runtime expressions: jq, in confined worker processes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ class Reason(StrEnum):
     TIME = "it took too long"
     DIED = "it took too much memory"
     SIZE = "its result is too large"
-    DATA = "its data is no JSON"
+    DATA = "its data is not JSON"
 
 
 class ExpressionError(Exception):
     """An expression has no value.
 
-    `str()` tells the program and the reason; `detail` is jq's own message, which may hold data of
-    the run, and so belongs where the run's data belongs.
+    `str()` has the program and the reason. `detail` is jq's own message, which may contain data of
+    the run: store it only where that data may be stored.
     """
 
     def __init__(self, program: str, reason: Reason, detail: str | None = None) -> None:
-        """Say which program, why, and what jq said."""
         super().__init__(f"the expression `{program[:200]}` has no value: {reason.value}")
         self.program = program
         self.reason = reason
@@ -50,7 +49,7 @@ class ExpressionError(Exception):
 class Expressions:
     """Evaluates expressions in a pool of workers.
 
-    Close it, or use it as an async context manager; it belongs to the loop that first uses it.
+    Close it, or use it as an async context manager; use it in one event loop only.
     """
 
     def __init__(
@@ -60,9 +59,9 @@ class Expressions:
         time_limit: float = TIME_LIMIT,
         memory_limit: int = MEMORY_LIMIT,
     ) -> None:
-        """Set the limits: seconds an evaluation, bytes of address space a worker.
+        """Set the limits: seconds for an evaluation, bytes of address space for a worker.
 
-        Workers (by default one a processor, at most four) start when they are first needed.
+        Workers (by default one for each processor, at most four) start when they are first needed.
         """
         self._pool = JqPool(workers=workers, time_limit=time_limit, memory_limit=memory_limit)
 
@@ -70,11 +69,11 @@ class Expressions:
         self,
         program: str,
         variables: Mapping[str, JSON] | None = None,
-        input: JSON = None,  # noqa: A002 - what jq calls it
+        input: JSON = None,  # noqa: A002 - jq's name for it
     ) -> JSON:
-        """The value of one expression, bare or in `${ }`; None where it has no result.
+        """The value of one expression, bare or in `${ }`; None if it has no result.
 
-        `variables` are bound by name, without `$`; any other variable is an error.
+        `variables` are bound by their name without `$`; any other variable is an error.
 
         Raises:
             ExpressionError: It does not compile, fails, has several results, or exceeds a limit.
@@ -86,11 +85,11 @@ class Expressions:
         self,
         template: JSON,
         variables: Mapping[str, JSON] | None = None,
-        input: JSON = None,  # noqa: A002 - what jq calls it
+        input: JSON = None,  # noqa: A002 - jq's name for it
     ) -> JSON:
-        """Data with every text that is `${ … }`, however deep, replaced by its value.
+        """Data with every text that is `${ … }`, at any depth, replaced by its value.
 
-        Only the template's own texts are evaluated, never the data that they yield.
+        Only the texts of the template are evaluated, never the values of its expressions.
 
         Raises:
             ExpressionError: As for `evaluate`, of the first expression that has no value.
@@ -104,11 +103,11 @@ class Expressions:
         return _replaced(template, lambda text: values[programs[strip(text)]])
 
     async def close(self) -> None:
-        """End all workers and wait until they are gone."""
+        """End all workers and wait until they have ended."""
         await self._pool.close()
 
     async def __aenter__(self) -> Self:
-        """Nothing to do: workers start when they are first needed."""
+        """Return itself: workers start when they are first needed."""
         return self
 
     async def __aexit__(
@@ -129,13 +128,13 @@ class Expressions:
             return values
         for program in left:
             _refuse_unavailable(program)
-        outcomes = iter(await self._ask(left, variables, data))
+        outcomes = iter(await self._evaluate_in_worker(left, variables, data))
         return [next(outcomes) if value is _JQ else value for value in values]
 
-    async def _ask(
+    async def _evaluate_in_worker(
         self, programs: list[str], variables: Mapping[str, JSON], data: JSON
     ) -> list[JSON]:
-        """Have a worker evaluate programs that all share variables and input."""
+        """Evaluate programs in a worker; they share the variables and the input."""
         request = _request(programs, variables, data)
         try:
             answer = _decoded(await self._pool.ask(request), programs[0])
@@ -151,8 +150,10 @@ class Expressions:
             raise ExpressionError(programs[0], Reason.FAILED, answer["failed"])
         if len(programs) == 1:
             raise ExpressionError(programs[0], Reason.COMPILE, answer["compile"])
-        # One of several does not compile: ask for each alone, to tell which.
-        return [(await self._ask([program], variables, data))[0] for program in programs]
+        # One of several does not compile: evaluate each alone to find it.
+        return [
+            (await self._evaluate_in_worker([program], variables, data))[0] for program in programs
+        ]
 
 
 # ---------------------------------------------------------------- requests and answers
@@ -169,7 +170,7 @@ def _request(programs: list[str], variables: Mapping[str, JSON], data: JSON) -> 
     names = sorted(variables)
     for name in names:
         if not _NAME.fullmatch(name):
-            raise ExpressionError(programs[0], Reason.COMPILE, f"`${name}` is no variable's name")
+            raise ExpressionError(programs[0], Reason.COMPILE, f"`${name}` is not a variable name")
     header = orjson.dumps({"names": names, "programs": programs})
     try:
         body = _encoded({"v": dict(variables), "i": data})
@@ -192,7 +193,7 @@ def _decoded(answer: bytes, program: str) -> Any:
     try:
         return orjson.loads(answer)
     except orjson.JSONDecodeError:
-        raise ExpressionError(program, Reason.FAILED, "its result is no JSON") from None
+        raise ExpressionError(program, Reason.FAILED, "its result is not JSON") from None
 
 
 def _value(program: str, outcome: dict[str, Any]) -> JSON:
@@ -208,14 +209,14 @@ def _value(program: str, outcome: dict[str, Any]) -> JSON:
 
 # ---------------------------------------------------------------- paths, without jq
 class _NeedsJq:
-    """The mark of an expression that is more than a path."""
+    """Marks an expression that is more than a path."""
 
 
 _JQ: Final[Any] = _NeedsJq()
 
 
 def _walk_path(program: str, variables: Mapping[str, JSON], data: JSON) -> Any:
-    """The value of a program that only follows keys; `_JQ` for others, and where jq would fail."""
+    """The value of a program that only follows keys; `_JQ` for others, and if jq would fail."""
     path = key_path(program)
     if path is None or (path[0] and path[0] not in variables):
         return _JQ
@@ -230,7 +231,7 @@ def _walk_path(program: str, variables: Mapping[str, JSON], data: JSON) -> Any:
 
 # ---------------------------------------------------------------- templates
 def _texts(template: JSON) -> list[str]:
-    """The texts of a template that are expressions, in order."""
+    """The expressions of a template, in order."""
     if isinstance(template, str):
         return [template] if is_expression(template) else []
     if isinstance(template, dict):

@@ -1,10 +1,10 @@
 """The pool of jq workers.
 
 jq holds the interpreter's lock while it runs, cannot be interrupted, reads the environment and
-files, and aborts its process when out of memory. So it never runs in a process of ours: a worker
-has an empty environment and an address-space limit, and is killed when a request exceeds its time.
-It ends by itself when its socket is closed, and an alarm ends it in the midst of an evaluation, so
-that none outlives a killed parent.
+files, and aborts its process when out of memory. So it runs in worker processes only: a worker has
+an empty environment and an address-space limit, and is killed when a request exceeds its time. It
+ends when its socket is closed, and an alarm ends a long evaluation, so that no worker outlives a
+killed parent.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import subprocess
 from collections import OrderedDict
 from typing import Final
 
-from coe.language.expressions.jq_process import command
+from coe.language.expressions.jq_process import worker_command
 
-# The longest evaluation in seconds, by default.
+# The default limit of an evaluation in seconds.
 TIME_LIMIT: Final = 1.0
-# Most programs to remember that took too long.
+# The most programs to remember as slow.
 MAX_SLOW_PROGRAMS: Final = 1000
 
 
 class WorkerDied(Exception):
-    """The worker ended before it answered: mostly, its memory was spent."""
+    """The worker ended before it answered, usually because its memory ran out."""
 
 
 class JqPool:
-    """Workers, each of which answers one request at a time, in the order in which they came.
+    """Workers, each of which answers one request at a time; requests wait in their order.
 
-    A program that took too long once may occupy half of the workers at most from then on, so that
-    others get their turn however often it is tried.
+    Programs that exceeded the time limit once share half of the workers from then on, so that they
+    cannot block all others.
     """
 
     def __init__(self, *, workers: int | None, time_limit: float, memory_limit: int) -> None:
@@ -49,7 +49,7 @@ class JqPool:
         self._closed = False
 
     async def ask(self, request: bytes) -> bytes:
-        """The answer to a request; a worker that does not give it in time is replaced.
+        """The answer to a request; a worker that does not answer in time is replaced.
 
         Raises:
             TimeoutError: The request took too long.
@@ -84,7 +84,7 @@ class JqPool:
             self._slow_programs.popitem(last=False)
 
     async def _worker(self) -> _Worker:
-        """A worker that is there, or a new one; those that ended meanwhile are buried."""
+        """An idle worker, or a new one; idle workers that have ended are removed."""
         while self._idle:
             worker = self._idle.pop()
             if worker.is_ready:
@@ -93,7 +93,7 @@ class JqPool:
         return await self._start()
 
     async def close(self) -> None:
-        """End all workers and wait until they are gone."""
+        """End all workers and wait until they have ended."""
         self._closed = True
         workers = [*self._idle, *self._busy]
         self._idle.clear()
@@ -102,8 +102,8 @@ class JqPool:
     async def _start(self) -> _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own script
-                command(self._memory_limit, self._time_limit * 2 + 1),
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our script
+                worker_command(self._memory_limit, self._time_limit * 2 + 1),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
@@ -149,30 +149,30 @@ class _Worker(asyncio.Protocol):
             self._answer = None
 
     async def end(self) -> None:
-        """Kill the process and wait until it is gone."""
+        """Kill the process and wait until it has ended."""
         if self._transport is not None:
             self._transport.abort()
         self._process.kill()
         await asyncio.shield(asyncio.to_thread(self._process.wait))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to the worker."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a socket's is one
+        """Keep the transport to the worker."""
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a socket has one
         self._transport = transport
         self.is_ready = True
 
     def data_received(self, data: bytes) -> None:
-        """Collect the answer: one line."""
+        """Collect the answer, one line."""
         self._received.append(data)
         if data.endswith(b"\n"):
             answer = b"".join(self._received)
             self._received.clear()
-            self.is_ready = not answer.endswith(b" \n")  # else it was the worker's last
+            self.is_ready = not answer.endswith(b" \n")  # a worker's last answer does
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result(answer)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
-        """The worker is gone."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Note that the worker has ended."""
         self._lost = True
         self.is_ready = False
         self._fail(WorkerDied())

@@ -1,4 +1,4 @@
-"""Processes that run jq: how they are started, and a short-lived one that checks programs."""
+"""The processes that run jq: their command line, and a short-lived one that compiles programs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Final, NamedTuple
 
 from coe.language.expressions import jq_worker
 
-# The address space of a process in bytes, by default.
+# The default address space of a process in bytes.
 MEMORY_LIMIT: Final = 512 * 1024 * 1024
 
-# The longest time that compiling programs may take together, in seconds.
-_CHECK_LIMIT: Final = 3.0
+# The limit of one process that compiles programs, in seconds.
+_PROCESS_LIMIT: Final = 3.0
 
-# The longest time for all of a call: a document can be full of programs that take that long.
-_ALL_LIMIT: Final = 9.0
+# The limit of all processes of a call: a document may have many programs that take that long.
+_CALL_LIMIT: Final = 9.0
 
 
-def command(memory: int, seconds: float) -> list[str]:
+def worker_command(memory: int, seconds: float) -> list[str]:
     """The command line of a worker: an interpreter without site packages, and the script."""
     spec = importlib.util.find_spec("jq")
     if spec is None or spec.origin is None:
@@ -32,32 +32,32 @@ def command(memory: int, seconds: float) -> list[str]:
     return [sys.executable, "-I", "-S", script, spec.origin, str(memory), str(seconds)]
 
 
-class Check(NamedTuple):
-    """A program to compile, and the names of the variables that are bound where it stands."""
+class CompileCheck(NamedTuple):
+    """A program to compile, and the names of the variables that are bound in its place."""
 
     program: str
     names: tuple[str, ...]
 
 
-def compile_errors(checks: Sequence[Check]) -> list[str | None]:
-    """What jq says against each program, None where it compiles. Blocks: about 30 ms for hundreds.
+def compile_errors(checks: Sequence[CompileCheck]) -> list[str | None]:
+    """The compile error of each program, None if it compiles. Blocks: about 30 ms for hundreds.
 
-    The programs must have passed `jq_syntax.scan`. One that kills the process, or takes too long,
-    is found by halving; after nine seconds in all no more is looked for.
+    The programs must have passed `jq_syntax.scan`. A program that kills the process, or takes too
+    long, is found by halving; after nine seconds the search ends.
     """
-    return _errors(checks, time.monotonic() + _ALL_LIMIT)
+    return _errors(checks, time.monotonic() + _CALL_LIMIT)
 
 
-def _errors(checks: Sequence[Check], deadline: float) -> list[str | None]:
+def _errors(checks: Sequence[CompileCheck], deadline: float) -> list[str | None]:
     if not checks:
         return []
     request = {"check": [{"names": check.names, "program": check.program} for check in checks]}
-    limit = min(_CHECK_LIMIT, deadline - time.monotonic())
+    limit = min(_PROCESS_LIMIT, deadline - time.monotonic())
     if limit <= 0:
-        return ["it was not compiled, for others took too much time or memory"] * len(checks)
+        return ["it was not compiled: other expressions took too much time or memory"] * len(checks)
     try:
         done = subprocess.run(  # noqa: S603 - our own script
-            command(MEMORY_LIMIT, _CHECK_LIMIT),
+            worker_command(MEMORY_LIMIT, _PROCESS_LIMIT),
             input=json.dumps(request, separators=(",", ":")).encode() + b"\n",
             capture_output=True,
             check=True,

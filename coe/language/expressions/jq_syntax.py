@@ -1,4 +1,4 @@
-"""Just enough of jq's syntax to see whether a program stays inside its bounds."""
+"""Enough of jq's syntax to see which functions and variables a program uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from coe.language.expressions.jq_worker import UNAVAILABLE
 
-# Functions and variables that a program may not name, besides statements that load files.
+# Functions and variables that a program may not use, and statements that load files.
 FORBIDDEN_FUNCTIONS: Final = frozenset(name.partition("(")[0] for name in UNAVAILABLE)
 FORBIDDEN_VARIABLES: Final = frozenset(("ENV", "__prog_args", "__prog_name"))
 FORBIDDEN_STATEMENTS: Final = frozenset(("import", "include"))
@@ -25,16 +25,16 @@ _TEXT: Final = re.compile(r"[^\"\\]*(?:\\[^(][^\"\\]*)*", re.DOTALL)
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}", "\\(": ")"}
 
 
-# Most characters of a program: longer ones are no expressions, and cost whoever reads them.
+# The longest program in characters.
 MAX_PROGRAM_LENGTH: Final = 65_536
-# Programs that are remembered by what was found in them are at most so long.
+# The longest program whose scan is cached, in characters.
 _MAX_REMEMBERED_LENGTH: Final = 2_000
-# Half of a surrogate pair: no encoding has it.
+# Half of a surrogate pair, which no encoding has.
 _HALF_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-# What follows a word that is the key of an object.
+# The text after a word that is the key of an object.
 _AFTER_KEY: Final = re.compile(r"\s*[:,}]")
 
-# Paths of keys from the input or a variable: by far the most of all programs.
+# Paths of keys from the input or a variable: most programs are of this form.
 _PATH: Final = re.compile(r"(\$[A-Za-z_]\w*|)((?:\.[A-Za-z_]\w*)*)", re.ASCII)
 
 
@@ -53,7 +53,7 @@ def _key_path(program: str) -> tuple[str, tuple[str, ...]] | None:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """What a program names, and the first thing that is wrong with how it is written."""
+    """The functions and variables that a program uses, and its first syntax error."""
 
     words: frozenset[str] = frozenset()
     variables: frozenset[str] = frozenset()
@@ -61,7 +61,7 @@ class Scanned:
 
     @property
     def forbidden(self) -> str | None:
-        """The first thing it names that is not to be had; None if there is none."""
+        """The first name that a flow may not use; None if there is none."""
         functions = sorted(self.words & (FORBIDDEN_FUNCTIONS | FORBIDDEN_STATEMENTS))
         variables = sorted(f"${name}" for name in self.variables & FORBIDDEN_VARIABLES)
         return next(iter(functions + variables), None)
@@ -77,7 +77,7 @@ class _Scanner:
     previous: str = ""
 
     def run(self) -> str | None:
-        """Go through the text; returns what is wrong with it."""
+        """Scan the text; returns its first syntax error."""
         at = 0
         while at < len(self.text):
             match = _TOKEN.match(self.text, at)
@@ -100,7 +100,7 @@ class _Scanner:
         return f"`{self.brackets[-1]}` is not closed" if self.brackets else None
 
     def _string(self, at: int) -> tuple[int, str | None]:
-        """Go on inside a string: to its closing quote or the next interpolation."""
+        """Continue inside a string, to its closing quote or the next interpolation."""
         match = _TEXT.match(self.text, at)
         end = match.end() if match else at
         if self.text.startswith('"', end):
@@ -126,14 +126,14 @@ class _Scanner:
             (self.defined if self.previous == "def" else self.words).add(token)
 
     def _is_key(self, at: int) -> bool:
-        """Whether a word that ends here is a key of an object, and so names nothing."""
+        """Whether a word that ends here is a key of an object, and not a function."""
         if not self.brackets or self.brackets[-1] != "{" or self.previous not in ("{", ","):
             return False
         return _AFTER_KEY.match(self.text, at) is not None
 
 
 def scan(program: str) -> Scanned:
-    """What a program names: functions (not those of its own) and keywords, and variables."""
+    """Scan a program for functions (without those it defines), keywords and variables."""
     if len(program) > MAX_PROGRAM_LENGTH:
         return Scanned(fault=f"it is longer than {MAX_PROGRAM_LENGTH:,} characters")
     return _scan_kept(program) if len(program) <= _MAX_REMEMBERED_LENGTH else _scan(program)
@@ -146,9 +146,9 @@ def _scan_kept(program: str) -> Scanned:
 
 def _scan(program: str) -> Scanned:
     if "\0" in program:
-        return Scanned(fault="it has a character NUL, at which jq would stop reading")
+        return Scanned(fault="it contains the character NUL, at which jq stops reading")
     if _HALF_SURROGATE.search(program):
-        return Scanned(fault="it has half of a character, which is no text")
+        return Scanned(fault="it contains half of a surrogate pair")
     scanner = _Scanner(program)
     fault = scanner.run() if program.strip() else "it is empty"
     return Scanned(frozenset(scanner.words - scanner.defined), frozenset(scanner.variables), fault)

@@ -1,8 +1,8 @@
-"""A worker process that evaluates jq: started as a script, it imports nothing of this project.
+"""A worker process that evaluates jq: a script that imports nothing of this project.
 
 Arguments: the file of the jq extension module, the address space in bytes, the seconds after which
-an evaluation kills the process. It reads requests on standard input and answers on standard output,
-both one socket, and ends when that is closed.
+an evaluation kills the process. It reads requests from standard input and answers on standard
+output, both the same socket, and ends when that is closed.
 
 A request to evaluate is two lines: `{"names": […], "programs": […]}`, and `{"v": {…}, "i": …}`
 with the variables of those names and the input. The answer is one line: a list with an object for
@@ -11,8 +11,8 @@ each program, `{"r": [up to two results]}` or `{"e": error}`; or else `{"compile
 `{"check":[{"names": […], "program": …}]}`, answered by a list of messages, null where the program
 compiles.
 
-An answer that ends with a space before its newline is the worker's last: so much memory stays taken
-that the next evaluation, which may be somebody else's, would lack it.
+An answer that ends with a space before its newline is the worker's last: too much memory stays in
+use for the next evaluation, which may belong to another run.
 """
 
 from __future__ import annotations
@@ -27,24 +27,23 @@ import signal
 import sys
 from typing import Any
 
-# Most bytes of an answer, and most values in it: who asked reads it at one go, and does nothing
-# else meanwhile.
+# The limits of an answer in bytes and in values: the caller blocks while it parses the answer.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_ANSWER_VALUES = 1_000_000
-# Most compiled programs to keep, and most bytes of their text; above it all are dropped, which
-# costs a millisecond each to mend.
+# The limits of the cache of compiled programs, in programs and bytes of their text. Above them the
+# cache is emptied; compiling a program again takes a millisecond.
 MAX_CACHED_PROGRAMS = 500
 MAX_CACHED_BYTES = 1024 * 1024
 
-# Programs that are checked as one: each compilation costs a millisecond, whatever the program.
+# How many programs are compiled as one: each compilation takes a millisecond, whatever the program.
 CHECK_BATCH = 100
-# Broken programs after which no more are looked for: somebody has enough to mend.
+# The number of errors after which the other programs are not checked.
 MAX_ERRORS = 200
 
-# Evaluations after which it is looked whether there is memory for more.
+# How many evaluations pass between two checks of the free memory.
 MEMORY_CHECK_INTERVAL = 16
 
-# What would let a program see the machine it runs on, or behave otherwise on another.
+# Functions through which a program could read the machine, or depend on it.
 UNAVAILABLE = (
     "env",
     "debug",
@@ -70,7 +69,7 @@ PRELUDE = "".join(
 
 
 def wrap(names: list[str], programs: list[str]) -> str:
-    """One program that gives the outcome of each of these, their variables bound, in one array."""
+    """One program with the outcomes of several in an array, their variables bound."""
     bound = f".v as {{{','.join('$' + name for name in names)}}} | " if names else ""
     outcomes = ",".join(
         f"(try {{r:[limit(2;(\n{program}\n))]}} catch {{e:.}})" for program in programs
@@ -79,7 +78,7 @@ def wrap(names: list[str], programs: list[str]) -> str:
 
 
 def check(jq: Any, requests: list[dict[str, Any]]) -> list[str | None]:
-    """The message of each program that does not compile, of the first `MOST_TOLD` at least."""
+    """The compile errors of programs, None for the others; complete up to `MAX_ERRORS` errors."""
     found: list[str | None] = []
     for start in range(0, len(requests), CHECK_BATCH):
         batch = requests[start : start + CHECK_BATCH]
@@ -100,7 +99,7 @@ def wrap_check(names: list[str], program: str) -> str:
 
 
 def message(jq: Any, program: str) -> str | None:
-    """What jq says against a program, or None."""
+    """The compile error of a program, or None."""
     try:
         jq.compile(program)
     except ValueError as error:
@@ -138,7 +137,7 @@ def load(file: str) -> Any:
 
 
 def confine(memory: int) -> None:
-    """Give up what an evaluation does not need."""
+    """Limit the process to the resources that an evaluation needs."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
@@ -146,9 +145,9 @@ def confine(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-# System calls by their numbers: what a worker needs that has everything it will ever open. All
-# others fail with EPERM, among them open, socket, fork, execve, ptrace and kill of others.
-# aarch64 shares its numbers with all newer machines (asm-generic/unistd.h).
+# The numbers of the system calls that a worker needs once all its files are open. All others fail
+# with EPERM, among them open, socket, fork, execve, ptrace and kill of other processes.
+# aarch64 shares its numbers with all newer architectures (asm-generic/unistd.h).
 SYSTEM_CALLS = {
     "x86_64": (
         0xC000003E,
@@ -177,7 +176,7 @@ NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2
 
 
 def load_ctypes() -> Any:
-    """The module, before files can no longer be opened; None in a build of Python without it."""
+    """Import ctypes while files can still be opened; None in a build of Python without it."""
     try:
         import ctypes  # noqa: PLC0415  # needed in a worker only
     except ImportError:
@@ -186,7 +185,7 @@ def load_ctypes() -> Any:
 
 
 def forbid_calls(ctypes: Any) -> None:
-    """Have the kernel refuse all other system calls, where it can; the limits hold in any case."""
+    """Have the kernel refuse all other system calls, if it can; the limits apply in any case."""
     if ctypes is None or os.uname().machine not in SYSTEM_CALLS:
         return
     architecture, allowed = SYSTEM_CALLS[os.uname().machine]
@@ -209,7 +208,7 @@ def forbid_calls(ctypes: Any) -> None:
 
 
 def has_free_memory(memory: int) -> bool:
-    """Whether half of the memory could still be had."""
+    """Whether half of the memory is still free."""
     try:
         mmap.mmap(-1, memory // 2).close()
     except OSError:
@@ -218,7 +217,7 @@ def has_free_memory(memory: int) -> bool:
 
 
 def encode_answer(answer: Any) -> bytes:
-    """An answer as a line without its end; one that is too large is only told of."""
+    """An answer as a line without its newline; one that is too large is replaced by its size."""
     line = json.dumps(answer).encode()
     values = line.count(b",") + line.count(b"[") + line.count(b"{")
     if len(line) > MAX_ANSWER_BYTES or values > MAX_ANSWER_VALUES:
@@ -232,7 +231,7 @@ def main(file: str, memory: str, seconds: str) -> None:
     ctypes = load_ctypes()
     confine(int(memory))
     forbid_calls(ctypes)
-    # The starter kills what is over time; the alarm is for a worker whose starter died.
+    # The parent kills a worker that exceeds its time; the alarm ends one whose parent has died.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     compiled: dict[bytes, Any] = {}
     count = 0

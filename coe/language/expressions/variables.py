@@ -1,7 +1,7 @@
-"""Which variables an expression may use, by where it stands.
+"""The variables that an expression may use, by its place in the definition.
 
-The specification's table of runtime expression arguments (dsl.md), narrowed: secrets are to be had
-in `input.from` and in authentication only.
+The specification's table of runtime expression arguments (dsl.md), but secrets are available in
+`input.from` and in authentication only.
 """
 
 from __future__ import annotations

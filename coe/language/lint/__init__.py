@@ -1,4 +1,4 @@
-"""Checking definitions beyond their form: rules of the language (OWS…) and standards (COE…)."""
+"""Lint definitions: the rules of the language (OWS…) and the standards (COE…)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Final
 
 from coe.errors import Problem, Severity
 from coe.language.lint.calls import check_arguments, check_flows
-from coe.language.lint.context import Catalogued, Context, KnownFlow, Lookup
+from coe.language.lint.context import Catalogued, KnownFlow, LintContext, Lookup
 from coe.language.lint.data import check_schemas
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
 from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
 from coe.language.lint.schedules import check_schedule
-from coe.language.lint.standards import NONE, Standard, Standards, load_standards, shipped
+from coe.language.lint.standards import NONE, Standard, Standards, load_standards, published
 from coe.language.lint.standards_rules import check_standards
 from coe.language.lint.structure import (
     check_directives,
     check_profile,
-    check_runnable,
     check_scopes,
+    check_supported,
     check_variables,
 )
 from coe.language.model.definition import Definition
@@ -37,14 +37,14 @@ __all__ = [
     "lint",
     "lint_all",
     "load_standards",
-    "shipped",
+    "published",
 ]
 
-# Most problems that are told of one definition.
+# The most problems that are reported for one definition.
 MAX_LINT_PROBLEMS: Final = 500
 
 # All but `check_expressions`, which waits for jq.
-_RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
+_RULES: Final[tuple[Callable[[LintContext], Iterator[Problem]], ...]] = (
     check_profile,
     check_scopes,
     check_directives,
@@ -58,7 +58,7 @@ _RULES: Final[tuple[Callable[[Context], Iterator[Problem]], ...]] = (
     check_schedule,
     check_patterns,
     check_portability,
-    check_runnable,
+    check_supported,
     check_standards,
 )
 
@@ -70,12 +70,12 @@ def lint(
     standards: Standards | None = None,
     publish: bool = False,
 ) -> tuple[Problem, ...]:
-    """Everything that is wrong with a definition that loads, in the order of its text.
+    """The problems of a definition that loads, in the order of its text.
 
-    Without `known`, nothing is said of the flows that it calls; without `standards`, the shipped
-    ones hold (`NONE` for none). `publish` makes what is not run here an error, not a warning.
-    Blocks for about 30 ms when expressions are to be compiled that were not seen before: call it
-    in a thread (`asyncio.to_thread`) from the event loop.
+    Without `known`, the flows that it calls are not checked; without `standards`, the published
+    ones apply (`NONE` for none). With `publish`, unsupported parts are errors, not warnings.
+    Blocks for about 30 ms when it compiles new expressions: call it in a thread
+    (`asyncio.to_thread`) from the event loop.
     """
     [found] = lint_all([definition], known=known, standards=standards, publish=publish)
     return found
@@ -88,9 +88,9 @@ def lint_all(
     standards: Standards | None = None,
     publish: bool = False,
 ) -> list[tuple[Problem, ...]]:
-    """The same for many definitions, whose expressions are compiled together."""
-    rules = shipped() if standards is None else standards
-    contexts = [Context(definition, rules, known, publish) for definition in definitions]
+    """The problems of several definitions, whose expressions are compiled together."""
+    rules = published() if standards is None else standards
+    contexts = [LintContext(definition, rules, known, publish) for definition in definitions]
     with ThreadPoolExecutor(max_workers=1) as beside:
         compiled = beside.submit(
             compile_sites, [site for context in contexts for site in context.sites]
@@ -104,7 +104,7 @@ def lint_all(
 
 
 def in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """The problems in the order of the text; of very many those that refuse the definition."""
+    """The problems in the order of the text; errors first if there are too many."""
     if len(problems) > MAX_LINT_PROBLEMS:
         problems = sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)[
             :MAX_LINT_PROBLEMS

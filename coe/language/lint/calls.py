@@ -1,4 +1,4 @@
-"""Rules of calls: arguments, and the flows and decision tables of the catalog."""
+"""Rules about calls: arguments, and the flows and decision tables of the catalog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression
 from coe.language.functions import FUNCTIONS
 from coe.language.json_schema.violations import Violation, violations
-from coe.language.lint.context import Context, KnownFlow
+from coe.language.lint.context import KnownFlow, LintContext
 from coe.language.model.calls import CallFunction
 from coe.language.model.task import Task
 from coe.language.model.task_types import RunTask
@@ -19,8 +19,8 @@ from coe.language.source import tokens
 _DECISION: Final = "decision"
 
 
-def check_arguments(context: Context) -> Iterator[Problem]:
-    """OWS055: arguments that the function's schema refuses, as far as they are known."""
+def check_arguments(context: LintContext) -> Iterator[Problem]:
+    """OWS055: arguments that the function's schema refuses, as far as they are literal."""
     for task in context.tasks:
         if not isinstance(task, CallFunction) or task.call in context.definition.use.functions:
             continue
@@ -34,8 +34,8 @@ def check_arguments(context: Context) -> Iterator[Problem]:
             yield context.problem("OWS055", message, where, value=value)
 
 
-def check_flows(context: Context) -> Iterator[Problem]:
-    """OWS052 to OWS054 and OWS056: called flows and tables, their versions and their input."""
+def check_flows(context: LintContext) -> Iterator[Problem]:
+    """OWS052 to OWS054 and OWS056: called flows and tables, their versions and input."""
     if context.known is None:
         return
     for task in context.tasks:
@@ -60,9 +60,9 @@ def check_flows(context: Context) -> Iterator[Problem]:
                     yield context.problem("OWS054", message, data_at + found.path, value=True)
 
 
-def _flow(context: Context, ref: str, where: str, flow: KnownFlow) -> Iterator[Problem]:
+def _flow(context: LintContext, ref: str, where: str, flow: KnownFlow) -> Iterator[Problem]:
     if flow.lifecycle == "RETIRED":
-        message = f"`{ref}` is retired, and serves no more runs"
+        message = f"`{ref}` is retired, and starts no more runs"
         yield context.problem("OWS056", message, where, value=True)
     elif flow.lifecycle == "DEPRECATED":
         message = f"`{ref}` is deprecated"
@@ -71,9 +71,9 @@ def _flow(context: Context, ref: str, where: str, flow: KnownFlow) -> Iterator[P
 
 
 def _called(task: Task) -> tuple[str, str, str, JSON] | None:
-    """The ref of a called flow or table, where it stands, and the input given, with its pointer.
+    """The ref of a called flow or table, its pointer, the pointer of its input, and the input.
 
-    The input is None where the task's own input is passed, which only a run knows.
+    The input is None if the task's input is passed, which only a run knows.
     """
     if isinstance(task, RunTask) and task.run.workflow is not None:
         flow = task.run.workflow
@@ -94,14 +94,14 @@ def _called(task: Task) -> tuple[str, str, str, JSON] | None:
 
 
 def _static(schema: JSON, data: JSON) -> list[Violation]:
-    """The violations that no value of an expression could mend."""
+    """The violations that no value of an expression could fix."""
     if is_expression(data):
         return []
     return [found for found in violations(schema, data) if not _dynamic(data, found)]
 
 
 def _dynamic(data: Any, found: Violation) -> bool:
-    """Whether what is refused is, or holds, or stands in, an expression."""
+    """Whether the refused value is, contains, or is part of an expression."""
     for token in tokens(found.path):
         if isinstance(data, dict) and token in data:
             data = data[token]

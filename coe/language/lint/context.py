@@ -1,4 +1,4 @@
-"""What a rule is given: the definition, what the catalog knows, and the standards."""
+"""The context of the rules: the definition, the catalog, and the standards."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PartT = TypeVar("PartT", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class KnownFlow:
-    """What the catalog knows of a flow, or a decision table, that a definition calls."""
+    """A flow or decision table of the catalog that a definition calls."""
 
-    # The exact version that the ref's selector leads to; None where no version fits.
+    # The version that the ref selects; None if no version matches.
     version: str | None
     input_schema: JSON = None
     # DRAFT, IN_REVIEW, PUBLISHED, DEPRECATED or RETIRED.
@@ -31,26 +31,25 @@ class KnownFlow:
 
 
 class Lookup(Protocol):
-    """The catalog, as far as a definition can refer to it."""
+    """The part of the catalog that a definition can refer to."""
 
     def flow(self, ref: str) -> KnownFlow | None:
-        """The flow of a ref such as `warehouse/pick-and-pack@^1`; None where there is none."""
+        """The flow of a ref such as `warehouse/pick-and-pack@^1`; None if there is none."""
         ...
 
     def decision(self, ref: str) -> KnownFlow | None:
-        """The decision table of a ref such as `finance/approval-level@^1`, in the same form."""
+        """The decision table of a ref such as `finance/approval-level@^1`, or None."""
         ...
 
 
 class Catalogued:
-    """A lookup in what was fetched before, by ref as the definition writes it."""
+    """A lookup in flows and tables that were fetched before, by the ref in the definition."""
 
     def __init__(
         self,
         flows: Mapping[str, KnownFlow],
         decisions: Mapping[str, KnownFlow] | None = None,
     ) -> None:
-        """Take the flows and the decision tables that were found."""
         self._flows = flows
         self._decisions = decisions or {}
 
@@ -64,23 +63,23 @@ class Catalogued:
 
 
 class ScopeAt(NamedTuple):
-    """A list of tasks, its pointer in the document, and the task that it is in."""
+    """A list of tasks, its pointer in the document, and the task around it."""
 
     pointer: str
     tasks: TaskList
     owner: Task | None
-    # `/catch/do` and the like: where in its owner it stands.
+    # Its pointer in its owner, such as `/catch/do`.
     part: str
 
 
 @dataclass(frozen=True)
-class Context:
-    """One definition under examination."""
+class LintContext:
+    """A definition, and what its rules need."""
 
     definition: Definition
     standards: Standards
     known: Lookup | None = None
-    # Whether the definition is to be published, and so must run here.
+    # Whether the definition is to be published, so that it must not have unsupported parts.
     publish: bool = False
 
     @cached_property
@@ -109,12 +108,12 @@ class Context:
 
     @cached_property
     def around(self) -> Mapping[str, ScopeAt]:
-        """The scope that each task stands in, by the task's pointer."""
+        """The scope of each task, by the task's pointer."""
         return {task.pointer: scope for scope in self.scopes for task in scope.tasks}
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
-        """Every place where text is, or looks like, an expression."""
+        """Every text that is, or looks like, an expression."""
         return tuple(sites(self.definition))
 
     @cached_property
@@ -122,7 +121,7 @@ class Context:
         return tuple(models(self.definition))
 
     def parts(self, kind: type[PartT]) -> Iterator[tuple[str, PartT]]:
-        """Every part of a kind, outermost first, with its JSON pointer."""
+        """Every part of a model type with its JSON pointer, outermost first."""
         for pointer, part in self._models:
             if isinstance(part, kind):
                 yield pointer, part
@@ -144,7 +143,7 @@ class Context:
         value: bool = False,
         help: str | None = None,
     ) -> Problem:
-        """A problem, located at a pointer's key, or with `value` at its value."""
+        """A problem located at a pointer's key, or with `value` at its value."""
         return self.definition.source.problem(
             code, message, pointer, severity=severity, value=value, help=help
         )

@@ -1,4 +1,4 @@
-"""Rules of schemas: they are schemas, their examples match, and numbers keep their value."""
+"""Rules about schemas: they are valid, their examples match, and integers are bounded."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from coe.errors import Problem, Severity
 from coe.json_types import JSON
 from coe.language.json_schema.meta import faults
 from coe.language.json_schema.violations import violations
-from coe.language.lint.context import Context
+from coe.language.lint.context import LintContext
 from coe.language.model.calls import CallFunction
 from coe.language.model.components import Schema
 from coe.language.source import point
 
-# Keys of a schema that hold schemas: by name, in a list, or one.
+# Keys of a schema that contain schemas: by name, in a list, or one.
 _NAMED = ("properties", "patternProperties", "$defs", "dependentSchemas")
 _LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "contains", "not", "if", "then", "else")
 
 
-def check_schemas(context: Context) -> Iterator[Problem]:
-    """OWS060 to OWS062: what is no schema, examples that do not match, whole numbers unbounded."""
+def check_schemas(context: LintContext) -> Iterator[Problem]:
+    """OWS060 to OWS062: unbounded integers, invalid schemas, examples that do not match."""
     for place, document in _documents(context):
         broken = False
         for fault in faults(document):
@@ -33,14 +33,14 @@ def check_schemas(context: Context) -> Iterator[Problem]:
             continue
         yield from _examples(context, place, document)
         for found in unbounded(document, place):
-            message = "a whole number without `maximum`: jq is exact only up to 2^53"
-            help = "give it a `maximum`, or let it travel as a string, as money does"
+            message = "an integer without `maximum`: jq is exact only up to 2^53"
+            help = "give it a `maximum`, or make it a string, as for money"
             severity = Severity.WARNING
             yield context.problem("OWS060", message, found, severity=severity, help=help)
 
 
-def _documents(context: Context) -> Iterator[tuple[str, JSON]]:
-    """Every JSON Schema of a definition, with its pointer: of data, and of people's answers."""
+def _documents(context: LintContext) -> Iterator[tuple[str, JSON]]:
+    """Every JSON Schema of a definition with its pointer: of data, and of human tasks' forms."""
     for place, schema in context.parts(Schema):
         if schema.resource is None and schema.format.partition(":")[0] == "json":
             yield f"{place}/document", schema.document
@@ -51,7 +51,7 @@ def _documents(context: Context) -> Iterator[tuple[str, JSON]]:
                 yield f"{task.pointer}/with/form", form
 
 
-def _examples(context: Context, place: str, document: JSON) -> Iterator[Problem]:
+def _examples(context: LintContext, place: str, document: JSON) -> Iterator[Problem]:
     examples = document.get("examples") if isinstance(document, dict) else None
     for index, example in enumerate(examples if isinstance(examples, list) else ()):
         for found in violations(document, example):
@@ -60,7 +60,7 @@ def _examples(context: Context, place: str, document: JSON) -> Iterator[Problem]
 
 
 def unbounded(schema: Any, place: str) -> Iterator[str]:
-    """The pointers of whole numbers in a schema that may exceed 2^53."""
+    """The pointers of the integers in a schema that may exceed 2^53."""
     if not isinstance(schema, dict):
         return
     kind = schema.get("type")

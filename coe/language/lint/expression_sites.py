@@ -1,4 +1,4 @@
-"""Where expressions stand in a definition, and which variables are bound there."""
+"""The places of expressions in a definition, and the variables that are bound there."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from coe.language.model.task import Task, TaskList
 from coe.language.model.task_types import ForTask, ListenTask, TryTask
 from coe.language.source import point
 
-# Fields of a task that are no data: what stands there is never evaluated.
+# Fields of a task that are never evaluated.
 _NO_DATA: Final = frozenset(("metadata", "then", "call", "schema_", "each", "at", "item"))
 
-# Fields inside a task in which more is bound than around them.
+# Fields inside a task in which more variables are bound than around them.
 _MORE: Final = {"authentication": variables.AUTHENTICATION, "export": variables.EXPORT}
 
 Names = frozenset[str]
@@ -31,8 +31,8 @@ Names = frozenset[str]
 class Site:
     """Text in a place where expressions are evaluated.
 
-    `program` is the bare jq; it is None for text that holds `${` but is no expression as a whole,
-    and so stays as it is.
+    `program` is the bare jq; it is None for text that contains `${` but is not an expression as a
+    whole, so that it is not evaluated.
     """
 
     pointer: str
@@ -41,7 +41,7 @@ class Site:
 
 
 def sites(definition: Definition) -> Iterator[Site]:
-    """Every place of a definition where text is, or looks like, an expression."""
+    """Every text of a definition that is, or looks like, an expression."""
     yield from _flow(definition)
     loops = frozenset(name for task in definition.walk() for name in _own_names(task))
     use = definition.use
@@ -65,7 +65,7 @@ def sites(definition: Definition) -> Iterator[Site]:
 
 
 def _flow(definition: Definition) -> Iterator[Site]:
-    """The flow's own data flow, timeout and schedule."""
+    """The input, output, timeout and schedule of the flow."""
     if definition.input:
         yield from _parts(definition.input, "/input", variables.FLOW_INPUT)
     if definition.output:
@@ -103,7 +103,7 @@ def _task(task: Task, outer: Names) -> Iterator[Site]:
 
 
 def _own_names(task: Task) -> Names:
-    """The variables that a task binds for what it holds."""
+    """The variables that a task binds for the tasks inside it."""
     match task:
         case ForTask():
             return frozenset((task.for_.each, task.for_.at))
@@ -118,7 +118,7 @@ def _own_names(task: Task) -> Names:
 
 
 def _parts(value: Any, place: str, names: Names) -> Iterator[Site]:
-    """The expressions inside a part of the model, or inside data, but for tasks and schemas."""
+    """The expressions inside a part of the model or data, except in tasks and schemas."""
     if isinstance(value, Schema | TaskList):
         return
     site = _site(value, place, names)
@@ -132,7 +132,7 @@ def _parts(value: Any, place: str, names: Names) -> Iterator[Site]:
 
 
 def _site(value: Any, place: str, names: Names) -> Site | None:
-    """The site that a single value is, if it is one."""
+    """The site of a single value, None if it is none."""
     if isinstance(value, Duration) and value.expression is not None:
         return Site(place, value.expression, names)
     if isinstance(value, Program):

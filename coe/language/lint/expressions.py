@@ -1,4 +1,4 @@
-"""Rules of expressions: they compile, and name only what is there."""
+"""Rules about expressions: they compile, and use only known names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
-from coe.language.expressions.jq_process import Check, compile_errors
+from coe.language.expressions.jq_process import CompileCheck, compile_errors
 from coe.language.expressions.jq_syntax import key_path, scan
-from coe.language.lint.context import Context
+from coe.language.lint.context import LintContext
 from coe.language.lint.expression_sites import Site
 from coe.language.suggestions import closest, did_you_mean
 
@@ -17,7 +17,7 @@ _UNDEFINED: Final = re.compile(r"error: (\$?)(\w+)(?:/(\d+))? is not defined")
 _SYNTAX: Final = re.compile(r"error: (.*?) at <top-level>, line (\d+)(?:, column (\d+))?")
 _SECRET: Final = re.compile(r"\$secrets\s*\.\s*([A-Za-z_]\w*)|\$secrets\s*\[\s*\"([^\"]+)\"")
 
-# Functions of jq that flows use; the names of others are not guessed.
+# Functions of jq that flows use; only these are suggested.
 _FUNCTIONS: Final = frozenset(
     """
     abs add all any arrays ascii_downcase ascii_upcase booleans bsearch capture ceil combinations
@@ -30,32 +30,32 @@ _FUNCTIONS: Final = frozenset(
     sort_by split splits sqrt startswith strftime strings strptime sub test to_entries toboolean
     todate todateiso8601 tojson tonumber tostream tostring transpose trim trimstr trunc
     truncate_stream type unique unique_by until utf8bytelength values walk while with_entries
-    """.split()  # noqa: SIM905  # a hundred words are read better so
+    """.split()  # noqa: SIM905  # easier to read than a hundred strings
 )
 
-# Most outcomes to remember; above it all are forgotten.
-_REMEMBERED: Final = 20_000
-_outcomes: dict[Check, str | None] = {}
+# The limit of the cache of compile errors; above it the cache is emptied.
+_MAX_CACHED: Final = 20_000
+_compiled: dict[CompileCheck, str | None] = {}
 
 
 def compile_sites(sites: Iterable[Site]) -> None:
-    """Compile the expressions of many sites at once, in hardly more time than of one."""
+    """Compile the expressions of many sites at once, in hardly more time than one."""
     checks = {check for site in sites if (check := _check(site)) is not None}
-    missing = sorted(checks - _outcomes.keys())
+    missing = sorted(checks - _compiled.keys())
     if not missing:
         return
-    if len(_outcomes) + len(missing) > _REMEMBERED:
-        _outcomes.clear()
-    _outcomes.update(zip(missing, compile_errors(missing), strict=True))
+    if len(_compiled) + len(missing) > _MAX_CACHED:
+        _compiled.clear()
+    _compiled.update(zip(missing, compile_errors(missing), strict=True))
 
 
-def check_expressions(context: Context) -> Iterator[Problem]:
-    """OWS040 to OWS043: expressions that have no value whatever the data."""
+def check_expressions(context: LintContext) -> Iterator[Problem]:
+    """OWS040 to OWS043: expressions that have no value, whatever the data."""
     for site in context.sites:
         if site.program is None:
             yield context.problem(
                 "OWS043",
-                "this text holds `${` but is no expression as a whole, so it stays as it is",
+                "this text is not evaluated: it contains `${` but is not an expression as a whole",
                 site.pointer,
                 severity=Severity.WARNING,
                 value=True,
@@ -65,7 +65,7 @@ def check_expressions(context: Context) -> Iterator[Problem]:
             yield from _examine(context, site, site.program)
 
 
-def check_secrets(context: Context) -> Iterator[Problem]:
+def check_secrets(context: LintContext) -> Iterator[Problem]:
     """OWS035: `$secrets` names a secret that is not declared."""
     declared = context.definition.use.secrets
     for site in context.sites:
@@ -77,7 +77,7 @@ def check_secrets(context: Context) -> Iterator[Problem]:
                 yield context.problem("OWS035", message, site.pointer, value=True)
 
 
-def _examine(context: Context, site: Site, program: str) -> Iterator[Problem]:
+def _examine(context: LintContext, site: Site, program: str) -> Iterator[Problem]:
     scanned = scan(program)
     if scanned.fault:
         message = f"the expression does not compile: {scanned.fault}"
@@ -92,24 +92,24 @@ def _examine(context: Context, site: Site, program: str) -> Iterator[Problem]:
         if path[0] and path[0] not in site.names:
             yield _unbound(context, site, path[0])
         return
-    told = _outcomes.get(Check(program, tuple(sorted(site.names))))
-    if told is not None:
-        yield _explained(context, site, told)
+    error = _compiled.get(CompileCheck(program, tuple(sorted(site.names))))
+    if error is not None:
+        yield _explained(context, site, error)
 
 
-def _check(site: Site) -> Check | None:
-    """What is to be compiled for a site; nothing for a mere path or what is refused anyway."""
+def _check(site: Site) -> CompileCheck | None:
+    """The program to compile for a site; None for a path, and for what is refused anyway."""
     if site.program is None or key_path(site.program) is not None:
         return None
     scanned = scan(site.program)
     if scanned.fault or scanned.forbidden:
         return None
-    return Check(site.program, tuple(sorted(site.names)))
+    return CompileCheck(site.program, tuple(sorted(site.names)))
 
 
-def _explained(context: Context, site: Site, told: str) -> Problem:
-    """A problem from what jq says."""
-    undefined = _UNDEFINED.search(told)
+def _explained(context: LintContext, site: Site, error: str) -> Problem:
+    """The problem of a compile error of jq."""
+    undefined = _UNDEFINED.search(error)
     if undefined and undefined[1]:
         return _unbound(context, site, undefined[2])
     if undefined:
@@ -117,24 +117,24 @@ def _explained(context: Context, site: Site, told: str) -> Problem:
         message = f"the expression does not compile: there is no function `{name}/{arguments}`"
         message += _meant(name)
         return context.problem("OWS040", message, site.pointer, value=True)
-    syntax = _SYNTAX.search(told)
-    what = syntax[1] if syntax else told.split("\n", 1)[0]
-    # The worker puts the program on lines of its own, below one line.
+    syntax = _SYNTAX.search(error)
+    what = syntax[1] if syntax else error.split("\n", 1)[0]
+    # The worker puts one line above the program.
     line = int(syntax[2]) - 1 if syntax else 1
-    where = f" at its line {line}" if line > 1 else ""
+    where = f" in its line {line}" if line > 1 else ""
     message = f"the expression does not compile: {what}{where}"
     return context.problem("OWS040", message, site.pointer, value=True)
 
 
 def _meant(name: str) -> str:
-    """What a function's name means that jq does not know; of a known one, that its arguments do."""
+    """The end of a message about an unknown function; for a known name about its arguments."""
     if name in _FUNCTIONS:
         return f": `{name}` takes another number of arguments"
     close = closest(name, _FUNCTIONS)
     return f", did you mean `{close}`?" if close else ""
 
 
-def _unbound(context: Context, site: Site, name: str) -> Problem:
+def _unbound(context: LintContext, site: Site, name: str) -> Problem:
     close = closest(name, site.names)
     guess = f", did you mean `${close}`?" if close else ""
     help = "bound here: " + ", ".join(f"${known}" for known in sorted(site.names))

@@ -1,4 +1,4 @@
-"""Going through a definition part by part, with the JSON pointer of each."""
+"""Walk a definition part by part, with the JSON pointer of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coe.language.source import point
 
 
 class Child(NamedTuple):
-    """A value directly inside another: its relative pointer, its field if it has one, itself."""
+    """A value directly inside another: its relative pointer, its field if any, and the value."""
 
     pointer: str
     field: str
@@ -19,7 +19,7 @@ class Child(NamedTuple):
 
 
 def children(value: Any) -> Iterator[Child]:
-    """What a part of the model, or data, directly holds; of a model what the document gives."""
+    """The direct children of a part of the model, as far as they are given, or of data."""
     if isinstance(value, Model):
         for field in type(value).model_fields:
             if field in value.model_fields_set:
@@ -34,7 +34,7 @@ def children(value: Any) -> Iterator[Child]:
 
 
 def models(value: Any, place: str = "") -> Iterator[tuple[str, Model]]:
-    """Every part of the model inside another, outermost first, with its pointer."""
+    """Every part of the model inside a value with its pointer, outermost first."""
     if isinstance(value, Model):
         yield place, value
     for child in children(value):

@@ -1,4 +1,4 @@
-"""Rules of event filters: a pattern that could match something."""
+"""The rule about patterns of event filters."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from coe.errors import Problem, Severity
 from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression
 from coe.language.json_schema.patterns import has_signs, is_usable
-from coe.language.lint.context import Context
+from coe.language.lint.context import LintContext
 from coe.language.model.components import EventFilter
 from coe.language.source import point
 
 
-def check_patterns(context: Context) -> Iterator[Problem]:
-    """OWS063: text of an event filter that looks like a pattern, and only matches itself."""
+def check_patterns(context: LintContext) -> Iterator[Problem]:
+    """OWS063: text of an event filter that looks like a pattern, but is compared as text."""
     for place, part in context.parts(EventFilter):
         for where, text in _texts(part.with_.given(), f"{place}/with"):
             if has_signs(text) and not is_expression(text) and not is_usable(text):
-                message = "this is no pattern that can be used here, so it matches itself only"
-                help = "look-around and back-references are not to be had; write \\( for a bracket"
+                message = "this is not a supported pattern, so it matches only the same text"
+                help = "look-around and back-references are not supported; write \\( for a bracket"
                 severity = Severity.WARNING
                 yield context.problem(
                     "OWS063", message, where, severity=severity, value=True, help=help

@@ -1,4 +1,4 @@
-"""The rule of portability: what runs here, and the specification's schema does not allow."""
+"""The rule about portability: what runs here, but the specification's schema does not allow."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 from coe.errors import Problem, Severity
 from coe.language.fields import URI
-from coe.language.lint.context import Context
+from coe.language.lint.context import LintContext
 from coe.language.model.calls import CallHttp
 from coe.language.model.components import ErrorDefinition, EventFilter, EventProperties
 from coe.language.model.task_types import ForTask, RunTask, SetTask
 from coe.language.source import point
 
 
-def check_portability(context: Context) -> Iterator[Problem]:
-    """OWS045: other runtimes refuse it."""
+def check_portability(context: LintContext) -> Iterator[Problem]:
+    """OWS045: parts that other runtimes refuse."""
     for place, message in (*_in_tasks(context), *_in_parts(context)):
         yield context.problem("OWS045", message, place, severity=Severity.WARNING, value=True)
 
 
-def _in_tasks(context: Context) -> Iterator[tuple[str, str]]:
+def _in_tasks(context: LintContext) -> Iterator[tuple[str, str]]:
     for task in context.tasks:
         match task:
             case ForTask() if isinstance(task.for_.in_, list):
                 if not all(isinstance(item, dict) for item in task.for_.in_):
-                    message = "the specification wants the items of an array here to be objects"
+                    message = "the specification requires the items of an array here to be objects"
                     yield f"{task.pointer}/for/in", message
             case SetTask() if task.set == {}:
-                yield f"{task.pointer}/set", "the specification wants at least one key here"
+                yield f"{task.pointer}/set", "the specification requires at least one key here"
             case RunTask() if task.run.workflow and isinstance(task.run.workflow.input, str):
-                message = "the specification wants an object here"
+                message = "the specification requires an object here"
                 yield f"{task.pointer}/run/workflow/input", message
             case CallHttp():
                 yield from _texts(task.with_.headers, f"{task.pointer}/with/headers")
@@ -41,10 +41,10 @@ def _in_tasks(context: Context) -> Iterator[tuple[str, str]]:
 def _texts(entries: Any, place: str) -> Iterator[tuple[str, str]]:
     for key, value in entries.items() if isinstance(entries, dict) else ():
         if not isinstance(value, str):
-            yield place + point(key), "the specification wants text here: quote it"
+            yield place + point(key), "the specification requires text here: quote it"
 
 
-def _in_parts(context: Context) -> Iterator[tuple[str, str]]:
+def _in_parts(context: LintContext) -> Iterator[tuple[str, str]]:
     uris: list[tuple[str, str | None]] = []
     for place, error in context.parts(ErrorDefinition):
         uris.append((f"{place}/type", error.type))
@@ -52,7 +52,7 @@ def _in_parts(context: Context) -> Iterator[tuple[str, str]]:
         uris += [(f"{place}/source", event.source), (f"{place}/dataschema", event.dataschema)]
     for place, uri in uris:
         if uri is not None and not re.match(URI, uri):
-            yield place, "the specification wants a URI such as https://example.com/x here"
+            yield place, "the specification requires a URI such as https://example.com/x here"
     for place, wanted in context.parts(EventFilter):
         if not wanted.with_.given():
-            yield f"{place}/with", "the specification wants at least one attribute here"
+            yield f"{place}/with", "the specification requires at least one attribute here"

@@ -1,4 +1,4 @@
-"""Rules of references: what is named must be declared."""
+"""Rules about references: a name must be declared."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 
 from coe.errors import Problem
 from coe.language.functions import FUNCTIONS
-from coe.language.lint.context import Context
+from coe.language.lint.context import LintContext
 from coe.language.model.calls import DEFAULT_CATALOG, CallFunction
 from coe.language.model.components import ReferenceableAuthentication, Secret
 from coe.language.model.task_types import CALLS, RaiseTask, TryTask
 from coe.language.suggestions import closest, did_you_mean
 
-# What each rule is about, and where it is declared.
+# The kind of name of each rule, and the key that declares it.
 _KINDS: Final = {
     "OWS030": ("retry", "retries"),
     "OWS031": ("error", "errors"),
@@ -23,8 +23,8 @@ _KINDS: Final = {
 }
 
 
-def check_references(context: Context) -> Iterator[Problem]:
-    """OWS030 to OWS032, OWS034 and OWS035: names of what is not declared under `use`."""
+def check_references(context: LintContext) -> Iterator[Problem]:
+    """OWS030 to OWS032, OWS034 and OWS035: names that are not declared under `use`."""
     use = context.definition.use
     declared: dict[str, Collection[str]] = {
         "OWS030": use.retries,
@@ -41,8 +41,8 @@ def check_references(context: Context) -> Iterator[Problem]:
             yield context.problem(code, message, place, value=True)
 
 
-def _named(context: Context) -> Iterator[tuple[str, str, str]]:
-    """Every name of something declared: the code of its rule, the name, its pointer."""
+def _named(context: LintContext) -> Iterator[tuple[str, str, str]]:
+    """Every reference by name: the code of its rule, the name, its pointer."""
     definition = context.definition
     if isinstance(definition.timeout, str):
         yield "OWS032", definition.timeout, "/timeout"
@@ -61,8 +61,8 @@ def _named(context: Context) -> Iterator[tuple[str, str, str]]:
             yield "OWS035", secret.use, f"{place}/use"
 
 
-def check_functions(context: Context) -> Iterator[Problem]:
-    """OWS033 and OWS051: a call of a function that nobody declared, or that the catalog has not."""
+def check_functions(context: LintContext) -> Iterator[Problem]:
+    """OWS033 and OWS051: a call of a function that is not declared, or not in the catalog."""
     use = context.definition.use
     for task in context.tasks:
         if not isinstance(task, CallFunction) or task.call in use.functions:
@@ -83,7 +83,7 @@ def check_functions(context: Context) -> Iterator[Problem]:
 
 
 def _meant(call: str, declared: Collection[str]) -> str:
-    """What a call without a version may mean: a kind of call, or a function by its bare name."""
+    """A guess at a call without a version: a kind of call, or a function by its bare name."""
     known = {name: name for name in (*CALLS, *declared)}
     known |= {function.name: function.call for function in FUNCTIONS.values()}
     close = closest(call, known)

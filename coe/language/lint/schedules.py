@@ -1,4 +1,4 @@
-"""Rules of `schedule`: it can be understood, and what it starts a run with fits the input."""
+"""Rules about `schedule`: it is valid, and its runs' input matches the input schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from coe.errors import Problem, Severity
 from coe.json_types import JSON
 from coe.language.durations import Duration
 from coe.language.json_schema.violations import violations
-from coe.language.lint.context import Context
+from coe.language.lint.context import LintContext
 from coe.language.model.definition import Schedule
 from coe.language.schedules import (
     MIN_INTERVAL,
@@ -23,8 +23,8 @@ from coe.language.suggestions import did_you_mean
 _KINDS: Final = ("every", "cron", "after", "on")
 
 
-def check_schedule(context: Context) -> Iterator[Problem]:
-    """OWS070 to OWS074: what is no schedule, and an input schema that would refuse its runs."""
+def check_schedule(context: LintContext) -> Iterator[Problem]:
+    """OWS070 to OWS074: invalid schedules, and an input schema that refuses their runs."""
     schedule = context.definition.schedule
     if schedule is None:
         return
@@ -44,13 +44,13 @@ def check_schedule(context: Context) -> Iterator[Problem]:
     yield from _input(context, schedule)
 
 
-def _zone(context: Context, schedule: Schedule) -> Iterator[Problem]:
+def _zone(context: LintContext, schedule: Schedule) -> Iterator[Problem]:
     zone = context.definition.document.metadata.get(TIME_ZONE)
     if zone is None:
         return
     place = f"/document/metadata/{TIME_ZONE}"
     if schedule.cron is None:
-        message = f"`{TIME_ZONE}` is for `cron` alone: a day of a duration has 24 hours everywhere"
+        message = f"`{TIME_ZONE}` applies to `cron` alone: a day of a duration always has 24 hours"
         yield context.problem("OWS072", message, place, severity=Severity.WARNING)
     try:
         time_zone_of(str(zone))
@@ -59,20 +59,20 @@ def _zone(context: Context, schedule: Schedule) -> Iterator[Problem]:
 
 
 def _guess(zone: str) -> str:
-    """The zone that was meant, of those whose place begins with the same letter."""
+    """A guess at a misspelt time zone, among those whose city begins with the same letter."""
     from zoneinfo import available_timezones  # noqa: PLC0415  # reads a folder of 600 files
 
-    letter = _place(zone)[:1]
+    letter = _city(zone)[:1]
     return did_you_mean(
-        zone, sorted(each for each in available_timezones() if _place(each)[:1] == letter)
+        zone, sorted(each for each in available_timezones() if _city(each)[:1] == letter)
     )
 
 
-def _place(zone: str) -> str:
+def _city(zone: str) -> str:
     return zone.rpartition("/")[2].lower()
 
 
-def _duration(context: Context, kind: str, duration: Duration) -> Iterator[Problem]:
+def _duration(context: LintContext, kind: str, duration: Duration) -> Iterator[Problem]:
     place = f"/schedule/{kind}"
     if duration.milliseconds is None:
         message = "before a run there is nothing to evaluate: give a length, not ${ … }"
@@ -82,8 +82,8 @@ def _duration(context: Context, kind: str, duration: Duration) -> Iterator[Probl
         yield context.problem("OWS073", message, place, value=True)
 
 
-def _input(context: Context, schedule: Schedule) -> Iterator[Problem]:
-    """What a run is started with: `{}` by the clock, an array of events by events."""
+def _input(context: LintContext, schedule: Schedule) -> Iterator[Problem]:
+    """The input of a started run: `{}` from the clock, an array of events from events."""
     given = context.definition.input
     if given is None or given.schema_ is None or given.schema_.resource is not None:
         return
@@ -91,16 +91,16 @@ def _input(context: Context, schedule: Schedule) -> Iterator[Problem]:
     document = given.schema_.document
     if schedule.on is not None:
         if not _takes_arrays(document):
-            message = "a run that events start gets them as an array, which this schema refuses"
+            message = "a run that events start gets an array of events, which this schema refuses"
             yield context.problem("OWS074", message, place, help="give it `type: array`")
     elif violations(document, {}):
         message = "a run that a schedule starts gets `{}`, which this schema refuses"
-        help = "require nothing, and give what is missing a default in the flow"
+        help = "require no property, and give missing ones a default in the flow"
         yield context.problem("OWS074", message, place, help=help)
 
 
 def _takes_arrays(document: JSON) -> bool:
-    """Whether the schema's own `type`, if it has one, has arrays in it."""
+    """Whether the schema's `type`, if it has one, allows arrays."""
     if not isinstance(document, dict):
         return document is not False
     kind = document.get("type", "array")

@@ -1,4 +1,4 @@
-"""The centre's standards (policies/standards.yaml): which hold, how much they weigh, and why."""
+"""The centre's standards (policies/standards.yaml): their severity, options and reasons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coe.language.source import read
 
 
 class Standard(BaseModel):
-    """One standard: `options` are its rule's own, such as a list of names."""
+    """One standard; `options` are parameters of its rule, such as a list of names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,14 +23,14 @@ class Standard(BaseModel):
     severity: Severity = Severity.ERROR
     options: Mapping[str, list[str] | int | str] = Field(default_factory=dict)
 
-    def words(self, name: str) -> tuple[str, ...]:
+    def texts(self, name: str) -> tuple[str, ...]:
         """An option that is a list of texts."""
         value = self.options.get(name, [])
         return tuple(value) if isinstance(value, list) else ()
 
 
 class Standards(BaseModel):
-    """The standards in force, by code. A code that is not there is not checked."""
+    """The standards in force by code; the rules of other codes are not checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,11 +41,11 @@ NONE = Standards()
 
 
 def load_standards(file: Path) -> Standards:
-    """Read a standards file; raises pydantic's ValidationError or Unreadable for a broken one."""
+    """Read a standards file; raises pydantic's ValidationError or Unreadable."""
     return Standards.model_validate(read(file.read_text(), file=str(file)).data)
 
 
 @lru_cache(maxsize=8)
-def shipped(root: Path | None = None) -> Standards:
-    """The standards of the content folders."""
+def published(root: Path | None = None) -> Standards:
+    """The standards of the content folder, by default of the installed content."""
     return load_standards(content.root(root) / "policies" / "standards.yaml")

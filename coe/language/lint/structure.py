@@ -1,4 +1,4 @@
-"""Rules of structure: names, ways between tasks, and what the profile leaves out."""
+"""Rules about structure: names, the order of tasks, and unsupported parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from coe.errors import Problem, Severity
 from coe.language.branches.successors import reachable
 from coe.language.expressions import variables
-from coe.language.lint.context import Context, ScopeAt
+from coe.language.lint.context import LintContext, ScopeAt
 from coe.language.model.calls import CallFunction, CallParallelMap
 from coe.language.model.components import Schema
 from coe.language.model.task import Task
@@ -20,7 +20,6 @@ from coe.language.model.task_types import (
     ListenTask,
     SwitchTask,
     TryTask,
-    not_run_here,
 )
 from coe.language.suggestions import did_you_mean
 
@@ -29,37 +28,37 @@ _DIRECTIVES: Final = frozenset(("continue", "exit", "end"))
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
-def check_profile(context: Context) -> Iterator[Problem]:
-    """OWS018 and OWS019: another version of the language, or another language of expressions."""
+def check_profile(context: LintContext) -> Iterator[Problem]:
+    """OWS018 and OWS019: another version of the language, or another expression language."""
     about, evaluate = context.definition.document, context.definition.evaluate
     if not _DSL.fullmatch(about.dsl):
-        message = f"the version {about.dsl} of the language is not read here: write 1.0.3"
+        message = f"version {about.dsl} of the language is not supported: write 1.0.3"
         yield context.problem("OWS018", message, "/document/dsl", value=True)
     if evaluate.language != "jq":
-        message = f"expressions in `{evaluate.language}` are not evaluated here: only jq"
+        message = f"expressions in `{evaluate.language}` are not supported: only jq is"
         yield context.problem("OWS019", message, "/evaluate/language", value=True)
     if evaluate.mode == "loose":
         message = "`mode: loose` is not supported: put every expression into ${ }"
         yield context.problem("OWS019", message, "/evaluate/mode", value=True)
 
 
-def check_scopes(context: Context) -> Iterator[Problem]:
-    """OWS017, OWS020, OWS022: empty lists, two tasks of one name, tasks that are never reached."""
+def check_scopes(context: LintContext) -> Iterator[Problem]:
+    """OWS017, OWS020 and OWS022: empty lists, duplicate names, unreachable tasks."""
     for scope in context.scopes:
         if not scope.tasks:
-            yield context.problem("OWS017", "there is no task here", scope.pointer)
+            yield context.problem("OWS017", "the list has no task", scope.pointer)
         seen: set[str] = set()
         for task in scope.tasks:
             if task.name in seen:
-                message = f"a second task of the name `{task.name}` in this scope"
+                message = f"a second task named `{task.name}` in this scope"
                 yield context.problem("OWS020", message, task.pointer)
             seen.add(task.name)
         if not isinstance(scope.owner, ForkTask):
             yield from _unreachable(context, scope)
 
 
-def check_directives(context: Context) -> Iterator[Problem]:
-    """OWS021 and OWS023: a `then` that leads nowhere, a switch with two defaults."""
+def check_directives(context: LintContext) -> Iterator[Problem]:
+    """OWS021 and OWS023: a `then` that names no task, a switch with two defaults."""
     for task in context.tasks:
         yield from _directive(context, task, task.then, f"{task.pointer}/then")
         if isinstance(task, TryTask):
@@ -68,8 +67,8 @@ def check_directives(context: Context) -> Iterator[Problem]:
             yield from _switch(context, task)
 
 
-def check_variables(context: Context) -> Iterator[Problem]:
-    """OWS044: the name of a loop's or a catch's variable that an expression could not use."""
+def check_variables(context: LintContext) -> Iterator[Problem]:
+    """OWS044: a variable of a loop or a catch whose name an expression cannot use."""
     for task in context.tasks:
         match task:
             case ForTask():
@@ -84,17 +83,17 @@ def check_variables(context: Context) -> Iterator[Problem]:
                 continue
         for place, name in named.items():
             if not _VARIABLE.fullmatch(name) or name in variables.RESERVED:
-                message = f"`{name}` cannot be a variable's name here"
+                message = f"`{name}` cannot be the name of a variable here"
                 yield context.problem("OWS044", message, task.pointer + place, value=True)
 
 
-def check_runnable(context: Context) -> Iterator[Problem]:
-    """OWS050: what loads and can be drawn, but is not run here; refused at publication."""
+def check_supported(context: LintContext) -> Iterator[Problem]:
+    """OWS050: unsupported parts, which load and can be drawn; refused at publication."""
     severity = Severity.ERROR if context.publish else Severity.WARNING
     found: list[tuple[str, str]] = []
     use = context.definition.use
     for task in context.tasks:
-        key = not_run_here(task)
+        key = task.unsupported_key
         if key is not None:
             place = task.pointer + (f"/{key.replace('.', '/')}" if "." in key else "/call")
             found.append((f"`{key}`", place))
@@ -102,29 +101,29 @@ def check_runnable(context: Context) -> Iterator[Problem]:
             found.append((f"a function of the catalog `{task.function.catalog}`", task.pointer))
     for place, schema in context.parts(Schema):
         if schema.resource is not None:
-            found.append(("a schema that lies elsewhere", f"{place}/resource"))
+            found.append(("a schema at an address", f"{place}/resource"))
         elif schema.format.partition(":")[0] != "json":
             found.append((f"a schema of the format `{schema.format}`", f"{place}/format"))
     if use.extensions:
         found.append(("`use.extensions`", "/use/extensions"))
     for what, place in found:
-        yield context.problem("OWS050", f"{what} is not run here", place, severity=severity)
+        yield context.problem("OWS050", f"{what} is not supported", place, severity=severity)
 
 
-# ---------------------------------------------------------------- ways between tasks
-def _directive(context: Context, task: Task, then: str | None, place: str) -> Iterator[Problem]:
+# ---------------------------------------------------------------- directives
+def _directive(context: LintContext, task: Task, then: str | None, place: str) -> Iterator[Problem]:
     scope = context.around.get(task.pointer)
     if then is None or then in _DIRECTIVES or scope is None or scope.tasks.named(then):
         return
     if then in context.names:
-        message = f"`{then}` is not in the scope of this task; `then` leads only inside its scope"
+        message = f"`{then}` is not in the scope of this task; `then` names only tasks of its scope"
     else:
         guess = did_you_mean(then, (*scope.tasks.names, *_DIRECTIVES))
         message = f"there is no task `{then}`{guess}"
     yield context.problem("OWS021", message, place, value=True)
 
 
-def _switch(context: Context, task: SwitchTask) -> Iterator[Problem]:
+def _switch(context: LintContext, task: SwitchTask) -> Iterator[Problem]:
     defaults = [case for case in task.switch if case.when is None]
     for case in defaults[1:]:
         message = f"a second default: `{defaults[0].name}` has no `when` either"
@@ -134,14 +133,14 @@ def _switch(context: Context, task: SwitchTask) -> Iterator[Problem]:
         yield from _directive(context, task, case.then, f"{case.pointer}/then")
         if names[case.name] > 1:
             names[case.name] = 0
-            message = f"two cases of the name `{case.name}`"
+            message = f"two cases named `{case.name}`"
             yield context.problem("OWS020", message, case.pointer)
 
 
-def _unreachable(context: Context, scope: ScopeAt) -> Iterator[Problem]:
+def _unreachable(context: LintContext, scope: ScopeAt) -> Iterator[Problem]:
     found = reachable(scope.tasks)
     for index, task in enumerate(scope.tasks):
         if index not in found:
             message = f"the task `{task.name}` is never reached"
-            help = "lead to it by a `then`, or take it out"
+            help = "name it in a `then`, or remove it"
             yield context.problem("OWS022", message, task.pointer, help=help)

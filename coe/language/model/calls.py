@@ -1,4 +1,4 @@
-"""The calls: HTTP, OpenAPI, catalogued functions, and those that are not run here."""
+"""The calls: HTTP, OpenAPI, functions of a catalog, and the unsupported ones."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class CallOpenApi(Task):
 
 
 class FunctionRef(NamedTuple):
-    """What `call` names: a declared function (`name`), or a catalog's (`name:version@catalog`)."""
+    """A function's name: declared (`name`), or of a catalog (`name:version@catalog`)."""
 
     name: str
     version: str | None
@@ -67,7 +67,7 @@ class FunctionRef(NamedTuple):
 
     @property
     def catalogued(self) -> bool:
-        """Whether a catalog holds it: `name:version` alone is of the default one."""
+        """Whether it is of a catalog: `name:version` is of the default catalog."""
         return self.version is not None
 
 
@@ -76,7 +76,7 @@ DEFAULT_CATALOG: Final = "default"
 
 
 def function_ref(call: str) -> FunctionRef:
-    """Read `name`, `name:version` or `name:version@catalog`; text of another shape is all name."""
+    """Parse `name`, `name:version` or `name:version@catalog`; other text is a name as a whole."""
     match = _FUNCTION.fullmatch(call)
     if match is None or "//" in call:
         return FunctionRef(call, None, None)
@@ -84,7 +84,7 @@ def function_ref(call: str) -> FunctionRef:
     return FunctionRef(match["name"], version, catalog or (DEFAULT_CATALOG if version else None))
 
 
-# The calls that are no functions, and the one function that has a model of its own.
+# The calls that are not functions, and the one function with its own model.
 _PARALLEL_MAP: Final = "^parallelMap:1(?:@default)?$"
 _OTHER_CALLS: Final[dict[str, Any]] = {
     "not": {
@@ -97,7 +97,7 @@ _OTHER_CALLS: Final[dict[str, Any]] = {
 
 
 class CallFunction(Task):
-    """Calls a catalogued function, or one that is declared under `use.functions`."""
+    """Calls a function of a catalog, or one that is declared under `use.functions`."""
 
     kind = "call"
 
@@ -106,7 +106,7 @@ class CallFunction(Task):
 
     @property
     def function(self) -> FunctionRef:
-        """What is called."""
+        """The called function."""
         return function_ref(self.call)
 
 
@@ -121,9 +121,9 @@ class ParallelMapArguments(Model):
 
 
 class CallParallelMap(Task):
-    """`call: parallelMap:1@default`: a `for` whose iterations run at once.
+    """`call: parallelMap:1@default`: a `for` whose iterations run concurrently.
 
-    Its output is the array of theirs, in the order of the items.
+    Its output is the array of their outputs, in the order of the items.
     """
 
     kind = "call"
@@ -133,7 +133,7 @@ class CallParallelMap(Task):
 
     @property
     def function(self) -> FunctionRef:
-        """What is called."""
+        """The called function."""
         return function_ref(self.call)
 
     def scopes(self) -> Iterator[Scope]:
@@ -142,23 +142,31 @@ class CallParallelMap(Task):
 
 
 class CallGrpc(Task):
-    """Calls a gRPC method: not run here."""
+    """Calls a gRPC method: unsupported."""
 
     kind = "call"
-    unsupported_key = "call: grpc"
 
     call: Literal["grpc"]
     with_: unsupported.GrpcArguments
 
+    @property
+    def unsupported_key(self) -> str:
+        """The call."""
+        return "call: grpc"
+
 
 class CallAsyncApi(Task):
-    """Publishes or consumes AsyncAPI messages: not run here."""
+    """Publishes or consumes AsyncAPI messages: unsupported."""
 
     kind = "call"
-    unsupported_key = "call: asyncapi"
 
     call: Literal["asyncapi"]
     with_: unsupported.AsyncApiArguments
+
+    @property
+    def unsupported_key(self) -> str:
+        """The call."""
+        return "call: asyncapi"
 
     def scopes(self) -> Iterator[Scope]:
         """The tasks for each message."""
@@ -172,20 +180,28 @@ class CallAsyncApi(Task):
 
 
 class CallA2a(Task):
-    """Calls an agent: not run here."""
+    """Calls an A2A agent: unsupported."""
 
     kind = "call"
-    unsupported_key = "call: a2a"
 
     call: Literal["a2a"]
     with_: unsupported.A2aArguments
 
+    @property
+    def unsupported_key(self) -> str:
+        """The call."""
+        return "call: a2a"
+
 
 class CallMcp(Task):
-    """Calls an MCP server: not run here."""
+    """Calls an MCP server: unsupported."""
 
     kind = "call"
-    unsupported_key = "call: mcp"
 
     call: Literal["mcp"]
     with_: unsupported.McpArguments
+
+    @property
+    def unsupported_key(self) -> str:
+        """The call."""
+        return "call: mcp"

@@ -24,13 +24,13 @@ from coe.language.fields import (
 
 # ---------------------------------------------------------------- endpoints and resources
 class Secret(Alternatives):
-    """Credentials that are read from a secret: `use` names one of the declared secrets."""
+    """Credentials that may come from a secret: `use` names a declared secret."""
 
     use: str | None = None
 
 
 class BasicAuthentication(Secret):
-    """HTTP Basic (RFC 7617), and the shape of HTTP Digest (RFC 7616)."""
+    """Credentials of HTTP Basic (RFC 7617) or HTTP Digest (RFC 7616)."""
 
     FORMS = (("use", "*"), ("username", "password"))
 
@@ -47,7 +47,7 @@ class BearerAuthentication(Secret):
 
 
 class OAuth2Client(Model):
-    """The client that asks for a token."""
+    """The client that requests a token."""
 
     id: str | None = None
     secret: str | None = None
@@ -66,7 +66,7 @@ class OAuth2Request(Model):
 
 
 class OAuth2Token(Model):
-    """A token that stands for somebody (RFC 8693)."""
+    """A token that represents a subject or an actor (RFC 8693)."""
 
     token: str
     type: str
@@ -81,7 +81,7 @@ class OAuth2Endpoints(Model):
 
 
 class OidcAuthentication(Secret):
-    """OpenID Connect: the token endpoint is found from the authority."""
+    """OpenID Connect: the authority's metadata names the token endpoint."""
 
     FORMS = (("use", "*"), ("authority", "grant"))
 
@@ -114,7 +114,7 @@ class OAuth2Authentication(OidcAuthentication):
 
 
 class AuthenticationPolicy(Alternatives):
-    """How to prove who calls: exactly one scheme."""
+    """How a call authenticates: exactly one scheme."""
 
     FORMS: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("basic",),
@@ -166,21 +166,21 @@ class Endpoint(Model):
 
 
 class ExternalResource(Model):
-    """A document that lies elsewhere."""
+    """A document at an address."""
 
     name: str | None = None
     endpoint: Endpoint
 
 
 class Catalog(Model):
-    """A catalog of functions that lies elsewhere."""
+    """A catalog of functions at an address."""
 
     endpoint: Endpoint
 
 
 # ---------------------------------------------------------------- data flow
 class Schema(Alternatives):
-    """A schema, inline (`document`) or elsewhere (`resource`); JSON Schema 2020-12 by default."""
+    """A schema, inline (`document`) or at an address (`resource`); by default JSON Schema."""
 
     FORMS = (("document",), ("resource",))
 
@@ -190,21 +190,21 @@ class Schema(Alternatives):
 
 
 class Input(Model):
-    """What comes in: checked against `schema`, then transformed by `from`."""
+    """The input: validated against `schema`, then transformed by `from`."""
 
     schema_: Schema | None = None
     from_: Transform | None = None
 
 
 class Output(Model):
-    """What goes out: transformed by `as`, then checked against `schema`."""
+    """The output: transformed by `as`, then validated against `schema`."""
 
     schema_: Schema | None = None
     as_: Transform | None = None
 
 
 class Export(Model):
-    """What replaces the context: `as` of the transformed output, checked against `schema`."""
+    """The new context: `as` of the transformed output, validated against `schema`."""
 
     schema_: Schema | None = None
     as_: Transform | None = None
@@ -212,13 +212,13 @@ class Export(Model):
 
 # ---------------------------------------------------------------- time, errors, retries
 class Timeout(Model):
-    """The time after which what is still running is cancelled and `timeout` (408) is raised."""
+    """The time after which running work is cancelled and a `timeout` error (408) is raised."""
 
     after: Duration
 
 
 class ErrorDefinition(Model):
-    """An error to raise (RFC 7807). All but `status` may be `${ … }`."""
+    """An error to raise (RFC 7807). All fields but `status` may be `${ … }`."""
 
     type: Uri
     status: StrictInt
@@ -228,7 +228,7 @@ class ErrorDefinition(Model):
 
 
 class ErrorFilter(Model):
-    """Which errors to catch: every property given must be equal."""
+    """Which errors to catch: every given property must be equal."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -276,7 +276,7 @@ class AttemptLimit(Model):
 
 
 class RetryLimit(Model):
-    """When to stop: after a number of attempts, or a `duration` for all of them together."""
+    """When retries end: after a number of attempts, or after a `duration` for all of them."""
 
     attempt: AttemptLimit | None = None
     duration: Duration | None = None
@@ -290,7 +290,7 @@ class Jitter(Model):
 
 
 class RetryPolicy(Model):
-    """When and how often to try again."""
+    """When and how often to retry."""
 
     when: Expression | None = None
     except_when: Expression | None = None
@@ -304,8 +304,8 @@ class RetryPolicy(Model):
 class EventProperties(Model):
     """Attributes of a CloudEvent 1.0: the standard ones, and extensions in `model_extra`.
 
-    To emit, values are data with `${ … }`; to filter, a value matches itself and `${ … }` is a
-    condition over the event.
+    To emit, values are data with `${ … }`; in a filter, a value matches an equal value, and
+    `${ … }` is a condition on the event.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -329,7 +329,7 @@ class EventProperties(Model):
 
 
 class Correlation(Model):
-    """A link between events: `from` is taken of the event, and must equal `expect`."""
+    """A link between events: the value of `from` for the event must equal `expect`."""
 
     from_: Expression
     expect: str | None = None
@@ -347,7 +347,7 @@ class EventFilter(Model):
 
 
 class EventConsumption(Alternatives):
-    """Which events end a wait: `all` of them, `any` of them (until …), or `one`."""
+    """Which events to wait for: `all` of them, `any` of them (until …), or `one`."""
 
     model_config = ConfigDict(json_schema_extra={"dependentRequired": {"until": ["any"]}})
     FORMS = (("all",), ("any",), ("one",))

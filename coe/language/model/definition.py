@@ -1,4 +1,4 @@
-"""A definition: the document as typed models, with the things that tasks refer to by name."""
+"""A definition: the document as typed models, with the parts that tasks refer to by name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SEMVER = (
 
 
 class Document(Model):
-    """What the document says of itself; `namespace` is the team that owns the flow."""
+    """The flow's name, version and description; `namespace` is the team that owns it."""
 
     dsl: str = Field(pattern=_SEMVER)
     namespace: str = Field(pattern=_LABEL)
@@ -62,7 +62,7 @@ class Document(Model):
 
 
 class Extension(Named):
-    """Tasks to run before and after the tasks of a type."""
+    """Tasks to run before and after the tasks of one type."""
 
     extend: Literal[
         "call",
@@ -91,7 +91,7 @@ class Extensions(NamedList[Extension]):
 
 
 class Use(Model):
-    """What the definition declares once, to be referred to by name."""
+    """Parts that the definition declares once, and refers to by name."""
 
     authentications: dict[str, AuthenticationPolicy] = Field(default_factory=dict)
     errors: dict[str, ErrorDefinition] = Field(default_factory=dict)
@@ -104,7 +104,7 @@ class Use(Model):
 
 
 class Schedule(Model):
-    """When runs start by themselves."""
+    """When the platform starts runs."""
 
     every: Duration | None = None
     cron: str | None = None
@@ -113,14 +113,14 @@ class Schedule(Model):
 
 
 class Evaluate(Model):
-    """How expressions are evaluated; here always jq, strictly."""
+    """How expressions are evaluated; our profile has jq in strict mode only."""
 
     language: str = "jq"
     mode: Literal["strict", "loose"] = "strict"
 
 
 class Definition(Model):
-    """A flow's definition. What it refers to by name is found by the methods that end in `_of`."""
+    """A flow's definition. The methods that end in `_of` resolve references by name."""
 
     document: Document
     input: Input | None = None
@@ -135,11 +135,11 @@ class Definition(Model):
 
     @property
     def source(self) -> Source:
-        """The document as it was read: its data, its text and the place of every pointer."""
+        """The document that was read: its data, its text and the position of every value."""
         return self._source
 
     def scopes(self) -> Iterator[Scope]:
-        """The lists of tasks at the top: the flow's own, and those that extensions add."""
+        """The lists of tasks at the top: those of the flow and of its extensions."""
         yield Scope("/do", self.do)
         for index, extension in enumerate(self.use.extensions):
             for when, tasks in (("before", extension.before), ("after", extension.after)):
@@ -160,7 +160,7 @@ class Definition(Model):
         return {task.pointer: task for task in self.walk()}
 
     def timeout_of(self, item: Task | None = None) -> Duration | None:
-        """How long a task, or without one the whole run, may take; None for no limit."""
+        """The timeout of a task, or without a task of the run; None for no limit."""
         timeout = self.timeout if item is None else item.timeout
         if isinstance(timeout, str):
             timeout = self.use.timeouts[timeout]
@@ -175,15 +175,15 @@ class Definition(Model):
         return self.use.errors[raised.error] if isinstance(raised.error, str) else raised.error
 
     def authentication_of(self, policy: ReferenceableAuthentication) -> AuthenticationPolicy:
-        """The policy itself, where one is referred to by name."""
+        """The policy, also where it is referred to by name."""
         return self.use.authentications[policy.use] if policy.use is not None else policy
 
     def function_of(self, call: CallFunction) -> Task | None:
-        """The task that a declared function stands for; None for a catalogued function."""
+        """The task of a declared function; None for a function of a catalog."""
         return self.use.functions.get(call.call)
 
     def put(self, source: Source) -> None:
-        """Take the document's source, and tell every task its place; the loader does so once."""
+        """Set the document, and the place of every task; the loader calls this once."""
         self._source = source
         for scope in self.scopes():
             _place(scope, "", source)

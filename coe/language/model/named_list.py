@@ -1,4 +1,4 @@
-"""Lists of named items, written `- name: {…}`: the tasks of a scope, the cases of a switch."""
+"""Lists of named items such as `- name: {…}`: the tasks of a scope, the cases of a switch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Named(Model):
-    """An item that has its name from the list it stands in, and knows its place in the document."""
+    """An item of a named list, with its name and its place in the document."""
 
-    # A slot, for it is read all the time, and pydantic's private attributes are slow.
+    # A slot, because it is read often and pydantic's private attributes are slow.
     __slots__ = ("_place",)
     _place: Place
 
     @property
     def name(self) -> str:
-        """The key under which the item stands in its list."""
+        """The item's key in its list."""
         return self._place.name
 
     @property
@@ -32,35 +32,35 @@ class Named(Model):
 
     @property
     def line(self) -> int | None:
-        """The 1-based line of its name; None for a document that was not read from text."""
+        """The line of its name, from 1; None for a document that was not read from text."""
         return self._place.line
 
     @property
     def column(self) -> int | None:
-        """The 1-based column of its name."""
+        """The column of its name, from 1."""
         return self._place.column
 
     def put(self, place: Place) -> None:
-        """Set the place; the loader does so once, before anybody else sees the item."""
+        """Set the place; the loader calls this once, before the item is used."""
         object.__setattr__(self, "_place", place)
 
 
 ItemT = TypeVar("ItemT", bound=Named)
 
 
-class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it remembers where each name stands
+class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it caches the positions of names
     """An immutable list of named items, in the order of the document."""
 
-    # What one item is called in messages.
+    # The noun for an item in messages.
     NOUN: ClassVar[str] = "item"
-    # How many items there must be.
+    # The least number of items.
     MIN_LENGTH: ClassVar[int] = 0
     # The type of the items, for pydantic.
     ITEM_TYPE: ClassVar[Any]
 
     @classmethod
     def entry_type(cls) -> Any:
-        """The type of one entry as it is written: an object of one key."""
+        """The type of an entry in the document: an object of one key."""
         return dict[str, cls.ITEM_TYPE]  # type: ignore[name-defined]
 
     def named(self, name: str) -> ItemT | None:
@@ -85,7 +85,7 @@ class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it remembers where each n
     def __get_pydantic_core_schema__(
         cls, source: object, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """A list of objects of one key each, that becomes this list."""
+        """The schema of a list of objects of one key each."""
         entry = core_schema.dict_schema(
             core_schema.str_schema(min_length=1),
             handler.generate_schema(cls.ITEM_TYPE),

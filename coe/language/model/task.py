@@ -1,4 +1,4 @@
-"""What every task has, and the list of tasks that makes a scope."""
+"""The keys that all tasks share, and the list of tasks of a scope."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coe.language.fields import BY_SHAPE, INLINE, Expression, Model, Name
 from coe.language.model.components import Export, Input, Output, Timeout
 from coe.language.model.named_list import Named, NamedList
 
-# The keys that make a task what it is; `do` last, for a `for` has it too.
+# The keys that determine a task's type; `do` is last, for a `for` has it as well.
 TASK_KEYS: Final = (
     "call",
     "emit",
@@ -30,22 +30,20 @@ TASK_KEYS: Final = (
 
 
 class Scope(NamedTuple):
-    """A list of tasks, and its pointer relative to the task that it is in, such as /catch/do."""
+    """A list of tasks, and its pointer relative to the task around it, such as /catch/do."""
 
     pointer: str
     tasks: TaskList
 
 
 class Task(Named):
-    """What every task has.
+    """The base of all task types.
 
     `then` is `continue`, `exit`, `end` or the name of a task of the same scope.
     """
 
-    # The type of the task: its own key, such as `call`.
+    # The key that determines the task's type, such as `call`.
     kind: ClassVar[str]
-    # The key that our profile does not run, such as `call: grpc`; None for what runs here.
-    unsupported_key: ClassVar[str | None] = None
 
     if_: Expression | None = None
     input: Input | None = None
@@ -55,12 +53,17 @@ class Task(Named):
     then: str | None = None
     metadata: dict[str, JSON] = Field(default_factory=dict)
 
+    @property
+    def unsupported_key(self) -> str | None:
+        """The key that our profile does not support, such as `call: grpc`; None if it does."""
+        return None
+
     def scopes(self) -> Iterator[Scope]:
         """The lists of tasks directly inside this one, in the order of the document."""
         yield from ()
 
     def walk(self) -> Iterator[Task]:
-        """This task and all inside it, parents first."""
+        """This task and all tasks inside it, parents first."""
         yield self
         for scope in self.scopes():
             for task in scope.tasks:
@@ -75,7 +78,7 @@ class TaskList(NamedList[Task]):
 
 
 class SubscriptionIterator(Model):
-    """What to do with each consumed event."""
+    """The tasks to run for each consumed event."""
 
     item: str = "item"
     at: str = "index"

@@ -1,4 +1,4 @@
-"""The task types: one typed model each, told apart by the key of their own."""
+"""The task types: one typed model each, distinguished by their key."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from coe.language.fields import (
     Collection,
     Entries,
     Expression,
-    Making,
     Model,
     Name,
+    SetValue,
 )
 from coe.language.model import unsupported
 from coe.language.model.calls import (
@@ -91,7 +91,7 @@ class DoTask(Task):
 
 
 class ForLoop(Model):
-    """What a `for` goes through: `in`, with the names of the item (`each`) and its index (`at`)."""
+    """The collection of a `for` (`in`), and the names of its item (`each`) and index (`at`)."""
 
     each: str = "item"
     in_: Collection
@@ -113,14 +113,14 @@ class ForTask(Task):
 
 
 class Fork(Model):
-    """Branches that run at once; with `compete` the first to succeed wins."""
+    """Branches that run concurrently; with `compete` the first to succeed wins."""
 
     branches: TaskList
     compete: StrictBool = False
 
 
 class ForkTask(Task):
-    """Runs tasks at once."""
+    """Runs tasks concurrently."""
 
     kind = "fork"
 
@@ -147,7 +147,7 @@ class SwitchCases(NamedList[SwitchCase]):
 
 
 class SwitchTask(Task):
-    """Goes where the first matching case says."""
+    """Continues as the first matching case says."""
 
     kind = "switch"
 
@@ -155,7 +155,7 @@ class SwitchTask(Task):
 
 
 class Catch(Model):
-    """Which errors to catch, how to try again, and what to do then."""
+    """Which errors to catch, whether to retry, and the tasks to run after an error."""
 
     errors: CatchErrors | None = None
     as_: str = "error"
@@ -175,7 +175,7 @@ class TryTask(Task):
     catch: Catch
 
     def scopes(self) -> Iterator[Scope]:
-        """What is tried, and what is done when it fails."""
+        """The tasks to try, and those of the `catch`."""
         yield Scope("/try", self.try_)
         if self.catch.do is not None:
             yield Scope("/catch/do", self.catch.do)
@@ -196,15 +196,15 @@ class RaiseTask(Task):
 
 
 class SetTask(Task):
-    """Makes data: an object, or one expression."""
+    """Sets its output: an object, or one expression."""
 
     kind = "set"
 
-    set: Making
+    set: SetValue
 
 
 class WaitTask(Task):
-    """Waits, and passes its input on."""
+    """Waits; its output is its input."""
 
     kind = "wait"
 
@@ -230,7 +230,7 @@ class EmittedEvent(Model):
 
 
 class Emit(Model):
-    """What to emit."""
+    """The event to emit."""
 
     event: EmittedEvent
 
@@ -244,7 +244,7 @@ class EmitTask(Task):
 
 
 class Listen(Model):
-    """What to listen to, and how events are read."""
+    """Which events to wait for, and which part of them to read."""
 
     to: EventConsumption
     read: Literal["data", "envelope", "raw"] = "data"
@@ -266,7 +266,7 @@ class ListenTask(Task):
 
 # ---------------------------------------------------------------- run
 class RunWorkflow(Model):
-    """The flow to run: its input is data with `${ … }`, or without it the task's input."""
+    """The flow to run: `input` is data with `${ … }`, by default the task's input."""
 
     namespace: str
     name: str
@@ -275,7 +275,7 @@ class RunWorkflow(Model):
 
 
 class Run(Alternatives):
-    """The process to run: a flow; containers, scripts and shells are not run here."""
+    """The process to run: a flow; containers, scripts and shells are unsupported."""
 
     FORMS = (("workflow",), ("container",), ("script",), ("shell",))
 
@@ -288,15 +288,15 @@ class Run(Alternatives):
 
 
 class RunTask(Task):
-    """Runs another flow, or what is not run here."""
+    """Runs another flow, or an unsupported process."""
 
     kind = "run"
 
     run: Run
 
     @property
-    def unsupported_process(self) -> str | None:
-        """The key that is not run here, such as `run.shell`; None for a flow."""
+    def unsupported_key(self) -> str | None:
+        """The unsupported key, such as `run.shell`; None for a flow."""
         return next(
             (f"run.{key}" for key in ("container", "script", "shell") if getattr(self.run, key)),
             None,
@@ -304,7 +304,7 @@ class RunTask(Task):
 
 
 # ---------------------------------------------------------------- any task
-# What `call` names that is no function.
+# The values of `call` that are not functions.
 CALLS: Final[dict[str, type[Task]]] = {
     "http": CallHttp,
     "openapi": CallOpenApi,
@@ -316,13 +316,8 @@ CALLS: Final[dict[str, type[Task]]] = {
 _PARALLEL_MAP: Final = FunctionRef("parallelMap", "1", DEFAULT_CATALOG)
 
 
-def not_run_here(task: Task) -> str | None:
-    """The key of what our profile does not run, such as `call: grpc`; None for what runs."""
-    return task.unsupported_process if isinstance(task, RunTask) else task.unsupported_key
-
-
 def _choose(value: object) -> str | None:
-    """The tag of a task's model, from its own key; None where no key of a task is there."""
+    """The tag of a task's model, from the task's key; None if it has no key of a task type."""
     if isinstance(value, Task):
         return f"{TAG}{type(value).__name__}"
     if not isinstance(value, dict):

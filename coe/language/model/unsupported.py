@@ -1,4 +1,7 @@
-"""What the specification has and our profile has not: loaded, drawn, refused at publication."""
+"""Parts of the specification that our profile does not support.
+
+They are loaded and drawn, and refused at publication.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from pydantic_core import PydanticCustomError
 
 from coe.json_types import JSON
 from coe.language.durations import Duration
-from coe.language.fields import Alternatives, Entries, Expression, Making, Model
+from coe.language.fields import Alternatives, Entries, Expression, Model, SetValue
 from coe.language.model.components import Endpoint, ExternalResource, ReferenceableAuthentication
 from coe.language.model.task import SubscriptionIterator
 
 
 class GrpcService(Model):
-    """A gRPC service and where it listens."""
+    """A gRPC service and its address."""
 
     name: str
     host: str = Field(pattern=r"^[a-zA-Z0-9](?:[a-zA-Z0-9-.]{0,61}[a-zA-Z0-9])?$")
@@ -58,7 +61,7 @@ class AsyncApiConsumption(Alternatives):
 
 
 class AsyncApiSubscription(Model):
-    """Messages to consume, and what to do with each."""
+    """Messages to consume, and the tasks for each."""
 
     filter: Expression | None = None
     consume: AsyncApiConsumption
@@ -133,7 +136,7 @@ class A2aArguments(Model):
         "tasks/pushNotificationConfig/delete",
         "agent/getAuthenticatedExtendedCard",
     ]
-    parameters: Annotated[Making, AfterValidator(_not_empty)] | None = None
+    parameters: Annotated[SetValue, AfterValidator(_not_empty)] | None = None
 
 
 class McpHttpTransport(Model):
@@ -162,7 +165,7 @@ class McpTransport(Alternatives):
 
 
 class McpClient(Model):
-    """Who calls the MCP server."""
+    """The client of the MCP server."""
 
     name: str
     version: str
@@ -188,7 +191,7 @@ class McpArguments(Model):
 
 
 class ContainerLifetime(Model):
-    """What becomes of a container afterwards."""
+    """When a finished container is removed."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -227,7 +230,7 @@ class Container(Model):
 
 
 class Script(Alternatives):
-    """A script to run, inline or from elsewhere."""
+    """A script to run, inline or at an address."""
 
     FORMS = (("code",), ("source",))
 

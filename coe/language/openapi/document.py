@@ -1,7 +1,7 @@
-"""OpenAPI documents: 2.0 (Swagger), 3.0 and 3.1. Which operation an id names, and how it is called.
+"""OpenAPI documents of 2.0 (Swagger), 3.0 and 3.1: find an operation by its id, and how to call it.
 
-A document is read as far as a call needs it; it is not validated. What makes a call impossible is
-a `DocumentError`.
+A document is read as far as a call needs it, and is not validated. An error that makes a call
+impossible is a `DocumentError`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from coe.language.openapi.parameters import Parameter
 from coe.language.source import tokens
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_LONGEST_CHAIN: Final = 50
-_GUESSED: Final = 5000
+_MAX_REFERENCES: Final = 50
+_MAX_SUGGESTED: Final = 5000
 _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _STYLES: Final = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
 
 
 class DocumentError(ValueError):
-    """The document cannot tell how to call the operation; the message says what is wrong."""
+    """The document does not say how to call the operation; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """The body of an operation: its media types in order of preference.
 
-    `name` is what the document calls it (2.0), else "body". `properties` are those of the body's
-    schema, where it is an object: a call may give them one by one. `joined` are those whose lists
-    are joined by a separator in a form, instead of repeated.
+    `name` is its name in a document of 2.0, else "body". `properties` are the names of the
+    properties of an object: a call may give them one by one. `joined` has the separator of each
+    form field whose list is joined instead of repeated.
     """
 
     name: str
@@ -61,25 +61,25 @@ class Operation:
 
 
 class Document:
-    """A document, and where it lies. Operations are looked up and read one by one."""
+    """A document and its URL. Operations are read when they are looked up."""
 
     def __init__(self, data: JSON, url: str = "") -> None:
         """Take the document as data.
 
         Raises:
-            DocumentError: It is no OpenAPI document of a version that is known here.
+            DocumentError: It is not an OpenAPI document of a supported version.
         """
         if not isinstance(data, dict):
-            raise DocumentError("it is no object")
+            raise DocumentError("it is not an object")
         self._data: Final[dict[str, Any]] = data
         self._url: Final = url
         version = str(data.get("swagger") or data.get("openapi") or "")
         self.version: Final = ".".join(version.split(".")[:2])
         if self.version not in {"2.0", "3.0", "3.1"}:
             raise DocumentError(
-                f"it is of OpenAPI {version}, and 2.0, 3.0 and 3.1 are known here"
+                f"it is of OpenAPI {version}; supported are 2.0, 3.0 and 3.1"
                 if version
-                else "it does not say which version of OpenAPI it is of"
+                else "it does not name its version of OpenAPI"
             )
         self._places: Final = self._find()
 
@@ -87,11 +87,11 @@ class Document:
         """How to call an operation.
 
         Raises:
-            DocumentError: There is no such operation, or several, or it cannot be understood.
+            DocumentError: There is no such operation, or several, or it is not valid.
         """
         places = self._places.get(name, [])
         if not places:
-            known = list(self._places)[:_GUESSED]
+            known = list(self._places)[:_MAX_SUGGESTED]
             close = difflib.get_close_matches(name, known, n=1)
             guess = f", did you mean `{close[0]}`?" if close else ""
             raise DocumentError(f"it has no operation `{name}`{guess}")
@@ -128,17 +128,17 @@ class Document:
 
     # ------------------------------------------------------------ references
     def _object(self, node: JSON) -> dict[str, Any]:
-        """The object that a node is, or refers to; what is none is an empty one.
+        """The object that a node is or refers to; an empty one if it is not an object.
 
         Raises:
-            DocumentError: A reference leads out of the document, nowhere, or round in a circle.
+            DocumentError: A reference leads to another document, to nothing, or to itself.
         """
         seen: set[str] = set()
         beside: dict[str, Any] = {}
         while isinstance(node, dict) and isinstance(node.get("$ref"), str):
             ref = str(node["$ref"])
-            if ref in seen or len(seen) > _LONGEST_CHAIN:
-                raise DocumentError(f"the reference `{ref}` leads round in a circle")
+            if ref in seen or len(seen) > _MAX_REFERENCES:
+                raise DocumentError(f"the reference `{ref}` leads to itself")
             seen.add(ref)
             beside = {key: value for key, value in node.items() if key != "$ref"} | beside
             node = self._at(ref)
@@ -146,7 +146,7 @@ class Document:
 
     def _at(self, ref: str) -> JSON:
         if not ref.startswith("#"):
-            raise DocumentError(f"`{ref}` leads to another document, which is not followed")
+            raise DocumentError(f"`{ref}` refers to another document, which is not supported")
         node: JSON = self._data
         for token in tokens(unquote(ref[1:])):
             if isinstance(node, list) and token.isdecimal() and int(token) < len(node):
@@ -154,7 +154,7 @@ class Document:
             elif isinstance(node, dict) and token in node:
                 node = node[token]
             else:
-                raise DocumentError(f"the reference `{ref}` leads nowhere")
+                raise DocumentError(f"the reference `{ref}` leads to nothing")
         return node
 
     # ------------------------------------------------------------ parameters
@@ -176,7 +176,7 @@ class Document:
             return Parameter(name, place, required, "form" if multi else style, explode=multi)
         style = str(given.get("style") or _STYLES[place])
         content = given.get("content")
-        # A parameter with these names is to be ignored (3.x, Parameter Object): it is not required.
+        # Parameters of these names are ignored (3.x, Parameter Object), so they are not required.
         ignored = place == "header" and name.lower() in {"accept", "content-type", "authorization"}
         return Parameter(
             name,
@@ -189,7 +189,7 @@ class Document:
         )
 
     def _keys(self, given: dict[str, Any]) -> Iterator[Parameter]:
-        """The API keys that the operation takes: no authentication of the language has them."""
+        """The API keys of the operation, which the language's authentication does not cover."""
         holder = self._data if self.version == "2.0" else self._object(self._data.get("components"))
         name = "securityDefinitions" if self.version == "2.0" else "securitySchemes"
         schemes = self._object(holder.get(name))
@@ -249,7 +249,7 @@ class Document:
         )
 
     def _properties(self, schema: dict[str, Any]) -> frozenset[str]:
-        """The names of an object's properties, those of `allOf` too."""
+        """The names of an object's properties, including those of `allOf`."""
         names: set[str] = set()
         seen: set[int] = set()
         waiting = [schema]
@@ -283,7 +283,7 @@ class Document:
                 yield f"{scheme}://{host}/{base.lstrip('/')}"
 
     def _servers_3(self, item: dict[str, Any], given: dict[str, Any]) -> Iterator[str]:
-        """Those of the operation, else of the path, else of the document, else where it lies."""
+        """The servers of the operation, else of the path or the document, else the document's."""
         holders = (given, item, self._data)
         fallback: list[JSON] = [{"url": "/"}]
         servers: JSON = next((each["servers"] for each in holders if each.get("servers")), fallback)
@@ -311,7 +311,7 @@ def _with_variables(server: dict[str, Any], variables: Mapping[str, Any]) -> str
 
 
 def _preferred(kinds: Iterable[str]) -> list[str]:
-    """Media types, those first that data goes into best: JSON, forms, text, and then the others."""
+    """Media types in order of preference: JSON, forms, text, then the others."""
 
     def rank(kind: str) -> int:
         plain = kind.partition(";")[0].strip().lower()

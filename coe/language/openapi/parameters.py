@@ -1,4 +1,4 @@
-"""Values of OpenAPI parameters as text: the styles of 3.x, the collection formats of 2.0.
+"""Serialise values of OpenAPI parameters: the styles of 3.x, the collection formats of 2.0.
 
 Sources: OpenAPI 3.0.4 and 3.1.1, "Style Values" and "Style Examples"; RFC 6570, whose operators
 `;`, `.`, `?` and `,` the styles are; OpenAPI 2.0, "Parameter Object".
@@ -16,7 +16,7 @@ import orjson
 
 from coe.json_types import JSON
 
-# What an array's values are joined by, where they are not repeated; as it stands in a URL.
+# The separators of an array's values that are not repeated, encoded for a URL.
 SEPARATORS: Final = {
     "csv": ",",
     "ssv": "%20",
@@ -32,10 +32,10 @@ _DOTS: Final = frozenset({".", ".."})
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an operation, as it is to be written.
+    """A parameter of an operation, and how its value is serialised.
 
     `place` is path, query, header or cookie. `style` is one of 3.x, or a collection format of 2.0
-    (`multi` is `form`, exploded). `media` is the type of a parameter that has `content`.
+    (`multi` is `form`, exploded). `media` is the media type of a parameter with `content`.
     """
 
     name: str
@@ -48,19 +48,19 @@ class Parameter:
 
 
 def path_text(parameter: Parameter, value: JSON) -> str:
-    """The text that stands for `{name}` in a path, encoded.
+    """The text that replaces `{name}` in a path, encoded.
 
     Raises:
-        ValueError: It is empty, or `.` or `..`: that would lead to another resource.
+        ValueError: It is empty, `.` or `..`, which would address another resource.
     """
     text = _with_prefix(parameter, value)
     if text in _DOTS or not text:
-        raise ValueError("an empty text, `.` or `..` in a path leads to another resource")
+        raise ValueError("an empty text, `.` or `..` in a path addresses another resource")
     return text
 
 
 def query_pairs(parameter: Parameter, value: JSON) -> Iterator[str]:
-    """The parts of a query, such as `name=value`, encoded; they are joined by `&`."""
+    """The parts of a query, such as `name=value`, encoded; `&` joins them."""
     name = _encode(parameter.name, parameter)
     if parameter.media is not None:
         yield f"{name}={_encode(_plain(value), parameter)}"
@@ -81,7 +81,7 @@ def query_pairs(parameter: Parameter, value: JSON) -> Iterator[str]:
 
 
 def header_text(parameter: Parameter, value: JSON) -> str:
-    """The text of a header: style `simple`, or what its media type says; not encoded."""
+    """The text of a header in style `simple` or of its media type; not encoded."""
     if parameter.media is not None:
         return _plain(value)
     if isinstance(value, list):
@@ -94,7 +94,7 @@ def header_text(parameter: Parameter, value: JSON) -> str:
 
 
 def cookie_pairs(parameter: Parameter, value: JSON) -> Iterator[str]:
-    """The cookies, such as `name=value`, encoded; they are joined by `; `."""
+    """The cookies, such as `name=value`, encoded; `; ` joins them."""
     yield from query_pairs(parameter, value)
 
 
@@ -107,7 +107,7 @@ def _query_list(parameter: Parameter, name: str, value: list[JSON]) -> Iterator[
 
 
 def _with_prefix(parameter: Parameter, value: JSON) -> str:
-    """A path's text: `simple` has no prefix, `label` has dots, `matrix` semicolons and names."""
+    """A path's text: `simple` without a prefix, `label` with dots, `matrix` with `;` and names."""
     if parameter.media is not None:
         return _encode(_plain(value), parameter)
     if parameter.style == "matrix":
@@ -154,7 +154,7 @@ def _flat(value: dict[str, JSON], parameter: Parameter) -> Iterator[str]:
 
 
 def _deep(value: dict[str, JSON]) -> Iterator[tuple[str, str]]:
-    """`[key]` and its text; objects inside go on, arrays repeat their key."""
+    """`[key]` and its text; objects inside extend the key, arrays repeat it."""
     for key, item in value.items():
         for one in item if isinstance(item, list) else [item]:
             if isinstance(one, dict):
@@ -164,12 +164,12 @@ def _deep(value: dict[str, JSON]) -> Iterator[tuple[str, str]]:
 
 
 def _plain(value: JSON) -> str:
-    """Text as it is; true, 1.5, objects and arrays inside of others as JSON."""
+    """Text unchanged; other values as JSON."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _encode(text: str, parameter: Parameter) -> str:
-    """Percent-encoded, but for what `allowReserved` lets through (RFC 6570, 3.2.3)."""
+    """Percent-encoded text, except for what `allowReserved` allows (RFC 6570, 3.2.3)."""
     if not parameter.allow_reserved:
         return quote(text, safe="")
     kept = _TRIPLET.findall(text)
