@@ -1,0 +1,92 @@
+"""Each import contract of `pyproject.toml` fails where it is broken: one breach of each is planted."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "contracts"
+]
+NAMES = [contract["name"] for contract in CONTRACTS]
+
+# The contract, the file, and the import that is planted in it.
+BREACHES = {
+    "The house: a module imports only what stands below it": (
+        "coe/catalog/models.py",
+        "import coe.runs.models",
+    ),
+    "Packages do not import one another in a circle": (
+        "coe/runs/tables.py",
+        "import coe.runs.completion",
+    ),
+    "The pure packages know no database and no network": (
+        "coe/machine/facts.py",
+        "import sqlalchemy",
+    ),
+    "Only coe.access imports casbin": ("coe/work.py", "import casbin"),
+    "Only coe.crypto imports cryptography": ("coe/leaves/leaf.py", "import cryptography"),
+    "Only coe.api imports strawberry": ("coe/catalog/queries.py", "import strawberry"),
+    "Only coe.engines imports prefect": ("coe/runs/engine.py", "import prefect"),
+    "The API's process never imports prefect": (
+        "coe/app.py",
+        "import coe.engines.prefect_worker",
+    ),
+    "The SDK imports the errors only": ("coe/sdk/client.py", "import coe.settings"),
+    "Inside a package: actions, then queries, then models": (
+        "coe/catalog/models.py",
+        "import coe.catalog.queries",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the linter says of a copy of the code with every breach in it."""
+    copy = tmp_path_factory.mktemp("planted")
+    shutil.copytree(
+        ROOT / "coe", copy / "coe", ignore=shutil.ignore_patterns("static", "__pycache__")
+    )
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for file, statement in BREACHES.values():
+        with (copy / file).open("a") as module:
+            module.write(f"\n{statement}\n")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": str(copy), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+def test_each_contract_has_a_planted_breach() -> None:
+    assert sorted(NAMES) == sorted(BREACHES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_breach_is_found(report: str, name: str) -> None:
+    assert f"{name} BROKEN" in report
+    section = _sections(report)[name]
+    file, statement = BREACHES[name]
+    importing, imported = file.removesuffix(".py"), statement.split()[1]
+    assert importing.rpartition("/")[2] in section
+    assert imported.rpartition(".")[2] in section
+
+
+def _sections(report: str) -> dict[str, str]:
+    """What is said of each broken contract."""
+    heading = re.compile(rf"^({'|'.join(map(re.escape, NAMES))})\n-+\n", re.MULTILINE)
+    _, *parts = heading.split(report)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
