@@ -80,6 +80,15 @@ def test_decisions_are_numbered_without_gaps() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.parametrize(
+    "record", sorted((ROOT / "docs" / "adr").glob("*.md")), ids=lambda p: p.name
+)
+def test_a_decision_says_its_status_and_date(record: Path) -> None:
+    number, status = int(record.name[:4]), r"(accepted|superseded by ADR \d+)"
+    heading = rf"# {number}\. .+\n\nStatus: {status}\. Date: 20\d\d-\d\d-\d\d\.\n\n"
+    assert re.match(heading, record.read_text())
+
+
 def test_the_lock_names_no_host() -> None:
     assert "://" not in (ROOT / "requirements.lock").read_text()
     assert sys.version_info >= (3, 11)
