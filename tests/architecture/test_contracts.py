@@ -1,4 +1,4 @@
-"""Each import contract of `pyproject.toml` fails where it is broken: one breach of each is planted."""
+"""Each import contract fails where it is broken: a breach of each is planted in a copy."""
 
 from __future__ import annotations
 
