@@ -89,13 +89,13 @@ def review_grants(policy: Policy, team: str) -> list[Grant]:
 def _subjects(policy: Policy, line: PolicyLine, team: str) -> Iterator[str]:
     if line.role is None:
         if line.subject == DerivedRole.MEMBER:
-            people = (each for each in policy.people if team in policy.teams(each))
+            people = (each for each in policy.memberships if team in policy.teams(each))
             yield from (each for each in people if ":" not in each)
         else:
             yield line.subject
         return
     role, where = line.role
-    yield from policy.people.holders(f"{team if where == ANY else where}/{role}")
+    yield from policy.memberships.holders(f"{team if where == ANY else where}/{role}")
 
 
 def _stands(policy: Policy, subject: str, line: PolicyLine, team: str) -> bool:

@@ -6,23 +6,24 @@ from collections.abc import Iterable, Iterator
 
 from coe.access.actor import ActorKind, subject_kind
 from coe.access.policy_lines import ANY
+from coe.access.records import MembershipRecord
 
 
 class Memberships:
     """The memberships of one policy version; nothing in it ever changes."""
 
-    def __init__(self, memberships: Iterable[tuple[str, str, tuple[str, ...]]] = ()) -> None:
-        """Take the memberships as (subject, team, roles); a member may have no role."""
+    def __init__(self, memberships: Iterable[MembershipRecord] = ()) -> None:
         self._roles: dict[str, frozenset[tuple[str, str]]] = {}
         self._teams: dict[str, frozenset[str]] = {}
         self._holders: dict[tuple[str, str], set[str]] = {}
         self._kinds: dict[str, ActorKind | None] = {}
-        for subject, team, roles in memberships:
+        for each in memberships:
+            subject = each.subject
             self._kinds[subject] = _kind(subject)
-            self._teams[subject] = self.teams(subject) | {team}
-            self._roles[subject] = self.roles(subject) | {(role, team) for role in roles}
-            for role in roles:
-                self._holders.setdefault((role, team), set()).add(subject)
+            self._teams[subject] = self.teams(subject) | {each.team}
+            self._roles[subject] = self.roles(subject) | {(role, each.team) for role in each.roles}
+            for role in each.roles:
+                self._holders.setdefault((role, each.team), set()).add(subject)
 
     def __contains__(self, subject: str) -> bool:
         """Whether the subject is in a team."""

@@ -59,11 +59,13 @@ class Policy:
         rows = rows or PolicyRecord()
         self.version: Final = rows.version
         self._broken: dict[str, str] = {}
-        self.people: Final = Memberships(rows.memberships)
+        self.memberships: Final = Memberships(rows.memberships)
         self.network: Final = Network(_readable_network(rows))
         lines = list(self._readable(rows))
         self._enforcers = self._make(rows.model, lines)
-        self._teams = self.people.all_teams() | {line.team for line in lines if line.team != ANY}
+        self._teams = self.memberships.all_teams() | {
+            line.team for line in lines if line.team != ANY
+        }
         self._remembered: dict[_Question, Decision] = {}
 
     # ------------------------------------------------------------------ questions
@@ -122,7 +124,7 @@ class Policy:
             )
 
         elsewhere = classes(self._unnamed_team())
-        named = self.people.teams(actor.subject)
+        named = self.memberships.teams(actor.subject)
         named |= {line.team for line in self.lines(str(permission)) if line.team != ANY}
         teams = {team: classes(team) for team in sorted(named)}
         return AccessScope(
@@ -135,15 +137,15 @@ class Policy:
 
     def roles(self, subject: str) -> frozenset[tuple[str, str]]:
         """Return the subject's roles as (role, team)."""
-        return self.people.roles(subject)
+        return self.memberships.roles(subject)
 
     def teams(self, subject: str) -> frozenset[str]:
         """Return the teams that the subject is in."""
-        return self.people.teams(subject)
+        return self.memberships.teams(subject)
 
     def holds(self, subject: str, role: str) -> bool:
         """Whether the subject holds a role: `finance-approver` in any team, or `finance/lead`."""
-        return self.people.holds(subject, role)
+        return self.memberships.holds(subject, role)
 
     def lines(self, permission: str) -> tuple[PolicyLine, ...]:
         """Return the lines that name the permission."""
@@ -187,7 +189,7 @@ class Policy:
         if not _RELATIONS.issuperset(relations):
             unknown = sorted(set(relations) - _RELATIONS)
             return f"There is no relation {unknown[0]!r} of an actor to a thing."
-        fits = self.people.kind(actor.subject) is actor.kind
+        fits = self.memberships.kind(actor.subject) is actor.kind
         return None if fits else "The subject does not fit its kind."
 
     def _question(
@@ -199,7 +201,7 @@ class Policy:
         relations: frozenset[str],
     ) -> _Question:
         return _Question(
-            subject=actor.subject if actor.subject in self.people else _OTHER,
+            subject=actor.subject if actor.subject in self.memberships else _OTHER,
             kind=actor.kind,
             permission=permission,
             team=team if team in self._teams else _OTHER,
@@ -209,7 +211,7 @@ class Policy:
 
     def _request(self, question: _Question) -> AccessRequest:
         marks = [DerivedRole.EVERYONE.value, KIND_PREFIX + question.kind.value.lower()]
-        if question.kind is ActorKind.PERSON and question.subject in self.people:
+        if question.kind is ActorKind.PERSON and question.subject in self.memberships:
             marks.append(DerivedRole.EMPLOYEE.value)
             if question.team in self.teams(question.subject):
                 marks.append(DerivedRole.MEMBER.value)
@@ -261,7 +263,7 @@ class Policy:
     def _make(self, model: str, lines: list[PolicyLine]) -> Enforcers:
         qualified = {line.role for line in lines if line.role and line.role[1] != ANY}
         try:
-            return Enforcers(model, lines, self.people.grants(qualified))
+            return Enforcers(model, lines, self.memberships.grants(qualified))
         except Exception as error:  # noqa: BLE001  # one that cannot be read must refuse
             _log.exception("the policy model cannot be read")
             self._broken[ANY] = f"the model: {type(error).__name__}"

@@ -228,7 +228,7 @@ def _self(work: Read, subject: str) -> frozenset[str]:
     """
     if subject == work.actor.subject:
         return frozenset({Relation.SELF.value})
-    another_person = work.policy.people.kind(subject) is ActorKind.PERSON
+    another_person = work.policy.memberships.kind(subject) is ActorKind.PERSON
     roles = {role for role, team in work.policy.roles(subject) if team == PLATFORM_TEAM}
     of_the_platform = bool(roles - {WORKER})
     proxy = another_person or of_the_platform

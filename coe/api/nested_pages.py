@@ -15,17 +15,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, func, select
 
 from coe.api.context import Context, Load
-from coe.catalog.columns import (
-    ENTRIES,
-    ENTRY_COLUMNS,
-    VERSION_COLUMNS,
-    VERSIONS,
-    entry_record,
-    version_record,
-)
 from coe.catalog.models import EntryKind
-from coe.catalog.records import EntryRecord, VersionRecord
+from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, EntryRecord, VersionRecord
 from coe.catalog.scope import readable_entries, readable_versions
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.paging import Page, encode
 from coe.runs.records import RUN_COLUMNS, RunRecord
 from coe.runs.tables import RUNS
@@ -122,17 +115,17 @@ first_versions: Load[tuple[UUID, int], Page[VersionRecord]] = load_first(
         parent=VERSIONS.c.entry_id,
         readable=readable_versions,
         order=(VERSIONS.c.precedence.desc(),),
-        view=version_record,
+        view=VERSION_COLUMNS.record,
         cursor=_version_cursor,
     ),
 )
 first_flows: Load[tuple[str, int], Page[EntryRecord]] = load_first(
     Nested(
-        columns=ENTRY_COLUMNS,
+        columns=tuple(ENTRY_COLUMNS),
         parent=ENTRIES.c.team,
         readable=lambda read: readable_entries(read) & (ENTRIES.c.kind == EntryKind.FLOW),
         order=(ENTRIES.c.name,),
-        view=entry_record,
+        view=ENTRY_COLUMNS.record,
         cursor=_entry_cursor,
     ),
 )

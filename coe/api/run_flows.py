@@ -11,15 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Select, select
 
-from coe.catalog.columns import (
-    ENTRIES,
-    ENTRY_COLUMNS,
-    VERSION_COLUMNS,
-    VERSIONS,
-    entry_record,
-    version_record,
-)
-from coe.catalog.records import EntryRecord, VersionRecord
+from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, EntryRecord, VersionRecord
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.runs.tables import RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Read
@@ -32,7 +25,7 @@ async def flows_of_versions(read: Read, version_ids: Sequence[UUID]) -> dict[UUI
         .select_from(ENTRIES.join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id))
         .where(VERSIONS.c.id.in_(_run_versions(read, version_ids))),
     )
-    return {row.of_version: entry_record(row) for row in rows}
+    return {row.of_version: ENTRY_COLUMNS.record(row) for row in rows}
 
 
 async def versions_of_runs(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, VersionRecord]:
@@ -40,7 +33,7 @@ async def versions_of_runs(read: Read, version_ids: Sequence[UUID]) -> dict[UUID
     rows = await read.session.execute(
         select(*VERSION_COLUMNS).where(VERSIONS.c.id.in_(_run_versions(read, version_ids))),
     )
-    return {row.id: version_record(row) for row in rows}
+    return {row.id: VERSION_COLUMNS.record(row) for row in rows}
 
 
 def _run_versions(read: Read, version_ids: Sequence[UUID]) -> Select[tuple[UUID]]:

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.bundle_format import FORMAT, LEAVES_PER_LINE, end_text
 from coe.audit.canonical import canonical_json, format_instant
 from coe.audit.merkle import NodeId
 from coe.audit.queries import AuditEventFilter, Window, newest_checkpoint
-from coe.audit.records import AUDIT_EVENTS, AuditEventRecord, select_events
+from coe.audit.records import AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
 from coe.audit.tree import TreeDamaged, inclusion_paths, read_nodes
 from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
@@ -90,9 +91,9 @@ async def _rows(
     session: AsyncSession, window: Window, start: int, stop: int
 ) -> list[tuple[int, AuditEventRecord]]:
     position = AUDIT_EVENTS.c.position
-    statement = select_events().where(*window.clauses(), position >= start, position < stop)
+    statement = select(*EVENT_COLUMNS).where(*window.clauses(), position >= start, position < stop)
     rows = await session.execute(statement.order_by(position))
-    return [(row.position, AuditEventRecord.of(row)) for row in rows]
+    return [(row.position, EVENT_COLUMNS.record(row)) for row in rows]
 
 
 async def _paths(

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import AuditOutcome
 from coe.audit.log import AUDIT_PURPOSE, place_of
-from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, AuditEventRecord, select_events
+from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
 from coe.audit.tree import consistency_path, inclusion_paths
 from coe.crypto.keys import Keyring
 from coe.errors import NotFound
@@ -110,11 +110,11 @@ async def events_page(
 ) -> AuditPage:
     """The next `first` events after the one at position `after`, newest first by default."""
     position = AUDIT_EVENTS.c.position
-    statement = select_events().where(*window.clauses())
+    statement = select(*EVENT_COLUMNS).where(*window.clauses())
     if after is not None:
         statement = statement.where(position > after if oldest_first else position < after)
     statement = statement.order_by(position.asc() if oldest_first else position.desc())
-    rows = [AuditEventRecord.of(row) for row in await session.execute(statement.limit(first + 1))]
+    rows = [EVENT_COLUMNS.record(row) for row in await session.execute(statement.limit(first + 1))]
     shown = rows[:first]
     return AuditPage(shown, len(rows) > first, shown[-1].position if shown else after)
 
@@ -130,9 +130,9 @@ async def event_by_id(
 ) -> AuditEventRecord | None:
     """One event of the log, None if it is not there, not sealed yet, or not within."""
     clauses = Window(within=within).clauses()
-    statement = select_events().where(AUDIT_EVENTS.c.id == event_id, *clauses)
+    statement = select(*EVENT_COLUMNS).where(AUDIT_EVENTS.c.id == event_id, *clauses)
     row = (await session.execute(statement)).one_or_none()
-    return AuditEventRecord.of(row) if row else None
+    return EVENT_COLUMNS.record(row) if row else None
 
 
 async def newest_position(session: AsyncSession) -> int | None:

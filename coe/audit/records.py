@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final
 from uuid import UUID
-
-from sqlalchemy import Select, select
 
 from coe.audit.canonical import canonical_json, digest_of, format_instant
 from coe.audit.merkle import leaf_hash
 from coe.audit.models import AuditCheckpoint, AuditEvent, AuditNode
+from coe.db.records import Columns
 from coe.json_types import JSON
 
 AUDIT_EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
@@ -47,11 +45,6 @@ class AuditEventRecord:
     xid: int
     position: int | None
     leaf_hash: bytes | None
-
-    @classmethod
-    def of(cls, row: Sequence[Any]) -> Self:
-        """The row of `select_events`."""
-        return cls(*row)
 
     def document(self, position: int) -> dict[str, JSON]:
         """The event at a position as JSON: every column but the sealed bytes and the leaf hash.
@@ -90,6 +83,4 @@ class AuditEventRecord:
         )
 
 
-def select_events() -> Select[Any]:
-    """All columns of events, in the order of `AuditEventRecord`."""
-    return select(AUDIT_EVENTS)
+EVENT_COLUMNS: Final = Columns(AuditEventRecord, AUDIT_EVENTS)

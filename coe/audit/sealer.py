@@ -31,13 +31,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile, note_of
 from coe.audit.merkle import Frontier, NodeId
-from coe.audit.records import AUDIT_CHECKPOINTS, AuditEventRecord, select_events
+from coe.audit.records import AUDIT_CHECKPOINTS, EVENT_COLUMNS, AuditEventRecord
 from coe.audit.tree import TreeDamaged, frontier_at, root_at
 from coe.crypto.signing import NoteRefused, SigningKey
 from coe.db import Database, utcnow
@@ -153,9 +153,9 @@ class Sealer:
         return Checkpoint(row.tree_size, row.root_hash, row.at, row.note) if row else None
 
     async def _unsealed(self, session: AsyncSession) -> list[AuditEventRecord]:
-        statement = select_events().where(_BELOW_HORIZON).order_by(text("xid, id"))
+        statement = select(*EVENT_COLUMNS).where(_BELOW_HORIZON).order_by(text("xid, id"))
         return [
-            AuditEventRecord.of(row) for row in await session.execute(statement.limit(self._batch))
+            EVENT_COLUMNS.record(row) for row in await session.execute(statement.limit(self._batch))
         ]
 
     async def _check_file(self, session: AsyncSession, size: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.checkpoint import Checkpoint
@@ -31,7 +31,7 @@ from coe.audit.findings import (
 )
 from coe.audit.hash_candidates import CandidateTree
 from coe.audit.merkle import EMPTY_ROOT, NodeId
-from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, AuditEventRecord, select_events
+from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
 from coe.audit.tree import read_completed
 from coe.crypto.signing import NoteRefused, VerifyKey
 
@@ -106,9 +106,9 @@ async def _look_outside(session: AsyncSession, findings: Findings) -> None:
 
 async def _rows(session: AsyncSession, start: int, stop: int) -> list[AuditEventRecord]:
     position = AUDIT_EVENTS.c.position
-    statement = select_events().where(position >= start, position < stop)
+    statement = select(*EVENT_COLUMNS).where(position >= start, position < stop)
     rows = await session.execute(statement.order_by(position, AUDIT_EVENTS.c.id))
-    return [AuditEventRecord.of(row) for row in rows]
+    return [EVENT_COLUMNS.record(row) for row in rows]
 
 
 async def _signed(session: AsyncSession, start: int, stop: int) -> Sequence[Row[Any]]:

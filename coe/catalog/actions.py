@@ -9,7 +9,6 @@ from sqlmodel import col
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.columns import record_of_version
 from coe.catalog.decision_tables.documents import opened_decision
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import opened_flow
@@ -24,7 +23,7 @@ from coe.catalog.models import (
     FlowKind,
     ReviewVerdict,
 )
-from coe.catalog.records import ChangedVersion, Preview, SavedVersion
+from coe.catalog.records import VERSION_COLUMNS, ChangedVersion, Preview, SavedVersion
 from coe.catalog.refs import require_ref
 from coe.catalog.semver import is_alias
 from coe.catalog.versions.aliases import point_alias
@@ -275,14 +274,14 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
     column, sealed = "content_sealed", version.content_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     if version.kind is EntryKind.TEMPLATE:
-        check_signature(work, record_of_version(version), digest(opened))
+        check_signature(work, VERSION_COLUMNS.of(version), digest(opened))
         return False
     if version.kind is EntryKind.DECISION:
         table = await asyncio.to_thread(opened_decision, opened)
-        check_signature(work, record_of_version(version), table.digest)
+        check_signature(work, VERSION_COLUMNS.of(version), table.digest)
         return False
     document = opened_flow(opened)
-    check_signature(work, record_of_version(version), document.digest)
+    check_signature(work, VERSION_COLUMNS.of(version), document.digest)
     problems = await checking.check(work, document, publishing=True)
     if errors_in(problems):
         raise Invalid(problems)

@@ -14,21 +14,18 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 
 from coe import paging
-from coe.catalog.columns import (
-    ALIASES,
-    ENTRIES,
-    ENTRY_COLUMNS,
-    LINKS,
-    VERSION_APPROVALS,
-    VERSION_COLUMNS,
-    VERSIONS,
-    entry_record,
-    version_record,
-)
 from coe.catalog.models import EntryKind, LinkKind
-from coe.catalog.records import EntryRecord, VersionApprovalRecord, VersionRecord
+from coe.catalog.records import (
+    APPROVAL_COLUMNS,
+    ENTRY_COLUMNS,
+    VERSION_COLUMNS,
+    EntryRecord,
+    VersionApprovalRecord,
+    VersionRecord,
+)
 from coe.catalog.refs import read_ref
 from coe.catalog.scope import readable_entries, readable_versions
+from coe.catalog.tables import ALIASES, ENTRIES, LINKS, VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions.resolution import VersionKey, resolve
 from coe.paging import Page
 from coe.work import Read
@@ -62,7 +59,7 @@ async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryReco
         readable_entries(read),
     )
     rows = (await read.session.execute(query)).all()
-    found = {entry.ref: entry for entry in map(entry_record, rows)}
+    found = {entry.ref: entry for entry in map(ENTRY_COLUMNS.record, rows)}
     return {ref: found[each.entry] for ref, each in parsed.items() if each.entry in found}
 
 
@@ -81,7 +78,7 @@ async def entries_by_id(
     them, such as candidate for a task of its run; the caller has verified them.
     """
     query = select(*ENTRY_COLUMNS).where(ENTRIES.c.id.in_(ids), readable_entries(read, relations))
-    return {row.id: entry_record(row) for row in (await read.session.execute(query)).all()}
+    return {row.id: ENTRY_COLUMNS.record(row) for row in (await read.session.execute(query)).all()}
 
 
 async def versions_by_id(
@@ -95,7 +92,8 @@ async def versions_by_id(
         VERSIONS.c.id.in_(ids),
         readable_versions(read, relations),
     )
-    return {row.id: version_record(row) for row in (await read.session.execute(query)).all()}
+    rows = (await read.session.execute(query)).all()
+    return {row.id: VERSION_COLUMNS.record(row) for row in rows}
 
 
 async def resolve_versions(
@@ -132,7 +130,7 @@ async def versions_page(
     total = await _count(read, VERSIONS.c.id, own)
     shown = rows[:first]
     return Page(
-        items=tuple(version_record(row) for row in shown),
+        items=tuple(VERSION_COLUMNS.record(row) for row in shown),
         cursors=tuple(paging.encode("versions", (row.precedence,)) for row in shown),
         has_next=len(rows) > first,
         has_previous=after is not None,
@@ -163,7 +161,7 @@ async def flows_page(
         (last,) = paging.decode("flows", after, (str,))
         query = query.where(ENTRIES.c.name > last)
     rows = (await read.session.execute(query.order_by(ENTRIES.c.name).limit(first + 1))).all()
-    shown = tuple(entry_record(row) for row in rows[:first])
+    shown = tuple(ENTRY_COLUMNS.record(row) for row in rows[:first])
     return Page(
         items=shown,
         cursors=tuple(paging.encode("flows", (entry.name,)) for entry in shown),
@@ -233,16 +231,14 @@ async def approvals(
 ) -> dict[UUID, list[VersionApprovalRecord]]:
     """For each version the decisions of its reviewers, oldest first."""
     query = (
-        select(VERSION_APPROVALS)
+        select(*APPROVAL_COLUMNS, VERSION_APPROVALS.c.version_id)
         .join(VERSIONS, VERSIONS.c.id == VERSION_APPROVALS.c.version_id)
         .where(VERSIONS.c.id.in_(version_ids), readable_versions(read))
         .order_by(VERSION_APPROVALS.c.at, VERSION_APPROVALS.c.id)
     )
     found: dict[UUID, list[VersionApprovalRecord]] = {ident: [] for ident in version_ids}
     for row in (await read.session.execute(query)).all():
-        found[row.version_id].append(
-            VersionApprovalRecord(row.by, row.at, row.decision, row.comment)
-        )
+        found[row.version_id].append(APPROVAL_COLUMNS.record(row))
     return found
 
 
@@ -291,7 +287,7 @@ async def _grouped(
     """Group entries by the id in the last column, each group by ref."""
     found: defaultdict[UUID, list[EntryRecord]] = defaultdict(list)
     for row in (await read.session.execute(query)).all():
-        found[row[-1]].append(entry_record(row))
+        found[row[-1]].append(ENTRY_COLUMNS.record(row))
     return {
         ident: sorted(found[ident], key=lambda entry: entry.ref)
         for ident in dict.fromkeys(entry_ids)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from coe.access.actor import DataClass
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
+from coe.catalog.tables import ENTRIES, VERSION_APPROVALS, VERSIONS
+from coe.db.records import Columns
 from coe.errors import Problem
 from coe.json_types import JSON
 
@@ -80,6 +82,10 @@ class VersionRecord:
         return f"{self.namespace}/{self.name}@{self.version}"
 
 
+ENTRY_COLUMNS: Final = Columns(EntryRecord, ENTRIES)
+VERSION_COLUMNS: Final = Columns(VersionRecord, VERSIONS)
+
+
 @dataclass(frozen=True, slots=True)
 class FlowContent:
     """The opened parts of a flow's version; `definition` is the document as it was sent."""
@@ -98,6 +104,9 @@ class VersionApprovalRecord:
     at: datetime
     decision: ReviewVerdict
     comment: str
+
+
+APPROVAL_COLUMNS: Final = Columns(VersionApprovalRecord, VERSION_APPROVALS)
 
 
 @dataclass(frozen=True, slots=True)

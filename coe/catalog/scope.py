@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, and_, or_
 from coe.access.permissions import Permission
 from coe.access.policy_lines import Relation
 from coe.access.scope import AccessScope
-from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.models import Entry, EntryVersion
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.work import Read
 
 

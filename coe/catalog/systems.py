@@ -12,11 +12,10 @@ from pydantic import Field
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.columns import record_of_entry, record_of_version
 from coe.catalog.flows.manifest import ManifestModel, Semver, SingleLine, SlugName
 from coe.catalog.flows.manifest import TagName as Word
 from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
-from coe.catalog.records import SavedVersion
+from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
 from coe.catalog.search.document import SearchDocument
 from coe.catalog.validation import validate
 from coe.catalog.versions.aliases import point_alias
@@ -81,7 +80,7 @@ async def register_system(work: Work, manifest: str) -> SavedVersion:
             decision=decision,
             detail={"digest": version.digest},
         )
-    return SavedVersion(record_of_entry(entry), record_of_version(version), (), created)
+    return SavedVersion(ENTRY_COLUMNS.of(entry), VERSION_COLUMNS.of(version), (), created)
 
 
 def _read(manifest: str) -> tuple[SystemManifest, Source]:

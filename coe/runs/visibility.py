@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
 from coe.access.policy_lines import Relation
-from coe.catalog.columns import ENTRIES, VERSIONS
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.runs.tables import RUNS, TASKS
 from coe.work import Read
 

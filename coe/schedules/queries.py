@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from coe.catalog.columns import ENTRIES
 from coe.catalog.scope import readable_entries
+from coe.catalog.tables import ENTRIES
 from coe.db.records import Columns
 from coe.language.schedules import ScheduleKind
 from coe.runs.tables import SCHEDULES

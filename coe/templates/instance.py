@@ -8,7 +8,6 @@ from sqlalchemy import select, true
 
 from coe.access.models import Team
 from coe.access.permissions import Permission
-from coe.catalog.columns import VERSIONS
 from coe.catalog.flows.contents import changes, flow_contents, flow_in
 from coe.catalog.flows.documents import FlowDocument, read_flow
 from coe.catalog.models import EntryKind, Lifecycle
@@ -17,6 +16,7 @@ from coe.catalog.records import VersionRecord
 from coe.catalog.refs import require_ref
 from coe.catalog.scope import readable_versions
 from coe.catalog.semver import bump, parse_version
+from coe.catalog.tables import VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.errors import NotFound, Problem, Severity, errors_in
 from coe.identifiers import is_slug

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import Table, func, select
 from sqlmodel import SQLModel
 
-from coe.catalog.columns import ENTRIES
 from coe.catalog.models import EntryVersion
 from coe.catalog.records import VersionRecord
+from coe.catalog.tables import ENTRIES
 from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON

@@ -10,10 +10,10 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import FacetValue
 from coe.catalog.scope import readable_entries, readable_versions
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.catalog.versions.sealing import unseal
 from coe.json_types import JSON
 from coe.templates.manifest import FLOW, README

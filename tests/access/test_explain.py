@@ -68,13 +68,13 @@ def test_a_review_is_what_the_decisions_are(policy: Policy) -> None:
         named = {
             (grant.subject, grant.permission, data_class)
             for grant in grants
-            if grant.subject in policy.people
+            if grant.subject in policy.memberships
             for data_class in DataClass
             if grant.resource in {f"team:{team}/*", f"team:{team}/{data_class}"}
         }
         for grant in grants:
             assert f", {grant.permission}, " in grant.via
-        for subject in policy.people:
+        for subject in policy.memberships:
             for permission in Permission:
                 for data_class in DataClass:
                     decision = policy.decide(

@@ -134,7 +134,7 @@ async def test_writers_at_once_each_make_a_version(database: Database) -> None:
         assert after is not None
         assert after.version == number + 8
         policy = await PolicyStore().current(session)
-        assert {f"temp-{index}" for index in range(8)} <= set(policy.people)
+        assert {f"temp-{index}" for index in range(8)} <= set(policy.memberships)
 
 
 @pytest.mark.parametrize("model", ["", "[request_definition]\nr = sub"])

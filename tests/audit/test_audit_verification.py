@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import Verification
 from coe.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash
-from coe.audit.records import AuditEventRecord, select_events
+from coe.audit.records import EVENT_COLUMNS
 from coe.audit.verification import verify
 from coe.crypto.signing import SigningKey
 from coe.db import utcnow
@@ -112,8 +112,8 @@ COLUMNS = [
 async def test_a_changed_byte_of_any_column_names_the_row(log: Log, column: str) -> None:
     await log.fill(3, SIZE)
     async with log.database.session() as session:
-        statement = select_events().order_by(text("position"))
-        rows = [AuditEventRecord.of(row) for row in await session.execute(statement)]
+        statement = select(*EVENT_COLUMNS).order_by(text("position"))
+        rows = [EVENT_COLUMNS.record(row) for row in await session.execute(statement)]
         assert (await verified(log, session)).ok
     changes = list(changed(getattr(rows[0], column)))
     emptied = [None] if column.endswith(("rule", "sealed", "digest", "hash")) else []
@@ -225,8 +225,8 @@ async def test_a_row_rewritten_with_its_leaf_hash_is_found_among_two(log: Log) -
 async def forge(session: AsyncSession, position: int) -> None:
     """Rewrite a row and its leaf hash."""
     await put(session, "actor", position, "someone-else")
-    statement = select_events().where(text("position = :p"))
-    row = AuditEventRecord.of((await session.execute(statement, {"p": position})).one())
+    statement = select(*EVENT_COLUMNS).where(text("position = :p"))
+    row = EVENT_COLUMNS.record((await session.execute(statement, {"p": position})).one())
     await put(session, "leaf_hash", position, row.leaf_at(position))
 
 
@@ -234,8 +234,8 @@ async def test_a_history_rewritten_with_its_whole_tree_is_found(log: Log) -> Non
     await log.fill(2, 5, SIZE)
     async with attacked(log) as session:
         await forge(session, 3)
-        statement = select_events().order_by(text("position"))
-        rows = [AuditEventRecord.of(row) for row in await session.execute(statement)]
+        statement = select(*EVENT_COLUMNS).order_by(text("position"))
+        rows = [EVENT_COLUMNS.record(row) for row in await session.execute(statement)]
         frontier = Frontier()
         for row in rows:
             for node, value in frontier.append(row.leaf_at(row.position)):

@@ -5,14 +5,14 @@ import random
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.log import append
 from coe.audit.merkle import Frontier, NodeId
-from coe.audit.records import AuditEventRecord, select_events
+from coe.audit.records import EVENT_COLUMNS
 from coe.audit.sealer import LogBroken, Sealer
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
@@ -32,8 +32,8 @@ async def checkpoints(log: Log) -> list[Checkpoint]:
 async def assert_whole(log: Log) -> None:
     """Positions without gaps, leaves of the rows, nodes and roots of the leaves."""
     async with log.database.session() as session:
-        statement = select_events().order_by(text("position"))
-        rows = [AuditEventRecord.of(row) for row in await session.execute(statement)]
+        statement = select(*EVENT_COLUMNS).order_by(text("position"))
+        rows = [EVENT_COLUMNS.record(row) for row in await session.execute(statement)]
     stored = {
         NodeId(level, offset): value
         for level, offset, value in await log.rows('SELECT level, "offset", hash FROM audit_nodes')

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from coe.access.load import renew_version
 from coe.access.models import PolicyRule
 from coe.audit.models import AuditEvent
 from coe.audit.queries import open_detail
-from coe.audit.records import select_events
+from coe.audit.records import EVENT_COLUMNS
 from coe.execution.advance import Finished, advance
 from coe.execution.open_runtime import running
 from coe.runs import disclosure
@@ -32,7 +34,7 @@ async def test_an_address_that_is_refused_is_recorded_once(platform: Platform) -
     async with platform.work(SALES_OWNER) as work:
         error = (await disclosure.read_run_data(work, [run.id]))[run.id].error
         rows = await work.session.execute(
-            select_events().where(AuditEvent.action == "runs:address:refuse")
+            select(*EVENT_COLUMNS).where(AuditEvent.action == "runs:address:refuse")
         )
         [event] = rows.all()
         assert (event.outcome, event.team, event.actor) == ("DENIED", "sales", f"run:{run.id}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coe.access.files import read_files
 from coe.access.policy import Policy
-from coe.access.records import PolicyRecord, RuleRecord
+from coe.access.records import MembershipRecord, PolicyRecord, RuleRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = (ROOT / "policies" / "model.conf").read_text()
@@ -22,7 +22,7 @@ def shipped() -> Policy:
             model=files.model,
             rules=tuple(RuleRecord(line.fields, line.note, line.source) for line in files.lines),
             memberships=tuple(
-                (person.subject, team.team, tuple(person.roles))
+                MembershipRecord(person.subject, team.team, tuple(person.roles))
                 for team in files.teams
                 for person in team.people
             ),
@@ -45,7 +45,7 @@ def policy_of(
             model=model,
             rules=tuple(RuleRecord(fields, None, f"test:{i}") for i, fields in enumerate(rules, 1)),
             memberships=tuple(
-                (subject, team, tuple(roles))
+                MembershipRecord(subject, team, tuple(roles))
                 for subject, teams in (members or {}).items()
                 for team, roles in teams.items()
             ),

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.columns import ENTRIES, VERSION_COLUMNS, VERSIONS, version_record
 from coe.catalog.decision_tables.documents import DecisionEntry, opened_decision, read_decision
 from coe.catalog.models import EntryKind
-from coe.catalog.records import SavedVersion, VersionRecord
+from coe.catalog.records import VERSION_COLUMNS, SavedVersion, VersionRecord
 from coe.catalog.refs import require_ref
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.saving import NewVersion, save_version, saved_version
@@ -138,7 +138,7 @@ async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str)
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound(f"there is no decision table {ref}")
-    version = version_record(row)
+    version = VERSION_COLUMNS.record(row)
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
     table = await asyncio.to_thread(opened_decision, opened)

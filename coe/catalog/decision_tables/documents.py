@@ -9,12 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from coe.catalog.columns import VERSIONS
 from coe.catalog.flows.manifest import FlowMetadata
 from coe.catalog.links import Link, system_links
 from coe.catalog.models import EntryKind
 from coe.catalog.scope import readable_versions
 from coe.catalog.search.document import SearchDocument
+from coe.catalog.tables import VERSIONS
 from coe.catalog.validation import CODE, validate
 from coe.catalog.versions.sealing import problems_from_json, unseal
 from coe.decisions.load import load_decision_source

@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, or_, select, tuple_
 
 from coe.access.permissions import Permission
-from coe.catalog.columns import ENTRIES, VERSIONS
 from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.links import Link
 from coe.catalog.models import EntryKind, Lifecycle, LinkKind
 from coe.catalog.records import VersionRecord
 from coe.catalog.scope import readable_versions
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.catalog.validation import schema_problems
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.columns import (
-    ENTRIES,
-    ENTRY_COLUMNS,
-    ENTRY_WIDTH,
-    VERSION_COLUMNS,
-    VERSIONS,
-    entry_record,
-    version_record,
-)
 from coe.catalog.flows.documents import FlowDocument, draw, draw_svg, read_flow
 from coe.catalog.models import EntryKind
-from coe.catalog.records import FlowContent, RunnableFlow, VersionChange
+from coe.catalog.records import (
+    ENTRY_COLUMNS,
+    VERSION_COLUMNS,
+    FlowContent,
+    RunnableFlow,
+    VersionChange,
+)
 from coe.catalog.refs import require_ref
 from coe.catalog.scope import readable_versions
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import problems_from_json, unseal
@@ -156,14 +154,14 @@ async def runnable_version(
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound
-    version = version_record(row[ENTRY_WIDTH:])
+    version = VERSION_COLUMNS.record(row, at=len(ENTRY_COLUMNS))
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
     document = opened_flow(opened)
     check_signature(holder, version, document.digest)
     manifest = document.manifest
     return RunnableFlow(
-        entry=entry_record(row),
+        entry=ENTRY_COLUMNS.record(row),
         version=version,
         definition=document.source.text,
         input_schema=document.input_schema,
@@ -198,5 +196,5 @@ def _mapping(value: JSON) -> dict[str, JSON]:
     return value if isinstance(value, dict) else {}
 
 
-def _labelled(columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def _labelled(columns: Iterable[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
     return [column.label(f"version_{place}") for place, column in enumerate(columns)]

@@ -19,9 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.columns import ENTRIES
 from coe.catalog.records import Facet, FacetValue
 from coe.catalog.search.filters import CatalogFilter, predicates
+from coe.catalog.tables import ENTRIES
 
 _TOTAL = ""
 _MOST_VALUES = 50

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement
 
 from coe.access.actor import DataClass
-from coe.catalog.columns import ENTRIES
 from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.tables import ENTRIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,14 +34,14 @@ from sqlalchemy import (
 )
 
 from coe import paging
-from coe.catalog.columns import ENTRIES, ENTRY_COLUMNS, entry_record
 from coe.catalog.models import Lifecycle
-from coe.catalog.records import Facet, Hit, Hits
+from coe.catalog.records import ENTRY_COLUMNS, Facet, Hit, Hits
 from coe.catalog.scope import readable_entries
 from coe.catalog.search import facets, suggestions
 from coe.catalog.search.filters import CatalogFilter, predicates
 from coe.catalog.search.highlights import fragments, headline
 from coe.catalog.search.suggestions import evaluated_once
+from coe.catalog.tables import ENTRIES
 from coe.work import Read
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
@@ -235,4 +235,4 @@ def _hit(row: Row[Any], order: _Order, matching: _Matching) -> Hit:
     if matching.query is not None:
         marked = fragments([row.title_mark, row.summary_mark, row.body_mark, row.tags_mark])
     score = None if row.score is None else float(row.score)
-    return Hit(entry_record(row), order.cursor(row), score, marked)
+    return Hit(ENTRY_COLUMNS.record(row), order.cursor(row), score, marked)

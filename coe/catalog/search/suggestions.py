@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Float, cast, exists, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.columns import ENTRIES
 from coe.catalog.search.document import LONGEST_WORD
+from coe.catalog.tables import ENTRIES
 
 _NEAR: Final = 0.45
 """How near a word must come, from 0 to 1; `csah` comes as near to `cash` as 0.5."""

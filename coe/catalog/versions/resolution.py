@@ -13,11 +13,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.columns import ALIASES, VERSION_COLUMNS, VERSIONS, version_record
 from coe.catalog.models import Lifecycle
-from coe.catalog.records import VersionRecord
+from coe.catalog.records import VERSION_COLUMNS, VersionRecord
 from coe.catalog.refs import selector_or_live
 from coe.catalog.semver import Range, parse_range, parse_version
+from coe.catalog.tables import ALIASES, VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
 
 VersionKey = tuple[UUID, str | None]
@@ -57,7 +57,7 @@ async def _exact(
         allowed,
     )
     rows = (await session.execute(query)).all()
-    return {(row.entry_id, row.version): version_record(row) for row in rows}
+    return {(row.entry_id, row.version): VERSION_COLUMNS.record(row) for row in rows}
 
 
 async def _named(
@@ -74,7 +74,7 @@ async def _named(
         .where(tuple_(ALIASES.c.entry_id, ALIASES.c.alias).in_(pairs), allowed)
     )
     rows = (await session.execute(query)).all()
-    return {(row.entry_id, row.alias): version_record(row) for row in rows}
+    return {(row.entry_id, row.alias): VERSION_COLUMNS.record(row) for row in rows}
 
 
 async def _within(
@@ -98,7 +98,7 @@ async def _within(
     )
     candidates: defaultdict[UUID, list[VersionRecord]] = defaultdict(list)
     for row in (await session.execute(query)).all():
-        candidates[row.entry_id].append(version_record(row))
+        candidates[row.entry_id].append(VERSION_COLUMNS.record(row))
     found: dict[_Named, VersionRecord] = {}
     for (entry_id, text), bounds in wanted.items():
         for version in candidates[entry_id]:

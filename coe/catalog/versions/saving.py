@@ -10,13 +10,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coe.catalog.columns import (
-    ENTRIES,
-    LINKS,
-    VERSIONS,
-    record_of_entry,
-    record_of_version,
-)
 from coe.catalog.links import Link
 from coe.catalog.models import (
     LIVE,
@@ -29,9 +22,10 @@ from coe.catalog.models import (
     Lifecycle,
     LinkKind,
 )
-from coe.catalog.records import SavedVersion
+from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
 from coe.catalog.search.document import SearchDocument, search_document_of, write_search_document
 from coe.catalog.semver import parse_version, precedence
+from coe.catalog.tables import ENTRIES, LINKS, VERSIONS
 from coe.catalog.versions.lifecycle import DISPLAY_ORDER
 from coe.catalog.versions.sealing import problems_from_json, problems_to_json, seal, unseal
 from coe.db import new_id
@@ -109,7 +103,7 @@ async def saved_version(
     column, sealed = "problems_sealed", version.problems_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     problems = problems_from_json(opened)
-    return SavedVersion(record_of_entry(entry), record_of_version(version), problems, created)
+    return SavedVersion(ENTRY_COLUMNS.of(entry), VERSION_COLUMNS.of(version), problems, created)
 
 
 async def refresh_entry(work: Work, entry: Entry) -> None:

@@ -9,9 +9,8 @@ from sqlmodel import col
 
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
-from coe.catalog.columns import record_of_entry, record_of_version
 from coe.catalog.models import Entry, EntryKind, EntryVersion, FlowKind, Lifecycle
-from coe.catalog.records import ChangedVersion
+from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, ChangedVersion
 from coe.catalog.refs import Ref, require_ref
 from coe.catalog.scope import relations_to
 from coe.catalog.versions.lifecycle import LifecycleAction, next_state, permission_for
@@ -42,7 +41,7 @@ class Transition:
 
     def result(self) -> ChangedVersion:
         """What the verb returns."""
-        return ChangedVersion(record_of_entry(self.entry), record_of_version(self.version))
+        return ChangedVersion(ENTRY_COLUMNS.of(self.entry), VERSION_COLUMNS.of(self.version))
 
 
 def resource_name(entry: Entry, version: EntryVersion) -> str:
