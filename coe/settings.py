@@ -1,4 +1,7 @@
-"""The settings: read once, validated whole, passed down. The only reader of the environment."""
+"""The settings of an installation: read once, validated, and passed down.
+
+docs/settings.md lists them; tests/architecture/test_settings.py compares the two.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,9 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Settings(BaseSettings):
-    """What an installation decides, from `COE_…` variables and the file named by `COE_CONFIG`.
+    """The settings, from `COE_…` variables and the file that `COE_CONFIG` names.
 
-    The file has `NAME=value` lines with the names of the variables; a variable wins over it.
-    Times are seconds.
+    The file has lines `NAME=value` with the names of the variables; a variable overrides it.
     """
 
     model_config = SettingsConfigDict(
@@ -25,49 +27,153 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    # Where things are
-    database_url: str = "postgresql://coe@127.0.0.1:5432/coe"
-    data_dir: Path = Path(".coe")
-    content_dir: Path | None = None
-    kek_file: Path | None = None
-    signing_key_file: Path | None = None
-    checkpoint_file: Path | None = None
+    # The database and the files of an installation
+    database_url: str = Field(
+        default="postgresql://coe@127.0.0.1:5432/coe",
+        description="The URL of the PostgreSQL database.",
+    )
+    data_dir: Path = Field(
+        default=Path(".coe"),
+        description="The folder of keys, checkpoints and the workers' own files.",
+    )
+    content_dir: Path | None = Field(
+        default=None,
+        description=(
+            "The folder with `catalog`, `templates`, `flows` and `policies`; by default the shipped"
+            " one."
+        ),
+    )
+    kek_file: Path | None = Field(
+        default=None,
+        description=(
+            "The file with the key-encryption key (mode 0600); by default `keys/kek` in the data"
+            " folder."
+        ),
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description=(
+            "The file with the Ed25519 key that signs checkpoints of the audit log (mode 0600); by"
+            " default `keys/signing` in the data folder."
+        ),
+    )
+    checkpoint_file: Path | None = Field(
+        default=None,
+        description=(
+            "The file outside the database to which checkpoints of the audit log are appended; by"
+            " default `checkpoints` in the data folder."
+        ),
+    )
+    log_origin: str = Field(
+        default="coe.local/audit",
+        description="The name of the audit log in its checkpoints and in its verifier key.",
+    )
+    log_level: str = Field(
+        default="INFO",
+        description="The lowest level of log records that are written to stderr.",
+    )
 
     # The API
-    host: str = "127.0.0.1"
-    port: int = 8700
-    public_url: str | None = None
-    log_origin: str = "coe.local/audit"
-    allowed_hosts: tuple[str, ...] = ()
+    host: str = Field(default="127.0.0.1", description="The address at which the API listens.")
+    port: int = Field(default=8700, description="The port at which the API listens.")
+    public_url: str | None = Field(
+        default=None,
+        description="The address under which people reach the API; links in messages use it.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "Further host names (a JSON list) under which the API answers, beside loopback,"
+            " `COE_HOST` and the host of `COE_PUBLIC_URL`."
+        ),
+    )
 
     # Prefect
-    prefect_url: str | None = None
-    prefect_auth: SecretStr | None = None
-    central_pool: str = "coe-central"
+    prefect_url: str | None = Field(
+        default=None,
+        description="The address of the Prefect server's API; without it, runs wait.",
+    )
+    prefect_auth: SecretStr | None = Field(
+        default=None,
+        description="The auth string of the Prefect server, `user:password`.",
+    )
+    central_pool: str = Field(
+        default="coe-central",
+        description="The Prefect work pool of central flows.",
+    )
+    worker_limit: int = Field(
+        default=50,
+        description="The number of runs that a worker executes at the same time.",
+    )
 
-    # A worker, a client
-    url: str = "http://127.0.0.1:8700"
-    token: SecretStr | None = None
-    flows_dir: Path | None = None
-    worker_limit: int = 50
+    # A team's worker
+    url: str = Field(
+        default="http://127.0.0.1:8700",
+        description="The address at which a client reaches the API.",
+    )
+    token: SecretStr | None = Field(default=None, description="The bearer token of a client.")
+    flows_dir: Path | None = Field(
+        default=None,
+        description="The folder of a team's local flows; by default the working directory.",
+    )
 
     # Runs
-    ca_file: Path | None = None
-    channels_file: Path | None = None
-    secrets_file: Path | None = None
-    resolve: dict[str, str] = Field(default_factory=dict)
-    lease_seconds: float = 6.0
-    heartbeat_seconds: float = 1.5
-    linger_seconds: float = 3.0
-    loops: bool = True
-    expression_workers: int = 2
-    # How often a task may be entered in a run (and in one iteration of its loops) before it faults.
-    max_task_visits: int = Field(default=10_000, ge=1)
-    # How long a received event is kept, to know it when it comes again.
-    event_days: int = Field(default=30, ge=1)
-
-    # Log
-    log_level: str = "INFO"
+    ca_file: Path | None = Field(
+        default=None,
+        description="A PEM file of certificate authorities to trust beside the public ones.",
+    )
+    channels_file: Path | None = Field(
+        default=None,
+        description="The YAML file of channels for messages to people (mode 0600).",
+    )
+    secrets_file: Path | None = Field(
+        default=None,
+        description="The YAML file of secrets that flows may declare (mode 0600).",
+    )
+    resolve: dict[str, str] = Field(
+        default_factory=dict,
+        description="Base URLs by host (a JSON object): calls for the host are sent there.",
+    )
+    lease_seconds: float = Field(
+        default=6.0,
+        description=(
+            "The seconds after which the lease of a run expires if its holder stops renewing it."
+        ),
+    )
+    heartbeat_seconds: float = Field(
+        default=1.5,
+        description="The seconds between two renewals of a lease.",
+    )
+    linger_seconds: float = Field(
+        default=3.0,
+        description="The seconds for which a run that only waits is kept before it is parked.",
+    )
+    loops: bool = Field(
+        default=True,
+        description=(
+            "Whether the process also runs the loops in the background: dispatch, timers, reaper;"
+            " in the API also the audit log's sealer and the clean-up of expired rows."
+        ),
+    )
+    expression_workers: int = Field(
+        default=2,
+        description="The number of processes that evaluate expressions.",
+    )
+    max_task_visits: int = Field(
+        default=10_000,
+        ge=1,
+        description=(
+            "How often a task may be entered in a run, and in one iteration of its loops, before"
+            " the run faults."
+        ),
+    )
+    event_days: int = Field(
+        default=30,
+        ge=1,
+        description=(
+            "The days for which a received event is kept, so that a duplicate is recognised."
+        ),
+    )
 
     @field_validator("url")
     @classmethod
@@ -93,14 +199,14 @@ class Settings(BaseSettings):
 
 
 def read_settings(config: Path | None = None) -> Settings:
-    """Read the environment and the file (argument, else `COE_CONFIG`, else none).
+    """Read the environment and the file (the argument, else `COE_CONFIG`, else none).
 
     Raises:
-        pydantic.ValidationError: A value does not fit; the message names the variable.
-        FileNotFoundError: The named file is not there.
+        pydantic.ValidationError: A value is invalid; the message names the variable.
+        FileNotFoundError: The named file does not exist.
     """
     named = os.environ.get("COE_CONFIG")
     file = config or (Path(named) if named else None)
     if file is not None and not file.is_file():
-        raise FileNotFoundError(f"the settings file {file} is not there")
+        raise FileNotFoundError(f"the settings file {file} does not exist")
     return Settings(_env_file=file)
