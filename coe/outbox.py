@@ -1,8 +1,12 @@
-"""The transactional outbox: a verb writes what is wanted, dispatch does it after the commit."""
+"""The transactional outbox: a verb writes a message, dispatch handles it after the commit.
+
+`coe.execution.dispatch` has one handler for each kind of message.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
@@ -16,12 +20,28 @@ from coe.db import new_id, utcnow
 OUTBOX_CHANNEL = "coe_outbox"
 
 
-class OutboxRow(SQLModel, table=True):
-    """One thing that an engine is asked to do; ids only, never data.
+class OutboxKind(StrEnum):
+    """What a message asks for, and what its subject is."""
 
-    `kind` is start, wake or cancel (`subject` is the id of a run), deploy (of a flow version),
-    event (of a received event) or schedule (of a flow's entry).
-    A row is deleted when done; on failure `attempts` grows and `due_at` moves on.
+    START = "start"
+    """An engine carries out the run."""
+    WAKE = "wake"
+    """The run goes on: something arrived for it, or its holder gave it up."""
+    CANCEL = "cancel"
+    """The run is cancelled for its caller, or the engine stops a run that is cancelled."""
+    DEPLOY = "deploy"
+    """The engine makes the flow version, a local one, startable."""
+    EVENT = "event"
+    """The received event is delivered to those it did not reach when it was received."""
+    SCHEDULE = "schedule"
+    """The schedule of the flow's entry becomes that of the live version."""
+
+
+class OutboxRow(SQLModel, table=True):
+    """One message; ids only, never data. `kind` is an `OutboxKind`.
+
+    The row is deleted when the message is handled; on failure `attempts` grows and `due_at` moves
+    on.
     """
 
     __tablename__ = "outbox"
@@ -47,20 +67,20 @@ OUTBOX: Final = OutboxRow.metadata.tables["outbox"]
 
 async def enqueue(
     session: AsyncSession,
-    kind: str,
+    kind: OutboxKind,
     subject: UUID,
     *,
     payload: dict[str, str] | None = None,
     due_at: datetime | None = None,
 ) -> None:
-    """Insert a row in the caller's transaction; its commit notifies the dispatchers.
+    """Insert a message in the caller's transaction; its commit notifies the dispatchers.
 
-    Without `due_at` it is due at once, by the database's clock, as every time in this table is.
+    Without `due_at` it is due at once. Every time in this table is the database's.
     """
     await session.execute(
         insert(OUTBOX).values(
             id=new_id(),
-            kind=kind,
+            kind=kind.value,
             subject=subject,
             payload=payload or {},
             created_at=func.now(),

@@ -42,7 +42,7 @@ from coe.catalog.versions.transitions import (
 from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.work import Read, Work
 
 
@@ -138,7 +138,7 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Change
             await _reschedule(work, transition.entry)
     await _move(work, transition, LifecycleAction.PUBLISH, comment, digest=version.digest)
     if transition.flow_kind is FlowKind.LOCAL:
-        await enqueue(work.session, "deploy", version.id)
+        await enqueue(work.session, OutboxKind.DEPLOY, version.id)
     return transition.result()
 
 
@@ -243,7 +243,7 @@ _TAGS: dict[tuple[EntryKind, LifecycleAction | None], Tag] = {
 async def _reschedule(work: Work, entry: Entry) -> None:
     """What a central flow starts by itself may be another thing now: dispatch looks."""
     if entry.flow_kind is FlowKind.CENTRAL:
-        await enqueue(work.session, "schedule", entry.id)
+        await enqueue(work.session, OutboxKind.SCHEDULE, entry.id)
 
 
 async def _move(

@@ -1,7 +1,7 @@
 """The bus: an event is received once, kept for a while, and brought to every run that wants it.
 
 All in one transaction: the event's row, its deliveries, their wake-ups, the record in the log. A
-wish in the outbox has dispatch look again after the commit (`settle`).
+message in the outbox has dispatch look again after the commit (`settle`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,11 @@ from coe.db import new_id
 from coe.errors import Conflict
 from coe.events.delivery import deliver, scope_to_json
 from coe.identifiers import PLATFORM_TEAM
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_payload import Event, name_of, open_events, seal_event
 from coe.runs.tables import DELIVERIES, EVENTS, NOW
 from coe.work import Work
 
-WISH: Final = "event"
-"""The outbox's kind for an event that was received; its subject is the event's row."""
 LONGEST: Final = 500
 """Characters that are kept in clear of a source, an id or a type."""
 
@@ -139,7 +137,7 @@ async def receive(
         return False
     kind, name, at = row["type"], row["name"], new.received_at
     await deliver(session, new.id, name=name, type_=kind, received_at=at, reach=reach, now=now)
-    await enqueue(session, WISH, new.id)
+    await enqueue(session, OutboxKind.EVENT, new.id)
     return True
 
 

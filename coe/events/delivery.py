@@ -26,7 +26,7 @@ from coe.access.scope import AccessScope
 from coe.db import new_id
 from coe.json_types import JSON
 from coe.machine.facts import FactKind
-from coe.outbox import OUTBOX_CHANNEL
+from coe.outbox import OUTBOX_CHANNEL, OutboxKind
 from coe.runs.event_subscriptions import ANY
 from coe.runs.inbox import CHANNEL
 from coe.runs.tables import DELIVERIES, EVENTS, SUBSCRIPTIONS
@@ -155,18 +155,18 @@ async def _missed(session: AsyncSession, run_id: UUID, wanted: Sequence[Any]) ->
 
 _PUT: Final = text(
     """
-    WITH brought (id, wish, event_id, run_id) AS (
+    WITH brought (id, message_id, event_id, run_id) AS (
         SELECT * FROM unnest(
-            CAST(:ids AS uuid[]), CAST(:wishes AS uuid[]),
+            CAST(:ids AS uuid[]), CAST(:messages AS uuid[]),
             CAST(:events AS uuid[]), CAST(:runs AS uuid[])
         )
     ), boxed AS (
         INSERT INTO run_inbox (id, run_id, dedupe, kind, key, at, event_id)
         SELECT id, run_id, :dedupe || event_id, :kind, '', :now, event_id FROM brought
         ON CONFLICT DO NOTHING
-    ), wished AS (
+    ), woken AS (
         INSERT INTO outbox (id, kind, subject, payload, created_at, due_at, attempts)
-        SELECT wish, 'wake', run_id, '{}', :now, :now, 0 FROM brought
+        SELECT message_id, :wake, run_id, '{}', :now, :now, 0 FROM brought
     )
     SELECT pg_notify(:runs_channel, CAST(run_id AS text)) FROM brought
     UNION ALL SELECT pg_notify(:outbox_channel, '')
@@ -182,11 +182,12 @@ async def _put(session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]], now: d
         _PUT,
         {
             "ids": [new_id() for _ in pairs],
-            "wishes": [new_id() for _ in pairs],
+            "messages": [new_id() for _ in pairs],
             "events": [event for event, _ in pairs],
             "runs": [run for _, run in pairs],
             "dedupe": DEDUPE,
             "kind": FactKind.EVENT_CONSUMED.value,
+            "wake": OutboxKind.WAKE.value,
             "now": now,
             "runs_channel": CHANNEL,
             "outbox_channel": OUTBOX_CHANNEL,

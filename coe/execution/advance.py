@@ -24,7 +24,7 @@ from coe.execution.runtime import Held, Runtime
 from coe.execution.turn import ActiveRun, Turn, keep_turn, prepare_turn, take_turn, tell, tell_all
 from coe.machine.commands import Cancelled, Completed, Faulted, RunLeaf, RunOutcome, StartChild
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion, inbox, leases
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, LeaseLostError, Taking
@@ -361,7 +361,7 @@ async def _release(runtime: Runtime, lease: Lease, *, at_once: bool) -> None:
         async with platform.database.session() as session:
             after = timedelta() if at_once else PAUSE
             if await leases.release(session, lease, after=after) and at_once:
-                await enqueue(session, "wake", lease.run_id)
+                await enqueue(session, OutboxKind.WAKE, lease.run_id)
             await session.commit()
     except (SQLAlchemyError, OSError) as error:
         _log.warning("run %s was not released: %s", lease.run_id, type(error).__name__)

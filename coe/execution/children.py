@@ -29,7 +29,7 @@ from coe.json_types import JSON
 from coe.machine.commands import StartChild
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs.audit import run_event
 from coe.runs.journal import Change
 from coe.runs.models import ENDED, RunState
@@ -183,7 +183,7 @@ async def _go_on(child_id: UUID, session: AsyncSession) -> None:
     Raises:
         Unavailable: It is being carried out: the turn is tried again when the child has ended.
     """
-    waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
+    waiting = (OUTBOX.c.kind == OutboxKind.CANCEL) & (OUTBOX.c.subject == child_id)
     await session.execute(delete(OUTBOX).where(waiting))
     told = exists().where(INBOX.c.run_id == child_id, INBOX.c.kind == FactKind.RUN_CANCELLED.value)
     stopping = or_(RUNS.c.state == RunState.CANCELLED, told)
@@ -210,14 +210,14 @@ async def _supersede(child_id: UUID, session: AsyncSession) -> None:
 
 async def _reopen(child_id: UUID, session: AsyncSession) -> None:
     """Let a cancelled local run go on; what dispatch was still to do for its end is not wanted."""
-    waiting = (OUTBOX.c.kind == "cancel") & (OUTBOX.c.subject == child_id)
+    waiting = (OUTBOX.c.kind == OutboxKind.CANCEL) & (OUTBOX.c.subject == child_id)
     await session.execute(delete(OUTBOX).where(waiting))
     await session.execute(
         update(RUNS)
         .where(RUNS.c.id == child_id, RUNS.c.state.in_(ENDED))
         .values(state=RunState.REQUESTED, ended_at=None),
     )
-    await enqueue(session, "start", child_id)
+    await enqueue(session, OutboxKind.START, child_id)
 
 
 def _child_started(key: str, child_id: UUID, at: datetime) -> Fact:

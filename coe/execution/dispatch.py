@@ -1,15 +1,16 @@
-"""Dispatch: what the outbox asks for is done by an engine, outside every transaction.
+"""Dispatch: handle the messages of the outbox, outside every transaction.
 
-A row is claimed by moving its `due_at` ahead (`SKIP LOCKED`, so several processes share the work),
-then the engine is called, then the row is deleted. A process that dies in between leaves the row
-to be claimed again: every call may happen twice. A call that fails moves `due_at` on, with growing
-pauses, for ever: while the engine is away, runs wait in the queue.
+A message is claimed by moving its `due_at` ahead (`SKIP LOCKED`, so several processes share the
+work), then its handler is called, then its row is deleted. A process that dies in between leaves
+the message to be claimed again: every handler may run twice. A handler that fails moves `due_at`
+on, with growing pauses, for ever: while the engine is away, runs wait in the queue.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,9 +21,9 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from coe.catalog.flows.contents import runnable_version
 from coe.catalog.records import RunnableFlow
 from coe.errors import CoeError, NotFound
-from coe.events import bus
 from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
+from coe.outbox import OutboxKind
 from coe.runs import inbox
 from coe.runs.completion import close, prepare
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
@@ -34,43 +35,47 @@ from coe.schedules import event_triggers, sync
 from coe.work import Platform
 
 BATCH: Final = 50
-AT_ONCE: Final = 10
+MAX_AT_ONCE: Final = 10
 CLAIMED_FOR: Final = timedelta(seconds=12)
-"""How long a claimed row is left to its dispatcher; an engine's call takes less."""
+"""How long a claimed message is left to its dispatcher; a call of an engine takes less."""
 EXPECTED_WITHIN: Final = timedelta(seconds=8)
-"""How long an engine that took a run may leave it before it is asked again."""
+"""How long an engine may take to start a run that it accepted, before it is asked again."""
 HELD_PAUSE: Final = timedelta(seconds=1)
-LONGEST_PAUSE: Final = timedelta(seconds=10)
+MAX_PAUSE: Final = timedelta(seconds=10)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """A claimed row of the outbox."""
+class OutboxMessage:
+    """A claimed message of the outbox."""
 
     id: UUID
     kind: str
     subject: UUID
     attempts: int
     until: datetime
-    """When somebody else may claim it; also, which claim this is."""
+    """When another process may claim it; no other claim of it has the same time."""
+
+
+Handler = Callable[[Platform, Engine, OutboxMessage], Awaitable[bool]]
+"""Does what a message asks for; false if the message stays, to be handled again soon."""
 
 
 async def dispatch_once(platform: Platform, engine: Engine) -> int:
-    """Do what is due in the outbox; gives how many rows were claimed."""
-    wishes = await _claim(platform)
-    gate = asyncio.Semaphore(AT_ONCE)
+    """Handle the messages that are due; returns how many were claimed."""
+    messages = await _claim(platform)
+    gate = asyncio.Semaphore(MAX_AT_ONCE)
 
-    async def do(wish: _Wish) -> None:
+    async def handle(message: OutboxMessage) -> None:
         async with gate:
-            await _fulfil(platform, engine, wish)
+            await _handle(platform, engine, message)
 
-    await asyncio.gather(*(do(wish) for wish in wishes))
-    return len(wishes)
+    await asyncio.gather(*(handle(message) for message in messages))
+    return len(messages)
 
 
-async def next_wish(platform: Platform) -> timedelta | None:
-    """In how long the next row of the outbox is due, by the database's clock."""
+async def next_message(platform: Platform) -> timedelta | None:
+    """How long until the next message is due, by the database's clock."""
     async with platform.database.session() as session:
         soonest = select(func.min(OUTBOX.c.due_at) - NOW).where(_in_turn)
         due: timedelta | None = await session.scalar(soonest)
@@ -78,15 +83,15 @@ async def next_wish(platform: Platform) -> timedelta | None:
 
 
 async def engine_health(platform: Platform, engine: Engine) -> EngineHealth:
-    """What the engine says of itself, with how many requests wait for it."""
+    """The health that the engine reports, with the number of messages that wait for it."""
     health = await engine.health()
     async with platform.database.session() as session:
         queued = await session.scalar(select(func.count()).select_from(OUTBOX))
     return EngineHealth(health.name, health.ready, health.detail, queued or 0)
 
 
-async def _claim(platform: Platform) -> list[_Wish]:
-    """Claim rows. Wishes for one run are done one after the other, but a cancellation at once."""
+async def _claim(platform: Platform) -> list[OutboxMessage]:
+    """Claim messages: those for one run one after the other, but a cancellation at once."""
     async with platform.database.session() as session:
         due = (await session.execute(_DUE)).all()
         if not due:
@@ -99,16 +104,18 @@ async def _claim(platform: Platform) -> list[_Wish]:
         )
         until = {row.id: row.due_at for row in claimed}
         await session.commit()
-    return [_Wish(row.id, row.kind, row.subject, row.attempts, until[row.id]) for row in due]
+    return [
+        OutboxMessage(row.id, row.kind, row.subject, row.attempts, until[row.id]) for row in due
+    ]
 
 
 _earlier = OUTBOX.alias("earlier")
 _in_turn: Final = or_(
-    OUTBOX.c.kind == "cancel",
+    OUTBOX.c.kind == OutboxKind.CANCEL,
     ~exists().where(
         _earlier.c.subject == OUTBOX.c.subject,
         _earlier.c.id < OUTBOX.c.id,
-        _earlier.c.kind != "cancel",
+        _earlier.c.kind != OutboxKind.CANCEL,
     ),
 )
 _DUE: Final = (
@@ -120,58 +127,58 @@ _DUE: Final = (
 )
 
 
-async def _fulfil(platform: Platform, engine: Engine, wish: _Wish) -> None:
+async def _handle(platform: Platform, engine: Engine, message: OutboxMessage) -> None:
     try:
-        done = await _DOERS[wish.kind](platform, engine, wish)
-    except Exception as error:  # noqa: BLE001  # whatever an engine raises: the wish stays
-        await _postpone(platform, wish, error)
+        done = await _HANDLERS[OutboxKind(message.kind)](platform, engine, message)
+    except Exception as error:  # noqa: BLE001  # whatever an engine raises: the message stays
+        await _postpone(platform, message, error)
         return
     async with platform.database.session() as session:
         if done:
-            await session.execute(delete(OUTBOX).where(_still(wish)))
+            await session.execute(delete(OUTBOX).where(_still_claimed(message)))
         else:
-            later = update(OUTBOX).where(_still(wish)).values(due_at=NOW + HELD_PAUSE)
+            later = update(OUTBOX).where(_still_claimed(message)).values(due_at=NOW + HELD_PAUSE)
             await session.execute(later)
         await session.commit()
 
 
-async def _postpone(platform: Platform, wish: _Wish, error: Exception) -> None:
+async def _postpone(platform: Platform, message: OutboxMessage, error: Exception) -> None:
     code = error.code if isinstance(error, CoeError) else type(error).__name__
-    pause = min(timedelta(seconds=0.25 * 2 ** min(wish.attempts, 10)), LONGEST_PAUSE)
-    _log.warning("%s of %s is put off: %s", wish.kind, wish.subject, code)
+    pause = min(timedelta(seconds=0.25 * 2 ** min(message.attempts, 10)), MAX_PAUSE)
+    _log.warning("%s of %s is postponed: %s", message.kind, message.subject, code)
     async with platform.database.session() as session:
         await session.execute(
             update(OUTBOX)
-            .where(_still(wish))
+            .where(_still_claimed(message))
             .values(attempts=OUTBOX.c.attempts + 1, due_at=NOW + pause, last_error=code),
         )
         await session.commit()
 
 
-def _still(wish: _Wish) -> ColumnElement[bool]:
-    """The row, as long as nobody else has claimed it since: what they do, they put away."""
-    return and_(OUTBOX.c.id == wish.id, OUTBOX.c.due_at == wish.until)
+def _still_claimed(message: OutboxMessage) -> ColumnElement[bool]:
+    """The row of the message, unless another process has claimed it since."""
+    return and_(OUTBOX.c.id == message.id, OUTBOX.c.due_at == message.until)
 
 
-# ---------------------------------------------------------------------- what is wished for
+# ---------------------------------------------------------------------- one handler a kind
 
 
-async def _start(platform: Platform, engine: Engine, wish: _Wish) -> bool:
-    """Have an engine carry a run out, unless somebody does already or it has ended.
+async def _start(platform: Platform, engine: Engine, message: OutboxMessage) -> bool:
+    """Have an engine carry out a run, unless it is held or has ended.
 
-    Whoever died between asking and noting leaves an engine's run of which we know nothing: it is
-    asked for again, and noted, though somebody holds the run.
+    A process that died between the engine's answer and our note of it leaves an engine run that we
+    do not know: the engine is asked again, and its answer noted, though the run is held.
     """
-    run = await _read(platform, wish.subject)
+    run = await _read(platform, message.subject)
     if run is None or run.state in ENDED or (run.held and (run.local or run.engine_run_id)):
         return True
-    await _expect(platform, run.id)
-    await _note(platform, run.id, await _request(platform, engine, run))
+    await _expect_start(platform, run.id)
+    await _note_engine_run(platform, run.id, await _request(platform, engine, run))
     return True
 
 
 async def _request(platform: Platform, engine: Engine, run: Any) -> EngineRun:
-    """Request a run; an engine that has forgotten a local flow is told of it again."""
+    """Request a run; deploy the local flow again where the engine has forgotten it."""
     try:
         return await engine.request(_ref(run))
     except NotFound:
@@ -181,12 +188,12 @@ async def _request(platform: Platform, engine: Engine, run: Any) -> EngineRun:
         return await engine.request(_ref(run))
 
 
-async def _wake(platform: Platform, engine: Engine, wish: _Wish) -> bool:
-    """Have a run go on, unless it is held or waits for something that has not come.
+async def _wake(platform: Platform, engine: Engine, message: OutboxMessage) -> bool:
+    """Have a run go on, unless it is held or waits for something that has not arrived.
 
-    A holder finds the news by itself; the wish is kept until it has, in case it parks meanwhile.
+    A holder finds what arrived by itself; the message stays until then, for it may park meanwhile.
     """
-    run = await _read(platform, wish.subject)
+    run = await _read(platform, message.subject)
     if run is None or run.state in ENDED:
         return True
     async with platform.database.session() as session:
@@ -194,37 +201,37 @@ async def _wake(platform: Platform, engine: Engine, wish: _Wish) -> bool:
     if run.held:
         return not news
     if not news and run.state is RunState.WAITING:
-        await _expect_nothing(platform, run.id)
+        await _expect_no_start(platform, run.id)
         return True
-    await _expect(platform, run.id)
+    await _expect_start(platform, run.id)
     ref = _ref(run)
     if ref.engine_run_id is None:
         made = await _request(platform, engine, run)
-        await _note(platform, run.id, made)
+        await _note_engine_run(platform, run.id, made)
         ref = replace(ref, engine_run_id=made.id)
-    await _note(platform, run.id, await engine.wake(ref))
+    await _note_engine_run(platform, run.id, await engine.wake(ref))
     return True
 
 
-async def _cancel(platform: Platform, engine: Engine, wish: _Wish) -> bool:
-    """Cancel a run that its caller no longer wants, or tell the engine of one that is cancelled."""
-    run = await _read(platform, wish.subject)
+async def _cancel(platform: Platform, engine: Engine, message: OutboxMessage) -> bool:
+    """Cancel a run that its caller no longer wants, or stop the engine's run of a cancelled one."""
+    run = await _read(platform, message.subject)
     if run is None:
         return True
     if run.state not in ENDED:
-        await _end(platform, wish)
+        await _cancel_for_caller(platform, message)
     if run.engine_run_id and (run.local or run.state in ENDED):
         await engine.cancel(_ref(run))
     return True
 
 
-async def _deploy_wished(platform: Platform, engine: Engine, wish: _Wish) -> bool:
-    await _deploy(platform, engine, wish.subject)
+async def _deploy_version(platform: Platform, engine: Engine, message: OutboxMessage) -> bool:
+    await _deploy(platform, engine, message.subject)
     return True
 
 
 async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> None:
-    """Make a published local flow startable; none that is gone."""
+    """Make a published local flow startable, unless it is gone."""
     flow: RunnableFlow | None
     async with platform.database.session() as session:
         try:
@@ -244,37 +251,37 @@ async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> None:
         )
 
 
-async def _settle(platform: Platform, _: Engine, wish: _Wish) -> bool:
-    """Bring an event to whom it could not be brought while it was received."""
-    await event_triggers.settle(platform, wish.subject)
+async def _deliver(platform: Platform, _: Engine, message: OutboxMessage) -> bool:
+    """Deliver an event to those it did not reach when it was received."""
+    await event_triggers.settle(platform, message.subject)
     return True
 
 
-async def _reschedule(platform: Platform, _: Engine, wish: _Wish) -> bool:
-    """Let the schedule of a flow be that of its live version."""
-    await sync.refresh(platform, wish.subject)
+async def _reschedule(platform: Platform, _: Engine, message: OutboxMessage) -> bool:
+    """Make the schedule of a flow that of its live version."""
+    await sync.refresh(platform, message.subject)
     return True
 
 
-_DOERS: Final = {
-    "start": _start,
-    "wake": _wake,
-    "cancel": _cancel,
-    "deploy": _deploy_wished,
-    bus.WISH: _settle,
-    "schedule": _reschedule,
+_HANDLERS: Final[dict[OutboxKind, Handler]] = {
+    OutboxKind.START: _start,
+    OutboxKind.WAKE: _wake,
+    OutboxKind.CANCEL: _cancel,
+    OutboxKind.DEPLOY: _deploy_version,
+    OutboxKind.EVENT: _deliver,
+    OutboxKind.SCHEDULE: _reschedule,
 }
 
 
-async def _end(platform: Platform, wish: _Wish) -> None:
+async def _cancel_for_caller(platform: Platform, message: OutboxMessage) -> None:
     """Cancel on behalf of the caller: a local run at once, a central one by its own machine.
 
-    Not if the caller has taken the wish back, which it does by deleting the row (`children`).
+    The caller takes the cancellation back by deleting the message (`coe.execution.children`).
     """
-    now, run_id = platform.clock(), wish.subject
+    now, run_id = platform.clock(), message.subject
     async with platform.database.session() as session:
-        wished = select(OUTBOX.c.id).where(OUTBOX.c.id == wish.id).with_for_update()
-        if (await session.execute(wished)).one_or_none() is None:
+        still_wanted = select(OUTBOX.c.id).where(OUTBOX.c.id == message.id).with_for_update()
+        if (await session.execute(still_wanted)).one_or_none() is None:
             return
         found = await session.execute(
             select(*IDENTITY_COLUMNS, RUNS.c.state)
@@ -310,7 +317,7 @@ async def _read(platform: Platform, run_id: UUID) -> Any:
 
 
 def _ref(run: Any) -> RunRef:
-    """What the engine is told. A central run is one and the same for it, whoever holds it."""
+    """What the engine may know. A central run has one engine run, whoever holds it."""
     return RunRef(
         id=run.id,
         flow=f"{run.flow}@{run.version}",
@@ -322,10 +329,10 @@ def _ref(run: Any) -> RunRef:
     )
 
 
-async def _expect(platform: Platform, run_id: UUID) -> None:
-    """Note when the run should have begun, before the engine is asked: whoever takes it clears it.
+async def _expect_start(platform: Platform, run_id: UUID) -> None:
+    """Note, before the engine is asked, until when the run should have started.
 
-    After that time the reaper asks again.
+    Whoever takes the run clears it; after that time the reaper asks again.
     """
     async with platform.database.session() as session:
         await session.execute(
@@ -336,8 +343,8 @@ async def _expect(platform: Platform, run_id: UUID) -> None:
         await session.commit()
 
 
-async def _expect_nothing(platform: Platform, run_id: UUID) -> None:
-    """Take the expectation back from a run that waits."""
+async def _expect_no_start(platform: Platform, run_id: UUID) -> None:
+    """Clear that time of a run that waits."""
     waits = (RUNS.c.state == RunState.WAITING) & RUNS.c.holder.is_(None)
     async with platform.database.session() as session:
         await session.execute(
@@ -346,8 +353,8 @@ async def _expect_nothing(platform: Platform, run_id: UUID) -> None:
         await session.commit()
 
 
-async def _note(platform: Platform, run_id: UUID, made: EngineRun) -> None:
-    """Keep the engine's own id and page of the run."""
+async def _note_engine_run(platform: Platform, run_id: UUID, made: EngineRun) -> None:
+    """Keep the engine's own id of the run and the address of its page."""
     async with platform.database.session() as session:
         await session.execute(
             update(RUNS)

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from coe.execution.dispatch import BATCH, dispatch_once, next_wish
+from coe.execution.dispatch import BATCH, dispatch_once, next_message
 from coe.execution.due_timers import fire_due, next_due
 from coe.execution.reaper import reap_once, tidy_once
 from coe.human_tasks.reminder_sender import send_reminders
@@ -75,7 +75,7 @@ class Loops:
         self._wanted.clear()
         if await dispatch_once(self._platform, self._engine) == BATCH:
             return
-        pause = _seconds(await next_wish(self._platform))
+        pause = _seconds(await next_message(self._platform))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wanted.wait(), pause)
 

@@ -14,7 +14,7 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.execution.dispatch import EXPECTED_WITHIN
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs.models import ENDED, RunState
 from coe.runs.tables import INBOX, NOW, OUTBOX, RUNS, TIMERS
 from coe.work import Platform
@@ -75,7 +75,7 @@ async def _asked_for(session: AsyncSession, runs: Sequence[UUID]) -> set[UUID]:
     found = await session.execute(
         select(OUTBOX.c.subject).where(
             OUTBOX.c.subject.in_(runs),
-            OUTBOX.c.kind.in_(("start", "wake")),
+            OUTBOX.c.kind.in_((OutboxKind.START, OutboxKind.WAKE)),
         ),
     )
     return set(found.scalars())
@@ -95,4 +95,4 @@ async def _take(session: AsyncSession, run: Any, *, asked: bool) -> None:
         .values(holder=None, lease_until=NOW + EXPECTED_WITHIN, fence=run.fence + anew),
     )
     if anew or not asked:
-        await enqueue(session, "start" if anew else "wake", run.id)
+        await enqueue(session, OutboxKind.START if anew else OutboxKind.WAKE, run.id)

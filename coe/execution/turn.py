@@ -40,7 +40,7 @@ from coe.machine.commands import (
 )
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion, decision_cases
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, Journal
@@ -369,7 +369,7 @@ async def _cancel_child(run_id: UUID, key: str, session: AsyncSession) -> None:
         ),
     )
     if child is not None:
-        await enqueue(session, "cancel", child)
+        await enqueue(session, OutboxKind.CANCEL, child)
 
 
 async def _close(keyring: Any, ending: completion.Ending, session: AsyncSession) -> None:

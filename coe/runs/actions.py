@@ -21,7 +21,7 @@ from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
 from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs import inbox
 from coe.runs.completion import close, prepare
 from coe.runs.event_subscriptions import subscribe_again
@@ -135,7 +135,7 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     again = _AGAIN | {"fence": RUNS.c.fence + int(run.local)}
     await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(again))
     if run.local:
-        await enqueue(work.session, "start", run_id)
+        await enqueue(work.session, OutboxKind.START, run_id)
     else:
         await subscribe_again(work.session, run_id)
         fact = Fact(FactKind.RUN_RETRIED, work.now)
@@ -166,7 +166,7 @@ async def close_cancelled(work: Work, run: Row[Any], reason: str | None) -> None
     ending = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), Cancelled(reason), work.now)
     ending.columns["fence"] = RUNS.c.fence + 1
     await close(work.session, work.keyring, ending)
-    await enqueue(work.session, "cancel", run.id)
+    await enqueue(work.session, OutboxKind.CANCEL, run.id)
 
 
 async def _choose(work: Work, flow: str) -> tuple[RunnableFlow, Any]:

@@ -19,7 +19,7 @@ from coe.crypto.keys import Keyring
 from coe.db import Database, Direct, new_id
 from coe.json_types import JSON
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_payload import open_events
 from coe.runs.models import ENDED
 from coe.runs.sealing import Sealer
@@ -54,7 +54,7 @@ async def send(
     if found is None or found.state in ENDED:
         return False
     await _insert(session, Sealer(keyring, found.team), run_id, fact, dedupe)
-    await enqueue(session, "wake", run_id)
+    await enqueue(session, OutboxKind.WAKE, run_id)
     await notify(session, run_id)
     return True
 

@@ -1,4 +1,4 @@
-"""Asking for a run: one row, with its input sealed, and a wish that an engine begins it.
+"""Request a run: insert its row with the input sealed, and a message that an engine starts it.
 
 Both doors lead here: `startRun` of a person and `StartChild` of a run's machine.
 """
@@ -21,7 +21,7 @@ from coe.db import new_id
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.json_schema.run_violations import check
-from coe.outbox import enqueue
+from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_subscriptions import subscribe, wanted_types
 from coe.runs.models import RunState
 from coe.runs.sealing import Sealer
@@ -88,4 +88,4 @@ async def insert_request(session: AsyncSession, row: dict[str, Any]) -> None:
     values = {name: value for name, value in row.items() if name != "wants"}
     await session.execute(insert(RUNS).values(values))
     await subscribe(session, row, row["wants"])
-    await enqueue(session, "start", row["id"])
+    await enqueue(session, OutboxKind.START, row["id"])

@@ -1,6 +1,6 @@
 """Schedules that are due: each starts one run, by whoever is alive.
 
-The row is locked (`SKIP LOCKED`), and the run, its wish, the record in the log and the next time
+The row is locked (`SKIP LOCKED`), and the run, its message, the record in the log and the next time
 stand in one transaction: a time that was reached starts one run, whatever crashes. What was missed
 while nobody was there is made up for by one start, never by many. `every` and `cron` start a run
 whether or not the last one goes on; `after` waits for its end, however it ends.

@@ -1,6 +1,6 @@
 """Schedules kept in step with the catalog: one row for each flow that starts by itself now.
 
-The catalog's verbs that publish, deprecate or move `live` put a wish into the outbox, in their own
+Publishing, deprecating or moving `live` in the catalog writes a message to the outbox in the same
 transaction; dispatch reads what is live then. A start looks once more, so that what was withdrawn a
 moment ago starts nothing.
 """

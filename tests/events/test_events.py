@@ -270,8 +270,8 @@ async def test_a_hundred_runs_want_one_event(platform: Platform) -> None:
     assert len(statements) < 15
     assert await reached(platform, sent.id) == sorted(run.id for run in runs)
     assert await count(platform, INBOX) == 100
-    wishes = (OUTBOX.c.kind == "wake", OUTBOX.c.subject.in_([run.id for run in runs]))
-    assert await count(platform, OUTBOX, *wishes) == 100
+    messages = (OUTBOX.c.kind == "wake", OUTBOX.c.subject.in_([run.id for run in runs]))
+    assert await count(platform, OUTBOX, *messages) == 100
 
 
 async def test_the_event_lies_once_and_sealed(platform: Platform) -> None:

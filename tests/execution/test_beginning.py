@@ -97,7 +97,7 @@ async def test_who_is_stopped_while_the_first_facts_are_written_gives_the_run_ba
         await asyncio.wait({task})
         assert task.cancelled()
     await _is_given_back(platform, run.id, length=1)
-    assert await _wishes(platform, run.id) == ["start", "wake"]
+    assert await _kinds(platform, run.id) == ["start", "wake"]
 
 
 async def test_who_is_stopped_before_the_first_facts_gives_the_run_back(platform: Platform) -> None:
@@ -117,7 +117,7 @@ async def test_who_is_stopped_before_the_first_facts_gives_the_run_back(platform
     await asyncio.wait({task})
     await running.close()
     await _is_given_back(platform, run.id, length=0)
-    assert await _wishes(platform, run.id) == ["start", "wake"]
+    assert await _kinds(platform, run.id) == ["start", "wake"]
 
 
 async def test_who_gets_no_answer_to_the_first_facts_gives_the_run_back(platform: Platform) -> None:
@@ -136,7 +136,7 @@ async def _is_given_back(platform: Platform, run_id: Any, *, length: int) -> Non
     assert await column(platform, run_id, "lease_until") is not None
 
 
-async def _wishes(platform: Platform, run_id: Any) -> list[str]:
+async def _kinds(platform: Platform, run_id: Any) -> list[str]:
     async with platform.database.session() as session:
         found = select(OUTBOX.c.kind).where(OUTBOX.c.subject == run_id).order_by(OUTBOX.c.kind)
         return list((await session.scalars(found)).all())

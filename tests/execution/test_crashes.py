@@ -358,8 +358,8 @@ async def test_a_holder_that_is_told_to_stop_gives_the_run_up_at_once(platform: 
         assert isinstance(await advance(other, run.id), Finished)
     assert sorted(leaves.keys.values()) == [2]
     async with platform.database.session() as session:
-        wishes = await session.scalars(select(OUTBOX.c.kind).where(OUTBOX.c.subject == run.id))
-        assert "wake" in list(wishes)
+        kinds = await session.scalars(select(OUTBOX.c.kind).where(OUTBOX.c.subject == run.id))
+        assert "wake" in list(kinds)
 
 
 async def test_runs_survive_the_loss_of_every_connection(platform: Platform) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from coe.db import utcnow
 from coe.engines.inline import InlineEngine
 from coe.errors import Unavailable
+from coe.execution import dispatch
 from coe.execution.advance import Finished, Parked, advance
 from coe.execution.dispatch import dispatch_once, engine_health
 from coe.execution.due_timers import fire_due
@@ -19,6 +20,7 @@ from coe.execution.loops import Loops
 from coe.execution.reaper import reap_once
 from coe.execution.runtime import LeafDone, LeafFailed, Runtime
 from coe.machine.commands import RunLeaf
+from coe.outbox import OutboxKind
 from coe.runs import actions, queries
 from coe.runs.engine import EngineRun, LocalFlowRef, RunRef
 from coe.runs.leases import Lease
@@ -339,3 +341,7 @@ async def test_a_run_held_twice_in_one_process_is_lost_to_the_earlier(platform: 
         running.hold(Lease(identity(run.id), running.holder, 2, 0)) as later,
     ):
         assert (earlier.lost, later.lost) == (True, False)
+
+
+def test_every_kind_of_message_has_a_handler() -> None:
+    assert set(dispatch._HANDLERS) == set(OutboxKind)

@@ -344,8 +344,8 @@ async def test_an_answer_to_a_parked_run_queues_its_wake_up(running: Runtime) ->
     run_id, task_id = await _open(running)
     await _complete(running.platform, task_id, FINANCE_APPROVER)
     async with running.platform.database.session() as session:
-        wishes = await session.execute(select(OUTBOX.c.kind).where(OUTBOX.c.subject == run_id))
-        assert "wake" in set(wishes.scalars())
+        kinds = await session.execute(select(OUTBOX.c.kind).where(OUTBOX.c.subject == run_id))
+        assert "wake" in set(kinds.scalars())
 
 
 async def _bring_forward(platform: Platform, run_id: UUID) -> None:

@@ -55,7 +55,7 @@ async def test_a_run_keeps_its_exact_version(platform: Platform) -> None:
 
 async def test_a_bad_input_gives_located_problems_and_saves_nothing(platform: Platform) -> None:
     await publish(platform, central("simple", SIMPLE))
-    wished = await _count(platform, OUTBOX)
+    messages = await _count(platform, OUTBOX)
     with pytest.raises(Invalid) as refused:
         await start(platform, "sales/simple", {"amount": CANARY})
     assert [(each.code, each.path) for each in refused.value.problems] == [
@@ -64,7 +64,7 @@ async def test_a_bad_input_gives_located_problems_and_saves_nothing(platform: Pl
     ]
     assert CANARY not in "".join(each.message for each in refused.value.problems)
     assert await _count(platform, RUNS) == 0
-    assert await _count(platform, OUTBOX) == wished
+    assert await _count(platform, OUTBOX) == messages
 
 
 async def test_a_correlation_id_has_a_bound(platform: Platform) -> None:

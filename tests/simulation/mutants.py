@@ -216,17 +216,17 @@ def no_timers() -> None:
 
 @mutant
 def acknowledged_before_done() -> None:
-    """A wish is deleted first and fulfilled then."""
-    fulfil = coe.execution.dispatch._fulfil
+    """A message is deleted first and handled then."""
+    handle = coe.execution.dispatch._handle
 
-    async def hasty(platform: Any, engine: Any, wish: Any) -> None:
+    async def hasty(platform: Any, engine: Any, message: Any) -> None:
         async with platform.database.session() as session:
-            await session.execute(delete(OUTBOX).where(OUTBOX.c.id == wish.id))
+            await session.execute(delete(OUTBOX).where(OUTBOX.c.id == message.id))
             await session.commit()
-        await fulfil(platform, engine, wish)
+        await handle(platform, engine, message)
 
-    coe.execution.dispatch._fulfil = hasty
-    coe.execution.dispatch._expect = _nothing
+    coe.execution.dispatch._handle = hasty
+    coe.execution.dispatch._expect_start = _nothing
 
 
 @mutant

@@ -109,8 +109,8 @@ async def _notify(env: Env, params: Any) -> Answer:
 async def _put_events(env: Env, given: Any) -> Answer:
     """Events into inboxes, with a wake-up each: `coe.events.delivery`."""
     notices = env.transaction.notices
-    brought = zip(given["ids"], given["wishes"], given["events"], given["runs"], strict=True)
-    for ident, wish, event_id, run_id in brought:
+    brought = zip(given["ids"], given["messages"], given["events"], given["runs"], strict=True)
+    for ident, message_id, event_id, run_id in brought:
         row = {
             "id": ident,
             "run_id": run_id,
@@ -122,8 +122,14 @@ async def _put_events(env: Env, given: Any) -> Answer:
         }
         await _plan_of("inbox", upsert(INBOX).on_conflict_do_nothing()).run(_again(env), [row])
         times = {"created_at": given["now"], "due_at": given["now"]}
-        wished = {"id": wish, "kind": "wake", "subject": run_id, "payload": {}, "attempts": 0}
-        await _plan_of("outbox", insert(OUTBOX)).run(_again(env), [wished | times])
+        message = {
+            "id": message_id,
+            "kind": given["wake"],
+            "subject": run_id,
+            "payload": {},
+            "attempts": 0,
+        }
+        await _plan_of("outbox", insert(OUTBOX)).run(_again(env), [message | times])
         notices[given["runs_channel"], str(run_id)] = None
     notices[given["outbox_channel"], ""] = None
     return Answer(["pg_notify"], [("",)])

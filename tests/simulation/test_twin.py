@@ -76,7 +76,7 @@ class Statements:
                 self.consume,
                 self.arm,
                 self.fire,
-                self.wish,
+                self.message,
                 self.park,
                 self.rename,
                 self.count,
@@ -155,7 +155,7 @@ class Statements:
         due = delete(TIMERS).where(TIMERS.c.due_at <= NOW, TIMERS.c.run_id == self.run())
         return _rows(due.returning(TIMERS.c.run_id, TIMERS.c.key))
 
-    def wish(self) -> Step:
+    def message(self) -> Step:
         row = {"id": self.ident(), "kind": self.dice.choice(["wake", "cancel"])}
         due = LONG_AGO + timedelta(seconds=self.number)
         return _rows(insert(OUTBOX).values(subject=self.run(), due_at=due, payload={}, **row))

@@ -252,8 +252,8 @@ class World:
                     f"run {run['id']} of {run['flow']} is stuck: {run['state'].value}, "
                     f"held by {run['holder']}"
                 )
-        for wish in self.rows("outbox"):
-            self.fault(f"the wish to {wish['kind']} {wish['subject']} stays")
+        for message in self.rows("outbox"):
+            self.fault(f"the message to {message['kind']} {message['subject']} stays")
         if sum(1 for run in self.rows("runs") if run["parent_id"] is None) < len(self.flows):
             self.fault("a run was never started")
 
