@@ -26,15 +26,15 @@ from coe.machine.redaction import texts_of
 from coe.machine.scope import Frame
 from coe.machine.tasks import declared, typed
 
-# Members of a policy, and of `$authorization`, that nobody else may know.
-_PROOFS: Final = frozenset({"password", "token", "secret", "assertion", "parameter"})
+# Members of a policy, and of `$authorization`, that are secret.
+_SECRET_MEMBERS: Final = frozenset({"password", "token", "secret", "assertion", "parameter"})
 _SCHEMES: Final = ("basic", "bearer", "digest", "oauth2", "oidc")
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 
 
 # ---------------------------------------------------------------- leaves
 async def run_http(run: Interpreter, frame: Frame) -> Done:
-    """Send a request."""
+    """Call an HTTP endpoint."""
     given = typed(frame, CallHttp).with_
     policy = await evaluate_authentication(run, frame, given.endpoint.authentication)
     arguments: dict[str, JSON] = {"method": given.method}
@@ -69,10 +69,10 @@ async def perform_leaf(
     *,
     fetching: JSON = None,
 ) -> JSON:
-    """Have a call carried out, and give its output.
+    """Have a leaf task carried out, and give its output.
 
     Raises:
-        TaskFault: what the call ended with.
+        TaskFault: the error of the call.
     """
     fact = await run.perform(
         frame,
@@ -98,15 +98,15 @@ async def perform_leaf(
 
 
 def _traceparent(trace_id: str | None, key: str) -> str | None:
-    """The trace context (W3C, level 1) in which the step is the parent of what it calls."""
+    """The W3C trace context (level 1) in which the step is the parent of the call."""
     return None if trace_id is None else f"00-{trace_id}-{key[:16]}-01"
 
 
 def output_of(fact: Fact, frame: Frame) -> JSON:
-    """The output that a fact brings.
+    """The output in a fact.
 
     Raises:
-        TaskFault: the error that it brings instead, with this task as its instance.
+        TaskFault: the error in the fact, with this task as its instance.
     """
     data = fact.data if isinstance(fact.data, dict) else {}
     if fact.kind in {FactKind.LEAF_FAULTED, FactKind.CHILD_FAULTED}:
@@ -116,15 +116,15 @@ def output_of(fact: Fact, frame: Frame) -> JSON:
 
 
 async def render_arguments(run: Interpreter, frame: Frame, template: JSON) -> dict[str, JSON]:
-    """Arguments with their expressions evaluated over the task's input."""
+    """Evaluate the expressions in arguments over the input of the task."""
     value = await run.data.render(template, frame.input, ExpressionSite(DEFINITION, frame=frame))
     if not isinstance(value, dict):
-        raise TypeError("arguments are an object")
+        raise TypeError("arguments must be an object")
     return value
 
 
 async def expand_uri(run: Interpreter, frame: Frame, uri: str) -> str:
-    """A URI: computed by an expression, or with each literal `{key}` replaced by the input's value.
+    """Evaluate a URI: an expression, or a template whose `{key}` is a member of the input.
 
     Raises:
         TaskFault: `expression` (400), when a value is an object or an array, or when an
@@ -153,7 +153,7 @@ async def expand_uri(run: Interpreter, frame: Frame, uri: str) -> str:
 async def evaluate_authentication(
     run: Interpreter, frame: Frame, reference: ReferenceableAuthentication | None
 ) -> JSON:
-    """The evaluated policy, and `$authorization` bound to what follows from it."""
+    """Evaluate an authentication policy, and bind `$authorization` to its result."""
     if reference is None:
         return None
     policy = declared(frame.pointer, lambda: run.definition.authentication_of(reference))
@@ -167,13 +167,15 @@ async def evaluate_authentication(
         document = given.model_dump(exclude_none=True)
         evaluated = await run.data.render(document, frame.input, site)
         if isinstance(given, OidcAuthentication) and isinstance(evaluated, dict):
-            evaluated |= await _expanded(run, frame, given)
+            evaluated |= await _expand_authority(run, frame, given)
     frame.authorization = _authorization(scheme, evaluated)
     return {scheme: evaluated}
 
 
-async def _expanded(run: Interpreter, frame: Frame, given: OidcAuthentication) -> dict[str, JSON]:
-    """The authority and its paths, which are URI templates."""
+async def _expand_authority(
+    run: Interpreter, frame: Frame, given: OidcAuthentication
+) -> dict[str, JSON]:
+    """Expand the authority and its paths, which are URI templates."""
     found: dict[str, JSON] = {"authority": await expand_uri(run, frame, str(given.authority))}
     if isinstance(given, OAuth2Authentication) and given.endpoints is not None:
         found["endpoints"] = {
@@ -186,21 +188,21 @@ async def _expanded(run: Interpreter, frame: Frame, given: OidcAuthentication) -
 def _from_secret(run: Interpreter, frame: Frame, name: str) -> JSON:
     secret = run.descriptor.secrets.get(name)
     if name not in run.descriptor.declared_secrets or not isinstance(secret, dict):
-        title = f"The secret {name} is not to be had"
+        title = f"The secret {name} is not available"
         raise TaskFault(standard_error("authorization", title=title, instance=frame.pointer))
     return secret
 
 
 def _credentials(*given: JSON) -> Iterator[JSON]:
-    """What of a policy, and of what followed from it, proves who calls; paths do not."""
+    """The secret values of policies and of `$authorization`; paths are not secret."""
     for value in given:
         if isinstance(value, dict):
-            yield from (value[name] for name in _PROOFS & value.keys())
+            yield from (value[name] for name in _SECRET_MEMBERS & value.keys())
             yield from _credentials(*(part for name, part in value.items() if name != "endpoints"))
 
 
 def _authorization(scheme: str, policy: JSON) -> JSON:
-    """The specification's descriptor; schemes that ask a server for a token have no parameter."""
+    """The specification's descriptor; schemes that fetch a token have no parameter."""
     given = policy if isinstance(policy, dict) else {}
     if scheme == "basic":
         pair = f"{given.get('username')}:{given.get('password')}"

@@ -1,22 +1,22 @@
-"""What the machine asks of whoever carries out a run, and what it tells about steps.
+"""The commands of the machine to its caller, and its reports on steps.
 
-A command is wanted until a fact with its key answers it, or `Cancel` with its key takes it back;
-`Machine.pending()` gives all that are wanted. The same key is the same piece of work in every
-process and after every crash: do it once, keep the answer. Facts are in `coe.machine.facts`.
+A command is pending until a fact with its key answers it, or `Cancel` with its key withdraws it;
+`Machine.pending()` gives all pending ones. The same key is the same piece of work in every process
+and after every crash: carry it out once, and store the answer. For facts see `coe.machine.facts`.
 
 | command         | do                                                | answered by                |
 |-----------------|---------------------------------------------------|----------------------------|
 | `RunLeaf`       | carry out a call (`coe.leaves.leaf.run_leaf`)     | LEAF_COMPLETED, …_FAULTED  |
-| `ArmTimer`      | have it fired at `due`                            | (TIMER_ARMED,) TIMER_FIRED |
+| `ArmTimer`      | fire at `due`                                     | (TIMER_ARMED,) TIMER_FIRED |
 | `OpenHumanTask` | open the task, unless one with this key is open   | TASK_ANSWERED, …_EXPIRED   |
-| `AwaitEvent`    | hand on events whose type is among `types`        | EVENT_CONSUMED (no key)    |
+| `AwaitEvent`    | deliver events whose type is among `types`        | EVENT_CONSUMED (no key)    |
 | `EmitEvent`     | publish the event                                 | EVENT_EMITTED              |
-| `StartChild`    | start a run of `flow`, once a key                 | CHILD_…                    |
-| `Cancel`        | stop what the key names; late answers are ignored | -                          |
+| `StartChild`    | start a run of `flow`, once for the key           | CHILD_…                    |
+| `Cancel`        | stop the work of the key; ignore late answers     | -                          |
 | `Finish`        | close the run                                     | -                          |
 
-Arguments, inputs and outputs may hold personal data; `RunLeaf.authentication` holds credentials
-and must not be stored anywhere. Neither is in a command's `repr`.
+Arguments, inputs and outputs may hold personal data. `RunLeaf.authentication` holds credentials and
+must not be stored anywhere. Neither is in the `repr` of a command.
 """
 
 from __future__ import annotations
@@ -30,16 +30,15 @@ from coe.json_types import JSON
 
 @dataclass(frozen=True, slots=True)
 class RunLeaf:
-    """Carry out a call. `key` goes along as `Idempotency-Key`.
+    """Carry out a call, with `key` as `Idempotency-Key`.
 
     `kind` is the function: "http", "openapi", "decision" or "notify". `arguments` are the call's
     `with`, evaluated, URI templates included, without authentication. `authentication` is the
-    evaluated policy, such as `{"basic": {"username", "password"}}`: it comes from secrets, so it is
-    never journaled.
-    `secrets` are texts to blot out of whatever the call gives back. `traceparent` is the W3C trace
-    context to hand on, the step being the parent; None for a run without a trace. `team` owns the
-    flow and `run` is the run's id: what the call may reach, and who is told of a refusal, follow
-    from them. `document_authentication` is the policy of an OpenAPI document's own address.
+    evaluated policy, such as `{"basic": {"username", "password"}}`; it comes from secrets and is
+    never journaled. `document_authentication` is the policy for fetching an OpenAPI document.
+    `secrets` are texts to redact from the answer. `traceparent` is the W3C trace context to pass
+    on, with the step as the parent; None for a run without a trace. `team` owns the flow and `run`
+    is the id of the run: they decide what the call may reach, and who is notified of a refusal.
     """
 
     key: str
@@ -57,7 +56,7 @@ class RunLeaf:
 
 
 class TimerReason(StrEnum):
-    """What a timer is for."""
+    """The purpose of a timer."""
 
     RETRY = "RETRY"
     TIMEOUT = "TIMEOUT"
@@ -66,11 +65,11 @@ class TimerReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ArmTimer:
-    """Have TIMER_FIRED recorded when `due` has come, at once if it is past.
+    """Record TIMER_FIRED at `due`, or at once if `due` has passed.
 
-    Where a jitter leaves a choice, `due` is None: pick a time from `earliest` to `latest`
+    Where a jitter leaves a choice, `due` is None: choose a time from `earliest` to `latest`
     (inclusive) and journal it as TIMER_ARMED; applying that issues the command again, with `due`.
-    A run that is retried issues its timers again too: the newest `due` of a key counts.
+    A retry of the run issues its timers again; the newest `due` of a key counts.
     """
 
     key: str
@@ -84,7 +83,7 @@ class ArmTimer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What follows when a human task is not answered in time: it goes to `to`, for `after` more."""
+    """One stage of an escalation: the task goes to `to` and is due again `after` later."""
 
     after: timedelta
     to: str
@@ -92,14 +91,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class OpenHumanTask:
-    """Ask people.
+    """Open a human task.
 
     `arguments` are those of `humanTask:1@default`, evaluated: `{title, instructions?, context?,
     candidates: {roles}, exclude?, form?, outcomes?, approvals?}`. When `due` passes, the task goes
-    on to the first of `stages`, and is due again `after` later; when `due` passes and no stage is
-    left, TASK_EXPIRED is recorded. Without `due` it waits for ever. `reminders` are times at which
-    to remind those who may answer. `approvals` answers of different persons make one
-    TASK_ANSWERED; whoever opens the task counts them.
+    to the first of `stages`, and is due again `after` later. When `due` passes and no stage is
+    left, TASK_EXPIRED is recorded. Without `due` the task waits forever. `reminders` are the times
+    at which its candidates are reminded. `approvals` answers of different persons make one
+    TASK_ANSWERED; the caller counts them.
     """
 
     key: str
@@ -114,11 +113,11 @@ class OpenHumanTask:
 
 @dataclass(frozen=True, slots=True)
 class AwaitEvent:
-    """Hand on events as EVENT_CONSUMED facts; the machine itself matches and correlates them.
+    """Deliver events as EVENT_CONSUMED facts; the machine matches and correlates them.
 
-    `types` are the only CloudEvent types that can match, or None where any may. Events that
-    arrived since the start of the run are handed on too (`Machine.event_types` says which types a
-    run can ever want), in the order of their buffered. `Cancel` follows when the task has enough.
+    `types` are the only CloudEvent types that can match, or None if any can. Events that arrived
+    since the start of the run are delivered too, in the order of their arrival. A run can only
+    consume the types in `Machine.event_types`. `Cancel` follows when the task has its events.
     """
 
     key: str
@@ -129,7 +128,7 @@ class AwaitEvent:
 
 @dataclass(frozen=True, slots=True)
 class EmitEvent:
-    """Publish a CloudEvent (structured form, complete: `specversion`, `id`, `time` are set)."""
+    """Publish a CloudEvent in structured form, with `specversion`, `id` and `time` set."""
 
     key: str
     path: str
@@ -139,12 +138,13 @@ class EmitEvent:
 
 @dataclass(frozen=True, slots=True)
 class StartChild:
-    """Start a run of another flow, once a key: the key is handed on as idempotency key.
+    """Start a run of another flow, once for the key, which is also its idempotency key.
 
     `flow` is "namespace/name@version" as RUN_STARTED resolved it (as written, if it did not).
-    `local`: a team's registered flow (`localFlow`), else a catalogued process (`run: workflow`).
-    With `wait` the command is answered by CHILD_COMPLETED or CHILD_FAULTED (CHILD_STARTED before it
-    only tells), without by CHILD_STARTED. A timeout of the call is a timer of the machine's own.
+    `local` means a registered flow of a team (`localFlow`), else a catalogued process
+    (`run: workflow`). With `wait`, CHILD_COMPLETED or CHILD_FAULTED answers the command
+    (CHILD_STARTED before it only informs); without, CHILD_STARTED does. The machine itself limits
+    the time of the call, with a timer.
     """
 
     key: str
@@ -158,21 +158,21 @@ class StartChild:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop the work that `key` names, if it is under way; nothing needs to be answered."""
+    """Stop the work of the key, if it is under way; there is no answer."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The run came to its end."""
+    """The run completed."""
 
     output: JSON = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Faulted:
-    """An error (RFC 7807 object) that nothing caught; a retry goes on from the faulted step."""
+    """The run faulted with an error (RFC 7807 object) that nothing caught."""
 
     error: dict[str, JSON] = field(repr=False)
 
@@ -189,7 +189,7 @@ RunOutcome = Completed | Faulted | Cancelled
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Close the run with its outcome. A faulted run may be opened again by RUN_RETRIED."""
+    """Close the run with its outcome. RUN_RETRIED may reopen a faulted run."""
 
     outcome: RunOutcome
     key: str = ""
@@ -200,7 +200,7 @@ PendingCommand = RunLeaf | ArmTimer | OpenHumanTask | AwaitEvent | EmitEvent | S
 
 
 class StepState(StrEnum):
-    """Where one execution of a task stands."""
+    """The state of one execution of a task."""
 
     RUNNING = "RUNNING"
     WAITING = "WAITING"
@@ -213,13 +213,13 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepUpdate:
-    """The present state of one execution of a task; a later change of the same key replaces it.
+    """The current state of one execution of a task; a later update of the same key replaces it.
 
     `key` is that of the execution, and of its command if it has one (`RunLeaf`, `OpenHumanTask`,
     `StartChild`, …). `path` is the JSON pointer of the task in the definition. `kind` is its type:
-    "do", "switch", "set", …, for calls the function: "http", "humanTask", "localFlow", … .
-    `attempt` counts from 1: executions by the retries of the nearest `try` and of the run.
-    `iteration` holds the indexes of the enclosing loops, outermost first, such as "0" or "2.1".
+    "do", "switch", "set", …; for calls the function: "http", "humanTask", "localFlow", … .
+    `attempt` counts from 1 the executions by the nearest `try` and by retries of the run.
+    `iteration` has the indexes of the enclosing loops, outermost first, such as "0" or "2.1".
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Tasks made of tasks: `do`, `for`, `fork`, `parallelMap`; and `switch`."""
+"""Tasks that contain tasks: `do`, `for`, `fork`, `parallelMap`; and `switch`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def run_do(run: Interpreter, frame: Frame) -> Done:
 
 
 async def run_switch(run: Interpreter, frame: Frame) -> Done:
-    """Go where the first case that matches says; its output is its input."""
+    """Follow the directive of the first matching case; the output is the input."""
     task = typed(frame, SwitchTask)
     site = ExpressionSite(DEFINITION, frame=frame)
     default: SwitchCase | None = None
@@ -56,36 +56,36 @@ async def run_for(run: Interpreter, frame: Frame) -> Done:
 
 
 async def collection(run: Interpreter, frame: Frame, source: JSON) -> list[JSON]:
-    """The items that a loop goes through.
+    """The items of a loop.
 
     Raises:
-        TaskFault: `expression` (400), when it is no array.
+        TaskFault: `expression` (400), when `in` is not an array.
     """
     site = ExpressionSite(DEFINITION, frame=frame)
     items = await run.data.render(source, frame.input, site)
     if not isinstance(items, list):
-        raise run.data.fault(site, "`in` is no array")
+        raise run.data.fault(site, "`in` is not an array")
     return items
 
 
-# ---------------------------------------------------------------- at once
+# ---------------------------------------------------------------- concurrency
 async def run_fork(run: Interpreter, frame: Frame) -> Done:
-    """Run branches at once, each on a copy of the input."""
+    """Run branches concurrently, each on a copy of the input."""
     fork = typed(frame, ForkTask).fork
     if fork.compete and fork.branches:
         return Done(await _race(run, frame, fork.branches))
-    works = _Works(run, frame)
+    branches = _Branches(run, frame)
     for branch in fork.branches:
-        context = works.branch()
-        works.start(partial(_branch, run, branch, frame.inside(context=context), frame.input))
+        context = branches.new_context()
+        branches.start(partial(_branch, run, branch, frame.inside(context=context), frame.input))
     try:
-        return Done(await works.all())
+        return Done(await branches.wait_for_all())
     finally:
-        works.merge()
+        branches.merge()
 
 
 async def _branch(run: Interpreter, task: Task, scope: ExecutionScope, data: JSON) -> JSON:
-    """One branch: a task whose `then` can only end the run, for it has no neighbours."""
+    """Run a branch: of its directives only `end` has an effect, for no task follows it."""
     done = await execute(run, task, scope, data, 1)
     if done.then == "end":
         raise EndRun(done.output)
@@ -93,30 +93,30 @@ async def _branch(run: Interpreter, task: Task, scope: ExecutionScope, data: JSO
 
 
 async def run_parallel_map(run: Interpreter, frame: Frame) -> Done:
-    """Run tasks for each item at once; the output is the array of theirs, in the items' order."""
+    """Run tasks for all items concurrently; the output is the array of their outputs, in order."""
     arguments = typed(frame, CallParallelMap).with_
     items = await collection(run, frame, arguments.in_)
-    works = _Works(run, frame)
+    branches = _Branches(run, frame)
     limit = arguments.max_concurrency or len(items)
     try:
         for index, item in enumerate(items):
-            while works.running >= limit:
-                await works.one()
+            while branches.running >= limit:
+                await branches.wait_for_one()
             scope = frame.inside(
                 variables={arguments.each: item, arguments.at: index},
                 iteration=index,
-                context=works.branch(),
+                context=branches.new_context(),
             )
-            works.start(partial(execute_list, run, arguments.do, scope, item))
-        outputs = await works.all()
+            branches.start(partial(execute_list, run, arguments.do, scope, item))
+        outputs = await branches.wait_for_all()
     finally:
-        works.merge()
+        branches.merge()
     run.on_branch(frame, outcomes.ITEMS if items else outcomes.NO_ITEMS)
     return Done(outputs)
 
 
-class _Works:
-    """Pieces of work at once, whose results and exports keep the order in which they started."""
+class _Branches:
+    """Concurrent fibers whose results and exports keep the order of their start."""
 
     def __init__(self, run: Interpreter, frame: Frame) -> None:
         self._run = run
@@ -130,7 +130,7 @@ class _Works:
     def running(self) -> int:
         return len(self._fibers)
 
-    def branch(self) -> ExportedContext:
+    def new_context(self) -> ExportedContext:
         context = self._context.branch()
         self._contexts.append(context)
         return context
@@ -139,8 +139,8 @@ class _Works:
         self._fibers[self._run.spawn(work, self._box)] = len(self._results)
         self._results.append(None)
 
-    async def one(self) -> None:
-        """Wait for a piece; the first that fails, or ends the run, cancels the others."""
+    async def wait_for_one(self) -> None:
+        """Wait for one fiber; the first that fails, or ends the run, cancels the others."""
         ended: Ended = await self._box.receive()
         index = self._fibers.pop(ended.fiber)
         if ended.error is not None:
@@ -148,13 +148,13 @@ class _Works:
             raise ended.error
         self._results[index] = ended.result
 
-    async def all(self) -> list[JSON]:
+    async def wait_for_all(self) -> list[JSON]:
         while self._fibers:
-            await self.one()
+            await self.wait_for_one()
         return list(self._results)
 
     def merge(self) -> None:
-        """Keep what was exported, however it ended: as after tasks in sequence that failed."""
+        """Keep the exports, whether the branches succeeded or failed, as after a sequence."""
         self._context.merge(self._contexts)
 
 
@@ -164,7 +164,7 @@ def cancel_all(run: Interpreter, fibers: Sequence[Fiber]) -> None:
         run.discard(fiber)
 
 
-# ---------------------------------------------------------------- compete
+# ---------------------------------------------------------------- competition
 class _Rivals:
     """Catches the fault of a branch as long as another branch may still win."""
 
@@ -180,7 +180,7 @@ class _Rivals:
 
 
 async def _race(run: Interpreter, frame: Frame, branches: Sequence[Task]) -> JSON:
-    """The output of the first branch to succeed; the last to fault decides the error."""
+    """Give the output of the first branch to succeed, or the error of the last to fault."""
     rivals = _Rivals(frame.scope.handler, len(branches))
     box = Mailbox()
     fibers: dict[Fiber, tuple[Task, ExportedContext]] = {}

@@ -1,4 +1,4 @@
-"""The data flow of a run: expressions and what is bound for them, schemas, durations."""
+"""The data flow of a run: expressions with their variables, schemas, durations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from coe.machine.errors import TaskFault, standard_error
 from coe.machine.fibers import Evaluation
 from coe.machine.scope import ExecutionScope, Frame
 
-# Places (`coe.language.expressions.variables`), for the modules of the task types.
 __all__ = [
     "AUTHENTICATION",
     "CONDITION",
@@ -44,10 +43,10 @@ __all__ = [
     "time_descriptor",
 ]
 
-# What `$runtime` is where the journal does not say.
+# `$runtime` where the journal does not have it.
 _RUNTIME: Final[dict[str, JSON]] = {"name": "coe", "version": "1", "metadata": {}}
 
-# Most problems that one validation error tells of.
+# A validation error lists at most this many violations.
 _MAX_VIOLATIONS: Final = 10
 
 _VARIABLE: Final = re.compile(r"\$([A-Za-z_]\w*)")
@@ -56,13 +55,13 @@ _SECRET: Final = re.compile(r"\$secrets\b(?:\s*\.\s*([A-Za-z_]\w*)|\s*\[\s*\"([^
 
 @lru_cache(maxsize=1024)
 def _variables_of(program: str) -> frozenset[str]:
-    """The names that a program may take from outside (some may be its own)."""
+    """The variables that a program mentions (it may define some of them itself)."""
     return frozenset(_VARIABLE.findall(program))
 
 
 @lru_cache(maxsize=1024)
 def _secrets_of(program: str) -> frozenset[str]:
-    """The secrets that a program asks for by name; "" where it asks for all of them."""
+    """The names of the secrets that a program mentions; "" where it uses `$secrets` as a whole."""
     return frozenset(match[1] or match[2] or "" for match in _SECRET.finditer(program))
 
 
@@ -75,7 +74,7 @@ def time_descriptor(at: datetime) -> dict[str, JSON]:
 
 @dataclass(slots=True)
 class RunDescriptor:
-    """What the journal says of the run as a whole."""
+    """The run as a whole, as expressions and calls see it."""
 
     id: str
     definition: JSON
@@ -89,7 +88,7 @@ class RunDescriptor:
 
 
 class ExpressionSite:
-    """Where an expression stands: what is bound there, and the pointer that its errors name."""
+    """The place of an expression: the variables bound there, and the `instance` of its errors."""
 
     __slots__ = ("allowed", "frame", "pointer", "scope")
 
@@ -101,7 +100,6 @@ class ExpressionSite:
         scope: ExecutionScope | None = None,
         pointer: str = "",
     ) -> None:
-        """Take the task (`frame`), the loop inside it (`scope`), or the flow's part (`pointer`)."""
         self.allowed = allowed
         self.frame = frame
         self.scope = scope or (frame.scope if frame else None)
@@ -112,32 +110,31 @@ class DataFlow:
     """Evaluates what a definition computes; an error is a `TaskFault` that names the site."""
 
     def __init__(self, run: RunDescriptor) -> None:
-        """Take what is known of the run; it may become known later."""
         self._run = run
 
     async def evaluate(self, program: str, data: JSON, site: ExpressionSite) -> JSON:
-        """The value of a jq program over `data`.
+        """Evaluate a jq program over `data`.
 
         Raises:
-            TaskFault: `expression` (400), or `authorization` (403) for a secret that is not there.
+            TaskFault: `expression` (400), or `authorization` (403) for a missing secret.
         """
         names = _variables_of(program)
         if "secrets" in names & site.allowed:
-            self._demand(_secrets_of(program), site)
+            self._require_secrets(_secrets_of(program), site)
         variables = self._bind(names, site)
         try:
             return await Evaluation(program, variables, data)
         except ExpressionError as error:
-            told = f"{error}: {error.detail}" if error.detail else str(error)
-            raise self.fault(site, told) from None
+            detail = f"{error}: {error.detail}" if error.detail else str(error)
+            raise self.fault(site, detail) from None
 
     async def holds(self, program: str, data: JSON, site: ExpressionSite) -> bool:
-        """Whether a condition is met: neither false nor null."""
+        """Whether a condition holds: its value is neither false nor null."""
         value = await self.evaluate(program, data, site)
         return value is not None and value is not False
 
     async def render(self, template: JSON, data: JSON, site: ExpressionSite) -> JSON:
-        """A copy of the definition's data with every `${ … }` in it evaluated over `data`."""
+        """A copy of a template with every `${ … }` in it evaluated over `data`."""
         if is_expression(template):
             return await self.evaluate(strip(template), data, site)
         if isinstance(template, dict):
@@ -147,37 +144,37 @@ class DataFlow:
         return template
 
     async def duration(self, duration: Duration, data: JSON, site: ExpressionSite) -> timedelta:
-        """The length of a duration, evaluated if it is an expression."""
+        """The length of a duration, which is evaluated if it is an expression."""
         if duration.expression is None:
             return duration.timedelta
         value = await self.evaluate(duration.expression, data, site)
         return self.parse_duration(value, site)
 
     def parse_duration(self, value: JSON, site: ExpressionSite) -> timedelta:
-        """The length that data names, as ISO 8601 text or an object of units."""
+        """The length of a duration in data: ISO 8601 text, or an object of units."""
         try:
             parsed = parse(value)
         except DurationError as error:
             raise self.fault(site, str(error)) from None
         if parsed.expression is not None:
-            raise self.fault(site, "a duration that was computed is itself an expression")
+            raise self.fault(site, "a computed duration must not be an expression")
         return parsed.timedelta
 
     def validate(self, schema: Schema | None, value: JSON, site: ExpressionSite) -> None:
-        """Check data against a schema of the definition.
+        """Validate data against a schema of the definition.
 
         Raises:
-            TaskFault: `validation` (400); its detail names places and rules, not values.
+            TaskFault: `validation` (400), whose detail names places and rules, not values.
         """
         if schema is None:
             return
         if schema.resource is not None:
-            title = "A schema that lies elsewhere is not fetched; give it as `document`"
+            title = "An external schema is not fetched; give it as `document`"
             raise TaskFault(standard_error("configuration", title=title, instance=site.pointer))
         self.check(schema.document, value, site, "Data does not match its schema")
 
     def check(self, schema: JSON, value: JSON, site: ExpressionSite, title: str) -> None:
-        """Check data against a JSON Schema; as `validate`."""
+        """Validate data against a JSON Schema, as `validate` does."""
         found = violations(schema, value)
         if found:
             detail = "; ".join(str(one) for one in found[:_MAX_VIOLATIONS])
@@ -186,19 +183,19 @@ class DataFlow:
             )
 
     def fault(self, site: ExpressionSite, detail: str) -> TaskFault:
-        """An expression error at a site."""
+        """Make an expression error at a site."""
         return TaskFault(
             standard_error(
                 "expression", title="Expression failed", detail=detail, instance=site.pointer
             )
         )
 
-    def _demand(self, wanted: frozenset[str], site: ExpressionSite) -> None:
-        """Refuse secrets that are not declared, or not there."""
+    def _require_secrets(self, wanted: frozenset[str], site: ExpressionSite) -> None:
+        """Refuse secrets that are not declared, or not available."""
         declared = self._run.declared_secrets
         for name in declared if "" in wanted else sorted(wanted):
             if name not in declared or name not in self._run.secrets:
-                title = f"The secret {name} is not to be had"
+                title = f"The secret {name} is not available"
                 raise TaskFault(standard_error("authorization", title=title, instance=site.pointer))
 
     def _bind(self, names: frozenset[str], site: ExpressionSite) -> dict[str, JSON]:
@@ -206,7 +203,7 @@ class DataFlow:
         own = site.scope.variables if site.scope else {}
         for name in names:
             if name in site.allowed:
-                bound[name] = _SOURCES[name](self._run, site)
+                bound[name] = _VARIABLES[name](self._run, site)
             elif name in own:
                 bound[name] = own[name]
         return bound
@@ -240,7 +237,7 @@ def _task(run: RunDescriptor, site: ExpressionSite) -> JSON:
 
 
 def at_pointer(document: JSON, pointer: str) -> JSON:
-    """The value at a JSON pointer (RFC 6901) that leads somewhere."""
+    """The value at a JSON pointer (RFC 6901), which must exist."""
     value = document
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
@@ -251,7 +248,7 @@ def at_pointer(document: JSON, pointer: str) -> JSON:
     return value
 
 
-_SOURCES: Final[Mapping[str, Callable[[RunDescriptor, ExpressionSite], JSON]]] = {
+_VARIABLES: Final[Mapping[str, Callable[[RunDescriptor, ExpressionSite], JSON]]] = {
     "authorization": lambda _, site: site.frame.authorization if site.frame else None,
     "context": lambda _, site: site.scope.context.value if site.scope else None,
     "input": lambda _, site: site.frame.input if site.frame else None,

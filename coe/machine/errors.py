@@ -1,4 +1,4 @@
-"""Errors of the language: RFC 7807 objects of the standard types, raised and matched."""
+"""Errors of the language (RFC 7807 objects): made, normalised and matched."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ type_of = BASE.__add__
 
 
 class ErrorHandler(Protocol):
-    """What may catch an error: a `try`, or a race that goes on without one of its branches."""
+    """Something that may catch an error: a `try`, or a race that continues without a branch."""
 
     outer: ErrorHandler | None
 
     async def accepts(self, error: dict[str, JSON]) -> bool:
-        """Whether it catches this error."""
+        """Whether this handler catches the error."""
 
 
 class TaskFault(Exception):
-    """An error on its way. `target` is who will catch it, None while nobody has been looked for."""
+    """An error in flight. `target` is the handler that catches it, None before the search."""
 
     def __init__(self, error: dict[str, JSON], target: ErrorHandler | None = None) -> None:
-        """Carry the error object to its target."""
         super().__init__(str(error.get("type")))
         self.error = error
         self.target = target
@@ -40,7 +39,7 @@ def standard_error(
     status: int | None = None,
     instance: str,
 ) -> dict[str, JSON]:
-    """An error of a standard type, such as "timeout"; `instance` points to the component."""
+    """Make an error of a standard type, such as "timeout"; `instance` points to the component."""
     error: dict[str, JSON] = {
         "type": type_of(name),
         "status": STATUSES[name] if status is None else status,
@@ -53,9 +52,10 @@ def standard_error(
 
 
 def normalised_error(error: JSON, instance: str) -> dict[str, JSON]:
-    """An error object from outside with all that the language requires of one.
+    """Complete a foreign error object to what the language requires.
 
-    Unknown members are dropped; a missing type is `runtime`, a missing status the type's default.
+    Unknown members are dropped. A missing type becomes `runtime`, a missing status the default of
+    the type.
     """
     given = error if isinstance(error, dict) else {}
     kind = normal_type(str(given.get("type") or type_of("runtime")))

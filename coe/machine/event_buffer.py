@@ -1,4 +1,4 @@
-"""The events that came to a run: offered to whoever listens, kept for who will."""
+"""The event buffer of a run: keeps events until a listening task consumes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coe.machine.fibers import Mailbox, Scheduler
 
 @dataclass(slots=True, eq=False)
 class BufferedEvent:
-    """An event that came to the run; taken by a task that listens, or kept for one that will."""
+    """An event that the run received; `taken` once a task has consumed it."""
 
     event: Mapping[str, JSON]
     taken: bool = False
@@ -19,7 +19,7 @@ class BufferedEvent:
 
 @dataclass(slots=True)
 class EventBuffer:
-    """The events of a run: each is offered to whoever listens, and kept until somebody takes it."""
+    """Offers each event to all listening tasks, and keeps it until one consumes it."""
 
     scheduler: Scheduler
     wanted: frozenset[str] | None
@@ -28,7 +28,7 @@ class EventBuffer:
     listening: dict[str, Mailbox] = field(default_factory=dict)
 
     def receive(self, event: JSON) -> None:
-        """Take an event; one that was seen before, or is never wanted, is dropped."""
+        """Buffer an event, unless it is known or of a type that the run never consumes."""
         if not isinstance(event, dict):
             return
         name = (str(event.get("source")), str(event.get("id")))
@@ -42,7 +42,7 @@ class EventBuffer:
             self.scheduler.post(box, buffered)
 
     def listen(self, key: str) -> Mailbox:
-        """A mailbox with what is kept, and with what is to come."""
+        """A mailbox with the buffered events, to which later ones are posted."""
         box = Mailbox()
         box.items.extend(buffered for buffered in self.kept if not buffered.taken)
         self.listening[key] = box

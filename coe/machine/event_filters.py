@@ -1,4 +1,4 @@
-"""Which events a listening task takes: filters, correlation, and the strategies over them."""
+"""The events that a listening task consumes: filters, correlation, and strategies over them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coe.machine.scope import Frame, json_equal
 
 
 def event_types(definition: Definition) -> frozenset[str] | None:
-    """The CloudEvent types that a run may ever take; None where a filter leaves the type open."""
+    """The CloudEvent types that a run can consume; None where a filter leaves the type open."""
     types: set[str] = set()
     for task in definition.tasks.values():
         if isinstance(task, ListenTask):
@@ -29,7 +29,7 @@ def event_types(definition: Definition) -> frozenset[str] | None:
 
 
 def types_of(consumption: EventConsumption) -> tuple[str, ...] | None:
-    """The types that a strategy can match; None where it may be any."""
+    """The event types that a strategy can match; None if any."""
     types: list[str] = []
     for item in filters_of(consumption):
         kind = item.with_.type
@@ -45,14 +45,14 @@ def types_of(consumption: EventConsumption) -> tuple[str, ...] | None:
 
 
 def filters_of(consumption: EventConsumption) -> tuple[EventFilter, ...]:
-    """The filters of a strategy; an empty `any` has none, and takes every event."""
+    """The filters of a strategy; an empty `any` has none, and consumes every event."""
     if consumption.one is not None:
         return (consumption.one,)
     return consumption.all or consumption.any or ()
 
 
 class _Filter:
-    """A filter that was armed: what it expects of correlated values is known."""
+    """A filter with the expected values of its correlations."""
 
     def __init__(self, run: Interpreter, frame: Frame, given: EventFilter) -> None:
         self._run = run
@@ -62,7 +62,7 @@ class _Filter:
         self._expected: dict[str, JSON] = {}
 
     async def prepare(self) -> None:
-        """EvaluateJq what is expected, once, on the task's input."""
+        """Evaluate the expected values, once, on the input of the task."""
         for name, correlation in self._given.correlate.items():
             if correlation.expect is not None:
                 self._expected[name] = await self._run.data.render(
@@ -70,7 +70,7 @@ class _Filter:
                 )
 
     async def takes(self, event: Mapping[str, JSON], seen: dict[str, JSON]) -> bool:
-        """Whether the event passes and correlates; `seen` then holds the values it set."""
+        """Whether the event passes and correlates; `seen` then has the values that it set."""
         for name, wanted in self._given.with_.given().items():
             if not await self._equal(wanted, event.get(name), event, name):
                 return False
@@ -85,7 +85,7 @@ class _Filter:
         return True
 
     async def _equal(self, wanted: JSON, value: JSON, event: Mapping[str, JSON], name: str) -> bool:
-        """Whether an attribute is as wanted; `${ … }` is asked over the data, or the event."""
+        """Whether an attribute matches; `${ … }` is evaluated over the data, or over the event."""
         if is_expression(wanted):
             over = value if name == "data" else dict(event)
             found = await self._run.data.evaluate(strip(wanted), over, self._site)
@@ -105,22 +105,22 @@ class _Filter:
 
 
 class Strategy(Protocol):
-    """What a listening task waits for: takes events one by one until it is satisfied."""
+    """The events that a listening task waits for: consumes them until it is satisfied."""
 
-    # Which of the filters took the last event, from 1; 1 too where there is none.
+    # The number of the filter that matched the last event, from 1; 1 without filters.
     taken: int
 
     @property
     def satisfied(self) -> bool:
-        """Whether the task has what it waits for."""
+        """Whether the task has all its events."""
         ...
 
     async def takes(self, event: Mapping[str, JSON]) -> bool:
-        """Whether it consumes the event."""
+        """Whether the strategy consumes the event."""
 
 
 class _Slots:
-    """`one` and `all`: each filter is filled by one event, each event fills one."""
+    """`one` and `all`: each filter matches one event, each event one filter."""
 
     def __init__(self, filters: Sequence[_Filter]) -> None:
         self._open = list(enumerate(filters, start=1))
@@ -141,7 +141,7 @@ class _Slots:
 
 
 class _Any:
-    """`any`: whatever passes one of the filters; without `until`, one event is enough."""
+    """`any`: every event that passes one of the filters; without `until`, one is enough."""
 
     def __init__(self, filters: Sequence[_Filter], *, once: bool) -> None:
         self._filters = filters
@@ -165,7 +165,7 @@ class _Any:
 async def prepared_strategy(
     run: Interpreter, frame: Frame, consumption: EventConsumption
 ) -> Strategy:
-    """The strategy, with everything evaluated that is evaluated once."""
+    """The strategy, with everything evaluated that is evaluated only once."""
     filters = [_Filter(run, frame, given) for given in filters_of(consumption)]
     for item in filters:
         await item.prepare()

@@ -1,9 +1,9 @@
-"""Expressions that exceed their limits: a decision of the clock, and so a fact of the journal.
+"""Expressions that exceed their limits: decided by a clock, and so a fact of the journal.
 
-Whether an expression has its value in time depends on what else the machine does, and so does what
-it may take of memory. A journal that did not say it could be folded to another run. So an
-evaluation that exceeds a limit is tried again; one that does so every time fails as the language
-says, and EXPRESSION_LIMITED, journaled before the fact that led to it, makes it fail ever after.
+Whether an expression exceeds its limit of time or memory depends on the load of the host. A journal
+without this information could be replayed to a different run. So an evaluation that exceeds a limit
+is tried again. If it does so every time, it fails as the language says, and EXPRESSION_LIMITED,
+journaled before the fact that caused it, makes it fail in every replay.
 """
 
 from __future__ import annotations
@@ -17,44 +17,43 @@ from coe.language.expressions.evaluator import ExpressionError, Reason
 from coe.machine.facts import Fact, FactKind
 from coe.machine.fibers import EvaluateJq
 
-# How often an evaluation is tried before it counts as too slow, or as too large.
-MAX_TRIES: Final = 3
+# Attempts of an evaluation before it counts as too slow, or as too large.
+MAX_EVALUATIONS: Final = 3
 _LIMITS: Final = {Reason.TIME.name: Reason.TIME, Reason.DIED.name: Reason.DIED}
 
 
 class ExpressionLimits:
-    """The evaluations that follow from one fact, counted from 1, and those that exceed a limit."""
+    """Counts the evaluations that a fact causes, from 1, and records those that exceed a limit."""
 
     def __init__(self, evaluate: EvaluateJq) -> None:
-        """Take the evaluator whose limits these are."""
         self._evaluate = evaluate
         self._foreseen: dict[int, Reason] = {}
-        self._number: int  # they are made anew for each fact
+        self._number: int  # both are set anew for each fact
         self._exceeded: dict[int, Reason]
 
     def foresee(self, data: JSON) -> None:
-        """Take from the journal that an evaluation of the next fact exceeded a limit.
+        """Note from the journal that an evaluation of the next fact exceeds a limit.
 
         Raises:
-            ValueError: the journal does not say which, or why.
+            ValueError: the fact does not name the evaluation and the limit.
         """
         given = data if isinstance(data, dict) else {}
         number, reason = given.get("evaluation"), _LIMITS.get(str(given.get("reason")))
         if not isinstance(number, int) or reason is None:
-            raise ValueError("which evaluation exceeded which limit?")
+            raise ValueError("EXPRESSION_LIMITED needs the number of an evaluation and its limit")
         self._foreseen[number] = reason
 
     def begin(self) -> None:
-        """Count anew: a fact is applied."""
+        """Start counting for a new fact."""
         self._number = 0
         self._exceeded = {}
 
     def end(self) -> None:
-        """What was foreseen has come."""
+        """Forget what was noted for the fact that was applied."""
         self._foreseen = {}
 
     def facts(self, at: datetime) -> list[Fact]:
-        """What the journal must say before the fact that was applied last."""
+        """The facts that the journal needs before the fact that was applied last."""
         return [
             Fact(
                 FactKind.EXPRESSION_LIMITED,
@@ -65,10 +64,10 @@ class ExpressionLimits:
         ]
 
     async def evaluate(self, program: str, variables: Mapping[str, JSON], data: JSON) -> JSON:
-        """The value of an expression.
+        """Evaluate an expression.
 
         Raises:
-            ExpressionError: it has none; or exceeded a limit, now or when it was journaled.
+            ExpressionError: it failed, or exceeded a limit, now or according to the journal.
         """
         self._number += 1
         number = self._number
@@ -82,6 +81,6 @@ class ExpressionLimits:
             except ExpressionError as error:
                 if error.reason not in _LIMITS.values():
                     raise
-                if tries == MAX_TRIES:
+                if tries == MAX_EVALUATIONS:
                     self._exceeded[number] = error.reason
                     raise

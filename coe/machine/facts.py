@@ -1,9 +1,9 @@
 """The facts of a run's journal: what happened, in the order in which it was decided.
 
-A run is a fold over its facts (`coe.machine.machine`). A fact says when it was recorded (`at`),
-what it answers (`key`, the key of a command or "") and what came with it (`data`). The table gives
-the shape of `data` for each kind; `error` is always an RFC 7807 object `{type, status, title?,
-detail?, instance?}`, times are ISO 8601 with an offset.
+The state of a run is the replay of its facts (`coe.machine.machine`). A fact has the time at which
+it was recorded (`at`), the key of the command that it answers, or "" (`key`), and a payload
+(`data`). The table gives the shape of `data` for each kind. `error` is always an RFC 7807 object
+`{type, status, title?, detail?, instance?}`; times are ISO 8601 with an offset.
 
 | kind             | key            | data                                                       |
 |------------------|----------------|------------------------------------------------------------|
@@ -13,27 +13,27 @@ detail?, instance?}`, times are ISO 8601 with an offset.
 | TIMER_ARMED      | of ArmTimer    | `{due}`; only for a timer whose command has no `due`       |
 | TIMER_FIRED      | of ArmTimer    | null                                                       |
 | TASK_ANSWERED    | of a task      | `{outcome, answer, reason, by, at}`                        |
-| TASK_ESCALATED   | of a task      | `{to}`; tells only, nothing follows                        |
-| TASK_EXPIRED     | of a task      | null; nobody answered until the end of the chain           |
+| TASK_ESCALATED   | of a task      | `{to}`; informs only, causes nothing                       |
+| TASK_EXPIRED     | of a task      | null; nobody answered until the end of the escalation      |
 | EVENT_CONSUMED   | ""             | `{event}`, a CloudEvent in structured JSON form            |
-| EVENT_EMITTED    | of EmitEvent   | `{event}`, the event as it was sent                        |
+| EVENT_EMITTED    | of EmitEvent   | `{event}`, the event as sent                               |
 | CHILD_STARTED    | of StartChild  | `{run}`, the id of the child run                           |
 | CHILD_COMPLETED  | of StartChild  | `{output}`                                                 |
 | CHILD_FAULTED    | of StartChild  | `{error}`; also `{error, cancelled: true}`                 |
-| EXPRESSION_LIMITED | ""           | `{evaluation, reason}`: of the next fact's, the n-th fails |
+| EXPRESSION_LIMITED | ""           | `{evaluation, reason}`: n-th evaluation of the next fact   |
 | RUN_CANCELLED    | ""             | `{reason?}`                                                |
-| RUN_RETRIED      | ""             | null; goes on from the faulted step of a faulted run       |
+| RUN_RETRIED      | ""             | null; a faulted run continues from its faulted step        |
 
-What a journal may hold twice does nothing the second time: a fact whose key was answered or given
-up before, an event with a `source` and `id` that were seen before, a cancellation of an ended run.
+A repeated fact has no effect: a fact whose key was answered or cancelled before, an event with a
+known `source` and `id`, a cancellation of an ended run.
 
-EXPRESSION_LIMITED (`coe.machine.expression_limits`) says that an evaluation to which the next fact
-led, counted from 1, took too long (`TIME`) or too much memory (`DIED`), however often it was tried.
+EXPRESSION_LIMITED (`coe.machine.expression_limits`) means that an evaluation caused by the next
+fact, counted from 1, took too long (`TIME`) or too much memory (`DIED`) in every attempt.
 
-RUN_STARTED comes first (a cancellation of a run that never started may stand alone). `flows` maps
-each reference that the definition names, as written there, to the exact version it meant when the
-run started. `max_visits` is how often a task might be entered when the run started: a setting that
-is changed later must not change what a journal means.
+RUN_STARTED comes first (the cancellation of a run that never started may stand alone). `flows` maps
+each reference in the definition, as written there, to its exact version when the run started.
+`max_visits` is the limit of visits of a task when the run started: a setting that changes later
+must not change the meaning of a journal.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from coe.json_types import JSON
 
 
 class FactKind(StrEnum):
-    """What a fact tells; the module's table has the shape of its data."""
+    """The kind of a fact; the table of the module gives the shape of its data."""
 
     CHILD_COMPLETED = "CHILD_COMPLETED"
     CHILD_FAULTED = "CHILD_FAULTED"
@@ -68,7 +68,7 @@ class FactKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One entry of the journal. `data` may hold personal data: keep it sealed, never log it."""
+    """One entry of the journal. `data` may hold personal data: store it sealed, never log it."""
 
     kind: FactKind
     at: datetime
@@ -76,12 +76,12 @@ class Fact:
     data: JSON = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a time without an offset: what it means would depend on the machine."""
+        """Refuse a time without an offset: its meaning would depend on the machine."""
         if self.at.tzinfo is None:
             raise ValueError("a fact's time needs an offset")
 
     def to_json(self) -> dict[str, JSON]:
-        """The fact as JSON data; `from_json` gives it back."""
+        """The fact as JSON data, as `from_json` reads it."""
         return {
             "kind": self.kind.value,
             "at": self.at.isoformat(),
@@ -94,8 +94,8 @@ class Fact:
         """The fact that `to_json` wrote.
 
         Raises:
-            TypeError: the value is no object.
-            ValueError: its kind or its time is unknown.
+            TypeError: the value is not an object.
+            ValueError: its kind or its time is invalid.
         """
         if not isinstance(value, dict):
             raise TypeError("a fact is a JSON object")

@@ -1,8 +1,8 @@
-"""Fibers: the coroutines of one run, carried on one after the other until all of them wait.
+"""Fibers: the coroutines of one run, resumed one after the other until all of them wait.
 
-asyncio would interleave branches as their I/O happens to end; here the order depends on the
-journal alone. A fiber runs until it waits on an empty mailbox; an evaluation is awaited in place,
-so nothing else moves meanwhile.
+asyncio would interleave branches in the order in which their I/O ends. The order of fibers depends
+on the journal alone. A fiber runs until it waits on an empty mailbox. An evaluation is awaited in
+place: no other fiber runs meanwhile.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from typing import Any
 from coe.json_types import JSON
 
 EvaluateJq = Callable[[str, Mapping[str, JSON], JSON], Awaitable[JSON]]
-"""`await evaluate(program, variables, input)`: run a jq program; raises `ExpressionError`."""
-
+"""`await evaluate(program, variables, input)` runs a jq program; raises `ExpressionError`."""
 
 Start = Callable[[], Coroutine[Any, Any, Any]]
-"""Makes the coroutine of a fiber."""
+"""Creates the coroutine of a fiber."""
 
 
 @dataclass(slots=True)
 class Ended:
-    """What a fiber leaves in its parent's mailbox: a result, or the exception that ended it."""
+    """The end of a fiber, posted to its parent's mailbox: a result or an exception."""
 
     fiber: Fiber
     result: Any = None
@@ -37,7 +36,6 @@ class Mailbox:
     __slots__ = ("items", "waiter")
 
     def __init__(self) -> None:
-        """Start empty, with nobody waiting."""
         self.items: deque[Any] = deque()
         self.waiter: Fiber | None = None
 
@@ -49,7 +47,7 @@ class Mailbox:
 
 
 class _Park:
-    """Ask the scheduler to put this fiber aside until the mailbox has something."""
+    """Asks the scheduler to suspend the fiber until the mailbox has an item."""
 
     __slots__ = ("box",)
 
@@ -61,28 +59,26 @@ class _Park:
 
 
 class Evaluation:
-    """Ask the scheduler for the value of an expression."""
+    """Asks the scheduler for the value of an expression."""
 
     __slots__ = ("input", "program", "variables")
 
     def __init__(self, program: str, variables: Mapping[str, JSON], data: JSON) -> None:
-        """Say what to evaluate, with which variables, over which data."""
         self.program = program
         self.variables = variables
         self.input = data
 
     def __await__(self) -> Generator[Evaluation, JSON, JSON]:
-        """Give the value, or raise what the evaluator raised."""
+        """Give the value, or raise the exception of the evaluator."""
         return (yield self)
 
 
 class Fiber:
-    """One coroutine and what belongs to it: its children, and the work that it asked for."""
+    """One coroutine with its child fibers, the keys of its pending commands, and its open steps."""
 
     __slots__ = ("box", "children", "coroutine", "ended", "keys", "parent", "start", "steps")
 
     def __init__(self, start: Start, parent: Fiber | None, box: Mailbox | None) -> None:
-        """Belong to a parent, and report the end to a mailbox; the coroutine is made when run."""
         self.start = start
         self.coroutine: Coroutine[Any, Any, Any] | None = None
         self.parent = parent
@@ -93,7 +89,7 @@ class Fiber:
         self.steps: dict[str, None] = {}
 
     def family(self) -> list[Fiber]:
-        """This fiber and all below it, parents first."""
+        """This fiber and all its descendants, parents first."""
         found = [self]
         for fiber in found:
             found.extend(fiber.children)
@@ -104,7 +100,6 @@ class Scheduler:
     """Runs fibers in a fixed order. `halted` stops it between two fibers."""
 
     def __init__(self, evaluate: EvaluateJq) -> None:
-        """Take the evaluator: the one thing that is awaited for real."""
         self._evaluate = evaluate
         self._ready: deque[Fiber] = deque()
         self._current: Fiber | None = None
@@ -118,7 +113,7 @@ class Scheduler:
         return self._current
 
     def spawn(self, start: Start, box: Mailbox | None = None) -> Fiber:
-        """Start a fiber below the current one; its end is posted to the box as `Ended`."""
+        """Start a child of the current fiber; its end is posted to the box as `Ended`."""
         fiber = Fiber(start, self._current, box)
         if self._current is not None:
             self._current.children[fiber] = None
@@ -126,14 +121,14 @@ class Scheduler:
         return fiber
 
     def post(self, box: Mailbox, item: object, *, first: bool = False) -> None:
-        """Put an item into a mailbox and wake who waits on it, before all others if `first`."""
+        """Put an item into a mailbox and wake its waiter, ahead of all others if `first`."""
         box.items.append(item)
         if box.waiter is not None:
             (self._ready.appendleft if first else self._ready.append)(box.waiter)
             box.waiter = None
 
     async def run(self) -> None:
-        """Carry on until every fiber waits."""
+        """Run fibers until every one waits."""
         while self._ready and not self.halted:
             fiber = self._ready.popleft()
             if not fiber.ended:
@@ -141,7 +136,7 @@ class Scheduler:
                 await self._advance(fiber)
 
     def discard(self, fiber: Fiber) -> None:
-        """End a fiber and all below it where they stand; they are told nothing and say nothing."""
+        """End a fiber and its descendants where they stand, without posting their ends."""
         for member in reversed(fiber.family()):
             member.ended = True
             if member.coroutine is not None:
@@ -162,7 +157,7 @@ class Scheduler:
             except StopIteration as stop:
                 self._end(fiber, Ended(fiber, result=stop.value))
                 return
-            except Exception as error:  # noqa: BLE001 - whoever waits for the fiber gets it
+            except Exception as error:  # noqa: BLE001 - posted to the parent
                 self._end(fiber, Ended(fiber, error=error))
                 return
             if isinstance(request, _Park):
@@ -171,7 +166,7 @@ class Scheduler:
             value, failure = None, None
             try:
                 value = await self._evaluate(request.program, request.variables, request.input)
-            except Exception as error:  # noqa: BLE001 - raised again where it was asked for
+            except Exception as error:  # noqa: BLE001 - raised again in the fiber
                 failure = error
 
     def _end(self, fiber: Fiber, ended: Ended) -> None:

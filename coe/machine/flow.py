@@ -1,4 +1,4 @@
-"""The flow as a whole: its input, its tasks within its timeout, its output."""
+"""The whole flow: its input, its tasks within its timeout, its output."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from coe.machine.tasks import declared, execute_list, with_deadline
 
 
 async def run_definition(run: Interpreter) -> None:
-    """Carry out the run from its input to its output."""
+    """Execute the definition from its input to its output."""
     scope = ExecutionScope(base=run.descriptor.id, context=ExportedContext())
-    data = await _insist(run, lambda: _take_input(run))
+    data = await _compute(run, lambda: _take_input(run))
     try:
-        output = await _insist_once(run, lambda: _tasks_in_time(run, scope, data))
+        output = await _compute_once(run, lambda: _tasks_in_time(run, scope, data))
     except EndRun as end:
         output = end.output
-    run.complete(await _insist(run, lambda: _give_output(run, scope, output)))
+    run.complete(await _compute(run, lambda: _give_output(run, scope, output)))
 
 
 async def _take_input(run: Interpreter) -> JSON:
@@ -49,7 +49,7 @@ async def _give_output(run: Interpreter, scope: ExecutionScope, output: JSON) ->
 
 
 async def _tasks_in_time(run: Interpreter, scope: ExecutionScope, data: JSON) -> JSON:
-    """The tasks, within the timeout of the flow; its error names the list of tasks."""
+    """Execute the tasks within the timeout of the flow; its error points to `/do`."""
     limit = declared("/timeout", run.definition.timeout_of)
     work = partial(execute_list, run, run.definition.do, scope, data)
     if limit is None:
@@ -63,8 +63,8 @@ async def _tasks_in_time(run: Interpreter, scope: ExecutionScope, data: JSON) ->
     return output
 
 
-async def _insist(run: Interpreter, compute: Callable[[], Awaitable[JSON]]) -> JSON:
-    """Compute; a fault faults the run, and a retry computes anew."""
+async def _compute(run: Interpreter, compute: Callable[[], Awaitable[JSON]]) -> JSON:
+    """Compute; a fault faults the run, and a retry computes again."""
     while True:
         try:
             return await compute()
@@ -72,8 +72,8 @@ async def _insist(run: Interpreter, compute: Callable[[], Awaitable[JSON]]) -> J
             await run.halt(fault.error, None)
 
 
-async def _insist_once(run: Interpreter, compute: Callable[[], Awaitable[JSON]]) -> JSON:
-    """Compute; a fault faults the run, and a retry finds it again: nothing may run twice."""
+async def _compute_once(run: Interpreter, compute: Callable[[], Awaitable[JSON]]) -> JSON:
+    """Compute once; a fault faults the run, and so does each retry: nothing may run twice."""
     try:
         return await compute()
     except TaskFault as fault:

@@ -1,4 +1,4 @@
-"""Functions: those of the default catalog, and those that a definition declares for itself."""
+"""Calls of functions: those of the default catalog, and those that a definition declares."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from coe.machine.tasks import execute, typed, with_deadline
 
 
 async def run_function(run: Interpreter, frame: Frame) -> Done:
-    """Call a function by its name."""
+    """Call a declared function, or one of the catalog."""
     task = typed(frame, CallFunction)
     function = run.definition.function_of(task)
     if function is not None:
         return Done(await _run_declared(run, frame, function))
     name, version, catalog = task.function
     known = FUNCTIONS.get((name, version or ""))
-    body = _CATALOGUED.get(name)
+    body = _CATALOG_FUNCTIONS.get(name)
     if known is None or body is None or catalog != DEFAULT_CATALOG:
         title = f"There is no function {task.call} here"
         raise TaskFault(standard_error("configuration", title=title, instance=frame.pointer))
@@ -42,7 +42,7 @@ async def run_function(run: Interpreter, frame: Frame) -> Done:
 
 
 async def _run_declared(run: Interpreter, frame: Frame, function: Task) -> JSON:
-    """Execute a declared function's task; its input is the call's `with`, or the call's input."""
+    """Execute the task of a declared function on the `with` of the call, or on its input."""
     task = typed(frame, CallFunction)
     data = frame.input
     if "with_" in task.model_fields_set:
@@ -58,10 +58,10 @@ async def _run_declared(run: Interpreter, frame: Frame, function: Task) -> JSON:
 
 # ---------------------------------------------------------------- people
 async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
-    """Ask people; the output is `{outcome, answer, reason, by, at}`.
+    """Open a human task; the output is `{outcome, answer, reason, by, at}`.
 
     Raises:
-        TaskFault: `timeout` (408), when the last to whom the task was escalated did not answer.
+        TaskFault: `timeout` (408), when nobody answered until the end of the escalation.
     """
     due, stages = _schedule(run, frame, arguments)
     approvals = arguments.get("approvals")
@@ -89,7 +89,7 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
 def _schedule(
     run: Interpreter, frame: Frame, arguments: Mapping[str, JSON]
 ) -> tuple[datetime | None, tuple[Stage, ...]]:
-    """When the task is due, and who gets it then; without `dueIn`, after the first `after`."""
+    """The due time and the escalation; without `dueIn`, the first `after` gives the due time."""
     site = ExpressionSite(DEFINITION, frame=frame)
     chain = arguments.get("escalate")
     stages = tuple(
@@ -110,7 +110,7 @@ def _reminders(run: Interpreter, frame: Frame, remind: JSON) -> tuple[datetime, 
 
 # ---------------------------------------------------------------- flows
 async def run_local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
-    """Run a team's registered flow and wait for its output, at most for `timeout`."""
+    """Run a registered flow of a team, and wait for its output for at most `timeout`."""
     work = partial(
         start_child,
         run,
@@ -129,7 +129,7 @@ async def run_local_flow(run: Interpreter, frame: Frame, arguments: dict[str, JS
 async def start_child(
     run: Interpreter, frame: Frame, *, flow: str, data: JSON, local: bool, wait: bool = True
 ) -> JSON:
-    """Start a run of another flow; with `wait` its output, else null once it has started."""
+    """Start a run of another flow; give its output with `wait`, else null once it has started."""
     command = StartChild(
         key=frame.key,
         path=frame.pointer,
@@ -144,10 +144,10 @@ async def start_child(
 
 
 async def run_decision(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
-    """Ask a decision table, in the version that was resolved when the run started."""
+    """Evaluate a decision table, in the version that was resolved when the run started."""
     ref = str(arguments.get("ref"))
-    asked = {"input": frame.input} | arguments | {"ref": run.descriptor.flows.get(ref, ref)}
-    return await perform_leaf(run, frame, "decision", asked)
+    resolved = {"input": frame.input} | arguments | {"ref": run.descriptor.flows.get(ref, ref)}
+    return await perform_leaf(run, frame, "decision", resolved)
 
 
 async def run_notify(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:
@@ -155,7 +155,7 @@ async def run_notify(run: Interpreter, frame: Frame, arguments: dict[str, JSON])
     return await perform_leaf(run, frame, "notify", arguments)
 
 
-_CATALOGUED: Final[
+_CATALOG_FUNCTIONS: Final[
     Mapping[str, Callable[[Interpreter, Frame, dict[str, JSON]], Awaitable[JSON]]]
 ] = {
     "decision": run_decision,

@@ -1,4 +1,4 @@
-"""What the tasks of a run share: work, steps and data; faults and endings."""
+"""What the tasks of a run share: pending commands, steps, data, faults and the outcome."""
 
 from __future__ import annotations
 
@@ -32,28 +32,27 @@ from coe.machine.scope import Frame
 
 
 class EndRun(Exception):
-    """The run ends with this output, from whatever depth."""
+    """Ends the run with an output, from any depth."""
 
     def __init__(self, output: JSON) -> None:
-        """Carry the output to the top."""
         super().__init__("end")
         self.output = output
 
 
 BranchObserver = Callable[[str, str], None]
-"""Receives the outcome (`coe.language.branches.outcomes`) that a run takes at a task's pointer."""
+"""Receives a task's pointer and the branch outcome (`coe.language.branches.outcomes`) taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a task leaves: its transformed output, and where to go next (None: on)."""
+    """The result of a task: its output, and its flow directive (None: the next task)."""
 
     output: JSON
     then: str | None = None
 
 
 TaskBody = Callable[["Interpreter", Frame], Coroutine[Any, Any, Done]]
-"""Carries out a task: gives its raw output and, after a `switch` or a `catch`, where to go next."""
+"""Carries out a task: gives the raw output, and the directive of a `switch` case or `catch`."""
 
 
 class Interpreter:
@@ -70,7 +69,6 @@ class Interpreter:
         max_visits: int,
         observer: BranchObserver | None = None,
     ) -> None:
-        """Be ready for the first fact."""
         self.definition = definition
         self.descriptor = data
         self.bodies = bodies
@@ -88,9 +86,9 @@ class Interpreter:
         self._halted: Mailbox | None = None
         self._halted_at: datetime
 
-    # ------------------------------------------------------------ work
+    # ------------------------------------------------------------ commands
     async def perform(self, frame: Frame, command: PendingCommand, state: StepState) -> Fact:
-        """Ask for something, and wait for its one answer."""
+        """Issue a command, and wait for its answer."""
         box = Mailbox()
         self.commands.issue(command, box)
         self.steps.move(frame, state)
@@ -99,11 +97,11 @@ class Interpreter:
         return fact
 
     def spawn(self, start: Start, box: Mailbox) -> Fiber:
-        """Start a fiber below the current one."""
+        """Start a child of the current fiber."""
         return self.scheduler.spawn(start, box)
 
     def discard(self, fiber: Fiber) -> None:
-        """Cancel a fiber: its work is taken back, its steps are cancelled."""
+        """Cancel a fiber with its pending commands and open steps."""
         for member in fiber.family():
             for key in list(member.keys):
                 self.commands.cancel(key)
@@ -114,7 +112,7 @@ class Interpreter:
     def timer(
         self, frame: Frame, key: str, reason: TimerReason, after: timedelta, spread: timedelta
     ) -> ArmTimer:
-        """A timer from now: due `after`, or up to `spread` later where a jitter leaves a choice."""
+        """A timer due `after` from now, or up to `spread` later where a jitter leaves a choice."""
         earliest = self.now + after
         return ArmTimer(
             key=key,
@@ -127,26 +125,25 @@ class Interpreter:
         )
 
     def scrub(self, value: JSON) -> JSON:
-        """The value without any text of a secret: for all that is stored outside the journal."""
+        """The value without the texts of secrets, for what is stored outside the journal."""
         return redacted(value, self.secrets)
 
     def on_branch(self, frame: Frame, outcome: str) -> None:
-        """Report to the observer which branch outcome the run takes at a task."""
+        """Report the branch outcome that the run takes at a task."""
         if self.observer is not None:
             self.observer(frame.pointer, outcome)
 
-    # ------------------------------------------------------------ faults and endings
+    # ------------------------------------------------------------ faults and the outcome
     async def raise_or_halt(
         self, fault: TaskFault, frame: Frame, handler: ErrorHandler | None = None
     ) -> None:
-        """Find who catches a fault of this frame before anything around it is given up.
+        """Find the handler of a fault of this frame before anything around it is cancelled.
 
-        `handler` is asked first, by default the nearest around the frame.
-
-        Returns when nobody did, the run faulted where it stands, and was retried.
+        The search starts at `handler`, by default at the nearest around the frame. If no handler
+        accepts the fault, the run faults where it stands; the method returns when it is retried.
 
         Raises:
-            TaskFault: with its target.
+            TaskFault: with the handler as its target.
         """
         handler = handler or frame.scope.handler
         while handler is not None:
@@ -156,7 +153,7 @@ class Interpreter:
         await self.halt(fault.error, frame)
 
     async def halt(self, error: dict[str, JSON], frame: Frame | None) -> None:
-        """TaskFault the run, with everything kept as it stands; return when it is retried."""
+        """Mark the run as faulted and keep its state; return when it is retried."""
         clean = self.scrub(error)
         assert isinstance(clean, dict)  # noqa: S101 - scrubbing keeps the shape
         self.outcome = Faulted(clean)
@@ -168,7 +165,7 @@ class Interpreter:
         await self._halted.receive()
 
     def resume(self) -> None:
-        """Go on from where the run faulted."""
+        """Continue a faulted run where it stopped."""
         box = self._halted
         if box is None:
             return
@@ -179,6 +176,6 @@ class Interpreter:
         self.scheduler.post(box, None, first=True)
 
     def complete(self, output: JSON) -> None:
-        """EndRun the run with its output."""
+        """Complete the run with its output."""
         self.outcome = Completed(self.scrub(output))
         self.commands.finish(Finish(self.outcome))

@@ -1,4 +1,4 @@
-"""`listen`: events that a run takes, in the order in which they came."""
+"""`listen`: a run consumes events in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from coe.machine.tasks import execute_list, typed
 
 
 async def run_listen(run: Interpreter, frame: Frame) -> Done:
-    """Take events until the strategy is satisfied; the output is what they brought, in order."""
+    """Consume events until the strategy is satisfied; the output is the array of their data."""
     task = typed(frame, ListenTask)
     wanted = task.listen.to
     strategy = await prepared_strategy(run, frame, wanted)
@@ -68,7 +68,7 @@ async def _consume(
 
 
 async def _read(run: Interpreter, frame: Frame, event: Mapping[str, JSON], index: int) -> JSON:
-    """What an event brings: its data, or all of it; and what `foreach` makes of that."""
+    """The item that an event contributes: its data or envelope, transformed by `foreach`."""
     task = typed(frame, ListenTask)
     item: JSON
     match task.listen.read:
@@ -82,7 +82,7 @@ async def _read(run: Interpreter, frame: Frame, event: Mapping[str, JSON], index
 
 
 def _raw(event: Mapping[str, JSON]) -> JSON:
-    """The data as it was sent: base64 of bytes, or the text of JSON; null where there is none."""
+    """The data as sent: base64 of bytes, or the text of JSON; null without data."""
     if "data_base64" in event:
         return event["data_base64"]
     if "data" not in event:

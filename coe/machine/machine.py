@@ -1,19 +1,20 @@
 """The machine: a definition and a journal in, commands out. It does no I/O.
 
-It has no clock and no randomness: times come with the facts, a choice of delay is a fact. Facts are
-applied one at a time in journal order, and each is carried to quiescence before the next, so the
-same facts give the same commands in every process. Applying a fact costs what it causes, however
-long the journal is.
+It has no clock and no randomness: times come with the facts, and a chosen delay is a fact. Facts
+are applied one at a time in journal order, each until the run waits again, so the same facts give
+the same commands in every process. The cost of a fact does not depend on the length of the journal.
 
-The semantics are those of the Open Workflow DSL 1.0.3 as language.md narrows it. They live in the
-modules beside this one: `machine_tasks` has the order of the data flow, `machine_control`,
-`machine_try`, `machine_calls`, `machine_functions`, `machine_listen` and `machine_simple` the task
-types, `machine_fibers` what makes concurrency deterministic.
+The semantics are those of the Open Workflow DSL 1.0.3 as docs/semantics.md narrows it:
 
-When a fault is raised, who catches it is found before anything is given up (`raise_or_halt`). A
-fault that nobody catches therefore leaves the run as it stands, and RUN_RETRIED goes on from the
-faulted step: a leaf runs again under a new key, its cancelled neighbours go on under theirs, and
-what was completed stays completed. The clocks of timeouts and human tasks stand while the run does.
+- `task_bodies` maps each task type to the function that carries it out.
+- `tasks` has the order of the data flow; `control`, `try_catch`, `calls`, `functions`, `listen` and
+  `simple_tasks` have the task types.
+- `fibers` makes concurrency deterministic.
+
+The handler of a fault is found before anything is cancelled (`Interpreter.raise_or_halt`). A fault
+without a handler therefore leaves the run as it stands, and RUN_RETRIED continues from the faulted
+step: a leaf runs again under a new key, cancelled neighbours continue under their keys, and
+completed steps stay completed. Timeouts and human tasks do not age while the run stands still.
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ __all__ = ["BranchObserver", "EvaluateJq", "Machine", "RunContext"]
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What is the same for the whole run.
+    """The constants of a run.
 
-    `id` is the run's, `trace_id` its W3C trace id if it has one. `secrets` are read anew in every
-    process and never journaled; of them a definition sees those that it declares. `max_visits` is
-    how often a task may be entered before it faults, where RUN_STARTED does not say it.
+    `id` is the run's, `trace_id` its W3C trace id if it has one. `secrets` are read again in every
+    process and never journaled; a definition sees those that it declares. `max_visits` limits how
+    often a task may be entered, where RUN_STARTED has no limit.
     """
 
     id: str
@@ -65,7 +66,7 @@ class RunContext:
 
 
 class Machine:
-    """One run, as far as its facts have come."""
+    """One run, after the facts applied so far."""
 
     def __init__(
         self,
@@ -75,11 +76,11 @@ class Machine:
         *,
         observer: BranchObserver | None = None,
     ) -> None:
-        """Be ready for RUN_STARTED.
+        """Prepare for RUN_STARTED.
 
         `evaluate(program, variables, input)` runs a jq program and raises `ExpressionError`; the
-        same arguments must give the same result in every process. `observer` looks on, for the
-        coverage of tests, and changes nothing.
+        same arguments must give the same result in every process. `observer` receives the branch
+        outcomes of the run, for the coverage of tests.
         """
         self.event_types: Final = event_types(definition)
         data = RunDescriptor(
@@ -102,17 +103,17 @@ class Machine:
 
     @property
     def outcome(self) -> RunOutcome | None:
-        """How the run ended; None while it goes on. A retry makes `Faulted` None again."""
+        """The outcome of the run; None while it is open. A retry reopens a `Faulted` run."""
         return self._run.outcome
 
     async def apply(self, fact: Fact) -> list[Command]:
-        """Take one fact, and give what follows from it: new commands, and those taken back.
+        """Apply one fact, and give the commands that follow from it, withdrawals included.
 
-        A fact that answers nothing that is wanted changes nothing. When the run ends, `Finish` is
-        the last command. Look at `exceeded` then.
+        A fact that answers no pending command changes nothing. `Finish` is the last command of a
+        run. Read `exceeded` after each fact.
 
         Raises:
-            ValueError: the fact is not one that a journal can hold at this site.
+            ValueError: the journal cannot contain the fact at this place.
         """
         run = self._run
         run.now = fact.at
@@ -142,27 +143,27 @@ class Machine:
         return run.commands.issued()
 
     def exceeded(self) -> list[Fact]:
-        """What the journal must say before the fact that was applied last.
+        """The facts that the journal needs before the fact that was applied last.
 
-        Whoever folds a journal must find nothing here: else the fold is not what the journal says,
-        because this process is slower than the one that wrote it, and it must be tried again.
+        In a replay they must be empty. If not, this process is slower than the one that wrote the
+        journal, the state differs from the journal, and the replay must be repeated.
         """
         return self._run.limits.facts(self._run.now)
 
     def pending(self) -> list[PendingCommand]:
-        """All that is wanted and not yet answered, in the order in which it was asked for."""
+        """The pending commands, in the order of their issue."""
         return [] if self.outcome is not None else self._run.commands.pending()
 
     def changed_steps(self) -> list[StepUpdate]:
-        """The steps that changed since the last call, each once, in its present state."""
+        """The steps that changed since the last call, each once, in its current state."""
         return self._run.steps.changed()
 
     def enclosing_tasks(self, key: str) -> list[Task]:
-        """The tasks around the step that issued the command `key`, from the inside."""
+        """The tasks around the step that issued the command `key`, innermost first."""
         return self._run.steps.enclosing_tasks(key)
 
     def consumed(self, event: JSON) -> bool:
-        """Whether an event that was applied (this very object) was taken by a listening task."""
+        """Whether a listening task consumed an applied event (this very object)."""
         return any(each.event is event and each.taken for each in self._run.events.kept)
 
     def _start(self, fact: Fact) -> None:
@@ -193,7 +194,7 @@ class Machine:
         run.commands.finish(Finish(run.outcome))
 
     def _arm(self, fact: Fact) -> None:
-        """Take the time that was chosen for a timer, and ask for the timer again with it."""
+        """Issue a timer again with the time that was chosen for it."""
         command = self._run.commands.get(fact.key)
         if isinstance(command, ArmTimer) and command.due is None:
             due = datetime.fromisoformat(str(_member(fact.data, "due")))

@@ -1,4 +1,4 @@
-"""What a run has asked for and not yet got, and what it tells of its steps."""
+"""The pending commands of a run, and the states of its steps."""
 
 from __future__ import annotations
 
@@ -24,34 +24,33 @@ from coe.machine.scope import Frame
 
 
 class PendingCommands:
-    """The register of pending commands, each with the mailbox that waits for its answer."""
+    """The pending commands, each with the mailbox and the fiber that wait for its answer."""
 
     def __init__(self, scheduler: Scheduler) -> None:
-        """Start with nothing asked."""
         self._scheduler = scheduler
         self._pending: dict[str, tuple[PendingCommand, Mailbox, Fiber]] = {}
         self._issued: dict[str, Command] = {}
 
     def issue(self, command: PendingCommand, box: Mailbox) -> None:
-        """Want something of the outside; its answer goes to the mailbox."""
+        """Issue a command whose answer goes to the mailbox."""
         fiber = self._scheduler.current
         fiber.keys[command.key] = None
         self._pending[command.key] = (command, box, fiber)
         self._issued[command.key] = command
 
     def get(self, key: str) -> PendingCommand | None:
-        """The pending command of this key, if any."""
+        """The pending command with this key, or None."""
         entry = self._pending.get(key)
         return entry[0] if entry else None
 
     def replace(self, command: PendingCommand) -> None:
-        """Replace a pending command by one that says the same more exactly."""
+        """Replace a pending command by a more exact one with the same key."""
         _, box, fiber = self._pending[command.key]
         self._pending[command.key] = (command, box, fiber)
         self._issued[command.key] = command
 
     def answer(self, fact: Fact) -> None:
-        """Hand a fact to whoever waits for it; nothing, if nobody does."""
+        """Post a fact to the fiber that waits for it, if any."""
         entry = self._pending.pop(fact.key, None)
         if entry is not None:
             _, box, fiber = entry
@@ -59,7 +58,7 @@ class PendingCommands:
             self._scheduler.post(box, fact)
 
     def cancel(self, key: str) -> None:
-        """Take a command back; nothing, if it is not wanted any more."""
+        """Withdraw a command, if it is still pending."""
         entry = self._pending.pop(key, None)
         if entry is None:
             return
@@ -68,28 +67,28 @@ class PendingCommands:
             self._issued[key] = Cancel(key)
 
     def suspend(self) -> None:
-        """Have everything stopped, but stay able to ask for it again."""
+        """Cancel all pending commands, and remember them for `resume`."""
         for key in self._pending:
             if self._issued.pop(key, None) is None:
                 self._issued[key] = Cancel(key)
 
     def resume(self, pause: timedelta) -> None:
-        """Ask again for all that was pending; deadlines moved by the time the run stood still."""
+        """Issue all pending commands again, with deadlines moved by the pause."""
         for key, (command, box, fiber) in self._pending.items():
             moved = _delayed(command, pause)
             self._pending[key] = (moved, box, fiber)
             self._issued[key] = moved
 
     def finish(self, command: Finish) -> None:
-        """Close the run, after what is being taken back."""
+        """Close the run, after the commands to cancel."""
         self._issued[""] = command
 
     def pending(self) -> list[PendingCommand]:
-        """All that is wanted, in the order in which it was asked for."""
+        """The pending commands, in the order of their issue."""
         return [command for command, _, _ in self._pending.values()]
 
     def issued(self) -> list[Command]:
-        """What was asked for or taken back since the last call."""
+        """The commands issued or withdrawn since the last call."""
         commands = list(self._issued.values())
         self._issued = {}
         return commands
@@ -103,7 +102,7 @@ def _delayed(command: PendingCommand, pause: timedelta) -> PendingCommand:
             reminders=tuple(at + pause for at in command.reminders),
         )
     if isinstance(command, ArmTimer) and command.reason is TimerReason.TIMEOUT:
-        due = command.earliest + pause  # nothing is left to choice
+        due = command.earliest + pause  # no jitter remains
         return replace(command, due=due, earliest=due, latest=due)
     return command
 
@@ -117,7 +116,7 @@ class _Step:
     ended_at: datetime | None = None
     error: dict[str, JSON] | None = None
 
-    def change(self) -> StepUpdate:
+    def update(self) -> StepUpdate:
         frame = self.frame
         return StepUpdate(
             key=frame.key,
@@ -134,16 +133,15 @@ class _Step:
 
 
 class StepTracker:
-    """The executions of tasks that people see. Closed ones are forgotten once they were told."""
+    """The open steps of a run, and the steps that changed since the last report."""
 
     def __init__(self, scheduler: Scheduler) -> None:
-        """Start without steps."""
         self._scheduler = scheduler
         self._open: dict[str, tuple[_Step, Fiber]] = {}
         self._changed: dict[str, _Step] = {}
 
     def open(self, frame: Frame, kind: str) -> None:
-        """A task begins."""
+        """Open the step of a task that starts."""
         step = _Step(frame, kind, StepState.RUNNING, StepState.RUNNING)
         fiber = self._scheduler.current
         fiber.steps[frame.key] = None
@@ -151,7 +149,7 @@ class StepTracker:
         self._changed[frame.key] = step
 
     def move(self, frame: Frame, state: StepState) -> None:
-        """A task that goes on is in another state."""
+        """Change the state of an open step."""
         entry = self._open.get(frame.key)
         if entry is not None:
             entry[0].state = entry[0].live = state
@@ -160,14 +158,14 @@ class StepTracker:
     def close(
         self, key: str, state: StepState, at: datetime, error: dict[str, JSON] | None = None
     ) -> None:
-        """A task ends."""
+        """Close the step of a task that ends."""
         step, fiber = self._open.pop(key)
         fiber.steps.pop(key, None)
         step.state, step.ended_at, step.error = state, at, error
         self._changed[key] = step
 
     def enclosing_tasks(self, key: str) -> list[Task]:
-        """The tasks around an open step, from the inside; none of a step that is not open."""
+        """The tasks around an open step, innermost first; empty for other steps."""
         entry = self._open.get(key)
         frame = None if entry is None else entry[0].frame.scope.frame
         found = []
@@ -177,7 +175,7 @@ class StepTracker:
         return found
 
     def halt(self, frame: Frame | None, error: dict[str, JSON], at: datetime) -> None:
-        """The run faulted in this frame: it and those around it faulted, all others stop."""
+        """Mark the step of a frame and the steps around it as faulted, all others as cancelled."""
         faulted = set()
         while frame is not None:
             faulted.add(frame.key)
@@ -189,13 +187,13 @@ class StepTracker:
             self._changed[key] = step
 
     def resume(self) -> None:
-        """The run goes on: what was open is as it was."""
+        """Give the open steps the states again that they had before `halt`."""
         for key, (step, _) in self._open.items():
             step.state, step.ended_at, step.error = step.live, None, None
             self._changed[key] = step
 
     def changed(self) -> list[StepUpdate]:
-        """The steps that changed since the last call, each with its present state."""
-        changes = [step.change() for step in self._changed.values()]
+        """The steps that changed since the last call, each with its current state."""
+        updates = [step.update() for step in self._changed.values()]
         self._changed = {}
-        return changes
+        return updates

@@ -1,4 +1,4 @@
-"""Taking secrets out of data before it is kept."""
+"""Redaction: removes the texts of secrets from data before it is stored."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from coe.json_types import JSON
 
 REDACTED = "[REDACTED]"
-# Shorter texts are no secrets worth the name, and blotting them out would maim ordinary data.
+# Shorter texts protect nothing, and redacting them would damage ordinary data.
 MIN_SECRET_LENGTH = 6
 
 
 def texts_of(value: object) -> tuple[str, ...]:
-    """The texts in a secret that must not be kept, longest first."""
+    """The texts in a secret that must not be stored, longest first."""
     return tuple(sorted(set(_texts(value)), key=lambda text: (-len(text), text)))
 
 
@@ -29,7 +29,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def redacted(value: JSON, secrets: Iterable[str]) -> JSON:
-    """A copy of the value with each text blotted out, in keys too; the value itself without any."""
+    """A copy of the value with each secret text replaced, in keys too."""
     if not secrets:
         return value
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Where a task stands in a run: its scope, its frame, and the keys that are made of both."""
+"""The position of a task in a run: its scope, its frame, and the key made of both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coe.machine.errors import ErrorHandler
 
 @dataclass(slots=True)
 class ExportedContext:
-    """What `$context` is in one branch of the run: null until the first export."""
+    """The value of `$context` in one branch of the run: null until the first export."""
 
     value: JSON = None
     exported: bool = False
@@ -28,14 +28,14 @@ class ExportedContext:
         self.exported = True
 
     def branch(self) -> ExportedContext:
-        """The context that a branch starts with."""
+        """The context with which a branch starts."""
         return ExportedContext(self.value)
 
     def merge(self, branches: list[ExportedContext]) -> None:
-        """Take over what branches exported, in the order of their declaration.
+        """Take over the exports of branches, in the order of their declaration.
 
-        Of objects only the members that a branch changed count, so that a later branch, which still
-        has the old value of a member, does not undo an earlier one.
+        Of an object only the members that a branch changed count. So a later branch that still has
+        the old value of a member does not undo an earlier one.
         """
         base = self.value
         for branch in branches:
@@ -58,7 +58,7 @@ def _merged(base: JSON, current: JSON, changed: JSON) -> JSON:
 
 
 def json_equal(one: JSON, other: JSON) -> bool:
-    """Whether two values are equal as JSON has it: `true` is not 1, though Python says so."""
+    """Whether two values are equal as JSON: `true` is not 1, unlike in Python."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
@@ -70,12 +70,12 @@ def json_equal(one: JSON, other: JSON) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionScope:
-    """What the tasks of one execution of a list share.
+    """What the tasks in one execution of a task list share.
 
-    `base` is the run's id, or the key of the call whose function runs here. `visits`, `iterations`
-    and `attempts` tell this execution from others of the same list: of each enclosing task the
-    visit, of each loop the index, of each `try` (and retried step) the attempt. `entered` counts
-    how often each task was entered, by its pointer, in this run and in this iteration of its loops.
+    `base` is the id of the run, or the key of the call whose function runs here. `visits`,
+    `iterations` and `attempts` distinguish this execution from others of the same list: the visit
+    of each enclosing task, the index in each loop, the attempt of each `try` (and retried step).
+    `entered` counts the entries of each task, by its pointer, in this run and loop iteration.
     """
 
     base: str
@@ -92,10 +92,11 @@ class ExecutionScope:
 
 @dataclass(slots=True)
 class Frame:
-    """One execution of a task. `again` counts from 1 the executions by retries of the run.
+    """One execution of a task.
 
-    `entered`: tasks inside it may have run. `input` is the transformed input, `output` the raw
-    output, `transformed` the output as others see it.
+    `raw` is the raw input and `input` the transformed one; `output` is the raw output and
+    `transformed` the transformed one. `again` counts executions by retries of the run, from 1.
+    `entered` is set once tasks inside this one may have run.
     """
 
     task: Task
@@ -112,17 +113,17 @@ class Frame:
     entered: bool = False
 
     def __post_init__(self) -> None:
-        """Make the key of the execution."""
+        """Compute the key of the execution."""
         self.key = self.subkey()
 
     @property
     def pointer(self) -> str:
-        """The task's reference, which is also the `instance` of its errors."""
+        """The JSON pointer of the task, also the `instance` of its errors."""
         return self.task.pointer
 
     @property
     def attempt(self) -> int:
-        """Executions by the nearest `try` and by retries of the run, from 1."""
+        """The number of the execution, from 1, by the nearest `try` and by retries of the run."""
         return self.scope.attempt + self.again - 1
 
     @property
@@ -131,7 +132,7 @@ class Frame:
         return ".".join(map(str, self.scope.iterations)) or None
 
     def subkey(self, *parts: str | int) -> str:
-        """SHA-256 over run, pointer, loop indexes, visits, attempts (and parts of the task)."""
+        """SHA-256 over base, pointer, loop indexes, visits, attempts, and parts within the task."""
         scope = self.scope
         visits = (*scope.visits, self.visit)
         attempts = (*scope.attempts, self.again)
@@ -151,7 +152,7 @@ class Frame:
         attempt: int | None = None,
         context: ExportedContext | None = None,
     ) -> ExecutionScope:
-        """The scope of a list of tasks inside this one."""
+        """The scope of a task list inside this task."""
         self.entered = True
         outer = self.scope
         return replace(

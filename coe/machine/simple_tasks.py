@@ -1,4 +1,4 @@
-"""The tasks that stand alone: `set`, `raise`, `wait`, `emit` and `run: workflow`."""
+"""Tasks without inner tasks: `set`, `raise`, `wait`, `emit` and `run: workflow`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from coe.machine.tasks import declared, typed
 
 
 async def run_set(run: Interpreter, frame: Frame) -> Done:
-    """Make data: an object, or the value of one expression."""
+    """Give an object, or the value of one expression."""
     site = ExpressionSite(DEFINITION, frame=frame)
     return Done(await run.data.render(typed(frame, SetTask).set, frame.input, site))
 
 
 async def run_raise(run: Interpreter, frame: Frame) -> Done:
-    """Raise an error; it names this task unless it names another instance."""
+    """Raise an error; its instance is this task unless the definition names another."""
     task = typed(frame, RaiseTask)
     error = declared(frame.pointer, lambda: run.definition.error_of(task.raise_))
     raise TaskFault(
@@ -33,7 +33,7 @@ async def run_raise(run: Interpreter, frame: Frame) -> Done:
 
 
 async def run_wait(run: Interpreter, frame: Frame) -> Done:
-    """Let time pass; the output is the input."""
+    """Wait for a duration; the output is the input."""
     site = ExpressionSite(DEFINITION, frame=frame)
     after = await run.data.duration(typed(frame, WaitTask).wait, frame.input, site)
     timer = run.timer(frame, frame.key, TimerReason.WAIT, after, timedelta())
@@ -44,8 +44,8 @@ async def run_wait(run: Interpreter, frame: Frame) -> Done:
 async def run_emit(run: Interpreter, frame: Frame) -> Done:
     """Send an event; the output is the event as sent.
 
-    What a CloudEvent needs and the definition leaves out is derived: the id from the step's key,
-    the source from the flow, the time from the journal.
+    Required attributes that the definition omits are derived: the id from the key of the step, the
+    source from the flow, the time from the journal.
     """
     document = run.definition.document
     event: dict[str, JSON] = {

@@ -1,7 +1,7 @@
-"""Executing tasks: the order of the data flow, timeouts, faults, and where to go next.
+"""The execution of tasks: data flow, timeouts, faults, and flow directives.
 
-The order is language.md's: `if` on the raw input, `input.schema`, `input.from`, the task itself,
-`output.as`, `output.schema`, `export.as`, `export.schema`, `then`.
+The order is that of the specification: `if` on the raw input, `input.schema`, `input.from`, the
+task itself, `output.as`, `output.schema`, `export.as`, `export.schema`, `then`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FoundT = TypeVar("FoundT")
 
 
 def typed(frame: Frame, kind: type[TaskT]) -> TaskT:
-    """The frame's task as the type that its body was registered for."""
+    """The task of a frame, as the type that its body is for."""
     if not isinstance(frame.task, kind):
         raise TypeError(kind.__name__)
     return frame.task
@@ -37,11 +37,11 @@ def typed(frame: Frame, kind: type[TaskT]) -> TaskT:
 async def execute_list(
     run: Interpreter, tasks: TaskList, scope: ExecutionScope, data: JSON
 ) -> JSON:
-    """Execute the tasks of one scope from the first, and give the output of the last.
+    """Execute the tasks of one scope, and give the output of the last.
 
     Raises:
-        EndRun: a task said `then: end`.
-        TaskFault: on its way to who catches it.
+        EndRun: a task has the directive `end`.
+        TaskFault: with its handler as the target.
     """
     visits: Counter[str] = Counter()
     position: int | None = 0
@@ -73,7 +73,7 @@ def _position(tasks: TaskList, task: Task, name: str) -> int:
 async def execute(
     run: Interpreter, task: Task, scope: ExecutionScope, data: JSON, visit: int
 ) -> Done:
-    """Execute one task; after a fault that nobody caught and a retry of the run, once more."""
+    """Execute one task; execute it again when the run is retried after its fault."""
     frame = Frame(task, scope, visit, data, run.now)
     while True:
         run.steps.open(frame, step_kind(task))
@@ -90,28 +90,28 @@ async def execute(
 
 
 def step_kind(task: Task) -> str:
-    """What people call the type of a task: for calls of a function its name."""
+    """The name of a task's type for people; for a call, the function."""
     call = getattr(task, "call", None)
     return task.kind if call is None else str(call).partition(":")[0]
 
 
 async def _settle(run: Interpreter, frame: Frame, fault: TaskFault) -> None:
-    """Send a fault to who catches it, or wait for a retry of the run.
+    """Raise a fault to its handler, or wait for a retry of the run.
 
-    What a composite computes from data that is there already would fail again, and its tasks must
-    not run again: a retry finds the same fault.
+    A task whose inner tasks may have run is not executed again: they must not run twice, and its
+    own computation would fail again. Each retry of the run ends with the same fault.
     """
     clean = run.scrub(fault.error)
-    shown = clean if isinstance(clean, dict) else None
+    error = clean if isinstance(clean, dict) else None
     try:
         while fault.target is None:
             await run.raise_or_halt(fault, frame)
             if not frame.entered:
-                run.steps.close(frame.key, StepState.FAULTED, run.now, shown)
+                run.steps.close(frame.key, StepState.FAULTED, run.now, error)
                 return
         raise fault
     except TaskFault:
-        run.steps.close(frame.key, StepState.FAULTED, run.now, shown)
+        run.steps.close(frame.key, StepState.FAULTED, run.now, error)
         raise
 
 
@@ -133,9 +133,9 @@ async def _flow(run: Interpreter, frame: Frame) -> Done:
 
 
 def _limit_visits(run: Interpreter, frame: Frame) -> None:
-    """Let a task be entered only so often: an iteration has a count of its own, all else adds up.
+    """Limit how often a task is entered, within one iteration of the loops around it.
 
-    A loop ends with its collection; going back, and trying again, might never.
+    A loop ends with its collection; backward directives and retries might never end.
     """
     entered = frame.scope.entered
     if frame.again == 1:
@@ -182,10 +182,10 @@ async def _in_time(run: Interpreter, frame: Frame, body: TaskBody) -> Done:
 
 
 def declared(pointer: str, find: Callable[[], FoundT]) -> FoundT:
-    """What the definition declares under a name.
+    """Look up what the definition declares under a name.
 
     Raises:
-        TaskFault: `configuration` (400), for a name that is not declared.
+        TaskFault: `configuration` (400), when the name is not declared.
     """
     try:
         return find()
@@ -203,15 +203,14 @@ async def with_deadline(
     label: tuple[str | int, ...] = ("timeout",),
     handler: ErrorHandler | None = None,
 ) -> Any:
-    """Do work of a task until its deadline, which counts from now. `label` tells deadlines apart.
+    """Run work of a task with a deadline `after` from now; `label` distinguishes the deadlines.
 
-    `handler` is asked first who catches the timeout, then those around the task.
-
-    A deadline that passes cancels the work and raises `timeout` (408). If nobody catches that, the
-    run faults and the work stands still; a retry of the run gives it the same time anew.
+    When the deadline passes, the work is cancelled and `timeout` (408) is raised, first to
+    `handler`, then to the handlers around the task. If none catches it, the run faults and the work
+    is suspended; a retry of the run gives it the same time again.
 
     Raises:
-        TaskFault: the timeout, with its target; or what the work raised.
+        TaskFault: the timeout, with its target, or the fault of the work.
     """
     box = Mailbox()
     fiber = run.spawn(work, box)
@@ -236,6 +235,6 @@ async def with_deadline(
 
 
 def timeout_error(frame: Frame, after: timedelta) -> dict[str, JSON]:
-    """The error of a task that took longer than it may."""
+    """The error of a task that exceeded its timeout."""
     title, detail = "Timed out", f"after {iso(after // timedelta(milliseconds=1))}"
     return standard_error("timeout", title=title, detail=detail, instance=frame.pointer)

@@ -1,4 +1,4 @@
-"""`try`: which errors are caught, whether to try again and when, and what to do in the end."""
+"""`try`: which errors are caught, whether and when to retry, and what follows."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from coe.machine.interpreter import Done, Interpreter
 from coe.machine.scope import Frame
 from coe.machine.tasks import declared, execute_list, typed, with_deadline
 
-# Later than any process will run; a delay that grows past it stays there.
+# No process runs longer; a delay that grows beyond this stays there.
 MAX_DELAY: Final = timedelta(days=366_000)
 
 
 @dataclass(frozen=True, slots=True)
-class _Again:
-    """Try again, `after` a delay to which up to `spread` is added, for at `most` so long."""
+class _Retry:
+    """Retry `after` a delay plus up to `spread`; the retry may take `limit`, if not None."""
 
     after: timedelta
     spread: timedelta
-    most: timedelta | None = None
+    limit: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Catch:
-    """Do what `catch.do` says; without one, go on as if nothing had been."""
+    """Execute `catch.do`; without it, continue as if no error had occurred."""
 
     error: dict[str, JSON]
 
 
 @dataclass(frozen=True, slots=True)
 class _Fail:
-    """The clause itself failed: its own error goes on outward."""
+    """The clause itself failed: its own error is raised."""
 
     fault: TaskFault
 
 
 class _Attempt:
-    """One execution of what is tried: catches what its `catch` takes, and decides what follows.
+    """The handler of one execution of a `try`: decides whether to retry, catch or fail.
 
-    The decision is made before anything inside is given up, so that an error that will not be
-    caught leaves the faulted step as it is, to be retried.
+    The decision is made before anything inside is cancelled, so that an error that will not be
+    caught leaves the faulted step as it is, for a retry of the run.
     """
 
     def __init__(self, run: Interpreter, frame: Frame, number: int, since: datetime) -> None:
         self.outer: ErrorHandler | None = frame.scope.handler
-        self.decision: _Again | _Catch | _Fail | None = None
+        self.decision: _Retry | _Catch | _Fail | None = None
         self._run = run
         self._frame = frame
         self._catch = typed(frame, TryTask).catch
@@ -64,14 +64,14 @@ class _Attempt:
         self._since = since
 
     async def accepts(self, error: dict[str, JSON]) -> bool:
-        """Whether the clause takes the error and has something to do about it."""
+        """Whether the clause catches the error, and retries or handles it."""
         try:
             self.decision = await self._decide(error)
         except TaskFault as fault:
             self.decision = _Fail(fault)
         return self.decision is not None
 
-    async def _decide(self, error: dict[str, JSON]) -> _Again | _Catch | None:
+    async def _decide(self, error: dict[str, JSON]) -> _Retry | _Catch | None:
         catch = self._catch
         if catch.errors is not None and catch.errors.with_ is not None:
             wanted = catch.errors.with_.model_dump(exclude_unset=True)
@@ -85,8 +85,8 @@ class _Attempt:
         if policy is None:
             self._on_branch(outcomes.CAUGHT)
             return _Catch(error)
-        again = await self._again(policy, error)
-        return again or (None if catch.do is None else _Catch(error))
+        retry = await self._next_retry(policy, error)
+        return retry or (None if catch.do is None else _Catch(error))
 
     async def _passes(
         self, when: str | None, except_when: str | None, error: dict[str, JSON]
@@ -100,8 +100,8 @@ class _Attempt:
         scope = self._frame.inside(variables={self._catch.as_: error})
         return ExpressionSite(DEFINITION, frame=self._frame, scope=scope)
 
-    async def _again(self, policy: RetryPolicy, error: dict[str, JSON]) -> _Again | None:
-        """When to try again; None when the policy has had enough."""
+    async def _next_retry(self, policy: RetryPolicy, error: dict[str, JSON]) -> _Retry | None:
+        """The next retry; None when the policy allows no more."""
         limit = policy.limit or RetryLimit()
         attempts = limit.attempt or AttemptLimit()
         if self.number > min(_count(attempts), self._run.max_visits - 1):
@@ -111,27 +111,27 @@ class _Attempt:
             self._on_branch(outcomes.UNRETRIED)
             return None
         site = self._site(error)
-        again = await self._delay(policy, site)
+        retry = await self._delay(policy, site)
         if limit.duration is not None:
             total = await self._length(limit.duration, site)
-            if self._run.now + again.after > self._since + total:
+            if self._run.now + retry.after > self._since + total:
                 self._on_branch(outcomes.SPENT)
                 return None
         if attempts.duration is not None:
-            again = replace(again, most=await self._length(attempts.duration, site))
+            retry = replace(retry, limit=await self._length(attempts.duration, site))
         self._on_branch(outcomes.RETRIED)
-        return again
+        return retry
 
     def _on_branch(self, way: str) -> None:
         self._run.on_branch(self._frame, way)
 
-    async def _delay(self, policy: RetryPolicy, site: ExpressionSite) -> _Again:
+    async def _delay(self, policy: RetryPolicy, site: ExpressionSite) -> _Retry:
         base = _grown(await self._length(policy.delay, site), policy.backoff, self.number)
         if policy.jitter is None:
-            return _Again(base, timedelta())
+            return _Retry(base, timedelta())
         least = await self._length(policy.jitter.from_, site)
         most = await self._length(policy.jitter.to, site)
-        return _Again(base + least, max(most - least, timedelta()))
+        return _Retry(base + least, max(most - least, timedelta()))
 
     async def _length(self, duration: Duration | None, site: ExpressionSite) -> timedelta:
         if duration is None:
@@ -154,14 +154,14 @@ def _grown(delay: timedelta, backoff: Backoff | None, n: int) -> timedelta:
 
 
 async def run_try(run: Interpreter, frame: Frame) -> Done:
-    """Run tasks, again and again as the policy says, and catch what they raise in the end."""
+    """Run tasks, with retries as the policy allows, and catch the final error."""
     since, number = run.now, 0
-    most: timedelta | None = None
+    limit: timedelta | None = None
     while True:
         number += 1
         attempt = _Attempt(run, frame, number, since)
         try:
-            output = await _tried(run, frame, attempt, most)
+            output = await _tried(run, frame, attempt, limit)
         except TaskFault as fault:
             if fault.target is not attempt:
                 raise
@@ -169,32 +169,34 @@ async def run_try(run: Interpreter, frame: Frame) -> Done:
             run.on_branch(frame, outcomes.SUCCEEDS)
             return Done(output)
         match attempt.decision:
-            case _Again() as again:
-                await _pause(run, frame, number, again)
-                most = again.most
+            case _Retry() as retry:
+                await _pause(run, frame, number, retry)
+                limit = retry.limit
             case _Catch(error):
                 return await _caught(run, frame, error)
             case _Fail(own):
                 raise own
 
 
-async def _tried(run: Interpreter, frame: Frame, attempt: _Attempt, most: timedelta | None) -> JSON:
-    """One execution, within the time that the policy gives to a retry."""
+async def _tried(
+    run: Interpreter, frame: Frame, attempt: _Attempt, limit: timedelta | None
+) -> JSON:
+    """Execute the tasks once, within the time that the policy gives to a retry."""
     task = typed(frame, TryTask)
     scope = frame.inside(handler=attempt, attempt=attempt.number)
     work = partial(execute_list, run, task.try_, scope, frame.input)
-    if most is None:
+    if limit is None:
         return await work()
     label = ("attempt", attempt.number)
-    output: JSON = await with_deadline(run, frame, work, most, label=label, handler=attempt)
+    output: JSON = await with_deadline(run, frame, work, limit, label=label, handler=attempt)
     return output
 
 
-async def _pause(run: Interpreter, frame: Frame, number: int, again: _Again) -> None:
-    if not again.after and not again.spread:
+async def _pause(run: Interpreter, frame: Frame, number: int, retry: _Retry) -> None:
+    if not retry.after and not retry.spread:
         return
     key = frame.subkey("retry", number)
-    timer = run.timer(frame, key, TimerReason.RETRY, again.after, again.spread)
+    timer = run.timer(frame, key, TimerReason.RETRY, retry.after, retry.spread)
     await run.perform(frame, timer, StepState.RETRYING)
 
 

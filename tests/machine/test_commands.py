@@ -166,7 +166,7 @@ async def test_only_a_declared_secret_of_the_right_shape_is_used(
     run = Driver(flow, evaluate, secrets=secrets)
     await run.start()
     error: Any = getattr(run.machine.outcome, "error", {})
-    assert (error["status"], error["title"]) == (403, "The secret erp is not to be had")
+    assert (error["status"], error["title"]) == (403, "The secret erp is not available")
 
 
 @pytest.mark.parametrize("name", ["decision", "notify"])

@@ -122,7 +122,7 @@ async def test_other_errors_of_expressions_are_the_same_everywhere(evaluate: Eva
 )
 async def test_a_journal_says_which_evaluation_and_why(data: Any, evaluate: EvaluateJq):
     run = Driver(FLOW, evaluate)
-    with pytest.raises(ValueError, match="which evaluation"):
+    with pytest.raises(ValueError, match="number of an evaluation"):
         await run.fact(FactKind.EXPRESSION_LIMITED, data=data)
 
 
