@@ -16,18 +16,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
 from coe.access.tokens import Authenticator
-from coe.api.audit_export import router as audit_export
-from coe.api.context import EngineStatus
-from coe.api.engine import state_of
-from coe.api.event_door import router as event_door
-from coe.api.http import GraphQLEndpoint
-from coe.api.idempotency import forget_expired
+from coe.api.graphql.context import EngineStatus
+from coe.api.http import audit_bundle, cloudevents
+from coe.api.http.endpoint import GraphQLEndpoint
+from coe.api.types.engine import state_of
 from coe.audit.sealer import Sealer
 from coe.engines.prefect_api import PrefectEngine
 from coe.events.retention import forget_events
 from coe.execution.dispatch import engine_health
 from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
+from coe.idempotency import forget_expired
 from coe.outbox import OutboxRow
 from coe.runs.engine import Engine, EngineHealth
 from coe.settings import LOOPBACK, Settings
@@ -198,8 +197,8 @@ def create_app(
     )
     app.state.services = services
     app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
-    app.include_router(audit_export(services.platform))
-    app.include_router(event_door(services.platform))
+    app.include_router(audit_bundle.router(services.platform))
+    app.include_router(cloudevents.router(services.platform))
     app.include_router(routes(personas))
     if services.gateway is not None:
         app.include_router(services.gateway.router())

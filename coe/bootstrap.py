@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from coe import content
-from coe.access import tokens
 from coe.access.actor import Actor
 from coe.access.load import load_access_files
 from coe.audit.events import Tag
@@ -21,6 +20,7 @@ from coe.catalog.decision_tables.actions import register_decision
 from coe.catalog.models import Lifecycle
 from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
+from coe.governance.tokens import TokenRequest, issue_installation_token
 from coe.identifiers import PLATFORM_TEAM
 from coe.settings import Settings
 from coe.templates.actions import register_template
@@ -64,28 +64,16 @@ async def issue_token(
     scopes: Sequence[str],
     lifetime: timedelta,
 ) -> str:
-    """Issue a token beside the database, for an installation that has none yet.
+    """Issue a token for an installation that has none yet, as the person who holds its database.
 
     Raises:
-        Invalid: The subject, a scope or the lifetime does not fit.
+        Invalid: The subject, a scope or the lifetime is not valid.
     """
     platform = Platform.open(settings, name="coe-token", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:
-            token, row = await tokens.issue(
-                work.session,
-                name=name,
-                subject=subject,
-                scopes=list(scopes),
-                expires_at=work.now + lifetime,
-                created_by=CONTENT.subject,
-            )
-            await work.record(
-                Tag.ACCESS_TOKEN_ISSUE,
-                resource=f"token:{row.id}",
-                team=PLATFORM_TEAM,
-                detail={"subject": row.subject, "scopes": list(row.scopes), "name": row.name},
-            )
+            request = TokenRequest(name=name, subject=subject, scopes=scopes, lifetime=lifetime)
+            token, _ = await issue_installation_token(work, request)
     finally:
         await platform.close()
     return token

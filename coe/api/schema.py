@@ -1,115 +1,68 @@
-"""The schema: every noun's part of Query and Mutation, merged."""
+"""The schema: the root fields of every noun, merged.
+
+`python -m coe.api.schema` prints it anew to `schema.graphql`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Sequence
+from pathlib import Path
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.types.execution import ExecutionContext
 
-from coe.api import scalars
-from coe.api.access import AccessMutation, AccessQuery
-from coe.api.audit import AuditEvent, AuditQuery, events_by_id
-from coe.api.authoring import AuthoringMutation, AuthoringQuery
-from coe.api.catalog import CatalogQuery
-from coe.api.context import Context, Info
-from coe.api.decision_cases import DecisionReplayQuery
-from coe.api.decisions import (
-    DecisionMutation,
-    DecisionQuery,
-    DecisionTable,
-    DecisionTableVersion,
-)
-from coe.api.documents import TakePrepared
-from coe.api.engine import EngineQuery
-from coe.api.entries import System, entry_by_id, version_by_id
-from coe.api.events import EventMutation
-from coe.api.flows import Flow, FlowQuery, FlowVersion
-from coe.api.human_tasks import HumanTask, HumanTaskQuery, task_by_id
-from coe.api.ids import split, to_uuid
-from coe.api.lifecycle import LifecycleMutation
-from coe.api.local_runs import LocalRunMutation
-from coe.api.nodes import Node, field
-from coe.api.run_control import RunMutation
-from coe.api.runs import Run, RunQuery, run_by_id
-from coe.api.schedules import ScheduleMutation
-from coe.api.task_answers import HumanTaskMutation
-from coe.api.teams import Team, TeamQuery, team_by_id
-from coe.api.templates import Template, TemplateQuery, TemplateVersion
-from coe.catalog.models import EntryKind
-from coe.errors import NotFound
-
-Fetch = Callable[[Context, UUID], Awaitable[Any]]
-
-
-def _entry(kind: EntryKind) -> Fetch:
-    async def fetch(context: Context, key: UUID) -> Any:
-        row = await context.load(entry_by_id, key)
-        return row if row is not None and row.kind is kind else None
-
-    return fetch
-
-
-def _version(kind: EntryKind) -> Fetch:
-    async def fetch(context: Context, key: UUID) -> Any:
-        row = await context.load(version_by_id, key)
-        return row if row is not None and row.kind is kind else None
-
-    return fetch
-
-
-NODES: dict[str, tuple[Fetch, Callable[[Any], Node]]] = {
-    "AuditEvent": (lambda context, key: context.load(events_by_id, key), AuditEvent.of),
-    "DecisionTable": (_entry(EntryKind.DECISION), DecisionTable.of),
-    "DecisionTableVersion": (_version(EntryKind.DECISION), DecisionTableVersion.of),
-    "Flow": (_entry(EntryKind.FLOW), Flow.of),
-    "FlowVersion": (_version(EntryKind.FLOW), FlowVersion.of),
-    "HumanTask": (lambda context, key: context.load(task_by_id, key), HumanTask.of),
-    "Run": (lambda context, key: context.load(run_by_id, key), Run.of),
-    "System": (_entry(EntryKind.SYSTEM), System.of),
-    "Team": (lambda context, key: context.load(team_by_id, key), Team.of),
-    "Template": (_entry(EntryKind.TEMPLATE), Template.of),
-    "TemplateVersion": (_version(EntryKind.TEMPLATE), TemplateVersion.of),
-}
-"""For each type with an id: how its row is found, and the view of it."""
+from coe.api.graphql.config import schema_config
+from coe.api.graphql.documents import TakePrepared
+from coe.api.mutations.access import AccessMutation
+from coe.api.mutations.decisions import DecisionMutation
+from coe.api.mutations.events import EventMutation
+from coe.api.mutations.flows import FlowMutation
+from coe.api.mutations.human_tasks import HumanTaskMutation
+from coe.api.mutations.lifecycle import LifecycleMutation
+from coe.api.mutations.local_runs import LocalRunMutation
+from coe.api.mutations.runs import RunMutation
+from coe.api.mutations.schedules import ScheduleMutation
+from coe.api.mutations.templates import TemplateMutation
+from coe.api.queries.access import AccessQuery
+from coe.api.queries.audit import AuditQuery
+from coe.api.queries.catalog import CatalogQuery
+from coe.api.queries.decisions import DecisionQuery
+from coe.api.queries.engine import EngineQuery
+from coe.api.queries.flows import FlowQuery
+from coe.api.queries.human_tasks import HumanTaskQuery
+from coe.api.queries.nodes import NodeQuery
+from coe.api.queries.runs import RunQuery
+from coe.api.queries.teams import TeamQuery
+from coe.api.types.decisions import DecisionTable, DecisionTableVersion
+from coe.api.types.entries import System
+from coe.api.types.flow_versions import FlowVersion
+from coe.api.types.flows import Flow
+from coe.api.types.human_tasks import HumanTask
+from coe.api.types.runs import Run
+from coe.api.types.templates import Template, TemplateVersion
 
 
 @strawberry.type
 class Query(
+    NodeQuery,
     TeamQuery,
     CatalogQuery,
-    TemplateQuery,
     FlowQuery,
     DecisionQuery,
-    DecisionReplayQuery,
-    AuthoringQuery,
     RunQuery,
     HumanTaskQuery,
     AuditQuery,
     AccessQuery,
     EngineQuery,
 ):
-    """Everything that can be asked."""
-
-    @field
-    async def node(self, info: Info, id: strawberry.ID) -> Node | None:  # noqa: A002  # the contract's name
-        """Anything with a global id that the caller may read."""
-        kind, _ = split(id)
-        if kind not in NODES:
-            raise NotFound
-        fetch, view = NODES[kind]
-        row = await fetch(info.context, to_uuid(kind, id))
-        if row is None:
-            raise NotFound
-        return view(row)
+    """Everything that can be read."""
 
 
 @strawberry.type
 class Mutation(
-    AuthoringMutation,
+    FlowMutation,
+    TemplateMutation,
     DecisionMutation,
     LifecycleMutation,
     RunMutation,
@@ -123,7 +76,7 @@ class Mutation(
 
 
 class Schema(strawberry.Schema):
-    """Strawberry's schema, which leaves errors to the edge: there they are masked and logged."""
+    """The schema, which leaves errors to the endpoint: there they are masked and logged."""
 
     def process_errors(
         self,
@@ -134,7 +87,7 @@ class Schema(strawberry.Schema):
 
 
 def make_schema() -> Schema:
-    """The schema, made anew: an application has its own."""
+    """Make the schema anew: each application has its own."""
     types: Sequence[type] = (
         System,
         Template,
@@ -151,11 +104,10 @@ def make_schema() -> Schema:
         mutation=Mutation,
         types=types,
         extensions=[TakePrepared],
-        config=scalars.config(),
+        config=schema_config(),
     )
 
 
 if __name__ == "__main__":
-    from pathlib import Path
-
-    Path(__file__).with_suffix(".graphql").write_text(make_schema().as_str() + "\n", "utf-8")
+    snapshot = Path(__file__).with_suffix(".graphql")
+    snapshot.write_text(make_schema().as_str() + "\n", encoding="utf-8")

@@ -14,7 +14,8 @@ import asyncpg
 import orjson
 import uuid_utils.compat
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -33,10 +34,10 @@ SQLModel.metadata.naming_convention = {
 
 MODELS = (
     "coe.access.models",
-    "coe.api.models",
     "coe.audit.models",
     "coe.catalog.models",
     "coe.crypto.models",
+    "coe.idempotency",
     "coe.outbox",
     "coe.runs.models",
     "coe.templates.models",
@@ -51,6 +52,15 @@ def new_id() -> UUID:
 def utcnow() -> datetime:
     """Now, with its time zone."""
     return datetime.now(UTC)
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the database is gone or its pool is spent; a refused statement is neither."""
+    if isinstance(error, PoolTimeout | InterfaceError | OSError):
+        return True
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or isinstance(error, OperationalError)
+    )
 
 
 def load_models() -> tuple[str, ...]:

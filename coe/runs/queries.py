@@ -12,8 +12,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 
+from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, EntryRecord, VersionRecord
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.paging import Page, check_first, decode, encode
 from coe.runs.records import (
     RUN_COLUMNS,
@@ -108,6 +110,33 @@ async def steps_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[S
     for row in rows:
         grouped[row.run_id].append(step_record(row, read.now))
     return {run_id: tuple(steps) for run_id, steps in grouped.items()}
+
+
+async def flows_of_versions(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, EntryRecord]:
+    """For each of these versions the flow, if the actor may read a run of the version.
+
+    Whoever may read a run may know which flow and version it is. The catalog alone would hide a
+    confidential flow from an approver of another team, who has one of its tasks.
+    """
+    rows = await read.session.execute(
+        select(*ENTRY_COLUMNS, VERSIONS.c.id.label("of_version"))
+        .select_from(ENTRIES.join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id))
+        .where(VERSIONS.c.id.in_(_versions_with_runs(read, version_ids))),
+    )
+    return {row.of_version: ENTRY_COLUMNS.record(row) for row in rows}
+
+
+async def versions_with_runs(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, VersionRecord]:
+    """Those of these versions of which the actor may read a run, without their contents."""
+    rows = await read.session.execute(
+        select(*VERSION_COLUMNS).where(VERSIONS.c.id.in_(_versions_with_runs(read, version_ids))),
+    )
+    return {row.id: VERSION_COLUMNS.record(row) for row in rows}
+
+
+def _versions_with_runs(read: Read, version_ids: Sequence[UUID]) -> Select[tuple[UUID]]:
+    wanted = RUNS.c.version_id.in_(version_ids)
+    return select(RUNS.c.version_id).where(wanted, readable_runs(read))
 
 
 async def _children(read: Read, which: ColumnElement[bool]) -> list[RunRecord]:

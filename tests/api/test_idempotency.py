@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from coe.api.idempotency import KEPT, forget_expired
 from coe.db import utcnow
+from coe.idempotency import KEPT, forget_expired
 from tests.factories.api import Api, Persona, Refused
 from tests.factories.api_story import publish_welcome, with_token
 

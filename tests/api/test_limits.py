@@ -9,8 +9,8 @@ import pytest
 from graphql import OperationDefinitionNode, parse
 from sqlalchemy import event
 
-from coe.api import limits
-from coe.api.documents import LONGEST_KEPT, MOST_DOCUMENTS, Documents
+from coe.api.graphql import limits
+from coe.api.graphql.documents import MAX_CACHED_LENGTH, MAX_DOCUMENTS, Documents
 from coe.api.schema import make_schema
 from coe.errors import TooCostly
 from tests.factories.api import Api, Refused
@@ -125,13 +125,13 @@ def test_documents_are_kept_up_to_a_bound() -> None:
     documents = Documents(SCHEMA)
     first = documents.prepare("{ me { subject } }")
     assert documents.prepare("{ me { subject } }") is first
-    for number in range(MOST_DOCUMENTS + 5):
+    for number in range(MAX_DOCUMENTS + 5):
         documents.prepare(f"query Q{number} {{ me {{ subject }} }}")
-    assert len(documents) == MOST_DOCUMENTS
+    assert len(documents) == MAX_DOCUMENTS
     assert documents.prepare("{ me { subject } }") is not first
     before = len(documents)
     assert documents.prepare("{ nothing }").errors
-    documents.prepare("{ me { subject } } #" + "x" * LONGEST_KEPT)
+    documents.prepare("{ me { subject } } #" + "x" * MAX_CACHED_LENGTH)
     assert len(documents) == before
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coe.api.ids import to_uuid
+from coe.api.graphql.ids import to_uuid
 from coe.demo.api import create_demo_app
 from coe.engines.inline import InlineEngine
 from coe.execution.open_runtime import running

@@ -10,8 +10,8 @@ from graphql import GraphQLError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.api.ids import split, to_global, to_uuid
-from coe.api.scalars import SCALARS, Moment, parse_duration, print_duration
+from coe.api.graphql.ids import split, to_global, to_uuid
+from coe.api.graphql.scalars import SCALARS, Moment, parse_duration, print_duration
 from coe.errors import NotFound
 
 

@@ -11,7 +11,7 @@ import pytest
 from graphql import get_introspection_query
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
-from coe.api import limits
+from coe.api.graphql import limits
 from coe.errors import CoeError
 from coe.work import Platform
 from tests.factories.api import Api, Persona, Refused

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from graphql import FieldNode, OperationDefinitionNode, parse, validate
 from graphql.execution.values import get_variable_values
 
-from coe.api import limits
+from coe.api.graphql import limits
 from coe.api.schema import make_schema
 from coe.app import create_app
 from coe.demo.api import create_demo_app

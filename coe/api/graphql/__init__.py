@@ -1,0 +1,1 @@
+"""What all types and root fields use: context, loaders, ids, pages, scalars, limits, errors."""

@@ -1,0 +1,34 @@
+"""The enums of the schema that packages below define, with their names and descriptions.
+
+`coe.api.graphql.nodes` imports this, so that they are registered before any type names one.
+"""
+
+from __future__ import annotations
+
+import strawberry
+
+from coe.access.actor import ActorKind, DataClass
+from coe.audit.events import AuditOutcome
+from coe.catalog.models import EntryKind, FlowKind, Lifecycle
+from coe.catalog.search.query import CatalogOrder
+from coe.errors import Severity
+from coe.language.schedules import ScheduleKind
+from coe.machine.commands import StepState
+from coe.runs.models import RunState
+from coe.runs.task_models import HumanTaskState
+
+strawberry.enum(ActorKind, description="What kind of actor a subject is")
+strawberry.enum(CatalogOrder, description="The order of the entries that were found")
+strawberry.enum(DataClass, description="How sensitive a thing is, from least to most")
+strawberry.enum(EntryKind, description="The kind of an entry of the catalog")
+strawberry.enum(FlowKind, description="CENTRAL: the platform runs it; LOCAL: its team does")
+strawberry.enum(HumanTaskState, description="The state of a human task")
+strawberry.enum(Lifecycle, description="The state of a version in its lifecycle")
+strawberry.enum(AuditOutcome, description="How an audited action ended")
+strawberry.enum(RunState, description="The state of a run; the last three are final")
+strawberry.enum(
+    ScheduleKind,
+    description="What starts a flow: the clock, the end of its last run, events",
+)
+strawberry.enum(Severity, description="Only an ERROR refuses the document or the input")
+strawberry.enum(StepState, description="The state of one execution of a task")

@@ -1,0 +1,94 @@
+"""Format errors for clients: a message, a code, and nothing of what is inside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import GraphQLError
+
+from coe.db import is_unreachable, new_id
+from coe.errors import CoeError, Invalid, Problem, Unavailable
+from coe.logs import describe
+
+log = logging.getLogger("coe.api")
+
+CODES = (
+    "CONFLICT",
+    "FORBIDDEN",
+    "INTERNAL",
+    "INVALID",
+    "NOT_FOUND",
+    "TOO_COSTLY",
+    "UNAUTHENTICATED",
+    "UNAVAILABLE",
+)
+"""Every `extensions.code`. INVALID is an addition to the contract: the query itself, a variable, or
+an argument of a query field (a cursor, a ref) has to be corrected; `extensions.problems` says what,
+where it is known."""
+
+
+def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
+    """Format one entry of `errors` of a response.
+
+    A `CoeError` keeps its message, code and extensions; a fault of the document is INVALID;
+    everything else is INTERNAL with an error id, under which the log has the traceback.
+    """
+    entry: dict[str, Any] = {"message": error.message}
+    if error.locations:
+        entry["locations"] = [location.formatted for location in error.locations]
+    if error.path:
+        entry["path"] = error.path
+    cause = _cause(error)
+    if cause is None:
+        entry["extensions"] = {"code": "INVALID", **(error.extensions or {})}
+    else:
+        entry["message"], entry["extensions"] = _explain(cause, request_id)
+    return entry
+
+
+def refusal(error: Exception, *, request_id: str) -> dict[str, Any]:
+    """Format the whole response to a request that was refused before it ran."""
+    message, extensions = _explain(error, request_id)
+    return {"data": None, "errors": [{"message": message, "extensions": extensions}]}
+
+
+def _cause(error: GraphQLError) -> Exception | None:
+    """The exception of a resolver, or None where the document or a variable is at fault."""
+    cause = error.original_error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    if cause is None and error.path and not error.extensions:
+        return error  # the executor refuses what a resolver returned: a fault of the server
+    return cause
+
+
+def _explain(error: Exception, request_id: str) -> tuple[str, Mapping[str, Any]]:
+    if is_unreachable(error):
+        _report(error, request_id, str(new_id()))
+        error = Unavailable("The database cannot be reached right now; try again shortly.")
+    if isinstance(error, Invalid):
+        return _invalid(error)
+    if isinstance(error, CoeError) and error.code != "INTERNAL":
+        return error.message, {"code": error.code, **error.extensions}
+    error_id = str(new_id())
+    _report(error, request_id, error_id)
+    return f"{CoeError.__doc__}", {"code": "INTERNAL", "errorId": error_id}
+
+
+def _invalid(error: Invalid) -> tuple[str, Mapping[str, Any]]:
+    messages = "; ".join(problem.message for problem in error.problems)
+    problems = [_problem(problem) for problem in error.problems]
+    return messages or error.message, {"code": error.code, "problems": problems}
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    values = {"code": problem.code, "message": problem.message, "path": problem.path}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _report(error: BaseException, request_id: str, error_id: str) -> None:
+    """Log where the error was raised, without any value of it."""
+    extra = {"error_id": error_id, "request_id": request_id, **describe(error)}
+    log.error("a request failed", extra=extra)

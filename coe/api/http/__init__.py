@@ -1,0 +1,1 @@
+"""The routes: `/graphql`, `/events` and `/audit/bundle`."""

@@ -1,0 +1,48 @@
+"""`GET /audit/bundle`: the audit log as a bundle that anyone can verify offline."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from coe.api.graphql.errors import refusal
+from coe.api.http.requests import authenticate, request_info
+from coe.errors import CoeError
+from coe.governance import audit_log
+from coe.work import Platform
+
+MEDIA_TYPE = "application/jsonl"
+
+
+def router(platform: Platform) -> APIRouter:
+    """The route: the events that the caller may read, each with its proof."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/audit/bundle")
+    async def bundle(request: Request) -> Response:
+        about = request_info(request)
+        try:
+            actor = await authenticate(platform, request, about)
+            async with platform.work(actor, about) as work:
+                window = await audit_log.request_export(work)
+            lines = audit_log.export_log(platform, window)
+            first = await anext(lines)
+        except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
+            status = error.status if isinstance(error, CoeError) else 500
+            return JSONResponse(refusal(error, request_id=about.request_id), status_code=status)
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Disposition": 'attachment; filename="audit.jsonl"',
+            "X-Request-ID": about.request_id,
+        }
+        return StreamingResponse(_chain(first, lines), media_type=MEDIA_TYPE, headers=headers)
+
+    return routes
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for line in rest:
+        yield line

@@ -1,0 +1,196 @@
+"""`POST /graphql`: one JSON object, answered as the GraphQL over HTTP specification requires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+import strawberry
+from fastapi import APIRouter, Request, Response
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, get_operation_ast
+
+from coe.access.actor import Actor
+from coe.api.graphql import limits
+from coe.api.graphql.context import Context, EngineStatus
+from coe.api.graphql.documents import Documents, Prepared
+from coe.api.graphql.errors import format_error, refusal
+from coe.api.http.requests import authenticate, check_nesting, read_body, request_info
+from coe.api.schema import make_schema
+from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated
+from coe.work import Platform, RequestInfo
+
+GRAPHQL_JSON = "application/graphql-response+json"
+PLAIN_JSON = "application/json"
+
+
+class GraphQLEndpoint:
+    """The endpoint of one application, with its schema and its cached documents."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        engine: Callable[[], EngineStatus],
+    ) -> None:
+        self._platform = platform
+        self._engine = engine
+        self._schema: strawberry.Schema = make_schema()
+        self.documents = Documents(self._schema._schema)  # noqa: SLF001  # graphql-core's schema
+
+    def router(self) -> APIRouter:
+        """The route `/graphql`."""
+        router = APIRouter()
+        router.add_api_route("/graphql", self.respond, methods=["POST"], include_in_schema=False)
+        return router
+
+    async def respond(self, request: Request) -> Response:
+        """Answer one request; every fault of it is an entry of `errors`."""
+        about = request_info(request)
+        try:
+            actor = await authenticate(self._platform, request, about)
+            body = await _read(request)
+        except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
+            return _refused(request, error, about)
+        try:
+            result = await self.execute(actor, about, body)
+        except Exception as error:  # noqa: BLE001  # the same
+            result = refusal(error, request_id=about.request_id)
+        return _response(request, result, 200 if result.get("data") else 400, about)
+
+    async def execute(
+        self,
+        actor: Actor,
+        about: RequestInfo,
+        body: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Execute one operation for an actor, and return the response.
+
+        Raises:
+            TooCostly: The operation exceeds a limit of `coe.api.graphql.limits`.
+            Invalid: The body has no query, or names an operation that the query lacks.
+        """
+        query, variables, name = _parts(body)
+        try:
+            prepared = self.documents.prepare(query)
+        except GraphQLError as error:
+            raise _syntax_error(error) from error
+        except RecursionError:
+            message = f"The document is nested more than {limits.MAX_DEPTH} levels deep."
+            raise TooCostly(message, limit="depth", most=limits.MAX_DEPTH) from None
+        if prepared.errors:
+            return _with_errors({}, prepared.errors, about)
+        operation = _operation(prepared, name)
+        limits.check(self._schema._schema, prepared.document, operation, variables)  # noqa: SLF001  # the same
+        context = Context(
+            platform=self._platform,
+            actor=actor,
+            request=about,
+            document=prepared.document,
+            engine=self._engine,
+        )
+        result = await self._schema.execute(
+            query,
+            variable_values=variables,
+            context_value=context,
+            operation_name=name,
+        )
+        return _with_errors({"data": result.data}, result.errors or (), about)
+
+
+def _problem(code: str, message: str, path: str | None = None) -> Invalid:
+    return Invalid([Problem(code, message, path=path)])
+
+
+async def _read(request: Request) -> dict[str, Any]:
+    """Read the body: one JSON object."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != PLAIN_JSON:
+        raise _problem("INPUT_CONTENT_TYPE", f"Send the request as {PLAIN_JSON}.")
+    try:
+        body = orjson.loads(await read_body(request))
+    except orjson.JSONDecodeError:
+        raise _problem("INPUT_JSON", "The body is not JSON.") from None
+    if isinstance(body, list):
+        raise _problem("INPUT_BATCH", "Send one operation in a request: an array is not accepted.")
+    if not isinstance(body, dict):
+        raise _problem("INPUT_BODY", "The body is one JSON object with `query`.")
+    check_nesting(body)
+    return body
+
+
+def _parts(body: dict[str, Any]) -> tuple[str, dict[str, Any] | None, str | None]:
+    query, variables, name = body.get("query"), body.get("variables"), body.get("operationName")
+    if not isinstance(query, str) or not query.strip():
+        raise _problem("INPUT_QUERY", "`query` is the text of a GraphQL document.", "/query")
+    if variables is not None and not isinstance(variables, dict):
+        raise _problem("INPUT_VARIABLES", "`variables` is one JSON object.", "/variables")
+    if name is not None and not isinstance(name, str):
+        raise _problem("INPUT_OPERATION_NAME", "`operationName` is a string.", "/operationName")
+    return query, variables, name or None
+
+
+def _operation(prepared: Prepared, name: str | None) -> OperationDefinitionNode:
+    operation = get_operation_ast(prepared.document, name)
+    if operation is None:
+        message = "The document has no such operation; name one of several by `operationName`."
+        raise _problem("INPUT_OPERATION_NAME", message, "/operationName")
+    if operation.operation is OperationType.SUBSCRIPTION:
+        raise _problem("INPUT_OPERATION", "Subscriptions are not supported.", "/query")
+    return operation
+
+
+def _with_errors(
+    response: dict[str, Any], errors: Iterable[GraphQLError], about: RequestInfo
+) -> dict[str, Any]:
+    formatted = [format_error(error, request_id=about.request_id) for error in errors]
+    return {**response, "errors": formatted} if formatted else response
+
+
+def _syntax_error(error: GraphQLError) -> CoeError:
+    """The refusal of a document that cannot be parsed, or that has too many tokens."""
+    if "Parsing aborted" in error.message:
+        message = f"The document has more than {limits.MAX_TOKENS} tokens; ask for less."
+        return TooCostly(message, limit="tokens", most=limits.MAX_TOKENS)
+    place = error.locations[0] if error.locations else None
+    return Invalid(
+        [
+            Problem(
+                "INPUT_SYNTAX",
+                error.message,
+                path="/query",
+                line=place.line if place else None,
+                column=place.column if place else None,
+            ),
+        ],
+    )
+
+
+def _refused(request: Request, error: Exception, about: RequestInfo) -> Response:
+    """The response to a request that is not GraphQL, or whose sender is not known."""
+    body = refusal(error, request_id=about.request_id)
+    status = error.status if isinstance(error, CoeError) else 200
+    if isinstance(error, Unauthenticated) and not _is_modern(request):
+        status = 200
+    return _response(request, body, status, about, exact=True)
+
+
+def _is_modern(request: Request) -> bool:
+    return GRAPHQL_JSON in request.headers.get("accept", "")
+
+
+def _response(
+    request: Request,
+    body: dict[str, Any],
+    status: int,
+    about: RequestInfo,
+    *,
+    exact: bool = False,
+) -> Response:
+    """Encode a response; clients of plain JSON expect 200 with any GraphQL response."""
+    modern = _is_modern(request)
+    return Response(
+        orjson.dumps(body),
+        status_code=status if modern or exact else 200,
+        media_type=GRAPHQL_JSON if modern else PLAIN_JSON,
+        headers={"X-Request-ID": about.request_id, "Cache-Control": "no-store"},
+    )

@@ -1,0 +1,1 @@
+"""The root fields that write, one module a noun."""

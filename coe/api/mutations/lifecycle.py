@@ -1,0 +1,96 @@
+"""Root fields that submit, review, publish, deprecate and retire versions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import strawberry
+
+from coe.api.graphql.context import Info
+from coe.api.graphql.idempotency import once
+from coe.api.graphql.nodes import mutation
+from coe.api.graphql.receipts import receipt_of, rows_of
+from coe.api.types.entry_kinds import entry_view, version_view
+from coe.api.types.lifecycle import LifecycleInput, LifecyclePayload, ReviewInput
+from coe.catalog import actions
+from coe.catalog.records import ChangedVersion
+from coe.idempotency import Receipt
+from coe.work import Work
+
+
+async def _change(
+    info: Info,
+    name: str,
+    given: LifecycleInput | ReviewInput,
+    verb: Callable[[Work], Awaitable[ChangedVersion]],
+) -> LifecyclePayload:
+    async def act(work: Work) -> Receipt:
+        return receipt_of(await verb(work))
+
+    receipt = await once(info.context, name, given.client_mutation_id, given, act)
+    entry, version, problems = await rows_of(info.context, receipt)
+    return LifecyclePayload(
+        entry=entry_view(entry) if entry else None,
+        version=version_view(version) if version else None,
+        problems=problems,
+    )
+
+
+@strawberry.type
+class LifecycleMutation:
+    """The fields of Mutation about the lifecycle of versions."""
+
+    @mutation
+    async def submit_for_review(self, info: Info, input: LifecycleInput) -> LifecyclePayload:  # noqa: A002  # the contract's name, here and below
+        """Submit a draft for review."""
+        return await _change(
+            info,
+            "submitForReview",
+            input,
+            lambda work: actions.submit_for_review(work, input.ref, comment=input.comment),
+        )
+
+    @mutation
+    async def review(self, info: Info, input: ReviewInput) -> LifecyclePayload:  # noqa: A002
+        """Approve a version that is in review, or send it back; its author may do neither."""
+        return await _change(
+            info,
+            "review",
+            input,
+            lambda work: actions.review(
+                work,
+                input.ref,
+                approve=input.approve,
+                comment=input.comment,
+            ),
+        )
+
+    @mutation
+    async def publish(self, info: Info, input: LifecycleInput) -> LifecyclePayload:  # noqa: A002
+        """Sign and publish a version; the first of its entry gets the alias `live`."""
+        return await _change(
+            info,
+            "publish",
+            input,
+            lambda work: actions.publish(work, input.ref, comment=input.comment),
+        )
+
+    @mutation
+    async def deprecate(self, info: Info, input: LifecycleInput) -> LifecyclePayload:  # noqa: A002
+        """Deprecate a published version: it still runs, with a warning."""
+        return await _change(
+            info,
+            "deprecate",
+            input,
+            lambda work: actions.deprecate(work, input.ref, comment=input.comment),
+        )
+
+    @mutation
+    async def retire(self, info: Info, input: LifecycleInput) -> LifecyclePayload:  # noqa: A002
+        """Retire a deprecated version: it starts no more runs."""
+        return await _change(
+            info,
+            "retire",
+            input,
+            lambda work: actions.retire(work, input.ref, comment=input.comment),
+        )

@@ -1,0 +1,31 @@
+"""Root fields that check decision tables, and that replay past cases on another version."""
+
+from __future__ import annotations
+
+import strawberry
+
+from coe.api.graphql.context import Info
+from coe.api.graphql.nodes import field
+from coe.api.types.decision_cases import DecisionReplay, ReplayDecisionInput
+from coe.api.types.decisions import DecisionPreview
+from coe.catalog.decision_tables.actions import check_decision
+from coe.runs.decision_replay import replay
+
+
+@strawberry.type
+class DecisionQuery:
+    """The fields of Query about decision tables."""
+
+    @field
+    async def check_decision(self, manifest: str) -> DecisionPreview:
+        """What registerDecision would save, and its problems; saves nothing."""
+        return DecisionPreview.of(await check_decision(manifest))
+
+    @field
+    async def replay_decision(self, info: Info, input: ReplayDecisionInput) -> DecisionReplay:  # noqa: A002  # the contract's name
+        """Past cases on another version of their table: which outcomes change; recorded.
+
+        The cases are those whose data the caller may read (run:read_data).
+        """
+        async with info.context.work() as work:
+            return DecisionReplay.of(await replay(work, input.request()))

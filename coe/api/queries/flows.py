@@ -1,0 +1,29 @@
+"""Root fields that say what saving a flow would do."""
+
+from __future__ import annotations
+
+import strawberry
+
+from coe.api.graphql.context import Info
+from coe.api.graphql.nodes import field
+from coe.api.types.flows import FlowPreview
+from coe.api.types.templates import InstantiateTemplateInput
+from coe.catalog import actions
+from coe.templates import actions as templates
+
+
+@strawberry.type
+class FlowQuery:
+    """The fields of Query about flows that are not saved yet."""
+
+    @field
+    async def preview_template(self, info: Info, input: InstantiateTemplateInput) -> FlowPreview:  # noqa: A002  # the contract's name
+        """What instantiateTemplate would save, and its problems; saves nothing."""
+        async with info.context.read() as read:
+            return FlowPreview.of(await templates.preview(read, input.instantiation()))
+
+    @field
+    async def check_flow(self, info: Info, manifest: str) -> FlowPreview:
+        """What registerFlow would save, and its problems; saves nothing."""
+        async with info.context.read() as read:
+            return FlowPreview.of(await actions.check_flow(read, manifest))

@@ -1,0 +1,1 @@
+"""The views and inputs of the schema, one module a noun; they may refer to one another lazily."""

@@ -1,0 +1,97 @@
+"""Views of decisions, grants and tokens."""
+
+from __future__ import annotations
+
+import strawberry
+
+from coe.access.decision import Decision as DecisionRow
+from coe.access.explain import Grant
+from coe.api.graphql.ids import to_global
+from coe.api.graphql.nodes import Problem, input_type, object_type
+from coe.api.graphql.scalars import Length
+from coe.governance.tokens import TokenRequest
+from coe.idempotency import Receipt
+
+
+@object_type
+class Decision:
+    """Whether a subject may do something, and why."""
+
+    allowed: bool
+    permission: str
+    rules: list[str] = strawberry.field(
+        description="The policy lines that matched, the deciding one first; empty if none did",
+    )
+    explanation: str
+
+    @classmethod
+    def of(cls, row: DecisionRow) -> Decision:
+        """The view of a decision."""
+        return cls(
+            allowed=row.allowed,
+            permission=row.permission,
+            rules=list(row.rules),
+            explanation=row.explanation,
+        )
+
+
+@object_type
+class AccessGrant:
+    """One permission that a subject has in a team's namespace."""
+
+    subject: str
+    permission: str
+    via: str
+    resource: str
+
+    @classmethod
+    def of(cls, row: Grant) -> AccessGrant:
+        """The view of a grant."""
+        return cls(
+            subject=row.subject,
+            permission=row.permission,
+            via=row.via,
+            resource=row.resource,
+        )
+
+
+@input_type
+class IssueTokenInput:
+    """The token to issue: its subject, its scopes and its lifetime."""
+
+    name: str
+    subject: str
+    scopes: list[str]
+    expires_in: Length
+    client_mutation_id: str | None = None
+
+    def request(self) -> TokenRequest:
+        """The input of the verb."""
+        return TokenRequest(
+            name=self.name,
+            subject=self.subject,
+            scopes=self.scopes,
+            lifetime=self.expires_in,
+        )
+
+
+@object_type
+class TokenPayload:
+    """The token, or the problems."""
+
+    token: str | None = strawberry.field(
+        description="The bearer token, of which only a hash is kept: it cannot be shown later. "
+        "The same clientMutationId returns it again for 24 hours",
+    )
+    id: strawberry.ID | None
+    problems: list[Problem]
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> TokenPayload:
+        """The payload of a receipt."""
+        token_id = receipt.id("id")
+        return cls(
+            token=receipt.text("token"),
+            id=strawberry.ID(to_global("Token", token_id)) if token_id else None,
+            problems=Problem.all_of(receipt.problems),
+        )

@@ -1,0 +1,105 @@
+"""Views of a search over the catalog: the entries found, and their facets."""
+
+from __future__ import annotations
+
+import strawberry
+
+from coe.access.actor import DataClass
+from coe.api.graphql.nodes import input_type, object_type
+from coe.api.graphql.paging import PageInfo
+from coe.api.types.entries import CatalogEntry, FacetValue
+from coe.api.types.entry_kinds import entry_view
+from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.records import Facet as FacetRow
+from coe.catalog.records import Hits
+from coe.catalog.search.filters import CatalogFilter as Wanted
+
+
+@input_type
+class CatalogFilter:
+    """Which entries; every part given must hold, with one of its values."""
+
+    kinds: list[EntryKind] | None = None
+    owners: list[str] | None = None
+    tags: list[str] | None = None
+    domains: list[str] | None = None
+    systems: list[str] | None = None
+    lifecycles: list[Lifecycle] | None = None
+    data_classes: list[DataClass] | None = None
+
+    def wanted(self) -> Wanted:
+        """The input of the query."""
+        return Wanted(
+            kinds=tuple(self.kinds or ()),
+            owners=tuple(self.owners or ()),
+            tags=tuple(self.tags or ()),
+            domains=tuple(self.domains or ()),
+            systems=tuple(self.systems or ()),
+            lifecycles=tuple(self.lifecycles or ()),
+            data_classes=tuple(self.data_classes or ()),
+        )
+
+
+@object_type
+class Facet:
+    """Counts by one property, over everything that matches and that the caller may read.
+
+    Each facet ignores its own filter.
+    """
+
+    name: str
+    values: list[FacetValue]
+
+    @classmethod
+    def of(cls, row: FacetRow) -> Facet:
+        """The view of a facet."""
+        return cls(name=row.name, values=[FacetValue.of(value) for value in row.values])
+
+
+@object_type
+class CatalogEdge:
+    """An entry that was found, how well it matches, and where."""
+
+    cursor: str
+    node: CatalogEntry
+    score: float | None
+    highlights: list[str] = strawberry.field(
+        description="Matched fragments, the match in <mark>, everything else escaped for HTML",
+    )
+
+
+@object_type
+class CatalogConnection:
+    """A page of the entries that were found, with facets over all that matches."""
+
+    edges: list[CatalogEdge]
+    nodes: list[CatalogEntry]
+    page_info: PageInfo
+    total_count: int
+    facets: list[Facet]
+
+    @classmethod
+    def of(cls, hits: Hits) -> CatalogConnection:
+        """The view of a page."""
+        edges = [
+            CatalogEdge(
+                cursor=hit.cursor,
+                node=entry_view(hit.entry),
+                score=hit.score,
+                highlights=list(hit.highlights),
+            )
+            for hit in hits.hits
+        ]
+        page_info = PageInfo(
+            has_next_page=hits.has_next,
+            has_previous_page=hits.has_previous,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        )
+        return cls(
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+            page_info=page_info,
+            total_count=hits.total,
+            facets=[Facet.of(facet) for facet in hits.facets],
+        )

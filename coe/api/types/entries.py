@@ -1,0 +1,181 @@
+"""What the views of all entries of the catalog share; systems, reviews and facet values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+import strawberry
+
+from coe.access.actor import DataClass
+from coe.api.graphql.context import Info
+from coe.api.graphql.ids import to_global
+from coe.api.graphql.loaders import first_versions, version_by_selector
+from coe.api.graphql.nodes import Node, field, interface, object_type
+from coe.api.graphql.paging import Connection, checked
+from coe.api.graphql.scalars import Moment
+from coe.api.types.teams import Team, owner_of
+from coe.catalog import queries
+from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.records import EntryRecord, VersionApprovalRecord, VersionRecord
+from coe.catalog.records import FacetValue as CountedValue
+
+
+@interface
+class CatalogEntry:
+    """An entry of the catalog."""
+
+    row: strawberry.Private[EntryRecord]
+    id: strawberry.ID
+    kind: EntryKind
+    ref: str
+    title: str
+    summary: str
+    tags: list[str]
+    lifecycle: Lifecycle
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, row: EntryRecord) -> Self:
+        """The view of an entry."""
+        return cls(
+            row=row,
+            id=strawberry.ID(to_global(cls.__name__, row.id)),
+            kind=row.kind,
+            ref=row.ref,
+            title=row.title,
+            summary=row.summary,
+            tags=list(row.tags),
+            lifecycle=row.lifecycle,
+            updated_at=Moment(row.updated_at),
+            **cls._own_fields(row),
+        )
+
+    @classmethod
+    def _own_fields(cls, row: EntryRecord) -> dict[str, Any]:  # noqa: ARG003  # for types with more fields
+        return {}
+
+    @field
+    async def owner(self, info: Info) -> Team:
+        """The team that owns the entry."""
+        return await owner_of(info, self.row.team)
+
+
+@object_type
+class VersionFields(Node):
+    """What the versions of all kinds of entries share."""
+
+    row: strawberry.Private[VersionRecord]
+    ref: str
+    version: str
+    lifecycle: Lifecycle
+    changelog: str | None
+    digest: str
+    created_at: Moment
+    created_by: str
+    published_at: Moment | None
+
+    @classmethod
+    def of(cls, row: VersionRecord) -> Self:
+        """The view of a version."""
+        return cls(
+            row=row,
+            id=strawberry.ID(to_global(cls.__name__, row.id)),
+            ref=row.ref,
+            version=row.version,
+            lifecycle=row.lifecycle,
+            changelog=row.changelog,
+            digest=row.digest,
+            created_at=Moment(row.created_at),
+            created_by=row.created_by,
+            published_at=Moment(row.published_at) if row.published_at else None,
+            **cls._own_fields(row),
+        )
+
+    @classmethod
+    def _own_fields(cls, row: VersionRecord) -> dict[str, Any]:  # noqa: ARG003  # for types with more fields
+        return {}
+
+
+class VersionedEntry(CatalogEntry):
+    """An entry with versions: the resolvers of its fields `version` and `versions`."""
+
+    @classmethod
+    def _version(cls, row: VersionRecord) -> Any:
+        """The view of one of its versions."""
+        raise NotImplementedError
+
+    async def version_by_ref(self, info: Info, ref: str | None = None) -> Any:
+        """The version that a ref names: exact, range or alias; without one, `live`."""
+        row = await info.context.load(version_by_selector, (self.row.id, selector_of(ref)))
+        return self._version(row) if row else None
+
+    async def version_page(
+        self,
+        info: Info,
+        first: int | None = 20,
+        after: str | None = None,
+    ) -> Any:
+        """All versions that the caller may read, the highest first."""
+        size = checked(first)
+        if after is None:
+            page = await info.context.load(first_versions, (self.row.id, size))
+        else:
+            async with info.context.read() as read:
+                page = await queries.versions_page(read, self.row.id, first=size, after=after)
+        return Connection.of(page, self._version)
+
+
+@object_type
+class System(CatalogEntry, Node):
+    """An application that flows use."""
+
+    version: str | None
+    data_class: DataClass
+
+    @classmethod
+    def _own_fields(cls, row: EntryRecord) -> dict[str, Any]:
+        return {"version": row.current_version, "data_class": row.data_class}
+
+
+@object_type
+class Approval:
+    """A reviewer's decision on a version, or a person's on a human task."""
+
+    by: str
+    at: Moment
+    decision: str
+    comment: str | None
+
+    @classmethod
+    def of(cls, by: str, at: datetime, decision: str, comment: str | None) -> Approval:
+        """The view of a decision."""
+        return cls(by=by, at=Moment(at), decision=decision, comment=comment)
+
+    @classmethod
+    def of_review(cls, row: VersionApprovalRecord) -> Approval:
+        """The view of a review."""
+        return cls.of(row.by, row.at, row.decision.value, row.comment)
+
+
+@object_type
+class FacetValue:
+    """One value of a facet, and how many entries have it."""
+
+    value: str
+    count: int
+
+    @classmethod
+    def of(cls, row: CountedValue) -> FacetValue:
+        """The view of a counted value."""
+        return cls(value=row.value, count=row.count)
+
+
+def selector_of(ref: str | None) -> str | None:
+    """The version part of a ref, for `version(ref:)`: a whole ref or its part after the @."""
+    if ref is None:
+        return None
+    name, separator, selector = ref.rpartition("@")
+    if separator:
+        return selector or None
+    return None if "/" in name + selector else selector or None

@@ -1,0 +1,53 @@
+"""Views of entries and versions by the kind of the entry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from coe.api.types.decisions import DecisionTable, DecisionTableVersion
+from coe.api.types.entries import CatalogEntry, System
+from coe.api.types.flow_versions import FlowVersion
+from coe.api.types.flows import Flow
+from coe.api.types.templates import Template, TemplateVersion
+from coe.catalog.models import EntryKind
+from coe.catalog.records import EntryRecord, VersionRecord
+from coe.errors import NotFound
+
+EntryVersion = Annotated[
+    FlowVersion | TemplateVersion | DecisionTableVersion,
+    strawberry.union(
+        "EntryVersion", description="A version of a flow, of a template or of a decision table"
+    ),
+]
+
+_ENTRIES: dict[EntryKind, type[CatalogEntry]] = {
+    EntryKind.DECISION: DecisionTable,
+    EntryKind.FLOW: Flow,
+    EntryKind.SYSTEM: System,
+    EntryKind.TEMPLATE: Template,
+}
+
+
+def entry_view(row: EntryRecord) -> CatalogEntry:
+    """The view of an entry, of the type of its kind.
+
+    Raises:
+        NotFound: The API does not show entries of this kind.
+    """
+    view = _ENTRIES.get(row.kind)
+    if view is None:
+        raise NotFound
+    return view.of(row)
+
+
+def version_view(row: VersionRecord) -> FlowVersion | TemplateVersion | DecisionTableVersion:
+    """The view of a version, of the type of its entry's kind."""
+    match row.kind:
+        case EntryKind.FLOW:
+            return FlowVersion.of(row)
+        case EntryKind.DECISION:
+            return DecisionTableVersion.of(row)
+        case _:
+            return TemplateVersion.of(row)

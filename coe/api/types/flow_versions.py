@@ -1,0 +1,172 @@
+"""Views of the versions of flows, their origins, and the difference between two versions."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from coe.api.graphql.context import Info
+from coe.api.graphql.loaders import (
+    approvals_of,
+    entry_by_id,
+    flow_content,
+    origin_of,
+    version_by_id,
+)
+from coe.api.graphql.nodes import Problem, enum_type, field, object_type
+from coe.api.graphql.scalars import Json
+from coe.api.types.entries import Approval, VersionFields, selector_of
+from coe.api.types.templates import TemplateVersion
+from coe.catalog.flows import contents
+from coe.catalog.records import FlowContent, VersionChange, VersionRecord
+from coe.errors import NotFound
+from coe.templates.rows import OriginRow
+
+if TYPE_CHECKING:
+    from coe.api.types.flows import Flow
+
+
+@object_type
+class Origin:
+    """The template, and the parameters, from which a version was made."""
+
+    row: strawberry.Private[OriginRow]
+    parameters: Json
+    behind_by: int = strawberry.field(
+        description="How many published versions of the template are newer",
+    )
+
+    @classmethod
+    def of(cls, row: OriginRow) -> Origin:
+        """The view of an origin."""
+        return cls(row=row, parameters=Json(row.parameters), behind_by=row.behind_by)
+
+    @field
+    async def template_version(self, info: Info) -> TemplateVersion:
+        """The version of the template."""
+        version_id = self.row.template_version_id
+        return TemplateVersion.of(await info.context.load_existing(version_by_id, version_id))
+
+
+@enum_type
+class VersionStep(Enum):
+    """A step of a version number; a major one may break callers."""
+
+    MAJOR = "MAJOR"
+    MINOR = "MINOR"
+    PATCH = "PATCH"
+    NONE = "NONE"
+
+
+@object_type
+class VersionDiff:
+    """The differences between two versions of one flow."""
+
+    unified: str
+    breaking: bool
+    changes: list[Problem]
+    asks: VersionStep = strawberry.field(
+        description="The least step of the version number that the changes require (semver.org); "
+        "NONE if nothing differs",
+    )
+
+    @classmethod
+    def of(cls, row: VersionChange) -> VersionDiff:
+        """The view of a difference."""
+        return cls(
+            unified=row.unified,
+            breaking=row.breaking,
+            changes=Problem.all_of(row.changes),
+            asks=VersionStep(row.asks.upper()),
+        )
+
+
+@object_type
+class FlowVersion(VersionFields):
+    """One version of a flow; its contents never change."""
+
+    signature: str = strawberry.field(
+        description="Ed25519 signature over the digest by the platform's signing key",
+    )
+    engine: str = strawberry.field(description="prefect, inline, http, …: where it runs")
+
+    @classmethod
+    def _own_fields(cls, row: VersionRecord) -> dict[str, Any]:
+        return {"signature": row.signature, "engine": row.engine or "none"}
+
+    @field
+    async def definition(self, info: Info) -> str:
+        """The document as it was sent."""
+        return (await self._content(info)).definition
+
+    @field
+    async def input_schema(self, info: Info) -> Json | None:
+        """JSON Schema of the input, with examples."""
+        schema = (await self._content(info)).input_schema
+        return None if schema is None else Json(schema)
+
+    @field
+    async def output_schema(self, info: Info) -> Json | None:
+        """JSON Schema of the output."""
+        schema = (await self._content(info)).output_schema
+        return None if schema is None else Json(schema)
+
+    @field
+    async def problems(self, info: Info) -> list[Problem]:
+        """The findings of the standards' rules."""
+        return Problem.all_of((await self._content(info)).problems)
+
+    @field
+    async def flow(self, info: Info) -> Annotated[Flow, strawberry.lazy("coe.api.types.flows")]:
+        """The flow of this version."""
+        from coe.api.types.flows import Flow  # noqa: PLC0415  # flows refer to their versions
+
+        return Flow.of(await info.context.load_existing(entry_by_id, self.row.entry_id))
+
+    @field
+    async def origin(self, info: Info) -> Origin | None:
+        """The template from which it was made, if it was."""
+        row = await info.context.load(origin_of, self.row.id)
+        return Origin.of(row) if row else None
+
+    @field
+    async def diagram(self, info: Info) -> str:
+        """Mermaid source."""
+        async with info.context.read() as read:
+            drawn = await contents.diagram(read, self.row.id)
+        if drawn is None:
+            raise NotFound
+        return drawn
+
+    @field
+    async def diagram_svg(self, info: Info) -> str:
+        """The diagram as an SVG document, laid out in layers, with a legend.
+
+        It holds no scripts and refers to nothing outside. Shape, icon and colour of a step show
+        who performs it.
+        """
+        async with info.context.read() as read:
+            drawn = await contents.diagram_svg(read, self.row.id)
+        if drawn is None:
+            raise NotFound
+        return drawn
+
+    @field
+    async def diff(self, info: Info, to: str) -> VersionDiff:
+        """The differences to another version of the same flow; `to` is a version or an alias."""
+        async with info.context.read() as read:
+            change = await contents.diff(read, self.row.id, selector_of(to) or to)
+        if change is None:
+            raise NotFound
+        return VersionDiff.of(change)
+
+    @field
+    async def approvals(self, info: Info) -> list[Approval]:
+        """The decisions of its reviewers, oldest first."""
+        rows = await info.context.load(approvals_of, self.row.id)
+        return [Approval.of_review(row) for row in rows or ()]
+
+    async def _content(self, info: Info) -> FlowContent:
+        return await info.context.load_existing(flow_content, self.row.id)

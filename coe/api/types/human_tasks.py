@@ -1,0 +1,195 @@
+"""Views of human tasks; inputs and payload of claiming, delegating and completing them."""
+
+from __future__ import annotations
+
+import strawberry
+
+from coe.api.graphql.context import Info
+from coe.api.graphql.ids import to_global
+from coe.api.graphql.loaders import run_by_id, task_data, task_extras
+from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
+from coe.api.graphql.scalars import Json, Moment
+from coe.api.types.entries import Approval
+from coe.api.types.runs import Run
+from coe.runs.task_models import HumanTaskState
+from coe.runs.task_records import EscalationRecord, ReminderRecord, TaskData, TaskRecord
+from coe.runs.task_records import TaskFilter as Wanted
+
+
+@input_type
+class HumanTaskFilter:
+    """Which human tasks; every part given must hold."""
+
+    states: list[HumanTaskState] | None = strawberry.field(
+        default=None,
+        description="Without them, the tasks that can still be completed",
+    )
+    assigned_to_me: bool | None = None
+    claimable: bool | None = strawberry.field(default=None, description="By the caller, now")
+    flows: list[str] | None = None
+    overdue: bool | None = None
+
+    def wanted(self) -> Wanted:
+        """The input of the query."""
+        return Wanted(
+            states=tuple(self.states or ()),
+            assigned_to_me=self.assigned_to_me,
+            claimable=self.claimable,
+            flows=tuple(self.flows or ()),
+            overdue=self.overdue,
+        )
+
+
+@object_type
+class Escalation:
+    """An escalation of a task: to whom, when and why."""
+
+    at: Moment
+    to: str
+    reason: str
+
+    @classmethod
+    def of(cls, row: EscalationRecord) -> Escalation:
+        """The view of an escalation."""
+        return cls(at=Moment(row.at), to=row.to, reason=row.reason)
+
+
+@object_type
+class HumanTaskReminder:
+    """A reminder of a task to those who may complete it."""
+
+    at: Moment
+    channel: str | None = strawberry.field(
+        description="The channel of the message, if one was sent"
+    )
+    notified_at: Moment | None = strawberry.field(description="When it was sent")
+
+    @classmethod
+    def of(cls, row: ReminderRecord) -> HumanTaskReminder:
+        """The view of a reminder."""
+        notified = Moment(row.notified_at) if row.notified_at else None
+        return cls(at=Moment(row.at), channel=row.channel, notified_at=notified)
+
+
+@object_type
+class HumanTask(Node):
+    """A question of a run to a person."""
+
+    row: strawberry.Private[TaskRecord]
+    title: str
+    instructions: str | None
+    state: HumanTaskState
+    candidate_roles: list[str]
+    assignee: str | None
+    form: Json = strawberry.field(description="JSON Schema of the answer")
+    outcomes: list[str]
+    outcome: str | None
+    created_at: Moment
+    due_at: Moment | None
+    completed_at: Moment | None
+    completed_by: str | None
+    approvals_needed: int
+
+    @classmethod
+    def of(cls, row: TaskRecord) -> HumanTask:
+        """The view of a task."""
+        return cls(
+            row=row,
+            id=strawberry.ID(to_global("HumanTask", row.id)),
+            title=row.title,
+            instructions=row.instructions,
+            state=row.state,
+            candidate_roles=list(row.candidate_roles),
+            assignee=row.assignee,
+            form=Json(row.form if row.form is not None else {}),
+            outcomes=list(row.outcomes),
+            outcome=row.outcome,
+            created_at=Moment(row.created_at),
+            due_at=Moment(row.due_at) if row.due_at else None,
+            completed_at=Moment(row.completed_at) if row.completed_at else None,
+            completed_by=row.completed_by,
+            approvals_needed=row.approvals_needed,
+        )
+
+    @field
+    async def run(self, info: Info) -> Run:
+        """The run that opened the task."""
+        return Run.of(await info.context.load_existing(run_by_id, self.row.run_id))
+
+    @field
+    async def context(self, info: Info) -> Json:
+        """What the person needs to see in order to decide; reading it is recorded."""
+        data = await self._data(info)
+        return Json(data.context if data and data.context is not None else {})
+
+    @field
+    async def answer(self, info: Info) -> Json | None:
+        """The answer, for a caller who may read the data; reading it is recorded."""
+        data = await self._data(info)
+        return Json(data.answer) if data and data.answer is not None else None
+
+    @field
+    async def reason(self, info: Info) -> str | None:
+        """The reason of the answer, for a caller who may read the data; reading it is recorded."""
+        data = await self._data(info)
+        return data.reason if data else None
+
+    @field
+    async def escalations(self, info: Info) -> list[Escalation]:
+        """Its escalations, because nobody completed it in time."""
+        extras = await info.context.load(task_extras, self.row.id)
+        return [Escalation.of(row) for row in extras.escalations] if extras else []
+
+    @field
+    async def reminders(self, info: Info) -> list[HumanTaskReminder]:
+        """The reminders that were sent, as `remind` of the task defines."""
+        extras = await info.context.load(task_extras, self.row.id)
+        return [HumanTaskReminder.of(row) for row in extras.reminders] if extras else []
+
+    @field
+    async def approvals(self, info: Info) -> list[Approval]:
+        """The answers so far."""
+        extras = await info.context.load(task_extras, self.row.id)
+        rows = extras.approvals if extras else ()
+        return [Approval.of(row.by, row.at, row.decision, None) for row in rows]
+
+    async def _data(self, info: Info) -> TaskData | None:
+        return await info.context.load(task_data, self.row.id)
+
+
+@input_type
+class HumanTaskInput:
+    """The task to claim or to release."""
+
+    task: strawberry.ID
+    comment: str | None = None
+    client_mutation_id: str | None = None
+
+
+@input_type
+class DelegateHumanTaskInput:
+    """The task to delegate, and the candidate who receives it."""
+
+    task: strawberry.ID
+    to: str
+    comment: str
+    client_mutation_id: str | None = None
+
+
+@input_type
+class CompleteHumanTaskInput:
+    """The task to complete, its outcome and its answer."""
+
+    task: strawberry.ID
+    outcome: str
+    answer: Json
+    reason: str | None = None
+    client_mutation_id: str | None = None
+
+
+@object_type
+class HumanTaskPayload:
+    """The task after the change, or the problems."""
+
+    task: HumanTask | None
+    problems: list[Problem]

@@ -1,0 +1,299 @@
+"""Views of runs, their steps and errors; inputs and payload of starting and changing them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import strawberry
+
+from coe.api.graphql.context import Info
+from coe.api.graphql.ids import to_global, to_uuid
+from coe.api.graphql.loaders import (
+    child_of_step,
+    children_of,
+    first_runs_of,
+    flow_of_run_version,
+    run_by_id,
+    run_data,
+    steps_of,
+    task_of_step,
+    version_of_run,
+)
+from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
+from coe.api.graphql.paging import Connection, checked
+from coe.api.graphql.scalars import Json, Length, Moment
+from coe.api.types.flow_versions import FlowVersion
+from coe.api.types.flows import Flow
+from coe.errors import NotFound
+from coe.machine.commands import StepState
+from coe.runs import drawings, queries
+from coe.runs.models import RunState
+from coe.runs.records import ErrorRecord, RunRecord, StepRecord
+from coe.runs.records import RunFilter as Wanted
+
+if TYPE_CHECKING:
+    from coe.api.types.human_tasks import HumanTask
+
+
+@input_type
+class RunFilter:
+    """Which runs; every part given must hold."""
+
+    flows: list[str] | None = strawberry.field(
+        default=None,
+        description="Refs without a version: namespace/name",
+    )
+    states: list[RunState] | None = None
+    correlation_id: str | None = None
+    started_after: Moment | None = None
+    started_before: Moment | None = None
+    parent: strawberry.ID | None = None
+
+    def wanted(self) -> Wanted:
+        """The input of the query."""
+        return Wanted(
+            flows=tuple(self.flows or ()),
+            states=tuple(self.states or ()),
+            correlation_id=self.correlation_id,
+            started_after=self.started_after,
+            started_before=self.started_before,
+            parent_id=to_uuid("Run", self.parent) if self.parent else None,
+        )
+
+
+@object_type
+class RunError:
+    """An error as RFC 7807 describes it, with the types of the process language."""
+
+    run: strawberry.Private[UUID | None]
+    row: strawberry.Private[ErrorRecord]
+    type: str
+    status: int
+    instance: str | None
+
+    @classmethod
+    def of(cls, row: ErrorRecord, run: UUID | None = None) -> RunError:
+        """The view of an error; with its run, a caller who may read its data sees all of it."""
+        return cls(run=run, row=row, type=row.type, status=row.status, instance=row.instance)
+
+    @field
+    async def title(self, info: Info) -> str | None:
+        """For a caller who holds run:read_data, else null; the reading is recorded."""
+        return (await self._whole(info)).title
+
+    @field
+    async def detail(self, info: Info) -> str | None:
+        """For a caller who holds run:read_data, else null; the reading is recorded."""
+        return (await self._whole(info)).detail
+
+    async def _whole(self, info: Info) -> ErrorRecord:
+        if self.run is None:
+            return self.row
+        data = await info.context.load(run_data, self.run)
+        return data.error if data and data.error else self.row
+
+
+@object_type
+class Step:
+    """One execution of a task of a run."""
+
+    row: strawberry.Private[StepRecord]
+    id: strawberry.ID
+    path: str = strawberry.field(description="JSON pointer of the task in the definition")
+    name: str
+    kind: str
+    state: StepState
+    attempt: int
+    iteration: str | None
+    started_at: Moment | None
+    ended_at: Moment | None
+    worked_for: Length | None
+    waited_for: Length | None
+    error: RunError | None
+
+    @classmethod
+    def of(cls, row: StepRecord) -> Step:
+        """The view of a step."""
+        return cls(
+            row=row,
+            id=strawberry.ID(to_global("Step", row.id)),
+            path=row.path,
+            name=row.name,
+            kind=row.kind,
+            state=row.state,
+            attempt=row.attempt,
+            iteration=row.iteration,
+            started_at=Moment(row.started_at) if row.started_at else None,
+            ended_at=Moment(row.ended_at) if row.ended_at else None,
+            worked_for=Length(row.worked_for) if row.worked_for is not None else None,
+            waited_for=Length(row.waited_for) if row.waited_for is not None else None,
+            error=RunError.of(row.error) if row.error else None,
+        )
+
+    @field
+    async def human_task(
+        self,
+        info: Info,
+    ) -> Annotated[HumanTask, strawberry.lazy("coe.api.types.human_tasks")] | None:
+        """The human task that it opened, for a caller who may read it."""
+        from coe.api.types.human_tasks import HumanTask  # noqa: PLC0415  # tasks refer to their runs
+
+        row = await info.context.load(task_of_step, (self.row.run_id, self.row.key))
+        return HumanTask.of(row) if row else None
+
+    @field
+    async def child_run(self, info: Info) -> Run | None:
+        """The run that it called."""
+        row = await info.context.load(child_of_step, (self.row.run_id, self.row.key))
+        return Run.of(row) if row else None
+
+
+@object_type
+class Run(Node):
+    """One execution of one exact version of a flow."""
+
+    row: strawberry.Private[RunRecord]
+    state: RunState
+    correlation_id: str
+    started_by: str
+    requested_at: Moment
+    started_at: Moment | None
+    ended_at: Moment | None
+    error: RunError | None
+    trace_id: str | None = strawberry.field(description="W3C trace id")
+    engine_run_id: str | None = strawberry.field(
+        description="The engine's id of the run, such as that of the Prefect flow run",
+    )
+    engine_url: str | None = strawberry.field(description="The engine's page of the run")
+
+    @classmethod
+    def of(cls, row: RunRecord) -> Run:
+        """The view of a run."""
+        return cls(
+            row=row,
+            id=strawberry.ID(to_global("Run", row.id)),
+            state=row.state,
+            correlation_id=row.correlation_id,
+            started_by=row.started_by,
+            requested_at=Moment(row.requested_at),
+            started_at=Moment(row.started_at) if row.started_at else None,
+            ended_at=Moment(row.ended_at) if row.ended_at else None,
+            error=RunError.of(row.error, row.id) if row.error else None,
+            trace_id=row.trace_id,
+            engine_run_id=row.engine_run_id,
+            engine_url=row.engine_url,
+        )
+
+    @field
+    async def flow(self, info: Info) -> Flow:
+        """The flow that it runs."""
+        version_id = self.row.version_id
+        return Flow.of(await info.context.load_existing(flow_of_run_version, version_id))
+
+    @field
+    async def version(self, info: Info) -> FlowVersion:
+        """The version with which it started, whatever was published later."""
+        version_id = self.row.version_id
+        return FlowVersion.of(await info.context.load_existing(version_of_run, version_id))
+
+    @field
+    async def parent(self, info: Info) -> Run | None:
+        """The run that called it."""
+        if self.row.parent_id is None:
+            return None
+        row = await info.context.load(run_by_id, self.row.parent_id)
+        return Run.of(row) if row else None
+
+    @field
+    async def children(self, info: Info) -> list[Run]:
+        """The runs that it called, in their order."""
+        rows = await info.context.load(children_of, self.row.id)
+        return [Run.of(row) for row in rows or ()]
+
+    @field
+    async def input(self, info: Info) -> Json | None:
+        """Decrypted for a caller who holds run:read_data, else null; the reading is recorded."""
+        data = await info.context.load(run_data, self.row.id)
+        return Json(data.input) if data and data.input is not None else None
+
+    @field
+    async def output(self, info: Info) -> Json | None:
+        """Decrypted for a caller who holds run:read_data, else null; the reading is recorded."""
+        data = await info.context.load(run_data, self.row.id)
+        return Json(data.output) if data and data.output is not None else None
+
+    @field
+    async def steps(self, info: Info) -> list[Step]:
+        """Its steps, in the order in which they started."""
+        rows = await info.context.load(steps_of, self.row.id)
+        return [Step.of(row) for row in rows or ()]
+
+    @field
+    async def diagram(self, info: Info) -> str:
+        """Mermaid source with the states of the steps.
+
+        For a caller who may not read the definition, it shows only the steps that were taken.
+        """
+        async with info.context.read() as read:
+            drawn = await drawings.mermaid(read, self.row.id)
+        if drawn is None:
+            raise NotFound
+        return drawn
+
+    @field
+    async def diagram_svg(self, info: Info) -> str:
+        """The diagram as an SVG document, with states, times and attempts of the steps."""
+        async with info.context.read() as read:
+            drawn = await drawings.svg(read, self.row.id)
+        if drawn is None:
+            raise NotFound
+        return drawn
+
+
+@input_type
+class StartRunInput:
+    """The flow to run, and its input."""
+
+    flow: str
+    input: Json
+    correlation_id: str | None = None
+    client_mutation_id: str | None = None
+
+
+@input_type
+class RunInput:
+    """The run to cancel or to retry, and why."""
+
+    run: strawberry.ID
+    reason: str
+    client_mutation_id: str | None = None
+
+
+@object_type
+class RunPayload:
+    """The run after the change, or the problems."""
+
+    run: Run | None
+    problems: list[Problem]
+
+
+async def runs_page(
+    info: Info, wanted: Wanted, first: int | None, after: str | None
+) -> Connection[Run]:
+    """A page of runs, the newest first."""
+    async with info.context.read() as read:
+        page = await queries.runs(read, wanted, first=checked(first), after=after)
+    return Connection.of(page, Run.of)
+
+
+async def runs_of_flow(
+    info: Info, flow: str, given: RunFilter | None, first: int | None, after: str | None
+) -> Connection[Run]:
+    """A page of the runs of a flow, the newest first; the filter's own flows are ignored."""
+    if given is None and after is None:
+        page = await info.context.load(first_runs_of, (flow, checked(first)))
+        return Connection.of(page, Run.of)
+    wanted = replace((given or RunFilter()).wanted(), flows=(flow,))
+    return await runs_page(info, wanted, first, after)

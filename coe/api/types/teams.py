@@ -1,0 +1,110 @@
+"""Views of teams, their members, and the caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from coe.access.actor import ActorKind
+from coe.access.models import Team as TeamRow
+from coe.api.graphql.context import Info
+from coe.api.graphql.ids import to_global
+from coe.api.graphql.loaders import contact_of, first_flows, members_of, team_by_slug
+from coe.api.graphql.nodes import Node, field, object_type
+from coe.api.graphql.paging import Connection, checked
+from coe.catalog import queries
+
+if TYPE_CHECKING:
+    from coe.api.types.flows import Flow
+
+
+@object_type
+class Member:
+    """A person or service in a team, with its roles there."""
+
+    subject: str
+    display_name: str
+    roles: list[str]
+
+
+@object_type
+class Team(Node):
+    """A team: the owner of a namespace in the catalog."""
+
+    slug: str
+    name: str
+    domain: str | None
+
+    @classmethod
+    def of(cls, row: TeamRow) -> Team:
+        """The view of a team."""
+        return cls(
+            id=strawberry.ID(to_global("Team", row.id)),
+            slug=row.slug,
+            name=row.name,
+            domain=row.domain,
+        )
+
+    @field
+    async def contact(self, info: Info) -> str | None:
+        """How to reach the team; null for a caller from outside the organisation."""
+        return await info.context.load(contact_of, self.slug)
+
+    @field
+    async def members(self, info: Info) -> list[Member]:
+        """The members of the team; none for a caller from outside the organisation."""
+        rows = await info.context.load(members_of, self.slug)
+        return [
+            Member(subject=row.subject, display_name=row.display_name, roles=sorted(row.roles))
+            for row in rows or ()
+        ]
+
+    @field
+    async def flows(
+        self,
+        info: Info,
+        first: int | None = 20,
+        after: str | None = None,
+    ) -> Connection[Annotated[Flow, strawberry.lazy("coe.api.types.flows")]]:
+        """The flows of the team that the caller may read, by name."""
+        from coe.api.types.flows import Flow  # noqa: PLC0415  # flows refer to their teams
+
+        size = checked(first)
+        if after is None:
+            page = await info.context.load(first_flows, (self.slug, size))
+        else:
+            async with info.context.read() as read:
+                page = await queries.flows_page(read, self.slug, first=size, after=after)
+        return Connection.of(page, Flow.of)
+
+
+@object_type
+class Viewer:
+    """The caller: what the token says, and what the policy allows."""
+
+    id: strawberry.ID
+    subject: str
+    kind: ActorKind
+    display_name: str
+    slugs: strawberry.Private[list[str]]
+    roles: list[str] = strawberry.field(description="Each as team/role")
+    permissions: list[str] = strawberry.field(
+        description="The permissions that the roles give in some team; a relation to a thing, "
+        "such as being a candidate of a task, gives more",
+    )
+
+    @field
+    async def teams(self, info: Info) -> list[Team]:
+        """The teams of which the caller is a member."""
+        rows = await info.context.load_many(team_by_slug, self.slugs)
+        return [Team.of(row) for row in rows if row]
+
+
+async def owner_of(info: Info, slug: str) -> Team:
+    """The team of a slug.
+
+    Raises:
+        NotFound: There is none.
+    """
+    return Team.of(await info.context.load_existing(team_by_slug, slug))

@@ -1,0 +1,91 @@
+"""Explain one decision of the policy, and review the access to a team's namespace.
+
+The pure parts are in `coe.access.explain`. The verbs are here because they require and record,
+which `coe.work` does, above `coe.access`.
+"""
+
+from __future__ import annotations
+
+from coe.access.actor import ActorKind
+from coe.access.decision import Decision
+from coe.access.explain import Grant, explain, review_grants
+from coe.access.models import Team
+from coe.access.permissions import PERMISSIONS, Permission
+from coe.access.policy_lines import Relation
+from coe.audit.events import Tag
+from coe.errors import Invalid, NotFound, Problem
+from coe.governance import resources
+from coe.identifiers import PLATFORM_TEAM
+from coe.work import Read, Work
+
+WORKER = "worker"
+"""The role of a team's own worker, also in the platform's team."""
+
+
+async def explain_access(work: Work, subject: str, permission: str, resource: str) -> Decision:
+    """Explain why a subject may or may not do something with a thing; the question is recorded.
+
+    Raises:
+        Forbidden: `access:explain` in the thing's team is refused.
+        NotFound: The thing does not exist, or the asker may not read it.
+        Invalid: The permission, the subject or the resource is not valid.
+    """
+    if permission not in PERMISSIONS:
+        message = f"there is no permission {permission!r}"
+        raise Invalid([Problem("INPUT_PERMISSION", message, path="/permission")])
+    try:
+        thing = await resources.find(work, resource, subject)
+        decision = work.require(
+            Permission.ACCESS_EXPLAIN,
+            resource=resource,
+            team=thing.team,
+            relations=relations_to_subject(work, subject),
+        )
+        explained = explain(
+            work.policy,
+            subject,
+            permission,
+            team=thing.team,
+            data_class=thing.data_class,
+            relations=thing.relations,
+        )
+    except ValueError as error:
+        problem = Problem("INPUT_SUBJECT", str(error), path="/subject")
+        raise Invalid([problem]) from None
+    await work.record(
+        Tag.ACCESS_DECISION_EXPLAIN,
+        resource=resource,
+        team=thing.team,
+        decision=decision,
+        detail={"subject": subject, "permission": permission, "allowed": explained.allowed},
+    )
+    return explained
+
+
+async def review_access(work: Work, team: str) -> list[Grant]:
+    """List who may do what in a team's namespace; the review is recorded.
+
+    Raises:
+        NotFound: There is no such team.
+        Forbidden: `access:review` in the team is refused.
+    """
+    if await work.session.get(Team, team) is None:
+        raise NotFound
+    resource = f"team:{team}"
+    decision = work.require(Permission.ACCESS_REVIEW, resource=resource, team=team)
+    await work.record(Tag.ACCESS_GRANTS_REVIEW, resource=resource, team=team, decision=decision)
+    return review_grants(work.policy, team)
+
+
+def relations_to_subject(read: Read, subject: str) -> frozenset[str]:
+    """The actor's relation to a subject: SELF, PROXY for a person, or none.
+
+    A service of the platform counts as a person here: it needs no token, and a token in its name
+    could read and report every run. A team's worker does not.
+    """
+    if subject == read.actor.subject:
+        return frozenset({Relation.SELF.value})
+    is_person = read.policy.memberships.kind(subject) is ActorKind.PERSON
+    platform_roles = {role for role, team in read.policy.roles(subject) if team == PLATFORM_TEAM}
+    is_proxy = is_person or bool(platform_roles - {WORKER})
+    return frozenset({Relation.PROXY.value}) if is_proxy else frozenset()

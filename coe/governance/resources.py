@@ -1,0 +1,133 @@
+"""Find the thing that a resource name of the audit log means: its team, class and relations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy import select
+
+from coe.access.actor import Actor, DataClass
+from coe.access.models import AccessToken
+from coe.access.policy import Policy
+from coe.access.policy_lines import Relation
+from coe.catalog import queries as catalog
+from coe.catalog.models import EntryKind
+from coe.errors import Invalid, NotFound, Problem
+from coe.identifiers import PLATFORM_TEAM
+from coe.runs import queries as runs
+from coe.runs.tables import APPROVALS, TASKS
+from coe.runs.visibility import readable_tasks, task_relations
+from coe.work import Read
+
+_KINDS = {
+    "decision": EntryKind.DECISION,
+    "flow": EntryKind.FLOW,
+    "system": EntryKind.SYSTEM,
+    "template": EntryKind.TEMPLATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """The facts about a thing on which the policy decides, as seen by one subject."""
+
+    name: str
+    team: str
+    data_class: DataClass = DataClass.INTERNAL
+    relations: frozenset[str] = frozenset()
+
+
+async def find(read: Read, name: str, subject: str) -> Resource:
+    """Find the thing that a name such as `flow:sales/order-to-cash` or `run:<uuid>` stands for.
+
+    Args:
+        read: The asker, who must be able to read the thing.
+        name: The name as it stands in the log.
+        subject: The subject whose relations to the thing are wanted.
+
+    Raises:
+        NotFound: The thing does not exist, or the asker may not read it.
+        Invalid: The name is not a resource name.
+    """
+    kind, _, key = name.partition(":")
+    if kind in _KINDS:
+        return await _entry(read, name, _KINDS[kind], key, subject)
+    match kind:
+        case "run":
+            return await _run(read, name, _uuid(key), subject)
+        case "human_task":
+            return await _task(read, name, _uuid(key), subject)
+        case "token":
+            return await _token(read, name, _uuid(key), subject)
+        case "team" if key:
+            return Resource(name, key)
+        case "audit":
+            return Resource(name, PLATFORM_TEAM)
+    message = (
+        "a resource is flow:…, template:…, decision:…, system:… with a ref, run:…, human_task:… "
+        "or token:… with a UUID, team:… with a slug, or audit:log"
+    )
+    raise Invalid([Problem("INPUT_RESOURCE", message, path="/resource")])
+
+
+def team_of_subject(policy: Policy, subject: str) -> str:
+    """The team that answers for a person or a service: its first, else the platform's."""
+    return min(policy.teams(subject), default=PLATFORM_TEAM)
+
+
+def _uuid(key: str) -> UUID:
+    try:
+        return UUID(key)
+    except ValueError:
+        raise NotFound from None
+
+
+def _relation(relation: Relation, *, holds: bool) -> frozenset[str]:
+    return frozenset({relation.value}) if holds else frozenset()
+
+
+async def _entry(read: Read, name: str, kind: EntryKind, ref: str, subject: str) -> Resource:
+    row = await catalog.find_entry(read, ref, kind)
+    if row is None:
+        raise NotFound
+    relations = set(_relation(Relation.OWNER, holds=subject in {row.process_owner, row.deputy}))
+    if "@" in ref:
+        version = await catalog.find_version(read, ref, kind)
+        if version is None:
+            raise NotFound
+        relations |= _relation(Relation.AUTHOR, holds=version.created_by == subject)
+    return Resource(name, row.team, row.data_class, frozenset(relations))
+
+
+async def _run(read: Read, name: str, key: UUID, subject: str) -> Resource:
+    row = await runs.run(read, key)
+    if row is None:
+        raise NotFound
+    relations = set(_relation(Relation.REQUESTER, holds=row.started_by == subject))
+    flow = (await catalog.entries_by_ref(read, [row.flow])).get(row.flow)
+    if flow is not None:
+        relations |= _relation(Relation.OWNER, holds=subject in {flow.process_owner, flow.deputy})
+    return Resource(name, row.team, DataClass(row.data_class), frozenset(relations))
+
+
+async def _task(read: Read, name: str, key: UUID, subject: str) -> Resource:
+    found = await read.session.execute(
+        select(TASKS).where(TASKS.c.id == key, readable_tasks(read)),
+    )
+    row = found.one_or_none()
+    if row is None:
+        raise NotFound
+    relations = set(task_relations(replace(read, actor=Actor.of(subject)), row))
+    given = select(APPROVALS.c.id).where(APPROVALS.c.task_id == key, APPROVALS.c.by == subject)
+    if row.state.open and await read.session.scalar(given) is not None:
+        relations.add(Relation.APPROVER.value)
+    return Resource(name, row.team, DataClass(row.data_class), frozenset(relations))
+
+
+async def _token(read: Read, name: str, key: UUID, subject: str) -> Resource:
+    row = await read.session.get(AccessToken, key)
+    if row is None:
+        raise NotFound
+    team = team_of_subject(read.policy, row.subject)
+    return Resource(name, team, relations=_relation(Relation.SELF, holds=row.subject == subject))
