@@ -35,6 +35,11 @@ BREACHES = {
     "Only coe.access imports casbin": ("coe/work.py", "import casbin"),
     "Only coe.crypto imports cryptography": ("coe/leaves/leaf.py", "import cryptography"),
     "Only coe.api imports strawberry": ("coe/catalog/queries.py", "import strawberry"),
+    "Inside coe.api: routes, the schema, root fields, types, what all of them use": (
+        "coe/api/graphql/ids.py",
+        "import coe.api.types.engine",
+    ),
+    "coe.api imports no sqlalchemy": ("coe/api/http/endpoint.py", "import sqlalchemy"),
     "Only coe.engines imports prefect": ("coe/runs/engine.py", "import prefect"),
     "The API's process never imports prefect": (
         "coe/app.py",
