@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from coe.errors import Problem, Severity
 from coe.language.lint import Lookup, Standards, in_order, lint_all
-from coe.language.load import Loaded, load
+from coe.language.load import LoadedDefinition, load
 from coe.language.recovery import RecoveredDocument, recover
 from coe.language.source import MAX_BYTES
 
@@ -75,17 +75,17 @@ def check(
     return found
 
 
-def _recovered(loaded: Loaded) -> RecoveredDocument | None:
+def _recovered(loaded: LoadedDefinition) -> RecoveredDocument | None:
     """A definition in place of one that does not load, so that an error does not hide others."""
     if loaded.definition or not loaded.source or not isinstance(loaded.source.data, dict):
         return None
     return recover(loaded.source)
 
 
-def read_file(path: Path) -> Loaded:
+def read_file(path: Path) -> LoadedDefinition:
     """Load a definition from a file; a file that cannot be read is a problem."""
     text, problem = read_text(path)
-    return load(text, file=str(path)) if problem is None else Loaded(None, (problem,))
+    return load(text, file=str(path)) if problem is None else LoadedDefinition(None, (problem,))
 
 
 def read_text(path: Path) -> tuple[str, Problem | None]:

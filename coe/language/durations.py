@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from coe.language.expression_syntax import is_expression, strip
+from coe.language.expression_syntax import is_expression, program_of
 from coe.language.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def parse(value: object) -> Duration:
         return value
     if isinstance(value, str):
         return (
-            Duration(expression=strip(value))
+            Duration(expression=program_of(value))
             if is_expression(value)
             else Duration(_iso_milliseconds(value))
         )

@@ -13,7 +13,7 @@ from typing import Any, Final
 from coe.language.model.definition import Definition
 
 # The published schema: `write` generates it, and a test compares it with the models.
-FILE: Final = Path(__file__).with_name("flow.schema.json")
+SCHEMA_FILE: Final = Path(__file__).with_name("flow.schema.json")
 
 
 def profile_schema() -> dict[str, Any]:
@@ -29,4 +29,4 @@ def profile_schema() -> dict[str, Any]:
 
 def write() -> None:
     """Write the schema to its file."""
-    FILE.write_text(json.dumps(profile_schema(), indent=1, ensure_ascii=False) + "\n")
+    SCHEMA_FILE.write_text(json.dumps(profile_schema(), indent=1, ensure_ascii=False) + "\n")

@@ -9,7 +9,7 @@ from typing import Final, TypeGuard
 _EXPRESSION: Final = re.compile(r"\s*\$\{(.+)\}\s*", re.DOTALL)
 
 
-class Program(str):
+class JqProgram(str):
     """A bare jq program."""
 
     __slots__ = ()
@@ -20,12 +20,12 @@ def is_expression(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _EXPRESSION.fullmatch(value) is not None
 
 
-def strip(text: str) -> str:
+def program_of(text: str) -> str:
     """The jq program inside `${ … }`; of bare text the text, trimmed."""
     match = _EXPRESSION.fullmatch(text)
     return (match[1] if match else text).strip()
 
 
-def wrap(program: str) -> str:
+def to_expression(program: str) -> str:
     """A jq program in `${ … }`; an expression is returned unchanged."""
     return program if is_expression(program) else f"${{ {program.strip()} }}"

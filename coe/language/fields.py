@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from coe.json_types import JSON
-from coe.language.expression_syntax import Program, is_expression, strip, wrap
+from coe.language.expression_syntax import JqProgram, is_expression, program_of, to_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +140,7 @@ def _not_null(part: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ItemPosition:
     """An item's name, its JSON pointer, and the line and column of its name, counted from 1."""
 
     name: str = ""
@@ -150,7 +150,7 @@ class Place:
 
 
 def _wrapped(value: object) -> object:
-    return wrap(value) if isinstance(value, str) else value
+    return to_expression(value) if isinstance(value, str) else value
 
 
 def _only(kinds: tuple[type, ...], wanted: str) -> Callable[[object], object]:
@@ -183,7 +183,7 @@ _TEXT_OR_OBJECTS: Final = {
 }
 
 # A field of type Expression takes `${ … }` or bare jq, and holds the bare `Program`.
-Expression = Annotated[str, AfterValidator(lambda text: Program(strip(text)))]
+Expression = Annotated[str, AfterValidator(lambda text: JqProgram(program_of(text)))]
 # `input.from`, `output.as`, `export.as` and `set`: text is one expression, which the field holds
 # in `${ … }`; an object is data in which every `${ … }` is evaluated.
 Transform = Annotated[
@@ -216,8 +216,8 @@ Uri = Annotated[str, WithJsonSchema({"type": "string", "pattern": URI})]
 
 # A union of the name of something declared under `use` and the thing itself: text is the name.
 # Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE].
-NAME: Final = Tag(f"{TAG}name")
-Name = Annotated[str, NAME]
+NAME_TAG: Final = Tag(f"{TAG}name")
+DeclaredName = Annotated[str, NAME_TAG]
 INLINE: Final = Tag(f"{TAG}inline")
 BY_SHAPE: Final = Discriminator(
     lambda value: f"{TAG}name" if isinstance(value, str) else f"{TAG}inline"

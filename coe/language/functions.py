@@ -34,7 +34,7 @@ _REF: Final[dict[str, JSON]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class CatalogFunction:
     """A function: its name, version and summary, and the schemas of its arguments and output.
 
     `output` is None for a function whose output is that of the flow or table it calls.
@@ -64,7 +64,7 @@ def _object(
     return schema | ({"description": description} if description else {})
 
 
-HUMAN_TASK: Final = Function(
+HUMAN_TASK: Final = CatalogFunction(
     "humanTask",
     "1",
     "Asks a person, and waits for the answer without holding a process",
@@ -111,19 +111,19 @@ HUMAN_TASK: Final = Function(
         },
     ),
 )
-LOCAL_FLOW: Final = Function(
+LOCAL_FLOW: Final = CatalogFunction(
     "localFlow",
     "1",
     "Runs a team's registered flow and waits for its output",
     _object(("ref",), {"ref": _REF, "input": {}, "timeout": _DURATION}),
 )
-DECISION: Final = Function(
+DECISION: Final = CatalogFunction(
     "decision",
     "1",
     "Asks a decision table; the output carries the rules that fired",
     _object(("ref",), {"ref": _REF, "input": {}}),
 )
-PARALLEL_MAP: Final = Function(
+PARALLEL_MAP: Final = CatalogFunction(
     "parallelMap",
     "1",
     "Does tasks for each item at once; the output is the array of their outputs",
@@ -139,7 +139,7 @@ PARALLEL_MAP: Final = Function(
     ),
     {"type": "array"},
 )
-NOTIFY: Final = Function(
+NOTIFY: Final = CatalogFunction(
     "notify",
     "1",
     "Sends a message to people",
@@ -155,7 +155,7 @@ NOTIFY: Final = Function(
     _object(("channel", "sent"), {"channel": _TEXT, "sent": {"const": True}}),
 )
 # Every function of the default catalog, by name and version.
-FUNCTIONS: Final[Mapping[tuple[str, str], Function]] = {
+FUNCTIONS: Final[Mapping[tuple[str, str], CatalogFunction]] = {
     (function.name, function.version): function
     for function in (DECISION, HUMAN_TASK, LOCAL_FLOW, NOTIFY, PARALLEL_MAP)
 }

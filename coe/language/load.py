@@ -68,7 +68,7 @@ _SHARED_KEYS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedDefinition:
     """The definition, None if the text has errors; its problems; and the document that was read."""
 
     definition: Definition | None
@@ -76,26 +76,26 @@ class Loaded:
     source: Source | None = None
 
 
-def load(text: str, *, file: str | None = None) -> Loaded:
+def load(text: str, *, file: str | None = None) -> LoadedDefinition:
     """Read a definition from YAML 1.2 or JSON; problems of the text are returned, not raised."""
     try:
         source = read(text, file=file)
     except Unreadable as error:
-        return Loaded(None, (error.problem,))
+        return LoadedDefinition(None, (error.problem,))
     return load_source(source)
 
 
-def load_source(source: Source) -> Loaded:
+def load_source(source: Source) -> LoadedDefinition:
     """Load a definition from a document, or as `Source(data)` from plain data."""
     if not isinstance(source.data, dict):
         problem = Problem("OWS005", "the document must be an object", path="", line=1, column=1)
-        return Loaded(None, (problem,), source)
+        return LoadedDefinition(None, (problem,), source)
     try:
         definition = Definition.model_validate(source.data)
     except ValidationError as error:
-        return Loaded(None, tuple(problems_of(error, source)), source)
+        return LoadedDefinition(None, tuple(problems_of(error, source)), source)
     definition.put(source)
-    return Loaded(definition, (), source)
+    return LoadedDefinition(definition, (), source)
 
 
 def problems_of(

@@ -23,7 +23,7 @@ MAX_BYTES: Final = 1_000_000
 # The longest text that the pure Python parser may read: it needs 15 s for a megabyte.
 MAX_SLOW_CHARACTERS: Final = 100_000
 # The deepest nesting. The YAML scanner's time grows with the square of the depth.
-MAX_DEPTH: Final = 100
+MAX_NESTING: Final = 100
 
 _STR: Final = "tag:yaml.org,2002:str"
 # The core schema of YAML 1.2 (section 10.3.2): what a plain scalar means.
@@ -257,8 +257,8 @@ class _Reader:
     def _open(self, value: dict[str, Any] | list[Any], event: Any, mark: Mark) -> None:
         if event.tag not in (None, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
-        if len(self._stack) == MAX_DEPTH:
-            raise _unreadable("OWS002", f"nested more than {MAX_DEPTH} levels deep", mark)
+        if len(self._stack) == MAX_NESTING:
+            raise _unreadable("OWS002", f"nested more than {MAX_NESTING} levels deep", mark)
         if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
             raise _unreadable("OWS006", "a key must be text", mark)
         entries = self.marks[id(value)] = {}

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final
 from weakref import WeakValueDictionary
 
-from coe.language.openapi.document import Document
+from coe.language.openapi.document import OpenApiDocument
 
 MAX_TOKENS: Final = 500
 FRESH_SECONDS: Final = 300.0
@@ -54,7 +54,7 @@ class TokenCache:
 class _CachedDocument:
     digest: bytes
     size: int
-    document: Document
+    document: OpenApiDocument
     until: float
 
 
@@ -64,12 +64,12 @@ class DocumentCache:
 
     _cached: OrderedDict[bytes, _CachedDocument] = field(default_factory=OrderedDict, repr=False)
 
-    def get(self, key: bytes) -> Document | None:
+    def get(self, key: bytes) -> OpenApiDocument | None:
         """The document, while it is fresh."""
         cached = self._cached.get(key)
         return cached.document if cached is not None and cached.until > monotonic() else None
 
-    def renew(self, key: bytes, digest: bytes) -> Document | None:
+    def renew(self, key: bytes, digest: bytes) -> OpenApiDocument | None:
         """Make the cached document fresh again, if it has this digest, and return it."""
         cached = self._cached.get(key)
         if cached is None or cached.digest != digest:
@@ -77,7 +77,7 @@ class DocumentCache:
         self.put(key, digest, cached.size, cached.document)
         return cached.document
 
-    def put(self, key: bytes, digest: bytes, size: int, document: Document) -> None:
+    def put(self, key: bytes, digest: bytes, size: int, document: OpenApiDocument) -> None:
         """Cache a document; when they are too many or too large, drop the oldest."""
         until = monotonic() + FRESH_SECONDS
         self._cached[key] = _CachedDocument(digest, size, document, until)

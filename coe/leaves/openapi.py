@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from coe.json_types import JSON
-from coe.language.openapi.document import Body, DocumentError, Operation
+from coe.language.openapi.document import OpenApiError, Operation, RequestBody
 from coe.language.openapi.parameters import (
     Parameter,
     cookie_pairs,
@@ -48,7 +48,7 @@ async def call_openapi(command: RunLeaf, io: LeafIO) -> JSON:
     document = await fetch_document(command, str(arguments.get("document")), io)
     try:
         operation = document.operation(str(arguments.get("operationId")))
-    except DocumentError as error:
+    except OpenApiError as error:
         raise _unusable(command, str(error)) from None
     if not operation.servers:
         raise _unusable(command, "it names no server with an HTTP address")
@@ -152,7 +152,7 @@ def _body(command: RunLeaf, operation: Operation, rest: dict[str, JSON]) -> JSON
     return None
 
 
-def _joined(body: Body, name: str, value: JSON) -> JSON:
+def _joined(body: RequestBody, name: str, value: JSON) -> JSON:
     if name not in body.joined or not isinstance(value, list):
         return value
     return body.joined[name].join(str(each) for each in value if each is not None)

@@ -12,7 +12,7 @@ import yaml
 from yaml.resolver import BaseResolver
 
 from coe.json_types import JSON
-from coe.language.openapi.document import Document, DocumentError
+from coe.language.openapi.document import OpenApiDocument, OpenApiError
 from coe.leaves.authentication import send_authenticated
 from coe.leaves.leaf import MEGABYTE, LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest
@@ -24,7 +24,7 @@ MAX_YAML_BYTES: Final = 2 * MEGABYTE
 """YAML has a lower limit, as it is read a hundred times more slowly than JSON."""
 
 
-async def fetch_document(command: RunLeaf, uri: str, io: LeafIO) -> Document:
+async def fetch_document(command: RunLeaf, uri: str, io: LeafIO) -> OpenApiDocument:
     """Return the document at an address, from the cache or with the call's authentication.
 
     Raises:
@@ -42,7 +42,7 @@ async def fetch_document(command: RunLeaf, uri: str, io: LeafIO) -> Document:
     if document is None:
         try:
             document = await asyncio.to_thread(_read, content, uri)
-        except DocumentError as error:
+        except OpenApiError as error:
             raise _fault(command, "configuration", detail=str(error)) from None
         io.documents.put(key, digest, len(content), document)
     return document
@@ -76,7 +76,7 @@ def _fault(command: RunLeaf, kind: str, *, detail: str, status: int | None = Non
 
 
 # ---------------------------------------------------------------- reading
-def _read(content: bytes, uri: str) -> Document:
+def _read(content: bytes, uri: str) -> OpenApiDocument:
     """Parse a document of JSON or YAML. Blocks: a second for a megabyte of YAML.
 
     Raises:
@@ -84,17 +84,17 @@ def _read(content: bytes, uri: str) -> Document:
     """
     if content.lstrip()[:1] in {b"{", b""}:
         try:
-            return Document(orjson.loads(content), uri)
+            return OpenApiDocument(orjson.loads(content), uri)
         except orjson.JSONDecodeError:
             pass
     if len(content) > MAX_YAML_BYTES:
-        raise DocumentError(f"it is not JSON, and as YAML larger than {MAX_YAML_BYTES:,} bytes")
+        raise OpenApiError(f"it is not JSON, and as YAML larger than {MAX_YAML_BYTES:,} bytes")
     try:
-        return Document(yaml.load(content, Loader=_Loader), uri)  # noqa: S506 - makes plain data
+        return OpenApiDocument(yaml.load(content, Loader=_Loader), uri)  # noqa: S506 - makes plain data
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, DocumentError):
+        if isinstance(error, OpenApiError):
             raise
-        raise DocumentError("it is neither JSON nor YAML") from None
+        raise OpenApiError("it is neither JSON nor YAML") from None
 
 
 class _Loader(yaml.CBaseLoader):

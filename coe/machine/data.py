@@ -11,7 +11,7 @@ from typing import Final
 
 from coe.json_types import JSON
 from coe.language.durations import Duration, DurationError, parse
-from coe.language.expression_syntax import is_expression, strip
+from coe.language.expression_syntax import is_expression, program_of
 from coe.language.expressions.evaluator import ExpressionError
 from coe.language.expressions.variables import (
     AUTHENTICATION,
@@ -23,7 +23,7 @@ from coe.language.expressions.variables import (
     INPUT,
 )
 from coe.language.json_schema.violations import violations
-from coe.language.model.components import Schema
+from coe.language.model.components import DataSchema
 from coe.machine.errors import TaskFault, standard_error
 from coe.machine.fibers import Evaluation
 from coe.machine.scope import ExecutionScope, Frame
@@ -136,7 +136,7 @@ class DataFlow:
     async def render(self, template: JSON, data: JSON, site: ExpressionSite) -> JSON:
         """A copy of a template with every `${ … }` in it evaluated over `data`."""
         if is_expression(template):
-            return await self.evaluate(strip(template), data, site)
+            return await self.evaluate(program_of(template), data, site)
         if isinstance(template, dict):
             return {name: await self.render(value, data, site) for name, value in template.items()}
         if isinstance(template, list | tuple):
@@ -160,7 +160,7 @@ class DataFlow:
             raise self.fault(site, "a computed duration must not be an expression")
         return parsed.timedelta
 
-    def validate(self, schema: Schema | None, value: JSON, site: ExpressionSite) -> None:
+    def validate(self, schema: DataSchema | None, value: JSON, site: ExpressionSite) -> None:
         """Validate data against a schema of the definition.
 
         Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from coe.json_types import JSON
-from coe.language.expression_syntax import is_expression, strip
+from coe.language.expression_syntax import is_expression, program_of
 from coe.language.json_schema.patterns import has_signs, matches_whole
 from coe.language.model.components import EventConsumption, EventFilter
 from coe.language.model.definition import Definition
@@ -88,7 +88,7 @@ class _Filter:
         """Whether an attribute matches; `${ … }` is evaluated over the data, or over the event."""
         if is_expression(wanted):
             over = value if name == "data" else dict(event)
-            found = await self._run.data.evaluate(strip(wanted), over, self._site)
+            found = await self._run.data.evaluate(program_of(wanted), over, self._site)
             return (
                 found if isinstance(found, bool) else found is not None and json_equal(found, value)
             )

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from coe.json_types import JSON
-from coe.language.fields import Place as Named
+from coe.language.fields import ItemPosition as Named
 from coe.language.model.task_types import DoTask
 from coe.machine.data import FLOW_INPUT, FLOW_OUTPUT, ExpressionSite
 from coe.machine.errors import TaskFault

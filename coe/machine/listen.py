@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from coe.json_types import JSON
 from coe.language.branches import outcomes
-from coe.language.expression_syntax import strip
+from coe.language.expression_syntax import program_of
 from coe.language.model.components import EventConsumption
 from coe.language.model.task import SubscriptionIterator
 from coe.language.model.task_types import ListenTask
@@ -62,7 +62,9 @@ async def _consume(
             run.on_branch(frame, outcomes.takes(strategy.taken))
             consumed.append(await _read(run, frame, buffered.event, len(consumed)))
             site = ExpressionSite(DEFINITION, frame=frame)
-            if condition is not None and await run.data.holds(strip(condition), consumed, site):
+            if condition is None:
+                continue
+            if await run.data.holds(program_of(condition), consumed, site):
                 break
     return consumed
 

@@ -123,7 +123,7 @@ async def _flow(run: Interpreter, frame: Frame) -> Done:
             run.on_branch(frame, outcomes.SKIPPED)
             run.steps.close(frame.key, StepState.SKIPPED, run.now)
             return Done(frame.raw, task.then)
-        run.on_branch(frame, outcomes.RUNS)
+        run.on_branch(frame, outcomes.NOT_SKIPPED)
     await _take_input(run, frame)
     done = await _in_time(run, frame, run.bodies[type(task)])
     frame.output = done.output

@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from coe.decisions.schemas import DECISION_FILE as DECISION_SCHEMA
-from coe.language.editor_schema import FILE as PROFILE_SCHEMA
+from coe.language.editor_schema import SCHEMA_FILE as PROFILE_SCHEMA
 from coe.testing.suite_format import FILE as SUITE_SCHEMA
 from coe.web.headers import explorer_policy
 

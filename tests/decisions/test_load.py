@@ -355,7 +355,7 @@ def test_the_first_rule_that_fires_is_the_answer() -> None:
 
 # ---------------------------------------------------------------- schemas
 def test_the_shipped_schema_is_that_of_the_models() -> None:
-    # To mend: python -c "from coe.decisions.schemas import write; write()"
+    # To update: python -c "from coe.decisions.schemas import write; write()"
     assert json.loads(DECISION_FILE.read_text()) == decision_schema()
     Draft202012Validator.check_schema(decision_schema())
 

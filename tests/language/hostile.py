@@ -1,4 +1,4 @@
-"""Programs that try to get out, or to keep others from their work; as data and as a grammar."""
+"""Programs that try to read the machine or to block others: a list and a grammar."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# Each of these must find nothing, whatever stands around it.
+# Each of these must find nothing, whatever program is around it.
 LOOKING = [
     *("env", "$ENV", "env.COE_CANARY", "$ENV.COE_CANARY", "env | tostring", "[$ENV]", "path(env)"),
     *("input", "inputs", "[inputs]", "first(inputs)", "input as $v | $v", "try input catch ."),
@@ -19,7 +19,7 @@ LOOKING = [
     *("error", "error(null)", "error(env)", "ascii_downcase", 'splits("a")', "have_decnum"),
     *("def env: $ENV; env", "(def env: 1; env), env", "def f(env): env; f(1)", "label $env | 1"),
 ]
-# Each of these takes all the time, memory or stack it can get.
+# Each of these uses all the time, memory or stack that it can get.
 GREEDY = [
     *("def f: f; f", "def f: (f, f); f", "[recurse]", "repeat(.)", "[repeat(1)]", "range(1e18)"),
     *("[range(1e9)]", "[limit(infinite; repeat(1))]", "until(false; .)", "while(true; . + 1)"),
@@ -51,7 +51,7 @@ GREEDY = [
     ),
     *("([range(2e5)] | sort_by(-.)) as $x | [$x, $x, $x, $x, $x] | flatten | unique | length"),
 ]
-# What people try who know how a program is put into another.
+# Programs that try to break out of the program around them.
 CLOSING = [
     *(") | env | (", "1) | env | (1", "1]) | env | ([1", "1} catch {e: env}) | (try {r: [1"),
     *(")) , env , ((", "\n)) | env | ((\n", '") | env | ("', '\\") | env | (\\"', "# ) | env | ("),

@@ -1,4 +1,4 @@
-"""What counts as a branch of a definition, by task type; and what cannot be reached does not."""
+"""The branches of a definition by task type, without those that cannot be reached."""
 
 from __future__ import annotations
 
@@ -224,39 +224,39 @@ TIMES = [
 HTTP = "{method: get, endpoint: 'https://x.example'}"
 
 
-def told(tasks: str, more: str = "") -> list[str]:
+def labels(tasks: str, more: str = "") -> list[str]:
     return [str(branch) for branch in branches_of(loaded(tasks, more=more)).branches]
 
 
 @pytest.mark.parametrize(("tasks", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_the_branches_of_a_task(tasks: str, expected: list[str]) -> None:
-    assert told(tasks) == expected
+    assert labels(tasks) == expected
 
 
 @pytest.mark.parametrize(("arguments", "expected"), HUMAN)
 def test_the_branches_of_a_human_task(arguments: str, expected: list[str]) -> None:
-    assert told(f"- h:\n    call: humanTask:1@default\n    with: {{{arguments}}}") == expected
+    assert labels(f"- h:\n    call: humanTask:1@default\n    with: {{{arguments}}}") == expected
 
 
 @pytest.mark.parametrize(("task", "may"), [t[1:] for t in TIMES], ids=[t[0] for t in TIMES])
 def test_a_timeout_counts_where_it_can_pass(task: str, *, may: bool) -> None:
     written = task.replace("%s", HTTP)
-    assert ("a times out" in told(f"- a: {written}")) is may
-    assert ("a ends in time" in told(f"- a: {written}")) is may
+    assert ("a times out" in labels(f"- a: {written}")) is may
+    assert ("a ends in time" in labels(f"- a: {written}")) is may
 
 
 def test_the_timeout_of_the_flow_counts_where_its_tasks_can_take_longer() -> None:
     call = f"- a: {{call: http, with: {HTTP}, timeout: {{after: PT30S}}}}"
     more = "timeout: {after: %s}\n"
-    assert "order-to-cash times out" in told(call, more % "PT29S")
-    assert "order-to-cash times out" not in told(call, more % "PT30S")
-    assert "a times out" not in told(call, more % "PT29S")
-    assert "a times out" in told(call, more % "PT31S")
+    assert "order-to-cash times out" in labels(call, more % "PT29S")
+    assert "order-to-cash times out" not in labels(call, more % "PT30S")
+    assert "a times out" not in labels(call, more % "PT29S")
+    assert "a times out" in labels(call, more % "PT31S")
 
 
 def test_a_local_flow_may_be_too_late() -> None:
     with_ = "{ref: warehouse/pick@^1, timeout: PT10M}"
-    assert told(f"- a:\n    call: localFlow:1@default\n    with: {with_}") == [
+    assert labels(f"- a:\n    call: localFlow:1@default\n    with: {with_}") == [
         "a the call ends in time",
         "a the call times out",
     ]
@@ -267,7 +267,7 @@ def test_what_comes_too_late_for_a_timeout_around_it_does_not_count() -> None:
         "- h:\n    call: humanTask:1@default\n    timeout: {after: P2D}\n    with: {title: T, "
         "candidates: {roles: [r]}, outcomes: [yes], dueIn: P1D, escalate: [{after: P3D, to: a/b}]}"
     )
-    assert told(task) == ["h ends in time", "h times out", "h is answered yes", "h escalates (1)"]
+    assert labels(task) == ["h ends in time", "h times out", "h is answered yes", "h escalates (1)"]
 
 
 def test_only_tasks_that_can_be_reached_count() -> None:
@@ -293,7 +293,7 @@ def test_only_tasks_that_can_be_reached_count() -> None:
     assert [str(branch) for branch in reach.branches] == ["greet runs", "greet is skipped"]
 
 
-def test_a_branch_knows_where_it_stands_and_how_to_be_covered() -> None:
+def test_a_branch_has_its_place_and_how_to_cover_it() -> None:
     retry = "retry: {limit: {attempt: {count: 1}}}"
     tasks = f"- ask:\n    try: [{{erp: {{set: {{x: 1}}}}}}]\n    catch:\n      {retry}"
     [_, again, spent] = branches_of(loaded(tasks)).branches

@@ -6,23 +6,25 @@ from pathlib import Path
 import pytest
 
 from coe.language.check import FORMATS, check, has_errors
-from coe.language.lint import NONE
+from coe.language.lint import NO_STANDARDS
 from tests.language.test_standards import GOOD
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    good, slip, broken = (tmp_path / name for name in ("good.yaml", "slip.yaml", "broken.yaml"))
+    good, misspelt, broken = (
+        tmp_path / name for name in ("good.yaml", "misspelt.yaml", "broken.yaml")
+    )
     good.write_text(GOOD)
-    slip.write_text(GOOD.replace("dueIn: P1D", "dueIn: P1D\n        due: P1D"))
+    misspelt.write_text(GOOD.replace("dueIn: P1D", "dueIn: P1D\n        due: P1D"))
     broken.write_text("a: [")
-    return [good, slip, broken, tmp_path / "missing.yaml"]
+    return [good, misspelt, broken, tmp_path / "missing.yaml"]
 
 
 def test_every_file_is_checked(files: list[Path]) -> None:
     found = check(files)
     assert [(Path(each.file).name, each.problem.code) for each in found] == [
-        ("slip.yaml", "OWS055"),
+        ("misspelt.yaml", "OWS055"),
         ("broken.yaml", "OWS001"),
         ("missing.yaml", "OWS007"),
     ]
@@ -44,7 +46,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     assert [each.problem.code for each in check([file])] == ["OWS002"]
 
 
-def test_text_has_a_line_a_problem(files: list[Path]) -> None:
+def test_text_has_one_line_for_each_problem(files: list[Path]) -> None:
     lines = FORMATS["text"](check(files)).splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(f"{files[1]}:49:9: error OWS055: ")
@@ -157,10 +159,10 @@ do:
 
 
 @pytest.mark.parametrize(("case", "text", "expected"), SLIPS, ids=[each[0] for each in SLIPS])
-def test_a_slip_does_not_hide_other_problems(
+def test_an_error_does_not_hide_other_problems(
     case: str, text: str, expected: list[tuple[str, int]], tmp_path: Path
 ) -> None:
     file = tmp_path / f"{case}.yaml"
     file.write_text(text if text.startswith("document") else HEAD + text)
-    found = [each.problem for each in check([file], standards=NONE)]
+    found = [each.problem for each in check([file], standards=NO_STANDARDS)]
     assert [(each.code, each.line) for each in found] == expected

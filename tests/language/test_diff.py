@@ -17,7 +17,7 @@ TASKS = """
 - first: {set: {a: 1}}
 - guard:
     try: [{call: {call: http, with: {method: get, endpoint: https://x.example}}}]
-    catch: {do: [{mend: {set: {b: 1}}}]}
+    catch: {do: [{fix: {set: {b: 1}}}]}
 - last: {wait: PT1S}
 """
 MORE = """
@@ -45,11 +45,11 @@ def codes(found: VersionDiff) -> list[tuple[str, str | None]]:
     [
         ("{a: 1}", "{a: 2}", [("OWS913", "/do/0/first")], "minor"),
         ("PT1S}", "PT2S}", [("OWS913", "/do/2/last")], "minor"),
-        ("{b: 1}", "{b: 2}", [("OWS913", "/do/1/guard/catch/do/0/mend")], "minor"),
+        ("{b: 1}", "{b: 2}", [("OWS913", "/do/1/guard/catch/do/0/fix")], "minor"),
         ("  - last: {wait: PT1S}\n", "", [("OWS912", "/do")], "minor"),
         (
-            "[{mend: {set: {b: 1}}}]",
-            "[{mend: {set: {b: 1}}}, {more: {set: {b: 1}}}]",
+            "[{fix: {set: {b: 1}}}]",
+            "[{fix: {set: {b: 1}}}, {more: {set: {b: 1}}}]",
             [("OWS911", "/do/1/guard/catch/do/1/more")],
             "minor",
         ),
@@ -100,7 +100,7 @@ def codes(found: VersionDiff) -> list[tuple[str, str | None]]:
         ("{set: {a: 1}}", "{set: {a: 1}, metadata: {note: x}}", [], "patch"),
     ],
 )
-def test_a_change_is_told_by_step_and_contract(
+def test_a_change_is_reported_by_step_and_contract(
     old: str, new: str, expected: list[tuple[str, str]], asks: str
 ) -> None:
     found = changed(old, new)
@@ -143,7 +143,7 @@ def test_old_and_new_hosts_of_an_error_type_are_one() -> None:
     ("version", "warned"),
     [("2.0.0", False), ("1.1.0", True), ("1.0.1", True), ("1.0.0", True), ("3.0.0", False)],
 )
-def test_a_version_number_goes_up_far_enough(version: str, warned: bool) -> None:  # noqa: FBT001
+def test_a_version_number_must_rise_by_the_due_step(version: str, warned: bool) -> None:  # noqa: FBT001
     found = changed("required: [id],", "required: [id, no],", version=version)
     assert ("OWS920" in [change.code for change in found.changes]) == warned
 

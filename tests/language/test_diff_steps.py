@@ -1,4 +1,4 @@
-"""Steps of two versions: renamed, moved, in another order, asking others; errors that get out."""
+"""Steps of two versions: renamed, moved, reordered, changed; errors that a flow raises."""
 
 from __future__ import annotations
 
@@ -36,44 +36,44 @@ def compare(old: str, new: str, *, before: str = "", after: str = "") -> Version
     return diff(read(first), read(second.replace("1.0.0", "9.0.0")))
 
 
-def told(found: VersionDiff) -> list[tuple[str, str]]:
+def steps_of(found: VersionDiff) -> list[tuple[str, str]]:
     return [(change.code, change.message) for change in found.changes]
 
 
-def test_a_step_with_a_new_name_is_renamed_and_ways_to_it_are_no_change() -> None:
+def test_a_renamed_step_and_directives_to_it_are_no_change() -> None:
     new = STORY.replace("ship:", "deliver:").replace("then: ship", "then: deliver")
-    assert told(compare(STORY, new)) == [("OWS916", "step `ship` is now called `deliver`")]
+    assert steps_of(compare(STORY, new)) == [("OWS916", "step `ship` is now called `deliver`")]
 
 
 def test_a_step_that_is_renamed_takes_along_what_is_inside() -> None:
     new = STORY.replace("- ship:", "- deliver:").replace("then: ship", "then: deliver")
     new = new.replace("invoices", "bills")
-    assert told(compare(STORY, new)) == [
+    assert steps_of(compare(STORY, new)) == [
         ("OWS916", "step `ship` is now called `deliver`"),
         ("OWS913", "step `deliver/try/book` has changed: `with.endpoint`"),
     ]
 
 
-def test_a_step_may_have_another_name_and_do_it_a_little_otherwise() -> None:
+def test_a_renamed_step_may_change_a_little() -> None:
     new = HUMAN.replace("- ask:", "- approve:").replace("dueIn: P1D", "dueIn: P2D")
-    assert told(compare(HUMAN, new)) == [
+    assert steps_of(compare(HUMAN, new)) == [
         ("OWS916", "step `ask` is now called `approve`"),
         ("OWS913", "step `approve` has changed: `with.dueIn` P1D is now P2D"),
     ]
     other = "- approve: {call: 'humanTask:1@default', with: {title: X, candidates: {roles: [r]}}}"
-    assert [code for code, _ in told(compare(HUMAN, other))] == ["OWS911", "OWS912"]
+    assert [code for code, _ in steps_of(compare(HUMAN, other))] == ["OWS911", "OWS912"]
 
 
 def test_a_step_in_another_scope_has_moved() -> None:
     [line] = [line for line in STORY.splitlines() if "- book:" in line]
     moved = STORY.replace(line + "\n", "").replace("- close", f"{line.strip()}\n- close")
-    assert ("OWS917", "step `ship/try/book` has moved to `book`") in told(compare(STORY, moved))
+    assert ("OWS917", "step `ship/try/book` has moved to `book`") in steps_of(compare(STORY, moved))
 
 
 def test_a_group_around_steps_moves_them() -> None:
     old = "- a: {wait: PT1S}\n- b: {wait: PT2S}"
     new = "- both:\n    do:\n      - a: {wait: PT1S}\n      - b: {wait: PT2S}"
-    assert told(compare(old, new)) == [
+    assert steps_of(compare(old, new)) == [
         ("OWS911", "step `both` is new"),
         ("OWS917", "step `a` has moved to `both/do/a`"),
         ("OWS917", "step `b` has moved to `both/do/b`"),
@@ -81,13 +81,13 @@ def test_a_group_around_steps_moves_them() -> None:
 
 
 def test_two_steps_that_do_nothing_alike_are_gone_and_new() -> None:
-    found = told(
+    found = steps_of(
         compare("- a: {wait: PT1S}\n- b: {wait: PT9S}", "- a: {wait: PT1S}\n- c: {set: {x: 1}}")
     )
     assert found == [("OWS911", "step `c` is new"), ("OWS912", "step `b` is gone")]
 
 
-def test_an_order_is_told_where_it_changed() -> None:
+def test_a_new_order_is_reported_in_its_scope() -> None:
     pick, book = (line for line in STORY.splitlines() if "- pick:" in line or "- book:" in line)
     turned = STORY.replace(f"{pick}\n{book}", f"{book}\n{pick}")
     [change] = compare(STORY, turned).changes
@@ -114,12 +114,12 @@ def test_an_order_is_told_where_it_changed() -> None:
         ("title: Decide", "title: Choose", ["`with.title`"]),
     ],
 )  # fmt: skip
-def test_what_people_are_asked_is_told_in_words(old: str, new: str, words: list[str]) -> None:
+def test_changes_of_a_human_task_are_described(old: str, new: str, words: list[str]) -> None:
     [change] = compare(HUMAN, HUMAN.replace(old, new)).changes
     assert change.message == f"step `ask` has changed: {'; '.join(words)}"
 
 
-def test_timeouts_and_conditions_are_told_with_their_values() -> None:
+def test_timeouts_and_conditions_are_reported_with_their_values() -> None:
     old = "- a: {if: .x, set: {a: 1}, timeout: {after: PT5S}}"
     new = "- a: {if: .y, set: {a: 1}, timeout: {after: PT9S}, then: end}"
     [change] = compare(old, new).changes
@@ -129,7 +129,7 @@ def test_timeouts_and_conditions_are_told_with_their_values() -> None:
     )
 
 
-def test_what_starts_a_flow_is_told() -> None:
+def test_a_changed_schedule_is_reported() -> None:
     tasks = "- a: {wait: PT1S}"
     old, new = "schedule: {cron: '0 6 * * *'}\n", "schedule: {every: PT1H}\n"
     [change] = compare(tasks, tasks, before=old, after=new).changes
@@ -138,7 +138,7 @@ def test_what_starts_a_flow_is_told() -> None:
 
 
 @pytest.mark.parametrize(("part", "code"), [("input", "OWS901"), ("output", "OWS902")])
-def test_a_schema_elsewhere_cannot_be_compared(part: str, code: str) -> None:
+def test_a_schema_at_an_address_cannot_be_compared(part: str, code: str) -> None:
     tasks = "- a: {wait: PT1S}"
     old = f"{part}: {{schema: {{document: {{type: object}}}}}}\n"
     new = f"{part}: {{schema: {{resource: {{endpoint: https://x.example/s.json}}}}}}\n"
@@ -186,14 +186,14 @@ def test_errors_that_leave_a_flow(tasks: str, types: list[str]) -> None:
     assert list(escaping_errors(loaded(tasks))) == types
 
 
-def test_a_new_way_to_an_error_that_could_come_before_breaks_nobody() -> None:
+def test_a_second_source_of_a_known_error_breaks_no_caller() -> None:
     old = f"- a: {CALL}"
     assert not compare(old, f"{old}\n- b: {CALL}").breaking
     found = compare("- a: {wait: PT1S}", f"- a: {{wait: PT1S}}\n- b: {CALL}")
     assert (found.breaking, found.asks) == (True, "major")
 
 
-def test_many_steps_are_compared_quickly_enough_to_be_compared() -> None:
+def test_many_steps_are_compared_quickly() -> None:
     old = "\n".join(f"- s{n}: {{set: {{x: {n}}}}}" for n in range(1500))
     new = "\n".join(f"- t{n}: {{set: {{x: {n}}}}}" for n in reversed(range(1500)))
     found = compare(old, new)

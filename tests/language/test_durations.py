@@ -57,7 +57,7 @@ def test_a_duration_has_its_length(value: object, milliseconds: int) -> None:
         ([], False),
     ],
 )
-def test_what_is_no_duration_is_told(value: object, calendar: bool) -> None:  # noqa: FBT001
+def test_an_invalid_duration_is_explained(value: object, calendar: bool) -> None:  # noqa: FBT001
     with pytest.raises(DurationError) as caught:
         parse(value)
     assert caught.value.calendar is calendar

@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from coe.errors import Severity
-from coe.language.editor_schema import FILE, profile_schema
-from coe.language.lint import NONE, lint
+from coe.language.editor_schema import SCHEMA_FILE, profile_schema
+from coe.language.lint import NO_STANDARDS, lint
 from coe.language.load import load_source
 from coe.language.source import Source, read
 from tests.factories.definitions import flow
-from tests.language.test_load import BROKEN, EVERY_TASK, FOREIGN
+from tests.language.test_load import BROKEN, EVERY_TASK, UNSUPPORTED
 from tests.language.test_standards import GOOD
 
 VALIDATOR = Draft202012Validator(profile_schema())
-DOCUMENTS: list[Any] = [read(text).data for text in (flow(EVERY_TASK), flow(FOREIGN), GOOD)]
+DOCUMENTS: list[Any] = [read(text).data for text in (flow(EVERY_TASK), flow(UNSUPPORTED), GOOD)]
 
 
-def test_the_shipped_schema_is_that_of_the_models() -> None:
-    # To mend: python -c "from coe.language.editor_schema import write; write()"
-    assert json.loads(FILE.read_text()) == profile_schema()
+def test_the_published_schema_is_that_of_the_models() -> None:
+    # To update: python -c "from coe.language.editor_schema import write; write()"
+    assert json.loads(SCHEMA_FILE.read_text()) == profile_schema()
 
 
 def test_it_is_a_schema() -> None:
@@ -104,7 +104,7 @@ def test_what_it_accepts_loads_and_what_loads_and_is_portable_it_accepts(
     if VALIDATOR.is_valid(document):
         assert loaded.definition is not None, loaded.problems
     elif loaded.definition is not None:
-        problems = lint(loaded.definition, standards=NONE)
+        problems = lint(loaded.definition, standards=NO_STANDARDS)
         assert "OWS045" in [
             problem.code for problem in problems if problem.severity is Severity.WARNING
         ]

@@ -1,6 +1,6 @@
-"""Hostile programs: nothing is seen of the machine, and nobody else waits for them.
+"""Hostile programs: they read nothing of the machine, and do not delay others.
 
-`COE_NIGHTLY=1` tries many more, and other ones each time.
+`COE_NIGHTLY=1` generates many more, and new ones each time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Arena:
         self.pool = Expressions(workers=1, time_limit=LIMIT, memory_limit=MEMORY)
 
     def evaluate(self, program: str) -> str:
-        """What a program tells whoever wrote it."""
+        """The value or the error of a program, as its author sees it."""
         return self.runner.run(self._evaluate(program))
 
     async def _evaluate(self, program: str) -> str:
@@ -52,7 +52,7 @@ class Arena:
             return f"{error} {error.detail}"
 
     def unscanned(self, program: str) -> str:
-        """What a worker tells that is asked directly, as if the scan had a hole."""
+        """The answer of a worker that is asked directly, as if the scan had a hole."""
         header = orjson.dumps({"names": ["x"], "programs": [program]})
         data = b'{"v":{"x":1},"i":{"a":[1,"b"]}}'
         try:
@@ -139,7 +139,7 @@ def test_no_program_takes_more_than_its_share(program: str, arena: Arena) -> Non
     arena.confined()
 
 
-# ---------------------------------------------------------------- the others
+# ---------------------------------------------------------------- other evaluations
 class _Watch:
     """How long each callback of the loop kept it busy, in processor time: load changes nothing."""
 
@@ -218,26 +218,26 @@ async def test_a_program_that_is_slow_again_and_again_does_not_take_every_worker
         await asyncio.sleep(0)
         for number in range(30):
             assert await pool.evaluate(". + 1", {}, number) == number + 1
-        # With both workers taken, each of ours would have waited for one of theirs.
+        # If both workers were busy, each evaluation would have waited for a hostile one.
         assert late < 15
         for attacker in attackers:
             attacker.cancel()
         await asyncio.gather(*attackers, return_exceptions=True)
 
 
-async def test_a_worker_that_keeps_too_much_is_replaced_before_others_lack_it() -> None:
+async def test_a_worker_that_keeps_too_much_memory_is_replaced() -> None:
     async with Expressions(workers=1, time_limit=30, memory_limit=MEMORY // 4) as pool:
         await pool.evaluate("1 + 1")
         [first] = pool._pool._idle
         for number in range(4 * jq_worker.MEMORY_CHECK_INTERVAL):
-            # Programs that are kept compiled, each a megabyte.
+            # Programs that stay compiled in the cache, each a megabyte.
             many = ",".join([f"[{number}]"] * 2000)
             assert await pool.evaluate(f"[{many}] | length") == 2000
         assert first not in pool._pool._idle
         assert await pool.evaluate("1 + 1") == 2
 
 
-async def test_results_that_would_occupy_whoever_reads_them_are_refused() -> None:
+async def test_results_that_block_the_reader_are_refused() -> None:
     async with Expressions(workers=1, time_limit=30) as pool:
         assert len(str(await pool.evaluate("[range(1000)]"))) > 1000
         for program in ("[range(1100000)]", "[limit(600000; repeat([]))]", '"x" * 17e6'):
@@ -253,7 +253,7 @@ def _belongings() -> tuple[int, int, int]:
     return len(process.children()), process.num_fds(), threads
 
 
-# ---------------------------------------------------------------- reading programs
+# ---------------------------------------------------------------- scanning
 @pytest.mark.parametrize(
     "program",
     [
@@ -270,7 +270,7 @@ def _belongings() -> tuple[int, int, int]:
     ],
     ids=lambda text: repr(text)[:12],
 )
-def test_reading_a_program_takes_no_time_to_speak_of(program: str) -> None:
+def test_scanning_a_program_is_fast(program: str) -> None:
     begun = time.thread_time()
     scan(program)
     assert time.thread_time() - begun < 1.0
@@ -282,20 +282,20 @@ def test_long_programs_and_nul_are_refused() -> None:
     assert "NUL" in str(scan("1 \0").fault)
 
 
-def test_documents_full_of_slow_programs_hold_nobody_up_for_long(
+def test_documents_full_of_slow_programs_are_checked_in_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Each kills its process, so that to find them all takes hundreds of processes.
+    # Each kills its process, so that finding them all takes hundreds of processes.
     monkeypatch.setattr("coe.language.expressions.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
     monkeypatch.setattr("coe.language.expressions.jq_process._CALL_LIMIT", 1.0)
     killer = "[1,2,3]|map(.+1)," * 3800
-    told = compile_errors([CompileCheck(f"{killer}{number}", ()) for number in range(200)])
-    assert len(told) == 200
-    assert all("too much time or memory" in str(each) for each in told)
-    assert str(told[-1]).startswith("it was not compiled")
+    errors = compile_errors([CompileCheck(f"{killer}{number}", ()) for number in range(200)])
+    assert len(errors) == 200
+    assert all("too much time or memory" in str(each) for each in errors)
+    assert str(errors[-1]).startswith("it was not compiled")
 
 
-# ---------------------------------------------------------------- the kernel's part
+# ---------------------------------------------------------------- confinement by the kernel
 TRIES = """
 import importlib.util, os, socket, subprocess, sys
 spec = importlib.util.spec_from_file_location("worker", sys.argv[1])

@@ -30,7 +30,7 @@ from coe.language.expressions.jq_syntax import key_path, scan
         ('include "a"; 1', "include"),
         ("{env: env}", "env"),
         ("{(env): 1}", "env"),
-        # Keys, fields, text, comments and functions of its own name nothing.
+        # Keys, fields, text, comments and functions that the program defines do not count.
         ("{env: 1}", None),
         ("{env}", None),
         ("{a: 1, env}", None),
@@ -42,7 +42,7 @@ from coe.language.expressions.jq_syntax import key_path, scan
         ('."env"', None),
     ],
 )
-def test_what_is_not_to_be_had_is_seen(program: str, forbidden: str | None) -> None:
+def test_forbidden_names_are_found(program: str, forbidden: str | None) -> None:
     scanned = scan(program)
     assert scanned.fault is None
     assert scanned.forbidden == forbidden
@@ -67,7 +67,7 @@ def test_a_program_stays_inside_its_brackets(program: str, fault: str) -> None:
     assert fault in (scan(program).fault or "")
 
 
-def test_variables_are_seen() -> None:
+def test_variables_are_found() -> None:
     assert scan('$a + "\\($b)" | . as $c | {$d}').variables == {"a", "b", "c", "d"}
 
 
@@ -89,13 +89,13 @@ def test_variables_are_seen() -> None:
         ("$__loc__.file", ("__loc__", ("file",))),
     ],
 )
-def test_a_mere_path_is_told_from_a_program(
+def test_a_path_is_distinguished_from_a_program(
     program: str, path: tuple[str, tuple[str, ...]] | None
 ) -> None:
     assert key_path(program) == path
 
 
-def test_programs_are_compiled_together_and_blamed_apart() -> None:
+def test_programs_are_compiled_together_and_have_their_own_errors() -> None:
     checks = [
         CompileCheck(".a | tostring", ()),
         CompileCheck(".a |", ()),
@@ -116,16 +116,16 @@ def test_programs_are_compiled_together_and_blamed_apart() -> None:
 def test_a_program_that_kills_the_compiler_is_found_among_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Thousands of closures, in little more memory than the interpreter takes itself.
+    # Thousands of closures, with little more memory than the interpreter needs itself.
     monkeypatch.setattr("coe.language.expressions.jq_process.MEMORY_LIMIT", 25 * 1024 * 1024)
     killer = "[1,2,3]|map(.+1)," * 3800 + "1"
     assert scan(killer).fault is None
-    told = compile_errors(
+    errors = compile_errors(
         [CompileCheck(".a + 1", ()), CompileCheck(killer, ()), CompileCheck(".b + 1", ())]
     )
-    assert told[0] is None
-    assert told[1] is not None
-    assert told[2] is None
+    assert errors[0] is None
+    assert errors[1] is not None
+    assert errors[2] is None
 
 
 @given(st.text(alphabet='()[]{}"\\#\n .a1,|$', max_size=12))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from coe.errors import Problem, Severity
-from coe.language.lint import MAX_LINT_PROBLEMS, NONE, Catalogued, KnownFlow, lint
+from coe.language.lint import MAX_LINT_PROBLEMS, NO_STANDARDS, Catalogued, KnownFlow, lint
 from tests.factories.definitions import loaded
 
 USE = """
@@ -19,7 +19,7 @@ use:
 
 
 def problems(tasks: str, *, more: str = "", **options: object) -> list[Problem]:
-    return list(lint(loaded(tasks, more=more), standards=NONE, **options))  # type: ignore[arg-type]
+    return list(lint(loaded(tasks, more=more), standards=NO_STANDARDS, **options))  # type: ignore[arg-type]
 
 
 # Each: a name, tasks that break a rule (with `USE` declared), and the codes and pointers found.
@@ -280,18 +280,18 @@ SOUND = [
     - b: {wait: PT1S, then: end}
     - c: {wait: PT1S}
     """,
-    # A switch without a default goes on; so does a raise that may be skipped.
+    # A switch without a default continues; so does a raise that may be skipped.
     "- a: {switch: [{x: {when: .p, then: end}}]}\n- b: {wait: PT1S}",
     "- a: {if: .p, raise: {error: bad}}\n- b: {wait: PT1S}",
     "- a: {if: .p, wait: PT1S, then: c}\n- c: {wait: PT1S}",
-    # Branches run at once, whatever their order.
+    # Branches run concurrently, whatever their order.
     "- a: {fork: {branches: [{b: {raise: {error: bad}}}, {c: {wait: PT1S}}]}}",
     # A loop backwards.
     "- a: {wait: PT1S}\n- b: {switch: [{again: {when: .p, then: a}}]}\n- c: {wait: PT1S}",
     "- a: {try: [{b: {wait: PT1S}}], catch: {then: d}, then: end}\n- d: {wait: PT1S}",
     # The same name in two scopes.
     "- a: {do: [{a: {wait: PT1S}}]}",
-    # What is bound where.
+    # Variables by their place.
     "- a: {if: '$context.x and $task.name', input: {from: '$secrets.erpToken + .x'}, wait: PT1S}",
     "- a: {export: {as: '{x: $output, y: $input}'}, output: {as: $input}, wait: '${ $context.w }'}",
     "- a: {for: {each: line, in: '$input.l'}, while: '$line > $index', do: [{b: {set: '$line'}}]}",
@@ -321,7 +321,7 @@ SOUND = [
           headers: {X-Trace: '${ $workflow.id }', X-No: "${ $runtime.name }"}
     """,
     "- a: {call: helper, with: {x: 1}}",
-    # Arguments that only the run knows.
+    # Arguments that only a run knows.
     """
     - a:
         call: humanTask:1@default
@@ -339,7 +339,7 @@ SOUND = [
 
 
 @pytest.mark.parametrize("tasks", SOUND)
-def test_what_is_sound_has_no_problems(tasks: str) -> None:
+def test_a_correct_definition_has_no_problems(tasks: str) -> None:
     assert problems(tasks, more=USE) == []
 
 
@@ -384,14 +384,14 @@ def test_another_version_of_the_language_is_named() -> None:
     definition = loaded("- a: {wait: PT1S}")
     about = definition.document.model_copy(update={"dsl": "0.8.0"})
     other = definition.model_copy(update={"document": about})
-    assert [problem.code for problem in lint(other, standards=NONE)] == ["OWS018"]
+    assert [problem.code for problem in lint(other, standards=NO_STANDARDS)] == ["OWS018"]
 
 
 def test_did_you_mean() -> None:
     text = "- a: {try: [{b: {wait: PT1S}}], catch: {retry: oftn}, then: cc}\n- c: {wait: PT1S}"
-    said = " ".join(problem.message for problem in problems(text, more=USE))
-    assert "did you mean `often`?" in said
-    assert "did you mean `c`?" in said
+    messages = " ".join(problem.message for problem in problems(text, more=USE))
+    assert "did you mean `often`?" in messages
+    assert "did you mean `c`?" in messages
     [problem] = problems("- a: {call: humanTask}")
     assert "did you mean `humanTask:1@default`?" in problem.message
     [problem] = problems("- a: {set: '$contxt.x'}")
@@ -399,13 +399,13 @@ def test_did_you_mean() -> None:
     assert "$workflow" in (problem.help or "")
 
 
-def test_what_is_not_run_here_is_refused_at_publication_only() -> None:
+def test_unsupported_parts_are_refused_at_publication_only() -> None:
     text = "- a: {run: {shell: {command: ls}}}"
     assert [problem.severity for problem in problems(text)] == [Severity.WARNING]
     assert [problem.severity for problem in problems(text, publish=True)] == [Severity.ERROR]
 
 
-def test_a_line_of_a_long_expression_is_told() -> None:
+def test_a_compile_error_has_its_line() -> None:
     [problem] = problems("- a:\n    set:\n      x: |-\n        ${ .a\n        | .b |\n        }")
     assert problem.code == "OWS040"
     assert (problem.line, problem.column) == (9, 12)
@@ -484,11 +484,11 @@ def test_called_flows_are_looked_up(task: str, expected: list[tuple[str, str]]) 
     assert sorted((problem.code, problem.path) for problem in found) == expected
 
 
-def test_without_a_lookup_nothing_is_said_of_called_flows() -> None:
+def test_without_a_lookup_called_flows_are_not_checked() -> None:
     assert problems("- a: {call: 'localFlow:1@default', with: {ref: a/b@^1}}") == []
 
 
-def test_of_very_many_problems_the_errors_are_told() -> None:
+def test_of_very_many_problems_the_errors_are_reported() -> None:
     warnings = "".join(f"- w{n}: {{set: {{x: 'a ${{ b'}}}}\n" for n in range(600))
     found = problems("- first: {do: []}\n" + warnings + "- last: {do: []}\n")
     assert len(found) == MAX_LINT_PROBLEMS
@@ -515,5 +515,5 @@ def test_of_very_many_problems_the_errors_are_told() -> None:
     ],
 )
 def test_a_misspelt_name_is_recognised(tasks: str, words: str) -> None:
-    said = [problem.message for problem in problems(tasks, more="use: {secrets: [erpToken]}\n")]
-    assert any(words in message for message in said), said
+    messages = [problem.message for problem in problems(tasks, more="use: {secrets: [erpToken]}\n")]
+    assert any(words in message for message in messages), messages

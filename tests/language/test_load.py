@@ -36,7 +36,7 @@ EVERY_TASK = """
 - sub: {run: {workflow: {namespace: n, name: w, version: 1.0.0, input: {a: 1}}, await: false}}
 - data: {set: {a: '${ .b }'}}
 - whole: {set: '${ .b }'}
-- ways: {switch: [{a: {when: .x, then: end}}, {b: {then: continue}}]}
+- route: {switch: [{a: {when: .x, then: end}}, {b: {then: continue}}]}
 - guard:
     try: [{risky: {set: {a: 1}}}]
     catch:
@@ -50,11 +50,11 @@ EVERY_TASK = """
         backoff: {exponential: {}}
         limit: {attempt: {count: 3, duration: PT5S}, duration: PT1M}
         jitter: {from: PT0S, to: PT1S}
-      do: [{mend: {set: {a: 1}}}]
+      do: [{fix: {set: {a: 1}}}]
       then: end
 - pause: {wait: {minutes: 5}}
 """
-FOREIGN = """
+UNSUPPORTED = """
 - grpc:
     call: grpc
     with:
@@ -86,7 +86,7 @@ def test_every_task_of_the_profile_loads_with_its_pointer() -> None:
         "/do/8/split/fork/branches/1/right",
         "/do/9/heard/foreach/do/0/inner",
         "/do/17/guard/try/0/risky",
-        "/do/17/guard/catch/do/0/mend",
+        "/do/17/guard/catch/do/0/fix",
     } <= pointers
     assert [task.kind for task in definition.do] == [
         *["call"] * 5,
@@ -106,8 +106,8 @@ def test_every_task_of_the_profile_loads_with_its_pointer() -> None:
     assert all(task.line is not None and task.column is not None for task in definition.walk())
 
 
-def test_types_outside_the_profile_load_and_name_their_key() -> None:
-    definition = loaded(FOREIGN)
+def test_unsupported_tasks_load_and_name_their_key() -> None:
+    definition = loaded(UNSUPPORTED)
     keys = [task.unsupported_key for task in definition.do]
     assert keys == [
         "call: grpc",
@@ -142,7 +142,7 @@ def test_bare_and_wrapped_expressions_are_one() -> None:
     assert first.output.as_ == "${ . }"
     assert first.set == "${ .z }"  # type: ignore[attr-defined]
     assert second.for_.in_ == "${ .lines }"  # type: ignore[attr-defined]
-    # In data, only what is wrapped is an expression.
+    # In data, only `${ … }` is an expression.
     assert definition.tasks["/do/1/b/do/0/c"].set == {"a": ".b"}  # type: ignore[attr-defined]
 
 
@@ -241,7 +241,7 @@ def test_cases_are_found_by_name_and_place() -> None:
     task = loaded(EVERY_TASK).do[16]
     assert isinstance(task, SwitchTask)
     assert task.switch.names == ("a", "b")
-    assert task.switch[1].pointer == "/do/16/ways/switch/1/b"
+    assert task.switch[1].pointer == "/do/16/route/switch/1/b"
     assert task.switch[1].when is None
 
 
@@ -265,7 +265,7 @@ def test_json_loads_with_places() -> None:
     assert (problem.code, problem.line, problem.column) == ("OWS010", 2, 16)
 
 
-# Each: the tasks, then code, pointer, line and column, and words of the one problem they have.
+# Each: the tasks, then the code, pointer, line, column and a part of the message of their problem.
 BROKEN = [
     (
         "- a: {set: {x: 1}, thne: end}",
@@ -399,7 +399,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("tasks", "place", "words"), BROKEN, ids=[each[2] for each in BROKEN])
-def test_a_slip_is_one_located_problem(
+def test_an_error_is_one_located_problem(
     tasks: str, place: tuple[str, str, int, int], words: str
 ) -> None:
     result = load(flow(tasks))
@@ -409,7 +409,7 @@ def test_a_slip_is_one_located_problem(
     assert words in problem.message
 
 
-def test_many_slips_are_told_at_once_in_the_order_of_the_text() -> None:
+def test_many_errors_are_reported_at_once_in_the_order_of_the_text() -> None:
     text = """
     - a: {set: {x: 1}, thne: end}
     - b: {wait: P1Y}
@@ -429,7 +429,7 @@ def test_many_slips_are_told_at_once_in_the_order_of_the_text() -> None:
         ("dsl: '1.0.3'", "/document/dsl", "a semantic version"),
     ],
 )
-def test_what_the_document_says_of_itself_has_a_form(head: str, path: str, words: str) -> None:
+def test_the_keys_of_document_have_a_form(head: str, path: str, words: str) -> None:
     key = head.partition(":")[0]
     text = flow("- a: {wait: PT1S}").replace(head, f"{key}: '-no-'", 1)
     [problem] = load(text).problems

@@ -1,4 +1,4 @@
-"""When a flow starts by itself: the next time, in every zone, and what is refused."""
+"""Schedules: the next time in every zone, and invalid schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe.errors import Severity
-from coe.language.lint import NONE, lint
+from coe.language.lint import NO_STANDARDS, lint
 from coe.language.load import load
 from coe.language.schedules import ScheduleError, ScheduleKind, Timing, next_cron_time, timing_of
 
@@ -72,7 +72,7 @@ def test_a_time_that_comes_twice_is_taken_once() -> None:
     assert between == at("2026-10-26T01:30:00Z")
 
 
-def test_every_quarter_of_an_hour_goes_by_the_time_that_passes() -> None:
+def test_every_quarter_of_an_hour_follows_elapsed_time() -> None:
     for start in ("2026-03-29T00:00:00Z", "2026-10-25T00:00:00Z"):
         found = times("*/15 * * * *", BERLIN, start, 12)
         pauses = {after - before for before, after in pairwise(found)}
@@ -125,7 +125,7 @@ do:
 
 
 def found(text: str, **more: str) -> list[tuple[str, str | None, int | None]]:
-    problems = lint(definition(text, **more), standards=NONE)
+    problems = lint(definition(text, **more), standards=NO_STANDARDS)
     return [(each.code, each.path, each.line) for each in problems]
 
 
@@ -158,10 +158,10 @@ def found(text: str, **more: str) -> list[tuple[str, str | None, int | None]]:
         ("{on: {any: []}}", "{}", Timing(ScheduleKind.ON, "any: *")),
     ],
 )
-def test_a_schedule_is_understood(schedule: str, metadata: str, timing: Timing) -> None:
+def test_a_schedule_is_read(schedule: str, metadata: str, timing: Timing) -> None:
     made = definition(schedule, metadata=metadata)
     assert timing_of(made) == timing
-    assert lint(made, standards=NONE) == ()
+    assert lint(made, standards=NO_STANDARDS) == ()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_schedule_is_understood(schedule: str, metadata: str, timing: Timing) 
         ('{every: "${ 1 }"}', "{}", [("OWS073", "/schedule/every", 7)]),
     ],
 )
-def test_what_is_no_schedule_is_located(
+def test_an_invalid_schedule_is_located(
     schedule: str, metadata: str, expected: list[tuple[str, str, int]]
 ) -> None:
     assert found(schedule, metadata=metadata) == expected
@@ -197,15 +197,15 @@ def test_what_is_no_schedule_is_located(
         timing_of(definition(schedule, metadata=metadata))
 
 
-def test_a_slip_in_a_zone_is_guessed() -> None:
+def test_a_misspelt_zone_gets_a_suggestion() -> None:
     made = definition("{cron: 0 6 * * *}", metadata="{timeZone: Europe/Berlyn}")
-    [problem] = lint(made, standards=NONE)
+    [problem] = lint(made, standards=NO_STANDARDS)
     assert "did you mean `Europe/Berlin`?" in problem.message
 
 
-def test_a_zone_beside_a_duration_only_warns() -> None:
+def test_a_zone_with_a_duration_only_warns() -> None:
     made = definition("{every: P1D}", metadata=f"{{timeZone: {BERLIN}}}")
-    [problem] = lint(made, standards=NONE)
+    [problem] = lint(made, standards=NO_STANDARDS)
     assert (problem.code, problem.severity) == ("OWS072", Severity.WARNING)
     assert timing_of(made) == Timing(ScheduleKind.EVERY, "P1D", length=timedelta(days=1))
 
@@ -222,7 +222,7 @@ def test_a_zone_beside_a_duration_only_warns() -> None:
         ("{on: {any: []}}", "{type: object}", False),
     ],
 )
-def test_the_input_schema_takes_what_a_schedule_gives(
+def test_the_input_schema_accepts_the_input_of_a_schedule(
     schedule: str, document: str, *, fits: bool
 ) -> None:
     schema = f"input: {{schema: {{document: {document}}}}}\n"

@@ -130,7 +130,7 @@ def test_what_is_no_document_is_one_located_problem(
 
 
 def test_a_hundred_thousand_open_brackets_are_refused_at_once() -> None:
-    # The scanner's time grows with the square of the depth: to its end this would take a minute.
+    # The scanner's time grows with the square of the depth: reading all of it would take a minute.
     assert fault("[" * 100_000)[0] == "OWS002"
 
 

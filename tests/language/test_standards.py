@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from coe.errors import Severity
-from coe.language.lint import NONE, Standards, lint, load_standards, published
-from coe.language.lint.standards_rules import ELSEWHERE, RULES
+from coe.language.lint import NO_STANDARDS, Standards, lint, load_standards, published
+from coe.language.lint.standards_rules import ELSEWHERE, STANDARD_RULES
 from coe.language.load import load
 from coe.language.source import read
 
@@ -130,7 +130,7 @@ def test_a_standard_finds_what_breaks_it(code: str, good: str, bad: str, path: s
     assert (code, path) in problems(GOOD.replace(good, bad, 1))
 
 
-def test_a_flow_says_what_it_takes() -> None:
+def test_a_flow_has_an_input_schema() -> None:
     start, end = GOOD.index("input:\n"), GOOD.index("output:\n")
     assert problems(GOOD[:start] + GOOD[end:]) == [("COE010", "/document")]
 
@@ -171,10 +171,10 @@ def test_a_scope_of_many_tasks_is_found() -> None:
 
 
 def test_every_rule_has_its_standard_and_every_standard_its_rule() -> None:
-    assert set(published().standards) == set(RULES) | ELSEWHERE
+    assert set(published().standards) == set(STANDARD_RULES) | ELSEWHERE
 
 
-def test_a_standard_without_a_rule_is_told() -> None:
+def test_a_standard_without_a_rule_is_reported() -> None:
     standards = Standards.model_validate({"standards": {"COE999": {"title": "t", "why": "w"}}})
     definition = load(GOOD).definition
     assert definition
@@ -182,21 +182,21 @@ def test_a_standard_without_a_rule_is_told() -> None:
 
 
 def test_every_standard_has_an_example_that_breaks_it() -> None:
-    shown = {each[0] for each in BROKEN} | {"COE010", "COE021", "COE041"}
-    assert shown == set(RULES)
+    broken = {each[0] for each in BROKEN} | {"COE010", "COE021", "COE041"}
+    assert broken == set(STANDARD_RULES)
 
 
-def test_a_standard_weighs_what_the_file_says(tmp_path: Path) -> None:
+def test_a_standard_has_the_severity_of_its_file(tmp_path: Path) -> None:
     file = tmp_path / "standards.yaml"
     file.write_text("standards: {COE001: {title: t, why: w, severity: INFO}}\n")
     definition = load(GOOD.replace("  title: Order to cash\n", "")).definition
     assert definition
     [problem] = lint(definition, standards=load_standards(file))
     assert problem.severity is Severity.INFO
-    assert lint(definition, standards=NONE) == ()
+    assert lint(definition, standards=NO_STANDARDS) == ()
 
 
-def test_the_shipped_file_has_no_unknown_keys() -> None:
+def test_the_published_file_has_no_unknown_keys() -> None:
     root = Path(__file__).parents[2]
     data = read((root / "policies" / "standards.yaml").read_text()).data
     assert Standards.model_validate(data) == published()

@@ -1,4 +1,4 @@
-"""Our JSON Schema beside the specification's own: what ours accepts, that accepts too."""
+"""The specification's JSON Schema accepts every document that our schema accepts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from coe.language.editor_schema import profile_schema
-from coe.language.lint import NONE, lint
+from coe.language.lint import NO_STANDARDS, lint
 from coe.language.load import load_source
 from coe.language.source import Source, read
 from tests.factories.definitions import flow
 from tests.language.test_editor_schema import _places
-from tests.language.test_load import EVERY_TASK, FOREIGN
+from tests.language.test_load import EVERY_TASK, UNSUPPORTED
 from tests.language.test_standards import GOOD
 
 
@@ -48,7 +48,7 @@ def _alone(text: str) -> list[Any]:
     return [top | named, *(head | {"do": [task]} for task in whole["do"])]
 
 
-DOCUMENTS = [each for text in (flow(EVERY_TASK), flow(FOREIGN), GOOD) for each in _alone(text)]
+DOCUMENTS = [each for text in (flow(EVERY_TASK), flow(UNSUPPORTED), GOOD) for each in _alone(text)]
 PLACES = [(index, at) for index, each in enumerate(DOCUMENTS) for at in _places(each)]
 VALUES: list[Any] = [
     None, True, 0, -1, 1.5, "", "x", "${ .x }", "PT1S", "P1M", "https://x.example", "1.0", [], {},
@@ -110,8 +110,8 @@ def _keys(schema: Any) -> set[str]:
     return found
 
 
-# What nobody writes into a definition (the result of a process, a message that came in), and what
-# the text that we follow calls otherwise: `detail` of an error, `version` of an MCP client.
+# Keys that no definition has (the result of a process, a received message), and keys that have
+# another name in the specification's text: `detail` of an error, `version` of an MCP client.
 NOT_WRITTEN = {"stdout", "stderr", "correlationId", "details", "description"}
 
 
@@ -119,12 +119,12 @@ def test_every_key_of_the_specification_is_known_here() -> None:
     assert _keys(upstream()) - _keys(profile_schema()) == NOT_WRITTEN
 
 
-@pytest.mark.parametrize("document", _alone(flow(FOREIGN))[1:])
-def test_what_is_not_run_here_loads_and_is_named(document: Any) -> None:
+@pytest.mark.parametrize("document", _alone(flow(UNSUPPORTED))[1:])
+def test_an_unsupported_part_loads_and_is_named(document: Any) -> None:
     definition = load_source(Source(document)).definition
     assert definition is not None
     [task] = definition.do
-    [problem] = [each for each in lint(definition, standards=NONE) if each.code == "OWS050"]
+    [problem] = [each for each in lint(definition, standards=NO_STANDARDS) if each.code == "OWS050"]
     key = task.unsupported_key
     assert key is not None
     assert problem.message == f"`{key}` is not supported"

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 
-from coe.language.openapi.document import Document
+from coe.language.openapi.document import OpenApiDocument
 from coe.leaves.caches import MAX_DOCUMENTS, DocumentCache
 from coe.leaves.leaf import LeafIO
 from coe.leaves.run import run_leaf
@@ -233,7 +233,7 @@ async def test_a_document_is_fetched_once_and_read_again_when_it_changed(service
 
 def test_documents_are_kept_within_bounds_and_read_anew_when_they_differ() -> None:
     documents = DocumentCache()
-    made = Document({"openapi": "3.1.0"})
+    made = OpenApiDocument({"openapi": "3.1.0"})
     for number in range(MAX_DOCUMENTS + 1):
         documents.put(str(number).encode(), b"d", 10, made)
     assert documents.get(b"0") is None
@@ -337,7 +337,7 @@ def test_a_document_that_others_publish() -> None:
     from prefect.server.api.server import create_app  # noqa: PLC0415  # it is slow to import
 
     data = create_app(ephemeral=True).openapi()
-    document = Document(json.loads(json.dumps(data)), "https://prefect.example/openapi.json")
+    document = OpenApiDocument(json.loads(json.dumps(data)), "https://prefect.example/openapi.json")
     names = [
         given["operationId"]
         for item in data["paths"].values()

@@ -11,7 +11,7 @@ import pytest_asyncio
 from coe.errors import Severity
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
-from coe.language.lint.standards import NONE, Standard, Standards
+from coe.language.lint.standards import NO_STANDARDS, Standard, Standards
 from coe.machine.commands import RunLeaf
 from coe.testing.run_suite import BOUND, SuiteResult, run_suite
 
@@ -62,7 +62,7 @@ def bound(minimum: int, severity: Severity = Severity.ERROR) -> Standards:
 async def run(pool: Expressions, tests: str, **more: str) -> SuiteResult:
     suite = "tests:\n" + textwrap.indent(textwrap.dedent(tests), "  ")
     files = {"flow.yaml": FLOW, "tests.yaml": suite} | more
-    return await run_suite(files, pool.evaluate, standards=NONE)
+    return await run_suite(files, pool.evaluate, standards=NO_STANDARDS)
 
 
 def failures(result: SuiteResult) -> list[str]:
@@ -341,7 +341,7 @@ do:
         return {"rating": "B"}
 
     files = {"flow.yaml": flow, "tests.yaml": suite}
-    result = await run_suite(files, pool.evaluate, standards=NONE, carry=carry)
+    result = await run_suite(files, pool.evaluate, standards=NO_STANDARDS, carry=carry)
     assert failures(result) == []
 
 
@@ -404,7 +404,7 @@ async def test_what_was_missed_says_where_it_is_and_how_to_get_there(pool: Expre
         (bound(50), False, "the tests reach 27.2 % of the branches, not 50 %"),
         (bound(27), True, None),
         (bound(100, Severity.WARNING), True, "27.2 %"),
-        (NONE, True, None),
+        (NO_STANDARDS, True, None),
     ],
 )
 async def test_too_little_coverage_fails_by_the_standard(

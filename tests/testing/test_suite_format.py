@@ -96,7 +96,7 @@ def test_defaults_hold_for_what_a_test_does_not_say() -> None:
 
 
 def test_the_shipped_schema_is_that_of_the_models() -> None:
-    # To mend: python -c "from coe.testing.suite_format import write; write()"
+    # To update: python -c "from coe.testing.suite_format import write; write()"
     assert json.loads(FILE.read_text()) == suite_schema()
     Draft202012Validator.check_schema(suite_schema())
 

@@ -20,7 +20,7 @@ from coe.language.branches.by_task_type import (
 )
 from coe.language.branches.duration_bounds import limit_of, work_bound
 from coe.language.branches.successors import reachable
-from coe.language.fields import Place
+from coe.language.fields import ItemPosition
 from coe.language.model.calls import CallFunction
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task, TaskList
@@ -59,7 +59,7 @@ class _Walk:
         limit = limit_of(definition)
         if definition.timeout is not None:
             whole = DoTask.model_construct(do=definition.do)
-            whole.put(Place(definition.document.name, "/do"))
+            whole.put(ItemPosition(definition.document.name, "/do"))
             at, bound = TaskAt(definition, whole, "/do", None), work_bound(definition, whole)
             self.branches += limit_outcomes(at, "timeout", limit, bound, "/timeout")
         self._list(definition.do, "/do", limit)

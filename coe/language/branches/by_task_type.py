@@ -82,7 +82,7 @@ def condition_outcomes(at: TaskAt) -> tuple[list[Branch], bool]:
     if condition == "false":
         return [], False
     found = [
-        at.branch(outcomes.RUNS, f"let `{condition}` be true", "/if"),
+        at.branch(outcomes.NOT_SKIPPED, f"let `{condition}` be true", "/if"),
         at.branch(outcomes.SKIPPED, f"let `{condition}` be false", "/if"),
     ]
     return found, True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 # `if`
-RUNS: Final = "runs"
+NOT_SKIPPED: Final = "runs"
 SKIPPED: Final = "is skipped"
 # `switch` without a default, and no case that matches
 NO_CASE: Final = "no case matches"

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import orjson
 
 from coe.json_types import JSON
-from coe.language.expression_syntax import is_expression, strip
+from coe.language.expression_syntax import is_expression, program_of
 from coe.language.expressions.jq_pool import TIME_LIMIT, JqPool, WorkerDied
 from coe.language.expressions.jq_process import MEMORY_LIMIT
 from coe.language.expressions.jq_syntax import key_path, scan
@@ -78,7 +78,7 @@ class Expressions:
         Raises:
             ExpressionError: It does not compile, fails, has several results, or exceeds a limit.
         """
-        [value] = await self._evaluate([strip(program)], variables or {}, input)
+        [value] = await self._evaluate([program_of(program)], variables or {}, input)
         return value
 
     async def fill(
@@ -96,11 +96,11 @@ class Expressions:
         """
         programs: dict[str, int] = {}
         for text in _texts(template):
-            programs.setdefault(strip(text), len(programs))
+            programs.setdefault(program_of(text), len(programs))
         if not programs:
             return template
         values = await self._evaluate(list(programs), variables or {}, input)
-        return _replaced(template, lambda text: values[programs[strip(text)]])
+        return _replaced(template, lambda text: values[programs[program_of(text)]])
 
     async def close(self) -> None:
         """End all workers and wait until they have ended."""

@@ -33,7 +33,7 @@ MAX_ANSWER_VALUES = 1_000_000
 # The limits of the cache of compiled programs, in programs and bytes of their text. Above them the
 # cache is emptied; compiling a program again takes a millisecond.
 MAX_CACHED_PROGRAMS = 500
-MAX_CACHED_BYTES = 1024 * 1024
+MAX_CACHED_TEXT = 1024 * 1024
 
 # How many programs are compiled as one: each compilation takes a millisecond, whatever the program.
 CHECK_BATCH = 100
@@ -68,7 +68,7 @@ PRELUDE = "".join(
 )
 
 
-def wrap(names: list[str], programs: list[str]) -> str:
+def wrap_programs(names: list[str], programs: list[str]) -> str:
     """One program with the outcomes of several in an array, their variables bound."""
     bound = f".v as {{{','.join('$' + name for name in names)}}} | " if names else ""
     outcomes = ",".join(
@@ -77,7 +77,7 @@ def wrap(names: list[str], programs: list[str]) -> str:
     return f"{PRELUDE} {{}} as $ENV | {bound}.i | [{outcomes}]"
 
 
-def check(jq: Any, requests: list[dict[str, Any]]) -> list[str | None]:
+def compile_all(jq: Any, requests: list[dict[str, Any]]) -> list[str | None]:
     """The compile errors of programs, None for the others; complete up to `MAX_ERRORS` errors."""
     found: list[str | None] = []
     for start in range(0, len(requests), CHECK_BATCH):
@@ -113,10 +113,10 @@ def evaluate(jq: Any, compiled: dict[bytes, Any], header: bytes, data: bytes) ->
     if program is None:
         request = json.loads(header)
         try:
-            program = jq.compile(wrap(request["names"], request["programs"]))
+            program = jq.compile(wrap_programs(request["names"], request["programs"]))
         except ValueError as error:
             return {"compile": str(error)}
-        if len(compiled) >= MAX_CACHED_PROGRAMS or sum(map(len, compiled)) > MAX_CACHED_BYTES:
+        if len(compiled) >= MAX_CACHED_PROGRAMS or sum(map(len, compiled)) > MAX_CACHED_TEXT:
             compiled.clear()
         compiled[header] = program
     try:
@@ -125,7 +125,7 @@ def evaluate(jq: Any, compiled: dict[bytes, Any], header: bytes, data: bytes) ->
         return {"failed": str(error)}
 
 
-def load(file: str) -> Any:
+def load_jq(file: str) -> Any:
     """The jq extension module, without a search path."""
     loader = importlib.machinery.ExtensionFileLoader("jq", file)
     spec = importlib.util.spec_from_file_location("jq", file, loader=loader)
@@ -227,7 +227,7 @@ def encode_answer(answer: Any) -> bytes:
 
 def main(file: str, memory: str, seconds: str) -> None:
     """Serve requests until standard input ends."""
-    jq = load(file)
+    jq = load_jq(file)
     ctypes = load_ctypes()
     confine(int(memory))
     forbid_calls(ctypes)
@@ -239,7 +239,7 @@ def main(file: str, memory: str, seconds: str) -> None:
     while header := requests.readline():
         signal.setitimer(signal.ITIMER_REAL, float(seconds))
         if header.startswith(b'{"check":'):
-            answer = check(jq, json.loads(header)["check"])
+            answer = compile_all(jq, json.loads(header)["check"])
         else:
             answer = evaluate(jq, compiled, header, requests.readline())
         line = encode_answer(answer)

@@ -15,7 +15,7 @@ from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
 from coe.language.lint.schedules import check_schedule
-from coe.language.lint.standards import NONE, Standard, Standards, load_standards, published
+from coe.language.lint.standards import NO_STANDARDS, Standard, Standards, load_standards, published
 from coe.language.lint.standards_rules import check_standards
 from coe.language.lint.structure import (
     check_directives,
@@ -27,7 +27,7 @@ from coe.language.lint.structure import (
 from coe.language.model.definition import Definition
 
 __all__ = [
-    "NONE",
+    "NO_STANDARDS",
     "Catalogued",
     "KnownFlow",
     "Lookup",

@@ -11,7 +11,7 @@ from coe.language.json_schema.meta import faults
 from coe.language.json_schema.violations import violations
 from coe.language.lint.context import LintContext
 from coe.language.model.calls import CallFunction
-from coe.language.model.components import Schema
+from coe.language.model.components import DataSchema
 from coe.language.source import point
 
 # Keys of a schema that contain schemas: by name, in a list, or one.
@@ -41,7 +41,7 @@ def check_schemas(context: LintContext) -> Iterator[Problem]:
 
 def _documents(context: LintContext) -> Iterator[tuple[str, JSON]]:
     """Every JSON Schema of a definition with its pointer: of data, and of human tasks' forms."""
-    for place, schema in context.parts(Schema):
+    for place, schema in context.parts(DataSchema):
         if schema.resource is None and schema.format.partition(":")[0] == "json":
             yield f"{place}/document", schema.document
     for task in context.tasks:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from coe.language.durations import Duration
-from coe.language.expression_syntax import Program, is_expression, strip
+from coe.language.expression_syntax import JqProgram, is_expression, program_of
 from coe.language.expressions import variables
 from coe.language.fields import Model, alias
 from coe.language.lint.parts import children
 from coe.language.model.calls import CallParallelMap
-from coe.language.model.components import Schema
+from coe.language.model.components import DataSchema
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task, TaskList
 from coe.language.model.task_types import ForTask, ListenTask, TryTask
@@ -119,7 +119,7 @@ def _own_names(task: Task) -> Names:
 
 def _parts(value: Any, place: str, names: Names) -> Iterator[Site]:
     """The expressions inside a part of the model or data, except in tasks and schemas."""
-    if isinstance(value, Schema | TaskList):
+    if isinstance(value, DataSchema | TaskList):
         return
     site = _site(value, place, names)
     if site is not None:
@@ -135,8 +135,8 @@ def _site(value: Any, place: str, names: Names) -> Site | None:
     """The site of a single value, None if it is none."""
     if isinstance(value, Duration) and value.expression is not None:
         return Site(place, value.expression, names)
-    if isinstance(value, Program):
+    if isinstance(value, JqProgram):
         return Site(place, value, names)
     if is_expression(value):
-        return Site(place, strip(value), names)
+        return Site(place, program_of(value), names)
     return Site(place, None, names) if isinstance(value, str) and "${" in value else None

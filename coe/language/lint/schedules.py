@@ -10,7 +10,7 @@ from coe.json_types import JSON
 from coe.language.durations import Duration
 from coe.language.json_schema.violations import violations
 from coe.language.lint.context import LintContext
-from coe.language.model.definition import Schedule
+from coe.language.model.definition import FlowSchedule
 from coe.language.schedules import (
     MIN_INTERVAL,
     TIME_ZONE,
@@ -44,7 +44,7 @@ def check_schedule(context: LintContext) -> Iterator[Problem]:
     yield from _input(context, schedule)
 
 
-def _zone(context: LintContext, schedule: Schedule) -> Iterator[Problem]:
+def _zone(context: LintContext, schedule: FlowSchedule) -> Iterator[Problem]:
     zone = context.definition.document.metadata.get(TIME_ZONE)
     if zone is None:
         return
@@ -82,7 +82,7 @@ def _duration(context: LintContext, kind: str, duration: Duration) -> Iterator[P
         yield context.problem("OWS073", message, place, value=True)
 
 
-def _input(context: LintContext, schedule: Schedule) -> Iterator[Problem]:
+def _input(context: LintContext, schedule: FlowSchedule) -> Iterator[Problem]:
     """The input of a started run: `{}` from the clock, an array of events from events."""
     given = context.definition.input
     if given is None or given.schema_ is None or given.schema_.resource is not None:

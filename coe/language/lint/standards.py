@@ -37,7 +37,7 @@ class Standards(BaseModel):
     standards: Mapping[str, Standard] = Field(default_factory=dict)
 
 
-NONE = Standards()
+NO_STANDARDS = Standards()
 
 
 def load_standards(file: Path) -> Standards:

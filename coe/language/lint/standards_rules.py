@@ -42,7 +42,7 @@ class StandardFinding(NamedTuple):
     value: bool = False
 
 
-Rule = Callable[[LintContext, Standard], Iterator[StandardFinding]]
+StandardRule = Callable[[LintContext, Standard], Iterator[StandardFinding]]
 
 # Standards that are checked elsewhere: the number of approvals at the review, the coverage of tests
 # by `coe flow test`.
@@ -54,7 +54,7 @@ def check_standards(context: LintContext) -> Iterator[Problem]:
     for code, standard in context.standards.standards.items():
         if code in ELSEWHERE:
             continue
-        for found in RULES.get(code, _unknown)(context, standard):
+        for found in STANDARD_RULES.get(code, _unknown)(context, standard):
             yield context.problem(
                 code,
                 found.message,
@@ -296,7 +296,7 @@ def _size(context: LintContext, standard: Standard) -> Iterator[StandardFinding]
             )
 
 
-RULES: Final[Mapping[str, Rule]] = {
+STANDARD_RULES: Final[Mapping[str, StandardRule]] = {
     "COE001": _title,
     "COE002": _summary,
     "COE003": _process_owner,

@@ -12,7 +12,7 @@ from coe.language.branches.successors import reachable
 from coe.language.expressions import variables
 from coe.language.lint.context import LintContext, ScopeAt
 from coe.language.model.calls import CallFunction, CallParallelMap
-from coe.language.model.components import Schema
+from coe.language.model.components import DataSchema
 from coe.language.model.task import Task
 from coe.language.model.task_types import (
     ForkTask,
@@ -99,7 +99,7 @@ def check_supported(context: LintContext) -> Iterator[Problem]:
             found.append((f"`{key}`", place))
         if isinstance(task, CallFunction) and task.function.catalog in use.catalogs:
             found.append((f"a function of the catalog `{task.function.catalog}`", task.pointer))
-    for place, schema in context.parts(Schema):
+    for place, schema in context.parts(DataSchema):
         if schema.resource is not None:
             found.append(("a schema at an address", f"{place}/resource"))
         elif schema.format.partition(":")[0] != "json":

@@ -12,7 +12,7 @@ from coe.json_types import JSON
 from coe.language.fields import Collection, Model, Texts
 from coe.language.model import unsupported
 from coe.language.model.components import Endpoint, ExternalResource, ReferenceableAuthentication
-from coe.language.model.task import Scope, Task, TaskList
+from coe.language.model.task import Task, TaskList, TaskScope
 
 
 class HttpArguments(Model):
@@ -136,9 +136,9 @@ class CallParallelMap(Task):
         """The called function."""
         return function_ref(self.call)
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The tasks for each item."""
-        yield Scope("/with/do", self.with_.do)
+        yield TaskScope("/with/do", self.with_.do)
 
 
 class CallGrpc(Task):
@@ -168,7 +168,7 @@ class CallAsyncApi(Task):
         """The call."""
         return "call: asyncapi"
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The tasks for each message."""
         subscription = self.with_.subscription
         if (
@@ -176,7 +176,7 @@ class CallAsyncApi(Task):
             and subscription.foreach is not None
             and subscription.foreach.do is not None
         ):
-            yield Scope("/with/subscription/foreach/do", subscription.foreach.do)
+            yield TaskScope("/with/subscription/foreach/do", subscription.foreach.do)
 
 
 class CallA2a(Task):

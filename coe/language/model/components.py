@@ -12,7 +12,7 @@ from coe.language.durations import Duration
 from coe.language.fields import (
     BY_SHAPE,
     INLINE,
-    NAME,
+    NAME_TAG,
     URI,
     Alternatives,
     Expression,
@@ -179,7 +179,7 @@ class Catalog(Model):
 
 
 # ---------------------------------------------------------------- data flow
-class Schema(Alternatives):
+class DataSchema(Alternatives):
     """A schema, inline (`document`) or at an address (`resource`); by default JSON Schema."""
 
     FORMS = (("document",), ("resource",))
@@ -189,24 +189,24 @@ class Schema(Alternatives):
     resource: ExternalResource | None = None
 
 
-class Input(Model):
+class InputDefinition(Model):
     """The input: validated against `schema`, then transformed by `from`."""
 
-    schema_: Schema | None = None
+    schema_: DataSchema | None = None
     from_: Transform | None = None
 
 
-class Output(Model):
+class OutputDefinition(Model):
     """The output: transformed by `as`, then validated against `schema`."""
 
-    schema_: Schema | None = None
+    schema_: DataSchema | None = None
     as_: Transform | None = None
 
 
-class Export(Model):
+class ExportDefinition(Model):
     """The new context: `as` of the transformed output, validated against `schema`."""
 
-    schema_: Schema | None = None
+    schema_: DataSchema | None = None
     as_: Transform | None = None
 
 
@@ -356,7 +356,7 @@ class EventConsumption(Alternatives):
     any: tuple[EventFilter, ...] | None = None
     one: EventFilter | None = None
     until: (
-        Annotated[Annotated[Expression, NAME] | Annotated[EventConsumption, INLINE], BY_SHAPE]
+        Annotated[Annotated[Expression, NAME_TAG] | Annotated[EventConsumption, INLINE], BY_SHAPE]
         | None
     ) = None
 

@@ -10,14 +10,14 @@ from pydantic import Field, PrivateAttr
 
 from coe.json_types import JSON
 from coe.language.durations import Duration
-from coe.language.fields import BY_SHAPE, INLINE, Expression, Model, Name, Place
+from coe.language.fields import BY_SHAPE, INLINE, DeclaredName, Expression, ItemPosition, Model
 from coe.language.model.components import (
     AuthenticationPolicy,
     Catalog,
     ErrorDefinition,
     EventConsumption,
-    Input,
-    Output,
+    InputDefinition,
+    OutputDefinition,
     ReferenceableAuthentication,
     RetryPolicy,
     Timeout,
@@ -28,10 +28,10 @@ from coe.language.model.task_types import (
     CallFunction,
     Catch,
     Raise,
-    Scope,
     SwitchTask,
     Task,
     TaskList,
+    TaskScope,
 )
 from coe.language.source import Source, point
 
@@ -103,7 +103,7 @@ class Use(Model):
     catalogs: dict[str, Catalog] = Field(default_factory=dict)
 
 
-class Schedule(Model):
+class FlowSchedule(Model):
     """When the platform starts runs."""
 
     every: Duration | None = None
@@ -112,7 +112,7 @@ class Schedule(Model):
     on: EventConsumption | None = None
 
 
-class Evaluate(Model):
+class EvaluateOptions(Model):
     """How expressions are evaluated; our profile has jq in strict mode only."""
 
     language: str = "jq"
@@ -123,13 +123,13 @@ class Definition(Model):
     """A flow's definition. The methods that end in `_of` resolve references by name."""
 
     document: Document
-    input: Input | None = None
+    input: InputDefinition | None = None
     use: Use = Field(default_factory=Use)
     do: TaskList
-    timeout: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE] | None = None
-    output: Output | None = None
-    schedule: Schedule | None = None
-    evaluate: Evaluate = Field(default_factory=Evaluate)
+    timeout: Annotated[DeclaredName | Annotated[Timeout, INLINE], BY_SHAPE] | None = None
+    output: OutputDefinition | None = None
+    schedule: FlowSchedule | None = None
+    evaluate: EvaluateOptions = Field(default_factory=EvaluateOptions)
 
     _source: Source = PrivateAttr(default_factory=lambda: Source({}))
 
@@ -138,13 +138,13 @@ class Definition(Model):
         """The document that was read: its data, its text and the position of every value."""
         return self._source
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The lists of tasks at the top: those of the flow and of its extensions."""
-        yield Scope("/do", self.do)
+        yield TaskScope("/do", self.do)
         for index, extension in enumerate(self.use.extensions):
             for when, tasks in (("before", extension.before), ("after", extension.after)):
                 if tasks is not None:
-                    yield Scope(point("use", "extensions", index, extension.name, when), tasks)
+                    yield TaskScope(point("use", "extensions", index, extension.name, when), tasks)
 
     def walk(self) -> Iterator[Task]:
         """Every task, parents first, in the order of the document; declared functions come last."""
@@ -195,7 +195,7 @@ class Definition(Model):
             _put(function, name, point("use", "functions", name), source)
 
 
-def _place(scope: Scope, parent: str, source: Source) -> None:
+def _place(scope: TaskScope, parent: str, source: Source) -> None:
     for index, task in enumerate(scope.tasks):
         _put(task, task.name, f"{parent}{scope.pointer}{point(index, task.name)}", source)
 
@@ -209,6 +209,6 @@ def _put(task: Task, name: str, pointer: str, source: Source) -> None:
         _place(inner, pointer, source)
 
 
-def _at(name: str, pointer: str, source: Source) -> Place:
+def _at(name: str, pointer: str, source: Source) -> ItemPosition:
     mark = source.locate(pointer)
-    return Place(name, pointer, *(mark or (None, None)))
+    return ItemPosition(name, pointer, *(mark or (None, None)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from coe.language.fields import Model, Place
+from coe.language.fields import ItemPosition, Model
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -18,7 +18,7 @@ class Named(Model):
 
     # A slot, because it is read often and pydantic's private attributes are slow.
     __slots__ = ("_place",)
-    _place: Place
+    _place: ItemPosition
 
     @property
     def name(self) -> str:
@@ -40,15 +40,15 @@ class Named(Model):
         """The column of its name, from 1."""
         return self._place.column
 
-    def put(self, place: Place) -> None:
+    def put(self, place: ItemPosition) -> None:
         """Set the place; the loader calls this once, before the item is used."""
         object.__setattr__(self, "_place", place)
 
 
-ItemT = TypeVar("ItemT", bound=Named)
+NamedT = TypeVar("NamedT", bound=Named)
 
 
-class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it caches the positions of names
+class NamedList(tuple[NamedT, ...]):  # noqa: SLOT001 - it caches the positions of names
     """An immutable list of named items, in the order of the document."""
 
     # The noun for an item in messages.
@@ -63,7 +63,7 @@ class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it caches the positions o
         """The type of an entry in the document: an object of one key."""
         return dict[str, cls.ITEM_TYPE]  # type: ignore[name-defined]
 
-    def named(self, name: str) -> ItemT | None:
+    def named(self, name: str) -> NamedT | None:
         """The first item of this name, or None."""
         position = self.position(name)
         return None if position is None else self[position]
@@ -110,10 +110,10 @@ class NamedList(tuple[ItemT, ...]):  # noqa: SLOT001 - it caches the positions o
         return entry
 
     @classmethod
-    def _collect(cls, entries: list[dict[str, ItemT]]) -> Self:
+    def _collect(cls, entries: list[dict[str, NamedT]]) -> Self:
         items = []
         for entry in entries:
             [(name, item)] = entry.items()
-            item.put(Place(name))
+            item.put(ItemPosition(name))
             items.append(item)
         return cls(items)

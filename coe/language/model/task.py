@@ -8,8 +8,13 @@ from typing import Annotated, ClassVar, Final, NamedTuple
 from pydantic import Field
 
 from coe.json_types import JSON
-from coe.language.fields import BY_SHAPE, INLINE, Expression, Model, Name
-from coe.language.model.components import Export, Input, Output, Timeout
+from coe.language.fields import BY_SHAPE, INLINE, DeclaredName, Expression, Model
+from coe.language.model.components import (
+    ExportDefinition,
+    InputDefinition,
+    OutputDefinition,
+    Timeout,
+)
 from coe.language.model.named_list import Named, NamedList
 
 # The keys that determine a task's type; `do` is last, for a `for` has it as well.
@@ -29,7 +34,7 @@ TASK_KEYS: Final = (
 )
 
 
-class Scope(NamedTuple):
+class TaskScope(NamedTuple):
     """A list of tasks, and its pointer relative to the task around it, such as /catch/do."""
 
     pointer: str
@@ -46,10 +51,10 @@ class Task(Named):
     kind: ClassVar[str]
 
     if_: Expression | None = None
-    input: Input | None = None
-    output: Output | None = None
-    export: Export | None = None
-    timeout: Annotated[Name | Annotated[Timeout, INLINE], BY_SHAPE] | None = None
+    input: InputDefinition | None = None
+    output: OutputDefinition | None = None
+    export: ExportDefinition | None = None
+    timeout: Annotated[DeclaredName | Annotated[Timeout, INLINE], BY_SHAPE] | None = None
     then: str | None = None
     metadata: dict[str, JSON] = Field(default_factory=dict)
 
@@ -58,7 +63,7 @@ class Task(Named):
         """The key that our profile does not support, such as `call: grpc`; None if it does."""
         return None
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The lists of tasks directly inside this one, in the order of the document."""
         yield from ()
 
@@ -83,5 +88,5 @@ class SubscriptionIterator(Model):
     item: str = "item"
     at: str = "index"
     do: TaskList | None = None
-    output: Output | None = None
-    export: Export | None = None
+    output: OutputDefinition | None = None
+    export: ExportDefinition | None = None

@@ -15,10 +15,10 @@ from coe.language.fields import (
     TAG,
     Alternatives,
     Collection,
+    DeclaredName,
     Entries,
     Expression,
     Model,
-    Name,
     SetValue,
 )
 from coe.language.model import unsupported
@@ -43,7 +43,7 @@ from coe.language.model.components import (
     RetryPolicy,
 )
 from coe.language.model.named_list import Named, NamedList
-from coe.language.model.task import TASK_KEYS, Scope, SubscriptionIterator, Task, TaskList
+from coe.language.model.task import TASK_KEYS, SubscriptionIterator, Task, TaskList, TaskScope
 
 __all__ = [
     "CALLS",
@@ -65,13 +65,13 @@ __all__ = [
     "ListenTask",
     "RaiseTask",
     "RunTask",
-    "Scope",
     "SetTask",
     "SubscriptionIterator",
     "SwitchCase",
     "SwitchTask",
     "Task",
     "TaskList",
+    "TaskScope",
     "TryTask",
     "WaitTask",
 ]
@@ -85,9 +85,9 @@ class DoTask(Task):
 
     do: TaskList
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The sequence."""
-        yield Scope("/do", self.do)
+        yield TaskScope("/do", self.do)
 
 
 class ForLoop(Model):
@@ -107,9 +107,9 @@ class ForTask(Task):
     while_: Expression | None = None
     do: TaskList
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The tasks of one iteration."""
-        yield Scope("/do", self.do)
+        yield TaskScope("/do", self.do)
 
 
 class Fork(Model):
@@ -126,9 +126,9 @@ class ForkTask(Task):
 
     fork: Fork
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The branches."""
-        yield Scope("/fork/branches", self.fork.branches)
+        yield TaskScope("/fork/branches", self.fork.branches)
 
 
 class SwitchCase(Named):
@@ -161,7 +161,7 @@ class Catch(Model):
     as_: str = "error"
     when: Expression | None = None
     except_when: Expression | None = None
-    retry: Annotated[Name | Annotated[RetryPolicy, INLINE], BY_SHAPE] | None = None
+    retry: Annotated[DeclaredName | Annotated[RetryPolicy, INLINE], BY_SHAPE] | None = None
     do: TaskList | None = None
     then: str | None = None
 
@@ -174,17 +174,17 @@ class TryTask(Task):
     try_: TaskList
     catch: Catch
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The tasks to try, and those of the `catch`."""
-        yield Scope("/try", self.try_)
+        yield TaskScope("/try", self.try_)
         if self.catch.do is not None:
-            yield Scope("/catch/do", self.catch.do)
+            yield TaskScope("/catch/do", self.catch.do)
 
 
 class Raise(Model):
     """The error to raise, or the name of one that is declared under `use.errors`."""
 
-    error: Annotated[Name | Annotated[ErrorDefinition, INLINE], BY_SHAPE]
+    error: Annotated[DeclaredName | Annotated[ErrorDefinition, INLINE], BY_SHAPE]
 
 
 class RaiseTask(Task):
@@ -258,10 +258,10 @@ class ListenTask(Task):
     listen: Listen
     foreach: SubscriptionIterator | None = None
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> Iterator[TaskScope]:
         """The tasks for each event."""
         if self.foreach is not None and self.foreach.do is not None:
-            yield Scope("/foreach/do", self.foreach.do)
+            yield TaskScope("/foreach/do", self.foreach.do)
 
 
 # ---------------------------------------------------------------- run
@@ -274,7 +274,7 @@ class RunWorkflow(Model):
     input: Annotated[Entries | None, WithJsonSchema({"type": "object"})] = None
 
 
-class Run(Alternatives):
+class RunProcess(Alternatives):
     """The process to run: a flow; containers, scripts and shells are unsupported."""
 
     FORMS = (("workflow",), ("container",), ("script",), ("shell",))
@@ -292,7 +292,7 @@ class RunTask(Task):
 
     kind = "run"
 
-    run: Run
+    run: RunProcess
 
     @property
     def unsupported_key(self) -> str | None:

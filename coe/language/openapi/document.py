@@ -17,7 +17,7 @@ from coe.json_types import JSON
 from coe.language.openapi.parameters import Parameter
 from coe.language.source import tokens
 
-METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+OPERATION_METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MAX_REFERENCES: Final = 50
 _MAX_SUGGESTED: Final = 5000
 _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
@@ -25,12 +25,12 @@ _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _STYLES: Final = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
 
 
-class DocumentError(ValueError):
+class OpenApiError(ValueError):
     """The document does not say how to call the operation; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RequestBody:
     """The body of an operation: its media types in order of preference.
 
     `name` is its name in a document of 2.0, else "body". `properties` are the names of the
@@ -55,12 +55,12 @@ class Operation:
     path: str
     parameters: tuple[Parameter, ...]
     keys: tuple[Parameter, ...]
-    body: Body | None
+    body: RequestBody | None
     servers: tuple[str, ...]
     accepts: tuple[str, ...]
 
 
-class Document:
+class OpenApiDocument:
     """A document and its URL. Operations are read when they are looked up."""
 
     def __init__(self, data: JSON, url: str = "") -> None:
@@ -70,13 +70,13 @@ class Document:
             DocumentError: It is not an OpenAPI document of a supported version.
         """
         if not isinstance(data, dict):
-            raise DocumentError("it is not an object")
+            raise OpenApiError("it is not an object")
         self._data: Final[dict[str, Any]] = data
         self._url: Final = url
         version = str(data.get("swagger") or data.get("openapi") or "")
         self.version: Final = ".".join(version.split(".")[:2])
         if self.version not in {"2.0", "3.0", "3.1"}:
-            raise DocumentError(
+            raise OpenApiError(
                 f"it is of OpenAPI {version}; supported are 2.0, 3.0 and 3.1"
                 if version
                 else "it does not name its version of OpenAPI"
@@ -94,10 +94,10 @@ class Document:
             known = list(self._places)[:_MAX_SUGGESTED]
             close = difflib.get_close_matches(name, known, n=1)
             guess = f", did you mean `{close[0]}`?" if close else ""
-            raise DocumentError(f"it has no operation `{name}`{guess}")
+            raise OpenApiError(f"it has no operation `{name}`{guess}")
         if len(places) > 1:
             where = " and ".join(f"{method.upper()} {path}" for method, path in places)
-            raise DocumentError(f"it has several operations `{name}`: {where}")
+            raise OpenApiError(f"it has several operations `{name}`: {where}")
         [(method, path)] = places
         item = self._object(self._object(self._data.get("paths")).get(path))
         given = self._object(item.get(method))
@@ -120,7 +120,7 @@ class Document:
         found: dict[str, list[tuple[str, str]]] = {}
         for path, given in self._object(self._data.get("paths")).items():
             item = self._object(given)
-            for method in METHODS:
+            for method in OPERATION_METHODS:
                 operation = item.get(method)
                 if isinstance(operation, dict) and "operationId" in operation:
                     found.setdefault(str(operation["operationId"]), []).append((method, path))
@@ -138,7 +138,7 @@ class Document:
         while isinstance(node, dict) and isinstance(node.get("$ref"), str):
             ref = str(node["$ref"])
             if ref in seen or len(seen) > _MAX_REFERENCES:
-                raise DocumentError(f"the reference `{ref}` leads to itself")
+                raise OpenApiError(f"the reference `{ref}` leads to itself")
             seen.add(ref)
             beside = {key: value for key, value in node.items() if key != "$ref"} | beside
             node = self._at(ref)
@@ -146,7 +146,7 @@ class Document:
 
     def _at(self, ref: str) -> JSON:
         if not ref.startswith("#"):
-            raise DocumentError(f"`{ref}` refers to another document, which is not supported")
+            raise OpenApiError(f"`{ref}` refers to another document, which is not supported")
         node: JSON = self._data
         for token in tokens(unquote(ref[1:])):
             if isinstance(node, list) and token.isdecimal() and int(token) < len(node):
@@ -154,7 +154,7 @@ class Document:
             elif isinstance(node, dict) and token in node:
                 node = node[token]
             else:
-                raise DocumentError(f"the reference `{ref}` leads to nothing")
+                raise OpenApiError(f"the reference `{ref}` leads to nothing")
         return node
 
     # ------------------------------------------------------------ parameters
@@ -200,7 +200,9 @@ class Document:
                 yield Parameter(str(one.get("name")), str(one["in"]))
 
     # ------------------------------------------------------------ bodies
-    def _body_2(self, given: dict[str, Any], parameters: Iterable[dict[str, Any]]) -> Body | None:
+    def _body_2(
+        self, given: dict[str, Any], parameters: Iterable[dict[str, Any]]
+    ) -> RequestBody | None:
         consumes = _texts(given.get("consumes", self._data.get("consumes")))
         fields = [each for each in parameters if each.get("in") == "formData"]
         if fields:
@@ -208,7 +210,7 @@ class Document:
             kinds = [each for each in consumes if each in _FORMS] or [_FORMS[files]]
             formats = {str(each.get("name")): each.get("collectionFormat") for each in fields}
             needed = {str(each.get("name")) for each in fields if each.get("required") is True}
-            return Body(
+            return RequestBody(
                 "body",
                 required=bool(needed),
                 kinds=tuple(kinds),
@@ -226,7 +228,7 @@ class Document:
             if each.get("in") == "body":
                 kinds = _preferred(consumes) or ["application/json"]
                 schema = self._object(each.get("schema"))
-                return Body(
+                return RequestBody(
                     str(each.get("name") or "body"),
                     required=each.get("required") is True,
                     kinds=tuple(kinds),
@@ -234,14 +236,14 @@ class Document:
                 )
         return None
 
-    def _body_3(self, given: dict[str, Any]) -> Body | None:
+    def _body_3(self, given: dict[str, Any]) -> RequestBody | None:
         if "requestBody" not in given:
             return None
         body = self._object(given["requestBody"])
         content = self._object(body.get("content"))
         kinds = _preferred(content) or ["application/json"]
         schema = self._object(self._object(content.get(kinds[0])).get("schema"))
-        return Body(
+        return RequestBody(
             "body",
             required=body.get("required") is True,
             kinds=tuple(kinds),
@@ -304,7 +306,7 @@ def _with_variables(server: dict[str, Any], variables: Mapping[str, Any]) -> str
     def default(match: re.Match[str]) -> str:
         one = variables.get(match[1])
         if not isinstance(one, dict) or "default" not in one:
-            raise DocumentError(f"the variable `{match[1]}` of a server has no default")
+            raise OpenApiError(f"the variable `{match[1]}` of a server has no default")
         return str(one["default"])
 
     return _VARIABLE.sub(default, str(server.get("url") or "/"))

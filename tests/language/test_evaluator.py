@@ -89,20 +89,20 @@ async def test_an_expression_has_its_value(
         ("reduce range(1e6) as $i (0; [.])", Reason.DIED, None),
     ],
 )
-async def test_an_expression_without_a_value_tells_why(
+async def test_an_expression_without_a_value_has_a_reason(
     expressions: Expressions, program: str, reason: Reason, detail: str | None
 ) -> None:
     with pytest.raises(ExpressionError) as caught:
         await expressions.evaluate(program, {"context": {}}, INPUT)
-    # Time and memory race each other: both are limits that held.
+    # Either the time or the memory limit may come first.
     limits = {Reason.TIME, Reason.DIED}
     assert caught.value.reason == reason or {caught.value.reason, reason} == limits
     assert (detail or "") in (caught.value.detail or "")
-    # The pool goes on.
+    # The pool still works.
     assert await expressions.evaluate(".a + 1", {}, INPUT) == 2
 
 
-async def test_the_message_tells_no_data(expressions: Expressions) -> None:
+async def test_the_message_has_no_data_of_the_run(expressions: Expressions) -> None:
     with pytest.raises(ExpressionError) as caught:
         await expressions.evaluate(".name | tonumber", {}, {"name": "Ada Lovelace"})
     assert "Ada" not in str(caught.value)
@@ -147,7 +147,7 @@ async def test_the_message_tells_no_data(expressions: Expressions) -> None:
         ".a as $x | env",
     ],
 )
-async def test_an_expression_cannot_look_out(
+async def test_an_expression_cannot_read_the_machine(
     expressions: Expressions, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CANARY", "canary-value")
@@ -157,7 +157,7 @@ async def test_an_expression_cannot_look_out(
     assert "canary-value" not in (caught.value.detail or "")
 
 
-async def test_a_worker_has_nothing_to_give_away(expressions: Expressions) -> None:
+async def test_a_worker_has_an_empty_environment(expressions: Expressions) -> None:
     await expressions.evaluate(".a + 1", {}, INPUT)
     [pid] = workers_of(expressions)
     process = Path(f"/proc/{pid}")

@@ -115,7 +115,7 @@ def test_the_table_of_styles(
         assert brackets == mapping
 
 
-def test_what_is_not_text_and_what_is_nothing() -> None:
+def test_other_values_and_null() -> None:
     yes: Any = True
     assert written("form*", "query", yes) == "color=true"
     assert written("form*", "query", 1.5) == "color=1.5"
