@@ -1,0 +1,53 @@
+"""A resource name of the log finds the thing, with the relations that a subject has to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from coe.access.actor import DataClass
+from coe.catalog import actions
+from coe.db import new_id
+from coe.errors import Invalid, NotFound
+from coe.governance import resources
+from coe.governance.resources import Resource
+from coe.work import Platform
+from tests.factories.catalog import central
+from tests.factories.people import COE_LEAD, OUTSIDER, SALES_DEVELOPER
+
+
+async def test_a_flow_has_its_owner_and_its_version_an_author(platform: Platform) -> None:
+    async with platform.work(SALES_DEVELOPER) as work:
+        await actions.register_flow(work, central(data_class="CONFIDENTIAL", systems=""))
+    flow, version = "flow:sales/returns", "flow:sales/returns@1.0.0"
+    async with platform.read(COE_LEAD) as read:
+        owned = await resources.find(read, flow, "sales-owner")
+        written = await resources.find(read, version, SALES_DEVELOPER.subject)
+    secret = DataClass.CONFIDENTIAL
+    assert owned == Resource(flow, "sales", secret, frozenset({"owner"}))
+    assert written == Resource(version, "sales", secret, frozenset({"author"}))
+    async with platform.read(OUTSIDER) as read:
+        with pytest.raises(NotFound):
+            await resources.find(read, flow, "sales-owner")
+
+
+async def test_teams_and_the_log_belong_to_a_team(platform: Platform) -> None:
+    async with platform.read(COE_LEAD) as read:
+        assert await resources.find(read, "team:sales", "auditor") == Resource(
+            "team:sales", "sales"
+        )
+        assert await resources.find(read, "audit:log", "auditor") == Resource("audit:log", "coe")
+
+
+@pytest.mark.parametrize("kind", ["run", "human_task", "token"])
+async def test_what_does_not_exist_is_not_found(platform: Platform, kind: str) -> None:
+    async with platform.read(COE_LEAD) as read:
+        for key in (str(new_id()), "nonsense"):
+            with pytest.raises(NotFound):
+                await resources.find(read, f"{kind}:{key}", "auditor")
+
+
+@pytest.mark.parametrize("name", ["moon", "team:", ""])
+async def test_what_is_no_resource_name_is_invalid(platform: Platform, name: str) -> None:
+    async with platform.read(COE_LEAD) as read:
+        with pytest.raises(Invalid):
+            await resources.find(read, name, "auditor")
