@@ -28,7 +28,7 @@ def _for(subject: str, *scopes: str, lasts: str = "P1D") -> dict[str, object]:
     return {"name": "test", "subject": subject, "scopes": list(scopes), "expiresIn": lasts}
 
 
-async def test_a_token_for_oneself_narrows_and_is_revoked(api: Api) -> None:
+async def test_an_issued_token_is_narrowed_by_its_scopes_and_can_be_revoked(api: Api) -> None:
     owner = await publish_welcome(api)
     issued = (await owner.ask(ISSUE, input=_for("sales-owner", "entry:read", "token:*")))[
         "issueToken"
@@ -55,7 +55,7 @@ async def test_a_token_for_oneself_narrows_and_is_revoked(api: Api) -> None:
     assert refused.value.code == "CONFLICT"
 
 
-async def test_a_revoked_token_that_is_tried_again_is_in_the_log(api: Api) -> None:
+async def test_the_use_of_a_revoked_token_is_recorded(api: Api) -> None:
     owner = api.persona("sales-owner")
     issued = (await owner.ask(ISSUE, input=_for("sales-owner", "*")))["issueToken"]
     await owner.ask(
@@ -74,7 +74,7 @@ async def test_a_revoked_token_that_is_tried_again_is_in_the_log(api: Api) -> No
     assert event.resource.startswith("token:")
 
 
-async def test_a_narrower_token_does_not_get_what_a_wider_one_was_given(api: Api) -> None:
+async def test_a_narrower_token_does_not_receive_the_answer_of_a_wider_one(api: Api) -> None:
     owner = api.persona("sales-owner")
     wide = {**_for("sales-owner", "*"), "clientMutationId": "same"}
     given = (await owner.ask(ISSUE, input=wide))["issueToken"]
@@ -85,7 +85,7 @@ async def test_a_narrower_token_does_not_get_what_a_wider_one_was_given(api: Api
     assert refused.value.code == "CONFLICT"
 
 
-async def test_a_teams_worker_gets_its_token_from_the_teams_lead(api: Api) -> None:
+async def test_a_team_lead_issues_the_token_of_the_teams_worker(api: Api) -> None:
     lead = await with_token(api, "warehouse-lead")
     worker = "service:worker/warehouse"
     issued = (await lead.ask(ISSUE, input=_for(worker, "run:*", "worker:connect")))["issueToken"]
@@ -102,25 +102,27 @@ async def test_a_teams_worker_gets_its_token_from_the_teams_lead(api: Api) -> No
     assert refused.value.code == "NOT_FOUND"
 
 
-async def test_a_wrong_token_request_names_every_problem(api: Api) -> None:
+async def test_an_invalid_token_request_names_every_problem(api: Api) -> None:
     given = _for("sales-owner", "fly:*", lasts="P9999D")
     answer = (await api.persona("sales-owner").ask(ISSUE, input=given))["issueToken"]
     assert {problem["path"] for problem in answer["problems"]} == {"/scopes/0", "/expiresIn"}
 
 
-async def test_a_duration_that_is_none_is_refused(api: Api) -> None:
+async def test_an_invalid_duration_is_refused(api: Api) -> None:
     with pytest.raises(Refused) as refused:
         await api.persona("sales-owner").ask(ISSUE, input=_for("sales-owner", "*", lasts="P1M"))
     assert refused.value.code == "INVALID"
 
 
-async def test_an_explanation_names_the_lines(api: Api) -> None:
+async def test_an_explanation_names_the_policy_lines(api: Api) -> None:
     owner = await publish_welcome(api)
     lead = api.persona("coe-lead")
     asked = {"subject": "sales-owner", "permission": "flow:review"}
-    told = (await lead.ask(EXPLAIN, **asked, resource="flow:sales/welcome@1.0.0"))["explainAccess"]
-    assert told["allowed"] is False
-    assert "p, relation:author, *, flow:review, *, deny" in told["rules"]
+    explained = (await lead.ask(EXPLAIN, **asked, resource="flow:sales/welcome@1.0.0"))[
+        "explainAccess"
+    ]
+    assert explained["allowed"] is False
+    assert "p, relation:author, *, flow:review, *, deny" in explained["rules"]
     mine = {"subject": "sales-owner", "permission": "run:start", "resource": "team:sales"}
     own = (await owner.ask(EXPLAIN, **mine))["explainAccess"]
     assert own["allowed"] is True
@@ -141,7 +143,7 @@ async def test_an_explanation_names_the_lines(api: Api) -> None:
         ({"resource": "human_task:01990000-0000-7000-8000-000000000000"}, "NOT_FOUND"),
     ],
 )
-async def test_what_cannot_be_explained_says_why(
+async def test_a_question_that_cannot_be_explained_says_why(
     api: Api, given: dict[str, str], code: str
 ) -> None:
     asked = {"subject": "auditor", "permission": "run:start", "resource": "team:sales", **given}
@@ -164,7 +166,7 @@ async def test_a_review_lists_who_may_do_what(api: Api) -> None:
     assert refused.value.code == "FORBIDDEN"
 
 
-async def test_nobody_gets_a_token_in_the_name_of_another_person_or_of_the_platform(
+async def test_nobody_issues_a_token_for_another_person_or_for_the_platform(
     api: Api,
 ) -> None:
     for asker, subject in (

@@ -31,7 +31,7 @@ CHECKPOINT = "{ auditCheckpoint { treeSize rootHash at note } }"
 
 
 async def _log(asker: Persona, at_least: int = 1, **given: Any) -> dict[str, Any]:
-    """The log once the sealer has come to what is asked for."""
+    """The log, once the sealer has sealed at least this many of the events."""
     found: dict[str, Any] = {}
     for _ in range(50):
         found = (await asker.ask(LOG, **given))["auditLog"]
@@ -42,7 +42,7 @@ async def _log(asker: Persona, at_least: int = 1, **given: Any) -> dict[str, Any
 
 
 async def _later(asker: Persona, size: int) -> dict[str, Any]:
-    """A checkpoint of a larger tree: asking makes it grow."""
+    """A checkpoint of a larger tree: each query adds an event to the log."""
     for _ in range(50):
         await asker.ask(LOG)
         found = await asker.ask(CHECKPOINT)
@@ -52,7 +52,7 @@ async def _later(asker: Persona, size: int) -> dict[str, Any]:
     raise AssertionError("the log did not grow")
 
 
-async def test_who_did_what_is_told_with_proofs(api: Api) -> None:
+async def test_events_have_their_proofs(api: Api) -> None:
     await publish_welcome(api)
     owner, auditor = api.persona("sales-owner"), api.persona("auditor")
     with pytest.raises(Refused):
@@ -133,7 +133,7 @@ async def test_the_log_is_filtered_and_paged(api: Api) -> None:
     assert refused.value.code == "INVALID"
 
 
-async def test_the_log_is_for_few_and_its_detail_for_fewer(api: Api) -> None:
+async def test_the_log_and_its_detail_need_permissions(api: Api) -> None:
     await publish_welcome(api)
     lead, auditor = api.persona("coe-lead"), api.persona("auditor")
     about = {"actions": ["catalog:flow:register"]}
@@ -150,7 +150,7 @@ async def test_the_log_is_for_few_and_its_detail_for_fewer(api: Api) -> None:
         await api.persona("sales-owner").ask(node, id=seen["id"])
 
 
-async def test_what_actors_write_is_for_who_may_read_detail_and_why_they_are_refused_for_all(
+async def test_the_reason_of_an_actor_needs_a_permission_and_that_of_a_refusal_does_not(
     api: Api,
 ) -> None:
     await publish_welcome(api)
@@ -180,7 +180,7 @@ async def test_what_actors_write_is_for_who_may_read_detail_and_why_they_are_ref
     assert {event["actor"] for event in read["nodes"]} == {"auditor"}
 
 
-async def test_reading_the_log_is_in_the_log(api: Api) -> None:
+async def test_reading_the_log_is_recorded(api: Api) -> None:
     auditor = api.persona("auditor")
     await auditor.ask(LOG)
     read = await _log(auditor, filter={"actions": ["audit:log:read"]})
@@ -188,7 +188,7 @@ async def test_reading_the_log_is_in_the_log(api: Api) -> None:
     assert read["nodes"][0]["rule"] == "p, audit/auditor, *, audit:read, *, allow"
 
 
-async def test_a_changed_row_is_named(api: Api) -> None:
+async def test_the_verification_names_a_changed_row(api: Api) -> None:
     await publish_welcome(api)
     auditor = api.persona("auditor")
     event = (await _log(auditor, filter={"actions": ["catalog:flow:publish"]}))["nodes"][0]
@@ -208,7 +208,7 @@ async def test_a_changed_row_is_named(api: Api) -> None:
     assert f"/events/{event['index']}" in {problem["path"] for problem in broken["problems"]}
 
 
-async def test_an_exported_bundle_is_proven_offline(api: Api, tmp_path: Path) -> None:
+async def test_an_exported_bundle_is_verified_offline(api: Api, tmp_path: Path) -> None:
     await publish_welcome(api)
     auditor = api.persona("auditor")
     await _log(auditor, 4, filter={"resources": ["flow:sales/welcome"]})

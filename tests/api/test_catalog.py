@@ -36,7 +36,7 @@ query ($ref: String!) {
 """
 
 
-async def test_a_draft_comes_in_once_and_its_problems_save_nothing(api: Api) -> None:
+async def test_a_draft_is_saved_once_and_a_draft_with_problems_is_not(api: Api) -> None:
     owner = api.persona("sales-owner")
     made = await owner.do(
         "registerFlow",
@@ -68,7 +68,9 @@ async def test_a_draft_comes_in_once_and_its_problems_save_nothing(api: Api) -> 
     assert versions["flow"]["versions"]["totalCount"] == 1
 
 
-async def test_four_eyes_then_published_with_a_signature(api: Api) -> None:
+async def test_a_version_is_reviewed_by_another_person_then_published_with_a_signature(
+    api: Api,
+) -> None:
     owner, lead = api.persona("sales-owner"), api.persona("coe-lead")
     await owner.do("registerFlow", "RegisterFlowInput", "version { id }", manifest=central())
     ref = "sales/welcome@1.0.0"
@@ -108,7 +110,7 @@ async def test_four_eyes_then_published_with_a_signature(api: Api) -> None:
     assert {member["subject"] for member in flow["owner"]["members"]} >= {"sales-owner"}
 
 
-async def test_versions_are_told_apart_and_paged(api: Api) -> None:
+async def test_versions_are_compared_and_paged(api: Api) -> None:
     owner = await publish_welcome(api)
     changed = central("1.1.0").replace("Hello", "Welcome")
     await owner.do("registerFlow", "RegisterFlowInput", "version { id }", manifest=changed)
@@ -150,16 +152,14 @@ async def test_search_finds_with_facets_and_highlights(api: Api) -> None:
     ("given", "path"),
     [({"first": 101}, "/first"), ({"first": -1}, "/first"), ({"after": "bm9uZQ"}, "/after")],
 )
-async def test_a_page_that_cannot_be_given_says_so(
-    api: Api, given: dict[str, object], path: str
-) -> None:
+async def test_invalid_paging_is_refused(api: Api, given: dict[str, object], path: str) -> None:
     with pytest.raises(Refused) as refused:
         await api.persona("auditor").ask(SEARCH, **given)
     assert refused.value.code == "INVALID"
     assert refused.value.extensions["problems"][0]["path"] == path
 
 
-async def test_what_may_not_be_read_is_not_there(api: Api) -> None:
+async def test_an_entry_that_may_not_be_read_is_not_found(api: Api) -> None:
     owner = await publish_welcome(api, data_class="CONFIDENTIAL")
     flow = (await owner.ask(FLOW, ref="sales/welcome"))["flow"]
     outsider = api.persona("outsider")
@@ -179,7 +179,7 @@ async def test_what_may_not_be_read_is_not_there(api: Api) -> None:
     assert team["team"] == {"slug": "sales", "name": "Sales", "contact": None, "members": []}
 
 
-async def test_every_thing_with_an_id_is_found_by_it(api: Api) -> None:
+async def test_nodes_are_found_by_their_global_ids(api: Api) -> None:
     owner = await publish_welcome(api)
     flow = (await owner.ask(FLOW, ref="sales/welcome"))["flow"]
     node = "query ($id: ID!) { node(id: $id) { __typename id ... on Flow { ref } } }"
@@ -192,7 +192,7 @@ async def test_every_thing_with_an_id_is_found_by_it(api: Api) -> None:
     assert (await owner.ask(node, id=team["team"]["id"]))["node"]["__typename"] == "Team"
 
 
-async def test_an_alias_is_moved_and_a_version_retired(api: Api) -> None:
+async def test_an_alias_is_set_and_a_version_deprecated(api: Api) -> None:
     owner = await publish_welcome(api)
     aliased = await owner.do(
         "setAlias",

@@ -1,4 +1,4 @@
-"""The schema against the contract: what is there is as promised, what is not is named here."""
+"""The schema against the contract: what it has is as promised, what it lacks is named here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ABSENT = {
     "Query.simulatePolicy",
     "Subscription",
 }
-"""What the contract has and the schema has not yet. This set only ever shrinks."""
+"""What the contract has and the schema lacks. This set only ever shrinks."""
 
 
 def ours() -> GraphQLSchema:
@@ -88,7 +88,7 @@ def _input(
             yield f"{name}.{field}: {have.fields[field].type}"
     for field in have.fields.keys() - wanted.fields.keys():
         if is_required_input_field(have.fields[field]):
-            yield f"{name}.{field} is required, and the contract has it not"
+            yield f"{name}.{field} is required, but the contract lacks it"
 
 
 def _field(name: str, wanted: GraphQLField, have: GraphQLField) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _field(name: str, wanted: GraphQLField, have: GraphQLField) -> Iterator[str]
             yield from _argument(f"{name}({argument}:)", promised, made)
     for argument in have.args.keys() - wanted.args.keys():
         if is_required_argument(have.args[argument]):
-            yield f"{name}({argument}:) is required, and the contract has it not"
+            yield f"{name}({argument}:) is required, but the contract lacks it"
 
 
 def _argument(name: str, wanted: GraphQLArgument, have: GraphQLArgument) -> Iterator[str]:
@@ -117,15 +117,15 @@ def _default(argument: GraphQLArgument) -> str:
     return print_ast(node) if node else "null"
 
 
-def test_nothing_promised_is_broken() -> None:
+def test_no_promise_of_the_contract_is_broken() -> None:
     assert sorted(_breaking(contract(), ours())) == []
 
 
-def test_what_is_absent_is_named() -> None:
+def test_what_the_schema_lacks_is_named() -> None:
     assert set(_absent(contract(), ours())) == ABSENT
 
 
-def test_the_checks_see_a_break() -> None:
+def test_the_checks_find_a_break() -> None:
     text = SNAPSHOT.read_text(encoding="utf-8")
     for before, after, seen in (
         ("correlationId: String!", "correlationId: String", "Run.correlationId"),

@@ -1,4 +1,4 @@
-"""Decision tables over HTTP: checked, registered, published, asked by a run, replayed."""
+"""Decision tables over HTTP: checked, registered, published, evaluated by a run, replayed."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def run_credit(api: Api, amount: float) -> str:
     return run_id
 
 
-async def test_a_check_tells_gaps_with_their_place_and_saves_nothing(api: Api) -> None:
+async def test_a_check_locates_gaps_and_saves_nothing(api: Api) -> None:
     gap = level().replace("  - {id: large, then: {level: finance}}\n", "")
     found = (await api.persona("sales-owner").ask(CHECK, text=gap))["checkDecision"]
     [problem] = found["problems"]
@@ -122,7 +122,7 @@ async def test_a_check_tells_gaps_with_their_place_and_saves_nothing(api: Api) -
     assert refused.value.code == "NOT_FOUND"
 
 
-async def test_it_is_registered_once_and_refused_with_its_problems(api: Api) -> None:
+async def test_a_table_is_registered_once_and_refused_with_its_problems(api: Api) -> None:
     saved = await register(api, level())
     assert saved["decision"] == {"ref": REF, "kind": "DECISION", "lifecycle": "DRAFT"}
     again = await register(api, level())
@@ -138,7 +138,7 @@ async def test_it_is_registered_once_and_refused_with_its_problems(api: Api) -> 
     assert forbidden.value.extensions["permission"] == "decision:register"
 
 
-async def test_a_published_table_shows_whole_and_is_found(api: Api) -> None:
+async def test_a_published_table_is_shown_and_found(api: Api) -> None:
     await publish_level(api)
     table = (await api.persona("sales-owner").ask(TABLE, ref=REF))["decision"]
     assert (table["kind"], table["aliases"]) == ("DECISION", {"live": "1.0.0"})
@@ -172,7 +172,7 @@ async def test_a_published_table_shows_whole_and_is_found(api: Api) -> None:
     assert (await lead.ask(explain))["explainAccess"]["allowed"] is True
 
 
-async def test_runs_ask_it_and_their_cases_are_replayed_on_a_draft(live_api: Api) -> None:
+async def test_the_cases_of_runs_are_replayed_on_a_draft(live_api: Api) -> None:
     api = live_api
     await publish_level(api)
     owner = await publish(api, ASKING)

@@ -1,4 +1,4 @@
-"""Drawings over HTTP: of versions, of previews, and of runs as far as the caller may see them."""
+"""Diagrams over HTTP: of versions, of previews, and of runs as far as the caller may read them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ async def live_api(settings: Settings) -> AsyncIterator[Api]:
 
 
 def words(drawing: str) -> str:
-    """All text of a drawing, which has to be one XML document."""
-    return " ".join(ET.fromstring(drawing).itertext())  # noqa: S314  # our own drawing
+    """All text of a diagram, which must be one XML document."""
+    return " ".join(ET.fromstring(drawing).itertext())  # noqa: S314  # our own diagram
 
 
 async def _until(persona: Persona, run_id: str, *states: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ async def test_a_version_and_a_preview_are_drawn(api: Api) -> None:
     assert broken["checkFlow"]["diagramSvg"] == ""
 
 
-async def test_what_a_change_asks_for_is_told(api: Api) -> None:
+async def test_a_change_shows_the_version_step_that_it_requires(api: Api) -> None:
     owner = await publish_welcome(api)
     changed = central("2.0.0").replace("{type: string}", "{type: string, maxLength: 50}")
     await owner.do("registerFlow", "RegisterFlowInput", "version { id }", manifest=changed)
@@ -94,7 +94,7 @@ async def test_a_local_flow_is_one_box(api: Api) -> None:
     assert "Count stock" in words(version["diagramSvg"])
 
 
-async def test_a_run_shows_how_its_steps_stand(live_api: Api) -> None:
+async def test_the_diagram_of_a_run_shows_the_states_of_its_steps(live_api: Api) -> None:
     manifest = approval() + CHANGE.replace("\n", "\n  ")
     await publish(live_api, manifest)
     owner = live_api.persona("sales-owner")
@@ -107,7 +107,9 @@ async def test_a_run_shows_how_its_steps_stand(live_api: Api) -> None:
     assert "state-waiting" in run["diagram"]
 
 
-async def test_who_may_not_read_the_definition_sees_the_steps_taken(live_api: Api) -> None:
+async def test_a_caller_who_may_not_read_the_definition_sees_only_the_steps_taken(
+    live_api: Api,
+) -> None:
     manifest = (approval() + CHANGE.replace("\n", "\n  ")).replace("PERSONAL", "CONFIDENTIAL")
     await publish(live_api, manifest)
     owner, approver = live_api.persona("sales-owner"), live_api.persona("finance-approver")
@@ -122,7 +124,7 @@ async def test_who_may_not_read_the_definition_sees_the_steps_taken(live_api: Ap
         assert "decide" not in drawing
 
 
-async def test_who_may_not_read_the_run_gets_no_drawing(live_api: Api) -> None:
+async def test_a_caller_who_may_not_read_the_run_receives_no_diagram(live_api: Api) -> None:
     owner = await publish_welcome(live_api)
     run_id = await _started(owner, "sales/welcome", name="Jane")
     run = await _until(owner, run_id, "COMPLETED")

@@ -1,4 +1,4 @@
-"""`clientMutationId`: done once, answered the same, for 24 hours."""
+"""`clientMutationId`: carried out once, with the same answer for 24 hours."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_after_a_day_a_key_is_free_again(api: Api) -> None:
         assert await session.scalar(text("SELECT count(*) FROM client_mutations")) == 0
 
 
-async def test_what_is_kept_is_sealed(api: Api) -> None:
+async def test_the_kept_answer_is_sealed(api: Api) -> None:
     lead = api.persona("coe-lead")
     issue = """
     mutation ($input: IssueTokenInput!) { issueToken(input: $input) { token id problems { code } } }

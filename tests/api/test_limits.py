@@ -1,4 +1,4 @@
-"""How much may be asked for at once, and what is asked of the database for it."""
+"""The limits of one request, and the number of statements that it takes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ _NESTED_PAGES = """
         (_NESTED_PAGES, "cost"),
     ],
 )
-async def test_too_much_is_refused_by_name(api: Api, query: str, limit: str) -> None:
+async def test_a_request_over_a_limit_is_refused_with_the_name_of_the_limit(
+    api: Api, query: str, limit: str
+) -> None:
     with pytest.raises(Refused) as refused:
         await api.persona("auditor").ask(query)
     assert refused.value.code == "TOO_COSTLY"
@@ -83,7 +85,7 @@ async def test_too_many_tokens_are_refused_before_they_are_parsed(api: Api) -> N
         "query ($a: " + "[" * 900 + "Int" + "]" * 900 + ") { me { subject } }",
     ],
 )
-async def test_deep_nesting_breaks_nothing(api: Api, query: str) -> None:
+async def test_deep_nesting_is_refused(api: Api, query: str) -> None:
     with pytest.raises(Refused) as refused:
         await api.persona("auditor").ask(query)
     assert refused.value.code in {"TOO_COSTLY", "INVALID"}
@@ -113,7 +115,7 @@ def test_the_cost_counts_elements_and_follows_variables() -> None:
     )
 
 
-def test_doubling_fragments_cost_what_they_expand_to_and_are_measured_at_once() -> None:
+def test_doubling_fragments_cost_what_they_expand_to_and_are_measured_quickly() -> None:
     with pytest.raises(TooCostly):
         measure(_spread(60).replace("{ id }", "{ parent { id } }"))
     assert (
@@ -121,7 +123,7 @@ def test_doubling_fragments_cost_what_they_expand_to_and_are_measured_at_once() 
     )
 
 
-def test_documents_are_kept_up_to_a_bound() -> None:
+def test_documents_are_cached_up_to_a_limit() -> None:
     documents = Documents(SCHEMA)
     first = documents.prepare("{ me { subject } }")
     assert documents.prepare("{ me { subject } }") is first
@@ -201,7 +203,7 @@ async def test_a_list_costs_as_many_statements_as_one_element(still_api: Api) ->
     assert len(many) == len(one), "\n\n".join(many)
 
 
-async def test_a_list_of_runs_too(still_api: Api) -> None:
+async def test_a_list_of_runs_costs_as_many_statements_as_one_run(still_api: Api) -> None:
     owner = await publish_welcome(still_api)
     start = {"flow": "sales/welcome", "input": {"name": "Jane"}}
     await owner.do("startRun", "StartRunInput", "run { id }", **start)

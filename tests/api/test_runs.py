@@ -1,4 +1,4 @@
-"""Runs and human tasks over HTTP, carried by the engine in this process."""
+"""Runs and human tasks over HTTP, carried out by the engine in this process."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def _task(persona: Persona) -> dict[str, Any]:
     raise AssertionError("no task came")
 
 
-async def test_a_run_completes_and_shows_what_it_did(live_api: Api) -> None:
+async def test_a_run_completes_and_shows_its_steps(live_api: Api) -> None:
     owner = await publish_welcome(live_api)
     given = {"flow": "sales/welcome", "input": {"name": "Jane"}, "correlationId": "case-7"}
     started = (await owner.ask(START, input=given))["startRun"]["run"]
@@ -101,7 +101,7 @@ async def test_a_run_completes_and_shows_what_it_did(live_api: Api) -> None:
     assert found["flow"]["runs"]["totalCount"] == 1
 
 
-async def test_an_input_that_does_not_fit_saves_nothing(live_api: Api) -> None:
+async def test_an_invalid_input_saves_nothing(live_api: Api) -> None:
     owner = await publish_welcome(live_api)
     answer = await owner.ask(START, input={"flow": "sales/welcome", "input": {"nom": 1}})
     assert answer["startRun"]["run"] is None
@@ -134,7 +134,7 @@ async def test_data_is_for_those_who_may_read_it_and_reading_is_recorded(live_ap
     assert actors == {"sales-owner"}
 
 
-async def test_a_person_decides_and_not_the_one_who_asked(live_api: Api) -> None:
+async def test_a_person_decides_who_did_not_request_the_run(live_api: Api) -> None:
     await publish(live_api, approval())
     owner, approver = live_api.persona("sales-owner"), live_api.persona("finance-approver")
     given = {"flow": "sales/approval", "input": {"amount": 5000}}
@@ -234,7 +234,7 @@ async def test_a_task_is_released_delegated_and_hidden_from_others(live_api: Api
     assert mine["inbox"]["nodes"] == [{"id": task}]
 
 
-async def test_a_run_is_cancelled_with_its_task_and_not_twice(live_api: Api) -> None:
+async def test_a_run_is_cancelled_with_its_task_and_only_once(live_api: Api) -> None:
     await publish(live_api, approval())
     owner, approver = live_api.persona("sales-owner"), live_api.persona("finance-approver")
     given = {"flow": "sales/approval", "input": {"amount": 5000}}
@@ -269,10 +269,10 @@ async def test_a_teams_worker_claims_reports_and_ends_a_local_run(api: Api) -> N
     assert beat["run"]["state"] == "RUNNING"
     step = {**mine, "name": "count"}
     for state, more in (("RUNNING", {}), ("COMPLETED", {"output": {"count": 3}})):
-        told = await worker.do(
+        reported = await worker.do(
             "reportStep", "ReportStepInput", "run { state }", **step, state=state, **more
         )
-        assert told["problems"] == []
+        assert reported["problems"] == []
     odd = await worker.do("reportStep", "ReportStepInput", "run { state }", **step, state="WAITING")
     assert odd["problems"][0]["path"] == "/state"
     with pytest.raises(Refused) as refused:

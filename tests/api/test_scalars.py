@@ -1,4 +1,4 @@
-"""Scalars and ids: what goes out comes in again, and what is none is refused."""
+"""Scalars and ids: they are read as they were written, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coe.errors import NotFound
 
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=100_000)))
-def test_a_duration_goes_out_and_in(length: timedelta) -> None:
+def test_a_duration_is_read_as_it_was_written(length: timedelta) -> None:
     assert abs(parse_duration(print_duration(length)) - length) < timedelta(microseconds=20)
 
 
@@ -36,12 +36,12 @@ def test_a_duration_is_read(text: str, length: timedelta) -> None:
 @pytest.mark.parametrize(
     "text", ["", "P", "PT", "P1Y", "P1M", "1D", "P-1D", "P1DT", "P" + "9" * 20 + "D"]
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
 
 
-def test_print_of_nothing_and_of_a_negative_length() -> None:
+def test_an_empty_and_a_negative_duration_are_written() -> None:
     assert print_duration(timedelta(0)) == "PT0S"
     assert print_duration(timedelta(hours=-36)) == "-P1DT12H"
 
@@ -59,7 +59,7 @@ def test_a_moment_is_in_utc_and_needs_its_zone() -> None:
 
 
 @given(st.uuids())
-def test_an_id_goes_out_and_in(key: UUID) -> None:
+def test_an_id_is_read_as_it_was_written(key: UUID) -> None:
     text = to_global("Run", key)
     assert split(text) == ("Run", str(key))
     assert to_uuid("Run", text) == key
@@ -69,7 +69,7 @@ def test_an_id_goes_out_and_in(key: UUID) -> None:
 
 
 @given(st.text(max_size=80))
-def test_what_is_no_id_is_not_found(text: str) -> None:
+def test_an_invalid_id_is_not_found(text: str) -> None:
     try:
         kind, key = split(text)
     except NotFound:

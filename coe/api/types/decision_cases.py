@@ -50,13 +50,13 @@ class DecisionCase:
 
     @field
     async def input(self, info: Info) -> Json | None:
-        """Decrypted for a caller who holds run:read_data, else null; the reading is recorded."""
+        """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
         data = await info.context.load(case_data, self.row.id)
         return Json(data.input) if data and data.input is not None else None
 
     @field
     async def output(self, info: Info) -> Json | None:
-        """Decrypted for a caller who holds run:read_data, else null; the reading is recorded."""
+        """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
         data = await info.context.load(case_data, self.row.id)
         return Json(data.output) if data and data.output is not None else None
 

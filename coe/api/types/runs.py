@@ -80,12 +80,12 @@ class RunError:
 
     @field
     async def title(self, info: Info) -> str | None:
-        """For a caller who holds run:read_data, else null; the reading is recorded."""
+        """For a caller who holds run:read_data, else null; reading it is recorded."""
         return (await self._whole(info)).title
 
     @field
     async def detail(self, info: Info) -> str | None:
-        """For a caller who holds run:read_data, else null; the reading is recorded."""
+        """For a caller who holds run:read_data, else null; reading it is recorded."""
         return (await self._whole(info)).detail
 
     async def _whole(self, info: Info) -> ErrorRecord:
@@ -214,13 +214,13 @@ class Run(Node):
 
     @field
     async def input(self, info: Info) -> Json | None:
-        """Decrypted for a caller who holds run:read_data, else null; the reading is recorded."""
+        """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
         data = await info.context.load(run_data, self.row.id)
         return Json(data.input) if data and data.input is not None else None
 
     @field
     async def output(self, info: Info) -> Json | None:
-        """Decrypted for a caller who holds run:read_data, else null; the reading is recorded."""
+        """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
         data = await info.context.load(run_data, self.row.id)
         return Json(data.output) if data and data.output is not None else None
 

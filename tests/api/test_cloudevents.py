@@ -1,4 +1,4 @@
-"""Events over HTTP and GraphQL: every mode, who may, what is refused and how."""
+"""Events over HTTP and GraphQL: every mode, who may send them, and what is refused."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_binary_mode_decodes_headers_and_json(still_api: Api) -> None:
         (None, b"\x00\x01", {"data_base64": "AAE="}),
     ],
 )
-async def test_binary_mode_keeps_data_of_every_type(
+async def test_binary_mode_accepts_data_of_every_type(
     still_api: Api, kind: str | None, body: bytes, data: dict[str, Any]
 ) -> None:
     response = await post(still_api, body, kind=kind, more=headers())
@@ -144,7 +144,7 @@ async def test_binary_mode_keeps_data_of_every_type(
     assert kept.get("datacontenttype") == kind
 
 
-async def test_a_batch_is_taken_whole_or_not(still_api: Api) -> None:
+async def test_a_batch_is_accepted_whole_or_not_at_all(still_api: Api) -> None:
     first, second = event(), event()
     bad = [first, second | {"type": ""}, {"id": "x"}]
     response = await post(still_api, bad, kind=BATCHED)
@@ -167,7 +167,7 @@ async def test_a_batch_is_taken_whole_or_not(still_api: Api) -> None:
     assert await stored(still_api) == [first, second]
 
 
-async def test_an_event_reaches_its_runs_over_both_doors(still_api: Api) -> None:
+async def test_an_event_reaches_its_runs_over_http_and_graphql(still_api: Api) -> None:
     await publish(still_api.services.platform, central("pay", LISTEN))
     owner = still_api.persona("sales-owner")
     runs = [
@@ -196,18 +196,18 @@ async def test_a_client_mutation_id_gives_the_same_answer(still_api: Api) -> Non
     assert refused.value.code == "CONFLICT"
 
 
-# ---------------------------------------------------------------- who
+# ---------------------------------------------------------------- senders
 
 
 @pytest.mark.parametrize("token", [None, "demo-nobody", "coe_" + "x" * 43])
-async def test_nobody_sends(still_api: Api, token: str | None) -> None:
+async def test_an_unknown_sender_is_refused(still_api: Api, token: str | None) -> None:
     response = await post(still_api, event(), token=token)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json()["code"] == "UNAUTHENTICATED"
 
 
-async def test_who_may_not_send_is_told_why(still_api: Api) -> None:
+async def test_a_sender_without_the_permission_is_refused_with_the_reason(still_api: Api) -> None:
     response = await post(still_api, event(), token="demo-auditor")
     assert response.status_code == 403
     assert response.json()["permission"] == "event:send"
@@ -273,9 +273,7 @@ async def test_a_service_sends_with_a_token_of_that_scope(still_api: Api) -> Non
     ],
     ids=str,
 )
-async def test_what_is_wrong_is_located(
-    still_api: Api, change: dict[str, Any], pointer: str
-) -> None:
+async def test_problems_are_located(still_api: Api, change: dict[str, Any], pointer: str) -> None:
     response = await post(still_api, event(**change))
     assert response.status_code == 400
     assert [found for found, _ in located(response)] == [pointer]
@@ -286,7 +284,7 @@ async def test_what_is_wrong_is_located(
     assert answer["delivered"] == []
 
 
-async def test_bytes_that_are_no_base64(still_api: Api) -> None:
+async def test_data_that_is_not_base64(still_api: Api) -> None:
     sent = event()
     del sent["data"]
     for bad in ("not base64!", 7, "AAA"):
@@ -295,7 +293,7 @@ async def test_bytes_that_are_no_base64(still_api: Api) -> None:
     assert (await post(still_api, sent | {"data_base64": "AAE="})).status_code == 202
 
 
-async def test_all_problems_are_told_at_once(still_api: Api) -> None:
+async def test_all_problems_are_reported_at_once(still_api: Api) -> None:
     response = await post(still_api, {"data": 1, "Bad": 1})
     assert [pointer for pointer, _ in located(response)] == [
         "/specversion",
@@ -306,7 +304,7 @@ async def test_all_problems_are_told_at_once(still_api: Api) -> None:
     ]
 
 
-async def test_bodies_that_are_no_events(still_api: Api) -> None:
+async def test_bodies_that_are_not_events(still_api: Api) -> None:
     for body in (b"{", b"[]", b'"x"', b"1", b"\xff"):
         response = await post(still_api, body)
         assert response.status_code == 400, body
@@ -323,7 +321,7 @@ async def test_bodies_that_are_no_events(still_api: Api) -> None:
     assert (await post(still_api, nested)).status_code == 413
 
 
-async def test_binary_headers_that_do_not_fit(still_api: Api) -> None:
+async def test_invalid_binary_headers(still_api: Api) -> None:
     bad = headers(subject="%ff%fe", datacontenttype="text/plain")
     response = await post(still_api, b"{", kind="application/json", more=bad)
     assert sorted(pointer for pointer, _ in located(response)) == [
@@ -345,7 +343,7 @@ async def test_too_large(still_api: Api) -> None:
     assert response.status_code == 413
 
 
-async def test_another_content_under_the_same_name(still_api: Api) -> None:
+async def test_other_content_with_the_same_source_and_id(still_api: Api) -> None:
     sent = event()
     await post(still_api, sent)
     response = await post(still_api, sent | {"data": "another"})
@@ -353,7 +351,7 @@ async def test_another_content_under_the_same_name(still_api: Api) -> None:
     assert response.json()["code"] == "CONFLICT"
 
 
-async def test_nothing_of_the_event_is_in_a_refusal(still_api: Api) -> None:
+async def test_a_refusal_contains_nothing_of_the_event(still_api: Api) -> None:
     canary = "Wilhelmina Zwicknagel"
     response = await post(still_api, event(time=canary, subject=7, extra={canary: 1}, data=canary))
     assert response.status_code == 400
@@ -371,7 +369,7 @@ async def test_the_webhook_handshake(still_api: Api) -> None:
         assert (await client.get("/events")).status_code == 405
 
 
-async def test_two_doors_at_once(still_api: Api) -> None:
+async def test_the_same_event_over_http_and_graphql_at_once(still_api: Api) -> None:
     sent = event()
     answers = await asyncio.gather(*(post(still_api, sent) for _ in range(6)))
     assert sorted(each.status_code for each in answers) == [200] * 5 + [202]
@@ -408,7 +406,7 @@ async def scheduled(api: Api, ref: str) -> dict[str, Any] | None:
     return found
 
 
-async def test_an_event_tells_which_run_it_started(still_api: Api) -> None:
+async def test_an_event_names_the_run_that_it_started(still_api: Api) -> None:
     platform = still_api.services.platform
     await publish(platform, SCHEDULED)
     async with platform.database.session() as session:

@@ -1,4 +1,4 @@
-"""What is taken as a request, from whom, and how it is refused."""
+"""The GraphQL endpoint: which requests it accepts, from whom, and how it refuses them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _code(response: httpx.Response) -> str:
     return code
 
 
-async def test_a_persona_is_who_its_token_says(api: Api) -> None:
+async def test_a_persona_is_the_subject_of_its_token(api: Api) -> None:
     me = (await api.persona("sales-owner").ask(ME))["me"]
     assert me["subject"] == "sales-owner"
     assert me["kind"] == "PERSON"
@@ -35,7 +35,7 @@ async def test_a_persona_is_who_its_token_says(api: Api) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "demo-nobody", "coe_" + "x" * 43, "ü"])
-async def test_nobody_reads_anything(api: Api, token: str | None) -> None:
+async def test_an_unknown_caller_reads_nothing(api: Api, token: str | None) -> None:
     async with api.client() as client:
         headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
         for query in (ME, "{ __schema { types { name } } }", "{ __typename }", "{ mee }", "{"):
@@ -45,17 +45,17 @@ async def test_nobody_reads_anything(api: Api, token: str | None) -> None:
             assert "did you mean" not in response.text.lower()
 
 
-async def test_a_fixed_token_counts_on_loopback_only(api: Api) -> None:
+async def test_a_fixed_token_is_accepted_on_loopback_only(api: Api) -> None:
     async with api.client("demo-auditor", address="192.0.2.7") as client:
         assert _code(await client.post("/graphql", json={"query": ME})) == "UNAUTHENTICATED"
 
 
-async def test_introspection_is_for_those_who_are_known(api: Api) -> None:
+async def test_introspection_needs_a_token(api: Api) -> None:
     data = await api.persona("outsider").ask(get_introspection_query())
     assert data["__schema"]["queryType"]["name"] == "Query"
 
 
-async def test_only_a_post_of_one_json_object_is_taken(api: Api) -> None:
+async def test_only_a_post_of_one_json_object_is_accepted(api: Api) -> None:
     async with api.client("demo-auditor") as client:
         assert (await client.get("/graphql", params={"query": ME})).status_code == 405
         mutation = "mutation { revokeToken(id: 1, reason: 2) { id } }"
@@ -84,7 +84,7 @@ async def test_only_a_post_of_one_json_object_is_taken(api: Api) -> None:
         ({"query": "{ me "}, "INPUT_SYNTAX"),
     ],
 )
-async def test_a_malformed_body_says_what_to_mend(
+async def test_a_malformed_body_is_refused_with_the_reason(
     api: Api, body: dict[str, object], code: str
 ) -> None:
     async with api.client("demo-auditor") as client:
@@ -93,7 +93,7 @@ async def test_a_malformed_body_says_what_to_mend(
     assert error["extensions"]["problems"][0]["code"] == code
 
 
-async def test_a_large_body_is_cut_off(api: Api) -> None:
+async def test_a_large_body_is_refused(api: Api) -> None:
     async with api.client("demo-auditor") as client:
         body = {"query": ME, "variables": {"x": "y" * limits.MAX_BODY}}
         response = await client.post("/graphql", json=body)
@@ -101,7 +101,7 @@ async def test_a_large_body_is_cut_off(api: Api) -> None:
     assert _code(response) == "TOO_COSTLY"
 
 
-async def test_statuses_follow_the_specification_where_it_is_asked_for(api: Api) -> None:
+async def test_statuses_follow_the_specification_for_its_media_type(api: Api) -> None:
     modern = {"Accept": "application/graphql-response+json"}
     async with api.client("demo-auditor") as client:
         good = await client.post("/graphql", json={"query": ME}, headers=modern)
@@ -116,7 +116,7 @@ async def test_statuses_follow_the_specification_where_it_is_asked_for(api: Api)
     assert good.headers["x-request-id"] != bad.headers["x-request-id"]
 
 
-async def test_a_fault_of_ours_is_masked_and_logged_without_values(
+async def test_an_internal_error_is_masked_and_logged_without_values(
     api: Api,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -139,7 +139,7 @@ async def test_a_fault_of_ours_is_masked_and_logged_without_values(
     assert "Jane" not in str(record.__dict__)
 
 
-async def test_an_error_of_ours_keeps_its_code_and_extensions(
+async def test_an_error_of_the_platform_keeps_its_code_and_extensions(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Teapot(CoeError):
@@ -157,7 +157,7 @@ async def test_an_error_of_ours_keeps_its_code_and_extensions(
     assert refused.value.extensions == {"code": "CONFLICT", "permission": "tea:pour"}
 
 
-async def test_a_database_that_is_gone_is_unavailable(api: Api) -> None:
+async def test_a_lost_database_is_unavailable(api: Api) -> None:
     database = api.services.platform.database
     await database.engine.dispose()
     host = database.engine.url.set(host="127.0.0.1", port=1, query={})
@@ -171,7 +171,7 @@ async def test_a_database_that_is_gone_is_unavailable(api: Api) -> None:
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_root_fields_run_side_by_side_in_sessions_of_their_own(api: Api) -> None:
+async def test_root_fields_run_concurrently_each_in_its_session(api: Api) -> None:
     query = "{ a: teams { slug } b: teams { slug members { subject } } c: me { subject } }"
     answers = await asyncio.gather(*(api.persona("coe-lead").ask(query) for _ in range(10)))
     assert all(answer == answers[0] for answer in answers)
