@@ -119,7 +119,7 @@ class AuditEvent(Node):
 
     @field
     async def detail(self, info: Info) -> Json | None:
-        """Before and after, for a caller who holds audit:read_detail, else null; reading is recorded."""
+        """Before and after, for a caller who holds audit:read_detail; reading it is recorded."""
         value = await info.context.load(event_detail, self.row)
         return None if value is None else Json(value)
 
