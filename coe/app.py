@@ -1,4 +1,4 @@
-"""The API's process: the platform, its loops, the doors, and their end."""
+"""The process of the API: its application, its background loops, and their end."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from coe.web.hosts import KnownHosts
 from coe.web.pages import Persona, routes
 from coe.work import Platform
 
-WATCH_SECONDS = 2.0
-TIDY_SECONDS = 600.0
-AGAIN_SECONDS = 1.0
+ENGINE_CHECK_SECONDS = 2.0
+CLEAN_UP_SECONDS = 600.0
+RESTART_SECONDS = 1.0
 
 NO_ENGINE = EngineHealth(
     "none",
     ready=False,
-    detail="no engine is configured (COE_PREFECT_URL): runs are taken and wait",
+    detail="no engine is configured (COE_PREFECT_URL): runs wait",
 )
 
 log = logging.getLogger("coe.app")
@@ -50,7 +50,7 @@ log = logging.getLogger("coe.app")
 
 @dataclass(slots=True)
 class Services:
-    """What one API process holds: made by `create_app`, started and stopped by its lifespan."""
+    """The parts of an API process; the lifespan of its application starts and stops them."""
 
     platform: Platform
     engine: Engine | None
@@ -78,15 +78,15 @@ class Services:
         )
 
     def start(self) -> None:
-        """Begin the loops; with `COE_LOOPS` off, only the watch over the engine."""
-        self._run("engine watch", self._watch)
+        """Start the loops; with `COE_LOOPS` off, only the check of the engine."""
+        self._run("engine check", self._check_engine)
         if self.platform.settings.loops:
             self._run("audit sealer", self.sealer.run_forever)
-            self._run("runs", self._carry_runs)
-            self._run("tidying", self._tidy)
+            self._run("runs", self._dispatch_runs)
+            self._run("clean-up", self._clean_up)
 
     async def stop(self) -> None:
-        """End the loops, then let go of the engine and the database."""
+        """Stop the loops, then close the engine and the database."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -97,7 +97,7 @@ class Services:
             await self.engine.close()
         await self.platform.close()
 
-    async def answers(self) -> bool:
+    async def database_answers(self) -> bool:
         """Whether the database answers."""
         try:
             async with self.platform.database.session() as session:
@@ -109,15 +109,15 @@ class Services:
     def _run(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         self.tasks.append(asyncio.create_task(_keep_running(name, loop), name=name))
 
-    async def _watch(self) -> None:
-        """Ask the engine how it is, and count what waits for it."""
+    async def _check_engine(self) -> None:
+        """Keep the status of the engine up to date."""
         while True:
             try:
                 health = await self._health()
                 self.status = EngineStatus(health, seen=self.status.seen or health.ready)
             except (SQLAlchemyError, OSError):
                 log.warning("the database did not answer")
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(ENGINE_CHECK_SECONDS)
 
     async def _health(self) -> EngineHealth:
         if self.engine is not None:
@@ -126,8 +126,8 @@ class Services:
             waiting = await session.scalar(select(func.count()).select_from(OutboxRow))
         return replace(NO_ENGINE, queued=waiting or 0)
 
-    async def _carry_runs(self) -> None:
-        """Dispatch to the engine, fire timers, reap silent holders; without an engine, wait."""
+    async def _dispatch_runs(self) -> None:
+        """Dispatch to the engine, fire timers, reap expired leases; nothing without an engine."""
         if self.engine is None:
             await asyncio.Event().wait()
             return
@@ -138,24 +138,24 @@ class Services:
         finally:
             await loops.close()
 
-    async def _tidy(self) -> None:
-        """Forget the answers of mutations after their 24 hours, and events after their days."""
+    async def _clean_up(self) -> None:
+        """Delete expired idempotency keys and expired events."""
         while True:
             async with self.platform.database.session() as session:
                 await forget_expired(session, self.platform.clock())
                 await forget_events(session, self.platform.clock())
                 await session.commit()
-            await asyncio.sleep(TIDY_SECONDS)
+            await asyncio.sleep(CLEAN_UP_SECONDS)
 
 
 async def _keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop until cancelled; if it fails, say so and begin it again."""
+    """Run a loop until cancelled; if it fails, log that and start it again."""
     while True:
         try:
             await loop()
-        except Exception:  # the top of a loop: logged, begun again
-            log.exception("a loop failed and begins again", extra={"loop": name})
-        await asyncio.sleep(AGAIN_SECONDS)
+        except Exception:  # the top of a loop
+            log.exception("a loop failed; it is started again", extra={"loop": name})
+        await asyncio.sleep(RESTART_SECONDS)
 
 
 def create_app(
@@ -209,7 +209,7 @@ def create_app(
 
 
 def known_hosts(settings: Settings) -> frozenset[str]:
-    """The names under which the API is reached: loopback, its address, those of the settings."""
+    """The host names under which the API answers: loopback, its address, those of the settings."""
     public = urlsplit(settings.public_url).hostname if settings.public_url else None
     names = {*LOOPBACK, settings.host, *settings.allowed_hosts, *([public] if public else [])}
     return frozenset(names)
@@ -222,7 +222,7 @@ def _add_probes(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz")
     async def ready() -> JSONResponse:
-        database = await services.answers()
+        database = await services.database_answers()
         status = services.status
         body = {
             "status": "ready" if database else "not ready",

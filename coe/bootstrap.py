@@ -1,7 +1,7 @@
-"""Bring an installation to its first state: the content folders, the first tokens.
+"""Set up an installation: load the content folders, issue the first tokens.
 
-Both are for the person who holds the database and the keys; everything afterwards goes through
-the API. What is done here is recorded as done by `service:content`.
+Both need access to the database and the keys; all later changes go through the API. The audit log
+records them as done by `service:content`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _TESTS: Final = "tests.yaml"
 async def load_all(settings: Settings) -> list[str]:
     """Load policies, teams, systems, decision tables, templates and central flows.
 
-    The same again changes nothing. Each thing is a transaction of its own, so that a load that was
-    interrupted goes on. Tables, templates and flows are saved and submitted for review; publishing
-    stays with people.
+    Loading the same again changes nothing. Each entry is loaded in its own transaction, so an
+    interrupted load can be repeated. Tables, templates and flows are submitted for review; people
+    publish them.
 
     Returns:
-        One line for a person about each thing.
+        One line for people about each entry.
 
     Raises:
-        Invalid: A file has problems; what stands before it is loaded.
+        Invalid: A file has problems; the entries before it are loaded.
     """
     root = content.root(settings.content_dir)
     platform = Platform.open(settings, name="coe-content", pool_size=2)
@@ -96,7 +96,7 @@ async def _load_system(platform: Platform, file: Path) -> str:
     text = _texts(file)
     async with platform.work(CONTENT) as work:
         saved = await register_system(work, text[file.name])
-    return f"system {saved.entry.ref}: {_how(saved)}"
+    return f"system {saved.entry.ref}: {_outcome(saved)}"
 
 
 async def _load_decision(platform: Platform, file: Path) -> str:
@@ -105,7 +105,7 @@ async def _load_decision(platform: Platform, file: Path) -> str:
         saved = await register_decision(work, text[file.name])
         if saved.version.lifecycle is Lifecycle.DRAFT:
             await catalog.submit_for_review(work, saved.version.ref)
-    return f"decision {saved.version.ref}: {_how(saved)}"
+    return f"decision {saved.version.ref}: {_outcome(saved)}"
 
 
 async def _load_template(platform: Platform, folder: Path) -> str:
@@ -114,7 +114,7 @@ async def _load_template(platform: Platform, folder: Path) -> str:
         saved = await register_template(work, files)
         if saved.version.lifecycle is Lifecycle.DRAFT:
             await catalog.submit_for_review(work, saved.version.ref)
-    return f"template {saved.version.ref}: {_how(saved)}"
+    return f"template {saved.version.ref}: {_outcome(saved)}"
 
 
 async def _load_flow(platform: Platform, folder: Path) -> str:
@@ -123,15 +123,15 @@ async def _load_flow(platform: Platform, folder: Path) -> str:
         saved = await catalog.register_flow(work, manifest)
         if saved.version.lifecycle is Lifecycle.DRAFT:
             await catalog.submit_for_review(work, saved.version.ref)
-    return f"flow {saved.version.ref}: {_how(saved)}"
+    return f"flow {saved.version.ref}: {_outcome(saved)}"
 
 
-def _how(saved: SavedVersion) -> str:
-    return "new" if saved.created else "as it was"
+def _outcome(saved: SavedVersion) -> str:
+    return "new" if saved.created else "unchanged"
 
 
 def _texts(place: Path) -> dict[str, str]:
-    """The text of a file, or of every file below a folder, by its path from there."""
+    """The text of a file, or of each file below a folder, by its relative path."""
     if place.is_file():
         return {place.name: place.read_text()}
     files = (path for path in sorted(place.rglob("*")) if path.is_file())

@@ -1,4 +1,4 @@
-"""Where the content folders are: catalog, templates, flows and policies."""
+"""The location of the content folders: catalog, templates, flows and policies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ FOLDERS = ("catalog", "templates", "flows", "policies")
 
 
 def root(configured: Path | None = None) -> Path:
-    """The folder that holds the content folders: the setting, else the packaged, else the checkout.
+    """Find the parent of the content folders: `configured`, else the package, else the checkout.
 
     Raises:
-        FileNotFoundError: None of the three has the folders.
+        FileNotFoundError: The folders are in none of them.
     """
     package = Path(__file__).resolve().parent
     candidates = [configured] if configured else [package / "_content", package.parent]
@@ -19,5 +19,5 @@ def root(configured: Path | None = None) -> Path:
         if all((candidate / folder).is_dir() for folder in FOLDERS):
             return candidate
     places = ", ".join(str(candidate) for candidate in candidates)
-    message = f"no content found in {places}: it needs the folders {', '.join(FOLDERS)}"
+    message = f"no content in {places}: the folders {', '.join(FOLDERS)} are required"
     raise FileNotFoundError(message)

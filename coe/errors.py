@@ -1,4 +1,4 @@
-"""The errors of the platform: one base, each class's docstring is its default message."""
+"""The errors of the platform. The docstring of an error's class is its default message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class Severity(StrEnum):
-    """How much a problem weighs: an ERROR refuses, a WARNING and an INFO only tell."""
+    """The severity of a problem: an input with an ERROR is refused."""
 
     ERROR = "ERROR"
     WARNING = "WARNING"
@@ -18,11 +18,11 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend in an input, with where it is.
+    """One problem of an input, with its location.
 
     `code` is stable: a rule of the standards (COE…), of the language (OWS…), of decision tables
     (DEC…) or of the input (INPUT…). `path` is a JSON pointer (RFC 6901); `line` and `column` count
-    from 1.
+    from 1. `help` says how to correct it.
     """
 
     code: str
@@ -35,78 +35,76 @@ class Problem:
 
 
 def errors_in(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Those of the problems that refuse the input."""
+    """The problems with the severity ERROR."""
     return tuple(problem for problem in problems if problem.severity is Severity.ERROR)
 
 
 class CoeError(Exception):
-    """Something failed on our side; try again, and quote the error id if it stays."""
+    """Something failed on our side; try again, and quote the error id if it fails again."""
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str | None = None, **extensions: str | int | None) -> None:
-        """Take the message, by default the docstring of the class, and what clients may read."""
+        """`message` is by default the class's docstring; clients see the extensions."""
         super().__init__(message or " ".join((type(self).__doc__ or "").split()))
         self.extensions = {name: value for name, value in extensions.items() if value is not None}
 
     @property
     def message(self) -> str:
-        """What a person reads."""
+        """The message for people."""
         return str(self.args[0])
 
 
 class Unauthenticated(CoeError):
-    """Send a valid bearer token: none came, or it is unknown, expired or revoked."""
+    """Send a valid bearer token: there is none, or it is unknown, expired or revoked."""
 
     code = "UNAUTHENTICATED"
     status = 401
 
 
 class Forbidden(CoeError):
-    """The policy does not allow this; `permission` and `rule` say what decided."""
+    """The policy does not allow this; see `permission`, and `rule`, which decided."""
 
     code = "FORBIDDEN"
     status = 403
 
 
 class NotFound(CoeError):
-    """There is no such thing, or you may not read it."""
+    """This does not exist, or you may not read it."""
 
     code = "NOT_FOUND"
     status = 404
 
 
 class Conflict(CoeError):
-    """The thing is in another state than this call needs; read it again, then decide."""
+    """The state does not allow this; read it again, then decide."""
 
     code = "CONFLICT"
     status = 409
 
 
 class TooCostly(CoeError):
-    """The request asks for too much at once; ask for less, or page."""
+    """The request is too large; request less at a time, or use pages."""
 
     code = "TOO_COSTLY"
     status = 413
 
 
 class Unavailable(CoeError):
-    """A part of the platform is not up right now; try again shortly."""
+    """A part of the platform is not available now; try again shortly."""
 
     code = "UNAVAILABLE"
     status = 503
-    retryable = True
 
 
 class Invalid(CoeError):
-    """The input has problems to mend; nothing was saved."""
+    """The input has problems; correct them. Nothing was saved."""
 
     code = "INVALID"
     status = 422
 
     def __init__(self, problems: Sequence[Problem], message: str | None = None) -> None:
-        """Take the problems, located and as many at once as were found."""
+        """`problems` are all that were found."""
         super().__init__(message)
         self.problems = tuple(problems)

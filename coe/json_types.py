@@ -8,6 +8,6 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     JSON: TypeAlias = JsonValue
-    """A JSON value: null, a boolean, a number, a text, a list or an object."""
+    """A JSON value: null, a boolean, a number, a string, a list or an object."""
 else:
-    JSON = Any  # models take free data unvalidated: YAML and JSON can hold nothing else
+    JSON = Any  # models do not validate free data: YAML and JSON contain nothing else

@@ -1,4 +1,4 @@
-"""Logs to stderr, a JSON object a line, without data: of an exception its types and places only."""
+"""Logs on stderr, one JSON object a line; of exceptions only types and frames, never data."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any, Final
 
 import orjson
 
-_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "color_message",
+}
 _QUIET: Final = ("asyncio", "casbin", "httpcore", "httpx")
-LONGEST_CHAIN: Final = 5
+_MAX_CAUSES: Final = 5
 
 
 def configure(level: str) -> None:
-    """Send every logger's records of at least `level` to stderr in our form.
+    """Write all log records of at least `level` to stderr as JSON lines.
 
     Raises:
-        ValueError: There is no such level.
+        ValueError: `level` does not exist.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
@@ -35,36 +39,38 @@ def configure(level: str) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: at, level, logger, message, what `extra` gave, and the exception.
+    """Format a record as one JSON object: at, level, logger, message, its `extra`, its exception.
 
-    The message of an exception is left out, for it may quote what was being worked on.
+    The message of an exception is left out: it may quote data.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Format one record."""
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": _message(record),
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _OWN}
+        line |= {
+            name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS
+        }
         if record.exc_info and record.exc_info[1] is not None:
             line |= describe(record.exc_info[1], record.exc_info[2])
         return orjson.dumps(line, default=str).decode()
 
 
 def _message(record: logging.LogRecord) -> str:
-    """What the logger said; asyncio's further lines quote tasks, and exceptions in them."""
+    """The message; of asyncio's only the first line: the others quote tasks and exceptions."""
     message = record.getMessage()
     return message.partition("\n")[0] if record.name == "asyncio" else message
 
 
 def describe(error: BaseException, trace: TracebackType | None = None) -> dict[str, list[str]]:
-    """The types of an exception and of what caused it, and where it came from; no message."""
+    """The types of an exception and its causes, and its stack frames; no messages."""
     types: list[str] = []
     current: BaseException | None = error
-    while current is not None and len(types) < LONGEST_CHAIN:
+    while current is not None and len(types) < _MAX_CAUSES:
         types.append(f"{type(current).__module__}.{type(current).__qualname__}")
         current = current.__cause__ or current.__context__
     frames = traceback.extract_tb(trace or error.__traceback__)

@@ -1,4 +1,4 @@
-"""Keyset pagination: opaque cursors that hold the sort key of a row, never an offset."""
+"""Keyset pagination: an opaque cursor contains the sort key of a row, not an offset."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Page(Generic[ItemT]):
 
 
 def encode(kind: str, key: Sequence[str]) -> str:
-    """The cursor of a row: which order it belongs to, and its sort key."""
+    """Encode the cursor of a row: `kind`, the name of the order, and the row's sort key."""
     return base64.urlsafe_b64encode(orjson.dumps([kind, *key])).decode().rstrip("=")
 
 
 def decode(kind: str, cursor: str, readers: Sequence[Callable[[str], Any]]) -> list[Any]:
-    """The sort key in a cursor, each part read by its reader.
+    """Decode the sort key in a cursor, each part with its reader.
 
     Raises:
-        Invalid: It is no cursor of this order.
+        Invalid: It is not a cursor of this order.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
@@ -58,7 +58,7 @@ def decode(kind: str, cursor: str, readers: Sequence[Callable[[str], Any]]) -> l
 
 
 def check_first(first: int) -> int:
-    """The size of a page.
+    """Check and return the size of a page.
 
     Raises:
         Invalid: It is not from 0 to 100.

@@ -1,8 +1,8 @@
-"""Read and Work: who asks, in which transaction, under which policy; and what stays of it.
+"""Read and Work: the actor, the transaction and the policy of a call.
 
-Every verb takes one of the two first. `Read` cannot change or record, `Work` can: the type
-checker keeps a reader out of a writer. Only this module opens sessions for verbs and commits,
-once, at the edge.
+Every verb takes one of the two as its first argument. `Read` cannot record or require, `Work` can:
+the type checker keeps readers from calling writers. Only this module opens sessions for verbs and
+commits, once, at the end.
 """
 
 from __future__ import annotations
@@ -43,13 +43,12 @@ _SOURCES: Final = {
     "token": "access",
 }
 
-"""The team that answers for whoever is in none."""
 
 _TAGS: Final = {tag.value: tag for tag in Tag}
 
 
 def _refused_tag(permission: Permission) -> Tag:
-    """The tag of the verb that was refused, so that a search for the verb finds refusals too."""
+    """The tag of the refused verb, so that a search for the verb finds its refusals too."""
     noun, verb = permission.value.split(":", 1)
     source = _SOURCES.get(noun, "")
     name = f"{source}:{verb}" if ":" in source else f"{source}:{noun}:{verb}"
@@ -58,7 +57,7 @@ def _refused_tag(permission: Permission) -> Tag:
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """Where a call came from: its id, the business correlation it names, the client's address."""
+    """The id of a request, its business correlation id, and the client's address."""
 
     request_id: str = field(default_factory=lambda: str(new_id()))
     correlation_id: str | None = None
@@ -67,7 +66,7 @@ class RequestInfo:
 
 @dataclass(slots=True)
 class Read:
-    """What a reader holds: a session, the actor, the policy as it stands, and the time."""
+    """The context of a reader: a session, the actor, the current policy and the time."""
 
     platform: Platform
     session: AsyncSession
@@ -82,7 +81,7 @@ class Read:
         return self.platform.keyring
 
     def scope(self, permission: Permission) -> AccessScope:
-        """The teams and data classes in which the actor holds the permission: start reads here."""
+        """The teams and data classes in which the actor has the permission: every read's filter."""
         return self.policy.scope(self.actor, permission)
 
     def decide(
@@ -93,7 +92,7 @@ class Read:
         data_class: DataClass = DataClass.INTERNAL,
         relations: Collection[str] = (),
     ) -> Decision:
-        """Say whether the actor may, without refusing and without recording."""
+        """Decide whether the actor has the permission, without refusing and recording."""
         return self.policy.decide(
             self.actor,
             permission,
@@ -105,10 +104,9 @@ class Read:
 
 @dataclass(slots=True)
 class Work(Read):
-    """What a writer holds: it may also require, record, and ask for something after the commit."""
+    """The context of a writer, which can also require permissions and record events."""
 
     _denied: list[NewEvent] = field(default_factory=list)
-    _callbacks: list[Callable[[], None]] = field(default_factory=list)
 
     def require(
         self,
@@ -121,20 +119,20 @@ class Work(Read):
         hide: bool = False,
         correlation_id: str | None = None,
     ) -> Decision:
-        """Go on if the policy allows it; else refuse, and the refusal is recorded whatever follows.
+        """Refuse unless the policy allows it; the refusal is recorded even after a roll-back.
 
         Args:
-            permission: What the actor wants to do.
-            resource: The thing, such as `run:<uuid>`; it stands in the log.
-            team: The team whose namespace holds the thing.
-            data_class: The thing's class.
-            relations: What the actor is to the thing: author, requester, candidate, claimant.
-            hide: Refuse as if the thing were not there, for a caller who may not read it.
-            correlation_id: The run's, where the thing belongs to one.
+            permission: The permission that the verb needs.
+            resource: The resource in the audit log, such as `run:<uuid>`.
+            team: The team that owns the resource.
+            data_class: The data class of the resource.
+            relations: The actor's relations to it: author, requester, candidate, claimant.
+            hide: Refuse as if the resource did not exist, for actors who may not read it.
+            correlation_id: The correlation id of the run to which the resource belongs.
 
         Raises:
             Forbidden: With the permission and the deciding policy line.
-            NotFound: The same, where `hide` is set.
+            NotFound: The same, if `hide` is set.
         """
         decision = self.decide(
             permission,
@@ -171,10 +169,10 @@ class Work(Read):
         outcome: AuditOutcome = AuditOutcome.ALLOWED,
         correlation_id: str | None = None,
     ) -> None:
-        """Insert the event into this transaction: it is kept exactly when the change is.
+        """Insert an event of the audit log in this transaction: it commits with the change.
 
-        `detail` (before and after) is sealed with the team's key; every other field is in clear,
-        so no personal data goes there.
+        `detail` (before and after) is sealed with the team's key. All other fields are stored in
+        clear, so they must not contain personal data.
         """
         event = self._event(
             tag,
@@ -187,10 +185,6 @@ class Work(Read):
             correlation_id=correlation_id,
         )
         await append(self.session, self.keyring, event)
-
-    def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call this once the transaction is committed, and never if it is not."""
-        self._callbacks.append(callback)
 
     def _event(
         self,
@@ -223,7 +217,7 @@ class Work(Read):
 
 @dataclass(slots=True)
 class Platform:
-    """What every composition root makes once: the database, the policies, the keys, the clock.
+    """The parts that a composition root creates once: database, policies, keys, clock.
 
     `expressions` evaluates expressions outside of runs, such as the filters of schedules; its
     worker starts with the first evaluation. `authenticator` accepts further tokens beside those in
@@ -260,7 +254,7 @@ class Platform:
         )
 
     async def close(self) -> None:
-        """Close the database's connections, and end the worker of expressions."""
+        """Close the database's connections and the worker of expressions."""
         await self.expressions.close()
         await self.database.close()
 
@@ -305,7 +299,7 @@ class Platform:
 
     @asynccontextmanager
     async def read(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Read]:
-        """Open a session for reading; nothing of it is committed."""
+        """Open a session for reading; it is never committed."""
         async with self.database.session() as session:
             policy = await self.policies.current(session)
             yield Read(self, session, actor, policy, self.clock(), request or RequestInfo())
@@ -314,7 +308,7 @@ class Platform:
     async def work(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Work]:
         """Open a transaction for a verb: commit at the end, roll back on any error.
 
-        Refusals are recorded in both cases; after a roll-back in a transaction of their own.
+        Refusals are recorded in both cases: after a roll-back in a second transaction.
         """
         async with self.database.session() as session:
             policy = await self.policies.current(session)
@@ -328,10 +322,8 @@ class Platform:
                 await self._append(session, work)
                 await session.commit()
                 raise
-        for callback in work._callbacks:  # noqa: SLF001  # the two classes are one mechanism
-            callback()
 
     async def _append(self, session: AsyncSession, work: Work) -> None:
-        denied, work._denied = work._denied, []  # noqa: SLF001  # the same
+        denied, work._denied = work._denied, []  # noqa: SLF001  # the two classes are one mechanism
         for event in denied:
             await append(session, self.keyring, event)

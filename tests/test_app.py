@@ -69,7 +69,7 @@ async def _until(persona: Persona, state: str) -> dict[str, object]:
 async def test_the_api_answers_before_the_engine_and_says_when_it_is_gone(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coe.app.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("coe.app.ENGINE_CHECK_SECONDS", 0.1)
     engine = SwitchedEngine()
     port: Engine = engine
     app = create_demo_app(settings, engine=port)
@@ -142,7 +142,7 @@ async def test_over_a_real_socket_and_stopped_in_order(settings: Settings) -> No
         answer = await client.post("/graphql", json=query, headers=headers)
         assert answer.json() == {"data": {"me": {"subject": "auditor"}}}
         tasks = list(services.tasks)
-        assert {task.get_name() for task in tasks} >= {"engine watch", "audit sealer", "runs"}
+        assert {task.get_name() for task in tasks} >= {"engine check", "audit sealer", "runs"}
     assert all(task.done() for task in tasks)
     assert services.tasks == []
 
@@ -150,7 +150,7 @@ async def test_over_a_real_socket_and_stopped_in_order(settings: Settings) -> No
 async def test_a_loop_that_fails_begins_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coe.app.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("coe.app.RESTART_SECONDS", 0.0)
     app = create_demo_app(settings)
     services: Services = app.state.services
     calls = asyncio.Semaphore(0)

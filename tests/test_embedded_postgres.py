@@ -67,7 +67,7 @@ def test_a_socket_folder_that_is_a_link_is_refused(folder: Path) -> None:
     (folder / "elsewhere").mkdir()
     socket.symlink_to(folder / "elsewhere")
     try:
-        with pytest.raises(RuntimeError, match="not ours"):
+        with pytest.raises(RuntimeError, match="another user owns"):
             server.start()
     finally:
         socket.unlink()

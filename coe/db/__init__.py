@@ -1,4 +1,4 @@
-"""PostgreSQL: the one database dialect, its sessions, ids and times."""
+"""The PostgreSQL database: sessions, direct connections, ids and times."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ MODELS = (
 
 
 def new_id() -> UUID:
-    """A UUID of version 7 (RFC 9562): unique, and in order of time."""
+    """Create a UUID of version 7 (RFC 9562): unique, and ordered by time."""
     return uuid_utils.compat.uuid7()
 
 
 def utcnow() -> datetime:
-    """Now, with its time zone."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -64,7 +64,7 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def load_models() -> tuple[str, ...]:
-    """Import every module with tables, and give the statements that autogeneration cannot see."""
+    """Import every module with tables; returns the DDL statements that Alembic cannot generate."""
     statements: list[str] = []
     for name in MODELS:
         module = importlib.import_module(name)
@@ -76,32 +76,32 @@ def _dumps(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-class Direct:
-    """Connections outside of the pool, for statements that are transactions of their own.
+class DirectConnections:
+    """Connections outside of the pool, for single statements that commit at once.
 
-    They go straight to the driver, which keeps them prepared: a round trip each, with nothing of a
-    session around it. `size` statements at once have each a connection; who comes then waits.
+    A statement takes one round trip: it goes to the driver without a session, and the driver keeps
+    it prepared. At most `size` statements run at the same time; further callers wait.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Any]], *, size: int = 1) -> None:
-        """Take what connects to asyncpg; it is called when a sound connection is wanted."""
+        """`connect` opens an asyncpg connection; it is called when none is idle."""
         self._connect = connect
         self._idle: list[Any] = []
         self._free = asyncio.Semaphore(size)
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        """Execute a statement with arguments `$1`, `$2`, …; when this returns, it is committed.
+        """Execute and commit a statement with the arguments `$1`, `$2`, ….
 
-        Gives its rows: mappings by the names of columns.
+        Returns its rows, which are mappings by column name.
 
         Raises:
-            SQLAlchemyError: The database failed; the message holds no value.
-            OSError: It cannot be reached.
+            SQLAlchemyError: The statement failed; the message contains no values.
+            OSError: The database cannot be reached.
         """
         async with self._free:
             connection = None
             try:
-                connection = self._sound() or await self._connect()
+                connection = self._open_idle() or await self._connect()
                 rows: list[Any] = await connection.fetch(statement, *arguments)
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 raise SQLAlchemyError(type(error).__name__) from None
@@ -111,14 +111,14 @@ class Direct:
         return rows
 
     async def close(self) -> None:
-        """Close the connections; nobody may be waiting for a statement."""
+        """Close the connections; no statement may be running."""
         while self._idle:
             connection = self._idle.pop()
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
-    def _sound(self) -> Any:
-        """An idle connection that was not cut, or None."""
+    def _open_idle(self) -> Any:
+        """An idle connection that is still open, or None."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
@@ -129,11 +129,11 @@ class Direct:
 class Database:
     """A pool of connections to one PostgreSQL database.
 
-    `url` is an SQLAlchemy URL; `postgresql://` is taken as `postgresql+asyncpg://`.
+    `url` is an SQLAlchemy URL; `postgresql://` means `postgresql+asyncpg://`.
     """
 
     def __init__(self, url: str, *, name: str = "coe", pool_size: int = 10) -> None:
-        """Prepare the pool; the first session connects. `name` shows in pg_stat_activity."""
+        """Prepare the pool; the first session connects. pg_stat_activity shows `name`."""
         self.name = name
         self.url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
         self.engine: AsyncEngine = create_async_engine(
@@ -150,12 +150,12 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A session; what was not committed when it ends is rolled back."""
+        """Open a session; changes that are not committed at its end are rolled back."""
         async with self._sessions() as session:
             yield session
 
     async def dedicated(self) -> Any:
-        """A connection of asyncpg outside of the pool; the caller closes it.
+        """Open an asyncpg connection outside of the pool; the caller closes it.
 
         Raises:
             OSError, asyncpg.PostgresError: The server does not answer, or refuses.
@@ -163,12 +163,12 @@ class Database:
         url = self.url.replace("postgresql+asyncpg://", "postgresql://", 1)
         return await asyncpg.connect(url, server_settings={"application_name": self.name})
 
-    def direct(self, *, size: int = 1) -> Direct:
-        """A way round the sessions for one user, who closes it; it connects when first used."""
-        return Direct(self.dedicated, size=size)
+    def direct(self, *, size: int = 1) -> DirectConnections:
+        """Create direct connections, which the caller closes; the first statement connects."""
+        return DirectConnections(self.dedicated, size=size)
 
     async def create_all(self) -> None:
-        """Create every table and object in an empty database (the migrations say the same)."""
+        """Create all tables in an empty database, as the migrations do."""
         statements = load_models()
         async with self.engine.begin() as connection:
             await connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
@@ -177,5 +177,5 @@ class Database:
                 await connection.exec_driver_sql(statement)
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close all connections of the pool."""
         await self.engine.dispose()

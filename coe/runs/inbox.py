@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.keys import Keyring
-from coe.db import Database, Direct, new_id
+from coe.db import Database, DirectConnections, new_id
 from coe.json_types import JSON
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OutboxKind, enqueue
@@ -95,7 +95,7 @@ FROM run_inbox WHERE run_id = $1 ORDER BY arrival
 
 
 async def take(
-    direct: Direct, database: Database, keyring: Keyring, run_id: UUID, team: str
+    direct: DirectConnections, database: Database, keyring: Keyring, run_id: UUID, team: str
 ) -> list[Arrived]:
     """Read what has arrived, in its order. The rows go with the append that journals the facts."""
     sealer = Sealer(keyring, team)

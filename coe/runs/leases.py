@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.db import Direct
+from coe.db import DirectConnections
 from coe.errors import NotFound
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RunIdentity
@@ -76,7 +76,9 @@ class Lease:
         return self.run.id
 
 
-async def prepare(direct: Direct, run_id: UUID, *, holder: str) -> Lease | RunState | None:
+async def prepare(
+    direct: DirectConnections, run_id: UUID, *, holder: str
+) -> Lease | RunState | None:
     """The lease that would be next of a central run that somebody may take, not yet taken.
 
     None if somebody holds the run; its last state if it has ended.
@@ -97,7 +99,7 @@ async def prepare(direct: Direct, run_id: UUID, *, holder: str) -> Lease | RunSt
 
 
 async def acquire(
-    direct: Direct,
+    direct: DirectConnections,
     run_id: UUID,
     *,
     holder: str,

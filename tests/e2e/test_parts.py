@@ -84,7 +84,7 @@ def ask(url: str, token: str) -> dict[str, Any]:
 def test_each_part_starts_from_its_settings(installation: dict[str, str], served: str) -> None:
     loaded = coe(installation, "content", "load")
     assert "template coe/order-to-cash@1.0.0: new" in loaded
-    assert "as it was" in coe(installation, "content", "load")
+    assert "unchanged" in coe(installation, "content", "load")
     issued = coe(installation, "token", "issue", "coe-lead", "--name", "first", "--output", "json")
     token = json.loads(issued)["token"]
     data = ask(served, token)["data"]

@@ -216,7 +216,7 @@ async def test_another_teams_run_is_not_there(team: Team, platform: Platform) ->
     token = await issue(platform, "service:worker/finance")
     transport = team.client._http._transport
     async with Client("http://127.0.0.1:8700", token, transport=transport) as finance:
-        with pytest.raises(Exception, match="no such thing"):
+        with pytest.raises(Exception, match="does not exist"):
             async with local_run(team.id, client=finance):
                 raise AssertionError("it must not be entered")
 

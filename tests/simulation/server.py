@@ -17,7 +17,7 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import SQLModel
 
-from coe.db import Direct, load_models
+from coe.db import DirectConnections, load_models
 from tests.simulation.expressions import Env, Unsupported
 from tests.simulation.raw import APPENDS, raw
 from tests.simulation.reading import Answer
@@ -336,8 +336,8 @@ class SimulatedDatabase:
             raise ConnectionRefusedError("the database is down")
         return Connection(self.server, self.link)
 
-    def direct(self, *, size: int = 1) -> Direct:
-        return Direct(self.dedicated, size=size)
+    def direct(self, *, size: int = 1) -> DirectConnections:
+        return DirectConnections(self.dedicated, size=size)
 
     async def close(self) -> None:
         """Nothing is kept open."""
