@@ -1,4 +1,4 @@
-"""What is to come in a simulated run, by its time."""
+"""The agenda of a simulated run: the facts to come, by time."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from coe.machine.facts import Fact
 
 
 class Agenda:
-    """Facts to come, by their time; those of one time in the order in which they were added."""
+    """The facts to come, by time; facts of the same time in the order of their addition."""
 
     def __init__(self) -> None:
-        """Start with nothing to come."""
         self._heap: list[tuple[datetime, int, Fact, bool]] = []
         self._order = count()
         self._dropped: set[int] = set()
         self._of_key: dict[str, list[int]] = {}
 
     def add(self, fact: Fact, *, deadline: bool = False) -> None:
-        """Have a fact come at its time; a `deadline` may be held back."""
+        """Add a fact at its time; a `deadline` may be held back."""
         number = next(self._order)
         heapq.heappush(self._heap, (fact.at, number, fact, deadline))
         if fact.key:
             self._of_key.setdefault(fact.key, []).append(number)
 
     def drop(self, key: str) -> None:
-        """Forget what was to come for a key."""
+        """Drop the facts with a key."""
         self._dropped.update(self._of_key.pop(key, ()))
 
     def next(self, deadlines_until: datetime | None) -> Fact | None:
-        """The next fact; deadlines after a time stay where they are."""
+        """Take the next fact, but no deadline after a time; None if there is none."""
         held: list[tuple[datetime, int, Fact, bool]] = []
         found = None
         while self._heap and found is None:
@@ -51,7 +50,7 @@ class Agenda:
 
 
 def delayed(stub: Mapping[str, JSON], now: datetime) -> tuple[datetime, dict[str, JSON]]:
-    """When an answer comes, and the answer itself."""
+    """The time at which an answer arrives, and the answer without its `after`."""
     rest = dict(stub)
     after = rest.pop("after", None)
     return (now if after is None else now + parse(after).timedelta), rest

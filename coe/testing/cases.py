@@ -1,4 +1,4 @@
-"""What happens in a simulated run, and what came of it."""
+"""The case of a simulated run, and its trace."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from coe.json_types import JSON
 from coe.machine.commands import Command, Completed, Faulted, PendingCommand, RunOutcome, StepUpdate
 from coe.machine.facts import Fact
 
-START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
+DEFAULT_START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """What happens in one simulated run.
+class SimulationCase:
+    """The input, answers and events of one simulated run.
 
-    `facts` are put into the journal at their time, such as a cancellation. `patience` is how long
-    time may pass while something is wanted for which there is no stub, without limit by default;
-    other than deadlines, timers go off in any case.
+    `facts` are put into the journal at their time, such as a cancellation. `patience` limits how
+    long deadlines expire after a command that has no stub, without limit by default; other timers
+    always fire.
     """
 
     input: JSON = None
     stubs: Mapping[str, JSON] = field(default_factory=dict)
     events: Sequence[Mapping[str, JSON]] = ()
     facts: Sequence[Fact] = ()
-    now: datetime = START
+    now: datetime = DEFAULT_START
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     flows: Mapping[str, str] = field(default_factory=dict)
     run_id: str = "run"
@@ -37,12 +37,11 @@ class Case:
 
 @dataclass(slots=True)
 class Trace:
-    """What came of a simulated run: `state` is COMPLETED, FAULTED, CANCELLED or WAITING.
+    """The result of a simulated run: `state` is COMPLETED, FAULTED, CANCELLED or WAITING.
 
-    `issued_at` has the time of each of `commands`. `went` are the ways that the run went: the
-    pointer of a task, and one of `coe.language.branches.outcomes`.
-    `mistakes` are answers that nobody could have
-    given, such as an outcome that a human task does not have.
+    `issued_at` has the time of each of `commands`. `branch_outcomes` are the outcomes that the run
+    took, each with the pointer of its task. `mistakes` are impossible answers, such as an outcome
+    that a human task does not have.
     """
 
     outcome: RunOutcome | None
@@ -53,22 +52,22 @@ class Trace:
     commands: list[Command]
     waiting: list[PendingCommand]
     issued_at: list[datetime] = field(default_factory=list)
-    went: frozenset[tuple[str, str]] = frozenset()
+    branch_outcomes: frozenset[tuple[str, str]] = frozenset()
     mistakes: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> str:
-        """How the run stands."""
+        """The state of the run."""
         return "WAITING" if self.outcome is None else type(self.outcome).__name__.upper()
 
     @property
     def output(self) -> JSON:
-        """The output of a completed run."""
+        """The output of a completed run, else null."""
         return self.outcome.output if isinstance(self.outcome, Completed) else None
 
     @property
     def error(self) -> dict[str, JSON] | None:
-        """The error of a faulted run."""
+        """The error of a faulted run, else None."""
         return self.outcome.error if isinstance(self.outcome, Faulted) else None
 
     @property
@@ -77,7 +76,7 @@ class Trace:
         return [step.name for step in self.steps]
 
     def to_json(self) -> dict[str, JSON]:
-        """What `coe flow try` prints."""
+        """The trace as `coe flow try` prints it."""
         return {
             "state": self.state,
             "output": self.output,

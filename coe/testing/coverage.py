@@ -1,4 +1,4 @@
-"""Coverage: the steps and branches of a definition, held against what its tests reached."""
+"""Coverage: the steps and branches of a definition, compared with those that its tests reach."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from coe.testing.cases import Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Covered:
-    """What tests reached, of how much; what they missed, in the order of the document."""
+class CoverageResult:
+    """The numbers of steps and branches, and those that no test reached, in document order."""
 
     steps: int
     branches: int
@@ -20,60 +20,59 @@ class Covered:
 
     @property
     def percent(self) -> float:
-        """The share of branches that were gone, rounded down to a tenth: 100 is all of them."""
+        """The percentage of branches that tests reached, rounded down to a tenth: 100 is all."""
         return share(self.branches - len(self.missed_branches), self.branches)
 
     @property
     def percent_of_steps(self) -> float:
-        """The share of steps that were reached, in the same way."""
+        """The percentage of steps that tests reached, rounded in the same way."""
         return share(self.steps - len(self.missed_steps), self.steps)
 
 
 class Coverage:
-    """Collects what the tests of one definition, or of one template's renderings, reached.
+    """Collects what the tests of one definition, or of all renderings of a template, reach.
 
-    A step of one rendering and one of another are the same where their keys are.
+    Steps of different renderings are the same if their keys are equal.
     """
 
     def __init__(self) -> None:
-        """Start with nothing to reach."""
         self._steps: dict[str, ReachableStep] = {}
         self._branches: dict[tuple[str, str], Branch] = {}
-        self._reached: set[str] = set()
-        self._gone: set[tuple[str, str]] = set()
+        self._reached_steps: set[str] = set()
+        self._taken_branches: set[tuple[str, str]] = set()
 
-    def expect(self, reach: Reach) -> None:
-        """Count what can be reached."""
+    def add_reachable(self, reach: Reach) -> None:
+        """Add the steps and branches that can be reached."""
         for step in reach.steps:
             self._steps.setdefault(step.key, step)
         for branch in reach.branches:
             self._branches.setdefault((branch.key, branch.outcome), branch)
 
     def add(self, reach: Reach, trace: Trace) -> None:
-        """Take what one run of a definition reached."""
-        self.expect(reach)
+        """Add what one run of a definition reached."""
+        self.add_reachable(reach)
         keys = {step.pointer: step.key for step in (*reach.branches, *reach.steps)}
         for step in trace.steps:
             if step.state is not StepState.SKIPPED and step.path in keys:
-                self._reached.add(keys[step.path])
-        for pointer, way in trace.went:
+                self._reached_steps.add(keys[step.path])
+        for pointer, outcome in trace.branch_outcomes:
             if pointer in keys:
-                self._gone.add((keys[pointer], way))
+                self._taken_branches.add((keys[pointer], outcome))
 
-    def covered(self) -> Covered:
-        """What came of it."""
-        return Covered(
+    def result(self) -> CoverageResult:
+        """The result of all runs."""
+        return CoverageResult(
             steps=len(self._steps),
             branches=len(self._branches),
             missed_steps=tuple(
-                step for key, step in self._steps.items() if key not in self._reached
+                step for key, step in self._steps.items() if key not in self._reached_steps
             ),
             missed_branches=tuple(
-                branch for key, branch in self._branches.items() if key not in self._gone
+                branch for key, branch in self._branches.items() if key not in self._taken_branches
             ),
         )
 
 
 def share(part: int, whole: int) -> float:
-    """A share in percent, rounded down to a tenth, so that 100 is the whole."""
+    """A percentage, rounded down to a tenth, so that 100 means all."""
     return 100.0 if whole == 0 else part * 1000 // whole / 10

@@ -1,6 +1,6 @@
-"""Decision tables from files: what offline runs and tests ask in place of the catalog.
+"""Decision tables from files, which offline runs and tests use instead of the catalog.
 
-A ref is resolved as the catalog does it, among the files: an exact version to that one, a range to
+A ref is resolved among the files as in the catalog: an exact version to that version, a range to
 the highest release within it, no version or an alias to the highest of all.
 """
 
@@ -23,28 +23,28 @@ from coe.leaves.decision import DECISION_KIND, decide, ref_of, table_unavailable
 from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard_error
-from coe.testing.run_definition import Carry
+from coe.testing.run_definition import LeafRunner
 
 FOLDER: Final = Path("catalog") / "decisions"
 
 
 @dataclass(frozen=True)
 class DecisionFiles:
-    """The tables of a folder's `*.yaml` files; other files are left alone."""
+    """The decision tables in the `*.yaml` files of a folder; other documents are ignored."""
 
     folder: Path
     _known: dict[str, DecisionTable] = field(default_factory=dict, repr=False)
 
     @cached_property
     def sources(self) -> tuple[tuple[Path, Source], ...]:
-        """Every document with a `decision`, by its file."""
+        """Every document with a `decision`, with its file."""
         return tuple(_documents(self.folder))
 
     def table(self, ref: str) -> DecisionTable | None:
-        """The table that a ref means; None where no file has it.
+        """The table of a ref; None where no file has it.
 
         Raises:
-            Invalid: The file has it, with problems.
+            Invalid: The table has problems.
         """
         if ref not in self._known:
             parsed = read_ref(ref)
@@ -53,12 +53,12 @@ class DecisionFiles:
                 return None
             loaded = load_decision_source(chosen)
             if loaded.table is None:
-                raise Invalid(loaded.problems, f"{chosen.file} is no decision table that decides")
+                raise Invalid(loaded.problems, f"{chosen.file} is not a valid decision table")
             self._known[ref] = loaded.table
         return self._known[ref]
 
-    async def carry(self, command: RunLeaf) -> JSON:
-        """Carry out a decision; a call of any other kind faults, for nothing answers it here.
+    async def run_leaf(self, command: RunLeaf) -> JSON:
+        """Carry out a decision; a call of any other kind faults.
 
         Raises:
             LeafFault: As in a run; `configuration` also for a table that no file has.
@@ -86,9 +86,9 @@ def decisions_beside(place: Path) -> DecisionFiles | None:
     return None
 
 
-def carried_by(tables: DecisionFiles | None) -> Carry | None:
-    """What carries out decisions with these tables; None without any."""
-    return None if tables is None else tables.carry
+def leaf_runner(tables: DecisionFiles | None) -> LeafRunner | None:
+    """Carry out decisions with these tables; None without tables."""
+    return None if tables is None else tables.run_leaf
 
 
 def _documents(folder: Path) -> Iterator[tuple[Path, Source]]:

@@ -1,4 +1,4 @@
-"""What a simulated run is held against: the `expect` of a test, and how the run differs from it."""
+"""The `expect` of a test: how a simulated run differs from it."""
 
 from __future__ import annotations
 
@@ -22,93 +22,103 @@ from coe.machine.commands import (
     StepUpdate,
 )
 from coe.machine.errors import type_of
-from coe.testing.cases import Case, Trace
-from coe.testing.compare import Difference, equal, length, same_time, shown, timed, within
-from coe.testing.paths import follows
+from coe.testing.cases import SimulationCase, Trace
+from coe.testing.compare import (
+    Difference,
+    brief_json,
+    duration_differences,
+    iso_duration,
+    member_differences,
+    normalised,
+    value_differences,
+)
+from coe.testing.paths import is_expected_path
 
-_Asked = RunLeaf | OpenHumanTask | StartChild | AwaitEvent | EmitEvent
+_Request = RunLeaf | OpenHumanTask | StartChild | AwaitEvent | EmitEvent
 
 
-def differences(expect: Mapping[str, JSON], trace: Trace, case: Case) -> list[Difference]:
-    """How a simulated run differs from what is expected; nothing, if it is as expected.
+def differences(expect: Mapping[str, JSON], trace: Trace, case: SimulationCase) -> list[Difference]:
+    """The differences between a simulated run and its expectations; empty if there are none.
 
     Raises:
-        ValueError: something is expected that cannot be.
+        ValueError: an expectation is unknown.
     """
     found: list[Difference] = []
     for name, wanted in expect.items():
         if name not in _CHECKS:
-            raise ValueError(f"a test can expect no `{name}`")
-        found += _CHECKS[name](wanted, _Seen(trace, case.now))
+            raise ValueError(f"a test cannot expect `{name}`")
+        found += _CHECKS[name](wanted, _ObservedRun(trace, case.now))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A run, and the time from which its times count."""
+class _ObservedRun:
+    """A run, and the start from which its times count."""
 
     trace: Trace
     since: datetime
 
     def offset(self, at: datetime | None) -> JSON:
-        return None if at is None else length(at - self.since)
+        return None if at is None else iso_duration(at - self.since)
 
 
-_Check = Callable[[JSON, _Seen], Iterator[Difference]]
+_Check = Callable[[JSON, _ObservedRun], Iterator[Difference]]
 
 
-# ---------------------------------------------------------------- how it ended
-def _state(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    trace = seen.trace
+# ---------------------------------------------------------------- state and output
+def _state(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    trace = run.trace
     if trace.state == wanted:
         return
     why = ""
     if trace.error is not None:
-        told = [trace.error.get(part) for part in ("status", "title", "detail", "instance")]
-        why = ": " + ", ".join(str(part) for part in told if part is not None)
+        parts = [trace.error.get(part) for part in ("status", "title", "detail", "instance")]
+        why = ": " + ", ".join(str(part) for part in parts if part is not None)
     elif trace.waiting:
         why = ": it waits for " + ", ".join(dict.fromkeys(each.name for each in trace.waiting))
     yield Difference(f"state: expected {wanted}, found {trace.state}{why}", "/expect/state")
 
 
-def _output(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from equal(wanted, seen.trace.output, "output", "/expect/output")
+def _output(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    yield from value_differences(wanted, run.trace.output, "output", "/expect/output")
 
 
-def _output_includes(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from within(wanted, seen.trace.output, "output", "/expect/outputIncludes")
+def _output_includes(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    yield from member_differences(wanted, run.trace.output, "output", "/expect/outputIncludes")
 
 
-def _output_schema(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    for each in violations(wanted, seen.trace.output):
+def _output_schema(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    for each in violations(wanted, run.trace.output):
         yield Difference(f"output{each.path}: {each.message}", "/expect/outputSchema")
 
 
-def _error(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
+def _error(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
     if isinstance(wanted, dict) and "type" in wanted:
         kind = str(wanted["type"])
         wanted = wanted | {"type": type_of(kind) if kind in STATUSES else normal_type(kind)}
-    yield from within(wanted, seen.trace.error, "error", "/expect/error")
+    yield from member_differences(wanted, run.trace.error, "error", "/expect/error")
 
 
-def _took(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from same_time(wanted, seen.offset(seen.trace.ended_at), "took", "/expect/took")
+def _took(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    yield from duration_differences(wanted, run.offset(run.trace.ended_at), "took", "/expect/took")
 
 
-def _waiting(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    found: JSON = [command.name for command in seen.trace.waiting]
-    yield from equal(wanted, found, "waiting", "/expect/waiting")
+def _waiting(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    found: JSON = [command.name for command in run.trace.waiting]
+    yield from value_differences(wanted, found, "waiting", "/expect/waiting")
 
 
 # ---------------------------------------------------------------- steps
-def _path(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
+def _path(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
     parts = wanted if isinstance(wanted, list) else []
-    found = seen.trace.path
-    if follows(parts, found):
+    found = run.trace.path
+    if is_expected_path(parts, found):
         return
     lines = difflib.unified_diff(_as_lines(parts), found, lineterm="", n=2)
-    told = [line for line in lines if not line.startswith(("---", "+++"))]
-    shift = [f"  {line}" if line.startswith("@@") else f"  {line[:1]} {line[1:]}" for line in told]
+    changed = [line for line in lines if not line.startswith(("---", "+++"))]
+    shift = [
+        f"  {line}" if line.startswith("@@") else f"  {line[:1]} {line[1:]}" for line in changed
+    ]
     text = "\n".join(["path: - expected, + found", *(s for s in shift if "@@" not in s)])
     yield Difference(text, "/expect/path")
 
@@ -124,19 +134,19 @@ def _as_lines(parts: Sequence[JSON]) -> list[str]:
     return lines
 
 
-def _steps(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
+def _steps(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
     for name, each in _object(wanted).items():
-        all_of = [_step(step, seen) for step in seen.trace.steps if step.name == name]
+        executions = [_step(step, run) for step in run.trace.steps if step.name == name]
         place = "/expect/steps" + point(name)
-        if not all_of:
-            yield Difference(f"steps.{name}: the run never came to it", place)
+        if not executions:
+            yield Difference(f"steps.{name}: the run never reached it", place)
         elif isinstance(each, list):
-            yield from within(timed(each), [*all_of], f"steps.{name}", place)
+            yield from member_differences(normalised(each), [*executions], f"steps.{name}", place)
         else:
-            yield from within(timed(each), all_of[-1], f"steps.{name}", place)
+            yield from member_differences(normalised(each), executions[-1], f"steps.{name}", place)
 
 
-def _step(step: StepUpdate, seen: _Seen) -> JSON:
+def _step(step: StepUpdate, run: _ObservedRun) -> JSON:
     ended = step.ended_at
     return {
         "path": step.path,
@@ -145,51 +155,53 @@ def _step(step: StepUpdate, seen: _Seen) -> JSON:
         "attempt": step.attempt,
         "iteration": step.iteration,
         "error": None if step.error is None else dict(step.error),
-        "at": seen.offset(step.started_at),
-        "took": None if ended is None else length(ended - step.started_at),
+        "at": run.offset(step.started_at),
+        "took": None if ended is None else iso_duration(ended - step.started_at),
     }
 
 
-# ---------------------------------------------------------------- what was asked of the outside
-def _calls(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    found: list[JSON] = [_call(command, at, seen) for command, at in _asked(seen.trace)]
+# ---------------------------------------------------------------- requests of the run
+def _calls(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    found: list[JSON] = [_call(command, at, run) for command, at in _requests(run.trace)]
     names = [str(_object(each).get("name")) for each in found]
     parts = wanted if isinstance(wanted, list) else []
     expected = [str(_object(each).get("name")) for each in parts]
     if names != expected:
-        text = f"calls: expected {shown([*expected])}, found {shown([*names])}"
+        text = f"calls: expected {brief_json([*expected])}, found {brief_json([*names])}"
         yield Difference(text, "/expect/calls")
         return
     for index, (one, other) in enumerate(zip(parts, found, strict=True)):
         place = f"/expect/calls/{index}"
-        yield from within(timed(one), other, f"calls[{index}] {names[index]}", place)
+        yield from member_differences(
+            normalised(one), other, f"calls[{index}] {names[index]}", place
+        )
 
 
-def _called(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
+def _called(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
     for name, each in _object(wanted).items():
         place = "/expect/called" + point(name)
         found: list[JSON] = [
-            _arguments(command) for command, _ in _asked(seen.trace) if command.name == name
+            _arguments(command) for command, _ in _requests(run.trace) if command.name == name
         ]
         if isinstance(each, list):
-            yield from within(each, found, f"called.{name}", place)
+            yield from member_differences(each, found, f"called.{name}", place)
         elif len(found) != each:
             yield Difference(f"called.{name}: expected {each} times, found {len(found)}", place)
 
 
-def _asked(trace: Trace) -> Iterator[tuple[_Asked, datetime]]:
+def _requests(trace: Trace) -> Iterator[tuple[_Request, datetime]]:
     for command, at in zip(trace.commands, trace.issued_at, strict=True):
-        if isinstance(command, _Asked):
+        if isinstance(command, _Request):
             yield command, at
 
 
-def _call(command: _Asked, at: datetime, seen: _Seen) -> JSON:
+def _call(command: _Request, at: datetime, run: _ObservedRun) -> JSON:
     due = command.due if isinstance(command, OpenHumanTask) else None
     return {
         "name": command.name,
         "arguments": _arguments(command),
-        "at": seen.offset(at),
-        "due": seen.offset(due),
+        "at": run.offset(at),
+        "due": run.offset(due),
     }
 
 
@@ -211,8 +223,8 @@ def _arguments(command: Command) -> JSON:
     return None
 
 
-def _events(wanted: JSON, seen: _Seen) -> Iterator[Difference]:
-    yield from within(wanted, [*seen.trace.events], "events", "/expect/events")
+def _events(wanted: JSON, run: _ObservedRun) -> Iterator[Difference]:
+    yield from member_differences(wanted, [*run.trace.events], "events", "/expect/events")
 
 
 def _object(value: JSON) -> dict[str, JSON]:

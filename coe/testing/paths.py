@@ -1,4 +1,4 @@
-"""Whether a run's steps are in an expected order, where branches at once may interleave."""
+"""The order of steps: compares names with an expected path, with concurrent branches."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from coe.json_types import JSON
 
 
-def follows(expected: Sequence[JSON], found: Sequence[str]) -> bool:
-    """Whether the names of steps are those that are expected, in an order that is.
+def is_expected_path(expected: Sequence[JSON], found: Sequence[str]) -> bool:
+    """Whether the names of steps are the expected ones, in an expected order.
 
-    A part is a name, or `{atOnce: [[name, …], …]}`: the names of each branch in their order, those
-    of different branches in any.
+    A part is a name, or `{atOnce: [[name, …], …]}`: the names of each branch in their order, the
+    branches interleaved in any way.
     """
     position = 0
     for part in expected:
@@ -24,8 +24,8 @@ def follows(expected: Sequence[JSON], found: Sequence[str]) -> bool:
 
 
 def interleaved(branches: Sequence[Sequence[str]], found: Sequence[str]) -> bool:
-    """Whether the names are those of the branches, each branch's in order."""
-    # How far each branch may have come, for all the ways to read the names so far.
+    """Whether the names interleave those of the branches, each branch in its order."""
+    # The possible positions in the branches after the names so far.
     places = {(0,) * len(branches)}
     for name in found:
         places = {

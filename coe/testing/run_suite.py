@@ -1,7 +1,7 @@
-"""Running a whole suite: the files of one folder in, verdicts and coverage out.
+"""Run a whole suite: the files of a folder in, results and coverage out.
 
-Nothing is started for it but jq's workers, which the caller shares between suites; the cases of a
-suite run side by side.
+It needs no process but the jq workers, which the caller shares between suites. The cases of a suite
+run concurrently.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from coe.language.source import Mark, point
 from coe.machine.machine import EvaluateJq
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
 from coe.testing.cases import Trace
-from coe.testing.coverage import Coverage, Covered
-from coe.testing.run_definition import Carry
-from coe.testing.step_names import slips
-from coe.testing.subjects import Subject, Tested, subject_of
-from coe.testing.suite_format import Written, read_suite
-from coe.testing.suites import Difference, Verdict, judge
+from coe.testing.coverage import Coverage, CoverageResult
+from coe.testing.run_definition import LeafRunner
+from coe.testing.step_names import name_problems
+from coe.testing.subjects import DefinitionUnderTest, Subject, subject_of
+from coe.testing.suite_format import WrittenSuite, read_suite
+from coe.testing.suites import CaseVerdict, Difference, judge
 
-BOUND: Final = "COE060"
-"""The standard that says how much of a definition its tests must reach."""
+COVERAGE_STANDARD: Final = "COE060"
+"""The standard that sets how much of a definition its tests must reach."""
 _HOW_TO_START: Final = (
-    "write tests.yaml beside flow.yaml, beginning with\n"
+    "write tests.yaml beside flow.yaml, starting with\n"
     "  tests:\n"
     "    - name: what is expected\n"
     "      input: {…}\n"
@@ -41,7 +41,7 @@ _HOW_TO_START: Final = (
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """How one test went. `line` and `column` are those of the test in `tests.yaml`."""
+    """The result of one test. `line` and `column` locate it in `tests.yaml`."""
 
     name: str
     line: int | None
@@ -53,19 +53,19 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class SuiteResult:
-    """How a suite went.
+    """The result of a suite.
 
-    `problems` keep it from being run at all, or (with the standard's code) tell that the tests
-    reach too little. `covered` is None where only some of the tests ran, or none could.
+    `problems` prevented its run or, with the code of the standard, report that the tests reach too
+    little. `covered` is None if only some of the tests ran, or none could.
     """
 
     cases: tuple[CaseResult, ...]
     problems: tuple[FileProblem, ...]
-    covered: Covered | None = None
+    covered: CoverageResult | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, and nothing is missing."""
+        """Whether all tests passed and reach enough."""
         return not has_errors(self.problems) and not any(case.failures for case in self.cases)
 
 
@@ -75,16 +75,16 @@ async def run_suite(
     *,
     standards: Standards,
     only: str | None = None,
-    carry: Carry | None = None,
+    runner: LeafRunner | None = None,
 ) -> SuiteResult:
-    """Run the tests in a folder's files, path to text.
+    """Run the tests in the files of a folder.
 
     Args:
-        files: `flow.yaml` and `tests.yaml`, of a template also its manifest and the rest.
+        files: Path to text: `flow.yaml` and `tests.yaml`; of a template also its other files.
         evaluate: Runs jq programs.
-        standards: Among them the bound of coverage (`BOUND`); without it there is none.
-        only: Run the tests alone that have this text in their name; then nothing is covered.
-        carry: Carries out calls for which a test has no stub, such as decisions.
+        standards: `COVERAGE_STANDARD` among them sets the minimum coverage.
+        only: Run only tests with this text in their names, and measure no coverage.
+        runner: Carries out calls that have no stub, such as decisions.
     """
     if TESTS not in files:
         return SuiteResult((), _in(TESTS, _missing(standards)))
@@ -99,35 +99,37 @@ async def run_suite(
     tested, problems = _definitions(written, subject)
     if not problems:
         every = [each.definition for each in (*tested, *examples)]
-        problems = tuple(slips(written, every))
+        problems = tuple(name_problems(written, every))
     if problems:
         return SuiteResult((), _in(TESTS, problems))
     chosen = [index for index, test in enumerate(written.tests) if _is_chosen(test, only)]
     results = await asyncio.gather(
-        *(_judge(written, index, tested[index], evaluate, carry) for index in chosen)
+        *(_judge(written, index, tested[index], evaluate, runner) for index in chosen)
     )
     cases = tuple(case for case, _ in results)
     if only is not None:
         return SuiteResult(cases, ())
     coverage = Coverage()
     for each in examples:
-        coverage.expect(each.reach)
+        coverage.add_reachable(each.reach)
     for index, (_, trace) in zip(chosen, results, strict=True):
         if trace is not None:
             coverage.add(tested[index].reach, trace)
-    covered = _placed(coverage.covered(), subject)
-    return SuiteResult(cases, _in(TESTS, _below(covered, standards)), covered)
+    covered = _located(coverage.result(), subject)
+    return SuiteResult(cases, _in(TESTS, _too_little(covered, standards)), covered)
 
 
 def _in(file: str, problems: Sequence[Problem]) -> tuple[FileProblem, ...]:
-    """Problems of one of the files; those of a template say themselves which (`in_file`)."""
+    """Problems of one of the files; problems of a template name their file (`in_file`)."""
     named = {point(name): name for name in (MANIFEST, FLOW)}
     return tuple(FileProblem(named.get(each.path or "", file), each) for each in problems)
 
 
-def _definitions(written: Written, subject: Subject) -> tuple[list[Tested], tuple[Problem, ...]]:
-    """The definition of each test, and what is wrong with parameters."""
-    found: list[Tested] = []
+def _definitions(
+    written: WrittenSuite, subject: Subject
+) -> tuple[list[DefinitionUnderTest], tuple[Problem, ...]]:
+    """The definition of each test, and the problems of their parameters."""
+    found: list[DefinitionUnderTest] = []
     problems: list[Problem] = []
     for index, test in enumerate(written.tests):
         parameters = test.get("parameters")
@@ -147,17 +149,21 @@ def _is_chosen(test: Mapping[str, JSON], only: str | None) -> bool:
 
 
 async def _judge(
-    written: Written, index: int, tested: Tested, evaluate: EvaluateJq, carry: Carry | None
+    written: WrittenSuite,
+    index: int,
+    tested: DefinitionUnderTest,
+    evaluate: EvaluateJq,
+    runner: LeafRunner | None,
 ) -> tuple[CaseResult, Trace | None]:
     """Run one test."""
     test = written.tests[index]
-    asked = {key: value for key, value in test.items() if key != "parameters"}
+    case = {key: value for key, value in test.items() if key != "parameters"}
     place = point("tests", index)
     line, column = written.source.locate(f"{place}/name") or (None, None)
     since = time.perf_counter()
-    verdict: Verdict | None = None
+    verdict: CaseVerdict | None = None
     try:
-        verdict = await judge(tested.definition, asked, evaluate, carry=carry)
+        verdict = await judge(tested.definition, case, evaluate, runner=runner)
         found: Sequence[Difference] = verdict.differences
     except ValueError as error:
         found = [Difference(str(error), "")]
@@ -168,43 +174,43 @@ async def _judge(
     return CaseResult(str(test["name"]), line, column, state, spent, failures), trace
 
 
-def _failure(written: Written, place: str, difference: Difference) -> Problem:
+def _failure(written: WrittenSuite, place: str, difference: Difference) -> Problem:
     path = place + difference.path
     line, column = written.source.locate(path) or Mark(1, 1)
     return Problem("TEST_FAILED", difference.message, path=path, line=line, column=column)
 
 
 # ---------------------------------------------------------------- the standard
-def _placed(covered: Covered, subject: Subject) -> Covered:
+def _located(covered: CoverageResult, subject: Subject) -> CoverageResult:
     return replace(
         covered,
-        missed_steps=tuple(subject.placed(each) for each in covered.missed_steps),
-        missed_branches=tuple(subject.placed(each) for each in covered.missed_branches),
+        missed_steps=tuple(subject.located(each) for each in covered.missed_steps),
+        missed_branches=tuple(subject.located(each) for each in covered.missed_branches),
     )
 
 
 def minimum(standards: Standards) -> int | None:
-    """The percentage of branches and of steps that tests must reach; None without a bound."""
-    standard = standards.standards.get(BOUND)
+    """The percentage of branches and steps that tests must reach; None without the standard."""
+    standard = standards.standards.get(COVERAGE_STANDARD)
     return None if standard is None else int(str(standard.options.get("minimum", 100)))
 
 
-def _below(covered: Covered, standards: Standards) -> tuple[Problem, ...]:
+def _too_little(covered: CoverageResult, standards: Standards) -> tuple[Problem, ...]:
     bound = minimum(standards)
     if bound is None:
         return ()
     found = {"branches": covered.percent, "steps": covered.percent_of_steps}
     short = [f"{share:g} % of the {what}" for what, share in found.items() if share < bound]
     message = f"the tests reach {' and '.join(short)}, not {bound} %"
-    return (_problem(standards.standards[BOUND], message),) if short else ()
+    return (_problem(standards.standards[COVERAGE_STANDARD], message),) if short else ()
 
 
 def _missing(standards: Standards) -> tuple[Problem, ...]:
-    standard = standards.standards.get(BOUND)
+    standard = standards.standards.get(COVERAGE_STANDARD)
     if standard is None:
         return (Problem("INPUT_TESTS", f"there is no {TESTS}", help=_HOW_TO_START),)
     return (replace(_problem(standard, f"there is no {TESTS}"), help=_HOW_TO_START),)
 
 
 def _problem(standard: Standard, message: str) -> Problem:
-    return Problem(BOUND, message, standard.severity, help=standard.why)
+    return Problem(COVERAGE_STANDARD, message, standard.severity, help=standard.why)

@@ -1,4 +1,4 @@
-"""The outside of a simulated run: stubs answer, and time passes to the next thing that is due."""
+"""The simulation of a run: stubs answer, and the clock jumps to the next fact that is due."""
 
 from __future__ import annotations
 
@@ -29,32 +29,33 @@ from coe.machine.errors import standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq, Machine, RunContext
 from coe.testing.agenda import Agenda, delayed
-from coe.testing.cases import Case, Trace
+from coe.testing.cases import SimulationCase, Trace
 from coe.testing.stubs import fault_of, human_answer
 
-# Facts with a key that leave its command wanted.
-_TELLING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.TIMER_ARMED}
-# The pointer of a declared function's own task, which is one step more below its call.
+# Facts with a key whose command stays pending.
+_INFORMING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.TIMER_ARMED}
+# The pointer of the task of a declared function, which runs as one more step below its call.
 _FUNCTION: Final = re.compile(r"/use/functions/[^/]+")
 
-Carry = Callable[[RunLeaf], Awaitable[JSON]]
-"""Carries out a call for which there is no stub; raises `LeafFault`."""
+LeafRunner = Callable[[RunLeaf], Awaitable[JSON]]
+"""Carries out a call that has no stub; raises `LeafFault`."""
 
 
 class Simulation:
-    """The outside of one run: a clock, and what is due on it."""
+    """One simulated run: its machine, a clock, and the agenda of facts to come."""
 
     def __init__(
-        self, definition: Definition, case: Case, evaluate: EvaluateJq, carry: Carry | None
+        self,
+        definition: Definition,
+        case: SimulationCase,
+        evaluate: EvaluateJq,
+        runner: LeafRunner | None,
     ) -> None:
-        """Be about to start the run."""
         self._case = case
-        self._carry = carry
+        self._runner = runner
         context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
-        self._went: set[tuple[str, str]] = set()
-        self._machine = Machine(
-            definition, context, evaluate, observer=lambda at, way: self._went.add((at, way))
-        )
+        self._branch_outcomes: set[tuple[str, str]] = set()
+        self._machine = Machine(definition, context, evaluate, observer=self._observe)
         self._now = case.now
         self._agenda = Agenda()
         self._calls: dict[str, int] = {}
@@ -69,7 +70,7 @@ class Simulation:
         self._mistakes: dict[str, None] = {}
 
     async def go(self) -> None:
-        """Let everything happen that will."""
+        """Run until nothing more can happen."""
         data: JSON = {"input": self._case.input, "flows": dict(self._case.flows)}
         self._agenda.add(Fact(FactKind.RUN_STARTED, self._now, data=data))
         for number, event in enumerate(self._case.events, start=1):
@@ -79,14 +80,14 @@ class Simulation:
         for fact in self._case.facts:
             self._agenda.add(fact)
         while not isinstance(self._machine.outcome, Completed | Cancelled):
-            following = self._agenda.next(self._patience_ends())
-            if following is None:
+            upcoming = self._agenda.next(self._patience_ends())
+            if upcoming is None:
                 return
-            self._now = following.at
-            await self._apply(following)
+            self._now = upcoming.at
+            await self._apply(upcoming)
 
     def trace(self) -> Trace:
-        """What came of it."""
+        """The result of the run."""
         return Trace(
             outcome=self._machine.outcome,
             ended_at=self._ended_at or self._now,
@@ -96,24 +97,27 @@ class Simulation:
             commands=self._commands,
             waiting=self._machine.pending(),
             issued_at=self._issued_at,
-            went=frozenset(self._went),
+            branch_outcomes=frozenset(self._branch_outcomes),
             mistakes=list(self._mistakes),
         )
 
+    def _observe(self, pointer: str, outcome: str) -> None:
+        self._branch_outcomes.add((pointer, outcome))
+
     def _patience_ends(self) -> datetime | None:
-        """Until when deadlines go off; None for ever."""
+        """The time after which deadlines do not expire; None without limit."""
         if self._case.patience is None or not self._unanswered:
             return None
         return min(self._unanswered.values()) + self._case.patience
 
     async def _apply(self, fact: Fact) -> None:
-        if fact.kind not in _TELLING:
+        if fact.kind not in _INFORMING:
             self._unanswered.pop(fact.key, None)
             self._agenda.drop(fact.key)
         if fact.kind is FactKind.TASK_ESCALATED and fact.key in self._escalations:
             stages = self._escalations[fact.key]
             stages.append(outcomes.escalates(len(stages)))
-            self._went.add((stages[0], stages[-1]))
+            self._branch_outcomes.add((stages[0], stages[-1]))
         commands = await self._machine.apply(fact)
         self._journal.extend([*self._machine.exceeded(), fact])
         for change in self._machine.changed_steps():
@@ -124,8 +128,8 @@ class Simulation:
             await self._carry_out(command)
         if self._machine.outcome is None:
             self._ended_at = None
-            wanted = {command.key for command in self._machine.pending()}
-            self._unanswered = {k: at for k, at in self._unanswered.items() if k in wanted}
+            pending = {command.key for command in self._machine.pending()}
+            self._unanswered = {k: at for k, at in self._unanswered.items() if k in pending}
 
     # ------------------------------------------------------------ commands
     async def _carry_out(self, command: Command) -> None:
@@ -153,13 +157,13 @@ class Simulation:
         stub = self._stub(command)
         if stub is not None:
             self._reply(command.key, stub, FactKind.LEAF_COMPLETED, FactKind.LEAF_FAULTED)
-        elif self._carry is None:
+        elif self._runner is None:
             title = f"There is no stub for {command.name}"
             error = standard_error("configuration", title=title, instance=command.path)
             self._answer(FactKind.LEAF_FAULTED, command.key, {"error": error})
         else:
             try:
-                output = await self._carry(command)
+                output = await self._runner(command)
             except LeafFault as fault:
                 self._answer(FactKind.LEAF_FAULTED, command.key, {"error": fault.error})
             else:
@@ -197,20 +201,20 @@ class Simulation:
         self._agenda.add(Fact(FactKind.TASK_ANSWERED, at, command.key, data))
 
     def _expire(self, command: OpenHumanTask) -> None:
-        """Let the task go through its stages, and expire after the last."""
+        """Add the escalations of a task to the agenda, and its expiry after the last stage."""
         due = command.due
         if due is None:
             return
         self._escalations[command.key] = [command.path]
         for stage in command.stages:
-            told = Fact(FactKind.TASK_ESCALATED, due, command.key, {"to": stage.to})
-            self._agenda.add(told, deadline=True)
+            escalated = Fact(FactKind.TASK_ESCALATED, due, command.key, {"to": stage.to})
+            self._agenda.add(escalated, deadline=True)
             due += stage.after
         self._agenda.add(Fact(FactKind.TASK_EXPIRED, due, command.key), deadline=True)
 
     # ------------------------------------------------------------ stubs
     def _stub(self, command: RunLeaf | OpenHumanTask | StartChild) -> Mapping[str, JSON] | None:
-        """The answer to this call of a task, the n-th of a list to its n-th call."""
+        """The answer to this call of a task: of a list, the n-th answer to the n-th call."""
         stubs = self._case.stubs
         place = next((each for each in self._places(command) if each in stubs), None)
         if place is None:
@@ -220,11 +224,11 @@ class Simulation:
         if isinstance(answers, list):
             answers = answers[min(number, len(answers)) - 1]
         if not isinstance(answers, dict):
-            raise TypeError(f"the stub of {place} is no object")
+            raise TypeError(f"the stub of {place} is not an object")
         return answers
 
     def _places(self, command: RunLeaf | OpenHumanTask | StartChild) -> Iterator[str]:
-        """What a stub may call a step: pointer or name, its own or of the call of its function."""
+        """The keys that stubs may use for a step: pointer or name, its own or of its call."""
         yield from (command.path, command.name)
         if _FUNCTION.fullmatch(command.path):
             for task in self._machine.enclosing_tasks(command.key):

@@ -1,4 +1,4 @@
-"""Names of steps in a suite: those that no definition has, and answers that do not fit a step."""
+"""The names in a suite: unknown steps, duplicate tests, and answers that do not fit a step."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from coe.language.model.definition import Definition
 from coe.language.model.task import Task
 from coe.language.source import point
 from coe.language.suggestions import did_you_mean
-from coe.testing.suite_format import Written
+from coe.testing.suite_format import WrittenSuite
 
-_ASKING = ("call", "run")
+_CALLING = ("call", "run")
 _HUMAN = frozenset({"outcome", "answer", "reason", "by"})
 _CALL = frozenset({"output", "fault", "error"})
 
 
-def slips(written: Written, definitions: Sequence[Definition]) -> list[Problem]:
-    """Steps that a suite names and that are in none of the definitions, and tests named alike."""
+def name_problems(written: WrittenSuite, definitions: Sequence[Definition]) -> list[Problem]:
+    """The problems with the names in a suite, located and sorted."""
     tasks: dict[str, list[Task]] = {}
     for definition in definitions:
         for task in definition.walk():
             tasks.setdefault(task.name, []).append(task)
             tasks.setdefault(task.pointer, []).append(task)
-    found = [*_doubles(written)]
+    found = [*_duplicates(written)]
     for index, test in enumerate(written.tests):
         place = point("tests", index)
         found += [*_stubs(test, tasks, place), *_expected(test.get("expect"), tasks, place)]
@@ -33,12 +33,12 @@ def slips(written: Written, definitions: Sequence[Definition]) -> list[Problem]:
     return sorted(located, key=lambda each: (each.line or 0, each.column or 0))
 
 
-def _doubles(written: Written) -> Iterator[Problem]:
+def _duplicates(written: WrittenSuite) -> Iterator[Problem]:
     seen: set[JSON] = set()
     for index, test in enumerate(written.tests):
         name = str(test.get("name"))
         if name in seen:
-            message = f"a second test of the name `{name}`"
+            message = f"a second test with the name `{name}`"
             yield Problem("INPUT_TESTS", message, path=point("tests", index, "name"))
         seen.add(name)
 
@@ -51,11 +51,11 @@ def _stubs(
         path = place + point("stubs", name)
         kinds = tasks.get(name)
         if kinds is None:
-            asking = [n for n, each in tasks.items() if "/" not in n and each[0].kind in _ASKING]
-            message = f"there is no step `{name}`{did_you_mean(name, asking)}"
+            calling = [n for n, each in tasks.items() if "/" not in n and each[0].kind in _CALLING]
+            message = f"there is no step `{name}`{did_you_mean(name, calling)}"
             yield Problem("INPUT_TESTS", message, path=path)
-        elif all(task.kind not in _ASKING for task in kinds):
-            message = f"`{name}` asks nothing of the outside, so it takes no answer"
+        elif all(task.kind not in _CALLING for task in kinds):
+            message = f"`{name}` makes no call, so it takes no answer"
             help = "events go under `events`; a `wait` passes by itself"
             yield Problem("INPUT_TESTS", message, path=path, help=help)
         else:
@@ -64,7 +64,7 @@ def _stubs(
 
 
 def _unfit(name: str, answer: JSON, kinds: Sequence[Task], path: str) -> Iterator[Problem]:
-    """An answer of a person to a call, or the other way round."""
+    """A human answer for a call, or the answer of a call for a human task."""
     given = answer.keys() if isinstance(answer, dict) else set()
     humans = [_is_human(task) for task in kinds]
     if all(humans) and given & _CALL:
@@ -73,8 +73,8 @@ def _unfit(name: str, answer: JSON, kinds: Sequence[Task], path: str) -> Iterato
         wrong, right = min(given & _HUMAN), "output, fault, error, after or silent"
     else:
         return
-    who = "a person" if all(humans) else "a call"
-    message = f"`{name}` is answered by {who}: `{wrong}` does not fit"
+    kind = "a human task" if all(humans) else "a call"
+    message = f"`{name}` is {kind}: `{wrong}` does not fit"
     yield Problem("INPUT_TESTS", message, path=path, help=f"give {right}")
 
 
@@ -91,7 +91,7 @@ def _expected(expect: JSON, tasks: Mapping[str, Sequence[Task]], place: str) -> 
 
 
 def _named(expect: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
-    """The names of steps in what is expected, each with its pointer there."""
+    """The names of steps in an expectation, each with its pointer there."""
     for key in ("path", "waiting", "calls"):
         parts = expect.get(key)
         for index, part in enumerate(parts if isinstance(parts, list) else []):

@@ -1,8 +1,8 @@
-"""What a stub says: the answer to one call of a step, in the forms that people write.
+"""Stubs: the answer to one call of a step, in the forms that people write.
 
-What a call, a flow or a decision gives back is `{output: …}`; how it fails `{fault: …}`, or word
-for word `{error: {type, status, …}}`; `{silent: true}` is that nothing ever comes. What a person
-decides is `{outcome: approved, answer: {}, reason: …, by: finance-lead}`.
+A call, a flow or a decision gives `{output: …}`, or fails with `{fault: …}` or, as a complete error
+object, `{error: {type, status, …}}`. `{silent: true}` means that no answer ever arrives. A person
+answers `{outcome: approved, answer: {}, reason: …, by: finance-lead}`.
 
 A fault is an HTTP status (`503` is the standard error `communication`), the name of a standard
 error (`timeout`), or an RFC 7807 object, whose `type` may be such a name (`{status: 422}`).
@@ -20,15 +20,15 @@ from coe.language.suggestions import did_you_mean
 from coe.machine.commands import OpenHumanTask
 from coe.machine.errors import type_of
 
-# Who answers a human task where the stub does not say.
+# Answers a human task if the stub names nobody.
 TESTER = "tester"
 
 
 def fault_of(value: JSON) -> dict[str, JSON]:
-    """The error object (RFC 7807) that the short form of a fault stands for.
+    """The error object (RFC 7807) for the short form of a fault.
 
     Raises:
-        ValueError: it is no fault.
+        ValueError: it is not a fault.
     """
     if isinstance(value, bool) or not isinstance(value, int | str | dict):
         raise ValueError("a fault is a status, the name of a standard error, or an object")  # noqa: TRY004 - a bad document
@@ -59,16 +59,16 @@ def _of_name(name: str) -> dict[str, JSON]:
         return {"type": type_of(name), "status": STATUSES[name], "title": title}
     if ":" not in name:
         known = did_you_mean(name, STATUSES) or f": those are {', '.join(sorted(STATUSES))}"
-        raise ValueError(f"`{name}` is no standard error{known}")
+        raise ValueError(f"`{name}` is not a standard error{known}")
     return {"type": name, "status": STATUSES.get(name.removeprefix(BASE), 500)}
 
 
 def human_answer(
     command: OpenHumanTask, stub: Mapping[str, JSON], at: str
 ) -> tuple[dict[str, JSON], list[str]]:
-    """The answer to a human task, and what in it nobody could have answered.
+    """The answer to a human task, and its mistakes: what nobody could have answered.
 
-    Without an `outcome` it is the first of those that are declared.
+    Without an `outcome`, the answer has the first declared one.
     """
     arguments = command.arguments if isinstance(command.arguments, dict) else {}
     outcomes = arguments.get("outcomes")

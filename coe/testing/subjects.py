@@ -1,4 +1,4 @@
-"""What a suite tests: a definition, or a template with a definition for each set of parameters."""
+"""The subject of a suite: a flow, or a template that is rendered for each set of parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coe.templates.render import fill
 from coe.templates.trial import examples_of, sample_target
 
 StepT = TypeVar("StepT", bound=ReachableStep)
-# The lists of tasks that a task may have, by their pointer in it.
+# The pointers, within a task, to its lists of tasks.
 _SCOPES: Final = (
     ("do",),
     ("try",),
@@ -31,30 +31,30 @@ _SCOPES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
-    """A definition under test, and what can be reached in it."""
+class DefinitionUnderTest:
+    """A definition under test, and the steps and branches that a run can reach in it."""
 
     definition: Definition
     reach: Reach
 
 
 class Subject(Protocol):
-    """What the tests of one folder are of."""
+    """What the tests of one folder test."""
 
-    def tested(self, parameters: Mapping[str, JSON]) -> Tested:
+    def tested(self, parameters: Mapping[str, JSON]) -> DefinitionUnderTest:
         """The definition that a test with these parameters runs.
 
         Raises:
-            Invalid: There is none.
+            Invalid: The parameters give no valid definition.
         """
         ...
 
-    def examples(self) -> Iterator[Tested]:
+    def examples(self) -> Iterator[DefinitionUnderTest]:
         """The definitions whose branches count even if no test runs them."""
         ...
 
-    def placed(self, step: StepT) -> StepT:
-        """A step or branch where people find it: in the text of `flow.yaml`."""
+    def located(self, step: StepT) -> StepT:
+        """A step or branch with its line and column in `flow.yaml`."""
         ...
 
 
@@ -62,13 +62,13 @@ def subject_of(files: Mapping[str, str]) -> Subject:
     """The subject of a folder's files, path to text.
 
     Raises:
-        Invalid: It does not load.
+        Invalid: The files do not load.
     """
     if MANIFEST not in files:
         return _Flow(_tested(_read(files)))
     template, problems = read_template(files)
     if template is None:
-        raise Invalid(problems, "this is no template")
+        raise Invalid(problems, "this is not a template")
     return _Template(template)
 
 
@@ -78,32 +78,32 @@ def _read(files: Mapping[str, str]) -> Source:
     try:
         return read(files[FLOW], file=FLOW)
     except Unreadable as error:
-        raise Invalid([error.problem], f"{FLOW} is no definition") from None
+        raise Invalid([error.problem], f"{FLOW} is not a definition") from None
 
 
-def _tested(source: Source) -> Tested:
+def _tested(source: Source) -> DefinitionUnderTest:
     loaded = load_source(source)
     if loaded.definition is None or errors_in(loaded.problems):
-        raise Invalid(loaded.problems, f"{FLOW} is no definition that can be run")
-    return Tested(loaded.definition, branches_of(loaded.definition))
+        raise Invalid(loaded.problems, f"{FLOW} is not a definition that can be run")
+    return DefinitionUnderTest(loaded.definition, branches_of(loaded.definition))
 
 
 class _Flow:
-    """A flow: the same for every test."""
+    """A flow: one definition for all tests."""
 
-    def __init__(self, tested: Tested) -> None:
+    def __init__(self, tested: DefinitionUnderTest) -> None:
         self._tested = tested
 
-    def tested(self, parameters: Mapping[str, JSON]) -> Tested:
+    def tested(self, parameters: Mapping[str, JSON]) -> DefinitionUnderTest:
         if parameters:
             message = "only a template takes parameters: a flow's tests have none"
             raise Invalid([Problem("INPUT_TESTS", message)])
         return self._tested
 
-    def examples(self) -> Iterator[Tested]:
+    def examples(self) -> Iterator[DefinitionUnderTest]:
         yield self._tested
 
-    def placed(self, step: StepT) -> StepT:
+    def located(self, step: StepT) -> StepT:
         return step
 
 
@@ -112,11 +112,11 @@ class _Template:
 
     def __init__(self, template: TemplateFiles) -> None:
         self._template = template
-        self._rendered: dict[bytes, Tested] = {}
+        self._rendered: dict[bytes, DefinitionUnderTest] = {}
         self._source = read(template.texts[FLOW])
         self._places = dict(_places(self._source))
 
-    def tested(self, parameters: Mapping[str, JSON]) -> Tested:
+    def tested(self, parameters: Mapping[str, JSON]) -> DefinitionUnderTest:
         key = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
         if key not in self._rendered:
             target = sample_target(self._template)
@@ -126,11 +126,11 @@ class _Template:
             self._rendered[key] = _tested(Source(data))
         return self._rendered[key]
 
-    def examples(self) -> Iterator[Tested]:
+    def examples(self) -> Iterator[DefinitionUnderTest]:
         for parameters in examples_of(self._template):
             yield self.tested(parameters if isinstance(parameters, dict) else {})
 
-    def placed(self, step: StepT) -> StepT:
+    def located(self, step: StepT) -> StepT:
         inner = step.place.removeprefix(step.pointer)
         pointer = self._places.get(step.key)
         whole = step.place if pointer is None else pointer + inner
@@ -139,7 +139,7 @@ class _Template:
 
 
 def _places(source: Source) -> Iterator[tuple[str, str]]:
-    """The pointer of each task in a template's flow, by its key in what is rendered of it."""
+    """The pointer of each task in the flow of a template, with its key in the renderings."""
     data = source.data if isinstance(source.data, dict) else {}
     yield from _in_list(data.get("do"), "/do", "/do")
     use = data.get("use")

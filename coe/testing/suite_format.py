@@ -1,7 +1,7 @@
-"""The form of a suite, `tests.yaml` beside a definition: its models, and what is wrong with one.
+"""The format of a suite, `tests.yaml` beside a definition: models, validation and JSON Schema.
 
-docs/testing-processes.md tells people of it. The JSON Schema for editors is made from the models,
-published at /schemas/tests.schema.json, and lies beside this module in the wheel.
+docs/testing-processes.md documents it. The JSON Schema for editors is generated from the models,
+published at /schemas/tests.schema.json, and shipped beside this module in the wheel.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from coe.language.source import Source, Unreadable, read
 from coe.machine.facts import FactKind
 from coe.testing.stubs import fault_of
 
-# The schema as it is shipped: `write` makes it, and a test holds it against the models.
-FILE: Final = Path(__file__).with_name("tests.schema.json")
+# The shipped schema: `write_schema` generates it, and a test compares it with the models.
+SUITE_SCHEMA_FILE: Final = Path(__file__).with_name("tests.schema.json")
 
 _HUMAN: Final = frozenset({"outcome", "answer", "reason", "by"})
 
@@ -43,7 +43,7 @@ _HUMAN: Final = frozenset({"outcome", "answer", "reason", "by"})
 def _literal(value: Duration) -> Duration:
     if value.milliseconds is None:
         kind = "wrong_type"
-        raise PydanticCustomError(kind, "must be a length of time, not an expression")
+        raise PydanticCustomError(kind, "must be a duration, not an expression")
     return value
 
 
@@ -75,9 +75,9 @@ _FAULT: Final = {
     "anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "object"}],
     "description": "A status, the name of a standard error, or {type, status, title, detail}",
 }
-Length = Annotated[Duration, AfterValidator(_literal), WithJsonSchema(_LENGTH)]
-Fault = Annotated[JSON, AfterValidator(_fault), WithJsonSchema(_FAULT)]
-Moment = Annotated[
+DurationField = Annotated[Duration, AfterValidator(_literal), WithJsonSchema(_LENGTH)]
+StubFault = Annotated[JSON, AfterValidator(_fault), WithJsonSchema(_FAULT)]
+TimeField = Annotated[
     str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 
@@ -88,14 +88,14 @@ _BY_NUMBER: Final = Discriminator(
 )
 
 
-class Answer(Model):
-    """What the outside answers when a step asks: a call's output or fault, a person's decision."""
+class StubAnswer(Model):
+    """The answer to a step: the output or fault of a call, or the decision of a person."""
 
     NULLABLE = frozenset({"output", "answer", "reason"})
 
-    after: Length | None = None
+    after: DurationField | None = None
     output: JSON = None
-    fault: Fault = None
+    fault: StubFault = None
     error: dict[str, JSON] | None = None
     silent: StrictBool = False
     outcome: str | None = None
@@ -104,7 +104,7 @@ class Answer(Model):
     by: str | None = None
 
     @model_validator(mode="after")
-    def _one_answer(self) -> Answer:
+    def _one_answer(self) -> StubAnswer:
         given = self.model_fields_set
         forms = given & {"output", "fault", "error"}
         if self.silent:
@@ -117,25 +117,25 @@ class Answer(Model):
         return self
 
 
-class Fact(Model):
-    """What else is put into the journal, and when: a cancellation, a retry of the run."""
+class InjectedFact(Model):
+    """A fact put into the journal at a time, such as a cancellation or a retry of the run."""
 
     NULLABLE = frozenset({"data"})
 
-    after: Length | None = None
+    after: DurationField | None = None
     kind: FactKind
     key: str = ""
     data: JSON = None
 
 
 class AtOnce(Model):
-    """Steps of branches that run at once: each branch in its order, all of them interleaved."""
+    """Steps of concurrent branches: each branch in its order, the branches interleaved."""
 
     at_once: tuple[tuple[str, ...], ...] = Field(min_length=1)
 
 
 class ExpectedStep(Model):
-    """What is expected of one execution of a step; `at` counts from the start of the run."""
+    """An expected execution of a step; `at` counts from the start of the run."""
 
     NULLABLE = frozenset({"error", "iteration"})
 
@@ -148,23 +148,23 @@ class ExpectedStep(Model):
     attempt: StrictInt | None = None
     iteration: str | None = None
     error: dict[str, JSON] | None = None
-    at: Length | None = None
-    took: Length | None = None
+    at: DurationField | None = None
+    took: DurationField | None = None
 
 
 class ExpectedCall(Model):
-    """What is expected of one request to the outside; `at` and `due` count from the run's start."""
+    """An expected request of a step; `at` and `due` count from the start of the run."""
 
     NULLABLE = frozenset({"arguments"})
 
     name: str
     arguments: JSON = None
-    at: Length | None = None
-    due: Length | None = None
+    at: DurationField | None = None
+    due: DurationField | None = None
 
 
 class ExpectedError(Model):
-    """What is expected of the error; `type` may be the name of a standard one."""
+    """The expected error; `type` may be the name of a standard error."""
 
     type: str | None = None
     status: StrictInt | None = None
@@ -184,7 +184,7 @@ Called = Annotated[Annotated[StrictInt, _ONE] | Annotated[tuple[JSON, ...], _SEV
 
 
 class Expected(Model):
-    """What must come of the run; what is not mentioned may be anything."""
+    """The expected result of the run; anything not mentioned is not checked."""
 
     NULLABLE = frozenset({"output", "output_includes"})
 
@@ -199,16 +199,16 @@ class Expected(Model):
     called: dict[str, Called] = Field(default_factory=dict)
     events: tuple[dict[str, JSON], ...] | None = None
     waiting: tuple[str, ...] | None = None
-    took: Length | None = None
+    took: DurationField | None = None
 
 
 OneOrSeveralAnswers = Annotated[
-    Annotated[Answer, _ONE] | Annotated[tuple[Answer, ...], _SEVERAL], _BY_NUMBER
+    Annotated[StubAnswer, _ONE] | Annotated[tuple[StubAnswer, ...], _SEVERAL], _BY_NUMBER
 ]
 
 
-class Outside(Model):
-    """What a run meets: its input, and what its steps, people and events answer."""
+class RunSetup(Model):
+    """The setup of a run: its input, and the answers, events and facts that it receives."""
 
     NULLABLE = frozenset({"input"})
 
@@ -216,38 +216,38 @@ class Outside(Model):
     input: JSON = None
     stubs: dict[str, OneOrSeveralAnswers] = Field(default_factory=dict)
     events: tuple[dict[str, JSON], ...] = ()
-    facts: tuple[Fact, ...] = ()
-    now: Moment | None = None
+    facts: tuple[InjectedFact, ...] = ()
+    now: TimeField | None = None
     secrets: dict[str, JSON] = Field(default_factory=dict)
     flows: dict[str, str] = Field(default_factory=dict)
 
 
-class Test(Outside):
-    """One case: what the run meets, and what must come of it."""
+class ProcessTest(RunSetup):
+    """One test: the setup of the run, and the expected result."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # pytest must not collect it
 
     name: str = Field(min_length=1)
     expect: Expected
 
 
 class Suite(Model):
-    """The tests of a definition; `defaults` hold for each test that does not say otherwise."""
+    """The tests of a definition; `defaults` apply to each test without its own values."""
 
-    defaults: Outside = Field(default_factory=Outside)
-    tests: tuple[Test, ...]
+    defaults: RunSetup = Field(default_factory=RunSetup)
+    tests: tuple[ProcessTest, ...]
 
     @model_validator(mode="after")
     def _some(self) -> Suite:
         if not self.tests:
             kind = "no_tests"
-            raise PydanticCustomError(kind, "there is no test here")
+            raise PydanticCustomError(kind, "the list of tests is empty")
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A suite as it was written: each test as plain data with the defaults filled in.
+class WrittenSuite:
+    """The tests of a file as plain data, with the defaults filled in.
 
     `source` locates the pointer of a test, /tests/0 and so on.
     """
@@ -256,8 +256,10 @@ class Written:
     source: Source
 
 
-def read_suite(text: str, *, file: str | None = None) -> tuple[Written | None, tuple[Problem, ...]]:
-    """The tests of a `tests.yaml`; none where there are problems."""
+def read_suite(
+    text: str, *, file: str | None = None
+) -> tuple[WrittenSuite | None, tuple[Problem, ...]]:
+    """Read a `tests.yaml`: its tests, or its problems."""
     try:
         source = read(text, file=file)
     except Unreadable as error:
@@ -268,11 +270,11 @@ def read_suite(text: str, *, file: str | None = None) -> tuple[Written | None, t
         return None, tuple(problems_of(error, source, Suite))
     data: Any = source.data
     defaults = data.get("defaults", {})
-    return Written(tuple(_filled(test, defaults) for test in data["tests"]), source), ()
+    return WrittenSuite(tuple(_filled(test, defaults) for test in data["tests"]), source), ()
 
 
 def _filled(test: dict[str, JSON], defaults: dict[str, JSON]) -> dict[str, JSON]:
-    """A test with the defaults: objects by their members, `input` and all else as a whole."""
+    """Fill in the defaults: members of objects one by one, `input` and the rest as a whole."""
     filled = dict(defaults)
     for key, value in test.items():
         base = filled.get(key)
@@ -282,7 +284,7 @@ def _filled(test: dict[str, JSON], defaults: dict[str, JSON]) -> dict[str, JSON]
 
 
 def suite_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a suite."""
+    """Generate the JSON Schema (2020-12) of a suite."""
     schema = Suite.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -292,6 +294,6 @@ def suite_schema() -> dict[str, Any]:
     }
 
 
-def write() -> None:
-    """Write the schema to its file."""
-    FILE.write_text(json.dumps(suite_schema(), indent=1, ensure_ascii=False) + "\n")
+def write_schema() -> None:
+    """Write the generated schema to its file."""
+    SUITE_SCHEMA_FILE.write_text(json.dumps(suite_schema(), indent=1, ensure_ascii=False) + "\n")

@@ -1,25 +1,18 @@
-"""Tests of a process as data: `tests.yaml` beside a definition, and the verdict on a simulated run.
+"""Tests of a process as data, `tests.yaml` beside a definition, and the verdict on each.
 
-    defaults: {stubs: {…}}                           # for each test that does not say otherwise
+    defaults: {stubs: {…}}                           # for each test without its own
     tests:
       - name: a small order needs no approval
-        parameters: {limit: "100"}                   # of a template: what it is rendered with
+        parameters: {limit: "100"}                   # of a template: the rendering to test
         input: {amount: 20}
         stubs: {reserve: {output: {ok: true}}}       # as in coe.testing.run_definition
         events: []
-        facts: [{after: PT1H, kind: RUN_CANCELLED}]  # what else is put into the journal, and when
+        facts: [{after: PT1H, kind: RUN_CANCELLED}]  # further facts for the journal
         now: 2026-01-05T09:00:00Z
         secrets: {}
         expect: {…}
 
-`expect` may have: `state`; `output` (equal), `outputIncludes` (the members given are equal) and
-`outputSchema`; `error` (the members given are equal); `path` (the names of the steps in the order
-of their start, with `{atOnce: [[…], …]}` where branches run at once); `steps` (those named are as
-given: `{name: {state, attempt, iteration, at, took, …}}`, of several executions the last, or a list
-of all); `calls` (what was asked of the outside, in order: `{name, arguments, at, due}`, the members
-given are equal); `called` (`{name: how often}`, or a list of arguments); `events` (what was
-emitted, in order, the members given are equal); `waiting` (names of what is waited for); `took` (a
-duration). Times count from the start of the run.
+docs/testing-processes.md lists the keys of `expect`. Times count from the start of the run.
 """
 
 from __future__ import annotations
@@ -34,12 +27,12 @@ from coe.language.durations import parse
 from coe.language.model.definition import Definition
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq
-from coe.testing.cases import START, Case, Trace
+from coe.testing.cases import DEFAULT_START, SimulationCase, Trace
 from coe.testing.compare import Difference
 from coe.testing.expectations import differences
-from coe.testing.run_definition import Carry, simulate
+from coe.testing.run_definition import LeafRunner, simulate
 
-__all__ = ["Difference", "Verdict", "case_of", "differences", "judge"]
+__all__ = ["CaseVerdict", "Difference", "case_of", "differences", "judge"]
 
 _KEYS: Final = frozenset(
     {
@@ -58,8 +51,8 @@ _KEYS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a test went: nothing in `differences`, if all was as expected."""
+class CaseVerdict:
+    """The result of a test: it passed if `differences` is empty."""
 
     name: str
     differences: tuple[Difference, ...]
@@ -71,32 +64,32 @@ async def judge(
     test: Mapping[str, JSON],
     evaluate: EvaluateJq,
     *,
-    carry: Carry | None = None,
-) -> Verdict:
-    """Run one test of a definition; `carry` carries out calls for which it has no stub.
+    runner: LeafRunner | None = None,
+) -> CaseVerdict:
+    """Run one test of a definition; `runner` carries out calls that have no stub.
 
-    An answer that nobody could have given is a difference too.
+    An impossible answer is a difference too.
 
     Raises:
-        ValueError: the test says or expects something that cannot be.
+        ValueError: a key, a stub, a time or an expectation of the test is invalid.
     """
     case = case_of(test)
-    trace = await simulate(definition, case, evaluate, carry=carry)
+    trace = await simulate(definition, case, evaluate, runner=runner)
     found = [Difference(each, "/stubs") for each in trace.mistakes]
     found += differences(_object(test.get("expect")), trace, case)
-    return Verdict(str(test.get("name")), tuple(found), trace)
+    return CaseVerdict(str(test.get("name")), tuple(found), trace)
 
 
-def case_of(test: Mapping[str, JSON]) -> Case:
-    """The simulated run that one test describes.
+def case_of(test: Mapping[str, JSON]) -> SimulationCase:
+    """The simulated run of a test.
 
     Raises:
-        ValueError: it has a key that tests do not have, or a time that is none.
+        ValueError: the test has an unknown key or an invalid time.
     """
     if unknown := test.keys() - _KEYS:
         raise ValueError(f"a test has no `{min(unknown)}`")
-    now = datetime.fromisoformat(str(test["now"])) if "now" in test else START
-    return Case(
+    now = datetime.fromisoformat(str(test["now"])) if "now" in test else DEFAULT_START
+    return SimulationCase(
         input=test.get("input"),
         stubs=_object(test.get("stubs")),
         events=[_object(event) for event in _list(test.get("events"))],

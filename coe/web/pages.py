@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from coe.decisions.schemas import DECISION_FILE as DECISION_SCHEMA
 from coe.language.editor_schema import SCHEMA_FILE as PROFILE_SCHEMA
-from coe.testing.suite_format import FILE as SUITE_SCHEMA
+from coe.testing.suite_format import SUITE_SCHEMA_FILE as SUITE_SCHEMA
 from coe.web.headers import explorer_policy
 
 STATIC = Path(__file__).resolve().parent / "static"

@@ -12,8 +12,8 @@ from coe.errors import Severity
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint import lint, published
 from coe.language.load import load
-from coe.testing.decision_files import carried_by, decisions_beside
-from coe.testing.run_suite import BOUND, minimum, run_suite
+from coe.testing.decision_files import decisions_beside, leaf_runner
+from coe.testing.run_suite import COVERAGE_STANDARD, minimum, run_suite
 
 ROOT = content.root()
 CENTRAL = sorted(path for path in (ROOT / "flows" / "central").iterdir() if path.is_dir())
@@ -33,13 +33,13 @@ def _texts(folder: Path) -> dict[str, str]:
 
 def test_the_standards_ask_for_every_branch() -> None:
     assert minimum(published()) == 100
-    assert published().standards[BOUND].severity is Severity.ERROR
+    assert published().standards[COVERAGE_STANDARD].severity is Severity.ERROR
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 async def test_its_tests_pass_and_go_every_branch(folder: Path, pool: Expressions) -> None:
-    tables = carried_by(decisions_beside(folder))
-    result = await run_suite(_texts(folder), pool.evaluate, standards=published(), carry=tables)
+    tables = leaf_runner(decisions_beside(folder))
+    result = await run_suite(_texts(folder), pool.evaluate, standards=published(), runner=tables)
     failures = {case.name: case.failures for case in result.cases if case.failures}
     assert failures == {}
     assert [each.problem for each in result.problems] == []

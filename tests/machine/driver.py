@@ -11,7 +11,7 @@ import orjson
 from coe.json_types import JSON
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq, Machine, RunContext
-from coe.testing.cases import START
+from coe.testing.cases import DEFAULT_START
 from tests.machine.scenarios import definition
 
 HTTP: dict[str, Any] = {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}
@@ -22,7 +22,7 @@ class Driver:
 
     def __init__(self, flow: dict[str, Any], evaluate: EvaluateJq, **context: Any) -> None:
         self.machine = Machine(definition(flow), RunContext("run-1", **context), evaluate)
-        self.now = START
+        self.now = DEFAULT_START
 
     async def fact(self, kind: FactKind, key: str = "", data: JSON = None) -> list[Any]:
         commands = await self.machine.apply(Fact(kind, self.now, key, data))

@@ -14,7 +14,7 @@ from coe.language.model.definition import Definition
 from coe.language.source import read
 from coe.machine.facts import Fact
 from coe.machine.machine import EvaluateJq, Machine, RunContext
-from coe.testing.cases import Case, Trace
+from coe.testing.cases import SimulationCase, Trace
 
 ROOT = Path(__file__).resolve().parent / "scenarios"
 DOCUMENT = {"dsl": "1.0.3", "namespace": "tests", "name": "scenario", "version": "1.0.0"}
@@ -47,12 +47,14 @@ def scenarios() -> list[Scenario]:
     return found
 
 
-def machine(flow: Definition, case: Case, evaluate: EvaluateJq) -> Machine:
+def machine(flow: Definition, case: SimulationCase, evaluate: EvaluateJq) -> Machine:
     context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
     return Machine(flow, context, evaluate)
 
 
-async def folded(flow: Definition, case: Case, facts: list[Fact], evaluate: EvaluateJq) -> Machine:
+async def folded(
+    flow: Definition, case: SimulationCase, facts: list[Fact], evaluate: EvaluateJq
+) -> Machine:
     """The machine after a journal that was written down and read again."""
     fold = machine(flow, case, evaluate)
     for fact in facts:

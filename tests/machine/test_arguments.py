@@ -11,7 +11,7 @@ import pytest
 from coe.language.expressions import variables
 from coe.language.source import read
 from coe.machine.machine import EvaluateJq
-from coe.testing.cases import Case, Trace
+from coe.testing.cases import SimulationCase, Trace
 from coe.testing.run_definition import simulate
 from tests.machine.scenarios import definition
 
@@ -126,7 +126,9 @@ async def _run(place: str, argument: str, program: str, evaluate: EvaluateJq) ->
         flow["output"] = {"as": "$context"}
     if place == "task input.from":
         flow["do"][1]["probe"]["output"]["as"] = "$input.held"
-    case = Case(input=RAW, secrets={"erp": SECRET}, stubs={"probe": {"output": {"answer": 42}}})
+    case = SimulationCase(
+        input=RAW, secrets={"erp": SECRET}, stubs={"probe": {"output": {"answer": 42}}}
+    )
     return await simulate(definition(flow), case, evaluate)
 
 

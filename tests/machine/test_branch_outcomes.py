@@ -38,7 +38,7 @@ async def test_nothing_that_a_run_does_was_held_for_impossible(
     }
     surprising = {
         (pointer, way)
-        for pointer, way in trace.went - counted
+        for pointer, way in trace.branch_outcomes - counted
         if not way.startswith(ALONE) and pointer not in constant
     }
     assert surprising == set()
@@ -50,6 +50,6 @@ async def test_the_scenarios_go_every_way_that_has_a_name(evaluate: EvaluateJq):
     gone: set[str] = set()
     for scenario in ALL:
         trace = await simulate(scenario.definition(), case_of(scenario.test), evaluate)
-        gone |= {way for _, way in trace.went}
+        gone |= {way for _, way in trace.branch_outcomes}
     named = {value for name, value in vars(outcomes).items() if name.isupper() and name[0] != "_"}
     assert {value for value in named if isinstance(value, str)} - gone <= {outcomes.CALL_IN_TIME}

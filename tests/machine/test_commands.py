@@ -11,7 +11,7 @@ from coe.json_types import JSON
 from coe.machine.commands import ArmTimer, Completed, OpenHumanTask, RunLeaf, StartChild
 from coe.machine.facts import FactKind
 from coe.machine.machine import EvaluateJq
-from coe.testing.cases import START
+from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver, key
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -191,7 +191,7 @@ async def test_people_are_asked_once_unless_more_must_approve(evaluate: Evaluate
         name="ask",
         arguments={**ASK, "remind": "PT1H"},
         approvals=1,
-        reminders=(START + timedelta(hours=1),),
+        reminders=(DEFAULT_START + timedelta(hours=1),),
     )
 
 
@@ -220,8 +220,8 @@ async def test_a_teams_flow_has_a_time_of_its_own_beside_the_tasks(evaluate: Eva
     commands = await run.start()
     timers = [each for each in commands if isinstance(each, ArmTimer)]
     assert {each.key: each.due for each in timers} == {
-        key("/do/0/a", parts=("timeout", 0)): START + timedelta(hours=2),
-        key("/do/0/a", parts=("call", 0)): START + timedelta(hours=1),
+        key("/do/0/a", parts=("timeout", 0)): DEFAULT_START + timedelta(hours=2),
+        key("/do/0/a", parts=("call", 0)): DEFAULT_START + timedelta(hours=1),
     }
     [child] = [each for each in commands if isinstance(each, StartChild)]
     await run.fact(FactKind.CHILD_COMPLETED, child.key, {"output": "theirs"})
@@ -304,7 +304,7 @@ async def test_keys_of_leaves_stay_what_they_were(
 async def test_facts_that_answer_nothing_that_is_wanted_change_nothing(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}]}, evaluate)
     [leaf] = await run.start()
-    due: JSON = {"due": START.isoformat()}
+    due: JSON = {"due": DEFAULT_START.isoformat()}
     for kind, place, data in (
         (FactKind.TIMER_ARMED, "unknown", due),
         (FactKind.TIMER_ARMED, leaf.key, due),

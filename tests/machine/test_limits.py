@@ -13,7 +13,7 @@ from coe.language.expressions.evaluator import ExpressionError, Reason
 from coe.machine.commands import Completed, Faulted
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq
-from coe.testing.cases import START
+from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -71,7 +71,7 @@ async def test_what_is_never_in_time_is_an_expression_error_and_a_fact(
     assert limited == [
         Fact(
             FactKind.EXPRESSION_LIMITED,
-            START,
+            DEFAULT_START,
             data={"evaluation": 2, "reason": reason.name},
         )
     ]

@@ -25,7 +25,7 @@ from coe.machine.commands import (
 )
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq, Machine, RunContext
-from coe.testing.cases import START
+from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver
 from tests.machine.scenarios import definition
 
@@ -188,8 +188,8 @@ async def test_deadlines_count_from_the_journal_not_from_the_clock(evaluate: Eva
     commands = await run.start()
     timers = [each for each in commands if isinstance(each, ArmTimer)]
     assert [timer.due for timer in timers] == [
-        START + timedelta(hours=1),
-        START + timedelta(seconds=10),
+        DEFAULT_START + timedelta(hours=1),
+        DEFAULT_START + timedelta(seconds=10),
     ]
     assert {timer.reason for timer in timers} == {TimerReason.TIMEOUT}
 
@@ -227,8 +227,11 @@ async def test_a_human_task_says_when_it_is_due_and_who_comes_next(evaluate: Eva
     run = Driver({"do": [{"a": {"call": "humanTask:1@default", "with": arguments}}]}, evaluate)
     [task] = await run.start()
     assert isinstance(task, OpenHumanTask)
-    assert task.due == START + timedelta(hours=4)
-    assert task.reminders == (START + timedelta(hours=1), START + timedelta(hours=3))
+    assert task.due == DEFAULT_START + timedelta(hours=4)
+    assert task.reminders == (
+        DEFAULT_START + timedelta(hours=1),
+        DEFAULT_START + timedelta(hours=3),
+    )
     assert (task.approvals, task.stages) == (2, (Stage(timedelta(hours=2), "lead"),))
     assert await run.fact(FactKind.TASK_ESCALATED, task.key, {"to": "lead"}) == []
     assert run.machine.pending() == [task]
@@ -386,7 +389,7 @@ async def test_commands_and_facts_do_not_show_data(evaluate: EvaluateJq):
     }
     run = Driver({"do": [{"a": call}]}, evaluate)
     [task] = await run.start({"n": "Ingrid Solberg"})
-    answered = Fact(FactKind.TASK_ANSWERED, START, task.key, {"answer": "Ingrid Solberg"})
+    answered = Fact(FactKind.TASK_ANSWERED, DEFAULT_START, task.key, {"answer": "Ingrid Solberg"})
     assert "Ingrid" not in repr([task, answered])
     [finish] = await run.machine.apply(answered)
     assert "Ingrid" not in repr(finish)
@@ -530,11 +533,11 @@ async def test_work_that_is_asked_for_and_taken_back_at_once_is_never_asked_for(
 
 
 async def test_facts_survive_being_written_down():
-    fact = Fact(FactKind.LEAF_COMPLETED, START, "key", {"output": [1, None, "ä"]})
+    fact = Fact(FactKind.LEAF_COMPLETED, DEFAULT_START, "key", {"output": [1, None, "ä"]})
     assert Fact.from_json(orjson.loads(orjson.dumps(fact.to_json()))) == fact
     with pytest.raises(ValueError, match="offset"):
-        Fact(FactKind.RUN_STARTED, START.replace(tzinfo=None))
+        Fact(FactKind.RUN_STARTED, DEFAULT_START.replace(tzinfo=None))
     with pytest.raises(TypeError):
         Fact.from_json([])
     with pytest.raises(ValueError, match="UNKNOWN"):
-        Fact.from_json({"kind": "UNKNOWN", "at": START.isoformat()})
+        Fact.from_json({"kind": "UNKNOWN", "at": DEFAULT_START.isoformat()})

@@ -15,7 +15,7 @@ from coe.language.model.definition import Definition
 from coe.machine.commands import Cancel, Command, Finish
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
-from coe.testing.cases import START, Case, Trace
+from coe.testing.cases import DEFAULT_START, SimulationCase, Trace
 from coe.testing.run_definition import simulate
 from tests.machine.scenarios import definition, folded, machine
 
@@ -108,7 +108,7 @@ class Outside:
     def facts(self) -> list[Fact]:
         rng = random.Random(self.seed + 1)  # noqa: S311 - a simulation
         return [
-            Fact(kind, START.replace(minute=place + 1))
+            Fact(kind, DEFAULT_START.replace(minute=place + 1))
             for place, kind in enumerate(rng.choices(OTHER, k=rng.randint(0, 3)))
         ]
 
@@ -125,13 +125,15 @@ def _answer(rng: random.Random) -> dict[str, Any]:
 
 async def _run(
     flow: list[Any], seed: int, expressions: Expressions
-) -> tuple[Definition, Case, Trace]:
+) -> tuple[Definition, SimulationCase, Trace]:
     parsed = definition({"do": flow})
     outside = Outside(seed)
     events = [
         {"after": f"PT{10 * n}S", "type": "a.b", "source": "s", "id": str(n)} for n in range(4)
     ]
-    case = Case(stubs=outside.stubs(), events=events, facts=outside.facts(), max_visits=20)
+    case = SimulationCase(
+        stubs=outside.stubs(), events=events, facts=outside.facts(), max_visits=20
+    )
     return parsed, case, await simulate(parsed, case, expressions.evaluate)
 
 

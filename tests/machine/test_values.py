@@ -19,7 +19,7 @@ from coe.machine.interpreter import EndRun
 from coe.machine.machine import EvaluateJq, RunContext
 from coe.machine.scope import json_equal
 from coe.settings import Settings
-from coe.testing.cases import START
+from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver, key
 from tests.machine.scenarios import definition
 
@@ -244,7 +244,7 @@ async def test_a_run_that_was_retried_can_fault_and_be_retried_again(evaluate: E
 async def test_steps_tell_when_they_began_and_ended(evaluate: EvaluateJq):
     run = Driver({"do": [{"fork": {"fork": {"branches": [{"a": HTTP}, {"b": HTTP}]}}}]}, evaluate)
     a, b = await run.start()
-    at = [START + timedelta(seconds=number) for number in range(6)]
+    at = [DEFAULT_START + timedelta(seconds=number) for number in range(6)]
     running = run.machine.changed_steps()
     assert [(each.started_at, each.ended_at) for each in running] == [(at[0], None)] * 3
     await run.failed(b)
@@ -323,10 +323,10 @@ async def test_which_events_a_task_took_is_told(
     run = machine.Machine(
         flow, RunContext("run"), evaluate, observer=lambda _, way: seen.append(way)
     )
-    await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
+    await run.apply(Fact(FactKind.RUN_STARTED, DEFAULT_START, data={"input": None}))
     for number, kind in enumerate(types):
         event = {"type": kind, "source": "s", "id": str(number)}
-        await run.apply(Fact(FactKind.EVENT_CONSUMED, START, data={"event": event}))
+        await run.apply(Fact(FactKind.EVENT_CONSUMED, DEFAULT_START, data={"event": event}))
     assert isinstance(run.outcome, Completed)
     assert seen == told
 
@@ -339,6 +339,6 @@ async def test_what_people_decided_is_told(evaluate: EvaluateJq):
     run = machine.Machine(
         flow, RunContext("run"), evaluate, observer=lambda _, way: seen.append(way)
     )
-    [task] = await run.apply(Fact(FactKind.RUN_STARTED, START, data={"input": None}))
-    await run.apply(Fact(FactKind.TASK_ANSWERED, START, task.key, {"outcome": "rejected"}))
+    [task] = await run.apply(Fact(FactKind.RUN_STARTED, DEFAULT_START, data={"input": None}))
+    await run.apply(Fact(FactKind.TASK_ANSWERED, DEFAULT_START, task.key, {"outcome": "rejected"}))
     assert seen == [outcomes.ANSWERED, outcomes.decides("rejected")]

@@ -13,7 +13,7 @@ from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import NO_STANDARDS, Standard, Standards
 from coe.machine.commands import RunLeaf
-from coe.testing.run_suite import BOUND, SuiteResult, run_suite
+from coe.testing.run_suite import COVERAGE_STANDARD, SuiteResult, run_suite
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,7 +56,7 @@ async def pool() -> AsyncIterator[Expressions]:
 
 def bound(minimum: int, severity: Severity = Severity.ERROR) -> Standards:
     standard = Standard(title="t", why="w", severity=severity, options={"minimum": minimum})
-    return Standards(standards={BOUND: standard})
+    return Standards(standards={COVERAGE_STANDARD: standard})
 
 
 async def run(pool: Expressions, tests: str, **more: str) -> SuiteResult:
@@ -171,14 +171,14 @@ async def test_what_differs_is_told_member_by_member_with_its_line(pool: Express
         "6: state: expected WAITING, found COMPLETED",
         "7: output.lent: expected false, found true",
         "7: output.how.often: not expected, found 1",
-        "7: output.more: expected 1, is not there",
+        "7: output.more: expected 1, is missing",
         "8: output.how.often: expected 2, found 1",
         "9: output/when: is missing",
         '10: error: expected {"status": 408}, found null',
         '11: took: expected "P1D", found PT0S',
         "12: path: - expected, + found\n    rate\n    readRating\n  - ask\n  + choose\n    give",
         "13: steps.readRating.attempt: expected 2, found 1",
-        "13: steps.ask: the run never came to it",
+        "13: steps.ask: the run never reached it",
         '14: calls[0] readRating.arguments.method: expected "put", found "get"',
         "15: called.give: expected 2 times, found 1",
         '15: called.readRating[0].endpoint: expected "x", found "https://erp.example/rating"',
@@ -272,15 +272,15 @@ async def test_names_of_no_step_are_told_all_at_once(pool: Expressions) -> None:
     )
     assert problems(result) == [
         "tests.yaml:5:7 there is no step `readRatings`, did you mean `readRating`?",
-        "tests.yaml:6:7 `choose` asks nothing of the outside, so it takes no answer",
-        "tests.yaml:7:7 `ask` is answered by a person: `output` does not fit",
-        "tests.yaml:8:7 `readRating` is answered by a call: `outcome` does not fit",
+        "tests.yaml:6:7 `choose` makes no call, so it takes no answer",
+        "tests.yaml:7:7 `ask` is a human task: `output` does not fit",
+        "tests.yaml:8:7 `readRating` is a call: `outcome` does not fit",
         "tests.yaml:10:20 there is no step `asks`, did you mean `ask`?",
         "tests.yaml:11:15 there is no step `rates`, did you mean `rate`?",
         "tests.yaml:12:16 there is no step `gives`, did you mean `give`?",
         "tests.yaml:13:15 there is no step `readd`",
         "tests.yaml:14:17 there is no step `nobody`",
-        "tests.yaml:15:5 a second test of the name `a`",
+        "tests.yaml:15:5 a second test with the name `a`",
     ]
 
 
@@ -336,12 +336,12 @@ do:
 """
     suite = "tests: [{name: a, expect: {output: {rating: B}}}]"
 
-    async def carry(leaf: RunLeaf) -> JSON:
+    async def runner(leaf: RunLeaf) -> JSON:
         assert leaf.kind == "decision"
         return {"rating": "B"}
 
     files = {"flow.yaml": flow, "tests.yaml": suite}
-    result = await run_suite(files, pool.evaluate, standards=NO_STANDARDS, carry=carry)
+    result = await run_suite(files, pool.evaluate, standards=NO_STANDARDS, runner=runner)
     assert failures(result) == []
 
 
@@ -432,7 +432,7 @@ async def test_a_flow_without_tests_is_told_how_to_begin(pool: Expressions) -> N
     result = await run_suite({"flow.yaml": FLOW}, pool.evaluate, standards=bound(100))
     assert not result.passed
     [problem] = [each.problem for each in result.problems]
-    assert problem.code == BOUND
+    assert problem.code == COVERAGE_STANDARD
     assert "expect:" in str(problem.help)
 
 

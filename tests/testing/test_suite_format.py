@@ -1,4 +1,4 @@
-"""The form of tests.yaml: what is wrong with one is told where it stands, many at once."""
+"""The format of tests.yaml: all problems are reported with their positions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from jsonschema import Draft202012Validator
 
 from coe import content
 from coe.language.source import read
-from coe.testing.suite_format import FILE, read_suite, suite_schema
+from coe.testing.suite_format import SUITE_SCHEMA_FILE, read_suite, suite_schema
 
 ROOT = content.root()
 SUITES = sorted((*ROOT.glob("templates/*/tests.yaml"), *ROOT.glob("flows/central/*/tests.yaml")))
 VALIDATOR = Draft202012Validator(suite_schema())
 WRONG = [
-    ("tests: []", ["1:1 there is no test here"]),
+    ("tests: []", ["1:1 the list of tests is empty"]),
     ("test: []", ["1:1 unknown key `test`, did you mean `tests`?"]),
     ("tests:\n  - {name: a}", ["2:5 the key `expect` is missing"]),
     (
@@ -32,7 +32,7 @@ WRONG = [
     ),
     (
         "tests:\n  - name: a\n    stubs: {x: {fault: timout}}\n    expect: {}",
-        ["3:24 `timout` is no standard error, did you mean `timeout`?"],
+        ["3:24 `timout` is not a standard error, did you mean `timeout`?"],
     ),
     (
         "tests:\n  - name: a\n    stubs: {x: {output: 1, fault: 500}}\n    expect: {}",
@@ -48,7 +48,7 @@ WRONG = [
     ),
     (
         "tests:\n  - name: a\n    stubs: {x: {after: '${ .x }'}}\n    expect: {}",
-        ["3:24 `after` must be a length of time, not an expression"],
+        ["3:24 `after` must be a duration, not an expression"],
     ),
     (
         "tests:\n  - name: a\n    now: 2026-01-05T09:00:00\n    expect: {}",
@@ -67,13 +67,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "expected"), WRONG)
-def test_what_is_wrong_is_told_where_it_stands(text: str, expected: list[str]) -> None:
+def test_each_problem_is_located(text: str, expected: list[str]) -> None:
     written, problems = read_suite(text)
     assert written is None
     assert [f"{each.line}:{each.column} {each.message}" for each in problems] == expected
 
 
-def test_defaults_hold_for_what_a_test_does_not_say() -> None:
+def test_defaults_apply_to_what_a_test_omits() -> None:
     written, problems = read_suite(
         """
         defaults:
@@ -95,21 +95,21 @@ def test_defaults_hold_for_what_a_test_does_not_say() -> None:
     assert two["events"] == []
 
 
-def test_the_shipped_schema_is_that_of_the_models() -> None:
-    # To update: python -c "from coe.testing.suite_format import write; write()"
-    assert json.loads(FILE.read_text()) == suite_schema()
+def test_the_shipped_schema_is_generated_from_the_models() -> None:
+    # To regenerate it: python -c "from coe.testing.suite_format import write_schema; write_schema()"
+    assert json.loads(SUITE_SCHEMA_FILE.read_text()) == suite_schema()
     Draft202012Validator.check_schema(suite_schema())
 
 
 @pytest.mark.parametrize(
-    "text", [text for text, told in WRONG if "unknown" in told[0] or "missing" in told[0]]
+    "text", [text for text, found in WRONG if "unknown" in found[0] or "missing" in found[0]]
 )
 def test_the_schema_refuses_misspelt_and_missing_keys(text: str) -> None:
     assert not VALIDATOR.is_valid(read(text).data)
 
 
 @pytest.mark.parametrize("file", SUITES, ids=lambda file: file.parent.name)
-def test_the_schema_takes_what_is_shipped(file: Any) -> None:
+def test_the_schema_accepts_the_shipped_suites(file: Any) -> None:
     errors = [error.message for error in VALIDATOR.iter_errors(read(file.read_text()).data)]
     assert errors == []
 

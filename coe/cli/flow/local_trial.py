@@ -25,10 +25,10 @@ from coe.leaves.leaf import LeafIO
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
 from coe.machine.commands import RunLeaf
-from coe.testing.cases import START
+from coe.testing.cases import DEFAULT_START
 from coe.testing.decision_files import DecisionFiles, decisions_beside
-from coe.testing.run_definition import Case, Trace, simulate
-from coe.testing.suite_format import Outside
+from coe.testing.run_definition import SimulationCase, Trace, simulate
+from coe.testing.suite_format import RunSetup
 from coe.testing.suites import case_of
 
 _SECTIONS: Final = frozenset({"stubs", "events", "secrets", "flows", "facts"})
@@ -90,7 +90,8 @@ def try_file(
         BadValue: The stubs are invalid.
     """
     given = _stubs(stubs)
-    case = replace(case_of(given | {"input": value}), now=now or START, patience=timedelta(0))
+    case = case_of(given | {"input": value})
+    case = replace(case, now=now or DEFAULT_START, patience=timedelta(0))
     tables = DecisionFiles(decisions) if decisions else decisions_beside(file)
     definition = _definition(read_definition(file), str(file))
     trace = asyncio.run(_try(definition, case, resolve, tables))
@@ -99,21 +100,21 @@ def try_file(
 
 async def _try(
     definition: Definition,
-    case: Case,
+    case: SimulationCase,
     resolve: Mapping[str, str],
     tables: DecisionFiles | None,
 ) -> Trace:
     expressions = Expressions(workers=1)
     try:
         async with open_client() as client:
-            handlers = {DECISION_KIND: tables.carry} if tables else {}
+            handlers = {DECISION_KIND: tables.run_leaf} if tables else {}
             advice = "`--resolve HOST=URL` sends the calls of a host elsewhere."
             io = LeafIO(client=client, resolve=resolve, handlers=handlers, how_to_allow=advice)
 
-            async def carry(leaf: RunLeaf) -> JSON:
+            async def runner(leaf: RunLeaf) -> JSON:
                 return await run_leaf(leaf, io)
 
-            return await simulate(definition, case, expressions.evaluate, carry=carry)
+            return await simulate(definition, case, expressions.evaluate, runner=runner)
     finally:
         await expressions.close()
 
@@ -138,9 +139,9 @@ def _stubs(text: str | None) -> dict[str, JSON]:
     if data and data.keys() <= _SECTIONS:
         sections = data
     try:
-        Outside.model_validate(sections)
+        RunSetup.model_validate(sections)
     except ValidationError as error:
-        found = problems_of(error, Source(sections), Outside)
+        found = problems_of(error, Source(sections), RunSetup)
         raise BadValue("; ".join(f"{each.path}: {each.message}" for each in found)) from None
     return sections
 

@@ -14,7 +14,7 @@ from coe.cli.output import problem_fields, problem_line
 from coe.errors import Problem, Severity
 from coe.language.branches import Branch, ReachableStep
 from coe.templates.manifest import FLOW, TESTS
-from coe.testing.coverage import Covered
+from coe.testing.coverage import CoverageResult
 from coe.testing.run_suite import CaseResult, SuiteResult
 
 # Characters that XML 1.0 does not allow.
@@ -59,7 +59,7 @@ def _case_lines(folder: Path, case: CaseResult) -> Iterator[str]:
         yield from (f"          {line}" for line in rest)
 
 
-def _coverage_lines(folder: Path, covered: Covered) -> Iterator[str]:
+def _coverage_lines(folder: Path, covered: CoverageResult) -> Iterator[str]:
     branches = covered.branches - len(covered.missed_branches)
     steps = covered.steps - len(covered.missed_steps)
     yield (

@@ -15,7 +15,7 @@ from coe.errors import CoeError
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import Standards, load_standards, published
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
-from coe.testing.decision_files import DecisionFiles, carried_by, decisions_beside
+from coe.testing.decision_files import DecisionFiles, decisions_beside, leaf_runner
 from coe.testing.run_suite import SuiteResult, run_suite
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ async def _suite(
 ) -> SuiteResult:
     tables = DecisionFiles(decisions) if decisions else decisions_beside(folder)
     return await run_suite(
-        _texts(folder), evaluate, standards=standards, only=only, carry=carried_by(tables)
+        _texts(folder), evaluate, standards=standards, only=only, runner=leaf_runner(tables)
     )
 
 
