@@ -96,7 +96,7 @@ def test_defaults_apply_to_what_a_test_omits() -> None:
 
 
 def test_the_shipped_schema_is_generated_from_the_models() -> None:
-    # To regenerate it: python -c "from coe.testing.suite_format import write_schema; write_schema()"
+    # Regenerate: python -c "from coe.testing.suite_format import write_schema; write_schema()"
     assert json.loads(SUITE_SCHEMA_FILE.read_text()) == suite_schema()
     Draft202012Validator.check_schema(suite_schema())
 
