@@ -20,7 +20,7 @@ from coe.catalog.decision_tables.actions import register_decision
 from coe.catalog.models import Lifecycle
 from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
-from coe.governance.tokens import TokenRequest, issue_installation_token
+from coe.governance import tokens
 from coe.identifiers import PLATFORM_TEAM
 from coe.settings import Settings
 from coe.templates.actions import register_template
@@ -56,7 +56,7 @@ async def load_all(settings: Settings) -> list[str]:
     return lines
 
 
-async def issue_token(
+async def issue_token_as_operator(
     settings: Settings,
     *,
     subject: str,
@@ -72,8 +72,10 @@ async def issue_token(
     platform = Platform.open(settings, name="coe-token", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:
-            request = TokenRequest(name=name, subject=subject, scopes=scopes, lifetime=lifetime)
-            token, _ = await issue_installation_token(work, request)
+            request = tokens.TokenRequest(
+                name=name, subject=subject, scopes=scopes, lifetime=lifetime
+            )
+            token, _ = await tokens.issue_token_as_operator(work, request)
     finally:
         await platform.close()
     return token

@@ -26,7 +26,7 @@ from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.work import Work
 
-KEPT = timedelta(hours=24)
+ANSWER_RETENTION = timedelta(hours=24)
 """How long an answer is kept."""
 MAX_KEY_LENGTH = 200
 
@@ -104,12 +104,14 @@ async def carry_out_once(
 
 async def forget_expired(session: AsyncSession, now: datetime) -> None:
     """Delete the answers that are older than 24 hours; the caller commits."""
-    await session.execute(delete(ClientMutation).where(col(ClientMutation.created_at) < now - KEPT))
+    await session.execute(
+        delete(ClientMutation).where(col(ClientMutation.created_at) < now - ANSWER_RETENTION)
+    )
 
 
 async def _claim(work: Work, hashed: bytes) -> bool:
     """Insert the key's row; false if another transaction has inserted it, which this waits for."""
-    expired = col(ClientMutation.created_at) < work.now - KEPT
+    expired = col(ClientMutation.created_at) < work.now - ANSWER_RETENTION
     await work.session.execute(delete(ClientMutation).where(*_is_key(work, hashed), expired))
     inserted = await work.session.execute(
         insert(ClientMutation)

@@ -18,7 +18,7 @@ from coe.governance import resources
 from coe.identifiers import PLATFORM_TEAM
 from coe.work import Read, Work
 
-WORKER = "worker"
+WORKER_ROLE = "worker"
 """The role of a team's own worker, also in the platform's team."""
 
 
@@ -34,7 +34,7 @@ async def explain_access(work: Work, subject: str, permission: str, resource: st
         message = f"there is no permission {permission!r}"
         raise Invalid([Problem("INPUT_PERMISSION", message, path="/permission")])
     try:
-        thing = await resources.find(work, resource, subject)
+        thing = await resources.find_resource(work, resource, subject)
         decision = work.require(
             Permission.ACCESS_EXPLAIN,
             resource=resource,
@@ -87,5 +87,5 @@ def relations_to_subject(read: Read, subject: str) -> frozenset[str]:
         return frozenset({Relation.SELF.value})
     is_person = read.policy.memberships.kind(subject) is ActorKind.PERSON
     platform_roles = {role for role, team in read.policy.roles(subject) if team == PLATFORM_TEAM}
-    is_proxy = is_person or bool(platform_roles - {WORKER})
+    is_proxy = is_person or bool(platform_roles - {WORKER_ROLE})
     return frozenset({Relation.PROXY.value}) if is_proxy else frozenset()

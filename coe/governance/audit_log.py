@@ -33,7 +33,7 @@ LOG = "audit:log"
 _CURSOR = "audit"
 
 
-async def read_events(
+async def read_log(
     work: Work,
     wanted: AuditEventFilter | None = None,
     *,

@@ -38,7 +38,7 @@ class Resource:
     relations: frozenset[str] = frozenset()
 
 
-async def find(read: Read, name: str, subject: str) -> Resource:
+async def find_resource(read: Read, name: str, subject: str) -> Resource:
     """Find the thing that a name such as `flow:sales/order-to-cash` or `run:<uuid>` stands for.
 
     Args:

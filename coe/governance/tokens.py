@@ -52,10 +52,10 @@ async def issue_token(work: Work, request: TokenRequest) -> tuple[str, AccessTok
     return await _issue(work, request, team=team, decision=decision)
 
 
-async def issue_installation_token(work: Work, request: TokenRequest) -> tuple[str, AccessToken]:
-    """Issue a token without a permission, for an installation that has none yet.
+async def issue_token_as_operator(work: Work, request: TokenRequest) -> tuple[str, AccessToken]:
+    """Issue a token without a permission, as the operator who holds the database and its keys.
 
-    Only a person who holds the database and its keys can call this: no API leads here.
+    A new installation has no other token yet. No API leads here.
 
     Raises:
         Invalid: The request has problems; nothing is saved.

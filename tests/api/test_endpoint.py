@@ -95,7 +95,7 @@ async def test_a_malformed_body_is_refused_with_the_reason(
 
 async def test_a_large_body_is_refused(api: Api) -> None:
     async with api.client("demo-auditor") as client:
-        body = {"query": ME, "variables": {"x": "y" * limits.MAX_BODY}}
+        body = {"query": ME, "variables": {"x": "y" * limits.MAX_REQUEST_BYTES}}
         response = await client.post("/graphql", json=body)
     assert response.status_code == 413
     assert _code(response) == "TOO_COSTLY"

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from coe.db import utcnow
-from coe.idempotency import KEPT, forget_expired
+from coe.idempotency import ANSWER_RETENTION, forget_expired
 from tests.factories.api import Api, Persona, Refused
 from tests.factories.api_story import publish_welcome, with_token
 
@@ -105,7 +105,7 @@ async def test_after_a_day_a_key_is_free_again(api: Api) -> None:
     owner = await publish_welcome(api)
     await owner.ask(START, input=_given("a"))
     database = api.services.platform.database
-    age = {"age": KEPT + timedelta(minutes=1)}
+    age = {"age": ANSWER_RETENTION + timedelta(minutes=1)}
     async with database.session() as session:
         await session.execute(
             text("UPDATE client_mutations SET created_at = created_at - CAST(:age AS interval)"),

@@ -10,7 +10,7 @@ from graphql import OperationDefinitionNode, parse
 from sqlalchemy import event
 
 from coe.api.graphql import limits
-from coe.api.graphql.documents import MAX_CACHED_LENGTH, MAX_DOCUMENTS, Documents
+from coe.api.graphql.documents import MAX_CACHED_CHARACTERS, MAX_CACHED_DOCUMENTS, Documents
 from coe.api.schema import make_schema
 from coe.errors import TooCostly
 from tests.factories.api import Api, Refused
@@ -25,7 +25,7 @@ def measure(query: str, **variables: object) -> limits.Measure:
     operation = next(
         node for node in document.definitions if isinstance(node, OperationDefinitionNode)
     )
-    return limits.check(SCHEMA, document, operation, variables)
+    return limits.check_limits(SCHEMA, document, operation, variables)
 
 
 def _nested(levels: int) -> str:
@@ -68,11 +68,11 @@ async def test_a_request_over_a_limit_is_refused_with_the_name_of_the_limit(
 
 async def test_too_many_tokens_are_refused_before_they_are_parsed(api: Api) -> None:
     with pytest.raises(Refused) as refused:
-        await api.persona("auditor").ask("{" + " id" * (limits.MAX_TOKENS + 1) + "}")
+        await api.persona("auditor").ask("{" + " id" * (limits.MAX_DOCUMENT_TOKENS + 1) + "}")
     assert refused.value.extensions == {
         "code": "TOO_COSTLY",
         "limit": "tokens",
-        "most": limits.MAX_TOKENS,
+        "most": limits.MAX_DOCUMENT_TOKENS,
     }
 
 
@@ -127,13 +127,13 @@ def test_documents_are_cached_up_to_a_limit() -> None:
     documents = Documents(SCHEMA)
     first = documents.prepare("{ me { subject } }")
     assert documents.prepare("{ me { subject } }") is first
-    for number in range(MAX_DOCUMENTS + 5):
+    for number in range(MAX_CACHED_DOCUMENTS + 5):
         documents.prepare(f"query Q{number} {{ me {{ subject }} }}")
-    assert len(documents) == MAX_DOCUMENTS
+    assert len(documents) == MAX_CACHED_DOCUMENTS
     assert documents.prepare("{ me { subject } }") is not first
     before = len(documents)
     assert documents.prepare("{ nothing }").errors
-    documents.prepare("{ me { subject } } #" + "x" * MAX_CACHED_LENGTH)
+    documents.prepare("{ me { subject } } #" + "x" * MAX_CACHED_CHARACTERS)
     assert len(documents) == before
 
 

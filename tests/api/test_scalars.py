@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe.api.graphql.ids import split, to_global, to_uuid
-from coe.api.graphql.scalars import SCALARS, Moment, parse_duration, print_duration
+from coe.api.graphql.scalars import SCALARS, DateTime, parse_duration, print_duration
 from coe.errors import NotFound
 
 
@@ -47,7 +47,7 @@ def test_an_empty_and_a_negative_duration_are_written() -> None:
 
 
 def test_a_moment_is_in_utc_and_needs_its_zone() -> None:
-    scalar = SCALARS[Moment]
+    scalar = SCALARS[DateTime]
     assert scalar.serialize is not None
     assert scalar.parse_value is not None
     local = datetime(2026, 3, 1, 10, tzinfo=timezone(timedelta(hours=2)))

@@ -33,12 +33,12 @@ REVIEWS = AuditEventFilter(actions=["access:grants:review"])
 async def test_pages_go_on_at_a_cursor_and_count_on_request(platform: Platform) -> None:
     await _review(platform, 3)
     async with platform.work(AUDITOR) as work:
-        first = await audit_log.read_events(work, REVIEWS, first=2)
-        rest = await audit_log.read_events(
+        first = await audit_log.read_log(work, REVIEWS, first=2)
+        rest = await audit_log.read_log(
             work, REVIEWS, first=2, after=first.cursors[-1], count=False
         )
         with pytest.raises(Invalid):
-            await audit_log.read_events(work, after="nonsense")
+            await audit_log.read_log(work, after="nonsense")
     assert [event.position for event in (*first.items, *rest.items)] == [2, 1, 0]
     assert (first.has_next, first.has_previous, first.total) == (True, False, 3)
     assert (rest.has_next, rest.has_previous, rest.total) == (False, True, 0)
@@ -47,13 +47,13 @@ async def test_pages_go_on_at_a_cursor_and_count_on_request(platform: Platform) 
 async def test_a_reading_is_recorded_with_its_filter(platform: Platform) -> None:
     await _review(platform, 1)
     async with platform.work(AUDITOR) as work:
-        await audit_log.read_events(work, REVIEWS)
-        await audit_log.read_events(work)
+        await audit_log.read_log(work, REVIEWS)
+        await audit_log.read_log(work)
     await _seal(platform)
     details: list[JSON] = []
     async with platform.work(AUDITOR) as work:
         wanted = AuditEventFilter(actions=["audit:log:read"])
-        events = (await audit_log.read_events(work, wanted)).items
+        events = (await audit_log.read_log(work, wanted)).items
         found = await audit_log.read_details(work, events)
         details = [found[event] for event in events]
     [everything, narrowed] = details
@@ -72,7 +72,7 @@ async def test_the_detail_is_for_those_who_may_read_it(platform: Platform) -> No
             await review_access(work, "sales")
     await _review(platform, 1)
     async with platform.work(COE_LEAD) as work:
-        events = (await audit_log.read_events(work)).items
+        events = (await audit_log.read_log(work)).items
         details = await audit_log.read_details(work, events)
         reasons = await audit_log.read_reasons(work, events)
     assert details == {}
@@ -83,7 +83,7 @@ async def test_who_holds_no_permission_on_the_log_is_refused(platform: Platform)
     await _review(platform, 1)
     async with platform.work(SALES_OWNER) as work:
         for verb in (
-            audit_log.read_events,
+            audit_log.read_log,
             audit_log.newest_checkpoint,
             audit_log.request_verification,
             audit_log.request_export,
@@ -110,5 +110,5 @@ async def test_the_log_is_verified_and_exported(platform: Platform) -> None:
     assert len(lines) > 2
     await _seal(platform)
     async with platform.work(AUDITOR) as work:
-        newest = (await audit_log.read_events(work, first=2)).items
+        newest = (await audit_log.read_log(work, first=2)).items
     assert {event.action for event in newest} == {"audit:log:verify", "audit:log:export"}

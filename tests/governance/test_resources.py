@@ -20,22 +20,24 @@ async def test_a_flow_has_its_owner_and_its_version_an_author(platform: Platform
         await actions.register_flow(work, central(data_class="CONFIDENTIAL", systems=""))
     flow, version = "flow:sales/returns", "flow:sales/returns@1.0.0"
     async with platform.read(COE_LEAD) as read:
-        owned = await resources.find(read, flow, "sales-owner")
-        written = await resources.find(read, version, SALES_DEVELOPER.subject)
+        owned = await resources.find_resource(read, flow, "sales-owner")
+        written = await resources.find_resource(read, version, SALES_DEVELOPER.subject)
     secret = DataClass.CONFIDENTIAL
     assert owned == Resource(flow, "sales", secret, frozenset({"owner"}))
     assert written == Resource(version, "sales", secret, frozenset({"author"}))
     async with platform.read(OUTSIDER) as read:
         with pytest.raises(NotFound):
-            await resources.find(read, flow, "sales-owner")
+            await resources.find_resource(read, flow, "sales-owner")
 
 
 async def test_teams_and_the_log_belong_to_a_team(platform: Platform) -> None:
     async with platform.read(COE_LEAD) as read:
-        assert await resources.find(read, "team:sales", "auditor") == Resource(
+        assert await resources.find_resource(read, "team:sales", "auditor") == Resource(
             "team:sales", "sales"
         )
-        assert await resources.find(read, "audit:log", "auditor") == Resource("audit:log", "coe")
+        assert await resources.find_resource(read, "audit:log", "auditor") == Resource(
+            "audit:log", "coe"
+        )
 
 
 @pytest.mark.parametrize("kind", ["run", "human_task", "token"])
@@ -43,11 +45,11 @@ async def test_what_does_not_exist_is_not_found(platform: Platform, kind: str) -
     async with platform.read(COE_LEAD) as read:
         for key in (str(new_id()), "nonsense"):
             with pytest.raises(NotFound):
-                await resources.find(read, f"{kind}:{key}", "auditor")
+                await resources.find_resource(read, f"{kind}:{key}", "auditor")
 
 
 @pytest.mark.parametrize("name", ["moon", "team:", ""])
 async def test_what_is_no_resource_name_is_invalid(platform: Platform, name: str) -> None:
     async with platform.read(COE_LEAD) as read:
         with pytest.raises(Invalid):
-            await resources.find(read, name, "auditor")
+            await resources.find_resource(read, name, "auditor")

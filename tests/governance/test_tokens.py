@@ -49,11 +49,11 @@ async def test_a_token_for_oneself_is_issued_under_a_policy_line(platform: Platf
     assert rule is not None
 
 
-async def test_an_installation_token_needs_no_permission(platform: Platform) -> None:
+async def test_the_operator_needs_no_permission(platform: Platform) -> None:
     with pytest.raises(Forbidden):
         await _issue(platform, OPERATOR, _request("coe-lead"))
     async with platform.work(OPERATOR) as work:
-        bearer, _ = await tokens.issue_installation_token(work, _request("coe-lead"))
+        bearer, _ = await tokens.issue_token_as_operator(work, _request("coe-lead"))
     async with platform.database.session() as session:
         known = await rows.authenticate(session, bearer)
     assert known.subject == "coe-lead"

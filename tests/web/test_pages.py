@@ -129,14 +129,14 @@ def test_the_examples_fit_the_schema_and_the_limits() -> None:
     uses = set()
     assert len(examples()) == 4
     for example in examples():
-        document = parse(example.query, max_tokens=limits.MAX_TOKENS)
+        document = parse(example.query, max_tokens=limits.MAX_DOCUMENT_TOKENS)
         assert validate(schema, document) == []
         given = json.loads(example.variables)
         for operation in document.definitions:
             assert isinstance(operation, OperationDefinitionNode)
             values = get_variable_values(schema, operation.variable_definitions or (), given)
             assert not isinstance(values, list), values
-            limits.check(schema, document, operation, given)
+            limits.check_limits(schema, document, operation, given)
             uses |= {
                 node.name.value
                 for node in operation.selection_set.selections

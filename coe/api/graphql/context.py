@@ -26,7 +26,7 @@ from coe.work import Platform, Read, RequestInfo, Work
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-Load = Callable[["Context", list[K]], Awaitable[Sequence[V]]]
+BatchLoader = Callable[["Context", list[K]], Awaitable[Sequence[V]]]
 """The values of some keys, in the order of the keys, in as few statements as possible."""
 
 
@@ -57,12 +57,12 @@ class Context:
         """Open a transaction as this actor, committed at its end."""
         return self.platform.work(self.actor, self.request)
 
-    async def load(self, batch: Load[K, V], key: K) -> V:
-        """Load the value of a key, in one batch with the other keys that are wanted now."""
+    async def load(self, batch: BatchLoader[K, V], key: K) -> V:
+        """BatchLoader the value of a key, in one batch with the other keys that are wanted now."""
         return await self._loader(batch).load(key)
 
-    async def load_existing(self, batch: Load[K, V | None], key: K) -> V:
-        """Load the value of a key that must be there.
+    async def load_existing(self, batch: BatchLoader[K, V | None], key: K) -> V:
+        """BatchLoader the value of a key that must be there.
 
         Raises:
             NotFound: It is not there, or the actor may not read it.
@@ -72,15 +72,15 @@ class Context:
             raise NotFound
         return value
 
-    async def load_many(self, batch: Load[K, V], keys: Sequence[K]) -> list[V]:
-        """Load the values of some keys, in the order of the keys."""
+    async def load_many(self, batch: BatchLoader[K, V], keys: Sequence[K]) -> list[V]:
+        """BatchLoader the values of some keys, in the order of the keys."""
         return await self._loader(batch).load_many(keys)
 
     def forget(self) -> None:
         """Empty the loaders, after a mutation has changed what they hold."""
         self._loaders.clear()
 
-    def _loader(self, batch: Load[K, V]) -> DataLoader[K, V]:
+    def _loader(self, batch: BatchLoader[K, V]) -> DataLoader[K, V]:
         loader = self._loaders.get(batch)
         if loader is None:
 

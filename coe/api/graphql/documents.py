@@ -11,10 +11,10 @@ from graphql.validation import specified_rules
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
-from coe.api.graphql.limits import MAX_TOKENS
+from coe.api.graphql.limits import MAX_DOCUMENT_TOKENS
 
-MAX_DOCUMENTS = 256
-MAX_CACHED_LENGTH = 16_384
+MAX_CACHED_DOCUMENTS = 256
+MAX_CACHED_CHARACTERS = 16_384
 """Characters; a longer document is parsed each time, so that none can fill the memory."""
 
 
@@ -47,12 +47,12 @@ class Documents:
         if cached is not None:
             self._cached.move_to_end(query)
             return cached
-        document = parse(query, max_tokens=MAX_TOKENS)
+        document = parse(query, max_tokens=MAX_DOCUMENT_TOKENS)
         errors = validate_document(self._schema, document, tuple(specified_rules))
         prepared = Prepared(document, tuple(errors))
-        if len(query) <= MAX_CACHED_LENGTH and not errors:
+        if len(query) <= MAX_CACHED_CHARACTERS and not errors:
             self._cached[query] = prepared
-            while len(self._cached) > MAX_DOCUMENTS:
+            while len(self._cached) > MAX_CACHED_DOCUMENTS:
                 self._cached.popitem(last=False)
         return prepared
 

@@ -36,11 +36,11 @@ from graphql import (
 from coe.errors import TooCostly
 from coe.paging import MAX_PAGE_SIZE
 
-MAX_BODY = 2 * 1024 * 1024
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
 """Bytes of a request: a template's files or a flow's definition fit."""
-MAX_NESTING = 100
+MAX_JSON_NESTING = 100
 """Levels of the JSON of a request."""
-MAX_TOKENS = 2_000
+MAX_DOCUMENT_TOKENS = 2_000
 MAX_DEPTH = 15
 MAX_ALIASES = 30
 MAX_DIRECTIVES = 30
@@ -194,7 +194,7 @@ def _many(known: GraphQLField, elements: int) -> int:
     return elements or LIST_SIZE
 
 
-def check(
+def check_limits(
     schema: GraphQLSchema,
     document: DocumentNode,
     operation: OperationDefinitionNode,

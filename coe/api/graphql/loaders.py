@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
-from coe.api.graphql.context import Context, Load
+from coe.api.graphql.context import BatchLoader, Context
 from coe.catalog import first_pages, queries
 from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.flows.contents import flow_contents
@@ -27,7 +27,9 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-def batch(query: Callable[[Read, Sequence[K]], Awaitable[Mapping[K, V]]]) -> Load[K, V | None]:
+def batch(
+    query: Callable[[Read, Sequence[K]], Awaitable[Mapping[K, V]]],
+) -> BatchLoader[K, V | None]:
     """Make a loader of a query over many keys."""
 
     async def load(context: Context, keys: list[K]) -> list[V | None]:
@@ -40,7 +42,7 @@ def batch(query: Callable[[Read, Sequence[K]], Awaitable[Mapping[K, V]]]) -> Loa
 
 def recorded_batch(
     verb: Callable[[Work, Sequence[K]], Awaitable[Mapping[K, V]]],
-) -> Load[K, V | None]:
+) -> BatchLoader[K, V | None]:
     """Make a loader of a verb over many keys that records the reading."""
 
     async def load(context: Context, keys: list[K]) -> list[V | None]:
@@ -53,7 +55,7 @@ def recorded_batch(
 
 def first_page_batch(
     query: Callable[[Read, Sequence[K], int], Awaitable[Mapping[K, Page[V]]]],
-) -> Load[tuple[K, int], Page[V]]:
+) -> BatchLoader[tuple[K, int], Page[V]]:
     """Make a loader of first pages; its keys are pairs of the parent and `first`."""
 
     async def load(context: Context, keys: list[tuple[K, int]]) -> list[Page[V]]:

@@ -20,37 +20,37 @@ E = TypeVar("E", bound=EnumMeta)
 @dataclass_transform(kw_only_default=True, field_specifiers=(strawberry.field,))
 def object_type(cls: type[T]) -> type[T]:
     """Make a class an object type whose description is the class's docstring."""
-    return strawberry.type(cls, description=described(cls))
+    return strawberry.type(cls, description=description_of(cls))
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(strawberry.field,))
 def input_type(cls: type[T]) -> type[T]:
     """Make a class an input type whose description is the class's docstring."""
-    return strawberry.input(cls, description=described(cls))
+    return strawberry.input(cls, description=description_of(cls))
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(strawberry.field,))
 def interface(cls: type[T]) -> type[T]:
     """Make a class an interface whose description is the class's docstring."""
-    return strawberry.interface(cls, description=described(cls))
+    return strawberry.interface(cls, description=description_of(cls))
 
 
 def enum_type(cls: E) -> E:
     """Make an enum one of the schema; its description is its docstring."""
-    return strawberry.enum(cls, description=described(cls))
+    return strawberry.enum(cls, description=description_of(cls))
 
 
 def field(resolver: Callable[..., Any]) -> Any:
     """Make a field whose description is the docstring of its resolver."""
-    return strawberry.field(resolver=resolver, description=described(resolver))
+    return strawberry.field(resolver=resolver, description=description_of(resolver))
 
 
 def mutation(resolver: Callable[..., Any]) -> Any:
     """Make a mutation whose description is the docstring of its resolver."""
-    return strawberry.mutation(resolver=resolver, description=described(resolver))
+    return strawberry.mutation(resolver=resolver, description=description_of(resolver))
 
 
-def described(thing: object) -> str | None:
+def description_of(thing: object) -> str | None:
     """The docstring of a type or a resolver, each paragraph in one line."""
     text = inspect.getdoc(thing)
     if not text:

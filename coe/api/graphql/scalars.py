@@ -14,8 +14,8 @@ from coe.json_types import JSON
 Json = NewType("Json", object)
 """A value of JSON in the schema; `coe.json_types.JSON` in Python."""
 
-Moment = NewType("Moment", datetime)
-Length = NewType("Length", timedelta)
+DateTime = NewType("DateTime", datetime)
+IsoDuration = NewType("IsoDuration", timedelta)
 
 _DURATION = re.compile(
     r"P(?!$)(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
@@ -98,13 +98,13 @@ def _unchanged(value: JSON) -> JSON:
 
 
 SCALARS: dict[object, ScalarDefinition] = {
-    Moment: scalar(
+    DateTime: scalar(
         name="DateTime",
         description="ISO 8601 date and time with its zone; answers are in UTC",
         serialize=_print_moment,
         parse_value=_parse_moment,
     ),
-    Length: scalar(
+    IsoDuration: scalar(
         name="Duration",
         description="ISO 8601 duration, such as P2DT4H",
         serialize=_print_length,

@@ -80,7 +80,7 @@ class GraphQLEndpoint:
         if prepared.errors:
             return _with_errors({}, prepared.errors, about)
         operation = _operation(prepared, name)
-        limits.check(self._schema._schema, prepared.document, operation, variables)  # noqa: SLF001  # the same
+        limits.check_limits(self._schema._schema, prepared.document, operation, variables)  # noqa: SLF001  # the same
         context = Context(
             platform=self._platform,
             actor=actor,
@@ -149,8 +149,8 @@ def _with_errors(
 def _syntax_error(error: GraphQLError) -> CoeError:
     """The refusal of a document that cannot be parsed, or that has too many tokens."""
     if "Parsing aborted" in error.message:
-        message = f"The document has more than {limits.MAX_TOKENS} tokens; ask for less."
-        return TooCostly(message, limit="tokens", most=limits.MAX_TOKENS)
+        message = f"The document has more than {limits.MAX_DOCUMENT_TOKENS} tokens; ask for less."
+        return TooCostly(message, limit="tokens", most=limits.MAX_DOCUMENT_TOKENS)
     place = error.locations[0] if error.locations else None
     return Invalid(
         [

@@ -39,15 +39,15 @@ async def read_body(request: Request) -> bytes:
     """Read the body.
 
     Raises:
-        TooCostly: It is larger than `limits.MAX_BODY`; the rest of it is not read.
+        TooCostly: It is larger than `limits.MAX_REQUEST_BYTES`; the rest of it is not read.
     """
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limits.MAX_BODY:
-            message = f"The request is larger than {limits.MAX_BODY} bytes."
-            raise TooCostly(message, limit="body", most=limits.MAX_BODY)
+        if size > limits.MAX_REQUEST_BYTES:
+            message = f"The request is larger than {limits.MAX_REQUEST_BYTES} bytes."
+            raise TooCostly(message, limit="body", most=limits.MAX_REQUEST_BYTES)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -56,10 +56,10 @@ def check_nesting(body: object) -> None:
     """Check how deep a value is nested, without recursion: later code recurses over it.
 
     Raises:
-        TooCostly: It is nested deeper than `limits.MAX_NESTING`.
+        TooCostly: It is nested deeper than `limits.MAX_JSON_NESTING`.
     """
     level = [body]
-    for _ in range(limits.MAX_NESTING):
+    for _ in range(limits.MAX_JSON_NESTING):
         level = [
             inner
             for value in level
@@ -68,5 +68,5 @@ def check_nesting(body: object) -> None:
         ]
         if not level:
             return
-    message = f"The request is nested more than {limits.MAX_NESTING} levels deep."
-    raise TooCostly(message, limit="nesting", most=limits.MAX_NESTING)
+    message = f"The request is nested more than {limits.MAX_JSON_NESTING} levels deep."
+    raise TooCostly(message, limit="nesting", most=limits.MAX_JSON_NESTING)

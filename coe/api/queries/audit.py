@@ -12,7 +12,7 @@ from coe.api.graphql.paging import Connection, checked
 from coe.api.types.audit import AuditCheckpoint, AuditEvent, AuditFilter, AuditVerification
 from coe.governance import audit_log
 
-PAGE_SIZE = 50
+AUDIT_PAGE_SIZE = 50
 
 
 @strawberry.type
@@ -24,15 +24,15 @@ class AuditQuery:
         self,
         info: Info,
         filter: AuditFilter | None = None,  # noqa: A002  # the contract's name
-        first: int | None = PAGE_SIZE,
+        first: int | None = AUDIT_PAGE_SIZE,
         after: str | None = None,
     ) -> Connection[AuditEvent]:
         """Events that the caller may read, the newest first; reading them is recorded."""
         async with info.context.work() as work:
-            page = await audit_log.read_events(
+            page = await audit_log.read_log(
                 work,
                 filter.wanted() if filter else None,
-                first=checked(first, default=PAGE_SIZE),
+                first=checked(first, default=AUDIT_PAGE_SIZE),
                 after=after,
                 count="totalCount" in selected_fields(info),
             )

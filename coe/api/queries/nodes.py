@@ -8,7 +8,7 @@ from uuid import UUID
 
 import strawberry
 
-from coe.api.graphql.context import Context, Info, Load
+from coe.api.graphql.context import BatchLoader, Context, Info
 from coe.api.graphql.ids import split, to_uuid
 from coe.api.graphql.loaders import (
     entry_by_id,
@@ -34,7 +34,7 @@ from coe.errors import NotFound
 Fetch = Callable[[Context, UUID], Awaitable[Any]]
 
 
-def _loaded(load: Load[UUID, Any], kind: EntryKind | None = None) -> Fetch:
+def _loaded(load: BatchLoader[UUID, Any], kind: EntryKind | None = None) -> Fetch:
     """Fetch a row by its id; with a kind, only an entry or a version of that kind."""
 
     async def fetch(context: Context, key: UUID) -> Any:

@@ -8,7 +8,7 @@ from coe.access.decision import Decision as DecisionRow
 from coe.access.explain import Grant
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.nodes import Problem, input_type, object_type
-from coe.api.graphql.scalars import Length
+from coe.api.graphql.scalars import IsoDuration
 from coe.governance.tokens import TokenRequest
 from coe.idempotency import Receipt
 
@@ -62,7 +62,7 @@ class IssueTokenInput:
     name: str
     subject: str
     scopes: list[str]
-    expires_in: Length
+    expires_in: IsoDuration
     client_mutation_id: str | None = None
 
     def request(self) -> TokenRequest:

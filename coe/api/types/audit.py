@@ -9,7 +9,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import event_detail, event_proof, event_reason
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
-from coe.api.graphql.scalars import Json, Moment
+from coe.api.graphql.scalars import DateTime, Json
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import AuditOutcome
 from coe.audit.findings import Verification
@@ -28,8 +28,8 @@ class AuditFilter:
     actions: list[str] | None = None
     resources: list[str] | None = None
     outcomes: list[AuditOutcome] | None = None
-    after: Moment | None = None
-    before: Moment | None = None
+    after: DateTime | None = None
+    before: DateTime | None = None
     teams: list[str] | None = None
     correlation_id: str | None = None
 
@@ -75,7 +75,7 @@ class AuditEvent(Node):
 
     row: strawberry.Private[AuditEventRecord]
     index: int = strawberry.field(description="Position in the log, from 0, without gaps")
-    at: Moment
+    at: DateTime
     actor: str
     actor_kind: ActorKind
     action: str = strawberry.field(description="source:subject:verb, such as catalog:flow:publish")
@@ -95,7 +95,7 @@ class AuditEvent(Node):
             row=row,
             id=strawberry.ID(to_global("AuditEvent", row.id)),
             index=_position(row),
-            at=Moment(row.at),
+            at=DateTime(row.at),
             actor=row.actor,
             actor_kind=ActorKind(row.actor_kind),
             action=row.action,
@@ -140,7 +140,7 @@ class AuditCheckpoint:
 
     tree_size: int
     root_hash: str
-    at: Moment
+    at: DateTime
     note: str = strawberry.field(
         description="C2SP signed note: origin, size, root, signature lines"
     )
@@ -151,7 +151,7 @@ class AuditCheckpoint:
         return cls(
             tree_size=row.tree_size,
             root_hash=row.root_hash.hex(),
-            at=Moment(row.at),
+            at=DateTime(row.at),
             note=row.note,
         )
 

@@ -9,7 +9,7 @@ from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import case_data, run_by_id
 from coe.api.graphql.nodes import field, input_type, object_type
 from coe.api.graphql.paging import Connection, PageInfo, checked
-from coe.api.graphql.scalars import Json, Moment
+from coe.api.graphql.scalars import DateTime, Json
 from coe.api.types.decisions import DecisionTableVersion
 from coe.api.types.runs import Run
 from coe.runs.decision_cases import CaseFilter, CaseRecord, cases_page
@@ -25,7 +25,7 @@ class DecisionCase:
     decision: str = strawberry.field(description="Ref of the exact version that decided")
     flow: str = strawberry.field(description="Ref of the flow, without a version")
     path: str = strawberry.field(description="JSON pointer of the task in the definition")
-    at: Moment
+    at: DateTime
     rules: list[str] = strawberry.field(description="The rules that fired, in their order")
     failed: bool = strawberry.field(description="Whether the table had no outcome")
 
@@ -38,7 +38,7 @@ class DecisionCase:
             decision=f"{row.decision}@{row.version}",
             flow=row.flow,
             path=row.path,
-            at=Moment(row.at),
+            at=DateTime(row.at),
             rules=list(row.rules),
             failed=row.failed,
         )
@@ -76,10 +76,10 @@ class ReplayDecisionInput:
     """A version, and the past cases of its table to replay on it."""
 
     ref: str = strawberry.field(description="Ref with an exact version, mostly a draft")
-    after: Moment | None = strawberry.field(
+    after: DateTime | None = strawberry.field(
         default=None, description="Cases decided at this time or later"
     )
-    before: Moment | None = strawberry.field(
+    before: DateTime | None = strawberry.field(
         default=None, description="Cases decided before this time"
     )
     flows: list[str] | None = strawberry.field(

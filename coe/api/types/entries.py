@@ -13,7 +13,7 @@ from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import first_versions, version_by_selector
 from coe.api.graphql.nodes import Node, field, interface, object_type
 from coe.api.graphql.paging import Connection, checked
-from coe.api.graphql.scalars import Moment
+from coe.api.graphql.scalars import DateTime
 from coe.api.types.teams import Team, owner_of
 from coe.catalog import queries
 from coe.catalog.models import EntryKind, Lifecycle
@@ -33,7 +33,7 @@ class CatalogEntry:
     summary: str
     tags: list[str]
     lifecycle: Lifecycle
-    updated_at: Moment
+    updated_at: DateTime
 
     @classmethod
     def of(cls, row: EntryRecord) -> Self:
@@ -47,7 +47,7 @@ class CatalogEntry:
             summary=row.summary,
             tags=list(row.tags),
             lifecycle=row.lifecycle,
-            updated_at=Moment(row.updated_at),
+            updated_at=DateTime(row.updated_at),
             **cls._own_fields(row),
         )
 
@@ -71,9 +71,9 @@ class VersionFields(Node):
     lifecycle: Lifecycle
     changelog: str | None
     digest: str
-    created_at: Moment
+    created_at: DateTime
     created_by: str
-    published_at: Moment | None
+    published_at: DateTime | None
 
     @classmethod
     def of(cls, row: VersionRecord) -> Self:
@@ -86,9 +86,9 @@ class VersionFields(Node):
             lifecycle=row.lifecycle,
             changelog=row.changelog,
             digest=row.digest,
-            created_at=Moment(row.created_at),
+            created_at=DateTime(row.created_at),
             created_by=row.created_by,
-            published_at=Moment(row.published_at) if row.published_at else None,
+            published_at=DateTime(row.published_at) if row.published_at else None,
             **cls._own_fields(row),
         )
 
@@ -143,14 +143,14 @@ class Approval:
     """A reviewer's decision on a version, or a person's on a human task."""
 
     by: str
-    at: Moment
+    at: DateTime
     decision: str
     comment: str | None
 
     @classmethod
     def of(cls, by: str, at: datetime, decision: str, comment: str | None) -> Approval:
         """The view of a decision."""
-        return cls(by=by, at=Moment(at), decision=decision, comment=comment)
+        return cls(by=by, at=DateTime(at), decision=decision, comment=comment)
 
     @classmethod
     def of_review(cls, row: VersionApprovalRecord) -> Approval:

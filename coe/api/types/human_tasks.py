@@ -8,7 +8,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import run_by_id, task_data, task_extras
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
-from coe.api.graphql.scalars import Json, Moment
+from coe.api.graphql.scalars import DateTime, Json
 from coe.api.types.entries import Approval
 from coe.api.types.runs import Run
 from coe.runs.task_models import HumanTaskState
@@ -44,31 +44,31 @@ class HumanTaskFilter:
 class Escalation:
     """An escalation of a task: to whom, when and why."""
 
-    at: Moment
+    at: DateTime
     to: str
     reason: str
 
     @classmethod
     def of(cls, row: EscalationRecord) -> Escalation:
         """The view of an escalation."""
-        return cls(at=Moment(row.at), to=row.to, reason=row.reason)
+        return cls(at=DateTime(row.at), to=row.to, reason=row.reason)
 
 
 @object_type
 class HumanTaskReminder:
     """A reminder of a task to those who may complete it."""
 
-    at: Moment
+    at: DateTime
     channel: str | None = strawberry.field(
         description="The channel of the message, if one was sent"
     )
-    notified_at: Moment | None = strawberry.field(description="When it was sent")
+    notified_at: DateTime | None = strawberry.field(description="When it was sent")
 
     @classmethod
     def of(cls, row: ReminderRecord) -> HumanTaskReminder:
         """The view of a reminder."""
-        notified = Moment(row.notified_at) if row.notified_at else None
-        return cls(at=Moment(row.at), channel=row.channel, notified_at=notified)
+        notified = DateTime(row.notified_at) if row.notified_at else None
+        return cls(at=DateTime(row.at), channel=row.channel, notified_at=notified)
 
 
 @object_type
@@ -84,9 +84,9 @@ class HumanTask(Node):
     form: Json = strawberry.field(description="JSON Schema of the answer")
     outcomes: list[str]
     outcome: str | None
-    created_at: Moment
-    due_at: Moment | None
-    completed_at: Moment | None
+    created_at: DateTime
+    due_at: DateTime | None
+    completed_at: DateTime | None
     completed_by: str | None
     approvals_needed: int
 
@@ -104,9 +104,9 @@ class HumanTask(Node):
             form=Json(row.form if row.form is not None else {}),
             outcomes=list(row.outcomes),
             outcome=row.outcome,
-            created_at=Moment(row.created_at),
-            due_at=Moment(row.due_at) if row.due_at else None,
-            completed_at=Moment(row.completed_at) if row.completed_at else None,
+            created_at=DateTime(row.created_at),
+            due_at=DateTime(row.due_at) if row.due_at else None,
+            completed_at=DateTime(row.completed_at) if row.completed_at else None,
             completed_by=row.completed_by,
             approvals_needed=row.approvals_needed,
         )

@@ -11,7 +11,7 @@ from datetime import timedelta
 import strawberry
 
 from coe.api.graphql.nodes import Problem, field, input_type, object_type
-from coe.api.graphql.scalars import Json, Length
+from coe.api.graphql.scalars import IsoDuration, Json
 from coe.api.types.runs import Run
 from coe.machine.commands import StepState
 from coe.runs.records import LocalClaim
@@ -66,7 +66,7 @@ class RunClaim:
     done: Json = strawberry.field(
         description="Outputs of the completed steps, by name: they are not run again",
     )
-    heartbeat_every: Length = strawberry.field(description="How often to send heartbeatRun")
+    heartbeat_every: IsoDuration = strawberry.field(description="How often to send heartbeatRun")
 
     @classmethod
     def of(cls, claim: LocalClaim) -> RunClaim:
@@ -75,7 +75,7 @@ class RunClaim:
             claim=claim,
             attempt=claim.attempt,
             done=Json(claim.done),
-            heartbeat_every=Length(timedelta(seconds=claim.heartbeat_seconds)),
+            heartbeat_every=IsoDuration(timedelta(seconds=claim.heartbeat_seconds)),
         )
 
     @field

@@ -23,7 +23,7 @@ from coe.api.graphql.loaders import (
 )
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.paging import Connection, checked
-from coe.api.graphql.scalars import Json, Length, Moment
+from coe.api.graphql.scalars import DateTime, IsoDuration, Json
 from coe.api.types.flow_versions import FlowVersion
 from coe.api.types.flows import Flow
 from coe.errors import NotFound
@@ -47,8 +47,8 @@ class RunFilter:
     )
     states: list[RunState] | None = None
     correlation_id: str | None = None
-    started_after: Moment | None = None
-    started_before: Moment | None = None
+    started_after: DateTime | None = None
+    started_before: DateTime | None = None
     parent: strawberry.ID | None = None
 
     def wanted(self) -> Wanted:
@@ -107,10 +107,10 @@ class Step:
     state: StepState
     attempt: int
     iteration: str | None
-    started_at: Moment | None
-    ended_at: Moment | None
-    worked_for: Length | None
-    waited_for: Length | None
+    started_at: DateTime | None
+    ended_at: DateTime | None
+    worked_for: IsoDuration | None
+    waited_for: IsoDuration | None
     error: RunError | None
 
     @classmethod
@@ -125,10 +125,10 @@ class Step:
             state=row.state,
             attempt=row.attempt,
             iteration=row.iteration,
-            started_at=Moment(row.started_at) if row.started_at else None,
-            ended_at=Moment(row.ended_at) if row.ended_at else None,
-            worked_for=Length(row.worked_for) if row.worked_for is not None else None,
-            waited_for=Length(row.waited_for) if row.waited_for is not None else None,
+            started_at=DateTime(row.started_at) if row.started_at else None,
+            ended_at=DateTime(row.ended_at) if row.ended_at else None,
+            worked_for=IsoDuration(row.worked_for) if row.worked_for is not None else None,
+            waited_for=IsoDuration(row.waited_for) if row.waited_for is not None else None,
             error=RunError.of(row.error) if row.error else None,
         )
 
@@ -158,9 +158,9 @@ class Run(Node):
     state: RunState
     correlation_id: str
     started_by: str
-    requested_at: Moment
-    started_at: Moment | None
-    ended_at: Moment | None
+    requested_at: DateTime
+    started_at: DateTime | None
+    ended_at: DateTime | None
     error: RunError | None
     trace_id: str | None = strawberry.field(description="W3C trace id")
     engine_run_id: str | None = strawberry.field(
@@ -177,9 +177,9 @@ class Run(Node):
             state=row.state,
             correlation_id=row.correlation_id,
             started_by=row.started_by,
-            requested_at=Moment(row.requested_at),
-            started_at=Moment(row.started_at) if row.started_at else None,
-            ended_at=Moment(row.ended_at) if row.ended_at else None,
+            requested_at=DateTime(row.requested_at),
+            started_at=DateTime(row.started_at) if row.started_at else None,
+            ended_at=DateTime(row.ended_at) if row.ended_at else None,
             error=RunError.of(row.error, row.id) if row.error else None,
             trace_id=row.trace_id,
             engine_run_id=row.engine_run_id,

@@ -9,7 +9,7 @@ import strawberry
 from coe.api.graphql.context import Info
 from coe.api.graphql.loaders import run_by_id
 from coe.api.graphql.nodes import Problem, field, input_type, object_type
-from coe.api.graphql.scalars import Moment
+from coe.api.graphql.scalars import DateTime
 from coe.api.types.flows import Flow
 from coe.api.types.runs import Run
 from coe.language.schedules import ScheduleKind
@@ -28,10 +28,10 @@ class Schedule:
     time_zone: str = strawberry.field(description="IANA name; for a cron expression")
     enabled: bool = strawberry.field(description="Whether it is not paused")
     version: str = strawberry.field(description="The version that it starts")
-    next_at: Moment | None = strawberry.field(
+    next_at: DateTime | None = strawberry.field(
         description="Null if events start it, and while it waits for the end of its last run",
     )
-    last_at: Moment | None = strawberry.field(description="When it was last due")
+    last_at: DateTime | None = strawberry.field(description="When it was last due")
     problem: str | None = strawberry.field(
         description="Why the last start failed, without any data",
     )
@@ -46,8 +46,8 @@ class Schedule:
             time_zone=row.time_zone,
             enabled=row.enabled,
             version=row.version,
-            next_at=Moment(row.next_at) if row.next_at else None,
-            last_at=Moment(row.last_at) if row.last_at else None,
+            next_at=DateTime(row.next_at) if row.next_at else None,
+            last_at=DateTime(row.last_at) if row.last_at else None,
             problem=row.problem,
         )
 
