@@ -1,1 +1,1 @@
-"""The door through which teams' workers reach the engine, each with its own pool only."""
+"""The gateway through which teams' workers reach Prefect, each with the pool of its team only."""

@@ -1,9 +1,9 @@
-"""The gateway to Prefect for teams' workers: their own token, a closed list, their own pool.
+"""The gateway to Prefect for teams' workers: it passes allowed calls to the team's pool only.
 
-Prefect has one auth string, and whoever holds it is administrator; a worker hands it to the code
-that it runs. So workers get our address, `/gateway/{team}/api`, as their Prefect API, and the
-team's own token as its auth string. What `coe.gateway.rules` does not list, and what is not
-of the team's pool, is refused with 403 and recorded.
+Prefect has one auth string, and whoever holds it is an administrator; a worker gives it to the code
+that it runs. So a worker gets our address, `/gateway/{team}/api`, as its Prefect API, and the token
+of its team as the auth string. A call that `coe.gateway.rules` does not allow, or that names a
+resource outside the team's pool, is refused with 403 and recorded.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from coe.engines.prefect_api import PrefectEngine
 from coe.engines.prefect_http import API_VERSION, TIMEOUT, PrefectHTTP, basic
 from coe.errors import CoeError, Forbidden, TooCostly, Unavailable
-from coe.gateway.auth import Door, Doors, bearer_of
-from coe.gateway.bodies import without_messages
-from coe.gateway.rules import Call, find
+from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, bearer_of
+from coe.gateway.body_redaction import redact_body
+from coe.gateway.rules import AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
 from coe.work import Platform, RequestInfo
 
-MAX_BODY: Final = 1_048_576
-"""Of a request, in bytes."""
-METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+MAX_REQUEST_BYTES: Final = 1_048_576
+PROXIED_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
-_PASSED: Final = ("accept", "content-type", "prefect-csrf-client", "prefect-csrf-token")
-_RETURNED: Final = ("content-type", "retry-after")
+_REQUEST_HEADERS: Final = ("accept", "content-type", "prefect-csrf-client", "prefect-csrf-token")
+_RESPONSE_HEADERS: Final = ("content-type", "retry-after")
 
 
 class Gateway:
     """The gateway of one API process."""
 
     def __init__(self, platform: Platform, http: PrefectHTTP) -> None:
-        """Take the platform, and the Prefect server with its own auth string."""
         central_pool = platform.settings.central_pool
         self._http = http
-        self._doors = Doors(platform, http, PrefectEngine(http, central_pool=central_pool))
+        self._authentication = WorkerAuthentication(
+            platform, http, PrefectEngine(http, central_pool=central_pool)
+        )
         self._upstream = httpx.AsyncClient(
             base_url=http.api_url,
             headers={"Authorization": basic(http.auth)},
@@ -50,7 +50,7 @@ class Gateway:
 
     @classmethod
     def open(cls, platform: Platform) -> Gateway | None:
-        """The gateway to the Prefect server of the settings, None if they name none."""
+        """Open the gateway to the Prefect server of the settings; None if they name none."""
         settings = platform.settings
         if settings.prefect_url is None:
             return None
@@ -68,7 +68,7 @@ class Gateway:
         router.add_api_route(
             "/{path:path}",
             self.respond,
-            methods=list(METHODS),
+            methods=list(PROXIED_METHODS),
             include_in_schema=False,
         )
         router.add_api_websocket_route("/{path:path}", self.serve)
@@ -76,31 +76,36 @@ class Gateway:
 
     async def serve(self, websocket: WebSocket, team: str, path: str) -> None:
         """Serve one WebSocket."""
-        await serve_socket(self._doors, websocket, team, f"/{path}")
+        await serve_socket(self._authentication, websocket, team, f"/{path}")
 
     async def respond(self, request: Request, team: str, path: str) -> Response:
         """Pass a call on, or refuse it."""
-        about = RequestInfo(address=request.client.host if request.client else None)
+        request_info = RequestInfo(address=request.client.host if request.client else None)
         try:
             bearer = bearer_of(request.headers.get("authorization", ""))
-            door = await self._doors.enter(team, bearer, about)
-            call = find(request.method, f"/{path}")
+            worker = await self._authentication.authenticate(team, bearer, request_info)
+            call = match_call(request.method, f"/{path}")
             if call is None:
-                raise await self._doors.refusal(door, request.method, f"/{path}", "not on the list")
-            return await self._pass(request, door, call)
+                why = "not an allowed call"
+                raise await self._authentication.refusal(worker, request.method, f"/{path}", why)
+            return await self._pass_on(request, worker, call)
         except CoeError as error:
             body = {"detail": error.message, "code": error.code}
             return JSONResponse(body, status_code=error.status)
 
-    async def _pass(self, request: Request, door: Door, call: Call) -> Response:
+    async def _pass_on(
+        self, request: Request, worker: AuthenticatedWorker, call: AllowedCall
+    ) -> Response:
         body = await _json(request)
-        await self._doors.admit(door, call, body)
+        await self._authentication.authorize(worker, call, body)
         if body is not None:
-            body = without_messages(call, body)
+            body = redact_body(call, body)
             if body is None:
-                method, why = call.rule.method, "not a worker's to say"
-                raise await self._doors.refusal(door, method, call.path, why)
-        headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
+                method, why = call.rule.method, "a worker may not send this"
+                raise await self._authentication.refusal(worker, method, call.path, why)
+        headers = {
+            name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers
+        }
         outgoing = self._upstream.build_request(
             call.rule.method,
             call.path,
@@ -109,30 +114,34 @@ class Gateway:
             headers=headers | {"X-PREFECT-API-VERSION": API_VERSION},
         )
         try:
-            answer = await self._upstream.send(outgoing, stream=True)
+            response = await self._upstream.send(outgoing, stream=True)
         except httpx.TransportError:
-            raise Unavailable("the Prefect server does not answer") from None
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            self._doors.forget_pool(door)
+            raise Unavailable("the Prefect server does not respond") from None
+        if response.status_code == httpx.codes.NOT_FOUND:
+            self._authentication.forget_pool(worker)
         return StreamingResponse(
-            _stream(answer),
-            status_code=answer.status_code,
-            headers={name: answer.headers[name] for name in _RETURNED if name in answer.headers},
+            _stream(response),
+            status_code=response.status_code,
+            headers={
+                name: response.headers[name]
+                for name in _RESPONSE_HEADERS
+                if name in response.headers
+            },
         )
 
 
 async def _json(request: Request) -> Any:
-    """The JSON body, None if there is none.
+    """The JSON body; None for an empty one.
 
     Raises:
-        TooCostly: It is larger than `MAX_BODY`.
-        Forbidden: It is not JSON.
+        TooCostly: The body is larger than `MAX_REQUEST_BYTES`.
+        Forbidden: The body is not JSON.
     """
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
-        if len(content) > MAX_BODY:
-            raise TooCostly(f"a request has at most {MAX_BODY} bytes")
+        if len(content) > MAX_REQUEST_BYTES:
+            raise TooCostly(f"a request has at most {MAX_REQUEST_BYTES} bytes")
     if not content:
         return None
     try:
@@ -141,9 +150,9 @@ async def _json(request: Request) -> Any:
         raise Forbidden("the body is not JSON") from None
 
 
-async def _stream(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
     try:
-        async for chunk in answer.aiter_bytes():
+        async for chunk in response.aiter_bytes():
             yield chunk
     finally:
-        await answer.aclose()
+        await response.aclose()

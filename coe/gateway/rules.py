@@ -1,7 +1,7 @@
-"""What a team's worker may ask of Prefect: a closed list, each call bound to the team's own pool.
+"""The calls that a team's worker may make to Prefect, each restricted to the pool of the team.
 
-The list is what Prefect's own worker (3.8.8) needs in order to take flow runs, run them and tell
-their states. Registering pools and deployments is ours alone.
+The list is what Prefect's worker (3.8.8) needs to get flow runs, run them and report their states.
+Only the platform registers pools and deployments.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, Final
 from coe.engines.prefect_http import PrefectHTTP, segment
 from coe.errors import NotFound
 
-MAX_KNOWN: Final = 10_000
+MAX_CACHED: Final = 10_000
+"""How many owned resources are remembered for a team."""
 
 
 class Owned(StrEnum):
-    """What in a path must be the team's own."""
+    """The kind of resource in a path that the team must own."""
 
     NOTHING = ""
     POOL = "pool"
@@ -32,8 +33,8 @@ class Owned(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of the list. `query` are the parameters that are passed on."""
+class CallRule:
+    """One allowed call. `query` are the parameters that are passed on."""
 
     method: str
     path: str
@@ -42,68 +43,67 @@ class Rule:
     pattern: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the pattern: an id is a UUID, a pool is a name, and nothing else varies."""
+        """Compile the pattern: an id is a UUID, a pool is a name, and nothing else varies."""
         text = re.escape(self.path).replace(r"\{pool\}", "(?P<id>[a-z0-9-]+)")
         text = re.sub(r"\\{\w+\\}", "(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", text)
         object.__setattr__(self, "pattern", re.compile(text))
 
 
-RULES: Final = (
-    Rule("GET", "/csrf-token", Owned.NOTHING, frozenset({"client"})),
-    Rule("GET", "/admin/version", Owned.NOTHING),
-    Rule("GET", "/admin/storage", Owned.NOTHING),
-    Rule("GET", "/flows/{flow}", Owned.FLOW),
-    Rule("GET", "/deployments/{deployment}", Owned.DEPLOYMENT),
-    Rule("GET", "/work_queues/{work_queue}", Owned.WORK_QUEUE),
-    Rule("GET", "/flow_runs/{flow_run}", Owned.FLOW_RUN),
-    Rule("GET", "/work_pools/{pool}", Owned.POOL),
-    Rule("POST", "/work_pools/{pool}/get_scheduled_flow_runs", Owned.POOL),
-    Rule("POST", "/work_pools/{pool}/queues/filter", Owned.POOL),
-    Rule("POST", "/flow_runs/{flow_run}/set_state", Owned.FLOW_RUN),
-    Rule("POST", "/logs/", Owned.LOGS),
-    Rule("PATCH", "/flow_runs/{flow_run}", Owned.FLOW_RUN),
-    Rule("PATCH", "/flow_runs/{flow_run}/labels", Owned.FLOW_RUN),
+HTTP_CALLS: Final = (
+    CallRule("GET", "/csrf-token", Owned.NOTHING, frozenset({"client"})),
+    CallRule("GET", "/admin/version", Owned.NOTHING),
+    CallRule("GET", "/admin/storage", Owned.NOTHING),
+    CallRule("GET", "/flows/{flow}", Owned.FLOW),
+    CallRule("GET", "/deployments/{deployment}", Owned.DEPLOYMENT),
+    CallRule("GET", "/work_queues/{work_queue}", Owned.WORK_QUEUE),
+    CallRule("GET", "/flow_runs/{flow_run}", Owned.FLOW_RUN),
+    CallRule("GET", "/work_pools/{pool}", Owned.POOL),
+    CallRule("POST", "/work_pools/{pool}/get_scheduled_flow_runs", Owned.POOL),
+    CallRule("POST", "/work_pools/{pool}/queues/filter", Owned.POOL),
+    CallRule("POST", "/flow_runs/{flow_run}/set_state", Owned.FLOW_RUN),
+    CallRule("POST", "/logs/", Owned.LOGS),
+    CallRule("PATCH", "/flow_runs/{flow_run}", Owned.FLOW_RUN),
+    CallRule("PATCH", "/flow_runs/{flow_run}/labels", Owned.FLOW_RUN),
 )
-SOCKETS: Final = (
-    Rule("WEBSOCKET", "/work_pools/{pool}/workers/connect", Owned.POOL),
-    Rule("WEBSOCKET", "/events/in", Owned.NOTHING),
-    Rule("WEBSOCKET", "/events/out", Owned.NOTHING),
+WEBSOCKET_CALLS: Final = (
+    CallRule("WEBSOCKET", "/work_pools/{pool}/workers/connect", Owned.POOL),
+    CallRule("WEBSOCKET", "/events/in", Owned.NOTHING),
+    CallRule("WEBSOCKET", "/events/out", Owned.NOTHING),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call that is on the list, and the id or name in its path."""
+class AllowedCall:
+    """A call that matches a rule, and the id or name in its path."""
 
-    rule: Rule
+    rule: CallRule
     path: str
     subject: str
 
 
-def find(method: str, path: str) -> Call | None:
-    """The call, if it is on the list; `path` is decoded and begins with a slash."""
-    for rule in SOCKETS if method == "WEBSOCKET" else RULES:
+def match_call(method: str, path: str) -> AllowedCall | None:
+    """The call, if a rule allows it; `path` is decoded and begins with a slash."""
+    for rule in WEBSOCKET_CALLS if method == "WEBSOCKET" else HTTP_CALLS:
         match = rule.pattern.fullmatch(path)
         if rule.method == method and match is not None:
-            return Call(rule, path, match.groupdict().get("id", ""))
+            return AllowedCall(rule, path, match.groupdict().get("id", ""))
     return None
 
 
 class Ownership:
-    """What belongs to one team's pool. What did once, does for ever, so that is remembered."""
+    """The resources of one team's pool. A resource never changes its pool, so it is cached."""
 
     def __init__(self, http: PrefectHTTP, pool: str) -> None:
-        """Take the server and the name of the team's pool."""
         self._http = http
         self._pool = pool
-        self._known: OrderedDict[tuple[Owned, str], None] = OrderedDict()
+        self._owned: OrderedDict[tuple[Owned, str], None] = OrderedDict()
         self._pool_id: str | None = None
 
-    async def of(self, call: Call, body: object) -> bool:
-        """Whether all that the call names is the team's own.
+    async def covers(self, call: AllowedCall, body: object) -> bool:
+        """Whether the team owns all resources that the call names.
 
         Raises:
-            Unavailable: The server cannot be asked.
+            Unavailable: The Prefect server cannot be reached.
         """
         match call.rule.owned:
             case Owned.NOTHING:
@@ -116,26 +116,26 @@ class Ownership:
                 return await self.owns(kind, call.subject)
 
     async def owns(self, kind: Owned, subject: str) -> bool:
-        """Whether the thing with this id is the team's own."""
+        """Whether the team owns the resource with this id."""
         key = (kind, subject)
-        if key in self._known:
-            self._known.move_to_end(key)
+        if key in self._owned:
+            self._owned.move_to_end(key)
             return True
         try:
-            own = await self._ask(kind, subject)
+            is_owned = await self._look_up(kind, subject)
         except NotFound:
             return False
-        if own:
-            self._known[key] = None
-            if len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
-        return own
+        if is_owned:
+            self._owned[key] = None
+            if len(self._owned) > MAX_CACHED:
+                self._owned.popitem(last=False)
+        return is_owned
 
     async def pool_id(self) -> str:
         """The id of the team's pool.
 
         Raises:
-            NotFound: There is none yet.
+            NotFound: The team has no pool yet.
         """
         if self._pool_id is None:
             found = await self._http.get(f"/work_pools/{segment(self._pool)}")
@@ -143,7 +143,7 @@ class Ownership:
         return self._pool_id
 
     async def owns_resources(self, event: Mapping[str, Any]) -> bool:
-        """Whether the flow runs and the pools of an event, one at least, are all the team's own."""
+        """Whether an event names flow runs or pools, and the team owns all of them."""
         ids = _resource_ids(event)
         runs = [each.removeprefix(_RUN) for each in ids if each.startswith(_RUN)]
         pools = [each.removeprefix(_POOL) for each in ids if each.startswith(_POOL)]
@@ -157,19 +157,19 @@ class Ownership:
         runs = {each.get("flow_run_id") if isinstance(each, dict) else None for each in body}
         return all([each and await self.owns(Owned.FLOW_RUN, str(each)) for each in runs])
 
-    async def _ask(self, kind: Owned, subject: str) -> bool:
+    async def _look_up(self, kind: Owned, subject: str) -> bool:
         if kind is Owned.FLOW:
             return await self._owns_flow(subject)
         found = await self._http.get(f"/{kind.value}s/{segment(subject)}")
         return bool(found.get("work_pool_name") == self._pool)
 
     async def _owns_flow(self, subject: str) -> bool:
-        """A flow has no pool; it is the team's if a deployment of it is in the team's pool."""
-        wanted = {
+        """A flow has no pool; the team owns it if a deployment of it is in the team's pool."""
+        conditions = {
             "flows": {"id": {"any_": [subject]}},
             "work_pools": {"name": {"any_": [self._pool]}},
         }
-        return bool(await self._http.post("/deployments/count", wanted))
+        return bool(await self._http.post("/deployments/count", conditions))
 
 
 _RUN: Final = "prefect.flow-run."

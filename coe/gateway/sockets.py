@@ -1,7 +1,7 @@
-"""The gateway's WebSockets: the worker's channel, its events, and events of its own pool.
+"""The gateway's WebSockets: a worker's connection, its events, and the events of its pool.
 
-Prefect authenticates a WebSocket by its first message, `{"type": "auth", "token": …}`; the token is
-the team's, and the server gets its own auth string in its place.
+Prefect authenticates a WebSocket by its first message, `{"type": "auth", "token": …}`. A worker
+sends the token of its team; the gateway sends Prefect's auth string to the server instead.
 """
 
 from __future__ import annotations
@@ -22,48 +22,57 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from coe.audit.events import Tag
 from coe.engines.prefect_http import basic
 from coe.errors import CoeError, Forbidden, Unauthenticated, Unavailable
-from coe.gateway.auth import Door, Doors, token_of
-from coe.gateway.bodies import quiet_event
-from coe.gateway.rules import Call, find
+from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, token_of
+from coe.gateway.body_redaction import redact_event
+from coe.gateway.rules import AllowedCall, match_call
 from coe.work import RequestInfo
 
 SUBPROTOCOL: Final = "prefect"
 AUTH_SECONDS: Final = 10.0
 MAX_MESSAGE: Final = 1_048_576
 RECHECK_SECONDS: Final = 30.0
-"""How long an open connection outlives its token, at most."""
+"""How long a connection may stay open after its token is revoked."""
 UNSUPPORTED_DATA: Final = 1003
 POLICY_VIOLATION: Final = 1008
-TRY_AGAIN: Final = 1013
+TRY_AGAIN_LATER: Final = 1013
 
-Check = Callable[[str], Awaitable[str | None]]
-"""What becomes of a message: the text to pass on, or None to drop it."""
+MessageFilter = Callable[[str], Awaitable[str | None]]
+"""Returns the text to pass on in place of a message, or None to drop it."""
 
 log = logging.getLogger(__name__)
 
 
-class NoTextError(Exception):
-    """A message is not text, as every one of Prefect's is."""
+class NotTextError(Exception):
+    """A message is not text; all messages of Prefect are."""
 
 
-async def serve_socket(doors: Doors, websocket: WebSocket, team: str, path: str) -> None:
+async def serve_socket(
+    authentication: WorkerAuthentication, websocket: WebSocket, team: str, path: str
+) -> None:
     """Serve one WebSocket until either side closes it."""
-    about = RequestInfo(address=websocket.client.host if websocket.client else None)
+    request_info = RequestInfo(address=websocket.client.host if websocket.client else None)
     await websocket.accept(subprotocol=SUBPROTOCOL)
     try:
         bearer = await _token(websocket)
-        door = await doors.enter(team, bearer, about)
-        call = find("WEBSOCKET", path)
+        worker = await authentication.authenticate(team, bearer, request_info)
+        call = match_call("WEBSOCKET", path)
         if call is None:
-            raise await doors.refusal(door, "WEBSOCKET", path, "not on the list")
-        await doors.admit(door, call)
-        await _connect(doors, door, call, websocket, lambda: doors.enter(team, bearer, about))
+            why = "not an allowed call"
+            raise await authentication.refusal(worker, "WEBSOCKET", path, why)
+        await authentication.authorize(worker, call)
+        await _connect(
+            authentication,
+            worker,
+            call,
+            websocket,
+            lambda: authentication.authenticate(team, bearer, request_info),
+        )
     except (WebSocketDisconnect, ConnectionClosed):
         return
-    except NoTextError:
+    except NotTextError:
         await _close(websocket, UNSUPPORTED_DATA, "text_expected")
     except Unavailable:
-        await _close(websocket, TRY_AGAIN, "transient_server_error")
+        await _close(websocket, TRY_AGAIN_LATER, "transient_server_error")
     except CoeError as error:
         refused = (
             "authorization_failed" if isinstance(error, Forbidden) else "authentication_failed"
@@ -75,7 +84,7 @@ async def _token(websocket: WebSocket) -> str:
     """The token of the first message.
 
     Raises:
-        Unauthenticated: The first message is another one, or does not come.
+        Unauthenticated: The first message has none, or does not arrive in time.
     """
     try:
         async with asyncio.timeout(AUTH_SECONDS):
@@ -89,94 +98,100 @@ async def _text(websocket: WebSocket) -> str:
     """The next message.
 
     Raises:
-        NoTextError: It is bytes.
+        NotTextError: It is bytes.
     """
     try:
         return await websocket.receive_text()
     except KeyError:
-        raise NoTextError from None
+        raise NotTextError from None
 
 
 async def _connect(
-    doors: Doors,
-    door: Door,
-    call: Call,
+    authentication: WorkerAuthentication,
+    worker: AuthenticatedWorker,
+    call: AllowedCall,
     websocket: WebSocket,
-    enter_again: Callable[[], Awaitable[Door]],
+    authenticate_again: Callable[[], Awaitable[AuthenticatedWorker]],
 ) -> None:
-    url = doors.http.api_url.replace("http", "ws", 1) + call.path
+    url = authentication.http.api_url.replace("http", "ws", 1) + call.path
     try:
         async with websockets.connect(
             url,
             subprotocols=[websockets.Subprotocol(SUBPROTOCOL)],
-            additional_headers={"Authorization": basic(doors.http.auth)},
+            additional_headers={"Authorization": basic(authentication.http.auth)},
             max_size=MAX_MESSAGE,
             proxy=None,
         ) as server:
-            await _authenticate(server, doors.http.auth)
+            await _authenticate(server, authentication.http.auth)
             await websocket.send_text('{"type":"auth_success"}')
             if call.path.endswith("/workers/connect"):
-                await _record_connection(doors, door)
-            await _pump(websocket, server, _checks(doors, door, call), enter_again)
+                await _record_connection(authentication, worker)
+            filters = _filters(authentication, worker, call)
+            await _relay(websocket, server, filters, authenticate_again)
     except (OSError, WebSocketException) as error:
         if isinstance(error, ConnectionClosed):
             raise
-        raise Unavailable("the Prefect server does not answer") from None
+        raise Unavailable("the Prefect server does not respond") from None
 
 
 async def _authenticate(server: ClientConnection, auth: str) -> None:
     await server.send(orjson.dumps({"type": "auth", "token": auth}).decode())
-    answer = orjson.loads(await server.recv())
-    if answer.get("type") != "auth_success":
-        raise Unavailable("the Prefect server does not take our auth string")
+    reply = orjson.loads(await server.recv())
+    if reply.get("type") != "auth_success":
+        raise Unavailable("the Prefect server does not accept our auth string")
 
 
-async def _record_connection(doors: Doors, door: Door) -> None:
-    async with doors.platform.work(door.actor, door.about) as work:
+async def _record_connection(
+    authentication: WorkerAuthentication, worker: AuthenticatedWorker
+) -> None:
+    async with authentication.platform.work(worker.actor, worker.request_info) as work:
         await work.record(
             Tag.ENGINES_WORKER_CONNECT,
-            resource=f"team:{door.team}",
-            team=door.team,
+            resource=f"team:{worker.team}",
+            team=worker.team,
         )
 
 
-def _checks(doors: Doors, door: Door, call: Call) -> tuple[Check, Check]:
-    """What is done to messages of the worker, and to messages of the server."""
+def _filters(
+    authentication: WorkerAuthentication, worker: AuthenticatedWorker, call: AllowedCall
+) -> tuple[MessageFilter, MessageFilter]:
+    """The filters for messages of the worker and for messages of the server."""
 
-    async def as_it_is(text: str) -> str:
+    async def unchanged(text: str) -> str:
         return text
 
-    async def own_event_in(text: str) -> str:
+    async def owned_event_from_worker(text: str) -> str:
         event = _object(text)
-        quieted = quiet_event(event) if event is not None else None
-        if quieted is None or not await door.owner.owns_resources(quieted):
-            raise await doors.refusal(door, "EVENT", call.path, "not the team's own")
-        return orjson.dumps(quieted).decode()
+        redacted = redact_event(event) if event is not None else None
+        if redacted is None or not await worker.ownership.owns_resources(redacted):
+            raise await authentication.refusal(worker, "EVENT", call.path, "not the team's own")
+        return orjson.dumps(redacted).decode()
 
-    async def own_event_out(text: str) -> str | None:
+    async def owned_event_from_server(text: str) -> str | None:
         message = _object(text) or {}
         if message.get("type") != "event":
             return text
-        return text if await door.owner.owns_resources(message.get("event") or {}) else None
+        return text if await worker.ownership.owns_resources(message.get("event") or {}) else None
 
     if call.path == "/events/in":
-        return own_event_in, as_it_is
+        return owned_event_from_worker, unchanged
     if call.path == "/events/out":
-        return as_it_is, own_event_out
-    return as_it_is, as_it_is
+        return unchanged, owned_event_from_server
+    return unchanged, unchanged
 
 
-async def _pump(
+async def _relay(
     websocket: WebSocket,
     server: ClientConnection,
-    checks: tuple[Check, Check],
-    enter_again: Callable[[], Awaitable[Door]],
+    filters: tuple[MessageFilter, MessageFilter],
+    authenticate_again: Callable[[], Awaitable[AuthenticatedWorker]],
 ) -> None:
-    """Pass messages both ways until one side ends; an error of a check ends both.
+    """Relay messages in both directions until one side closes; an error of a filter closes both.
 
-    Who would not be let in any more, for the token was revoked or the policy changed, is let go.
+    The connection also ends when the worker may no longer connect, because its token was revoked or
+    the policy has changed.
     """
-    to_server, to_worker = checks
+    to_server, to_worker = filters
 
     async def up() -> None:
         while True:
@@ -191,7 +206,7 @@ async def _pump(
                 await websocket.send_text(text)
         await _close(websocket, server.close_code or 1000, server.close_reason or "")
 
-    tasks = [asyncio.create_task(each) for each in (up(), down(), _recheck(enter_again))]
+    tasks = [asyncio.create_task(each) for each in (up(), down(), _recheck(authenticate_again))]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -202,12 +217,12 @@ async def _pump(
         task.result()
 
 
-async def _recheck(enter_again: Callable[[], Awaitable[Door]]) -> None:
-    """Ask now and then whether who came in would still be let in; without a database, later."""
+async def _recheck(authenticate_again: Callable[[], Awaitable[AuthenticatedWorker]]) -> None:
+    """Authenticate again at intervals; skip a time when the database is not available."""
     while True:
         await asyncio.sleep(RECHECK_SECONDS)
         with contextlib.suppress(SQLAlchemyError, OSError):
-            await enter_again()
+            await authenticate_again()
 
 
 def _object(text: str) -> dict[str, Any] | None:
@@ -219,7 +234,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    """Close the worker's side, if it is still open; codes of no close frame become 1011."""
+    """Close the worker's side, if it is still open; codes that cannot be sent become 1011."""
     sendable = code if code not in {1005, 1006, 1015} else 1011
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(sendable, reason)

@@ -1,4 +1,4 @@
-"""The gateway before a real Prefect server: the list, the team's own pool, what was refused."""
+"""The gateway before a real Prefect server: allowed calls, the team's pool, refusals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from coe.engines.prefect_api import PrefectEngine
 from coe.engines.prefect_http import PrefectHTTP, basic
 from coe.engines.prefect_server import PrefectServer
 from coe.gateway import sockets
-from coe.gateway.rules import RULES
+from coe.gateway.rules import HTTP_CALLS
 from coe.runs.engine import LocalFlowRef, RunRef
 from coe.settings import Settings
 from coe.work import Platform
@@ -39,7 +39,7 @@ CANARY = "Wilhelmina Zwicknagel"
 
 @dataclass
 class Team:
-    """A team of the test: its token, and one flow run of its own at the server."""
+    """A team of the test: its token, and one flow run in its pool."""
 
     name: str
     token: str
@@ -52,7 +52,7 @@ class Team:
 
 @dataclass
 class Gate:
-    """The API in this process, and two teams that come to it."""
+    """The API in this process, and two teams that use it."""
 
     url: str
     platform: Platform
@@ -64,11 +64,11 @@ class Gate:
         self,
         team: Team,
         *,
-        door: str | None = None,
+        gateway_team: str | None = None,
     ) -> AsyncIterator[httpx.AsyncClient]:
-        """A client as Prefect's is: it fetches its CSRF token first."""
+        """A client like Prefect's: it fetches its CSRF token first."""
         async with httpx.AsyncClient(
-            base_url=f"{self.url}/gateway/{door or team.name}/api",
+            base_url=f"{self.url}/gateway/{gateway_team or team.name}/api",
             headers={"Authorization": basic(f"{team.name}:{team.token}")},
             trust_env=False,
         ) as client:
@@ -126,7 +126,7 @@ async def gate(
 
 
 def own(path: str, team: Team) -> str:
-    """A path of Prefect's API with things of the team's own in it."""
+    """A path of Prefect's API that names resources of the team."""
     values = {
         "/flow_runs/": team.run["id"],
         "/deployments/": team.run["deployment_id"],
@@ -140,7 +140,7 @@ def own(path: str, team: Team) -> str:
     return re.sub(r"\{[^}]+\}", str(uuid.uuid4()), filled)
 
 
-async def test_of_all_routes_of_prefect_only_the_list_passes(
+async def test_only_allowed_calls_of_all_routes_of_prefect_pass(
     gate: Gate,
     prefect: PrefectServer,
 ) -> None:
@@ -161,7 +161,7 @@ async def test_of_all_routes_of_prefect_only_the_list_passes(
                 refused += 1
             else:
                 passed.add((method, path))
-    listed = {(rule.method, re.sub(r"\{\w+\}", "{}", rule.path)) for rule in RULES}
+    listed = {(rule.method, re.sub(r"\{\w+\}", "{}", rule.path)) for rule in HTTP_CALLS}
     listed -= {("POST", "/logs/"), ("POST", "/flow_runs/{}/set_state")}  # an empty body is refused
     assert {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in passed} == listed
     assert len(await gate.refusals()) == refused
@@ -183,7 +183,7 @@ async def test_of_all_routes_of_prefect_only_the_list_passes(
         ("PATCH", "/flow_runs/{id}/labels"),
     ],
 )
-async def test_another_teams_things_are_refused_and_recorded(
+async def test_resources_of_another_team_are_refused_and_recorded(
     gate: Gate,
     method: str,
     path: str,
@@ -209,8 +209,8 @@ async def test_logs_of_another_teams_run_are_refused(gate: Gate) -> None:
         assert (await worker.post("/logs/", json=[record])).status_code == 403
 
 
-async def test_another_teams_door_stays_shut(gate: Gate) -> None:
-    async with gate.client(gate.warehouse, door="finance") as worker:
+async def test_the_gateway_of_another_team_is_refused(gate: Gate) -> None:
+    async with gate.client(gate.warehouse, gateway_team="finance") as worker:
         answer = await worker.get(f"/flow_runs/{gate.finance.run['id']}")
     assert answer.status_code == 403
     _, event = await gate.refusals()  # the first one is of the CSRF token
@@ -220,7 +220,7 @@ async def test_another_teams_door_stays_shut(gate: Gate) -> None:
 @pytest.mark.parametrize(
     "header", ["", "Basic !", "Bearer coe_x", "Bearer demo-warehouse-developer"]
 )
-async def test_who_has_no_workers_token_gets_nothing(gate: Gate, header: str) -> None:
+async def test_a_call_without_a_workers_token_is_refused(gate: Gate, header: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as stranger:
         answer = await stranger.get(
             f"{gate.url}/gateway/warehouse/api/admin/version",
@@ -240,7 +240,7 @@ async def test_who_has_no_workers_token_gets_nothing(gate: Gate, header: str) ->
         "/flow_runs/{OWN}",
     ],
 )
-async def test_a_path_in_disguise_is_refused(gate: Gate, path: str) -> None:
+async def test_a_disguised_path_is_refused(gate: Gate, path: str) -> None:
     own_id = gate.warehouse.run["id"]
     told = path.replace("{own}", own_id).replace("{OWN}", own_id.upper())
     reader, writer = await asyncio.open_connection("127.0.0.1", int(gate.url.rpartition(":")[2]))
@@ -253,7 +253,9 @@ async def test_a_path_in_disguise_is_refused(gate: Gate, path: str) -> None:
     assert status == b"403"
 
 
-async def test_what_an_exception_said_does_not_reach_prefect(gate: Gate, http: PrefectHTTP) -> None:
+async def test_the_message_of_an_exception_does_not_reach_prefect(
+    gate: Gate, http: PrefectHTTP
+) -> None:
     run = gate.warehouse.run["id"]
     async with gate.client(gate.warehouse) as worker:
         for kind in ("PENDING", "RUNNING", "FAILED"):
@@ -298,7 +300,7 @@ async def test_a_large_body_is_refused(gate: Gate) -> None:
     assert answer.status_code == 413
 
 
-async def test_without_prefect_a_worker_is_told_to_come_again(
+async def test_without_prefect_a_worker_is_asked_to_try_again(
     settings: Settings,
     platform: Platform,
 ) -> None:
@@ -328,7 +330,7 @@ def socket(gate: Gate, team: Team, path: str) -> Any:
 
 
 async def greet(websocket: ClientConnection, token: str) -> str:
-    """Authenticate as Prefect's client does; the type of the answer, or the reason of the end."""
+    """Authenticate like Prefect's client; return the type of the reply, or the reason of the close."""
     await websocket.send(json.dumps({"type": "auth", "token": token}))
     try:
         return str(json.loads(await websocket.recv())["type"])
@@ -336,7 +338,7 @@ async def greet(websocket: ClientConnection, token: str) -> str:
         return closed.rcvd.reason if closed.rcvd else ""
 
 
-async def test_a_socket_opens_with_the_teams_token_for_the_teams_pool_alone(gate: Gate) -> None:
+async def test_a_socket_opens_with_the_teams_token_for_the_teams_pool_only(gate: Gate) -> None:
     channel = f"/work_pools/{gate.warehouse.pool}/workers/connect"
     auth = f"warehouse:{gate.warehouse.token}"
     async with socket(gate, gate.warehouse, channel) as ours:
@@ -370,7 +372,7 @@ async def test_a_socket_ends_with_its_token(gate: Gate, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("message", [b"\x00", '{"related": 5}', "7", "no JSON"])
-async def test_a_strange_message_ends_its_socket_alone(gate: Gate, message: str | bytes) -> None:
+async def test_a_strange_message_closes_its_socket_only(gate: Gate, message: str | bytes) -> None:
     async with socket(gate, gate.warehouse, "/events/in") as worker:
         assert await greet(worker, f"warehouse:{gate.warehouse.token}") == "auth_success"
         if message == '{"related": 5}':
@@ -406,7 +408,7 @@ def event(team: Team, *, name: str = "prefect.task-run.Failed", **payload: Any) 
     }
 
 
-async def test_events_of_the_teams_own_runs_pass_without_what_they_say(
+async def test_events_of_the_teams_runs_pass_without_their_messages(
     gate: Gate,
     http: PrefectHTTP,
 ) -> None:
@@ -446,7 +448,7 @@ async def test_an_event_cannot_name_another_run_in_its_payload(
             await worker.recv()
 
 
-async def test_of_events_a_worker_hears_its_own_alone(gate: Gate, http: PrefectHTTP) -> None:
+async def test_a_worker_receives_events_of_its_team_only(gate: Gate, http: PrefectHTTP) -> None:
     async with socket(gate, gate.warehouse, "/events/out") as worker:
         await greet(worker, f"warehouse:{gate.warehouse.token}")
         prefix = {
