@@ -22,7 +22,7 @@ from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import Sealer
 from coe.engines.prefect_api import PrefectEngine
-from coe.events.retention import forget_events
+from coe.events.retention import delete_expired_events
 from coe.execution.dispatch import engine_health
 from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
@@ -143,7 +143,7 @@ class Services:
         while True:
             async with self.platform.database.session() as session:
                 await forget_expired(session, self.platform.clock())
-                await forget_events(session, self.platform.clock())
+                await delete_expired_events(session, self.platform.clock())
                 await session.commit()
             await asyncio.sleep(CLEAN_UP_SECONDS)
 

@@ -1,1 +1,1 @@
-"""CloudEvents: received once, kept, and delivered to the runs that want them."""
+"""CloudEvents: received once, stored, and delivered to the runs that subscribe to them."""

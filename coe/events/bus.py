@@ -1,7 +1,7 @@
-"""The bus: an event is received once, kept for a while, and brought to every run that wants it.
+"""The event bus: receive an event once, store it, and deliver it to every subscribed run.
 
-All in one transaction: the event's row, its deliveries, their wake-ups, the record in the log. A
-message in the outbox has dispatch look again after the commit (`settle`).
+One transaction holds the event's row, its deliveries, the wake-ups of the runs and the audit event.
+A message in the outbox makes dispatch deliver once more after the commit (`schedules.settle`).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from coe.runs.event_payload import Event, name_of, open_events, seal_event
 from coe.runs.tables import DELIVERIES, EVENTS, NOW
 from coe.work import Work
 
-LONGEST: Final = 500
-"""Characters that are kept in clear of a source, an id or a type."""
+MAX_CLEAR_LENGTH: Final = 500
+"""How many characters of a source, an id or a type are stored unsealed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of an event that was sent: its row, the runs it reached, whether it was known."""
+class SentEvent:
+    """An event that was sent: the id of its row, and whether it had been received before."""
 
     id: UUID
     duplicate: bool
@@ -45,7 +45,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends an event: itself, by way of which team, who stands at the root, who is in reach."""
+    """Who sends an event.
+
+    `team` is the team that the event is received for, `requester` the person who caused it (of a
+    run, its requester), and `reach` the teams and data classes of the runs that may get it.
+    """
 
     subject: str
     team: str
@@ -54,14 +58,14 @@ class Sender:
     correlation_id: str | None = None
 
 
-async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
-    """Receive events from outside (checked by `coe.events.cloudevents`): all of them or none.
+async def send_events(work: Work, events: Sequence[Event]) -> list[SentEvent]:
+    """Receive events of an external sender (read by `coe.events.cloudevents`), all or none.
 
-    An event reaches the runs of teams for which the sender holds `event:send`. One whose source
-    and id were received from the sender's team before is a duplicate: nothing happens again.
+    An event reaches the runs of teams for which the sender holds `event:send`. An event whose
+    source and id were received for the sender's team before is a duplicate and has no effect.
 
     Raises:
-        Forbidden: The sender may send to no team at all.
+        Forbidden: The sender may not send to any team.
         Conflict: An event with the same source and id, and other content, was received before.
     """
     reach = work.scope(Permission.EVENT_SEND)
@@ -74,12 +78,12 @@ async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
         correlation_id=work.request.correlation_id,
     )
     kept_for = timedelta(days=work.platform.settings.event_days)
-    sent: list[Sent] = []
+    sent: list[SentEvent] = []
     for event in events:
         row_id = new_id()
         row = await event_row(work.keyring, row_id, event, sender, at=work.now, kept_for=kept_for)
         if await receive(work.session, row, reach, now=work.now):
-            sent.append(Sent(row_id, duplicate=False))
+            sent.append(SentEvent(row_id, duplicate=False))
             await work.record(
                 Tag.RUNS_EVENT_SEND,
                 resource=f"event:{row_id}",
@@ -88,7 +92,7 @@ async def send_events(work: Work, events: Sequence[Event]) -> list[Sent]:
                 detail={"source": row["source"], "id": row["event_id"], "type": row["type"]},
             )
         else:
-            sent.append(await _known(work, team, event))
+            sent.append(await _duplicate_of(work, team, event))
     return sent
 
 
@@ -101,14 +105,17 @@ async def event_row(
     at: datetime,
     kept_for: timedelta,
 ) -> dict[str, Any]:
-    """The row of an event, sealed; may make a data key, so do it before a transaction."""
+    """Make the row of an event, sealed.
+
+    Call it before the transaction, as it may create a data key.
+    """
     return {
         "id": row_id,
         "team": sender.team,
         "name": name_of(event),
-        "source": _clear(event.get("source")),
-        "event_id": _clear(event.get("id")),
-        "type": _clear(event.get("type")),
+        "source": _clear_text(event.get("source")),
+        "event_id": _clear_text(event.get("id")),
+        "type": _clear_text(event.get("type")),
         "keep_until": at + kept_for,
         "sent_by": sender.subject,
         "requester": sender.requester,
@@ -121,10 +128,10 @@ async def event_row(
 async def receive(
     session: AsyncSession, row: dict[str, Any], reach: AccessScope, *, now: datetime
 ) -> bool:
-    """Insert an event and bring it to its runs; false if its source and id are known already.
+    """Insert an event and deliver it to its runs; False if its source and id are known already.
 
-    When it is received is told by the database, whose clock runs subscribe by; `now` is when they
-    are told. Of two transactions at once with one event, the second waits here for the first.
+    The time of receipt is the database's, as is the time of subscriptions; `now` is the time of the
+    wake-ups. When two transactions insert the same event, the second waits for the first.
     """
     received = await session.execute(
         insert(EVENTS)
@@ -141,7 +148,7 @@ async def receive(
     return True
 
 
-async def delivered(session: AsyncSession, event_id: UUID) -> list[UUID]:
+async def delivered_runs(session: AsyncSession, event_id: UUID) -> list[UUID]:
     """The runs that an event has reached or started so far."""
     found = await session.execute(
         select(DELIVERIES.c.run_id)
@@ -152,7 +159,7 @@ async def delivered(session: AsyncSession, event_id: UUID) -> list[UUID]:
 
 
 def _require(work: Work, reach: AccessScope) -> tuple[str, Decision]:
-    """A team that the sender may send to; the event stands in that team's part of the log."""
+    """Choose a team that the sender may send to; the event is received for that team."""
     own = min(work.policy.teams(work.actor.subject), default=PLATFORM_TEAM)
     candidates = [own, PLATFORM_TEAM, *sorted(reach.teams)]
     team, data_class = next(
@@ -165,22 +172,22 @@ def _require(work: Work, reach: AccessScope) -> tuple[str, Decision]:
     return team, decision
 
 
-async def _known(work: Work, team: str, event: Event) -> Sent:
-    named = (EVENTS.c.team == team) & (EVENTS.c.name == name_of(event))
-    found = select(EVENTS.c.id, EVENTS.c.received_at).where(named)
+async def _duplicate_of(work: Work, team: str, event: Event) -> SentEvent:
+    same_name = (EVENTS.c.team == team) & (EVENTS.c.name == name_of(event))
+    found = select(EVENTS.c.id, EVENTS.c.received_at).where(same_name)
     row = (await work.session.execute(found)).one()
-    kept = await open_events(work.session, work.keyring, [row.id])
-    if kept[row.id] != event:
+    stored = await open_events(work.session, work.keyring, [row.id])
+    if stored[row.id] != event:
         raise Conflict(
             "An event with this source and id but other content was received at "
-            f"{row.received_at:%Y-%m-%dT%H:%M:%SZ}: give each event an id of its own.",
+            f"{row.received_at:%Y-%m-%dT%H:%M:%SZ}: give each event a different id.",
         )
-    return Sent(row.id, duplicate=True)
+    return SentEvent(row.id, duplicate=True)
 
 
-def _clear(value: object) -> str:
-    """Text that PostgreSQL takes, of at most `LONGEST` characters."""
+def _clear_text(value: object) -> str:
+    """Text that PostgreSQL accepts, of at most `MAX_CLEAR_LENGTH` characters."""
     text = (
         str(value).encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
     )
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= MAX_CLEAR_LENGTH else text[: MAX_CLEAR_LENGTH - 1] + "…"

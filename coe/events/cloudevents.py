@@ -1,8 +1,8 @@
-"""Reading CloudEvents 1.0.2 from outside: the JSON format, and the HTTP binding's binary mode.
+"""Read CloudEvents 1.0.2: the JSON format, and the binary mode of the HTTP binding.
 
 The rules are those of the specification (`cloudevents/spec.md`, `formats/json-format.md`,
-`bindings/http-protocol-binding.md`); the SDK's own validation has the last word. What does not fit
-becomes located problems, all at once; none of them quotes a value.
+`bindings/http-protocol-binding.md`); the validation of the SDK runs last. All problems are reported
+together, each located; none quotes a value.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from coe.errors import Invalid, Problem
 from coe.json_types import JSON
 from coe.runs.event_payload import Event
 
-ATTRIBUTE: Final = "INPUT_EVENT_ATTRIBUTE"
-DATA: Final = "INPUT_EVENT_DATA"
-FORM: Final = "INPUT_EVENT"
+INVALID_ATTRIBUTE: Final = "INPUT_EVENT_ATTRIBUTE"
+INVALID_DATA: Final = "INPUT_EVENT_DATA"
+INVALID_EVENT: Final = "INPUT_EVENT"
 
-LARGEST: Final = 256 * 1024
-"""Bytes of one event in the JSON format."""
-LONGEST: Final = 2048
-"""Characters of one attribute."""
-PREFIX: Final = "ce-"
+MAX_EVENT_BYTES: Final = 256 * 1024
+"""Of one event in the JSON format."""
+MAX_ATTRIBUTE_LENGTH: Final = 2048
+HEADER_PREFIX: Final = "ce-"
 
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 _TEXTS: Final = (*_REQUIRED, "subject", "time", "datacontenttype", "dataschema")
@@ -50,34 +49,34 @@ _SMALLEST, _GREATEST = -(2**31), 2**31 - 1
 
 
 def read_event(value: JSON, *, path: str = "") -> Event:
-    """An event from its JSON form, with unset (null) attributes left out.
+    """Read an event from its JSON form, without attributes that are null.
 
     Args:
-        value: What was sent.
-        path: The JSON pointer of the event itself, as problems name it.
+        value: The JSON value.
+        path: The JSON pointer of the event, which begins the path of each problem.
 
     Raises:
-        Invalid: Everything that is wrong with it.
+        Invalid: All problems of the event.
     """
     if not isinstance(value, dict):
-        raise Invalid([Problem(FORM, "an event is one JSON object", path=path)])
+        raise Invalid([Problem(INVALID_EVENT, "an event is one JSON object", path=path)])
     event = {name: item for name, item in value.items() if item is not None or name == "data"}
     problems = [*_attributes(event), *_data(event)]
     if not problems:
-        problems += _as_the_sdk_says(event)
+        problems += _sdk_problems(event)
     if problems:
-        raise Invalid([_at(path, problem) for problem in problems])
+        raise Invalid([_located_below(path, problem) for problem in problems])
     return event
 
 
 def read_events(values: JSON) -> list[Event]:
-    """Several events from their JSON batch form (`application/cloudevents-batch+json`).
+    """Read events from their JSON batch form (`application/cloudevents-batch+json`).
 
     Raises:
-        Invalid: Everything that is wrong with any of them.
+        Invalid: All problems of all events.
     """
     if not isinstance(values, list):
-        raise Invalid([Problem(FORM, "a batch is one JSON array of events", path="")])
+        raise Invalid([Problem(INVALID_EVENT, "a batch is one JSON array of events", path="")])
     events: list[Event] = []
     problems: list[Problem] = []
     for index, value in enumerate(values):
@@ -91,14 +90,14 @@ def read_events(values: JSON) -> list[Event]:
 
 
 def read_binary(headers: Iterable[tuple[str, str]], body: bytes) -> Event:
-    """An event from an HTTP request in binary mode: attributes are `ce-` headers, data the body.
+    """Read an event from a request in binary mode: `ce-` headers are attributes, the body is data.
 
     Args:
-        headers: Names in lower case, and values as sent (Latin-1 text of the bytes).
-        body: Its content type is in the header of that name.
+        headers: Names in lower case, and values as sent (the bytes as Latin-1 text).
+        body: The data, of the type in the `content-type` header.
 
     Raises:
-        Invalid: Everything that is wrong with it; a header's problem is located as an attribute's.
+        Invalid: All problems of the event; a problem of a header has the path of its attribute.
     """
     value: dict[str, JSON] = {}
     problems: list[Problem] = []
@@ -106,8 +105,8 @@ def read_binary(headers: Iterable[tuple[str, str]], body: bytes) -> Event:
     for name, text in headers:
         if name == "content-type":
             content_type = text
-        elif name.startswith(PREFIX):
-            problems += _add_header(value, name.removeprefix(PREFIX), text)
+        elif name.startswith(HEADER_PREFIX):
+            problems += _add_header(value, name.removeprefix(HEADER_PREFIX), text)
     if content_type is not None:
         value["datacontenttype"] = content_type
     problems += _add_body(value, content_type, body)
@@ -122,18 +121,20 @@ def read_binary(headers: Iterable[tuple[str, str]], body: bytes) -> Event:
 def _add_header(value: dict[str, JSON], name: str, text: str) -> Iterator[Problem]:
     path = f"/{name}"
     if name in value:
-        yield Problem(ATTRIBUTE, "the header is there twice", path=path)
+        yield Problem(INVALID_ATTRIBUTE, "the header is repeated", path=path)
     elif name in {"datacontenttype", "data", "data_base64"}:
-        yield Problem(ATTRIBUTE, "no attribute of binary mode: the content is the body", path=path)
+        yield Problem(
+            INVALID_ATTRIBUTE, "not an attribute in binary mode: the body is the data", path=path
+        )
     else:
         try:
             value[name] = _decoded(text)
         except UnicodeDecodeError:
-            yield Problem(ATTRIBUTE, "the value is not percent-encoded UTF-8", path=path)
+            yield Problem(INVALID_ATTRIBUTE, "the value is not percent-encoded UTF-8", path=path)
 
 
 def _decoded(text: str) -> str:
-    """A header's value as section 3.1.3.2 of the binding has it: quotes, escapes, percent."""
+    """Decode the value of a header (section 3.1.3.2 of the binding): quotes, escapes, percent."""
     if len(text) > 1 and text.startswith('"') and text.endswith('"'):
         text = re.sub(r"\\(.)", r"\1", text[1:-1])
     return unquote_to_bytes(text.encode("latin-1")).decode()
@@ -147,7 +148,7 @@ def _add_body(value: dict[str, JSON], content_type: str | None, body: bytes) -> 
         try:
             value["data"] = orjson.loads(body)
         except orjson.JSONDecodeError:
-            yield Problem(DATA, "the body is not the JSON that its type says", path="/data")
+            yield Problem(INVALID_DATA, "the body is not valid JSON", path="/data")
         return
     if _TEXT.fullmatch(media.strip()) and _is_utf8(parameters):
         try:
@@ -168,61 +169,61 @@ def _is_utf8(parameters: str) -> bool:
 
 def _attributes(event: Mapping[str, JSON]) -> Iterator[Problem]:
     if isinstance(event.get("specversion"), str) and event["specversion"] != "1.0":
-        message = "only version 1.0 of CloudEvents is read"
-        yield Problem(ATTRIBUTE, message, path="/specversion", help='"specversion": "1.0"')
+        message = "only version 1.0 of CloudEvents is supported"
+        yield Problem(INVALID_ATTRIBUTE, message, path="/specversion", help='"specversion": "1.0"')
     for name in _REQUIRED:
         if name not in event:
-            yield Problem(ATTRIBUTE, "the attribute is missing", path=f"/{name}")
+            yield Problem(INVALID_ATTRIBUTE, "the attribute is missing", path=f"/{name}")
     for name, value in event.items():
         if name in {"data", "data_base64"}:
             continue
-        wrong = _wrong_name(name) or (
-            _wrong_text(name, value) if name in _TEXTS else _wrong_extension(value)
+        fault = _name_fault(name) or (
+            _text_fault(name, value) if name in _TEXTS else _extension_fault(value)
         )
-        if wrong:
-            yield Problem(ATTRIBUTE, wrong, path=f"/{_escaped(name)}")
+        if fault:
+            yield Problem(INVALID_ATTRIBUTE, fault, path=f"/{_escaped(name)}")
 
 
-def _wrong_name(name: str) -> str | None:
+def _name_fault(name: str) -> str | None:
     if _NAME.fullmatch(name):
         return None
-    return "the name of an attribute is 1 to 100 letters of a-z and digits"
+    return "the name of an attribute has 1 to 100 characters, of a-z and 0-9"
 
 
-def _wrong_text(name: str, value: JSON) -> str | None:
-    """What is wrong with an attribute that the specification defines; all of them are text."""
+def _text_fault(name: str, value: JSON) -> str | None:
+    """What is wrong with an attribute that the specification defines, all of which are text."""
     if not isinstance(value, str):
-        return "the attribute is text"
+        return "the attribute must be text"
     if not value:
         return "the attribute is empty"
-    message = _wrong_characters(value)
-    if message is None and name in _FORMS:
-        pattern, form = _FORMS[name]
+    message = _character_fault(value)
+    if message is None and name in _SYNTAX:
+        pattern, expected = _SYNTAX[name]
         if not pattern.fullmatch(value) or (name == "time" and _instant(value) is None):
-            message = f"the attribute is {form}"
+            message = f"the attribute must be {expected}"
     if message is None and name == "source" and _FLOW_SOURCE.fullmatch(value):
-        message = "this names a version of a flow: only its runs send from there"
+        message = "this source names a version of a flow: only its runs may use it"
     return message
 
 
-def _wrong_extension(value: JSON) -> str | None:
+def _extension_fault(value: JSON) -> str | None:
     if isinstance(value, str):
-        return _wrong_characters(value)
+        return _character_fault(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         fits = _SMALLEST <= value <= _GREATEST
-        return None if fits else "an attribute's number has 32 bits; send it as text"
+        return None if fits else "a number of an attribute has at most 32 bits; send it as text"
     return "an attribute is text, true, false or a whole number"
 
 
-def _wrong_characters(value: str) -> str | None:
-    if len(value) > LONGEST:
-        return f"an attribute has at most {LONGEST} characters"
-    return "the attribute holds control characters" if _CONTROL.search(value) else None
+def _character_fault(value: str) -> str | None:
+    if len(value) > MAX_ATTRIBUTE_LENGTH:
+        return f"an attribute has at most {MAX_ATTRIBUTE_LENGTH} characters"
+    return "the attribute contains control characters" if _CONTROL.search(value) else None
 
 
-_FORMS: Final[dict[str, tuple[re.Pattern[str], str]]] = {
+_SYNTAX: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "source": (_URI, "a URI reference, such as /shop or https://shop.example.com"),
     "dataschema": (_ABSOLUTE, "an absolute URI"),
     "datacontenttype": (_MEDIA, "a media type, such as application/json"),
@@ -232,17 +233,21 @@ _FORMS: Final[dict[str, tuple[re.Pattern[str], str]]] = {
 
 def _data(event: Mapping[str, JSON]) -> Iterator[Problem]:
     if "data" in event and "data_base64" in event:
-        yield Problem(DATA, "an event has `data` or `data_base64`, not both", path="/data_base64")
+        yield Problem(
+            INVALID_DATA, "an event has `data` or `data_base64`, not both", path="/data_base64"
+        )
     elif "data_base64" in event and _bytes(event["data_base64"]) is None:
-        yield Problem(DATA, "this is not base64 (RFC 4648, section 4)", path="/data_base64")
+        yield Problem(INVALID_DATA, "this is not base64 (RFC 4648, section 4)", path="/data_base64")
     try:
         size = len(orjson.dumps(event))
     except orjson.JSONEncodeError:
-        yield Problem(FORM, "the event cannot be written as JSON", path="")
+        yield Problem(INVALID_EVENT, "the event is not valid JSON", path="")
         return
-    if size > LARGEST:
-        message = f"the event has more than {LARGEST} bytes: send where its data lies instead"
-        yield Problem(FORM, message, path="")
+    if size > MAX_EVENT_BYTES:
+        message = (
+            f"the event has more than {MAX_EVENT_BYTES} bytes: send a link to its data instead"
+        )
+        yield Problem(INVALID_EVENT, message, path="")
 
 
 def _bytes(value: JSON) -> bytes | None:
@@ -261,33 +266,33 @@ def _instant(value: str) -> datetime | None:
         return None
 
 
-def _as_the_sdk_says(event: Mapping[str, JSON]) -> list[Problem]:
-    """What the SDK of CloudEvents finds; it is handed every attribute, so that it makes none up."""
+def _sdk_problems(event: Mapping[str, JSON]) -> list[Problem]:
+    """The problems that the CloudEvents SDK finds; it would fill in a missing time."""
     attributes: dict[str, Any] = {
         name: value for name, value in event.items() if name not in {"data", "data_base64"}
     }
     given = attributes.get("time")
-    time = _instant(given) if isinstance(given, str) else datetime.fromisoformat(_SOME_TIME)
+    time = _instant(given) if isinstance(given, str) else datetime.fromisoformat(_DEFAULT_TIME)
     try:
         CloudEvent(attributes | {"time": time})
     except CloudEventValidationError as refused:
         return [
-            Problem(ATTRIBUTE, str(error), path=f"/{_escaped(name)}")
+            Problem(INVALID_ATTRIBUTE, str(error), path=f"/{_escaped(name)}")
             for name, errors in refused.errors.items()
             for error in errors
         ]
     return []
 
 
-_SOME_TIME: Final = "2026-01-01T00:00:00+00:00"
+_DEFAULT_TIME: Final = "2026-01-01T00:00:00+00:00"
 
 
 def _escaped(name: str) -> str:
-    """A name in a JSON pointer, cut, for it may be anything."""
+    """A name in a JSON pointer; it is cut, as a sender may send names of any length."""
     return name[:100].replace("~", "~0").replace("/", "~1")
 
 
-def _at(path: str, problem: Problem) -> Problem:
+def _located_below(path: str, problem: Problem) -> Problem:
     return Problem(
         problem.code, problem.message, path=path + (problem.path or ""), help=problem.help
     )

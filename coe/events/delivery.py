@@ -1,13 +1,13 @@
-"""Bringing an event to the runs that want it: each run once, in the transaction of the event.
+"""Deliver events to subscribed runs: each run once, in the transaction that receives the event.
 
-What is written: a row of `event_deliveries` a run (so that nothing is brought twice), a row of the
-run's inbox that names the event, a wake-up in the outbox. It takes three statements, however many
-runs there are.
+For each run it writes a row of `event_deliveries` (so that nothing is delivered twice), a row of
+the run's inbox that names the event, and a wake-up in the outbox. The number of statements does
+not depend on the number of runs.
 
-A run may be asked for while an event is being received, so that neither transaction sees the
-other. Then the run's row is older than the event, and the event is brought later, by whichever
-comes last of two passes: that over the event's runs after its commit (`again`), and that over the
-run's events when it is taken in hand (`catch_up`). Nothing is locked for it.
+A run may be requested while an event is received, so that neither transaction sees the other. The
+subscription is then older than the event, and the event is delivered by the later of two passes:
+over the event's runs after its commit (`redeliver`), and over the run's events when a process
+acquires the run (`catch_up`). Neither pass takes a lock.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ async def deliver(
     reach: AccessScope,
     now: datetime,
 ) -> list[UUID]:
-    """Bring an event to every run that may want it and has not had it; gives those runs.
+    """Deliver an event to every subscribed run that has not had it, and return those runs.
 
     Args:
-        session: The transaction in which the event's row is, or one after it.
-        event_id: The row.
-        name: Its source and id; a run that had one of that name does not get it again.
+        session: The transaction that inserts the event, or a later one.
+        event_id: The id of its row.
+        name: The digest of its source and id; a run gets only one event of that name.
         type_: The event's type.
-        received_at: Runs that were asked for later do not get it.
-        reach: Of which teams and classes runs may be for the sender to reach them.
-        now: When the runs are told.
+        received_at: Runs that were requested later do not get it.
+        reach: The teams and data classes of the runs that the sender may reach.
+        now: The time of the wake-ups.
     """
-    wanting = (
+    subscribed = (
         select(
             cast(literal(event_id), Uuid),
             SUBSCRIPTIONS.c.run_id,
@@ -72,19 +72,19 @@ async def deliver(
         .distinct()
         .order_by(SUBSCRIPTIONS.c.run_id)
     )
-    new = await session.execute(
+    inserted = await session.execute(
         insert(DELIVERIES)
-        .from_select(["event_id", "run_id", "name", "started"], wanting)
+        .from_select(["event_id", "run_id", "name", "started"], subscribed)
         .on_conflict_do_nothing()
         .returning(DELIVERIES.c.run_id),
     )
-    runs = list(new.scalars())
-    await _put(session, [(event_id, run_id) for run_id in runs], now)
+    runs = list(inserted.scalars())
+    await _put_in_inboxes(session, [(event_id, run_id) for run_id in runs], now)
     return runs
 
 
-async def again(platform: Platform, event_id: UUID) -> None:
-    """Bring an event to the runs that were being asked for while it was received."""
+async def redeliver(platform: Platform, event_id: UUID) -> None:
+    """Deliver an event to the runs that were being requested while it was received."""
     async with platform.database.session() as session:
         event = (await session.execute(select(EVENTS).where(EVENTS.c.id == event_id))).one_or_none()
         if event is not None:
@@ -94,19 +94,20 @@ async def again(platform: Platform, event_id: UUID) -> None:
                 name=event.name,
                 type_=event.type,
                 received_at=event.received_at,
-                reach=scope_from(event.reach),
+                reach=scope_from_json(event.reach),
                 now=platform.clock(),
             )
             await session.commit()
 
 
 async def catch_up(platform: Platform, run_id: UUID) -> None:
-    """Bring a run that is taken in hand the events that came since it was asked for, or faulted.
+    """Deliver the events that a run missed between its request, or its fault, and now.
 
-    Once a start and once a retry; the holder looks into the inbox afterwards.
+    The process that acquires a run calls it once a start and once a retry, before it reads the
+    run's inbox.
     """
     async with platform.database.session() as session:
-        wanted = await session.execute(
+        updated = await session.execute(
             update(SUBSCRIPTIONS)
             .where(SUBSCRIPTIONS.c.run_id == run_id, SUBSCRIPTIONS.c.caught_up.is_(False))
             .values(caught_up=True)
@@ -117,7 +118,7 @@ async def catch_up(platform: Platform, run_id: UUID) -> None:
                 SUBSCRIPTIONS.c.since,
             ),
         )
-        subscriptions = wanted.all()
+        subscriptions = updated.all()
         if not subscriptions:
             return
         events = await _missed(session, run_id, subscriptions)
@@ -126,20 +127,22 @@ async def catch_up(platform: Platform, run_id: UUID) -> None:
                 {"event_id": each, "run_id": run_id, "name": name, "started": False}
                 for each, name in events.items()
             ]
-            new = await session.execute(
+            inserted = await session.execute(
                 insert(DELIVERIES).on_conflict_do_nothing().returning(DELIVERIES.c.event_id),
                 rows,
             )
-            brought = set(new.scalars())
-            pairs = [(each, run_id) for each in events if each in brought]
-            await _put(session, pairs, platform.clock())
+            delivered = set(inserted.scalars())
+            pairs = [(each, run_id) for each in events if each in delivered]
+            await _put_in_inboxes(session, pairs, platform.clock())
         await session.commit()
 
 
-async def _missed(session: AsyncSession, run_id: UUID, wanted: Sequence[Any]) -> dict[UUID, bytes]:
-    """The events that a run should have had, in the order of their arrival, with their names."""
-    types = {each.type for each in wanted}
-    first = wanted[0]
+async def _missed(
+    session: AsyncSession, run_id: UUID, subscriptions: Sequence[Any]
+) -> dict[UUID, bytes]:
+    """The names of the events that a run has missed by their ids, in order of arrival."""
+    types = {each.type for each in subscriptions}
+    first = subscriptions[0]
     had = exists().where(DELIVERIES.c.event_id == EVENTS.c.id, DELIVERIES.c.run_id == run_id)
     which = and_(EVENTS.c.received_at >= first.since, ~had)
     if ANY not in types:
@@ -149,37 +152,41 @@ async def _missed(session: AsyncSession, run_id: UUID, wanted: Sequence[Any]) ->
     )
     data_class = DataClass(first.data_class)
     return {
-        row.id: row.name for row in rows if scope_from(row.reach).allows(first.team, data_class)
+        row.id: row.name
+        for row in rows
+        if scope_from_json(row.reach).allows(first.team, data_class)
     }
 
 
-_PUT: Final = text(
+_INSERT_DELIVERED: Final = text(
     """
-    WITH brought (id, message_id, event_id, run_id) AS (
+    WITH delivered (id, message_id, event_id, run_id) AS (
         SELECT * FROM unnest(
             CAST(:ids AS uuid[]), CAST(:messages AS uuid[]),
             CAST(:events AS uuid[]), CAST(:runs AS uuid[])
         )
-    ), boxed AS (
+    ), into_inbox AS (
         INSERT INTO run_inbox (id, run_id, dedupe, kind, key, at, event_id)
-        SELECT id, run_id, :dedupe || event_id, :kind, '', :now, event_id FROM brought
+        SELECT id, run_id, :dedupe || event_id, :kind, '', :now, event_id FROM delivered
         ON CONFLICT DO NOTHING
     ), woken AS (
         INSERT INTO outbox (id, kind, subject, payload, created_at, due_at, attempts)
-        SELECT message_id, :wake, run_id, '{}', :now, :now, 0 FROM brought
+        SELECT message_id, :wake, run_id, '{}', :now, :now, 0 FROM delivered
     )
-    SELECT pg_notify(:runs_channel, CAST(run_id AS text)) FROM brought
+    SELECT pg_notify(:runs_channel, CAST(run_id AS text)) FROM delivered
     UNION ALL SELECT pg_notify(:outbox_channel, '')
     """,
 )
 
 
-async def _put(session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]], now: datetime) -> None:
-    """Put events (first of each pair) into the inboxes of runs (second), and have them woken."""
+async def _put_in_inboxes(
+    session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]], now: datetime
+) -> None:
+    """Put events into the inboxes of runs, and queue wake-ups; a pair is an event and a run."""
     if not pairs:
         return
     await session.execute(
-        _PUT,
+        _INSERT_DELIVERED,
         {
             "ids": [new_id() for _ in pairs],
             "messages": [new_id() for _ in pairs],
@@ -196,7 +203,7 @@ async def _put(session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]], now: d
 
 
 def scope_to_json(scope: AccessScope) -> dict[str, JSON]:
-    """Where a sender may send to, as it is kept with the event."""
+    """The JSON form of a sender's reach, as stored with the event."""
     return {
         "elsewhere": _values(scope.elsewhere),
         "teams": {team: _values(classes) for team, classes in scope.teams.items()},
@@ -207,12 +214,12 @@ def _values(classes: Iterable[DataClass]) -> JSON:
     return [each.value for each in sorted(classes)]
 
 
-def scope_from(kept: dict[str, Any]) -> AccessScope:
-    """The same, read back."""
+def scope_from_json(stored: dict[str, Any]) -> AccessScope:
+    """The reach from its JSON form."""
     return AccessScope(
-        frozenset(DataClass(each) for each in kept["elsewhere"]),
+        frozenset(DataClass(each) for each in stored["elsewhere"]),
         {
             team: frozenset(DataClass(each) for each in classes)
-            for team, classes in kept["teams"].items()
+            for team, classes in stored["teams"].items()
         },
     )

@@ -1,7 +1,7 @@
-"""How long events are kept: to know them when they come again, and for runs that catch up.
+"""Delete old events. They are stored to recognise duplicates, and for runs that catch up.
 
-An event goes after its time (`COE_EVENT_DAYS`), with the notes of whom it reached, unless the inbox
-of a run still names it.
+An event is deleted after `COE_EVENT_DAYS`, with its deliveries, unless the inbox of a run still
+names it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.runs.tables import EVENTS, INBOX
 
-BATCH: Final = 5000
-"""Events that go at once; the rest goes the next time."""
+MAX_DELETED: Final = 5000
+"""How many events one call deletes at most."""
 
 
-async def forget_events(session: AsyncSession, now: datetime) -> int:
-    """Delete events whose time is over; gives how many. The caller commits."""
+async def delete_expired_events(session: AsyncSession, now: datetime) -> int:
+    """Delete expired events and return how many. The caller commits."""
     named = exists().where(INBOX.c.event_id == EVENTS.c.id)
-    over = select(EVENTS.c.id).where(EVENTS.c.keep_until < now, ~named).limit(BATCH)
-    gone = await session.execute(delete(EVENTS).where(EVENTS.c.id.in_(over)).returning(EVENTS.c.id))
-    return len(gone.all())
+    expired = select(EVENTS.c.id).where(EVENTS.c.keep_until < now, ~named).limit(MAX_DELETED)
+    deleted = await session.execute(
+        delete(EVENTS).where(EVENTS.c.id.in_(expired)).returning(EVENTS.c.id)
+    )
+    return len(deleted.all())

@@ -259,7 +259,7 @@ async def _deliver(platform: Platform, _: Engine, message: OutboxMessage) -> boo
 
 async def _reschedule(platform: Platform, _: Engine, message: OutboxMessage) -> bool:
     """Make the schedule of a flow that of its live version."""
-    await sync.refresh(platform, message.subject)
+    await sync.refresh_schedule(platform, message.subject)
     return True
 
 

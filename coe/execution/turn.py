@@ -260,7 +260,7 @@ class Turn:
 
     async def _emit(self, command: EmitEvent) -> None:
         active = self._active
-        emission = await emit.prepare(active.platform, active.run, command.event, self.now)
+        emission = await emit.prepare_emission(active.platform, active.run, command.event, self.now)
         data: JSON = {"event": command.event}
         self._facts.append(Fact(FactKind.EVENT_EMITTED, self.now, command.key, data))
         self._change(partial(_emit, active.platform.keyring, emission))

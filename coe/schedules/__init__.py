@@ -1,1 +1,1 @@
-"""Flows that start by themselves: by the clock, after a run, or on an event."""
+"""Schedules start flows without a request: by the clock, after a run, or on an event."""

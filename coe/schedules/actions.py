@@ -16,21 +16,21 @@ from coe.catalog.records import EntryRecord
 from coe.errors import Conflict, NotFound
 from coe.language.schedules import ScheduleKind
 from coe.runs.tables import SCHEDULES
-from coe.schedules.sync import timing_in
+from coe.schedules.sync import timing_of_row
 from coe.work import Work
 
 
 async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
-    """Let a flow start no run by itself until it is resumed; runs that go on are left alone.
+    """Pause the schedule of a flow until it is resumed; active runs continue.
 
-    Events that come meanwhile start nothing later.
+    Events that are received during the pause start no run later.
 
     Raises:
         NotFound: There is no such flow, or it may not be read.
         Forbidden: `schedule:pause` is refused.
         Conflict: The live version has no schedule, or it is paused already.
     """
-    entry, schedule, decision = await _hold(work, flow, Permission.SCHEDULE_PAUSE)
+    entry, schedule, decision = await _lock(work, flow, Permission.SCHEDULE_PAUSE)
     if not schedule.enabled:
         raise Conflict(f"the schedule of {entry.ref} is paused already")
     await _set(work, schedule, enabled=False)
@@ -39,14 +39,14 @@ async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
 
 
 async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
-    """Let a flow start by itself again, from now on: what was missed is not made up for.
+    """Resume the schedule of a flow from now on; missed starts are not made up for.
 
     Raises:
         NotFound: There is no such flow, or it may not be read.
         Forbidden: `schedule:resume` is refused.
         Conflict: The live version has no schedule, or it is not paused.
     """
-    entry, schedule, decision = await _hold(work, flow, Permission.SCHEDULE_RESUME)
+    entry, schedule, decision = await _lock(work, flow, Permission.SCHEDULE_RESUME)
     if schedule.enabled:
         raise Conflict(f"the schedule of {entry.ref} is not paused")
     values: dict[str, Any] = {"enabled": True}
@@ -54,14 +54,14 @@ async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
         values["since"] = func.now()
     elif schedule.next_at is not None:
         since = work.now if schedule.kind is ScheduleKind.AFTER else schedule.since
-        values["next_at"] = timing_in(schedule).next_after(work.now, since=since)
+        values["next_at"] = timing_of_row(schedule).next_after(work.now, since=since)
     await _set(work, schedule, **values)
     await _record(work, Tag.RUNS_SCHEDULE_RESUME, entry, decision, reason)
     return entry
 
 
-async def _hold(work: Work, flow: str, permission: Permission) -> tuple[EntryRecord, Any, Decision]:
-    """The flow, the locked row of its schedule, and what the policy said."""
+async def _lock(work: Work, flow: str, permission: Permission) -> tuple[EntryRecord, Any, Decision]:
+    """The flow, the locked row of its schedule, and the decision of the policy."""
     entry = await find_entry(work, flow, EntryKind.FLOW)
     if entry is None:
         raise NotFound
@@ -82,8 +82,8 @@ async def _hold(work: Work, flow: str, permission: Permission) -> tuple[EntryRec
 
 
 def _relations(work: Work, entry: EntryRecord) -> tuple[Relation, ...]:
-    owns = work.actor.subject in {entry.process_owner, entry.deputy}
-    return (Relation.OWNER,) if owns else ()
+    is_owner = work.actor.subject in {entry.process_owner, entry.deputy}
+    return (Relation.OWNER,) if is_owner else ()
 
 
 async def _set(work: Work, schedule: Any, **values: Any) -> None:

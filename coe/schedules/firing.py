@@ -1,9 +1,9 @@
-"""Schedules that are due: each starts one run, by whoever is alive.
+"""Start a run for each schedule that is due, in any process.
 
-The row is locked (`SKIP LOCKED`), and the run, its message, the record in the log and the next time
-stand in one transaction: a time that was reached starts one run, whatever crashes. What was missed
-while nobody was there is made up for by one start, never by many. `every` and `cron` start a run
-whether or not the last one goes on; `after` waits for its end, however it ends.
+The row is locked (`SKIP LOCKED`). One transaction holds the run, its outbox message, the audit
+event and the next time, so a due time starts one run, whatever crashes. Several times that were missed
+while no process was up start one run. `every` and `cron` start a run whether or not the last one is
+active; `after` waits until it has ended, with any outcome.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from coe.language.schedules import ScheduleKind
 from coe.runs.actions import start_run
 from coe.runs.models import ENDED
 from coe.runs.tables import RUNS, SCHEDULES
-from coe.schedules.sync import REASON, SCHEDULER, live_version, refresh_in, timing_in
+from coe.schedules.sync import REASON, SCHEDULER, live_version, refresh_schedule_in, timing_of_row
 from coe.work import Platform, Work
 
-BATCH: Final = 50
+MAX_STARTS: Final = 50
+"""How many schedules one call of `fire_schedules` handles at most."""
 
 
 async def fire_schedules(platform: Platform) -> int:
-    """Start what is due, each in a transaction of its own; gives how many were looked at."""
-    await _let_follow(platform)
+    """Fire the schedules that are due, each in one transaction; return how many were handled."""
+    await _set_times_after_ended_runs(platform)
     fired = 0
-    while fired < BATCH and await _fire_one(platform):
+    while fired < MAX_STARTS and await _fire_one(platform):
         fired += 1
     return fired
 
 
 async def next_start(platform: Platform) -> timedelta | None:
-    """In how long the next schedule of all is due."""
+    """The time until the next schedule is due; None without one."""
     async with platform.database.session() as session:
         due: datetime | None = await session.scalar(
             select(func.min(SCHEDULES.c.next_at)).where(SCHEDULES.c.enabled),
@@ -46,14 +47,14 @@ async def next_start(platform: Platform) -> timedelta | None:
         return None if due is None else due - platform.clock()
 
 
-async def _let_follow(platform: Platform) -> None:
-    """Set the time of each `after` whose run has ended."""
-    following = SCHEDULES.c.kind == ScheduleKind.AFTER
+async def _set_times_after_ended_runs(platform: Platform) -> None:
+    """Set the next time of each `after` schedule whose run has ended."""
+    of_kind_after = SCHEDULES.c.kind == ScheduleKind.AFTER
     async with platform.database.session() as session:
         await session.execute(
             update(SCHEDULES)
             .where(
-                following,
+                of_kind_after,
                 SCHEDULES.c.next_at.is_(None),
                 RUNS.c.id == SCHEDULES.c.last_run_id,
                 RUNS.c.state.in_(ENDED),
@@ -66,23 +67,23 @@ async def _let_follow(platform: Platform) -> None:
 
 
 async def _fire_one(platform: Platform) -> bool:
-    """Start the flow of one schedule that is due; false if there is none that nobody else has."""
+    """Fire one schedule that is due and not locked; False without one."""
     async with platform.work(SCHEDULER) as work:
         schedule = await _due(work.session, work.now)
         if schedule is None:
             return False
         live = await live_version(work.session, schedule.entry_id)
         if live is None or live.id != schedule.version_id:
-            await refresh_in(work.session, platform, schedule.entry_id)
+            await refresh_schedule_in(work.session, platform, schedule.entry_id)
             return True
         tick = schedule.next_at.astimezone(UTC)
-        run_id = await start(
+        run_id = await start_scheduled_run(
             work,
             schedule,
             {},
             correlation_id=f"schedule:{schedule.flow}:{tick:%Y%m%dT%H%M%SZ}",
         )
-        await _note(work, schedule, run_id)
+        await _set_next_time(work, schedule, run_id)
         return True
 
 
@@ -97,34 +98,34 @@ async def _due(session: AsyncSession, now: datetime) -> Any:
     return found.one_or_none()
 
 
-async def _note(work: Work, schedule: Any, run_id: UUID | None) -> None:
-    """Set the next time: after now, so that what was missed is not made up for one by one."""
+async def _set_next_time(work: Work, schedule: Any, run_id: UUID | None) -> None:
+    """Set the next time after now, so that missed times start no further runs."""
     since = schedule.since
     if schedule.kind is ScheduleKind.AFTER:
         since = work.now
-    waits = schedule.kind is ScheduleKind.AFTER and run_id is not None
-    next_at = None if waits else timing_in(schedule).next_after(work.now, since=since)
+    waits_for_run = schedule.kind is ScheduleKind.AFTER and run_id is not None
+    next_at = None if waits_for_run else timing_of_row(schedule).next_after(work.now, since=since)
     await work.session.execute(
         update(SCHEDULES).where(SCHEDULES.c.id == schedule.id).values(next_at=next_at),
     )
 
 
-async def start(
+async def start_scheduled_run(
     work: Work,
     schedule: Any,
-    given: JSON,
+    input_: JSON,
     *,
     correlation_id: str | None = None,
     requester: str | None = None,
 ) -> UUID | None:
-    """Start a run of a schedule's version, and note it; none, with the problem, if it is refused.
+    """Start a run of a schedule's version; when it is refused, store the problem and return None.
 
     Args:
-        work: As the scheduler, with the schedule's row locked.
+        work: Of the scheduler, with the schedule's row locked.
         schedule: The row.
-        given: The run's input.
+        input_: The run's input.
         correlation_id: By default a new one.
-        requester: Who stands at the root; by default the scheduler.
+        requester: The requester of the run; by default the scheduler.
     """
     ref = f"{schedule.flow}@{schedule.version}"
     run_id: UUID | None = None
@@ -133,14 +134,14 @@ async def start(
         run = await start_run(
             work,
             flow=ref,
-            input=given,
+            input=input_,
             correlation_id=correlation_id,
             requester=requester,
             reason=REASON,
         )
         run_id = run.id
     except CoeError as error:
-        problem = _told(error)
+        problem = _problem_text(error)
         await work.record(
             Tag.RUNS_RUN_START,
             resource=f"flow:{ref}",
@@ -158,8 +159,8 @@ async def start(
     return run_id
 
 
-def _told(error: CoeError) -> str:
-    """What a person reads of a start that did not come about; of the input only where it is."""
+def _problem_text(error: CoeError) -> str:
+    """Why a run was not started, for people; it names places of the input and no values."""
     if isinstance(error, Invalid):
         places = ", ".join(sorted({problem.path or "/" for problem in error.problems}))
         return f"the input does not fit the flow's schema, at {places}"

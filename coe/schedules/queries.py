@@ -1,4 +1,4 @@
-"""Reads of schedules, for flows that the actor may read."""
+"""Queries of schedules, for flows that the actor may read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from coe.work import Read
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRecord:
-    """When a flow starts by itself, when it did last, and what stood in the way."""
+    """When a schedule starts its flow next and did last, and the problem of a start that failed."""
 
     kind: ScheduleKind
     expression: str
@@ -37,7 +37,7 @@ SCHEDULE_COLUMNS: Final = Columns(ScheduleRecord, SCHEDULES)
 
 
 async def schedules_of_flows(read: Read, ids: Collection[UUID]) -> dict[UUID, ScheduleRecord]:
-    """For each flow (the id of its entry) that starts by itself, when."""
+    """The schedules of flows, by the id of the entry; a flow without one is left out."""
     rows = await read.session.execute(
         select(SCHEDULES.c.entry_id, *SCHEDULE_COLUMNS)
         .join(ENTRIES, ENTRIES.c.id == SCHEDULES.c.entry_id)

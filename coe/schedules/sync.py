@@ -1,8 +1,8 @@
-"""Schedules kept in step with the catalog: one row for each flow that starts by itself now.
+"""Keep schedules in step with the catalog: one row for each flow whose live version has one.
 
-Publishing, deprecating or moving `live` in the catalog writes a message to the outbox in the same
-transaction; dispatch reads what is live then. A start looks once more, so that what was withdrawn a
-moment ago starts nothing.
+The verbs that publish, deprecate or move `live` write a message to the outbox in their transaction;
+dispatch then reads the live version. A start checks the live version again, so a version that was
+just withdrawn starts nothing.
 """
 
 from __future__ import annotations
@@ -33,36 +33,37 @@ from coe.work import Platform
 
 SCHEDULER: Final = Actor.of("service:scheduler", display_name="The start of flows by schedules")
 REASON: Final = "schedule"
-"""Why the log says that a run was started."""
+"""The reason of a scheduled start in the audit log."""
 
 
-async def refresh(platform: Platform, entry_id: UUID) -> None:
-    """Let the schedule of a flow be that of its live version, or be gone."""
+async def refresh_schedule(platform: Platform, entry_id: UUID) -> None:
+    """Make the schedule of a flow that of its live version; delete it if that has none."""
     async with platform.database.session() as session:
-        await refresh_in(session, platform, entry_id)
+        await refresh_schedule_in(session, platform, entry_id)
         await session.commit()
 
 
-async def refresh_in(session: AsyncSession, platform: Platform, entry_id: UUID) -> None:
-    """The same in the caller's transaction.
+async def refresh_schedule_in(session: AsyncSession, platform: Platform, entry_id: UUID) -> None:
+    """Do the same in the caller's transaction.
 
-    The same schedule in another version goes on as it was, paused or not; another one begins anew.
+    A schedule that is unchanged in another version continues, paused or not; a changed one starts
+    anew.
     """
-    known = (
+    existing = (
         await session.execute(
             select(SCHEDULES).where(SCHEDULES.c.entry_id == entry_id).with_for_update(),
         )
     ).one_or_none()
     live = await live_version(session, entry_id)
-    found = await _scheduled(session, platform, live) if live is not None else None
+    found = await _schedule_of(session, platform, live) if live is not None else None
     if live is None or found is None:
         await session.execute(delete(SCHEDULES).where(SCHEDULES.c.entry_id == entry_id))
         return
     row = _row(live, found, platform.clock())
-    if known is not None and known.fingerprint == row["fingerprint"]:
-        row |= {"since": known.since, "next_at": known.next_at}
-    elif known is not None:
-        waiting = SCHEDULE_EVENTS.c.schedule_id == known.id
+    if existing is not None and existing.fingerprint == row["fingerprint"]:
+        row |= {"since": existing.since, "next_at": existing.next_at}
+    elif existing is not None:
+        waiting = SCHEDULE_EVENTS.c.schedule_id == existing.id
         await session.execute(delete(SCHEDULE_EVENTS).where(waiting))
     changed = {name: value for name, value in row.items() if name not in {"id", "enabled"}}
     await session.execute(
@@ -73,7 +74,7 @@ async def refresh_in(session: AsyncSession, platform: Platform, entry_id: UUID) 
 
 
 async def live_version(session: AsyncSession, entry_id: UUID) -> VersionRecord | None:
-    """The version of a central flow that `live` names, if it is published and not withdrawn."""
+    """The live version of a central flow, if it is published and not withdrawn."""
     key = (entry_id, None)
     version = (await resolve(session, [key], true())).get(key)
     if version is None or version.flow_kind is not FlowKind.CENTRAL:
@@ -81,10 +82,10 @@ async def live_version(session: AsyncSession, entry_id: UUID) -> VersionRecord |
     return version if version.lifecycle is Lifecycle.PUBLISHED else None
 
 
-async def _scheduled(
+async def _schedule_of(
     session: AsyncSession, platform: Platform, version: VersionRecord
 ) -> tuple[Definition, Timing] | None:
-    """What a version says of its schedule; none for one that can no longer be understood."""
+    """The definition and timing of a version with a schedule; None if it has none that is valid."""
     try:
         flow = await runnable_version(session, platform, version.id)
         if "schedule" not in flow.definition:
@@ -100,7 +101,7 @@ def _row(version: VersionRecord, found: tuple[Definition, Timing], now: datetime
     definition, timing = found
     on = definition.schedule.on if definition.schedule else None
     types = types_of(on) if on is not None else None
-    said: JSON = {"schedule": written(definition), "zone": timing.time_zone}
+    content: JSON = {"schedule": schedule_source(definition), "zone": timing.time_zone}
     return {
         "id": new_id(),
         "entry_id": version.entry_id,
@@ -114,7 +115,7 @@ def _row(version: VersionRecord, found: tuple[Definition, Timing], now: datetime
         "time_zone": timing.time_zone,
         "seconds": timing.length.total_seconds() if timing.length else None,
         "types": None if types is None else list(types),
-        "fingerprint": digest(said),
+        "fingerprint": digest(content),
         "since": func.now() if timing.kind is ScheduleKind.ON else now,
         "next_at": timing.next_after(now, since=now),
         "enabled": True,
@@ -123,13 +124,13 @@ def _row(version: VersionRecord, found: tuple[Definition, Timing], now: datetime
     }
 
 
-def written(definition: Definition) -> JSON:
-    """The `schedule` of a definition as it was written."""
+def schedule_source(definition: Definition) -> JSON:
+    """The `schedule` of a definition as its author wrote it."""
     data = definition.source.data
     return data.get("schedule") if isinstance(data, dict) else None
 
 
-def timing_in(row: Any) -> Timing:
-    """When a schedule's row says that it starts."""
+def timing_of_row(row: Any) -> Timing:
+    """The timing of a schedule from its row."""
     length = None if row.seconds is None else timedelta(seconds=row.seconds)
     return Timing(ScheduleKind(row.kind), row.expression, row.time_zone, length)

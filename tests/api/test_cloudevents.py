@@ -17,7 +17,7 @@ from coe.access.actor import Actor
 from coe.access.tokens import issue
 from coe.runs.event_payload import open_events
 from coe.runs.tables import EVENTS, OUTBOX
-from coe.schedules.sync import refresh
+from coe.schedules.sync import refresh_schedule
 from tests.factories.api import Api, Refused
 from tests.factories.runs import central, publish
 
@@ -412,7 +412,7 @@ async def test_an_event_names_the_run_that_it_started(still_api: Api) -> None:
     async with platform.database.session() as session:
         entry = await session.scalar(select(OUTBOX.c.subject).where(OUTBOX.c.kind == "schedule"))
     assert entry is not None
-    await refresh(platform, entry)
+    await refresh_schedule(platform, entry)
     owner = still_api.persona("sales-owner")
     answer = await owner.do(*SEND, event=event())
     [run] = answer["delivered"]

@@ -1,4 +1,4 @@
-"""Events: received once, kept, and brought to every run that wants them, whatever happens."""
+"""Events: received once, stored, and delivered to every subscribed run, whatever crashes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from coe.access.actor import Actor
 from coe.audit.models import AuditEvent
 from coe.db import utcnow
 from coe.errors import Conflict, Forbidden, Unavailable
-from coe.events.bus import Sent, delivered, send_events
-from coe.events.delivery import again, catch_up
-from coe.events.retention import forget_events
+from coe.events.bus import SentEvent, delivered_runs, send_events
+from coe.events.delivery import catch_up, redeliver
+from coe.events.retention import delete_expired_events
 from coe.execution.advance import Parked, advance
 from coe.execution.dispatch import dispatch_once
 from coe.execution.runtime import LeafDone, LeafFailed
@@ -67,14 +67,16 @@ def paid(order: str = CANARY, **more: JSON) -> dict[str, JSON]:
     } | more
 
 
-async def send(platform: Platform, *events: dict[str, JSON], actor: Actor = SHOP) -> list[Sent]:
+async def send(
+    platform: Platform, *events: dict[str, JSON], actor: Actor = SHOP
+) -> list[SentEvent]:
     async with platform.work(actor) as work:
         return await send_events(work, events)
 
 
 async def reached(platform: Platform, event_id: UUID) -> list[UUID]:
     async with platform.database.session() as session:
-        return await delivered(session, event_id)
+        return await delivered_runs(session, event_id)
 
 
 async def count(platform: Platform, table: Any, *where: Any) -> int:
@@ -129,12 +131,12 @@ async def test_an_event_before_the_first_turn_is_not_lost(platform: Platform) ->
     assert await consumed(platform, run.id) == 1
 
 
-async def test_a_run_that_is_asked_for_later_does_not_get_it(platform: Platform) -> None:
+async def test_a_run_that_is_requested_later_does_not_get_it(platform: Platform) -> None:
     await publish(platform, central("pay", PAID))
     [sent] = await send(platform, paid())
     async with engine(platform):
         run = await waiting(platform)
-        await again(platform, sent.id)
+        await redeliver(platform, sent.id)
         assert await reached(platform, sent.id) == []
         await asyncio.sleep(0.2)
         assert (await read_run(platform, run.id)).state == "WAITING"
@@ -142,8 +144,10 @@ async def test_a_run_that_is_asked_for_later_does_not_get_it(platform: Platform)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(seconds=-30)])
-async def test_the_database_tells_what_came_first(platform: Platform, ahead: timedelta) -> None:
-    """Processes whose clocks differ agree: an event before the run is not for it, one after is."""
+async def test_the_clock_of_the_database_decides_what_came_first(
+    platform: Platform, ahead: timedelta
+) -> None:
+    """Processes whose clocks differ agree which events came before the run and are not for it."""
     await publish(platform, central("pay", PAID))
     platform.clock = lambda: utcnow() - ahead
     [before] = await send(platform, paid())
@@ -151,13 +155,13 @@ async def test_the_database_tells_what_came_first(platform: Platform, ahead: tim
     run = await start(platform, "sales/pay")
     platform.clock = lambda: utcnow() - ahead
     [after] = await send(platform, paid())
-    await again(platform, before.id)
+    await redeliver(platform, before.id)
     await catch_up(platform, run.id)
     assert await reached(platform, before.id) == []
     assert await reached(platform, after.id) == [run.id]
 
 
-async def test_an_event_for_another_order_is_kept_and_not_taken(platform: Platform) -> None:
+async def test_an_event_for_another_order_is_stored_and_not_consumed(platform: Platform) -> None:
     await publish(platform, central("pay", PAID))
     async with engine(platform):
         run = await waiting(platform)
@@ -194,7 +198,7 @@ async def test_another_content_under_the_same_name_is_refused(platform: Platform
     assert await count(platform, EVENTS) == 1
 
 
-async def test_no_team_takes_the_names_of_another(platform: Platform) -> None:
+async def test_teams_use_the_same_names_independently(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     run = await start(platform, "sales/pay")
     event = paid()
@@ -206,7 +210,7 @@ async def test_no_team_takes_the_names_of_another(platform: Platform) -> None:
     assert await reached(platform, own.id) == [run.id]
 
 
-async def test_two_at_once_with_one_event(platform: Platform) -> None:
+async def test_one_event_that_is_sent_twice_at_the_same_time(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     run = await start(platform, "sales/pay")
     event = paid()
@@ -219,7 +223,7 @@ async def test_two_at_once_with_one_event(platform: Platform) -> None:
     assert await consumed(platform, run.id) == 1
 
 
-async def test_who_may_send_reaches_runs_of_its_teams_only(platform: Platform) -> None:
+async def test_a_sender_reaches_runs_of_its_teams_only(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     await publish(
         platform, central("pay", ANY_PAID, namespace="finance"), author="finance-developer"
@@ -241,7 +245,7 @@ async def test_who_may_send_reaches_runs_of_its_teams_only(platform: Platform) -
     assert await count(platform, EVENTS) == 2
 
 
-async def test_a_run_keeps_what_its_sender_was_allowed_when_it_catches_up(
+async def test_a_run_that_catches_up_gets_what_the_sender_was_allowed(
     platform: Platform,
 ) -> None:
     await publish(
@@ -255,7 +259,7 @@ async def test_a_run_keeps_what_its_sender_was_allowed_when_it_catches_up(
     assert await consumed(platform, run.id) == 0
 
 
-async def test_a_hundred_runs_want_one_event(platform: Platform) -> None:
+async def test_one_event_for_a_hundred_runs(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     runs = [await start(platform, "sales/pay") for _ in range(100)]
     statements: list[str] = []
@@ -274,7 +278,7 @@ async def test_a_hundred_runs_want_one_event(platform: Platform) -> None:
     assert await count(platform, OUTBOX, *messages) == 100
 
 
-async def test_the_event_lies_once_and_sealed(platform: Platform) -> None:
+async def test_the_event_is_stored_once_and_sealed(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     await start(platform, "sales/pay")
     await send(platform, paid(subject=CANARY))
@@ -289,7 +293,7 @@ async def test_the_event_lies_once_and_sealed(platform: Platform) -> None:
 
 
 async def test_an_event_while_the_run_parks(platform: Platform) -> None:
-    """Whatever moment of the way into the park it comes in, it wakes the run."""
+    """It wakes the run, at whatever moment of the parking it is received."""
     await publish(platform, central("pay", ANY_PAID))
     async with engine(platform):
         for delay in (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08):
@@ -300,7 +304,7 @@ async def test_an_event_while_the_run_parks(platform: Platform) -> None:
 
 
 async def test_a_sender_that_died_after_its_commit(platform: Platform) -> None:
-    """Nobody was notified: the outbox alone brings the run on."""
+    """Nobody was notified: the outbox alone lets the run continue."""
     await publish(platform, central("pay", ANY_PAID))
     async with runtime(platform, Leaves()) as running:
         run = await start(platform, "sales/pay")
@@ -334,22 +338,22 @@ async def test_a_sender_that_died_before_its_commit(platform: Platform) -> None:
 async def test_a_run_and_an_event_whose_transactions_do_not_see_each_other(
     platform: Platform,
 ) -> None:
-    """The run is asked for first and committed last: its holder finds the event."""
+    """The run is requested first and committed last: its process finds the event."""
     await publish(platform, central("pay", ANY_PAID))
     async with platform.work(SALES_OWNER) as work:
         run = await actions.start_run(work, flow="sales/pay", input={"customer": CANARY})
         [sent] = await send(platform, paid())
-        await again(platform, sent.id)
+        await redeliver(platform, sent.id)
         assert await reached(platform, sent.id) == []
     async with engine(platform):
         await until(platform, run.id, "COMPLETED")
     assert await reached(platform, sent.id) == [run.id]
 
 
-async def test_a_run_that_was_taken_in_hand_before_the_event_was_committed(
+async def test_a_run_that_was_acquired_before_the_event_was_committed(
     platform: Platform,
 ) -> None:
-    """The event saw no run, the run's holder saw no event: dispatch brings them together."""
+    """The event saw no run, the run's process saw no event: dispatch delivers it."""
     await publish(platform, central("pay", ANY_PAID))
     async with runtime(platform, Leaves()) as running:
         async with platform.work(SHOP) as work:
@@ -371,14 +375,14 @@ async def test_dispatch_settles_an_event_twice_without_harm(platform: Platform) 
         run = await waiting(platform)
         [sent] = await send(platform, paid())
         for _ in range(3):
-            await again(platform, sent.id)
+            await redeliver(platform, sent.id)
         await asyncio.sleep(0.2)
         assert (await until(platform, run.id, "WAITING")).state == "WAITING"
     assert await consumed(platform, run.id) == 1
 
 
 async def test_an_event_for_a_faulted_run_waits_for_its_retry(platform: Platform) -> None:
-    """One branch faults while the other listens; what comes meanwhile is there after the retry."""
+    """One branch faults while the other listens; the retry gets the events of the meantime."""
     tasks = """  - both:
       fork:
         branches:
@@ -408,7 +412,7 @@ async def test_an_event_for_a_faulted_run_waits_for_its_retry(platform: Platform
     assert await reached(platform, sent.id) == [run.id]
 
 
-async def test_an_ended_run_gets_nothing(platform: Platform) -> None:
+async def test_an_ended_run_gets_no_event(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     run = await start(platform, "sales/pay")
     async with platform.work(SALES_OWNER) as work:
@@ -429,7 +433,7 @@ EMIT = """  - tell:
 """
 
 
-async def test_what_a_run_emits_reaches_others_and_itself(platform: Platform) -> None:
+async def test_an_emitted_event_reaches_other_runs_and_its_own(platform: Platform) -> None:
     await publish(platform, central("pay", PAID))
     await publish(platform, central("teller", EMIT + ANY_PAID))
     async with engine(platform):
@@ -456,7 +460,7 @@ async def test_what_a_run_emits_reaches_others_and_itself(platform: Platform) ->
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_crash_around_the_commit_emits_once(platform: Platform, *, after: bool) -> None:
-    """The event and its fact stand in one transaction, so the turn taken again emits once."""
+    """The event and its fact share a transaction, so a repeated turn emits once."""
     await publish(platform, central("teller", EMIT))
     await publish(platform, central("pay", ANY_PAID))
     waits = await start(platform, "sales/pay")
@@ -503,7 +507,7 @@ async def test_an_emitted_id_that_was_used_before_is_not_sent_again(platform: Pl
     assert await count(platform, AUDIT, *failed) == 1
 
 
-async def test_one_name_reaches_a_run_once_whichever_team_it_came_by(platform: Platform) -> None:
+async def test_one_name_reaches_a_run_once_from_whichever_team(platform: Platform) -> None:
     fixed = EMIT.replace(
         "type:", "id: always\n            source: https://x.example\n            type:"
     )
@@ -534,7 +538,7 @@ async def test_dispatch_empties_the_outbox_of_events(platform: Platform) -> None
                 await asyncio.sleep(0.05)
 
 
-async def test_events_are_forgotten_after_their_time(platform: Platform) -> None:
+async def test_expired_events_are_deleted(platform: Platform) -> None:
     await publish(platform, central("pay", ANY_PAID))
     event = paid()
     [old] = await send(platform, event)
@@ -543,8 +547,8 @@ async def test_events_are_forgotten_after_their_time(platform: Platform) -> None
     assert await reached(platform, named.id) == [waits.id]
     days = platform.settings.event_days
     async with platform.database.session() as session:
-        assert await forget_events(session, utcnow() + timedelta(days=days - 1)) == 0
-        assert await forget_events(session, utcnow() + timedelta(days=days + 1)) == 1
+        assert await delete_expired_events(session, utcnow() + timedelta(days=days - 1)) == 0
+        assert await delete_expired_events(session, utcnow() + timedelta(days=days + 1)) == 1
         left = list((await session.execute(select(EVENTS.c.id))).scalars())
         await session.commit()
     assert left == [named.id]

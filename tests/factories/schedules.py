@@ -14,7 +14,7 @@ from coe.catalog.queries import find_entry
 from coe.runs.models import RunState
 from coe.runs.tables import OUTBOX, RUNS
 from coe.schedules.queries import ScheduleRecord, schedules_of_flows
-from coe.schedules.sync import refresh
+from coe.schedules.sync import refresh_schedule
 from coe.work import Platform
 from tests.factories.people import SALES_OWNER
 from tests.factories.runs import publish
@@ -71,7 +71,7 @@ async def drain(platform: Platform) -> None:
         await session.execute(OUTBOX.delete().where(OUTBOX.c.kind == "schedule"))
         await session.commit()
     for entry in entries:
-        await refresh(platform, entry)
+        await refresh_schedule(platform, entry)
 
 
 async def schedule_of(platform: Platform, ref: str = "sales/nightly") -> ScheduleRecord | None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from coe.access.actor import Actor
-from coe.events.bus import Sent, send_events
+from coe.events.bus import SentEvent, send_events
 from coe.json_types import JSON
 from coe.language.schedules import ScheduleKind
 from coe.runs.disclosure import read_run_data
@@ -35,7 +35,7 @@ SHOP = Actor.of("service:web-shop")
 
 @pytest.fixture
 def clock(platform: Platform) -> Clock:
-    """A clock that stands, on the platform."""
+    """A clock that stands still, on the platform."""
     made = Clock()
     platform.clock = made
     return made
@@ -51,12 +51,16 @@ def told(kind: str, order: str = "7", **more: JSON) -> dict[str, JSON]:
     } | more
 
 
-async def send(platform: Platform, *events: dict[str, JSON], actor: Actor = SHOP) -> list[Sent]:
+async def send(
+    platform: Platform, *events: dict[str, JSON], actor: Actor = SHOP
+) -> list[SentEvent]:
     async with platform.work(actor) as work:
         return await send_events(work, events)
 
 
-async def send_settled(platform: Platform, *events: dict[str, JSON], actor: Actor = SHOP) -> Sent:
+async def send_settled(
+    platform: Platform, *events: dict[str, JSON], actor: Actor = SHOP
+) -> SentEvent:
     for event in events:
         [sent] = await send(platform, event, actor=actor)
         await settle(platform, sent.id)
@@ -97,7 +101,9 @@ async def test_an_event_starts_a_run_with_itself_as_input(platform: Platform, cl
     assert len(await started(platform)) == 1
 
 
-async def test_the_database_tells_what_was_sent_first(platform: Platform, clock: Clock) -> None:
+async def test_the_clock_of_the_database_decides_what_was_sent_first(
+    platform: Platform, clock: Clock
+) -> None:
     """The clock of the process that published is ahead of that of the one that receives."""
     clock.now += timedelta(seconds=30)
     await publish_scheduled(platform, flow(ONE))
@@ -120,7 +126,7 @@ async def test_any_of_several_starts_a_run_each(platform: Platform, clock: Clock
     assert len(await started(platform)) == 2
 
 
-async def test_any_until_gathers_events(platform: Platform, clock: Clock) -> None:
+async def test_any_until_collects_events(platform: Platform, clock: Clock) -> None:
     until = """
   on:
     any: [{with: {type: order.line}}]
@@ -133,7 +139,7 @@ async def test_any_until_gathers_events(platform: Platform, clock: Clock) -> Non
     assert await inputs(platform) == [lines]
 
 
-async def test_all_that_belong_together_start_a_run(platform: Platform, clock: Clock) -> None:
+async def test_correlated_events_start_a_run(platform: Platform, clock: Clock) -> None:
     await publish_scheduled(platform, flow(ALL))
     placed = {order: told("order.placed", order) for order in "abc"}
     paid = {order: told("order.paid", order) for order in "abc"}
@@ -148,7 +154,7 @@ async def test_all_that_belong_together_start_a_run(platform: Platform, clock: C
     assert {state.value: count for state, count in states} == {"TAKEN": 6}
 
 
-async def test_events_of_one_set_that_are_looked_at_at_once(
+async def test_events_of_one_set_that_are_settled_at_the_same_time(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow(ALL))
@@ -197,7 +203,7 @@ async def test_events_before_the_publication_and_during_a_pause_start_nothing(
     assert len(await started(platform)) == 1
 
 
-async def test_who_may_not_send_to_the_team_starts_nothing(
+async def test_a_sender_without_the_permission_starts_nothing(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow(ONE))
@@ -205,7 +211,7 @@ async def test_who_may_not_send_to_the_team_starts_nothing(
     assert await started(platform) == []
 
 
-async def test_the_event_that_started_a_run_does_not_come_to_it_again(
+async def test_the_event_that_started_a_run_is_not_delivered_to_it(
     platform: Platform, clock: Clock
 ) -> None:
     again = flow(ONE).replace(
@@ -221,7 +227,7 @@ async def test_the_event_that_started_a_run_does_not_come_to_it_again(
     assert [row.started for row in rows] == [True]
 
 
-async def test_an_input_schema_that_refuses_the_events_is_told_without_them(
+async def test_the_problem_of_refused_events_shows_no_values(
     platform: Platform, clock: Clock
 ) -> None:
     strict = flow(ONE).replace("{schema: {document: {}}}", "{schema: {document: {maxItems: 0}}}")
@@ -232,8 +238,8 @@ async def test_an_input_schema_that_refuses_the_events_is_told_without_them(
     assert await started(platform) == []
 
 
-async def test_it_all_goes_through_the_loops(platform: Platform) -> None:
-    """Published, dispatched, sent, started and carried out, with nobody pushing."""
+async def test_the_loops_publish_deliver_and_start(platform: Platform) -> None:
+    """Publish, dispatch, send, start and execute with the loops alone."""
     await publish(platform, flow(ONE))
     async with engine(platform):
         async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""Flows that start by themselves: once a time, whatever crashes, by what is live then."""
+"""Schedules: one start for each due time, whatever crashes, of the live version."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ AUDIT = AuditEvent.metadata.tables["audit_events"]
 
 @pytest.fixture
 def clock(platform: Platform) -> Clock:
-    """A clock that stands, on the platform."""
+    """A clock that stands still, on the platform."""
     made = Clock()
     platform.clock = made
     return made
 
 
 class Idle:
-    """An engine that takes everything and does nothing."""
+    """An engine that accepts everything and does nothing."""
 
     name = "idle"
 
@@ -103,9 +103,7 @@ async def test_the_night_that_has_its_hour_twice_starts_once(
     assert len(await started(platform)) == 1
 
 
-async def test_what_was_missed_is_made_up_for_by_one_start(
-    platform: Platform, clock: Clock
-) -> None:
+async def test_several_missed_times_start_one_run(platform: Platform, clock: Clock) -> None:
     await publish_scheduled(platform, flow("{cron: '*/5 * * * *'}"))
     clock.to("2026-04-01T12:02:00Z")
     assert await fire_schedules(platform) == 1
@@ -114,7 +112,7 @@ async def test_what_was_missed_is_made_up_for_by_one_start(
     assert await next_start(platform) == timedelta(0)
 
 
-async def test_every_starts_without_drift_and_whatever_runs(
+async def test_every_starts_without_drift_while_other_runs_are_active(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))
@@ -167,7 +165,7 @@ async def test_a_crash_before_the_commit_starts_nothing_and_loses_nothing(
         raise Died
 
     with monkeypatch.context() as patched:
-        patched.setattr("coe.schedules.firing._note", dying)
+        patched.setattr("coe.schedules.firing._set_next_time", dying)
         with pytest.raises(Died):
             await fire_schedules(platform)
     assert await started(platform) == []
@@ -231,7 +229,7 @@ async def test_another_live_version_has_another_schedule(platform: Platform, clo
     assert row.next_at == clock.now + timedelta(hours=2)
 
 
-async def test_the_same_schedule_in_another_version_goes_on(
+async def test_an_unchanged_schedule_continues_in_another_version(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))
@@ -247,7 +245,7 @@ async def test_the_same_schedule_in_another_version_goes_on(
     assert row.next_at == BEGIN + timedelta(hours=1)
 
 
-async def test_a_live_version_without_a_schedule_takes_it_away(
+async def test_a_live_version_without_a_schedule_deletes_it(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))
@@ -274,7 +272,7 @@ async def test_a_deprecated_version_starts_nothing_by_itself(
     assert await schedule_of(platform) is None
 
 
-async def test_what_moved_a_moment_ago_starts_the_new_version(
+async def test_a_move_of_live_just_before_the_start_starts_the_new_version(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))
@@ -286,7 +284,7 @@ async def test_what_moved_a_moment_ago_starts_the_new_version(
     assert [run.version for run in await started(platform)] == ["1.1.0"]
 
 
-async def test_the_verbs_ask_dispatch_in_their_transaction(
+async def test_the_verbs_write_an_outbox_row_in_their_transaction(
     platform: Platform, clock: Clock
 ) -> None:
     ref = await publish(platform, flow("{every: PT1H}"))
@@ -301,7 +299,7 @@ async def test_the_verbs_ask_dispatch_in_their_transaction(
 # ---------------------------------------------------------------- pause and resume
 
 
-async def test_a_paused_flow_starts_nothing_and_makes_up_for_nothing(
+async def test_a_paused_schedule_starts_nothing_and_makes_up_for_nothing(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))
@@ -328,7 +326,7 @@ async def test_a_paused_flow_starts_nothing_and_makes_up_for_nothing(
     assert list(tags.scalars()) == ["runs:schedule:pause", "runs:schedule:resume"]
 
 
-async def test_who_may_pause_is_for_the_policy(platform: Platform, clock: Clock) -> None:
+async def test_the_policy_decides_who_may_pause(platform: Platform, clock: Clock) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))
     for actor, refused in (
         (Actor.of("sales-developer"), Forbidden),
@@ -349,7 +347,7 @@ async def test_who_may_pause_is_for_the_policy(platform: Platform, clock: Clock)
             await pause_schedule(work, "sales/bare", reason="no")
 
 
-async def test_a_person_may_start_it_too(platform: Platform, clock: Clock) -> None:
+async def test_a_person_may_start_a_scheduled_flow(platform: Platform, clock: Clock) -> None:
     await publish_scheduled(platform, flow("{after: PT10M}"))
     async with platform.work(SALES_OWNER) as work:
         await start_run(work, flow="sales/nightly", input={})

@@ -105,12 +105,12 @@ async def _notify(env: Env, params: Any) -> Answer:
     return Answer(["pg_notify"], [("",)])
 
 
-@register(delivery._PUT.text)
+@register(delivery._INSERT_DELIVERED.text)
 async def _put_events(env: Env, given: Any) -> Answer:
     """Events into inboxes, with a wake-up each: `coe.events.delivery`."""
     notices = env.transaction.notices
-    brought = zip(given["ids"], given["messages"], given["events"], given["runs"], strict=True)
-    for ident, message_id, event_id, run_id in brought:
+    delivered = zip(given["ids"], given["messages"], given["events"], given["runs"], strict=True)
+    for ident, message_id, event_id, run_id in delivered:
         row = {
             "id": ident,
             "run_id": run_id,

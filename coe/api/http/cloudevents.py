@@ -22,8 +22,14 @@ from fastapi import APIRouter, Request, Response
 from coe.api.graphql.errors import refusal
 from coe.api.http.requests import authenticate, check_nesting, read_body, request_info
 from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated, Unavailable
-from coe.events.bus import Sent, delivered, send_events
-from coe.events.cloudevents import FORM, PREFIX, read_binary, read_event, read_events
+from coe.events.bus import SentEvent, delivered_runs, send_events
+from coe.events.cloudevents import (
+    HEADER_PREFIX,
+    INVALID_EVENT,
+    read_binary,
+    read_event,
+    read_events,
+)
 from coe.json_types import JSON
 from coe.runs.event_payload import Event
 from coe.schedules.event_triggers import settle_soon
@@ -103,7 +109,7 @@ async def _read(request: Request) -> _Received:
             raise TooCostly(message, limit="batch", most=MAX_BATCH)
         return _Received(read_events(value), batched=True)
     headers = [(name.lower(), value) for name, value in request.headers.items()]
-    if not any(name.startswith(PREFIX) for name, _ in headers):
+    if not any(name.startswith(HEADER_PREFIX) for name, _ in headers):
         message = f"Send {STRUCTURED}, {BATCHED}, or any content with ce- headers."
         raise _UnsupportedMode(message)
     event = read_binary(headers, body)
@@ -123,18 +129,18 @@ def _json(body: bytes) -> JSON:
     try:
         value: JSON = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Invalid([Problem(FORM, "the body is not JSON", path="")]) from None
+        raise Invalid([Problem(INVALID_EVENT, "the body is not JSON", path="")]) from None
     check_nesting(value)
     return value
 
 
 async def _accepted(
-    platform: Platform, received: _Received, sent: list[Sent], about: RequestInfo
+    platform: Platform, received: _Received, sent: list[SentEvent], about: RequestInfo
 ) -> Response:
     results: list[dict[str, JSON]] = []
     async with platform.database.session() as session:
         for event, each in zip(received.events, sent, strict=True):
-            reached = await delivered(session, each.id)
+            reached = await delivered_runs(session, each.id)
             results.append(
                 {
                     "id": event["id"],

@@ -10,7 +10,7 @@ from coe.api.graphql.loaders import run_by_id
 from coe.api.graphql.nodes import Problem, mutation
 from coe.api.types.events import EventPayload, SendEventInput
 from coe.api.types.runs import Run
-from coe.events.bus import delivered, send_events
+from coe.events.bus import delivered_runs, send_events
 from coe.events.cloudevents import read_event
 from coe.idempotency import Receipt
 from coe.schedules.event_triggers import settle_soon
@@ -42,7 +42,7 @@ class EventMutation:
             if not duplicate:
                 await settle_soon(context.platform, [event_id])
             async with context.read() as read:
-                reached = await delivered(read.session, event_id)
+                reached = await delivered_runs(read.session, event_id)
         rows = await context.load_many(run_by_id, reached)
         return EventPayload(
             delivered=[Run.of(row) for row in rows if row is not None],
