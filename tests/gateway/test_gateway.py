@@ -330,7 +330,7 @@ def socket(gate: Gate, team: Team, path: str) -> Any:
 
 
 async def greet(websocket: ClientConnection, token: str) -> str:
-    """Authenticate like Prefect's client; return the type of the reply, or the reason of the close."""
+    """Authenticate like Prefect's client; return the type of the reply, or the close reason."""
     await websocket.send(json.dumps({"type": "auth", "token": token}))
     try:
         return str(json.loads(await websocket.recv())["type"])
