@@ -1,9 +1,9 @@
 """Start a run for each schedule that is due, in any process.
 
 The row is locked (`SKIP LOCKED`). One transaction holds the run, its outbox message, the audit
-event and the next time, so a due time starts one run, whatever crashes. Several times that were missed
-while no process was up start one run. `every` and `cron` start a run whether or not the last one is
-active; `after` waits until it has ended, with any outcome.
+event and the next time, so a due time starts one run, whatever crashes. Several times that were
+missed while no process was up start one run. `every` and `cron` start a run whether or not the last
+one is active; `after` waits until it has ended, with any outcome.
 """
 
 from __future__ import annotations
