@@ -1,6 +1,6 @@
-"""Who acts: a person, a service, or a run that acts for its process.
+"""Actors: a person, a service, or a run that acts for its process.
 
-Subjects are ids with a checked alphabet (no comma, no white space, no quote), because they stand
+A subject is an id with a checked alphabet (no comma, no white space, no quote), because it stands
 in policy lines, log events and resource names:
 
 - a person: `sales-owner`, `anna.berg@example.com`;
@@ -34,7 +34,7 @@ class ActorKind(StrEnum):
 
 
 class DataClass(StrEnum):
-    """How sensitive a thing is, from least to most."""
+    """How sensitive a resource is, from least to most."""
 
     PUBLIC = "PUBLIC"
     INTERNAL = "INTERNAL"
@@ -44,10 +44,9 @@ class DataClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes a call, as authentication found out.
+    """The authenticated caller.
 
-    `scopes` are those of the token it came with: they only ever narrow what the policy allows.
-    None means that nothing narrows.
+    `scopes` are those of its token; they only narrow what the policy allows. None does not narrow.
     """
 
     subject: str
@@ -63,7 +62,7 @@ class Actor:
         display_name: str | None = None,
         scopes: frozenset[str] | None = None,
     ) -> Self:
-        """Make the actor of a subject; its kind is read from the subject.
+        """The actor of a subject, whose form gives the kind.
 
         Raises:
             ValueError: The subject is not one of the three forms.
@@ -72,7 +71,7 @@ class Actor:
 
 
 def subject_kind(subject: str) -> ActorKind:
-    """Read the kind from the form of the subject.
+    """The kind of a subject, from its form.
 
     Raises:
         ValueError: The subject is not one of the three forms.
@@ -84,7 +83,7 @@ def subject_kind(subject: str) -> ActorKind:
     if _PERSON.fullmatch(subject):
         return ActorKind.PERSON
     message = (
-        f"{subject!r} is no subject: a person is letters, digits and . _ @ + -, "
+        f"{subject!r} is not a subject: a person is letters, digits and . _ @ + -, "
         f"a service is service:name or service:name/team, a run is run:<uuid>"
     )
     raise ValueError(message)

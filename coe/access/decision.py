@@ -18,9 +18,9 @@ from coe.access.policy_lines import (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether the actor may, which policy lines said so, and why, in a sentence.
+    """Whether the actor is allowed, the policy lines that decided, and why, in a sentence.
 
-    `rules` has the deciding line first and is empty where no line matched.
+    `rules` starts with the deciding line; it is empty if no line matched.
     """
 
     allowed: bool
@@ -35,12 +35,12 @@ class Decision:
 
 
 def refused(permission: str, explanation: str) -> Decision:
-    """Refuse without a line."""
+    """A refusal that no line decided."""
     return Decision(allowed=False, permission=permission, rules=(), explanation=explanation)
 
 
 def matched(permission: str, line: PolicyLine) -> Decision:
-    """Decide by a line: it allows or denies."""
+    """The decision of the line that matched."""
     allowed = line.effect is Effect.ALLOW
     where = f" ({line.source})" if line.source else ""
     why = f": {line.note}" if line.note else ""
@@ -52,23 +52,23 @@ def matched(permission: str, line: PolicyLine) -> Decision:
 def unmatched(
     permission: str, lines: Iterable[PolicyLine], team: str, data_class: DataClass
 ) -> Decision:
-    """Refuse because no line matches, and name what it would take.
+    """The refusal for want of a matching line; it names what would allow the permission.
 
-    `lines` are those of the permission, `team` the thing's team or "its team".
+    `lines` are those of the permission, `team` is the resource's team or "its team".
     """
-    ways = sorted(
+    enabling = sorted(
         {
-            _way(line, team)
+            _required(line, team)
             for line in lines
             if line.effect is Effect.ALLOW and line.takes_in(team, data_class.value)
         }
     )
-    takes = f"it takes {' or '.join(ways)}" if ways else "no line allows it to anyone"
+    takes = f"it takes {' or '.join(enabling)}" if enabling else "no line allows it to anyone"
     thing = f"a thing of class {data_class} in {team}"
     return refused(permission, f"No policy line allows {permission} on {thing}: {takes}.")
 
 
-def _way(line: PolicyLine, team: str) -> str:
+def _required(line: PolicyLine, team: str) -> str:
     if line.subject.startswith(RELATION_PREFIX):
         return f"being its {line.subject.removeprefix(RELATION_PREFIX)}"
     if line.subject.startswith(KIND_PREFIX):

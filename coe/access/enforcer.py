@@ -1,16 +1,16 @@
-"""Casbin, kept in its bounds: the one module that imports it.
+"""The policy engine: the one module that imports Casbin, and works around its pitfalls.
 
-What was seen to go wrong with it, and how it cannot here:
-
-- an empty policy or an empty field is allowed: no enforcer is asked without lines, and `Line` has
-  no empty field;
-- `has_link(x, x)` is true, so that a person who is called like a role has it; links are kept for
-  every unknown name; building them is quadratic: `Grants` is a plain look-up instead;
-- loading while another reads gives wrong answers: an enforcer never changes once it is made, and
-  one thread at a time asks it;
-- rows joined with commas and parsed again turn a name into fields: lines go in as lists;
-- its cost grows with the lines: an enforcer has those of one permission that can match things of
-  one team, which are those of any team and those that name it.
+- Casbin allows with an empty policy or an empty field. Here no enforcer is used without lines, and
+  a `PolicyLine` has no empty field.
+- Its role manager answers `has_link(x, x)` with true, so a person named like a role would hold it;
+  it stores links for every unknown name, and builds them in quadratic time. `RoleGrants` is a plain
+  look-up instead.
+- Loading while another thread reads gives wrong answers. Here an enforcer never changes, and one
+  thread at a time uses it.
+- Casbin joins fields with commas and parses them again, so a name can become several fields. Here
+  lines are passed as lists.
+- Its cost grows with the number of lines. An enforcer has only the lines of one permission that can
+  match resources of one team.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Fields: TypeAlias = tuple[str, str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """What a decision is asked: the fields of `request_definition` in `policies/model.conf`."""
+    """The fields of `request_definition` in `policies/model.conf`."""
 
     subject: str
     team: str
@@ -42,7 +42,7 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class EnforcerResult:
-    """What the lines say, and the line that decided; None where no line matched."""
+    """The answer of the lines, and the line that decided; None if no line matched."""
 
     allowed: bool
     line: PolicyLine | None
@@ -51,15 +51,14 @@ class EnforcerResult:
 class RoleGrants(RoleManager):  # type: ignore[misc]  # casbin publishes no types
     """Who holds which role in which team: flat, read-only, nothing inherited.
 
-    It stands where Casbin's own role manager would, by its interface.
+    Implements the interface of Casbin's role manager.
     """
 
     def __init__(self, grants: Iterable[tuple[str, str, str]]) -> None:
-        """Take the grants as (subject, role, team)."""
         self._grants = frozenset(grants)
 
     def has_link(self, name1: str, name2: str, *domain: str) -> bool:
-        """Whether the subject holds the role in the team: only what was granted, word for word."""
+        """Whether exactly this role was granted to the subject in the team."""
         return len(domain) == 1 and (name1, name2, domain[0]) in self._grants
 
     def get_roles(self, name: str, *domain: str) -> list[str]:
@@ -71,36 +70,39 @@ class RoleGrants(RoleManager):  # type: ignore[misc]  # casbin publishes no type
         return sorted(s for s, r, team in self._grants if r == name and (team,) == domain)
 
     def clear(self) -> None:
-        """Refuse: grants are made anew, not changed."""
+        """Refuse: grants are replaced, not changed."""
         raise TypeError("grants are read-only")
 
     def add_link(self, name1: str, name2: str, *domain: str) -> None:
-        """Refuse: grants are made anew, not changed."""
+        """Refuse: grants are replaced, not changed."""
         raise TypeError(f"grants are read-only: {name1}, {name2}, {domain}")
 
     def delete_link(self, name1: str, name2: str, *domain: str) -> None:
-        """Refuse: grants are made anew, not changed."""
+        """Refuse: grants are replaced, not changed."""
         raise TypeError(f"grants are read-only: {name1}, {name2}, {domain}")
 
     def print_roles(self) -> None:
-        """Print nothing: who holds what does not belong in a log."""
+        """Print nothing: grants do not belong in a log."""
 
 
 class Enforcers:
-    """The enforcers of one policy version; once made, none ever changes."""
+    """The Casbin enforcers of one policy version, each made when it is first used.
+
+    None changes once it is made.
+
+    Raises:
+        ValueError: Casbin cannot read the model.
+    """
 
     def __init__(
         self, model: str, lines: Iterable[PolicyLine], grants: Iterable[tuple[str, str, str]]
     ) -> None:
-        """Take the lines apart by permission; an enforcer is made when it is first asked.
+        """Group the lines by permission and team.
 
         Args:
             model: The text of `policies/model.conf`.
             lines: The policy lines.
-            grants: Who holds which role where: subject, role, team (`*` for team/role lines).
-
-        Raises:
-            ValueError: The model is not one that Casbin can read.
+            grants: Subject, role and team of each grant (team `*` for roles written `team/role`).
         """
         self._model = model
         self._grants = RoleGrants(grants)
@@ -112,17 +114,17 @@ class Enforcers:
             self._by_team.setdefault((line.permission, line.team), []).append(line.fields)
         self._enforcers: dict[tuple[str, str], casbin.Enforcer] = {}
         if self._lines:
-            self._make([])  # a model that cannot be read shows now
+            self._make([])  # an unreadable model fails here, not at the first decision
 
     def lines(self, permission: str) -> tuple[PolicyLine, ...]:
-        """The lines that name the permission, in their order."""
+        """The lines of the permission, in their order."""
         return tuple(self._lines.get(permission, {}).values())
 
-    def ask(self, request: AccessRequest) -> EnforcerResult:
-        """Ask Casbin; deny wins, and the line that decided comes with the answer.
+    def evaluate(self, request: AccessRequest) -> EnforcerResult:
+        """Evaluate the request; a deny line overrides every allow line.
 
         Raises:
-            Exception: Whatever Casbin or the matcher raises; the caller refuses then.
+            Exception: Whatever Casbin or the matcher raises; the caller must refuse.
         """
         with self._lock:
             enforcer = self._enforcer(request.permission, request.team)
@@ -138,7 +140,7 @@ class Enforcers:
         return EnforcerResult(allowed=True, line=line)
 
     def matching(self, request: AccessRequest) -> tuple[PolicyLine, ...]:
-        """Every line that matches the request, whatever its effect: each is asked alone."""
+        """Every line that matches the request, whatever its effect; each is evaluated alone."""
         return tuple(
             line
             for line in self.lines(request.permission)
@@ -146,7 +148,7 @@ class Enforcers:
         )
 
     def _enforcer(self, permission: str, team: str) -> casbin.Enforcer | None:
-        """The enforcer of the lines that can match, made at most once for each named team."""
+        """The enforcer of the lines that can match: one for each named team, one for all others."""
         key = (permission, team if (permission, team) in self._by_team else ANY)
         enforcer = self._enforcers.get(key)
         if enforcer is None:

@@ -1,4 +1,4 @@
-"""Why a decision falls as it does, and who may do what in a team."""
+"""Explanations of decisions, and reviews of who may do what in a team."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from coe.access.policy_lines import (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """One thing that somebody may do in a team: a row of an access review.
+    """One row of an access review: a permission that a subject has in a team.
 
-    `subject` is a person or service, or a group that no list of members names: `everyone`,
-    `employee`, `relation:requester`, `kind:run`. `via` is the policy line as written, `resource`
-    what it takes in: the team, and the data class or `*`.
+    `subject` is a person, a service, or a group without a list of members: `everyone`, `employee`,
+    `relation:requester`, `kind:run`. `via` is the policy line as written; `resource` is what it
+    covers: the team, and the data class or `*`.
     """
 
     subject: str
@@ -43,10 +43,10 @@ def explain(
     data_class: DataClass = DataClass.INTERNAL,
     relations: Collection[str] = (),
 ) -> Decision:
-    """Decide for any subject, with every line that matched and the roles that it holds.
+    """The decision for any subject, with every matching line and the subject's roles.
 
-    The decision is the one that the subject itself would get with an unnarrowed token. The
-    deciding line comes first.
+    It is the decision that the subject gets with a token of all scopes. The deciding line comes
+    first.
 
     Raises:
         ValueError: The subject is malformed.
@@ -63,15 +63,15 @@ def explain(
         allowed=decision.allowed,
         permission=decision.permission,
         rules=(*decision.rules, *others),
-        explanation=f"{decision.explanation} {_standing(policy, subject, relations)}",
+        explanation=f"{decision.explanation} {_roles_sentence(policy, subject, relations)}",
     )
 
 
 def review_grants(policy: Policy, team: str) -> list[Grant]:
-    """List who may do what with the things of a team, each with the line that gives it.
+    """Who may do what with the resources of a team, each with the line that allows it.
 
-    People and services are named where a role gives it, and only if no deny takes it away again.
-    What everyone, every employee or whoever has a relation to a thing may do is one row for the
+    A person or service is listed for its roles, unless a deny line overrides the grant. What
+    everyone, every employee, or everybody with a relation to a resource may do is one row for the
     group.
     """
     return sorted(
@@ -81,7 +81,7 @@ def review_grants(policy: Policy, team: str) -> list[Grant]:
             for line in policy.lines(permission)
             if line.effect is Effect.ALLOW and line.team in {ANY, team}
             for subject in _subjects(policy, line, team)
-            if _stands(policy, subject, line, team)
+            if _is_effective(policy, subject, line, team)
         }
     )
 
@@ -98,8 +98,8 @@ def _subjects(policy: Policy, line: PolicyLine, team: str) -> Iterator[str]:
     yield from policy.memberships.holders(f"{team if where == ANY else where}/{role}")
 
 
-def _stands(policy: Policy, subject: str, line: PolicyLine, team: str) -> bool:
-    """Whether the decision bears the line out; a group has no decision of its own."""
+def _is_effective(policy: Policy, subject: str, line: PolicyLine, team: str) -> bool:
+    """Whether the decision agrees with the line; a group has no decision to compare."""
     if subject in {DerivedRole.EVERYONE, DerivedRole.EMPLOYEE} or subject.startswith(
         (RELATION_PREFIX, KIND_PREFIX)
     ):
@@ -112,8 +112,8 @@ def _stands(policy: Policy, subject: str, line: PolicyLine, team: str) -> bool:
     )
 
 
-def _standing(policy: Policy, subject: str, relations: Collection[str]) -> str:
+def _roles_sentence(policy: Policy, subject: str, relations: Collection[str]) -> str:
     roles = sorted(f"{team}/{role}" for role, team in policy.roles(subject))
     holds = f"{subject} holds {', '.join(roles)}" if roles else f"{subject} is in no team"
-    being = f" and is the thing's {', '.join(sorted(relations))}" if relations else ""
+    being = f" and is the resource's {', '.join(sorted(relations))}" if relations else ""
     return f"{holds}{being}."

@@ -1,11 +1,11 @@
-"""The files that say who may do what: read, checked and located; no database.
+"""The access files, read and checked without a database; each problem has its file and line.
 
-- `policies/model.conf`: how a request meets a line;
-- `policies/roles.yaml`: every role that may be given, and what it is for;
-- `policies/rules/<area>.csv`: the lines, `p, subject, team, permission, data class, effect`; the
-  comment right above a line says why it is there, up to the next blank line;
-- `policies/network.csv`, which may be missing: the private addresses that flows may reach, `n,
-  team, host, network, port`, each with its reason above it;
+- `policies/model.conf`: how a request matches a line;
+- `policies/roles.yaml`: every role, with its purpose;
+- `policies/rules/<area>.csv`: the lines, `p, subject, team, permission, data class, effect`; a
+  comment explains the lines below it, up to the next blank line;
+- `policies/network.csv` (optional): the private addresses that flows may reach, `n, team, host,
+  network, port`, each with its reason in a comment above it;
 - `catalog/teams/<team>.yaml`: a team, its members and its services.
 """
 
@@ -65,7 +65,7 @@ class _Document(BaseModel):
 
 
 class MemberDocument(_Document):
-    """A person in a team, with the roles that it has there beside `member`."""
+    """A person in a team, with the roles held there beside `member`."""
 
     subject: Annotated[str, AfterValidator(_person)]
     name: Name
@@ -81,7 +81,7 @@ class ServiceDocument(_Document):
 
 
 class TeamDocument(_Document):
-    """One file of `catalog/teams/`: a team, its members and its services."""
+    """A file of `catalog/teams/`: a team, its members and its services."""
 
     kind: Literal["Team"]
     team: Annotated[str, AfterValidator(_slug)]
@@ -98,14 +98,14 @@ class TeamDocument(_Document):
 
 
 class RolesDocument(_Document):
-    """`policies/roles.yaml`: each role with what it is for."""
+    """`policies/roles.yaml`: each role with its purpose."""
 
     roles: dict[Annotated[str, AfterValidator(_role)], Name]
 
 
 @dataclass(frozen=True, slots=True)
 class AccessFiles:
-    """What the files say."""
+    """The content of all access files."""
 
     model: str
     roles: dict[str, str]
@@ -116,7 +116,7 @@ class AccessFiles:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads the files under one root and gathers every problem of them."""
+    """Reads the files under one root and collects their problems."""
 
     root: Path
     problems: list[Problem] = field(default_factory=list)
@@ -135,7 +135,7 @@ class _Reader:
                 return None
             return file.read_text(encoding="utf-8")
         except FileNotFoundError:
-            self.report(file, None, "the file is not there")
+            self.report(file, None, "the file is missing")
         except UnicodeDecodeError:
             self.report(file, None, "the file is not UTF-8")
         return None
@@ -163,10 +163,10 @@ class _Reader:
 
 
 def read_files(root: Path) -> AccessFiles:
-    """Read and check everything; `root` is the folder that holds `policies/` and `catalog/`.
+    """Read and check all access files; `root` holds `policies/` and `catalog/`.
 
     Raises:
-        Invalid: With every problem, each with its file (as `path`) and line.
+        Invalid: Every problem, each with its file (as `path`) and line.
     """
     reader = _Reader(root)
     model = reader.text(root / "policies" / "model.conf")
@@ -180,7 +180,7 @@ def read_files(root: Path) -> AccessFiles:
 
 
 def _line(source: Source, *location: str | int) -> int | None:
-    """The line (from 1) of what stands at a location, or of what is nearest above it."""
+    """The line, from 1, of a location, or of its nearest existing parent."""
     mark = source.locate(point(*location))
     return mark.line if mark else None
 
@@ -194,7 +194,9 @@ def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[PolicyLine]:
     seen: dict[tuple[str, ...], str] = {}
     files = sorted((reader.root / "policies" / "rules").glob("*.csv"))
     if not files:
-        reader.report(reader.root / "policies" / "rules", None, "holds no file of policy lines")
+        reader.report(
+            reader.root / "policies" / "rules", None, "the folder has no file of policy lines"
+        )
     for file in files:
         for line in _read_area(reader, file, "p", PolicyLine.of):
             number = int(line.source.rpartition(":")[2])
@@ -203,7 +205,7 @@ def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[PolicyLine]:
                 reader.report(file, number, f"there is no role {role[0]!r}", _near(role[0], roles))
             before = seen.setdefault(line.fields[:-1], line.source)
             if before != line.source:
-                reader.report(file, number, f"{before} already says this, or its contrary")
+                reader.report(file, number, f"{before} already has it, or its opposite")
             yield line
 
 
@@ -220,7 +222,7 @@ def _read_network(reader: _Reader) -> Iterator[NetworkLine]:
         if line.team != ANY and line.team not in teams:
             reader.report(file, number, f"there is no team {line.team!r}", _near(line.team, teams))
         if line.fields in seen:
-            reader.report(file, number, "a line above already says this")
+            reader.report(file, number, "the same line stands above")
         seen.add(line.fields)
         yield line
 
@@ -249,7 +251,7 @@ def _fields(written: str, kind: str) -> list[str]:
     try:
         (cells,) = csv.reader([written], skipinitialspace=True, strict=True)
     except csv.Error as error:
-        raise ValueError(f"no line of CSV: {error}") from error
+        raise ValueError(f"not a line of CSV: {error}") from error
     first, *fields = (cell.rstrip() for cell in cells)
     if first != kind:
         elsewhere = "roles are in catalog/teams" if kind == "p" else "others are in policies/rules"
@@ -260,7 +262,7 @@ def _fields(written: str, kind: str) -> list[str]:
 def _read_teams(reader: _Reader, roles: dict[str, str]) -> Iterator[TeamDocument]:
     files = sorted((reader.root / "catalog" / "teams").glob("*.yaml"))
     if not files:
-        reader.report(reader.root / "catalog" / "teams", None, "holds no team")
+        reader.report(reader.root / "catalog" / "teams", None, "the folder has no team")
     for file in files:
         found = reader.document(file, TeamDocument)
         if found is None:

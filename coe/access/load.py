@@ -1,4 +1,4 @@
-"""Bring the database to what the files say about access: teams, members, policy lines, model."""
+"""Load the access files into the database: teams, members, policy lines and the model."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from coe.access.files import AccessFiles, TeamDocument, read_files
 from coe.access.models import FROM_CONTENT, Membership, PolicyRule, PolicyState, Team
 from coe.db import new_id, utcnow
 
-_LOCK: Final = 0x_C0E_ACCE55  # of pg_advisory_xact_lock: one writer of policies at a time
+_LOCK: Final = 0x_C0E_ACCE55  # pg_advisory_xact_lock: one writer of policies at a time
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """What loading came to: the policy's version number, and whether it is a new one."""
+    """The policy after loading: its version number, and whether that is new."""
 
     version: int
     changed: bool
 
 
 async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
-    """Make teams, memberships and policy lines those of the files; the caller commits.
+    """Replace the teams, memberships and policy lines with those of the files; the caller commits.
 
-    Doing it again changes nothing. Lines and memberships of another origin stay, and so do teams
-    without a file (a namespace outlives its team), but not their members from files.
+    Loading the same files again changes nothing. Lines and memberships of another origin stay. A
+    team without a file stays too, because its namespace outlives it; its members from files do not.
 
     Args:
-        session: In whose transaction everything happens, or nothing.
+        session: The transaction of all changes.
         root: The folder that holds `policies/` and `catalog/`.
 
     Raises:
-        Invalid: The files have problems, each with its file and line; nothing was changed.
+        Invalid: The files have problems, each with its file and line; nothing is changed.
     """
     files = await asyncio.to_thread(read_files, root)
     await _lock(session)
@@ -54,11 +54,12 @@ async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
 async def renew_version(session: AsyncSession, *, model: str | None = None) -> LoadedPolicy:
     """Give the policy a new version if lines, memberships or model changed; the caller commits.
 
-    Whoever changes one of these tables calls this in the same transaction, or nobody sees it.
+    Call it in the transaction that changes one of these tables: without a new version, processes
+    keep the policy that they hold.
 
     Args:
         session: The transaction of the change.
-        model: The text of the model; by default the one in force.
+        model: The text of the model; the one in force by default.
     """
     await _lock(session)
     state = await session.get(PolicyState, 1, populate_existing=True)
@@ -136,7 +137,7 @@ async def _delete_others(
     *,
     keys: tuple[str, ...],
 ) -> None:
-    """Delete what came from the files once and stands in none any more."""
+    """Delete the rows that an earlier load added and the files no longer have."""
 
     def key(values: Iterable[Any]) -> tuple[object, ...]:
         return tuple(tuple(value) if isinstance(value, list) else value for value in values)
@@ -158,7 +159,7 @@ async def _upsert(
     keys: tuple[str, ...],
     values: tuple[str, ...],
 ) -> None:
-    """Insert the rows; where the keys are there, set what differs, so that their ids stay."""
+    """Insert the rows; where the keys exist, update what differs, so that ids stay."""
     if not rows:
         return
     statement = insert(table)
@@ -171,7 +172,7 @@ async def _upsert(
 
 
 async def _digest(session: AsyncSession, model: str) -> str:
-    """SHA-256 of everything that decisions and their explanations follow from, sorted."""
+    """SHA-256 over everything that decisions and their explanations depend on, sorted."""
     rules = await session.execute(
         select(
             col(PolicyRule.ptype),

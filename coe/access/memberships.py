@@ -1,4 +1,4 @@
-"""Who is in which team, with which roles."""
+"""Memberships: the teams of each subject, and its roles there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coe.access.records import MembershipRecord
 
 
 class Memberships:
-    """The memberships of one policy version; nothing in it ever changes."""
+    """The memberships of one policy version; they never change."""
 
     def __init__(self, memberships: Iterable[MembershipRecord] = ()) -> None:
         self._roles: dict[str, frozenset[tuple[str, str]]] = {}
@@ -30,23 +30,23 @@ class Memberships:
         return subject in self._teams
 
     def __iter__(self) -> Iterator[str]:
-        """Go through every subject that is in a team."""
+        """Every subject that is in a team."""
         return iter(self._teams)
 
     def roles(self, subject: str) -> frozenset[tuple[str, str]]:
-        """Return the subject's roles as (role, team)."""
+        """The subject's roles as (role, team)."""
         return self._roles.get(subject, frozenset())
 
     def teams(self, subject: str) -> frozenset[str]:
-        """Return the teams that the subject is in."""
+        """The teams that the subject is in."""
         return self._teams.get(subject, frozenset())
 
     def kind(self, subject: str) -> ActorKind | None:
-        """Return the kind of any subject, in a team or not; None if it is malformed."""
+        """The kind of any subject, in a team or not; None if it is malformed."""
         return self._kinds.get(subject) or _kind(subject)
 
     def all_teams(self) -> frozenset[str]:
-        """Return every team that somebody is in."""
+        """Every team with a member."""
         return frozenset().union(*self._teams.values())
 
     def holds(self, subject: str, role: str) -> bool:
@@ -54,7 +54,7 @@ class Memberships:
         return subject in self.holders(role)
 
     def holders(self, role: str) -> frozenset[str]:
-        """Return the subjects that hold a role, named as in `holds`."""
+        """The subjects that hold a role, named as in `holds`."""
         team, slash, name = role.partition("/")
         if slash:
             return frozenset(self._holders.get((name, team), ()))
@@ -62,10 +62,10 @@ class Memberships:
         return frozenset().union(*found)
 
     def grants(self, qualified: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-        """Give what casbin's `g` asks: (subject, role, team).
+        """The grants as Casbin's `g` takes them: (subject, role, team).
 
-        Of the roles that a line names with their team, `qualified` as (role, team), there is a
-        second grant, under that name and for things of any team.
+        A role that a line names with its team (`qualified`, as (role, team)) has a second grant,
+        named `team/role`, for resources of any team.
         """
         for (role, team), subjects in self._holders.items():
             for subject in subjects:

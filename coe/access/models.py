@@ -15,7 +15,7 @@ FROM_CONTENT = "content"
 
 
 class Team(SQLModel, table=True):
-    """A team: the owner of a namespace in the catalog, and the domain of its members' roles."""
+    """A team: it owns a namespace of the catalog, and its members hold their roles in it."""
 
     __tablename__ = "teams"
 
@@ -27,10 +27,10 @@ class Team(SQLModel, table=True):
 
 
 class Membership(SQLModel, table=True):
-    """What roles a subject (a person or a service) has in a team.
+    """A person or a service in a team, with its roles there.
 
-    `origin` says who keeps the row: `content` is the files in `catalog/teams/`, which
-    `coe.access.load.load_access_files` makes the table equal to.
+    `origin` names the owner of the row: the rows of `content` equal the files in `catalog/teams/`
+    (`coe.access.load.load_access_files`).
     """
 
     __tablename__ = "memberships"
@@ -45,10 +45,11 @@ class Membership(SQLModel, table=True):
 
 
 class PolicyRule(SQLModel, table=True):
-    """One policy line, its fields apart: they are never joined and parsed again.
+    """One policy line, with its fields as an array: they are never joined and parsed again.
 
-    `fields` are subject, team, permission, data class and effect. `note` is the comment above the
-    line in its file: why it is there. `source` is `file:line`, or who added it.
+    `ptype` is `p` (subject, team, permission, data class, effect) or `n` (team, host, network,
+    port). `note` is the comment above the line in its file. `source` is `file:line`, or who added
+    it.
     """
 
     __tablename__ = "policy_rules"
@@ -66,10 +67,10 @@ class PolicyRule(SQLModel, table=True):
 
 
 class PolicyState(SQLModel, table=True):
-    """The one row that says which policy is in force.
+    """The policy in force, in one row.
 
-    `version` grows with each change of the model, the lines or the memberships, in the transaction
-    of that change. `digest` is the SHA-256 over all three. `model` is the text of
+    `version` grows in the transaction of each change of the model, the lines or the memberships.
+    `digest` is the SHA-256 over all three. `model` is the text of
     `policies/model.conf`.
     """
 
@@ -86,9 +87,9 @@ class PolicyState(SQLModel, table=True):
 
 
 class AccessToken(SQLModel, table=True):
-    """A bearer token. The token itself is not kept: `token_hash` is its SHA-256.
+    """A bearer token, of which only the SHA-256 is stored, as `token_hash`.
 
-    `scopes` narrow what the policy allows its subject; none in the list means all of it.
+    `scopes` narrow what the policy allows its subject; `*` does not narrow.
     """
 
     __tablename__ = "access_tokens"

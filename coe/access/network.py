@@ -1,8 +1,8 @@
-"""Which addresses flows may reach: those of the internet, and what `policies/network.csv` names.
+"""The addresses that flows may reach: the internet, and the lines of `policies/network.csv`.
 
-A line is `n, team, host, network, port`. It lets a team's flows reach addresses of a network that
-is not public, under a name and at a port. Without a line nothing private is reached. An address is
-checked after its name was looked up, and the connection goes to the address that was checked.
+A line, `n, team, host, network, port`, lets a team's flows reach addresses of a private network,
+under a host name and at a port. Without a line no private address is reachable. The name is looked
+up first; then the address is checked, and the connection goes to exactly that address.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NETWORK_FILE: Final = "policies/network.csv"
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9_-]+)*")
 _LAST_PORT: Final = 65535
 
-# What a line may name (IANA's special-purpose registries): private use, shared, loopback,
-# link-local, benchmarking; and an address of a cloud that looks public (see METADATA).
+# The networks that a line may name (IANA's special-purpose registries): private use, shared,
+# loopback, link-local, benchmarking; and a cloud's address that looks public (see METADATA).
 _NAMEABLE: Final[tuple[IPNetwork, ...]] = tuple(
     ipaddress.ip_network(each)
     for each in (
@@ -42,14 +42,14 @@ _NAMEABLE: Final[tuple[IPNetwork, ...]] = tuple(
         "fe80::/10",
     )
 )
-# Where clouds answer every machine with its credentials, beside the link-local addresses.
+# Beside link-local addresses, those at which clouds hand out the credentials of a machine.
 METADATA: Final = frozenset(
     ipaddress.ip_address(each)
     for each in ("100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254")
 )
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-# All that is assigned to the internet (IANA's registry of IPv6 unicast addresses): not site-local
-# addresses, nor those that hold an IPv4 address in yet another form.
+# All that is assigned to the internet (IANA's registry of IPv6 unicast addresses); it excludes
+# site-local addresses and further forms that embed an IPv4 address.
 _UNICAST: Final = ipaddress.ip_network("2000::/3")
 
 
@@ -68,10 +68,10 @@ def is_public(address: IP) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NetworkLine:
-    """That a team's flows may reach addresses of a network, under a name, at a port.
+    """A permission for a team's flows: a private network, under a host name, at a port.
 
-    `team` is a slug or `*`; `host` is a name as flows write it, `*.name` for all below it, or `*`;
-    `port` is None for every port. `note` is the reason.
+    `team` is a slug or `*`; `host` is a name as flows write it, `*.name` for all names below it, or
+    `*`; `port` is None for every port. `note` is the reason.
     """
 
     team: str
@@ -83,10 +83,10 @@ class NetworkLine:
 
     @classmethod
     def of(cls, fields: Iterable[str], *, note: str | None = None, source: str = "") -> Self:
-        """Make a line of its four fields, each checked.
+        """The line of these four fields, each checked.
 
         Raises:
-            ValueError: A field is missing or holds what it may not; the message says what.
+            ValueError: A field is missing or not allowed; the message says which.
         """
         values = tuple(fields)
         if len(values) != len(NETWORK_FIELDS):
@@ -95,9 +95,9 @@ class NetworkLine:
             )
         team, host, network, port = values
         if team != ANY and not is_slug(team):
-            raise ValueError(f"{team!r} is no team of a network line")
+            raise ValueError(f"{team!r} is not a team of a network line")
         if host != ANY and not _HOST.fullmatch(host):
-            raise ValueError(f"{host!r} is no host of a network line: a name in lower case")
+            raise ValueError(f"{host!r} is not a host of a network line: use lower case")
         return cls(team, host, _network(network), _port(port), note, source)
 
     @property
@@ -107,10 +107,10 @@ class NetworkLine:
         return (self.team, self.host, str(self.network), port)
 
     def takes_in(self, team: str, host: str, port: int, address: IP) -> bool:
-        """Whether the line lets the team reach this address, under this name, at this port."""
+        """Whether the line allows the team this address, under this name, at this port."""
         if address.version != self.network.version or address not in self.network:
             return False
-        if _named_exactly_only(address) and self.network.num_addresses > 1:
+        if _needs_exact_line(address) and self.network.num_addresses > 1:
             return False
         named = self.host in {ANY, host} or (
             self.host.startswith("*.") and host.endswith(self.host[1:])
@@ -118,25 +118,24 @@ class NetworkLine:
         return named and self.team in {ANY, team} and self.port in {None, port}
 
     def __str__(self) -> str:
-        """The line as written in its file."""
+        """The line as its file has it."""
         return ", ".join(("n", *self.fields))
 
 
 class Network:
-    """The lines of one version of the policy. It never changes."""
+    """The network lines of one policy version; without any, only the internet is reachable."""
 
     def __init__(self, lines: Iterable[NetworkLine] = ()) -> None:
-        """Take the lines; without any, only the internet is reached."""
         self.lines: Final = tuple(lines)
 
     def allows(self, team: str, host: str, port: int, address: IP) -> bool:
-        """Whether flows of the team may connect to the address that the name was found to have.
+        """Whether flows of the team may connect to the address that the host resolved to.
 
         Args:
             team: The slug of the team that owns the flow; "" for none.
             host: The name or address as the flow has it.
             port: The port to connect to.
-            address: What the name was resolved to.
+            address: The resolved address.
         """
         if is_public(address):
             return True
@@ -146,7 +145,7 @@ class Network:
         return any(line.takes_in(team, name, port, address) for line in self.lines)
 
 
-def _named_exactly_only(address: IP) -> bool:
+def _needs_exact_line(address: IP) -> bool:
     return address.is_link_local or address in METADATA
 
 
@@ -154,7 +153,7 @@ def _network(value: str) -> IPNetwork:
     try:
         network = ipaddress.ip_network(value)
     except ValueError as error:
-        raise ValueError(f"{value!r} is no network of a network line: {error}") from None
+        raise ValueError(f"{value!r} is not a network of a network line: {error}") from None
     within = [
         each
         for each in _NAMEABLE
@@ -164,9 +163,9 @@ def _network(value: str) -> IPNetwork:
     ]
     if not within:
         private = ", ".join(str(each) for each in _NAMEABLE)
-        raise ValueError(f"{value} is in none of {private}; what is public needs no line")
-    if _named_exactly_only(network.network_address) and network.num_addresses > 1:
-        raise ValueError(f"{value} is link-local: name each address alone")
+        raise ValueError(f"{value} is in none of {private}; a public address needs no line")
+    if _needs_exact_line(network.network_address) and network.num_addresses > 1:
+        raise ValueError(f"{value} is link-local: write a line for each address")
     return network
 
 
@@ -174,5 +173,5 @@ def _port(value: str) -> int | None:
     if value == ANY:
         return None
     if not (value.isascii() and value.isdigit() and 0 < int(value) <= _LAST_PORT):
-        raise ValueError(f"{value!r} is no port of a network line: 1 to {_LAST_PORT}, or *")
+        raise ValueError(f"{value!r} is not a port of a network line: 1 to {_LAST_PORT}, or *")
     return int(value)

@@ -1,4 +1,4 @@
-"""Everything that can be allowed: one closed, sorted list with the grammar `noun:verb`."""
+"""All permissions: one closed, sorted list with the grammar `noun:verb`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Permission(StrEnum):
-    """What an actor may be allowed to do. A verb names one; a policy line names one."""
+    """What an actor may be allowed to do; each verb and each policy line names one."""
 
     ACCESS_EXPLAIN = "access:explain"
     ACCESS_REVIEW = "access:review"
@@ -61,10 +61,10 @@ NOUNS: Final = frozenset(permission.split(":", 1)[0] for permission in PERMISSIO
 
 
 def is_scope(value: str) -> bool:
-    """Whether a token may carry this: a permission, or a noun with all its verbs (`run:*`)."""
+    """Whether this is a scope of a token: a permission, or a noun with all its verbs (`run:*`)."""
     return value in PERMISSIONS or (value.endswith(":*") and value[:-2] in NOUNS)
 
 
 def in_scopes(permission: str, scopes: frozenset[str]) -> bool:
-    """Whether one of a token's scopes takes in the permission."""
+    """Whether one of a token's scopes covers the permission."""
     return permission in scopes or f"{permission.split(':', 1)[0]}:*" in scopes

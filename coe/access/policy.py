@@ -1,4 +1,4 @@
-"""The policy in force: decisions, what an actor may read, and the store that keeps it current."""
+"""The policy in force: its decisions, the scope of an actor, and the store of the policy."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from coe.identifiers import is_slug
 
 __all__ = ["AccessScope", "Decision", "Policy", "PolicyStore"]
 
-MAX_REMEMBERED: Final = 50_000
-_OTHER: Final = "?"  # stands for any team or subject that the policy does not name; no slug
+MAX_CACHED_DECISIONS: Final = 50_000
+_OTHER: Final = "?"  # any team or subject that the policy does not name; not a slug
 _RELATIONS: Final = frozenset(Relation)
 _log = logging.getLogger(__name__)
 
 
 class _Question(NamedTuple):
-    """What a decision depends on; two actors of whom the policy knows nothing are one."""
+    """What a decision depends on; all actors and teams that the policy does not name are one."""
 
     subject: str
     kind: ActorKind
@@ -48,27 +48,24 @@ class _Question(NamedTuple):
 
 
 class Policy:
-    """One version of the policy. It never changes; what it decided, it remembers, within a bound.
+    """One version of the policy. It never changes, and caches a bounded number of decisions.
 
-    Whatever it cannot make sense of is refused: an unknown permission, relation or class, an id
-    outside its alphabet, a broken line, an exception.
+    Without a record it refuses everything. It also refuses whatever it does not understand: an
+    unknown permission, relation or class, an id outside its alphabet, a broken line, an exception.
     """
 
-    def __init__(self, rows: PolicyRecord | None = None) -> None:
-        """Make the policy of the rows; without rows, one that refuses everything."""
-        rows = rows or PolicyRecord()
-        self.version: Final = rows.version
+    def __init__(self, record: PolicyRecord | None = None) -> None:
+        record = record or PolicyRecord()
+        self.version: Final = record.version
         self._broken: dict[str, str] = {}
-        self.memberships: Final = Memberships(rows.memberships)
-        self.network: Final = Network(_readable_network(rows))
-        lines = list(self._readable(rows))
-        self._enforcers = self._make(rows.model, lines)
+        self.memberships: Final = Memberships(record.memberships)
+        self.network: Final = Network(_valid_network_lines(record))
+        lines = list(self._valid_lines(record))
+        self._enforcers = self._make(record.model, lines)
         self._teams = self.memberships.all_teams() | {
             line.team for line in lines if line.team != ANY
         }
-        self._remembered: dict[_Question, Decision] = {}
-
-    # ------------------------------------------------------------------ questions
+        self._decisions: dict[_Question, Decision] = {}
 
     def decide(
         self,
@@ -79,23 +76,24 @@ class Policy:
         data_class: DataClass = DataClass.INTERNAL,
         relations: Collection[str] = (),
     ) -> Decision:
-        """Decide whether the actor may do this on a thing of the team and the class.
+        """Decide whether the actor has the permission on a resource of this team and class.
 
         Args:
-            actor: Who asks; the scopes of its token only narrow.
-            permission: What it wants; anything but a `Permission` is refused.
-            team: The slug of the team that owns the thing.
-            data_class: The thing's class.
-            relations: What the actor is to the thing, each a `coe.access.policy_lines.Relation`.
+            actor: The caller; the scopes of its token only narrow.
+            permission: Anything but a `Permission` is refused.
+            team: The slug of the team that owns the resource.
+            data_class: The class of the resource.
+            relations: The actor's relations to the resource
+                (`coe.access.policy_lines.Relation`).
         """
         name = str(permission)
         if actor.scopes is not None and not in_scopes(name, actor.scopes):
             return refused(name, f"The token that was sent has no scope for {name}.")
-        doubt = self._doubt(actor, name, team, data_class, relations)
-        if doubt:
-            return refused(name, doubt)
+        objection = self._objection(actor, name, team, data_class, relations)
+        if objection:
+            return refused(name, objection)
         question = self._question(actor, name, team, data_class, frozenset(relations))
-        decision = self._remembered.get(question)
+        decision = self._decisions.get(question)
         if decision is None:
             decision = self._decide(question)
         return decision
@@ -107,10 +105,10 @@ class Policy:
         *,
         relations: Collection[str] = (),
     ) -> AccessScope:
-        """Say for which teams and classes `decide` would allow, given the relations.
+        """The teams and classes for which `decide` allows, given the relations.
 
-        Its cost grows with the actor's teams, not with all teams. Rows on which the actor has a
-        relation are asked for apart: `or_(scope().clause(…), and_(run.started_by == actor,
+        Its cost grows with the actor's teams, not with all teams. Rows to which the actor has a
+        relation need a scope of their own: `or_(scope().clause(…), and_(run.started_by == actor,
         scope(relations={"requester"}).clause(…)))`.
         """
 
@@ -132,15 +130,15 @@ class Policy:
         )
 
     def permissions(self, actor: Actor) -> frozenset[Permission]:
-        """Return what the actor may do somewhere, by its roles alone."""
+        """The permissions that the actor has in any team, by its roles alone."""
         return frozenset(each for each in Permission if not self.scope(actor, each).empty)
 
     def roles(self, subject: str) -> frozenset[tuple[str, str]]:
-        """Return the subject's roles as (role, team)."""
+        """The subject's roles as (role, team)."""
         return self.memberships.roles(subject)
 
     def teams(self, subject: str) -> frozenset[str]:
-        """Return the teams that the subject is in."""
+        """The teams that the subject is in."""
         return self.memberships.teams(subject)
 
     def holds(self, subject: str, role: str) -> bool:
@@ -148,7 +146,7 @@ class Policy:
         return self.memberships.holds(subject, role)
 
     def lines(self, permission: str) -> tuple[PolicyLine, ...]:
-        """Return the lines that name the permission."""
+        """The lines of the permission."""
         return self._enforcers.lines(permission)
 
     def matching(
@@ -160,15 +158,13 @@ class Policy:
         data_class: DataClass = DataClass.INTERNAL,
         relations: Collection[str] = (),
     ) -> tuple[PolicyLine, ...]:
-        """Return every line that matches, not only the one that decides. Slow: for explanations."""
-        if self._doubt(actor, permission, team, data_class, relations):
+        """Every line that matches, not only the deciding one. Slow: for explanations."""
+        if self._objection(actor, permission, team, data_class, relations):
             return ()
         question = self._question(actor, permission, team, data_class, frozenset(relations))
         return self._enforcers.matching(self._request(question))
 
-    # ------------------------------------------------------------------ how
-
-    def _doubt(
+    def _objection(
         self,
         actor: Actor,
         permission: str,
@@ -176,19 +172,19 @@ class Policy:
         data_class: DataClass,
         relations: Collection[str],
     ) -> str | None:
-        """Say what is wrong with the question itself, if anything is."""
+        """Why the question itself is invalid; None if it is valid."""
         if permission not in PERMISSIONS:
             return f"There is no permission {permission!r}."
         broken = self._broken.get(ANY) or self._broken.get(permission)
         if broken:
             return f"The policy for {permission} cannot be read: {broken}."
         if team not in self._teams and not is_slug(team):
-            return f"{team!r} is no team."
+            return f"{team!r} is not a team."
         if not isinstance(data_class, DataClass):
-            return f"{data_class!r} is no data class."
+            return f"{data_class!r} is not a data class."
         if not _RELATIONS.issuperset(relations):
             unknown = sorted(set(relations) - _RELATIONS)
-            return f"There is no relation {unknown[0]!r} of an actor to a thing."
+            return f"There is no relation {unknown[0]!r} of an actor to a resource."
         fits = self.memberships.kind(actor.subject) is actor.kind
         return None if fits else "The subject does not fit its kind."
 
@@ -226,8 +222,8 @@ class Policy:
 
     def _decide(self, question: _Question) -> Decision:
         try:
-            verdict = self._enforcers.ask(self._request(question))
-        except Exception:  # noqa: BLE001  # an engine that fails must refuse, whatever it raises
+            verdict = self._enforcers.evaluate(self._request(question))
+        except Exception:  # noqa: BLE001  # a failing engine must refuse, whatever it raises
             _log.exception("the policy engine failed on %s", question.permission)
             return refused(question.permission, "The policy engine failed, so it is refused.")
         if verdict.line is None:
@@ -236,9 +232,9 @@ class Policy:
             decision = unmatched(question.permission, lines, team, question.data_class)
         else:
             decision = matched(question.permission, verdict.line)
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered = {}
-        self._remembered[question] = decision
+        if len(self._decisions) >= MAX_CACHED_DECISIONS:
+            self._decisions = {}
+        self._decisions[question] = decision
         return decision
 
     def _unnamed_team(self) -> str:
@@ -247,15 +243,18 @@ class Policy:
             name += "-x"
         return name
 
-    def _readable(self, rows: PolicyRecord) -> Iterable[PolicyLine]:
-        for rule in rows.rules:
+    def _valid_lines(self, record: PolicyRecord) -> Iterable[PolicyLine]:
+        for rule in record.rules:
             try:
                 yield PolicyLine.of(rule.fields, note=rule.note, source=rule.source)
             except ValueError as error:
                 self._set_broken(rule.fields, f"{rule.source}: {error}")
 
     def _set_broken(self, fields: tuple[str, ...], why: str) -> None:
-        """Refuse what a broken line may have been about; of a permission unknown here, nothing."""
+        """Refuse the permission of a broken line, or all if that cannot be read.
+
+        A permission that this version of the platform does not know needs no refusal.
+        """
         permission = fields[2] if len(fields) == len(LINE_FIELDS) else ANY
         if permission == ANY or permission in PERMISSIONS:
             self._broken[permission] = why
@@ -264,15 +263,15 @@ class Policy:
         qualified = {line.role for line in lines if line.role and line.role[1] != ANY}
         try:
             return Enforcers(model, lines, self.memberships.grants(qualified))
-        except Exception as error:  # noqa: BLE001  # one that cannot be read must refuse
+        except Exception as error:  # noqa: BLE001  # an unreadable model must refuse
             _log.exception("the policy model cannot be read")
             self._broken[ANY] = f"the model: {type(error).__name__}"
             return Enforcers("", (), ())
 
 
-def _readable_network(rows: PolicyRecord) -> Iterable[NetworkLine]:
+def _valid_network_lines(record: PolicyRecord) -> Iterable[NetworkLine]:
     """The network lines; one that cannot be read allows nothing."""
-    for rule in rows.network:
+    for rule in record.network:
         try:
             yield NetworkLine.of(rule.fields, note=rule.note, source=rule.source)
         except ValueError as error:
@@ -281,19 +280,19 @@ def _readable_network(rows: PolicyRecord) -> Iterable[NetworkLine]:
 
 @dataclass(slots=True)
 class PolicyStore:
-    """Keeps the policy that is in force: one query a call, made anew only when it changed."""
+    """Keeps the policy in force: one query a call, and a new `Policy` only after a change."""
 
     _policy: Policy = field(default_factory=Policy)
 
     async def current(self, session: AsyncSession) -> Policy:
-        """Return the policy that the session sees in force.
+        """The policy in force, as the session sees it.
 
-        An installation without policies gets one that refuses everything. The new policy is made
-        whole and then swapped in as one reference: whoever holds the old one goes on with it.
+        An installation without a policy gets one that refuses everything. A new policy replaces the
+        old reference only when it is complete; a caller that holds the old one keeps it.
         """
         version = await read_policy_version(session)
         if version != self._policy.version:
-            rows = await read_policy(session)
-            if rows.version != self._policy.version:
-                self._policy = Policy(rows)
+            record = await read_policy(session)
+            if record.version != self._policy.version:
+                self._policy = Policy(record)
         return self._policy

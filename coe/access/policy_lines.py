@@ -1,4 +1,4 @@
-"""Policy lines: what one says, what its fields may hold, and how it reads."""
+"""Policy lines: their fields, what each may hold, and their written form."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _DATA_CLASSES: Final = frozenset(data_class.value for data_class in DataClass)
 
 
 class Effect(StrEnum):
-    """What a line that matches does."""
+    """The effect of a matching line."""
 
     ALLOW = "allow"
     DENY = "deny"
 
 
 class Relation(StrEnum):
-    """What an actor can be to one thing; a verb finds it out and hands it to the decision."""
+    """A relation of an actor to one resource; a verb finds it and passes it to the decision."""
 
     APPROVER = "approver"
     """Has already given one of the approvals of this human task."""
     AUTHOR = "author"
-    """Made this version."""
+    """Created this version."""
     CALLER = "caller"
     """May read the run that called this one."""
     CANDIDATE = "candidate"
@@ -43,22 +43,22 @@ class Relation(StrEnum):
     OWNER = "owner"
     """Is named as this flow's process owner or deputy."""
     PROXY = "proxy"
-    """Would act in another person's name, or in that of a service of the platform's own."""
+    """Would act as another person, or as a service of the platform."""
     REQUESTER = "requester"
     """Started this run."""
     SELF = "self"
-    """Is the subject that this is about: an own token, an own access."""
+    """Is itself the subject: of its token, of its access."""
 
 
 class DerivedRole(StrEnum):
-    """Roles that follow from who one is, and that no file gives."""
+    """Roles that follow from who the actor is; no file gives them."""
 
     EVERYONE = "everyone"
-    """Whoever is authenticated."""
+    """Every authenticated actor."""
     EMPLOYEE = "employee"
-    """A person who is in some team."""
+    """A person in any team."""
     MEMBER = "member"
-    """A person who is in the thing's team."""
+    """A person in the resource's team."""
 
 
 _RELATIONS: Final = frozenset(relation.value for relation in Relation)
@@ -68,11 +68,11 @@ DERIVED_ROLES: Final = frozenset(role.value for role in DerivedRole)
 
 @dataclass(frozen=True, slots=True)
 class PolicyLine:
-    """One policy line: who, on which team's things, may (or may not) do what, of which class.
+    """One policy line: a subject, and the permission that it has or lacks in a team and data class.
 
-    `subject` is a role held in the thing's team (`process-owner`), a role held in a named team
-    (`coe/reviewer`), a relation to the thing (`relation:requester`), a kind of actor
-    (`kind:service`), or `everyone`, `employee`, `member`.
+    `subject` is a role held in the resource's team (`process-owner`), a role held in a named team
+    (`coe/reviewer`), a relation to the resource (`relation:requester`), a kind of actor
+    (`kind:service`), or a derived role (`everyone`, `employee`, `member`).
     """
 
     subject: str
@@ -85,10 +85,10 @@ class PolicyLine:
 
     @classmethod
     def of(cls, fields: Iterable[str], *, note: str | None = None, source: str = "") -> Self:
-        """Make a line of its five fields, each checked.
+        """The line of these five fields, each checked.
 
         Raises:
-            ValueError: A field is missing, empty, too many or holds what it may not.
+            ValueError: A field is missing, empty or not allowed, or there are too many.
         """
         values = tuple(fields)
         if len(values) != len(LINE_FIELDS):
@@ -106,14 +106,14 @@ class PolicyLine:
 
     @property
     def fields(self) -> tuple[str, str, str, str, str]:
-        """The five fields, as the enforcer takes them."""
+        """The five fields, in the order of the enforcer."""
         return (self.subject, self.team, self.permission, self.data_class, self.effect.value)
 
     @property
     def role(self) -> tuple[str, str] | None:
-        """The role that the line names and the team in which it must be held (`*`: the thing's).
+        """The role, and the team in which it must be held (`*`: the resource's team).
 
-        None where the line names no role that a file gives.
+        None if the subject is no role that a file gives.
         """
         if ":" in self.subject or self.subject in DERIVED_ROLES:
             return None
@@ -121,16 +121,16 @@ class PolicyLine:
         return (role, team) if slash else (self.subject, ANY)
 
     def takes_in(self, team: str, data_class: str) -> bool:
-        """Whether the line speaks of things of this team and class."""
+        """Whether the line covers resources of this team and class."""
         return self.team in {ANY, team} and self.data_class in {ANY, data_class}
 
     def __str__(self) -> str:
-        """The line as written in its file."""
+        """The line as its file has it."""
         return ", ".join(("p", *self.fields))
 
 
 def is_role(value: str) -> bool:
-    """Whether a file may give this role: a slug that is none of the derived roles."""
+    """Whether a file may give this role: a slug other than a derived role."""
     return is_slug(value) and value not in DERIVED_ROLES
 
 
@@ -145,7 +145,8 @@ def _is_subject(value: str) -> bool:
     return is_slug(team) and is_role(role) if slash else is_role(value)
 
 
-def _check(fits: bool, field: str, value: str) -> None:  # noqa: FBT001  # reads as a sentence
+def _check(fits: bool, field: str, value: str) -> None:  # noqa: FBT001  # always an expression
     if not fits:
-        message = f"{value!r} is no {field} of a policy line" if value else f"the {field} is empty"
+        problem = f"{value!r} is not a {field} of a policy line"
+        message = problem if value else f"the {field} is empty"
         raise ValueError(message)

@@ -1,4 +1,4 @@
-"""What an actor may read, as one predicate: lists start from it and make no call per row."""
+"""What an actor may read, as one SQL predicate, so that lists need no decision per row."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ALL_CLASSES = frozenset(DataClass)
 
 @dataclass(frozen=True, slots=True)
 class AccessScope:
-    """Teams and data classes in which an actor holds a permission.
+    """Teams and data classes in which an actor has a permission.
 
-    `teams` are those that differ from `elsewhere`, which holds for every other team, known or
-    not. It says for each pair of team and class what `Policy.decide` says.
+    `elsewhere` holds for every team that is not in `teams`, known or not. For each pair of team and
+    class, the scope agrees with `Policy.decide`.
     """
 
     elsewhere: frozenset[DataClass] = frozenset()
@@ -26,11 +26,11 @@ class AccessScope:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all is within it."""
+        """Whether it allows nothing."""
         return not self.elsewhere and not any(self.teams.values())
 
     def allows(self, team: str, data_class: DataClass = DataClass.INTERNAL) -> bool:
-        """Whether a thing of this team and class is within it."""
+        """Whether it allows a resource of this team and class."""
         return data_class in self.teams.get(team, self.elsewhere)
 
     def clause(
@@ -38,7 +38,7 @@ class AccessScope:
         team: ColumnElement[str],
         data_class: ColumnElement[Any] | None = None,
     ) -> ColumnElement[bool]:
-        """A predicate over a column with team slugs and one with data classes.
+        """The predicate over a column of team slugs and one of data classes.
 
         Without the second column every row counts as INTERNAL.
         """

@@ -26,10 +26,8 @@ from coe.db import utcnow
 from coe.errors import Invalid, Problem, Unauthenticated
 
 TOKEN_PREFIX: Final = "coe_"  # noqa: S105  # the start of every token
-
 EVERY_SCOPE: Final = "*"
 MAX_LIFETIME: Final = timedelta(days=366)
-
 
 _BYTES: Final = 32
 _FORM: Final = re.compile(r"coe_[A-Za-z0-9_-]{43}")
@@ -37,10 +35,9 @@ _NAME: Final = re.compile(r"\S(?:.{0,98}\S)?")
 
 
 class InactiveToken(Unauthenticated):
-    """A token that was good once came again; to whom it came, it is like any other refusal."""
+    """A token that expired or was revoked; clients see the same error as for any bad token."""
 
     def __init__(self, token: AccessToken) -> None:
-        """Take the token's row, for the log."""
         super().__init__(Unauthenticated().message)
         self.token_id = token.id
         self.subject = token.subject
@@ -96,22 +93,22 @@ async def issue(
     created_by: str,
     now: datetime | None = None,
 ) -> tuple[str, AccessToken]:
-    """Make a token for a subject; the caller commits.
+    """Create a token for a subject; the caller commits.
 
     Args:
-        session: To which the row is added.
-        name: What it is for, for people: 1 to 100 characters.
-        subject: A person or a service; nobody comes with the token of a run.
+        session: The transaction to which the row is added.
+        name: Its purpose, for people: 1 to 100 characters.
+        subject: A person or a service; a run has no token.
         scopes: Permissions, nouns with all verbs (`run:*`), or `*`: they only narrow the policy.
         expires_at: At most 366 days ahead.
-        created_by: The subject that asked for it.
-        now: By default the clock's.
+        created_by: The subject that issues it.
+        now: By default the clock's time.
 
     Returns:
-        The token, which nobody can find out again, and the row with its hash.
+        The token, which is not stored, and the row with its hash.
 
     Raises:
-        Invalid: With every problem of the name, subject, scopes and expiry.
+        Invalid: Every problem of the name, subject, scopes and expiry.
     """
     now = now or utcnow()
     problems = [
@@ -139,15 +136,15 @@ async def issue(
 
 
 async def find_token(session: AsyncSession, token_id: UUID) -> AccessToken | None:
-    """Read the row of a token, for a verb that must know whose it is."""
+    """The row of a token, if there is one."""
     return await session.get(AccessToken, token_id)
 
 
 async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None = None) -> bool:
-    """Make the token worthless from now on; the caller commits.
+    """Revoke the token from now on; the caller commits.
 
     Returns:
-        Whether there was one to revoke: False if it is unknown or was revoked before.
+        Whether a token was revoked: False if it is unknown or already revoked.
     """
     revoked = await session.scalar(
         update(AccessToken)
@@ -160,7 +157,7 @@ async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None 
 
 
 def hash_token(bearer: str) -> bytes:
-    """SHA-256 of the token. It has 256 random bits, so that a slow hash would add nothing."""
+    """SHA-256 of the token. It has 256 random bits, so a slow hash would add nothing."""
     return hashlib.sha256(bearer.encode()).digest()
 
 

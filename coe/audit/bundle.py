@@ -1,4 +1,4 @@
-"""Exporting events as one file that anyone can verify offline (`coe.audit.bundle_format`)."""
+"""Export events as one file that anyone can verify offline (`coe.audit.bundle_format`)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ async def export(
 ) -> AsyncIterator[bytes]:
     """The lines of a bundle of the events in the window, up to the newest checkpoint.
 
-    Memory is bounded: at most a chunk of events is held. The session only reads, and what it reads
-    never changes, so it needs no snapshot of its own.
+    At most the events of one line of leaves are in memory. The session needs no snapshot, because
+    it reads only what never changes.
 
     Raises:
-        NotFound: Nothing has been sealed yet.
+        NotFound: No event is sealed yet.
     """
     window = window or Window()
     checkpoint = await newest_checkpoint(session)
@@ -39,7 +39,11 @@ async def export(
         raise NotFound("the log has no checkpoint yet: there is nothing to prove")
     writer = _Writer(signer)
     size = checkpoint.tree_size
-    header: dict[str, JSON] = {"filter": _described(window), "format": FORMAT, "vkey": signer.vkey}
+    header: dict[str, JSON] = {
+        "filter": _filter_json(window),
+        "format": FORMAT,
+        "vkey": signer.vkey,
+    }
     yield writer.line("header", header)
     yield writer.line("checkpoint", {"note": checkpoint.note})
     for start in range(0, size, LEAVES_PER_LINE):
@@ -54,11 +58,11 @@ async def export(
         paths = await _paths(session, [position for position, _ in rows], size)
         for position, row in rows:
             yield writer.event(row, position, paths.get(position))
-    yield writer.end()
+    yield writer.end_line()
 
 
 class _Writer:
-    """Makes the lines, and remembers what the last one says of them."""
+    """Writes the lines; counts and hashes them for the last one."""
 
     def __init__(self, signer: SigningKey) -> None:
         self._signer = signer
@@ -82,7 +86,7 @@ class _Writer:
             },
         )
 
-    def end(self) -> bytes:
+    def end_line(self) -> bytes:
         text = end_text(self._signer.name, self._events, self._digest.hexdigest())
         return self.line("end", {"note": self._signer.sign_note(text)})
 
@@ -99,7 +103,7 @@ async def _rows(
 async def _paths(
     session: AsyncSession, positions: Sequence[int], size: int
 ) -> dict[int, tuple[bytes, ...]]:
-    """The proofs; of a damaged tree those that can be had, so that the bundle shows the damage."""
+    """The proofs; of a damaged tree all that are left, so that the bundle shows the damage."""
     try:
         return await inclusion_paths(session, positions, size)
     except TreeDamaged:
@@ -110,8 +114,8 @@ async def _paths(
         return paths
 
 
-def _described(window: Window) -> JSON:
-    """The filter as the header states it, null for every event of the log."""
+def _filter_json(window: Window) -> JSON:
+    """The filter as the header has it; null for every event of the log."""
     if window.within is None and window.matching == AuditEventFilter():
         return None
     described: dict[str, JSON] = {}

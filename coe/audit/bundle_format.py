@@ -1,17 +1,17 @@
-"""The form of a bundle: events as one file that anyone can verify offline.
+"""The format of a bundle: events as one file that anyone can verify offline.
 
-The file has one JSON object a line, each in canonical form (UTF-8, keys in order, no white space),
-so that no byte can change without notice:
+Each line is a JSON object in canonical form (UTF-8, sorted keys, no white space), so that the
+change of any byte is detected:
 
     header       format, the log's verification key, the filter (null for every event)
     checkpoint   the newest signed note: size and root of the tree
-    leaves       up to 1,024 leaf hashes from `start` on, hex; all of the log, so that the root
-                 shows that none is missing
-    event        the columns of an event, its sealed bytes (base64), and its own inclusion proof;
-                 after the leaves it is among, in order of position
+    leaves       up to 1,024 leaf hashes from `start` on, in hex; together all leaves of the log,
+                 so that the root proves that none is missing
+    event        the columns of an event, its sealed bytes (base64) and its inclusion proof; after
+                 the line of its leaf, in order of position
     end          a signed note over the number of events and the SHA-256 of all lines before
 
-What was sealed stays sealed: the file holds no personal data in clear.
+Sealed values stay sealed: the file has no personal data in clear.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "coe-audit-bundle/1"
 LEAVES_PER_LINE: Final = 1024
-"""Leaf hashes of a line, but for the last."""
-
+"""Leaf hashes in each line but the last."""
 
 EVENT_KEYS: Final = frozenset(
     {
@@ -53,16 +52,16 @@ EVENT_KEYS: Final = frozenset(
         "xid",
     }
 )
-"""What stands in `event`; `coe.audit.records.AuditEventRecord.document` makes it."""
+"""The keys of `event`, as `coe.audit.records.AuditEventRecord.document` writes them."""
 
 
 def end_text(origin: str, events: int, digest: str) -> str:
-    """The text that the end of a bundle signs; its first line tells it from a checkpoint."""
+    """The text of the signed note at the end; its first line differs from a checkpoint's."""
     return f"{origin}/bundle\n{events}\n{digest}\n"
 
 
 def line_object(line: bytes) -> dict[str, JSON] | None:
-    """The object of a line, None if the line is not in canonical form."""
+    """The object of a line; None if the line is not in canonical form."""
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -73,7 +72,7 @@ def line_object(line: bytes) -> dict[str, JSON] | None:
 
 
 def parse_hash(value: JSON) -> bytes | None:
-    """A hash in lower-case hex, None of anything else."""
+    """The hash of a lower-case hex text; None for any other value."""
     try:
         decoded = bytes.fromhex(str(value))
     except ValueError:
@@ -82,7 +81,7 @@ def parse_hash(value: JSON) -> bytes | None:
 
 
 def parse_sealed(value: JSON) -> bytes | None:
-    """Bytes in base64; None of null; of anything else bytes that no digest is of."""
+    """The bytes of a base64 text; None for null; empty bytes, which fit no digest, for the rest."""
     if value is None:
         return None
     try:

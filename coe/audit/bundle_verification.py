@@ -1,7 +1,7 @@
-"""Verifying a bundle offline: each event, its proof, completeness, and who signed it.
+"""Verify a bundle offline: each event, its proof, completeness, and the signature.
 
-Needs the file and, to trust it, the log's verification key had from elsewhere; a checkpoint file
-shows besides that the log only ever grew. Reads a line at a time.
+To trust the result, pass the log's verification key from another source than the bundle. A
+checkpoint file proves in addition that the log only ever grew. One line is in memory at a time.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from coe.errors import CoeError, Problem
 if TYPE_CHECKING:
     from coe.json_types import JSON
 
-_LONGEST_LINE: Final = 64 * 1024 * 1024
+_MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 _POSITION: Final = re.compile(rb'"position":(\d+)')
 _ID: Final = re.compile(rb'"id":"([^"]*)"')
 
 
 class BundleRefused(CoeError):
-    """This file is no bundle of an audit log."""
+    """This file is not a bundle of an audit log."""
 
     code = "INVALID"
     status = 400
@@ -56,21 +56,21 @@ class BundleRefused(CoeError):
 def verify_bundle(
     path: Path, *, vkey: str | None = None, checkpoint_file: Path | None = None
 ) -> Verification:
-    """Verify the bundle. A given key wins over the one that the bundle names of itself.
+    """Verify the bundle with the given key, or else with the key that the bundle itself names.
 
     Raises:
-        BundleRefused: The file does not begin as a bundle, or no key can be had.
+        BundleRefused: The file does not start as a bundle, or its own key is damaged.
         KeyRefused: The given key is malformed.
-        FileNotFoundError: A file is not there.
+        FileNotFoundError: A file is missing.
     """
     with path.open("rb") as file:
-        lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
+        lines = iter(lambda: file.readline(_MAX_LINE_BYTES), b"")
         header = line_object(next(lines, b""))
         if header is None or header.get("format") != FORMAT:
-            raise BundleRefused(f"{path} does not begin as a bundle of the format {FORMAT}")
+            raise BundleRefused(f"{path} does not start as a bundle of the format {FORMAT}")
         verifier = _BundleVerifier(header, _key(header, vkey), checkpoint_file)
         for number, line in enumerate(lines, start=2):
-            verifier.take(number, line)
+            verifier.check_line(number, line)
         return verifier.finish()
 
 
@@ -80,11 +80,11 @@ def _key(header: dict[str, JSON], given: str | None) -> VerifyKey:
     try:
         return VerifyKey.parse(str(header.get("vkey")))
     except KeyRefused:
-        raise BundleRefused("the bundle's own key is damaged: give the log's key") from None
+        raise BundleRefused("the bundle's own key is damaged: pass the log's key") from None
 
 
 class _BundleVerifier:
-    """What is known after the lines so far."""
+    """The state of the verification after the lines so far."""
 
     def __init__(
         self, header: dict[str, JSON], key: VerifyKey, checkpoint_file: Path | None
@@ -100,14 +100,14 @@ class _BundleVerifier:
         self._events = 0
         self._next = 0
         self._ended = False
-        self._kept = self._kept_checkpoints(checkpoint_file) if checkpoint_file else iter(())
-        self._expected = next(self._kept, None)
+        self._checkpoints = self._file_checkpoints(checkpoint_file) if checkpoint_file else iter(())
+        self._expected = next(self._checkpoints, None)
         if header.get("vkey") != key.text:
             self._add(1, "the bundle names another key than the given one")
         if set(header) != {"filter", "format", "type", "vkey"} or header["type"] != "header":
             self._add(1, "the header has other fields than a bundle's")
 
-    def take(self, number: int, line: bytes) -> None:
+    def check_line(self, number: int, line: bytes) -> None:
         """Check the next line."""
         if self._ended:
             self._add(number, "there is something after the end")
@@ -116,33 +116,33 @@ class _BundleVerifier:
         if content is None:
             self._unreadable(number, line)
         kinds: dict[JSON, Callable[[int, dict[str, JSON]], None]] = {
-            "checkpoint": self._take_checkpoint,
-            "leaves": self._take_leaves,
-            "event": self._take_event,
-            "end": self._take_end,
+            "checkpoint": self._check_checkpoint,
+            "leaves": self._check_leaves,
+            "event": self._check_event,
+            "end": self._check_end,
         }
         if content is not None:
             kind = content.pop("type", None)
-            take = kinds.get(kind) if isinstance(kind, str) else None
-            if take is None:
+            check = kinds.get(kind) if isinstance(kind, str) else None
+            if check is None:
                 self._unreadable(number, line)
             else:
-                take(number, content)
+                check(number, content)
         self._digest.update(line)
 
     def finish(self) -> Verification:
-        """The verdict over all lines."""
+        """The result over all lines."""
         checkpoint, size = self._checkpoint, self._size
         self._missing_up_to(size, None)
         if checkpoint is None:
-            self._add(None, "no checkpoint whose signature holds is in the bundle")
+            self._add(None, "the bundle has no checkpoint with a valid signature")
         elif size != checkpoint.tree_size:
-            self._add(None, f"it has {size} leaf hashes, of {checkpoint.tree_size} signed ones")
+            self._add(None, f"it has {size} leaf hashes, and {checkpoint.tree_size} were signed")
         elif self._frontier and self._frontier.root() != checkpoint.root_hash:
             how = "their leaf hashes do not lead to the signed root"
             self._findings.add(tree_changed(0, size - 1, how))
         if not self._ended:
-            self._add(None, "the bundle has no end: it was cut")
+            self._add(None, "the bundle has no end: it was cut off")
         self._compare_later(checkpoint)
         return Verification(
             checked_events=self._events,
@@ -152,13 +152,13 @@ class _BundleVerifier:
             problems=self._findings.list(),
         )
 
-    def _take_checkpoint(self, number: int, content: dict[str, JSON]) -> None:
+    def _check_checkpoint(self, number: int, content: dict[str, JSON]) -> None:
         try:
             self._checkpoint = Checkpoint.open(str(content.get("note")), self._key)
         except NoteRefused as refused:
             self._add(number, f"the checkpoint: {refused.message}", FindingCode.CHECKPOINT_CHANGED)
 
-    def _take_leaves(self, number: int, content: dict[str, JSON]) -> None:
+    def _check_leaves(self, number: int, content: dict[str, JSON]) -> None:
         hashes = content.get("hashes")
         self._missing_up_to(self._size, number)
         follow = content.get("start") == self._size and self._size % LEAVES_PER_LINE == 0
@@ -170,16 +170,16 @@ class _BundleVerifier:
         if self._frontier is not None:
             for leaf in self._leaves:
                 self._frontier.append(leaf or bytes(HASH_BYTES))
-                self._hold_against_file(self._frontier)
+                self._compare_with_file(self._frontier)
 
     def _lose_leaves(self, number: int) -> None:
-        """Go on without the leaf hashes of a line; each event still has its own proof."""
+        """Continue without the leaf hashes of a line; each event still has its own proof."""
         self._add(number, "the leaf hashes of this line are not as they were written")
         left = self._checkpoint.tree_size - self._size if self._checkpoint else 0
         self._size += min(LEAVES_PER_LINE, left)
         self._leaves = self._frontier = None
 
-    def _take_event(self, number: int, content: dict[str, JSON]) -> None:
+    def _check_event(self, number: int, content: dict[str, JSON]) -> None:
         event = content.get("event")
         if not isinstance(event, dict) or not isinstance(event.get("position"), int):
             self._unreadable(number, canonical_json(content))
@@ -188,16 +188,16 @@ class _BundleVerifier:
         self._events += 1
         self._missing_up_to(position, number)
         if position < self._next or not self._first <= position < self._size:
-            self._row(number, position, event, "it does not stand where its position is")
+            self._row(number, position, event, "it is not at the place of its position")
             return
         self._next = position + 1
-        for how in self._faults_of(position, event, content):
+        for how in self._differences(position, event, content):
             self._row(number, position, event, how)
 
-    def _faults_of(
+    def _differences(
         self, position: int, event: dict[str, JSON], content: dict[str, JSON]
     ) -> Iterator[str]:
-        """What is wrong with an event line."""
+        """How an event line differs from what was sealed."""
         if set(event) != EVENT_KEYS:
             yield "it has other fields than an event's"
         for column in ("reason", "detail"):
@@ -221,11 +221,11 @@ class _BundleVerifier:
 
     def _proves(self, leaf: bytes, position: int, path: list[bytes]) -> bool:
         if self._checkpoint is None:
-            return True  # said once, by `finish`
+            return True  # `finish` reports the missing checkpoint once
         root = root_from_inclusion(leaf, position, self._checkpoint.tree_size, path)
         return root == self._checkpoint.root_hash
 
-    def _take_end(self, number: int, content: dict[str, JSON]) -> None:
+    def _check_end(self, number: int, content: dict[str, JSON]) -> None:
         self._ended = True
         expected = end_text(self._key.name, self._events, self._digest.hexdigest())
         try:
@@ -238,26 +238,26 @@ class _BundleVerifier:
 
     @property
     def _first(self) -> int:
-        """The position of the first leaf hash of the last line of them."""
+        """The position of the first leaf hash in the last line of leaves."""
         return (self._size - 1) // LEAVES_PER_LINE * LEAVES_PER_LINE if self._size else 0
 
     def _missing_up_to(self, position: int, number: int | None) -> None:
-        """In a bundle of every event, each position has one."""
+        """Report missing events: a bundle without a filter has one at each position."""
         if self._complete and position > self._next and position <= self._size:
             self._findings.add(rows_missing(self._next, position - 1, line=number))
             self._next = position
 
     def _unreadable(self, number: int, line: bytes) -> None:
-        """Name the event of a line that cannot be read, as far as it can be made out."""
+        """Report an unreadable line, with the event's position and id if they can be found."""
         position = _POSITION.search(line)
         name = _ID.search(line)
         if name is None and position is None:
             self._lose_leaves(number)
             return
         known = int(position[1]) if position else self._next
-        told = name[1].decode(errors="replace") if name else "?"
+        shown_id = name[1].decode(errors="replace") if name else "?"
         how = "its line is not as it was written"
-        self._findings.add(row_changed(known, told, how, line=number))
+        self._findings.add(row_changed(known, shown_id, how, line=number))
         if known == self._next:
             self._events += 1
             self._next += 1
@@ -270,31 +270,31 @@ class _BundleVerifier:
     ) -> None:
         self._findings.add(Problem(fault, how, line=number))
 
-    def _hold_against_file(self, frontier: Frontier) -> None:
+    def _compare_with_file(self, frontier: Frontier) -> None:
         size = frontier.size
         while self._expected and self._expected.tree_size <= size:
             forked = self._expected.root_hash != frontier.root()
             if self._expected.tree_size == size and forked:
                 how = "the checkpoint file has another root for this size"
                 self._findings.add(checkpoint_finding(FindingCode.TREE_CHANGED, size, how))
-            self._expected = next(self._kept, None)
+            self._expected = next(self._checkpoints, None)
 
     def _compare_later(self, checkpoint: Checkpoint | None) -> None:
-        """Of the file's checkpoints of larger trees: was one signed before the bundle's?"""
+        """Check that every larger checkpoint of the file was signed after the bundle's."""
         newest = None
         while self._expected and checkpoint:
             later = self._expected
             if later.tree_size > checkpoint.tree_size:
                 newest = later
                 if later.at <= checkpoint.at:
-                    how = "the checkpoint file has it, signed before the bundle's smaller log was"
+                    how = "the checkpoint file has it, signed before the smaller one of the bundle"
                     fault = FindingCode.CHECKPOINT_MISSING
                     self._findings.add(checkpoint_finding(fault, later.tree_size, how))
-            self._expected = next(self._kept, None)
+            self._expected = next(self._checkpoints, None)
         if newest:
             self._findings.add(later_checkpoint(newest.tree_size))
 
-    def _kept_checkpoints(self, path: Path) -> Iterator[Checkpoint]:
+    def _file_checkpoints(self, path: Path) -> Iterator[Checkpoint]:
         for number, note in enumerate(CheckpointFile(path).notes(), start=1):
             try:
                 yield Checkpoint.open(note or "", self._key)

@@ -1,4 +1,7 @@
-"""The one form in which the log's documents are hashed and written. Pure, and quick to import."""
+"""The canonical form in which the log's documents are hashed and written.
+
+It is RFC 8785's for these documents: ASCII keys, and no numbers but integers below 2^53.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def canonical_json(document: JSON) -> bytes:
-    """The one serialisation of a JSON document: UTF-8, no white space, keys in order."""
+    """A JSON document as UTF-8 with sorted keys and without white space."""
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
@@ -23,5 +26,5 @@ def format_instant(at: datetime) -> str:
 
 
 def digest_of(sealed: bytes | None) -> bytes | None:
-    """The SHA-256 of sealed bytes; None of none."""
+    """The SHA-256 of sealed bytes; None for None."""
     return None if sealed is None else hashlib.sha256(sealed).digest()

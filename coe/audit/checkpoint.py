@@ -27,7 +27,7 @@ _TIME: Final = "time "
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The log had `tree_size` events and this root at this time; the note proves who says so."""
+    """The size and root of the log at a time; the note holds the signature."""
 
     tree_size: int
     root_hash: bytes
@@ -36,7 +36,7 @@ class Checkpoint:
 
     @classmethod
     def sign(cls, signer: SigningKey, tree_size: int, root_hash: bytes, at: datetime) -> Self:
-        """Sign the state of the log."""
+        """Sign the size and root of the log."""
         note = signer.sign_note(_text(signer.name, tree_size, root_hash, at))
         return cls(tree_size, root_hash, at, note)
 
@@ -45,7 +45,7 @@ class Checkpoint:
         """Read a checkpoint that this key signed.
 
         Raises:
-            NoteRefused: The signature does not fit, or the text is no checkpoint of this log.
+            NoteRefused: The signature is invalid, or the text is not a checkpoint of this log.
         """
         text = key.open_note(note)
         try:
@@ -57,10 +57,10 @@ class Checkpoint:
                 note,
             )
         except (ValueError, binascii.Error):
-            raise NoteRefused("the note is no checkpoint") from None
+            raise NoteRefused("the note is not a checkpoint") from None
         again = _text(key.name, checkpoint.tree_size, checkpoint.root_hash, checkpoint.at)
         if again != text or len(checkpoint.root_hash) != HASH_BYTES:
-            raise NoteRefused("the note is no checkpoint of this log")
+            raise NoteRefused("the note is not a checkpoint of this log")
         return checkpoint
 
 

@@ -1,8 +1,8 @@
-"""The checkpoints outside the database: a file with one note a line, each a JSON string.
+"""The checkpoint file: signed notes outside the database, each line a JSON string.
 
-Whoever can rewrite the database cannot make it agree with this file again. The file is appended
-to and synced under a lock; a line that a crash cut short was never acknowledged and is dropped by
-the next append.
+Somebody who rewrites the database cannot make it agree with this file again. An append holds a lock
+and syncs the file. A crash can leave an incomplete last line, which was never acknowledged; the
+next append drops it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ import orjson
 from coe.crypto.secret_files import sync_folder
 
 _TAIL: Final = 1 << 16
-"""Bytes at the end of the file among which the last line is; a note has some 300."""
+"""Bytes read from the end of the file to find the last line; a note has some 300."""
 
 
 class CheckpointFile:
-    """The file at a path, which need not exist yet. Its methods block."""
+    """The checkpoint file at a path, which may not exist yet. Its methods block."""
 
     def __init__(self, path: Path) -> None:
-        """Say where."""
         self.path = path
 
     def last_line(self) -> bytes | None:
-        """The last whole line, None of a file that is empty or not there."""
+        """The last complete line; None if the file is empty or missing."""
         try:
             with self.path.open("rb") as file:
                 return _last_line(file)
@@ -37,9 +36,9 @@ class CheckpointFile:
             return None
 
     def append(self, notes: Sequence[tuple[int, str]]) -> None:
-        """Add the notes, each with its tree size, in order; return when they are on disk.
+        """Append the notes, each with its tree size, in order; return when they are on disk.
 
-        Those not beyond the last one in the file are there already: another process was faster.
+        Notes up to the last size in the file are skipped: another process has appended them.
         """
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -54,14 +53,14 @@ class CheckpointFile:
         sync_folder(self.path.parent)
 
     def size(self) -> int:
-        """How long the file is now, in bytes; 0 of one that is not there."""
+        """The length of the file in bytes; 0 if it is missing."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def notes(self, until: int | None = None) -> Iterator[str | None]:
-        """The notes in order, of the first `until` bytes; None for a line that is no note."""
+        """The notes of the first `until` bytes, in order; None for a line that is not a note."""
         read = 0
         with self.path.open("rb") as file:
             for line in file:
@@ -73,7 +72,7 @@ class CheckpointFile:
 
 
 def note_of(line: bytes) -> str | None:
-    """The note of a line, None if the line is not as `append` writes it."""
+    """The note of a line; None if `append` did not write the line."""
     try:
         note = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -83,13 +82,13 @@ def note_of(line: bytes) -> str | None:
 
 
 def size_of(line: bytes | None) -> int:
-    """The tree size that the note of a line states, unverified; 0 if it states none."""
+    """The tree size in the note of a line, without verification; 0 if there is none."""
     fields = (note_of(line or b"") or "").split("\n")
     return int(fields[1]) if len(fields) > 1 and fields[1].isdecimal() else 0
 
 
 def _whole_lines(file: BinaryIO) -> int:
-    """The length of the file up to its last newline."""
+    """The length of the file up to and with its last newline."""
     start, tail = _read_tail(file)
     end = tail.rfind(b"\n") + 1
     return start + end

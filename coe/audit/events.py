@@ -1,4 +1,4 @@
-"""What the log can say: one closed, sorted list of tags with the grammar `source:subject:verb`."""
+"""The tags of the log: one closed, sorted list with the grammar `source:subject:verb`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from enum import StrEnum
 
 
 class AuditOutcome(StrEnum):
-    """How what the event tells of ended."""
+    """The outcome of an audited action."""
 
     ALLOWED = "ALLOWED"
-    """It was allowed, and it was done."""
+    """The policy allowed it, and it was done."""
     DENIED = "DENIED"
     """The policy refused it; nothing was done."""
     FAILED = "FAILED"
-    """It was allowed, and it went wrong."""
+    """The policy allowed it, and it failed."""
 
 
 class Tag(StrEnum):
-    """The action of an event. A verb records one; the line below each says what it stands for."""
+    """The action of an event; each verb records one."""
 
     ACCESS_DECISION_EXPLAIN = "access:decision:explain"
     """Someone asked why a subject may or may not do something."""
     ACCESS_GRANTS_REVIEW = "access:grants:review"
     """Someone read who may do what in a team's namespace."""
     ACCESS_LOGIN_REFUSE = "access:login:refuse"
-    """A bearer token was tried again that had expired or was revoked."""
+    """A bearer token was used that had expired or was revoked."""
     ACCESS_PERMISSION_REFUSE = "access:permission:refuse"
     """The policy refused an actor a permission; the event's rule is the line that decided."""
     ACCESS_POLICY_LOAD = "access:policy:load"
-    """Policies and memberships were loaded from the content, and something in them had changed."""
+    """Policies and memberships were loaded from the content folders, with changes."""
     ACCESS_TOKEN_ISSUE = "access:token:issue"  # noqa: S105  # the name of an event
     """A bearer token was issued; only its hash is kept."""
     ACCESS_TOKEN_REVOKE = "access:token:revoke"  # noqa: S105  # the same
@@ -96,9 +96,9 @@ class Tag(StrEnum):
     RUNS_DECISION_REPLAY = "runs:decision:replay"
     """Past cases of a decision table were run on another version of it, to see what changes."""
     RUNS_EVENT_SEND = "runs:event:send"
-    """An event came from outside, or a run emitted it; it was brought to the runs that want it."""
+    """An event was received or emitted by a run, and delivered to the runs that listen for it."""
     RUNS_HUMAN_TASK_CANCEL = "runs:human_task:cancel"
-    """An open human task ended with the run or the branch that asked for it."""
+    """An open human task ended with the run or the branch that opened it."""
     RUNS_HUMAN_TASK_CLAIM = "runs:human_task:claim"
     """A person took a human task."""
     RUNS_HUMAN_TASK_COMPLETE = "runs:human_task:complete"
@@ -106,7 +106,7 @@ class Tag(StrEnum):
     RUNS_HUMAN_TASK_DELEGATE = "runs:human_task:delegate"
     """A human task was handed to another person."""
     RUNS_HUMAN_TASK_ESCALATE = "runs:human_task:escalate"
-    """A human task was overdue and went to the next of its chain."""
+    """A human task was overdue and passed to the next candidates of its chain."""
     RUNS_HUMAN_TASK_EXPIRE = "runs:human_task:expire"
     """A human task reached the end of its chain unanswered."""
     RUNS_HUMAN_TASK_OPEN = "runs:human_task:open"
@@ -128,9 +128,9 @@ class Tag(StrEnum):
     RUNS_RUN_REPORT = "runs:run:report"
     """A team's worker reported the result or a step of a local run."""
     RUNS_RUN_RETRY = "runs:run:retry"
-    """A faulted run was sent on from the step that faulted."""
+    """A faulted run continued from the step that faulted."""
     RUNS_RUN_START = "runs:run:start"
-    """A run was asked for."""
+    """A run was requested."""
     RUNS_SCHEDULE_PAUSE = "runs:schedule:pause"
     """A flow starts no run by itself any more, until it is resumed."""
     RUNS_SCHEDULE_RESUME = "runs:schedule:resume"

@@ -1,4 +1,4 @@
-"""What a verification finds: one problem for each thing that is not as it was sealed."""
+"""The findings of a verification: one problem for each difference from what was sealed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 from coe.errors import Problem, Severity, errors_in
 
 MAX_FINDINGS: Final = 1000
-"""Problems that a verification lists; of more it gives the number."""
+"""The most problems that a verification lists; it counts the rest."""
 
 
 class FindingCode(StrEnum):
-    """What was done to the log; the value is the code of the problem."""
+    """What was changed in the log; the value is the problem's code."""
 
     ROW_CHANGED = "AUDIT_ROW_CHANGED"
     ROW_MISSING = "AUDIT_ROW_MISSING"
@@ -31,12 +31,11 @@ class Findings:
     """The problems found so far, each once, at most `MAX_FINDINGS` of them kept."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._problems: dict[Problem, None] = {}
         self._more = 0
 
     def add(self, *problems: Problem) -> None:
-        """Add the problems that are not there yet."""
+        """Add problems that are not listed yet."""
         for problem in problems:
             if problem in self._problems:
                 continue
@@ -46,14 +45,14 @@ class Findings:
                 self._more += 1
 
     def list(self) -> tuple[Problem, ...]:
-        """The problems in the order in which they were found."""
+        """The problems in the order of their discovery."""
         rest = [Problem(FindingCode.TREE_CHANGED, f"and {self._more} more problems")]
         return (*self._problems, *(rest if self._more else ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was verified, and what is wrong with it; `key` is the verification key that was used."""
+    """The result of a verification; `key` is the verification key that was used."""
 
     checked_events: int
     tree_size: int
@@ -63,18 +62,18 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every event is as it was sealed, and none is missing or too many."""
+        """Whether every event is as it was sealed, none is missing, and none was added."""
         return not errors_in(self.problems)
 
 
 def row_changed(position: int, name: str, how: str, *, line: int | None = None) -> Problem:
-    """An event is not what was sealed."""
+    """An event differs from what was sealed."""
     message = f"event {name} at position {position}: {how}"
     return Problem(FindingCode.ROW_CHANGED, message, path=f"/events/{position}", line=line)
 
 
 def rows_missing(first: int, last: int, *, line: int | None = None) -> Problem:
-    """Events that were sealed are not there."""
+    """Sealed events are missing."""
     which = (
         f"the event at position {first} is"
         if first == last
@@ -85,12 +84,12 @@ def rows_missing(first: int, last: int, *, line: int | None = None) -> Problem:
 
 
 def row_inserted(position: int | None, name: str, how: str) -> Problem:
-    """A row stands in the log that was not sealed there."""
+    """The log has a row that was not sealed there."""
     return Problem(FindingCode.ROW_INSERTED, f"event {name}: {how}", path=f"/events/{position}")
 
 
 def node_finding(fault: FindingCode, level: int, offset: int, how: str) -> Problem:
-    """A stored node of the tree is not as it was."""
+    """A stored node of the tree was changed."""
     first, last = offset << level, (offset + 1 << level) - 1
     message = f"the tree node of level {level} over the events {first} to {last} {how}"
     return Problem(fault, message, path=f"/nodes/{level}/{offset}")
@@ -99,19 +98,19 @@ def node_finding(fault: FindingCode, level: int, offset: int, how: str) -> Probl
 def checkpoint_finding(
     fault: FindingCode, size: int, how: str, *, line: int | None = None
 ) -> Problem:
-    """A checkpoint is not as it was signed."""
+    """A checkpoint differs from what was signed."""
     return Problem(
         fault, f"checkpoint of {size} events: {how}", path=f"/checkpoints/{size}", line=line
     )
 
 
 def later_checkpoint(size: int) -> Problem:
-    """The log went on after the bundle was made: no fault, and nothing that it could prove."""
+    """The log continued after the bundle was made, which is no error."""
     message = f"the checkpoint file has a later checkpoint, of {size} events"
     return Problem(FindingCode.CHECKPOINT_MISSING, message, Severity.INFO, f"/checkpoints/{size}")
 
 
 def tree_changed(first: int, last: int, how: str) -> Problem:
-    """Events do not lead to what was signed, and no single one can be blamed."""
+    """A range of events does not lead to a signed root, and no single event is known to differ."""
     message = f"the events at positions {first} to {last}: {how}"
     return Problem(FindingCode.TREE_CHANGED, message, path=f"/events/{first}")

@@ -1,9 +1,10 @@
-"""A tree rebuilt from what may have been changed: which explanation do the signed roots leave?
+"""Hash candidates: find which rows or nodes of the stored tree were changed.
 
-For each complete subtree there may be several claims to its hash: the one that the events below
-it give, and the one that is stored. Where they differ, something was changed, but not yet is it
-known what: the parent agrees with one of them, and at the latest a signed root does. A claim
-carries what must have been changed if it is the true one; when a claim is confirmed, that is so.
+A complete subtree can have several candidates for its hash: the one computed from the events below
+it, and the stored one. If they differ, something was changed, but it is not known yet what: the
+parent node agrees with one candidate, and at the latest a signed root does. Each candidate carries
+the changes that must have happened if it is the true hash. They are reported when a node or a root
+confirms it.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from coe.audit.findings import FindingCode, Findings, node_finding, tree_changed
 from coe.audit.merkle import NodeId, node_hash
 from coe.errors import Problem
 
-_CLAIMS: Final = 16
-_FAULTS: Final = 100
-_ROOTS: Final = 64
+_MAX_CANDIDATES: Final = 16
+_MAX_CHANGES: Final = 100
+_MAX_ROOTS: Final = 64
 
 
 class HashCandidate(NamedTuple):
-    """A hash that a subtree may have had, and what was changed since if it had it."""
+    """A hash that a subtree may have had, and the changes since then if it had it."""
 
     hash: bytes
-    faults: tuple[Problem, ...] = ()
+    changes: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Subtree:
-    """`damaged`: an event below is known to be changed or missing, and its leaf is not sure."""
+    """`damaged`: an event below is changed or missing, so its leaf hash is not certain."""
 
-    claims: tuple[HashCandidate, ...]
+    candidates: tuple[HashCandidate, ...]
     damaged: bool = False
 
 
@@ -42,15 +43,17 @@ class _Root(NamedTuple):
     chosen: tuple[HashCandidate, ...]
 
     @property
-    def faults(self) -> tuple[Problem, ...]:
-        return tuple(problem for claim in self.chosen for problem in claim.faults)
+    def changes(self) -> tuple[Problem, ...]:
+        return tuple(problem for candidate in self.chosen for problem in candidate.changes)
 
 
 class CandidateTree:
-    """The tree over the events so far, with its open questions."""
+    """The tree over the events so far, with the candidates that are not decided yet.
+
+    Nodes that are not stored are findings at once.
+    """
 
     def __init__(self, findings: Findings) -> None:
-        """Begin with no events; nodes that are not stored go to the findings at once."""
         self.size = 0
         self._findings = findings
         self._peaks: list[_Subtree] = []
@@ -58,9 +61,9 @@ class CandidateTree:
     def append(
         self, leaves: Sequence[bytes], stored: Mapping[NodeId, bytes], *, damaged: bool = False
     ) -> None:
-        """Add an event: the leaf hashes that it may have had, none if it is not there.
+        """Add an event with its possible leaf hashes; none if the event is missing.
 
-        `stored` has the inner nodes that it completes.
+        `stored` has the inner nodes that the event completes.
         """
         subtree = _Subtree(tuple(HashCandidate(leaf) for leaf in leaves), damaged)
         offset, level = self.size, 0
@@ -72,24 +75,25 @@ class CandidateTree:
         self.size += 1
 
     def settle(self, root: bytes) -> bool | None:
-        """Hold the tree against a signed root of its size.
+        """Compare the tree with a signed root of its size.
 
-        True: it fits, and what must have been changed for it is found. False: no claims lead to
-        it. None: an event is missing whose hash nothing tells.
+        Returns:
+            True if candidates lead to the root; the changes that they imply become findings. False
+            if no candidates lead to it. None if the hash of a missing event is unknown.
         """
         roots = self._roots()
         if not roots:
             return None
-        fitting = [candidate for candidate in roots if candidate.hash == root]
+        fitting = [each for each in roots if each.hash == root]
         if not fitting:
             return False
-        best = min(fitting, key=lambda candidate: len(candidate.faults))
-        self._findings.add(*best.faults)
-        self._peaks = [_Subtree((HashCandidate(claim.hash),)) for claim in best.chosen]
+        best = min(fitting, key=lambda each: len(each.changes))
+        self._findings.add(*best.changes)
+        self._peaks = [_Subtree((HashCandidate(each.hash),)) for each in best.chosen]
         return True
 
     def conclude(self) -> None:
-        """Where no signed root decided, take the least that must have been changed."""
+        """Report the fewest possible changes where no signed root decided."""
         for subtree in self._peaks:
             self._findings.add(*_cheapest(subtree))
 
@@ -97,8 +101,11 @@ class CandidateTree:
         self, node: NodeId, left: _Subtree, right: _Subtree, stored: bytes | None
     ) -> _Subtree:
         pairs = [
-            HashCandidate(node_hash(one.hash, other.hash), (one.faults + other.faults)[:_FAULTS])
-            for one, other in itertools.product(left.claims, right.claims)
+            HashCandidate(
+                node_hash(one.hash, other.hash),
+                (one.changes + other.changes)[:_MAX_CHANGES],
+            )
+            for one, other in itertools.product(left.candidates, right.candidates)
         ]
         fitting = [pair for pair in pairs if pair.hash == stored]
         if fitting:
@@ -113,29 +120,31 @@ class CandidateTree:
             first = node.offset << node.level
             last = first + (1 << node.level) - 1
             below = (tree_changed(first, last, "one was changed, and its leaf hash with it"),)
-        rebuilt = [HashCandidate(pair.hash, (*pair.faults, changed)[:_FAULTS]) for pair in pairs]
-        return _Subtree(_least([HashCandidate(stored, below[:_FAULTS]), *rebuilt]), damaged)
+        rebuilt = [
+            HashCandidate(pair.hash, (*pair.changes, changed)[:_MAX_CHANGES]) for pair in pairs
+        ]
+        return _Subtree(_least([HashCandidate(stored, below[:_MAX_CHANGES]), *rebuilt]), damaged)
 
     def _roots(self) -> list[_Root]:
-        """What the whole tree's hash may be, with the claim of each subtree that gives it."""
+        """The possible roots of the tree, each with its candidate of every subtree."""
         roots: list[_Root] = []
         for subtree in reversed(self._peaks):
-            if not subtree.claims:
+            if not subtree.candidates:
                 return []
             if not roots:
-                roots = [_Root(claim.hash, (claim,)) for claim in subtree.claims]
+                roots = [_Root(each.hash, (each,)) for each in subtree.candidates]
                 continue
             roots = [
-                _Root(node_hash(claim.hash, root.hash), (claim, *root.chosen))
-                for claim, root in itertools.product(subtree.claims, roots)
+                _Root(node_hash(each.hash, root.hash), (each, *root.chosen))
+                for each, root in itertools.product(subtree.candidates, roots)
             ]
-            roots = sorted(roots, key=lambda root: len(root.faults))[:_ROOTS]
+            roots = sorted(roots, key=lambda root: len(root.changes))[:_MAX_ROOTS]
         return roots
 
 
-def _least(claims: Iterable[HashCandidate]) -> tuple[HashCandidate, ...]:
-    return tuple(sorted(claims, key=lambda claim: len(claim.faults))[:_CLAIMS])
+def _least(candidates: Iterable[HashCandidate]) -> tuple[HashCandidate, ...]:
+    return tuple(sorted(candidates, key=lambda each: len(each.changes))[:_MAX_CANDIDATES])
 
 
 def _cheapest(subtree: _Subtree) -> tuple[Problem, ...]:
-    return subtree.claims[0].faults if subtree.claims else ()
+    return subtree.candidates[0].changes if subtree.candidates else ()

@@ -1,4 +1,4 @@
-"""Writing an event: one row, in the transaction of the change that it tells of."""
+"""Write an event: one row, in the transaction of the change that it records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from coe.json_types import JSON
 
 AUDIT_PURPOSE: Final = "audit"
 MAX_CLEAR_LENGTH: Final = 500
-"""Characters of a column in clear; a longer value is cut and ends with an ellipsis."""
+"""The most characters of a column in clear; a longer value ends with an ellipsis."""
 
 _EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
 _INSERT: Final = insert(_EVENTS)
@@ -30,11 +30,10 @@ _INSERT: Final = insert(_EVENTS)
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """What happened. `reason` and `detail` are sealed; the rest is in clear: ids, no personal data.
+    """An event. `reason` and `detail` are sealed; all else is in clear: ids, no personal data.
 
-    `actor_kind` is PERSON, SERVICE or RUN; `resource` names the thing, such as `run:<uuid>`;
-    `team` is the namespace of the thing; `rule` is the policy line that decided; `detail` is what
-    was before and after.
+    `actor_kind` is PERSON, SERVICE or RUN; `resource` is a name such as `run:<uuid>`; `team` is
+    its namespace; `rule` is the policy line that decided; `detail` is the state before and after.
     """
 
     at: datetime
@@ -53,9 +52,9 @@ class NewEvent:
 
 
 async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UUID:
-    """Insert the event into the caller's transaction, and give its id.
+    """Insert the event in the caller's transaction, and return its id.
 
-    It is in the log exactly if that transaction commits; the sealer gives it a position then.
+    The event is in the log if that transaction commits; the sealer gives it a position then.
     """
     values = clear_columns(event)
     event_id: UUID = values["id"]
@@ -64,8 +63,8 @@ async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UU
     for column, data in (("reason", reason), ("detail", detail)):
         sealed = None
         if data is not None:
-            place = place_of(event_id, column, values["team"])
-            sealed = await keyring.seal(place, AUDIT_PURPOSE, data)
+            cell = cell_of(event_id, column, values["team"])
+            sealed = await keyring.seal(cell, AUDIT_PURPOSE, data)
         values[f"{column}_sealed"] = sealed
         values[f"{column}_digest"] = sealed and hashlib.sha256(sealed).digest()
     await session.execute(_INSERT, values)
@@ -73,9 +72,9 @@ async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UU
 
 
 def clear_columns(event: NewEvent) -> dict[str, Any]:
-    """The columns of a new event that are in clear: all of them, where it has nothing to seal.
+    """The columns in clear of a new event, which are all if it has no reason and no detail.
 
-    For who writes the row within a statement of his own, in the transaction of the change.
+    For callers that insert the row in a statement with the change itself.
     """
     return {
         "id": new_id(),
@@ -93,8 +92,8 @@ def clear_columns(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def place_of(event_id: UUID, column: str, team: object) -> Cell:
-    """Where an event's `reason` or `detail` stands."""
+def cell_of(event_id: UUID, column: str, team: object) -> Cell:
+    """The cell of an event's sealed `reason` or `detail`."""
     return Cell("audit_events", str(event_id), f"{column}_sealed", str(team))
 
 
@@ -103,7 +102,7 @@ def _clear_or_none(value: str | None) -> str | None:
 
 
 def _clear(value: str) -> str:
-    """Text that PostgreSQL takes, whatever a client sent: an event must not fail for its fields."""
+    """Text that PostgreSQL accepts, whatever a client sent: no event may fail for its fields."""
     whole = _whole(value)
     return whole if len(whole) <= MAX_CLEAR_LENGTH else whole[: MAX_CLEAR_LENGTH - 1] + "…"
 

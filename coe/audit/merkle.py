@@ -1,10 +1,10 @@
 """The Merkle tree of RFC 6962, section 2.1: hashes, proofs and their verification. Pure.
 
-A subtree over 2^level leaves that starts at a multiple of 2^level is *complete*; it is named by
-`NodeId(level, offset)` and its hash never changes. Every hash that a proof holds is one over a
-range of leaves, and a range falls into few complete subtrees: so a proof of a tree of n leaves
-needs at most 2·log2(n) stored hashes. The verifying algorithms are those of RFC 9162, sections
-2.1.3.2 and 2.1.4.2, which give the same answers as RFC 6962.
+A subtree over 2^level leaves that starts at a multiple of 2^level is *complete*: its name is
+`NodeId(level, offset)`, and its hash never changes. Each hash of a proof is one over a range of
+leaves, and a range consists of few complete subtrees. A proof in a tree of n leaves therefore needs
+at most 2·log2(n) stored hashes. The verification algorithms are those of RFC 9162, sections 2.1.3.2
+and 2.1.4.2, which agree with RFC 6962.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 
 class NodeId(NamedTuple):
-    """A complete subtree: 2^level leaves from offset·2^level on. Level 0 is a leaf."""
+    """A complete subtree: 2^level leaves from offset·2^level on; level 0 is a leaf."""
 
     level: int
     offset: int
 
 
 class Span(NamedTuple):
-    """The leaves from `start` up to, not with, `end`."""
+    """The leaves from `start` up to but not including `end`."""
 
     start: int
     end: int
@@ -42,10 +42,12 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """A tree that grows at its right edge: it keeps the roots of its complete subtrees only."""
+    """A tree that grows at its right edge, stored as the roots of its complete subtrees.
+
+    `peaks` are those roots, in the order of `nodes_of`.
+    """
 
     def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
-        """Take the tree of `size` leaves, with its complete subtrees (`nodes_of`) in order."""
         if len(peaks) != size.bit_count():
             message = f"a tree of {size} leaves has {size.bit_count()} complete subtrees"
             raise ValueError(message)
@@ -53,7 +55,7 @@ class Frontier:
         self._peaks = list(peaks)
 
     def append(self, leaf: bytes) -> list[tuple[NodeId, bytes]]:
-        """Add the hash of a leaf; give the inner nodes that it completes, lowest first."""
+        """Add the hash of a leaf; return the inner nodes that it completes, lowest first."""
         completed = []
         offset, level, node = self.size, 0, leaf
         while offset & 1:
@@ -65,12 +67,12 @@ class Frontier:
         return completed
 
     def root(self) -> bytes:
-        """The hash of the tree as it stands."""
+        """The root hash of the tree so far."""
         return root_of_peaks(self._peaks) if self._peaks else EMPTY_ROOT
 
 
 def root_of_peaks(peaks: Sequence[bytes]) -> bytes:
-    """The hash over complete subtrees that follow one another, largest first."""
+    """The hash over consecutive complete subtrees, largest first."""
     result = peaks[-1]
     for peak in reversed(peaks[:-1]):
         result = node_hash(peak, result)
@@ -78,7 +80,7 @@ def root_of_peaks(peaks: Sequence[bytes]) -> bytes:
 
 
 def nodes_of(span: Span) -> Iterator[NodeId]:
-    """The complete subtrees that make up a range of a proof, largest first."""
+    """The complete subtrees of a range of a proof, largest first."""
     start, end = span
     while start < end:
         level = (end - start).bit_length() - 1
@@ -90,7 +92,7 @@ def span_hash(span: Span, hashes: Mapping[NodeId, bytes]) -> bytes:
     """The hash over a range, from the hashes of its complete subtrees.
 
     Raises:
-        KeyError: One of them is not among the hashes.
+        KeyError: The hash of one of them is missing.
     """
     return root_of_peaks([hashes[node] for node in nodes_of(span)])
 
@@ -133,7 +135,7 @@ def consistency_spans(old: int, new: int) -> list[Span]:
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, path: Iterable[bytes]) -> bytes | None:
-    """The root that an inclusion proof leads to; None if it has not the right length."""
+    """The root that an inclusion proof leads to; None if its length is wrong."""
     if not 0 <= index < size:
         return None
     node, last, result = index, size - 1, leaf
@@ -153,14 +155,14 @@ def root_from_inclusion(leaf: bytes, index: int, size: int, path: Iterable[bytes
 def verify_inclusion(
     leaf: bytes, index: int, size: int, path: Iterable[bytes], root: bytes
 ) -> bool:
-    """Whether the leaf with this hash stands at the index of the tree with this root."""
+    """Whether the tree with this root has the leaf with this hash at the index."""
     return root_from_inclusion(leaf, index, size, path) == root
 
 
 def verify_consistency(
     old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]
 ) -> bool:
-    """Whether the tree with the new root begins with the leaves of the tree with the old one."""
+    """Whether the tree with the new root starts with the leaves of the tree with the old root."""
     if old == new:
         return not path and old_root == new_root
     if not 0 < old < new or not path:
@@ -185,5 +187,5 @@ def verify_consistency(
 
 
 def _split(leaves: int) -> int:
-    """The largest power of two that is smaller than the number of leaves."""
+    """The largest power of two below the number of leaves."""
     return 1 << ((leaves - 1).bit_length() - 1)

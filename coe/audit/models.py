@@ -1,8 +1,8 @@
 """Tables of the log: events, the nodes of the Merkle tree over them, signed checkpoints.
 
-An event is inserted in the transaction of the change that it tells of, without a position; the
-sealer gives it one a moment later. From then on triggers refuse every change of any of the three
-tables. They stop mistakes; what stops a database administrator is the tree and its signature.
+An event is inserted in the transaction of the change that it records, without a position; the
+sealer gives it one a moment later. From then on triggers refuse every change of the three tables.
+The triggers prevent mistakes; the tree and its signature expose a database administrator.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class Xid8(UserDefinedType[int]):
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
-        """The type's name in DDL."""
+        """The name of the type in DDL."""
         return "xid8"
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002  # SQLAlchemy's signature
-        """Take the driver's value as it comes: asyncpg gives an int."""
+        """No conversion: asyncpg returns an int."""
         return None
 
 
 class AuditEvent(SQLModel, table=True):
-    """Who did what to what, when, and by which rule.
+    """An audited action: who did what to which resource, when, and by which rule.
 
-    `reason` and `detail` may hold what people wrote and what a change was about, so both are
-    sealed; the tree holds the SHA-256 of the sealed bytes, so that the key of a detail can be
-    destroyed and the log still verifies. Every other column is in clear and takes no personal
-    data. `position` (from 0, without gaps) and `leaf_hash` are the sealer's.
+    `reason` and `detail` can contain personal data, so both are sealed. The tree covers the SHA-256
+    of the sealed bytes: the log still verifies after the key of a detail is destroyed. All other
+    columns are in clear and take no personal data. The sealer sets `position` (from 0, without
+    gaps) and `leaf_hash`.
     """
 
     __tablename__ = "audit_events"
@@ -95,8 +95,8 @@ class AuditEvent(SQLModel, table=True):
 class AuditNode(SQLModel, table=True):
     """The root of a complete subtree of 2^level leaves, the offset-th of its level.
 
-    Level 0 is `audit_events.leaf_hash` and not repeated here. A node is written once, when its
-    last leaf is sealed, so that any proof needs a number of reads that grows with the logarithm.
+    Level 0 is `audit_events.leaf_hash` and not stored again. A node is written once, when its last
+    leaf is sealed; so the reads that a proof needs grow with the logarithm of the log.
     """
 
     __tablename__ = "audit_nodes"
@@ -107,7 +107,7 @@ class AuditNode(SQLModel, table=True):
 
 
 class AuditCheckpoint(SQLModel, table=True):
-    """A signed statement of the log's size and root at a time; all of it stands in the note."""
+    """The signed size and root of the log at a time; the note contains all of it."""
 
     __tablename__ = "audit_checkpoints"
 
@@ -122,7 +122,7 @@ CONTENT_COLUMNS: Final = tuple(
     for column in AuditEvent.metadata.tables[AuditEvent.__tablename__].columns
     if column.name not in {"position", "leaf_hash"}
 )
-"""What an event says, as against what the sealer adds."""
+"""The columns of an event that its writer sets; the sealer sets the others."""
 
 
 def _refuse(table: str, when: str, condition: str = "") -> str:
@@ -159,4 +159,4 @@ DDL: Final = (
     _refuse("audit_checkpoints", "DELETE"),
     _refuse("audit_checkpoints", "TRUNCATE"),
 )
-"""Statements that the metadata cannot say; each may run again."""
+"""Statements that the metadata cannot express; each can run repeatedly."""

@@ -1,6 +1,6 @@
-"""Reading the log: pages of events, their proofs, checkpoints and what was sealed in them.
+"""Queries of the log: pages of events, their proofs, checkpoints and sealed values.
 
-Whoever calls has checked that the actor may read, and records that it did.
+The caller checks that the actor may read, and records that it did.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import AuditOutcome
-from coe.audit.log import AUDIT_PURPOSE, place_of
+from coe.audit.log import AUDIT_PURPOSE, cell_of
 from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
 from coe.audit.tree import consistency_path, inclusion_paths
 from coe.crypto.keys import Keyring
@@ -25,17 +25,17 @@ from coe.errors import NotFound
 from coe.json_types import JSON
 
 _WITH_PARTS: Final = frozenset({"flow", "run"})
-"""Kinds of things to which others belong: what carries the same correlation id."""
+"""Kinds of resources that include all resources with the same correlation id."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEventFilter:
-    """Which events; each field narrows, an empty one does not.
+    """A filter of events: each field that is not empty narrows.
 
-    A resource stands for itself, for all its versions (`flow:sales/order-to-cash` takes in
-    `flow:sales/order-to-cash@1.0.0`), with `*` at its end for all that begin so; a flow or run also
-    for what belongs to it: events with the correlation id of one of its events, such as its runs,
-    their human tasks, and who read their data. `after` is included, `before` is not.
+    A resource matches itself and all its versions (`flow:sales/order-to-cash` matches
+    `flow:sales/order-to-cash@1.0.0`); with `*` at its end, all that start so. A flow or a run also
+    matches every event that has the correlation id of one of its events, such as those of its runs
+    and their human tasks. `after` is inclusive, `before` is exclusive.
     """
 
     actors: Collection[str] = ()
@@ -48,7 +48,7 @@ class AuditEventFilter:
     correlation_id: str | None = None
 
     def clauses(self) -> list[ColumnElement[bool]]:
-        """The filter as predicates over `audit_events`; all hold."""
+        """The filter as predicates over `audit_events`, all of which must hold."""
         columns = {
             AUDIT_EVENTS.c.actor: self.actors,
             AUDIT_EVENTS.c.action: self.actions,
@@ -89,13 +89,13 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What part of the log to read: the filter, and a further predicate such as a scope's."""
+    """A part of the log: the filter, and a further predicate such as a scope's."""
 
     matching: AuditEventFilter = field(default_factory=AuditEventFilter)
     within: ColumnElement[bool] | None = None
 
     def clauses(self) -> list[ColumnElement[bool]]:
-        """All predicates; only what is sealed is in the log."""
+        """All predicates; an event counts as part of the log when it is sealed."""
         within = [] if self.within is None else [self.within]
         return [AUDIT_EVENTS.c.position.is_not(None), *self.matching.clauses(), *within]
 
@@ -128,7 +128,7 @@ async def count_events(session: AsyncSession, window: Window) -> int:
 async def event_by_id(
     session: AsyncSession, event_id: UUID, within: ColumnElement[bool] | None = None
 ) -> AuditEventRecord | None:
-    """One event of the log, None if it is not there, not sealed yet, or not within."""
+    """One event of the log; None if it is unknown, not sealed yet, or not within."""
     clauses = Window(within=within).clauses()
     statement = select(*EVENT_COLUMNS).where(AUDIT_EVENTS.c.id == event_id, *clauses)
     row = (await session.execute(statement)).one_or_none()
@@ -136,13 +136,13 @@ async def event_by_id(
 
 
 async def newest_position(session: AsyncSession) -> int | None:
-    """The position of the newest event, None of an empty log: where a subscription begins."""
+    """The position of the newest event, at which a subscription starts; None in an empty log."""
     newest: int | None = await session.scalar(select(func.max(AUDIT_EVENTS.c.position)))
     return newest
 
 
 async def newest_checkpoint(session: AsyncSession) -> Checkpoint | None:
-    """The newest signed state of the log, None while nothing was ever sealed."""
+    """The newest checkpoint; None before the first event is sealed."""
     statement = _select_checkpoints().order_by(AUDIT_CHECKPOINTS.c.tree_size.desc()).limit(1)
     row = (await session.execute(statement)).one_or_none()
     return Checkpoint(*row) if row else None
@@ -151,7 +151,7 @@ async def newest_checkpoint(session: AsyncSession) -> Checkpoint | None:
 async def proofs(session: AsyncSession, positions: Collection[int]) -> dict[int, Inclusion]:
     """Inclusion proofs of the events at these positions in the newest checkpoint.
 
-    A position that is not sealed yet is not in the answer. Three reads, whatever the number.
+    A position that is not sealed yet is left out. Three reads, whatever the number.
     """
     checkpoint = await newest_checkpoint(session)
     if checkpoint is None:
@@ -162,9 +162,9 @@ async def proofs(session: AsyncSession, positions: Collection[int]) -> dict[int,
 
 
 async def consistency(session: AsyncSession, old: int, new: int) -> tuple[bytes, ...]:
-    """The proof that the log at size `new` begins with the log at size `old`.
+    """The consistency proof: the log at size `new` starts with the log at size `old`.
 
-    Empty from size 0, with which every log begins.
+    It is empty for the old size 0.
 
     Raises:
         NotFound: The log never had such a size.
@@ -177,7 +177,7 @@ async def consistency(session: AsyncSession, old: int, new: int) -> tuple[bytes,
 
 
 async def open_reason(keyring: Keyring, row: AuditEventRecord) -> str | None:
-    """The reason that was given, None if none was.
+    """The reason that the actor gave; None without one.
 
     Raises:
         DoesNotOpen: It was changed, or its key was destroyed.
@@ -187,7 +187,7 @@ async def open_reason(keyring: Keyring, row: AuditEventRecord) -> str | None:
 
 
 async def open_detail(keyring: Keyring, row: AuditEventRecord) -> JSON:
-    """What was before and after, None if nothing was recorded.
+    """The recorded state before and after; None without one.
 
     Raises:
         DoesNotOpen: It was changed, or its key was destroyed.
@@ -198,7 +198,7 @@ async def open_detail(keyring: Keyring, row: AuditEventRecord) -> JSON:
 async def _open(keyring: Keyring, row: AuditEventRecord, column: str, sealed: bytes | None) -> JSON:
     if sealed is None:
         return None
-    opened = await keyring.open(place_of(row.id, column, row.team), AUDIT_PURPOSE, sealed)
+    opened = await keyring.open(cell_of(row.id, column, row.team), AUDIT_PURPOSE, sealed)
     value: JSON = orjson.loads(opened)
     return value
 
@@ -209,7 +209,7 @@ def _select_checkpoints() -> Select[Any]:
 
 
 def _about(resources: Collection[str]) -> ColumnElement[bool]:
-    """Events of the resources, their versions and what belongs to them."""
+    """Events of the resources, of their versions and of what belongs to them."""
     whole = [name for name in resources if name.partition(":")[0] in _WITH_PARTS]
     clauses = [_named(name) for name in resources]
     if whole:

@@ -1,4 +1,4 @@
-"""An event as it stands in the log, and the bytes of it that the tree covers."""
+"""Events as the log has them, and the bytes that the tree covers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ AUDIT_CHECKPOINTS: Final = AuditCheckpoint.metadata.tables["audit_checkpoints"]
 
 @dataclass(frozen=True, slots=True)
 class AuditEventRecord:
-    """A row of the log with all its columns, in their order in the table.
+    """An event with all its columns.
 
-    `reason_sealed` and `detail_sealed` open with `coe.audit.queries.open_reason` and
-    `open_detail`. `position` and `leaf_hash` are None until the sealer has been there.
+    `coe.audit.queries.open_reason` and `open_detail` open `reason_sealed` and `detail_sealed`.
+    `position` and `leaf_hash` are None until the event is sealed.
     """
 
     id: UUID
@@ -47,10 +47,7 @@ class AuditEventRecord:
     leaf_hash: bytes | None
 
     def document(self, position: int) -> dict[str, JSON]:
-        """The event at a position as JSON: every column but the sealed bytes and the leaf hash.
-
-        The sealed bytes are in it as their SHA-256 digests.
-        """
+        """The event at a position as JSON, with the digests of the sealed bytes instead of them."""
         return {
             "action": self.action,
             "actor": self.actor,
@@ -71,12 +68,12 @@ class AuditEventRecord:
         }
 
     def leaf_at(self, position: int) -> bytes:
-        """The leaf hash that the row has at a position, whatever is stored."""
+        """The leaf hash of the event at a position, computed from its columns."""
         return leaf_hash(canonical_json(self.document(position)))
 
     @property
-    def is_sealed_as_digested(self) -> bool:
-        """Whether the sealed bytes are those that the digests are of."""
+    def digests_match(self) -> bool:
+        """Whether the sealed bytes have the stored digests."""
         return (
             digest_of(self.reason_sealed) == self.reason_digest
             and digest_of(self.detail_sealed) == self.detail_digest

@@ -1,24 +1,24 @@
-"""The sealer: gives events their positions, extends the tree, signs it, and tells the world.
+"""The sealer: it gives events their positions, extends the tree, signs and publishes its root.
 
-What an event's transaction left is a row without a position. The sealer takes the rows below the
-transaction horizon (no transaction that could still add one before them is running), in the order
-of transaction and id, and in one transaction of its own gives them the next positions, writes the
-tree nodes that they complete and stores the signed checkpoint. After the commit it appends the
-checkpoint to a file outside the database.
+The transaction of an event leaves a row without a position. The sealer reads the rows below the
+transaction horizon (no running transaction can still add one before them) in the order of
+transaction and id. In one transaction it gives them the next positions, writes the tree nodes that
+they complete, and stores the signed checkpoint. After the commit it appends the checkpoint to a
+file outside the database.
 
-Of several processes one seals at a time, by an advisory lock that ends with the transaction. It may
-be killed anywhere:
+An advisory lock, which ends with the transaction, lets one process seal at a time. A kill is safe
+at any point:
 
-- before the commit: nothing is stored, nothing was said; the rows are sealed the next time;
-- between commit and file: the file lacks checkpoints that the database has, and whoever seals
-  next appends them. The database comes first so that the file never holds a checkpoint of a
-  tree that does not exist: a signed tree that another one replaces would be a fork;
-- within the append: a line without its end is dropped by the next append.
+- before the commit nothing is stored or published, and the rows are sealed the next time;
+- between commit and append the file lacks checkpoints, and the next sealer appends them. The
+  database comes first, so that the file never has a checkpoint of a tree that does not exist: if
+  another tree replaced a signed one, the log would have forked;
+- within the append the last line is incomplete, and the next append drops it.
 
-Before it extends the tree it checks that the stored nodes still have the root of the newest
-checkpoint, and that this tree begins with the last one in the file. If not (a row of the tree was
-changed, the database was restored from an older backup), it signs nothing, until someone has
-looked at it with `coe audit verify`.
+Before it extends the tree, the sealer checks that the stored nodes have the root of the newest
+checkpoint, and that the tree starts with the last one in the file. If not (a row of the tree was
+changed, or the database was restored from an older backup), it signs nothing more until somebody
+has run `coe audit verify`.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ LOCK: Final = 0x636F_6510
 """Advisory lock of the one process that seals."""
 
 INTERVAL: Final = 0.25
-"""Seconds between two looks, so that an event is sealed well within a second of its commit."""
+"""Seconds between two polls, so that an event is sealed well within a second of its commit."""
 
 _BATCH: Final = 2000
 _LOG: Final = logging.getLogger(__name__)
 
 _BELOW_HORIZON: Final = text(
     "position IS NULL AND (xid < pg_snapshot_xmin(pg_current_snapshot())"
-    # Visible, and yet of a future transaction: the rows came here in a backup.
+    # Visible, yet of a future transaction: the rows were restored from a backup.
     " OR xid >= pg_snapshot_xmax(pg_current_snapshot()))"
 )
 _SET_POSITIONS: Final = text("""
@@ -71,13 +71,14 @@ _ADD_NODES: Final = text("""
 
 
 class LogBroken(CoeError):
-    """The audit log does not continue what was signed before: verify it; nothing is sealed."""
+    """The audit log does not continue what was signed before: nothing is sealed; verify the log."""
 
 
 class Sealer:
     """Seals the events of one database with one key, and writes one checkpoint file.
 
-    `problem` says why the last look failed, None if it did not.
+    `problem` is why the last attempt failed; None if it did not. `batch` is the most events of one
+    transaction.
     """
 
     def __init__(
@@ -89,7 +90,6 @@ class Sealer:
         clock: Callable[[], datetime] = utcnow,
         batch: int = _BATCH,
     ) -> None:
-        """Prepare; `batch` is the most events of one transaction."""
         self.problem: str | None = None
         self._database = database
         self._signer = signer
@@ -101,30 +101,30 @@ class Sealer:
         self._published = 0
 
     def wake(self) -> None:
-        """Look at once, as after a commit."""
+        """Seal now, as after a commit."""
         self._wakeup.set()
 
     async def run_forever(self) -> None:
-        """Seal whatever comes, until cancelled; a fault is logged and tried again."""
+        """Seal new events until cancelled; an error is logged, and the attempt repeated."""
         while True:
             self._wakeup.clear()
             try:
                 while await self.seal_once() == self._batch:
                     pass
                 self.problem = None
-            except Exception as fault:  # noqa: BLE001  # the top of a loop: logged, tried again
+            except Exception as error:  # noqa: BLE001  # the top of a loop: logged and repeated
                 if self.problem is None:
                     _LOG.exception("the audit log is not being sealed")
                 self.problem = (
-                    fault.message if isinstance(fault, CoeError) else type(fault).__name__
+                    error.message if isinstance(error, CoeError) else type(error).__name__
                 )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wakeup.wait(), INTERVAL)
 
     async def seal_once(self) -> int:
-        """Seal at most a batch, and publish what is sealed; give the number of events.
+        """Seal at most a batch, publish its checkpoint, and return the number of events.
 
-        0 also while another process is sealing.
+        The number is 0 too while another process seals.
 
         Raises:
             LogBroken: The log does not continue what was signed before.
@@ -159,7 +159,7 @@ class Sealer:
         ]
 
     async def _check_file(self, session: AsyncSession, size: int) -> None:
-        """See that the tree begins with the last one that the file has."""
+        """Check that the tree starts with the last one in the file."""
         line = await asyncio.to_thread(self._file.last_line)
         if line is None:
             if self._published:
@@ -175,7 +175,7 @@ class Sealer:
             )
             raise LogBroken(message)
         if await self._root(session, last.tree_size) != last.root_hash:
-            raise LogBroken(f"the tree does not begin with the last one in {self._file.path}")
+            raise LogBroken(f"the tree does not start with the last one in {self._file.path}")
         self._checked = last
 
     def _opened(self, note: str | None) -> Checkpoint:
@@ -211,7 +211,7 @@ class Sealer:
         return frontier.size
 
     async def _continue(self, session: AsyncSession, newest: Checkpoint | None) -> Frontier:
-        """The tree of the newest checkpoint, checked against it."""
+        """The tree of the newest checkpoint, compared with its root."""
         if newest is None:
             return Frontier()
         signed = self._opened(newest.note)

@@ -1,4 +1,4 @@
-"""The stored tree: reading its nodes, and the proofs and roots made of them."""
+"""The stored tree: its nodes, and the proofs and roots computed from them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from coe.errors import CoeError
 
 
 class TreeDamaged(CoeError):
-    """The stored tree of the audit log lacks a node; verify the log, which names what is wrong."""
+    """The stored tree of the audit log lacks a node: verify the log to find what is wrong."""
 
 
 async def read_nodes(session: AsyncSession, ids: Iterable[NodeId]) -> dict[NodeId, bytes]:
-    """The hashes of complete subtrees; one that is not stored is not in the answer."""
+    """The hashes of complete subtrees; one that is not stored is left out."""
     wanted = set(ids)
     leaves = [node.offset for node in wanted if node.level == 0]
     inner = [node for node in wanted if node.level > 0]
@@ -51,7 +51,7 @@ async def read_nodes(session: AsyncSession, ids: Iterable[NodeId]) -> dict[NodeI
 
 
 async def read_completed(session: AsyncSession, start: int, stop: int) -> dict[NodeId, bytes]:
-    """The inner nodes whose last leaf is at a position from `start` up to, not with, `stop`."""
+    """The inner nodes whose last leaf is at a position in [start, stop)."""
     levels = range(1, max(stop.bit_length(), 1))
     spans = func.unnest(
         bindparam("levels", list(levels), ARRAY(SmallInteger)),
@@ -91,7 +91,7 @@ def _select_inner(nodes: Sequence[NodeId]) -> Select[Any]:
 
 
 async def frontier_at(session: AsyncSession, size: int) -> Frontier:
-    """The tree of the first `size` leaves, ready to grow.
+    """The tree of the first `size` leaves, to which leaves can be added.
 
     Raises:
         TreeDamaged: A node of it is not stored.
@@ -115,7 +115,7 @@ async def root_at(session: AsyncSession, size: int) -> bytes:
 async def inclusion_paths(
     session: AsyncSession, positions: Collection[int], size: int
 ) -> dict[int, tuple[bytes, ...]]:
-    """The inclusion proofs of leaves in the tree of `size` leaves, with two reads for all.
+    """The inclusion proofs of leaves in the tree of `size` leaves, with two reads in total.
 
     Raises:
         ValueError: The tree has no such leaf.
@@ -127,7 +127,7 @@ async def inclusion_paths(
 
 
 async def consistency_path(session: AsyncSession, old: int, new: int) -> tuple[bytes, ...]:
-    """The proof that the tree of `new` leaves begins with that of `old`.
+    """The consistency proof: the tree of `new` leaves starts with that of `old` leaves.
 
     Raises:
         ValueError: Not 0 < old <= new.

@@ -1,8 +1,8 @@
-"""Verifying the log in the database: every row, node and checkpoint, and what is outside.
+"""Verify the log in the database: every row, node and checkpoint, and rows outside the tree.
 
-Every event is computed anew from its columns and held against its leaf hash, the stored tree, every
-signed checkpoint, and the checkpoint file. Whatever single byte was changed, the row that it stands
-in is named. Memory is bounded: the log passes in chunks.
+The leaf hash of each event is computed from its columns, and compared with the stored leaf hash,
+the stored tree, every signed checkpoint and the checkpoint file. The change of any single byte is
+reported with its row. One chunk of the log is in memory at a time.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from coe.audit.tree import read_completed
 from coe.crypto.signing import NoteRefused, VerifyKey
 
 _CHUNK: Final = 1024
-_HOLES: Final = 1_000_000
-"""Missing positions past which the tree is not rebuilt: the log is another one."""
+_MAX_MISSING: Final = 1_000_000
+"""With more missing positions the tree is not rebuilt: this is another log."""
 
-# One statement each: what the sealer adds meanwhile is in the table of checkpoints by then.
+# One statement each, so that events, nodes and checkpoints are of one moment.
 _BOUNDS: Final = text("""
     WITH signed AS (SELECT coalesce(max(tree_size), 0) AS size FROM audit_checkpoints)
     SELECT signed.size, coalesce(max(position) + 1, 0) AS end, count(position) AS events
@@ -64,13 +64,13 @@ _EXTRA_NODES: Final = text("""
 async def verify(
     session: AsyncSession, key: VerifyKey, checkpoint_file: Path | None = None
 ) -> Verification:
-    """Verify the whole log, and that it begins with every tree of the checkpoint file."""
+    """Verify the whole log, and that it starts with every tree of the checkpoint file."""
     verifier = _Verifier(key, checkpoint_file)
     size, end, events = (await session.execute(_BOUNDS)).one()
     await _look_outside(session, verifier.findings)
-    if size - events <= _HOLES:
+    if size - events <= _MAX_MISSING:
         end = size
-    elif end - events > _HOLES:
+    elif end - events > _MAX_MISSING:
         end = 0
     for start in range(0, end, _CHUNK):
         stop = min(start + _CHUNK, end)
@@ -118,7 +118,7 @@ async def _signed(session: AsyncSession, start: int, stop: int) -> Sequence[Row[
 
 
 class _Verifier:
-    """What is known after the chunks so far. Its methods compute and block."""
+    """The state of the verification after the chunks so far. Its methods block."""
 
     def __init__(self, key: VerifyKey, checkpoint_file: Path | None) -> None:
         self.findings = Findings()
@@ -138,7 +138,7 @@ class _Verifier:
         nodes: Mapping[NodeId, bytes],
         signed: Sequence[Row[Any]],
     ) -> None:
-        """Check the events from `start` up to, not with, `stop`."""
+        """Check the events from `start` up to but not including `stop`."""
         groups = itertools.groupby(rows, key=lambda row: row.position)
         at = {position: list(group) for position, group in groups}
         checkpoints = {row.tree_size: row for row in signed}
@@ -150,14 +150,14 @@ class _Verifier:
             if checkpoint and checkpoint.tree_size == size:
                 self._newest = checkpoint
                 self._settle(checkpoint)
-            for kept in self._file.of(size):
+            for checkpoint_in_file in self._file.of(size):
                 if row is None:
                     how = "the file has it, and the database does not"
                     self.findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
-                self._settle(kept)
+                self._settle(checkpoint_in_file)
 
     def check_note(self, row: Row[Any]) -> Checkpoint | None:
-        """The checkpoint that a row's note proves, None if it proves none."""
+        """The checkpoint that the note of a row proves; None if it proves none."""
         try:
             checkpoint = Checkpoint.open(row.note, self._key)
         except NoteRefused as refused:
@@ -173,7 +173,7 @@ class _Verifier:
         return checkpoint
 
     def finish(self, size: int, events: int) -> Verification:
-        """The verdict over all chunks; `size` is the newest checkpoint's, `events` those below."""
+        """The result over all chunks; the newest checkpoint has `size`, and covers `events` rows."""
         if self._missing is not None or self._tree.size < size:
             first = self._tree.size if self._missing is None else self._missing
             self.findings.add(rows_missing(first, size - 1))
@@ -181,7 +181,7 @@ class _Verifier:
         self._tree.conclude()
         covered = self._newest.tree_size if self._newest else 0
         if covered < self._tree.size:
-            how = "no checkpoint whose signature holds covers them"
+            how = "no checkpoint with a valid signature covers them"
             self.findings.add(tree_changed(covered, self._tree.size - 1, how))
         return Verification(
             checked_events=events,
@@ -212,7 +212,7 @@ class _Verifier:
                 leaves[row.leaf_hash or b""] = None
                 how = "its columns and its leaf hash do not fit: one of them was changed"
                 self.findings.add(row_changed(position, str(row.id), how))
-            if not row.is_sealed_as_digested:
+            if not row.digests_match:
                 how = "its sealed reason or detail is not what its digest is of"
                 self.findings.add(row_changed(position, str(row.id), how))
             if len(rows) > 1:
@@ -221,7 +221,7 @@ class _Verifier:
         self._tree.append(list(leaves), nodes, damaged=damaged)
 
     def _settle(self, checkpoint: Checkpoint) -> None:
-        """Hold the tree against a root that was signed; once it does not fit, it never will."""
+        """Compare the tree with a signed root; after one that differs, all later ones would."""
         if not self._fits:
             return
         fits = self._tree.settle(checkpoint.root_hash)
@@ -234,28 +234,28 @@ class _Verifier:
 
 
 class _FileCheckpoints:
-    """The checkpoints of the file, taken in step with the tree."""
+    """The checkpoints of the file, read in step with the tree."""
 
     def __init__(self, path: Path | None, key: VerifyKey, findings: Findings) -> None:
         self._findings = findings
         self._key = key
-        # What the sealer appends from now on is not yet in what will be read of the database.
+        # Checkpoints that the sealer appends from now on may be newer than the rows read.
         until = CheckpointFile(path).size() if path else 0
         self._absent = path is not None and not path.exists()
         self._rest = self._open(path, until) if path and not self._absent else iter(())
         self._next = next(self._rest, None)
 
     def of(self, size: int) -> Iterator[Checkpoint]:
-        """Those of this tree size."""
+        """The checkpoints of this tree size."""
         while self._next and self._next.tree_size <= size:
             if self._next.tree_size == size:
                 yield self._next
             self._next = next(self._rest, None)
 
     def finish(self, size: int) -> None:
-        """Say which are of a larger tree than the log has, or that there is no file."""
+        """Report checkpoints of a larger tree than the log's, or that the file is missing."""
         if self._absent and size:
-            how = "the file of checkpoints is not there"
+            how = "the checkpoint file is missing"
             self._findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
         while self._next:
             how = f"the file has it, and the log has {size} events: events were removed"

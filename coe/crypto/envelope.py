@@ -1,11 +1,11 @@
-"""The envelope of a sealed value: AES-256-GCM, bound to the place where the value stands.
+"""The envelope of a sealed value: AES-256-GCM, bound to the cell that stores the value.
 
     magic "COE1" · data key id (16 bytes) · version (4, big-endian) · nonce (12) · ciphertext, tag
 
-The associated data are the place (table, row, column, team), the purpose, and the key's id and
-version, each with its length before it: a value that is moved to another row, column or team
-does not open. The nonce is random, so a key serves for far fewer than 2^32 values
-(NIST SP 800-38D, section 8.3); `coe.crypto.keys` counts.
+The associated data are the cell (table, row, column, team), the purpose, and the key's id and
+version, each preceded by its length: a value that is moved to another row, column or team does not
+open. Nonces are random, so a key may seal at most 2^32 values (NIST SP 800-38D, section 8.3);
+`coe.crypto.keys` counts them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _TAG_BYTES: Final = 16
 
 
 class DoesNotOpen(CoeError):
-    """A sealed value does not open: it was changed, moved, or its key is not to be had."""
+    """A sealed value does not open: it was changed or moved, or its key is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Where a sealed value stands: a cell of a table, in the namespace of a team."""
+    """The cell of a table that stores a sealed value, in the namespace of a team."""
 
     table: str
     row: str
@@ -45,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands in clear before the ciphertext."""
+    """The part in clear before the ciphertext."""
 
     key_id: UUID
     version: int
@@ -56,7 +56,7 @@ class Header:
         """Read the header of a sealed value.
 
         Raises:
-            DoesNotOpen: The bytes are no sealed value.
+            DoesNotOpen: The bytes are not a sealed value.
         """
         if len(sealed) < _HEADER.size + _TAG_BYTES or not sealed.startswith(_MAGIC):
             raise DoesNotOpen
@@ -64,7 +64,7 @@ class Header:
         return cls(UUID(bytes=key_id), version, nonce)
 
     def pack(self) -> bytes:
-        """The header's bytes."""
+        """The bytes of the header."""
         return _HEADER.pack(_MAGIC, self.key_id.bytes, self.version, self.nonce)
 
 
@@ -78,36 +78,36 @@ class OpenKey:
     version: int
     cipher: AESGCM
 
-    def seal(self, place: Cell, data: bytes) -> bytes:
-        """Seal the data for the place."""
+    def seal(self, cell: Cell, data: bytes) -> bytes:
+        """Seal the data for the cell."""
         header = Header(self.id, self.version, os.urandom(NONCE_BYTES))
-        sealed = self.cipher.encrypt(header.nonce, data, self._associated(place))
+        sealed = self.cipher.encrypt(header.nonce, data, self._associated(cell))
         return header.pack() + sealed
 
-    def open(self, place: Cell, sealed: bytes) -> bytes:
-        """Open what was sealed for this place with this key.
+    def open(self, cell: Cell, sealed: bytes) -> bytes:
+        """Open a value that this key sealed for the cell.
 
         Raises:
-            DoesNotOpen: A byte was changed, or the place is another one.
+            DoesNotOpen: A byte was changed, or it was sealed for another cell.
         """
         nonce = Header.parse(sealed).nonce
         try:
-            return self.cipher.decrypt(nonce, sealed[_HEADER.size :], self._associated(place))
+            return self.cipher.decrypt(nonce, sealed[_HEADER.size :], self._associated(cell))
         except InvalidTag:
             raise DoesNotOpen from None
 
-    def _associated(self, place: Cell) -> bytes:
-        cell = associated_data(place.table, place.row)
-        return cell + _end(place.column, place.team, self.purpose, self.id, self.version)
+    def _associated(self, cell: Cell) -> bytes:
+        start = associated_data(cell.table, cell.row)
+        return start + _key_data(cell.column, cell.team, self.purpose, self.id, self.version)
 
 
 @lru_cache(maxsize=1024)
-def _end(column: str, team: str, purpose: str, key_id: UUID, version: int) -> bytes:
-    """What is the same for all rows of a table that are sealed with one key."""
+def _key_data(column: str, team: str, purpose: str, key_id: UUID, version: int) -> bytes:
+    """The associated data that all rows share, for one column and one key."""
     return associated_data(column, team, purpose, str(key_id), str(version))
 
 
 def associated_data(*parts: str) -> bytes:
-    """The parts as bytes that no other parts give: each with its length before it."""
+    """The parts as unambiguous bytes: each is preceded by its length."""
     encoded = [part.encode() for part in parts]
     return b"".join(struct.pack(">I", len(part)) + part for part in encoded)

@@ -1,9 +1,9 @@
-"""The key-encryption keys: a file with one key a line, of which the last wraps new data keys.
+"""The key-encryption keys: a file with one key a line; the last one wraps new data keys.
 
     <id> <base64 of 32 bytes>
 
-The id is a fingerprint of the key, so a damaged line is noticed. Older keys stay in the file
-until every data key is wrapped anew (`coe.crypto.rotation`).
+The id is a fingerprint of the key, so a damaged line is detected. Older keys stay in the file until
+every data key is wrapped again (`coe.crypto.rotation`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Kek:
 
     @classmethod
     def of(cls, key: bytes) -> Self:
-        """The key with its fingerprint."""
+        """The key, with its fingerprint as id."""
         return cls(hashlib.sha256(b"coe kek\n" + key).hexdigest()[:16], key)
 
     def wrap(
@@ -74,22 +74,22 @@ def read_keks(path: Path) -> tuple[Kek, ...]:
     """The keys of the file, the active one last.
 
     Raises:
-        FileNotFoundError: The file is not there.
+        FileNotFoundError: The file is missing.
         SecretFileRefused: Others can read it, or a line is damaged.
     """
     keks = tuple(_parse(path, line) for line in read_secret(path).decode("ascii").splitlines())
     if not keks:
-        raise SecretFileRefused(f"{path} holds no key-encryption key")
+        raise SecretFileRefused(f"{path} has no key-encryption key")
     return keks
 
 
 def create_keks(path: Path) -> bool:
-    """Create the file with one new key, unless it is there; say whether it was created."""
+    """Create the file with a new key if it is missing; return whether it was created."""
     return create_secret(path, _format((Kek.generate(),)))
 
 
 def write_keks(path: Path, keks: Sequence[Kek]) -> None:
-    """Replace the keys of the file, in one step."""
+    """Replace the keys of the file atomically."""
     replace_secret(path, _format(keks))
 
 
@@ -103,7 +103,7 @@ def _parse(path: Path, line: str) -> Kek:
         kek = Kek.of(base64.b64decode(fields[-1], validate=True))
     except binascii.Error:
         kek = None
-    # Written again it must be the same line: base64 ignores the low bits of its last letter.
+    # Encoded again, it must be the same line: base64 ignores the low bits of its last letter.
     if kek is None or len(kek.key) != KEY_BYTES or _format((kek,)).decode() != line + "\n":
         raise SecretFileRefused(f"{path} has a damaged line: restore the file from its backup")
     return kek

@@ -1,12 +1,12 @@
-"""The keyring: seals and opens values with a data key for each team and purpose.
+"""The keyring: it seals and opens values with a data key for each team and purpose.
 
-A data key is made in a transaction of its own and used only once that is committed: a caller
-whose transaction is rolled back, or a process that dies, leaves at worst a key without values.
-Each process sets nonces aside in blocks; a key that has no block left gets a successor, far below
-the 2^32 random nonces that AES-GCM allows. Old versions go on opening what they sealed.
+A data key is created in its own transaction, and used only after the commit: a caller that rolls
+back, or a process that dies, leaves at worst a key without values. Each process reserves nonces in
+blocks. A key without a block left gets a successor, far below the 2^32 random nonces that AES-GCM
+allows; old versions still open what they sealed.
 
-The keyring has its own connections, opened for the moment: a caller who holds one of the pool's
-never waits for a second one of the same pool.
+The keyring opens its own short connections: a caller that holds a connection of the pool never
+waits for a second one.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from coe.db import Database, new_id, utcnow
 from coe.json_types import JSON
 
 NONCES_PER_KEY: Final = 2**30
-"""A quarter of what the standard allows."""
+"""A quarter of what NIST SP 800-38D allows."""
 NONCES_PER_BLOCK: Final = 2**16
 
 KEK_LOCK: Final = 0x636F_6501
-"""Advisory lock: shared while a data key is wrapped, alone while a key-encryption key goes."""
+"""Advisory lock: shared to wrap a data key, exclusive to change the key-encryption keys."""
 FIRST_KEK_LOCK: Final = 0x636F_6502
-"""Advisory lock: of processes that find no key-encryption key, one makes it."""
+"""Advisory lock: one process creates the first key-encryption key."""
 
 KEYS: Final = DataKey.metadata.tables["data_keys"]
 
 
 @dataclass(slots=True)
 class _Block:
-    """Nonces of a key that this process may still use."""
+    """The nonces of a key that this process may still use."""
 
     key: OpenKey
     left: int
@@ -57,7 +57,8 @@ class _Block:
 class Keyring:
     """The data keys of one database, opened with the key-encryption keys of one file.
 
-    Safe for any number of tasks of one event loop, and for any number of processes at once.
+    Safe for any number of tasks of one event loop, and for any number of processes. The first use
+    reads the file, or creates it if there is no data key yet.
     """
 
     def __init__(
@@ -68,7 +69,6 @@ class Keyring:
         nonces_per_key: int = NONCES_PER_KEY,
         nonces_per_block: int = NONCES_PER_BLOCK,
     ) -> None:
-        """Prepare; the first use reads the file, or creates it where no data key exists yet."""
         self.engine = create_async_engine(database.url, poolclass=NullPool, hide_parameters=True)
         self.kek_file = kek_file
         self._nonces_per_key = nonces_per_key
@@ -78,45 +78,45 @@ class Keyring:
         self._blocks: dict[tuple[str, str], _Block] = {}
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def seal(self, place: Cell, purpose: str, data: bytes) -> bytes:
-        """Seal the data for the place, with the current key of its team and the purpose."""
-        name = (place.team, purpose)
+    async def seal(self, cell: Cell, purpose: str, data: bytes) -> bytes:
+        """Seal the data for the cell, with the current key of its team and the purpose."""
+        name = (cell.team, purpose)
         while True:
             block = self._blocks.get(name)
             if block is not None and block.left > 0:
                 block.left -= 1
-                return block.key.seal(place, data)
+                return block.key.seal(cell, data)
             async with self._locks[name]:
                 if self._blocks.get(name) is block:
-                    self._blocks[name] = await self._set_aside(*name)
+                    self._blocks[name] = await self._reserve_block(*name)
 
-    async def open(self, place: Cell, purpose: str, sealed: bytes) -> bytes:
-        """Open what `seal` gave for the same place and purpose.
+    async def open(self, cell: Cell, purpose: str, sealed: bytes) -> bytes:
+        """Open what `seal` returned for the same cell and purpose.
 
         Raises:
-            DoesNotOpen: It was changed or moved, or its key is not to be had.
+            DoesNotOpen: The value was changed or moved, or its key is missing.
         """
         header = Header.parse(sealed)
         key = self._open.get(header.key_id) or await self._load(header.key_id)
-        if (key.team, key.purpose, key.version) != (place.team, purpose, header.version):
+        if (key.team, key.purpose, key.version) != (cell.team, purpose, header.version):
             raise DoesNotOpen
-        return key.open(place, sealed)
+        return key.open(cell, sealed)
 
-    async def seal_json(self, place: Cell, purpose: str, value: JSON) -> bytes:
+    async def seal_json(self, cell: Cell, purpose: str, value: JSON) -> bytes:
         """Seal a JSON value."""
-        return await self.seal(place, purpose, orjson.dumps(value))
+        return await self.seal(cell, purpose, orjson.dumps(value))
 
-    async def open_json(self, place: Cell, purpose: str, sealed: bytes) -> JSON:
+    async def open_json(self, cell: Cell, purpose: str, sealed: bytes) -> JSON:
         """Open a JSON value.
 
         Raises:
             DoesNotOpen: As for `open`.
         """
-        value: JSON = orjson.loads(await self.open(place, purpose, sealed))
+        value: JSON = orjson.loads(await self.open(cell, purpose, sealed))
         return value
 
-    async def _set_aside(self, team: str, purpose: str) -> _Block:
-        """Set a block of nonces aside, of the newest key if it has one left, else of the next."""
+    async def _reserve_block(self, team: str, purpose: str) -> _Block:
+        """Reserve a block of nonces: of the newest key if it has one left, else of a new key."""
         while True:
             async with self.engine.begin() as connection:
                 row = await self._reserve(connection, team, purpose)
@@ -145,7 +145,7 @@ class Keyring:
         return row
 
     async def _create(self, team: str, purpose: str) -> None:
-        """Make the next version, unless another process has just done so."""
+        """Create the next version, unless another process has just done so."""
         async with self.engine.begin() as connection:
             await connection.execute(
                 text("SELECT pg_advisory_xact_lock_shared(:k)"), {"k": KEK_LOCK}
@@ -190,7 +190,7 @@ class Keyring:
         """The data key of a row of `data_keys`.
 
         Raises:
-            DoesNotOpen: The row was changed, or the file lacks the key that wraps it.
+            DoesNotOpen: The row was changed, or the file lacks its key-encryption key.
         """
         kek = self._keks.get(row.kek_id)
         if kek is None:
@@ -204,11 +204,11 @@ class Keyring:
         )
 
     async def active_kek(self, connection: AsyncConnection) -> Kek:
-        """The key that wraps, read from the file each time, since another process may rotate it.
+        """The key that wraps new data keys, read each time: another process may rotate it.
 
         Raises:
-            SecretFileRefused: The file is missing while data keys wrapped by it exist: a new one
-                could open none of them.
+            SecretFileRefused: The file is missing although data keys exist: a new file could open
+                none of them.
         """
         with suppress(FileNotFoundError):
             return await self._read_keks()

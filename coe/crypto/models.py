@@ -12,11 +12,11 @@ from coe.db import new_id, utcnow
 
 
 class DataKey(SQLModel, table=True):
-    """An AES-256 key of one team and purpose, never in clear outside a process's memory.
+    """An AES-256 key of one team and purpose, in clear only in the memory of a process.
 
-    `wrapped` is nonce (12 bytes), ciphertext and tag under the key-encryption key that `kek_id`
-    names. `reserved` counts the nonces that processes have set aside; the next version is made
-    well before 2^32 of them (NIST SP 800-38D, section 8.3).
+    `wrapped` is nonce (12 bytes), ciphertext and tag under the key-encryption key of `kek_id`.
+    `reserved` counts the nonces that processes have reserved; the next version is created well
+    before 2^32 of them (NIST SP 800-38D, section 8.3).
     """
 
     __tablename__ = "data_keys"

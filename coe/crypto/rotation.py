@@ -1,7 +1,7 @@
-"""Changing the key-encryption key: add a new one, wrap every data key with it, drop the old.
+"""Rotate the key-encryption key: add a new one, wrap every data key with it, remove the old.
 
-Each step may be repeated, and any of them may be the last before a crash: until the third the file
-opens every data key. Where several machines have copies of the file, copy it after the first step.
+Each step can be repeated, and a crash after any step is safe: before the third step the file opens
+every data key. If several machines have copies of the file, copy it after the first step.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _BATCH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did: the key that wraps now, and how many data keys it wrapped anew."""
+    """The result of a rotation: the active key, and the number of data keys that it wrapped."""
 
     kek_id: str
     rewrapped: int
 
 
 async def rotate_kek(keyring: Keyring) -> Rotation:
-    """Change the key-encryption key while the platform runs; sealed values stay as they are."""
+    """Rotate the key-encryption key while the platform runs; sealed values do not change."""
     kek = await add_kek(keyring)
     rewrapped = await rewrap(keyring)
     await retire_keks(keyring)
@@ -37,7 +37,7 @@ async def rotate_kek(keyring: Keyring) -> Rotation:
 
 
 async def add_kek(keyring: Keyring) -> Kek:
-    """Add a new key to the file; it wraps every data key that is made from now on."""
+    """Add a new key to the file; it wraps every data key created from now on."""
     async with keyring.engine.begin() as connection:
         await _alone(connection)
         await keyring.active_kek(connection)
@@ -49,7 +49,7 @@ async def add_kek(keyring: Keyring) -> Kek:
 
 
 async def rewrap(keyring: Keyring) -> int:
-    """Wrap with the active key every data key that another one wraps; count them."""
+    """Wrap the data keys of older keys with the active key; return their number."""
     total = 0
     while count := await _rewrap_batch(keyring):
         total += count
@@ -67,7 +67,7 @@ async def retire_keks(keyring: Keyring) -> None:
         active = await keyring.active_kek(connection)
         others = select(func.count()).select_from(KEYS).where(KEYS.c.kek_id != active.id)
         if await connection.scalar(others):
-            raise Conflict("data keys are still wrapped by an older key: rewrap them first")
+            raise Conflict("data keys are still wrapped by an older key: wrap them again first")
         await asyncio.to_thread(write_keks, keyring.kek_file, (active,))
 
 

@@ -1,4 +1,4 @@
-"""Files that hold a secret: mode 0600 from the moment they exist, whole or not there at all."""
+"""Files with a secret: mode 0600 from their creation, and either complete or absent."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from coe.errors import CoeError
 
 
 class SecretFileRefused(CoeError):
-    """A key file is not fit for use: it must be a regular file that its owner alone can read."""
+    """A key file is refused: it must be a regular file that only its owner can read."""
 
 
 def read_secret(path: Path) -> bytes:
     """The content of the file.
 
     Raises:
-        FileNotFoundError: It is not there.
-        SecretFileRefused: It is no regular file, or its mode is looser than 0600.
+        FileNotFoundError: The file is missing.
+        SecretFileRefused: It is not a regular file, or its mode is looser than 0600.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123  # the checked descriptor, not the name
@@ -35,9 +35,9 @@ def read_secret(path: Path) -> bytes:
 
 
 def create_secret(path: Path, content: bytes) -> bool:
-    """Create the file with the content, or leave the one that is there; say which.
+    """Create the file with the content if it is missing; return whether it was created.
 
-    Of several processes at once one wins, and none ever reads half a file.
+    If several processes try at once, one succeeds; none ever reads an incomplete file.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = _write_draft(path, content)
@@ -52,7 +52,7 @@ def create_secret(path: Path, content: bytes) -> bool:
 
 
 def replace_secret(path: Path, content: bytes) -> None:
-    """Put the content in place of the file's, in one step."""
+    """Replace the content of the file atomically."""
     draft = _write_draft(path, content)
     try:
         draft.replace(path)
@@ -64,7 +64,7 @@ def replace_secret(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in the folder durable."""
+    """Make the folder's entries durable (fsync)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,9 @@
 """Ed25519 signatures (RFC 8032), and signed notes with them (C2SP signed-note, version 1.0.0).
 
 A key has a name; its id is the first four bytes of SHA-256 over name, newline, algorithm and
-public key. The private key lies in a 0600 file in the form of Go's `golang.org/x/mod/sumdb/note`,
-`PRIVATE+KEY+<name>+<id>+<base64>`; the verification key is `<name>+<id>+<base64>`.
+public key. The private key is in a file of mode 0600, in the form of Go's
+`golang.org/x/mod/sumdb/note`, `PRIVATE+KEY+<name>+<id>+<base64>`; the verification key is
+`<name>+<id>+<base64>`.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _SIGNATURE_LINE: Final = "\N{EM DASH} "
 
 
 class NoteRefused(CoeError):
-    """A signed note is not what it says: malformed, changed, or not signed by the given key."""
+    """A signed note is malformed or changed, or the given key did not sign it."""
 
 
 class KeyRefused(CoeError):
-    """This is no verification key of the form `<name>+<id>+<base64>`."""
+    """This is not a verification key of the form `<name>+<id>+<base64>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class VerifyKey:
         """Read a verification key.
 
         Raises:
-            KeyRefused: The text is malformed, or its id is not the key's.
+            KeyRefused: The text is malformed, or its id does not fit the key.
         """
         name, _, rest = vkey.partition("+")
         encoded = rest.partition("+")[2]
@@ -66,12 +67,12 @@ class VerifyKey:
 
     @property
     def id(self) -> bytes:
-        """The four bytes that tell keys of one name apart."""
+        """The four bytes that distinguish keys of one name."""
         return _digest(self.name.encode() + b"\n" + _ED25519 + self.public)[:_ID_BYTES]
 
     @property
     def text(self) -> str:
-        """The key as `parse` reads it."""
+        """The key in its text form."""
         encoded = base64.b64encode(_ED25519 + self.public).decode()
         return f"{self.name}+{self.id.hex()}+{encoded}"
 
@@ -84,17 +85,17 @@ class VerifyKey:
         return True
 
     def verify_digest(self, digest: str, signature: str) -> bool:
-        """Whether this key signed the digest, as `SigningKey.sign_digest` does."""
+        """Whether this key signed the digest (`SigningKey.sign_digest`)."""
         try:
             return self.verify(bytes.fromhex(digest), base64.b64decode(signature, validate=True))
         except (binascii.Error, ValueError):
             return False
 
     def open_note(self, note: str) -> str:
-        """The text of a note that this key alone signed, its last newline with it.
+        """The text of a note that only this key signed, with its last newline.
 
         Raises:
-            NoteRefused: Any byte of the note is not as this key's owner wrote it.
+            NoteRefused: A byte of the note was changed, or another key signed it.
         """
         text, signatures = split_note(note)
         if len(signatures) != 1 or not signatures[0].startswith(f"{self.name} "):
@@ -115,10 +116,9 @@ class VerifyKey:
 
 
 class SigningKey:
-    """A named private key."""
+    """A named private key; the name has no white space and no plus sign."""
 
     def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
-        """Take the key; `name` has no white space and no plus sign."""
         if not name or "+" in name or any(character.isspace() for character in name):
             raise KeyRefused(f"a key's name has no white space and no plus sign: {name!r}")
         self.name = name
@@ -132,11 +132,11 @@ class SigningKey:
 
     @classmethod
     def load(cls, path: Path, name: str) -> Self:
-        """The key of the file; a new one, written to it, where the file is not there.
+        """The key of the file; if the file is missing, a new key is written to it.
 
         Raises:
             SecretFileRefused: The mode is looser than 0600, the content is damaged, or the key
-                is of another name: renaming a log needs a new key.
+                has another name: a renamed log needs a new key.
         """
         try:
             content = read_secret(path)
@@ -153,7 +153,7 @@ class SigningKey:
 
     @property
     def vkey(self) -> str:
-        """The verification key, to hand to those who verify."""
+        """The verification key, for those who verify."""
         return self.public.text
 
     def sign(self, message: bytes) -> bytes:
@@ -163,7 +163,7 @@ class SigningKey:
     def sign_digest(self, digest: str) -> str:
         """The signature over the bytes of a hexadecimal SHA-256 digest, in base64.
 
-        A digest's 32 bytes are shorter than any note, so no signature stands for both.
+        A digest's 32 bytes are shorter than any note, so no signature is valid for both.
         """
         decoded = bytes.fromhex(digest)
         if len(decoded) != hashlib.sha256().digest_size:
@@ -189,7 +189,7 @@ class SigningKey:
             secret = base64.b64decode(fields[-1], validate=True)
             private = Ed25519PrivateKey.from_private_bytes(secret[1:])
         except ValueError:
-            raise KeyRefused("this is no private key of a signed note") from None
+            raise KeyRefused("this is not a private key of a signed note") from None
         if _private_text(fields[0], private) != text.strip() + "\n":
             raise KeyRefused("the private key is damaged")
         return cls(fields[0], private)
@@ -202,10 +202,10 @@ def _private_text(name: str, private: Ed25519PrivateKey) -> str:
 
 
 def split_note(note: str) -> tuple[str, list[str]]:
-    """A note's text, and the rest of each signature line after its dash.
+    """The text of a note, and each signature line without its dash.
 
     Raises:
-        NoteRefused: The text is no signed note.
+        NoteRefused: The text is not a signed note.
     """
     text, separator, block = note.rpartition("\n\n")
     if not separator or not text or not block.endswith("\n"):

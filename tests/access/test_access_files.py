@@ -138,13 +138,13 @@ async def test_problems_are_located_and_nothing_is_changed(database: Database, c
     for offset, part in enumerate(
         [
             "there is no role 'process-ownr'",
-            "'run:stop' is no permission",
-            "'SECRET' is no data class",
+            "'run:stop' is not a permission",
+            "'SECRET' is not a data class",
             "the team is empty",
-            "already says this",
+            "already has it",
             "a line begins with p",
             "has 5 fields",
-            "no line of CSV",
+            "not a line of CSV",
         ],
         start=1,
     ):

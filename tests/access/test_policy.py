@@ -179,7 +179,7 @@ def test_a_line_of_a_permission_of_another_release_changes_nothing_here() -> Non
     assert policy.decide(person("anna"), START, team="sales").allowed
 
 
-def test_an_engine_that_fails_refuses_and_is_not_remembered(
+def test_an_engine_that_fails_refuses_and_is_not_cached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     policy = policy_of(["everyone * run:start * allow"])
@@ -245,19 +245,19 @@ def test_token_scopes_narrow_and_never_widen() -> None:
     assert policy.permissions(runs) == {START, Permission.RUN_READ}
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_module, "MAX_REMEMBERED", 10)
+def test_the_cache_of_decisions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_module, "MAX_CACHED_DECISIONS", 10)
     policy = shipped()
     for permission in Permission:
         policy.decide(person("sales-owner"), permission, team="sales")
-        assert len(policy._remembered) <= 10
+        assert len(policy._decisions) <= 10
 
 
 def test_strangers_and_unknown_teams_leave_nothing_behind() -> None:
     policy = shipped()
     for number in range(500):
         policy.decide(person(f"stranger-{number}"), START, team=f"team-{number}")
-    assert len(policy._remembered) == 1
+    assert len(policy._decisions) == 1
 
 
 def test_a_decision_is_made_once_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
