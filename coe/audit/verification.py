@@ -173,7 +173,7 @@ class _Verifier:
         return checkpoint
 
     def finish(self, size: int, events: int) -> Verification:
-        """The result over all chunks; the newest checkpoint has `size`, and covers `events` rows."""
+        """The result over all chunks; the newest checkpoint has `size` and covers `events` rows."""
         if self._missing is not None or self._tree.size < size:
             first = self._tree.size if self._missing is None else self._missing
             self.findings.add(rows_missing(first, size - 1))

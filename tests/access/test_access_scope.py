@@ -113,17 +113,17 @@ def test_a_scope_costs_the_actors_teams_and_not_all_teams(monkeypatch: pytest.Mo
     policy = policy_of(
         ["member * entry:read * allow", "employee * entry:read PUBLIC allow"], members
     )
-    asked = 0
-    ask = Enforcers.ask
+    evaluated = 0
+    evaluate = Enforcers.evaluate
 
     def count(self: Enforcers, request: object) -> object:
-        nonlocal asked
-        asked += 1
-        return ask(self, request)  # type: ignore[arg-type]  # a double of it
+        nonlocal evaluated
+        evaluated += 1
+        return evaluate(self, request)  # type: ignore[arg-type]  # a double of it
 
-    monkeypatch.setattr(Enforcers, "ask", count)
+    monkeypatch.setattr(Enforcers, "evaluate", count)
     scope = policy.scope(Actor.of("p7"), Permission.ENTRY_READ)
-    assert asked == 2 * len(DataClass)
+    assert evaluated == 2 * len(DataClass)
     assert scope.allows("team-7", DataClass.PERSONAL)
     assert not scope.allows("team-8", DataClass.INTERNAL)
     assert scope.allows("team-8", DataClass.PUBLIC)

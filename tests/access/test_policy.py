@@ -188,7 +188,7 @@ def test_an_engine_that_fails_refuses_and_is_not_cached(
         raise RuntimeError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Enforcers, "ask", fail)
+        patch.setattr(Enforcers, "evaluate", fail)
         assert not policy.decide(person("anna"), START, team="sales").allowed
     assert policy.decide(person("anna"), START, team="sales").allowed
 
@@ -262,19 +262,19 @@ def test_strangers_and_unknown_teams_leave_nothing_behind() -> None:
 
 def test_a_decision_is_made_once_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = policy_of(["everyone * run:start * allow"])
-    asked = 0
-    ask = Enforcers.ask
+    evaluated = 0
+    evaluate = Enforcers.evaluate
 
     def count(self: Enforcers, request: object) -> object:
-        nonlocal asked
-        asked += 1
-        return ask(self, request)  # type: ignore[arg-type]  # a double of it
+        nonlocal evaluated
+        evaluated += 1
+        return evaluate(self, request)  # type: ignore[arg-type]  # a double of it
 
-    monkeypatch.setattr(Enforcers, "ask", count)
+    monkeypatch.setattr(Enforcers, "evaluate", count)
     for _ in range(5):
         policy.decide(person("anna"), START, team="sales", relations=["owner", "author"])
         policy.decide(person("anna"), START, team="sales", relations=("author", "owner"))
-    assert asked == 1
+    assert evaluated == 1
 
 
 def test_many_threads_get_the_answers_of_one() -> None:
