@@ -41,7 +41,7 @@ def test_a_refusal_by_a_line_names_it_first_and_then_what_else_matched(policy: P
         "p, relation:candidate, *, human_task:complete, *, allow",
     )
     assert "nobody decides on a run that they started" in decision.explanation
-    assert "is the thing's candidate, requester" in decision.explanation
+    assert "is the resource's candidate, requester" in decision.explanation
 
 
 def test_a_refusal_without_a_line_says_what_it_takes(policy: Policy) -> None:
@@ -58,7 +58,7 @@ def test_a_refusal_without_a_line_says_what_it_takes(policy: Policy) -> None:
 def test_nothing_is_made_up_for_a_question_that_makes_no_sense(policy: Policy) -> None:
     assert explain(policy, "sales-owner", "run:fly", team="sales").rules == ()
     assert explain(policy, "sales-owner", "run:start", team="Sales!").rules == ()
-    with pytest.raises(ValueError, match="no subject"):
+    with pytest.raises(ValueError, match="not a subject"):
         explain(policy, "sales owner", "run:start", team="sales")
 
 
