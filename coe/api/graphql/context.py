@@ -58,11 +58,11 @@ class Context:
         return self.platform.work(self.actor, self.request)
 
     async def load(self, batch: BatchLoader[K, V], key: K) -> V:
-        """BatchLoader the value of a key, in one batch with the other keys that are wanted now."""
+        """Load the value of a key, in one batch with the other keys that are wanted now."""
         return await self._loader(batch).load(key)
 
     async def load_existing(self, batch: BatchLoader[K, V | None], key: K) -> V:
-        """BatchLoader the value of a key that must be there.
+        """Load the value of a key that must be there.
 
         Raises:
             NotFound: It is not there, or the actor may not read it.
@@ -73,7 +73,7 @@ class Context:
         return value
 
     async def load_many(self, batch: BatchLoader[K, V], keys: Sequence[K]) -> list[V]:
-        """BatchLoader the values of some keys, in the order of the keys."""
+        """Load the values of some keys, in the order of the keys."""
         return await self._loader(batch).load_many(keys)
 
     def forget(self) -> None:

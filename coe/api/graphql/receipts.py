@@ -1,4 +1,4 @@
-"""Receipts of changes to the catalog, and the rows from which their payloads are rebuilt."""
+"""Receipts of changes to the catalog, and the records from which their payloads are rebuilt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def receipt_of(result: SavedVersion | ChangedVersion) -> Receipt:
     return Receipt({**values}, result.problems if isinstance(result, SavedVersion) else ())
 
 
-async def rows_of(
+async def records_of(
     context: Context, receipt: Receipt
 ) -> tuple[EntryRecord | None, VersionRecord | None, list[Problem]]:
     """The entry and the version that a receipt names, as they are now, and its problems."""

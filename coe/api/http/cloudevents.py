@@ -1,10 +1,10 @@
 """`POST /events`: CloudEvents 1.0 over HTTP, in structured, batched and binary mode.
 
-| `Content-Type`                       | mode                                               |
-|--------------------------------------|----------------------------------------------------|
-| `application/cloudevents+json`       | structured: the body is the event                  |
+| `Content-Type`                       | mode                                                  |
+|--------------------------------------|-------------------------------------------------------|
+| `application/cloudevents+json`       | structured: the body is the event                     |
 | `application/cloudevents-batch+json` | batched: a JSON array of events, all accepted or none |
-| any other, with `ce-…` headers       | binary: headers are attributes, the body is data   |
+| any other, with `ce-…` headers       | binary: headers are attributes, the body is data      |
 
 The response is 202 with `{"id", "source", "delivered", "duplicate"}` (a list of them for a batch),
 or 200 if every event is a duplicate. A refusal is a problem document (RFC 9457). `OPTIONS` answers

@@ -7,7 +7,7 @@ import strawberry
 from coe.api.graphql.context import Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.nodes import mutation
-from coe.api.graphql.receipts import receipt_of, rows_of
+from coe.api.graphql.receipts import receipt_of, records_of
 from coe.api.types.decisions import (
     DecisionPayload,
     DecisionTable,
@@ -33,7 +33,7 @@ class DecisionMutation:
 
         key = input.client_mutation_id
         receipt = await once(info.context, "registerDecision", key, input, verb)
-        entry, version, problems = await rows_of(info.context, receipt)
+        entry, version, problems = await records_of(info.context, receipt)
         return DecisionPayload(
             decision=DecisionTable.of(entry) if entry else None,
             version=DecisionTableVersion.of(version) if version else None,

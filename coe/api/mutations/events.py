@@ -43,9 +43,9 @@ class EventMutation:
                 await settle_soon(context.platform, [event_id])
             async with context.read() as read:
                 reached = await delivered_runs(read.session, event_id)
-        rows = await context.load_many(run_by_id, reached)
+        records = await context.load_many(run_by_id, reached)
         return EventPayload(
-            delivered=[Run.of(row) for row in rows if row is not None],
+            delivered=[Run.of(record) for record in records if record is not None],
             duplicate=duplicate,
             problems=Problem.all_of(receipt.problems),
         )

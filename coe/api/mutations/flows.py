@@ -7,7 +7,7 @@ import strawberry
 from coe.api.graphql.context import Context, Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.nodes import mutation
-from coe.api.graphql.receipts import receipt_of, rows_of
+from coe.api.graphql.receipts import receipt_of, records_of
 from coe.api.types.flow_versions import FlowVersion
 from coe.api.types.flows import Flow, FlowPayload, RegisterFlowInput, SetAliasInput
 from coe.api.types.templates import InstantiateTemplateInput
@@ -60,7 +60,7 @@ class FlowMutation:
 
 
 async def _payload(context: Context, receipt: Receipt) -> FlowPayload:
-    entry, version, problems = await rows_of(context, receipt)
+    entry, version, problems = await records_of(context, receipt)
     return FlowPayload(
         flow=Flow.of(entry) if entry else None,
         version=FlowVersion.of(version) if version else None,

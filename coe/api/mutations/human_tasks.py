@@ -36,9 +36,9 @@ async def _change(
 
     receipt = await once(info.context, name, given.client_mutation_id, given, act)
     task_id = receipt.id("task")
-    row = await info.context.load(task_by_id, task_id) if task_id else None
+    record = await info.context.load(task_by_id, task_id) if task_id else None
     return HumanTaskPayload(
-        task=HumanTask.of(row) if row else None,
+        task=HumanTask.of(record) if record else None,
         problems=Problem.all_of(receipt.problems),
     )
 

@@ -9,7 +9,7 @@ import strawberry
 from coe.api.graphql.context import Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.nodes import mutation
-from coe.api.graphql.receipts import receipt_of, rows_of
+from coe.api.graphql.receipts import receipt_of, records_of
 from coe.api.types.entry_kinds import entry_view, version_view
 from coe.api.types.lifecycle import LifecycleInput, LifecyclePayload, ReviewInput
 from coe.catalog import actions
@@ -28,7 +28,7 @@ async def _change(
         return receipt_of(await verb(work))
 
     receipt = await once(info.context, name, given.client_mutation_id, given, act)
-    entry, version, problems = await rows_of(info.context, receipt)
+    entry, version, problems = await records_of(info.context, receipt)
     return LifecyclePayload(
         entry=entry_view(entry) if entry else None,
         version=version_view(version) if version else None,

@@ -48,9 +48,9 @@ class LocalRunMutation:
         """For a team's worker: report that it is alive and still has the run."""
         async with info.context.work() as work:
             run_id = to_uuid("Run", input.run)
-            row = await local_runs.heartbeat_run(work, run_id, attempt=input.attempt)
+            record = await local_runs.heartbeat_run(work, run_id, attempt=input.attempt)
         info.context.forget()
-        return RunPayload(run=Run.of(row), problems=[])
+        return RunPayload(run=Run.of(record), problems=[])
 
     @mutation
     async def report_step(self, info: Info, input: ReportStepInput) -> RunPayload:  # noqa: A002  # the same
@@ -73,15 +73,15 @@ class LocalRunMutation:
         except Invalid as error:
             return _refused(error)
         info.context.forget()
-        row = await info.context.load(run_by_id, run_id)
-        return RunPayload(run=Run.of(row) if row else None, problems=[])
+        record = await info.context.load(run_by_id, run_id)
+        return RunPayload(run=Run.of(record) if record else None, problems=[])
 
     @mutation
     async def report_run(self, info: Info, input: ReportRunInput) -> RunPayload:  # noqa: A002  # the same
         """For a team's worker: end a local run with its output or its error."""
         try:
             async with info.context.work() as work:
-                row = await local_runs.report_run(
+                record = await local_runs.report_run(
                     work,
                     to_uuid("Run", input.run),
                     attempt=input.attempt,
@@ -91,7 +91,7 @@ class LocalRunMutation:
         except Invalid as error:
             return _refused(error)
         info.context.forget()
-        return RunPayload(run=Run.of(row), problems=[])
+        return RunPayload(run=Run.of(record), problems=[])
 
 
 def _refused(error: Invalid) -> RunPayload:

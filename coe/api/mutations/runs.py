@@ -30,9 +30,9 @@ async def _change(
 
     receipt = await once(context, name, key, given, act)
     run_id = receipt.id("run")
-    row = await context.load(run_by_id, run_id) if run_id else None
+    record = await context.load(run_by_id, run_id) if run_id else None
     return RunPayload(
-        run=Run.of(row) if row else None,
+        run=Run.of(record) if record else None,
         problems=Problem.all_of(receipt.problems),
     )
 

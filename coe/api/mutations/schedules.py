@@ -29,9 +29,9 @@ async def _change(
 
     receipt = await once(info.context, name, given.client_mutation_id, given, act)
     entry_id = receipt.id("entry")
-    row = await info.context.load(entry_by_id, entry_id) if entry_id else None
+    record = await info.context.load(entry_by_id, entry_id) if entry_id else None
     return SchedulePayload(
-        flow=Flow.of(row) if row else None,
+        flow=Flow.of(record) if record else None,
         problems=Problem.all_of(receipt.problems),
     )
 

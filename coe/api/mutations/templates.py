@@ -7,7 +7,7 @@ import strawberry
 from coe.api.graphql.context import Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.nodes import mutation
-from coe.api.graphql.receipts import receipt_of, rows_of
+from coe.api.graphql.receipts import receipt_of, records_of
 from coe.api.graphql.scalars import Json
 from coe.api.types.templates import Template, TemplatePayload, TemplateVersion
 from coe.errors import Invalid, Problem
@@ -39,7 +39,7 @@ class TemplateMutation:
 
         given = {"files": files, "changelog": changelog}
         receipt = await once(info.context, "registerTemplate", client_mutation_id, given, verb)
-        entry, version, problems = await rows_of(info.context, receipt)
+        entry, version, problems = await records_of(info.context, receipt)
         return TemplatePayload(
             template=Template.of(entry) if entry else None,
             version=TemplateVersion.of(version) if version else None,

@@ -73,7 +73,7 @@ class CatalogQuery:
 
 async def _entry(info: Info, ref: str, kind: EntryKind) -> EntryRecord:
     async with info.context.read() as read:
-        row = await queries.find_entry(read, ref, kind)
-    if row is None:
+        record = await queries.find_entry(read, ref, kind)
+    if record is None:
         raise NotFound
-    return row
+    return record

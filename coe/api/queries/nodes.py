@@ -35,11 +35,13 @@ Fetch = Callable[[Context, UUID], Awaitable[Any]]
 
 
 def _loaded(load: BatchLoader[UUID, Any], kind: EntryKind | None = None) -> Fetch:
-    """Fetch a row by its id; with a kind, only an entry or a version of that kind."""
+    """Fetch a record by its id; with a kind, only an entry or a version of that kind."""
 
     async def fetch(context: Context, key: UUID) -> Any:
-        row = await context.load(load, key)
-        return row if row is not None and kind in {None, getattr(row, "kind", None)} else None
+        record = await context.load(load, key)
+        return (
+            record if record is not None and kind in {None, getattr(record, "kind", None)} else None
+        )
 
     return fetch
 
@@ -57,7 +59,7 @@ NODES: dict[str, tuple[Fetch, Callable[[Any], Node]]] = {
     "Template": (_loaded(entry_by_id, EntryKind.TEMPLATE), Template.of),
     "TemplateVersion": (_loaded(version_by_id, EntryKind.TEMPLATE), TemplateVersion.of),
 }
-"""For each type with an id: how its row is fetched, and its view."""
+"""For each type with an id: how its record is fetched, and its view."""
 
 
 @strawberry.type
@@ -71,7 +73,7 @@ class NodeQuery:
         if kind not in NODES:
             raise NotFound
         fetch, view = NODES[kind]
-        row = await fetch(info.context, to_uuid(kind, id))
-        if row is None:
+        record = await fetch(info.context, to_uuid(kind, id))
+        if record is None:
             raise NotFound
-        return view(row)
+        return view(record)

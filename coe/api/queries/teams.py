@@ -40,4 +40,4 @@ class TeamQuery:
     async def teams(self, info: Info) -> list[Team]:
         """All teams, by their slugs."""
         async with info.context.read() as read:
-            return [Team.of(row) for row in await all_teams(read)]
+            return [Team.of(record) for record in await all_teams(read)]

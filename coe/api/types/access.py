@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
-from coe.access.decision import Decision as DecisionRow
+from coe.access.decision import Decision as PolicyDecision
 from coe.access.explain import Grant
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.nodes import Problem, input_type, object_type
@@ -25,13 +25,13 @@ class Decision:
     explanation: str
 
     @classmethod
-    def of(cls, row: DecisionRow) -> Decision:
+    def of(cls, record: PolicyDecision) -> Decision:
         """The view of a decision."""
         return cls(
-            allowed=row.allowed,
-            permission=row.permission,
-            rules=list(row.rules),
-            explanation=row.explanation,
+            allowed=record.allowed,
+            permission=record.permission,
+            rules=list(record.rules),
+            explanation=record.explanation,
         )
 
 
@@ -45,13 +45,13 @@ class AccessGrant:
     resource: str
 
     @classmethod
-    def of(cls, row: Grant) -> AccessGrant:
+    def of(cls, record: Grant) -> AccessGrant:
         """The view of a grant."""
         return cls(
-            subject=row.subject,
-            permission=row.permission,
-            via=row.via,
-            resource=row.resource,
+            subject=record.subject,
+            permission=record.permission,
+            via=record.via,
+            resource=record.resource,
         )
 
 

@@ -58,14 +58,14 @@ class InclusionProof:
     checkpoint: str = strawberry.field(description="C2SP signed note of the tree")
 
     @classmethod
-    def of(cls, row: Inclusion) -> InclusionProof:
+    def of(cls, record: Inclusion) -> InclusionProof:
         """The view of a proof."""
         return cls(
-            tree_size=row.checkpoint.tree_size,
-            root_hash=row.checkpoint.root_hash.hex(),
-            leaf_index=row.leaf_index,
-            path=[node.hex() for node in row.path],
-            checkpoint=row.checkpoint.note,
+            tree_size=record.checkpoint.tree_size,
+            root_hash=record.checkpoint.root_hash.hex(),
+            leaf_index=record.leaf_index,
+            path=[node.hex() for node in record.path],
+            checkpoint=record.checkpoint.note,
         )
 
 
@@ -73,7 +73,7 @@ class InclusionProof:
 class AuditEvent(Node):
     """Who did what to what, when, and by which policy line."""
 
-    row: strawberry.Private[AuditEventRecord]
+    record: strawberry.Private[AuditEventRecord]
     index: int = strawberry.field(description="Position in the log, from 0, without gaps")
     at: DateTime
     actor: str
@@ -89,24 +89,24 @@ class AuditEvent(Node):
     leaf_hash: str = strawberry.field(description="RFC 6962 leaf hash, hex")
 
     @classmethod
-    def of(cls, row: AuditEventRecord) -> AuditEvent:
+    def of(cls, record: AuditEventRecord) -> AuditEvent:
         """The view of an event."""
         return cls(
-            row=row,
-            id=strawberry.ID(to_global("AuditEvent", row.id)),
-            index=_position(row),
-            at=DateTime(row.at),
-            actor=row.actor,
-            actor_kind=ActorKind(row.actor_kind),
-            action=row.action,
-            resource=row.resource,
-            team=row.team,
-            outcome=AuditOutcome(row.outcome),
-            rule=row.rule,
-            correlation_id=row.correlation_id,
-            request_id=row.request_id,
-            address=row.address,
-            leaf_hash=(row.leaf_hash or b"").hex(),
+            record=record,
+            id=strawberry.ID(to_global("AuditEvent", record.id)),
+            index=_position(record),
+            at=DateTime(record.at),
+            actor=record.actor,
+            actor_kind=ActorKind(record.actor_kind),
+            action=record.action,
+            resource=record.resource,
+            team=record.team,
+            outcome=AuditOutcome(record.outcome),
+            rule=record.rule,
+            correlation_id=record.correlation_id,
+            request_id=record.request_id,
+            address=record.address,
+            leaf_hash=(record.leaf_hash or b"").hex(),
         )
 
     @field
@@ -115,23 +115,23 @@ class AuditEvent(Node):
 
         The reason of an actor is for a caller who holds audit:read_detail; reading it is recorded.
         """
-        return await info.context.load(event_reason, self.row)
+        return await info.context.load(event_reason, self.record)
 
     @field
     async def detail(self, info: Info) -> Json | None:
         """Before and after, for a caller who holds audit:read_detail; reading it is recorded."""
-        value = await info.context.load(event_detail, self.row)
+        value = await info.context.load(event_detail, self.record)
         return None if value is None else Json(value)
 
     @field
     async def proof(self, info: Info) -> InclusionProof | None:
         """RFC 6962 inclusion proof in the newest checkpoint; null while not yet sealed."""
-        found = await info.context.load(event_proof, _position(self.row))
+        found = await info.context.load(event_proof, _position(self.record))
         return InclusionProof.of(found) if found else None
 
 
-def _position(row: AuditEventRecord) -> int:
-    return -1 if row.position is None else row.position
+def _position(record: AuditEventRecord) -> int:
+    return -1 if record.position is None else record.position
 
 
 @object_type
@@ -146,13 +146,13 @@ class AuditCheckpoint:
     )
 
     @classmethod
-    def of(cls, row: Checkpoint) -> AuditCheckpoint:
+    def of(cls, record: Checkpoint) -> AuditCheckpoint:
         """The view of a checkpoint."""
         return cls(
-            tree_size=row.tree_size,
-            root_hash=row.root_hash.hex(),
-            at=DateTime(row.at),
-            note=row.note,
+            tree_size=record.tree_size,
+            root_hash=record.root_hash.hex(),
+            at=DateTime(record.at),
+            note=record.note,
         )
 
 
@@ -167,12 +167,12 @@ class AuditVerification:
     problems: list[Problem]
 
     @classmethod
-    def of(cls, row: Verification) -> AuditVerification:
+    def of(cls, record: Verification) -> AuditVerification:
         """The view of a verification."""
         return cls(
-            ok=row.ok,
-            checked_events=row.checked_events,
-            tree_size=row.tree_size,
-            root_hash=row.root_hash.hex(),
-            problems=Problem.all_of(row.problems),
+            ok=record.ok,
+            checked_events=record.checked_events,
+            tree_size=record.tree_size,
+            root_hash=record.root_hash.hex(),
+            problems=Problem.all_of(record.problems),
         )

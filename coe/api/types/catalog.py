@@ -10,7 +10,7 @@ from coe.api.graphql.paging import PageInfo
 from coe.api.types.entries import CatalogEntry, FacetValue
 from coe.api.types.entry_kinds import entry_view
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.catalog.records import Facet as FacetRow
+from coe.catalog.records import Facet as FacetRecord
 from coe.catalog.records import Hits
 from coe.catalog.search.filters import CatalogFilter as Wanted
 
@@ -51,9 +51,9 @@ class Facet:
     values: list[FacetValue]
 
     @classmethod
-    def of(cls, row: FacetRow) -> Facet:
+    def of(cls, record: FacetRecord) -> Facet:
         """The view of a facet."""
-        return cls(name=row.name, values=[FacetValue.of(value) for value in row.values])
+        return cls(name=record.name, values=[FacetValue.of(value) for value in record.values])
 
 
 @object_type

@@ -20,7 +20,7 @@ from coe.runs.decision_replay import ChangedCase, Outcome, Replayed, ReplayReque
 class DecisionCase:
     """One decision of one run."""
 
-    row: strawberry.Private[CaseRecord]
+    record: strawberry.Private[CaseRecord]
     id: strawberry.ID
     decision: str = strawberry.field(description="Ref of the exact version that decided")
     flow: str = strawberry.field(description="Ref of the flow, without a version")
@@ -30,34 +30,34 @@ class DecisionCase:
     failed: bool = strawberry.field(description="Whether the table had no outcome")
 
     @classmethod
-    def of(cls, row: CaseRecord) -> DecisionCase:
+    def of(cls, record: CaseRecord) -> DecisionCase:
         """The view of a case."""
         return cls(
-            row=row,
-            id=strawberry.ID(to_global("DecisionCase", row.id)),
-            decision=f"{row.decision}@{row.version}",
-            flow=row.flow,
-            path=row.path,
-            at=DateTime(row.at),
-            rules=list(row.rules),
-            failed=row.failed,
+            record=record,
+            id=strawberry.ID(to_global("DecisionCase", record.id)),
+            decision=f"{record.decision}@{record.version}",
+            flow=record.flow,
+            path=record.path,
+            at=DateTime(record.at),
+            rules=list(record.rules),
+            failed=record.failed,
         )
 
     @field
     async def run(self, info: Info) -> Run:
         """The run that evaluated the table."""
-        return Run.of(await info.context.load_existing(run_by_id, self.row.run_id))
+        return Run.of(await info.context.load_existing(run_by_id, self.record.run_id))
 
     @field
     async def input(self, info: Info) -> Json | None:
         """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
-        data = await info.context.load(case_data, self.row.id)
+        data = await info.context.load(case_data, self.record.id)
         return Json(data.input) if data and data.input is not None else None
 
     @field
     async def output(self, info: Info) -> Json | None:
         """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
-        data = await info.context.load(case_data, self.row.id)
+        data = await info.context.load(case_data, self.record.id)
         return Json(data.output) if data and data.output is not None else None
 
 
@@ -113,10 +113,10 @@ class DecisionOutcome:
     failure: str | None
 
     @classmethod
-    def of(cls, row: Outcome) -> DecisionOutcome:
+    def of(cls, record: Outcome) -> DecisionOutcome:
         """The view of an outcome."""
-        output = None if row.output is None else Json(row.output)
-        return cls(output=output, rules=list(row.rules), failure=row.failure)
+        output = None if record.output is None else Json(record.output)
+        return cls(output=output, rules=list(record.rules), failure=record.failure)
 
 
 @object_type
@@ -145,7 +145,7 @@ class ChangedDecision:
 class DecisionReplay:
     """The outcomes of a part of the past cases of a table on a version of it."""
 
-    row: strawberry.Private[Replayed]
+    record: strawberry.Private[Replayed]
     nodes: list[ChangedDecision] = strawberry.field(
         description="The cases of this part that change",
     )
@@ -165,27 +165,27 @@ class DecisionReplay:
     page_info: PageInfo
 
     @classmethod
-    def of(cls, row: Replayed) -> DecisionReplay:
+    def of(cls, record: Replayed) -> DecisionReplay:
         """The view of a replay."""
         page_info = PageInfo(
-            has_next_page=row.has_next,
-            has_previous_page=row.continued,
+            has_next_page=record.has_next,
+            has_previous_page=record.continued,
             start_cursor=None,
-            end_cursor=row.end_cursor,
+            end_cursor=record.end_cursor,
         )
         return cls(
-            row=row,
-            nodes=[ChangedDecision.of(item) for item in row.items],
-            same=row.same,
-            other_rules=row.other_rules,
-            changed=row.changed,
-            failed=row.failed,
-            total_count=row.total,
-            hidden_count=row.hidden,
+            record=record,
+            nodes=[ChangedDecision.of(item) for item in record.items],
+            same=record.same,
+            other_rules=record.other_rules,
+            changed=record.changed,
+            failed=record.failed,
+            total_count=record.total,
+            hidden_count=record.hidden,
             page_info=page_info,
         )
 
     @field
     async def version(self) -> DecisionTableVersion:
         """The version on which the cases were replayed."""
-        return DecisionTableVersion.of(self.row.version)
+        return DecisionTableVersion.of(self.record.version)

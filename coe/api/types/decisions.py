@@ -19,7 +19,7 @@ from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
 from coe.api.types.entries import Approval, VersionedEntry, VersionFields
-from coe.catalog.decision_tables.actions import DecisionPreview as PreviewRow
+from coe.catalog.decision_tables.actions import DecisionPreview as PreviewRecord
 from coe.catalog.decision_tables.documents import DecisionContent
 from coe.catalog.records import EntryRecord, VersionRecord
 from coe.decisions.table import DecisionTable as Table
@@ -64,8 +64,8 @@ class DecisionTableVersion(VersionFields):
     )
 
     @classmethod
-    def _own_fields(cls, row: VersionRecord) -> dict[str, Any]:
-        return {"signature": row.signature}
+    def _own_fields(cls, record: VersionRecord) -> dict[str, Any]:
+        return {"signature": record.signature}
 
     @field
     async def definition(self, info: Info) -> str:
@@ -116,13 +116,13 @@ class DecisionTableVersion(VersionFields):
     @field
     async def decision(self, info: Info) -> DecisionTable:
         """The table of this version."""
-        return DecisionTable.of(await info.context.load_existing(entry_by_id, self.row.entry_id))
+        return DecisionTable.of(await info.context.load_existing(entry_by_id, self.record.entry_id))
 
     @field
     async def approvals(self, info: Info) -> list[Approval]:
         """The decisions of its reviewers, oldest first."""
-        rows = await info.context.load(approvals_of, self.row.id)
-        return [Approval.of_review(row) for row in rows or ()]
+        records = await info.context.load(approvals_of, self.record.id)
+        return [Approval.of_review(record) for record in records or ()]
 
     @field
     async def cases(
@@ -134,10 +134,10 @@ class DecisionTableVersion(VersionFields):
         """The cases that this version decided, of runs that the caller may read, oldest first."""
         from coe.api.types.decision_cases import cases_of  # noqa: PLC0415  # they refer to versions
 
-        return await cases_of(info, self.row.entry_ref, self.version, first, after)
+        return await cases_of(info, self.record.entry_ref, self.version, first, after)
 
     async def _content(self, info: Info) -> DecisionContent:
-        return await info.context.load_existing(decision_content, self.row.id)
+        return await info.context.load_existing(decision_content, self.record.id)
 
 
 def _declared(parts: Any) -> Json:
@@ -159,22 +159,22 @@ class DecisionTable(VersionedEntry, Node):
     versions: Connection[DecisionTableVersion] = field(VersionedEntry.version_page)
 
     @classmethod
-    def _own_fields(cls, row: EntryRecord) -> dict[str, Any]:
+    def _own_fields(cls, record: EntryRecord) -> dict[str, Any]:
         return {
-            "process_owner": row.process_owner,
-            "deputy": row.deputy,
-            "domain": row.domain,
-            "data_class": row.data_class,
+            "process_owner": record.process_owner,
+            "deputy": record.deputy,
+            "domain": record.domain,
+            "data_class": record.data_class,
         }
 
     @classmethod
-    def _version(cls, row: VersionRecord) -> DecisionTableVersion:
-        return DecisionTableVersion.of(row)
+    def _version(cls, record: VersionRecord) -> DecisionTableVersion:
+        return DecisionTableVersion.of(record)
 
     @field
     async def aliases(self, info: Info) -> Json:
         """Exact version by alias, such as 1.4.0 by live."""
-        return Json(await info.context.load(aliases_of, self.row.id) or {})
+        return Json(await info.context.load(aliases_of, self.record.id) or {})
 
     @field
     async def called_by(
@@ -183,8 +183,8 @@ class DecisionTable(VersionedEntry, Node):
         """The flows that evaluate this table, from their definitions."""
         from coe.api.types.flows import Flow  # noqa: PLC0415  # flows refer to their tables
 
-        rows = await info.context.load(callers_of, self.row.id)
-        return [Flow.of(row) for row in rows or ()]
+        records = await info.context.load(callers_of, self.record.id)
+        return [Flow.of(record) for record in records or ()]
 
 
 @input_type
@@ -206,13 +206,13 @@ class DecisionPreview:
     rules: list[DecisionRule]
 
     @classmethod
-    def of(cls, row: PreviewRow) -> DecisionPreview:
+    def of(cls, record: PreviewRecord) -> DecisionPreview:
         """The view of a preview."""
         return cls(
-            definition=row.definition,
-            digest=row.digest,
-            problems=Problem.all_of(row.problems),
-            rules=DecisionRule.all_of(row.entry.table) if row.entry else [],
+            definition=record.definition,
+            digest=record.digest,
+            problems=Problem.all_of(record.problems),
+            rules=DecisionRule.all_of(record.entry.table) if record.entry else [],
         )
 
 

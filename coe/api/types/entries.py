@@ -25,7 +25,7 @@ from coe.catalog.records import FacetValue as CountedValue
 class CatalogEntry:
     """An entry of the catalog."""
 
-    row: strawberry.Private[EntryRecord]
+    record: strawberry.Private[EntryRecord]
     id: strawberry.ID
     kind: EntryKind
     ref: str
@@ -36,36 +36,36 @@ class CatalogEntry:
     updated_at: DateTime
 
     @classmethod
-    def of(cls, row: EntryRecord) -> Self:
+    def of(cls, record: EntryRecord) -> Self:
         """The view of an entry."""
         return cls(
-            row=row,
-            id=strawberry.ID(to_global(cls.__name__, row.id)),
-            kind=row.kind,
-            ref=row.ref,
-            title=row.title,
-            summary=row.summary,
-            tags=list(row.tags),
-            lifecycle=row.lifecycle,
-            updated_at=DateTime(row.updated_at),
-            **cls._own_fields(row),
+            record=record,
+            id=strawberry.ID(to_global(cls.__name__, record.id)),
+            kind=record.kind,
+            ref=record.ref,
+            title=record.title,
+            summary=record.summary,
+            tags=list(record.tags),
+            lifecycle=record.lifecycle,
+            updated_at=DateTime(record.updated_at),
+            **cls._own_fields(record),
         )
 
     @classmethod
-    def _own_fields(cls, row: EntryRecord) -> dict[str, Any]:  # noqa: ARG003  # for types with more fields
+    def _own_fields(cls, record: EntryRecord) -> dict[str, Any]:  # noqa: ARG003  # for types with more fields
         return {}
 
     @field
     async def owner(self, info: Info) -> Team:
         """The team that owns the entry."""
-        return await owner_of(info, self.row.team)
+        return await owner_of(info, self.record.team)
 
 
 @object_type
 class VersionFields(Node):
     """What the versions of all kinds of entries share."""
 
-    row: strawberry.Private[VersionRecord]
+    record: strawberry.Private[VersionRecord]
     ref: str
     version: str
     lifecycle: Lifecycle
@@ -76,24 +76,24 @@ class VersionFields(Node):
     published_at: DateTime | None
 
     @classmethod
-    def of(cls, row: VersionRecord) -> Self:
+    def of(cls, record: VersionRecord) -> Self:
         """The view of a version."""
         return cls(
-            row=row,
-            id=strawberry.ID(to_global(cls.__name__, row.id)),
-            ref=row.ref,
-            version=row.version,
-            lifecycle=row.lifecycle,
-            changelog=row.changelog,
-            digest=row.digest,
-            created_at=DateTime(row.created_at),
-            created_by=row.created_by,
-            published_at=DateTime(row.published_at) if row.published_at else None,
-            **cls._own_fields(row),
+            record=record,
+            id=strawberry.ID(to_global(cls.__name__, record.id)),
+            ref=record.ref,
+            version=record.version,
+            lifecycle=record.lifecycle,
+            changelog=record.changelog,
+            digest=record.digest,
+            created_at=DateTime(record.created_at),
+            created_by=record.created_by,
+            published_at=DateTime(record.published_at) if record.published_at else None,
+            **cls._own_fields(record),
         )
 
     @classmethod
-    def _own_fields(cls, row: VersionRecord) -> dict[str, Any]:  # noqa: ARG003  # for types with more fields
+    def _own_fields(cls, record: VersionRecord) -> dict[str, Any]:  # noqa: ARG003  # for types with more fields
         return {}
 
 
@@ -101,14 +101,14 @@ class VersionedEntry(CatalogEntry):
     """An entry with versions: the resolvers of its fields `version` and `versions`."""
 
     @classmethod
-    def _version(cls, row: VersionRecord) -> Any:
+    def _version(cls, record: VersionRecord) -> Any:
         """The view of one of its versions."""
         raise NotImplementedError
 
     async def version_by_ref(self, info: Info, ref: str | None = None) -> Any:
         """The version that a ref names: exact, range or alias; without one, `live`."""
-        row = await info.context.load(version_by_selector, (self.row.id, selector_of(ref)))
-        return self._version(row) if row else None
+        record = await info.context.load(version_by_selector, (self.record.id, selector_of(ref)))
+        return self._version(record) if record else None
 
     async def version_page(
         self,
@@ -119,10 +119,10 @@ class VersionedEntry(CatalogEntry):
         """All versions that the caller may read, the highest first."""
         size = checked(first)
         if after is None:
-            page = await info.context.load(first_versions, (self.row.id, size))
+            page = await info.context.load(first_versions, (self.record.id, size))
         else:
             async with info.context.read() as read:
-                page = await queries.versions_page(read, self.row.id, first=size, after=after)
+                page = await queries.versions_page(read, self.record.id, first=size, after=after)
         return Connection.of(page, self._version)
 
 
@@ -134,8 +134,8 @@ class System(CatalogEntry, Node):
     data_class: DataClass
 
     @classmethod
-    def _own_fields(cls, row: EntryRecord) -> dict[str, Any]:
-        return {"version": row.current_version, "data_class": row.data_class}
+    def _own_fields(cls, record: EntryRecord) -> dict[str, Any]:
+        return {"version": record.current_version, "data_class": record.data_class}
 
 
 @object_type
@@ -153,9 +153,9 @@ class Approval:
         return cls(by=by, at=DateTime(at), decision=decision, comment=comment)
 
     @classmethod
-    def of_review(cls, row: VersionApprovalRecord) -> Approval:
+    def of_review(cls, record: VersionApprovalRecord) -> Approval:
         """The view of a review."""
-        return cls.of(row.by, row.at, row.decision.value, row.comment)
+        return cls.of(record.by, record.at, record.decision.value, record.comment)
 
 
 @object_type
@@ -166,9 +166,9 @@ class FacetValue:
     count: int
 
     @classmethod
-    def of(cls, row: CountedValue) -> FacetValue:
+    def of(cls, record: CountedValue) -> FacetValue:
         """The view of a counted value."""
-        return cls(value=row.value, count=row.count)
+        return cls(value=record.value, count=record.count)
 
 
 def selector_of(ref: str | None) -> str | None:

@@ -30,24 +30,24 @@ _ENTRIES: dict[EntryKind, type[CatalogEntry]] = {
 }
 
 
-def entry_view(row: EntryRecord) -> CatalogEntry:
+def entry_view(record: EntryRecord) -> CatalogEntry:
     """The view of an entry, of the type of its kind.
 
     Raises:
         NotFound: The API does not show entries of this kind.
     """
-    view = _ENTRIES.get(row.kind)
+    view = _ENTRIES.get(record.kind)
     if view is None:
         raise NotFound
-    return view.of(row)
+    return view.of(record)
 
 
-def version_view(row: VersionRecord) -> FlowVersion | TemplateVersion | DecisionTableVersion:
+def version_view(record: VersionRecord) -> FlowVersion | TemplateVersion | DecisionTableVersion:
     """The view of a version, of the type of its entry's kind."""
-    match row.kind:
+    match record.kind:
         case EntryKind.FLOW:
-            return FlowVersion.of(row)
+            return FlowVersion.of(record)
         case EntryKind.DECISION:
-            return DecisionTableVersion.of(row)
+            return DecisionTableVersion.of(record)
         case _:
-            return TemplateVersion.of(row)
+            return TemplateVersion.of(record)

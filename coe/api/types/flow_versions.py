@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 class Origin:
     """The template, and the parameters, from which a version was made."""
 
-    row: strawberry.Private[OriginRow]
+    record: strawberry.Private[OriginRow]
     parameters: Json
     behind_by: int = strawberry.field(
         description="How many published versions of the template are newer",
     )
 
     @classmethod
-    def of(cls, row: OriginRow) -> Origin:
+    def of(cls, record: OriginRow) -> Origin:
         """The view of an origin."""
-        return cls(row=row, parameters=Json(row.parameters), behind_by=row.behind_by)
+        return cls(record=record, parameters=Json(record.parameters), behind_by=record.behind_by)
 
     @field
     async def template_version(self, info: Info) -> TemplateVersion:
         """The version of the template."""
-        version_id = self.row.template_version_id
+        version_id = self.record.template_version_id
         return TemplateVersion.of(await info.context.load_existing(version_by_id, version_id))
 
 
@@ -73,13 +73,13 @@ class VersionDiff:
     )
 
     @classmethod
-    def of(cls, row: VersionChange) -> VersionDiff:
+    def of(cls, record: VersionChange) -> VersionDiff:
         """The view of a difference."""
         return cls(
-            unified=row.unified,
-            breaking=row.breaking,
-            changes=Problem.all_of(row.changes),
-            asks=VersionStep(row.asks.upper()),
+            unified=record.unified,
+            breaking=record.breaking,
+            changes=Problem.all_of(record.changes),
+            asks=VersionStep(record.asks.upper()),
         )
 
 
@@ -93,8 +93,8 @@ class FlowVersion(VersionFields):
     engine: str = strawberry.field(description="prefect, inline, http, …: where it runs")
 
     @classmethod
-    def _own_fields(cls, row: VersionRecord) -> dict[str, Any]:
-        return {"signature": row.signature, "engine": row.engine or "none"}
+    def _own_fields(cls, record: VersionRecord) -> dict[str, Any]:
+        return {"signature": record.signature, "engine": record.engine or "none"}
 
     @field
     async def definition(self, info: Info) -> str:
@@ -123,19 +123,19 @@ class FlowVersion(VersionFields):
         """The flow of this version."""
         from coe.api.types.flows import Flow  # noqa: PLC0415  # flows refer to their versions
 
-        return Flow.of(await info.context.load_existing(entry_by_id, self.row.entry_id))
+        return Flow.of(await info.context.load_existing(entry_by_id, self.record.entry_id))
 
     @field
     async def origin(self, info: Info) -> Origin | None:
         """The template from which it was made, if it was."""
-        row = await info.context.load(origin_of, self.row.id)
-        return Origin.of(row) if row else None
+        record = await info.context.load(origin_of, self.record.id)
+        return Origin.of(record) if record else None
 
     @field
     async def diagram(self, info: Info) -> str:
         """Mermaid source."""
         async with info.context.read() as read:
-            drawn = await contents.diagram(read, self.row.id)
+            drawn = await contents.diagram(read, self.record.id)
         if drawn is None:
             raise NotFound
         return drawn
@@ -148,7 +148,7 @@ class FlowVersion(VersionFields):
         who performs it.
         """
         async with info.context.read() as read:
-            drawn = await contents.diagram_svg(read, self.row.id)
+            drawn = await contents.diagram_svg(read, self.record.id)
         if drawn is None:
             raise NotFound
         return drawn
@@ -157,7 +157,7 @@ class FlowVersion(VersionFields):
     async def diff(self, info: Info, to: str) -> VersionDiff:
         """The differences to another version of the same flow; `to` is a version or an alias."""
         async with info.context.read() as read:
-            change = await contents.diff(read, self.row.id, selector_of(to) or to)
+            change = await contents.diff(read, self.record.id, selector_of(to) or to)
         if change is None:
             raise NotFound
         return VersionDiff.of(change)
@@ -165,8 +165,8 @@ class FlowVersion(VersionFields):
     @field
     async def approvals(self, info: Info) -> list[Approval]:
         """The decisions of its reviewers, oldest first."""
-        rows = await info.context.load(approvals_of, self.row.id)
-        return [Approval.of_review(row) for row in rows or ()]
+        records = await info.context.load(approvals_of, self.record.id)
+        return [Approval.of_review(record) for record in records or ()]
 
     async def _content(self, info: Info) -> FlowContent:
-        return await info.context.load_existing(flow_content, self.row.id)
+        return await info.context.load_existing(flow_content, self.record.id)

@@ -44,35 +44,35 @@ class Flow(VersionedEntry, Node):
     versions: Connection[FlowVersion] = field(VersionedEntry.version_page)
 
     @classmethod
-    def _own_fields(cls, row: EntryRecord) -> dict[str, Any]:
+    def _own_fields(cls, record: EntryRecord) -> dict[str, Any]:
         return {
-            "flow_kind": row.flow_kind or FlowKind.CENTRAL,
-            "process_owner": row.process_owner,
-            "deputy": row.deputy,
-            "domain": row.domain,
-            "data_class": row.data_class,
+            "flow_kind": record.flow_kind or FlowKind.CENTRAL,
+            "process_owner": record.process_owner,
+            "deputy": record.deputy,
+            "domain": record.domain,
+            "data_class": record.data_class,
         }
 
     @classmethod
-    def _version(cls, row: VersionRecord) -> FlowVersion:
-        return FlowVersion.of(row)
+    def _version(cls, record: VersionRecord) -> FlowVersion:
+        return FlowVersion.of(record)
 
     @field
     async def aliases(self, info: Info) -> Json:
         """Exact version by alias, such as 1.4.0 by live."""
-        return Json(await info.context.load(aliases_of, self.row.id) or {})
+        return Json(await info.context.load(aliases_of, self.record.id) or {})
 
     @field
     async def systems(self, info: Info) -> list[System]:
         """The systems that its current version uses."""
-        rows = await info.context.load(systems_of, self.row.id)
-        return [System.of(row) for row in rows or ()]
+        records = await info.context.load(systems_of, self.record.id)
+        return [System.of(record) for record in records or ()]
 
     @field
     async def calls(self, info: Info) -> list[Flow]:
         """The flows that this one calls, from the definitions."""
-        rows = await info.context.load(called_flows_of, self.row.id)
-        return [Flow.of(row) for row in rows or ()]
+        records = await info.context.load(called_flows_of, self.record.id)
+        return [Flow.of(record) for record in records or ()]
 
     @field
     async def decisions(
@@ -81,14 +81,14 @@ class Flow(VersionedEntry, Node):
         """The decision tables that this one evaluates, from the definitions."""
         from coe.api.types.decisions import DecisionTable  # noqa: PLC0415  # it refers to its callers
 
-        rows = await info.context.load(decision_tables_of, self.row.id)
-        return [DecisionTable.of(row) for row in rows or ()]
+        records = await info.context.load(decision_tables_of, self.record.id)
+        return [DecisionTable.of(record) for record in records or ()]
 
     @field
     async def called_by(self, info: Info) -> list[Flow]:
         """The flows that call this one, from the definitions."""
-        rows = await info.context.load(callers_of, self.row.id)
-        return [Flow.of(row) for row in rows or ()]
+        records = await info.context.load(callers_of, self.record.id)
+        return [Flow.of(record) for record in records or ()]
 
     @field
     async def schedule(
@@ -98,8 +98,8 @@ class Flow(VersionedEntry, Node):
         """When it starts by itself, by its live version; null if it does not."""
         from coe.api.types.schedules import Schedule  # noqa: PLC0415  # it refers to runs of flows
 
-        row = await info.context.load(schedule_of, self.row.id)
-        return Schedule.of(row) if row else None
+        record = await info.context.load(schedule_of, self.record.id)
+        return Schedule.of(record) if record else None
 
     @field
     async def runs(
@@ -114,7 +114,7 @@ class Flow(VersionedEntry, Node):
         """Its runs, the newest first."""
         from coe.api.types.runs import runs_of_flow  # noqa: PLC0415  # runs refer to their flows
 
-        return await runs_of_flow(info, self.row.ref, filter, first, after)
+        return await runs_of_flow(info, self.record.ref, filter, first, after)
 
 
 @input_type
@@ -156,14 +156,14 @@ class FlowPreview:
         return await contents.svg_of_text(self.definition)
 
     @classmethod
-    def of(cls, row: Preview) -> FlowPreview:
+    def of(cls, record: Preview) -> FlowPreview:
         """The view of a preview."""
         return cls(
-            definition=row.definition,
-            digest=row.digest,
-            problems=Problem.all_of(row.problems),
-            diagram=row.diagram,
-            diff=VersionDiff.of(row.diff) if row.diff else None,
+            definition=record.definition,
+            digest=record.digest,
+            problems=Problem.all_of(record.problems),
+            diagram=record.diagram,
+            diff=VersionDiff.of(record.diff) if record.diff else None,
         )
 
 

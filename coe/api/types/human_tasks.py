@@ -49,9 +49,9 @@ class Escalation:
     reason: str
 
     @classmethod
-    def of(cls, row: EscalationRecord) -> Escalation:
+    def of(cls, record: EscalationRecord) -> Escalation:
         """The view of an escalation."""
-        return cls(at=DateTime(row.at), to=row.to, reason=row.reason)
+        return cls(at=DateTime(record.at), to=record.to, reason=record.reason)
 
 
 @object_type
@@ -65,17 +65,17 @@ class HumanTaskReminder:
     notified_at: DateTime | None = strawberry.field(description="When it was sent")
 
     @classmethod
-    def of(cls, row: ReminderRecord) -> HumanTaskReminder:
+    def of(cls, record: ReminderRecord) -> HumanTaskReminder:
         """The view of a reminder."""
-        notified = DateTime(row.notified_at) if row.notified_at else None
-        return cls(at=DateTime(row.at), channel=row.channel, notified_at=notified)
+        notified = DateTime(record.notified_at) if record.notified_at else None
+        return cls(at=DateTime(record.at), channel=record.channel, notified_at=notified)
 
 
 @object_type
 class HumanTask(Node):
     """A question of a run to a person."""
 
-    row: strawberry.Private[TaskRecord]
+    record: strawberry.Private[TaskRecord]
     title: str
     instructions: str | None
     state: HumanTaskState
@@ -91,30 +91,30 @@ class HumanTask(Node):
     approvals_needed: int
 
     @classmethod
-    def of(cls, row: TaskRecord) -> HumanTask:
+    def of(cls, record: TaskRecord) -> HumanTask:
         """The view of a task."""
         return cls(
-            row=row,
-            id=strawberry.ID(to_global("HumanTask", row.id)),
-            title=row.title,
-            instructions=row.instructions,
-            state=row.state,
-            candidate_roles=list(row.candidate_roles),
-            assignee=row.assignee,
-            form=Json(row.form if row.form is not None else {}),
-            outcomes=list(row.outcomes),
-            outcome=row.outcome,
-            created_at=DateTime(row.created_at),
-            due_at=DateTime(row.due_at) if row.due_at else None,
-            completed_at=DateTime(row.completed_at) if row.completed_at else None,
-            completed_by=row.completed_by,
-            approvals_needed=row.approvals_needed,
+            record=record,
+            id=strawberry.ID(to_global("HumanTask", record.id)),
+            title=record.title,
+            instructions=record.instructions,
+            state=record.state,
+            candidate_roles=list(record.candidate_roles),
+            assignee=record.assignee,
+            form=Json(record.form if record.form is not None else {}),
+            outcomes=list(record.outcomes),
+            outcome=record.outcome,
+            created_at=DateTime(record.created_at),
+            due_at=DateTime(record.due_at) if record.due_at else None,
+            completed_at=DateTime(record.completed_at) if record.completed_at else None,
+            completed_by=record.completed_by,
+            approvals_needed=record.approvals_needed,
         )
 
     @field
     async def run(self, info: Info) -> Run:
         """The run that opened the task."""
-        return Run.of(await info.context.load_existing(run_by_id, self.row.run_id))
+        return Run.of(await info.context.load_existing(run_by_id, self.record.run_id))
 
     @field
     async def context(self, info: Info) -> Json:
@@ -137,24 +137,24 @@ class HumanTask(Node):
     @field
     async def escalations(self, info: Info) -> list[Escalation]:
         """Its escalations, because nobody completed it in time."""
-        extras = await info.context.load(task_extras, self.row.id)
-        return [Escalation.of(row) for row in extras.escalations] if extras else []
+        extras = await info.context.load(task_extras, self.record.id)
+        return [Escalation.of(record) for record in extras.escalations] if extras else []
 
     @field
     async def reminders(self, info: Info) -> list[HumanTaskReminder]:
         """The reminders that were sent, as `remind` of the task defines."""
-        extras = await info.context.load(task_extras, self.row.id)
-        return [HumanTaskReminder.of(row) for row in extras.reminders] if extras else []
+        extras = await info.context.load(task_extras, self.record.id)
+        return [HumanTaskReminder.of(record) for record in extras.reminders] if extras else []
 
     @field
     async def approvals(self, info: Info) -> list[Approval]:
         """The answers so far."""
-        extras = await info.context.load(task_extras, self.row.id)
-        rows = extras.approvals if extras else ()
-        return [Approval.of(row.by, row.at, row.decision, None) for row in rows]
+        extras = await info.context.load(task_extras, self.record.id)
+        records = extras.approvals if extras else ()
+        return [Approval.of(record.by, record.at, record.decision, None) for record in records]
 
     async def _data(self, info: Info) -> TaskData | None:
-        return await info.context.load(task_data, self.row.id)
+        return await info.context.load(task_data, self.record.id)
 
 
 @input_type

@@ -68,15 +68,17 @@ class RunError:
     """An error as RFC 7807 describes it, with the types of the process language."""
 
     run: strawberry.Private[UUID | None]
-    row: strawberry.Private[ErrorRecord]
+    record: strawberry.Private[ErrorRecord]
     type: str
     status: int
     instance: str | None
 
     @classmethod
-    def of(cls, row: ErrorRecord, run: UUID | None = None) -> RunError:
+    def of(cls, record: ErrorRecord, run: UUID | None = None) -> RunError:
         """The view of an error; with its run, a caller who may read its data sees all of it."""
-        return cls(run=run, row=row, type=row.type, status=row.status, instance=row.instance)
+        return cls(
+            run=run, record=record, type=record.type, status=record.status, instance=record.instance
+        )
 
     @field
     async def title(self, info: Info) -> str | None:
@@ -90,16 +92,16 @@ class RunError:
 
     async def _whole(self, info: Info) -> ErrorRecord:
         if self.run is None:
-            return self.row
+            return self.record
         data = await info.context.load(run_data, self.run)
-        return data.error if data and data.error else self.row
+        return data.error if data and data.error else self.record
 
 
 @object_type
 class Step:
     """One execution of a task of a run."""
 
-    row: strawberry.Private[StepRecord]
+    record: strawberry.Private[StepRecord]
     id: strawberry.ID
     path: str = strawberry.field(description="JSON pointer of the task in the definition")
     name: str
@@ -114,22 +116,22 @@ class Step:
     error: RunError | None
 
     @classmethod
-    def of(cls, row: StepRecord) -> Step:
+    def of(cls, record: StepRecord) -> Step:
         """The view of a step."""
         return cls(
-            row=row,
-            id=strawberry.ID(to_global("Step", row.id)),
-            path=row.path,
-            name=row.name,
-            kind=row.kind,
-            state=row.state,
-            attempt=row.attempt,
-            iteration=row.iteration,
-            started_at=DateTime(row.started_at) if row.started_at else None,
-            ended_at=DateTime(row.ended_at) if row.ended_at else None,
-            worked_for=IsoDuration(row.worked_for) if row.worked_for is not None else None,
-            waited_for=IsoDuration(row.waited_for) if row.waited_for is not None else None,
-            error=RunError.of(row.error) if row.error else None,
+            record=record,
+            id=strawberry.ID(to_global("Step", record.id)),
+            path=record.path,
+            name=record.name,
+            kind=record.kind,
+            state=record.state,
+            attempt=record.attempt,
+            iteration=record.iteration,
+            started_at=DateTime(record.started_at) if record.started_at else None,
+            ended_at=DateTime(record.ended_at) if record.ended_at else None,
+            worked_for=IsoDuration(record.worked_for) if record.worked_for is not None else None,
+            waited_for=IsoDuration(record.waited_for) if record.waited_for is not None else None,
+            error=RunError.of(record.error) if record.error else None,
         )
 
     @field
@@ -140,21 +142,21 @@ class Step:
         """The human task that it opened, for a caller who may read it."""
         from coe.api.types.human_tasks import HumanTask  # noqa: PLC0415  # tasks refer to their runs
 
-        row = await info.context.load(task_of_step, (self.row.run_id, self.row.key))
-        return HumanTask.of(row) if row else None
+        record = await info.context.load(task_of_step, (self.record.run_id, self.record.key))
+        return HumanTask.of(record) if record else None
 
     @field
     async def child_run(self, info: Info) -> Run | None:
         """The run that it called."""
-        row = await info.context.load(child_of_step, (self.row.run_id, self.row.key))
-        return Run.of(row) if row else None
+        record = await info.context.load(child_of_step, (self.record.run_id, self.record.key))
+        return Run.of(record) if record else None
 
 
 @object_type
 class Run(Node):
     """One execution of one exact version of a flow."""
 
-    row: strawberry.Private[RunRecord]
+    record: strawberry.Private[RunRecord]
     state: RunState
     correlation_id: str
     started_by: str
@@ -169,66 +171,66 @@ class Run(Node):
     engine_url: str | None = strawberry.field(description="The engine's page of the run")
 
     @classmethod
-    def of(cls, row: RunRecord) -> Run:
+    def of(cls, record: RunRecord) -> Run:
         """The view of a run."""
         return cls(
-            row=row,
-            id=strawberry.ID(to_global("Run", row.id)),
-            state=row.state,
-            correlation_id=row.correlation_id,
-            started_by=row.started_by,
-            requested_at=DateTime(row.requested_at),
-            started_at=DateTime(row.started_at) if row.started_at else None,
-            ended_at=DateTime(row.ended_at) if row.ended_at else None,
-            error=RunError.of(row.error, row.id) if row.error else None,
-            trace_id=row.trace_id,
-            engine_run_id=row.engine_run_id,
-            engine_url=row.engine_url,
+            record=record,
+            id=strawberry.ID(to_global("Run", record.id)),
+            state=record.state,
+            correlation_id=record.correlation_id,
+            started_by=record.started_by,
+            requested_at=DateTime(record.requested_at),
+            started_at=DateTime(record.started_at) if record.started_at else None,
+            ended_at=DateTime(record.ended_at) if record.ended_at else None,
+            error=RunError.of(record.error, record.id) if record.error else None,
+            trace_id=record.trace_id,
+            engine_run_id=record.engine_run_id,
+            engine_url=record.engine_url,
         )
 
     @field
     async def flow(self, info: Info) -> Flow:
         """The flow that it runs."""
-        version_id = self.row.version_id
+        version_id = self.record.version_id
         return Flow.of(await info.context.load_existing(flow_of_run_version, version_id))
 
     @field
     async def version(self, info: Info) -> FlowVersion:
         """The version with which it started, whatever was published later."""
-        version_id = self.row.version_id
+        version_id = self.record.version_id
         return FlowVersion.of(await info.context.load_existing(version_of_run, version_id))
 
     @field
     async def parent(self, info: Info) -> Run | None:
         """The run that called it."""
-        if self.row.parent_id is None:
+        if self.record.parent_id is None:
             return None
-        row = await info.context.load(run_by_id, self.row.parent_id)
-        return Run.of(row) if row else None
+        record = await info.context.load(run_by_id, self.record.parent_id)
+        return Run.of(record) if record else None
 
     @field
     async def children(self, info: Info) -> list[Run]:
         """The runs that it called, in their order."""
-        rows = await info.context.load(children_of, self.row.id)
-        return [Run.of(row) for row in rows or ()]
+        records = await info.context.load(children_of, self.record.id)
+        return [Run.of(record) for record in records or ()]
 
     @field
     async def input(self, info: Info) -> Json | None:
         """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
-        data = await info.context.load(run_data, self.row.id)
+        data = await info.context.load(run_data, self.record.id)
         return Json(data.input) if data and data.input is not None else None
 
     @field
     async def output(self, info: Info) -> Json | None:
         """Decrypted for a caller who holds run:read_data, else null; reading it is recorded."""
-        data = await info.context.load(run_data, self.row.id)
+        data = await info.context.load(run_data, self.record.id)
         return Json(data.output) if data and data.output is not None else None
 
     @field
     async def steps(self, info: Info) -> list[Step]:
         """Its steps, in the order in which they started."""
-        rows = await info.context.load(steps_of, self.row.id)
-        return [Step.of(row) for row in rows or ()]
+        records = await info.context.load(steps_of, self.record.id)
+        return [Step.of(record) for record in records or ()]
 
     @field
     async def diagram(self, info: Info) -> str:
@@ -237,7 +239,7 @@ class Run(Node):
         For a caller who may not read the definition, it shows only the steps that were taken.
         """
         async with info.context.read() as read:
-            drawn = await drawings.mermaid(read, self.row.id)
+            drawn = await drawings.mermaid(read, self.record.id)
         if drawn is None:
             raise NotFound
         return drawn
@@ -246,7 +248,7 @@ class Run(Node):
     async def diagram_svg(self, info: Info) -> str:
         """The diagram as an SVG document, with states, times and attempts of the steps."""
         async with info.context.read() as read:
-            drawn = await drawings.svg(read, self.row.id)
+            drawn = await drawings.svg(read, self.record.id)
         if drawn is None:
             raise NotFound
         return drawn

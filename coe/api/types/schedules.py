@@ -37,18 +37,18 @@ class Schedule:
     )
 
     @classmethod
-    def of(cls, row: ScheduleRecord) -> Schedule:
+    def of(cls, record: ScheduleRecord) -> Schedule:
         """The view of a schedule."""
         return cls(
-            last_run_id=row.last_run_id,
-            kind=row.kind,
-            expression=row.expression,
-            time_zone=row.time_zone,
-            enabled=row.enabled,
-            version=row.version,
-            next_at=DateTime(row.next_at) if row.next_at else None,
-            last_at=DateTime(row.last_at) if row.last_at else None,
-            problem=row.problem,
+            last_run_id=record.last_run_id,
+            kind=record.kind,
+            expression=record.expression,
+            time_zone=record.time_zone,
+            enabled=record.enabled,
+            version=record.version,
+            next_at=DateTime(record.next_at) if record.next_at else None,
+            last_at=DateTime(record.last_at) if record.last_at else None,
+            problem=record.problem,
         )
 
     @field
@@ -56,8 +56,8 @@ class Schedule:
         """The last run that it started, for a caller who may read it."""
         if self.last_run_id is None:
             return None
-        row = await info.context.load(run_by_id, self.last_run_id)
-        return Run.of(row) if row else None
+        record = await info.context.load(run_by_id, self.last_run_id)
+        return Run.of(record) if record else None
 
 
 @input_type

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from coe.access.actor import ActorKind
-from coe.access.models import Team as TeamRow
+from coe.access.models import Team as TeamRecord
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import contact_of, first_flows, members_of, team_by_slug
@@ -37,13 +37,13 @@ class Team(Node):
     domain: str | None
 
     @classmethod
-    def of(cls, row: TeamRow) -> Team:
+    def of(cls, record: TeamRecord) -> Team:
         """The view of a team."""
         return cls(
-            id=strawberry.ID(to_global("Team", row.id)),
-            slug=row.slug,
-            name=row.name,
-            domain=row.domain,
+            id=strawberry.ID(to_global("Team", record.id)),
+            slug=record.slug,
+            name=record.name,
+            domain=record.domain,
         )
 
     @field
@@ -54,10 +54,12 @@ class Team(Node):
     @field
     async def members(self, info: Info) -> list[Member]:
         """The members of the team; none for a caller from outside the organisation."""
-        rows = await info.context.load(members_of, self.slug)
+        records = await info.context.load(members_of, self.slug)
         return [
-            Member(subject=row.subject, display_name=row.display_name, roles=sorted(row.roles))
-            for row in rows or ()
+            Member(
+                subject=record.subject, display_name=record.display_name, roles=sorted(record.roles)
+            )
+            for record in records or ()
         ]
 
     @field
@@ -97,8 +99,8 @@ class Viewer:
     @field
     async def teams(self, info: Info) -> list[Team]:
         """The teams of which the caller is a member."""
-        rows = await info.context.load_many(team_by_slug, self.slugs)
-        return [Team.of(row) for row in rows if row]
+        records = await info.context.load_many(team_by_slug, self.slugs)
+        return [Team.of(record) for record in records if record]
 
 
 async def owner_of(info: Info, slug: str) -> Team:

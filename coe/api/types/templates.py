@@ -14,7 +14,7 @@ from coe.api.graphql.scalars import Json
 from coe.api.types.entries import FacetValue, VersionedEntry, VersionFields
 from coe.catalog.records import EntryRecord, VersionRecord
 from coe.templates.rows import Instantiation, TemplateContent
-from coe.templates.rows import TemplateUsage as UsageRow
+from coe.templates.rows import TemplateUsage as UsageRecord
 
 
 @object_type
@@ -27,13 +27,13 @@ class TemplateUsage:
     by_version: list[FacetValue]
 
     @classmethod
-    def of(cls, row: UsageRow) -> TemplateUsage:
+    def of(cls, record: UsageRecord) -> TemplateUsage:
         """The view of a usage."""
         return cls(
-            flows=row.flows,
-            flows_on_latest=row.flows_on_latest,
-            teams=row.teams,
-            by_version=[FacetValue.of(value) for value in row.by_version],
+            flows=record.flows,
+            flows_on_latest=record.flows_on_latest,
+            teams=record.teams,
+            by_version=[FacetValue.of(value) for value in record.by_version],
         )
 
 
@@ -63,10 +63,10 @@ class TemplateVersion(VersionFields):
     @field
     async def template(self, info: Info) -> Template:
         """The template of this version."""
-        return Template.of(await info.context.load_existing(entry_by_id, self.row.entry_id))
+        return Template.of(await info.context.load_existing(entry_by_id, self.record.entry_id))
 
     async def _content(self, info: Info) -> TemplateContent:
-        return await info.context.load_existing(template_content, self.row.id)
+        return await info.context.load_existing(template_content, self.record.id)
 
 
 @object_type
@@ -78,18 +78,18 @@ class Template(VersionedEntry, Node):
     versions: Connection[TemplateVersion] = field(VersionedEntry.version_page)
 
     @classmethod
-    def _own_fields(cls, row: EntryRecord) -> dict[str, Any]:
-        return {"domain": row.domain}
+    def _own_fields(cls, record: EntryRecord) -> dict[str, Any]:
+        return {"domain": record.domain}
 
     @classmethod
-    def _version(cls, row: VersionRecord) -> TemplateVersion:
-        return TemplateVersion.of(row)
+    def _version(cls, record: VersionRecord) -> TemplateVersion:
+        return TemplateVersion.of(record)
 
     @field
     async def usage(self, info: Info) -> TemplateUsage:
         """The flows that were made from it."""
-        row = await info.context.load(template_usage, self.row.id)
-        return TemplateUsage.of(row or UsageRow(0, 0, 0, ()))
+        record = await info.context.load(template_usage, self.record.id)
+        return TemplateUsage.of(record or UsageRecord(0, 0, 0, ()))
 
 
 @input_type
