@@ -13,7 +13,7 @@ import click
 from coe.errors import Unauthenticated
 
 Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+ResultT = TypeVar("ResultT")
 DEFAULT_URL = "http://127.0.0.1:8700"
 
 
@@ -42,8 +42,8 @@ class ApiClient:
 
 
 def with_api(
-    function: Callable[Concatenate[ApiClient, Parameters], Result],
-) -> Callable[..., Result]:
+    function: Callable[Concatenate[ApiClient, Parameters], ResultT],
+) -> Callable[..., ResultT]:
     """Add the options `--url` and `--token`, and pass the command its client."""
 
     @click.option(
@@ -61,7 +61,7 @@ def with_api(
         token: str | None,
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
-    ) -> Result:
+    ) -> ResultT:
         if not token:
             raise Unauthenticated("no token: give --token or set COE_TOKEN")
         if not all("!" <= character <= "~" for character in token):

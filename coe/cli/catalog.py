@@ -7,7 +7,7 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.output import output_option, print_json, print_table
 
-SEARCH = """
+_SEARCH = """
 query Search($search: String, $filter: CatalogFilter, $first: Int!, $after: String) {
   catalog(search: $search, filter: $filter, first: $first, after: $after) {
     totalCount
@@ -56,7 +56,7 @@ def search(
     chosen = {"kinds": [kind.upper() for kind in kinds], "owners": owners, "tags": tags}
     filters = {name: list(values) for name, values in chosen.items() if values}
     found = api.call(
-        SEARCH,
+        _SEARCH,
         {"search": text, "filter": filters or None, "first": first, "after": after},
     )["catalog"]
     if output == "json":

@@ -31,5 +31,5 @@ def command(data: Path, stop: bool, once: bool, no_story: bool) -> None:  # noqa
     if stop:
         click.echo(stop_demo(data.absolute()))
         return
-    demo = Demo(data.absolute(), story=not no_story, once=once, tell=click.echo)
+    demo = Demo(data.absolute(), story=not no_story, once=once, echo=click.echo)
     sys.exit(asyncio.run(demo.run()))

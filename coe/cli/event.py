@@ -11,7 +11,7 @@ from coe.cli.api_client import ApiClient, with_api
 from coe.cli.input_files import read_json, source_name
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
-SEND: Final = """
+_SEND: Final = """
 mutation Send($input: SendEventInput!) {
   sendEvent(input: $input) {
     duplicate
@@ -37,7 +37,7 @@ def send(api: ApiClient, file: str, output: str) -> None:
     An event with the same source and id as an earlier one is a duplicate, and has no effect. Exit
     code 0 if the event was accepted, 1 if it has problems.
     """
-    answer = api.call(SEND, {"input": {"event": read_json(file)}})["sendEvent"]
+    answer = api.call(_SEND, {"input": {"event": read_json(file)}})["sendEvent"]
     if output == "json":
         print_json(answer)
     else:

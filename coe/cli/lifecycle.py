@@ -13,7 +13,7 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
-MOVE: Final = """
+_MOVE: Final = """
 mutation Move($input: %s!) {
   %s(input: $input) {
     version {
@@ -69,7 +69,7 @@ def move(
     api: ApiClient, mutation: str, given: dict[str, Any], *, kind: str = "LifecycleInput"
 ) -> dict[str, Any]:
     """Execute one mutation of the lifecycle; the result has `version` (or null) and `problems`."""
-    answer: dict[str, Any] = api.call(MOVE % (kind, mutation), {"input": given})[mutation]
+    answer: dict[str, Any] = api.call(_MOVE % (kind, mutation), {"input": given})[mutation]
     return answer
 
 

@@ -10,12 +10,12 @@ import click
 
 from coe.errors import Problem
 
-Function = TypeVar("Function", bound=Callable[..., object])
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
 PROBLEMS: Final = "problems { code severity message path line column help }"
 """The GraphQL selection of what `print_problems` prints."""
 
 
-def output_option(*formats: str) -> Callable[[Function], Function]:
+def output_option(*formats: str) -> Callable[[CommandT], CommandT]:
     """Add the option `--output`: text (the default), json or one of `formats`."""
     return click.option(
         "--output",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from coe.app import create_app
-from coe.demo.personas import PERSONAS, PersonaTokens, token_of
+from coe.demo.personas import PERSONAS, PersonaTokens, persona_token
 from coe.errors import Invalid
 from coe.runs.engine import Engine
 from coe.settings import LOOPBACK, Settings
@@ -28,5 +28,5 @@ def create_demo_app(settings: Settings, *, engine: Engine | None = None) -> Fast
         settings,
         engine=engine,
         authenticator=PersonaTokens(),
-        personas=[Persona(name, token_of(subject)) for subject, name in PERSONAS.items()],
+        personas=[Persona(name, persona_token(subject)) for subject, name in PERSONAS.items()],
     )

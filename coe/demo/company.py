@@ -1,8 +1,8 @@
-"""The sample company's systems: CRM, ERP and WMS, a small HTTP service over its own database.
+"""The sample company's CRM, ERP and WMS: a small HTTP service with its own database.
 
-It stands for what a company already owns. Every write takes an `Idempotency-Key`: the same key
-again gives the first answer and changes nothing, and `GET /calls` tells how often each came.
-Customers are kept sealed, as a company in a regulated field would.
+It represents the systems that a company already has. Every write takes an `Idempotency-Key`:
+repeated with the same key it returns the first response and changes nothing. `GET /calls` lists
+how often each key was used. Customers are stored encrypted, as in a regulated company.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ async def _invoices(request: Request, order_id: str) -> list[dict[str, JSON]]:
 
 
 def create_company(database_url: str, key_file: Path) -> FastAPI:
-    """The service over its database; tables and stock are made at the start.
+    """Create the service; it creates its tables and its stock when it starts.
 
     Args:
-        database_url: A libpq URL of the company's own database.
-        key_file: The key with which customers are sealed (0600, made if missing).
+        database_url: The libpq URL of the company's own database.
+        key_file: The key that encrypts customers (mode 0600, created if missing).
     """
 
     @asynccontextmanager

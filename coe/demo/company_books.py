@@ -1,4 +1,4 @@
-"""The sample company's database: its tables, its sealed customers, each write once a key."""
+"""The sample company's database: its tables, encrypted customers, and idempotent writes."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ CREATE TABLE IF NOT EXISTS failures (order_id text PRIMARY KEY, failed int NOT N
 STOCK = {"PUMP-200": 100_000, "VALVE-35": 100_000, "SEAL-8": 100_000}
 CREDIT_LIMITS = {"C-1001": "5000000.00", "C-1002": "25000000.00", "C-1003": "1000.00"}
 
-LONGEST_LATENCY = 5_000
-"""Milliseconds that a call may ask to wait for its answer, at most."""
+MAX_LATENCY = 5_000
+"""The longest delay of a response that a call may request, in milliseconds."""
 
-USUAL: Mapping[str, JSON] = {"segment": "business", "language": "en"}
+NEW_CUSTOMER: Mapping[str, JSON] = {"segment": "business", "language": "en"}
 PERSONAL = {"customerName": "name", "customerEmail": "email"}
 
-Effect = Callable[[asyncpg.Connection], Awaitable[JSON]]
+WriteEffect = Callable[[asyncpg.Connection], Awaitable[JSON]]
 
 
 @dataclass(slots=True)
 class Books:
-    """The company's database, and the keys to its customers."""
+    """The company's database, and the keys of its customers."""
 
     pool: asyncpg.Pool
     keyring: Keyring
 
-    async def once(self, request: Request, key: str, effect: Effect) -> Response:
-        """Carry out a write once for its idempotency key, and count the call.
+    async def once(self, request: Request, key: str, effect: WriteEffect) -> Response:
+        """Apply a write once for its idempotency key, and count the call.
 
-        An answer of 2xx or 4xx is kept for the key; a 5xx is not, for nothing was done. A call may
-        ask for a late answer (`X-Simulate-Latency`, milliseconds), which comes after the effect.
+        The response of a successful write is stored for the key. A call may request that the
+        response is delayed after the effect (`X-Simulate-Latency`, milliseconds).
         """
         digest = hashlib.sha256(await request.body()).hexdigest()
         async with self.pool.acquire() as connection:
@@ -65,7 +65,7 @@ class Books:
                 digest,
             )
             if kept["digest"] != digest:
-                raise HTTPException(422, "this Idempotency-Key came with another body before")
+                raise HTTPException(422, "this Idempotency-Key was used with another body")
             async with connection.transaction():
                 await connection.execute("SELECT 1 FROM calls WHERE key = $1 FOR UPDATE", key)
                 kept = await connection.fetchrow("SELECT * FROM calls WHERE key = $1", key)
@@ -77,27 +77,27 @@ class Books:
                     key,
                     answer,
                 )
-        await _late(request)
+        await _delay(request)
         return _json(answer, 200)
 
     async def customer(self, customer_id: str) -> dict[str, JSON]:
-        """A customer as the CRM has it; one that it never saw is opened with a usual limit."""
+        """A customer of the CRM; an unknown one is created with the default limit."""
         query = "SELECT * FROM customers WHERE id = $1"
         row = await self.pool.fetchrow(query, customer_id)
         if row is None:
-            await self._keep(customer_id, {**USUAL})
+            await self._keep(customer_id, {**NEW_CUSTOMER})
             row = await self.pool.fetchrow(query, customer_id)
         opened = await self.keyring.open_json(_place(customer_id), "customer", row["sealed"])
         details = opened if isinstance(opened, dict) else {}
         return {"id": customer_id, "creditLimit": str(row["credit_limit"])} | details
 
     async def remember(self, customer_id: str, order: Mapping[str, JSON]) -> None:
-        """Keep the name and e-mail that an order tells of its customer."""
-        told: dict[str, JSON] = {
+        """Store the name and e-mail address of an order's customer."""
+        details: dict[str, JSON] = {
             name: order[key] for key, name in PERSONAL.items() if order.get(key)
         }
-        if told:
-            await self._keep(customer_id, {**USUAL, **told})
+        if details:
+            await self._keep(customer_id, {**NEW_CUSTOMER, **details})
 
     async def _keep(self, customer_id: str, profile: dict[str, JSON]) -> None:
         sealed = await self.keyring.seal_json(_place(customer_id), "customer", profile)
@@ -110,10 +110,10 @@ class Books:
         )
 
 
-async def _late(request: Request) -> None:
-    asked = request.headers.get("X-Simulate-Latency", "")
-    if asked.isdecimal():
-        await asyncio.sleep(min(int(asked), LONGEST_LATENCY) / 1000)
+async def _delay(request: Request) -> None:
+    requested = request.headers.get("X-Simulate-Latency", "")
+    if requested.isdecimal():
+        await asyncio.sleep(min(int(requested), MAX_LATENCY) / 1000)
 
 
 def _place(customer_id: str) -> Cell:
@@ -121,10 +121,10 @@ def _place(customer_id: str) -> Cell:
 
 
 def decimal(value: object) -> Decimal:
-    """An amount, which travels as text.
+    """Parse an amount, which is sent as text.
 
     Raises:
-        HTTPException: It is no decimal number (422).
+        HTTPException: It is not a decimal number (422).
     """
     try:
         return Decimal(str(value))

@@ -1,4 +1,4 @@
-"""What the sample company's CRM, ERP and WMS answer: one router a system."""
+"""The HTTP endpoints of the sample company's CRM, ERP and WMS: one router for each system."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FAIL_TWICE = 2
 
 
 def books_of(request: Request) -> Books:
-    """The books that the service was opened with."""
+    """The books of the running service."""
     books: Books = request.app.state.books
     return books
 
 
-Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=200)]
-Body = dict[str, JSON]
+IdempotencyKey = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=200)]
+JsonObject = dict[str, JSON]
 
 crm = APIRouter(prefix="/crm")
 erp = APIRouter(prefix="/erp")
@@ -34,19 +34,19 @@ wms = APIRouter(prefix="/wms")
 def _text(body: Mapping[str, JSON], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise HTTPException(422, f"{name}: a text is needed")
+        raise HTTPException(422, f"{name}: a text is required")
     return value
 
 
 @crm.get("/customers/{customer_id}")
-async def get_customer(request: Request, customer_id: str) -> Body:
-    """Tell a customer's credit limit and segment."""
+async def get_customer(request: Request, customer_id: str) -> JsonObject:
+    """Return a customer's credit limit and segment."""
     return await books_of(request).customer(customer_id)
 
 
 @crm.post("/orders")
-async def post_order(request: Request, body: Body, key: Key) -> Response:
-    """Book an order; only what the CRM needs of it is kept."""
+async def post_order(request: Request, body: JsonObject, key: IdempotencyKey) -> Response:
+    """Book an order; only the fields that the CRM needs are stored."""
     order_id, customer_id = _text(body, "orderId"), _text(body, "customerId")
 
     async def effect(connection: asyncpg.Connection) -> JSON:
@@ -64,7 +64,9 @@ async def post_order(request: Request, body: Body, key: Key) -> Response:
 
 
 @crm.patch("/orders/{order_id}")
-async def patch_order(request: Request, order_id: str, body: Body, key: Key) -> Response:
+async def patch_order(
+    request: Request, order_id: str, body: JsonObject, key: IdempotencyKey
+) -> Response:
     """Set an order's status."""
     status = _text(body, "status")
 
@@ -81,8 +83,8 @@ async def patch_order(request: Request, order_id: str, body: Body, key: Key) -> 
 
 
 @crm.get("/orders/{order_id}")
-async def get_order(request: Request, order_id: str) -> Body:
-    """Tell an order's status."""
+async def get_order(request: Request, order_id: str) -> JsonObject:
+    """Return an order's status."""
     row = await books_of(request).pool.fetchrow("SELECT * FROM orders WHERE id = $1", order_id)
     if row is None:
         raise HTTPException(404, "no such order")
@@ -90,8 +92,8 @@ async def get_order(request: Request, order_id: str) -> Body:
 
 
 @erp.get("/credit/{customer_id}")
-async def get_credit(request: Request, customer_id: str) -> Body:
-    """Tell what of a customer's credit limit is still open."""
+async def get_credit(request: Request, customer_id: str) -> JsonObject:
+    """Return a customer's credit limit and the sum of the open invoices."""
     books = books_of(request)
     customer = await books.customer(customer_id)
     owed = await books.pool.fetchval(
@@ -104,27 +106,27 @@ async def get_credit(request: Request, customer_id: str) -> Body:
     return {"customerId": customer_id, "limit": limit, "owed": str(owed), "rating": rating}
 
 
-async def _fail_if_asked(books: Books, body: Mapping[str, JSON], order_id: str) -> None:
-    asked = body.get("simulate")
-    if asked not in {"fail-twice", "down"}:
+async def _simulate_failure(books: Books, body: Mapping[str, JSON], order_id: str) -> None:
+    simulated = body.get("simulate")
+    if simulated not in {"fail-twice", "down"}:
         return
     failed = await books.pool.fetchval(
         "INSERT INTO failures VALUES ($1, 1) ON CONFLICT (order_id) "
         "DO UPDATE SET failed = failures.failed + 1 RETURNING failed",
         order_id,
     )
-    if asked == "down" or failed <= FAIL_TWICE:
+    if simulated == "down" or failed <= FAIL_TWICE:
         raise HTTPException(503, "the ERP is being maintained")
 
 
 @erp.post("/invoices")
-async def post_invoice(request: Request, body: Body, key: Key) -> Response:
-    """Open an invoice; `simulate` (fail-twice, down) asks for the failure of a real ERP."""
+async def post_invoice(request: Request, body: JsonObject, key: IdempotencyKey) -> Response:
+    """Create an invoice; `simulate` (fail-twice, down) makes the ERP fail."""
     order_id, amount = _text(body, "orderId"), decimal(body.get("amount", "0"))
     books = books_of(request)
 
     async def effect(connection: asyncpg.Connection) -> JSON:
-        await _fail_if_asked(books, body, order_id)
+        await _simulate_failure(books, body, order_id)
         invoice_id = f"INV-{new_id().hex[-12:]}"
         await connection.execute(
             "INSERT INTO invoices VALUES ($1, $2, $3, 'open')",
@@ -138,7 +140,7 @@ async def post_invoice(request: Request, body: Body, key: Key) -> Response:
 
 
 @erp.post("/invoices/{invoice_id}/cancel")
-async def cancel_invoice(request: Request, invoice_id: str, key: Key) -> Response:
+async def cancel_invoice(request: Request, invoice_id: str, key: IdempotencyKey) -> Response:
     """Cancel an invoice."""
 
     async def effect(connection: asyncpg.Connection) -> JSON:
@@ -152,11 +154,11 @@ async def cancel_invoice(request: Request, invoice_id: str, key: Key) -> Respons
 
 
 @wms.post("/reservations")
-async def post_reservation(request: Request, body: Body, key: Key) -> Response:
+async def post_reservation(request: Request, body: JsonObject, key: IdempotencyKey) -> Response:
     """Reserve stock for an order's lines, all of them or none."""
     order_id, lines = _text(body, "orderId"), body.get("lines")
     if not isinstance(lines, list) or not lines:
-        raise HTTPException(422, "lines: a list of {sku, quantity} is needed")
+        raise HTTPException(422, "lines: a list of {sku, quantity} is required")
 
     async def effect(connection: asyncpg.Connection) -> JSON:
         await _take_stock(connection, lines, sign=-1)
@@ -192,8 +194,10 @@ async def _take_stock(connection: asyncpg.Connection, lines: list[JSON], *, sign
 
 
 @wms.delete("/reservations/{reservation_id}")
-async def delete_reservation(request: Request, reservation_id: str, key: Key) -> Response:
-    """Give reserved stock back; a reservation already released stays released."""
+async def delete_reservation(
+    request: Request, reservation_id: str, key: IdempotencyKey
+) -> Response:
+    """Release reserved stock; a released reservation stays released."""
 
     async def effect(connection: asyncpg.Connection) -> JSON:
         row = await connection.fetchrow(
@@ -209,7 +213,7 @@ async def delete_reservation(request: Request, reservation_id: str, key: Key) ->
 
 
 @wms.post("/shipments")
-async def post_shipment(request: Request, body: Body, key: Key) -> Response:
+async def post_shipment(request: Request, body: JsonObject, key: IdempotencyKey) -> Response:
     """Hand an order to the carrier."""
     order_id, carrier = _text(body, "orderId"), _text(body, "carrier")
 
@@ -228,8 +232,8 @@ async def post_shipment(request: Request, body: Body, key: Key) -> Response:
 
 
 @wms.get("/stock/{sku}")
-async def get_stock(request: Request, sku: str) -> Body:
-    """Tell how much of an article is available."""
+async def get_stock(request: Request, sku: str) -> JsonObject:
+    """Return the available quantity of an article."""
     available = await books_of(request).pool.fetchval(
         "SELECT available FROM stock WHERE sku = $1",
         sku,

@@ -1,4 +1,4 @@
-"""Where the demo keeps its things, which ports it takes, and what its processes are told."""
+"""The folder, the ports and the processes of a demo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEAMS: Final = ("finance", "fulfilment", "sales", "warehouse")
 API_PORT: Final = 8700
 PREFECT_PORT: Final = 4200
 COMPANY_PORT: Final = 8790
-KEPT: Final = (
+INHERITED: Final = (
     "PATH",
     "HOME",
     "LANG",
@@ -29,14 +29,14 @@ KEPT: Final = (
     "USER",
     "COE_LOG_LEVEL",
 )
-"""What a process of the demo inherits from the shell; everything else is told to it."""
+"""The variables that a process of the demo inherits from the shell."""
 
 
 def free_port(preferred: int, taken: set[int]) -> int:
-    """The preferred port of loopback, or the next free one.
+    """The preferred port on loopback, or the next free one; added to `taken`.
 
     Raises:
-        OSError: None of the next 200 is free.
+        OSError: None of 200 ports is free.
     """
     for port in range(preferred, preferred + 200):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -91,7 +91,7 @@ class Layout:
         )
 
     def settings(self) -> dict[str, str]:
-        """What the API and the central worker are told."""
+        """The settings of the API and the central worker."""
         resolve = {
             f"{system}.acme.example": f"{self.company_url}/{system}"
             for system in ("crm", "erp", "wms")
@@ -110,12 +110,12 @@ class Layout:
         }
 
     def write_settings(self) -> None:
-        """Write the settings file, readable by its owner alone."""
+        """Write the settings file, readable by its owner only."""
         lines = [f"{name}={_quoted(value)}" for name, value in self.settings().items()]
         write_private(self.settings_file, "\n".join(lines) + "\n")
 
     def services(self) -> list[Service]:
-        """The processes that need no worker's token, in the order of their start."""
+        """The processes without a team's token, in the order in which they start."""
         config = ["--config", str(self.settings_file)]
         company = {
             "COE_ACME_DATABASE_URL": self.company_database_url,
@@ -130,7 +130,7 @@ class Layout:
         ]
 
     def team_worker(self, team: str, token: str) -> Service:
-        """A team's own worker: it is told the API, its token, its flows and its systems only."""
+        """A team's own worker: it gets only the API, its token, its flows and its systems."""
         environment = {
             "COE_URL": self.url,
             "COE_TOKEN": token,
@@ -142,12 +142,12 @@ class Layout:
         }
         return self._coe(f"worker-{team}", ["worker", "team", team], environment)
 
-    def _coe(self, name: str, arguments: list[str], told: Mapping[str, str]) -> Service:
-        inherited = {key: os.environ[key] for key in KEPT if key in os.environ}
+    def _coe(self, name: str, arguments: list[str], own: Mapping[str, str]) -> Service:
+        inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
         script = Path(sys.executable).with_name("coe")
         python = [str(script)] if script.exists() else [sys.executable, "-m", "coe.cli.main"]
         command = [*python, *arguments]
-        environment = inherited | {"PYTHONUNBUFFERED": "1"} | dict(told)
+        environment = inherited | {"PYTHONUNBUFFERED": "1"} | dict(own)
         return Service(name, command, environment, self.data)
 
 
@@ -156,7 +156,7 @@ def _quoted(value: str) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read, whole or not at all."""
+    """Write a file that only its owner may read, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.tmp")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

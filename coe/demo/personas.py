@@ -21,7 +21,7 @@ PERSONAS: Final = {
 """The display names of the personas by their subject."""
 
 
-def token_of(persona: str) -> str:
+def persona_token(persona: str) -> str:
     """The fixed token of a persona."""
     return DEMO_PREFIX + persona
 
@@ -36,7 +36,7 @@ class PersonaTokens:
         given = bearer.encode(errors="replace")
         found = None
         for persona, name in PERSONAS.items():
-            if hmac.compare_digest(token_of(persona).encode(), given):
+            if hmac.compare_digest(persona_token(persona).encode(), given):
                 found = Actor(persona, ActorKind.PERSON, name)
         return found
 

@@ -1,4 +1,4 @@
-"""The demo's processes: started apart from the terminal, watched, ended by process id."""
+"""The demo's processes: started in their own sessions, restarted when they die, then stopped."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Final
 
 import psutil
 
-QUICK: Final = 10.0
-"""A process that ends sooner than this after its start (seconds) is started again later."""
-LONGEST_PAUSE: Final = 15.0
-GRACE: Final = 10.0
+SHORT_LIFE: Final = 10.0
+"""The pause before a restart doubles for a process that ended within these seconds."""
+MAX_RESTART_PAUSE: Final = 15.0
+STOP_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process of the demo: what to run, with which environment, and no other."""
+    """One process of the demo: its command and its whole environment."""
 
     name: str
     command: Sequence[str]
@@ -33,11 +33,11 @@ class Service:
 
 @dataclass(slots=True)
 class Processes:
-    """Starts services, starts them again when they die, and ends them in reverse order.
+    """Start services, restart them when they die, and stop them in reverse order.
 
     Args:
-        logs: The folder for one log a service.
-        ledger: The file that holds what runs, so that a later start can end what was left.
+        logs: The folder with a log file for each service.
+        ledger: The file that lists the running processes, for `end_left_over`.
     """
 
     logs: Path
@@ -51,12 +51,12 @@ class Processes:
         self._watchers[service.name] = asyncio.create_task(self._watch(service))
 
     def pids(self) -> dict[str, int]:
-        """The process id of each service that runs now."""
+        """The process id of each running service."""
         alive = self._running.items()
         return {name: process.pid for name, process in alive if process.returncode is None}
 
     async def stop(self) -> None:
-        """End every service, the last one first; one that does not end in time is killed."""
+        """Stop every service, the last one first; kill those that do not end in time."""
         for name in reversed(list(self._watchers)):
             watcher = self._watchers.pop(name)
             watcher.cancel()
@@ -66,7 +66,7 @@ class Processes:
             if process.returncode is None:
                 _signal_group(process.pid, signal.SIGTERM)
                 try:
-                    await asyncio.wait_for(process.wait(), GRACE)
+                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
                 except TimeoutError:
                     _signal_group(process.pid, signal.SIGKILL)
                     await process.wait()
@@ -92,21 +92,23 @@ class Processes:
         while True:
             began = time.monotonic()
             await self._running[service.name].wait()
-            pause = 0.5 if time.monotonic() - began > QUICK else min(LONGEST_PAUSE, pause * 2)
+            pause = (
+                0.5 if time.monotonic() - began > SHORT_LIFE else min(MAX_RESTART_PAUSE, pause * 2)
+            )
             await asyncio.sleep(pause)
             await self._spawn(service)
 
     def _write(self) -> None:
-        told = {name: [pid, _started(pid)] for name, pid in self.pids().items()}
+        running = {name: [pid, _started(pid)] for name, pid in self.pids().items()}
         draft = self.ledger.with_suffix(".tmp")
-        draft.write_text(json.dumps(told, indent=2))
+        draft.write_text(json.dumps(running, indent=2))
         draft.replace(self.ledger)
 
 
 def end_left_over(ledger: Path) -> list[str]:
-    """End what an earlier demo that died left running; give the names of what was ended.
+    """End the processes that an earlier demo left running, and return their names.
 
-    A process counts only if it has the recorded id and the recorded time of start.
+    A process is one of them only if both its id and its start time are the recorded ones.
     """
     if not ledger.exists():
         return []
@@ -118,7 +120,7 @@ def end_left_over(ledger: Path) -> list[str]:
                 left[name] = process
     for process in left.values():
         _signal_group(process.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(list(left.values()), timeout=GRACE)
+    _, alive = psutil.wait_procs(list(left.values()), timeout=STOP_SECONDS)
     for process in alive:
         _signal_group(process.pid, signal.SIGKILL)
     ledger.unlink()
@@ -126,7 +128,7 @@ def end_left_over(ledger: Path) -> list[str]:
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    """Signal the process and what it started: it leads a session of its own."""
+    """Signal a process and its children: it leads its own session."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 

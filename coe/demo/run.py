@@ -1,4 +1,4 @@
-"""The demo from start to end: PostgreSQL, the processes, the sample company's story."""
+"""Run the demo: PostgreSQL, the processes, the sample company's story."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from coe.demo.layout import (
     free_port,
     write_private,
 )
-from coe.demo.personas import PERSONAS, token_of
+from coe.demo.personas import PERSONAS, persona_token
 from coe.demo.processes import Processes, end_left_over
 from coe.demo.story import LOCAL_FLOWS, Story
 from coe.embedded_postgres import EmbeddedPostgres
@@ -42,12 +42,12 @@ from coe.settings import Settings, read_settings
 
 API_PATIENCE: Final = 60.0
 ENGINE_PATIENCE: Final = 120.0
-WATCH_SECONDS: Final = 0.2
+POSTGRES_CHECK_SECONDS: Final = 0.2
 DATABASES: Final = ("coe", "prefect", "acme")
 NEXT = """
 CoE is up at {url}
 
-  Personas, each a bearer token `demo-<persona>` that counts on this machine only:
+  Personas, each with a bearer token that is accepted on this machine only:
 {personas}
 
   Three things to try next
@@ -63,33 +63,33 @@ CoE is up at {url}
 
 @dataclass(slots=True)
 class Demo:
-    """One demo over one data folder.
+    """A demo on a data folder.
 
     Args:
-        data: The absolute path of its folder.
+        data: The absolute path of the folder.
         story: Whether to seed the sample company and run its story.
-        once: Whether to stop when that is done, in place of waiting for Ctrl-C.
-        tell: Where its lines for a person go.
+        once: Whether to stop after the story, instead of waiting for Ctrl-C.
+        echo: Prints a line for people.
     """
 
     data: Path
     story: bool
     once: bool
-    tell: Callable[[str], object]
+    echo: Callable[[str], object]
 
     async def run(self) -> int:
         """Run until Ctrl-C or SIGTERM (or the end of the story with `once`).
 
         Returns:
-            The exit code: 0, or 1 if the story did not come to its end.
+            The exit code: 0, or 1 if the story failed.
         """
         began = time.monotonic()
         self.data.mkdir(parents=True, exist_ok=True)
         (self.data / "logs").mkdir(exist_ok=True, mode=0o700)
         stop = _on_signals()
-        with _only_one(self.data):
+        with _lock(self.data):
             for name in end_left_over(self.data / "processes.json"):
-                self.tell(f"ended {name}, which an earlier demo left running")
+                self.echo(f"ended {name}, left running by an earlier demo")
             async with self._databases() as urls, self._processes() as processes:
                 return await self._serve(urls, processes, stop, began)
 
@@ -104,22 +104,22 @@ class Demo:
         layout.write_settings()
         settings = read_settings(layout.settings_file)
         await asyncio.to_thread(upgrade, layout.database_url)
-        self.tell("database: migrated")
+        self.echo("database: migrated")
         for service in layout.services():
             await processes.start(service)
         for line in await load_all(settings):
-            self.tell(line)
+            self.echo(line)
         await _until_answers(f"{layout.url}/healthz", API_PATIENCE, stop)
         self._write_state(layout)
-        self.tell(f"API: answers at {layout.url} after {time.monotonic() - began:.0f} s")
+        self.echo(f"API: answers at {layout.url} after {time.monotonic() - began:.0f} s")
         await self._start_team_workers(layout, settings, processes)
         code = 0
         if self.story and not stop.is_set():
             code = await self._run_story(layout, settings, stop, began)
         if not self.once and not stop.is_set():
-            self._say_what_next(layout)
+            self._print_next_steps(layout)
             await stop.wait()
-        self.tell("stopping …")
+        self.echo("stopping …")
         return code
 
     async def _run_story(
@@ -130,10 +130,10 @@ class Demo:
         began: float,
     ) -> int:
         """Run the story, unless Ctrl-C comes first."""
-        tokens = {persona: token_of(persona) for persona in PERSONAS}
+        tokens = {persona: persona_token(persona) for persona in PERSONAS}
         for author, _ in LOCAL_FLOWS.values():
             tokens.setdefault(author, await self._kept_token(settings, author))
-        story = Story(layout.url, layout.content, tokens, self.tell)
+        story = Story(layout.url, layout.content, tokens, self.echo)
         running = asyncio.create_task(story.run(patience=ENGINE_PATIENCE))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -145,9 +145,9 @@ class Demo:
         try:
             running.result()
         except CoeError as error:
-            self.tell(f"the story stopped: {error.message} (logs are in {self.data / 'logs'})")
+            self.echo(f"the story stopped: {error.message} (logs are in {self.data / 'logs'})")
             return 1
-        self.tell(f"story: complete after {time.monotonic() - began:.0f} s")
+        self.echo(f"story: complete after {time.monotonic() - began:.0f} s")
         return 0
 
     def _layout(self, urls: dict[str, str]) -> Layout:
@@ -167,14 +167,14 @@ class Demo:
 
     @asynccontextmanager
     async def _databases(self) -> AsyncIterator[dict[str, str]]:
-        """The three databases: in the server of COE_DATABASE_URL, else in the embedded one."""
+        """The three databases, on the server of COE_DATABASE_URL or on the embedded one."""
         given = os.environ.get("COE_DATABASE_URL")
         if given:
             yield await _databases_of(given)
             return
         server = EmbeddedPostgres(self.data / "postgres")
         await asyncio.to_thread(server.start)
-        self.tell("PostgreSQL: up")
+        self.echo("PostgreSQL: up")
         try:
             await server.prepare({name: name for name in DATABASES})
             keeping = asyncio.create_task(self._keep_up(server))
@@ -187,15 +187,15 @@ class Demo:
             await asyncio.to_thread(server.stop)
 
     async def _keep_up(self, server: EmbeddedPostgres) -> None:
-        """Start PostgreSQL again when it dies, until cancelled."""
+        """Restart PostgreSQL when it dies, until cancelled."""
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(POSTGRES_CHECK_SECONDS)
             if server.died():
-                self.tell("PostgreSQL died; it is started again")
+                self.echo("PostgreSQL died; restarting it")
                 try:
                     await asyncio.to_thread(server.start)
                 except RuntimeError as error:
-                    self.tell(str(error))
+                    self.echo(str(error))
 
     @asynccontextmanager
     async def _processes(self) -> AsyncIterator[Processes]:
@@ -217,7 +217,7 @@ class Demo:
             await processes.start(layout.team_worker(team, token))
 
     async def _kept_token(self, settings: Settings, subject: str) -> str:
-        """A token for a subject that has no fixed one; issued once, kept in a private file."""
+        """A token for a subject that is no persona; issued once, kept in a private file."""
         file = self.data / "tokens" / subject.replace(":", "-").replace("/", "-")
         if not file.exists():
             token = await issue_token_as_operator(
@@ -235,14 +235,16 @@ class Demo:
             "url": layout.url,
             "prefectUrl": layout.prefect.url,
             "databaseUrl": layout.database_url,
-            "personas": {persona: token_of(persona) for persona in PERSONAS},
+            "personas": {persona: persona_token(persona) for persona in PERSONAS},
             "companyUrl": layout.company_url,
         }
         write_private(self.data / "demo.json", json.dumps(state, indent=2) + "\n")
 
-    def _say_what_next(self, layout: Layout) -> None:
-        personas = "\n".join(f"    {token_of(each):<25} {name}" for each, name in PERSONAS.items())
-        self.tell(
+    def _print_next_steps(self, layout: Layout) -> None:
+        personas = "\n".join(
+            f"    {persona_token(each):<25} {name}" for each, name in PERSONAS.items()
+        )
+        self.echo(
             NEXT.format(
                 url=layout.url,
                 personas=personas,
@@ -253,14 +255,14 @@ class Demo:
 
 
 def stop_demo(data: Path) -> str:
-    """Stop the demo of this folder, or what it left running; say what was done."""
+    """Stop the demo of this folder, or the processes that it left running; returns a report."""
     try:
         pid = int((data / "demo.pid").read_text())
         os.kill(pid, signal.SIGTERM)
     except (FileNotFoundError, ValueError, ProcessLookupError):
         ended = end_left_over(data / "processes.json")
         EmbeddedPostgres(data / "postgres").stop()
-        return f"no demo runs here; ended what was left: {', '.join(ended) or 'nothing'}"
+        return f"no demo runs here; ended left-over processes: {', '.join(ended) or 'nothing'}"
     for _ in range(600):
         if not _alive(pid):
             return "stopped"
@@ -277,7 +279,7 @@ def _alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def _only_one(data: Path) -> Iterator[None]:
+def _lock(data: Path) -> Iterator[None]:
     descriptor = os.open(data / "demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -301,7 +303,7 @@ def _on_signals() -> asyncio.Event:
 
 
 async def _databases_of(given: str) -> dict[str, str]:
-    """The given database, and two beside it on the same server for Prefect and the company."""
+    """The given database, and two more on the same server for Prefect and the company."""
     parts = urlsplit(given)
     name = parts.path.lstrip("/")
     urls = {"coe": given}

@@ -1,6 +1,6 @@
-"""The demo's story: order to cash across four teams, over HTTP only, each step as its persona.
+"""The demo's story: order to cash across four teams, over HTTP, each step as a persona.
 
-Every step looks first whether it is done, so that a story that was interrupted goes on.
+Each step first checks whether it is done already, so that an interrupted story resumes.
 """
 
 from __future__ import annotations
@@ -20,22 +20,26 @@ from coe.sdk import Client
 FLOW: Final = "sales/order-to-cash"
 TEMPLATE: Final = "coe/order-to-cash"
 ORDERS: Final = Path(__file__).parent / "orders"
-PARAMETERS: Final = {"creditLimit": "10000.00", "secondApprover": False, "carrier": "northwind"}
+TEMPLATE_PARAMETERS: Final = {
+    "creditLimit": "10000.00",
+    "secondApprover": False,
+    "carrier": "northwind",
+}
 LOCAL_FLOWS: Final = {
     "finance/credit-check": ("finance-developer", "finance/credit_check.yaml"),
     "fulfilment/ship-order": ("fulfilment-developer", "fulfilment/ship_order.yaml"),
     "sales/confirm-order": ("sales-developer", "sales/confirm_order.yaml"),
     "warehouse/pick-and-pack": ("warehouse-developer", "warehouse/pick_and_pack.yaml"),
 }
-ENDED: Final = frozenset({"COMPLETED", "FAULTED", "CANCELLED"})
+END_STATES: Final = frozenset({"COMPLETED", "FAULTED", "CANCELLED"})
 RUN_PATIENCE: Final = 90.0
 SEALED_WITHIN: Final = 1.5
-"""Seconds after which the newest events have their place in the log."""
+"""The seconds after which the newest events are in the audit log's tree."""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One run of the story: the order document, and how finance decides if it is asked."""
+class StoryCase:
+    """One run of the story: the order document, and the decision of finance if there is one."""
 
     name: str
     title: str
@@ -43,11 +47,11 @@ class Case:
     reason: str | None = None
 
 
-CASES: Final = (
-    Case("low", "a low value goes through"),
-    Case("high", "above the limit, finance approves", "approved"),
-    Case("rejected", "above the limit, finance rejects", "rejected", "more than their credit"),
-    Case("erp-down", "the ERP stays away: tried again, then compensated"),
+STORY_CASES: Final = (
+    StoryCase("low", "a low value needs no approval"),
+    StoryCase("high", "above the limit, finance approves", "approved"),
+    StoryCase("rejected", "above the limit, finance rejects", "rejected", "more than their credit"),
+    StoryCase("erp-down", "the ERP is unavailable: retried, then compensated"),
 )
 
 
@@ -59,29 +63,29 @@ class Story:
         url: The API's address.
         content: The folder that holds `flows/`.
         tokens: A bearer token for each person of the story.
-        tell: Where its lines for a person go.
+        echo: Prints a line for people.
     """
 
     url: str
     content: Path
     tokens: Mapping[str, str]
-    tell: Callable[[str], object]
+    echo: Callable[[str], object]
 
     async def run(self, *, patience: float) -> None:
-        """Tell the story from where it stands.
+        """Run the steps of the story that are not done yet.
 
         Args:
-            patience: Seconds to wait for the engine to come up.
+            patience: The seconds to wait for the engine.
 
         Raises:
-            CoeError: A step did not do what the story says.
+            CoeError: A step failed.
         """
         await self._publish_templates()
         await self._register_local_flows()
         await self._search()
         await self._instantiate()
         await self._until_engine_is_up(patience)
-        await asyncio.gather(*(self._run_case(case) for case in CASES))
+        await asyncio.gather(*(self._run_case(case) for case in STORY_CASES))
         await self._audit()
 
     async def _ask(
@@ -94,10 +98,10 @@ class Story:
             return await client.execute(query, dict(variables or {}))
 
     async def _do(self, person: str, mutation: str, **given: object) -> dict[str, Any]:
-        """Send a mutation whose payload must hold no error.
+        """Execute a mutation whose payload must have no error.
 
         Raises:
-            CoeError: It holds one; the message is the first.
+            CoeError: It has one; the message is that of the first.
         """
         answer = await self._ask(person, mutation, {"input": given})
         payload: dict[str, Any] = next(iter(answer.values()))
@@ -111,7 +115,7 @@ class Story:
     async def _search(self) -> None:
         found = (await self._ask("sales-owner", queries.SEARCH, {"text": "order"}))["catalog"]
         refs = ", ".join(edge["node"]["ref"] for edge in found["edges"][:4])
-        self.tell(f"sales-owner searches for “order”: {found['totalCount']} found ({refs} …)")
+        self.echo(f"sales-owner searches for “order”: {found['totalCount']} found ({refs} …)")
 
     async def _publish_templates(self) -> None:
         answer = await self._ask("coe-lead", queries.TEMPLATES)
@@ -121,38 +125,38 @@ class Story:
                 await self._bring_live(version, "coe-lead", submitter=None)
         for kind, name in (("TEMPLATE", "templates"), ("DECISION", "decision tables")):
             refs = ", ".join(entry["ref"] for entry in shipped if entry["kind"] == kind)
-            self.tell(f"coe-lead reviewed and published the {name}: {refs}")
+            self.echo(f"coe-lead reviewed and published the {name}: {refs}")
 
     async def _register_local_flows(self) -> None:
         for author, file in LOCAL_FLOWS.values():
             manifest = (self.content / "flows" / "teams" / file).read_text()
             saved = await self._do(author, queries.REGISTER, manifest=manifest)
             await self._bring_live(saved["version"], "coe-lead", submitter=author)
-        self.tell(f"four teams registered their local flows: {', '.join(LOCAL_FLOWS)}")
+        self.echo(f"four teams registered their local flows: {', '.join(LOCAL_FLOWS)}")
 
     async def _instantiate(self) -> None:
-        asked: dict[str, object] = {
+        target: dict[str, object] = {
             "template": TEMPLATE,
             "namespace": "sales",
             "name": "order-to-cash",
             "title": "Order to cash",
             "processOwner": "sales-owner",
         }
-        wrong = {"input": asked | {"parameters": PARAMETERS | {"carrier": "pigeon"}}}
+        wrong = {"input": target | {"parameters": TEMPLATE_PARAMETERS | {"carrier": "pigeon"}}}
         preview = await self._ask("sales-owner", queries.PREVIEW, wrong)
         problem = preview["previewTemplate"]["problems"][0]
-        self.tell(f"a wrong parameter is told: {problem['path']}: {problem['message']}")
+        self.echo(f"a wrong parameter is reported: {problem['path']}: {problem['message']}")
         try:
             existing = await self._ask("sales-owner", queries.VERSIONS, {"ref": FLOW})
             version = existing["flow"]["versions"]["nodes"][0]
         except NotFound:
-            given = asked | {"parameters": PARAMETERS}
+            given = target | {"parameters": TEMPLATE_PARAMETERS}
             saved = await self._do("sales-owner", queries.INSTANTIATE, **given)
             version = saved["version"]
         await self._bring_live(version, "coe-lead", submitter="sales-owner")
         live = await self._ask("sales-owner", queries.VERSIONS, {"ref": FLOW})
         aliases = live["flow"]["aliases"]
-        self.tell(f"{FLOW} is published, signed, and live is {aliases['live']}")
+        self.echo(f"{FLOW} is published, signed, and live is {aliases['live']}")
 
     async def _bring_live(
         self,
@@ -161,29 +165,29 @@ class Story:
         *,
         submitter: str | None,
     ) -> None:
-        """Submit, have reviewed and publish a version, from where it stands."""
-        ref, stands = version["ref"], version["lifecycle"]
-        if stands == "DRAFT" and submitter:
+        """Submit, review and publish a version, as far as that is not done yet."""
+        ref, lifecycle = version["ref"], version["lifecycle"]
+        if lifecycle == "DRAFT" and submitter:
             await self._do(submitter, queries.SUBMIT, ref=ref)
             await self._own_review(submitter, ref)
-            stands = "IN_REVIEW"
-        if stands == "IN_REVIEW":
+            lifecycle = "IN_REVIEW"
+        if lifecycle == "IN_REVIEW":
             comment = "Follows the standards"
             await self._do(reviewer, queries.REVIEW, ref=ref, approve=True, comment=comment)
             await self._do(reviewer, queries.PUBLISH, ref=ref)
 
     async def _own_review(self, author: str, ref: str) -> None:
-        """The author tries to approve her own version, and is refused.
+        """Check that authors cannot approve their own versions.
 
         Raises:
-            CoeError: She was not.
+            CoeError: The author was not refused.
         """
         if not ref.startswith(FLOW):
             return
         try:
             await self._do(author, queries.REVIEW, ref=ref, approve=True, comment="Looks good")
         except Forbidden as error:
-            self.tell(f"{author} may not approve her own {ref}: {error.extensions.get('rule')}")
+            self.echo(f"{author} may not approve her own {ref}: {error.extensions.get('rule')}")
             return
         raise CoeError(f"{author} could approve her own {ref}")
 
@@ -199,7 +203,7 @@ class Story:
                 raise Unavailable(f"the engine did not come up: {engine['detail']}")
             await asyncio.sleep(0.5)
 
-    async def _run_case(self, case: Case) -> None:
+    async def _run_case(self, case: StoryCase) -> None:
         correlation = f"demo-{case.name}"
         wanted = {"flow": FLOW, "correlationId": correlation}
         known = (await self._ask("sales-owner", queries.BY_CORRELATION, wanted))["runs"]["nodes"]
@@ -216,10 +220,10 @@ class Story:
             if step["state"] != "SKIPPED"
         )
         outcome = (ended["output"] or {}).get("state", ended["error"])
-        self.tell(f"run “{case.title}”: {ended['state']}, {outcome}\n    {path}")
+        self.echo(f"run “{case.title}”: {ended['state']}, {outcome}\n    {path}")
 
-    async def _follow(self, case: Case, run_id: str) -> dict[str, Any]:
-        """Wait for the end of a run; finance decides when it is asked.
+    async def _follow(self, case: StoryCase, run_id: str) -> dict[str, Any]:
+        """Wait for the end of a run, and answer its human tasks as finance.
 
         Raises:
             Unavailable: It did not end in time.
@@ -227,7 +231,7 @@ class Story:
         deadline = time.monotonic() + RUN_PATIENCE
         while time.monotonic() < deadline:
             seen = (await self._ask("sales-owner", queries.STATE, {"id": run_id}))["run"]
-            if seen["state"] in ENDED:
+            if seen["state"] in END_STATES:
                 data = await self._ask("sales-owner", queries.RUN, {"id": run_id})
                 run: dict[str, Any] = data["run"]
                 return run
@@ -237,7 +241,7 @@ class Story:
             await asyncio.sleep(0.3)
         raise Unavailable(f"the run “{case.title}” did not end within {RUN_PATIENCE:.0f} s")
 
-    async def _decide(self, case: Case, task_id: str) -> None:
+    async def _decide(self, case: StoryCase, task_id: str) -> None:
         given = {
             "task": task_id,
             "outcome": case.decision,
@@ -248,14 +252,14 @@ class Story:
             await self._do("sales-owner", queries.COMPLETE, **given)
         except Forbidden as error:
             rule = error.extensions.get("rule")
-            self.tell(f"sales-owner may not decide on her own run: {rule}")
+            self.echo(f"sales-owner may not decide on her own run: {rule}")
         await self._do("finance-approver", queries.CLAIM, task=task_id)
         await self._do("finance-approver", queries.COMPLETE, **given)
 
     # ------------------------------------------------------------ the log
 
     async def _audit(self) -> None:
-        """The auditor asks who did what on the flow, and has the whole log proven.
+        """Read the flow's events as the auditor, and verify the whole audit log.
 
         Raises:
             CoeError: The log does not verify.
@@ -264,12 +268,13 @@ class Story:
         log = await self._ask("auditor", queries.AUDIT, {"flow": f"flow:{FLOW}"})
         refused = {f"{event['actor']} {event['action']}" for event in log["refused"]["nodes"]}
         readers = {event["actor"] for event in log["readers"]["nodes"]}
-        told = (await self._ask("auditor", queries.VERIFY))["verifyAudit"]
-        self.tell(
+        verified = (await self._ask("auditor", queries.VERIFY))["verifyAudit"]
+        verdict = "proven" if verified["ok"] else "BROKEN"
+        self.echo(
             f"auditor: {log['all']['totalCount']} events on {FLOW}\n"
             f"    refused: {', '.join(sorted(refused))}\n"
             f"    read personal data: {', '.join(sorted(readers))}\n"
-            f"    the log of {told['treeSize']} events is {'proven' if told['ok'] else 'BROKEN'}",
+            f"    the log of {verified['treeSize']} events is {verdict}",
         )
-        if not told["ok"]:
+        if not verified["ok"]:
             raise CoeError("the audit log does not verify")

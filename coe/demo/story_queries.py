@@ -1,4 +1,4 @@
-"""The GraphQL operations of the story, as any client would send them."""
+"""The GraphQL operations of the story."""
 
 from __future__ import annotations
 
@@ -76,13 +76,6 @@ query Run($id: ID!) {
 """
 STATE: Final = """
 query State($id: ID!) { run(id: $id) { state steps { humanTask { id state } } } }
-"""
-INBOX: Final = """
-query Inbox($flow: String!) {
-  inbox(filter: {claimable: true, flows: [$flow]}) {
-    nodes { id title state run { id } approvalsNeeded }
-  }
-}
 """
 CLAIM: Final = """
 mutation Claim($input: HumanTaskInput!) {

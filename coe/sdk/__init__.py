@@ -1,4 +1,4 @@
-"""What a team's flow or script imports: a client of our GraphQL, and the hold on a local run.
+"""What a team's flow or script imports: a client of the GraphQL API, and the local run.
 
 A local flow is an ordinary Prefect flow whose only parameter is the run id:
 
@@ -11,8 +11,8 @@ A local flow is an ordinary Prefect flow whose only parameter is the run id:
             reserved = await run.step("reserve", lambda: reserve(run.input, run.key("reserve")))
             run.output = {"reservation": reserved["id"]}
 
-The input, the outputs of steps and the output of the run stand sealed in the platform's database.
-Prefect gets none of them, and of an error only an id. This module imports httpx and our errors.
+The platform's database stores the input, the outputs of steps and the output of the run encrypted.
+Prefect gets none of them, and of an error only its id. The SDK imports only httpx and `coe.errors`.
 """
 
 from coe.sdk.client import Client

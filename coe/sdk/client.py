@@ -1,4 +1,4 @@
-"""The client of the platform's GraphQL: one call, and errors as our own classes."""
+"""The client of the platform's GraphQL API; errors are raised as the classes of `coe.errors`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _BY_CODE: Final[Mapping[str, type[CoeError]]] = {
 
 
 class Client:
-    """A client of the platform's GraphQL.
+    """A client of the platform's GraphQL API.
 
     Args:
         url: The platform's address, such as `https://coe.example.com`.
         token: A bearer token.
-        patience: How long to try again while the platform is not available (seconds). A mutation
+        patience: The seconds for which to retry while the platform is not available. A mutation
             may then be sent twice, so give it a `clientMutationId`.
-        transport: In place of the network's, at the seam of a test.
+        transport: The transport of a test, instead of the network.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class Client:
     async def execute(
         self, query: str, variables: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Execute one GraphQL operation and give its data.
+        """Execute one GraphQL operation and return its data.
 
         Raises:
-            CoeError: The first error of the answer, as its own class with its extensions.
+            CoeError: The first error of the response, as the class of its code.
             Unavailable: The platform was not reached within `patience`.
         """
         deadline = time.monotonic() + self._patience
@@ -105,7 +105,7 @@ def _data_of(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict) or not ("data" in answer or "errors" in answer):
-        message = f"{response.url} answered {response.status_code}, and not as GraphQL"
+        message = f"{response.url} answered {response.status_code}, but not with GraphQL"
         if response.status_code >= httpx.codes.BAD_GATEWAY:
             raise Unavailable(message)
         raise CoeError(f"{message}: is this the platform's address?", code=Unavailable.code)
@@ -116,7 +116,7 @@ def _data_of(response: httpx.Response) -> dict[str, Any]:
 
 
 def _error_of(entry: Mapping[str, Any]) -> CoeError:
-    """The error of ours that an entry of `errors` tells of."""
+    """Convert an entry of `errors` to the class of its code."""
     extensions = dict(entry.get("extensions") or {})
     code = extensions.pop("code", "INTERNAL")
     message = str(entry.get("message", ""))
@@ -128,7 +128,7 @@ def _error_of(entry: Mapping[str, Any]) -> CoeError:
 
 
 def problem_of(entry: Mapping[str, Any]) -> Problem:
-    """A problem of an answer as our own; what is not there stays out."""
+    """Convert a problem of a response; missing fields are None."""
     return Problem(
         code=str(entry.get("code", Invalid.code)),
         message=str(entry.get("message", "")),

@@ -1,4 +1,4 @@
-"""The hold on a local run: claimed, kept by heartbeats, its steps done once, its end reported."""
+"""Execute a local run: claim it, send heartbeats, run its steps once, report its end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import httpx
 from coe.errors import CoeError, Conflict, Invalid
 from coe.sdk.client import Client, problem_of
 
-PATIENCE: Final = 600.0
-"""How long a local run waits for the API to come back (seconds)."""
-ERRORS: Final = "https://open-workflow-specification.org/spec/1.0.0/errors/"
+MAX_OUTAGE: Final = 600.0
+"""The seconds for which a local run waits for an API that is not available."""
+ERROR_TYPES: Final = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 HEARTBEAT_SECONDS: Final = 2.0
 
 _CLAIM: Final = """
@@ -48,28 +48,28 @@ log = logging.getLogger(__name__)
 
 
 class RunNotOurs(Conflict):
-    """The run has ended, or another worker has it: this execution stops, and reports nothing."""
+    """The run has ended, or another worker executes it: this execution stops without a report."""
 
 
 class LocalRunFailed(CoeError):
-    """The local run faulted; its error is with the run, under this error id."""
+    """The local run faulted; the platform stores its error under this error id."""
 
 
 class Fault(CoeError):
     """An error of the process language (RFC 7807), which the calling flow can catch by its type.
 
     Args:
-        kind: A standard type, such as "validation", or a URI of your own.
+        kind: A standard type, such as "validation", or your own URI.
         status: An HTTP status.
-        title: A few words, without data.
-        detail: What happened; it is sealed, and may name data.
+        title: A short text, without data.
+        detail: What happened; it is stored encrypted, and may contain data.
     """
 
     def __init__(self, kind: str, *, status: int, title: str, detail: str | None = None) -> None:
-        """Make the error."""
+        """Create the error."""
         super().__init__(title)
         self.error: dict[str, Any] = {
-            "type": kind if ":" in kind else ERRORS + kind,
+            "type": kind if ":" in kind else ERROR_TYPES + kind,
             "status": status,
             "title": title,
         }
@@ -78,16 +78,16 @@ class Fault(CoeError):
 
 
 class LocalRun:
-    """A local run that this process has: its input, its steps, its output.
+    """A local run that this process executes: its input, its steps, its output.
 
     Attributes:
         id: The run's UUID.
-        input: What the run works on; it fits the flow's input schema.
-        output: Set it; it must fit the flow's output schema.
+        input: The run's input; it conforms to the flow's input schema.
+        output: Set by the flow; it must conform to the flow's output schema.
     """
 
     def __init__(self, client: Client, run_id: str, claim: Mapping[str, Any]) -> None:
-        """Take the answer of `claimRun`."""
+        """`claim` is the response of `claimRun`."""
         self.id = run_id
         self.input: Any = claim["input"]
         self.output: Any = None
@@ -100,13 +100,13 @@ class LocalRun:
         return hashlib.sha256(f"{self.id}\n{step}".encode()).hexdigest()
 
     async def step(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Carry out a step of the run once: one that is completed gives its output again.
+        """Execute a step of the run once; a completed step returns its stored output.
 
-        The output must be JSON. The step that is in flight when a process dies may run once more;
-        so give its calls `key(name)` as idempotency key.
+        The output must be JSON. A step that is running when the process dies may be executed
+        again, so use `key(name)` as the idempotency key of its calls.
 
         Raises:
-            Exception: Whatever the call raises; it is reported as the step's error.
+            Exception: Any that the call raises; it is reported as the step's error.
         """
         if name in self._done:
             return self._done[name]
@@ -121,10 +121,10 @@ class LocalRun:
         return output
 
     async def heartbeat(self) -> None:
-        """Say that this process is alive and has the run.
+        """Report that this process still executes the run.
 
         Raises:
-            RunNotOurs: It has no longer.
+            RunNotOurs: It does not any more.
         """
         await self._report(_HEARTBEAT)
 
@@ -135,8 +135,8 @@ class LocalRun:
         else:
             await self._report(_END, error=error)
 
-    async def _report(self, mutation: str, **told: Any) -> None:
-        given = {"run": self.id, "attempt": self._attempt, **told}
+    async def _report(self, mutation: str, **fields: Any) -> None:
+        given = {"run": self.id, "attempt": self._attempt, **fields}
         try:
             data = await self._client.execute(mutation, {"input": given})
         except Conflict as error:
@@ -152,21 +152,21 @@ async def local_run(
     *,
     client: Client | None = None,
 ) -> AsyncIterator[LocalRun]:
-    """Take a local run, hold it while the block runs, and report how the block ended.
+    """Claim a local run, send heartbeats during the block, and report the block's end.
 
     The platform's address and the team's token come from `COE_URL` and `COE_TOKEN`. While the
-    platform is away, everything waits for it. An exception of the block is the run's error; it is
-    sealed with the run, and what goes on to Prefect is `LocalRunFailed` with an error id.
+    platform is not available, all calls wait. An exception of the block is the run's error: the
+    platform stores it encrypted, and Prefect only gets `LocalRunFailed` with an error id.
 
     Args:
         run_id: The flow's parameter.
-        client: In place of the one made from the environment.
+        client: Used instead of the one from the environment.
 
     Raises:
-        RunNotOurs: The run has ended, or another worker has it.
-        LocalRunFailed: The block raised.
+        RunNotOurs: The run has ended, or another worker executes it.
+        LocalRunFailed: The block raised an exception.
     """
-    own = client or Client(os.environ["COE_URL"], os.environ["COE_TOKEN"], patience=PATIENCE)
+    own = client or Client(os.environ["COE_URL"], os.environ["COE_TOKEN"], patience=MAX_OUTAGE)
     try:
         try:
             claimed = await own.execute(_CLAIM, {"input": {"run": run_id}})
@@ -175,7 +175,7 @@ async def local_run(
         claim = claimed["claimRun"]["claim"]
         run = LocalRun(own, run_id, claim)
         try:
-            async with _held(run, _seconds(claim["heartbeatEvery"])):
+            async with _heartbeats(run, _seconds(claim["heartbeatEvery"])):
                 yield run
             await run.end()
         except RunNotOurs:
@@ -188,8 +188,8 @@ async def local_run(
 
 
 @asynccontextmanager
-async def _held(run: LocalRun, every: float) -> AsyncIterator[None]:
-    """Send heartbeats during the block; stop the block when the run is no longer ours."""
+async def _heartbeats(run: LocalRun, every: float) -> AsyncIterator[None]:
+    """Send heartbeats during the block; stop the block when another worker has the run."""
     holder = asyncio.current_task()
     lost = False
 
@@ -224,7 +224,7 @@ async def _held(run: LocalRun, every: float) -> AsyncIterator[None]:
 
 
 async def _fail(run: LocalRun, error: Exception) -> LocalRunFailed:
-    """Report the error of the block; give what Prefect may know of it."""
+    """Report the error of the block; returns the error for Prefect, without data."""
     error_id = str(uuid.uuid4())
     place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f"{Path(place.filename).name}:{place.lineno}" if place else "?"
@@ -234,25 +234,25 @@ async def _fail(run: LocalRun, error: Exception) -> LocalRunFailed:
 
 
 def _as_error(error: Exception) -> dict[str, Any]:
-    """An exception as an error of the process language."""
+    """Convert an exception to an error of the process language."""
     if isinstance(error, Fault):
         return error.error
     if isinstance(error, httpx.HTTPStatusError):
         return {
-            "type": ERRORS + "communication",
+            "type": ERROR_TYPES + "communication",
             "status": error.response.status_code,
             "title": "A system of the team answered with an error",
             "detail": f"{error.request.method} {error.request.url.path}",
         }
     if isinstance(error, httpx.TransportError):
         return {
-            "type": ERRORS + "communication",
+            "type": ERROR_TYPES + "communication",
             "status": 503,
             "title": "A system of the team cannot be reached",
             "detail": type(error).__name__,
         }
     return {
-        "type": ERRORS + "runtime",
+        "type": ERROR_TYPES + "runtime",
         "status": 500,
         "title": "The local flow raised an exception",
         "detail": f"{type(error).__name__}: {error}",

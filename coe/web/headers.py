@@ -1,4 +1,4 @@
-"""What every response tells the browser not to do."""
+"""The security headers of every response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Content Security Policy: nothing from elsewhere, nothing inline, in no frame."""
+"""The Content Security Policy: no other origin, nothing inline, no frames."""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -23,7 +23,7 @@ HEADERS = {
 
 
 def explorer_policy(nonce: str) -> str:
-    """The policy of the explorer: its sheet embeds fonts and images, its dialogs add a style."""
+    """The policy of the explorer: its sheet embeds fonts and images, its dialogs add styles."""
     return (
         POLICY.replace("style-src 'self'", f"style-src 'self' 'nonce-{nonce}'")
         .replace("font-src 'self'", "font-src 'self' data:")
@@ -32,14 +32,14 @@ def explorer_policy(nonce: str) -> str:
 
 
 class SecurityHeaders:
-    """Adds the headers to every response that does not set them itself."""
+    """Middleware that adds the headers which a response does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap the application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and its answer back with the headers."""
+        """Handle a request, and add the headers to its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

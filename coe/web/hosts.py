@@ -1,4 +1,4 @@
-"""The host check: a page elsewhere must not reach us under a name of its own (DNS rebinding)."""
+"""The check of the `Host` header, against DNS rebinding by other pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Probes come by address and learn nothing."""
+"""Probes use the address of the process; these paths return no data."""
 
 
 class KnownHosts:
-    """Refuses requests whose `Host` is none of ours."""
+    """Middleware that refuses requests with an unknown `Host`."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         """Wrap the application; `hosts` are names or addresses without a port."""
@@ -22,17 +22,17 @@ class KnownHosts:
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Handle the request, or refuse it."""
         checked = scope["type"] in {"http", "websocket"} and scope["path"] not in OPEN_PATHS
-        if checked and name_of(Headers(scope=scope).get("host", "")) not in self._hosts:
+        if checked and host_name(Headers(scope=scope).get("host", "")) not in self._hosts:
             refusal = PlainTextResponse("This host is not served here.", status_code=421)
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def name_of(host: str) -> str | None:
-    """The name or address in a `Host` header, without its port; None if it is malformed."""
+def host_name(host: str) -> str | None:
+    """The name or address in a `Host` header, without the port; None if it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:

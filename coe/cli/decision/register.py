@@ -11,7 +11,7 @@ from coe.cli.api_client import ApiClient, with_api
 from coe.cli.input_files import read_text
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
-REGISTER: Final = """
+_REGISTER: Final = """
 mutation Register($input: RegisterDecisionInput!) {
   registerDecision(input: $input) { version { ref lifecycle digest } PROBLEMS }
 }
@@ -26,7 +26,7 @@ mutation Register($input: RegisterDecisionInput!) {
 def register(api: ApiClient, file: str, changelog: str | None, output: str) -> None:
     """Save the table in FILE as a draft version; the same content again gives the same version."""
     given = {"input": {"manifest": read_text(file), "changelog": changelog}}
-    answer = api.call(REGISTER, given)["registerDecision"]
+    answer = api.call(_REGISTER, given)["registerDecision"]
     version = answer["version"]
     if output == "json":
         print_json(answer)

@@ -13,7 +13,7 @@ from coe.cli.api_client import ApiClient, with_api
 from coe.cli.output import output_option, print_json
 from coe.errors import CoeError
 
-REPLAY: Final = """
+_REPLAY: Final = """
 query Replay($input: ReplayDecisionInput!) {
   replayDecision(input: $input) {
     same otherRules changed failed totalCount hiddenCount
@@ -82,7 +82,7 @@ def _all_pages(
     hidden: int | None = None
     more, cursor = True, None
     while more:
-        page = api.call(REPLAY, {"input": given | {"cursor": cursor}})["replayDecision"]
+        page = api.call(_REPLAY, {"input": given | {"cursor": cursor}})["replayDecision"]
         for name in _COUNTS:
             counts[name] += page[name]
         changed += page["nodes"]

@@ -12,7 +12,7 @@ from coe.cli.input_files import read_text
 from coe.cli.lifecycle import move
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
-REGISTER: Final = """
+_REGISTER: Final = """
 mutation Register($input: RegisterFlowInput!) {
   registerFlow(input: $input) {
     version { ref version lifecycle digest }
@@ -35,7 +35,7 @@ def register(api: ApiClient, file: str, changelog: str | None, publish: bool, ou
     If a version with the same content exists, that version is returned.
     """
     given = {"input": {"manifest": read_text(file), "changelog": changelog}}
-    answer = api.call(REGISTER, given)["registerFlow"]
+    answer = api.call(_REGISTER, given)["registerFlow"]
     version = answer["version"]
     if version is not None and publish and version["lifecycle"] == "DRAFT":
         published = move(api, "publish", {"ref": version["ref"]})

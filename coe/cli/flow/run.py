@@ -12,7 +12,7 @@ from coe.cli.api_client import ApiClient, with_api
 from coe.cli.input_files import read_json
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
-START: Final = """
+_START: Final = """
 mutation Start($input: StartRunInput!) {
   startRun(input: $input) {
     run { id state version { ref } }
@@ -20,7 +20,7 @@ mutation Start($input: StartRunInput!) {
   }
 }
 """.replace("PROBLEMS", PROBLEMS)
-STATE: Final = """
+_STATE: Final = """
 query State($id: ID!) {
   run(id: $id) {
     id state output error { type status title detail }
@@ -64,7 +64,7 @@ def run(
     Exit code 0 completed, 3 faulted or cancelled, 4 still running or waiting for a person.
     """
     given = {"flow": ref, "input": read_json(input_file), "correlationId": correlation_id}
-    started = api.call(START, {"input": given})["startRun"]
+    started = api.call(_START, {"input": given})["startRun"]
     if started["run"] is None:
         print_problems(started["problems"])
         sys.exit(1)
@@ -83,7 +83,7 @@ def _follow(api: ApiClient, run: dict[str, Any], wait: float) -> dict[str, Any]:
     while run["state"] not in _ENDED and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(2.0, pause * 1.3)
-        run = api.call(STATE, {"id": run["id"]})["run"]
+        run = api.call(_STATE, {"id": run["id"]})["run"]
         if any((step["humanTask"] or {}).get("state") == "OPEN" for step in run["steps"]):
             break
     return run

@@ -11,7 +11,7 @@ from coe.cli.api_client import ApiClient, with_api
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 from coe.errors import NotFound
 
-SCHEDULE: Final = """
+_SCHEDULE: Final = """
 query Schedule($ref: String!) {
   flow(ref: $ref) {
     ref
@@ -21,7 +21,7 @@ query Schedule($ref: String!) {
   }
 }
 """
-CHANGE: Final = """
+_CHANGE: Final = """
 mutation Change($input: ScheduleInput!) {
   %s(input: $input) { PROBLEMS }
 }
@@ -44,7 +44,7 @@ def schedule(api: ApiClient, ref: str, change: str | None, reason: str | None, o
     """
     if change is not None:
         _change(api, ref, change, reason)
-    flow = api.call(SCHEDULE, {"ref": ref})["flow"]
+    flow = api.call(_SCHEDULE, {"ref": ref})["flow"]
     found = flow["schedule"]
     if found is None:
         raise NotFound(f"{flow['ref']} does not start by itself: its live version has no schedule")
@@ -58,7 +58,7 @@ def _change(api: ApiClient, ref: str, change: str, reason: str | None) -> None:
     if not reason:
         raise click.UsageError("give the reason: --reason TEXT")
     given = {"input": {"flow": ref, "reason": reason}}
-    problems = api.call(CHANGE % change, given)[change]["problems"]
+    problems = api.call(_CHANGE % change, given)[change]["problems"]
     if problems:
         print_problems(problems)
         sys.exit(1)

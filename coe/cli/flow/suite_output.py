@@ -211,7 +211,7 @@ def _xml(text: str) -> str:
     return _NO_XML.sub("�", text)
 
 
-FORMATS: Final[dict[str, Callable[[SuitesReport], str]]] = {
+REPORT_FORMATS: Final[dict[str, Callable[[SuitesReport], str]]] = {
     "text": as_text,
     "json": as_json,
     "junit": as_junit,

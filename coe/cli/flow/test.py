@@ -35,9 +35,9 @@ def test(
 
     Exit code 0 if all pass and reach the coverage that the standards require, else 1.
     """
-    from coe.cli.flow.suite_output import FORMATS  # noqa: PLC0415  # the machine is slow to import
+    from coe.cli.flow.suite_output import REPORT_FORMATS  # noqa: PLC0415  # the machine is slow to import
     from coe.cli.flow.suites import run_folders  # noqa: PLC0415  # the same
 
     report = run_folders(folders, only=case, standards=standards, decisions=decisions)
-    click.echo(FORMATS[output](report), nl=False)
+    click.echo(REPORT_FORMATS[output](report), nl=False)
     sys.exit(0 if report.passed else 1)

@@ -13,7 +13,7 @@ from coe.cli.input_files import read_text
 from coe.cli.output import output_option, print_json, print_problems, print_table, problem_fields
 from coe.errors import CoeError, errors_in
 
-LIST = """
+_LIST = """
 query Templates($first: Int!, $after: String) {
   catalog(filter: {kinds: [TEMPLATE]}, orderBy: TITLE, first: $first, after: $after) {
     totalCount
@@ -39,7 +39,7 @@ def command() -> None:
 @with_api
 def list_templates(api: ApiClient, first: int, after: str | None, output: str) -> None:
     """List the templates that you may read."""
-    found = api.call(LIST, {"first": first, "after": after})["catalog"]
+    found = api.call(_LIST, {"first": first, "after": after})["catalog"]
     if output == "json":
         print_json(found)
         return
