@@ -17,11 +17,11 @@ from coe.catalog.flows.manifest import TagName as Word
 from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
 from coe.catalog.search.document import SearchDocument
-from coe.catalog.validation import validate
 from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.saving import NewVersion, refresh_entry, save_version
 from coe.errors import Invalid
 from coe.language.canonical import digest
+from coe.language.documents import validate
 from coe.language.source import Source, Unreadable, read
 from coe.work import Work
 

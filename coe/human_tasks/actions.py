@@ -20,7 +20,7 @@ from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.human_tasks.opening import delete_timers
 from coe.json_types import JSON
-from coe.language.json_schema.run_violations import check
+from coe.language.json_schema.violations import input_problems
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
 from coe.runs.sealing import Sealer
@@ -176,7 +176,7 @@ def _check_open(task: Any) -> None:
 async def _check_answer(work: Work, task: Any, outcome: str, answer: JSON) -> None:
     sealer = Sealer(work.keyring, task.team)
     form = await sealer.open(TASKS, task.id, "form", task.form_sealed)
-    problems = list(check(form, answer, path="/answer"))
+    problems = list(input_problems(form, answer, path="/answer"))
     if outcome not in task.outcomes:
         outcomes = ", ".join(task.outcomes)
         message = f"the outcome must be one of {outcomes}"

@@ -23,7 +23,7 @@ from coe.catalog.flows.contents import runnable_version
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
-from coe.language.json_schema.run_violations import check
+from coe.language.json_schema.violations import input_problems
 from coe.machine.commands import Completed, Faulted, RunOutcome, StepState
 from coe.machine.errors import type_of
 from coe.runs.completion import close, prepare
@@ -295,7 +295,7 @@ async def _outcome(
     if error is not None:
         return Faulted(error)
     flow = await runnable_version(work.session, work, run.version_id)
-    problems = check(flow.output_schema, output, path="/output")
+    problems = input_problems(flow.output_schema, output, path="/output")
     if not problems:
         return Completed(output)
     return Faulted(

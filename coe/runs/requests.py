@@ -20,7 +20,7 @@ from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.errors import Problem
 from coe.json_types import JSON
-from coe.language.json_schema.run_violations import check
+from coe.language.json_schema.violations import input_problems
 from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_subscriptions import subscribe, wanted_types
 from coe.runs.models import RunState
@@ -46,7 +46,7 @@ class NewRun:
 
 def check_input(flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
     """What stands between an input and the input schema of a flow, located below `/input`."""
-    return check(flow.input_schema, value, path="/input")
+    return input_problems(flow.input_schema, value, path="/input")
 
 
 async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:

@@ -41,9 +41,10 @@ from coe.catalog.flows.manifest import (
     TagName,
 )
 from coe.catalog.search.document import SearchDocument
-from coe.catalog.validation import schema_problems, validate
 from coe.errors import Problem
 from coe.json_types import JSON
+from coe.language.documents import validate
+from coe.language.json_schema.meta import schema_problems
 from coe.language.source import Source, Unreadable, point, read
 
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"

@@ -49,7 +49,10 @@ def sample_target(template: TemplateFiles) -> Target:
 async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Problem]:
     rendered = render(template, sample_target(template), parameters)
     slips = [
-        in_file(MANIFEST, replace(each, message=f"an example of the parameters: {each.message}"))
+        in_file(
+            MANIFEST,
+            replace(each, message=f"an example of the parameters: {each.path} {each.message}"),
+        )
         if each.code.startswith("INPUT_")
         else each
         for each in rendered.problems

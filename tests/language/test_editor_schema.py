@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, meta
 
 from coe.errors import Severity
 from coe.language.editor_schema import SCHEMA_FILE, profile_schema
@@ -28,7 +28,7 @@ def test_the_published_schema_is_that_of_the_models() -> None:
 
 
 def test_it_is_a_schema() -> None:
-    Draft202012Validator.check_schema(profile_schema())
+    meta.validate(profile_schema())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -515,5 +515,6 @@ def test_of_very_many_problems_the_errors_are_reported() -> None:
     ],
 )
 def test_a_misspelt_name_is_recognised(tasks: str, words: str) -> None:
-    messages = [problem.message for problem in problems(tasks, more="use: {secrets: [erpToken]}\n")]
+    found = problems(tasks, more="use: {secrets: [erpToken]}\n")
+    messages = [f"{problem.message} {problem.help}" for problem in found]
     assert any(words in message for message in messages), messages

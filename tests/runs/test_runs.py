@@ -59,8 +59,8 @@ async def test_a_bad_input_gives_located_problems_and_saves_nothing(platform: Pl
     with pytest.raises(Invalid) as refused:
         await start(platform, "sales/simple", {"amount": CANARY})
     assert [(each.code, each.path) for each in refused.value.problems] == [
-        ("INPUT_REQUIRED", "/input"),
         ("INPUT_TYPE", "/input/amount"),
+        ("INPUT_REQUIRED", "/input/customer"),
     ]
     assert CANARY not in "".join(each.message for each in refused.value.problems)
     assert await _count(platform, RUNS) == 0

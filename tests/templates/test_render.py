@@ -51,14 +51,14 @@ def test_the_same_parameters_render_the_same_text() -> None:
 @pytest.mark.parametrize(
     ("parameters", "found"),
     [
-        ({}, {("INPUT_MISSING", "/parameters/words")}),
+        ({}, {("INPUT_REQUIRED", "/parameters/words")}),
         ({"words": 7}, {("INPUT_TYPE", "/parameters/words")}),
         (
             {"words": "x" * 41, "limits": {"most": 10}, "twize": True},
             {
-                ("INPUT_VALUE", "/parameters/words"),
-                ("INPUT_VALUE", "/parameters/limits/most"),
-                ("INPUT_UNKNOWN", "/parameters/twize"),
+                ("INPUT_MAXLENGTH", "/parameters/words"),
+                ("INPUT_MAXIMUM", "/parameters/limits/most"),
+                ("INPUT_ADDITIONALPROPERTIES", "/parameters/twize"),
             },
         ),
         ([], {("INPUT_TYPE", "/parameters")}),
@@ -74,6 +74,7 @@ def test_help_says_what_is_wanted_and_no_message_repeats_a_value() -> None:
     problems = render(template(), TARGET, {"words": 471147, "twize": True}).problems
     by_path = {problem.path: problem for problem in problems}
     assert by_path["/parameters/words"].help == "What to say; such as Hello"
+    assert by_path["/parameters/twize"].message == "is not known here"
     assert by_path["/parameters/twize"].help == "did you mean `twice`?"
     assert not any("471147" in str(problem) for problem in problems)
 

@@ -15,7 +15,6 @@ from coe.catalog.models import EntryKind
 from coe.catalog.scope import readable_versions
 from coe.catalog.search.document import SearchDocument
 from coe.catalog.tables import VERSIONS
-from coe.catalog.validation import CODE, validate
 from coe.catalog.versions.sealing import problems_from_json, unseal
 from coe.decisions.load import load_decision_source
 from coe.decisions.schemas import input_schema, output_schema
@@ -23,6 +22,7 @@ from coe.decisions.table import DecisionTable
 from coe.errors import Conflict, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
+from coe.language.documents import CODE, validate
 from coe.language.source import Source, Unreadable
 from coe.language.source import read as read_source
 

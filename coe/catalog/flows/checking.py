@@ -17,12 +17,12 @@ from coe.catalog.models import EntryKind, Lifecycle, LinkKind
 from coe.catalog.records import VersionRecord
 from coe.catalog.scope import readable_versions
 from coe.catalog.tables import ENTRIES, VERSIONS
-from coe.catalog.validation import schema_problems
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import unseal
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
+from coe.language.json_schema.meta import schema_problems
 from coe.language.lint import Catalogued, KnownFlow, Standards, lint, published
 from coe.work import Read
 

@@ -13,13 +13,13 @@ from coe.catalog.links import Link, call_links, decision_links, system_links
 from coe.catalog.models import FlowKind
 from coe.catalog.search.document import SearchDocument
 from coe.catalog.semver import parse_version
-from coe.catalog.validation import CODE, validate
 from coe.drawing import svg_of
 from coe.drawing.graph import NodeGroup, definition_graph, single_step_graph
 from coe.drawing.mermaid import mermaid_of
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.canonical import digest
+from coe.language.documents import CODE, validate
 from coe.language.load import load_source
 from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, read

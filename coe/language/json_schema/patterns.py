@@ -1,7 +1,7 @@
 """Patterns of event filters: text that is compared as a regular expression with a whole value.
 
-They run in an engine that takes linear time, which has neither look-around nor back-references: the
-values come from outside, and might be made to occupy one that tries every way.
+They are those of JSON Schema (ECMA-262, without look-around and back-references): the values come
+from other systems, and an engine that backtracks could be kept busy by them for hours.
 """
 
 from __future__ import annotations

@@ -1,216 +1,230 @@
-"""JSON Schema validation whose work is bounded, for schemas and values come from whoever asks.
+"""JSON Schema 2020-12, applied by `jsonschema-rs`, the only place that imports it.
 
-Three things would let a small document occupy a process for hours, and cannot here:
+A schema and a value come from whoever asks, and the library cannot be interrupted. These bounds
+stand before it:
 
-- a regular expression that tries every way to split a text: patterns run in the linear-time engine
-  of pydantic, which has neither look-around nor back-references (`is_pattern`);
-- references that double at each step, and long lists of alternatives for long lists of items: each
-  keyword that is applied takes from a budget;
-- lists whose items are compared each with each: `uniqueItems` looks them up instead.
+- nothing is fetched: a reference leads to a part of its own document;
+- patterns run in a linear-time engine, which has neither look-around nor back-references, and
+  whose size is limited;
+- a schema and a value that are small together are applied at once; for others the work is counted
+  first (`effort`), and refused when it is too much;
+- the library finds all errors or one: where all of them might fill the memory, it finds one.
+
+The counts depend on the schema and the value alone, never on a clock: a replay decides the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+import json
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic_core import SchemaError, SchemaValidator, core_schema
+import orjson
+
+from coe.json_types import JSON
+from coe.language.json_schema.effort import Effort, TooMuchWork, effort, matching_steps, states
+from coe.language.json_schema.references import References
 
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, FormatChecker
-    from jsonschema.exceptions import ValidationError
+    from jsonschema_rs import ValidationError, Validator
 
-MOST_STEPS: Final = 500_000
-"""Applications of a keyword, each weighed by the length of what it compares: a second or two."""
-_MESSAGE_STEP: Final = 64  # characters of a message that count as a step
-_UNEVALUATED: Final = ("unevaluatedItems", "unevaluatedProperties")
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+MAX_STEPS: Final = 50_000_000
+"""Steps that the library may take for one value: a second or two at worst."""
+MAX_DEPTH: Final = 254
+"""Levels of objects and arrays inside one another; the library's stack bears some thousands."""
+# Bytes of a schema, times bytes of a value, up to which the work is not counted.
+_MAX_PRODUCT: Final = 500_000_000
+# Up to these the library finds all errors of a value, and beyond them one.
+_MAX_ERRORS: Final = 50_000
+_MAX_COPIED: Final = 200_000_000
+_MAX_PATTERN_SIZE: Final = 1 << 20  # bytes of a compiled expression
+# Keywords whose size in bytes says nothing about the work.
+_COUNTED: Final = ("$ref", "$dynamicRef", "unevaluatedProperties", "unevaluatedItems")
 
-Keyword: TypeAlias = Callable[[Any, Any, Any, Any], Iterable["ValidationError"] | None]
-_left: ContextVar[list[int]] = ContextVar("coe_schema_steps")
+
+class CannotValidate(Exception):
+    """A value cannot be checked against a schema; the reason follows "its schema", or "it"."""
 
 
-class TooMuchWork(Exception):
-    """Whether the value matches the schema cannot be told with a reasonable effort."""
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    document: JSON
+    size: int
+    # Whether the work has to be counted even for small values.
+    counted: bool
+    # States of its regular expressions, for each of which a character may take a step.
+    states: int
+    references: References = field(repr=False)
+    validator: Validator = field(repr=False)
+
+    def is_small_for(self, size: int) -> bool:
+        """Whether applying it to so many bytes cannot be too much work, so need not be counted."""
+        product = self.size * size
+        return not self.counted and product <= _MAX_PRODUCT and self.states * size <= MAX_STEPS
+
+    def effort(self, value: JSON) -> Effort:
+        return effort(self.document, value, self.references.targets)
+
+
+def is_dialect(uri: JSON) -> bool:
+    """Whether the value of `$schema` names the dialect that is read here (Core, section 8.1.1)."""
+    return isinstance(uri, str) and uri.removesuffix("#") == DIALECT
 
 
 def is_pattern(text: str) -> bool:
     """Whether a text is a regular expression that can be used here."""
-    return _compiled(text) is not None
+    return _pattern(text) is not None
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether the pattern is found anywhere in the text.
+    """Whether a pattern is found anywhere in a text.
+
+    What is no pattern is found nowhere, nor is one in a text that is too long for it.
+    """
+    compiled = _pattern(pattern)
+    if compiled is None or matching_steps(pattern, text) > MAX_STEPS:
+        return False
+    return compiled.is_valid(_without_surrogates(text))
+
+
+def errors(schema: JSON, value: JSON) -> list[ValidationError]:
+    """The errors of a value in the library's order, which is not defined.
 
     Raises:
-        TooMuchWork: It is no pattern that can be used here.
+        CannotValidate: The schema is none, or applying it takes too much work.
     """
-    compiled = _compiled(pattern)
-    if compiled is None:
+    if not isinstance(schema, dict | bool):
+        raise CannotValidate("is no schema")
+    try:
+        compiled = _compiled(_text(schema))
+        value, size = _measured(value)
+        if not compiled.is_small_for(size):
+            _check_effort(compiled.effort(value))
+        return [] if compiled.validator.is_valid(value) else _found(compiled, value)
+    except TooMuchWork:
+        raise CannotValidate("takes too much work to apply") from None
+    except ValueError:
+        raise CannotValidate("or what it is applied to is no JSON") from None
+
+
+def _check_effort(effort: Effort) -> None:
+    if effort.steps > MAX_STEPS:
         raise TooMuchWork
-    return compiled.isinstance_python(text)
 
 
-def validator_of(schema: Any, checker: FormatChecker) -> Draft202012Validator:
-    """A validator of one schema, for `errors_of`; nothing is fetched for it."""
-    from referencing.jsonschema import EMPTY_REGISTRY  # noqa: PLC0415  # slow to import
+def _found(compiled: _Compiled, value: JSON) -> list[ValidationError]:
+    """The errors of a value that has some: all, or the first of a large value."""
+    too_large = CannotValidate("is not matched, and the value is too large to say where")
+    try:
+        effort = compiled.effort(value)
+    except TooMuchWork:
+        raise too_large from None
+    if effort.copied > _MAX_COPIED:
+        raise too_large
+    if effort.errors <= _MAX_ERRORS:
+        return list(compiled.validator.iter_errors(value))
+    from jsonschema_rs import ValidationError  # noqa: PLC0415  # slow to import
 
-    validator: Draft202012Validator = _validator_class()(
-        schema,
-        registry=EMPTY_REGISTRY,
-        format_checker=checker,
+    try:
+        compiled.validator.validate(value)
+    except ValidationError as error:
+        return [error]
+    raise CannotValidate("is not matched")
+
+
+# ---------------------------------------------------------------- schemas
+@lru_cache(maxsize=512)
+def _compiled(text: bytes) -> _Compiled:
+    document = json.loads(text)
+    if isinstance(document, dict) and not is_dialect(document.get("$schema", DIALECT)):
+        raise CannotValidate(f"is not of the dialect {DIALECT}")
+    references = References(document)
+    counted = any(f'"{keyword}"'.encode() in text for keyword in _COUNTED)
+    return _Compiled(
+        document, len(text), counted, _states(document), references, _build(document, references)
     )
-    return validator
 
 
-def errors_of(
-    validator: Draft202012Validator,
-    value: Any,
-    *,
-    steps: int = MOST_STEPS,
-) -> Iterator[ValidationError]:
-    """The errors of a value, as the library has them.
-
-    Raises:
-        TooMuchWork: The budget is spent, or a pattern of the schema cannot be used.
-    """
-    _left.set([steps])
-    try:
-        yield from validator.iter_errors(value)
-    except RecursionError:
-        raise TooMuchWork from None
-
-
-# ---------------------------------------------------------------- patterns
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> SchemaValidator | None:
-    form = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex", strict=True)
-    try:
-        return SchemaValidator(form)
-    except SchemaError:
-        return None
-
-
-def _pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(value, str) and not matches(wanted, value):
-        yield _error("the pattern is not matched")
-
-
-def _pattern_properties(
-    validator: Any, wanted: dict[str, Any], value: Any, _: Any
-) -> Iterator[ValidationError]:
-    if not isinstance(value, dict):
-        return
-    for pattern, schema in wanted.items():
-        _spend(len(value))
-        for key, item in value.items():
-            if matches(pattern, key):
-                yield from validator.descend(item, schema, path=key, schema_path=pattern)
-
-
-def _additional(
-    validator: Any, wanted: Any, value: Any, schema: dict[str, Any]
-) -> Iterator[ValidationError]:
-    if not isinstance(value, dict):
-        return
-    extra = unknown_keys(schema, value)
-    if isinstance(wanted, dict):
-        for key in extra:
-            yield from validator.descend(value[key], wanted, path=key)
-    elif wanted is False and extra:
-        yield _error("there are further properties")
-
-
-def unknown_keys(schema: dict[str, Any], value: dict[str, Any]) -> list[str]:
-    """The keys of an object that neither `properties` nor `patternProperties` name."""
-    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    return [
-        key
-        for key in value
-        if key not in known and not any(matches(pattern, key) for pattern in patterns)
-    ]
-
-
-# ---------------------------------------------------------------- other keywords
-def _unique(_: Any, wanted: Any, value: Any, __: Any) -> Iterator[ValidationError]:
-    if wanted and isinstance(value, list) and len({_identity(item) for item in value}) < len(value):
-        yield _error("an item is there twice")
-
-
-def _identity(value: Any) -> Any:
-    """What two values have in common exactly when JSON Schema calls them equal: 1 is 1.0."""
-    if isinstance(value, dict):
-        return "object", frozenset((key, _identity(item)) for key, item in value.items())
-    if isinstance(value, list):
-        return "array", tuple(_identity(item) for item in value)
-    return "boolean" if isinstance(value, bool) else "", value
-
-
-def _unevaluated(keyword: Keyword) -> Keyword:
-    """The library's, which looks for patterns with the engine that may never end: not with them."""
-
-    def apply(validator: Any, wanted: Any, value: Any, schema: Any) -> Any:
-        if _names_patterns(validator._resolver.lookup("#").contents):  # noqa: SLF001  # the root
-            raise TooMuchWork
-        return keyword(validator, wanted, value, schema)
-
-    return apply
-
-
-def _names_patterns(schema: Any) -> bool:
-    waiting = [schema]
+def _states(document: JSON) -> int:
+    """The states of all texts in a schema that may be regular expressions."""
+    found, waiting = 0, [document]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            if "patternProperties" in part:
-                return True
+            patterns = part.get("patternProperties")
+            keys = list(patterns) if isinstance(patterns, dict) else []
+            found += sum(states(str(each)) for each in (*keys, part.get("pattern", "")))
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
-    return False
+    return found
 
 
-# ---------------------------------------------------------------- the budget
-@lru_cache(maxsize=1)
-def _validator_class() -> Any:
-    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415  # slow to import
+def _build(document: Any, references: References) -> Validator:
+    import jsonschema_rs  # noqa: PLC0415  # slow to import
 
-    library: dict[str, Any] = dict(Draft202012Validator.VALIDATORS)
-    own: dict[str, Any] = {name: _unevaluated(library[name]) for name in _UNEVALUATED}
-    own |= {
-        "additionalProperties": _additional,
-        "pattern": _pattern,
-        "patternProperties": _pattern_properties,
-        "uniqueItems": _unique,
-    }
-    keywords = {name: _counted(keyword) for name, keyword in (library | own).items()}
-    return validators.extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # so
-
-
-def _counted(keyword: Keyword) -> Keyword:
-    def apply(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
-        _spend(1 + _length(wanted) + _length(value))
-        for error in keyword(validator, wanted, value, schema) or ():
-            if not isinstance(error.validator, str):  # made just now: it quotes the value
-                _spend(len(error.message) // _MESSAGE_STEP)
-            yield error
-
-    return apply
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            document,
+            validate_formats=True,
+            offline=True,
+            mask="the value",
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=_MAX_PATTERN_SIZE),
+            # RFC 5321 section 4.1.2: a mailbox has no name before the address.
+            email_options=jsonschema_rs.EmailOptions(allow_display_text=False),
+        )
+    except ValueError as error:
+        kind = getattr(getattr(error, "kind", None), "name", None)
+        if kind == "$ref" and references.unresolved:
+            reason = f"refers to `{references.unresolved}`, which is not there"
+            raise CannotValidate(reason) from None
+        raise CannotValidate("is no schema") from None
 
 
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, dict | list) else 0
+@lru_cache(maxsize=1024)
+def _pattern(pattern: str) -> Validator | None:
+    document: Any = {"pattern": pattern}
+    try:
+        return _build(document, References(document))
+    except CannotValidate:
+        return None
 
 
-def _spend(steps: int) -> None:
-    left = _left.get()
-    left[0] -= steps
-    if left[0] < 0:
+def _text(schema: JSON) -> bytes:
+    try:
+        return orjson.dumps(schema)
+    except TypeError:  # a whole number of more than 64 bits, or half a surrogate pair
+        return json.dumps(_copied(schema)).encode()
+
+
+# ---------------------------------------------------------------- values
+def _measured(value: JSON) -> tuple[JSON, int]:
+    """A value that the library can read, and its size in bytes as JSON."""
+    try:
+        return value, len(orjson.dumps(value))
+    except TypeError:
+        value = _copied(value)
+        return value, len(json.dumps(value))
+
+
+def _copied(value: JSON, level: int = 0) -> JSON:
+    """A copy without halves of surrogate pairs, which are no Unicode (RFC 8259, section 8.2)."""
+    if level > MAX_DEPTH:
         raise TooMuchWork
+    if isinstance(value, dict):
+        return {
+            _without_surrogates(str(key)): _copied(item, level + 1) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_copied(item, level + 1) for item in value]
+    if isinstance(value, str):
+        return _without_surrogates(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    raise ValueError("no JSON")
 
 
-def _error(message: str) -> ValidationError:
-    from jsonschema.exceptions import ValidationError  # noqa: PLC0415  # slow to import
-
-    return ValidationError(message)
+def _without_surrogates(text: str) -> str:
+    return text.encode(errors="replace").decode()

@@ -1,35 +1,31 @@
-"""JSON Schema 2020-12: is a value what a schema asks for, and where is it not?
+"""Where a value does not match its JSON Schema, in words that never quote the value.
 
-Nothing is fetched: a reference that leads out of the schema is a violation. Messages tell what is
-wanted and never quote the value, which may be somebody's personal data.
+The value may be somebody's personal data; the schema is the author's, and is quoted.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
-from uuid import UUID
 
 import orjson
 
 from coe.errors import Problem
 from coe.json_types import JSON
-from coe.language.durations import DurationError, parse
-from coe.language.json_schema.validator import TooMuchWork, errors_of, unknown_keys, validator_of
-from coe.language.source import point
-from coe.language.suggestions import did_you_mean
+from coe.language.json_schema.validator import CannotValidate, errors
+from coe.language.source import point, tokens
+from coe.language.suggestions import closest
 
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
+    from jsonschema_rs import ValidationError
 
-# Most violations that are told at once.
-MOST: Final = 50
+MAX_VIOLATIONS: Final = 50
+"""More violations of one value are not reported."""
+UNUSABLE: Final = "schema"
+"""The keyword of a violation that is the schema's, not the value's."""
+_MAX_QUOTED: Final = 400  # characters of a schema's values in a message
+_MAX_NAMES: Final = 20  # known names that are listed for an unknown one
 
 _TYPES: Final = {
     "string": "text",
@@ -40,17 +36,7 @@ _TYPES: Final = {
     "array": "an array",
     "null": "null",
 }
-_CODES: Final = {
-    "required": "INPUT_MISSING",
-    "dependentRequired": "INPUT_MISSING",
-    "type": "INPUT_TYPE",
-    "additionalProperties": "INPUT_UNKNOWN",
-    "unevaluatedProperties": "INPUT_UNKNOWN",
-    "propertyNames": "INPUT_UNKNOWN",
-    "format": "INPUT_FORMAT",
-    "pattern": "INPUT_FORMAT",
-}
-_WORDS: Final = {
+_MESSAGES: Final = {
     "minimum": "must be {} or more",
     "maximum": "must be {} or less",
     "exclusiveMinimum": "must be more than {}",
@@ -62,165 +48,215 @@ _WORDS: Final = {
     "maxItems": "must have {} items or less",
     "minProperties": "must have {} keys or more",
     "maxProperties": "must have {} keys or less",
+    "minContains": "must have {} or more items that match `contains` of its schema",
+    "maxContains": "must have {} or fewer items that match `contains` of its schema",
     "pattern": "must match the pattern {}",
     "format": "must have the format {}",
     "const": "must be {}",
+    "uniqueItems": "must not have the same item twice",
+    "propertyNames": "has a key that is not allowed here",
+    "false": "is not allowed here",
 }
+# The library's name of an error covers several keywords; the path in the schema says which.
+_BY_PATH: Final = frozenset(("required", "contains"))
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One way in which a value is not what its schema asks for."""
+    """One reason why a value does not match its schema."""
 
-    # JSON pointer into the value.
+    # JSON pointer into the value; of a missing key, to where it would be.
     path: str
     message: str
     # The keyword of the schema that is violated.
     keyword: str
+    # What the schema says of the place: its description, or the names that it knows.
+    described: str | None = None
+    # For a name that is not known: the known one that may be meant.
+    meant: str | None = None
 
     def __str__(self) -> str:
-        """Where and what."""
-        return f"{self.path or '/'} {self.message}"
+        """The place and the message."""
+        return f"{self.path or '/'} {self.message}" + (f", {self.help}" if self.meant else "")
+
+    @property
+    def help(self) -> str | None:
+        """What helps to correct the value."""
+        return f"did you mean `{self.meant}`?" if self.meant else self.described
 
     @property
     def problem(self) -> Problem:
-        """The same as a problem of an input."""
-        code = _CODES.get(self.keyword, "INPUT_VALUE")
-        return Problem(code, self.message, path=self.path)
+        """The violation as a problem: INPUT_ and the keyword, such as INPUT_REQUIRED."""
+        code = f"INPUT_{self.keyword.upper()}"
+        return Problem(code, self.message, path=self.path or None, help=self.help)
 
 
 def violations(schema: JSON, value: JSON) -> list[Violation]:
-    """Everything that keeps a value from matching a schema, at most `MOST`, in document order."""
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415 - slow to import
+    """Why a value does not match a schema, at most `MAX_VIOLATIONS`, in the order of their paths.
 
-    found: list[Violation] = []
+    Of a large value with many errors there may be the first alone.
+    """
     try:
-        for error in errors_of(_validator(orjson.dumps(schema)), value):
-            found.extend(_told(error))
-            if len(found) >= MOST:
-                break
-    except TooMuchWork:
-        message = "takes too much work to hold against its schema, or its schema cannot be used"
-        return [Violation("", message, "$schema")]
-    except Unresolvable as error:
-        found.append(
-            Violation("", f"its schema refers to `{error.ref}`, which is not there", "$ref")
-        )
-    return sorted(found[:MOST], key=lambda violation: violation.path)
+        found = [(error, *_nearest(error)) for error in errors(schema, value)]
+    except CannotValidate as reason:
+        return [Violation("", f"its schema {reason}", UNUSABLE)]
+    ordered = sorted(found, key=lambda each: _order(each[1]))[:MAX_VIOLATIONS]
+    listed = {
+        violation: None
+        for _, error, types in ordered
+        for violation in _violations(schema, value, error, types)
+    }
+    return sorted(listed, key=lambda each: _places(_parts(each.path)))[:MAX_VIOLATIONS]
 
 
 def input_problems(schema: JSON, value: JSON, *, path: str = "") -> tuple[Problem, ...]:
-    """The same as problems of an input (INPUT…), at most `MOST`.
+    """The violations of an input as located problems, such as INPUT_REQUIRED.
 
-    `path` is the pointer of the value itself, before those of its parts. No schema takes all.
+    `path` is the pointer of the value itself. No schema (None) accepts everything.
     """
     if schema is None:
         return ()
-    found = [violation.problem for violation in violations(schema, value)]
-    return tuple(replace(problem, path=path + (problem.path or "")) for problem in found)
+    problems = (violation.problem for violation in violations(schema, value))
+    return tuple(replace(each, path=path + (each.path or "") or None) for each in problems)
 
 
-@lru_cache(maxsize=512)
-def _validator(schema: bytes) -> Draft202012Validator:
-    from jsonschema import FormatChecker  # noqa: PLC0415 - slow to import
+# ---------------------------------------------------------------- errors of the library
+def _nearest(error: ValidationError) -> tuple[ValidationError, tuple[str, ...]]:
+    """The error to report; of alternatives the one of that which matched furthest.
 
-    checker = FormatChecker(formats=())
-    for name, check in _FORMATS.items():
-        checker.checks(name, raises=(ValueError, TypeError))(check)
-    return validator_of(orjson.loads(schema), checker)
+    Where all alternatives want another type of the same value, their types are joined.
+    """
+    types: tuple[str, ...] = ()
+    while error.kind.name in ("anyOf", "oneOf"):
+        branches: list[list[ValidationError]] = error.kind.as_dict()["context"]
+        inner = [each for branch in branches for each in branch]
+        if not all(branches) or not inner:  # several alternatives match
+            break
+        if all(_only_type(branch, error) for branch in branches):
+            names = (name for each in inner for name in each.kind.as_dict()["types"])
+            types = tuple(dict.fromkeys(names))
+        error = max(sorted(inner, key=_order), key=_nearness)
+    return error, types
 
 
-# ---------------------------------------------------------------- what to tell
-def _told(error: ValidationError) -> Iterator[Violation]:
-    """The violations that an error of the library stands for; of alternatives the nearest one's."""
-    while error.context and error.validator in ("anyOf", "oneOf"):
-        error = max(error.context, key=_nearness)
-    path = point(*error.absolute_path)
-    keyword = str(error.validator)
-    if keyword == "required" and isinstance(error.instance, dict):
-        # The library raises one error for each missing key.
-        missing = re.match(r"'(.*)' is a required property", error.message)
-        key = missing[1] if missing else "?"
-        yield Violation(path + point(key), "is missing", keyword)
-    elif keyword in ("additionalProperties", "unevaluatedProperties"):
-        for key in _unknown(error):
-            message = f"is not known here{did_you_mean(key, _left_out(error))}"
-            yield Violation(path + point(key), message, keyword)
-    else:
-        yield Violation(path, _message(error), keyword)
+def _only_type(branch: Sequence[ValidationError], error: ValidationError) -> bool:
+    return (
+        len(branch) == 1
+        and branch[0].kind.name == "type"
+        and branch[0].instance_path == error.instance_path
+    )
 
 
 def _nearness(error: ValidationError) -> tuple[int, bool]:
     """How far an alternative matched before it failed."""
-    return len(error.absolute_path), error.validator not in ("type", "const", "enum")
+    return len(error.instance_path), error.kind.name not in ("type", "const", "enum")
 
 
-def _unknown(error: ValidationError) -> list[str]:
-    schema = error.schema if isinstance(error.schema, dict) else {}
-    instance = error.instance if isinstance(error.instance, dict) else {}
-    return unknown_keys(schema, instance)
+def _order(error: ValidationError) -> tuple[Any, ...]:
+    """The place in the value, then in the schema: the library's order may differ between runs."""
+    return _places(error.instance_path), _places(error.schema_path), str(error.kind.as_dict())
 
 
-def _left_out(error: ValidationError) -> list[str]:
-    """The keys that a schema describes and an object does not have."""
-    schema = error.schema if isinstance(error.schema, dict) else {}
-    instance = error.instance if isinstance(error.instance, dict) else {}
-    return [key for key in schema.get("properties", {}) if key not in instance]
+def _places(path: Sequence[str | int]) -> tuple[tuple[bool, int, str], ...]:
+    return tuple((False, part, "") if isinstance(part, int) else (True, 0, part) for part in path)
 
 
-def _message(error: ValidationError) -> str:
-    keyword = str(error.validator)
-    wanted: Any = error.validator_value
-    if error.validator is None:
-        return "is not allowed here"
+def _parts(pointer: str) -> list[str | int]:
+    return [int(token) if token.isdecimal() else token for token in tokens(pointer)]
+
+
+# ---------------------------------------------------------------- words
+def _violations(
+    schema: JSON, value: JSON, error: ValidationError, types: tuple[str, ...]
+) -> Iterator[Violation]:
+    path = point(*error.instance_path)
+    keyword = _keyword(error)
+    *parents, _ = error.schema_path or [""]
+    part = _follow(schema, parents)
+    match error.kind.name:
+        case "required":
+            key = error.kind.as_dict()["property"]
+            described = _description(_follow(part, ("properties", key)))
+            yield Violation(path + point(key), "is missing", keyword, described)
+        case "additionalProperties" | "unevaluatedProperties":
+            instance = _follow(value, error.instance_path)
+            for key in error.kind.as_dict()["unexpected"]:
+                yield _unknown(path + point(key), key, keyword, _properties(part), instance)
+        case _:
+            wanted = part.get(keyword) if isinstance(part, dict) else None
+            message = _message(keyword, types or wanted)
+            described = _description(_follow(schema, error.schema_path) if part is None else part)
+            yield Violation(path, message, keyword, described)
+
+
+def _keyword(error: ValidationError) -> str:
+    name = error.kind.name
+    if name == "falseSchema":
+        return "false"
+    return str(error.schema_path[-1]) if name in _BY_PATH and error.schema_path else name
+
+
+def _unknown(
+    path: str, key: str, keyword: str, properties: dict[str, Any], instance: JSON
+) -> Violation:
+    present = instance if isinstance(instance, dict) else {}
+    absent = [name for name in properties if name not in present]
+    meant = closest(key, absent) or closest(key, properties)
+    known = ", ".join(list(properties)[:_MAX_NAMES])
+    described = f"known here: {known}" if known else None
+    return Violation(path, "is not known here", keyword, described, meant)
+
+
+def _message(keyword: str, wanted: Any) -> str:
     if keyword == "type":
-        kinds = [wanted] if isinstance(wanted, str) else list(wanted)
+        kinds = [wanted] if isinstance(wanted, str) else list(wanted or ())
         return "must be " + " or ".join(_TYPES.get(kind, kind) for kind in kinds)
     if keyword == "enum":
-        return "must be one of " + ", ".join(_shown(value) for value in wanted)
-    if keyword in _WORDS:
-        return _WORDS[keyword].format(_shown(wanted))
-    if keyword == "uniqueItems":
-        return "must not have the same item twice"
+        listed = ", ".join(_quoted(value) for value in wanted or ())
+        return "must be one of " + (
+            listed[:_MAX_QUOTED] + " …" if len(listed) > _MAX_QUOTED else listed
+        )
+    if keyword in _MESSAGES:
+        return _MESSAGES[keyword].format(_quoted(wanted)[:_MAX_QUOTED])
+    if keyword == "oneOf":
+        return "matches several of the alternatives of its schema, and may match one"
     return f"does not match `{keyword}` of its schema"
 
 
-def _shown(value: Any) -> str:
-    return f"`{value}`" if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-# ---------------------------------------------------------------- formats
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
-
-
-def _text_only(check: Callable[[str], object]) -> Callable[[object], bool]:
-    """A format constrains text alone, and any other value has it."""
-    return lambda value: not isinstance(value, str) or check(value) not in (None, False)
-
-
-def _instant(text: str) -> datetime | None:
-    """RFC 3339: with a time zone, and not the date alone."""
-    instant = datetime.fromisoformat(text)
-    return instant if instant.tzinfo and "T" in text.upper() else None
-
-
-def _day(text: str) -> date | None:
-    return date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else None
-
-
-def _length(text: str) -> bool:
+def _quoted(value: Any) -> str:
+    if isinstance(value, str):
+        return f"`{value}`"
     try:
-        return parse(text).milliseconds is not None
-    except DurationError:
-        return False
+        return orjson.dumps(value).decode()
+    except TypeError:  # a whole number of more than 64 bits
+        return str(value)
 
 
-_FORMATS: Final[dict[str, Callable[[object], bool]]] = {
-    "date": _text_only(_day),
-    "date-time": _text_only(_instant),
-    "time": _text_only(time.fromisoformat),
-    "duration": _text_only(_length),
-    "email": _text_only(_EMAIL.fullmatch),
-    "uuid": _text_only(UUID),
-    "uri": _text_only(lambda text: bool(urlsplit(text).scheme)),
-}
+# ---------------------------------------------------------------- the schema's own words
+def _description(schema: JSON) -> str | None:
+    """What a schema says of its values, and examples of them."""
+    if not isinstance(schema, dict):
+        return None
+    words = [str(schema["description"])] if isinstance(schema.get("description"), str) else []
+    examples = schema.get("examples")
+    if isinstance(examples, list) and examples:
+        words.append(f"such as {', '.join(str(each) for each in examples[:3])}")
+    return "; ".join(words)[:_MAX_QUOTED] or None
+
+
+def _properties(schema: JSON) -> dict[str, Any]:
+    found = schema.get("properties") if isinstance(schema, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _follow(document: JSON, path: Sequence[str | int]) -> Any:
+    """The part of a document that a path leads to; None where it leads nowhere."""
+    part: Any = document
+    for key in path:
+        if isinstance(part, dict) and key in part:
+            part = part[str(key)]
+        elif isinstance(part, list) and isinstance(key, int) and key < len(part):
+            part = part[key]
+        else:
+            return None
+    return part

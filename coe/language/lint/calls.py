@@ -31,7 +31,7 @@ def check_arguments(context: LintContext) -> Iterator[Problem]:
             where = f"{task.pointer}/with{found.path}"
             message = f"`{function.call}`: {found.path or 'its arguments'} {found.message}"
             value = found.keyword not in ("required", "additionalProperties")
-            yield context.problem("OWS055", message, where, value=value)
+            yield context.problem("OWS055", message, where, value=value, help=found.help)
 
 
 def check_flows(context: LintContext) -> Iterator[Problem]:

@@ -25,10 +25,9 @@ def check_schemas(context: LintContext) -> Iterator[Problem]:
     for place, document in _documents(context):
         broken = False
         for fault in faults(document):
-            broken = broken or not fault.hint
-            weight = Severity.WARNING if fault.hint else Severity.ERROR
+            broken = broken or fault.severity is Severity.ERROR
             where = place + fault.path
-            yield context.problem("OWS061", fault.message, where, severity=weight)
+            yield context.problem("OWS061", fault.message, where, severity=fault.severity)
         if broken:
             continue
         yield from _examples(context, place, document)

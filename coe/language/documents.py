@@ -1,18 +1,17 @@
-"""Documents that come in as files, against their pydantic models: located problems."""
+"""Check documents that come in as files against their pydantic models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from coe.errors import Problem, Severity
+from coe.errors import Problem
 from coe.json_types import JSON
-from coe.language.json_schema.meta import faults
 from coe.language.source import Source, point
+from coe.language.suggestions import closest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 CODE = "INPUT_MANIFEST"
@@ -24,7 +23,7 @@ def validate(
     *,
     at: Sequence[str] = (),
 ) -> tuple[ModelT | None, tuple[Problem, ...]]:
-    """Validate a document, or the part of it at these keys; no model where there are problems.
+    """Validate a document, or the part of it at these keys: its model, or located problems.
 
     A part that is not there counts as an empty object.
     """
@@ -39,19 +38,6 @@ def validate(
     return None, tuple(_problem(each, source, at, known) for each in details)
 
 
-def schema_problems(source: Source, schema: JSON, path: str) -> tuple[Problem, ...]:
-    """What is wrong with a JSON Schema that stands at a pointer of the document."""
-    return tuple(
-        source.problem(
-            "INPUT_SCHEMA",
-            fault.message,
-            fault.path,
-            severity=Severity.WARNING if fault.hint else Severity.ERROR,
-        )
-        for fault in faults(schema, path)
-    )
-
-
 def _problem(
     detail: ErrorDetails,
     source: Source,
@@ -64,8 +50,8 @@ def _problem(
     match detail["type"]:
         case "extra_forbidden":
             message = f"unknown key {key!r}"
-            near = get_close_matches(key, known, n=1) if len(location) == 1 else []
-            help = f"did you mean {near[0]!r}?" if near else None
+            near = closest(key, known) if len(location) == 1 else None
+            help = f"did you mean {near!r}?" if near else None
         case "missing":
             message = f"{key!r} is missing"
         case "string_pattern_mismatch":
