@@ -127,7 +127,7 @@ class Scale:
             clock.marks.append(time.process_time())
         return clock.row(case, steps, memory() - before)
 
-    async def fold(self, case: str, manifest: str, facts: int) -> Row:
+    async def replay(self, case: str, manifest: str, facts: int) -> Row:
         """Find a run as its journal left it, as a holder does after a crash."""
         run_id = await self._ask(manifest)
         clock = Clock(facts)
@@ -137,7 +137,7 @@ class Scale:
             definition = await runtime.definition(lease.run.version_id)
             await self._write(runtime, lease, definition, facts)
             before = memory()
-            projected = facts - step_projection.MOST  # the dead holder showed the rest
+            projected = facts - step_projection.MAX_HELD_STEPS  # the dead holder showed the rest
             lease = replace(lease, position=facts, projected=projected)
             apply = replay.Machine.apply
 
@@ -159,7 +159,7 @@ class Scale:
         run = lease.run
         machine = replay.Machine(definition, RunContext(str(run.id)), self._jq.evaluate)
         sealer = Sealer(self._platform.keyring, run.team)
-        fact = await replay.started(self._platform, lease, definition)
+        fact = await replay.first_fact(self._platform, lease, definition)
         entries: list[Entry] = []
         for position in range(facts):
             place = f"{run.id}:{position}"
@@ -216,7 +216,7 @@ async def measured(url: str, folder: Path, *, quick: bool) -> list[Row]:
         rows.append(await scale.run(f"fork of {branches}", wide, branches, apart=0.005))
         facts = 100_000 // part
         long = loop(facts // 10 + 1, steps=10)
-        rows.append(await scale.fold(f"journal of {facts:,}", long, facts))
+        rows.append(await scale.replay(f"journal of {facts:,}", long, facts))
     return rows
 
 

@@ -26,7 +26,7 @@ from coe.engines.prefect_api import PrefectEngine, team_pool
 from coe.engines.prefect_server import worker_environment
 from coe.errors import CoeError, Unauthenticated, Unavailable
 from coe.execution.loops import Loops
-from coe.execution.open_runtime import running
+from coe.execution.open_runtime import open_runtime
 from coe.settings import Settings
 from coe.work import Platform
 
@@ -70,7 +70,7 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     try:
         if not await _until(lambda: _database_answers(platform), "the database", stop):
             return
-        async with running(platform) as runtime, _loops(platform, engine):
+        async with open_runtime(platform) as runtime, _loops(platform, engine):
             if await _until(engine.ensure_central, "Prefect", stop):
                 await serve_pool(
                     FlowExecutor(central_flow(runtime)),

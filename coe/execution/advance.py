@@ -1,7 +1,7 @@
-"""Carrying out a central run: fold its journal, then turn after turn, until it parks or ends.
+"""Advance a central run: replay its journal, then turn after turn, until it parks or ends.
 
-An engine calls `advance` in one of its workers. Whoever calls it, and however often at once: the
-lease lets one go on, and the journal lets only that one write.
+An engine calls `advance` in one of its workers. It may be called by anyone and many times at once:
+the lease lets one of them go on, and the journal lets only that one write.
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.errors import Unavailable
 from coe.events.delivery import catch_up
-from coe.execution.leaf_tasks import Carry, InFlight, StepFailedError, internal_fault, straight
-from coe.execution.replay import replay, started
-from coe.execution.runtime import Held, Runtime
-from coe.execution.turn import ActiveRun, Turn, keep_turn, prepare_turn, take_turn, tell, tell_all
+from coe.execution.leaf_tasks import LeafTasks, TaskRunner, internal_fault, run_inline
+from coe.execution.replay import first_fact, replay
+from coe.execution.runtime import HeldRun, Runtime
+from coe.execution.turn import (
+    ActiveRun,
+    Turn,
+    add_steps,
+    prepare_turn,
+    run_turn,
+    write_steps,
+    write_turn,
+)
 from coe.machine.commands import Cancelled, Completed, Faulted, RunLeaf, RunOutcome, StartChild
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OutboxKind, enqueue
@@ -31,20 +39,18 @@ from coe.runs.journal import Append, LeaseLostError, Taking
 from coe.runs.leases import Lease, Parking
 from coe.runs.models import RunState
 
-__all__ = ["Carry", "Finished", "LostLease", "Parked", "StepFailedError", "advance", "straight"]
-
-BEGINS_WITHIN: Final = 2.0
-"""Seconds for the first turn of a run that nobody holds yet: long before anybody asks again."""
-PATIENCE: Final = 5.0
-"""Seconds that a commit gets when the run is stopped meanwhile."""
-PAUSE: Final = timedelta(seconds=2)
+FIRST_TURN_SECONDS: Final = 2.0
+"""For the first turn of a run that nobody holds yet: well before the engine is asked again."""
+COMMIT_SECONDS: Final = 5.0
+"""For a commit that is under way when the run is stopped."""
+RETRY_PAUSE: Final = timedelta(seconds=2)
 """How long a run rests whose holder failed, before another holder tries."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Nothing is in flight: the run waits, at most until then (None: until something arrives)."""
+    """No leaf is running: the run waits, at most until then (None: until something arrives)."""
 
     until: datetime | None
 
@@ -58,14 +64,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class LostLease:
-    """Another holds the run: leave it alone."""
+    """Another holder has the run: leave it alone."""
 
 
 Advanced = Parked | Finished | LostLease
 
 
-async def advance(runtime: Runtime, run_id: UUID, *, carry: Carry = straight) -> Advanced:
-    """Carry a central run on, as far as it goes now.
+async def advance(runtime: Runtime, run_id: UUID, *, run_task: TaskRunner = run_inline) -> Advanced:
+    """Carry a central run on, as far as it goes now; `run_task` runs its leaves.
 
     Raises:
         NotFound: There is no such central run.
@@ -74,14 +80,14 @@ async def advance(runtime: Runtime, run_id: UUID, *, carry: Carry = straight) ->
     lease = await _acquire(runtime, run_id)
     if not isinstance(lease, Lease):
         return lease
-    execution = _Execution(runtime, lease, carry)
+    execution = _Execution(runtime, lease, run_task)
     try:
         if not lease.taken:
-            broken = await execution.begin()
-            if broken is not None:
-                return broken
+            failed = await execution.start()
+            if failed is not None:
+                return failed
         async with runtime.hold(execution.lease) as held:
-            return await execution.go(held)
+            return await execution.carry_on(held)
     except LeaseLostError:
         return LostLease()
     except asyncio.CancelledError:
@@ -96,55 +102,56 @@ async def advance(runtime: Runtime, run_id: UUID, *, carry: Carry = straight) ->
 class _Execution:
     """One holder's work on one run."""
 
-    def __init__(self, runtime: Runtime, lease: Lease, carry: Carry) -> None:
+    def __init__(self, runtime: Runtime, lease: Lease, run_task: TaskRunner) -> None:
         self._runtime = runtime
         self._platform = runtime.platform
         self.lease = lease
-        self._held = Held(lease)
+        self._held = HeldRun(lease)
         self._active: ActiveRun | None = None
-        self._leaves = InFlight(runtime, carry, self._tell)
+        self._leaves = LeafTasks(runtime, run_task, self._wake)
         self._alarm: asyncio.TimerHandle | None = None
         self._quiet_since = self._platform.clock()
 
-    async def begin(self) -> Advanced | None:
-        """Begin a run that has no journal: its first facts take it. Gives its end if that breaks.
+    async def start(self) -> Advanced | None:
+        """Start a run that has no journal: its first turn takes it. Returns its end if that faults.
 
-        Nothing was done in the world when this fails; who lost it to another has written nothing. A
-        first turn that takes long is left, and taken again by who holds the run.
+        Nothing happened outside when this fails, and a holder who loses the run to another has
+        written nothing. A first turn that takes long is dropped; the holder takes the run, then
+        tries again.
         """
         try:
-            async with asyncio.timeout(BEGINS_WITHIN):
+            async with asyncio.timeout(FIRST_TURN_SECONDS):
                 active = await self._open()
-                turn = await prepare_turn(active, [await self._first(active)])
+                turn = await prepare_turn(active, [await self._first_fact(active)])
         except TimeoutError:
             await self._take()
             return None
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001  # as in `go`
-            return await self._break(error)
+        except Exception as error:  # noqa: BLE001  # as in `carry_on`
+            return await self._fault(error)
         turn.append.taking = self._taking()
-        return await self._begun(active, turn)
+        return await self._write_first(active, turn)
 
-    async def _begun(self, active: ActiveRun, turn: Turn) -> Advanced | None:
-        """Write the first turn. Who stops this meanwhile learns first what came of it."""
-        keeping = asyncio.ensure_future(keep_turn(active, turn))
-        keeping.add_done_callback(_look_at)
+    async def _write_first(self, active: ActiveRun, turn: Turn) -> Advanced | None:
+        """Write the first turn. If this is stopped meanwhile, find out first whether it was."""
+        writing = asyncio.ensure_future(write_turn(active, turn))
+        writing.add_done_callback(_retrieve)
         try:
-            await asyncio.shield(keeping)
+            await asyncio.shield(writing)
         except asyncio.CancelledError:
-            await asyncio.wait({keeping}, timeout=PATIENCE)
-            if keeping.done() and keeping.exception() is None:
-                self._took(active)
+            await asyncio.wait({writing}, timeout=COMMIT_SECONDS)
+            if writing.done() and writing.exception() is None:
+                self._has_taken(active)
             raise
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001  # as in `go`
-            return await self._break(error)
-        self._took(active)
+        except Exception as error:  # noqa: BLE001  # as in `carry_on`
+            return await self._fault(error)
+        self._has_taken(active)
         return None
 
-    def _took(self, active: ActiveRun) -> None:
+    def _has_taken(self, active: ActiveRun) -> None:
         self.lease = active.lease = replace(self.lease, taken=True)
         self._active = active
 
@@ -157,49 +164,51 @@ class _Execution:
             raise LeaseLostError(str(self.lease.run_id))
         self.lease = lease
 
-    async def go(self, held: Held) -> Advanced:
-        """Go on with a run that is held, until it parks or ends."""
+    async def carry_on(self, held: HeldRun) -> Advanced:
+        """Carry on a run that is held, until it parks or ends."""
         self._held = held
         try:
             active = self._active or await self._open()
             self._active = active
             if active.position == 0:
-                await take_turn(active, [await self._first(active)])
+                await run_turn(active, [await self._first_fact(active)])
             if active.finished is None and active.machine.event_types != frozenset():
                 await catch_up(self._platform, active.run.id)
-            self._leaves.begin(each for each in active.wanted.values() if isinstance(each, RunLeaf))
-            return await self._until_it_rests(active)
+            self._leaves.start(
+                each for each in active.pending.values() if isinstance(each, RunLeaf)
+            )
+            return await self._turn_until_rest(active)
         except (LeaseLostError, Unavailable, SQLAlchemyError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001  # ours to mend: the run shows it, and can be retried
-            return await self._break(error)
+        except Exception as error:  # noqa: BLE001  # the platform's own: the run faults, and can be retried
+            return await self._fault(error)
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
             await self._leaves.close()
 
-    async def _first(self, active: ActiveRun) -> Fact:
+    async def _first_fact(self, active: ActiveRun) -> Fact:
         definition = await self._runtime.definition(active.run.version_id)
-        return await started(self._platform, active.lease, definition)
+        return await first_fact(self._platform, active.lease, definition)
 
     async def _open(self) -> ActiveRun:
         definition = await self._runtime.definition(self.lease.run.version_id)
         return await replay(self._runtime, self.lease, definition)
 
     def _taking(self) -> Taking | None:
-        """What an append says that takes the run, if it is not yet taken."""
+        """What makes an append take the run, if the run is not yet taken."""
         if self.lease.taken:
             return None
         return Taking(self.lease.holder, self._platform.settings.lease_seconds)
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         self._held.changed.set()
 
-    async def _until_it_rests(self, active: ActiveRun) -> Advanced:
+    async def _turn_until_rest(self, active: ActiveRun) -> Advanced:
         while active.finished is None:
             if self._held.lost:
                 raise LeaseLostError(str(active.run.id))
-            arrived = await self._news(active)
+            arrived = await self._arrived(active)
             facts = [*self._leaves.finished(), *self._due_timers(active)]
             if arrived or facts:
                 await self._turn(active, facts, arrived)
@@ -207,13 +216,13 @@ class _Execution:
                 return await self._close(active.machine.outcome)
             elif self._may_park(active) and await self._park(active):
                 return Parked(await self._next_timer(active))
-            elif self._overdue(active):
-                await tell(active)
+            elif self._steps_due(active):
+                await write_steps(active)
             else:
                 await self._wait(active)
         return Finished(_state_of(active.finished))
 
-    async def _news(self, active: ActiveRun) -> list[Arrived]:
+    async def _arrived(self, active: ActiveRun) -> list[Arrived]:
         if not self._held.news:
             return []
         self._held.news = False
@@ -225,26 +234,21 @@ class _Execution:
         now = self._platform.clock()
         return [Fact(FactKind.TIMER_FIRED, now, key) for key in active.timers.take_due(now)]
 
-    async def _turn(
-        self,
-        active: ActiveRun,
-        facts: list[Fact],
-        arrived: list[Arrived] | None = None,
-    ) -> None:
-        followed = await take_turn(active, facts, arrived=arrived or ())
-        await self._leaves.stop(followed.stopped)
-        self._leaves.begin(followed.leaves)
+    async def _turn(self, active: ActiveRun, facts: list[Fact], arrived: list[Arrived]) -> None:
+        effects = await run_turn(active, facts, arrived=arrived)
+        await self._leaves.stop(effects.stopped)
+        self._leaves.start(effects.leaves)
         self._quiet_since = self._platform.clock()
 
-    def _overdue(self, active: ActiveRun) -> bool:
-        """Whether what was held back of the steps is to be told."""
-        due = active.telling.due()
+    def _steps_due(self, active: ActiveRun) -> bool:
+        """Whether it is time to write the steps that were held back."""
+        due = active.projection.due()
         return due is not None and due <= asyncio.get_running_loop().time()
 
     # ------------------------------------------------------------------ rest
 
     def _may_park(self, active: ActiveRun) -> bool:
-        """Whether nothing is in flight, and nothing is expected within a few seconds."""
+        """Whether no leaf is running, and nothing is expected within a few seconds."""
         if self._leaves:
             return False
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
@@ -252,12 +256,12 @@ class _Execution:
         due = active.timers.next_due()
         if due is not None and due - now <= linger:
             return False
-        awaits_child = any(isinstance(each, StartChild) for each in active.wanted.values())
+        awaits_child = any(isinstance(each, StartChild) for each in active.pending.values())
         return not awaits_child or now - self._quiet_since >= linger
 
     async def _park(self, active: ActiveRun) -> bool:
-        if active.telling:
-            await tell(active)
+        if active.projection:
+            await write_steps(active)
         async with self._platform.database.session() as session:
             parked = await leases.park(session, active.lease)
             if parked is Parking.PARKED:
@@ -273,7 +277,7 @@ class _Execution:
             return await leases.next_timer(session, active.run.id)
 
     async def _wait(self, active: ActiveRun) -> None:
-        """Until a leaf is done, something arrives, a timer is due, or it is time to park."""
+        """Wait until a leaf ends, something arrives, a timer is due, or it is time to park."""
         now = self._platform.clock()
         linger = timedelta(seconds=self._platform.settings.linger_seconds)
         ends = [each for each in (active.timers.next_due(),) if each is not None]
@@ -284,7 +288,7 @@ class _Execution:
         loop_now = asyncio.get_running_loop().time()
         if ends:
             self._wake_at(loop_now + max((min(ends) - now).total_seconds(), 0.0))
-        if (due := active.telling.due()) is not None:
+        if (due := active.projection.due()) is not None:
             self._wake_at(due)
         await self._held.changed.wait()
         self._held.changed.clear()
@@ -299,33 +303,32 @@ class _Execution:
 
     def _ring(self) -> None:
         self._alarm = None
-        self._tell()
+        self._wake()
 
     # ------------------------------------------------------------------ ends without a turn
 
-    async def _break(self, error: Exception) -> Advanced:
-        """Fault the run because of an error of ours; it can be retried."""
+    async def _fault(self, error: Exception) -> Advanced:
+        """Fault the run because of an error of the platform; it can be retried."""
         return await self._close(Faulted(internal_fault(error, f"run {self.lease.run_id}")))
 
     async def _close(self, outcome: RunOutcome) -> Advanced:
-        """End the run with no new fact: also where it was opened for a retry that did not come."""
-        run = self.lease.run
-        keyring = self._platform.keyring
-        ending = await completion.prepare(keyring, run, outcome, self._platform.clock())
+        """End the run with no new fact: also one that was opened for a retry that did not come."""
+        run, keyring = self.lease.run, self._platform.keyring
+        end = await completion.prepare(keyring, run, outcome, self._platform.clock())
 
         async def close(session: AsyncSession) -> None:
-            await completion.close(session, keyring, ending)
+            await completion.close(session, keyring, end)
 
         position = self._active.position if self._active else self.lease.position
         append = Append(run.id, self.lease.fence, position, changes=[close], taking=self._taking())
         if self._active is not None:
-            await tell_all(self._active, append, self._active.telling.all())
+            await add_steps(self._active, append, self._active.projection.held())
         await self._runtime.journal.append(append)
         return Finished(_state_of(outcome))
 
 
-def _look_at(done: asyncio.Future[Any]) -> None:
-    """What a commit came to that nobody waits for any more is no news: the lease runs out."""
+def _retrieve(done: asyncio.Future[Any]) -> None:
+    """Take the error of a commit that nobody waits for any more: the lease will expire."""
     if not done.cancelled():
         done.exception()
 
@@ -341,7 +344,7 @@ def _state_of(outcome: RunOutcome) -> RunState:
 
 
 async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
-    """Take a run, or prepare to take it with its first facts, in which case one commit is saved."""
+    """Take a run; or prepare to take it with its first facts, which saves a commit."""
     holder, seconds = runtime.holder, runtime.platform.settings.lease_seconds
     try:
         lease = await leases.prepare(runtime.direct, run_id, holder=holder)
@@ -355,11 +358,11 @@ async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
 
 
 async def _release(runtime: Runtime, lease: Lease, *, at_once: bool) -> None:
-    """Give the run up; if the database does not answer, the lease runs out by itself."""
+    """Give the run up; if the database does not answer, the lease expires by itself."""
     platform = runtime.platform
     try:
         async with platform.database.session() as session:
-            after = timedelta() if at_once else PAUSE
+            after = timedelta() if at_once else RETRY_PAUSE
             if await leases.release(session, lease, after=after) and at_once:
                 await enqueue(session, OutboxKind.WAKE, lease.run_id)
             await session.commit()

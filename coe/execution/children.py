@@ -1,7 +1,8 @@
-"""Runs that a run calls: resolved, checked and asked for in the turn of the calling run.
+"""Runs that a run calls: resolved, checked and requested in the turn of the calling run.
 
-A child is known by its parent and the key of the calling step, so it is started once however often
-the turn is tried. The run acts as itself: the policy decides whether runs may start that flow.
+A child is identified by its parent and the key of the calling step, so it is started once however
+often the turn is tried. The run acts as itself: the policy decides whether runs may start that
+flow.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor
 from coe.access.permissions import Permission
-from coe.audit.events import AuditOutcome as Told
-from coe.audit.events import Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.catalog.flows.contents import runnable
 from coe.catalog.records import RunnableFlow
@@ -41,13 +41,13 @@ from coe.work import Platform, Read
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """What the machine is told of a child, and what is written in the same transaction."""
+class ChildStart:
+    """The fact of a child for the machine, and the changes of the same transaction."""
 
     fact: Fact
     changes: Sequence[Change] = ()
-    anew: bool = False
-    """The child that the step had was cancelled: what is still told of that one is out of date."""
+    replaces_cancelled: bool = False
+    """The earlier child of the step was cancelled: facts of that one no longer count."""
 
 
 async def start(
@@ -55,10 +55,10 @@ async def start(
     parent: RunIdentity,
     command: StartChild,
     at: datetime,
-) -> Started:
+) -> ChildStart:
     """Start a child, or find the one that this step has already started.
 
-    What stands in the way (no such flow, refused, input that does not fit) is a fault of the step.
+    An obstacle (no such flow, refused, input that does not fit) is a fault of the step.
     """
     actor = Actor.of(f"run:{parent.id}")
     async with platform.read(actor) as read:
@@ -67,11 +67,11 @@ async def start(
             return await _new(read, parent, command, at)
         if known.state is RunState.CANCELLED and not known.local:
             new = await _new(read, parent, command, at)
-            told = partial(_forget_told, parent.id, command.key)
-            return Started(
+            forget = partial(_forget_cancelled, parent.id, command.key)
+            return ChildStart(
                 new.fact,
-                [partial(_supersede, known.id), told, *new.changes],
-                anew=True,
+                [partial(_supersede, known.id), forget, *new.changes],
+                replaces_cancelled=True,
             )
         return await _again(read, parent, known, command, at)
 
@@ -81,7 +81,7 @@ async def _new(
     parent: RunIdentity,
     command: StartChild,
     at: datetime,
-) -> Started:
+) -> ChildStart:
     try:
         flow = await runnable(read.session, read, command.flow)
     except CoeError as error:
@@ -97,17 +97,17 @@ async def _new(
         detail={"flow": version.ref, "parent": str(parent.id)},
     )
     if not decision.allowed:
-        refused = _told(event, resource=f"flow:{version.ref}", outcome=Told.DENIED)
+        refused = _changed(event, resource=f"flow:{version.ref}", outcome=AuditOutcome.DENIED)
         fault = _fault(command.key, at, "authorization", 403, decision.explanation)
-        return Started(fault.fact, [partial(_record, read.keyring, refused)])
+        return ChildStart(fault.fact, [partial(_record, read.keyring, refused)])
     problems = check_input(flow, command.input)
     if problems:
-        detail = "; ".join(f"{each.path}: {each.message}" for each in problems)
-        return _fault(command.key, at, "validation", 400, detail)
+        violations = "; ".join(f"{each.path}: {each.message}" for each in problems)
+        return _fault(command.key, at, "validation", 400, violations)
     row = await seal_request(read.keyring, _request(read, parent, command, flow, at))
-    told = {"run": str(row["id"]), "parent": str(parent.id)}
-    started = _told(event, resource=f"flow:{version.ref}", detail=told)
-    return Started(
+    detail = {"run": str(row["id"]), "parent": str(parent.id)}
+    started = _changed(event, resource=f"flow:{version.ref}", detail=detail)
+    return ChildStart(
         _child_started(command.key, row["id"], at),
         [partial(_insert, row), partial(_record, read.keyring, started)],
     )
@@ -132,10 +132,10 @@ def _request(
 
 
 async def _known(read: Read, parent: RunIdentity, key: str) -> Any:
-    """The child of this step, as it is once nobody is changing it.
+    """The child of this step, once no transaction is changing it.
 
-    A child that ended while this run was faulted told nobody: if that is not committed yet, this
-    waits for it. So whatever is not seen here is sent to this run, which is retried already.
+    A child that ends while this run is faulted notifies nobody. If its end is not committed yet,
+    this waits for it. An end that is not seen here is sent to this run, for it is retried already.
     """
     found = await read.session.execute(
         select(
@@ -158,21 +158,21 @@ async def _again(
     child: Any,
     command: StartChild,
     at: datetime,
-) -> Started:
+) -> ChildStart:
     """The step asks a second time, after a retry of the parent: go on with the child it has."""
     sealer = Sealer(read.keyring, child.team)
     key = command.key
-    started = Started(_child_started(key, child.id, at), [partial(_go_on, child.id)])
+    started = ChildStart(_child_started(key, child.id, at), [partial(_go_on, child.id)])
     match child.state:
         case RunState.COMPLETED if command.wait:
             output = await sealer.open(RUNS, child.id, "output", child.output_sealed)
-            return Started(Fact(FactKind.CHILD_COMPLETED, at, key, {"output": output}))
+            return ChildStart(Fact(FactKind.CHILD_COMPLETED, at, key, {"output": output}))
         case RunState.FAULTED if command.wait:
             error = await sealer.open(RUNS, child.id, "error", child.error_sealed)
-            return Started(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
+            return ChildStart(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
         case RunState.CANCELLED:
-            told = partial(_forget_told, parent.id, key)
-            return Started(started.fact, [told, partial(_reopen, child.id)], anew=True)
+            changes = [partial(_forget_cancelled, parent.id, key), partial(_reopen, child.id)]
+            return ChildStart(started.fact, changes, replaces_cancelled=True)
         case _:
             return started
 
@@ -185,14 +185,16 @@ async def _go_on(child_id: UUID, session: AsyncSession) -> None:
     """
     waiting = (OUTBOX.c.kind == OutboxKind.CANCEL) & (OUTBOX.c.subject == child_id)
     await session.execute(delete(OUTBOX).where(waiting))
-    told = exists().where(INBOX.c.run_id == child_id, INBOX.c.kind == FactKind.RUN_CANCELLED.value)
-    stopping = or_(RUNS.c.state == RunState.CANCELLED, told)
+    cancelling = exists().where(
+        INBOX.c.run_id == child_id, INBOX.c.kind == FactKind.RUN_CANCELLED.value
+    )
+    stopping = or_(RUNS.c.state == RunState.CANCELLED, cancelling)
     if await session.scalar(select(RUNS.c.id).where(RUNS.c.id == child_id, stopping)):
         raise Unavailable("the called run is being cancelled; another one takes its place then")
 
 
-async def _forget_told(parent_id: UUID, key: str, session: AsyncSession) -> None:
-    """Delete what the cancelled child has told; the next one begins with this commit."""
+async def _forget_cancelled(parent_id: UUID, key: str, session: AsyncSession) -> None:
+    """Delete the facts of the cancelled child; the next one starts with this commit."""
     mine = (INBOX.c.run_id == parent_id) & (INBOX.c.key == key)
     await session.execute(
         delete(INBOX).where(mine, INBOX.c.kind == FactKind.CHILD_FAULTED.value),
@@ -224,17 +226,17 @@ def _child_started(key: str, child_id: UUID, at: datetime) -> Fact:
     return Fact(FactKind.CHILD_STARTED, at, key, {"run": str(child_id)})
 
 
-def _fault(key: str, at: datetime, name: str, status: int, detail: str) -> Started:
+def _fault(key: str, at: datetime, name: str, status: int, detail: str) -> ChildStart:
     error: JSON = {
         "type": type_of(name),
         "status": status,
         "title": "The called flow was not started",
         "detail": detail,
     }
-    return Started(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
+    return ChildStart(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
 
 
-def _told(event: NewEvent, **changed: Any) -> NewEvent:
+def _changed(event: NewEvent, **changed: Any) -> NewEvent:
     fields = {name: getattr(event, name) for name in NewEvent.__dataclass_fields__}
     return NewEvent(**{**fields, **changed})
 

@@ -1,4 +1,4 @@
-"""The leaves of a run that are being carried out, each as a task of its own."""
+"""The leaves of a run that are running, each in an asyncio task."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from coe.machine.commands import RunLeaf
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
 
-PATIENCE: Final = 5.0
-"""Seconds that an engine gets at the end of a run to note the end of leaves."""
+CLOSE_SECONDS: Final = 5.0
+"""How long an engine may take, at the end of a run, to note the end of leaves."""
 _log = logging.getLogger(__name__)
 
 
-class Carry(Protocol):
-    """How an engine carries out a leaf: as a task of its own kind, or by simply awaiting it.
+class TaskRunner(Protocol):
+    """How an engine runs a leaf: as one of the engine's tasks, or by awaiting it in place.
 
-    It gets the name of the step and the leaf's key. What it is given raises `StepFailedError` for a
-    leaf that faulted, so that the engine sees it; it may let that through, or not.
+    It gets the name of the step and the key of the leaf. `work` raises `StepFailedError` for a leaf
+    that faulted, so that the engine sees it; the runner may raise it again, or not.
     """
 
     async def __call__(self, name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -37,57 +37,57 @@ class StepFailedError(Exception):
     """A leaf faulted. The message holds its key only, for an engine may keep it."""
 
 
-async def straight(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG001  # the shape of Carry
-    """The simplest `Carry`: await the work in place."""
+async def run_inline(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG001  # the shape of TaskRunner
+    """The simplest `TaskRunner`: await the work in place."""
     await work()
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """What carries a leaf out, and the fact that comes of it, maybe a little earlier."""
+    """The task of a leaf, and its fact, which may be there a little earlier than the task ends."""
 
     task: asyncio.Task[None]
     fact: asyncio.Future[Fact]
 
 
-class InFlight:
-    """What of a run is under way. `done` is called whenever a leaf has come to its end."""
+class LeafTasks:
+    """The leaves of one run that are running. `on_end` is called whenever one has ended."""
 
-    def __init__(self, runtime: Runtime, carry: Carry, done: Callable[[], None]) -> None:
+    def __init__(self, runtime: Runtime, run_task: TaskRunner, on_end: Callable[[], None]) -> None:
         """Begin with nothing under way."""
         self._runtime = runtime
-        self._carry = carry
-        self._done = done
+        self._run_task = run_task
+        self._on_end = on_end
         self._tasks: dict[str, _Leaf] = {}
         self._trailing: set[asyncio.Task[None]] = set()
         self._succeeded: dict[str, None] = {}
         self._failed: dict[str, None] = {}
 
     def __bool__(self) -> bool:
-        """Whether anything is under way, or has ended and was not yet taken."""
+        """Whether a leaf is running, or has ended and `finished` has not returned it."""
         return bool(self._tasks or self._trailing)
 
     @property
     def any_done(self) -> bool:
-        """Whether `finished` has something to give or to raise."""
+        """Whether `finished` has something to return or to raise."""
         return bool(self._succeeded) or self._all_failed()
 
-    def begin(self, leaves: Iterable[RunLeaf]) -> None:
-        """Carry the leaves out, but none that is under way."""
+    def start(self, leaves: Iterable[RunLeaf]) -> None:
+        """Start the leaves, except those that are running."""
         for leaf in leaves:
             if leaf.key not in self._tasks:
                 fact: asyncio.Future[Fact] = asyncio.get_running_loop().create_future()
-                task = asyncio.create_task(self._perform(leaf, fact), name=f"coe-leaf-{leaf.name}")
+                task = asyncio.create_task(self._run(leaf, fact), name=f"coe-leaf-{leaf.name}")
                 self._tasks[leaf.key] = _Leaf(task, fact)
 
     def finished(self) -> list[Fact]:
-        """The facts of the leaves that have ended; each is given once.
+        """The facts of the leaves that have ended; each is returned once.
 
-        A leaf that was not carried out is told last, when no other is under way or has a fact to
-        give: what the others did is kept, and none of them is stopped half-way and run again.
+        A leaf that the engine did not run is reported last, when no other is running or has a fact:
+        so the results of the others are kept, and none of them is stopped half-way and run again.
 
         Raises:
-            Unavailable: The engine did not carry a leaf out.
+            Unavailable: The engine did not run a leaf.
         """
         if self._all_failed():
             next(iter(self._tasks.values())).fact.result()
@@ -95,7 +95,7 @@ class InFlight:
         return [self._take(key) for key in ended]
 
     def _take(self, key: str) -> Fact:
-        """A leaf's fact, as soon as there is one: the engine may take longer to note its end."""
+        """The fact of a leaf; the engine may take longer to note that the leaf ended."""
         leaf = self._tasks.pop(key)
         if not leaf.task.done():
             self._trailing.add(leaf.task)
@@ -104,20 +104,20 @@ class InFlight:
 
     def _trailed(self, task: asyncio.Task[None]) -> None:
         self._trailing.discard(task)
-        self._done()
+        self._on_end()
 
     def _ended(self, key: str, fact: asyncio.Future[Fact]) -> None:
-        """Note the end of a leaf that was not stopped: looking at all of them costs with many."""
+        """Note the end of a leaf that was not stopped: to look at all of them is slow with many."""
         leaf = self._tasks.get(key)
         if leaf is not None and leaf.fact is fact:
             (self._failed if _failed(fact) else self._succeeded)[key] = None
-        self._done()
+        self._on_end()
 
     def _all_failed(self) -> bool:
         return bool(self._tasks) and len(self._failed) == len(self._tasks)
 
     async def stop(self, keys: Iterable[str]) -> None:
-        """Stop these leaves; what they would have given is not wanted any more."""
+        """Stop these leaves and drop their results."""
         stopped = [leaf for key in keys if (leaf := self._forget(key)) is not None]
         for leaf in stopped:
             leaf.task.cancel()
@@ -130,14 +130,14 @@ class InFlight:
         return self._tasks.pop(key, None)
 
     async def close(self) -> None:
-        """Stop all of them; let the engine note the end of those that have ended."""
+        """Stop all leaves; let the engine note the end of those that have ended."""
         await self.stop(list(self._tasks))
         if self._trailing:
-            _, slow = await asyncio.wait(self._trailing, timeout=PATIENCE)
+            _, slow = await asyncio.wait(self._trailing, timeout=CLOSE_SECONDS)
             for task in slow:
                 task.cancel()
 
-    async def _perform(self, leaf: RunLeaf, fact: asyncio.Future[Fact]) -> None:
+    async def _run(self, leaf: RunLeaf, fact: asyncio.Future[Fact]) -> None:
         async def work() -> None:
             result = await self._attempt(leaf)
             if not fact.done():
@@ -147,10 +147,10 @@ class InFlight:
                 raise StepFailedError(leaf.key)
 
         try:
-            await self._carry(leaf.name, leaf.key, work)
-        except Exception as raised:  # noqa: BLE001  # an engine's own; the leaf's are values
+            await self._run_task(leaf.name, leaf.key, work)
+        except Exception as raised:  # noqa: BLE001  # an error of the engine; those of leaves are values
             if not fact.done():
-                _log.warning("step %s was not carried out: %s", leaf.key, type(raised).__name__)
+                _log.warning("step %s was not run: %s", leaf.key, type(raised).__name__)
         except asyncio.CancelledError:
             if fact.cancel():
                 self._ended(leaf.key, fact)
@@ -179,7 +179,7 @@ def _failed(fact: asyncio.Future[Fact]) -> bool:
 
 
 def internal_fault(error: Exception, where: str) -> dict[str, JSON]:
-    """A fault that says where to look; the log has the place in the code, never a value."""
+    """A fault with an error id; the log has the place in the code under it, and never a value."""
     error_id = str(new_id())
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"

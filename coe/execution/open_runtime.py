@@ -1,4 +1,4 @@
-"""A runtime with its real parts: the pool of expression workers, and what leaves reach out with."""
+"""Open a runtime with its real parts: expression workers, and what leaves need for I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import append
 from coe.channels import check_at_start
-from coe.execution.runtime import LeafDone, LeafFailed, Perform, Runtime
+from coe.execution.runtime import LeafDone, LeafFailed, PerformLeaf, Runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.leaves.decision import DECISION_KIND, decision_handler
@@ -28,16 +28,16 @@ from coe.work import Platform
 
 
 @asynccontextmanager
-async def running(
+async def open_runtime(
     platform: Platform,
     *,
     secrets: Mapping[str, JSON] | None = None,
     handlers: Mapping[str, LeafHandler] | None = None,
 ) -> AsyncIterator[Runtime]:
-    """A started runtime; at the end its parts are closed, and what it still holds goes elsewhere.
+    """A started runtime, closed at the end; runs that it still holds then go on elsewhere.
 
-    `secrets` are what definitions may declare, by default those of the settings' file; `handlers`
-    carry out leaves in another way than here.
+    `secrets` are those that definitions may declare, by default those of the secrets file;
+    `handlers` replace or add to the handlers of kinds of leaves.
     """
     settings = platform.settings
     check_at_start(settings.channels_file)
@@ -59,7 +59,7 @@ async def running(
         )
         runtime = Runtime(
             platform,
-            perform=performing(io, platform),
+            perform=leaf_performer(io, platform),
             evaluate=expressions.evaluate,
             secrets=SecretStore(settings.secrets_file).of if secrets is None else secrets,
         )
@@ -70,12 +70,12 @@ async def running(
             await runtime.close()
 
 
-def performing(io: LeafIO, platform: Platform | None = None) -> Perform:
-    """Leaves that reach outside, their faults as values.
+def leaf_performer(io: LeafIO, platform: Platform | None = None) -> PerformLeaf:
+    """Performs leaves with `run_leaf`; their faults are values.
 
     Args:
-        io: What they reach out with.
-        platform: Where a refusal of the network policy is recorded; without it, it is not.
+        io: What leaves need for input and output.
+        platform: Records refusals of the network policy in its log, if given.
     """
 
     async def perform(command: RunLeaf) -> LeafDone | LeafFailed:
@@ -92,7 +92,7 @@ def performing(io: LeafIO, platform: Platform | None = None) -> Perform:
 
 
 async def _record(platform: Platform, command: RunLeaf, refused: AddressRefused) -> None:
-    """Record that a leaf was refused: once, for it is not carried out again unless we die here."""
+    """Record that a leaf was refused: once, unless the process dies in between."""
     async with platform.database.session() as session:
         mine = RUNS.c.id == UUID(command.run)
         found = await session.execute(select(*IDENTITY_COLUMNS).where(mine))

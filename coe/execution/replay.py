@@ -1,4 +1,4 @@
-"""From the journal to the machine: how a holder finds a run as the last one left it."""
+"""Replay a journal: a holder brings the machine to where the last holder left the run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CHUNK: Final = 2000
 
 
 async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> ActiveRun:
-    """Apply the whole journal to a new machine; what it still wants is in `wanted`.
+    """Apply the whole journal to a new machine.
 
     Raises:
-        Unavailable: This process is so busy that the machine cannot follow the journal now.
+        Unavailable: This process is so busy that an expression exceeds its limit of time.
     """
     run = lease.run
     secrets = runtime.secrets(run.team)
@@ -40,29 +40,29 @@ async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> Acti
     machine = Machine(definition, context, runtime.evaluate)
     active = ActiveRun(runtime.platform, runtime.journal, lease, machine, lease.position)
     sealer = Sealer(runtime.platform.keyring, run.team)
-    at, told = 0, lease.projected
+    at = 0
     seconds = asyncio.get_running_loop().time()
     while at < lease.position:
         for fact in await _read(runtime.platform, sealer, run.id, at):
             await machine.apply(fact)
             if machine.exceeded():
-                raise Unavailable("an expression that was in time once is too slow now")
+                raise Unavailable("an expression that was within its limit of time exceeds it now")
             changes = machine.changed_steps()
-            if at >= told:  # those before are told already; kept, they would fill the memory
-                active.telling.hold(changes, at, fact.at, seconds=seconds)
+            if at >= lease.projected:  # the others are written; held, they would fill the memory
+                active.projection.hold(changes, at, fact.at, seconds=seconds)
             at += 1
-    active.wanted = {command.key: command for command in machine.pending()}
-    active.timers.found(active.wanted.values())
+    active.pending = {command.key: command for command in machine.pending()}
+    active.timers.inherit(active.pending.values())
     return active
 
 
-async def started(platform: Platform, lease: Lease, definition: Definition) -> Fact:
-    """The first fact: the input, and what every reference of the definition means from now on."""
+async def first_fact(platform: Platform, lease: Lease, definition: Definition) -> Fact:
+    """The first fact of a run: its input, and the exact version of every reference."""
     sealer = Sealer(platform.keyring, lease.run.team)
     value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.input_sealed)
     flows: dict[str, JSON] = dict(await _resolve(platform, definition))
-    most = platform.settings.max_task_visits
-    data: JSON = {"input": value, "flows": flows, "max_visits": most}
+    max_visits = platform.settings.max_task_visits
+    data: JSON = {"input": value, "flows": flows, "max_visits": max_visits}
     return Fact(FactKind.RUN_STARTED, platform.clock(), data=data)
 
 
@@ -95,7 +95,7 @@ async def _read(platform: Platform, sealer: Sealer, run_id: UUID, at: int) -> li
 
 
 async def _resolve(platform: Platform, definition: Definition) -> dict[str, str]:
-    """Exact refs by the refs as written; one that names nothing is left to fault where it is used.
+    """Exact refs by the refs as written; one that names nothing faults where it is used.
 
     A process without a version is written `name@latest` by the language.
     """

@@ -1,4 +1,4 @@
-"""What a process that carries out runs has once: the journal's writer, the ear, the heartbeat."""
+"""The parts that all runs of a process share: journal, listener, heartbeat of the leases."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from coe.work import Platform
 CENTRAL: Final = Actor.of("service:central", display_name="The executor of central runs")
 MAX_DEFINITIONS: Final = 200
 READERS: Final = 2
-"""Leases and inboxes that are taken at once, each in one statement."""
+"""Connections that take leases and read inboxes, each in one statement."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LeafDone:
-    """A leaf came to its end."""
+    """A leaf completed."""
 
     output: JSON = field(repr=False)
 
@@ -52,30 +52,32 @@ class LeafFailed:
     error: dict[str, JSON] = field(repr=False)
 
 
-Perform = Callable[[RunLeaf], Awaitable[LeafDone | LeafFailed]]
+PerformLeaf = Callable[[RunLeaf], Awaitable[LeafDone | LeafFailed]]
 """Carries out a leaf. It may be called again with the same key after a crash."""
 
-
 SecretsOf = Callable[[str], Mapping[str, JSON]]
-"""The secrets that flows of a team may have, as they are now."""
+"""The secrets that flows of a team may use, as they are now."""
 
 
 @dataclass(slots=True)
-class Held:
-    """A run that this process holds: what wakes its loop, and whether it was lost."""
+class HeldRun:
+    """A run that this process holds: `changed` wakes its loop; `lost` if another holder has it.
+
+    `news` is whether the inbox may have something new.
+    """
 
     lease: Lease
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     news: bool = True
     lost: bool = False
 
-    def tell(self) -> None:
-        """Say that the inbox may have something."""
+    def notify(self) -> None:
+        """Have the inbox read."""
         self.news = True
         self.changed.set()
 
     def lose(self) -> None:
-        """Say that another holder has the run."""
+        """Have the run left to another holder."""
         self.lost = True
         self.changed.set()
 
@@ -83,16 +85,16 @@ class Held:
 class Runtime:
     """The parts that all runs of a process share. Start it before `execution.advance`.
 
-    `holder` names this process in leases, and no other, ever. `perform` carries out leaves,
-    `evaluate` expressions. `secrets` are what definitions may declare, for every team or by team;
-    they are never written.
+    `holder` is the name of this process in leases, unique for all time. `perform` carries out
+    leaves, `evaluate` evaluates expressions. `secrets` are those that definitions may declare, for
+    every team or by team; they are never written.
     """
 
     def __init__(
         self,
         platform: Platform,
         *,
-        perform: Perform,
+        perform: PerformLeaf,
         evaluate: EvaluateJq,
         secrets: Mapping[str, JSON] | SecretsOf | None = None,
     ) -> None:
@@ -105,19 +107,19 @@ class Runtime:
         self.journal: Final = Journal(platform.database)
         self.direct: Final = platform.database.direct(size=READERS)
         self.listener: Final = Listener(platform.database)
-        self._held: dict[UUID, Held] = {}
+        self._held: dict[UUID, HeldRun] = {}
         self._definitions: OrderedDict[UUID, Definition] = OrderedDict()
         self._stack = contextlib.ExitStack()
         self._heartbeat: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen for news of runs, and keep the leases of this process alive."""
-        self._stack.enter_context(self.listener.subscribe(CHANNEL, self._heard))
+        """Listen for notifications of runs, and keep the leases of this process alive."""
+        self._stack.enter_context(self.listener.subscribe(CHANNEL, self._on_notification))
         await self.listener.start()
         self._heartbeat = asyncio.create_task(self._beat_for_ever(), name="coe-heartbeat")
 
     async def close(self) -> None:
-        """Stop; runs that are still held go on elsewhere when their leases have run out."""
+        """Stop; runs that are still held go on elsewhere when their leases have expired."""
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -128,13 +130,13 @@ class Runtime:
         await self.direct.close()
 
     def secrets(self, team: str) -> Mapping[str, JSON]:
-        """The secrets that flows of the team may have."""
+        """The secrets that flows of the team may use."""
         return self._secrets(team) if callable(self._secrets) else self._secrets
 
     @contextlib.asynccontextmanager
-    async def hold(self, lease: Lease) -> AsyncIterator[Held]:
-        """Keep a lease alive while in the context; an earlier one of the same run is lost."""
-        held = Held(lease)
+    async def hold(self, lease: Lease) -> AsyncIterator[HeldRun]:
+        """Keep a lease alive within the context; an earlier lease of the same run is lost."""
+        held = HeldRun(lease)
         earlier = self._held.get(lease.run_id)
         if earlier is not None:
             earlier.lose()
@@ -146,7 +148,7 @@ class Runtime:
                 del self._held[lease.run_id]
 
     async def definition(self, version_id: UUID) -> Definition:
-        """The definition of a flow version, checked against its signature, loaded once.
+        """The definition of a flow version, loaded once and checked against its signature.
 
         Raises:
             NotFound: There is no such version.
@@ -165,15 +167,15 @@ class Runtime:
         self._definitions.move_to_end(version_id)
         return known
 
-    def _heard(self, payload: str) -> None:
+    def _on_notification(self, payload: str) -> None:
         if payload:
             with contextlib.suppress(ValueError):
                 held = self._held.get(UUID(payload))
                 if held is not None:
-                    held.tell()
+                    held.notify()
             return
         for held in self._held.values():
-            held.tell()
+            held.notify()
 
     async def _beat_for_ever(self) -> None:
         while True:
@@ -184,7 +186,7 @@ class Runtime:
                 _log.warning("the heartbeat failed: %s", type(error).__name__)
 
     async def beat(self) -> None:
-        """Extend every lease of this process once, and let go of what another has taken."""
+        """Extend every lease of this process once; runs that another holder took are lost."""
         held = dict(self._held)
         if not held:
             return
@@ -196,7 +198,7 @@ class Runtime:
             if run_id not in kept:
                 each.lose()
             elif self._held.get(run_id) is each:
-                each.tell()
+                each.notify()
 
     async def _renew(self, fences: Mapping[UUID, int], *, wait: bool) -> set[UUID]:
         async with self.platform.database.session() as session:

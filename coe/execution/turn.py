@@ -1,9 +1,9 @@
-"""One turn of a run: facts in, what follows from them written in one transaction.
+"""One turn of a run: facts in, and all that follows from them written in one transaction.
 
 The machine is pure, so it may see a fact before the fact is committed: if the commit fails, the
-machine is thrown away with the lease. What a command asks of the database (a human task, a child,
-the end) is written with the facts; what it asks of the world (a leaf) is begun after the
-commit only. So nothing happens outside that the journal does not account for.
+machine is thrown away with the lease. A command that changes the database (open a human task, start
+a child, finish) is written with the facts. A command that acts outside (run a leaf) starts after
+the commit only. So the journal accounts for everything that happens outside.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -43,22 +42,22 @@ from coe.machine.machine import Machine
 from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion, decision_cases
 from coe.runs.inbox import Arrived
-from coe.runs.journal import Append, Journal
+from coe.runs.journal import Append, Change, Journal
 from coe.runs.leases import Lease
 from coe.runs.models import ENDED
 from coe.runs.records import RunIdentity
 from coe.runs.sealing import Sealer
-from coe.runs.step_projection import Telling, Told, row_of
+from coe.runs.step_projection import ProjectedStep, StepProjection, step_row
 from coe.runs.tables import JOURNAL, RUNS
-from coe.runs.timers import Armed, erase, store, timer_row
+from coe.runs.timers import TimerQueue, delete_timer, store_timers, timer_row
 from coe.work import Platform
 
 
 @dataclass(slots=True)
 class ActiveRun:
-    """A run as its holder has it: the lease, the machine, and what the machine still wants.
+    """A run as its holder has it: the lease, the machine, and the commands that it still waits for.
 
-    `finished` is set once the end is written.
+    The next fact of the journal goes to `position`. `finished` is set once the end is written.
     """
 
     platform: Platform
@@ -66,73 +65,53 @@ class ActiveRun:
     lease: Lease
     machine: Machine
     position: int
-    wanted: dict[str, PendingCommand] = field(default_factory=dict)
-    timers: Armed = field(default_factory=Armed)
-    telling: Telling = field(default_factory=Telling)
+    pending: dict[str, PendingCommand] = field(default_factory=dict)
+    timers: TimerQueue = field(default_factory=TimerQueue)
+    projection: StepProjection = field(default_factory=StepProjection)
     finished: RunOutcome | None = None
 
     @property
     def run(self) -> RunIdentity:
-        """What never changes of it."""
+        """What never changes of the run."""
         return self.lease.run
 
 
 @dataclass(slots=True)
-class Followed:
-    """What a turn leaves to be done in the world: leaves to begin, keys to stop."""
+class Effects:
+    """What to do outside after the commit of a turn: leaves to start, keys of leaves to stop."""
 
     leaves: list[RunLeaf] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
 
-async def tell(active: ActiveRun) -> None:
-    """Write all that was held back of the steps.
-
-    Raises:
-        LeaseLostError, Unavailable: As in `keep_turn`.
-    """
-    append = Append(active.run.id, active.lease.fence, active.position)
-    await tell_all(active, append, active.telling.all())
-    await active.journal.append(append)
-    active.telling.clear()
-
-
-async def tell_all(active: ActiveRun, append: Append, told: Iterable[Told]) -> None:
-    """Have an append tell of these steps, which are all up to its end."""
-    sealer = Sealer(active.platform.keyring, active.run.team)
-    for each in told:
-        append.steps.append(await row_of(sealer, active.run.id, each))
-    append.told = active.position + len(append.entries)
-
-
-async def take_turn(
+async def run_turn(
     active: ActiveRun,
     facts: Iterable[Fact],
     *,
     arrived: Sequence[Arrived] = (),
-) -> Followed:
+) -> Effects:
     """Journal the facts (those of the inbox with their rows), and write what follows from them.
 
-    It is all committed when this returns; the leaves may begin then.
+    It is all committed when this returns; the leaves may start then.
 
     Raises:
         LeaseLostError: Another holder has the run; nothing was written.
         Unavailable: The database failed.
     """
-    return await keep_turn(active, await prepare_turn(active, facts, arrived=arrived))
+    return await write_turn(active, await prepare_turn(active, facts, arrived=arrived))
 
 
 async def prepare_turn(
     active: ActiveRun, facts: Iterable[Fact], *, arrived: Sequence[Arrived] = ()
 ) -> Turn:
-    """Let the machine follow the facts; nothing is written yet."""
+    """Apply the facts to the machine and collect what follows; nothing is written yet."""
     turn = Turn(active)
     turn.append.consumed.extend(each.id for each in arrived)
-    await turn.go([*(each.fact for each in arrived), *facts])
+    await turn.apply([*(each.fact for each in arrived), *facts])
     return turn
 
 
-async def keep_turn(active: ActiveRun, turn: Turn) -> Followed:
+async def write_turn(active: ActiveRun, turn: Turn) -> Effects:
     """Write a turn.
 
     Raises:
@@ -140,172 +119,92 @@ async def keep_turn(active: ActiveRun, turn: Turn) -> Followed:
         Unavailable: The database failed.
     """
     await active.journal.append(turn.append)
-    if turn.append.told is not None:
-        active.telling.clear()
+    if turn.append.projected is not None:
+        active.projection.clear()
     else:
-        active.telling.hold(turn.changes, active.position, turn.now, seconds=turn.seconds)
+        active.projection.hold(turn.changes, active.position, turn.now, seconds=turn.seconds)
     active.position += len(turn.append.entries)
     active.finished = turn.finished
-    return turn.followed
+    return turn.effects
+
+
+async def write_steps(active: ActiveRun) -> None:
+    """Write the steps that were held back.
+
+    Raises:
+        LeaseLostError, Unavailable: As in `write_turn`.
+    """
+    append = Append(active.run.id, active.lease.fence, active.position)
+    await add_steps(active, append, active.projection.held())
+    await active.journal.append(append)
+    active.projection.clear()
+
+
+async def add_steps(active: ActiveRun, append: Append, steps: Iterable[ProjectedStep]) -> None:
+    """Add these steps to an append; they are all that the journal has up to its end."""
+    sealer = Sealer(active.platform.keyring, active.run.team)
+    for each in steps:
+        append.steps.append(await step_row(sealer, active.run.id, each))
+    append.projected = active.position + len(append.entries)
 
 
 class Turn:
-    """Facts, and what follows from them: to be written, and to be done after that."""
+    """Facts and what follows from them: `append` is to be written, then `effects` happen."""
 
     def __init__(self, active: ActiveRun) -> None:
-        """Begin with nothing."""
         self._active = active
+        self._run = active.run
+        self._keyring = active.platform.keyring
+        self._sealer = Sealer(self._keyring, self._run.team)
+        self._facts: deque[Fact] = deque()
         self.now: Final = active.platform.clock()
         self.seconds: Final = asyncio.get_running_loop().time()
         self.changes: list[StepUpdate] = []
-        self._sealer = Sealer(active.platform.keyring, active.run.team)
-        self._facts: deque[Fact] = deque()
-        self.append = Append(active.run.id, active.lease.fence, active.position)
-        self.followed = Followed()
+        self.append = Append(self._run.id, active.lease.fence, active.position)
+        self.effects = Effects()
         self.finished: RunOutcome | None = None
 
-    async def go(self, facts: Iterable[Fact]) -> None:
-        """Apply the facts one after the other, with those that follow from them."""
+    async def apply(self, facts: Iterable[Fact]) -> None:
+        """Apply the facts one after the other, and those that follow from them."""
         self._facts.extend(facts)
         while self._facts:
             fact = self._facts.popleft()
-            if self._is_spent(fact):
+            if self._has_fired(fact):
                 continue
-            commands = await self._apply(fact)
+            commands = await self._commands_of(fact)
             for limited in self._active.machine.exceeded():
                 self.append.entries.append(await self._entry(limited))
             self.append.entries.append(await self._entry(fact))
             await self._keep_decision(fact)
-            self._answered(fact)
+            self._settle(fact)
             for command in commands:
                 await self._follow(command)
-        await self._tell()
+        await self._project_steps()
 
-    def _is_spent(self, fact: Fact) -> bool:
-        """Whether a timer fires that fired before: the holder and the timers' loop both see it."""
+    # ---------------------------------------------------------------- a fact
+
+    def _has_fired(self, fact: Fact) -> bool:
+        """Whether this timer fired before: its holder and the timers' loop may both fire it."""
         if fact.kind is not FactKind.TIMER_FIRED or self._active.machine.outcome is not None:
             return False
-        return fact.key not in self._active.wanted
+        return fact.key not in self._active.pending
 
-    async def _apply(self, fact: Fact) -> Sequence[Command]:
-        """What follows from a fact; after a fault of ours, which the machine knows nothing of, all.
+    async def _commands_of(self, fact: Fact) -> Sequence[Command]:
+        """The commands that follow from a fact.
 
-        Such a fault took back timers and tasks, and could not hear of children.
+        After a fault of the platform, which the machine does not know of, a retry gets all that are
+        pending: that fault withdrew timers and tasks, and answers of children were not received.
         """
         machine = self._active.machine
-        broke = fact.kind is FactKind.RUN_RETRIED and machine.outcome is None
+        platform_fault = fact.kind is FactKind.RUN_RETRIED and machine.outcome is None
         commands = await machine.apply(fact)
-        return machine.pending() if broke else commands
-
-    def _answered(self, fact: Fact) -> None:
-        wanted = self._active.wanted.get(fact.key)
-        unawaited = isinstance(wanted, StartChild) and not wanted.wait
-        if fact.kind in _ANSWERS or (fact.kind is FactKind.CHILD_STARTED and unawaited):
-            answered = self._active.wanted.pop(fact.key, None)
-            if isinstance(answered, ArmTimer):
-                self._disarm(fact.key)
-
-    async def _keep_decision(self, fact: Fact) -> None:
-        """Keep the case of a decision that this fact ends, in the same transaction."""
-        command = self._active.wanted.get(fact.key)
-        keyring = self._active.platform.keyring
-        row = await decision_cases.row_of(keyring, self._active.run, command, fact)
-        if row is not None:
-            self._change(partial(decision_cases.keep, row))
-
-    async def _follow(self, command: Command) -> None:
-        match command:
-            case Cancel():
-                self._cancel(command)
-            case Finish():
-                await self._finish(command)
-            case _:
-                self._active.wanted[command.key] = command
-                await self._begin(command)
-
-    async def _begin(self, command: PendingCommand) -> None:
-        match command:
-            case RunLeaf():
-                self.followed.leaves.append(command)
-            case ArmTimer(due=None):
-                self._arm_between(command)
-            case ArmTimer(key=key, due=due) if due is not None:
-                if self._active.timers.arm(key, due):
-                    self._change(partial(_move, [timer_row(self._active.run.id, key, due)]))
-            case OpenHumanTask():
-                await self._open_task(command)
-            case StartChild():
-                await self._start_child(command)
-            case EmitEvent():
-                await self._emit(command)
-
-    def _arm_between(self, command: ArmTimer) -> None:
-        """Choose a time within the jitter; the choice is journaled, and the timer armed by it."""
-        spread = int((command.latest - command.earliest).total_seconds() * 1000)
-        chosen = command.earliest + timedelta(milliseconds=secrets.randbelow(spread + 1))
-        data: JSON = {"due": chosen.isoformat()}
-        self._facts.append(Fact(FactKind.TIMER_ARMED, self.now, command.key, data))
-
-    async def _open_task(self, command: OpenHumanTask) -> None:
-        keyring = self._active.platform.keyring
-        opening = await task_opening.prepare_task(keyring, self._active.run, command, self.now)
-        self._change(partial(_open_task, keyring, opening))
-
-    async def _start_child(self, command: StartChild) -> None:
-        started = await children.start(self._active.platform, self._active.run, command, self.now)
-        if started.anew:
-            self._facts = deque(fact for fact in self._facts if fact.key != command.key)
-        self._facts.append(started.fact)
-        self.append.changes.extend(started.changes)
-
-    async def _emit(self, command: EmitEvent) -> None:
-        active = self._active
-        emission = await emit.prepare_emission(active.platform, active.run, command.event, self.now)
-        data: JSON = {"event": command.event}
-        self._facts.append(Fact(FactKind.EVENT_EMITTED, self.now, command.key, data))
-        self._change(partial(_emit, active.platform.keyring, emission))
-
-    def _cancel(self, command: Cancel) -> None:
-        wanted = self._active.wanted.pop(command.key, None)
-        run = self._active.run
-        match wanted:
-            case RunLeaf():
-                self.followed.stopped.append(command.key)
-            case ArmTimer():
-                self._disarm(command.key)
-            case OpenHumanTask():
-                self._change(partial(_withdraw, self._active, command.key, self.now))
-            case StartChild():
-                self._change(partial(_cancel_child, run.id, command.key))
-
-    async def _finish(self, command: Finish) -> None:
-        keyring = self._active.platform.keyring
-        ending = await completion.prepare(keyring, self._active.run, command.outcome, self.now)
-        if not self._leaves_something():
-            self.append.end = completion.plain(ending)
-        if self.append.end is None:
-            self._change(partial(_close, keyring, ending))
-        self.finished = command.outcome
-
-    def _leaves_something(self) -> bool:
-        """Whether the run may have open tasks, or wants events to this day."""
-        wanted = self._active.wanted.values()
-        asks = any(isinstance(each, OpenHumanTask) for each in wanted)
-        return asks or self._active.machine.event_types != frozenset()
-
-    def _disarm(self, key: str) -> None:
-        if self._active.timers.drop(key):
-            self._change(partial(_erase, self._active.run.id, key))
-
-    def _change(self, change: Any) -> None:
-        self.append.changes.append(change)
+        return machine.pending() if platform_fault else commands
 
     async def _entry(self, fact: Fact) -> dict[str, Any]:
-        run_id = self._active.run.id
         position = self._active.position + len(self.append.entries)
-        place = f"{run_id}:{position}"
+        place = f"{self._run.id}:{position}"
         return {
-            "run_id": run_id,
+            "run_id": self._run.id,
             "position": position,
             "fence": self._active.lease.fence,
             "kind": fact.kind.value,
@@ -314,14 +213,122 @@ class Turn:
             "payload_sealed": await self._sealer.seal(JOURNAL, place, "payload", fact.data),
         }
 
-    async def _tell(self) -> None:
-        """Tell of the steps, if anything of it cannot wait."""
-        active = self._active
-        self.changes = active.machine.changed_steps()
-        due = active.telling.cannot_wait(self.changes, seconds=self.seconds)
+    async def _keep_decision(self, fact: Fact) -> None:
+        """Keep the case of a decision that this fact ends, in the same transaction."""
+        command = self._active.pending.get(fact.key)
+        row = await decision_cases.row_of(self._keyring, self._run, command, fact)
+        if row is not None:
+            self._change(lambda session: decision_cases.keep(row, session))
+
+    def _settle(self, fact: Fact) -> None:
+        """Forget the pending command that this fact answers."""
+        command = self._active.pending.get(fact.key)
+        unawaited = isinstance(command, StartChild) and not command.wait
+        if fact.kind in _ANSWERS or (fact.kind is FactKind.CHILD_STARTED and unawaited):
+            self._active.pending.pop(fact.key, None)
+            if isinstance(command, ArmTimer):
+                self._drop_timer(fact.key)
+
+    # ---------------------------------------------------------------- a command
+
+    async def _follow(self, command: Command) -> None:
+        match command:
+            case Cancel():
+                self._cancel(command.key)
+            case Finish():
+                await self._finish(command)
+            case _:
+                self._active.pending[command.key] = command
+                await self._start(command)
+
+    async def _start(self, command: PendingCommand) -> None:
+        match command:
+            case RunLeaf():
+                self.effects.leaves.append(command)
+            case ArmTimer(due=None):
+                self._choose_time(command)
+            case ArmTimer(key=key, due=due) if due is not None:
+                if self._active.timers.arm(key, due):
+                    rows = [timer_row(self._run.id, key, due)]
+                    self._change(lambda session: store_timers(session, rows))
+            case OpenHumanTask():
+                await self._open_task(command)
+            case StartChild():
+                await self._start_child(command)
+            case EmitEvent():
+                await self._emit(command)
+
+    def _choose_time(self, command: ArmTimer) -> None:
+        """Choose a time within the jitter; the fact that journals the choice arms the timer."""
+        spread = int((command.latest - command.earliest).total_seconds() * 1000)
+        chosen = command.earliest + timedelta(milliseconds=secrets.randbelow(spread + 1))
+        data: JSON = {"due": chosen.isoformat()}
+        self._facts.append(Fact(FactKind.TIMER_ARMED, self.now, command.key, data))
+
+    async def _open_task(self, command: OpenHumanTask) -> None:
+        task = await task_opening.prepare_task(self._keyring, self._run, command, self.now)
+        self._change(lambda session: task_opening.open_task(session, self._keyring, task))
+
+    async def _start_child(self, command: StartChild) -> None:
+        child = await children.start(self._active.platform, self._run, command, self.now)
+        if child.replaces_cancelled:
+            self._facts = deque(fact for fact in self._facts if fact.key != command.key)
+        self._facts.append(child.fact)
+        self.append.changes.extend(child.changes)
+
+    async def _emit(self, command: EmitEvent) -> None:
+        platform = self._active.platform
+        emission = await emit.prepare_emission(platform, self._run, command.event, self.now)
+        data: JSON = {"event": command.event}
+        self._facts.append(Fact(FactKind.EVENT_EMITTED, self.now, command.key, data))
+        self._change(lambda session: emit.emit(session, self._keyring, emission))
+
+    def _cancel(self, key: str) -> None:
+        match self._active.pending.pop(key, None):
+            case RunLeaf():
+                self.effects.stopped.append(key)
+            case ArmTimer():
+                self._drop_timer(key)
+            case OpenHumanTask():
+                self._change(lambda session: self._withdraw_task(session, key))
+            case StartChild():
+                self._change(lambda session: _cancel_child(session, self._run.id, key))
+
+    async def _finish(self, command: Finish) -> None:
+        end = await completion.prepare(self._keyring, self._run, command.outcome, self.now)
+        if not self._leaves_rows():
+            self.append.end = completion.plain_end(end)
+        if self.append.end is None:
+            self._change(lambda session: completion.close(session, self._keyring, end))
+        self.finished = command.outcome
+
+    def _leaves_rows(self) -> bool:
+        """Whether the run may have open tasks, or subscriptions to events."""
+        pending = self._active.pending.values()
+        asks = any(isinstance(each, OpenHumanTask) for each in pending)
+        return asks or self._active.machine.event_types != frozenset()
+
+    # ---------------------------------------------------------------- what is written
+
+    async def _withdraw_task(self, session: AsyncSession, key: str) -> None:
+        await completion.withdraw_tasks(session, self._keyring, self._run, self.now, key=key)
+        await task_opening.delete_timers(session, self._run.id, key)
+
+    def _drop_timer(self, key: str) -> None:
+        if self._active.timers.drop(key):
+            self._change(lambda session: delete_timer(session, self._run.id, key))
+
+    def _change(self, change: Change) -> None:
+        self.append.changes.append(change)
+
+    async def _project_steps(self) -> None:
+        """Write the steps with this turn, if any of them cannot wait."""
+        projection = self._active.projection
+        self.changes = self._active.machine.changed_steps()
+        due = projection.is_due(self.changes, seconds=self.seconds)
         if due or self.finished is not None:
-            told = active.telling.all(self.changes, active.position, self.now)
-            await tell_all(active, self.append, told)
+            steps = projection.held(self.changes, self._active.position, self.now)
+            await add_steps(self._active, self.append, steps)
 
 
 _ANSWERS = frozenset(
@@ -338,29 +345,8 @@ _ANSWERS = frozenset(
 )
 
 
-async def _move(rows: list[dict[str, Any]], session: AsyncSession) -> None:
-    await store(session, rows)
-
-
-async def _erase(run_id: UUID, key: str, session: AsyncSession) -> None:
-    await erase(session, run_id, key)
-
-
-async def _open_task(keyring: Any, opening: task_opening.NewTask, session: AsyncSession) -> None:
-    await task_opening.open_task(session, keyring, opening)
-
-
-async def _emit(keyring: Any, emission: emit.Emission, session: AsyncSession) -> None:
-    await emit.emit(session, keyring, emission)
-
-
-async def _withdraw(active: ActiveRun, key: str, at: datetime, session: AsyncSession) -> None:
-    await completion.withdraw_tasks(session, active.platform.keyring, active.run, at, key=key)
-    await task_opening.delete_timers(session, active.run.id, key)
-
-
-async def _cancel_child(run_id: UUID, key: str, session: AsyncSession) -> None:
-    """Have dispatch cancel it: to lock a child's row from here would be the wrong order."""
+async def _cancel_child(session: AsyncSession, run_id: UUID, key: str) -> None:
+    """Have dispatch cancel the child: to lock its row from here would be the wrong order."""
     child = await session.scalar(
         select(RUNS.c.id).where(
             RUNS.c.parent_id == run_id,
@@ -370,7 +356,3 @@ async def _cancel_child(run_id: UUID, key: str, session: AsyncSession) -> None:
     )
     if child is not None:
         await enqueue(session, OutboxKind.CANCEL, child)
-
-
-async def _close(keyring: Any, ending: completion.Ending, session: AsyncSession) -> None:
-    await completion.close(session, keyring, ending)

@@ -1,8 +1,8 @@
-"""The end of a run: its state and output, what it leaves behind, and who is told.
+"""Complete a run: write its state and output, delete what it no longer needs, notify its caller.
 
-Central runs end here by their machine, local runs by the report of their team, any run by being
-cancelled. The caller has made sure that it alone may end the run: by the fence, or by a lock on its
-row.
+A central run is completed by its machine, a local run by the report of its team, and any run by a
+cancellation. The caller makes sure that it alone may complete the run: by the fence, or by a lock
+on its row.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.events import AuditOutcome as Told
-from coe.audit.events import Tag
+from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append, clear_columns
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
@@ -37,8 +36,8 @@ OPEN_TASKS = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALA
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ends, with the row's columns ready: sealing is done before the transaction."""
+class Completion:
+    """How a run ends, with the columns of its row: sealed before the transaction."""
 
     run: RunIdentity
     outcome: RunOutcome
@@ -46,8 +45,10 @@ class Ending:
     columns: dict[str, Any]
 
 
-async def prepare(keyring: Keyring, run: RunIdentity, outcome: RunOutcome, at: datetime) -> Ending:
-    """Seal what an ending holds."""
+async def prepare(
+    keyring: Keyring, run: RunIdentity, outcome: RunOutcome, at: datetime
+) -> Completion:
+    """Seal the output or the error, for `close` or `plain_end`."""
     sealer = Sealer(keyring, run.team)
     columns: dict[str, Any] = {"ended_at": at, "holder": None, "lease_until": None}
     match outcome:
@@ -64,44 +65,44 @@ async def prepare(keyring: Keyring, run: RunIdentity, outcome: RunOutcome, at: d
             }
         case Cancelled():
             columns |= {"state": RunState.CANCELLED}
-    return Ending(run, outcome, at, columns)
+    return Completion(run, outcome, at, columns)
 
 
-def plain(ending: Ending) -> End | None:
+def plain_end(end: Completion) -> End | None:
     """The end as part of an append, for a run that completed and that no other run waits for.
 
-    The caller knows that it leaves no open task and no subscription behind.
+    The caller knows that the run has no open task and no subscription.
     """
-    run = ending.run
-    if not isinstance(ending.outcome, Completed) or run.parent_id is not None:
+    run = end.run
+    if not isinstance(end.outcome, Completed) or run.parent_id is not None:
         return None
-    return End(ending.columns, clear_columns(_event(ending)))
+    return End(end.columns, clear_columns(_event(end)))
 
 
-async def close(session: AsyncSession, keyring: Keyring, ending: Ending) -> None:
-    """Write the end: the row, its timers, inbox and open tasks, the parent's fact, the event."""
-    run = ending.run
-    await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(ending.columns))
-    await withdraw_tasks(session, keyring, run, ending.at)
+async def close(session: AsyncSession, keyring: Keyring, end: Completion) -> None:
+    """Write the end: the row, timers, inbox, open tasks, the fact for the caller, the event."""
+    run = end.run
+    await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(end.columns))
+    await withdraw_tasks(session, keyring, run, end.at)
     await session.execute(delete(TIMERS).where(TIMERS.c.run_id == run.id))
-    await session.execute(delete(INBOX).where(INBOX.c.run_id == run.id, *_of_no_use(ending)))
+    await session.execute(delete(INBOX).where(INBOX.c.run_id == run.id, *_obsolete(end)))
     if run.local:
-        await _end_steps(session, run.id, ending.at)
+        await _end_steps(session, run.id, end.at)
     else:
-        faulted = isinstance(ending.outcome, Faulted)
+        faulted = isinstance(end.outcome, Faulted)
         await unsubscribe(session, run.id, for_good=not faulted)
-    await _tell_parent(session, keyring, ending)
-    await append(session, keyring, _event(ending))
+    await _notify_parent(session, keyring, end)
+    await append(session, keyring, _event(end))
 
 
-def _of_no_use(ending: Ending) -> list[ColumnElement[bool]]:
-    """What of the inbox goes: all, but of a faulted run (it may be retried) only cancellations."""
-    faulted = isinstance(ending.outcome, Faulted)
+def _obsolete(end: Completion) -> list[ColumnElement[bool]]:
+    """Which facts of the inbox go: all; of a faulted run, which may be retried, cancellations."""
+    faulted = isinstance(end.outcome, Faulted)
     return [INBOX.c.kind == FactKind.RUN_CANCELLED.value] if faulted else []
 
 
 async def _end_steps(session: AsyncSession, run_id: UUID, at: datetime) -> None:
-    """Steps that a team's code had begun do not go on; a machine tells of its own steps itself."""
+    """Cancel the running steps of a local run; a central run projects its own steps."""
     await session.execute(
         update(STEPS)
         .where(STEPS.c.run_id == run_id, STEPS.c.state == StepState.RUNNING)
@@ -119,7 +120,7 @@ async def withdraw_tasks(
 ) -> None:
     """Cancel the open human tasks of a run, or the one with this key.
 
-    Wherever both are changed, a task comes before its timer: so no two wait for each other.
+    A task is changed before its timer, everywhere: so no two transactions wait for each other.
     """
     mine = (
         TASKS.c.run_id == run.id
@@ -138,12 +139,12 @@ async def withdraw_tasks(
         await append(session, keyring, event)
 
 
-async def _tell_parent(session: AsyncSession, keyring: Keyring, ending: Ending) -> None:
-    run = ending.run
+async def _notify_parent(session: AsyncSession, keyring: Keyring, end: Completion) -> None:
+    run = end.run
     if run.parent_id is None or run.parent_key is None:
         return
-    kind, data = _answer(ending.outcome)
-    await inbox.send(session, keyring, run.parent_id, Fact(kind, ending.at, run.parent_key, data))
+    kind, data = _answer(end.outcome)
+    await inbox.send(session, keyring, run.parent_id, Fact(kind, end.at, run.parent_key, data))
 
 
 def _answer(outcome: RunOutcome) -> tuple[FactKind, JSON]:
@@ -163,17 +164,17 @@ CANCELLED_ERROR: dict[str, JSON] = {
 }
 
 
-def _event(ending: Ending) -> NewEvent:
-    match ending.outcome:
+def _event(end: Completion) -> NewEvent:
+    match end.outcome:
         case Completed():
-            return run_event(ending.run, Tag.RUNS_RUN_COMPLETE, ending.at)
+            return run_event(end.run, Tag.RUNS_RUN_COMPLETE, end.at)
         case Faulted(error):
             return run_event(
-                ending.run,
+                end.run,
                 Tag.RUNS_RUN_FAULT,
-                ending.at,
-                outcome=Told.FAILED,
+                end.at,
+                outcome=AuditOutcome.FAILED,
                 detail={"error": dict(error)},
             )
         case Cancelled(reason):
-            return run_event(ending.run, Tag.RUNS_RUN_CANCEL, ending.at, reason=reason)
+            return run_event(end.run, Tag.RUNS_RUN_CANCEL, end.at, reason=reason)

@@ -1,9 +1,9 @@
-"""The journal: facts are appended by the holder of a run only, in groups, one commit a group.
+"""The journal: the holder of a run appends facts, in groups of runs, with one commit a group.
 
-Every append names the fence that its holder was given and the position at which it writes. The
-row of the run is updated first, under both conditions; whoever has lost the lease, or writes
-twice, matches no row, and nothing of the append is kept. Facts, the projection of steps, the moved
-inbox rows and the other changes of one append stand in one transaction.
+Every append names the fence of its holder and the position at which it writes. The row of the run
+is updated first, under both conditions: a holder that lost the lease, or writes twice, matches no
+row, and nothing of the append is kept. The facts, the projected steps, the consumed inbox rows and
+the other changes of one append are one transaction.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ WRITERS: Final = 2
 
 
 class LeaseLostError(Exception):
-    """Another holder has the run; what was to be appended is not."""
+    """Another holder has the run; nothing was appended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """That an append takes its run, which has no journal and no holder: who, for how long."""
+    """That an append takes its run, which has no journal and no holder: for whom, for how long."""
 
     holder: str
     seconds: float
@@ -60,12 +60,11 @@ class End:
 class Append:
     """What the holder of one run writes at once: all of it or nothing.
 
-    `position` is where the first of `entries` (rows of `journal_entries`) goes. `consumed` are
-    the ids of inbox rows that the entries hold. `steps` are rows of `run_steps`, put in or
-    brought up to date by their key; what the journal says before `told` of steps is then there, and
-    None is for an append that tells of none. `end` closes the run; `changes` are done last, in
-    order. With `taking`, the first append of a run takes it too: `fence` is then what the run's
-    becomes.
+    The first of `entries` (rows of `journal_entries`) goes to `position`. `consumed` are the ids of
+    the inbox rows whose facts are in the entries. `steps` are rows of `run_steps`, inserted or
+    updated by their key; `projected` is the position up to which the steps are then written, or
+    None for an append without steps. `end` completes the run; `changes` are made last, in order.
+    With `taking`, the first append of a run takes the run: `fence` is then the new fence.
     """
 
     run_id: UUID
@@ -74,19 +73,19 @@ class Append:
     entries: list[Row] = field(default_factory=list, repr=False)
     consumed: list[UUID] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list, repr=False)
-    told: int | None = None
+    projected: int | None = None
     end: End | None = None
     changes: list[Change] = field(default_factory=list)
     taking: Taking | None = None
 
     @property
     def parts(self) -> Part:
-        """What it has beside facts."""
+        """What the append has besides facts."""
         found = NOTHING_MORE
         if self.taking is not None:
             found |= Part.TAKES
-        if self.told is not None:
-            found |= Part.TELLS
+        if self.projected is not None:
+            found |= Part.PROJECTS
         if self.consumed:
             found |= Part.CONSUMES
         if self.end is not None:
@@ -95,10 +94,10 @@ class Append:
 
 
 class Journal:
-    """The writers of a process: they drain a queue, commit once a group, and wake who waited.
+    """The writers of a process: they drain a queue, commit once a group, and wake the callers.
 
-    Two of them take turns, so that one group is made ready while another one is being committed.
-    Appends with further changes have queue and writers of their own: they take several statements.
+    Two writers alternate, so that one prepares a group while the other commits one. Appends with
+    further changes have their own queue and writers, for they take several statements.
     """
 
     def __init__(self, database: Database) -> None:
@@ -145,7 +144,7 @@ class Journal:
 
 Group = Sequence[Append]
 Write = Callable[[Group], Awaitable[set[int]]]
-"""Write a group in one transaction; gives the numbers, from 1, of the appends that were kept."""
+"""Write a group in one transaction; returns the numbers, from 1, of the appends that were kept."""
 
 
 class _Queue:
@@ -176,13 +175,13 @@ class _Queue:
             wanted = [(batch, written) for batch, written in group if not written.done()]
             if wanted:
                 await self._settle(wanted)
-        # At once, not when the task is done: who comes in between would wait for nobody.
+        # At once, not when the task is done: an append that comes in between would have no writer.
         self._writers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _settle(self, group: list[tuple[Append, asyncio.Future[None]]]) -> None:
         try:
             kept = await self._write([batch for batch, _ in group])
-        except Exception as error:  # noqa: BLE001  # every waiter gets it, the writer goes on
+        except Exception as error:  # noqa: BLE001  # every caller gets it, the writer goes on
             await self._settle_failed(group, error)
             return
         for number, (batch, written) in enumerate(group, 1):
@@ -198,7 +197,7 @@ class _Queue:
         group: list[tuple[Append, asyncio.Future[None]]],
         error: Exception,
     ) -> None:
-        if len(group) > 1:  # one of them may be at fault: the others shall not suffer for it
+        if len(group) > 1:  # one of them may be at fault: write each by itself
             for member in group:
                 await self._settle([member])
             return
@@ -220,7 +219,7 @@ def _written(group: Group) -> tuple[str, list[list[Any]]]:
     )
     if parts:
         rows.takings = [astuple(each.taking) if each.taking else None for each in group]
-        rows.told = [each.told for each in group]
+        rows.projected = [each.projected for each in group]
         rows.steps = [(number, row) for number, each in numbered for row in each.steps]
         rows.consumed = [(number, row) for number, each in numbered for row in each.consumed]
         rows.ends = [each.end.columns if each.end else None for each in group]
@@ -257,5 +256,5 @@ _SAVE_STEP: Final = upsert(STEPS).on_conflict_do_update(
 
 
 async def save_steps(session: AsyncSession, rows: Sequence[Row]) -> None:
-    """Put in or bring up to date steps of a local run, in the caller's transaction."""
+    """Insert or update steps of a local run, in the caller's transaction."""
     await session.execute(_SAVE_STEP, list(rows))

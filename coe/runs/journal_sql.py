@@ -1,22 +1,22 @@
-"""The statements by which a group of appends is written, and what they are given.
+"""The statements that write a group of appends, and their arguments.
 
-A group is one statement, so that it is one round trip and, outside a transaction, one commit;
-asyncpg keeps it prepared. Every group of arguments is a set of arrays of equal length, one element
-a row; `batch` is the number (from 1) of the append that a row belongs to.
+A group is one statement, so it takes one round trip and, outside a transaction, one commit; asyncpg
+keeps it prepared. The arguments are arrays of equal length, one element a row; `batch` is the
+number (from 1) of the append that a row belongs to.
 
-The rows of `runs` are moved forward first, each under its fence and its position; of an append
-that matches no row nothing is kept. The result has the numbers of those that were, as `batch`.
+The rows of `runs` are moved forward first, each under its fence and its position; nothing is kept
+of an append that matches no row. The result has the numbers of the appends that were kept.
 
-Most groups hold facts only. A statement has as many of these `Part`s more as a group needs, for
-each costs PostgreSQL time even where it finds nothing to do:
+Most groups hold facts only. A statement has only those of these `Part`s that its group needs, for
+each costs PostgreSQL time even where it has no rows:
 
-- `TAKES`: a run that has no journal and no holder is taken: its fence grows by one with its first
-  facts, as `coe.runs.leases.ACQUIRE` would have it.
-- `TELLS`: steps are put in or brought up to date, and `runs.steps_told` with them.
-- `CONSUMES`: what the facts hold is taken out of the inbox.
-- `ENDS`: the plain end of a run: one that completed, that nobody called, and that leaves no open
-  task behind. The row takes its last state, what is left of timers and inbox goes, and the event is
-  recorded. Other ends are changes of the append (`coe.runs.completion.close`).
+- `TAKES`: take a run that has no journal and no holder: its fence grows by one with its first
+  facts, as in `coe.runs.leases.ACQUIRE`.
+- `PROJECTS`: insert or update steps, and set `runs.steps_told`.
+- `CONSUMES`: delete the inbox rows whose facts are in the entries.
+- `ENDS`: the plain end of a run that completed, that no run called, and that has no open task. The
+  row takes its last state, its timers and inbox rows are deleted, and the event is recorded. Other
+  ends are changes of the append (`coe.runs.completion.close`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Numbered = tuple[int, Row]
 
 
 class Part(Flag):
-    """What an append, or a group of them, has beside facts."""
+    """What an append, or a group of them, has besides facts."""
 
     TAKES = auto()
-    TELLS = auto()
+    PROJECTS = auto()
     CONSUMES = auto()
     ENDS = auto()
 
@@ -47,7 +47,7 @@ NOTHING_MORE: Final = Part(0)
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Arguments that are read as rows: the names of the columns, and their types."""
+    """The names and types of the columns of arguments that are read as rows."""
 
     names: tuple[str, ...]
     types: tuple[str, ...]
@@ -60,7 +60,7 @@ def _columns_of(**types: str) -> _Columns:
 _RUN: Final = _columns_of(id="uuid", fence="bigint", position="bigint", count="bigint")
 _RUN_PARTS: Final = {
     Part.TAKES: _columns_of(holder="text", seconds="double precision"),
-    Part.TELLS: _columns_of(told="bigint"),
+    Part.PROJECTS: _columns_of(projected="bigint"),
     Part.ENDS: _columns_of(state="text", ended_at="timestamptz", output_sealed="bytea"),
 }
 _ENTRY: Final = _columns_of(
@@ -141,10 +141,10 @@ def statement(parts: Part) -> str:
             SELECT moved.id, moved.fence, {places}
             FROM {entries} JOIN moved ON moved.batch = given.batch)""",  # noqa: S608  # made of constants
     ]
-    if Part.TELLS in parts:
+    if Part.PROJECTS in parts:
         steps = _given([_columns_of(batch="bigint"), _STEP], number)
         names = ", ".join(f"given.{name}" for name in STEP)
-        ctes.append(f"""told AS (
+        ctes.append(f"""projected AS (
             INSERT INTO run_steps (run_id, fence, waited_seconds, {", ".join(STEP)})
             SELECT moved.id, moved.fence, 0, {names}
             FROM {steps} JOIN moved ON moved.batch = given.batch {_CONFLICT})""")  # noqa: S608  # the same
@@ -158,7 +158,7 @@ def statement(parts: Part) -> str:
         names = ", ".join(f"given.{name}" for name in EVENT)
         ctes.append(f"""left_in_inbox AS (
             DELETE FROM run_inbox USING moved WHERE run_inbox.run_id = moved.id AND moved.ended
-        ), left_armed AS (
+        ), left_timers AS (
             DELETE FROM timers USING moved WHERE timers.run_id = moved.id AND moved.ended
         ), recorded AS (
             INSERT INTO audit_events ({", ".join(EVENT)}) SELECT {names}
@@ -167,12 +167,12 @@ def statement(parts: Part) -> str:
 
 
 def _moved(parts: Part, given: str) -> str:
-    """Move the runs forward: take, tell and end those that are to be."""
+    """Move the runs forward; take those to be taken, end those to be ended."""
     takes, ends = Part.TAKES in parts, Part.ENDS in parts
     changes = {"journal_length": "runs.journal_length + given.count"}
     state, holder, lease = "runs.state", "runs.holder", "runs.lease_until"
-    if Part.TELLS in parts:
-        changes["steps_told"] = "coalesce(given.told, runs.steps_told)"
+    if Part.PROJECTS in parts:
+        changes["steps_told"] = "coalesce(given.projected, runs.steps_told)"
     if takes:
         until = "clock_timestamp() + make_interval(secs => given.seconds)"
         changes["fence"] = "given.fence"
@@ -184,11 +184,11 @@ def _moved(parts: Part, given: str) -> str:
         lease = f"CASE WHEN given.holder IS NULL THEN {lease} ELSE {until} END"
         holder = f"coalesce(given.holder, {holder})"
     if ends:
-        goes_on = "given.state IS NULL"
+        not_ended = "given.state IS NULL"
         state = f"coalesce(given.state, {state})"
-        lease = f"CASE WHEN {goes_on} THEN {lease} END"
-        holder = f"CASE WHEN {goes_on} THEN {holder} END"
-        changes |= {name: f"CASE WHEN {goes_on} THEN runs.{name} END" for name in _ERROR}
+        lease = f"CASE WHEN {not_ended} THEN {lease} END"
+        holder = f"CASE WHEN {not_ended} THEN {holder} END"
+        changes |= {name: f"CASE WHEN {not_ended} THEN runs.{name} END" for name in _ERROR}
         for name in ("ended_at", "output_sealed"):
             changes[name] = f"coalesce(given.{name}, runs.{name})"
     if takes or ends:
@@ -221,14 +221,14 @@ class Group:
     """The rows of a group of appends, by the kind of row: each with the number of its append.
 
     `runs` has for each append its run, fence, position and count of entries; `takings` the new
-    holder and the seconds of his lease, or None; `told` up to where its steps are told, or None;
-    `ends` the columns of its end, or None.
+    holder and the seconds of its lease, or None; `projected` the position up to which its steps are
+    written, or None; `ends` the columns of its end, or None.
     """
 
     runs: Sequence[tuple[Any, int, int, int]]
     entries: Iterable[Numbered]
     takings: Sequence[tuple[str, float] | None] = ()
-    told: Sequence[int | None] = ()
+    projected: Sequence[int | None] = ()
     steps: Iterable[Numbered] = ()
     consumed: Iterable[tuple[int, Any]] = ()
     ends: Sequence[Row | None] = ()
@@ -239,12 +239,12 @@ class Group:
         given = _columns(self.runs, 4)
         if Part.TAKES in parts:
             given += _columns([each or (None, None) for each in self.takings], len(TAKING))
-        if Part.TELLS in parts:
-            given.append(list(self.told))
+        if Part.PROJECTS in parts:
+            given.append(list(self.projected))
         if Part.ENDS in parts:
-            given += _columns([_end(each) if each else _GOES_ON for each in self.ends], len(END))
+            given += _columns([_end(each) if each else _NO_END for each in self.ends], len(END))
         given += _rows(self.entries, _entry, len(ENTRY))
-        if Part.TELLS in parts:
+        if Part.PROJECTS in parts:
             given += _rows(self.steps, _step, len(STEP))
         if Part.CONSUMES in parts:
             given += _columns(self.consumed, 2)
@@ -257,7 +257,7 @@ _entry = itemgetter(*ENTRY)
 _step = itemgetter(*STEP)
 _end = itemgetter(*END)
 _event = itemgetter(*EVENT)
-_GOES_ON: Final = (None,) * len(END)
+_NO_END: Final = (None,) * len(END)
 
 
 def _rows(rows: Iterable[Numbered], values: Any, number: int) -> list[list[Any]]:

@@ -1,10 +1,10 @@
-"""What people see of the steps of a run in hand: rows of `run_steps`, and when they are written.
+"""The steps of an active run as readers see them: rows of `run_steps`, and when they are written.
 
-A row tells what the journal says already, so it need not be there at once: steps that go well are
-held back for a moment, and one row is written for the beginning and the end of a short one. What
-asks for somebody's attention is written with the facts that cause it, and so is all else before a
-run parks or ends. `runs.steps_told` is the position in the journal up to which people were told:
-whoever takes a run over from a dead holder tells of the rest.
+A row says what the journal already says, so it may come later. Steps that proceed without trouble
+are held back for a moment, and one row is written for the start and the end of a short one. A step
+that needs somebody's attention is written with the facts that cause it, and all others before a run
+parks or ends. `runs.steps_told` is the position in the journal up to which steps are written:
+whoever takes a run over from a dead holder writes the rest.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from coe.machine.commands import StepState, StepUpdate
 from coe.runs.sealing import Sealer, error_columns
 from coe.runs.tables import STEPS
 
-HELD_BACK: Final = 0.2
-"""Seconds for which nobody may see how far a run has come."""
-MOST: Final = 200
-"""Steps that are held back at once."""
+HOLD_SECONDS: Final = 0.2
+"""For how long readers may not see how far a run is."""
+MAX_HELD_STEPS: Final = 200
 PLACES_A_TURN: Final = 1 << 20
 
 _CAN_WAIT: Final = frozenset({StepState.RUNNING, StepState.COMPLETED, StepState.SKIPPED})
@@ -32,78 +31,77 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A change of a step, with the order of the step within its run, and when it changed."""
+class ProjectedStep:
+    """A change of a step, the place of the step in the order of its run, and when it changed."""
 
     change: StepUpdate
     place: int
     at: datetime
 
 
-class Telling:
-    """The steps of which nobody was told as they are now, in the order of their beginning.
+class StepProjection:
+    """The steps that readers do not see yet as they are now, in the order of their start.
 
-    Only what is journaled comes in here. Times in seconds are those of the event loop.
+    It holds journaled changes only. Times in seconds are those of the event loop.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing held back."""
-        self._untold: dict[str, Told] = {}
+        self._held: dict[str, ProjectedStep] = {}
         self._since = 0.0
 
     def __bool__(self) -> bool:
-        """Whether anything is held back."""
-        return bool(self._untold)
+        """Whether any step is held back."""
+        return bool(self._held)
 
     def hold(
         self, changes: Iterable[StepUpdate], position: int, at: datetime, *, seconds: float
     ) -> None:
-        """Hold back changes that follow from a journaled fact at a position, and its time."""
-        if not self._untold:
+        """Hold back the changes that follow from a journaled fact, given its position and time."""
+        if not self._held:
             self._since = seconds
-        self._add(self._untold, changes, position, at)
+        self._add(self._held, changes, position, at)
 
-    def cannot_wait(self, changes: Sequence[StepUpdate], *, seconds: float) -> bool:
-        """Whether it is time to tell: somebody may have to act, or it was held back long enough."""
+    def is_due(self, changes: Sequence[StepUpdate], *, seconds: float) -> bool:
+        """Whether to write now: somebody may have to act, or steps were held long enough."""
         if any(change.state not in _CAN_WAIT for change in changes):
             return True
         due = self.due()
-        many = len(self._untold) + len(changes) >= MOST
+        many = len(self._held) + len(changes) >= MAX_HELD_STEPS
         return many or (due is not None and due <= seconds)
 
-    def all(
+    def held(
         self, changes: Iterable[StepUpdate] = (), position: int = 0, at: datetime | None = None
-    ) -> list[Told]:
-        """All that was held back, with further changes; it stays held back until `clear`."""
+    ) -> list[ProjectedStep]:
+        """All steps held back, with further changes; they stay held until `clear`."""
         if at is None:
-            return list(self._untold.values())
-        untold = dict(self._untold)
-        self._add(untold, changes, position, at)
-        return list(untold.values())
+            return list(self._held.values())
+        held = dict(self._held)
+        self._add(held, changes, position, at)
+        return list(held.values())
 
     def clear(self) -> None:
-        """Forget what was held back: it is told, and that is committed."""
-        self._untold = {}
+        """Forget the steps held back: they are written and committed."""
+        self._held = {}
 
     def due(self) -> float | None:
-        """When what is held back is to be told, in seconds."""
-        return self._since + HELD_BACK if self._untold else None
+        """When the steps held back are to be written, in seconds."""
+        return self._since + HOLD_SECONDS if self._held else None
 
     @staticmethod
     def _add(
-        untold: dict[str, Told], changes: Iterable[StepUpdate], position: int, at: datetime
+        held: dict[str, ProjectedStep], changes: Iterable[StepUpdate], position: int, at: datetime
     ) -> None:
         for order, change in enumerate(changes):
-            earlier = untold.get(change.key)
+            earlier = held.get(change.key)
             place, since = position * PLACES_A_TURN + order, at
             if earlier is not None:
                 place, since = earlier.place, max(earlier.at, at)
-            untold[change.key] = Told(change, place, since)
+            held[change.key] = ProjectedStep(change, place, since)
 
 
-async def row_of(sealer: Sealer, run_id: UUID, told: Told) -> Row:
-    """The row of a step as `coe.runs.journal.Append` has it."""
-    change = told.change
+async def step_row(sealer: Sealer, run_id: UUID, step: ProjectedStep) -> Row:
+    """The row of a step, for `coe.runs.journal.Append`."""
+    change = step.change
     error = change.error
     sealed = None
     if error is not None:
@@ -111,7 +109,7 @@ async def row_of(sealer: Sealer, run_id: UUID, told: Told) -> Row:
     return {
         "id": new_id(),
         "key": change.key,
-        "place": told.place,
+        "place": step.place,
         "path": change.path,
         "name": change.name,
         "kind": change.kind,
@@ -120,7 +118,7 @@ async def row_of(sealer: Sealer, run_id: UUID, told: Told) -> Row:
         "iteration": change.iteration,
         "started_at": change.started_at,
         "ended_at": change.ended_at,
-        "changed_at": told.at,
+        "changed_at": step.at,
         "error_sealed": sealed,
         **error_columns(error),
     }

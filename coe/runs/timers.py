@@ -1,8 +1,8 @@
-"""The machine's timers of a run in hand.
+"""The machine's timers of an active run.
 
-While somebody holds a run, its timers are in its holder's memory: he fires them himself, and after
-his death the next one finds them in the journal. Rows in the database are for runs that nobody
-holds; so they are written when the run parks, and a timeout that never runs out costs nothing.
+While a run is held, its timers are in its holder's memory: the holder fires them itself, and after
+its death the next holder finds them in the journal. Rows in the database are for runs that nobody
+holds; so they are written when the run parks, and a timeout that never expires costs nothing.
 """
 
 from __future__ import annotations
@@ -23,39 +23,38 @@ from coe.runs.models import TimerKind
 from coe.runs.tables import TIMERS
 
 
-class Armed:
-    """Which timers are armed, when the next one is due, and which of them may have a row."""
+class TimerQueue:
+    """The timers of a run by the time that they are due, and which of them may have a row."""
 
     def __init__(self) -> None:
-        """Start without timers."""
         self._due: dict[str, datetime] = {}
         self._order: list[tuple[datetime, str]] = []
         self._stored: set[str] = set()
-        """Those that may have a row, which goes when they do."""
+        """Those that may have a row, which is deleted with them."""
 
-    def found(self, wanted: Iterable[PendingCommand]) -> None:
-        """Take over what an earlier holder armed, and may have stored when he parked the run."""
-        for command in wanted:
+    def inherit(self, pending: Iterable[PendingCommand]) -> None:
+        """Take over the timers of an earlier holder, who may have stored them on parking."""
+        for command in pending:
             if isinstance(command, ArmTimer):
                 self._stored.add(command.key)
                 if command.due is not None:
                     self.arm(command.key, command.due)
 
     def arm(self, key: str, due: datetime) -> bool:
-        """Arm a timer, or move it; says whether a row may have it at another time."""
+        """Set or move a timer; returns whether a row may have it at another time."""
         self._due[key] = due
         heapq.heappush(self._order, (due, key))
         return key in self._stored
 
     def drop(self, key: str) -> bool:
-        """Forget a timer that fired or was taken back; says whether it may have a row."""
+        """Forget a timer that fired or was cancelled; returns whether it may have a row."""
         self._due.pop(key, None)
         stored = key in self._stored
         self._stored.discard(key)
         return stored
 
     def take_due(self, now: datetime) -> list[str]:
-        """The timers that are due, in the order of their times; each is told once."""
+        """The timers that are due, in the order of their times; each is returned once."""
         found = []
         while (due := self.next_due()) is not None and due <= now:
             found.append(heapq.heappop(self._order)[1])
@@ -71,12 +70,12 @@ class Armed:
         return None
 
     async def store(self, session: AsyncSession, run_id: UUID) -> None:
-        """Write the timers, in the transaction that parks the run.
+        """Write all timers, in the transaction that parks the run.
 
-        All of them: whoever held the run before may have died before he wrote his.
+        An earlier holder may have died before it wrote its own.
         """
         if self._due:
-            await store(session, [timer_row(run_id, *each) for each in self._due.items()])
+            await store_timers(session, [timer_row(run_id, *each) for each in self._due.items()])
 
 
 def timer_row(run_id: UUID, key: str, due: datetime) -> dict[str, Any]:
@@ -85,8 +84,8 @@ def timer_row(run_id: UUID, key: str, due: datetime) -> dict[str, Any]:
     return {"id": new_id(), "run_id": run_id, "kind": kind, "key": key, "due_at": due}
 
 
-async def store(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
-    """Write timers; of one that is there already, its time."""
+async def store_timers(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
+    """Insert timers; update the time of one that is there already."""
     statement = insert(TIMERS)
     await session.execute(
         statement.on_conflict_do_update(
@@ -97,8 +96,8 @@ async def store(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
     )
 
 
-async def erase(session: AsyncSession, run_id: UUID, key: str) -> None:
-    """Delete the row of a timer, if it has one."""
+async def delete_timer(session: AsyncSession, run_id: UUID, key: str) -> None:
+    """Delete the row of a timer of the machine, if it has one."""
     await session.execute(
         delete(TIMERS).where(
             TIMERS.c.run_id == run_id,

@@ -11,7 +11,7 @@ import pytest
 
 from coe.demo.api import create_demo_app
 from coe.engines.inline import InlineEngine
-from coe.execution.open_runtime import running
+from coe.execution.open_runtime import open_runtime
 from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.api import Api, Persona, Refused
@@ -32,7 +32,7 @@ CHANGE = """
 @pytest.fixture
 async def live_api(settings: Settings) -> AsyncIterator[Api]:
     platform = Platform.open(settings, name="test-engine")
-    async with running(platform) as runtime:
+    async with open_runtime(platform) as runtime:
         app = create_demo_app(settings, engine=InlineEngine(runtime))
         async with app.router.lifespan_context(app):
             yield Api(app)

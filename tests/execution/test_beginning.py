@@ -145,7 +145,7 @@ async def _kinds(platform: Platform, run_id: Any) -> list[str]:
 async def test_a_first_turn_that_takes_long_is_taken_by_one_who_holds_the_run(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coe.execution.advance.BEGINS_WITHIN", 0.1)
+    monkeypatch.setattr("coe.execution.advance.FIRST_TURN_SECONDS", 0.1)
     await publish(platform, central("slow", SET))
     run = await start(platform, "sales/slow")
     gate = asyncio.Event()
@@ -181,7 +181,7 @@ async def test_a_run_that_breaks_before_its_first_facts_can_be_retried(
     leaves = Leaves({"credit": {"ok": True}})
     async with runtime(platform, leaves) as running:
         with monkeypatch.context() as patched:
-            patched.setattr("coe.execution.advance.started", broken)
+            patched.setattr("coe.execution.advance.first_fact", broken)
             assert await advance(running, run.id) == Finished(RunState.FAULTED)
         assert await column(platform, run.id, "fence") == 1
         async with platform.work(SALES_OWNER) as work:

@@ -390,7 +390,7 @@ async def test_an_engine_that_cannot_carry_a_leaf_out_faults_nothing(platform: P
 
     async with runtime(platform, leaves) as running:
         with pytest.raises(Unavailable):
-            await advance(running, run.id, carry=away)
+            await advance(running, run.id, run_task=away)
         assert not leaves.calls
         assert await advance(running, run.id) == Finished(RunState.COMPLETED)
     assert leaves.calls == {"credit": 1}

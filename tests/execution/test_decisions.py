@@ -17,7 +17,7 @@ from coe.db import utcnow
 from coe.engines.inline import InlineEngine
 from coe.errors import Invalid, NotFound
 from coe.execution.loops import Loops
-from coe.execution.open_runtime import running
+from coe.execution.open_runtime import open_runtime
 from coe.json_types import JSON
 from coe.runs.decision_cases import CaseFilter, cases_page, read_case_data
 from coe.runs.decision_replay import ReplayRequest, replay
@@ -33,7 +33,7 @@ from tests.factories.runs import CANARY, publish, start, until
 @asynccontextmanager
 async def carried(platform: Platform) -> AsyncIterator[None]:
     """Runs with their real leaves."""
-    async with running(platform) as runtime:
+    async with open_runtime(platform) as runtime:
         inline = InlineEngine(runtime)
         loops = Loops(platform, inline)
         await loops.start()

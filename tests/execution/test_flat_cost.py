@@ -13,7 +13,7 @@ import pytest
 
 from coe.execution import leaf_tasks
 from coe.execution.advance import Finished, advance
-from coe.execution.leaf_tasks import InFlight, straight
+from coe.execution.leaf_tasks import LeafTasks, straight
 from coe.execution.runtime import LeafDone
 from coe.json_types import JSON
 from coe.language.load import load
@@ -171,7 +171,7 @@ async def test_leaves_that_run_are_not_looked_at_when_another_ends(
 
     async with runtime(platform, Leaves({str(n): wait for n in range(100)})) as running:
         changed = asyncio.Event()
-        leaves = InFlight(running, straight, changed.set)
+        leaves = LeafTasks(running, straight, changed.set)
         leaves.begin(RunLeaf(str(n), "/do/0", str(n), "http", None) for n in range(100))
         for number, gate in enumerate(gates):
             gate.set()

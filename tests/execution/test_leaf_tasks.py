@@ -10,7 +10,7 @@ import pytest
 
 from coe.db import utcnow
 from coe.errors import Unavailable
-from coe.execution.leaf_tasks import InFlight
+from coe.execution.leaf_tasks import LeafTasks
 from coe.execution.runtime import LeafDone
 from coe.machine.commands import RunLeaf
 from coe.machine.facts import FactKind
@@ -27,7 +27,7 @@ def leaf(name: str) -> RunLeaf:
     )
 
 
-async def test_what_the_others_did_is_kept_when_an_engine_fails_one() -> None:
+async def test_the_results_of_other_leaves_are_kept_when_an_engine_fails_to_run_one() -> None:
     release, ended, stopped = asyncio.Event(), asyncio.Event(), []
 
     async def perform(one: RunLeaf) -> LeafDone:
@@ -38,14 +38,14 @@ async def test_what_the_others_did_is_kept_when_an_engine_fails_one() -> None:
             raise
         return LeafDone({"from": one.name})
 
-    async def carry(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def run_task(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:
         if name == "b":
             raise ConnectionError("the engine is away")
         await work()
 
     runtime = SimpleNamespace(perform=perform, platform=SimpleNamespace(clock=utcnow))
-    leaves = InFlight(runtime, carry, ended.set)  # type: ignore[arg-type]  # the two parts it uses
-    leaves.begin([leaf("a"), leaf("b")])
+    leaves = LeafTasks(runtime, run_task, ended.set)  # type: ignore[arg-type]  # the two parts it uses
+    leaves.start([leaf("a"), leaf("b")])
     await ended.wait()
     assert leaves.finished() == []
     assert not leaves.any_done

@@ -10,7 +10,7 @@ from coe.audit.models import AuditEvent
 from coe.audit.queries import open_detail
 from coe.audit.records import EVENT_COLUMNS
 from coe.execution.advance import Finished, advance
-from coe.execution.open_runtime import running
+from coe.execution.open_runtime import open_runtime
 from coe.runs import disclosure
 from coe.runs.models import RunState
 from coe.work import Platform
@@ -28,7 +28,7 @@ CALL = """  - ask:
 async def test_an_address_that_is_refused_is_recorded_once(platform: Platform) -> None:
     await publish(platform, central("inwards", CALL.format(port=9)))
     run = await start(platform, "sales/inwards")
-    async with running(platform) as runtime:
+    async with open_runtime(platform) as runtime:
         assert await advance(runtime, run.id) == Finished(RunState.FAULTED)
         assert await advance(runtime, run.id) == Finished(RunState.FAULTED)
     async with platform.work(SALES_OWNER) as work:
@@ -48,7 +48,7 @@ async def test_an_address_that_is_refused_is_recorded_once(platform: Platform) -
 
 
 async def test_a_line_of_the_policy_in_force_lets_the_next_call_through(platform: Platform) -> None:
-    async with listening(hello) as port, running(platform) as runtime:
+    async with listening(hello) as port, open_runtime(platform) as runtime:
         await publish(platform, central("inwards", CALL.format(port=port)))
         refused = await start(platform, "sales/inwards")
         assert await advance(runtime, refused.id) == Finished(RunState.FAULTED)

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from coe.execution.advance import Finished, advance
-from coe.execution.open_runtime import running
+from coe.execution.open_runtime import open_runtime
 from coe.json_types import JSON
 from coe.runs.models import RunState
 from coe.runs.sealing import Sealer
@@ -198,7 +198,7 @@ async def test_no_kind_of_leaf_leaves_a_secret_behind(  # noqa: PLR0917  # fixtu
     opened = replace(platform, settings=settings)
     await publish(opened, definition("guarded"))
     run = await start(opened, "sales/guarded")
-    async with running(opened) as runtime:
+    async with open_runtime(opened) as runtime:
         assert await advance(runtime, run.id) == Finished(RunState.COMPLETED)
     sent = json.dumps(app.state.seen)
     assert all(each in sent for each in (PAIR, TOKEN, CLIENT, FRESH)), "the services had them"
@@ -244,7 +244,7 @@ async def test_a_secret_of_another_team_is_not_had(
     opened = replace(platform, settings=settings)
     await publish(opened, definition("guarded"))
     run = await start(opened, "sales/guarded")
-    async with running(opened) as runtime:
+    async with open_runtime(opened) as runtime:
         assert await advance(runtime, run.id) == Finished(RunState.FAULTED)
     assert service[1].state.seen == []
 

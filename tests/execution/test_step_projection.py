@@ -16,7 +16,7 @@ from coe.machine.commands import RunLeaf, StepState, StepUpdate
 from coe.runs import actions, queries
 from coe.runs.journal import Append, Journal
 from coe.runs.models import RunState
-from coe.runs.step_projection import HELD_BACK, MOST, Telling
+from coe.runs.step_projection import HOLD_SECONDS, MAX_HELD_STEPS, StepProjection
 from coe.work import Platform
 from tests.factories.people import FINANCE_APPROVER, SALES_OWNER
 from tests.factories.runs import (
@@ -41,52 +41,52 @@ def _change(key: str, state: StepState) -> StepUpdate:
     return StepUpdate(key, f"/do/{key}", key, "http", state, 1, None, NOON)
 
 
-async def _shown(platform: Platform, run_id: UUID) -> list[tuple[str, str]]:
+async def _visible(platform: Platform, run_id: UUID) -> list[tuple[str, str]]:
     async with platform.work(SALES_OWNER) as work:
         steps = await queries.steps_of_runs(work, [run_id])
     return [(step.name, str(step.state)) for step in steps.get(run_id, ())]
 
 
-def test_a_short_step_is_told_once_at_the_place_of_its_beginning() -> None:
-    telling = Telling()
-    begun = [_change("a", StepState.RUNNING), _change("b", StepState.RUNNING)]
-    telling.hold(begun, 1, NOON, seconds=10.0)
-    telling.hold([_change("a", StepState.COMPLETED)], 2, NOON, seconds=10.1)
-    assert not telling.cannot_wait([], seconds=10.1)
-    assert telling.due() == 10.0 + HELD_BACK
-    first, second = telling.all()
+def test_a_short_step_is_written_once_at_the_place_of_its_start() -> None:
+    projection = StepProjection()
+    started = [_change("a", StepState.RUNNING), _change("b", StepState.RUNNING)]
+    projection.hold(started, 1, NOON, seconds=10.0)
+    projection.hold([_change("a", StepState.COMPLETED)], 2, NOON, seconds=10.1)
+    assert not projection.is_due([], seconds=10.1)
+    assert projection.due() == 10.0 + HOLD_SECONDS
+    first, second = projection.held()
     assert [first.change.key, second.change.key] == ["a", "b"]
     assert first.change.state is StepState.COMPLETED
     assert first.place < second.place < 2 << 20
-    telling.clear()
-    assert not telling
-    assert telling.due() is None
+    projection.clear()
+    assert not projection
+    assert projection.due() is None
 
 
-def test_what_is_about_to_be_journaled_is_not_held_back_yet() -> None:
-    telling = Telling()
-    telling.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
+def test_changes_that_are_not_journaled_yet_are_not_held_back() -> None:
+    projection = StepProjection()
+    projection.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
     later = NOON + timedelta(seconds=1)
-    ended = telling.all([_change("a", StepState.COMPLETED)], 2, later)
+    ended = projection.held([_change("a", StepState.COMPLETED)], 2, later)
     assert [(each.change.state, each.at) for each in ended] == [(StepState.COMPLETED, later)]
-    assert [each.change.state for each in telling.all()] == [StepState.RUNNING]
+    assert [each.change.state for each in projection.held()] == [StepState.RUNNING]
 
 
-def test_what_asks_for_somebody_is_told_at_once() -> None:
+def test_a_step_that_needs_somebody_is_written_at_once() -> None:
     for state in (StepState.WAITING, StepState.FAULTED, StepState.CANCELLED, StepState.RETRYING):
-        assert Telling().cannot_wait([_change("a", state)], seconds=10.0)
+        assert StepProjection().is_due([_change("a", state)], seconds=10.0)
     for state in (StepState.RUNNING, StepState.COMPLETED, StepState.SKIPPED):
-        assert not Telling().cannot_wait([_change("a", state)], seconds=10.0)
+        assert not StepProjection().is_due([_change("a", state)], seconds=10.0)
 
 
-def test_much_is_told_at_once_and_old_things_when_they_are_due() -> None:
-    telling = Telling()
-    telling.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
-    assert not telling.cannot_wait([], seconds=10.0 + HELD_BACK / 2)
-    assert telling.cannot_wait([], seconds=10.0 + HELD_BACK)
-    telling.clear()
-    many = [_change(str(each), StepState.RUNNING) for each in range(MOST)]
-    assert telling.cannot_wait(many, seconds=10.0)
+def test_many_steps_are_written_at_once_and_old_ones_when_they_are_due() -> None:
+    projection = StepProjection()
+    projection.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
+    assert not projection.is_due([], seconds=10.0 + HOLD_SECONDS / 2)
+    assert projection.is_due([], seconds=10.0 + HOLD_SECONDS)
+    projection.clear()
+    many = [_change(str(each), StepState.RUNNING) for each in range(MAX_HELD_STEPS)]
+    assert projection.is_due(many, seconds=10.0)
 
 
 async def test_a_step_that_takes_long_is_seen_to_run(platform: Platform) -> None:
@@ -100,11 +100,11 @@ async def test_a_step_that_takes_long_is_seen_to_run(platform: Platform) -> None
     async with engine(platform, Leaves({"credit": slow})):
         run = await start(platform, "sales/simple")
         async with asyncio.timeout(10):
-            while await _shown(platform, run.id) != [("credit", "RUNNING")]:
+            while await _visible(platform, run.id) != [("credit", "RUNNING")]:
                 await asyncio.sleep(0.02)
         gate.set()
         await until(platform, run.id, "COMPLETED")
-    assert await _shown(platform, run.id) == [("credit", "COMPLETED")]
+    assert await _visible(platform, run.id) == [("credit", "COMPLETED")]
 
 
 async def test_a_run_parks_with_all_its_steps_told(platform: Platform) -> None:
@@ -113,9 +113,9 @@ async def test_a_run_parks_with_all_its_steps_told(platform: Platform) -> None:
         run = await start(platform, "sales/asks")
         await open_task(platform, run.id)
         await until(platform, run.id, "WAITING")
-        assert await _shown(platform, run.id) == [("credit", "COMPLETED"), ("approve", "WAITING")]
-    told = await column(platform, run.id, "steps_told")
-    assert told == await column(platform, run.id, "journal_length")
+        assert await _visible(platform, run.id) == [("credit", "COMPLETED"), ("approve", "WAITING")]
+    projected = await column(platform, run.id, "steps_told")
+    assert projected == await column(platform, run.id, "journal_length")
 
 
 class _Dies(BaseException):
@@ -145,11 +145,11 @@ async def test_who_takes_over_from_the_dead_tells_of_what_they_did(platform: Pla
         with contextlib.suppress(_Dies):
             await advance(dying, run.id)
         assert await column(platform, run.id, "journal_length") == 3
-        assert await _shown(platform, run.id) == []
+        assert await _visible(platform, run.id) == []
     await lapse(platform)
     async with runtime(platform, leaves) as other:
         assert await advance(other, run.id) == Finished(RunState.COMPLETED)
-    assert await _shown(platform, run.id) == [(each, "COMPLETED") for each in steps]
+    assert await _visible(platform, run.id) == [(each, "COMPLETED") for each in steps]
     assert leaves.calls == {"one": 1, "two": 1, "three": 2, "four": 1}
 
 
@@ -173,13 +173,13 @@ async def test_an_append_that_breaks_takes_no_step_from_what_is_told(
     leaves = Leaves({name: {"customer": "x"} for name in ("one", "two")})
     async with runtime(platform, leaves) as running:
         with monkeypatch.context() as patched:
-            patched.setattr("coe.execution.turn._open_task", _broken)
+            patched.setattr("coe.human_tasks.opening.open_task", _broken)
             assert await advance(running, run.id) == Finished(RunState.FAULTED)
-        assert await _shown(platform, run.id) == [("one", "COMPLETED"), ("two", "RUNNING")]
+        assert await _visible(platform, run.id) == [("one", "COMPLETED"), ("two", "RUNNING")]
         async with platform.work(SALES_OWNER) as work:
             await actions.retry_run(work, run.id, reason="mended")
         await advance(running, run.id)
-    assert await _shown(platform, run.id) == [
+    assert await _visible(platform, run.id) == [
         ("one", "COMPLETED"),
         ("two", "COMPLETED"),
         ("approve", "WAITING"),
@@ -189,13 +189,13 @@ async def test_an_append_that_breaks_takes_no_step_from_what_is_told(
 async def test_steps_of_facts_that_were_not_journaled_are_not_told(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coe.execution.turn._emit", _broken)
+    monkeypatch.setattr("coe.events.emit.emit", _broken)
     await publish(platform, central("emits", HTTP.format(name="one") + EMIT))
     run = await start(platform, "sales/emits")
     async with runtime(platform, Leaves({"one": {"customer": "x"}})) as running:
         assert await advance(running, run.id) == Finished(RunState.FAULTED)
     assert await column(platform, run.id, "journal_length") == 1
-    assert await _shown(platform, run.id) == [("one", "RUNNING")]
+    assert await _visible(platform, run.id) == [("one", "RUNNING")]
 
 
 async def test_the_time_without_a_holder_is_no_time_of_waiting(platform: Platform) -> None:
@@ -212,7 +212,7 @@ async def test_the_time_without_a_holder_is_no_time_of_waiting(platform: Platfor
         journal.left = 2
         with contextlib.suppress(_Dies):
             await advance(dying, run.id)
-    assert await _shown(platform, run.id) == [("approve", "WAITING")]
+    assert await _visible(platform, run.id) == [("approve", "WAITING")]
     await asyncio.sleep(1.5)
     await lapse(platform)
     async with runtime(platform, leaves) as other:

@@ -80,8 +80,8 @@ async def _append(platform: Platform, parts: Part) -> tuple[Append, Any]:
     position = 0 if takes else 3
     append = Append(run.id, 6 if takes else 5, position, [_entry(position)])
     append.taking = Taking("new", 60.0) if takes else None
-    if Part.TELLS in parts:
-        append.told, append.steps = position + 1, [_step()]
+    if Part.PROJECTS in parts:
+        append.projected, append.steps = position + 1, [_step()]
     append.consumed = arrived[:1] if Part.CONSUMES in parts else []
     if Part.ENDS in parts:
         end = {"state": RunState.COMPLETED, "ended_at": now, "output_sealed": b"out"}
@@ -124,7 +124,7 @@ async def _check(platform: Platform, append: Append, before: Any) -> None:
         assert run.started_at == before.started_at
     assert await _rows(platform, append.run_id) == {
         "journal_entries": 1,
-        "run_steps": int(Part.TELLS in append.parts),
+        "run_steps": int(Part.PROJECTS in append.parts),
         "run_inbox": 0 if ends else 2 - len(append.consumed),
         "timers": int(not ends),
     }

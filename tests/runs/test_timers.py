@@ -14,7 +14,7 @@ from coe.machine.commands import RunLeaf
 from coe.runs import leases
 from coe.runs.leases import Parking
 from coe.runs.tables import TIMERS
-from coe.runs.timers import Armed
+from coe.runs.timers import TimerQueue
 from coe.work import Platform
 from tests.factories.runs import HTTP, Leaves, central, publish, runtime, start
 
@@ -25,27 +25,27 @@ def at(minutes: int) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def test_timers_are_told_in_the_order_of_their_times_and_once() -> None:
-    armed = Armed()
+def test_due_timers_are_returned_once_in_the_order_of_their_times() -> None:
+    timers = TimerQueue()
     for key, minutes in (("c", 3), ("a", 1), ("b", 2), ("later", 9)):
-        armed.arm(key, at(minutes))
-    assert armed.next_due() == at(1)
-    assert armed.take_due(at(3)) == ["a", "b", "c"]
-    assert armed.take_due(at(3)) == []
-    assert armed.next_due() == at(9)
+        timers.arm(key, at(minutes))
+    assert timers.next_due() == at(1)
+    assert timers.take_due(at(3)) == ["a", "b", "c"]
+    assert timers.take_due(at(3)) == []
+    assert timers.next_due() == at(9)
 
 
-def test_a_timer_that_was_moved_or_dropped_is_not_told_at_its_old_time() -> None:
-    armed = Armed()
-    armed.arm("moved", at(1))
-    armed.arm("dropped", at(1))
-    armed.arm("moved", at(5))
-    armed.drop("dropped")
-    assert armed.take_due(at(2)) == []
-    assert armed.take_due(at(5)) == ["moved"]
+def test_a_timer_that_was_moved_or_dropped_is_not_due_at_its_old_time() -> None:
+    timers = TimerQueue()
+    timers.arm("moved", at(1))
+    timers.arm("dropped", at(1))
+    timers.arm("moved", at(5))
+    timers.drop("dropped")
+    assert timers.take_due(at(2)) == []
+    assert timers.take_due(at(5)) == ["moved"]
 
 
-async def test_a_timeout_that_does_not_run_out_writes_no_row(platform: Platform) -> None:
+async def test_a_timeout_that_does_not_expire_writes_no_row(platform: Platform) -> None:
     seen = []
 
     async def answer(leaf: RunLeaf) -> LeafDone:

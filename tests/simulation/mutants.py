@@ -29,7 +29,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.runs.journal import Journal
 from coe.runs.models import TimerKind
 from coe.runs.tables import INBOX, OUTBOX, TIMERS
-from coe.runs.timers import Armed
+from coe.runs.timers import TimerQueue
 from tests.simulation import raw
 
 Mutant = Callable[[], None]
@@ -184,21 +184,21 @@ def timer_gone_before_its_fact() -> None:
 @mutant
 def timers_of_the_dead_not_stored() -> None:
     """A run parks with the timers that its present holder armed, and no others."""
-    found, store = Armed.found, Armed.store
+    inherit, store = TimerQueue.inherit, TimerQueue.store
 
-    def finds(self: Armed, wanted: Any) -> None:
-        wanted = list(wanted)
-        found(self, wanted)
-        self.inherited = {each.key for each in wanted if isinstance(each, ArmTimer)}  # type: ignore[attr-defined]
+    def inherits(self: TimerQueue, pending: Any) -> None:
+        pending = list(pending)
+        inherit(self, pending)
+        self.inherited = {each.key for each in pending if isinstance(each, ArmTimer)}  # type: ignore[attr-defined]
 
-    async def stores(self: Armed, session: Any, run_id: Any) -> None:
+    async def stores(self: TimerQueue, session: Any, run_id: Any) -> None:
         due = self._due
         inherited = getattr(self, "inherited", set())
         self._due = {key: at for key, at in due.items() if key not in inherited}
         await store(self, session, run_id)
         self._due = due
 
-    Armed.found, Armed.store = finds, stores  # type: ignore[method-assign]
+    TimerQueue.inherit, TimerQueue.store = inherits, stores  # type: ignore[method-assign]
 
 
 @mutant
@@ -250,8 +250,8 @@ def open_tasks_of_ended_runs() -> None:
 
 @mutant
 def parent_not_told() -> None:
-    """A run that ends does not tell who called it."""
-    coe.runs.completion._tell_parent = _nothing
+    """A run that ends does not notify the run that called it."""
+    coe.runs.completion._notify_parent = _nothing
 
 
 @mutant
@@ -283,12 +283,12 @@ def no_tidying() -> None:
 
 @mutant
 def steps_of_the_dead_untold() -> None:
-    """Who takes a run over takes it that people were told of all steps."""
+    """Whoever takes a run over assumes that all its steps are written."""
     replay = coe.execution.replay.replay
 
     async def replayed(*given: Any) -> Any:
         active = await replay(*given)
-        active.telling.clear()
+        active.projection.clear()
         return active
 
     coe.execution.advance.replay = replayed  # type: ignore[attr-defined]  # the seam
@@ -296,9 +296,9 @@ def steps_of_the_dead_untold() -> None:
 
 @mutant
 def steps_untold_at_the_end() -> None:
-    """What is held back of the steps is dropped when the run ends or parks."""
+    """The steps held back are dropped when the run ends or parks."""
 
     def nothing(*_: Any) -> list[Any]:
         return []
 
-    coe.runs.step_projection.Telling.all = nothing  # type: ignore[method-assign]
+    coe.runs.step_projection.StepProjection.held = nothing  # type: ignore[method-assign]

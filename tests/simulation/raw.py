@@ -161,10 +161,10 @@ class _Given:
     left: list[Sequence[Any]]
 
     def runs(self) -> list[tuple[Any, ...]]:
-        """Of each append: run, fence, position, count, holder, seconds, told, and the end."""
+        """Of each append: run, fence, position, count, holder, seconds, steps_told, end."""
         number = len(self.left[0])
         columns = [self.left.pop(0) for _ in range(4)]
-        for part, width in ((Part.TAKES, 2), (Part.TELLS, 1), (Part.ENDS, len(END))):
+        for part, width in ((Part.TAKES, 2), (Part.PROJECTS, 1), (Part.ENDS, len(END))):
             there = part in self.parts
             columns += [self.left.pop(0) if there else [None] * number for _ in range(width)]
         return list(zip(*columns, strict=True))
@@ -204,7 +204,7 @@ async def _write(env: Env, moved: dict[int, Data], given: _Given) -> None:
             run = moved[batch]
             row = entry | {"run_id": run["id"], "fence": run["fence"]}
             await env.transaction.insert(journal, {name: row.get(name) for name in journal.columns})
-    for batch, step in given.rows(Part.TELLS, STEP):
+    for batch, step in given.rows(Part.PROJECTS, STEP):
         if batch in moved:
             run = moved[batch]
             mine = {"run_id": run["id"], "fence": run["fence"], "waited_seconds": 0.0}
@@ -295,7 +295,8 @@ _NO_MORE = (
 async def _moved(env: Env, given: list[tuple[Any, ...]]) -> dict[int, Data]:
     moved: dict[int, Data] = {}
     now = env.clock()
-    for batch, (run_id, fence, position, count, holder, seconds, told, *end) in enumerate(given, 1):
+    for batch, append in enumerate(given, 1):
+        run_id, fence, position, count, holder, seconds, projected, *end = append
 
         def matches(
             row: Data, fence: int = fence, position: int = position, holder: str | None = holder
@@ -310,11 +311,11 @@ async def _moved(env: Env, given: list[tuple[Any, ...]]) -> dict[int, Data]:
         def change(
             row: Data,
             count: int = count,
-            told: int | None = told,
+            projected: int | None = projected,
             end: list[Any] = end,
             taken: tuple[int, str | None, float] = (fence, holder, seconds),
         ) -> Data:
-            last: Data = {} if told is None else {"steps_told": told}
+            last: Data = {} if projected is None else {"steps_told": projected}
             fence, holder, seconds = taken
             if holder is not None:
                 last |= {"fence": fence - 1 + Bugs.next_fence} | _taken(row, holder, seconds, now)

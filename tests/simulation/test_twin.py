@@ -203,7 +203,7 @@ class Statements:
         parts = journal_sql.Part(self.dice.randrange(16))
         group = journal_sql.Group([(run_id, fence, position, 1)], [(1, entry)])
         group.takings = [self.dice.choice([None, ("me", 60.0)])]
-        group.told = [self.dice.choice([None, 1])]
+        group.projected = [self.dice.choice([None, 1])]
         group.steps = [(1, self._step())]
         group.consumed = [(1, each) for each in self.sent[-2:]]
         group.ends = [None]

@@ -17,7 +17,7 @@ import pytest
 from coe.db import Database
 from coe.engines.inline import InlineEngine, LocalRun
 from coe.execution.loops import Loops
-from coe.execution.open_runtime import performing
+from coe.execution.open_runtime import leaf_performer
 from coe.execution.runtime import Runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
@@ -82,7 +82,8 @@ class _InlineWorker:
         client = await self.stack.enter_async_context(httpx.AsyncClient(trust_env=False))
         expressions = await self.stack.enter_async_context(Expressions(workers=1))
         io = LeafIO(client=client, resolve={"erp.example.com": self.service.url})
-        self.runtime = Runtime(self.platform, perform=performing(io), evaluate=expressions.evaluate)
+        perform = leaf_performer(io)
+        self.runtime = Runtime(self.platform, perform=perform, evaluate=expressions.evaluate)
         await self.runtime.start()
         self.stack.push_async_callback(self.runtime.close)
         self.engine.inner = InlineEngine(self.runtime, {LOCAL_FLOW: pack})
