@@ -29,7 +29,6 @@ class Dbos:
     """DBOS, with its own defaults."""
 
     def __init__(self) -> None:
-        """Say which."""
         self.versions = {"dbos": version("dbos"), "psycopg": version("psycopg")}
 
     async def prepare(self, runs: int, steps: int) -> None:

@@ -46,7 +46,6 @@ class Floor:
     """A bare journal."""
 
     def __init__(self, connection: asyncpg.Connection[Any], form: str) -> None:
-        """Take the connection of the one writer, and how it writes."""
         self._connection = connection
         self._write = {"transaction": self._inserts, "statement": self._insert}[form]
         self._queue: deque[tuple[Entry, asyncio.Future[None]]] = deque()

@@ -35,7 +35,6 @@ class Ours:
     """A runtime with trivial leaves."""
 
     def __init__(self, platform: Platform, runtime: Runtime) -> None:
-        """Take a started runtime."""
         self.platform = platform
         self.runtime = runtime
         self._flows: dict[int, RunnableFlow] = {}

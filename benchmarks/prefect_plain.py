@@ -35,7 +35,6 @@ class Plain:
     """Flow runs in this process."""
 
     def __init__(self) -> None:
-        """Say which."""
         self.versions = {"prefect": version("prefect")}
 
     async def prepare(self, runs: int, steps: int) -> None:

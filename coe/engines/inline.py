@@ -34,7 +34,6 @@ class LocalFlowError(Exception):
     """A local flow or a step of it ended with an error of its own: an RFC 7807 object."""
 
     def __init__(self, error: dict[str, JSON]) -> None:
-        """Carry the error; the message holds its type only."""
         super().__init__(str(error.get("type")))
         self.error: Final = error
 
@@ -43,7 +42,6 @@ class LocalRun:
     """What the code of a local flow works with: its input, its steps, their keys."""
 
     def __init__(self, platform: Platform, actor: Actor, claim: LocalClaim) -> None:
-        """Take what the claim gave."""
         self._platform = platform
         self._actor = actor
         self._claim = claim
@@ -106,7 +104,6 @@ class InlineEngine:
         runtime: Runtime,
         local_flows: Mapping[str, LocalFlow] | None = None,
     ) -> None:
-        """Take a started runtime, and the code of the teams."""
         self._runtime = runtime
         self._platform = runtime.platform
         self._local_flows = dict(local_flows or {})

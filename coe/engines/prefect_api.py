@@ -58,7 +58,6 @@ class PrefectEngine:
     name = "prefect"
 
     def __init__(self, http: PrefectHTTP, *, central_pool: str) -> None:
-        """Take the client of the server and the name of the central work pool."""
         self._http = http
         self._central_pool = central_pool
         self._deployments: dict[tuple[str, str], str] = {}

@@ -1,4 +1,4 @@
-"""Runs flows in this process, whatever becomes of the connection through which they came."""
+"""Run flows in this process, even while the connection to Prefect is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prefect.flow_engine import run_flow_async
 from prefect.states import AwaitingRetry
 
 Load = Callable[[str], Awaitable[Flow[..., Any]]]
-"""Give the flow of a deployment's entrypoint."""
+"""Returns the flow of a deployment's entrypoint."""
 
 PAUSES: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Before further attempts to reach Prefect, in seconds; the last one repeats."""
@@ -28,14 +28,9 @@ log = logging.getLogger(__name__)
 
 
 class FlowExecutor:
-    """Runs flow runs side by side, each at most once at a time.
-
-    Args:
-        load: Gives the flow of an entrypoint.
-    """
+    """Runs flow runs concurrently, each at most once at a time; `load` returns their flows."""
 
     def __init__(self, load: Load) -> None:
-        """Take the loader; nothing runs yet."""
         self._load = load
         self._newest: dict[UUID, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -44,14 +39,14 @@ class FlowExecutor:
 
     @property
     def busy(self) -> int:
-        """How many flow runs are under way."""
+        """How many flow runs are running."""
         return len(self._running)
 
-    def begin(self, flow_run: FlowRun, entrypoint: str) -> asyncio.Task[None]:
-        """Run a flow run to its end or to where it parks, beside the caller.
+    def start(self, flow_run: FlowRun, entrypoint: str) -> asyncio.Task[None]:
+        """Run a flow run in a task until it ends or parks.
 
-        The task never raises for what the flow does. An earlier execution of the same flow run that
-        is not yet through is waited for.
+        The task never raises an error of the flow. It first waits for an earlier execution of the
+        same flow run.
         """
         earlier = self._newest.get(flow_run.id)
         task = asyncio.create_task(self._execute(flow_run, entrypoint, earlier))
@@ -61,7 +56,7 @@ class FlowExecutor:
         return task
 
     async def hand_over(self) -> None:
-        """Stop every flow, now and from now on, and leave its run to another worker."""
+        """Stop every flow, start no more, and leave the runs to other workers."""
         self._handing_over = True
         for task in (*self._running, *self._reports):
             task.cancel()
@@ -83,8 +78,8 @@ class FlowExecutor:
             return
         except asyncio.CancelledError:
             log.info("flow run %s is left to another worker", flow_run.id)
-        except Exception:  # the top: what Prefect or the file raises
-            log.exception("flow run %s (%s) could not be carried out", flow_run.id, entrypoint)
+        except Exception:  # the top of a task: an error of Prefect or of the file
+            log.exception("flow run %s (%s) could not be run", flow_run.id, entrypoint)
             self._report_later(flow_run.id)
             return
         with contextlib.suppress(Exception):
@@ -97,23 +92,23 @@ class FlowExecutor:
             del self._newest[flow_run_id]
 
     def _report_later(self, flow_run_id: UUID) -> None:
-        """Prefect could not be told how the run went: have it executed again once it can."""
-        report = asyncio.create_task(_schedule_again_at_last(flow_run_id))
+        """Have the run executed again once Prefect answers: it did not get the run's state."""
+        report = asyncio.create_task(_schedule_again_until_accepted(flow_run_id))
         self._reports.add(report)
         report.add_done_callback(self._reports.discard)
 
 
 async def _run(flow: Flow[..., Any], flow_run: FlowRun) -> None:
-    """Run the flow in this loop, as its flow run; its own exceptions end in Prefect's states.
+    """Run the flow in this loop, as its flow run; its exceptions become Prefect's states.
 
-    The engine would start a thread for each run of a deployment, and block this loop until that
-    thread has connected, in order to learn of suspensions by others; nobody else suspends our
-    runs, so it gets the flow run without its deployment (and reads the true one right after).
+    For each run of a deployment, Prefect's engine would start a thread that listens for
+    suspensions, and block this loop until the thread has connected. Only the run itself suspends
+    it, so the engine gets the flow run without its deployment (and reads the real one right after).
     """
-    alone = flow_run.model_copy(update={"deployment_id": None})
+    without_deployment = flow_run.model_copy(update={"deployment_id": None})
     await run_flow_async(
         flow,
-        flow_run=alone,
+        flow_run=without_deployment,
         parameters=dict(flow_run.parameters),
         return_type="state",
     )
@@ -124,7 +119,7 @@ async def _schedule_again(flow_run_id: UUID) -> None:
         await client.set_flow_run_state(flow_run_id, AwaitingRetry())
 
 
-async def _schedule_again_at_last(flow_run_id: UUID) -> None:
+async def _schedule_again_until_accepted(flow_run_id: UUID) -> None:
     for attempt in range(REPORT_ATTEMPTS):
         await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
         with contextlib.suppress(Exception):

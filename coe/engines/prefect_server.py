@@ -1,4 +1,4 @@
-"""The Prefect server as a process of its own: its environment, its command, and whether it is up.
+"""The Prefect server as a separate process: its environment, its command, and whether it is up.
 
 Measured on Prefect 3.8.8 over PostgreSQL 18. The server keeps run ids, step names and states; no
 data of ours reaches it. This module does not import Prefect.
@@ -29,7 +29,7 @@ QUIET: Final = {
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_CLI_COLORS": "false",
 }
-"""What every process with Prefect is told: no telemetry, no server of its own, no questions."""
+"""For every process with Prefect: no telemetry, no ephemeral server, no prompts."""
 
 TUNING: Final = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
@@ -42,8 +42,8 @@ TUNING: Final = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
-"""Batches (19 to 5 ms of processor a task run) and only the services that we need: schedules and
-lateness are ours. A flush interval below 1 s spins."""
+"""Batches (they take a task run from 19 to 5 ms of processor time), and only the services that we
+need: schedules and lateness are ours. A flush interval below 1 s spins."""
 
 WORKER: Final = {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
@@ -56,13 +56,13 @@ WORKER: Final = {
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_CLIENT_MAX_RETRIES": "2",
 }
-"""What a worker's Prefect is told: what went wrong stands in our journal, not in its logs; who
-cancels a run tells us, so that no observer of Prefect's is needed; a server that is away is noticed
-in seconds, for we begin again by ourselves."""
+"""For Prefect in a worker: errors are in our journal, not in its logs; a cancellation comes through
+our API, so Prefect need not watch for it; few retries, for we notice an absent server in seconds
+and connect again ourselves."""
 
 
 def kept_secret(path: Path, make: Callable[[], str]) -> str:
-    """Read the secret in a file (mode 0600), made and kept there if it is missing.
+    """Read the secret in a file (mode 0600); make it if it is missing.
 
     Raises:
         SecretFileRefused: Others can read the file.
@@ -88,7 +88,7 @@ def worker_environment(*, api_url: str, auth: str, home: Path) -> dict[str, str]
     Args:
         api_url: The Prefect server's API, or our gateway to it.
         auth: `user:password`: the server's own, or a team's name and token.
-        home: A folder of the process's own.
+        home: The folder of this process alone.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     return {
@@ -103,12 +103,12 @@ def worker_environment(*, api_url: str, auth: str, home: Path) -> dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PrefectServer:
-    """Where a Prefect server listens, what it stores in, and who may speak to it.
+    """A Prefect server: where it listens, its database, and who may use it.
 
     Attributes:
-        home: Its folder: profile, and the key that encrypts its blocks.
-        database_url: A PostgreSQL URL of a database of its own, with the extension pg_trgm.
-        auth: `user:password`; whoever holds it is administrator of the server.
+        home: The folder of its profile and of the key that encrypts its blocks.
+        database_url: The PostgreSQL URL of its database, which has the extension pg_trgm.
+        auth: `user:password`; whoever has it administers the server.
         host: The address to listen on.
         port: The port to listen on.
     """
@@ -135,7 +135,7 @@ class PrefectServer:
         return [sys.executable, "-m", "prefect", *start]
 
     def environment(self) -> dict[str, str]:
-        """The whole environment of its process: ours without any `PREFECT_…`, and its settings.
+        """The environment of its process: ours without `PREFECT_…` and `COE_…`, and its settings.
 
         Makes the home folder and the encryption key if they are not there.
         """

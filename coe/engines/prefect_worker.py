@@ -1,8 +1,8 @@
 """A Prefect worker of type `coe`: it runs flows in its own long-lived process.
 
-Prefect's own process worker starts an interpreter a run (4.7 s); this takes half a second. Flow
-runs outlive the connection: when the server (or the gateway) goes away, they go on, and the worker
-connects again.
+Prefect's own process worker starts an interpreter for each run (4.7 s); this one starts a run in
+half a second. Flow runs outlive the connection: when the server (or the gateway) goes away, they go
+on, and the worker connects again.
 
 Prefect installs a SIGTERM handler around each flow that raises in the main thread; so the event
 loop of this worker must run in another thread (see `coe.worker`).
@@ -32,13 +32,13 @@ from coe.engines.prefect_flow_executor import PAUSES, FlowExecutor
 from coe.errors import Unavailable
 
 POLL_SECONDS: Final = 2.0
-"""Between two looks for scheduled runs, when no event told of one."""
+"""Between two polls for scheduled runs, when no event announced one."""
 SYNC_SECONDS: Final = 20.0
 AHEAD: Final = timedelta(seconds=1)
-"""A run that is due this soon is claimed already; Prefect lets it begin in time."""
+"""A run that is due this soon is claimed already; Prefect lets it start in time."""
 STEADY_SECONDS: Final = 30.0
-"""A connection that lasted longer was sound: the next failure is a new one."""
-TELLING: Final = (
+"""After a connection that lasted longer, the pauses between attempts start anew."""
+RUN_EVENTS: Final = (
     "prefect.flow-run.AwaitingRetry",
     "prefect.flow-run.Resuming",
     "prefect.flow-run.Scheduled",
@@ -51,15 +51,14 @@ log = logging.getLogger(__name__)
 class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
     """One connection of a worker to a work pool.
 
-    Prefect's base class keeps the connection: the pool, the channel, the heartbeats. Of what it
-    does for a flow run (twelve calls) only the claim is done here, for there is no infrastructure
-    to submit to.
+    Prefect's base class keeps the connection: the pool, the channel, the heartbeats. It makes
+    twelve calls for a flow run; this makes only the claim, for there is no infrastructure to submit
+    to. `limit` is how many flow runs may run at once in the executor.
     """
 
     type = WORKER_TYPE
 
     def __init__(self, executor: FlowExecutor, *, pool: str, name: str, limit: int) -> None:
-        """Take what executes, and how many flow runs may be under way there at once."""
         super().__init__(
             work_pool_name=pool,
             name=name,
@@ -67,8 +66,8 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
             base_job_template=JOB_TEMPLATE,
         )
         self._executor = executor
-        self._most = limit
-        self._told = asyncio.Event()
+        self._limit = limit
+        self._run_waits = asyncio.Event()
         self._entrypoints: dict[UUID, str] = {}
 
     async def run(
@@ -77,20 +76,20 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
         configuration: BaseJobConfiguration,  # noqa: ARG002  # the form of a worker
         task_status: anyio.abc.TaskStatus[Any] | None = None,
     ) -> BaseWorkerResult:
-        """Execute a flow run that is claimed, here and now."""
+        """Execute a claimed flow run."""
         if task_status is not None:
             task_status.started(self.name)
-        await asyncio.wait({self._executor.begin(flow_run, await self._entrypoint(flow_run))})
+        await asyncio.wait({self._executor.start(flow_run, await self._entrypoint(flow_run))})
         return BaseWorkerResult(identifier=self.name, status_code=0)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Claim what is due, as far as there is room, and have it executed beside."""
+        """Claim the flow runs that are due, as far as there is room, and start them."""
         due = await self.client.get_scheduled_flow_runs_for_work_pool(
             work_pool_name=self._work_pool_name,
             scheduled_before=datetime.now(UTC) + AHEAD,
         )
         claimed = []
-        for each in due[: max(0, self._most - self._executor.busy)]:
+        for each in due[: max(0, self._limit - self._executor.busy)]:
             try:
                 entrypoint = await self._entrypoint(each.flow_run)
                 ours = await self._claim(each.flow_run)
@@ -98,18 +97,18 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
                 log.warning("flow run %s or its deployment is gone", each.flow_run.id)
                 continue
             if ours:
-                self._executor.begin(each.flow_run, entrypoint)
+                self._executor.start(each.flow_run, entrypoint)
                 claimed.append(each.flow_run)
         return claimed
 
     async def _claim(self, flow_run: FlowRun) -> bool:
-        """Set the flow run to Pending: of several workers the server lets one do so."""
+        """Set the flow run to Pending: the server lets only one of several workers do so."""
         pending: State[Any] = Pending()
         answer = await self.client.set_flow_run_state(flow_run.id, pending)
         return answer.status is SetStateStatus.ACCEPT
 
     async def _entrypoint(self, flow_run: FlowRun) -> str:
-        """Of the flow run's deployment, which is one exact version and so keeps it."""
+        """The entrypoint of the flow run's deployment; a deployment is one exact version."""
         key = flow_run.deployment_id
         if key is None:
             return ""
@@ -129,18 +128,18 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
                 raise Unavailable("the work pool cannot be read")
             log.info("worker %s takes runs of the pool %s", self.name, self._work_pool_name)
             async with asyncio.TaskGroup() as loops:
-                beside = [loops.create_task(each) for each in (self._listen(), self._sync())]
+                background = [loops.create_task(each) for each in (self._listen(), self._sync())]
                 while not stop.is_set():
-                    self._told.clear()
+                    self._run_waits.clear()
                     await self.get_and_submit_flow_runs()
-                    await _first_of(self._told, stop, patience=POLL_SECONDS)
-                for task in beside:
+                    await _first_of(self._run_waits, stop, patience=POLL_SECONDS)
+                for task in background:
                     task.cancel()
             await self._executor.hand_over()
 
     @property
     def is_synced(self) -> bool:
-        """Whether the server has told of the work pool."""
+        """Whether the server has described the work pool."""
         return self._work_pool is not None
 
     async def _sync(self) -> None:
@@ -149,7 +148,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
             await self.sync_with_backend()
 
     async def _listen(self) -> None:
-        """Look for runs at once when Prefect tells of one; without this, polling finds them."""
+        """Poll at once when Prefect announces a run; without this, regular polling finds it."""
         while True:
             with contextlib.suppress(Exception):
                 await self._listen_once()
@@ -157,12 +156,12 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
 
     async def _listen_once(self) -> None:
         wanted = EventFilter(
-            event=EventNameFilter(name=list(TELLING)),
+            event=EventNameFilter(name=list(RUN_EVENTS)),
             any_resource=EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"]),
         )
         async with get_events_subscriber(filter=wanted, reconnection_attempts=0) as events:
             async for _ in events:
-                self._told.set()
+                self._run_waits.set()
 
 
 async def serve_pool(
@@ -173,7 +172,7 @@ async def serve_pool(
     limit: int,
     stop: asyncio.Event,
 ) -> None:
-    """Work on a pool until `stop` is set, whatever comes and goes; then hand over.
+    """Work on a pool until `stop` is set, through lost connections; then hand over.
 
     One line is logged when the connection is lost, and one when it is back.
     """

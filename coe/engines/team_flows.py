@@ -1,7 +1,7 @@
-"""A team's flows: loaded from the team's own folder by entrypoint, and kept from telling Prefect.
+"""A team's flows: loaded from the team's folder by entrypoint; Prefect learns no data of theirs.
 
-The folder belongs to the worker's machine; what runs is what lies there. A changed file is loaded
-anew.
+The folder belongs to the worker's machine, and its files are what runs. A changed file is loaded
+again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ class FlowBroken(CoeError):
 
 
 class TeamFlows:
-    """The flows below one folder, loaded when first needed."""
+    """The flows below one folder, each loaded when first needed."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder below which entrypoints are looked for."""
         self._folder = folder.resolve()
         self._loaded: dict[str, tuple[tuple[int, int], Flow[..., Any]]] = {}
         self._lock = asyncio.Lock()
@@ -41,8 +40,8 @@ class TeamFlows:
         """The flow of `path/below/the/folder.py:function`.
 
         Raises:
-            NotFound: There is no such file here, or it lies elsewhere.
-            FlowBroken: It is no async flow with the one parameter `run_id`.
+            NotFound: There is no such file in the folder.
+            FlowBroken: It is not an async flow with the one parameter `run_id`.
         """
         name, _, function = entrypoint.rpartition(":")
         path = (self._folder / name).resolve()
@@ -67,12 +66,13 @@ def _load(path: Path, function: str) -> Flow[..., Any]:
     except Exception as error:
         raise FlowBroken(f"{path.name} cannot be loaded: {type(error).__name__}") from error
     if not flow.isasync or list(inspect.signature(flow.fn).parameters) != ["run_id"]:
-        raise FlowBroken(f"{function} in {path.name} is no async flow of `run_id` alone")
+        message = f"{function} in {path.name} is not an async flow with the one parameter `run_id`"
+        raise FlowBroken(message)
     return flow
 
 
 def quiet(flow: Flow[..., Any]) -> Flow[..., Any]:
-    """The same flow, of which Prefect learns no result, and of an exception only an id."""
+    """The same flow; Prefect gets no result of it, and of an exception only an id."""
     call = flow.fn
 
     @functools.wraps(call)

@@ -54,7 +54,6 @@ class LeafTasks:
     """The leaves of one run that are running. `on_end` is called whenever one has ended."""
 
     def __init__(self, runtime: Runtime, run_task: TaskRunner, on_end: Callable[[], None]) -> None:
-        """Begin with nothing under way."""
         self._runtime = runtime
         self._run_task = run_task
         self._on_end = on_end

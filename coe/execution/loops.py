@@ -32,7 +32,6 @@ class Loops:
     """The loops of one process. They need no lock: each step claims what it works on."""
 
     def __init__(self, platform: Platform, engine: Engine) -> None:
-        """Take the engine that dispatch calls."""
         self._platform = platform
         self._engine = engine
         self._listener = Listener(platform.database)

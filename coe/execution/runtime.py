@@ -98,7 +98,6 @@ class Runtime:
         evaluate: EvaluateJq,
         secrets: Mapping[str, JSON] | SecretsOf | None = None,
     ) -> None:
-        """Take the parts; nothing runs yet."""
         self.platform: Final = platform
         self.perform: Final = perform
         self.evaluate: Final = evaluate

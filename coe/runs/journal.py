@@ -101,7 +101,6 @@ class Journal:
     """
 
     def __init__(self, database: Database) -> None:
-        """Take the database; writers start with the first append."""
         self._database = database
         self._direct = database.direct(size=WRITERS)
         self._plain = _Queue(self._write_plain)

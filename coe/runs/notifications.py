@@ -27,7 +27,6 @@ class Listener:
     """One connection that listens on the channels that somebody subscribed to."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database; `start` connects."""
         self._database = database
         self._heard: defaultdict[str, list[Heard]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None

@@ -43,7 +43,7 @@ async def test_a_wake_up_that_comes_before_the_parking_is_kept(
     ):
         executor = FlowExecutor(central.central_flow(cast("Runtime", object())))
         flow_run = FlowRun.model_validate(await http.get(f"/flow_runs/{made.id}"))
-        await executor.begin(flow_run, "")
+        await executor.start(flow_run, "")
     state = (await http.get(f"/flow_runs/{made.id}"))["state"]
     assert state["name"] == "AwaitingRetry"
     assert datetime.fromisoformat(state["state_details"]["scheduled_time"]) <= utcnow()

@@ -13,7 +13,7 @@ import pytest
 
 from coe.execution import leaf_tasks
 from coe.execution.advance import Finished, advance
-from coe.execution.leaf_tasks import LeafTasks, straight
+from coe.execution.leaf_tasks import LeafTasks, run_inline
 from coe.execution.runtime import LeafDone
 from coe.json_types import JSON
 from coe.language.load import load
@@ -85,10 +85,10 @@ async def test_a_long_loop_keeps_nothing_of_its_iterations() -> None:
     assert max(kept) - min(kept) < 20_000, "bytes that 1,500 iterations left behind"
 
 
-async def test_a_folded_journal_keeps_nothing_of_what_is_done(
+async def test_a_replayed_journal_keeps_no_finished_steps(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A holder that dies late in a long run: the next one folds in pages, and keeps no step."""
+    """A holder that dies late in a long run: the next one replays in pages, and keeps no step."""
     monkeypatch.setattr("coe.execution.replay.CHUNK", 20)
     await publish(platform, central("loop", LOOP.format(times=100)))
     run = await start(platform, "sales/loop")
@@ -171,8 +171,8 @@ async def test_leaves_that_run_are_not_looked_at_when_another_ends(
 
     async with runtime(platform, Leaves({str(n): wait for n in range(100)})) as running:
         changed = asyncio.Event()
-        leaves = LeafTasks(running, straight, changed.set)
-        leaves.begin(RunLeaf(str(n), "/do/0", str(n), "http", None) for n in range(100))
+        leaves = LeafTasks(running, run_inline, changed.set)
+        leaves.start(RunLeaf(str(n), "/do/0", str(n), "http", None) for n in range(100))
         for number, gate in enumerate(gates):
             gate.set()
             await changed.wait()
