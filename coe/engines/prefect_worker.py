@@ -66,7 +66,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
             base_job_template=JOB_TEMPLATE,
         )
         self._executor = executor
-        self._limit = limit
+        self._max_runs = limit
         self._run_waits = asyncio.Event()
         self._entrypoints: dict[UUID, str] = {}
 
@@ -89,7 +89,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
             scheduled_before=datetime.now(UTC) + AHEAD,
         )
         claimed = []
-        for each in due[: max(0, self._limit - self._executor.busy)]:
+        for each in due[: max(0, self._max_runs - self._executor.busy)]:
             try:
                 entrypoint = await self._entrypoint(each.flow_run)
                 ours = await self._claim(each.flow_run)
