@@ -1,1 +1,1 @@
-"""Runs carried on: dispatch, replay, turns, leaf tasks and the background loops."""
+"""Carry runs on: dispatch, replay, turns, leaf tasks and the background loops."""

@@ -292,9 +292,9 @@ async def _cancel_for_caller(platform: Platform, message: OutboxMessage) -> None
         if run.state in ENDED:
             return
         if run.local:
-            ending = await prepare(platform.keyring, IDENTITY_COLUMNS.record(run), Cancelled(), now)
-            ending.columns["fence"] = RUNS.c.fence + 1
-            await close(session, platform.keyring, ending)
+            end = await prepare(platform.keyring, IDENTITY_COLUMNS.record(run), Cancelled(), now)
+            end.columns["fence"] = RUNS.c.fence + 1
+            await close(session, platform.keyring, end)
         else:
             fact = Fact(FactKind.RUN_CANCELLED, now)
             await inbox.send(session, platform.keyring, run_id, fact)

@@ -1,7 +1,7 @@
-"""Timers that are due: fired once, by whoever is alive.
+"""Fire timers that are due, each once, in any process.
 
-A holder fires the timers of its own run by itself; this is for runs that nobody holds, and for
-human tasks. The row of a timer goes in the transaction of what it causes.
+A holder fires the timers of its runs itself; this is for runs that nobody holds, and for human
+tasks. The transaction that writes the effect of a timer deletes its row.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from coe.work import Platform
 
 BATCH: Final = 50
 GRACE: Final = timedelta(seconds=3)
-"""How long a holder is left to fire its own timer."""
+"""How long a holder may take to fire a timer of its run."""
 
 
 async def fire_due(platform: Platform) -> int:
-    """Fire what is due, each timer in a transaction of its own; gives how many were fired."""
+    """Fire the timers that are due, one a transaction; returns how many were fired."""
     fired = 0
     for timer in await _due(platform):
         async with platform.database.session() as session:
@@ -35,10 +35,10 @@ async def fire_due(platform: Platform) -> int:
 
 
 async def next_due(platform: Platform) -> timedelta | None:
-    """In how long `fire_due` has something to do, by the database's clock."""
+    """How long until `fire_due` has something to do, by the database's clock."""
     async with platform.database.session() as session:
-        ours = or_(TIMERS.c.kind == TimerKind.TASK, RUNS.c.holder.is_(None))
-        due_at = case((ours, TIMERS.c.due_at), else_=TIMERS.c.due_at + GRACE)
+        unheld = or_(TIMERS.c.kind == TimerKind.TASK, RUNS.c.holder.is_(None))
+        due_at = case((unheld, TIMERS.c.due_at), else_=TIMERS.c.due_at + GRACE)
         due: timedelta | None = await session.scalar(
             select(func.min(due_at) - NOW).join_from(TIMERS, RUNS, RUNS.c.id == TIMERS.c.run_id),
         )
@@ -65,9 +65,9 @@ async def _due(platform: Platform) -> list[Any]:
 
 
 async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
-    """Fire one timer, unless another process has, or it was moved or taken back meanwhile.
+    """Fire one timer, unless another process has, or it was moved or deleted meanwhile.
 
-    A task is locked before its timer is deleted, as everywhere (see `endings.withdraw_tasks`).
+    A task is locked before its timer is deleted, as everywhere (see `completion.withdraw_tasks`).
     """
     if timer.kind is not TimerKind.MACHINE:
         await session.execute(

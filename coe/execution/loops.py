@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Loops:
-    """The loops of one process. They need no lock: each step claims what it works on."""
+    """The background loops of one process. They need no lock: each step claims its rows."""
 
     def __init__(self, platform: Platform, engine: Engine) -> None:
         self._platform = platform
@@ -41,7 +41,7 @@ class Loops:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin all of them."""
+        """Start all loops."""
         self._stack.enter_context(
             self._listener.subscribe(OUTBOX_CHANNEL, lambda _: self._wanted.set()),
         )
@@ -52,7 +52,7 @@ class Loops:
         ]
 
     async def close(self) -> None:
-        """Stop; what was claimed and not done is claimed again later."""
+        """Stop; what was claimed and not finished is claimed again later."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -66,7 +66,7 @@ class Loops:
             except (SQLAlchemyError, OSError) as error:
                 _log.warning("the database did not answer: %s", type(error).__name__)
                 await asyncio.sleep(LONGEST_SLEEP)
-            except Exception as error:  # noqa: BLE001  # the top of a loop; values stay out of the log
+            except Exception as error:  # noqa: BLE001  # the top of a loop; the log must not hold values
                 _log.error("%s failed: %s", step.__name__, type(error).__name__)  # the same
                 await asyncio.sleep(LONGEST_SLEEP)
 
@@ -102,7 +102,7 @@ class Loops:
 
 
 def _seconds(due: timedelta | None) -> float:
-    """How long to sleep; what another process works on is looked at again soon."""
+    """How long to sleep; rows that another process has claimed are read again soon."""
     if due is None:
         return LONGEST_SLEEP
     return min(max(due.total_seconds(), SHORTEST_SLEEP), LONGEST_SLEEP)

@@ -1,7 +1,7 @@
-"""The reaper: runs whose holder has died, or which an engine never began, are carried out again.
+"""The reaper: have runs carried on whose holder has died, or which an engine never started.
 
-It also takes away what came too late: a fact for a run that was ending in the same moment lies in
-an inbox that nobody reads any more.
+It also deletes what arrived too late: a fact that was sent to a run while the run was ending stays
+in an inbox that nobody reads any more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BATCH: Final = 50
 
 
 async def reap_once(platform: Platform) -> int:
-    """Take runs from holders that are not heard any more; gives how many were taken."""
+    """Take runs from holders whose lease has expired; returns how many were taken."""
     async with platform.database.session() as session:
         rows = await session.execute(
             select(RUNS.c.id, RUNS.c.local, RUNS.c.holder, RUNS.c.fence)
@@ -43,9 +43,9 @@ async def reap_once(platform: Platform) -> int:
 
 
 async def tidy_once(platform: Platform) -> int:
-    """Delete inbox rows of runs that have ended for good, and timers of ended runs; gives how many.
+    """Delete inbox rows of runs that cannot be retried, and timers of ended runs; returns how many.
 
-    Who sends to a run does not lock it, so its end may be committed in between.
+    Sending to a run does not lock it, so its end may be committed in between.
     """
     async with platform.database.session() as session:
         late = await session.execute(
@@ -71,7 +71,7 @@ def _count(result: Any) -> int:
 
 
 async def _asked_for(session: AsyncSession, runs: Sequence[UUID]) -> set[UUID]:
-    """The runs that an engine is yet to be asked for: while it is away, one row each is enough."""
+    """The runs that already have a message to start or wake them; one is enough."""
     found = await session.execute(
         select(OUTBOX.c.subject).where(
             OUTBOX.c.subject.in_(runs),
@@ -82,17 +82,17 @@ async def _asked_for(session: AsyncSession, runs: Sequence[UUID]) -> set[UUID]:
 
 
 async def _take(session: AsyncSession, run: Any, *, asked: bool) -> None:
-    """End the lease, so that its holder can write nothing more, and ask for the run again.
+    """End the lease, so that its holder can write nothing more, and have the run carried on.
 
-    A local run whose worker died gets a new attempt, and so a new run of the engine: what the
-    engine still says of the old one cannot hurt it. One that nobody has begun is only woken.
+    A local run whose worker died gets a new attempt, and so a new engine run: late reports of the
+    old one cannot affect it. A run that was never started is only woken.
     """
     died = run.holder is not None
-    anew = run.local and died
+    new_attempt = run.local and died
     await session.execute(
         update(RUNS)
         .where(RUNS.c.id == run.id)
-        .values(holder=None, lease_until=NOW + EXPECTED_WITHIN, fence=run.fence + anew),
+        .values(holder=None, lease_until=NOW + EXPECTED_WITHIN, fence=run.fence + new_attempt),
     )
-    if anew or not asked:
-        await enqueue(session, OutboxKind.START if anew else OutboxKind.WAKE, run.id)
+    if new_attempt or not asked:
+        await enqueue(session, OutboxKind.START if new_attempt else OutboxKind.WAKE, run.id)

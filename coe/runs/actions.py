@@ -28,7 +28,7 @@ from coe.runs.event_subscriptions import subscribe_again
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, RunRecord
 from coe.runs.requests import (
-    LONGEST_CORRELATION,
+    MAX_CORRELATION_LENGTH,
     NewRun,
     check_input,
     insert_request,
@@ -38,7 +38,7 @@ from coe.runs.tables import RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Work
 
-_CORRELATION: Final = re.compile(rf"[A-Za-z0-9._:/+=-]{{1,{LONGEST_CORRELATION}}}")
+_CORRELATION: Final = re.compile(rf"[A-Za-z0-9._:/+=-]{{1,{MAX_CORRELATION_LENGTH}}}")
 
 
 async def start_run(
@@ -51,9 +51,9 @@ async def start_run(
     requester: str | None = None,
     reason: str | None = None,
 ) -> RunRecord:
-    """Ask for a run of a flow: one exact version, from now on whatever is published later.
+    """Request a run of one exact version of a flow; later publications do not change it.
 
-    `requester` stands at the root of the calls (by default the actor); `reason` is for the log.
+    `requester` is who is at the root of the calls (by default the actor); `reason` is for the log.
 
     Raises:
         NotFound: There is no such flow or version, or it may not be read.
@@ -87,9 +87,9 @@ async def start_run(
 
 
 async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
-    """Stop a run: what has not begun never does, leaves, children, timers and tasks are stopped.
+    """Cancel a run: its leaves, children, timers and tasks are stopped, and nothing more starts.
 
-    A central run that is under way ends as soon as its holder, or the next one, has seen it.
+    A central run that has started ends as soon as its holder, or the next one, sees it.
 
     Raises:
         NotFound: There is no such run, or it may not be read.
@@ -117,14 +117,14 @@ async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
 
 
 async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
-    """Let a faulted run go on from the step that faulted; what is completed stays so.
+    """Let a faulted run go on from the step that faulted; completed steps stay completed.
 
-    A report that the last attempt of a local run sends once more is stale from now on.
+    Reports of the last attempt of a local run are stale from now on.
 
     Raises:
         NotFound: There is no such run, or it may not be read.
         Forbidden: `run:retry` is refused.
-        Conflict: The run has not faulted, or another run called it and has taken the fault.
+        Conflict: The run has not faulted, or another run called it and has received the fault.
     """
     run = await _lock(work, run_id)
     decision = _require(work, run, Permission.RUN_RETRY)
@@ -132,8 +132,8 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
         raise Conflict(f"only a faulted run can be retried; this one is {run.state.value}")
     if run.parent_id is not None:
         raise Conflict(f"the run {run.parent_id} called this one: retry that")
-    again = _AGAIN | {"fence": RUNS.c.fence + int(run.local)}
-    await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(again))
+    values = _RETRIED | {"fence": RUNS.c.fence + int(run.local)}
+    await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
     if run.local:
         await enqueue(work.session, OutboxKind.START, run_id)
     else:
@@ -151,7 +151,7 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     return await _read_back(work, run_id)
 
 
-_AGAIN = {
+_RETRIED = {
     "state": RunState.REQUESTED,
     "ended_at": None,
     "error_type": None,
@@ -162,10 +162,10 @@ _AGAIN = {
 
 
 async def close_cancelled(work: Work, run: Row[Any], reason: str | None) -> None:
-    """End a run that no machine has in hand: its reports are refused from now on."""
-    ending = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), Cancelled(reason), work.now)
-    ending.columns["fence"] = RUNS.c.fence + 1
-    await close(work.session, work.keyring, ending)
+    """End a run that no holder has; its reports are refused from now on."""
+    end = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), Cancelled(reason), work.now)
+    end.columns["fence"] = RUNS.c.fence + 1
+    await close(work.session, work.keyring, end)
     await enqueue(work.session, OutboxKind.CANCEL, run.id)
 
 
@@ -190,8 +190,8 @@ def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) 
     correlation = str(new_id()) if correlation_id is None else correlation_id
     if not _CORRELATION.fullmatch(correlation):
         message = (
-            f"a correlation id has 1 to {LONGEST_CORRELATION} letters, digits and . _ : / + = -; "
-            "it stands in clear in the log, so it names nobody"
+            f"a correlation id has 1 to {MAX_CORRELATION_LENGTH} letters, digits and "
+            ". _ : / + = -; it stands in clear in the log, so it names nobody"
         )
         problems.append(Problem("INPUT_CORRELATION_ID", message, path="/correlationId"))
     if problems:
@@ -200,7 +200,7 @@ def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) 
 
 
 async def _lock(work: Work, run_id: UUID) -> Any:
-    """The run, locked against its holder's next append; hidden from who may not read it."""
+    """The run, locked against its holder's next append, if the actor may read it."""
     found = await work.session.execute(
         select(*IDENTITY_COLUMNS, RUNS.c.state, RUNS.c.holder, RUNS.c.journal_length)
         .where(RUNS.c.id == run_id, readable_runs(work))

@@ -1,4 +1,4 @@
-"""Cases of decisions: kept with the fact that ends the leaf, read as the data of their runs."""
+"""Cases of decisions: written with the fact that ends the leaf, read as data of their runs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CASE_COLUMNS: Final = Columns(CaseRecord, CASES)
 
 @dataclass(frozen=True, slots=True)
 class CaseData:
-    """What a case was decided on, and what came of it: outputs by name, or an error."""
+    """The input of a case, and its outputs by name or its error."""
 
     input: JSON
     output: JSON
@@ -78,21 +78,21 @@ class CaseFilter:
 async def row_of(
     keyring: Keyring, run: RunIdentity, command: object, fact: Fact
 ) -> dict[str, Any] | None:
-    """The row of a decision that a fact ends; None for what is no decision by a known version."""
+    """The row of the decision that a fact ends; None if it ends no decision of a known version."""
     if not isinstance(command, RunLeaf) or command.kind != DECISION_KIND or fact.kind not in _ENDS:
         return None
     ref = read_ref(ref_of(command))
     if ref is None or ref.exact is None:
         return None
-    told = fact.data if isinstance(fact.data, dict) else {}
-    output = told.get("output")
+    data = fact.data if isinstance(fact.data, dict) else {}
+    output = data.get("output")
     answer = output if isinstance(output, dict) else {}
     fired = answer.get("rules")
     failed = fact.kind is FactKind.LEAF_FAULTED
     row_id = new_id()
     case: dict[str, JSON] = {"input": redacted(input_of(command), command.secrets)}
     if failed:
-        case["error"] = told.get("error")
+        case["error"] = data.get("error")
     else:
         case["output"] = bare(answer)
     return {
@@ -113,18 +113,18 @@ async def row_of(
 
 
 async def keep(row: dict[str, Any], session: AsyncSession) -> None:
-    """Insert the row, once a leaf."""
+    """Insert the row, once for each leaf."""
     await session.execute(insert(CASES).values(row).on_conflict_do_nothing())
 
 
 def bare(answer: dict[str, JSON]) -> dict[str, JSON]:
-    """The table's own outputs, without what is told of every decision."""
+    """The outputs of the table, without those that every decision has."""
     return {name: value for name, value in answer.items() if name not in TOLD}
 
 
 # ---------------------------------------------------------------- read
 def asked(wanted: CaseFilter) -> list[ColumnElement[bool]]:
-    """What a case must have; a read of cases adds the runs that the actor may read."""
+    """The conditions of a filter; a query adds which runs the actor may read."""
     found = [CASES.c.decision == wanted.decision]
     if wanted.version is not None:
         found.append(CASES.c.version == wanted.version)
@@ -138,7 +138,7 @@ def asked(wanted: CaseFilter) -> list[ColumnElement[bool]]:
 
 
 def beyond(after: str | None) -> list[ColumnElement[bool]]:
-    """What comes after a cursor, oldest first."""
+    """The condition for cases after a cursor, oldest first."""
     if after is None:
         return []
     key = decode("cases", after, [datetime.fromisoformat, UUID])
@@ -200,7 +200,7 @@ RUN_FACTS: Final = (
     RUNS.c.requester,
     RUNS.c.correlation_id,
 )
-"""What the record of a reading says of the run that a case belongs to."""
+"""The columns of a case's run that the record of a reading needs."""
 
 
 async def open_case(read: Read, row: Any) -> CaseData:

@@ -1,7 +1,7 @@
 """Past cases on another version of a decision table: which outcomes would change.
 
-Nothing is changed by it, and no rule fires for real. A part of the cases is gone through at a time,
-the oldest first; only those whose outcome changes are shown, and that they were is recorded.
+Nothing is changed, and no rule fires in a run. One call replays a part of the cases, the oldest
+first. It returns those whose outcome changes, and records that their data was read.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Work
 
-MOST: Final = 1_000
-"""Cases that one call goes through."""
+MAX_CASES: Final = 1_000
+"""Cases that one call replays."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """Which version, and on which of its table's past cases; `cursor` goes on after a case."""
+    """Which version, and which past cases of its table; `cursor` continues after a case."""
 
     ref: str
     after: datetime | None = None
@@ -49,7 +49,7 @@ class ReplayRequest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a table says of a case: outputs by name and the rules that fired, or why it fails."""
+    """The decision of a table on a case: outputs by name and fired rules, or why it fails."""
 
     output: JSON = field(repr=False)
     rules: tuple[str, ...]
@@ -58,7 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ChangedCase:
-    """A case whose outcome changes, or (`same_outcome`) whose outcome comes of other rules."""
+    """A case whose outcome changes, or (`same_outcome`) that other rules decide the same way."""
 
     row: CaseRecord
     input: JSON = field(repr=False)
@@ -69,12 +69,12 @@ class ChangedCase:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of a part of the cases.
+    """The result for a part of the cases.
 
     `same`, `other_rules`, `changed` and `failed` count the cases of this part: a case fails where
     the version has no answer to it and the one that decided had. `total` is over all parts.
-    `hidden` counts the cases that are left out, for their data is not the actor's to read; None
-    for who does not work on the table.
+    `hidden` counts the cases whose data the actor may not read; None for an actor who does not work
+    on the table.
     """
 
     version: VersionRecord
@@ -91,7 +91,7 @@ class Replayed:
 
 
 async def replay(work: Work, request: ReplayRequest) -> Replayed:
-    """Run past cases on a version of their table; recorded, and so is whose data was shown.
+    """Replay past cases on a version of their table; record it, and whose data was read.
 
     The cases are those whose data the actor may read (`run:read_data`).
 
@@ -99,16 +99,16 @@ async def replay(work: Work, request: ReplayRequest) -> Replayed:
         Invalid: The ref has no exact version, `first` or the cursor is not as it should be.
         NotFound: There is no such version, or the actor may not read it.
     """
-    if not 1 <= request.first <= MOST:
-        message = f"`first` is between 1 and {MOST}, not {request.first}"
+    if not 1 <= request.first <= MAX_CASES:
+        message = f"`first` is between 1 and {MAX_CASES}, not {request.first}"
         raise Invalid([Problem("INPUT_PAGE_SIZE", message, path="/first")])
     version, table = await _table(work, request.ref)
     rows, total, every = await _rows(work, request, version)
     found = rows[: request.first]
     opened = [(row, await cases.open_case(work, row)) for row in found]
     judged = await asyncio.to_thread(_judge, table, opened)
-    shown = {item.row.id for item in judged}
-    await cases.record_reading(work, [row for row in found if row.id in shown])
+    changed = {item.row.id for item in judged}
+    await cases.record_reading(work, [row for row in found if row.id in changed])
     other_rules = sum(item.same_outcome for item in judged)
     failed = sum(not item.same_outcome and item.after.failure is not None for item in judged)
     result = Replayed(
@@ -142,7 +142,7 @@ async def _table(work: Work, ref: str) -> tuple[VersionRecord, DecisionTable]:
 async def _rows(
     work: Work, request: ReplayRequest, version: VersionRecord
 ) -> tuple[Sequence[Any], int, int]:
-    """A part of the cases and one more, with their sealed data; how many there are, of how many."""
+    """A part of the cases and one more, with sealed data; how many are readable, how many exist."""
     wanted = CaseFilter(
         decision=version.entry_ref,
         after=request.after,
@@ -172,7 +172,7 @@ def _works_on(work: Work, version: VersionRecord) -> bool:
 
 
 def _judge(table: DecisionTable, opened: Sequence[tuple[Any, CaseData]]) -> list[ChangedCase]:
-    """The cases whose outcome changes, or whose outcome comes of other rules."""
+    """The cases whose outcome changes, or that other rules decide."""
     changed = []
     for row, data in opened:
         before = Outcome(data.output, tuple(row.rules), _failure(data.error))
@@ -194,7 +194,7 @@ def _outcome(table: DecisionTable, data: JSON) -> Outcome:
 
 
 def _failure(error: JSON) -> str | None:
-    """What the fault of a decision said of the case."""
+    """The message of a decision's fault."""
     if not isinstance(error, dict):
         return None
     return str(error.get("detail") or error.get("title") or "it failed")

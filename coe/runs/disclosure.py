@@ -1,7 +1,7 @@
-"""Reading the data of runs and human tasks: opened for who may, and recorded each time.
+"""Read the data of runs and human tasks, where the actor may, and record each reading.
 
-Personal data is what these columns are for, so every reading leaves an event, once a run or task
-and `Work` (a request's root field).
+These columns hold personal data, so every reading leaves an event: one for each run or task and
+`Work` (a root field of a request).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A run as a drawing: its definition with the states and times of its steps laid over.
+"""A run as a drawing: its definition overlaid with the states and times of its steps.
 
-Who may read a run but not what its version holds (an approver of another team) gets the steps that
-the run has graph_of_steps, in their order, and nothing else of the definition.
+An actor who may read a run but not the contents of its version (an approver of another team) gets
+the steps that the run has taken, in their order, and nothing else of the definition.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ async def svg(read: Read, run_id: UUID) -> str | None:
         return None
     steps = await _steps(read, run_id)
     group, title = await _drawn(read, row, steps)
-    overlay = RunOverlay({step.path: _overlay(step) for step in steps}, _told(row, read))
+    overlay = RunOverlay({step.path: _overlay(step) for step in steps}, _caption(row, read))
     return await asyncio.to_thread(svg_of, group, title, row.ref, overlay)
 
 
 async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple[NodeGroup, str]:
-    """The graph of what the run runs as far as the actor may see it, and its title."""
+    """The graph of the run's definition, as far as the actor may see it, and its title."""
     content = (await flow_contents(read, [row.version_id])).get(row.version_id)
     document = read_flow(content.definition)[0] if content is not None else None
     if document is None or document.definition is None:
@@ -64,7 +64,7 @@ async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple
 
 
 async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:
-    """The executions of each task, taken together, in the order of their first start."""
+    """The executions of each task aggregated, in the order of their first start."""
     state = cast(STEPS.c.state, Text)
     whole = _seconds(func.coalesce(STEPS.c.ended_at, read.now) - STEPS.c.started_at)
     since = _seconds(read.now - STEPS.c.changed_at)
@@ -118,8 +118,8 @@ def _overlay(step: Row[Any]) -> StepOverlay:
     )
 
 
-def _told(row: RunRecord, read: Read) -> str:
-    """How the run stands, and since when or for how long."""
+def _caption(row: RunRecord, read: Read) -> str:
+    """The state of the run, and for how long it has had it or took."""
     state = row.state.value.lower()
     if row.started_at is None:
         return state

@@ -1,22 +1,21 @@
-"""The port to what carries out runs: an engine gets ids, never data.
+"""The port to the engines that carry out runs: an engine gets ids, never data.
 
 The contract, which `tests/engines/conformance` checks for every engine:
 
-* **What is durable** is ours: the run, its journal, its inbox and its timers are in our database.
-  An engine may forget everything; it is then asked again. It never needs to remember a result.
-* **What may be retried**: every method. Dispatch calls each at least once, from any process, maybe
-  twice at once and maybe after the thing has already happened. `request` with the same run and
-  attempt gives the same engine run (use `RunRef.idempotency_key`). `wake` for a run that is
-  running, parked, dead or unknown to the engine ends in a call of `advance` (or of the local flow's
-  code) that begins after `wake` was called, unless one is running and holds the lease. `cancel` of
-  something unknown or ended is no error.
-* **What may run at once**: many runs; and, after a crash or a doubled call, two executions of one
-  run. The lease and its fence (`coe.runs.journal`) let only one of them write, so an engine needs
-  no lock of its own.
-* **What an engine does** for a central run: call `coe.execution.advance.advance` in a worker, then
-  act on what it gives: `Parked` frees everything, `Finished` ends the engine's run, `LostLease`
-  means that another holds the run: leave it alone. For a local run: start the team's code with the
-  run id, in the team's own place of work.
+* **Durability**: the run, its journal, its inbox and its timers are in the platform's database. An
+  engine may forget everything; it is then asked again. It need not remember a result.
+* **Retries**: every method may be retried. Dispatch calls each at least once, from any process,
+  maybe twice at once and maybe after it has already taken effect. `request` with the same run and
+  attempt returns the same engine run (use `RunRef.idempotency_key`). `wake` for a run that is
+  running, parked, dead or unknown to the engine results in a call of `advance` (or of the local
+  flow's code) that starts after `wake` was called, unless one is running and holds the lease.
+  `cancel` of an unknown or ended run is no error.
+* **Concurrency**: many runs; and, after a crash or a doubled call, two executions of one run. The
+  lease and its fence (`coe.runs.journal`) let only one of them write, so an engine needs no lock.
+* **Duties**: for a central run, call `coe.execution.advance.advance` in a worker and act on its
+  result: `Parked` frees everything, `Finished` ends the engine's run, `LostLease` means that
+  another holder has the run: leave it alone. For a local run, start the team's code with the run
+  id, where the team's worker runs.
 * **Errors**: `Unavailable` when the engine cannot be reached (dispatch tries again, with growing
   pauses, for ever); any other `CoeError` is logged by its code and tried again too. Messages hold
   ids only.
@@ -34,7 +33,7 @@ class RunRef:
     """What an engine may know of a run.
 
     `flow` is "namespace/name@version", exact. `attempt` is 0 for the first request of a run and
-    larger when it is started anew (a retry, a local run whose worker died).
+    larger when it starts again (a retry, a local run whose worker died).
     """
 
     id: UUID
@@ -53,7 +52,7 @@ class RunRef:
 
 @dataclass(frozen=True, slots=True)
 class EngineRun:
-    """What an engine tells of the run that it made: its own id, and the page of it if any."""
+    """The run that an engine made: the engine's id of it, and the address of its page, if any."""
 
     id: str
     url: str | None = None
@@ -75,7 +74,7 @@ class LocalFlowRef:
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
-    """Whether an engine answers, and in a few words why not; `queued` requests wait for it."""
+    """Whether an engine answers, and a short reason if not; `queued` messages wait for it."""
 
     name: str
     ready: bool
@@ -84,24 +83,24 @@ class EngineHealth:
 
 
 class Engine(Protocol):
-    """What carries out runs. The module's text is the contract."""
+    """Carries out runs. The docstring of the module is the contract."""
 
     name: str
 
     async def request(self, run: RunRef) -> EngineRun:
-        """Have the run carried out, soon; give the engine's own run."""
+        """Have the run carried out soon; return the engine's run."""
 
     async def wake(self, run: RunRef) -> EngineRun:
-        """Have a parked (or dead) run go on; give the engine's run, a new one if the old ended."""
+        """Have a parked (or dead) run go on; return its engine run, a new one if the old ended."""
 
     async def cancel(self, run: RunRef) -> None:
-        """Stop what the engine still does for the run; the run's own state is already decided."""
+        """Stop the engine's run; the state of the run itself is already decided."""
 
     async def deploy(self, flow: LocalFlowRef) -> None:
-        """Make a team's local flow startable: its pool and its deployment, again and again."""
+        """Make a team's local flow startable: its pool and its deployment, if they are missing."""
 
     async def health(self) -> EngineHealth:
         """Whether the engine answers; never raises."""
 
     async def close(self) -> None:
-        """Let go of connections and tasks; runs go on when an engine is started again."""
+        """Close connections and stop tasks; runs go on when an engine starts again."""

@@ -1,8 +1,8 @@
-"""The tables of events: what was received, which runs want which types, whom each event reached.
+"""The tables of events: those received, which runs want which types, which runs each reached.
 
-An event lies once, sealed; the inboxes of the runs that it reached name it. `source`, `event_id`
-and `type` stand in clear, for CloudEvents 1.0 asks producers to put nothing sensitive into context
-attributes (section "Privacy and Security"); all other attributes and the data are sealed.
+An event is stored once, sealed; the inboxes of the runs that it reached refer to it. `source`,
+`event_id` and `type` are not sealed, for CloudEvents 1.0 asks producers to put nothing sensitive
+into context attributes (section "Privacy and Security"); all other attributes and the data are.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from coe.json_types import JSON
 
 
 class ReceivedEvent(SQLModel, table=True):
-    """A CloudEvent that came from outside, or that a run emitted.
+    """A CloudEvent that was received over HTTP, or that a run emitted.
 
-    `name` is the SHA-256 of source and id, by which an event is told from another among those that
-    came by way of one team (`team`): no team can take another's names away. `reach` is where its
-    sender may send to (`Scope` as JSON). `requester` stands for whoever sent it: where a
-    run emitted it, who asked for that run. After `keep_until` the row goes.
+    `name` is the SHA-256 of source and id. It identifies an event among those that came through one
+    team (`team`), so no team can use up the names of another. `reach` is where its sender may send
+    to (`Scope` as JSON). `requester` is who sent it, or the requester of the run that emitted it.
+    The row is deleted after `keep_until`.
     """
 
     __tablename__ = "events"
@@ -56,12 +56,12 @@ class ReceivedEvent(SQLModel, table=True):
 
 
 class EventSubscription(SQLModel, table=True):
-    """That a run may ever want events of a type (`""` for any): written when the run is asked for.
+    """That a run may want events of a type (`""` for any): written when the run is requested.
 
-    `since` is when it was asked for, by the database's clock: what was received before is not for
-    it. It goes with the end
-    of the run; while a run is faulted it is not `active`. `caught_up` is unset until the holder of
-    the run has looked for events that were received while the row was being committed.
+    `since` is when the run was requested, by the database's clock: earlier events are not for it.
+    The row is deleted when the run ends; while a run is faulted, the row is not `active`.
+    `caught_up` is unset until the holder of the run has looked for events that were received while
+    the row was being committed.
     """
 
     __tablename__ = "event_subscriptions"
@@ -82,8 +82,8 @@ class EventSubscription(SQLModel, table=True):
 class EventDelivery(SQLModel, table=True):
     """That an event reached a run, or (`started`) made it start.
 
-    So an event reaches each run once; and (`name`) so does one of the same source and id that came
-    by way of another team.
+    So an event reaches each run once; and by `name` only one of those with the same source and id
+    that came through different teams.
     """
 
     __tablename__ = "event_deliveries"

@@ -1,4 +1,4 @@
-"""The events themselves, sealed: with the platform's key, for an event belongs to no one team.
+"""The sealed contents of events: with the platform's key, for an event belongs to no team.
 
 The copy that a run journals is sealed with the key of the run's team.
 """
@@ -18,14 +18,12 @@ from coe.json_types import JSON
 from coe.runs.sealing import Sealer
 from coe.runs.tables import EVENTS
 
-"""Whose key seals the events that are kept."""
-
 Event = dict[str, JSON]
 """A CloudEvent in the JSON form: context attributes, and `data` or `data_base64`."""
 
 
 def name_of(event: Event) -> bytes:
-    """By what an event is told from another: SHA-256 of its source and id (CloudEvents 1.0)."""
+    """The identity of an event: SHA-256 of its source and id (CloudEvents 1.0)."""
     source = str(event.get("source"))
     whole = f"{len(source)}:{source}{event.get('id')}"
     return hashlib.sha256(whole.encode("utf-8", "replace")).digest()
@@ -39,7 +37,7 @@ async def seal_event(keyring: Keyring, row_id: UUID, event: Event) -> bytes:
 async def open_events(
     session: AsyncSession, keyring: Keyring, ids: Collection[UUID]
 ) -> dict[UUID, Event]:
-    """Read events by the ids of their rows; what is not there is left out."""
+    """Read events by the ids of their rows; missing ones are left out."""
     sealer = Sealer(keyring, PLATFORM_TEAM)
     rows = await session.execute(
         select(EVENTS.c.id, EVENTS.c.payload_sealed).where(EVENTS.c.id.in_(ids)),

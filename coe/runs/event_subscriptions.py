@@ -1,8 +1,8 @@
 """Which runs want which events: a few indexed rows a run, from its request to its end.
 
-A run may want an event before it listens for it: what arrives between its start and the arming of
-a `listen` is kept for it (by its machine). So the rows are written in the transaction in which the
-run is asked for, and an event finds its runs by one indexed query.
+A run may want an event before it listens for it: its machine buffers what arrives between its
+start and a `listen`. So the rows are written in the transaction that requests the run, and one
+indexed query finds the runs of an event.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from coe.runs.tables import SUBSCRIPTIONS
 ANY: Final = ""
 """The type of a subscription that takes events of any type."""
 
-_MOST_KNOWN: Final = 1000
+_MAX_KNOWN_VERSIONS: Final = 1000
 _known: OrderedDict[UUID, tuple[str, ...]] = OrderedDict()
 
 
 def wanted_types(flow: RunnableFlow) -> tuple[str, ...]:
-    """The types of the events that a run of this version may ever want; `ANY` for whatever comes.
+    """The types of the events that a run of this version may want; `ANY` for any type.
 
-    A version never changes, so each is read once a process.
+    A version never changes, so a process reads each once.
     """
     version = flow.version
     if version.flow_kind is FlowKind.LOCAL or "listen" not in flow.definition:
@@ -40,17 +40,17 @@ def wanted_types(flow: RunnableFlow) -> tuple[str, ...]:
         definition = load(flow.definition).definition
         found = None if definition is None else event_types(definition)
         types = _known[version.id] = (ANY,) if found is None else tuple(sorted(found))
-        if len(_known) > _MOST_KNOWN:
+        if len(_known) > _MAX_KNOWN_VERSIONS:
             _known.popitem(last=False)
     return types
 
 
 async def subscribe(session: AsyncSession, run: dict[str, Any], types: tuple[str, ...]) -> None:
-    """Note, in the transaction that asks for a run (its row), which types it may want.
+    """Insert the subscriptions of a run (its row), in the transaction that requests it.
 
-    Since when is told by the database's clock, as for events: whoever was told of the run and then
-    sends an event, to whatever process, reaches it. It is when the transaction began, and an event
-    is received when its row is written; so what is received meanwhile is brought.
+    `since` is the start of the transaction by the database's clock, and an event is received when
+    its row is written, by the same clock. So whoever learns of the run and then sends an event, to
+    any process, reaches it.
     """
     rows = [
         {
@@ -68,7 +68,7 @@ async def subscribe(session: AsyncSession, run: dict[str, Any], types: tuple[str
 
 
 async def unsubscribe(session: AsyncSession, run_id: UUID, *, for_good: bool) -> None:
-    """A run has ended. One that faulted may be retried: it wants nothing until then."""
+    """Delete the subscriptions of a run that ended; of one that faulted, make them inactive."""
     mine = SUBSCRIPTIONS.c.run_id == run_id
     if for_good:
         await session.execute(delete(SUBSCRIPTIONS).where(mine))
@@ -77,7 +77,7 @@ async def unsubscribe(session: AsyncSession, run_id: UUID, *, for_good: bool) ->
 
 
 async def subscribe_again(session: AsyncSession, run_id: UUID) -> None:
-    """A faulted run is retried: it wants events again, and those that came meanwhile."""
+    """Make the subscriptions of a retried run active again; it also gets the events missed."""
     await session.execute(
         update(SUBSCRIPTIONS)
         .where(SUBSCRIPTIONS.c.run_id == run_id)

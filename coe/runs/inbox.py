@@ -1,7 +1,7 @@
-"""The inbox of a run: facts from outside, until the holder moves them into the journal.
+"""The inbox of a run: facts from outside the run, until its holder moves them into the journal.
 
-Whoever answers a task, reports a child or cancels writes here, in the transaction of the verb. The
-same transaction asks for a wake-up and notifies the holder, if there is one.
+Answers of tasks, ends of children and cancellations are written here, in the transaction of the
+verb. The same transaction enqueues a wake-up and notifies the holder, if there is one.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ async def send(
     *,
     dedupe: str | None = None,
 ) -> bool:
-    """Put a fact into the inbox of a run that has not ended, wake it; false if it has ended.
+    """Put a fact into the inbox of a run and wake the run; false if the run has ended.
 
-    Facts of one kind with the same key are one, unless `dedupe` says otherwise.
+    Facts with the same `dedupe` (by default kind and key) are kept once.
     """
     found = (
         await session.execute(select(RUNS.c.team, RUNS.c.state).where(RUNS.c.id == run_id))
@@ -80,7 +80,7 @@ async def _insert(
 
 
 async def notify(session: AsyncSession, run_id: UUID) -> None:
-    """Tell every process that listens, at the commit, that the run has something new."""
+    """Notify every listening process, at the commit, that the run has something new."""
     await session.execute(
         text("SELECT pg_notify(:channel, :run)"),
         {"channel": CHANNEL, "run": str(run_id)},
@@ -91,13 +91,13 @@ TAKE: Final = """
 SELECT id, kind, key, at, payload_sealed, event_id
 FROM run_inbox WHERE run_id = $1 ORDER BY arrival
 """
-"""What has arrived for a run, by its id."""
+"""The inbox rows of a run, by its id."""
 
 
 async def take(
     direct: DirectConnections, database: Database, keyring: Keyring, run_id: UUID, team: str
 ) -> list[Arrived]:
-    """Read what has arrived, in its order. The rows go with the append that journals the facts."""
+    """Read the inbox in order. The append that journals the facts deletes the rows."""
     sealer = Sealer(keyring, team)
     rows = await direct.fetch(TAKE, run_id)
     named = [row["event_id"] for row in rows if row["event_id"] is not None]

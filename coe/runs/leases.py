@@ -1,9 +1,9 @@
-"""Leases: one holder a run, and a fence that grows with every holder.
+"""Leases: a run has one holder, and a fence that grows with every holder.
 
-`runs.lease_until` with a holder is how long that holder is believed alive. Without a holder it is
-when an engine, which was asked to carry out the run, should have begun; the reaper asks again
-when either has passed. Every such time is the database's: processes whose clocks differ agree on
-who holds a run.
+With a holder, `runs.lease_until` is until when that holder is assumed alive. Without a holder, it
+is when an engine that was asked for the run should have started it. The reaper asks again when
+either has passed. These times are the database's, so processes whose clocks differ agree on the
+holder of a run.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from coe.runs.tables import INBOX, NOW, RUNS, TIMERS
 
 
 class Parking(Enum):
-    """What came of giving a run up until something wakes it."""
+    """The result of `park`."""
 
     PARKED = auto()
     NEWS = auto()
-    """There is something to do already."""
+    """Something arrived already, or a timer is due."""
     LOST = auto()
     """Another holder has the run."""
 
@@ -45,18 +45,18 @@ WHERE id = $1 AND NOT local AND state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED
     AND (holder IS NULL OR lease_until < clock_timestamp())
 RETURNING {_TAKEN}
 """  # noqa: S608  # made of constants
-"""Take a run: its id, the holder, seconds. No row if somebody holds it, or it has ended."""
+"""Take a run: its id, the holder, seconds. No row if the run is held or has ended."""
 
 INSPECT: Final = f"""
 SELECT {_TAKEN}, state, holder IS NULL OR lease_until < clock_timestamp() AS free
 FROM runs WHERE id = $1 AND NOT local
 """  # noqa: S608  # the same
-"""A central run as it is, and whether somebody may take it."""
+"""A central run as it is, and whether it may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That somebody holds a run: who, under which fence, and where its journal goes on.
+    """A holder's right to a run: its name, its fence, and where it continues the journal.
 
     `projected` is the position in the journal up to which readers see the steps. The first append
     of a run that has no journal takes the run (`taken` is false until then).
@@ -79,9 +79,9 @@ class Lease:
 async def prepare(
     direct: DirectConnections, run_id: UUID, *, holder: str
 ) -> Lease | RunState | None:
-    """The lease that would be next of a central run that somebody may take, not yet taken.
+    """The next lease of a central run that may be taken; it is not taken yet.
 
-    None if somebody holds the run; its last state if it has ended.
+    None if the run is held; its last state if it has ended.
 
     Raises:
         NotFound: There is no such central run.
@@ -105,7 +105,7 @@ async def acquire(
     holder: str,
     seconds: float,
 ) -> Lease | None:
-    """Take a central run that nobody holds; none if somebody does, or if it has ended.
+    """Take a central run that nobody holds; None if it is held or has ended.
 
     It is committed when this returns.
     """
@@ -131,10 +131,10 @@ async def renew(
     seconds: float,
     wait: bool = True,
 ) -> set[UUID]:
-    """Extend the leases of a process, given as run and fence; gives those that it still holds.
+    """Extend the leases of a process, given as run and fence; returns the runs that it still holds.
 
-    Without `wait`, runs that are being written are left out. With it, renew them one a transaction:
-    who waits for a second row while holding a first may wait for ever.
+    Without `wait`, runs that are being written are left out. With it, renew one run a transaction:
+    to wait for a second row with a lock on the first may deadlock.
     """
     mine = await session.execute(
         select(RUNS.c.id)
@@ -155,10 +155,10 @@ async def renew(
 
 
 async def park(session: AsyncSession, lease: Lease) -> Parking:
-    """Give the run up until something wakes it; not if there is something to do already.
+    """Give the run up until something wakes it, unless there is something to do already.
 
-    The row is locked before the inbox is read: what is committed to the inbox before is seen here,
-    and who commits later finds the run parked and wakes it.
+    The row is locked before the inbox is read: a fact committed earlier is seen here, and whoever
+    commits one later finds the run parked and wakes it.
     """
     held = await session.execute(
         select(RUNS.c.id)
@@ -187,8 +187,8 @@ async def something_to_do(session: AsyncSession, run_id: UUID) -> bool:
 async def release(session: AsyncSession, lease: Lease, *, after: timedelta) -> bool:
     """Give the run up, so that the reaper has it carried out elsewhere after a pause.
 
-    Of a lease that may not have been taken, nobody knows whether it was: then the run is given back
-    too if nobody has it. False if it is another's: then there is nothing to do.
+    It is unknown whether a lease with `taken` unset was taken: then a run without a holder is
+    released too. False if another holder has the run.
     """
     mine = (RUNS.c.fence == lease.fence) & (RUNS.c.holder == lease.holder)
     if not lease.taken:

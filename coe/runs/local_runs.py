@@ -1,8 +1,8 @@
-"""Local runs: what a team's worker may do with the runs of its own team's local flows.
+"""Local runs: what a team's worker may do with the runs of the team's local flows.
 
-A worker claims a run and is given an attempt, which goes with everything it reports; whoever
-claims later makes it stale. Reporting the same twice is fine. A completed step keeps its output and
-is handed back at the next claim, so that it never runs twice.
+A worker claims a run and gets an attempt, which it sends with every report; a later claim makes
+the attempt stale. The same report may be sent twice. The output of a completed step is kept and
+returned by the next claim, so the step never runs twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def step_key(run_id: UUID, name: str) -> str:
 
 
 async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
-    """Take a local run: whoever had it before, can no longer report.
+    """Take a local run; its earlier worker can no longer report.
 
     Raises:
         NotFound: There is no such local run of the worker's team.
@@ -94,7 +94,7 @@ async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
 
 
 async def heartbeat_run(work: Work, run_id: UUID, *, attempt: int) -> RunRecord:
-    """Say that the worker is alive and still has the run.
+    """Extend the lease of a worker that still has the run.
 
     Raises:
         NotFound: There is no such local run of the worker's team.
@@ -122,14 +122,14 @@ async def report_step(
     output: JSON = None,
     error: dict[str, JSON] | None = None,
 ) -> None:
-    """Note that a step of a local run is RUNNING, COMPLETED (with its output) or FAULTED.
+    """Record that a step of a local run is RUNNING, COMPLETED (with its output) or FAULTED.
 
-    A step that is completed stays so: a second report of it changes nothing.
+    A completed step stays completed: a second report of it changes nothing.
 
     Raises:
         NotFound: There is no such local run of the worker's team.
         Conflict: The attempt is stale, or the run has ended.
-        Invalid: The name is no name.
+        Invalid: The name of the step is not valid.
     """
     run = await _lock(work, run_id)
     _check_attempt(run, attempt)
@@ -164,7 +164,7 @@ async def report_run(
 
     Raises:
         NotFound: There is no such local run of the worker's team.
-        Conflict: The attempt is stale, or the run has ended otherwise.
+        Conflict: The attempt is stale, or the run has ended in another state.
     """
     run = await _lock(work, run_id)
     _check_attempt(run, attempt)
@@ -174,8 +174,8 @@ async def report_run(
             raise Conflict(f"the run has ended: {run.state.value}")
         return await _read_back(work, run_id)
     outcome = await _outcome(work, run, output, error)
-    ending = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), outcome, work.now)
-    await close(work.session, work.keyring, ending)
+    end = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), outcome, work.now)
+    await close(work.session, work.keyring, end)
     await _record(work, run, {"outcome": type(outcome).__name__, "attempt": attempt})
     return await _read_back(work, run_id)
 
@@ -249,32 +249,32 @@ class _Report:
     error: dict[str, JSON] | None
 
 
-async def _step_row(work: Work, run: Any, told: _Report, before: Any) -> dict[str, Any]:
-    """The row of the step; each RUNNING that follows an earlier one is a further attempt."""
+async def _step_row(work: Work, run: Any, report: _Report, before: Any) -> dict[str, Any]:
+    """The row of the step; each RUNNING after an earlier report is a further attempt."""
     sealer = Sealer(work.keyring, run.team)
-    key = step_key(run.id, told.name)
+    key = step_key(run.id, report.name)
     row_key = f"{run.id}:{key}"
-    again = before is not None and told.state is StepState.RUNNING
+    again = before is not None and report.state is StepState.RUNNING
     return {
         "id": new_id(),
         "run_id": run.id,
         "key": key,
         "place": before.place if before else await _next_place(work, run.id),
-        "path": f"/{told.name}",
-        "name": told.name,
+        "path": f"/{report.name}",
+        "name": report.name,
         "kind": "step",
-        "state": told.state,
+        "state": report.state,
         "attempt": (before.attempt if before else 1) + again,
         "iteration": None,
         "started_at": before.started_at if before else work.now,
-        "ended_at": None if told.state is StepState.RUNNING else work.now,
+        "ended_at": None if report.state is StepState.RUNNING else work.now,
         "changed_at": work.now,
         "waited_seconds": 0.0,
-        **error_columns(told.error),
-        "error_sealed": await sealer.maybe(STEPS, row_key, "error", told.error),
+        **error_columns(report.error),
+        "error_sealed": await sealer.maybe(STEPS, row_key, "error", report.error),
         "output_sealed": None
-        if told.state is not StepState.COMPLETED
-        else await sealer.seal(STEPS, row_key, "output", told.output),
+        if report.state is not StepState.COMPLETED
+        else await sealer.seal(STEPS, row_key, "output", report.output),
         "fence": run.fence,
     }
 

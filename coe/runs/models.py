@@ -1,7 +1,8 @@
 """The tables of runs: state, journal, inbox, steps, timers.
 
-What may hold personal data is sealed (`…_sealed`): inputs, outputs, error details, facts. The data
-key is that of the team that owns the flow. `coe.runs.task_models` has the tables of human tasks.
+Columns that may hold personal data are sealed (`…_sealed`): inputs, outputs, error details, facts.
+The data key is that of the team that owns the flow. The tables of human tasks are in
+`coe.runs.task_models`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from coe.runs.task_models import HumanTask  # noqa: F401  # so that the metadata
 
 
 class RunState(StrEnum):
-    """Where a run stands. The last three are its ends; a retry leaves FAULTED again."""
+    """The state of a run. The last three are final, but a FAULTED run can be retried."""
 
     REQUESTED = "REQUESTED"
     RUNNING = "RUNNING"
@@ -35,7 +36,7 @@ class RunState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens to a run in this state by itself."""
+        """Whether a run in this state has ended."""
         return self in ENDED
 
 
@@ -44,7 +45,7 @@ ENDED: Final = (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
 
 
 class TimerKind(StrEnum):
-    """What is due: a fact for the machine, a reminder of a human task, or its next stage."""
+    """What a timer is for: the machine, a reminder of a human task, or the task's next stage."""
 
     MACHINE = "MACHINE"
     REMINDER = "REMINDER"
@@ -54,11 +55,10 @@ class TimerKind(StrEnum):
 class Run(SQLModel, table=True):
     """One execution of one exact version of a flow.
 
-    `fence` grows with every holder; who writes for the run names the fence that it was given, and
-    a smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
-    the position of the next journal entry; what entries before `steps_told` say of steps is in
-    `run_steps`. `started_by` may be a run that called this one; `requester` is who stands at the
-    root of the calls.
+    `fence` grows with every holder; a write for the run names the fence of its holder, and a
+    smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
+    the position of the next journal entry; `run_steps` shows the steps up to `steps_told`.
+    `started_by` may be a run that called this one; `requester` is who is at the root of the calls.
     """
 
     __tablename__ = "runs"
@@ -113,9 +113,9 @@ class Run(SQLModel, table=True):
 
 
 class JournalEntry(SQLModel, table=True):
-    """One fact of a run, in its place. Appended only, by the holder of the run only.
+    """One fact of a run, at its position. Only the holder of the run appends; nothing is changed.
 
-    There is no foreign key: every append names the row of the run, with its fence, anyway.
+    It needs no foreign key: every append updates the row of the run, under its fence.
     """
 
     __tablename__ = "journal_entries"
@@ -130,10 +130,10 @@ class JournalEntry(SQLModel, table=True):
 
 
 class RunInbox(SQLModel, table=True):
-    """A fact from outside that the holder has not yet moved into the journal.
+    """A fact from outside the run that its holder has not yet moved into the journal.
 
-    `arrival` gives the order in which rows were written. `dedupe` tells the same fact sent twice.
-    What came with the fact is in `payload_sealed`, or it is the event that `event_id` names.
+    `arrival` is the order in which rows were written. A fact sent twice has the same `dedupe`. Its
+    data is in `payload_sealed`, or it is the event `event_id`.
     """
 
     __tablename__ = "run_inbox"
@@ -160,11 +160,11 @@ class RunInbox(SQLModel, table=True):
 
 
 class RunStep(SQLModel, table=True):
-    """What people see of one execution of a task: a projection of the journal, never read back.
+    """One execution of a task as readers see it: a projection of the journal, never read back.
 
     The steps of a local flow are reported by its team; their output is kept (sealed) so that a
-    completed step never runs again. `place` orders the steps of a run by their start;
-    `changed_at` is when it came into its state, `waited_seconds` what it spent in WAITING before.
+    completed step never runs again. `place` orders the steps of a run by their start; `changed_at`
+    is when the step entered its state, `waited_seconds` how long it was in WAITING before.
     """
 
     __tablename__ = "run_steps"
@@ -193,7 +193,7 @@ class RunStep(SQLModel, table=True):
 
 
 class Timer(SQLModel, table=True):
-    """A time at which something is due; the row goes when it has fired, so it fires once."""
+    """A time at which something is due; firing deletes the row, so it fires once."""
 
     __tablename__ = "timers"
     __table_args__ = (

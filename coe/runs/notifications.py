@@ -1,7 +1,7 @@
-"""LISTEN: what other processes tell at their commits, handed to who waits for it here.
+"""LISTEN: notifications that other processes send at their commits, passed to subscribers here.
 
-A notice only says that something may be new, so losing one costs time, never work: whoever waits
-looks for itself now and then as well.
+A notification only says that something may be new. A lost one costs time, never work: every
+subscriber also polls now and then.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import asyncpg
 
 from coe.db import Database
 
-Heard = Callable[[str], None]
+Subscriber = Callable[[str], None]
 
 RETRY_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
 class Listener:
-    """One connection that listens on the channels that somebody subscribed to."""
+    """One connection that listens on the channels that have subscribers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._heard: defaultdict[str, list[Heard]] = defaultdict(list)
+        self._subscribers: defaultdict[str, list[Subscriber]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to listen, and go on after the connection was lost."""
+        """Start to listen; a lost connection is made again."""
         if self._task is None:
             self._task = asyncio.create_task(self._listen_for_ever(), name="coe-listener")
 
@@ -46,17 +46,17 @@ class Listener:
             self._task = None
 
     @contextlib.contextmanager
-    def subscribe(self, channel: str, heard: Heard) -> Iterator[None]:
-        """Call `heard` with the payload of every notice of the channel, while in the context.
+    def subscribe(self, channel: str, subscriber: Subscriber) -> Iterator[None]:
+        """Call the subscriber with the payload of every notification, within the context.
 
-        It is also called, with "", when the connection comes back: something may have been missed.
+        It is also called with "" when the connection is back: notifications may have been missed.
         """
-        self._heard[channel].append(heard)
+        self._subscribers[channel].append(subscriber)
         self._changed.set()
         try:
             yield
         finally:
-            self._heard[channel].remove(heard)
+            self._subscribers[channel].remove(subscriber)
 
     async def _listen_for_ever(self) -> None:
         while True:
@@ -74,21 +74,21 @@ class Listener:
             channels: set[str] = set()
             while not lost.is_set():
                 self._changed.clear()
-                for channel in self._heard.keys() - channels:
+                for channel in self._subscribers.keys() - channels:
                     await connection.add_listener(channel, self._notify)
                     channels.add(channel)
-                    self._tell(channel, "")
+                    self._call(channel, "")
                 await _first_of(lost.wait(), self._changed.wait())
         finally:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
     def _notify(self, _connection: Any, _pid: int, channel: str, payload: Any) -> None:
-        self._tell(channel, str(payload))
+        self._call(channel, str(payload))
 
-    def _tell(self, channel: str, payload: str) -> None:
-        for heard in list(self._heard[channel]):
-            heard(payload)
+    def _call(self, channel: str, payload: str) -> None:
+        for subscriber in list(self._subscribers[channel]):
+            subscriber(payload)
 
 
 async def _first_of(*waits: Any) -> None:

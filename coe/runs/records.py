@@ -1,4 +1,4 @@
-"""What the queries and verbs of runs return: plain, frozen, without a session."""
+"""The records that queries and verbs of runs return: plain, frozen, without a session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ErrorRecord:
     def of_columns(
         cls, kind: str | None, status: int | None, instance: str | None
     ) -> ErrorRecord | None:
-        """The error as its columns in clear have it, or none."""
+        """The error from its columns that are not sealed, or None."""
         return None if kind is None else cls(kind, status or 0, instance=instance)
 
 
@@ -39,9 +39,9 @@ ERROR: Final = From("error_type", "error_status", "error_instance", make=ErrorRe
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What never changes of a run: whoever works on a run has it.
+    """The part of a run that never changes, for code that works on it.
 
-    `requester` is who stands at the root of the calls; `parent_key` is the step of the calling run.
+    `requester` is who is at the root of the calls; `parent_key` is the step of the calling run.
     """
 
     id: UUID

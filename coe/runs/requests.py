@@ -1,6 +1,6 @@
-"""Request a run: insert its row with the input sealed, and a message that an engine starts it.
+"""Request a run: insert its row with the input sealed, and a message to start it.
 
-Both doors lead here: `startRun` of a person and `StartChild` of a run's machine.
+`startRun` of a person, a schedule, an event and `StartChild` of a machine all come here.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from coe.runs.models import RunState
 from coe.runs.sealing import Sealer
 from coe.runs.tables import RUNS
 
-LONGEST_CORRELATION: Final = 200
+MAX_CORRELATION_LENGTH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a run is made of. `parent` is the calling run and the key of its step."""
+    """The parts of a new run. `parent` is the calling run and the key of its step."""
 
     flow: RunnableFlow
     input: JSON
@@ -45,14 +45,14 @@ class NewRun:
 
 
 def check_input(flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
-    """What stands between an input and the input schema of a flow, located below `/input`."""
+    """The violations of the flow's input schema by an input, located below `/input`."""
     return input_problems(flow.input_schema, value, path="/input")
 
 
 async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
     """The row of `runs` for a new run, and under `wants` the types of events that it may want.
 
-    It may make a data key, so do it before a transaction.
+    It may make a data key, so call it before the transaction.
     """
     version = new.flow.version
     run_id = new_id()
@@ -84,7 +84,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
 
 
 async def insert_request(session: AsyncSession, row: dict[str, Any]) -> None:
-    """Insert what `seal_request` made for a new run, and have dispatch ask an engine for it."""
+    """Insert the row that `seal_request` made, and a message that has an engine start the run."""
     values = {name: value for name, value in row.items() if name != "wants"}
     await session.execute(insert(RUNS).values(values))
     await subscribe(session, row, row["wants"])

@@ -18,12 +18,11 @@ from coe.language.schedules import ScheduleKind
 class Schedule(SQLModel, table=True):
     """A central flow whose live version has a `schedule`; one row a flow.
 
-    `since` is where the intervals of `every` begin, and from when on events count (then by the
-    database's clock, as they are received). `next_at` is
-    None for a flow that events start, and while an `after` waits for its run to end. `seconds` is
-    the length of `every` and `after`; `types` are those of `on` (None for any). `fingerprint` tells
-    whether a new version has another schedule. `problem` says, without any data, why the last
-    start did not come about.
+    The intervals of `every` start at `since`, and events count from then on (by the database's
+    clock, as they are received). `next_at` is None for a flow that events start, and while an
+    `after` waits for its run to end. `seconds` is the length of `every` and `after`; `types` are
+    those of `on` (None for any). A new version with another schedule has another `fingerprint`.
+    `problem` says, without any data, why the last start failed.
     """
 
     __tablename__ = "schedules"
@@ -55,18 +54,18 @@ class Schedule(SQLModel, table=True):
 
 
 class ScheduleEventState(StrEnum):
-    """What became of an event that a schedule may take."""
+    """The state of an event that a schedule may take."""
 
     PENDING = "PENDING"
-    """It is one of several that are waited for."""
+    """The schedule waits for further events to start a run with it."""
     TAKEN = "TAKEN"
     """It started a run."""
     DROPPED = "DROPPED"
-    """It is not what the schedule waits for, or the run could not be started."""
+    """The schedule does not wait for it, or the run could not be started."""
 
 
 class ScheduleEvent(SQLModel, table=True):
-    """That a schedule has looked at an event (`name` as in `events`); it goes with the event."""
+    """That a schedule has seen an event (`name` as in `events`); deleted with the event."""
 
     __tablename__ = "schedule_events"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""How the data of runs is sealed: the key of the team that owns the flow, bound to its place."""
+"""Seal the data of runs with the key of the team that owns the flow, bound to its place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coe.json_types import JSON
 
 PURPOSE: Final = "runs"
 UNTYPED: Final = "about:blank"
-"""RFC 7807: an error with no type of its own."""
+"""RFC 7807: the type of an error that names none."""
 
 _STATUSES: Final = 1000
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9/:@.#_~-]{1,200}")
@@ -26,9 +26,9 @@ _POINTER: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]{1,100}){1,50}")
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Seals and opens JSON values of one team's runs.
+    """Seals and opens JSON values of the runs of one team.
 
-    A value sealed for one table, row and column does not open anywhere else. `row` is an id, for
+    A value sealed for one table, row and column opens only there. `row` is an id, for
     an entry of a journal "<run id>:<position>".
     """
 
@@ -40,11 +40,11 @@ class Sealer:
         return await self.keyring.seal(self._place(table, row, column), PURPOSE, _encode(value))
 
     async def maybe(self, table: Table, row: UUID | str, column: str, value: JSON) -> bytes | None:
-        """Seal a value, but keep none as none."""
+        """Seal a value; None stays None."""
         return None if value is None else await self.seal(table, row, column, value)
 
     async def open(self, table: Table, row: UUID | str, column: str, sealed: bytes | None) -> Any:
-        """Open what `seal` made; none for none.
+        """Open a sealed value; None stays None.
 
         Raises:
             CoeError: It was changed, or belongs to another place.
@@ -58,7 +58,7 @@ class Sealer:
 
 
 def _encode(value: JSON) -> bytes:
-    """JSON text, also of what the other side should not have sent: it must not stop the run."""
+    """JSON text, also of values that no system should have sent: they must not stop a run."""
     try:
         return orjson.dumps(value)
     except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
@@ -66,10 +66,10 @@ def _encode(value: JSON) -> bytes:
 
 
 def error_columns(error: dict[str, JSON] | None) -> dict[str, Any]:
-    """The columns of an error that are in clear: type, status and instance, never what it says.
+    """The columns of an error that are not sealed: type, status and instance, never its texts.
 
-    Definitions and teams write types and instances of their own: what is no URI, or no JSON
-    pointer, is left out here, lest it quotes somebody. The sealed error is whole.
+    Definitions and teams write types and instances: one that is no URI, or no JSON pointer, is left
+    out here, for it may hold personal data. The sealed error is complete.
     """
     if error is None:
         return {"error_type": None, "error_status": None, "error_instance": None}

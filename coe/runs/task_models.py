@@ -15,7 +15,7 @@ from coe.db import new_id, utcnow
 
 
 class HumanTaskState(StrEnum):
-    """Where a human task stands; ESCALATED is open for those to whom it was escalated too."""
+    """The state of a human task; ESCALATED is open, also for those to whom it was escalated."""
 
     OPEN = "OPEN"
     CLAIMED = "CLAIMED"
@@ -34,9 +34,9 @@ class HumanTask(SQLModel, table=True):
     """A question that a run asks a person.
 
     `candidate_roles` holds role names (held in any team) or "team/role". `exclude` holds subjects
-    and the word `requester`. `stages` is what is still to come when nobody answers: a list of
-    `{"after": seconds, "to": role}`; `due_at` is the end of the present stage. `reminders` are the
-    times (ISO 8601) of the reminders still to come.
+    and the word `requester`. `stages` are the escalations still to come when nobody answers: a list
+    of `{"after": seconds, "to": role}`; `due_at` is the end of the present stage. `reminders` are
+    the times (ISO 8601) of the reminders still to come.
     """
 
     __tablename__ = "human_tasks"
@@ -98,7 +98,7 @@ class HumanTaskApproval(SQLModel, table=True):
 
 
 class HumanTaskEscalation(SQLModel, table=True):
-    """That a task went to further people because nobody answered in time."""
+    """That a task was escalated to further people because nobody answered in time."""
 
     __tablename__ = "human_task_escalations"
     __table_args__ = (
@@ -116,8 +116,8 @@ class HumanTaskEscalation(SQLModel, table=True):
 class HumanTaskReminder(SQLModel, table=True):
     """That people were reminded of a task.
 
-    `next_at` is when its message is tried next, and empty once that is settled: sent by `channel`
-    at `notified_at`, or not to be sent.
+    `next_at` is when its message is tried next; None once it is sent by `channel` at `notified_at`,
+    or is not to be sent.
     """
 
     __tablename__ = "human_task_reminders"

@@ -1,4 +1,4 @@
-"""What the queries and verbs of human tasks return: plain, frozen, without a session."""
+"""The records that queries and verbs of human tasks return: plain, frozen, without a session."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ from coe.runs.tables import RUNS, TASKS
 from coe.work import Read
 
 REQUESTER: Final = "requester"
-"""In a task's `exclude`: whoever asked for the run."""
+"""In a task's `exclude`: the requester of the run."""
 
 _PARENTS: Final = RUNS.alias("parents")
 
 
 def roles_of(policy: Policy, subject: str) -> list[str]:
-    """What `candidate_roles` may say for the subject to be a candidate: "role" and "team/role"."""
+    """The values of `candidate_roles` that make the subject a candidate: "role" and "team/role"."""
     held = policy.roles(subject)
     return sorted({role for role, _ in held} | {f"{team}/{role}" for role, team in held})
 
@@ -74,7 +74,7 @@ def is_owner(read: Read, runs: FromClause) -> ColumnElement[bool]:
 
 
 def task_relations(read: Read, task: Any) -> frozenset[str]:
-    """What the actor is to a human task (a row of it), as far as the row tells."""
+    """The actor's relations to a human task, as far as its row shows them."""
     subject = read.actor.subject
     requested = subject == task.requester
     relations = {

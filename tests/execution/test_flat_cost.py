@@ -134,7 +134,10 @@ class _Recording(Journal):
         await super().append(batch)
 
 
-async def test_each_step_of_a_run_writes_the_same_in_one_statement(platform: Platform) -> None:
+async def test_each_step_of_a_run_writes_the_same_in_one_statement(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coe.runs.step_projection.HOLD_SECONDS", 3600.0)  # no write by the clock
     await publish(platform, central("loop", LOOP.format(times=60)))
     run = await start(platform, "sales/loop")
     leaves = Leaves({"step": {"customer": "y"}})
