@@ -181,8 +181,7 @@ def read_files(root: Path) -> AccessFiles:
 
 def _line(source: Source, *location: str | int) -> int | None:
     """The line, from 1, of a location, or of its nearest existing parent."""
-    mark = source.locate(point(*location))
-    return mark.line if mark else None
+    return source.line(point(*location))
 
 
 def _read_roles(reader: _Reader) -> dict[str, str]:

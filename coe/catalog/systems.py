@@ -95,7 +95,7 @@ def _read(manifest: str) -> tuple[SystemManifest, Source]:
 
 
 def _new_version(system: SystemManifest, source: Source) -> NewVersion:
-    mark = source.locate("/version")
+    line, column = source.locate("/version") or (None, None)
     content = digest(source.data)
     return NewVersion(
         kind=EntryKind.SYSTEM,
@@ -109,8 +109,8 @@ def _new_version(system: SystemManifest, source: Source) -> NewVersion:
         content={"manifest": source.text},
         schemas=None,
         path="/version",
-        line=mark.line if mark else None,
-        column=mark.column if mark else None,
+        line=line,
+        column=column,
     )
 
 

@@ -218,8 +218,7 @@ class _Loader:
             self.tell("DEC001", message, path + point("when", name))
         conditions = tuple(self._condition(path, rule, column) for column in columns)
         self._values(f"{path}/then", rule.then, outputs)
-        mark = self._source.locate(path)
-        line = mark.line if mark else None
+        line = self._source.line(path)
         return CompiledRule(rule.id, conditions, dict(rule.then), rule.because, line)
 
     def _condition(self, path: str, rule: Rule, column: Column) -> Condition:

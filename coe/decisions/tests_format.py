@@ -137,9 +137,8 @@ def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TriedTable]
             message = f"a test expects no `{key}`{did_you_mean(key, _EXPECTED)}"
             return [source.problem(_CODE, message, f"{path}/expect{point(key)}")]
     if tried.table is not None:
-        mark = source.locate(path)
         failures = tuple(_differences(tried, tried.table, test.get("input"), expect))
-        tried.cases.append(TriedCase(str(test.get("name")), mark.line if mark else None, failures))
+        tried.cases.append(TriedCase(str(test.get("name")), source.line(path), failures))
     return []
 
 

@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from coe.language.model.components import EventConsumption, EventFilter
 from coe.language.model.definition import Definition
+from coe.language.model.events import EventConsumption, EventFilter
 
 TIME_ZONE: Final = "timeZone"
 """The key of `document.metadata`."""

@@ -1,55 +1,19 @@
-"""Read YAML 1.2 and JSON into plain data, with the position of each value in the text.
+"""A document of YAML 1.2 or JSON as plain data, with the position of each value in the text.
 
 The one place that turns a JSON pointer into a line and a column.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
-
-import yaml
-from yaml.cyaml import CParser  # type: ignore[attr-defined]
+from typing import Any
 
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
+from coe.language.yaml_reader import MAX_BYTES, EntryMarks, Mark, Unreadable, read_yaml
 
-# The limit of a document's text in bytes, and of the characters to which its aliases expand.
-MAX_BYTES: Final = 1_000_000
-# The longest text that the pure Python parser may read: it needs 15 s for a megabyte.
-MAX_SLOW_CHARACTERS: Final = 100_000
-# The deepest nesting. The YAML scanner's time grows with the square of the depth.
-MAX_NESTING: Final = 100
-
-_STR: Final = "tag:yaml.org,2002:str"
-# The core schema of YAML 1.2 (section 10.3.2): what a plain scalar means.
-_CONSTANTS: Final[dict[str, JSON]] = (
-    dict.fromkeys(("", "~", "null", "Null", "NULL"))
-    | dict.fromkeys(("true", "True", "TRUE"), True)
-    | dict.fromkeys(("false", "False", "FALSE"), False)
-)
-_INTEGER: Final = re.compile(r"[-+]?[0-9]+", re.ASCII)
-_BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
-_NOT_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-
-
-class Mark(NamedTuple):
-    """A position in the text, counted from 1."""
-
-    line: int
-    column: int
-
-
-class _Entry(NamedTuple):
-    """The positions of an entry's key and value; in an array both are those of the value."""
-
-    key: Mark
-    value: Mark
+__all__ = ["MAX_BYTES", "Mark", "Source", "Unreadable", "point", "read", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +24,7 @@ class Source:
     text: str = ""
     file: str | None = None
     # The entries of each object and array, by the `id` of the container, which `data` keeps alive.
-    marks: Mapping[int, Mapping[str | int, _Entry]] = field(default_factory=dict, repr=False)
+    marks: Mapping[int, Mapping[str | int, EntryMarks]] = field(default_factory=dict, repr=False)
 
     def problem(
         self,
@@ -81,13 +45,18 @@ class Source:
         line, column = self.locate(problem.path or "") or (None, None)
         return replace(problem, line=line, column=column)
 
+    def line(self, pointer: str) -> int | None:
+        """The line of a JSON pointer's key, from 1; None for a document without text."""
+        mark = self.locate(pointer)
+        return mark.line if mark else None
+
     def locate(self, pointer: str, *, value: bool = False) -> Mark | None:
         """The position of a JSON pointer's key (RFC 6901), or with `value` of its value.
 
         A pointer to nothing has the position of the nearest parent that exists.
         """
         node: Any = self.data
-        found: _Entry | None = None
+        found: EntryMarks | None = None
         for token in tokens(pointer):
             entries = self.marks.get(id(node), {})
             key = int(token) if isinstance(node, list) and token.isdecimal() else token
@@ -98,14 +67,6 @@ class Source:
         if found is None:
             return Mark(1, 1) if self.text else None
         return found.value if value else found.key
-
-
-class Unreadable(Exception):
-    """The text is not a document that can be read."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
 
 
 def tokens(pointer: str) -> list[str]:
@@ -128,224 +89,7 @@ def read(text: str, *, file: str | None = None) -> Source:
     """Read one YAML 1.2 or JSON document.
 
     Raises:
-        Unreadable: The text is too large or not YAML, or has duplicate keys, several documents,
-            or aliases that expand beyond the limit.
+        Unreadable: As `coe.language.yaml_reader.read_yaml`.
     """
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        place = text[: error.start]
-        mark = Mark(place.count("\n") + 1, error.start - place.rfind("\n"))
-        raise _unreadable("OWS001", "half of a surrogate pair is no character", mark) from None
-    if size > MAX_BYTES:
-        raise _unreadable("OWS002", f"the document has more than {MAX_BYTES:,} bytes", Mark(1, 1))
-    try:
-        return _read(_libyaml_events(text), text, file)
-    except yaml.YAMLError as error:
-        # libyaml does not know all of YAML 1.2: the slower parser decides on what it refuses.
-        return _read_slowly(text, file, error)
-
-
-def _read(events: Iterable[Any], text: str, file: str | None) -> Source:
-    reader = _Reader()
-    data = reader.read(events)
-    return Source(data, text, file, reader.marks)
-
-
-def _read_slowly(text: str, file: str | None, refusal: yaml.YAMLError) -> Source:
-    from ruamel.yaml import YAML  # noqa: PLC0415 - seldom needed, and slow to import
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
-
-    if text.lstrip().startswith("{") and (decoded := _json(text)) is not None:
-        return Source(decoded, text, file)
-    if len(text) > MAX_SLOW_CHARACTERS:
-        raise Unreadable(_syntax_problem(refusal))
-    try:
-        return _read(YAML(typ="safe", pure=True).parse(text), text, file)
-    except YAMLError as error:
-        raise Unreadable(_syntax_problem(error)) from None
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
-        # The slower parser fails on some texts that are not YAML, such as `%YAML 1.3`.
-        raise Unreadable(_syntax_problem(refusal)) from None
-
-
-def _libyaml_events(text: str) -> Iterator[Any]:
-    parser = CParser(text)
-    try:
-        while (event := parser.get_event()) is not None:
-            yield event
-    finally:
-        parser.dispose()
-
-
-def _json(text: str) -> JSON:
-    """JSON that YAML's scanner refuses, such as surrogate pairs; None if it is not JSON either."""
-    try:
-        data: JSON = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return None
-    return data
-
-
-def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        repeated = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise Unreadable(Problem("OWS003", f"the key `{repeated}` stands twice in one object"))
-    return data
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _syntax_problem(error: Exception) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    what = getattr(error, "problem", None) or str(error).split("\n", 1)[0]
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    return Problem("OWS001", f"not YAML: {what}", line=line, column=column)
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A container whose end was not read yet."""
-
-    value: dict[str, Any] | list[Any]
-    entries: dict[str | int, _Entry]
-    anchor: str | None
-    size: int = 1
-    key: tuple[str, Mark] | None = None
-
-
-class _Reader:
-    """Builds data from the parser's events without recursion."""
-
-    def __init__(self) -> None:
-        self.marks: dict[int, dict[str | int, _Entry]] = {}
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        self._stack: list[_Frame] = []
-        self._documents = 0
-
-    def read(self, events: Iterable[Any]) -> JSON:
-        """The data of the one document in a parser's events."""
-        root: list[JSON] = []
-        for event in events:
-            mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
-            match type(event).__name__:
-                case "ScalarEvent":
-                    value = self._scalar(event, mark)
-                    self._add(value, len(event.value) + 1, event.anchor, mark, root)
-                case "MappingStartEvent":
-                    self._open({}, event, mark)
-                case "SequenceStartEvent":
-                    self._open([], event, mark)
-                case "MappingEndEvent" | "SequenceEndEvent":
-                    self._close(root)
-                case "AliasEvent":
-                    self._alias(event.anchor, mark, root)
-                case "DocumentStartEvent":
-                    self._start_document(mark)
-        if not root:
-            raise _unreadable("OWS005", "the document is empty", Mark(1, 1))
-        return root[0]
-
-    def _start_document(self, mark: Mark) -> None:
-        self._documents += 1
-        if self._documents > 1:
-            raise _unreadable("OWS005", "a second document: give one document a file", mark)
-
-    def _open(self, value: dict[str, Any] | list[Any], event: Any, mark: Mark) -> None:
-        if event.tag not in (None, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
-            raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
-        if len(self._stack) == MAX_NESTING:
-            raise _unreadable("OWS002", f"nested more than {MAX_NESTING} levels deep", mark)
-        if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
-            raise _unreadable("OWS006", "a key must be text", mark)
-        entries = self.marks[id(value)] = {}
-        frame = _Frame(value, entries, event.anchor)
-        frame.entries[""] = _Entry(mark, mark)
-        self._stack.append(frame)
-
-    def _close(self, root: list[JSON]) -> None:
-        frame = self._stack.pop()
-        start = frame.entries.pop("")
-        self._add(frame.value, frame.size, frame.anchor, start.value, root)
-
-    def _alias(self, anchor: str, mark: Mark, root: list[JSON]) -> None:
-        if anchor not in self._anchors:
-            raise _unreadable("OWS001", f"the alias `*{anchor}` has no anchor before it", mark)
-        value, size = self._anchors[anchor]
-        self._add(value, size, None, mark, root)
-
-    def _add(self, value: Any, size: int, anchor: str | None, mark: Mark, root: list[JSON]) -> None:
-        if size > MAX_BYTES:
-            message = f"aliases expand to more than {MAX_BYTES:,} characters"
-            raise _unreadable("OWS004", message, mark)
-        if anchor is not None:
-            self._anchors[anchor] = (value, size)
-        if not self._stack:
-            root.append(value)
-            return
-        frame = self._stack[-1]
-        frame.size += size
-        if isinstance(frame.value, list):
-            frame.entries[len(frame.value)] = _Entry(mark, mark)
-            frame.value.append(value)
-        elif frame.key is None:
-            frame.key = (self._key(frame, value, mark), mark)
-        else:
-            key, key_mark = frame.key
-            frame.entries[key] = _Entry(key_mark, mark)
-            frame.value[key] = value
-            frame.key = None
-
-    @staticmethod
-    def _key(frame: _Frame, key: Any, mark: Mark) -> str:
-        if not isinstance(key, str):
-            raise _unreadable("OWS006", f"the key `{json.dumps(key)}` is no text: quote it", mark)
-        if key in frame.value:
-            raise _unreadable("OWS003", f"the key `{key}` stands twice in one object", mark)
-        if "\x00" in key:
-            raise _unreadable("OWS006", "a key must not hold the character NUL", mark)
-        return key
-
-    @staticmethod
-    def _scalar(event: Any, mark: Mark) -> JSON:
-        plain, _ = event.implicit
-        if plain:
-            return _resolve(event.value, mark)
-        if event.tag in (None, "!", _STR):
-            return str(event.value)
-        raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
-
-
-def _resolve(text: str, mark: Mark) -> JSON:
-    """The value of a plain scalar."""
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if not (text[0].isdigit() or text[0] in "+-."):
-        return text
-    if _INTEGER.fullmatch(text) or _BASED.fullmatch(text):
-        return _integer(text, mark)
-    if _NOT_JSON.fullmatch(text):
-        raise _unreadable("OWS006", f"`{text}` is no JSON value: quote it if it is text", mark)
-    return _float(text, mark) if _FLOAT.fullmatch(text) else text
-
-
-def _float(text: str, mark: Mark) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise _unreadable("OWS006", f"`{text}` is beyond what JSON numbers hold", mark)
-    return number
-
-
-def _integer(text: str, mark: Mark) -> int:
-    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-    try:
-        return int(text, base)
-    except ValueError:  # Python refuses to convert more than 4,300 digits
-        raise _unreadable("OWS006", "a number of that many digits", mark) from None
-
-
-def _unreadable(code: str, message: str, mark: Mark) -> Unreadable:
-    return Unreadable(Problem(code, message, line=mark.line, column=mark.column))
+    data, marks = read_yaml(text)
+    return Source(data, text, file, marks)

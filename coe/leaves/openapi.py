@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from coe.json_types import JSON
-from coe.language.openapi.document import OpenApiError, Operation, RequestBody
+from coe.language.openapi.document import Operation, RequestBody
 from coe.language.openapi.parameters import (
     Parameter,
     cookie_pairs,
@@ -22,6 +22,7 @@ from coe.language.openapi.parameters import (
     path_text,
     query_pairs,
 )
+from coe.language.openapi.references import OpenApiError
 from coe.language.suggestions import did_you_mean
 from coe.leaves.authentication import send_authenticated
 from coe.leaves.http import has_dot_segments, malformed, step_headers

@@ -12,7 +12,8 @@ import yaml
 from yaml.resolver import BaseResolver
 
 from coe.json_types import JSON
-from coe.language.openapi.document import OpenApiDocument, OpenApiError
+from coe.language.openapi.document import OpenApiDocument
+from coe.language.openapi.references import OpenApiError
 from coe.leaves.authentication import send_authenticated
 from coe.leaves.leaf import MEGABYTE, LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest
@@ -80,7 +81,7 @@ def _read(content: bytes, uri: str) -> OpenApiDocument:
     """Parse a document of JSON or YAML. Blocks: a second for a megabyte of YAML.
 
     Raises:
-        DocumentError: It is no supported OpenAPI document.
+        OpenApiError: It is no supported OpenAPI document.
     """
     if content.lstrip()[:1] in {b"{", b""}:
         try:

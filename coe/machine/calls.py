@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression
-from coe.language.model.calls import CallHttp, CallOpenApi
-from coe.language.model.components import (
+from coe.language.model.authentication import (
     OAuth2Authentication,
     OidcAuthentication,
     ReferenceableAuthentication,
     Secret,
 )
+from coe.language.model.calls import CallHttp, CallOpenApi
 from coe.machine.commands import RunLeaf, StepState
 from coe.machine.data import AUTHENTICATION, DEFINITION, ExpressionSite
 from coe.machine.errors import TaskFault, normalised_error, standard_error

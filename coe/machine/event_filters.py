@@ -8,8 +8,8 @@ from typing import Protocol
 from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression, program_of
 from coe.language.json_schema.patterns import has_signs, matches_whole
-from coe.language.model.components import EventConsumption, EventFilter
 from coe.language.model.definition import Definition
+from coe.language.model.events import EventConsumption, EventFilter
 from coe.language.model.task_types import ListenTask
 from coe.machine.data import DEFINITION, ExpressionSite
 from coe.machine.interpreter import Interpreter

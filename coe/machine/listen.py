@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.expression_syntax import program_of
-from coe.language.model.components import EventConsumption
+from coe.language.model.events import EventConsumption
 from coe.language.model.task import SubscriptionIterator
 from coe.language.model.task_types import ListenTask
 from coe.machine.commands import AwaitEvent, StepState

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from coe.language.source import (
     MAX_BYTES,
-    MAX_SLOW_CHARACTERS,
     Mark,
     Unreadable,
     point,
     read,
     tokens,
 )
+from coe.language.yaml_reader import MAX_SLOW_CHARACTERS
 
 
 def fault(text: str) -> tuple[str, int | None, int | None]:

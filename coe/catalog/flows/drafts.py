@@ -34,7 +34,7 @@ async def save_flow(
     if errors_in(found):
         raise Invalid(found)
     path = "/document/version" if document.definition else "/version"
-    mark = document.source.locate(path)
+    line, column = document.source.locate(path) or (None, None)
     new = NewVersion(
         kind=EntryKind.FLOW,
         flow_kind=document.kind,
@@ -47,8 +47,8 @@ async def save_flow(
         content={"definition": document.source.text},
         schemas={"input": document.input_schema, "output": document.output_schema},
         path=path,
-        line=mark.line if mark else None,
-        column=mark.column if mark else None,
+        line=line,
+        column=column,
         problems=found,
         links=document.links,
         engine=DEFAULT_ENGINE,

@@ -13,8 +13,9 @@ from coe.language.branches.duration_bounds import NO_TIME, due_times, literal, r
 from coe.language.branches.successors import never_ends, raises
 from coe.language.durations import iso
 from coe.language.model.calls import CallFunction, CallParallelMap
-from coe.language.model.components import EventFilter, RetryPolicy
+from coe.language.model.components import RetryPolicy
 from coe.language.model.definition import Definition
+from coe.language.model.events import EventFilter
 from coe.language.model.task import Task
 from coe.language.model.task_types import ForkTask, ForTask, ListenTask, SwitchTask, TryTask
 

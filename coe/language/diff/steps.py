@@ -11,14 +11,12 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from coe.language.diff.describe import changed_keys
+from coe.language.diff.step_tree import ComparedStep, top_steps
 from coe.language.model.definition import Definition
-from coe.language.model.task import TASK_KEYS, Task
-from coe.language.source import tokens
+from coe.language.model.task import TASK_KEYS
 
 STEP_ADDED: Final = "OWS911"
 STEP_REMOVED: Final = "OWS912"
@@ -36,88 +34,13 @@ class StepDifference(NamedTuple):
     pointer: str
 
 
-@dataclass(eq=False)
-class _Step:
-    """A step of one version; `path` are its names from the top."""
-
-    name: str
-    path: str
-    pointer: str
-    own: dict[str, Any]
-    index: int
-    scopes: dict[str, list[_Step]] = field(default_factory=dict)
-
-    def walk(self) -> Iterator[_Step]:
-        yield self
-        for steps in self.scopes.values():
-            for step in steps:
-                yield from step.walk()
-
-    @cached_property
-    def content(self) -> str:
-        """A digest of its content and of the steps inside it, without its name."""
-        inner = {
-            place: [[step.name, step.content] for step in steps]
-            for place, steps in self.scopes.items()
-        }
-        text = json.dumps([self.own, inner], sort_keys=True)
-        return f"{len(text)}:{sha256(text.encode()).hexdigest()}"
-
-    @cached_property
-    def leaves(self) -> frozenset[str]:
-        """Its values, each with its place, and the names of the steps inside it."""
-        inside = {place: [each.name for each in steps] for place, steps in self.scopes.items()}
-        return frozenset(_leaves([self.own, inside], ""))
-
-    @property
-    def is_distinctive(self) -> bool:
-        """Whether it has so much content that an equal step is hardly equal by chance."""
-        return int(self.content.partition(":")[0]) > _MIN_DISTINCTIVE
-
-
 def step_changes(old: Definition, new: Definition) -> Iterator[StepDifference]:
     """The differences between the steps of two versions, in the order of the new one."""
-    steps = _steps(new)
+    steps = top_steps(new)
     matching = _Matching()
-    matching.scope(_steps(old), steps, "/do", "")
+    matching.scope(top_steps(old), steps, "/do", "")
     matching.elsewhere()
     yield from matching.differences(steps)
-
-
-def _steps(definition: Definition) -> list[_Step]:
-    return [_step(task, definition, task.name) for task in definition.do]
-
-
-def _step(task: Task, definition: Definition, path: str) -> _Step:
-    data: Any = definition.source.data
-    for token in tokens(task.pointer):
-        data = data[int(token)] if isinstance(data, list) else data[token]
-    own: dict[str, Any] = json.loads(json.dumps(data))
-    own.pop("metadata", None)
-    index = int(tokens(task.pointer)[-2])
-    step = _Step(task.name, path, task.pointer, own, index)
-    for scope in task.scopes():
-        *parents, last = tokens(scope.pointer)
-        inner: Any = own
-        for key in parents:
-            inner = inner[key]
-        inner.pop(last, None)
-        prefix = "/".join((path, *tokens(scope.pointer), ""))
-        step.scopes[scope.pointer] = [
-            _step(child, definition, f"{prefix}{child.name}") for child in scope.tasks
-        ]
-    return step
-
-
-def _leaves(data: Any, place: str) -> Iterator[str]:
-    if isinstance(data, dict):
-        for key, value in data.items():
-            yield from _leaves(value, f"{place}/{key}")
-    elif isinstance(data, list):
-        for value in data:
-            yield from _leaves(value, f"{place}/*")
-    else:
-        yield f"{place} {data!r}"
 
 
 # ---------------------------------------------------------------- matching
@@ -125,20 +48,22 @@ def _leaves(data: Any, place: str) -> Iterator[str]:
 class _Matching:
     """The steps of the new version, each with its step of the old version."""
 
-    pairs: dict[str, _Step] = field(default_factory=dict)  # by the new one's pointer
+    pairs: dict[str, ComparedStep] = field(default_factory=dict)  # by the new one's pointer
     renamed: dict[str, dict[str, str]] = field(default_factory=dict)  # by the new one's pointer
     moved: set[str] = field(default_factory=set)
     reordered: list[tuple[str, str]] = field(default_factory=list)
-    old_left: list[_Step] = field(default_factory=list)
-    new_left: list[_Step] = field(default_factory=list)
+    old_left: list[ComparedStep] = field(default_factory=list)
+    new_left: list[ComparedStep] = field(default_factory=list)
     around: dict[int, str] = field(default_factory=dict)
-    _opened: set[_Step] = field(default_factory=set)
+    _opened: set[ComparedStep] = field(default_factory=set)
 
-    def scope(self, old: Sequence[_Step], new: Sequence[_Step], place: str, owner: str) -> None:
+    def scope(
+        self, old: Sequence[ComparedStep], new: Sequence[ComparedStep], place: str, owner: str
+    ) -> None:
         """Match the steps of one scope; `place` is its pointer in the new version."""
         by_name = {step.name: step for step in reversed(old)}
-        found: list[tuple[_Step, _Step]] = []
-        open_new: list[_Step] = []
+        found: list[tuple[ComparedStep, ComparedStep]] = []
+        open_new: list[ComparedStep] = []
         for step in new:
             match = by_name.pop(step.name, None)
             if match is None:
@@ -161,7 +86,7 @@ class _Matching:
         for match, step in found:
             self._take(match, step, names)
 
-    def _take(self, old: _Step, new: _Step, names: dict[str, str]) -> None:
+    def _take(self, old: ComparedStep, new: ComparedStep, names: dict[str, str]) -> None:
         self.pairs[new.pointer] = old
         self.renamed[new.pointer] = names
         for place in dict.fromkeys((*old.scopes, *new.scopes)):
@@ -177,9 +102,9 @@ class _Matching:
             if not any(opened):
                 return
 
-    def _open(self, left: list[_Step]) -> bool:
+    def _open(self, left: list[ComparedStep]) -> bool:
         """Add the steps inside those left: a step may have moved into or out of a group."""
-        inner: list[_Step] = []
+        inner: list[ComparedStep] = []
         for step in left:
             if step not in self._opened:
                 self._opened.add(step)
@@ -189,9 +114,9 @@ class _Matching:
         left += inner
         return bool(inner)
 
-    def _look(self, alike: Callable[[_Step], str]) -> bool:
+    def _look(self, alike: Callable[[ComparedStep], str]) -> bool:
         """Match steps of the same key; returns whether any matched."""
-        known: dict[str, _Step] = {}
+        known: dict[str, ComparedStep] = {}
         for step in reversed(self.old_left):
             if key := alike(step):
                 known[key] = step
@@ -210,13 +135,13 @@ class _Matching:
         return bool(found)
 
     @staticmethod
-    def _drop(left: list[_Step], step: _Step) -> None:
+    def _drop(left: list[ComparedStep], step: ComparedStep) -> None:
         """Remove a step, and the steps inside it, which are matched with it."""
         inside = {id(each) for each in step.walk()}
         left[:] = [each for each in left if id(each) not in inside]
 
     # ------------------------------------------------------------ differences
-    def differences(self, new: Sequence[_Step]) -> Iterator[StepDifference]:
+    def differences(self, new: Sequence[ComparedStep]) -> Iterator[StepDifference]:
         """The differences that the matching shows."""
         for top in new:
             for step in top.walk():
@@ -228,7 +153,7 @@ class _Matching:
             where = f" in `{owner}`" if owner else ""
             yield StepDifference(STEPS_REORDERED, f"steps come in another order{where}", place)
 
-    def _step(self, step: _Step) -> Iterator[StepDifference]:
+    def _step(self, step: ComparedStep) -> Iterator[StepDifference]:
         old = self.pairs.get(step.pointer)
         if old is None:
             yield StepDifference(STEP_ADDED, f"step `{step.path}` is new", step.pointer)
@@ -246,9 +171,11 @@ class _Matching:
             yield StepDifference(STEP_CHANGED, message, step.pointer)
 
 
-def _renamed(old: Sequence[_Step], new: Sequence[_Step]) -> Iterator[tuple[_Step, _Step]]:
+def _renamed(
+    old: Sequence[ComparedStep], new: Sequence[ComparedStep]
+) -> Iterator[tuple[ComparedStep, ComparedStep]]:
     """The renamed steps of one scope: their content is the same, or nearly the same."""
-    same: defaultdict[str, list[_Step]] = defaultdict(list)
+    same: defaultdict[str, list[ComparedStep]] = defaultdict(list)
     for step in old:
         same[step.content].append(step)
     open_new = []
@@ -267,26 +194,26 @@ def _renamed(old: Sequence[_Step], new: Sequence[_Step]) -> Iterator[tuple[_Step
             yield best, step
 
 
-def _likeness(old: _Step, new: _Step) -> float:
+def _likeness(old: ComparedStep, new: ComparedStep) -> float:
     """The share of two steps' values that is equal, from 0 to 1; 0 for two types of task."""
     if not _comparable(old, new) or old.own.get("call") != new.own.get("call"):
         return 0.0
     return len(old.leaves & new.leaves) / max(len(old.leaves | new.leaves), 1)
 
 
-def _same(step: _Step) -> str:
+def _same(step: ComparedStep) -> str:
     return f"{step.name} {step.content}"
 
 
-def _alike(step: _Step) -> str:
+def _alike(step: ComparedStep) -> str:
     return step.content if step.is_distinctive else ""
 
 
-def _called(step: _Step) -> str:
+def _called(step: ComparedStep) -> str:
     return step.name
 
 
-def _comparable(old: _Step, new: _Step) -> bool:
+def _comparable(old: ComparedStep, new: ComparedStep) -> bool:
     """Whether two steps have the same type of task, so that one can be a version of the other."""
     return bool(set(old.own) & set(new.own) & {*TASK_KEYS, "catch", "foreach"}) or (
         old.scopes.keys() == new.scopes.keys() != set()
@@ -296,8 +223,6 @@ def _comparable(old: _Step, new: _Step) -> bool:
 # The likeness from which a step counts as renamed, and the most pairs that are compared for it.
 _MIN_LIKENESS: Final = 0.6
 _MAX_PAIRS: Final = 10_000
-# Steps with less content may be equal by chance: the limit in characters.
-_MIN_DISTINCTIVE: Final = 60
 
 
 def _with_new_names(own: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression
 from coe.language.json_schema.patterns import has_signs, is_usable
 from coe.language.lint.context import LintContext
-from coe.language.model.components import EventFilter
+from coe.language.model.events import EventFilter
 from coe.language.source import point
 
 

@@ -10,7 +10,8 @@ from coe.errors import Problem, Severity
 from coe.language.fields import URI
 from coe.language.lint.context import LintContext
 from coe.language.model.calls import CallHttp
-from coe.language.model.components import ErrorDefinition, EventFilter, EventProperties
+from coe.language.model.components import ErrorDefinition
+from coe.language.model.events import EventFilter, EventProperties
 from coe.language.model.task_types import ForTask, RunTask, SetTask
 from coe.language.source import point
 

@@ -8,8 +8,8 @@ from typing import Final
 from coe.errors import Problem
 from coe.language.functions import FUNCTIONS
 from coe.language.lint.context import LintContext
+from coe.language.model.authentication import ReferenceableAuthentication, Secret
 from coe.language.model.calls import DEFAULT_CATALOG, CallFunction
-from coe.language.model.components import ReferenceableAuthentication, Secret
 from coe.language.model.task_types import CALLS, RaiseTask, TryTask
 from coe.language.suggestions import closest, did_you_mean
 

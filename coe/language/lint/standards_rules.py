@@ -7,42 +7,21 @@ passing and a failing example in tests/language.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from coe.errors import Problem
-from coe.language.expression_syntax import is_expression
+from coe.language.lint import standards_calls
 from coe.language.lint.context import LintContext
+from coe.language.lint.standard_findings import StandardFinding, StandardRule
 from coe.language.lint.standards import Standard
 from coe.language.model.calls import CallFunction, CallHttp, CallOpenApi
-from coe.language.model.components import (
-    BasicAuthentication,
-    BearerAuthentication,
-    OAuth2Client,
-    OidcAuthentication,
-    RetryPolicy,
-)
-from coe.language.model.task import Task
-from coe.language.model.task_types import ForkTask, RunTask, TryTask
+from coe.language.model.task_types import ForkTask
 from coe.language.source import point
 
 # The classes of data that access and catalog have.
 DATA_CLASSES: Final = ("PUBLIC", "INTERNAL", "CONFIDENTIAL", "PERSONAL")
-_CREDENTIAL_HEADERS: Final = frozenset(
-    ("authorization", "proxy-authorization", "x-api-key", "cookie")
-)
 
-
-class StandardFinding(NamedTuple):
-    """A finding of a rule, and its pointer."""
-
-    message: str
-    pointer: str
-    help: str | None = None
-    value: bool = False
-
-
-StandardRule = Callable[[LintContext, Standard], Iterator[StandardFinding]]
 
 # Standards that are checked elsewhere: the number of approvals at the review, the coverage of tests
 # by `coe flow test`.
@@ -169,87 +148,6 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-# ---------------------------------------------------------------- calls
-def _call_timeout(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
-    for task in context.tasks:
-        if not isinstance(task, CallHttp | CallOpenApi) or task.timeout is not None:
-            continue
-        around = (scope.owner for scope in context.ancestors(task))
-        if not any(owner is not None and owner.timeout is not None for owner in around):
-            help = "give it `timeout: {after: PT10S}`, or a name of `use.timeouts`"
-            message = f"the call `{task.name}` has no time limit"
-            yield StandardFinding(message, task.pointer, help)
-
-
-def _error_handling(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
-    for task in context.tasks:
-        if _remote(task) and not any(
-            isinstance(scope.owner, TryTask) and scope.part == "/try"
-            for scope in context.ancestors(task)
-        ):
-            message = f"no `catch` handles an error of `{task.name}`"
-            yield StandardFinding(
-                message, task.pointer, "put it into the `try` of a task with a `catch`"
-            )
-
-
-def _retry_limit(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
-    for place, policy in context.parts(RetryPolicy):
-        limit = policy.limit
-        bounded = limit and (limit.duration or (limit.attempt and limit.attempt.count is not None))
-        if not bounded:
-            help = "give it `limit: {attempt: {count: 3}}` or `limit: {duration: PT5M}`"
-            yield StandardFinding("these retries never end", place, help)
-
-
-def _https(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
-    for task in context.tasks:
-        if isinstance(task, CallHttp) and task.with_.endpoint.uri.startswith("http://"):
-            place = f"{task.pointer}/with/endpoint"
-            yield StandardFinding("the call uses unencrypted HTTP: use https", place, value=True)
-
-
-def _credentials(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
-    kinds: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
-        (BasicAuthentication, ("password",)),
-        (BearerAuthentication, ("token",)),
-        (OAuth2Client, ("secret", "assertion")),
-        (OidcAuthentication, ("password",)),
-    )
-    help = "declare a secret under `use.secrets`, and refer to it by `use` or `${ $secrets.… }`"
-    for kind, fields in kinds:
-        for place, part in context.parts(kind):
-            for field in fields:
-                value = getattr(part, field)
-                if value is not None and not is_expression(value):
-                    message = f"`{field}` contains a credential in plain text"
-                    yield StandardFinding(message, f"{place}/{field}", help, value=True)
-    for task in context.tasks:
-        headers = task.with_.headers if isinstance(task, CallHttp) else None
-        for name, value in headers.items() if isinstance(headers, dict) else ():
-            if name.lower() in _CREDENTIAL_HEADERS and not is_expression(value):
-                where = f"{task.pointer}/with/headers{point(name)}"
-                message = f"the header `{name}` contains a credential in plain text"
-                yield StandardFinding(message, where, help, value=True)
-
-
-def _pinned(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
-    for task in context.tasks:
-        if isinstance(task, CallFunction) and task.function.name == "localFlow":
-            ref = task.with_.get("ref")
-            if isinstance(ref, str) and "${" not in ref and "@" not in ref:
-                help = f"select versions that it is compatible with, such as `{ref}@^1`"
-                message = f"`{ref}` calls whichever version is live"
-                yield StandardFinding(message, f"{task.pointer}/with/ref", help, value=True)
-
-
-def _remote(task: Task) -> bool:
-    """Whether a task depends on a system outside the run."""
-    if isinstance(task, CallFunction):
-        return task.function.name == "localFlow"
-    return isinstance(task, CallHttp | CallOpenApi | RunTask)
-
-
 # ---------------------------------------------------------------- people
 def _due(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
     for task in _human_tasks(context):
@@ -307,12 +205,12 @@ STANDARD_RULES: Final[Mapping[str, StandardRule]] = {
     "COE011": _input_examples,
     "COE012": _output_schema,
     "COE013": _personal_data,
-    "COE020": _call_timeout,
-    "COE021": _error_handling,
-    "COE022": _retry_limit,
-    "COE023": _https,
-    "COE024": _credentials,
-    "COE025": _pinned,
+    "COE020": standards_calls.check_call_timeout,
+    "COE021": standards_calls.check_error_handling,
+    "COE022": standards_calls.check_retry_limit,
+    "COE023": standards_calls.check_https,
+    "COE024": standards_calls.check_credentials,
+    "COE025": standards_calls.check_pinned,
     "COE030": _due,
     "COE031": _four_eyes,
     "COE040": _names,

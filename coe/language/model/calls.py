@@ -11,7 +11,8 @@ from pydantic import Field, StrictBool, StrictInt
 from coe.json_types import JSON
 from coe.language.fields import Collection, Model, Texts
 from coe.language.model import unsupported
-from coe.language.model.components import Endpoint, ExternalResource, ReferenceableAuthentication
+from coe.language.model.authentication import ReferenceableAuthentication
+from coe.language.model.components import Endpoint, ExternalResource
 from coe.language.model.task import Task, TaskList, TaskScope
 
 

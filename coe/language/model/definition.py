@@ -11,23 +11,22 @@ from pydantic import Field, PrivateAttr
 from coe.json_types import JSON
 from coe.language.durations import Duration
 from coe.language.fields import BY_SHAPE, INLINE, DeclaredName, Expression, ItemPosition, Model
+from coe.language.model.authentication import AuthenticationPolicy, ReferenceableAuthentication
 from coe.language.model.components import (
-    AuthenticationPolicy,
     Catalog,
     ErrorDefinition,
-    EventConsumption,
     InputDefinition,
     OutputDefinition,
-    ReferenceableAuthentication,
     RetryPolicy,
     Timeout,
 )
+from coe.language.model.control_tasks import Raise
+from coe.language.model.events import EventConsumption
 from coe.language.model.named_list import Named, NamedList
 from coe.language.model.task_types import (
     AnyTask,
     CallFunction,
     Catch,
-    Raise,
     SwitchTask,
     Task,
     TaskList,

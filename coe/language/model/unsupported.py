@@ -13,7 +13,8 @@ from pydantic_core import PydanticCustomError
 from coe.json_types import JSON
 from coe.language.durations import Duration
 from coe.language.fields import Alternatives, Entries, Expression, Model, SetValue
-from coe.language.model.components import Endpoint, ExternalResource, ReferenceableAuthentication
+from coe.language.model.authentication import ReferenceableAuthentication
+from coe.language.model.components import Endpoint, ExternalResource
 from coe.language.model.task import SubscriptionIterator
 
 

@@ -1,32 +1,25 @@
 """OpenAPI documents of 2.0 (Swagger), 3.0 and 3.1: find an operation by its id, and how to call it.
 
 A document is read as far as a call needs it, and is not validated. An error that makes a call
-impossible is a `DocumentError`.
+impossible is a `OpenApiError`.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import unquote, urljoin, urlsplit
 
 from coe.json_types import JSON
 from coe.language.openapi.parameters import Parameter
-from coe.language.source import tokens
+from coe.language.openapi.references import OpenApiError, list_of, resolve, texts_of
+from coe.language.openapi.servers import servers_2, servers_3
 
 OPERATION_METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_MAX_REFERENCES: Final = 50
 _MAX_SUGGESTED: Final = 5000
-_VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _STYLES: Final = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
-
-
-class OpenApiError(ValueError):
-    """The document does not say how to call the operation; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ class OpenApiDocument:
         """Take the document as data.
 
         Raises:
-            DocumentError: It is not an OpenAPI document of a supported version.
+            OpenApiError: It is not an OpenAPI document of a supported version.
         """
         if not isinstance(data, dict):
             raise OpenApiError("it is not an object")
@@ -87,7 +80,7 @@ class OpenApiDocument:
         """How to call an operation.
 
         Raises:
-            DocumentError: There is no such operation, or several, or it is not valid.
+            OpenApiError: There is no such operation, or several, or it is not valid.
         """
         places = self._places.get(name, [])
         if not places:
@@ -111,7 +104,11 @@ class OpenApiDocument:
             parameters=tuple(plain),
             keys=tuple(self._keys(given)),
             body=self._body_2(given, parameters) if two else self._body_3(given),
-            servers=tuple(self._servers_2(given) if two else self._servers_3(item, given)),
+            servers=tuple(
+                servers_2(self._data, self._url, given)
+                if two
+                else servers_3(self._data, self._url, item, given)
+            ),
             accepts=tuple(self._accepts(given)),
         )
 
@@ -126,43 +123,15 @@ class OpenApiDocument:
                     found.setdefault(str(operation["operationId"]), []).append((method, path))
         return found
 
-    # ------------------------------------------------------------ references
     def _object(self, node: JSON) -> dict[str, Any]:
-        """The object that a node is or refers to; an empty one if it is not an object.
-
-        Raises:
-            DocumentError: A reference leads to another document, to nothing, or to itself.
-        """
-        seen: set[str] = set()
-        beside: dict[str, Any] = {}
-        while isinstance(node, dict) and isinstance(node.get("$ref"), str):
-            ref = str(node["$ref"])
-            if ref in seen or len(seen) > _MAX_REFERENCES:
-                raise OpenApiError(f"the reference `{ref}` leads to itself")
-            seen.add(ref)
-            beside = {key: value for key, value in node.items() if key != "$ref"} | beside
-            node = self._at(ref)
-        return {**node, **beside} if isinstance(node, dict) else {}
-
-    def _at(self, ref: str) -> JSON:
-        if not ref.startswith("#"):
-            raise OpenApiError(f"`{ref}` refers to another document, which is not supported")
-        node: JSON = self._data
-        for token in tokens(unquote(ref[1:])):
-            if isinstance(node, list) and token.isdecimal() and int(token) < len(node):
-                node = node[int(token)]
-            elif isinstance(node, dict) and token in node:
-                node = node[token]
-            else:
-                raise OpenApiError(f"the reference `{ref}` leads to nothing")
-        return node
+        return resolve(self._data, node)
 
     # ------------------------------------------------------------ parameters
     def _parameters(self, item: dict[str, Any], given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Those of the path and of the operation; the operation's replace the path's."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for holder in (item, given):
-            for each in _list(holder.get("parameters")):
+            for each in list_of(holder.get("parameters")):
                 one = self._object(each)
                 found[str(one.get("name")), str(one.get("in"))] = one
         yield from found.values()
@@ -194,7 +163,7 @@ class OpenApiDocument:
         name = "securityDefinitions" if self.version == "2.0" else "securitySchemes"
         schemes = self._object(holder.get(name))
         wanted = given.get("security", self._data.get("security"))
-        for scheme in {key for each in _list(wanted) for key in self._object(each)}:
+        for scheme in {key for each in list_of(wanted) for key in self._object(each)}:
             one = self._object(schemes.get(scheme))
             if one.get("type") == "apiKey" and one.get("in") in _STYLES:
                 yield Parameter(str(one.get("name")), str(one["in"]))
@@ -203,7 +172,7 @@ class OpenApiDocument:
     def _body_2(
         self, given: dict[str, Any], parameters: Iterable[dict[str, Any]]
     ) -> RequestBody | None:
-        consumes = _texts(given.get("consumes", self._data.get("consumes")))
+        consumes = texts_of(given.get("consumes", self._data.get("consumes")))
         fields = [each for each in parameters if each.get("in") == "formData"]
         if fields:
             files = any(each.get("type") == "file" for each in fields)
@@ -258,7 +227,7 @@ class OpenApiDocument:
         while waiting:
             part = waiting.pop()
             names |= self._object(part.get("properties")).keys()
-            for each in _list(part.get("allOf")):
+            for each in list_of(part.get("allOf")):
                 if id(each) not in seen:
                     seen.add(id(each))
                     waiting.append(self._object(each))
@@ -266,50 +235,13 @@ class OpenApiDocument:
 
     def _accepts(self, given: dict[str, Any]) -> Iterator[str]:
         if self.version == "2.0":
-            yield from _preferred(_texts(given.get("produces", self._data.get("produces"))))
+            yield from _preferred(texts_of(given.get("produces", self._data.get("produces"))))
             return
         found: dict[str, None] = {}
         for status, response in self._object(given.get("responses")).items():
             if status.startswith("2") or status == "default":
                 found |= dict.fromkeys(self._object(self._object(response).get("content")))
         yield from _preferred(found)
-
-    # ------------------------------------------------------------ servers
-    def _servers_2(self, given: dict[str, Any]) -> Iterator[str]:
-        here = urlsplit(self._url)
-        schemes = _texts(given.get("schemes", self._data.get("schemes"))) or [here.scheme]
-        host = str(self._data.get("host") or here.netloc)
-        base = str(self._data.get("basePath") or "")
-        for scheme in sorted(schemes, key=lambda each: each != "https"):
-            if scheme in {"http", "https"} and host:
-                yield f"{scheme}://{host}/{base.lstrip('/')}"
-
-    def _servers_3(self, item: dict[str, Any], given: dict[str, Any]) -> Iterator[str]:
-        """The servers of the operation, else of the path or the document, else the document's."""
-        holders = (given, item, self._data)
-        fallback: list[JSON] = [{"url": "/"}]
-        servers: JSON = next((each["servers"] for each in holders if each.get("servers")), fallback)
-        for server in _list(servers):
-            one = self._object(server)
-            url = urljoin(self._url, _with_variables(one, self._object(one.get("variables"))))
-            if urlsplit(url).scheme in {"http", "https"} and urlsplit(url).netloc:
-                yield url
-
-
-def _with_variables(server: dict[str, Any], variables: Mapping[str, Any]) -> str:
-    """A server's URL with the default of each of its variables.
-
-    Raises:
-        DocumentError: A variable has no default.
-    """
-
-    def default(match: re.Match[str]) -> str:
-        one = variables.get(match[1])
-        if not isinstance(one, dict) or "default" not in one:
-            raise OpenApiError(f"the variable `{match[1]}` of a server has no default")
-        return str(one["default"])
-
-    return _VARIABLE.sub(default, str(server.get("url") or "/"))
 
 
 def _preferred(kinds: Iterable[str]) -> list[str]:
@@ -326,11 +258,3 @@ def _preferred(kinds: Iterable[str]) -> list[str]:
         return 4 if plain.startswith("text/") else 5
 
     return sorted(kinds, key=rank)
-
-
-def _list(value: JSON) -> list[JSON]:
-    return value if isinstance(value, list) else []
-
-
-def _texts(value: JSON) -> list[str]:
-    return [each for each in _list(value) if isinstance(each, str)]
