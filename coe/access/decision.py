@@ -64,8 +64,8 @@ def unmatched(
         }
     )
     takes = f"it takes {' or '.join(enabling)}" if enabling else "no line allows it to anyone"
-    thing = f"a thing of class {data_class} in {team}"
-    return refused(permission, f"No policy line allows {permission} on {thing}: {takes}.")
+    resource = f"a resource of class {data_class} in {team}"
+    return refused(permission, f"No policy line allows {permission} on {resource}: {takes}.")
 
 
 def _required(line: PolicyLine, team: str) -> str:

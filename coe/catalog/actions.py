@@ -1,4 +1,4 @@
-"""Verbs of the catalog. Each checks, changes and records; none commits."""
+"""Verbs of the catalog: each checks, changes and records; none commits."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ from coe.work import Read, Work
 async def register_flow(work: Work, manifest: str, *, changelog: str | None = None) -> SavedVersion:
     """Save a version of a central or a local flow as a draft.
 
-    The same content again returns the version that has it, and records nothing.
+    For content that is already saved it returns the existing version, and records nothing.
 
     Raises:
-        Invalid: The problems of the document; nothing is saved.
+        Invalid: The document has errors; nothing is saved.
         Forbidden: `flow:register` in the team of its namespace is refused.
     """
     document, problems = await asyncio.to_thread(read_flow, manifest)
@@ -62,7 +62,7 @@ async def register_flow(work: Work, manifest: str, *, changelog: str | None = No
         Permission.FLOW_REGISTER,
         resource=document.resource,
         team=document.namespace,
-        data_class=document.card.data_class,
+        data_class=document.search_document.data_class,
     )
     entry, version, created = await save_flow(work, document, problems, changelog=changelog)
     if created:
@@ -77,7 +77,7 @@ async def register_flow(work: Work, manifest: str, *, changelog: str | None = No
 
 
 async def check_flow(read: Read, manifest: str) -> Preview:
-    """What `register_flow` would say; saves nothing."""
+    """Preview what `register_flow` would save and report; nothing is saved."""
     document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
         return Preview(manifest, "", problems, "", None)
@@ -85,80 +85,83 @@ async def check_flow(read: Read, manifest: str) -> Preview:
 
 
 async def submit_for_review(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
-    """DRAFT → IN_REVIEW, for an entry that is named with its exact version.
+    """DRAFT → IN_REVIEW, for an exact version of an entry.
 
     Raises:
-        NotFound, Forbidden, Conflict: As for every move (`coe.catalog.versions.transitions.begin`).
+        NotFound, Forbidden, Conflict: As for every transition
+            (`coe.catalog.versions.transitions.begin`).
     """
     transition = await begin(work, ref, LifecycleAction.SUBMIT)
     transition.version.submitted_at = work.now
     transition.version.submitted_by = work.actor.subject
-    await _move(work, transition, LifecycleAction.SUBMIT, comment)
+    await _apply(work, transition, LifecycleAction.SUBMIT, comment)
     return transition.result()
 
 
 async def review(work: Work, ref: str, *, approve: bool, comment: str) -> ChangedVersion:
-    """Approve a version, or refuse it and send it back to DRAFT; its author may do neither.
+    """Approve a version, or send it back to DRAFT; its author may do neither.
 
     Raises:
-        Invalid: Without a comment.
-        NotFound, Forbidden, Conflict: As for every move.
+        Invalid: The comment is empty.
+        NotFound, Forbidden, Conflict: As for every transition.
     """
     if not comment.strip():
-        message = "say in a comment what was looked at"
+        message = "write in the comment what was reviewed"
         raise Invalid([Problem("INPUT_COMMENT", message, path="/comment")])
-    made = LifecycleAction.APPROVE if approve else LifecycleAction.REFUSE
-    transition = await begin(work, ref, made)
+    action = LifecycleAction.APPROVE if approve else LifecycleAction.REFUSE
+    transition = await begin(work, ref, action)
     verdict = ReviewVerdict.APPROVED if approve else ReviewVerdict.REFUSED
     await add_verdict(work, transition.version, verdict, comment)
-    await _move(work, transition, made, comment, verdict=verdict)
+    await _apply(work, transition, action, comment, verdict=verdict)
     return transition.result()
 
 
 async def publish(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
-    """IN_REVIEW → PUBLISHED; a local flow also from DRAFT, mostly without a review.
+    """IN_REVIEW → PUBLISHED; a local flow also from DRAFT, usually without a review.
 
-    The content is checked once more, against its signed digest and against the standards. The
-    first version to be published gets the alias `live`; later ones leave it where it is.
+    The content is checked again, against its signed digest and the standards. The first published
+    version gets the alias `live`; later ones do not move it.
 
     Raises:
-        Invalid: The standards have changed, or what it calls is gone: its problems.
-        NotFound, Forbidden, Conflict: As for every move; Conflict also without the approvals.
+        Invalid: The content has problems, because the standards or the called flows changed.
+        NotFound, Forbidden, Conflict: As for every transition.
+        Conflict: Approvals are missing.
     """
     transition = await begin(work, ref, LifecycleAction.PUBLISH)
     version = transition.version
     needed = checking.approvals_needed(work)
     await require_approvals(work, transition.entry, version, needed)
-    scheduled = await _check_for_publication(work, version)
+    has_schedule = await _check_for_publication(work, version)
     version.published_at = work.now
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (transition.entry.id, LIVE)) is None:
         await point_alias(work, transition.entry, version, LIVE)
-        if scheduled:
+        if has_schedule:
             await _reschedule(work, transition.entry)
-    await _move(work, transition, LifecycleAction.PUBLISH, comment, digest=version.digest)
+    await _apply(work, transition, LifecycleAction.PUBLISH, comment, digest=version.digest)
     if transition.flow_kind is FlowKind.LOCAL:
         await enqueue(work.session, OutboxKind.DEPLOY, version.id)
     return transition.result()
 
 
 async def deprecate(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
-    """PUBLISHED → DEPRECATED: it still runs, and its callers are warned.
+    """PUBLISHED → DEPRECATED: the version still runs, and its callers are warned.
 
     Raises:
-        NotFound, Forbidden, Conflict: As for every move.
+        NotFound, Forbidden, Conflict: As for every transition.
     """
     transition = await begin(work, ref, LifecycleAction.DEPRECATE)
-    await _move(work, transition, LifecycleAction.DEPRECATE, comment)
+    await _apply(work, transition, LifecycleAction.DEPRECATE, comment)
     await _reschedule(work, transition.entry)
     return transition.result()
 
 
 async def retire(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
-    """DEPRECATED → RETIRED: it starts no further run. A draft is given up the same way.
+    """DEPRECATED → RETIRED: the version starts no further run. A draft can be retired too.
 
     Raises:
-        NotFound, Forbidden, Conflict: As for every move; Conflict also while an alias names it.
+        NotFound, Forbidden, Conflict: As for every transition.
+        Conflict: An alias names the version.
     """
     transition = await begin(work, ref, LifecycleAction.RETIRE)
     named = await work.session.scalar(
@@ -168,17 +171,17 @@ async def retire(work: Work, ref: str, *, comment: str | None = None) -> Changed
     )
     if named:
         raise Conflict(
-            f"the alias {named} names {transition.version.version}: set it elsewhere first"
+            f"the alias {named} names {transition.version.version}: set it to another version first"
         )
-    await _move(work, transition, LifecycleAction.RETIRE, comment)
+    await _apply(work, transition, LifecycleAction.RETIRE, comment)
     return transition.result()
 
 
 async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedVersion:
-    """Let an alias of a flow, template or decision table name one of its published versions.
+    """Set an alias of a flow, template or decision table to one of its published versions.
 
     Raises:
-        Invalid: `flow` is no ref, `alias` no alias, or `version` not exact.
+        Invalid: `flow` is not a ref, `alias` is not an alias, or `version` is not exact.
         NotFound, Forbidden: There is no such version, or the policy refuses.
         Conflict: The version was never published, or is retired.
     """
@@ -191,7 +194,7 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedV
     entry, found = await find_for_update(work, ref)
     transition = require_permission(work, entry, found, _ALIAS[entry.kind])
     if found.lifecycle not in RUNNABLE:
-        raise Conflict(f"{ref} is {found.lifecycle}: an alias names what was published")
+        raise Conflict(f"{ref} is {found.lifecycle}: an alias names a published version")
     before = await point_alias(work, entry, found, alias)
     if before != version:
         await refresh_entry(work, entry)
@@ -205,9 +208,6 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedV
             detail={"alias": alias, "before": before, "after": version},
         )
     return transition.result()
-
-
-# ---------------------------------------------------------------- how
 
 
 _ALIAS = {
@@ -241,22 +241,22 @@ _TAGS: dict[tuple[EntryKind, LifecycleAction | None], Tag] = {
 
 
 async def _reschedule(work: Work, entry: Entry) -> None:
-    """What a central flow starts by itself may be another thing now: dispatch looks."""
+    """Let dispatch update the schedule of a central flow, which may have changed."""
     if entry.flow_kind is FlowKind.CENTRAL:
         await enqueue(work.session, OutboxKind.SCHEDULE, entry.id)
 
 
-async def _move(
+async def _apply(
     work: Work,
     transition: Transition,
-    made: LifecycleAction,
+    action: LifecycleAction,
     comment: str | None,
     **more: JSON,
 ) -> None:
-    """Make a move and record it, with the state before and after."""
-    before = await apply(work, transition, made)
+    """Apply an action to the version, and record the state before and after."""
+    before = await apply(work, transition, action)
     await work.record(
-        _TAGS[transition.entry.kind, made],
+        _TAGS[transition.entry.kind, action],
         resource=transition.resource,
         team=transition.entry.team,
         decision=transition.decision,
@@ -270,7 +270,7 @@ async def _move(
 
 
 async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
-    """Refuse what may not be published; gives whether it is a flow that starts by itself."""
+    """Check the content for publication; return whether it is a flow with a schedule."""
     column, sealed = "content_sealed", version.content_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     if version.kind is EntryKind.TEMPLATE:

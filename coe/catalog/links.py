@@ -1,4 +1,4 @@
-"""What a document names: the flows and tables that it calls, the systems that it uses."""
+"""Links of a document: the flows and tables that it calls, the systems that it uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DECISION = "decision"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Another entry that a document names; `selector` is empty without one."""
+    """A reference of a document to another entry; `selector` is empty without one."""
 
     kind: LinkKind
     namespace: str
@@ -30,16 +30,16 @@ class Link:
         return f"{self.namespace}/{self.name}"
 
     def __str__(self) -> str:
-        """Write it as a ref."""
+        """The link as a ref."""
         return f"{self.entry}@{self.selector}" if self.selector else self.entry
 
 
 def call_links(tasks: Iterable[Task]) -> tuple[Link, ...]:
-    """The flows that tasks call: `localFlow` with a literal ref, and `run.workflow`."""
+    """The flows that the tasks call: `localFlow` with a literal ref, and `run.workflow`."""
     found: dict[Link, None] = {}
     for task in tasks:
         match task:
-            case CallFunction() if (link := _named(task, _LOCAL_FLOW)) is not None:
+            case CallFunction() if (link := _target(task, _LOCAL_FLOW)) is not None:
                 found[link] = None
             case RunTask() if task.run.workflow is not None:
                 called = task.run.workflow
@@ -49,13 +49,13 @@ def call_links(tasks: Iterable[Task]) -> tuple[Link, ...]:
 
 
 def decision_links(tasks: Iterable[Task]) -> tuple[Link, ...]:
-    """The decision tables that tasks ask: `decision` with a literal ref."""
-    links = (_named(task, _DECISION) for task in tasks if isinstance(task, CallFunction))
+    """The decision tables that the tasks call: `decision` with a literal ref."""
+    links = (_target(task, _DECISION) for task in tasks if isinstance(task, CallFunction))
     return tuple(dict.fromkeys(link for link in links if link is not None))
 
 
-def _named(task: CallFunction, function: str) -> Link | None:
-    """What a call of a catalogued function names with a literal `ref`."""
+def _target(task: CallFunction, function: str) -> Link | None:
+    """The target of a call of a catalogued function with a literal `ref`."""
     if task.function.name != function or not task.function.catalogued:
         return None
     ref = task.with_.get("ref")
@@ -66,6 +66,6 @@ def _named(task: CallFunction, function: str) -> Link | None:
 
 
 def system_links(refs: Iterable[str]) -> tuple[Link, ...]:
-    """The systems of these refs, `namespace/name`."""
+    """Links to the systems of these refs, `namespace/name`."""
     pairs = [ref.split("/", 1) for ref in dict.fromkeys(refs)]
     return tuple(Link(LinkKind.SYSTEM, namespace, name) for namespace, name in pairs)

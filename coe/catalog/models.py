@@ -1,9 +1,8 @@
 """Tables of the catalog: entries of all kinds, their versions, aliases, approvals and links.
 
-An entry shows the card (title, summary, tags …) of its current version: the one that `live`
-names, else the newest of those that are furthest along. What a version holds (definition,
-schemas, template files, problems that may quote them) is sealed; the card is in clear, because
-search reads it.
+An entry has the title, summary, tags … of its current version: the version of the alias `live`, or
+else the newest in the most advanced state. The content of a version (definition, schemas, template
+files, problems that may quote them) is sealed; its search document is in clear.
 """
 
 from __future__ import annotations
@@ -47,14 +46,14 @@ class EntryKind(StrEnum):
 
 
 class FlowKind(StrEnum):
-    """Who runs a flow: the platform (CENTRAL) or its team's own worker (LOCAL)."""
+    """Who runs a flow: the platform (CENTRAL) or the worker of its team (LOCAL)."""
 
     CENTRAL = "CENTRAL"
     LOCAL = "LOCAL"
 
 
 class Lifecycle(StrEnum):
-    """Where a version stands; `coe.catalog.versions.lifecycle` has the moves between them."""
+    """The state of a version; `coe.catalog.versions.lifecycle` has the transitions."""
 
     DRAFT = "DRAFT"
     IN_REVIEW = "IN_REVIEW"
@@ -101,11 +100,11 @@ _VECTOR = " || ".join(
 
 
 class Entry(SQLModel, table=True):
-    """A thing of the catalog, named `namespace/name`, and the card of its current version.
+    """An entry `namespace/name` of the catalog, as its current version describes it.
 
     `team` (a slug) owns it and decides with `data_class` who may read it. `systems` are refs.
-    `uses` counts the flows made from a template, or the flows that call a flow or table. The
-    `search_…` columns are words only, prepared by `coe.catalog.search.document`.
+    `uses` counts the flows made from a template, or the flows that call a flow or table.
+    `coe.catalog.search.document` writes the `search_…` columns.
     """
 
     __tablename__ = "entries"
@@ -159,8 +158,8 @@ class EntryVersion(SQLModel, table=True):
 
     `digest` (SHA-256, hex) is over the canonical form of the content, `body_digest` over the
     same without its version number; `signature` (Ed25519, base64) is over the digest.
-    `precedence` sorts as semver does. `engine` says where a flow runs. `card` is the JSON form
-    of `coe.catalog.search.document.SearchDocument`. The three sealed columns hold JSON.
+    `precedence` sorts as semver does. `engine` is where a flow runs. `card` is the JSON form of
+    `coe.catalog.search.document.SearchDocument`. The three sealed columns contain JSON.
     """
 
     __tablename__ = "entry_versions"
@@ -198,7 +197,7 @@ class EntryVersion(SQLModel, table=True):
 
 
 class EntryAlias(SQLModel, table=True):
-    """A name that stands for one exact version of an entry, such as `live`."""
+    """A name of one exact version of an entry, such as `live`."""
 
     __tablename__ = "entry_aliases"
 
@@ -211,7 +210,7 @@ class EntryAlias(SQLModel, table=True):
 
 
 class VersionApproval(SQLModel, table=True):
-    """What one reviewer decided on one version, and why; rows are only added."""
+    """The decision of one reviewer on one version, and why; rows are only added."""
 
     __tablename__ = "version_approvals"
 
@@ -224,9 +223,9 @@ class VersionApproval(SQLModel, table=True):
 
 
 class EntryLink(SQLModel, table=True):
-    """A version names another entry: a flow or table that it calls, a system that it uses.
+    """A link from a version to another entry: a flow or table that it calls, a system it uses.
 
-    The target is kept by name, for it may be registered later; `selector` is what stood after
+    The target is stored by name, because it may be registered later; `selector` is the part after
     the `@`, empty without one.
     """
 

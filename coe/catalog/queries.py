@@ -1,7 +1,7 @@
-"""Reads of the catalog, each starting from what the actor may read (`entry:read`).
+"""Queries of the catalog, each limited to what the actor may read (`entry:read`).
 
-The batch functions take ids and leave out what is not there or may not be read, so that a
-DataLoader can call them as they are.
+The batch functions take ids, and leave out what is missing or not readable, so that a DataLoader
+can call them directly.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from coe.work import Read
 
 
 async def find_entry(read: Read, ref: str, kind: EntryKind | None = None) -> EntryRecord | None:
-    """The entry that a ref names (its version part is not looked at), if it may be read."""
+    """The entry of a ref, whose version part is ignored, if the actor may read it."""
     found = await entries_by_ref(read, [ref])
     entry = found.get(ref)
     return entry if entry and kind in (None, entry.kind) else None
 
 
 async def find_version(read: Read, ref: str, kind: EntryKind | None = None) -> VersionRecord | None:
-    """The version that a ref resolves to (`live` without a version part), if it may be read."""
+    """The version of a ref (`live` without a version part), if the actor may read it."""
     parsed = read_ref(ref)
     entry = await find_entry(read, ref, kind)
     if parsed is None or entry is None:
@@ -51,7 +51,7 @@ async def find_version(read: Read, ref: str, kind: EntryKind | None = None) -> V
 
 
 async def entries_by_ref(read: Read, refs: Sequence[str]) -> dict[str, EntryRecord]:
-    """Entries by `namespace/name`; a version part is not looked at."""
+    """Entries by ref; the version part of a ref is ignored."""
     parsed = {ref: each for ref in refs if (each := read_ref(ref)) is not None}
     names = {(each.namespace, each.name) for each in parsed.values()}
     query = select(*ENTRY_COLUMNS).where(
@@ -117,7 +117,7 @@ async def versions_page(
     """The versions of an entry, highest precedence first.
 
     Raises:
-        Invalid: `first` or `after` cannot be used.
+        Invalid: `first` or `after` is not valid.
     """
     paging.check_first(first)
     own = (VERSIONS.c.entry_id == entry_id, readable_versions(read))
@@ -128,10 +128,10 @@ async def versions_page(
     query = query.order_by(VERSIONS.c.precedence.desc()).limit(first + 1)
     rows = (await read.session.execute(query)).all()
     total = await _count(read, VERSIONS.c.id, own)
-    shown = rows[:first]
+    page = rows[:first]
     return Page(
-        items=tuple(VERSION_COLUMNS.record(row) for row in shown),
-        cursors=tuple(paging.encode("versions", (row.precedence,)) for row in shown),
+        items=tuple(VERSION_COLUMNS.record(row) for row in page),
+        cursors=tuple(paging.encode("versions", (row.precedence,)) for row in page),
         has_next=len(rows) > first,
         has_previous=after is not None,
         total=total,
@@ -148,7 +148,7 @@ async def flows_page(
     """The flows of a team, by name.
 
     Raises:
-        Invalid: `first` or `after` cannot be used.
+        Invalid: `first` or `after` is not valid.
     """
     paging.check_first(first)
     own = (
@@ -161,21 +161,21 @@ async def flows_page(
         (last,) = paging.decode("flows", after, (str,))
         query = query.where(ENTRIES.c.name > last)
     rows = (await read.session.execute(query.order_by(ENTRIES.c.name).limit(first + 1))).all()
-    shown = tuple(ENTRY_COLUMNS.record(row) for row in rows[:first])
+    entries = tuple(ENTRY_COLUMNS.record(row) for row in rows[:first])
     return Page(
-        items=shown,
-        cursors=tuple(paging.encode("flows", (entry.name,)) for entry in shown),
+        items=entries,
+        cursors=tuple(paging.encode("flows", (entry.name,)) for entry in entries),
         has_next=len(rows) > first,
         has_previous=after is not None,
         total=await _count(read, ENTRIES.c.id, own),
     )
 
 
-# ---------------------------------------------------------------- what belongs to entries
+# ---------------------------------------------------------------- parts of entries
 
 
 async def aliases(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, dict[str, str]]:
-    """For each entry its aliases, each with its exact version."""
+    """The aliases of each entry, each with its exact version."""
     query = (
         select(ALIASES.c.entry_id, ALIASES.c.alias, ALIASES.c.version)
         .join(ENTRIES, ENTRIES.c.id == ALIASES.c.entry_id)
@@ -189,24 +189,24 @@ async def aliases(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, dict[str,
 
 
 async def systems_of(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
-    """For each entry the systems that its current version uses."""
+    """The systems that the current version of each entry uses."""
     return await _linked(read, entry_ids, LinkKind.SYSTEM, EntryKind.SYSTEM)
 
 
 async def calls(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
-    """For each flow those that its current version calls."""
+    """The flows that the current version of each flow calls."""
     return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.FLOW)
 
 
 async def decision_tables_of(
     read: Read, entry_ids: Sequence[UUID]
 ) -> dict[UUID, list[EntryRecord]]:
-    """For each flow the decision tables that its current version asks."""
+    """The decision tables that the current version of each flow calls."""
     return await _linked(read, entry_ids, LinkKind.CALLS, EntryKind.DECISION)
 
 
 async def called_by(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[EntryRecord]]:
-    """For each flow or decision table the flows whose current version calls it."""
+    """The flows whose current version calls each flow or decision table."""
     target = ENTRIES.alias("target")
     query = (
         select(*ENTRY_COLUMNS, target.c.id.label("target_id"))
@@ -229,7 +229,7 @@ async def called_by(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, list[En
 async def approvals(
     read: Read, version_ids: Sequence[UUID]
 ) -> dict[UUID, list[VersionApprovalRecord]]:
-    """For each version the decisions of its reviewers, oldest first."""
+    """The decisions of the reviewers of each version, oldest first."""
     query = (
         select(*APPROVAL_COLUMNS, VERSION_APPROVALS.c.version_id)
         .join(VERSIONS, VERSIONS.c.id == VERSION_APPROVALS.c.version_id)
@@ -240,9 +240,6 @@ async def approvals(
     for row in (await read.session.execute(query)).all():
         found[row.version_id].append(APPROVAL_COLUMNS.record(row))
     return found
-
-
-# ---------------------------------------------------------------- how
 
 
 async def _count(
@@ -284,7 +281,7 @@ async def _grouped(
     entry_ids: Sequence[UUID],
     query: Select[Any],
 ) -> dict[UUID, list[EntryRecord]]:
-    """Group entries by the id in the last column, each group by ref."""
+    """Group entries by the id in the last column; sort each group by ref."""
     found: defaultdict[UUID, list[EntryRecord]] = defaultdict(list)
     for row in (await read.session.execute(query)).all():
         found[row[-1]].append(ENTRY_COLUMNS.record(row))

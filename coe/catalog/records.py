@@ -1,4 +1,4 @@
-"""What the catalog's queries and verbs give back: plain, frozen, without a session."""
+"""Results of the catalog's queries and verbs: plain, frozen, without a session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coe.json_types import JSON
 
 @dataclass(frozen=True, slots=True)
 class EntryRecord:
-    """An entry with the card of its current version; `team` is a slug, `systems` are refs."""
+    """An entry as its current version describes it; `team` is a slug, `systems` are refs."""
 
     id: UUID
     kind: EntryKind
@@ -88,7 +88,7 @@ VERSION_COLUMNS: Final = Columns(VersionRecord, VERSIONS)
 
 @dataclass(frozen=True, slots=True)
 class FlowContent:
-    """The opened parts of a flow's version; `definition` is the document as it was sent."""
+    """The decrypted parts of a flow's version; `definition` is the document as received."""
 
     definition: str
     input_schema: JSON
@@ -119,7 +119,7 @@ class FacetValue:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """Counts by one property, over what matches all filters but this property's own."""
+    """Counts by one property, of the entries that match the filters on all other properties."""
 
     name: str
     values: tuple[FacetValue, ...]
@@ -137,7 +137,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """A page of found entries, with the counts over all that matches."""
+    """A page of found entries, with counts over all matching entries."""
 
     hits: tuple[Hit, ...]
     has_next: bool
@@ -148,7 +148,7 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class SavedVersion:
-    """A version in the catalog, its entry, and the warnings; `created` is false if it was there."""
+    """A saved version, its entry and its warnings; `created` is false if it existed before."""
 
     entry: EntryRecord
     version: VersionRecord
@@ -158,7 +158,7 @@ class SavedVersion:
 
 @dataclass(frozen=True, slots=True)
 class ChangedVersion:
-    """A version after a move of its lifecycle, or an alias after it was set."""
+    """A version after a lifecycle action, or after an alias was set to it."""
 
     entry: EntryRecord
     version: VersionRecord
@@ -166,17 +166,17 @@ class ChangedVersion:
 
 @dataclass(frozen=True, slots=True)
 class VersionChange:
-    """What differs between two versions of one flow; `asks` is the least step of semver due."""
+    """The differences of two versions of a flow; `least_step` is the least step of the version."""
 
     unified: str
     breaking: bool
     changes: tuple[Problem, ...]
-    asks: Literal["major", "minor", "patch", "none"]
+    least_step: Literal["major", "minor", "patch", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a registration would save and what stands in its way; `diff` is against `live`."""
+    """What a registration would save, and its problems; `diff` is against `live`."""
 
     definition: str
     digest: str
@@ -187,7 +187,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class RunnableFlow:
-    """A flow's version that may start a run, opened and checked against its digest."""
+    """A decrypted flow version that can run, checked against its digest and signature."""
 
     entry: EntryRecord
     version: VersionRecord

@@ -18,7 +18,7 @@ _HELP = 'write "namespace/name" or "namespace/name@version": a version, a range 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A parsed ref; `selector` is what stands after the `@`, none without one."""
+    """A parsed ref; `selector` is the part after the `@`, None without one."""
 
     namespace: str
     name: str
@@ -31,16 +31,16 @@ class Ref:
 
     @property
     def exact(self) -> Version | None:
-        """The exact version that it names, if it names one."""
+        """The exact version of the selector; None if it is a range or an alias."""
         return parse_version(self.selector) if self.selector else None
 
     def __str__(self) -> str:
-        """Write it as it was read."""
+        """The ref as text."""
         return f"{self.entry}@{self.selector}" if self.selector else self.entry
 
 
 def read_ref(text: str) -> Ref | None:
-    """Parse a ref; none if it is not one."""
+    """Parse a ref; None if the text is not one."""
     match = _REF.fullmatch(text)
     if match is None:
         return None
@@ -51,10 +51,10 @@ def read_ref(text: str) -> Ref | None:
 
 
 def require_ref(text: str, *, path: str = "/ref", exact: bool = False) -> Ref:
-    """Parse a ref that the caller must have got right.
+    """Parse a ref, or raise.
 
     Raises:
-        Invalid: It is no ref, or has no exact version where one is needed.
+        Invalid: The text is not a ref, or lacks the exact version that is needed.
     """
     ref = read_ref(text)
     if ref is None:
@@ -78,5 +78,5 @@ def selector_is_valid(selector: str) -> bool:
 
 
 def selector_or_live(selector: str | None) -> str:
-    """What is meant without a selector."""
+    """The selector, or the alias `live` without one."""
     return selector or LIVE

@@ -1,7 +1,7 @@
-"""What an actor may read of the catalog, as predicates: every read starts here.
+"""What an actor may read of the catalog, as SQL predicates for every query.
 
-Beside the teams and classes that the policy gives the actor's roles, there is what it is to a
-thing: its process owner or deputy, the author of a version.
+An actor may read the teams and classes of its roles. It may have relations besides: process owner
+or deputy of an entry, author of a version.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from coe.work import Read
 def readable_entries(read: Read, relations: Collection[str] = ()) -> ColumnElement[bool]:
     """What the actor may read, over the table of entries.
 
-    `relations` are those that the actor has to each entry asked for, as the caller found out.
+    `relations` are the actor's relations to all requested entries, as the caller verified.
     """
     cells = (ENTRIES.c.team, ENTRIES.c.data_class)
     subject = read.actor.subject
@@ -45,7 +45,7 @@ def readable_versions(read: Read, relations: Collection[str] = ()) -> ColumnElem
 
 
 def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> frozenset[Relation]:
-    """What the actor is to an entry and a version of it."""
+    """The actor's relations to an entry and a version of it."""
     found: set[Relation] = set()
     subject = read.actor.subject
     if subject in (entry.process_owner, entry.deputy):

@@ -1,7 +1,7 @@
-"""Exact versions, ranges and how they sort: Semantic Versioning 2.0.0, ranges as npm writes them.
+"""Versions (Semantic Versioning 2.0.0), ranges in npm's notation, and their order.
 
-Build metadata is refused, for two versions that differ only in it would be equal. A range never
-picks a pre-release; name one exactly.
+Build metadata is refused: two versions that differ only in it would be equal. A range never matches
+a pre-release, which must be named exactly; `||` and hyphen ranges are not supported.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ class Version:
 
     @property
     def triple(self) -> Triple:
-        """Its three numbers."""
+        """Major, minor and patch."""
         return (self.major, self.minor, self.patch)
 
     def __str__(self) -> str:
-        """Write it as it was read."""
+        """The version as text."""
         core = f"{self.major}.{self.minor}.{self.patch}"
         return f"{core}-{self.prerelease}" if self.prerelease else core
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Half-open intervals of triples, all of which must hold the version."""
+    """Half-open intervals of triples; a version matches if all contain it."""
 
     bounds: tuple[tuple[Triple, Triple], ...]
 
-    def holds(self, version: Version) -> bool:
-        """Whether the version is a release within every bound."""
+    def contains(self, version: Version) -> bool:
+        """Whether the version is a release within all intervals."""
         return not version.prerelease and all(
             low <= version.triple < high for low, high in self.bounds
         )
 
 
 def parse_version(text: str) -> Version | None:
-    """Read an exact version; none if it is not one."""
+    """Parse an exact version; None if the text is not one."""
     match = _EXACT.fullmatch(text)
     if match is None:
         return None
@@ -65,10 +65,10 @@ def parse_version(text: str) -> Version | None:
 
 
 def parse_range(text: str) -> Range | None:
-    """Read a range such as `^1.2`, `1.x`, `~1.4.1` or `>=1.2 <2`; none if it is not one."""
+    """Parse a range such as `^1.2`, `1.x`, `~1.4.1` or `>=1.2 <2`; None if the text is not one."""
     bounds: list[tuple[Triple, Triple]] = []
-    for word in text.split():
-        match = _COMPARATOR.fullmatch(word)
+    for comparator in text.split():
+        match = _COMPARATOR.fullmatch(comparator)
         if match is None:
             return None
         bounds.append(_interval(match[1] or "", match[2]))
@@ -76,24 +76,24 @@ def parse_range(text: str) -> Range | None:
 
 
 def is_alias(text: str) -> bool:
-    """Whether a text can be an alias: it begins with a letter, so it is no version or range."""
+    """Whether a text can be an alias: it starts with a letter, so it is no version or range."""
     return _ALIAS.fullmatch(text) is not None and text != "x"
 
 
 def precedence(version: Version) -> str:
-    """A text whose byte order is the order of precedence (semver 2.0.0, section 11)."""
+    """A text whose byte order is the order of precedence (Semantic Versioning, section 11)."""
     core = ".".join(f"{number:09d}" for number in version.triple)
     if not version.prerelease:
         return f"{core}~"
-    words = [
-        f"0{len(word):03d}{word}" if word.isdigit() else f"1{word}"
-        for word in version.prerelease.split(".")
+    identifiers = [
+        f"0{len(each):03d}{each}" if each.isdigit() else f"1{each}"
+        for each in version.prerelease.split(".")
     ]
-    return f"{core}-" + "!".join(words)
+    return f"{core}-" + "!".join(identifiers)
 
 
 def bump(version: Version, step: str) -> Version:
-    """The next version by a step, `major`, `minor` or (anything else) patch; 0.x has no major."""
+    """The next version by a step: `major` (below 1.0.0 a minor one), `minor`, or else patch."""
     if step == "major" and version.major > 0:
         return Version(version.major + 1, 0, 0)
     if step in {"major", "minor"}:
@@ -136,7 +136,7 @@ def _padded(numbers: list[int]) -> Triple:
 
 
 def _above(numbers: list[int]) -> Triple:
-    """The least triple above everything that begins with these numbers."""
+    """The least triple above every triple that starts with these numbers."""
     if not numbers:
         return _TOP
     return _padded([*numbers[:-1], numbers[-1] + 1])

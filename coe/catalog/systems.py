@@ -1,6 +1,6 @@
 """Systems: the applications that flows use, one YAML file each in `catalog/systems/`.
 
-A system has no review: its file is reviewed where it is kept. Saving it publishes it.
+Saving a system publishes it, without a review: its file is reviewed in its repository.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from pydantic import Field
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.catalog.flows.manifest import ManifestModel, Semver, SingleLine, SlugName
-from coe.catalog.flows.manifest import TagName as Word
+from coe.catalog.flows.manifest import ManifestModel, Semver, SingleLine, SlugName, TagName
 from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
 from coe.catalog.search.document import SearchDocument
@@ -27,7 +26,7 @@ from coe.work import Work
 
 
 class SystemManifest(ManifestModel):
-    """What the catalog knows of an application; `url` is the address that definitions call."""
+    """An application; `url` is the address that definitions call."""
 
     kind: Literal["System"]
     namespace: SlugName
@@ -38,11 +37,11 @@ class SystemManifest(ManifestModel):
     description: str = ""
     domain: SlugName | None = None
     data_class: DataClass = DataClass.INTERNAL
-    tags: list[Word] = Field(default_factory=list)
+    tags: list[TagName] = Field(default_factory=list)
     url: str | None = None
 
-    def card(self) -> SearchDocument:
-        """What the catalog shows of it."""
+    def search_document(self) -> SearchDocument:
+        """The description that the catalog shows and searches."""
         return SearchDocument(
             title=self.title,
             summary=self.summary,
@@ -54,10 +53,10 @@ class SystemManifest(ManifestModel):
 
 
 async def register_system(work: Work, manifest: str) -> SavedVersion:
-    """Save and publish a version of a system; the same content again changes nothing.
+    """Save and publish a version of a system; content that is already saved changes nothing.
 
     Raises:
-        Invalid: The problems of the file, or its version has other content already.
+        Invalid: The file has problems, or its version exists with other content.
         Forbidden: `flow:register` in the team of its namespace is refused.
     """
     system, source = _read(manifest)
@@ -103,7 +102,7 @@ def _new_version(system: SystemManifest, source: Source) -> NewVersion:
         namespace=system.namespace,
         name=system.name,
         version=system.version,
-        card=system.card(),
+        search_document=system.search_document(),
         digest=content,
         body_digest=content,
         content={"manifest": source.text},

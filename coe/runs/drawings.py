@@ -59,8 +59,8 @@ async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple
     document = read_flow(content.definition)[0] if content is not None else None
     if document is None or document.definition is None:
         graph = graph_of_steps([(step.path, step.name, step.kind) for step in steps])
-        return graph, document.card.title if document is not None else row.flow
-    return flow_graph(document), document.card.title
+        return graph, document.search_document.title if document is not None else row.flow
+    return flow_graph(document), document.search_document.title
 
 
 async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:

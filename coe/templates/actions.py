@@ -92,7 +92,9 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
         Permission.TEMPLATE_INSTANTIATE,
         resource=f"flow:{request.namespace}/{request.name}",
         team=request.namespace,
-        data_class=(document.card if document else instance.files.card()).data_class,
+        data_class=(
+            document.search_document if document else instance.files.search_document()
+        ).data_class,
     )
     if document is None or errors_in(instance.problems):
         raise Invalid(instance.problems)
@@ -128,7 +130,7 @@ def _new_version(template: TemplateFiles, changelog: str | None) -> NewVersion:
         namespace=manifest.namespace,
         name=manifest.name,
         version=manifest.version,
-        card=template.card(),
+        search_document=template.search_document(),
         digest=digest(dict(texts)),
         body_digest=digest(dict(bare)),
         content=dict(texts),

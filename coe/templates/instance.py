@@ -107,7 +107,7 @@ async def _next_version(read: Read, draft: FlowDocument) -> str:
     own = read.decide(
         Permission.TEMPLATE_INSTANTIATE,
         team=draft.namespace,
-        data_class=draft.card.data_class,
+        data_class=draft.search_document.data_class,
     )
     query = (
         select(VERSIONS.c.id, VERSIONS.c.version, VERSIONS.c.body_digest)
@@ -127,5 +127,5 @@ async def _next_version(read: Read, draft: FlowDocument) -> str:
         return FIRST
     contents = await flow_contents(read, [kept[0].id])
     old = contents.get(kept[0].id)
-    step = changes(flow_in(old.definition), draft).asks if old else "major"
+    step = changes(flow_in(old.definition), draft).least_step if old else "major"
     return str(bump(newest, step))

@@ -84,7 +84,7 @@ class TemplateFiles:
     flow: dict[str, JSON]
     texts: dict[str, str]
 
-    def card(self) -> SearchDocument:
+    def search_document(self) -> SearchDocument:
         """What the catalog shows of it."""
         manifest = self.manifest
         return SearchDocument(

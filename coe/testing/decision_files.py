@@ -114,6 +114,6 @@ def _chosen(ref: Ref, sources: tuple[tuple[Path, Source], ...]) -> Source | None
     fitting = [
         (order, source)
         for order, version, source in found
-        if (version == ref.exact if ref.exact else bounds is None or bounds.holds(version))
+        if (version == ref.exact if ref.exact else bounds is None or bounds.contains(version))
     ]
     return max(fitting, key=lambda each: each[0])[1] if fitting else None

@@ -28,5 +28,5 @@ def test_every_shipped_table_belongs_to_a_team_and_says_who_owns_it() -> None:
         assert problems == ()
         assert entry is not None
         assert entry.table.document.decision.namespace in teams
-        assert entry.card.process_owner
-        assert entry.card.summary
+        assert entry.search_document.process_owner
+        assert entry.search_document.summary

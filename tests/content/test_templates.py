@@ -114,7 +114,7 @@ async def _run(name: str, test: dict[str, JSON], pool: Expressions) -> tuple[Flo
     document = rendered(name, test.get("parameters", {}))
     assert document.definition is not None
     return document, await simulate(
-        document.definition, case_of(test), pool.evaluate, run_leaf=DECISIONS.carry
+        document.definition, case_of(test), pool.evaluate, run_leaf=DECISIONS.run_leaf
     )
 
 
@@ -155,7 +155,7 @@ async def test_each_example_of_an_order_takes_its_path(pool: Expressions) -> Non
     assert isinstance(examples, list)
     down = {"error": {"type": "communication", "status": 503}}
     done: JSON = {"output": {"state": "done"}}
-    names = set(document.card.steps)
+    names = set(document.search_document.steps)
     stubs: list[dict[str, JSON]] = [
         {},
         {"approveOrder": {"outcome": "approved", "answer": {}, "by": "finance-lead"}},

@@ -79,7 +79,7 @@ class VersionDiff:
             unified=record.unified,
             breaking=record.breaking,
             changes=Problem.all_of(record.changes),
-            asks=VersionStep(record.asks.upper()),
+            asks=VersionStep(record.least_step.upper()),
         )
 
 

@@ -1,1 +1,1 @@
-"""Decision tables in the catalog: their documents and their verbs."""
+"""Decision tables in the catalog: documents and verbs."""

@@ -1,4 +1,4 @@
-"""Verbs of decision tables; their lifecycle (submit, review, publish …) is the catalog's."""
+"""Verbs of decision tables; the lifecycle (submit, review, publish …) is the catalog's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERSION = "/decision/version"
 
 @dataclass(frozen=True, slots=True)
 class DecisionPreview:
-    """What a registration would save and what stands in its way; no entry with errors."""
+    """What a registration would save, and its problems; without an entry if it has errors."""
 
     definition: str
     digest: str
@@ -42,10 +42,10 @@ async def register_decision(
 ) -> SavedVersion:
     """Save a version of a decision table as a draft.
 
-    The same content again returns the version that has it, and records nothing.
+    For content that is already saved it returns the existing version, and records nothing.
 
     Raises:
-        Invalid: The problems of the document, gaps and overlaps among them; nothing is saved.
+        Invalid: The document has errors, such as gaps and overlaps; nothing is saved.
         Forbidden: `decision:register` in the team of its namespace is refused.
     """
     entry, problems, source = await asyncio.to_thread(read_decision, manifest)
@@ -56,16 +56,16 @@ async def register_decision(
         Permission.DECISION_REGISTER,
         resource=entry.resource,
         team=about.namespace,
-        data_class=entry.card.data_class,
+        data_class=entry.search_document.data_class,
     )
-    mark = source.locate(_VERSION) if source else None
+    position = source.locate(_VERSION) if source else None
     new = NewVersion(
         kind=EntryKind.DECISION,
         flow_kind=None,
         namespace=about.namespace,
         name=about.name,
         version=about.version,
-        card=entry.card,
+        search_document=entry.search_document,
         digest=entry.table.digest,
         body_digest=entry.body_digest,
         content={"definition": entry.table.source.text},
@@ -74,32 +74,32 @@ async def register_decision(
         problems=problems,
         links=entry.links,
         changelog=changelog,
-        line=mark.line if mark else None,
-        column=mark.column if mark else None,
+        line=position.line if position else None,
+        column=position.column if position else None,
     )
-    kept, version, created = await save_version(work, new)
+    saved_entry, version, created = await save_version(work, new)
     if created:
         await work.record(
             Tag.CATALOG_DECISION_REGISTER,
             resource=entry.resource,
-            team=kept.team,
+            team=saved_entry.team,
             decision=decision,
             detail={"digest": version.digest, "changelog": changelog},
         )
-    return await saved_version(work, kept, version, created=created)
+    return await saved_version(work, saved_entry, version, created=created)
 
 
 async def check_decision(manifest: str) -> DecisionPreview:
-    """What `register_decision` would say; saves nothing."""
+    """Preview what `register_decision` would save and report; nothing is saved."""
     entry, problems, _ = await asyncio.to_thread(read_decision, manifest)
     return DecisionPreview(manifest, entry.table.digest if entry else "", problems, entry)
 
 
 async def resolve_decision(session: AsyncSession, ref: str) -> VersionRecord:
-    """The version of a table that a run decides with, as for `contents.runnable`.
+    """The version of a table that a run uses, as for `contents.runnable`.
 
     Raises:
-        NotFound: No such table, or nothing that the ref resolves to.
+        NotFound: There is no such table, or the ref resolves to no version.
         Conflict: The version is a draft, in review or retired.
     """
     parsed = require_ref(ref)
@@ -117,16 +117,16 @@ async def resolve_decision(session: AsyncSession, ref: str) -> VersionRecord:
     if version is None:
         raise NotFound(f"{ref} names no version that was published")
     if version.lifecycle not in RUNNABLE:
-        raise Conflict(f"{version.ref} is {version.lifecycle}: only what was published decides")
+        raise Conflict(f"{version.ref} is {version.lifecycle}: only a published version decides")
     return version
 
 
 async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str) -> DecisionTable:
-    """The table of an exact ref, in whatever state it is, checked against its signature.
+    """The table of an exact ref in any state, with its signature verified.
 
     Raises:
         NotFound: There is no such version.
-        Conflict: It is not what was signed, or can no longer be read.
+        Conflict: Its signature is invalid, or the document is no longer valid.
     """
     parsed = require_ref(ref, exact=True)
     query = select(*VERSION_COLUMNS, VERSIONS.c.content_sealed).where(

@@ -1,4 +1,4 @@
-"""Decision tables as the catalog holds them: the document, its card, and what was saved, opened."""
+"""Decision tables of the catalog: documents, search documents and decrypted contents."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecisionEntry:
-    """A table as read, with what the catalog shows of it; warnings are told beside it."""
+    """A table as read, with its search document and links."""
 
     table: DecisionTable
-    card: SearchDocument
+    search_document: SearchDocument
     links: tuple[Link, ...]
 
     @property
     def resource(self) -> str:
-        """What the log calls it."""
+        """Its name in the audit log."""
         return f"decision:{self.table.ref}"
 
     @property
@@ -60,7 +60,7 @@ class DecisionEntry:
 
 @dataclass(frozen=True, slots=True)
 class DecisionContent:
-    """The opened parts of a version; `definition` is the document as it was sent."""
+    """The decrypted parts of a version; `definition` is the document as received."""
 
     definition: str
     table: DecisionTable
@@ -70,7 +70,7 @@ class DecisionContent:
 
 
 def read_decision(text: str) -> tuple[DecisionEntry | None, tuple[Problem, ...], Source | None]:
-    """Read and check a table's document; no entry where there are errors."""
+    """Read and check a table's document; without an entry if it has errors."""
     try:
         source = read_source(text)
     except Unreadable as error:
@@ -88,7 +88,7 @@ def read_decision(text: str) -> tuple[DecisionEntry | None, tuple[Problem, ...],
         found = source.problem(CODE, message, "/decision/metadata/owner")
         return None, (*problems, found), source
     names = [*loaded.table.document.inputs, *loaded.table.document.outputs]
-    card = SearchDocument(
+    search_document = SearchDocument(
         title=about.title or about.name,
         summary=about.summary or "",
         description=metadata.description,
@@ -100,14 +100,18 @@ def read_decision(text: str) -> tuple[DecisionEntry | None, tuple[Problem, ...],
         process_owner=metadata.process_owner,
         deputy=metadata.deputy,
     )
-    return DecisionEntry(loaded.table, card, system_links(metadata.systems)), problems, source
+    return (
+        DecisionEntry(loaded.table, search_document, system_links(metadata.systems)),
+        problems,
+        source,
+    )
 
 
 def opened_decision(content: JSON) -> DecisionTable:
-    """The table in an opened `content_sealed`; gaps are not looked for again.
+    """The table in a decrypted `content_sealed`; gaps are not checked again.
 
     Raises:
-        Conflict: It can no longer be read: the form of tables was narrowed since.
+        Conflict: The document is no longer valid, because the format was restricted since.
     """
     definition = content.get("definition") if isinstance(content, dict) else None
     loaded = load_decision_source(read_source(str(definition)), whole=False)
@@ -120,7 +124,7 @@ async def decision_contents(
     read: Read,
     version_ids: Sequence[UUID],
 ) -> dict[UUID, DecisionContent]:
-    """Definition, schemas and problems of the table versions that the actor may read."""
+    """The definitions, schemas and problems of the table versions that the actor may read."""
     sealed = ("content_sealed", "schemas_sealed", "problems_sealed")
     query = select(VERSIONS.c.id, VERSIONS.c.team, *(VERSIONS.c[name] for name in sealed)).where(
         VERSIONS.c.id.in_(version_ids),

@@ -1,4 +1,4 @@
-"""What the language and the standards say of a flow's document, given what the catalog knows."""
+"""Check a flow's document by the language and the standards, given the catalog's entries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from coe.language.lint import Catalogued, KnownFlow, Standards, lint, published
 from coe.work import Read
 
 MISSING_TARGET_CODES: Final = frozenset({"OWS052", "OWS053"})
-"""The problems of a called flow, or a version of it, that the catalog does not have."""
+"""The codes of problems for a called flow, or a version of it, that the catalog does not have."""
 
 
 async def check(
@@ -36,12 +36,12 @@ async def check(
     *,
     publishing: bool = False,
 ) -> tuple[Problem, ...]:
-    """Every problem of a document that could be read.
+    """All problems of a document.
 
-    Flows and decision tables that it calls are looked for among those that the actor may read and,
-    for whoever writes or publishes flows, those that were published: what is published is an offer
-    to all teams. One that is not there is a warning to a draft, for its team may register it
-    later, and an error to a publication.
+    Called flows and decision tables are searched among those that the actor may read. Actors who
+    write or publish flows also find all published ones, which are an offer to all teams. A missing
+    one is a warning for a draft, because its team may register it later, and an error for a
+    publication.
     """
     if document.definition is None:
         return _schema_problems(document)
@@ -58,7 +58,7 @@ async def check(
 
 
 def approvals_needed(read: Read) -> int:
-    """How many people must approve a central flow or a template, by the standard COE050."""
+    """The number of people who must approve a central flow or a template (standard COE050)."""
     standards: Standards = published(read.platform.settings.content_dir)
     standard = standards.standards.get("COE050")
     needed = standard.options.get("approvals", 1) if standard else 1
@@ -89,31 +89,31 @@ def _writes_flows(read: Read) -> bool:
 
 
 async def _known(read: Read, document: FlowDocument, *, published: bool) -> Catalogued:
-    """What the catalog knows of the flows and tables that a document calls, by ref as written."""
+    """The flows and tables that a document calls, by the ref as written."""
     called = {str(link): link for link in document.links if link.kind is LinkKind.CALLS}
-    offered = readable_versions(read)
+    available = readable_versions(read)
     if published:
-        offered = or_(VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)), offered)
+        available = or_(VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)), available)
     return Catalogued(
-        await _called(read, called, offered, EntryKind.FLOW),
-        await _called(read, called, offered, EntryKind.DECISION),
+        await _called(read, called, available, EntryKind.FLOW),
+        await _called(read, called, available, EntryKind.DECISION),
     )
 
 
 async def _called(
     read: Read,
     called: Mapping[str, Link],
-    offered: ColumnElement[bool],
+    available: ColumnElement[bool],
     kind: EntryKind,
 ) -> dict[str, KnownFlow]:
-    """Those of the refs that name an entry of this kind."""
-    entries = await _entries(read, called.values(), offered, kind)
+    """The called entries of this kind, by ref."""
+    entries = await _entries(read, called.values(), available, kind)
     keys = {
         ref: (entries[link.entry], link.selector or None)
         for ref, link in called.items()
         if link.entry in entries
     }
-    versions = await resolve(read.session, list(keys.values()), offered)
+    versions = await resolve(read.session, list(keys.values()), available)
     schemas = await _input_schemas(read, versions.values())
     return {
         ref: KnownFlow(found.version, schemas.get(found.id), found.lifecycle)
@@ -126,10 +126,10 @@ async def _called(
 async def _entries(
     read: Read,
     links: Iterable[Link],
-    offered: ColumnElement[bool],
+    available: ColumnElement[bool],
     kind: EntryKind,
 ) -> dict[str, UUID]:
-    """Ids of entries with a version that is offered or readable, by `namespace/name`."""
+    """The ids of the linked entries with an available version, by `namespace/name`."""
     names = sorted({(link.namespace, link.name) for link in links})
     query = (
         select(ENTRIES.c.id, ENTRIES.c.namespace, ENTRIES.c.name)
@@ -138,7 +138,7 @@ async def _entries(
         .where(
             tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(names),
             ENTRIES.c.kind == kind,
-            offered,
+            available,
         )
     )
     rows = (await read.session.execute(query)).all()

@@ -1,4 +1,4 @@
-"""What flow versions hold, opened: definitions, schemas and problems; diagrams and differences."""
+"""Decrypted contents of flow versions, with their diagrams and differences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SEALED = ("content_sealed", "schemas_sealed", "problems_sealed")
 
 
 async def flow_contents(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, FlowContent]:
-    """Definition, schemas and problems of flow versions that the actor may read."""
+    """The definitions, schemas and problems of the flow versions that the actor may read."""
     query = select(
         VERSIONS.c.id,
         VERSIONS.c.team,
@@ -64,7 +64,7 @@ async def flow_contents(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, F
 
 
 async def diagram(read: Read, version_id: UUID) -> str | None:
-    """Mermaid source of a flow version, if it may be read."""
+    """The Mermaid source of a flow version; None if the actor may not read it."""
     found = await flow_contents(read, [version_id])
     if version_id not in found:
         return None
@@ -72,7 +72,7 @@ async def diagram(read: Read, version_id: UUID) -> str | None:
 
 
 async def diagram_svg(read: Read, version_id: UUID) -> str | None:
-    """The drawing of a flow version as SVG, if it may be read."""
+    """The SVG drawing of a flow version; None if the actor may not read it."""
     found = await flow_contents(read, [version_id])
     if version_id not in found:
         return None
@@ -80,13 +80,16 @@ async def diagram_svg(read: Read, version_id: UUID) -> str | None:
 
 
 async def svg_of_text(definition: str) -> str:
-    """The drawing of a document that may hold problems: nothing where it does not load."""
+    """The SVG drawing of a document; empty if the document cannot be read."""
     document, _ = await asyncio.to_thread(read_flow, definition)
     return "" if document is None else await asyncio.to_thread(draw_svg, document)
 
 
 async def diff(read: Read, version_id: UUID, to: str) -> VersionChange | None:
-    """What changed since `to`, a version or an alias of the same flow; none if unreadable."""
+    """The changes since `to`, a version or an alias of the same flow.
+
+    None if the actor may not read both.
+    """
     own = await read.session.scalar(
         select(VERSIONS.c.entry_id).where(VERSIONS.c.id == version_id, readable_versions(read)),
     )
@@ -102,19 +105,19 @@ async def diff(read: Read, version_id: UUID, to: str) -> VersionChange | None:
 
 
 def changes(old: FlowDocument, new: FlowDocument) -> VersionChange:
-    """What changed from one document to another."""
+    """The changes from one document to another."""
     found = compare(old.source, new.source)
     return VersionChange(found.unified, found.breaking, found.changes, found.asks)
 
 
 async def runnable(session: AsyncSession, holder: Read | Platform, ref: str) -> RunnableFlow:
-    """The version of a flow to run, opened, and checked against its digest and signature.
+    """The version of a flow to run, decrypted, with its digest and signature verified.
 
-    Not narrowed to what an actor may read: the caller has decided `run:start`.
+    Not limited to what an actor may read: the caller has decided `run:start`.
 
     Raises:
-        NotFound: No such flow, or nothing that the ref resolves to.
-        Conflict: The version is a draft, in review or retired; or it is not what was signed.
+        NotFound: There is no such flow, or the ref resolves to no version.
+        Conflict: The version is a draft, in review or retired; or its signature is invalid.
     """
     parsed = require_ref(ref)
     entry_id = await session.scalar(
@@ -131,7 +134,7 @@ async def runnable(session: AsyncSession, holder: Read | Platform, ref: str) -> 
     if version is None:
         raise NotFound(f"{ref} names no version that was published")
     if version.lifecycle not in RUNNABLE:
-        raise Conflict(f"{version.ref} is {version.lifecycle}: only what was published runs")
+        raise Conflict(f"{version.ref} is {version.lifecycle}: only a published version runs")
     return await runnable_version(session, holder, version.id)
 
 
@@ -140,11 +143,11 @@ async def runnable_version(
     holder: Read | Platform,
     version_id: UUID,
 ) -> RunnableFlow:
-    """The same by the id of a version, in whatever state it is: a run keeps its version.
+    """The same by the id of a version in any state: a run keeps its version.
 
     Raises:
         NotFound: There is no such flow version.
-        Conflict: It is not what was signed.
+        Conflict: Its signature is invalid.
     """
     query = (
         select(*ENTRY_COLUMNS, *_labelled(VERSION_COLUMNS), VERSIONS.c.content_sealed)
@@ -172,16 +175,16 @@ async def runnable_version(
 
 
 def opened_flow(content: JSON) -> FlowDocument:
-    """The document in an opened `content_sealed` of a flow.
+    """The document in the decrypted `content_sealed` of a flow.
 
     Raises:
-        Conflict: It can no longer be read: the profile of the language was narrowed since.
+        Conflict: The document is no longer valid, because the language was restricted since.
     """
     return flow_in(str(_mapping(content)["definition"]))
 
 
 def flow_in(definition: str) -> FlowDocument:
-    """The document of a definition that was saved.
+    """The document of a saved definition.
 
     Raises:
         Conflict: As for `opened_flow`.

@@ -1,6 +1,6 @@
-"""Flow documents: a central flow's definition, or the manifest of a team's local flow.
+"""Flow documents: the definition of a central flow, or the manifest of a team's local flow.
 
-Both become one shape, so that everything after this module asks neither which it was.
+Both are read into one class, so that other modules need not distinguish them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LOCAL_FLOW_KIND = "localFlow"
 
 @dataclass(frozen=True, slots=True)
 class FlowDocument:
-    """A flow as read; `definition` is there for a central one, `manifest` for a local one."""
+    """A flow as read: a central one has a `definition`, a local one a `manifest`."""
 
     source: Source
     kind: FlowKind
     namespace: str
     name: str
     version: str
-    card: SearchDocument
+    search_document: SearchDocument
     links: tuple[Link, ...]
     input_schema: JSON
     output_schema: JSON
@@ -45,7 +45,7 @@ class FlowDocument:
 
     @property
     def resource(self) -> str:
-        """What the log calls it."""
+        """Its name in the audit log."""
         return f"flow:{self.namespace}/{self.name}@{self.version}"
 
     @property
@@ -55,12 +55,12 @@ class FlowDocument:
 
     @property
     def body_digest(self) -> str:
-        """The same, without the version number."""
+        """The same without the version number."""
         return digest(_without_version(self.source.data))
 
 
 def read_flow(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
-    """Read a document of either kind; no document where there are problems."""
+    """Read a document of either kind; None if it has problems."""
     try:
         source = read(text)
     except Unreadable as error:
@@ -71,21 +71,21 @@ def read_flow(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
 
 
 def draw(document: FlowDocument) -> str:
-    """Mermaid source: of a local flow one box, for its steps are its team's."""
+    """The drawing as Mermaid source; a local flow is one box, because its steps are not known."""
     return mermaid_of(flow_graph(document))
 
 
 def draw_svg(document: FlowDocument) -> str:
-    """The same as an SVG document. Takes a millisecond a step: large ones belong in a thread."""
+    """The drawing as an SVG document. A step takes a millisecond: draw large ones in a thread."""
     ref = f"{document.namespace}/{document.name}@{document.version}"
-    return svg_of(flow_graph(document), document.card.title, ref)
+    return svg_of(flow_graph(document), document.search_document.title, ref)
 
 
 def flow_graph(document: FlowDocument) -> NodeGroup:
-    """What a drawing of a flow shows: of a local flow one box."""
+    """The graph that a drawing of the flow shows; a local flow is one box."""
     if document.definition is not None:
         return definition_graph(document.definition)
-    return single_step_graph(document.card.title)
+    return single_step_graph(document.search_document.title)
 
 
 # ---------------------------------------------------------------- local
@@ -95,7 +95,7 @@ def _local(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
     manifest, problems = validate(LocalFlowManifest, source)
     if manifest is None:
         return None, problems
-    card = SearchDocument(
+    search_document = SearchDocument(
         title=manifest.title,
         summary=manifest.summary,
         description=manifest.description,
@@ -112,7 +112,7 @@ def _local(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         namespace=manifest.namespace,
         name=manifest.name,
         version=manifest.version,
-        card=card,
+        search_document=search_document,
         links=system_links(manifest.systems),
         input_schema=dict(manifest.input.schema_.document),
         output_schema=dict(manifest.output.schema_.document),
@@ -135,7 +135,7 @@ def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         return None, loaded.problems + problems
     about = definition.document
     tasks = [task for top in definition.do for task in top.walk()]
-    card = SearchDocument(
+    search_document = SearchDocument(
         title=about.title or about.name,
         summary=about.summary or "",
         description=metadata.description,
@@ -153,7 +153,7 @@ def _central(source: Source) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
         namespace=about.namespace,
         name=about.name,
         version=about.version,
-        card=card,
+        search_document=search_document,
         links=(*call_links(tasks), *decision_links(tasks), *system_links(metadata.systems)),
         input_schema=definition.input.schema_.document
         if definition.input and definition.input.schema_
@@ -170,7 +170,7 @@ def _names(
     definition: Definition,
     source: Source,
 ) -> tuple[Problem, ...]:
-    """What the catalog asks of a name beyond what the language does."""
+    """The catalog's requirements on the names, beyond those of the language."""
     about = definition.document
     found: list[Problem] = []
     for key, value in (("namespace", about.namespace), ("name", about.name)):

@@ -1,6 +1,6 @@
-"""Draft versions of flows: checked whole, then saved; or shown, and nothing saved.
+"""Draft versions of flows: checked and saved, or only previewed.
 
-A flow that is registered and one that is made from a template both come through here.
+Registration and instantiation of a template both use this module.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ async def save_flow(
     *,
     changelog: str | None,
 ) -> tuple[Entry, EntryVersion, bool]:
-    """Check a document whole and save it as a draft; True if it was not there.
+    """Check a document and save it as a draft; True if it was new.
 
     Raises:
-        Invalid: It has errors, or its version has other content already; nothing is saved.
+        Invalid: It has errors, or its version exists with other content; nothing is saved.
     """
     found = problems + await checking.check(work, document)
     if errors_in(found):
@@ -41,7 +41,7 @@ async def save_flow(
         namespace=document.namespace,
         name=document.name,
         version=document.version,
-        card=document.card,
+        search_document=document.search_document,
         digest=document.digest,
         body_digest=document.body_digest,
         content={"definition": document.source.text},
@@ -62,7 +62,7 @@ async def preview_draft(
     document: FlowDocument,
     problems: tuple[Problem, ...],
 ) -> Preview:
-    """A document with its problems, its diagram, and what it changes of the live version."""
+    """Preview a document: its problems, its diagram, and its changes to the live version."""
     found = problems + await checking.check(read, document)
     return Preview(
         definition=document.source.text,

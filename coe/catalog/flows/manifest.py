@@ -22,8 +22,8 @@ Example:
       schema:
         document: {type: object}
 
-`input` and `output` are written as in the process language, so that a caller reads one form.
-`entrypoint` is `<path below the content root>:<function>`, as Prefect names a flow.
+`input` and `output` have the form of the process language. `entrypoint` is
+`<path below the content root>:<function>`, as in Prefect.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SingleLine = Annotated[str, StringConstraints(min_length=1, max_length=200, patt
 
 
 class ManifestModel(BaseModel):
-    """What all parts of a manifest share: camelCase keys, and no key that is not known."""
+    """The base of all parts of a manifest: camelCase keys, and no unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -65,7 +65,7 @@ class ManifestModel(BaseModel):
 
 
 class SchemaPart(ManifestModel):
-    """A JSON Schema (2020-12) as the process language writes it."""
+    """A JSON Schema (2020-12), in the form of the process language."""
 
     format: Literal["json"] = "json"
     document: dict[str, JSON]
@@ -78,7 +78,7 @@ class DataPart(ManifestModel):
 
 
 class LocalFlowManifest(ManifestModel):
-    """What the catalog knows of a flow that its team runs."""
+    """The manifest of a flow that its team runs."""
 
     kind: Literal["localFlow"]
     namespace: SlugName
@@ -100,9 +100,9 @@ class LocalFlowManifest(ManifestModel):
 
 
 class FlowMetadata(ManifestModel):
-    """What the catalog reads of a central flow's `document.metadata`; other keys are free.
+    """The keys of a central flow's `document.metadata` that the catalog reads; others are allowed.
 
-    `owner`, where given, is the namespace: the team that holds the name owns the flow.
+    `owner`, if given, must be the namespace: its team owns the flow.
     """
 
     model_config = ConfigDict(extra="allow")

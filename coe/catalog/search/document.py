@@ -1,7 +1,7 @@
-"""The card of a version: what the catalog shows and search reads, in clear.
+"""The search document of a version: what the catalog shows and searches, in clear.
 
-Nothing of the definition goes on it but the names of its steps; examples and schemas, which may
-hold personal data, stay sealed.
+Of the definition it contains only the names of the steps. Examples and schemas can contain personal
+data, so they stay sealed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from coe.json_types import JSON
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _JOINTS = re.compile(r"[/_.:@-]+")
-_WORDS_LIMIT = 4_000
-LONGEST_WORD = 40
-"""Letters of a word that a search compares with."""
+_MAX_TEXT_LENGTH = 4_000
+MAX_WORD_LENGTH = 40
+"""The letters of a word that a search compares; it ignores the rest."""
 
 
 class SearchDocument(BaseModel):
-    """What an entry shows of a version; `systems` are refs, `steps` names of tasks."""
+    """The description of a version; `systems` are refs, `steps` are names of tasks."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -39,41 +39,41 @@ class SearchDocument(BaseModel):
     deputy: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
-        """Its form for `entry_versions.card`."""
+        """The document as `entry_versions.card` stores it."""
         return self.model_dump(mode="json")
 
 
-def write_search_document(entry: Entry, card: SearchDocument) -> None:
-    """Put a card on an entry, and the words that search reads."""
-    entry.title = card.title
-    entry.summary = card.summary
-    entry.tags = list(card.tags)
-    entry.systems = list(card.systems)
-    entry.domain = card.domain
-    entry.data_class = card.data_class
-    entry.process_owner = card.process_owner
-    entry.deputy = card.deputy
-    entry.search_title = plain_words([card.title, entry.name, entry.namespace])
-    entry.search_tags = plain_words([*card.tags, *card.systems, card.domain or ""])
-    entry.search_summary = plain_words([card.summary])
-    entry.search_body = plain_words([card.description, *card.steps])
+def write_search_document(entry: Entry, document: SearchDocument) -> None:
+    """Copy the document to the entry, and set the columns that search reads."""
+    entry.title = document.title
+    entry.summary = document.summary
+    entry.tags = list(document.tags)
+    entry.systems = list(document.systems)
+    entry.domain = document.domain
+    entry.data_class = document.data_class
+    entry.process_owner = document.process_owner
+    entry.deputy = document.deputy
+    entry.search_title = plain_words([document.title, entry.name, entry.namespace])
+    entry.search_tags = plain_words([*document.tags, *document.systems, document.domain or ""])
+    entry.search_summary = plain_words([document.summary])
+    entry.search_body = plain_words([document.description, *document.steps])
     entry.search_words = distinct_words(
         f"{entry.search_title} {entry.search_tags} {entry.search_summary} "
-        f"{plain_words(card.steps)}",
+        f"{plain_words(document.steps)}",
     )
 
 
 def search_document_of(version: EntryVersion) -> SearchDocument:
-    """The card of a stored version."""
+    """The search document of a stored version."""
     return SearchDocument.model_validate(version.card)
 
 
 def plain_words(texts: Iterable[str]) -> str:
-    """Texts as plain words: `checkCredit` and `order-to-cash` are taken apart."""
+    """The texts as plain words: `checkCredit` and `order-to-cash` become several words."""
     joined = " ".join(texts)
-    return _JOINTS.sub(" ", _CAMEL.sub(" ", joined)).strip()[:_WORDS_LIMIT]
+    return _JOINTS.sub(" ", _CAMEL.sub(" ", joined)).strip()[:_MAX_TEXT_LENGTH]
 
 
 def distinct_words(text: str) -> str:
-    """Each word once, in lower case, in order of appearance: what trigrams compare with."""
-    return " ".join(dict.fromkeys(word[:LONGEST_WORD] for word in text.lower().split()))
+    """Each word once, in lower case, in order of appearance: trigrams compare with these."""
+    return " ".join(dict.fromkeys(word[:MAX_WORD_LENGTH] for word in text.lower().split()))

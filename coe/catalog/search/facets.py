@@ -1,4 +1,4 @@
-"""Counts over what a search found, in one statement: each facet ignores its own filter."""
+"""Facets: counts of the found entries by property; each facet ignores its own filter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from coe.catalog.search.filters import CatalogFilter, predicates
 from coe.catalog.tables import ENTRIES
 
 _TOTAL = ""
-_MOST_VALUES = 50
+_MAX_VALUES = 50
 _SINGLE = {
     "kinds": "kind",
     "owners": "team",
@@ -43,13 +43,13 @@ async def count(
     *,
     with_facets: bool,
 ) -> tuple[int, tuple[Facet, ...]]:
-    """How many entries match all, and how many there are by each value of each property.
+    """The number of matching entries, and their numbers by the values of each property.
 
     Args:
-        session: Where to ask.
-        matched: What the text and the actor's scope let through, without the filter.
+        session: One statement is executed.
+        matched: The predicate of the text and of the actor's scope, without the filter.
         wanted: The filter.
-        with_facets: Off gives the total alone.
+        with_facets: If false, only the total is counted.
     """
     narrowing = predicates(wanted)
     base = _base(matched, narrowing)
@@ -63,7 +63,7 @@ async def count(
     total = counted[_TOTAL][0].count
     if not with_facets:
         return total, ()
-    return total, tuple(Facet(name, _most(counted[name])) for name in FACET_NAMES)
+    return total, tuple(Facet(name, _most_frequent(counted[name])) for name in FACET_NAMES)
 
 
 def _base(matched: ColumnElement[bool], narrowing: dict[str, ColumnElement[bool]]) -> CTE:
@@ -95,5 +95,5 @@ def _values(
     )
 
 
-def _most(values: list[FacetValue]) -> tuple[FacetValue, ...]:
-    return tuple(sorted(values, key=lambda each: (-each.count, each.value))[:_MOST_VALUES])
+def _most_frequent(values: list[FacetValue]) -> tuple[FacetValue, ...]:
+    return tuple(sorted(values, key=lambda each: (-each.count, each.value))[:_MAX_VALUES])

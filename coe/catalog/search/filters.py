@@ -1,4 +1,4 @@
-"""What found entries must have: one predicate a property, so that a facet can leave its own out."""
+"""Filters: one predicate for each property, so that a facet can leave out its own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from coe.catalog.tables import ENTRIES
 
 @dataclass(frozen=True, slots=True)
 class CatalogFilter:
-    """What entries must have; an empty tuple asks for nothing. Values of one tuple are or-ed.
+    """The properties of wanted entries; one value of each tuple that is not empty must match.
 
-    `owners` are slugs of teams, `systems` are refs. Without `lifecycles`, RETIRED stays out.
+    `owners` are slugs of teams, `systems` are refs. Without `lifecycles`, RETIRED is excluded.
     """
 
     kinds: tuple[EntryKind, ...] = ()
@@ -28,7 +28,7 @@ class CatalogFilter:
 
 
 def predicates(wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
-    """For each property that narrows, by the name of its facet, its predicate."""
+    """The predicate of each property that narrows, by the name of its facet."""
     columns = ENTRIES.c
     found: dict[str, ColumnElement[bool]] = {}
     if wanted.kinds:

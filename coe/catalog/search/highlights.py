@@ -1,4 +1,4 @@
-"""Fragments that show why an entry was found: HTML-escaped, the match in <mark>."""
+"""Highlights: the fragments that match, HTML-escaped, each match in <mark>."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OPTIONS = (
     "FragmentDelimiter= … ,HighlightAll=false"
 )
 _WHOLE = f"StartSel={_OPEN},StopSel={_CLOSE},HighlightAll=true"
-_MOST = 3
+_MAX_FRAGMENTS = 3
 
 
 def headline(
@@ -22,15 +22,15 @@ def headline(
     *,
     whole: bool,
 ) -> Function[str]:
-    """The column's text with the matches between two private marks, all of it or fragments."""
+    """The column's text, whole or in fragments, with each match between two private characters."""
     cleaned = func.translate(column, _OPEN + _CLOSE, "")
     options = _WHOLE if whole else _OPTIONS
     return func.ts_headline("english", cleaned, query, options)
 
 
 def fragments(headlines: Iterable[str]) -> tuple[str, ...]:
-    """Those headlines in which something matched, escaped, with <mark> for the private marks."""
-    return tuple(_marked(each) for each in headlines if each and _OPEN in each)[:_MOST]
+    """The headlines with a match, escaped, with <mark> for the private characters."""
+    return tuple(_marked(each) for each in headlines if each and _OPEN in each)[:_MAX_FRAGMENTS]
 
 
 def _marked(text: str) -> str:

@@ -1,9 +1,8 @@
 """Search over the catalog: weighted full text, typos by trigrams, facets, highlights.
 
-A search without operators takes every word as the beginning of a word, and asks for all of them.
-With a quote, a leading minus or an `or` it is read as web search does
-(`websearch_to_tsquery`). Only where nothing matches is the spelling mended
-(`coe.catalog.search.suggestions`).
+Without operators, each word of a search is a prefix, and all must match. With a quote, a leading
+minus or an `or`, the search has the syntax of web search (`websearch_to_tsquery`). Only if nothing
+matches, the search uses similar words (`coe.catalog.search.suggestions`).
 """
 
 from __future__ import annotations
@@ -46,13 +45,13 @@ from coe.work import Read
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
-_LONGEST = 200
+_MAX_TEXT_LENGTH = 200
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
 _BODY = (ENTRIES.c.search_body, ENTRIES.c.search_tags)
 
 
 class CatalogOrder(StrEnum):
-    """How found entries are ordered; RELEVANCE without a text is MOST_USED."""
+    """The order of found entries; RELEVANCE without a text is MOST_USED."""
 
     RELEVANCE = "RELEVANCE"
     TITLE = "TITLE"
@@ -75,7 +74,7 @@ class CatalogSearch:
 
 @dataclass(frozen=True, slots=True)
 class _Matching:
-    """How a text is looked for: which rows match, how well, and the query to highlight with."""
+    """The matching of a text: the predicate, the score, and the query of the highlights."""
 
     predicate: ColumnElement[bool]
     score: ColumnElement[Any] | None = None
@@ -83,12 +82,12 @@ class _Matching:
 
 
 async def search(read: Read, request: CatalogSearch) -> Hits:
-    """Find the entries that match and that the actor may read.
+    """Find the matching entries that the actor may read.
 
-    `count` and `facets` off save a statement; the total is then 0.
+    Without `count` and `facets` a statement is saved, and the total is 0.
 
     Raises:
-        Invalid: `first` or `after` cannot be used.
+        Invalid: `first` or `after` is not valid.
     """
     paging.check_first(request.first)
     allowed = readable_entries(read)
@@ -100,35 +99,37 @@ async def search(read: Read, request: CatalogSearch) -> Hits:
 
 
 async def _matching(read: Read, request: CatalogSearch, allowed: ColumnElement[bool]) -> _Matching:
-    sought = " ".join((request.text or "").replace("\0", " ").split())[:_LONGEST]
-    if not _WORD.search(sought):
+    words = " ".join((request.text or "").replace("\0", " ").split())[:_MAX_TEXT_LENGTH]
+    if not _WORD.search(words):
         return _Matching(true())
-    exact = _by_words(sought)
+    exact = _by_words(words)
     found = select(literal(1)).where(allowed, exact.predicate).limit(1)
     if await read.session.scalar(found):
         return exact
-    near = await suggestions.nearest(read.session, _WORD.findall(sought.lower()), allowed)
-    return _Matching(false()) if near is None else _by_query(func.to_tsquery("english", near), "")
+    similar = await suggestions.similar_query(read.session, _WORD.findall(words.lower()), allowed)
+    if similar is None:
+        return _Matching(false())
+    return _by_query(func.to_tsquery("english", similar), "")
 
 
-def _by_words(sought: str) -> _Matching:
-    if _OPERATORS.search(sought):
-        return _by_query(func.websearch_to_tsquery("english", sought), sought)
-    prefixes = " & ".join(f"'{word}':*" for word in _WORD.findall(sought))
-    return _by_query(func.to_tsquery("english", prefixes), sought)
+def _by_words(words: str) -> _Matching:
+    if _OPERATORS.search(words):
+        return _by_query(func.websearch_to_tsquery("english", words), words)
+    prefixes = " & ".join(f"'{word}':*" for word in _WORD.findall(words))
+    return _by_query(func.to_tsquery("english", prefixes), words)
 
 
-def _by_query(parsed: ColumnElement[Any], sought: str) -> _Matching:
+def _by_query(parsed: ColumnElement[Any], words: str) -> _Matching:
     query = evaluated_once(parsed)
     rank = func.ts_rank(text(f"'{_WEIGHTS}'::float4[]"), ENTRIES.c.search, query, 1)
-    named = func.lower(ENTRIES.c.title) == sought.lower()
+    is_title = func.lower(ENTRIES.c.title) == words.lower()
     in_title = func.to_tsvector("english", ENTRIES.c.search_title).op("@@")(query)
-    score = rank + case((named, 1.0), (in_title, 0.5), else_=0.0) + _standing()
+    score = rank + case((is_title, 1.0), (in_title, 0.5), else_=0.0) + _popularity()
     return _Matching(ENTRIES.c.search.op("@@")(query), _rounded(score), query)
 
 
-def _standing() -> ColumnElement[Any]:
-    """A little for what is published and much used: it orders what matches alike."""
+def _popularity() -> ColumnElement[Any]:
+    """A small bonus for published and much used entries: it orders equal matches."""
     published = case((ENTRIES.c.lifecycle == Lifecycle.PUBLISHED, 0.05), else_=0.0)
     return published + func.least(func.ln(1 + ENTRIES.c.uses) * 0.01, 0.05)
 
@@ -168,17 +169,17 @@ async def _page(
         page = page.where(order.beyond(request.after))
     page = page.order_by(*order.by(order.key, ENTRIES.c.id)).limit(request.first + 1)
     found = page.subquery()
-    shown = select(*found.c, *_headlines(matching, found.c)).order_by(
+    highlighted = select(*found.c, *_headlines(matching, found.c)).order_by(
         *order.by(found.c.sort_key, found.c.id),
     )
-    rows = (await read.session.execute(shown)).all()
+    rows = (await read.session.execute(highlighted)).all()
     hits = tuple(_hit(row, order, matching) for row in rows[: request.first])
     return hits, len(rows) > request.first
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """A sort key, its direction, and how it is written into a cursor."""
+    """A sort key, its direction, and its form in a cursor."""
 
     name: str
     key: ColumnElement[Any]

@@ -1,6 +1,6 @@
-"""Mending the spelling of a search that found nothing, from the words of what may be read.
+"""Suggestions for a search without results: similar words of the entries that the actor may read.
 
-A word is near when it is alike by trigrams (pg_trgm) or differs in few letters (fuzzystrmatch).
+Words are similar by trigrams (pg_trgm), or if they differ in few letters (fuzzystrmatch).
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Float, cast, exists, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.search.document import LONGEST_WORD
+from coe.catalog.search.document import MAX_WORD_LENGTH
 from coe.catalog.tables import ENTRIES
 
-_NEAR: Final = 0.45
-"""How near a word must come, from 0 to 1; `csah` comes as near to `cash` as 0.5."""
-_THRESHOLDS: Final = (0.4, 0.15)
-"""How alike by trigrams an entry's words must be, for the index to bring it; the second if the
-first brings no near word."""
-_MOST_ENTRIES: Final = 1_000
-_MOST_TERMS: Final = 8
-_CHOICES: Final = 3
+_MIN_SIMILARITY: Final = 0.45
+"""The least similarity of a suggested word, from 0 to 1; `csah` and `cash` have 0.5."""
+_INDEX_THRESHOLDS: Final = (0.4, 0.15)
+"""The least trigram similarity at which the index returns an entry; the second value is used if the
+first finds no similar word."""
+_MAX_ENTRIES: Final = 1_000
+_MAX_TERMS: Final = 8
+_MAX_WORDS: Final = 3
 
 
-async def nearest(
+async def similar_query(
     session: AsyncSession,
     terms: Sequence[str],
     allowed: ColumnElement[bool],
 ) -> str | None:
-    """The text of a tsquery that asks for the words nearest to the terms, one for each term.
+    """The text of a tsquery with the most similar words of each term.
 
     Returns:
-        None where a term has no near word, or all are stop words.
+        None if a term has no similar word, or if all are stop words.
     """
     parts: list[str] = []
-    for term in list(dict.fromkeys(terms))[:_MOST_TERMS]:
-        cut = term[:LONGEST_WORD]
+    for term in list(dict.fromkeys(terms))[:_MAX_TERMS]:
+        cut = term[:MAX_WORD_LENGTH]
         match await _known(session, cut, allowed):
             case None:
                 continue
             case True:
                 parts.append(f"'{cut}':*")
             case False:
-                words = await _near(session, cut, allowed)
+                words = await _similar_words(session, cut, allowed)
                 if not words:
                     return None
                 parts.append("(" + " | ".join(f"'{word}'" for word in words) + ")")
@@ -51,7 +51,7 @@ async def nearest(
 
 
 def evaluated_once(query: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A tsquery that is parsed once a statement; under a generic plan it would be once a row."""
+    """A tsquery that is parsed once a statement; a generic plan would parse it once a row."""
     return select(query).scalar_subquery()
 
 
@@ -60,42 +60,44 @@ async def _known(
     term: str,
     allowed: ColumnElement[bool],
 ) -> bool | None:
-    """Whether a word begins with the term; none for a stop word, which begins everything."""
+    """Whether a word starts with the term; None for a stop word, whose query is empty."""
     query = evaluated_once(func.to_tsquery("english", f"'{term}':*"))
-    begun = exists().where(allowed, ENTRIES.c.search.op("@@")(query))
-    row = (await session.execute(select(func.numnode(query), begun))).one()
+    prefix_exists = exists().where(allowed, ENTRIES.c.search.op("@@")(query))
+    row = (await session.execute(select(func.numnode(query), prefix_exists))).one()
     return None if row[0] == 0 else bool(row[1])
 
 
-async def _near(session: AsyncSession, term: str, allowed: ColumnElement[bool]) -> list[str]:
-    for threshold in _THRESHOLDS:
+async def _similar_words(
+    session: AsyncSession, term: str, allowed: ColumnElement[bool]
+) -> list[str]:
+    for threshold in _INDEX_THRESHOLDS:
         await session.execute(text(f"SET LOCAL pg_trgm.word_similarity_threshold = {threshold}"))
-        found = (await session.scalars(_words_like(term, allowed))).all()
+        found = (await session.scalars(_select_similar_words(term, allowed))).all()
         if found:
             return list(found)
     return []
 
 
-def _words_like(term: str, allowed: ColumnElement[bool]) -> Any:
+def _select_similar_words(term: str, allowed: ColumnElement[bool]) -> Any:
     entries = (
         select(ENTRIES.c.search_words)
         .where(allowed, literal(term).op("<%")(ENTRIES.c.search_words))
-        .cte("entries_alike")
-        .prefix_with("MATERIALIZED")  # under a limit the planner would pass the index by
+        .cte("similar_entries")
+        .prefix_with("MATERIALIZED")  # with a limit, the planner would not use the index
     )
-    some = select(entries.c.search_words).limit(_MOST_ENTRIES).subquery()
+    candidates = select(entries.c.search_words).limit(_MAX_ENTRIES).subquery()
     words = (
-        select(func.unnest(func.string_to_array(some.c.search_words, " ")).label("word"))
+        select(func.unnest(func.string_to_array(candidates.c.search_words, " ")).label("word"))
         .distinct()
         .subquery()
     )
     word = words.c.word
-    letters = func.levenshtein(word, term)
-    by_letters = 1.0 - cast(letters, Float) / func.greatest(func.length(word), len(term))
-    likeness = func.greatest(func.word_similarity(term, word), by_letters)
+    edits = func.levenshtein(word, term)
+    by_edits = 1.0 - cast(edits, Float) / func.greatest(func.length(word), len(term))
+    similarity = func.greatest(func.word_similarity(term, word), by_edits)
     return (
         select(word)
-        .where(word.op("~")(r"^[[:alnum:]]+$"), likeness >= _NEAR)
-        .order_by(likeness.desc(), word)
-        .limit(_CHOICES)
+        .where(word.op("~")(r"^[[:alnum:]]+$"), similarity >= _MIN_SIMILARITY)
+        .order_by(similarity.desc(), word)
+        .limit(_MAX_WORDS)
     )

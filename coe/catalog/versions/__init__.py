@@ -1,1 +1,1 @@
-"""Versions of entries of every kind: saved, sealed, resolved, moved through their lifecycle."""
+"""Versions of entries of every kind: saving, sealing, resolution and lifecycle."""

@@ -1,4 +1,4 @@
-"""Aliases: names that stand for one exact version of an entry."""
+"""Aliases: names of one exact version of an entry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from coe.work import Work
 
 
 async def point_alias(work: Work, entry: Entry, version: EntryVersion, alias: str) -> str | None:
-    """Let an alias name a version; gives the exact version that it named before, if any."""
+    """Set an alias to a version; return the exact version that it had before, if any."""
     row = await work.session.get(EntryAlias, (entry.id, alias))
     before = row.version if row else None
     if row is None:

@@ -1,10 +1,10 @@
-"""Four eyes: what reviewers decide on a version, and how many of them a publication needs.
+"""Approvals (four eyes): the decisions of reviewers, and how many a publication needs.
 
-A team publishes its own local flows without them, unless the version makes somebody the flow's
-process owner or deputy who is not so already: these read the data of its runs, past ones too.
+A team publishes its own local flows without approvals, unless the version names a new process owner
+or deputy: they read the data of all runs of the flow, past ones too.
 
-Only what was decided since the last submission counts; a refusal sends the version back, and
-whatever was approved before it counts no more.
+Only approvals since the last submission count: a refusal sends the version back, and the approvals
+before it are void.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from coe.work import Work
 async def add_verdict(
     work: Work, version: EntryVersion, verdict: ReviewVerdict, comment: str
 ) -> None:
-    """Keep what the actor decided.
+    """Store the actor's decision.
 
     Raises:
         Conflict: The actor has approved this submission already.
@@ -49,7 +49,7 @@ async def add_verdict(
 
 
 async def approvers(work: Work, version: EntryVersion) -> frozenset[str]:
-    """Who approved the version since it was last submitted."""
+    """The subjects that approved the version since its last submission."""
     since = version.submitted_at or version.created_at
     found = await work.session.scalars(
         select(col(VersionApproval.by)).where(
@@ -67,25 +67,27 @@ async def require_approvals(
     version: EntryVersion,
     needed: int,
 ) -> None:
-    """See that enough people but the author approved; a team's local flow mostly needs none.
+    """Require approvals by enough people other than the author.
+
+    A local flow usually needs none.
 
     Raises:
-        Conflict: They have not.
+        Conflict: Approvals are missing.
     """
-    if entry.flow_kind is FlowKind.LOCAL and not await _names_others(work, entry, version):
+    if entry.flow_kind is FlowKind.LOCAL and not await _names_new_owner(work, entry, version):
         return
     given = len(await approvers(work, version) - {version.created_by})
     if given < needed:
         raise Conflict(f"{version.version} has {given} of the {needed} approvals that it needs")
 
 
-async def _names_others(work: Work, entry: Entry, version: EntryVersion) -> bool:
-    """Whether a version gives the flow a process owner or deputy that it has not had.
+async def _names_new_owner(work: Work, entry: Entry, version: EntryVersion) -> bool:
+    """Whether a version names a process owner or deputy that the live version does not name.
 
-    Those of the live version stay; the first one names people of the team.
+    The first version may name people of the team.
     """
-    card = search_document_of(version)
-    named = {each for each in (card.process_owner, card.deputy) if each is not None}
+    document = search_document_of(version)
+    named = {each for each in (document.process_owner, document.deputy) if each is not None}
     if await work.session.get(EntryAlias, (entry.id, LIVE)) is not None:
         return not named <= {entry.process_owner, entry.deputy}
     return any(entry.team not in work.policy.teams(each) for each in named)

@@ -1,11 +1,11 @@
-"""The life of a version, as a state machine: which move leads where, and who may make it.
+"""The lifecycle of a version as a state machine: actions, states and permissions.
 
     DRAFT ──submit──▶ IN_REVIEW ──publish──▶ PUBLISHED ──deprecate──▶ DEPRECATED ──retire──▶ RETIRED
       ▲                  │                                                            ▲
-      └──────refuse──────┘            DRAFT ──retire (given up)───────────────────────┘
+      └──────refuse──────┘            DRAFT ──retire (abandoned)───────────────────────┘
 
-A team's local flow may go from DRAFT to PUBLISHED at once: it is the team's own code, and the
-contract that its callers see is in its manifest.
+A team's local flow may go from DRAFT to PUBLISHED directly: it is the team's own code, and its
+manifest has the contract for callers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from coe.errors import Conflict
 
 
 class LifecycleAction(StrEnum):
-    """What can be done with a version."""
+    """An action on a version."""
 
     SUBMIT = "submit"
     APPROVE = "approve"
@@ -28,7 +28,7 @@ class LifecycleAction(StrEnum):
     RETIRE = "retire"
 
 
-_MOVES: dict[tuple[LifecycleAction, Lifecycle], Lifecycle] = {
+_TRANSITIONS: dict[tuple[LifecycleAction, Lifecycle], Lifecycle] = {
     (LifecycleAction.SUBMIT, Lifecycle.DRAFT): Lifecycle.IN_REVIEW,
     (LifecycleAction.APPROVE, Lifecycle.IN_REVIEW): Lifecycle.IN_REVIEW,
     (LifecycleAction.REFUSE, Lifecycle.IN_REVIEW): Lifecycle.DRAFT,
@@ -37,7 +37,7 @@ _MOVES: dict[tuple[LifecycleAction, Lifecycle], Lifecycle] = {
     (LifecycleAction.RETIRE, Lifecycle.DEPRECATED): Lifecycle.RETIRED,
     (LifecycleAction.RETIRE, Lifecycle.DRAFT): Lifecycle.RETIRED,
 }
-_LOCAL_MOVES = {(LifecycleAction.PUBLISH, Lifecycle.DRAFT): Lifecycle.PUBLISHED}
+_LOCAL_TRANSITIONS = {(LifecycleAction.PUBLISH, Lifecycle.DRAFT): Lifecycle.PUBLISHED}
 
 RUNNABLE = frozenset({Lifecycle.PUBLISHED, Lifecycle.DEPRECATED})
 DISPLAY_ORDER = (
@@ -47,22 +47,22 @@ DISPLAY_ORDER = (
     Lifecycle.DRAFT,
     Lifecycle.RETIRED,
 )
-"""The states from the one that an entry shows first to the one that it shows last."""
+"""The states in the order in which an entry prefers them for its current version."""
 
 
 def next_state(
-    move: LifecycleAction, state: Lifecycle, flow_kind: FlowKind | None = None
+    action: LifecycleAction, state: Lifecycle, flow_kind: FlowKind | None = None
 ) -> Lifecycle:
-    """The state that a move leads to.
+    """The state after an action.
 
     Raises:
-        Conflict: The move cannot be made from this state; the message says from which it can.
+        Conflict: The state does not allow the action; the message names the states that do.
     """
-    moves = _MOVES | _LOCAL_MOVES if flow_kind is FlowKind.LOCAL else _MOVES
-    reached = moves.get((move, state))
+    transitions = _TRANSITIONS | _LOCAL_TRANSITIONS if flow_kind is FlowKind.LOCAL else _TRANSITIONS
+    reached = transitions.get((action, state))
     if reached is None:
-        origins = " or ".join(sorted(start for each, start in moves if each is move))
-        raise Conflict(f"a version in {state} cannot {move}: that needs {origins}")
+        origins = " or ".join(sorted(start for each, start in transitions if each is action))
+        raise Conflict(f"a version in {state} cannot {action}: that needs {origins}")
     return reached
 
 
@@ -88,6 +88,6 @@ _PERMISSIONS = {
 }
 
 
-def permission_for(kind: EntryKind, move: LifecycleAction) -> Permission:
-    """The permission that a move needs."""
-    return _PERMISSIONS[kind, move]
+def permission_for(kind: EntryKind, action: LifecycleAction) -> Permission:
+    """The permission that an action needs."""
+    return _PERMISSIONS[kind, action]

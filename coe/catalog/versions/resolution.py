@@ -1,7 +1,7 @@
-"""From an entry and a selector to one version: exact, alias or range.
+"""Resolution: from an entry and a selector to one version.
 
-An exact version is found in any state; an alias names a version that was published; a range picks
-the highest PUBLISHED release within it, else the highest DEPRECATED one.
+An exact version resolves in any state. An alias resolves to its version. A range resolves to the
+highest PUBLISHED release within it, or else to the highest DEPRECATED one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def resolve(
     keys: Sequence[VersionKey],
     allowed: ColumnElement[bool],
 ) -> dict[VersionKey, VersionRecord]:
-    """Find the version that each key means, within a predicate over the table of versions."""
+    """The version of each key, among those that a predicate over the versions allows."""
     meant = {key: (key[0], selector_or_live(key[1])) for key in keys}
     exact = {each for each in meant.values() if parse_version(each[1])}
     ranges = {
@@ -103,7 +103,7 @@ async def _within(
     for (entry_id, text), bounds in wanted.items():
         for version in candidates[entry_id]:
             parsed = parse_version(version.version)
-            if parsed and bounds.holds(parsed):
+            if parsed and bounds.contains(parsed):
                 found[entry_id, text] = version
                 break
     return found

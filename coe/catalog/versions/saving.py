@@ -1,4 +1,4 @@
-"""Saving a version: one place for flows and templates, safe against two at once."""
+"""Save versions of entries of every kind, safe under concurrent writes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from coe.work import Work
 
 _CALLED = frozenset({EntryKind.DECISION, EntryKind.FLOW})
 _LOCK = 0x0C0E_CA7A
-"""Catalog writes take turns: they touch the entries that they name too, in any order."""
+"""Advisory lock of catalog writes: each may also update the entries that it links to."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What a version is made of; `content` and `schemas` are sealed.
+    """A version to save; `content` and `schemas` are sealed.
 
     `path` is the pointer of the version number in its document, for problems.
     """
@@ -50,7 +50,7 @@ class NewVersion:
     namespace: str
     name: str
     version: str
-    card: SearchDocument
+    search_document: SearchDocument
     digest: str
     body_digest: str
     content: JSON
@@ -65,7 +65,7 @@ class NewVersion:
 
 
 async def lock_catalog(session: AsyncSession) -> None:
-    """Wait until no other transaction writes to the catalog; held until the end of this one."""
+    """Lock the catalog against other writers until the end of this transaction."""
     await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
@@ -73,20 +73,20 @@ async def save_version(work: Work, new: NewVersion) -> tuple[Entry, EntryVersion
     """Add a version as a draft, or find the one with the same content; True if it was added.
 
     Raises:
-        Invalid: The name is another kind of entry's, or the version has other content already.
+        Invalid: An entry of another kind has the name, or the version exists with other content.
     """
     await lock_catalog(work.session)
     entry = await _entry(work, new)
-    kept = await work.session.scalar(
+    existing = await work.session.scalar(
         select(EntryVersion).where(
             col(EntryVersion.entry_id) == entry.id,
             col(EntryVersion.version) == new.version,
         ),
     )
-    if kept is not None:
-        if kept.digest != new.digest:
+    if existing is not None:
+        if existing.digest != new.digest:
             raise Invalid([await _taken(work.session, entry, new)])
-        return entry, kept, False
+        return entry, existing, False
     version = await _version(work, entry, new)
     await refresh_entry(work, entry)
     return entry, version, True
@@ -107,7 +107,7 @@ async def saved_version(
 
 
 async def refresh_entry(work: Work, entry: Entry) -> None:
-    """Let the entry show its current version: `live`, else the one that is furthest along."""
+    """Set the entry's current version: `live`, or else the newest in the most advanced state."""
     session = work.session
     await session.flush()
     live = (
@@ -143,7 +143,7 @@ async def refresh_entry(work: Work, entry: Entry) -> None:
 
 
 async def _entry(work: Work, new: NewVersion) -> Entry:
-    """The entry of the name, made if it is not there."""
+    """The entry of the name, created if it is missing."""
     values = {
         "id": new_id(),
         "kind": new.kind,
@@ -151,11 +151,11 @@ async def _entry(work: Work, new: NewVersion) -> Entry:
         "namespace": new.namespace,
         "name": new.name,
         "team": new.namespace,
-        "title": new.card.title,
-        "summary": new.card.summary,
+        "title": new.search_document.title,
+        "summary": new.search_document.summary,
         "tags": [],
         "systems": [],
-        "data_class": new.card.data_class,
+        "data_class": new.search_document.data_class,
         "lifecycle": Lifecycle.DRAFT,
         "uses": 0,
         "created_at": work.now,
@@ -185,7 +185,7 @@ async def _entry(work: Work, new: NewVersion) -> Entry:
 async def _version(work: Work, entry: Entry, new: NewVersion) -> EntryVersion:
     parsed = parse_version(new.version)
     if parsed is None:
-        raise Invalid([_at_version(new, "INPUT_VERSION", "this is no exact version", None)])
+        raise Invalid([_at_version(new, "INPUT_VERSION", "this is not an exact version", None)])
     version = EntryVersion(
         entry_id=entry.id,
         kind=new.kind,
@@ -193,7 +193,7 @@ async def _version(work: Work, entry: Entry, new: NewVersion) -> EntryVersion:
         namespace=new.namespace,
         name=new.name,
         team=entry.team,
-        data_class=new.card.data_class,
+        data_class=new.search_document.data_class,
         version=new.version,
         precedence=precedence(parsed),
         lifecycle=Lifecycle.DRAFT,
@@ -202,7 +202,7 @@ async def _version(work: Work, entry: Entry, new: NewVersion) -> EntryVersion:
         signature=work.platform.signer.sign_digest(new.digest),
         engine=new.engine,
         changelog=new.changelog,
-        card=new.card.to_json(),
+        card=new.search_document.to_json(),
         content_sealed=b"",
         schemas_sealed=b"",
         problems_sealed=b"",
@@ -235,8 +235,10 @@ async def _taken(session: AsyncSession, entry: Entry, new: NewVersion) -> Proble
         .order_by(VERSIONS.c.precedence.desc())
         .limit(1),
     )
-    message = f"version {new.version} of {new.namespace}/{new.name} has other content already"
-    help = f"a version never changes: take a number above {highest}"
+    message = (
+        f"version {new.version} of {new.namespace}/{new.name} exists already, with other content"
+    )
+    help = f"a version never changes: use a number above {highest}"
     return _at_version(new, "INPUT_VERSION", message, help)
 
 
@@ -245,7 +247,7 @@ def _at_version(new: NewVersion, code: str, message: str, help: str | None) -> P
 
 
 async def _count_callers(session: AsyncSession, entry: Entry, version_ids: list[UUID]) -> None:
-    """Count anew who calls this flow or table, and who calls what its versions call."""
+    """Update `uses` of this entry and of the entries that these versions call."""
     caller = ENTRIES.alias("caller")
     callers = (
         select(func.count(caller.c.id.distinct()))

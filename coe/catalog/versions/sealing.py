@@ -1,4 +1,4 @@
-"""The sealed columns of a version: definition or files, schemas, problems; all as JSON."""
+"""The sealed columns of a version, all JSON: definition or files, schemas, problems."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TABLE = EntryVersion.__tablename__
 
 
 async def seal(keyring: Keyring, version: EntryVersion, column: str, value: JSON) -> bytes:
-    """Seal a value for a column of this version."""
-    return await keyring.seal_json(_place(version.id, version.team, column), CATALOG_PURPOSE, value)
+    """Seal a value for a column of the version."""
+    return await keyring.seal_json(_cell(version.id, version.team, column), CATALOG_PURPOSE, value)
 
 
 async def unseal(keyring: Keyring, ident: UUID, team: str, column: str, sealed: bytes) -> JSON:
     """Open a column of the version with this id and team.
 
     Raises:
-        CoeError: It was changed, moved, or its key is gone.
+        DoesNotOpen: It was changed or moved, or its key is missing.
     """
-    return await keyring.open_json(_place(ident, team, column), CATALOG_PURPOSE, sealed)
+    return await keyring.open_json(_cell(ident, team, column), CATALOG_PURPOSE, sealed)
 
 
 def problems_to_json(problems: tuple[Problem, ...]) -> JSON:
@@ -41,5 +41,5 @@ def problems_from_json(value: JSON) -> tuple[Problem, ...]:
     return tuple(Problem(**{**each, "severity": Severity(each["severity"])}) for each in found)
 
 
-def _place(ident: UUID, team: str, column: str) -> Cell:
+def _cell(ident: UUID, team: str, column: str) -> Cell:
     return Cell(table=_TABLE, row=str(ident), column=column, team=team)
