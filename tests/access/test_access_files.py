@@ -99,7 +99,7 @@ async def test_what_others_added_stays(database: Database) -> None:
 async def test_a_changed_comment_is_a_new_version(database: Database, copy: Path) -> None:
     async with database.session() as session:
         await load_access_files(session, copy)
-        replace(copy / "policies/rules/audit.csv", "# A proof shows", "# Indeed a proof shows")
+        replace(copy / "policies/rules/audit.csv", "# A proof contains", "# Indeed a proof shows")
         assert (await load_access_files(session, copy)).changed
 
 
@@ -188,9 +188,9 @@ async def test_a_note_stands_for_its_block_only(copy: Path) -> None:
     notes = {str(line): line.note for line in read_files(copy).lines}
     assert (
         notes["p, kind:person, *, run:report, *, deny"]
-        == "No person can make a run say something that it did not do."
+        == "No person may report results of a run that it did not produce."
     )
     assert notes["p, process-owner, *, run:read_data, *, allow"] == (
-        "Input, output and errors hold what customers told us: for the owner of the process, "
-        "and for what carries it out. Each reading is recorded."
+        "Input, output and errors contain data of customers: they are for the owner of the process, "
+        "and for the services that execute it. Each reading is recorded."
     )

@@ -1,4 +1,4 @@
-"""Finance's flow: does what is open of the customer's credit cover the order?"""
+"""The flow of finance: check whether the customer's remaining credit covers the order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFUSED_RATINGS = frozenset({"D"})
 
 @flow(name="credit-check")
 async def credit_check(run_id: str) -> None:
-    """Ask the ERP for limit and debts, and compare with the order's total."""
+    """Compare the customer's limit and debts in the ERP with the order's total."""
     async with local_run(run_id) as run:
         order: dict[str, Any] = run.input
 

@@ -1,4 +1,4 @@
-"""Fulfilment's flow: hand a packed order to the carrier."""
+"""The flow of fulfilment: hand a packed order to the carrier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coe.sdk import local_run
 
 @flow(name="ship-order")
 async def ship_order(run_id: str) -> None:
-    """Book the shipment at the WMS and give its tracking number."""
+    """Book the shipment in the WMS and return its tracking number."""
     async with local_run(run_id) as run:
         order: dict[str, Any] = run.input
 

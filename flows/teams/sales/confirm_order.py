@@ -1,4 +1,4 @@
-"""Sales' flow: mark an order as shipped in the CRM."""
+"""The flow of sales: mark an order as shipped in the CRM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coe.sdk import local_run
 
 @flow(name="confirm-order")
 async def confirm_order(run_id: str) -> None:
-    """Set the order's status, from which the CRM tells the customer."""
+    """Set the order's status in the CRM, which then notifies the customer."""
     async with local_run(run_id) as run:
         order: dict[str, Any] = run.input
 

@@ -1,4 +1,4 @@
-"""The warehouse's flow: reserve the stock of an order at the WMS, and pack it."""
+"""The flow of the warehouse: reserve the stock of an order in the WMS, and pack it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PER_PARCEL = 20
 
 @flow(name="pick-and-pack")
 async def pick_and_pack(run_id: str) -> None:
-    """Reserve all lines of the order or none, and count its parcels."""
+    """Reserve all lines of the order, and compute the number of parcels."""
     async with local_run(run_id) as run:
         order: dict[str, Any] = run.input
 
