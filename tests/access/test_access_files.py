@@ -99,7 +99,7 @@ async def test_what_others_added_stays(database: Database) -> None:
 async def test_a_changed_comment_is_a_new_version(database: Database, copy: Path) -> None:
     async with database.session() as session:
         await load_access_files(session, copy)
-        replace(copy / "policies/rules/audit.csv", "# A proof contains", "# Indeed a proof shows")
+        replace(copy / "policies/rules/audit.csv", "# A proof contains", "# Indeed a proof contains")
         assert (await load_access_files(session, copy)).changed
 
 
