@@ -99,7 +99,7 @@ async def test_what_others_added_stays(database: Database) -> None:
 async def test_a_changed_comment_is_a_new_version(database: Database, copy: Path) -> None:
     async with database.session() as session:
         await load_access_files(session, copy)
-        replace(copy / "policies/rules/audit.csv", "# A proof contains", "# Indeed a proof contains")
+        replace(copy / "policies/rules/audit.csv", "# A proof contains", "# Here a proof contains")
         assert (await load_access_files(session, copy)).changed
 
 
@@ -191,6 +191,6 @@ async def test_a_note_stands_for_its_block_only(copy: Path) -> None:
         == "No person may report results of a run that it did not produce."
     )
     assert notes["p, process-owner, *, run:read_data, *, allow"] == (
-        "Input, output and errors contain data of customers: they are for the owner of the process, "
-        "and for the services that execute it. Each reading is recorded."
+        "Input, output and errors contain data of customers: they are for the owner of the "
+        "process, and for the services that execute it. Each reading is recorded."
     )
