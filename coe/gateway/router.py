@@ -25,7 +25,7 @@ from coe.gateway.rules import AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
 from coe.work import Platform, RequestInfo
 
-MAX_REQUEST_BYTES: Final = 1_048_576
+MAX_PROXIED_BYTES: Final = 1_048_576
 PROXIED_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 _REQUEST_HEADERS: Final = ("accept", "content-type", "prefect-csrf-client", "prefect-csrf-token")
@@ -134,14 +134,14 @@ async def _json(request: Request) -> Any:
     """The JSON body; None for an empty one.
 
     Raises:
-        TooCostly: The body is larger than `MAX_REQUEST_BYTES`.
+        TooCostly: The body is larger than `MAX_PROXIED_BYTES`.
         Forbidden: The body is not JSON.
     """
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
-        if len(content) > MAX_REQUEST_BYTES:
-            raise TooCostly(f"a request has at most {MAX_REQUEST_BYTES} bytes")
+        if len(content) > MAX_PROXIED_BYTES:
+            raise TooCostly(f"a request has at most {MAX_PROXIED_BYTES} bytes")
     if not content:
         return None
     try:

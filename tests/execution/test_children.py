@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, func, select
 
-from coe.audit.models import AuditEvent
 from coe.engines.inline import InlineEngine
 from coe.errors import Conflict
 from coe.execution.advance import Finished, Parked, advance
@@ -21,6 +20,7 @@ from coe.runs.records import RunRecord
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
 from tests.execution.test_crashes import Crash, CrashingJournal
+from tests.factories.audit import AUDIT
 from tests.factories.people import OUTSIDER, SALES_OWNER, WAREHOUSE_WORKER
 from tests.factories.runs import (
     CANARY,
@@ -36,7 +36,6 @@ from tests.factories.runs import (
     until,
 )
 
-AUDIT = AuditEvent.metadata.tables["audit_events"]
 INNER = """  - inner:
       run:
         workflow: {{namespace: sales, name: inner, version: 1.0.0, input: {input}}}

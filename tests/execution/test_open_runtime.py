@@ -16,7 +16,7 @@ from coe.runs.models import RunState
 from coe.work import Platform
 from tests.factories.people import SALES_OWNER
 from tests.factories.runs import central, publish, start
-from tests.leaves.test_transport import hello, listening
+from tests.factories.sockets import hello, listening
 
 CALL = """  - ask:
       call: http

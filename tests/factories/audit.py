@@ -10,11 +10,13 @@ from sqlalchemy import text
 
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
+from coe.audit.models import AuditEvent
 from coe.audit.sealer import Sealer
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
 
+AUDIT = AuditEvent.metadata.tables["audit_events"]
 FLOW = "flow:sales/order-to-cash"
 
 

@@ -102,7 +102,7 @@ async def gate(
     platform: Platform,
 ) -> AsyncIterator[Gate]:
     port = free_port()
-    told = settings.model_copy(
+    gateway_settings = settings.model_copy(
         update={
             "prefect_url": prefect.api_url,
             "prefect_auth": Settings(prefect_auth=prefect.auth).prefect_auth,
@@ -111,7 +111,9 @@ async def gate(
         },
     )
     server = uvicorn.Server(
-        uvicorn.Config(create_demo_app(told), port=port, log_config=None, access_log=False),
+        uvicorn.Config(
+            create_demo_app(gateway_settings), port=port, log_config=None, access_log=False
+        ),
     )
     serving = asyncio.create_task(server.serve())
     await until(lambda: asyncio.sleep(0, server.started))
@@ -242,9 +244,9 @@ async def test_a_call_without_a_workers_token_is_refused(gate: Gate, header: str
 )
 async def test_a_disguised_path_is_refused(gate: Gate, path: str) -> None:
     own_id = gate.warehouse.run["id"]
-    told = path.replace("{own}", own_id).replace("{OWN}", own_id.upper())
+    disguised = path.replace("{own}", own_id).replace("{OWN}", own_id.upper())
     reader, writer = await asyncio.open_connection("127.0.0.1", int(gate.url.rpartition(":")[2]))
-    target = f"/gateway/warehouse/api{told.replace('{theirs}', gate.finance.run['id'])}"
+    target = f"/gateway/warehouse/api{disguised.replace('{theirs}', gate.finance.run['id'])}"
     auth = basic(f"warehouse:{gate.warehouse.token}")
     head = (f"GET {target} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: {auth}")
     writer.write("\r\n".join((*head, "Connection: close", "", "")).encode())
@@ -280,8 +282,8 @@ async def test_no_field_of_a_state_a_log_or_a_label_carries_data(
         answer = await worker.post(f"/flow_runs/{run}/set_state", json={"state": state})
         assert answer.json()["status"] == "ACCEPT"
         assert answer.json()["state"]["name"] == "Running"
-        told = [{**record, "name": CANARY, "message": CANARY}]
-        assert (await worker.post("/logs/", json=told)).status_code == 201
+        records = [{**record, "name": CANARY, "message": CANARY}]
+        assert (await worker.post("/logs/", json=records)).status_code == 201
         labels = {"prefect.worker.name": "w-1"}
         path = f"/flow_runs/{run}/labels"
         assert (await worker.patch(path, json=labels)).status_code == 204
@@ -431,7 +433,7 @@ async def test_events_of_the_teams_runs_pass_without_their_messages(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "fields",
     [
         {"flow_run_id": str(uuid.uuid4())},
         {"id": str(uuid.uuid4())},
@@ -439,11 +441,11 @@ async def test_events_of_the_teams_runs_pass_without_their_messages(
 )
 async def test_an_event_cannot_name_another_run_in_its_payload(
     gate: Gate,
-    told: dict[str, str],
+    fields: dict[str, str],
 ) -> None:
     async with socket(gate, gate.warehouse, "/events/in") as worker:
         await greet(worker, f"warehouse:{gate.warehouse.token}")
-        await worker.send(json.dumps(event(gate.warehouse, **told)))
+        await worker.send(json.dumps(event(gate.warehouse, **fields)))
         with pytest.raises(ConnectionClosed):
             await worker.recv()
 

@@ -26,7 +26,9 @@ from coe.runs.models import TimerKind
 from coe.runs.tables import REMINDERS, TASKS, TIMERS
 from coe.runs.task_records import ReminderRecord
 from coe.work import Platform
+from tests.factories.audit import AUDIT
 from tests.factories.people import FINANCE_APPROVER, SALES_OWNER
+from tests.factories.receivers import http
 from tests.factories.runs import (
     APPROVAL,
     CANARY,
@@ -37,9 +39,7 @@ from tests.factories.runs import (
     runtime,
     start,
 )
-from tests.human_tasks.test_human_tasks import AUDIT
-from tests.leaves.test_notify import http
-from tests.leaves.test_transport import LOOPBACK
+from tests.factories.sockets import LOOPBACK
 
 REMINDED = APPROVAL.rstrip() + "\n        remind: [PT2H, PT1H, PT3H]\n        dueIn: PT9H\n"
 

@@ -34,7 +34,7 @@ async def test_basic_and_digest(service: tuple[LeafIO, Starlette]):
     assert answer == {"ok": True}
 
 
-async def test_a_token_is_asked_for_once_and_never_shown(service: tuple[LeafIO, Starlette]):
+async def test_a_token_is_requested_once_and_never_shown(service: tuple[LeafIO, Starlette]):
     io, app = service
     policy = {
         "authority": "https://login.example",
@@ -46,15 +46,15 @@ async def test_a_token_is_asked_for_once_and_never_shown(service: tuple[LeafIO, 
     first: Any = await run_leaf(command, io)
     await run_leaf(command, io)
     assert first["headers"]["authorization"] == "Bearer [REDACTED]"
-    [asked] = app.state.tokens
-    assert (asked["grant_type"], asked["client_id"], asked["scope"]) == (
+    [form] = app.state.tokens
+    assert (form["grant_type"], form["client_id"], form["scope"]) == (
         "client_credentials",
         "flows",
         "a b",
     )
 
 
-async def test_an_authority_that_is_discovered(service: tuple[LeafIO, Starlette]):
+async def test_the_discovery_of_an_authority(service: tuple[LeafIO, Starlette]):
     io, app = service
     policy = {
         "authority": "https://login.example",
@@ -62,8 +62,8 @@ async def test_an_authority_that_is_discovered(service: tuple[LeafIO, Starlette]
         "client": {"id": "f", "secret": "s:s", "authentication": "client_secret_basic"},
     }
     await run_leaf(call("https://erp.example/echo", authentication={"oidc": policy}), io)
-    [asked] = app.state.tokens
-    assert asked["auth"] == "Basic " + base64.b64encode(b"f:s%3As").decode()
+    [form] = app.state.tokens
+    assert form["auth"] == "Basic " + base64.b64encode(b"f:s%3As").decode()
 
 
 async def test_an_authority_that_refuses(service: tuple[LeafIO, Starlette]):
@@ -83,7 +83,9 @@ def oauth(**more: Any) -> dict[str, Any]:
     return {"oauth2": {**policy, **more}}
 
 
-async def asked_with(service: tuple[LeafIO, Starlette], policy: dict[str, Any]) -> dict[str, Any]:
+async def token_request(
+    service: tuple[LeafIO, Starlette], policy: dict[str, Any]
+) -> dict[str, Any]:
     io, app = service
     await run_leaf(call("https://erp.example/echo", authentication=policy), io)
     return app.state.tokens[-1]
@@ -105,8 +107,8 @@ async def test_digest_with_sha_256(service: tuple[LeafIO, Starlette]) -> None:
 
 async def test_the_password_grant(service: tuple[LeafIO, Starlette]) -> None:
     policy = oauth(grant="password", username="ann", password="canary-0002", audiences=["erp"])
-    asked = await asked_with(service, policy)
-    assert (asked["grant_type"], asked["username"], asked["password"], asked["audience"]) == (
+    form = await token_request(service, policy)
+    assert (form["grant_type"], form["username"], form["password"], form["audience"]) == (
         "password",
         "ann",
         "canary-0002",
@@ -123,58 +125,58 @@ async def test_the_password_grant(service: tuple[LeafIO, Starlette]) -> None:
     ],
 )
 async def test_a_refresh_token(service: tuple[LeafIO, Starlette], given: dict[str, Any]) -> None:
-    asked = await asked_with(service, oauth(grant="refresh_token", **given))
-    assert (asked["grant_type"], asked["refresh_token"]) == ("refresh_token", "canary-0003")
+    form = await token_request(service, oauth(grant="refresh_token", **given))
+    assert (form["grant_type"], form["refresh_token"]) == ("refresh_token", "canary-0003")
 
 
 async def test_an_exchange_of_tokens(service: tuple[LeafIO, Starlette]) -> None:
     grant = "urn:ietf:params:oauth:grant-type:token-exchange"
     kind = "urn:ietf:params:oauth:token-type:jwt"
     subject, actor = {"token": "canary-sub", "type": kind}, {"token": "canary-act", "type": kind}
-    asked = await asked_with(service, oauth(grant=grant, subject=subject, actor=actor))
-    assert (asked["grant_type"], asked["subject_token"], asked["actor_token"]) == (
+    form = await token_request(service, oauth(grant=grant, subject=subject, actor=actor))
+    assert (form["grant_type"], form["subject_token"], form["actor_token"]) == (
         grant,
         "canary-sub",
         "canary-act",
     )
-    assert asked["subject_token_type"] == asked["actor_token_type"] == kind
+    assert form["subject_token_type"] == form["actor_token_type"] == kind
 
 
 async def test_a_secret_signs_an_assertion(service: tuple[LeafIO, Starlette]) -> None:
-    client = {"id": "flows", "secret": "canary-0001", "authentication": "client_secret_jwt"}
-    asked = await asked_with(service, oauth(client=client))
-    head, payload, signature = asked["client_assertion"].split(".")
-    expected = hmac.digest(b"canary-0001", f"{head}.{payload}".encode(), hashlib.sha256)
+    client = {"id": "flows", "secret": "canary-canary-0001", "authentication": "client_secret_jwt"}
+    form = await token_request(service, oauth(client=client))
+    head, payload, signature = form["client_assertion"].split(".")
+    expected = hmac.digest(b"canary-canary-0001", f"{head}.{payload}".encode(), hashlib.sha256)
     assert base64.urlsafe_b64decode(signature + "=") == expected
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     assert claims["iss"] == claims["sub"] == "flows"
     assert claims["aud"] == "https://login.example/oauth2/token"
     assert 0 < claims["exp"] - claims["iat"] <= 300
-    assert asked["client_assertion_type"].endswith(":jwt-bearer")
-    assert "client_secret" not in asked
+    assert form["client_assertion_type"].endswith(":jwt-bearer")
+    assert "client_secret" not in form
 
 
-async def test_an_assertion_and_a_client_that_proves_nothing(
+async def test_a_given_assertion_and_a_public_client(
     service: tuple[LeafIO, Starlette],
 ) -> None:
     client = {"id": "flows", "assertion": "a.b.c", "authentication": "private_key_jwt"}
-    assert (await asked_with(service, oauth(client=client)))["client_assertion"] == "a.b.c"
-    asked = await asked_with(service, oauth(client={"id": "open", "authentication": "none"}))
-    assert (asked["client_id"], asked.get("client_secret")) == ("open", None)
+    assert (await token_request(service, oauth(client=client)))["client_assertion"] == "a.b.c"
+    form = await token_request(service, oauth(client={"id": "open", "authentication": "none"}))
+    assert (form["client_id"], form.get("client_secret")) == ("open", None)
 
 
 async def test_a_request_for_a_token_in_json(service: tuple[LeafIO, Starlette]) -> None:
-    asked = await asked_with(service, oauth(request={"encoding": "application/json"}))
-    assert (asked["kind"], asked["client_id"]) == ("application/json", "flows")
+    form = await token_request(service, oauth(request={"encoding": "application/json"}))
+    assert (form["kind"], form["client_id"]) == ("application/json", "flows")
 
 
 async def test_paths_below_the_authority_and_its_discovery(
     service: tuple[LeafIO, Starlette],
 ) -> None:
     elsewhere = oauth(endpoints={"token": "/realms/a/token"})
-    assert (await asked_with(service, elsewhere))["path"] == "/realms/a/token"
+    assert (await token_request(service, elsewhere))["path"] == "/realms/a/token"
     found = oauth(authority="https://login.example/.well-known/openid-configuration")
-    assert (await asked_with(service, found))["path"] == "/oauth2/token"
+    assert (await token_request(service, found))["path"] == "/oauth2/token"
 
 
 @pytest.mark.parametrize(
@@ -203,11 +205,11 @@ async def test_tokens_that_are_refused(
 
 async def test_an_issuer_that_is_named(service: tuple[LeafIO, Starlette]) -> None:
     client = {"id": "jwt", "secret": "x"}
-    asked = await asked_with(service, oauth(client=client, issuers=["https://login.example"]))
-    assert asked["client_id"] == "jwt"
+    form = await token_request(service, oauth(client=client, issuers=["https://login.example"]))
+    assert form["client_id"] == "jwt"
 
 
-async def test_a_token_that_is_refused_is_asked_for_anew_once(
+async def test_a_refused_token_is_requested_again_once(
     service: tuple[LeafIO, Starlette],
 ) -> None:
     io, app = service
@@ -223,7 +225,7 @@ async def test_a_token_that_is_refused_is_asked_for_anew_once(
     assert len(app.state.tokens) == 3
 
 
-async def test_many_at_once_ask_for_one_token(service: tuple[LeafIO, Starlette]) -> None:
+async def test_concurrent_calls_request_one_token(service: tuple[LeafIO, Starlette]) -> None:
     io, app = service
     commands = [call("https://erp.example/echo", authentication=oauth()) for _ in range(8)]
     await asyncio.gather(*(run_leaf(command, io) for command in commands))
@@ -247,7 +249,7 @@ async def test_a_fresh_token_is_in_no_error(service: tuple[LeafIO, Starlette]) -
     assert b"fresh-token" not in base64.b64decode(raw)
 
 
-def test_few_tokens_are_kept() -> None:
+def test_the_token_cache_is_bounded() -> None:
     tokens = TokenCache()
     for number in range(MAX_TOKENS + 5):
         tokens.put(str(number).encode(), "t", 60)

@@ -15,7 +15,7 @@ from tests.factories.http_service import BASE, call, fails, service
 __all__ = ["service"]
 
 
-async def test_sends_what_the_arguments_say(service: tuple[LeafIO, Starlette]):
+async def test_the_arguments_make_the_request(service: tuple[LeafIO, Starlette]):
     io, _ = service
     sent: Any = await run_leaf(
         call(
@@ -35,7 +35,7 @@ async def test_sends_what_the_arguments_say(service: tuple[LeafIO, Starlette]):
     assert "x-none" not in sent["headers"]
 
 
-async def test_hands_on_the_key_of_the_step_and_the_trace(service: tuple[LeafIO, Starlette]):
+async def test_the_key_of_the_step_and_the_trace_are_sent(service: tuple[LeafIO, Starlette]):
     io, _ = service
     sent: Any = await run_leaf(call("https://erp.example/echo", traceparent="00-11-22-01"), io)
     assert sent["headers"]["idempotency-key"] == "k" * 64
@@ -49,7 +49,7 @@ async def test_any_method(service: tuple[LeafIO, Starlette], method: str):
     assert sent["method"] == method.upper()
 
 
-async def test_text_and_forms_go_as_they_are(service: tuple[LeafIO, Starlette]):
+async def test_text_and_forms_are_sent_unchanged(service: tuple[LeafIO, Starlette]):
     io, _ = service
     text: Any = await run_leaf(call("https://erp.example/echo", "post", body="plain"), io)
     assert (text["body"], text["headers"]["content-type"]) == ("plain", "text/plain; charset=utf-8")
@@ -122,7 +122,7 @@ async def test_content_is_decoded_by_its_type(
     assert await run_leaf(call(f"https://erp.example/typed/{kind}"), io) == content
 
 
-async def test_raw_is_the_bytes(service: tuple[LeafIO, Starlette]):
+async def test_raw_output_is_the_bytes(service: tuple[LeafIO, Starlette]):
     io, _ = service
     raw = await run_leaf(call("https://erp.example/typed/vendor", output="raw"), io)
     assert raw == base64.b64encode(b'{"a":1}').decode()
@@ -160,7 +160,7 @@ async def test_other_statuses_are_communication_errors(
     assert error["title"]
 
 
-async def test_redirections_pass_where_they_may(service: tuple[LeafIO, Starlette]):
+async def test_a_redirect_is_a_response_where_the_call_says_so(service: tuple[LeafIO, Starlette]):
     io, _ = service
     command = call("https://erp.example/elsewhere", redirect=True, output="response")
     response: Any = await run_leaf(command, io)
@@ -169,26 +169,26 @@ async def test_redirections_pass_where_they_may(service: tuple[LeafIO, Starlette
     assert error["status"] == 400
 
 
-async def test_a_problem_tells_what_is_wrong(service: tuple[LeafIO, Starlette]):
+async def test_the_error_has_the_title_of_a_problem_document(service: tuple[LeafIO, Starlette]):
     io, _ = service
     error = await fails(call("https://erp.example/problem"), io)
     assert (error["status"], error["title"], error["detail"]) == (422, "Out of stock", "none left")
 
 
-async def test_json_that_is_none_is_a_communication_error(service: tuple[LeafIO, Starlette]):
+async def test_invalid_json_is_a_communication_error(service: tuple[LeafIO, Starlette]):
     io, _ = service
     error = await fails(call("https://erp.example/typed/broken"), io)
     assert (error["type"], error["status"]) == (f"{BASE}communication", 502)
 
 
-async def test_a_service_that_takes_too_long(service: tuple[LeafIO, Starlette]):
+async def test_a_slow_service_is_a_timeout(service: tuple[LeafIO, Starlette]):
     io, _ = service
     hasty = LeafIO(io.client, resolve=io.resolve, timeout=0.1)
     error = await fails(call("https://erp.example/slow"), hasty)
     assert (error["type"], error["status"]) == (f"{BASE}timeout", 408)
 
 
-async def test_an_answer_that_is_too_large(service: tuple[LeafIO, Starlette]):
+async def test_a_response_that_is_too_large(service: tuple[LeafIO, Starlette]):
     io, _ = service
     small = LeafIO(io.client, resolve=io.resolve, limit=4999)
     error = await fails(call("https://erp.example/large"), small)
@@ -197,7 +197,7 @@ async def test_an_answer_that_is_too_large(service: tuple[LeafIO, Starlette]):
     assert len(str(await run_leaf(call("https://erp.example/large"), enough))) == 5000
 
 
-async def test_nobody_listens(service: tuple[LeafIO, Starlette]):
+async def test_a_port_without_a_server(service: tuple[LeafIO, Starlette]):
     io, _ = service
     nowhere = LeafIO(io.client, resolve={"erp.example": "http://127.0.0.1:9"})
     error = await fails(call("https://erp.example/echo"), nowhere)
@@ -221,7 +221,7 @@ async def test_malformed_requests_are_not_sent(
     assert (error["type"], error["status"]) == (f"{BASE}validation", 400)
 
 
-async def test_a_kind_that_nobody_carries_out(service: tuple[LeafIO, Starlette]):
+async def test_an_unsupported_kind_and_a_handler(service: tuple[LeafIO, Starlette]):
     io, _ = service
     error = await fails(RunLeaf("k", "/do/0/ask", "ask", "decision", {}), io)
     assert (error["type"], error["status"]) == (f"{BASE}configuration", 400)

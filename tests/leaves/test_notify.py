@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +14,13 @@ import pytest
 
 from coe.access.network import Network
 from coe.channels import Channels
-from coe.crypto.operator_files import OperatorFileError
 from coe.leaves.leaf import AddressRefused, LeafFault
 from coe.leaves.notify import Notifier
 from coe.leaves.notify_process import LOCAL_PLUGINS
 from coe.machine.commands import RunLeaf
 from tests.factories.http_service import BASE
-from tests.leaves.test_transport import LOOPBACK
+from tests.factories.receivers import http, smtp
+from tests.factories.sockets import LOOPBACK
 
 Write = Callable[..., Notifier]
 
@@ -34,7 +31,7 @@ async def internet() -> Network:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes the file of channels, and gives what sends by it."""
+    """Writes the channels file, and makes a notifier that uses it."""
 
     def make(text: str, network: Callable[[], Awaitable[Network]] = LOOPBACK) -> Notifier:
         file = tmp_path / "channels.yaml"
@@ -47,69 +44,13 @@ def write(tmp_path: Path) -> Write:
 
 def message(team: str = "sales", **more: Any) -> RunLeaf:
     arguments = {"channel": "desk", "to": "ann@acme.example", "subject": "Due", "body": "Look."}
-    return RunLeaf("k" * 64, "/do/0/tell", "tell", "notify", arguments | more, team=team)
+    return RunLeaf("k" * 64, "/do/0/announce", "announce", "notify", arguments | more, team=team)
 
 
 async def fails(notifier: Notifier, command: RunLeaf) -> dict[str, Any]:
     with pytest.raises(LeafFault) as caught:
         await notifier(command)
     return caught.value.error
-
-
-@dataclass
-class Receiver:
-    port: int = 0
-    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    mails: list[str] = field(default_factory=list)
-
-
-@asynccontextmanager
-async def http(status: int = 200) -> AsyncIterator[Receiver]:
-    """A service that takes JSON."""
-    receiver = Receiver()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(
-            int(line.split(":")[1])
-            for line in head.splitlines()
-            if line.lower().startswith("content-length")
-        )
-        receiver.requests.append((head, json.loads(await reader.readexactly(length))))
-        writer.write(f"HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n".encode())
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    receiver.port = server.sockets[0].getsockname()[1]
-    yield receiver
-    server.close()
-
-
-@asynccontextmanager
-async def smtp() -> AsyncIterator[Receiver]:
-    """A mail server that takes everything."""
-    receiver = Receiver()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail\r\n")
-        while line := (await reader.readline()).decode().strip():
-            verb = line[:4].upper()
-            if verb == "QUIT":
-                break
-            if verb == "DATA":
-                writer.write(b"354 go\r\n")
-                receiver.mails.append((await reader.readuntil(b"\r\n.\r\n")).decode())
-            elif verb == "RCPT":
-                receiver.mails.append(line)
-            writer.write(b"250 ok\r\n")
-        writer.write(b"221 bye\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    receiver.port = server.sockets[0].getsockname()[1]
-    yield receiver
-    server.close()
 
 
 async def test_a_message_to_a_service(write: Write) -> None:
@@ -139,7 +80,7 @@ async def test_a_message_by_mail(write: Write) -> None:
     assert "<b>this" not in mail.partition("text/html")[2]
 
 
-async def test_a_channel_with_a_target_of_its_own_says_to_whom(write: Write) -> None:
+async def test_a_channel_without_recipients_in_its_url_names_them_in_the_body(write: Write) -> None:
     async with http() as receiver:
         notifier = write(
             f"channels: {{desk: {{urls: ['json://localhost:{receiver.port}'], teams: [sales]}}}}"
@@ -149,7 +90,7 @@ async def test_a_channel_with_a_target_of_its_own_says_to_whom(write: Write) -> 
     assert body["message"] == "To: ann, ben\n\nLook."
 
 
-async def test_a_service_that_refuses_or_is_not_there(write: Write) -> None:
+async def test_a_service_that_refuses_or_is_missing(write: Write) -> None:
     async with http(500) as receiver:
         notifier = write(
             f"channels: {{desk: {{urls: ['json://localhost:{receiver.port}'], teams: [sales]}}}}"
@@ -157,7 +98,7 @@ async def test_a_service_that_refuses_or_is_not_there(write: Write) -> None:
         error = await fails(notifier, message())
     assert (error["type"], error["status"]) == (f"{BASE}communication", 500)
     assert error["title"] == "The channel desk did not accept the message"
-    assert error["instance"] == "/do/0/tell"
+    assert error["instance"] == "/do/0/announce"
 
 
 async def test_a_channel_that_takes_too_long_is_killed(write: Write) -> None:
@@ -175,8 +116,8 @@ async def test_a_channel_that_takes_too_long_is_killed(write: Write) -> None:
     assert (error["type"], error["status"]) == (f"{BASE}timeout", 408)
 
 
-# ---------------------------------------------------------------- who may
-async def test_an_address_that_the_policy_does_not_open(write: Write) -> None:
+# ---------------------------------------------------------------- refusals
+async def test_an_address_that_the_policy_does_not_allow(write: Write) -> None:
     async with http() as receiver, smtp() as mail:
         for url in (
             f"json://localhost:{receiver.port}",
@@ -194,7 +135,7 @@ async def test_an_address_that_the_policy_does_not_open(write: Write) -> None:
         assert not mail.mails
 
 
-async def test_channels_and_recipients_that_are_not_to_be_had(write: Write) -> None:
+async def test_channels_and_recipients_that_are_refused(write: Write) -> None:
     notifier = write(
         "channels:\n"
         "  desk: {urls: ['json://localhost:9'], teams: [sales], recipients: ['*@acme.example']}\n"
@@ -222,7 +163,7 @@ async def test_plugins_that_act_on_the_machine_are_not_used(write: Write, scheme
 
 
 def test_every_plugin_that_acts_on_the_machine_is_known() -> None:
-    """What starts processes, or speaks to the desktop, a device or the log of the machine."""
+    """Those that start processes, or use the desktop, a device or the log of the machine."""
     local = {"subprocess", "ctypes", "dbus", "gi", "win32api", "win32con", "win32gui", "hid"}
     local |= {"syslog", "serial", "usb"}
     found = set()
@@ -238,48 +179,10 @@ def test_every_plugin_that_acts_on_the_machine_is_known() -> None:
     assert found <= LOCAL_PLUGINS
 
 
-# ---------------------------------------------------------------- the file
-@pytest.mark.parametrize(
-    ("text", "message_part"),
-    [
-        ("channels: [", "not valid YAML"),
-        ("channels: {desk: {teams: [sales]}}", "channels.desk.urls"),
-        ("channels: {desk: {urls: [], teams: [sales]}}", "channels.desk.urls"),
-        ("channels: {desk: {urls: ['canary'], teams: [sales]}}", "channels.desk.urls"),
-        ("channels: {desk: {urls: ['jsons://u:canary@h?verify=No'], teams: [sales]}}", "urls"),
-        ("channels: {desk: {urls: ['jsons://u:canary@h'], teams: [Sales]}}", "teams"),
-        ("channels: {desk: {urls: ['jsons://u:canary@h'], teams: [sales], canary: 1}}", "desk"),
-    ],
-)
-async def test_a_file_with_errors(write: Write, text: str, message_part: str) -> None:
-    notifier = write(text)
-    with pytest.raises(OperatorFileError, match=message_part) as caught:
-        notifier.channels.current()
-    if "canary: 1" not in text:
-        assert "canary" not in str(caught.value)
-    error = await fails(notifier, message())
+async def test_a_channels_file_with_errors_is_a_configuration_error(write: Write) -> None:
+    error = await fails(write("channels: ["), message())
     assert (error["type"], error["status"]) == (f"{BASE}configuration", 400)
-
-
-def test_a_file_that_others_can_read_or_that_is_missing(write: Write, tmp_path: Path) -> None:
-    notifier = write("channels: {desk: {urls: ['jsons://h'], teams: [sales]}}")
-    (tmp_path / "channels.yaml").chmod(0o644)
-    with pytest.raises(OperatorFileError, match="chmod 600"):
-        notifier.channels.current()
-    with pytest.raises(OperatorFileError, match="cannot be read"):
-        Channels(tmp_path / "none").current()
-    assert Channels().current() == {}
-
-
-def test_a_changed_file_is_read_again_and_shows_no_credentials(write: Write) -> None:
-    notifier = write("channels: {desk: {urls: ['jsons://u:canary@h'], teams: [sales]}}")
-    assert set(notifier.channels.current()) == {"desk"}
-    assert "canary" not in repr(notifier) + repr(notifier.channels.current())
-    assert notifier.channels.for_reminders("sales") is None
-    text = "channels: {bell: {urls: ['jsons://h'], teams: [sales], reminders: true}}"
-    write(text)
-    assert notifier.channels.for_reminders("sales") == "bell"
-    assert notifier.channels.for_reminders("finance") is None
+    assert error["detail"] == "the file is not valid YAML"
 
 
 async def test_nothing_of_a_message_is_logged(

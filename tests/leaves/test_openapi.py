@@ -94,7 +94,7 @@ async def test_a_form(service: Service, document: str) -> None:
     assert answer["path"].endswith("/orders/7/notes")
 
 
-async def test_outputs_and_redirections_are_those_of_http(service: Service, document: str) -> None:
+async def test_outputs_and_redirects_are_those_of_http(service: Service, document: str) -> None:
     io, _ = service
     raw: Any = await run_leaf(
         op("getOrder", document, parameters={"orderId": "1"}, output="raw"), io
@@ -108,7 +108,9 @@ async def test_outputs_and_redirections_are_those_of_http(service: Service, docu
     assert response["request"]["uri"].endswith("://erp.example/echo/v1/orders/1")
 
 
-async def test_what_is_missing_unknown_or_not_there(service: Service, document: str) -> None:
+async def test_missing_and_unknown_parameters_and_operations(
+    service: Service, document: str
+) -> None:
     io, _ = service
     missing = await fails(op("getOrder", document), io)
     assert (missing["type"], missing["status"]) == (f"{BASE}validation", 400)
@@ -205,22 +207,20 @@ async def test_3_0_text_and_multipart(service: Service) -> None:
         ("twice", "several operations `twice`: HEAD /broken and PATCH /broken"),
     ],
 )
-async def test_operations_that_cannot_be_understood(
-    service: Service, name: str, detail: str
-) -> None:
+async def test_operations_that_cannot_be_called(service: Service, name: str, detail: str) -> None:
     error = await fails(op(name), service[0])
     assert (error["type"], error["status"]) == (f"{BASE}configuration", 400)
     assert detail in error["detail"]
 
 
 @pytest.mark.parametrize("value", ["..", ".", ""])
-async def test_a_path_does_not_climb(service: Service, value: str) -> None:
+async def test_a_path_with_dot_segments_is_refused(service: Service, value: str) -> None:
     error = await fails(op("getOrder", parameters={"orderId": value}), service[0])
     assert (error["type"], error["status"]) == (f"{BASE}validation", 400)
 
 
 # ---------------------------------------------------------------- the document
-async def test_a_document_is_fetched_once_and_read_again_when_it_changed(service: Service) -> None:
+async def test_a_document_is_fetched_once_for_each_cache_and_team(service: Service) -> None:
     io, app = service
     for _ in range(3):
         await run_leaf(op("getOrder", parameters={"orderId": "1"}), io)
@@ -231,7 +231,7 @@ async def test_a_document_is_fetched_once_and_read_again_when_it_changed(service
     assert len(app.state.fetched) == 3
 
 
-def test_documents_are_kept_within_bounds_and_read_anew_when_they_differ() -> None:
+def test_the_document_cache_is_bounded_and_drops_changed_documents() -> None:
     documents = DocumentCache()
     made = OpenApiDocument({"openapi": "3.1.0"})
     for number in range(MAX_DOCUMENTS + 1):
@@ -245,7 +245,7 @@ def test_documents_are_kept_within_bounds_and_read_anew_when_they_differ() -> No
     assert documents.get(b"2") is None
 
 
-async def test_a_document_has_an_authentication_of_its_own(service: Service) -> None:
+async def test_a_document_has_its_own_authentication(service: Service) -> None:
     io, app = service
     command = op(
         "getOrder",
@@ -268,13 +268,13 @@ async def test_a_document_has_an_authentication_of_its_own(service: Service) -> 
         ("large", "as YAML larger than"),
     ],
 )
-async def test_what_is_no_document(service: Service, name: str, detail: str) -> None:
+async def test_invalid_documents(service: Service, name: str, detail: str) -> None:
     error = await fails(op("getOrder", f"made/{name}"), service[0])
     assert (error["type"], error["status"]) == (f"{BASE}configuration", 400)
     assert detail in error["detail"]
 
 
-async def test_a_document_that_is_not_there_or_not_to_be_reached(service: Service) -> None:
+async def test_a_document_that_is_missing_or_cannot_be_reached(service: Service) -> None:
     io, _ = service
     gone = await fails(op("getOrder", "nothing.json"), io)
     assert (gone["type"], gone["status"]) == (f"{BASE}communication", 404)
@@ -287,14 +287,14 @@ async def test_a_document_that_is_not_there_or_not_to_be_reached(service: Servic
     assert (refused["type"], refused["status"]) == (f"{BASE}authorization", 403)
 
 
-async def test_a_document_that_leads_inside_is_refused(service: Service) -> None:
+async def test_a_document_at_a_private_address_is_refused(service: Service) -> None:
     refused = await fails(op("getOrder", "made/inside"), service[0])
     assert (refused["type"], refused["status"]) == (f"{BASE}authorization", 403)
     assert refused["title"] == "Flows may not reach 169.254.169.254"
 
 
 async def test_a_large_document(service: Service) -> None:
-    """Two thousand operations over shared, recursive components: as public documents are."""
+    """Two thousand operations over shared, recursive components, like public documents."""
     io, app = service
     paths = {
         f"/things/{{id}}/part{number}": {
@@ -332,8 +332,8 @@ async def test_a_large_document(service: Service) -> None:
     assert "did you mean `things/part-1999`?" in error["detail"]
 
 
-def test_a_document_that_others_publish() -> None:
-    """All operations of the API of the Prefect server, whose document FastAPI makes."""
+def test_a_document_of_another_project() -> None:
+    """All operations of the Prefect server, whose document FastAPI generates."""
     from prefect.server.api.server import create_app  # noqa: PLC0415  # it is slow to import
 
     data = create_app(ephemeral=True).openapi()

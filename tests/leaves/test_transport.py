@@ -1,4 +1,4 @@
-"""Where requests go, over which connection, and how much may come back."""
+"""Which addresses requests reach, over which connections, and how large responses may be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import gzip
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,50 +19,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 
-from coe.access.network import Network, NetworkLine
+from coe.access.network import Network
 from coe.leaves.leaf import AddressRefused, LeafIO
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
 from tests.factories.http_service import BASE, call, fails, service
+from tests.factories.sockets import LOOPBACK, Answer, hello, listening, opened
 
 __all__ = ["service"]
 
-Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
-
-@asynccontextmanager
-async def listening(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """A server that reads the head of each request and answers as it is told; gives its port."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await answer(await reader.readuntil(b"\r\n\r\n"), writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-
-
-def opened(*lines: str) -> Callable[[], Awaitable[Network]]:
-    async def network() -> Network:
-        return Network(NetworkLine.of(line.split()) for line in lines)
-
-    return network
-
-
-LOOPBACK = opened("sales * 127.0.0.0/8 *", "sales * ::1/128 *")
-
-
-async def hello(_: bytes, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-    await writer.drain()
-
-
-# ---------------------------------------------------------------- where to
+# ---------------------------------------------------------------- addresses
 @pytest.mark.parametrize(
     "url",
     [
@@ -97,7 +63,7 @@ async def test_a_refusal_names_the_host_and_not_its_address() -> None:
     assert "127.0.0.1" not in str(error)
 
 
-async def test_a_line_of_the_policy_opens_an_address_to_its_team() -> None:
+async def test_a_line_of_the_policy_allows_an_address_for_its_team() -> None:
     async with listening(hello) as port, open_client() as client:
         io = LeafIO(client, network=LOOPBACK)
         url = f"http://localhost:{port}/"
@@ -109,7 +75,7 @@ async def test_a_line_of_the_policy_opens_an_address_to_its_team() -> None:
 async def test_the_connection_goes_to_the_address_that_was_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A name that first has an allowed address, and another one when asked again."""
+    """A name that has an allowed address at the first look-up, and another one at the second."""
     asked: list[str] = []
 
     async def look_up(_: object, host: str, port: int, **more: Any) -> list[Any]:
@@ -157,7 +123,7 @@ async def test_the_next_address_is_tried_where_nobody_listens(
         assert await run_leaf(command, io) == "aGVsbG8="
 
 
-async def test_redirections_into_private_space_are_not_followed(
+async def test_redirects_to_private_addresses_are_not_followed(
     service: tuple[LeafIO, Starlette],
 ) -> None:
     io, _ = service
@@ -169,20 +135,22 @@ async def test_redirections_into_private_space_are_not_followed(
 
 
 @pytest.mark.parametrize("path", ["..", "a/../b", "a/./b", "a/%2e%2E/b", "a\\..\\b"])
-async def test_a_path_does_not_climb(service: tuple[LeafIO, Starlette], path: str) -> None:
+async def test_a_path_with_dot_segments_is_refused(
+    service: tuple[LeafIO, Starlette], path: str
+) -> None:
     io, _ = service
     error = await fails(call(f"https://erp.example/echo/{path}"), io)
     assert (error["type"], error["status"]) == (f"{BASE}validation", 400)
 
 
-async def test_a_tunnel_is_no_request(service: tuple[LeafIO, Starlette]) -> None:
+async def test_a_tunnel_is_refused(service: tuple[LeafIO, Starlette]) -> None:
     io, _ = service
     error = await fails(call("https://erp.example/echo", "connect"), io)
     assert (error["type"], error["status"]) == (f"{BASE}validation", 400)
 
 
 # ---------------------------------------------------------------- connections
-async def test_headers_of_the_connection_are_not_the_flows(
+async def test_a_flow_cannot_set_headers_of_the_connection(
     service: tuple[LeafIO, Starlette],
 ) -> None:
     io, _ = service
@@ -203,14 +171,14 @@ async def test_headers_of_the_connection_are_not_the_flows(
     assert not sent["headers"].keys() & {"transfer-encoding", "upgrade", "te"}
 
 
-async def test_no_cookie_of_one_call_goes_with_another(service: tuple[LeafIO, Starlette]) -> None:
+async def test_cookies_are_not_stored(service: tuple[LeafIO, Starlette]) -> None:
     io, _ = service
     await run_leaf(call("https://erp.example/echo"), io)
     sent: Any = await run_leaf(call("https://erp.example/echo"), io)
     assert "cookie" not in sent["headers"]
 
 
-async def test_each_request_has_a_connection_of_its_own() -> None:
+async def test_each_request_opens_a_connection() -> None:
     peers: list[object] = []
 
     async def note(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -263,7 +231,7 @@ def certified(tmp_path: Path) -> Callable[[str], tuple[ssl.SSLContext, Path]]:
     return make
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(
+async def test_an_untrusted_certificate_is_refused(
     certified: Callable[[str], tuple[ssl.SSLContext, Path]],
 ) -> None:
     context, file = certified("localhost")
@@ -287,8 +255,8 @@ async def test_a_certificate_of_another_name_is_refused(
     assert "localhost" in error["detail"]
 
 
-# ---------------------------------------------------------------- how much, how long
-async def test_an_answer_that_drips_is_cut_off() -> None:
+# ---------------------------------------------------------------- size and time
+async def test_a_response_that_is_too_slow_is_cut_off() -> None:
     async def drip(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         for _ in range(1000):
@@ -315,9 +283,9 @@ async def test_a_head_without_end_is_refused() -> None:
     assert (error["type"], error["status"]) == (f"{BASE}communication", 503)
 
 
-def packed(content: bytes, packing: str = "gzip") -> Answer:
+def compressed(content: bytes, encoding: str = "gzip") -> Answer:
     async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {packing}\r\nContent-Type: text/plain\r\n"
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Type: text/plain\r\n"
         writer.write(head.encode() + f"Content-Length: {len(content)}\r\n\r\n".encode() + content)
         await writer.drain()
 
@@ -336,26 +304,26 @@ async def failed(answer: Answer, limit: int = 1_000_000) -> dict[str, Any]:
         return await fails(call(f"http://localhost:{port}/", team="sales"), io)
 
 
-async def test_a_packed_answer_is_unpacked_up_to_the_limit() -> None:
-    assert await fetched(packed(gzip.compress(b"hello"))) == "hello"
+async def test_a_compressed_response_is_decompressed_up_to_the_limit() -> None:
+    assert await fetched(compressed(gzip.compress(b"hello"))) == "hello"
     bomb = gzip.compress(bytes(50_000_000))
     assert len(bomb) < 60_000
-    error = await failed(packed(bomb))
+    error = await failed(compressed(bomb))
     assert (error["type"], error["status"]) == (f"{BASE}communication", 502)
     assert "larger than 1000000 bytes" in error["title"]
 
 
 @pytest.mark.parametrize(
-    ("content", "packing", "title"),
+    ("content", "encoding", "title"),
     [
-        (b"not packed", "gzip", "cannot be decompressed"),
+        (b"not compressed", "gzip", "cannot be decompressed"),
         (gzip.compress(b"hello" * 100)[:-9], "gzip", "is incomplete"),
         (b"x", "br", "was not requested"),
         (b"x", "gzip, gzip", "was not requested"),
     ],
 )
-async def test_packing_that_is_refused(content: bytes, packing: str, title: str) -> None:
-    error = await failed(packed(content, packing))
+async def test_encodings_that_are_refused(content: bytes, encoding: str, title: str) -> None:
+    error = await failed(compressed(content, encoding))
     assert (error["type"], error["status"]) == (f"{BASE}communication", 502)
     assert title in error["title"]
 

@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select, text
 
-from coe.audit.models import AuditEvent
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.execution.runtime import LeafFailed
 from coe.human_tasks import actions as human_tasks
@@ -18,6 +17,7 @@ from coe.runs.models import RunState
 from coe.runs.records import RunFilter
 from coe.runs.tables import OUTBOX, RUNS
 from coe.work import Platform
+from tests.factories.audit import AUDIT
 from tests.factories.people import AUDITOR, FINANCE_APPROVER, OUTSIDER, SALES_OWNER
 from tests.factories.runs import (
     APPROVAL,
@@ -32,7 +32,6 @@ from tests.factories.runs import (
     until,
 )
 
-AUDIT = AuditEvent.metadata.tables["audit_events"]
 SIMPLE = HTTP.format(name="credit")
 
 

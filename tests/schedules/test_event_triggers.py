@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
 
 from coe.access.actor import Actor
-from coe.events.bus import SentEvent, send_events
+from coe.events.bus import SentEvent
 from coe.json_types import JSON
 from coe.language.schedules import ScheduleKind
 from coe.runs.disclosure import read_run_data
@@ -19,6 +18,8 @@ from coe.runs.tables import DELIVERIES, EVENTS, SCHEDULE_EVENTS
 from coe.schedules.actions import pause_schedule, resume_schedule
 from coe.schedules.event_triggers import settle
 from coe.work import Platform
+from tests.factories.events import SHOP, send
+from tests.factories.events import paid as event_of_shop
 from tests.factories.people import SALES_OWNER
 from tests.factories.runs import CANARY, engine, publish
 from tests.factories.schedules import (
@@ -30,8 +31,6 @@ from tests.factories.schedules import (
     started,
 )
 
-SHOP = Actor.of("service:web-shop")
-
 
 @pytest.fixture
 def clock(platform: Platform) -> Clock:
@@ -41,21 +40,8 @@ def clock(platform: Platform) -> Clock:
     return made
 
 
-def told(kind: str, order: str = "7", **more: JSON) -> dict[str, JSON]:
-    return {
-        "specversion": "1.0",
-        "id": str(uuid4()),
-        "source": "/shop",
-        "type": kind,
-        "data": {"order": order, "customer": CANARY},
-    } | more
-
-
-async def send(
-    platform: Platform, *events: dict[str, JSON], actor: Actor = SHOP
-) -> list[SentEvent]:
-    async with platform.work(actor) as work:
-        return await send_events(work, events)
+def order_event(kind: str, order: str = "7", **more: JSON) -> dict[str, JSON]:
+    return event_of_shop(type=kind, data={"order": order, "customer": CANARY}) | more
 
 
 async def send_settled(
@@ -88,8 +74,8 @@ async def test_an_event_starts_a_run_with_itself_as_input(platform: Platform, cl
     await publish_scheduled(platform, flow(ONE))
     row = await scheduled(platform)
     assert (row.kind, row.expression, row.next_at) == (ScheduleKind.ON, "one: order.placed", None)
-    event = told("order.placed")
-    sent = await send_settled(platform, told("order.paid"), event)
+    event = order_event("order.placed")
+    sent = await send_settled(platform, order_event("order.paid"), event)
     [run] = await started(platform)
     assert await inputs(platform) == [[event]]
     assert (run.started_by, run.requester) == ("service:scheduler", "service:web-shop")
@@ -108,13 +94,13 @@ async def test_the_clock_of_the_database_decides_what_was_sent_first(
     clock.now += timedelta(seconds=30)
     await publish_scheduled(platform, flow(ONE))
     clock.now -= timedelta(seconds=60)
-    await send_settled(platform, told("order.placed"))
+    await send_settled(platform, order_event("order.placed"))
     assert len(await started(platform)) == 1
 
 
 async def test_two_dispatchers_start_one_run(platform: Platform, clock: Clock) -> None:
     await publish_scheduled(platform, flow(ONE))
-    [sent] = await send(platform, told("order.placed"))
+    [sent] = await send(platform, order_event("order.placed"))
     await asyncio.gather(*(settle(platform, sent.id) for _ in range(6)))
     assert len(await started(platform)) == 1
 
@@ -122,7 +108,9 @@ async def test_two_dispatchers_start_one_run(platform: Platform, clock: Clock) -
 async def test_any_of_several_starts_a_run_each(platform: Platform, clock: Clock) -> None:
     both = "{on: {any: [{with: {type: order.placed}}, {with: {type: order.paid}}]}}"
     await publish_scheduled(platform, flow(both))
-    await send_settled(platform, told("order.placed"), told("order.paid"), told("other"))
+    await send_settled(
+        platform, order_event("order.placed"), order_event("order.paid"), order_event("other")
+    )
     assert len(await started(platform)) == 2
 
 
@@ -132,17 +120,17 @@ async def test_any_until_collects_events(platform: Platform, clock: Clock) -> No
     any: [{with: {type: order.line}}]
     until: {one: {with: {type: order.closed}}}"""
     await publish_scheduled(platform, flow(until))
-    lines = [told("order.line", order=str(number)) for number in range(3)]
+    lines = [order_event("order.line", order=str(number)) for number in range(3)]
     await send_settled(platform, *lines)
     assert await started(platform) == []
-    await send_settled(platform, told("order.closed"), told("order.line"))
+    await send_settled(platform, order_event("order.closed"), order_event("order.line"))
     assert await inputs(platform) == [lines]
 
 
 async def test_correlated_events_start_a_run(platform: Platform, clock: Clock) -> None:
     await publish_scheduled(platform, flow(ALL))
-    placed = {order: told("order.placed", order) for order in "abc"}
-    paid = {order: told("order.paid", order) for order in "abc"}
+    placed = {order: order_event("order.placed", order) for order in "abc"}
+    paid = {order: order_event("order.paid", order) for order in "abc"}
     await send_settled(platform, placed["a"], placed["b"], paid["c"], paid["b"])
     assert await inputs(platform) == [[placed["b"], paid["b"]]]
     await send_settled(platform, placed["c"], paid["a"])
@@ -159,7 +147,7 @@ async def test_events_of_one_set_that_are_settled_at_the_same_time(
 ) -> None:
     await publish_scheduled(platform, flow(ALL))
     kinds = ("order.placed", "order.paid")
-    events = [told(kind, str(order)) for order in range(6) for kind in kinds]
+    events = [order_event(kind, str(order)) for order in range(6) for kind in kinds]
     sent = await send(platform, *events)
     await asyncio.gather(*(settle(platform, each.id) for each in sent))
     assert len(await started(platform)) == 6
@@ -175,9 +163,9 @@ async def test_a_filter_is_evaluated_over_the_event(platform: Platform, clock: C
     await publish_scheduled(platform, flow(large))
     await send_settled(
         platform,
-        told("order.placed", "7"),
-        told("order.placed", "not a number"),
-        told("order.placed", "700"),
+        order_event("order.placed", "7"),
+        order_event("order.placed", "not a number"),
+        order_event("order.placed", "700"),
     )
     [[event]] = await inputs(platform)
     assert event["data"]["order"] == "700"
@@ -186,20 +174,20 @@ async def test_a_filter_is_evaluated_over_the_event(platform: Platform, clock: C
 async def test_events_before_the_publication_and_during_a_pause_start_nothing(
     platform: Platform, clock: Clock
 ) -> None:
-    early = await send(platform, told("order.placed"))
+    early = await send(platform, order_event("order.placed"))
     clock.now += timedelta(minutes=1)
     await publish_scheduled(platform, flow(ONE))
     await settle(platform, early[0].id)
     async with platform.work(SALES_OWNER) as work:
         await pause_schedule(work, "sales/nightly", reason="no")
     clock.now += timedelta(minutes=1)
-    paused = await send_settled(platform, told("order.placed"))
+    paused = await send_settled(platform, order_event("order.placed"))
     clock.now += timedelta(minutes=1)
     async with platform.work(SALES_OWNER) as work:
         await resume_schedule(work, "sales/nightly", reason="yes")
     await settle(platform, paused.id)
     assert await started(platform) == []
-    await send_settled(platform, told("order.placed"))
+    await send_settled(platform, order_event("order.placed"))
     assert len(await started(platform)) == 1
 
 
@@ -207,7 +195,7 @@ async def test_a_sender_without_the_permission_starts_nothing(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow(ONE))
-    await send_settled(platform, told("order.placed"), actor=Actor.of("finance-lead"))
+    await send_settled(platform, order_event("order.placed"), actor=Actor.of("finance-lead"))
     assert await started(platform) == []
 
 
@@ -219,7 +207,7 @@ async def test_the_event_that_started_a_run_is_not_delivered_to_it(
         "do:\n  - more:\n      listen: {to: {one: {with: {type: order.placed}}}}\n",
     )
     await publish_scheduled(platform, again)
-    sent = await send_settled(platform, told("order.placed"))
+    sent = await send_settled(platform, order_event("order.placed"))
     clock.now += timedelta(seconds=1)
     await settle(platform, sent.id)
     async with platform.database.session() as session:
@@ -232,7 +220,7 @@ async def test_the_problem_of_refused_events_shows_no_values(
 ) -> None:
     strict = flow(ONE).replace("{schema: {document: {}}}", "{schema: {document: {maxItems: 0}}}")
     await publish_scheduled(platform, strict)
-    await send_settled(platform, told("order.placed"))
+    await send_settled(platform, order_event("order.placed"))
     row = await scheduled(platform)
     assert row.problem == "the input does not fit the flow's schema, at /input"
     assert await started(platform) == []
@@ -245,7 +233,7 @@ async def test_the_loops_publish_deliver_and_start(platform: Platform) -> None:
         async with asyncio.timeout(10):
             while await schedule_of(platform) is None:
                 await asyncio.sleep(0.05)
-        await send(platform, told("order.placed"))
+        await send(platform, order_event("order.placed"))
         async with asyncio.timeout(15):
             while [run.state for run in await started(platform)] != ["COMPLETED"]:
                 await asyncio.sleep(0.05)

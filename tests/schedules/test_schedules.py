@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import select, update
 
 from coe.access.actor import Actor
-from coe.audit.models import AuditEvent
 from coe.catalog import actions as catalog
 from coe.errors import Conflict, Forbidden, NotFound
 from coe.execution.dispatch import dispatch_once
@@ -23,6 +22,7 @@ from coe.runs.tables import SCHEDULES
 from coe.schedules.actions import pause_schedule, resume_schedule
 from coe.schedules.firing import fire_schedules, next_start
 from coe.work import Platform
+from tests.factories.audit import AUDIT
 from tests.factories.people import AUDITOR, OUTSIDER, SALES_OWNER
 from tests.factories.runs import publish
 from tests.factories.schedules import (
@@ -36,8 +36,6 @@ from tests.factories.schedules import (
     scheduled,
     started,
 )
-
-AUDIT = AuditEvent.metadata.tables["audit_events"]
 
 
 @pytest.fixture
