@@ -30,7 +30,8 @@ _SHAPES: Final[dict[ValueType, dict[str, Any]]] = {
     },
     ValueType.DATE: {"type": "string", "format": "date"},
     ValueType.DATE_TIME: {"type": "string", "format": "date-time"},
-    ValueType.DURATION: {"type": "string", "format": "duration"},
+    # Not `format: duration`: that is RFC 3339's, which has no fractions of a second.
+    ValueType.DURATION: {"type": "string", "pattern": r"^P[0-9.DHMSTW]+$"},
 }
 _NUMBERS: Final = frozenset({ValueType.INTEGER, ValueType.NUMBER})
 

@@ -202,16 +202,24 @@ def _gathered(table: DecisionTable, fired: Sequence[CompiledRule]) -> dict[str, 
     kind = table.document.outputs[0].type
     keys = [key_of(kind, value) for value in known]
     if table.aggregate == "sum":
-        return {name: _sum(keys, exact=all(isinstance(value, int) for value in known))}
+        return {name: _sum(keys, as_text=_writes_text(table, name))}
     chosen = (min if table.aggregate == "min" else max)(range(len(keys)), key=keys.__getitem__)
     return {name: known[chosen]}
 
 
-def _sum(keys: Iterable[Key], *, exact: bool) -> JSON:
-    """The exact sum: a number where all that is added are whole ones, else text, as money is."""
-    numbers = [Decimal(key) for key in keys]
-    total = reduce(EXACT.add, numbers)
-    return int(total) if exact else format(total, "f")
+def _writes_text(table: DecisionTable, name: str) -> bool:
+    """Whether the table writes an output as text, as money is, in any of its rules."""
+    default = table.document.default or {}
+    values = [rule.outputs.get(name) for rule in table.rules]
+    return any(isinstance(value, str) for value in (*values, default.get(name)))
+
+
+def _sum(keys: Iterable[Key], *, as_text: bool) -> JSON:
+    """The sum, as text or as a number: the same JSON type whichever rules fire."""
+    total = reduce(EXACT.add, [Decimal(key) for key in keys])
+    if as_text:
+        return format(total, "f")
+    return int(total) if total == total.to_integral_value() else float(total)
 
 
 def example_of(column: Column, key: Key | None) -> JSON:

@@ -338,10 +338,24 @@ def test_collect_of_nothing_is_an_answer(collect: str, answer: Any) -> None:
     assert decided.rules == ()
 
 
-def test_a_sum_of_whole_numbers_is_a_number() -> None:
-    text = document(FEES, policy="collect").replace('"4.90"', "5").replace('"0.10"', "7")
-    decided = table(text + "collect: sum\n").decide({"weight": 11, "express": False})
-    assert decided.outputs == {"fee": 12}
+@pytest.mark.parametrize(
+    ("fees", "sums"),
+    [
+        (("5", "7", "8"), [5, 12, 20]),
+        (("1", "0.5", "0.5"), [1, 1.5, 2]),
+        (("1", '"2"', "3"), ["1", "3", "6"]),
+    ],
+)
+def test_a_sum_has_one_type_whichever_rules_fire(fees: tuple[str, ...], sums: Any) -> None:
+    text = document(FEES, policy="collect") + "collect: sum\n"
+    for old, new in zip(('"4.90"', '"0.10"', '"0.20"'), fees, strict=True):
+        text = text.replace(old, new)
+    cases = ((1, False), (11, False), (11, True))
+    found = [
+        table(text).decide({"weight": weight, "express": express}).outputs["fee"]
+        for weight, express in cases
+    ]
+    assert found == sums
 
 
 def test_the_first_rule_that_fires_is_the_answer() -> None:

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from coe.json_types import JSON
+from coe.runs.sealing import Sealer
+from coe.runs.tables import RUNS
+from coe.work import Platform
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (2**64, 2**64),
+        ({"deep": [-(2**70), 0.1, 1.0]}, {"deep": [-(2**70), 0.1, 1.0]}),
+        ("half \ud800 a pair", "half ? a pair"),
+        (None, None),
+    ],
+)
+async def test_what_other_systems_send_is_sealed_whole(
+    platform: Platform, value: JSON, expected: JSON
+) -> None:
+    sealer = Sealer(platform.keyring, "sales")
+    sealed = await sealer.seal(RUNS, "1", "input", value)
+    assert await sealer.open(RUNS, "1", "input", sealed) == expected
