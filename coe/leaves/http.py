@@ -7,9 +7,9 @@ from typing import Final
 
 import httpx
 
-from coe.json_types import JSON
+from coe.json_types import JSON, value_text
 from coe.leaves.authentication import send_authenticated
-from coe.leaves.http_body import encode_body, parameter_text
+from coe.leaves.http_body import encode_body
 from coe.leaves.http_response import call_output
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest
@@ -64,7 +64,7 @@ def _request(command: RunLeaf, arguments: Mapping[str, JSON]) -> HttpRequest:
     try:
         for name, value in (given if isinstance(given, dict) else {}).items():
             if value is not None:
-                headers[name] = parameter_text(value)
+                headers[name] = value_text(value)
         url = _url(arguments)
         content, kind = encode_body(arguments.get("body"), headers.get("Content-Type"))
     except (httpx.InvalidURL, ValueError):
@@ -80,5 +80,5 @@ def _url(arguments: Mapping[str, JSON]) -> httpx.URL:
     for name, value in (query if isinstance(query, dict) else {}).items():
         for one in value if isinstance(value, list) else [value]:
             if one is not None:
-                url = url.copy_add_param(name, parameter_text(one))
+                url = url.copy_add_param(name, value_text(one))
     return url.copy_with(fragment=None, username=None, password=None)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from coe.json_types import JSON
+from coe.json_types import JSON, value_text
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MULTIPART_TYPE: Final = "multipart/form-data"
@@ -41,18 +41,11 @@ def encode_body(body: JSON, kind: str | None) -> tuple[bytes | None, str | None]
     return orjson.dumps(body), kind or "application/json"
 
 
-def parameter_text(value: JSON) -> str:
-    """A value for a header, a query or a form: text unchanged, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    return orjson.dumps(value).decode()
-
-
 def _pairs(body: dict[str, JSON]) -> Iterator[tuple[str, str]]:
     for name, value in body.items():
         for one in value if isinstance(value, list) else [value]:
             if one is not None:
-                yield name, parameter_text(one)
+                yield name, value_text(one)
 
 
 def _multipart(body: dict[str, JSON]) -> tuple[bytes, str]:

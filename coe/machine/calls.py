@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-from coe.json_types import JSON
+from coe.json_types import JSON, value_text
 from coe.language.expression_syntax import is_expression
 from coe.language.model.authentication import (
     OAuth2Authentication,
@@ -144,7 +144,7 @@ async def expand_uri(run: Interpreter, frame: Frame, uri: str) -> str:
             raise run.data.fault(site, f"`{{{match[1]}}}` in a URI is an object or an array")
         if value is None:
             return ""
-        return quote(str(value).lower() if isinstance(value, bool) else str(value), safe="")
+        return quote(value_text(value), safe="")
 
     return _TEMPLATE.sub(text, uri)
 

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-import orjson
-
-from coe.json_types import JSON
+from coe.json_types import JSON, value_text
 
 # The separators of an array's values that are not repeated, encoded for a URL.
 SEPARATORS: Final = {
@@ -63,7 +61,7 @@ def query_pairs(parameter: Parameter, value: JSON) -> Iterator[str]:
     """The parts of a query, such as `name=value`, encoded; `&` joins them."""
     name = _encode(parameter.name, parameter)
     if parameter.media is not None:
-        yield f"{name}={_encode(_plain(value), parameter)}"
+        yield f"{name}={_encode(value_text(value), parameter)}"
     elif parameter.style == "deepObject" and isinstance(value, dict):
         for key, text in _deep(value):
             yield f"{_encode(parameter.name + key, parameter)}={_encode(text, parameter)}"
@@ -72,25 +70,25 @@ def query_pairs(parameter: Parameter, value: JSON) -> Iterator[str]:
     elif isinstance(value, dict) and parameter.explode:
         for key, item in value.items():
             if item is not None:
-                yield f"{_encode(key, parameter)}={_encode(_plain(item), parameter)}"
+                yield f"{_encode(key, parameter)}={_encode(value_text(item), parameter)}"
     elif isinstance(value, dict):
         separator = SEPARATORS.get(parameter.style, ",")
         yield f"{name}=" + separator.join(_flat(value, parameter))
     else:
-        yield f"{name}={_encode(_plain(value), parameter)}"
+        yield f"{name}={_encode(value_text(value), parameter)}"
 
 
 def header_text(parameter: Parameter, value: JSON) -> str:
     """The text of a header in style `simple` or of its media type; not encoded."""
     if parameter.media is not None:
-        return _plain(value)
+        return value_text(value)
     if isinstance(value, list):
         separator = {"ssv": " ", "tsv": "\t", "pipes": "|"}.get(parameter.style, ",")
-        return separator.join(_plain(item) for item in value if item is not None)
+        return separator.join(value_text(item) for item in value if item is not None)
     if isinstance(value, dict):
         mark = "=" if parameter.explode else ","
-        return ",".join(f"{key}{mark}{_plain(item)}" for key, item in value.items())
-    return _plain(value)
+        return ",".join(f"{key}{mark}{value_text(item)}" for key, item in value.items())
+    return value_text(value)
 
 
 def cookie_pairs(parameter: Parameter, value: JSON) -> Iterator[str]:
@@ -99,7 +97,7 @@ def cookie_pairs(parameter: Parameter, value: JSON) -> Iterator[str]:
 
 
 def _query_list(parameter: Parameter, name: str, value: list[JSON]) -> Iterator[str]:
-    texts = [_encode(_plain(item), parameter) for item in value if item is not None]
+    texts = [_encode(value_text(item), parameter) for item in value if item is not None]
     if parameter.explode:
         yield from (f"{name}={text}" for text in texts)
     elif texts:
@@ -109,19 +107,19 @@ def _query_list(parameter: Parameter, name: str, value: list[JSON]) -> Iterator[
 def _with_prefix(parameter: Parameter, value: JSON) -> str:
     """A path's text: `simple` without a prefix, `label` with dots, `matrix` with `;` and names."""
     if parameter.media is not None:
-        return _encode(_plain(value), parameter)
+        return _encode(value_text(value), parameter)
     if parameter.style == "matrix":
         return _matrix(parameter, value)
     mark = "." if parameter.style == "label" else ""
     joined = "." if mark and parameter.explode else SEPARATORS.get(parameter.style, ",")
     if isinstance(value, list):
-        texts = [_encode(_plain(item), parameter) for item in value if item is not None]
+        texts = [_encode(value_text(item), parameter) for item in value if item is not None]
     elif isinstance(value, dict) and parameter.explode:
         texts = list(_assigned(value, parameter))
     elif isinstance(value, dict):
         texts = list(_flat(value, parameter))
     else:
-        texts = [_encode(_plain(value), parameter)]
+        texts = [_encode(value_text(value), parameter)]
     return mark + joined.join(texts) if texts and any(texts) else ""
 
 
@@ -132,25 +130,25 @@ def _matrix(parameter: Parameter, value: JSON) -> str:
     if isinstance(value, dict):
         return f";{name}=" + ",".join(_flat(value, parameter))
     if isinstance(value, list):
-        texts = [_encode(_plain(item), parameter) for item in value if item is not None]
+        texts = [_encode(value_text(item), parameter) for item in value if item is not None]
         if parameter.explode:
             return "".join(f";{name}={text}" for text in texts)
         return f";{name}=" + ",".join(texts) if texts else ""
-    text = _encode(_plain(value), parameter)
+    text = _encode(value_text(value), parameter)
     return f";{name}={text}" if text else f";{name}"
 
 
 def _assigned(value: dict[str, JSON], parameter: Parameter) -> Iterator[str]:
     for key, item in value.items():
         if item is not None:
-            yield f"{_encode(key, parameter)}={_encode(_plain(item), parameter)}"
+            yield f"{_encode(key, parameter)}={_encode(value_text(item), parameter)}"
 
 
 def _flat(value: dict[str, JSON], parameter: Parameter) -> Iterator[str]:
     for key, item in value.items():
         if item is not None:
             yield _encode(key, parameter)
-            yield _encode(_plain(item), parameter)
+            yield _encode(value_text(item), parameter)
 
 
 def _deep(value: dict[str, JSON]) -> Iterator[tuple[str, str]]:
@@ -160,12 +158,7 @@ def _deep(value: dict[str, JSON]) -> Iterator[tuple[str, str]]:
             if isinstance(one, dict):
                 yield from ((f"[{key}]{rest}", text) for rest, text in _deep(one))
             elif one is not None:
-                yield f"[{key}]", _plain(one)
-
-
-def _plain(value: JSON) -> str:
-    """Text unchanged; other values as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+                yield f"[{key}]", value_text(one)
 
 
 def _encode(text: str, parameter: Parameter) -> str:
