@@ -1,4 +1,4 @@
-"""The workers' processes: the one that carries central runs, and those of the teams.
+"""The processes of workers: the one for central runs, and those of the teams.
 
 Both run Prefect flows inside themselves, in an event loop of a second thread: around every flow
 Prefect installs a SIGTERM handler that raises in the main thread, which here only waits for the
@@ -33,13 +33,13 @@ from coe.work import Platform
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Before further attempts, in seconds; the last one repeats."""
 
-Work = Callable[[asyncio.Event], Awaitable[None]]
+Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 log = logging.getLogger("coe.worker")
 
 
 async def run_central_worker(settings: Settings) -> None:
-    """Carry central runs until SIGTERM or Ctrl-C; also dispatch, timers and reaper (`COE_LOOPS`).
+    """Run central runs until SIGTERM or Ctrl-C; also dispatch, timers and reaper (`COE_LOOPS`).
 
     Raises:
         ValueError: `COE_PREFECT_URL` is not set.
@@ -48,7 +48,7 @@ async def run_central_worker(settings: Settings) -> None:
 
 
 async def run_team_worker(settings: Settings, team: str) -> None:
-    """Carry a team's local runs until SIGTERM or Ctrl-C, with the team's token and nothing else.
+    """Run a team's local runs until SIGTERM or Ctrl-C, with the team's token alone.
 
     Raises:
         Unauthenticated: `COE_TOKEN` is not set.
@@ -87,7 +87,7 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _serve_team(settings: Settings, team: str, stop: asyncio.Event) -> None:
     if settings.token is None:
-        raise Unauthenticated("COE_TOKEN is not set: a worker comes with its team's token")
+        raise Unauthenticated("COE_TOKEN is not set: a worker needs the token of its team")
     url, token = settings.url.rstrip("/"), settings.token.get_secret_value()
     os.environ |= {"COE_URL": url, "COE_TOKEN": token} | worker_environment(
         api_url=f"{url}/gateway/{team}/api",
@@ -133,7 +133,7 @@ async def _database_answers(platform: Platform) -> None:
 
 
 async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asyncio.Event) -> bool:
-    """Try until it succeeds (true) or the process is to stop (false); say once that it waits."""
+    """Try until it succeeds (true) or the process is to stop (false); log once that it waits."""
     failures = 0
     while not stop.is_set():
         try:
@@ -151,23 +151,23 @@ async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asynci
 
 
 def _configure_logs(settings: Settings) -> None:
-    """Our form for every record; Prefect's own handlers would print what exceptions say."""
+    """Our format for every record; Prefect's handlers would print the messages of exceptions."""
     logging.getLogger().handlers.clear()
     logs.configure(settings.log_level)
 
 
-async def _until_signal(work: Work) -> None:
-    """Run `work` in a second thread's event loop; set its event at SIGTERM or SIGINT."""
+async def _until_signal(serve: Serve) -> None:
+    """Run `serve` in a second thread's event loop; set its event at SIGTERM or SIGINT."""
     main = asyncio.get_running_loop()
-    begun: asyncio.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = main.create_future()
+    started: asyncio.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = main.create_future()
 
     async def inside() -> None:
         stop = asyncio.Event()
-        main.call_soon_threadsafe(begun.set_result, (asyncio.get_running_loop(), stop))
-        await work(stop)
+        main.call_soon_threadsafe(started.set_result, (asyncio.get_running_loop(), stop))
+        await serve(stop)
 
-    running_apart = asyncio.ensure_future(asyncio.to_thread(asyncio.run, inside()))
-    loop, stop = await begun
+    in_thread = asyncio.ensure_future(asyncio.to_thread(asyncio.run, inside()))
+    loop, stop = await started
     for number in (signal.SIGTERM, signal.SIGINT):
         main.add_signal_handler(number, loop.call_soon_threadsafe, stop.set)
-    await running_apart
+    await in_thread

@@ -1,7 +1,7 @@
-"""The engine in this process: every run is an asyncio task. For tests, and for `coe` alone.
+"""The engine in this process: every run is an asyncio task. For tests and the command line.
 
-It keeps nothing: when the process ends, the runs that it carried are picked up by whoever runs the
-loops next. Local flows are functions that are given to it by their ref.
+It keeps nothing: when the process ends, the next process with the loops picks up its runs. Local
+flows are functions, passed to it by the refs of the flows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class LocalFlowError(Exception):
-    """A local flow or a step of it ended with an error of its own: an RFC 7807 object."""
+    """A local flow, or a step of it, failed with an error: an RFC 7807 object."""
 
     def __init__(self, error: dict[str, JSON]) -> None:
         super().__init__(str(error.get("type")))
@@ -39,7 +39,7 @@ class LocalFlowError(Exception):
 
 
 class LocalRun:
-    """What the code of a local flow works with: its input, its steps, their keys."""
+    """The interface for the code of a local flow: its input, its steps, their keys."""
 
     def __init__(self, platform: Platform, actor: Actor, claim: LocalClaim) -> None:
         self._platform = platform
@@ -52,7 +52,7 @@ class LocalRun:
         return local_runs.step_key(self._claim.run.id, step)
 
     async def step(self, name: str, work: Step) -> JSON:
-        """Do a step, unless it is done: then give the output that it had.
+        """Do a step and return its output; of a completed step, return the output that it had.
 
         Raises:
             LocalFlowError: The step failed; it is reported.
@@ -94,7 +94,7 @@ LocalFlow = Callable[[LocalRun], Awaitable[JSON]]
 class InlineEngine:
     """An `Engine` whose runs are tasks of this process.
 
-    `local_flows` are by "namespace/name"; all their versions are the one function.
+    `local_flows` are by "namespace/name"; all versions of a flow are one function.
     """
 
     name = "inline"
@@ -111,7 +111,7 @@ class InlineEngine:
         self._again: set[UUID] = set()
 
     async def request(self, run: RunRef) -> EngineRun:
-        """Begin the run, or have it looked at again if it is under way here.
+        """Start the run; if it is running here, run it once more afterwards.
 
         Raises:
             NotFound: There is no code for this local flow.
@@ -121,11 +121,11 @@ class InlineEngine:
         if run.id in self._tasks:
             self._again.add(run.id)
         else:
-            self._tasks[run.id] = asyncio.create_task(self._carry(run), name=f"coe-run-{run.id}")
+            self._tasks[run.id] = asyncio.create_task(self._run(run), name=f"coe-run-{run.id}")
         return EngineRun(str(run.id))
 
     async def wake(self, run: RunRef) -> EngineRun:
-        """Have the run go on: here, the same as to request it."""
+        """Have the run go on: the same as to request it."""
         return await self.request(run)
 
     async def cancel(self, run: RunRef) -> None:
@@ -136,11 +136,11 @@ class InlineEngine:
             task.cancel()
 
     async def deploy(self, flow: LocalFlowRef) -> None:
-        """Nothing: the code of local flows is here from the start."""
+        """Do nothing: the code of local flows is here from the start."""
 
     async def health(self) -> EngineHealth:
         """Always up, for it is this process."""
-        return EngineHealth(self.name, ready=True, detail=f"{len(self._tasks)} runs under way")
+        return EngineHealth(self.name, ready=True, detail=f"{len(self._tasks)} runs are running")
 
     async def close(self) -> None:
         """Stop all tasks; their runs are given up and go on elsewhere."""
@@ -149,25 +149,25 @@ class InlineEngine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _carry(self, run: RunRef) -> None:
+    async def _run(self, run: RunRef) -> None:
         try:
             while True:
                 self._again.discard(run.id)
-                await self._once(run)
+                await self._run_once(run)
                 if run.id not in self._again:
                     return
         except Exception as error:  # noqa: BLE001  # the top of a task; the reaper asks again
-            _log.warning("run %s is let go: %s", run.id, type(error).__name__)
+            _log.warning("run %s was interrupted: %s", run.id, type(error).__name__)
         finally:
             self._tasks.pop(run.id, None)
 
-    async def _once(self, run: RunRef) -> None:
+    async def _run_once(self, run: RunRef) -> None:
         if run.local:
-            await self._carry_local(run)
+            await self._run_local(run)
         else:
             await advance(self._runtime, run.id)
 
-    async def _carry_local(self, run: RunRef) -> None:
+    async def _run_local(self, run: RunRef) -> None:
         actor = Actor.of(f"service:worker/{run.team}")
         try:
             async with self._platform.work(actor) as work:
@@ -175,11 +175,11 @@ class InlineEngine:
         except Conflict:
             return  # another attempt has it, or it has ended
         code = self._local_flows[run.flow.partition("@")[0]]
-        beating = asyncio.create_task(self._beat(actor, claim))
+        heartbeat = asyncio.create_task(self._beat(actor, claim))
         try:
             output, error = await _outcome(code, LocalRun(self._platform, actor, claim))
         finally:
-            beating.cancel()
+            heartbeat.cancel()
         with contextlib.suppress(Conflict):
             async with self._platform.work(actor) as work:
                 await local_runs.report_run(
@@ -205,7 +205,7 @@ async def _outcome(code: LocalFlow, run: LocalRun) -> tuple[JSON, dict[str, JSON
         return None, failed.error
     except CoeError:
         raise
-    except Exception as error:  # noqa: BLE001  # what a team's code raises is the run's fault
+    except Exception as error:  # noqa: BLE001  # an error of a team's code is a fault of the run
         _log.warning("a local flow raised %s", type(error).__name__)
         title = "The local flow raised an error"
         return None, {"type": type_of("runtime"), "status": 500, "title": title}

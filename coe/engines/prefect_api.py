@@ -1,11 +1,11 @@
-"""The engine "prefect" as the rest of the platform sees it: the port, over Prefect's HTTP API.
+"""The engine "prefect" as the platform uses it: the engine port over Prefect's HTTP API.
 
-One Prefect flow run carries a process run for its whole life. Its only parameter is our run id. It
-waits in Prefect's state `Suspended`, and goes on when it is set to `Scheduled` again; a run whose
-worker died stays `Running` in Prefect for ever, and is scheduled again in the same way: who still
-holds the lease of a run decides which of two executions goes on.
+A process run has one Prefect flow run for its whole life, whose only parameter is our run id. It
+waits in Prefect's state `Suspended` and goes on when it is set to `Scheduled` again. A run whose
+worker died stays `Running` in Prefect for ever, and is scheduled again in the same way: of two
+executions, the one that holds the lease of the run goes on.
 
-No Prefect is imported here: the API's process uses this module.
+This module does not import Prefect: the process of the API uses it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ CENTRAL_FLOW: Final = "process-run"
 CENTRAL_DEPLOYMENT: Final = "central"
 CENTRAL_ENTRYPOINT: Final = "coe.engines.prefect:process_run"
 STALE_PENDING: Final = timedelta(seconds=6)
-"""A run that a worker has claimed (`Pending`) for longer has lost its worker."""
+"""A run that has been claimed (`Pending`) for longer has lost its worker."""
 SOON: Final = timedelta(seconds=1)
 
 JOB_TEMPLATE: Final[dict[str, Any]] = {
     "job_configuration": {"name": "{{ name }}"},
     "variables": {"type": "object", "properties": {"name": {"type": "string"}}},
 }
-"""Of our work pools: the flows run inside the worker, so there is nothing to configure."""
+"""For our work pools: the flows run inside the worker, so there is nothing to configure."""
 
 PARAMETERS: Final[dict[str, Any]] = {
     "type": "object",
@@ -39,7 +39,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "required": ["run_id"],
     "additionalProperties": False,
 }
-"""The JSON Schema of every deployment's parameters: the run id and nothing else."""
+"""The JSON Schema of every deployment's parameters: the run id alone."""
 
 
 def team_pool(team: str) -> str:
@@ -53,7 +53,7 @@ def local_flow_name(flow: str) -> str:
 
 
 class PrefectEngine:
-    """The port to a Prefect server. Ids of deployments are remembered, nothing else."""
+    """The engine port over a Prefect server. It remembers ids of deployments, nothing else."""
 
     name = "prefect"
 
@@ -76,7 +76,7 @@ class PrefectEngine:
         return cls(PrefectHTTP(settings.prefect_url, auth), central_pool=settings.central_pool)
 
     async def request(self, run: RunRef) -> EngineRun:
-        """Create the flow run of this run and attempt, or give the one that is there."""
+        """Create the flow run of this run and attempt, or return the existing one."""
         key = await self._deployment_of(run)
         try:
             created = await self._create(key, run)
@@ -87,19 +87,19 @@ class PrefectEngine:
         return self._engine_run(created["id"])
 
     async def wake(self, run: RunRef) -> EngineRun:
-        """Have the run executed again, unless it is about to be; anew if Prefect lost it."""
+        """Have the run executed again, unless it will be soon; create it if Prefect lost it."""
         if run.engine_run_id is None:
             return await self.request(run)
         try:
             found = await self._http.get(f"/flow_runs/{segment(run.engine_run_id)}")
         except NotFound:
             return await self.request(run)
-        if not _begins_soon(found["state"], datetime.now(UTC)):
+        if not _starts_soon(found["state"], datetime.now(UTC)):
             await self._schedule(run.engine_run_id, found["state"])
         return self._engine_run(run.engine_run_id)
 
     async def cancel(self, run: RunRef) -> None:
-        """Show the flow run as cancelled; who executes it learns of the end from us."""
+        """Mark the flow run as cancelled; its execution stops through our inbox and lease."""
         if run.engine_run_id is None:
             return
         path = f"/flow_runs/{segment(run.engine_run_id)}"
@@ -112,7 +112,7 @@ class PrefectEngine:
             return
 
     async def deploy(self, flow: LocalFlowRef) -> None:
-        """Make the team's pool, and a deployment for this version of its flow."""
+        """Create the team's pool, and a deployment for this version of its flow."""
         name, version = local_flow_name(flow.flow), flow.version
         pool = team_pool(flow.team)
         self._deployments[(name, version)] = await self._deploy(
@@ -133,11 +133,11 @@ class PrefectEngine:
         await self._http.close()
 
     async def ensure_central(self) -> None:
-        """Make the central pool and deployment, if they are not known to be there."""
+        """Create the central pool and deployment, unless known to exist."""
         await self._central()
 
     async def ensure_pool(self, name: str) -> None:
-        """Make a work pool of our worker type, if it is not there."""
+        """Create a work pool of our worker type, if it does not exist."""
         try:
             await self._http.get(f"/work_pools/{segment(name)}")
         except NotFound:
@@ -148,7 +148,7 @@ class PrefectEngine:
                 return  # another process was first
 
     async def _deployment_of(self, run: RunRef) -> tuple[str, str]:
-        """The name of the run's deployment, whose id is known afterwards.
+        """The name of the run's deployment; afterwards its id is remembered.
 
         Raises:
             NotFound: The version of a local flow has not been deployed (yet).
@@ -202,7 +202,7 @@ class PrefectEngine:
         return await self._http.post(f"/deployments/{self._deployments[key]}/create_flow_run", body)
 
     async def _schedule(self, flow_run_id: str, state: Any) -> None:
-        """Set the flow run to be executed now. A final state is left for it, too."""
+        """Set the flow run to be executed now, even from a final state."""
         name = "Resuming" if state and state["type"] == "PAUSED" else "AwaitingRetry"
         body = {
             "state": {"type": "SCHEDULED", "name": name},
@@ -216,8 +216,8 @@ class PrefectEngine:
         return EngineRun(flow_run_id, f"{self._http.pages_url}/runs/flow-run/{flow_run_id}")
 
 
-def _begins_soon(state: Any, now: datetime) -> bool:
-    """Whether a worker will execute the run without further ado."""
+def _starts_soon(state: Any, now: datetime) -> bool:
+    """Whether a worker will execute the run without being asked again."""
     if state is None:
         return False
     if state["type"] == "SCHEDULED":

@@ -1,6 +1,6 @@
-"""HTTP to a Prefect server: authentication, CSRF tokens, and its errors in our words.
+"""HTTP client of a Prefect server: authentication, CSRF tokens, translation of its errors.
 
-Prefect's API is versioned by header; this speaks the version of 3.8.8. No Prefect is imported.
+Prefect's API is versioned by header; this uses the version of 3.8.8. It does not import Prefect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AGAIN: Final = frozenset({408, 425, 429})
 
 
 class PrefectRefused(CoeError):
-    """The Prefect server refused a call; see the status, and whether its auth string is ours."""
+    """The Prefect server refused a call; see the status, and check `COE_PREFECT_AUTH`."""
 
     code = "INTERNAL"
 
@@ -64,15 +64,15 @@ class PrefectHTTP:
         return self.api_url.removesuffix("/api")
 
     async def get(self, path: str) -> Any:
-        """Read a resource; `path` begins with a slash and is already escaped."""
+        """Read a resource; `path` starts with a slash and is already escaped."""
         return await self.call("GET", path)
 
     async def post(self, path: str, body: object) -> Any:
-        """Post a JSON body and give the JSON answer, None if there is none."""
+        """Post a JSON body and return the JSON response, None if it is empty."""
         return await self.call("POST", path, body)
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
-        """Make a call and give its JSON answer."""
+        """Make a call and return its JSON response."""
         response = await self.send(method, path, body)
         if response.status_code == httpx.codes.FORBIDDEN and "CSRF" in response.text:
             self._csrf = {}
@@ -81,7 +81,7 @@ class PrefectHTTP:
         return response.json() if response.content else None
 
     async def send(self, method: str, path: str, body: object = None) -> httpx.Response:
-        """Make a call and give the response, whatever its status."""
+        """Make a call and return the response, whatever its status."""
         headers = {} if method == "GET" else await self._csrf_headers()
         try:
             return await self._client.request(method, path, json=body, headers=headers)
@@ -89,7 +89,7 @@ class PrefectHTTP:
             raise _unreachable(error) from None
 
     async def healthy(self) -> bool:
-        """Whether the server says that it is well; false as well if it cannot be reached."""
+        """Whether the server reports that it is healthy; false if it cannot be reached."""
         try:
             response = await self._client.get("/health", timeout=2.0)
         except httpx.TransportError:
@@ -101,7 +101,7 @@ class PrefectHTTP:
         await self._client.aclose()
 
     async def _csrf_headers(self) -> dict[str, str]:
-        """The token that every change needs, fetched once; it lasts an hour."""
+        """The CSRF token that every change needs, fetched once; it is valid for an hour."""
         if not self._csrf:
             client = str(new_id())
             try:
@@ -109,7 +109,7 @@ class PrefectHTTP:
             except httpx.TransportError as error:
                 raise _unreachable(error) from None
             if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
-                return {}  # the server does without
+                return {}  # this server needs none
             _raise_for(response, "GET /csrf-token")
             token = response.json()["token"]
             self._csrf = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
