@@ -135,7 +135,7 @@ async def test_an_internal_error_is_masked_and_logged_without_values(
     record = next(r for r in caplog.records if r.name == "coe.api")
     assert record.__dict__["error_id"] == error["extensions"]["errorId"]
     assert record.__dict__["types"][0] == "builtins.RuntimeError"
-    assert any("test_transport" in frame for frame in record.__dict__["frames"])
+    assert any("test_endpoint" in frame for frame in record.__dict__["frames"])
     assert "Jane" not in str(record.__dict__)
 
 

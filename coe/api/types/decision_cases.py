@@ -160,7 +160,7 @@ class DecisionReplay:
     total_count: int = strawberry.field(description="Cases of all parts")
     hidden_count: int | None = strawberry.field(
         description="Cases that are left out because the caller may not read their data; "
-        "null for a caller who may not change the table",
+        "null for a caller who may not register versions of the table",
     )
     page_info: PageInfo
 

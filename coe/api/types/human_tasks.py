@@ -142,7 +142,7 @@ class HumanTask(Node):
 
     @field
     async def reminders(self, info: Info) -> list[HumanTaskReminder]:
-        """The reminders that were sent, as `remind` of the task defines."""
+        """Its reminders so far, as `remind` of the task defines."""
         extras = await info.context.load(task_extras, self.record.id)
         return [HumanTaskReminder.of(record) for record in extras.reminders] if extras else []
 
