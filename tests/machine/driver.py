@@ -1,4 +1,4 @@
-"""Facts applied by hand, a second apart: where a test looks at single commands."""
+"""Applies facts by hand, a second apart, for tests of single commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HTTP: dict[str, Any] = {"call": "http", "with": {"method": "get", "endpoint": "h
 
 
 class Driver:
-    """One run, to which facts are told."""
+    """One run, to which a test applies facts."""
 
     def __init__(self, flow: dict[str, Any], evaluate: EvaluateJq, **context: Any) -> None:
         self.machine = Machine(definition(flow), RunContext("run-1", **context), evaluate)
@@ -48,6 +48,6 @@ def key(
     parts: tuple[str | int, ...] = (),
     base: str = "run-1",
 ) -> str:
-    """The key of an execution, as it was from the first release on."""
+    """The key of an execution, as in every release."""
     place = [base, pointer, iterations, visits, attempts, parts]
     return hashlib.sha256(orjson.dumps(place)).hexdigest()

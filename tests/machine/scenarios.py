@@ -1,4 +1,4 @@
-"""The scenarios: definitions with what happens to them and what must come of it, as data."""
+"""The scenarios as data: definitions with answers, events and the expected result."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def machine(flow: Definition, case: SimulationCase, evaluate: EvaluateJq) -> Mac
     return Machine(flow, context, evaluate)
 
 
-async def folded(
+async def replayed(
     flow: Definition, case: SimulationCase, facts: list[Fact], evaluate: EvaluateJq
 ) -> Machine:
-    """The machine after a journal that was written down and read again."""
-    fold = machine(flow, case, evaluate)
+    """The machine after the replay of a journal that was serialized and read again."""
+    replay = machine(flow, case, evaluate)
     for fact in facts:
-        await fold.apply(Fact.from_json(orjson.loads(orjson.dumps(fact.to_json()))))
-    return fold
+        await replay.apply(Fact.from_json(orjson.loads(orjson.dumps(fact.to_json()))))
+    return replay
 
 
 def outcome_of(trace: Trace) -> Any:

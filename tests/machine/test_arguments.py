@@ -1,4 +1,4 @@
-"""The specification's table of runtime expression arguments, each row and column of it."""
+"""The specification's table of runtime expression arguments: each row and column."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLE: Any = read((Path(__file__).parent / "arguments.yaml").read_text()).data
 ROWS: dict[str, dict[str, list[str]]] = {row["place"]: row for row in TABLE["rows"]}
 CELLS = [(place, argument) for place in ROWS for argument in TABLE["arguments"]]
 
-# What the linter and the machine have for each row.
+# The sets of the linter and of the machine for each row.
 BOUND = {
     "workflow input.from": variables.FLOW_INPUT,
     "task if": variables.CONDITION,
@@ -31,7 +31,7 @@ BOUND = {
     "workflow output.as": variables.FLOW_OUTPUT,
 }
 
-# Each argument with a program that is true where it has the value that it should have.
+# Each argument with a program that is true if the argument has the right value.
 RAW = {"order": {"n": 1}}
 PROBES = {
     "context": "$context == {exported: 1}",
@@ -75,7 +75,7 @@ SECRET = {"username": "ann", "password": "conform"}
 
 
 def _flow(place: str, program: str) -> dict[str, Any]:
-    """The flow with a program at a place, so that the place's result is whether it is true."""
+    """A flow with a program at a place; the result of the place is the value of the program."""
     flow = copy.deepcopy(FLOW)
     probe = flow["do"][1]["probe"]
     asked = f"({program}) as $held | "
@@ -104,7 +104,7 @@ def _flow(place: str, program: str) -> dict[str, Any]:
 
 
 def _held(place: str, trace: Trace) -> Any:
-    """What the program gave."""
+    """The value of the program."""
     [body] = [c for c in trace.commands if hasattr(c, "arguments")] or [None]
     match place:
         case "task if":
@@ -134,7 +134,7 @@ async def _run(place: str, argument: str, program: str, evaluate: EvaluateJq) ->
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize(("place", "argument"), CELLS)
-async def test_an_argument_is_bound_where_the_table_says(
+async def test_an_argument_is_bound_as_in_the_table(
     place: str, argument: str, evaluate: EvaluateJq
 ):
     program = PROBES[argument]
@@ -155,7 +155,7 @@ async def test_an_argument_is_bound_where_the_table_says(
 
 
 @pytest.mark.parametrize("place", list(ROWS))
-def test_a_row_narrows_the_specification_and_is_the_linters_too(place: str):
+def test_a_row_narrows_the_specification_and_equals_the_linters(place: str):
     here, theirs = set(ROWS[place]["here"]), set(ROWS[place]["specification"])
     assert here <= theirs
     assert here ^ theirs <= {"secrets"}

@@ -1,4 +1,4 @@
-"""The ways that the machine tells are those that coverage counts; none is held for impossible."""
+"""The branch outcomes that the machine reports are those that coverage counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.machine.scenarios import Scenario, scenarios
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ALL = scenarios()
-# Ways that are no choice where there is only one of them, and so are not counted there.
+# Outcomes that are no choice where they stand alone, and so are not counted there.
 ALONE = (
     outcomes.takes(1).removesuffix("1"),
     outcomes.IN_TIME,
@@ -24,7 +24,7 @@ ALONE = (
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
-async def test_nothing_that_a_run_does_was_held_for_impossible(
+async def test_no_outcome_of_a_run_is_considered_impossible(
     scenario: Scenario, evaluate: EvaluateJq
 ):
     definition = scenario.definition()
@@ -46,7 +46,7 @@ async def test_nothing_that_a_run_does_was_held_for_impossible(
     assert {step.path for step in trace.steps if step.state is not StepState.SKIPPED} <= steps
 
 
-async def test_the_scenarios_go_every_way_that_has_a_name(evaluate: EvaluateJq):
+async def test_the_scenarios_take_every_named_outcome(evaluate: EvaluateJq):
     gone: set[str] = set()
     for scenario in ALL:
         trace = await simulate(scenario.definition(), case_of(scenario.test), evaluate)

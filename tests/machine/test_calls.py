@@ -1,4 +1,4 @@
-"""What the machine hands to a call of a service: team, credentials, addresses made of templates."""
+"""The command of a service call: team, credentials, and addresses from templates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def http(authentication: Any) -> dict[str, Any]:
     return {"call": "http", "with": {"method": "get", "endpoint": endpoint}}
 
 
-async def test_a_leaf_says_whose_it_is(evaluate: EvaluateJq):
+async def test_a_leaf_has_its_team_and_run(evaluate: EvaluateJq):
     [leaf] = await Driver({"do": [{"send": http({"bearer": {"token": "t"}})}]}, evaluate).start()
     assert (leaf.team, leaf.run) == ("tests", "run-1")
 
@@ -40,14 +40,14 @@ async def test_the_authority_of_a_token_is_a_template(evaluate: EvaluateJq):
     assert "canary-0001" in leaf.secrets
 
 
-async def test_an_authority_that_is_computed_is_no_template(evaluate: EvaluateJq):
+async def test_a_computed_authority_is_not_a_template(evaluate: EvaluateJq):
     computed = {"oauth2": {**OAUTH["oauth2"], "authority": "${ .where }"}}
     run = Driver({"do": [{"send": http(computed)}]}, evaluate)
     [leaf] = await run.start({"where": "https://login.example/{kept}", "tenant": "a"})
     assert leaf.authentication["oauth2"]["authority"] == "https://login.example/{kept}"
 
 
-async def test_a_document_has_an_authentication_of_its_own(evaluate: EvaluateJq):
+async def test_a_document_has_a_separate_authentication(evaluate: EvaluateJq):
     document = {
         "endpoint": {
             "uri": "https://erp.example/{name}",

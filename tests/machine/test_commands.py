@@ -1,4 +1,4 @@
-"""What the machine asks of the outside, member by member."""
+"""The commands of the machine, member by member."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 ASK = {"title": "Look", "candidates": {"roles": ["clerk"]}}
 
 
-async def test_an_http_call_is_asked_for_with_all_it_needs(evaluate: EvaluateJq):
+async def test_the_command_of_an_http_call_is_complete(evaluate: EvaluateJq):
     endpoint = {
         "uri": "https://a.example/{id}",
         "authentication": {"basic": {"username": "${ .u }", "password": "${ $secrets.erp }"}},
@@ -49,7 +49,7 @@ async def test_an_http_call_is_asked_for_with_all_it_needs(evaluate: EvaluateJq)
     ]
 
 
-async def test_an_openapi_call_fetches_its_document_with_credentials_of_its_own(
+async def test_an_openapi_call_has_separate_credentials_for_its_document(
     evaluate: EvaluateJq,
 ):
     document = {
@@ -104,7 +104,7 @@ async def test_a_document_without_authentication_leaves_none_to_the_call(evaluat
 
 
 @pytest.mark.parametrize("scheme", ["oauth2", "oidc"])
-async def test_a_token_is_asked_for_with_what_the_policy_says(scheme: str, evaluate: EvaluateJq):
+async def test_the_policy_of_a_token_is_passed_on(scheme: str, evaluate: EvaluateJq):
     policy = {
         "authority": "https://login.example/{tenant}",
         "grant": "client_credentials",
@@ -135,7 +135,7 @@ async def test_a_token_is_asked_for_with_what_the_policy_says(scheme: str, evalu
     assert run.machine.outcome == Completed({"scheme": "Bearer", "parameter": None})
 
 
-async def test_oauth2_without_paths_of_its_own_has_none(evaluate: EvaluateJq):
+async def test_oauth2_without_endpoints_has_none(evaluate: EvaluateJq):
     policy = {"authority": "https://login.example", "grant": "client_credentials"}
     endpoint = {"uri": "https://a.example", "authentication": {"oauth2": policy}}
     call = {"call": "http", "with": {"method": "get", "endpoint": endpoint}}
@@ -170,7 +170,7 @@ async def test_only_a_declared_secret_of_the_right_shape_is_used(
 
 
 @pytest.mark.parametrize("name", ["decision", "notify"])
-async def test_a_function_is_asked_for_by_its_name(name: str, evaluate: EvaluateJq):
+async def test_a_catalog_function_becomes_a_leaf_of_its_name(name: str, evaluate: EvaluateJq):
     arguments: dict[str, dict[str, Any]] = {
         "decision": {"ref": "sales/discount", "input": {"total": "${ .n }"}},
         "notify": {"channel": "mail", "to": "a@b.example", "subject": "s", "body": "b"},
@@ -182,7 +182,7 @@ async def test_a_function_is_asked_for_by_its_name(name: str, evaluate: Evaluate
     assert leaf.arguments == (wanted if name == "decision" else arguments[name])
 
 
-async def test_people_are_asked_once_unless_more_must_approve(evaluate: EvaluateJq):
+async def test_one_approval_is_enough_by_default(evaluate: EvaluateJq):
     ask = {"call": "humanTask:1@default", "with": {**ASK, "remind": "PT1H"}}
     [task] = await Driver({"do": [{"ask": ask}]}, evaluate).start()
     assert task == OpenHumanTask(
@@ -195,7 +195,7 @@ async def test_people_are_asked_once_unless_more_must_approve(evaluate: Evaluate
     )
 
 
-async def test_a_teams_flow_that_may_take_no_time_that_is_one_faults_the_step(evaluate: EvaluateJq):
+async def test_an_invalid_timeout_of_a_local_flow_faults_the_step(evaluate: EvaluateJq):
     arguments = {"ref": "a/b", "timeout": {"days": 10**12}}
     run = Driver({"do": [{"a": {"call": "localFlow:1@default", "with": arguments}}]}, evaluate)
     await run.start()
@@ -204,7 +204,7 @@ async def test_a_teams_flow_that_may_take_no_time_that_is_one_faults_the_step(ev
 
 
 @pytest.mark.parametrize("name", ["dueIn", "remind"])
-async def test_a_time_that_is_none_faults_the_step_that_names_it(name: str, evaluate: EvaluateJq):
+async def test_an_invalid_duration_faults_its_step(name: str, evaluate: EvaluateJq):
     arguments = {**ASK, name: {"days": 10**12}}
     ask = {"call": "humanTask:1@default", "with": arguments}
     run = Driver({"do": [{"ask": ask}]}, evaluate)
@@ -213,7 +213,7 @@ async def test_a_time_that_is_none_faults_the_step_that_names_it(name: str, eval
     assert (error["status"], error["instance"]) == (400, "/do/0/ask")
 
 
-async def test_a_teams_flow_has_a_time_of_its_own_beside_the_tasks(evaluate: EvaluateJq):
+async def test_a_local_flow_has_a_timeout_beside_the_task_timeout(evaluate: EvaluateJq):
     arguments = {"ref": "a/b", "timeout": "PT1H"}
     call = {"call": "localFlow:1@default", "with": arguments, "timeout": {"after": "PT2H"}}
     run = Driver({"do": [{"a": call}]}, evaluate)
@@ -229,7 +229,7 @@ async def test_a_teams_flow_has_a_time_of_its_own_beside_the_tasks(evaluate: Eva
     assert run.machine.pending() == []
 
 
-async def test_the_flows_own_deadline_names_the_flow(evaluate: EvaluateJq):
+async def test_the_deadline_of_the_flow_names_the_flow(evaluate: EvaluateJq):
     flow = {"do": [{"a": HTTP}], "timeout": {"after": "PT1H"}}
     [timer, leaf] = await Driver(flow, evaluate).start()
     assert (timer.key, timer.path, timer.name) == (
@@ -240,7 +240,7 @@ async def test_the_flows_own_deadline_names_the_flow(evaluate: EvaluateJq):
     assert leaf.path == "/do/0/a"
 
 
-async def test_a_delay_grows_to_a_thousand_years_and_no_more(evaluate: EvaluateJq):
+async def test_a_delay_grows_to_at_most_a_thousand_years(evaluate: EvaluateJq):
     retry = {"delay": "P1D", "backoff": {"exponential": {}}}
     flow = {"do": [{"t": {"try": [{"a": HTTP}], "catch": {"retry": retry}}}]}
     run = Driver(flow, evaluate)
@@ -293,15 +293,13 @@ FUNCTIONS: dict[str, Any] = {"get": {"do": [{"leaf": HTTP}]}}
         ),
     ],
 )
-async def test_keys_of_leaves_stay_what_they_were(
-    tasks: list[Any], wanted: str, evaluate: EvaluateJq
-):
+async def test_keys_of_leaves_never_change(tasks: list[Any], wanted: str, evaluate: EvaluateJq):
     run = Driver({"do": tasks, "use": {"functions": FUNCTIONS}}, evaluate)
     [leaf] = [each for each in await run.start() if isinstance(each, RunLeaf)]
     assert leaf.key == wanted
 
 
-async def test_facts_that_answer_nothing_that_is_wanted_change_nothing(evaluate: EvaluateJq):
+async def test_facts_without_a_pending_command_change_nothing(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}]}, evaluate)
     [leaf] = await run.start()
     due: JSON = {"due": DEFAULT_START.isoformat()}
@@ -318,7 +316,7 @@ async def test_facts_that_answer_nothing_that_is_wanted_change_nothing(evaluate:
     assert run.machine._run.events.kept == []
 
 
-async def test_attempts_have_times_of_their_own_beside_the_trys(evaluate: EvaluateJq):
+async def test_attempts_have_timeouts_beside_that_of_the_try(evaluate: EvaluateJq):
     retry = {"delay": "PT1S", "limit": {"attempt": {"count": 2, "duration": "PT5S"}}}
     tried = {"try": [{"a": HTTP}], "catch": {"retry": retry}, "timeout": {"after": "PT1H"}}
     run = Driver({"do": [{"t": tried}]}, evaluate)

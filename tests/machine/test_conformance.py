@@ -1,4 +1,4 @@
-"""The specification's conformance kit has its scenarios here, and every rule its own."""
+"""The scenarios cover the conformance kit of the specification."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ KIT: Any = read((ROOT / "conformance.yaml").read_text()).data["scenarios"]
 NAMES = [scenario.name for scenario in scenarios()]
 
 
-def test_scenarios_are_told_apart_by_their_names():
+def test_scenarios_have_unique_names():
     assert [name for name, times in Counter(NAMES).items() if times > 1] == []
 
 
-def test_each_scenario_of_the_conformance_kit_has_one_here():
+def test_each_scenario_of_the_conformance_kit_is_covered():
     assert {each["here"] for each in KIT} <= set(NAMES)
     assert Counter(each["feature"] for each in KIT) == {
         "branch": 1,

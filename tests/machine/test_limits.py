@@ -1,4 +1,4 @@
-"""Expressions that exceed their limits: the clock decides once, the journal ever after."""
+"""Expressions that exceed their limits: the clock decides once, then the journal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FLOW: dict[str, Any] = {
 
 
 class Slow:
-    """An evaluator for which some programs take too long, so often."""
+    """An evaluator in which some programs exceed a limit a number of times."""
 
     def __init__(
         self, evaluate: EvaluateJq, times: Mapping[str, int], reason: Reason = Reason.TIME
@@ -52,7 +52,7 @@ class Slow:
         return await self._evaluate(program, variables, data)
 
 
-async def test_what_is_in_time_at_last_was_in_time(evaluate: EvaluateJq):
+async def test_an_expression_that_succeeds_at_last_is_in_time(evaluate: EvaluateJq):
     run = Driver(FLOW, Slow(evaluate, {"n: 2": 2}))
     [leaf] = await run.start()
     assert run.machine.exceeded() == []
@@ -61,7 +61,7 @@ async def test_what_is_in_time_at_last_was_in_time(evaluate: EvaluateJq):
 
 
 @pytest.mark.parametrize("reason", [Reason.TIME, Reason.DIED])
-async def test_what_is_never_in_time_is_an_expression_error_and_a_fact(
+async def test_an_expression_that_is_never_in_time_is_an_error_and_a_fact(
     reason: Reason, evaluate: EvaluateJq
 ):
     slow = Slow(evaluate, {"n: 2": 3}, reason)
@@ -81,7 +81,7 @@ async def test_what_is_never_in_time_is_an_expression_error_and_a_fact(
     assert (outcome.output["status"], outcome.output["type"][-10:]) == (400, "expression")
     assert reason.value in outcome.output["detail"]
 
-    # In a process that has the time, the journal is folded to the same run.
+    # In a faster process, the replay of the journal gives the same run.
     quick = Slow(evaluate, {})
     again = Driver(FLOW, quick)
     assert await again.fact(limited[0].kind, data=limited[0].data) == []
@@ -93,14 +93,14 @@ async def test_what_is_never_in_time_is_an_expression_error_and_a_fact(
     assert [program for program in quick.asked if "n: 2" in program] == []
 
 
-async def test_a_fold_that_is_too_slow_tells_so(evaluate: EvaluateJq):
+async def test_a_replay_that_is_too_slow_is_detected(evaluate: EvaluateJq):
     run = Driver(FLOW, Slow(evaluate, {"n: 1": 3}))
     await run.start()
     assert [each.data for each in run.machine.exceeded()] == [{"evaluation": 1, "reason": "TIME"}]
     assert isinstance(run.machine.outcome, Faulted)
 
 
-async def test_what_was_foreseen_is_for_one_fact_only(evaluate: EvaluateJq):
+async def test_a_journaled_limit_applies_to_one_fact_only(evaluate: EvaluateJq):
     quick = Slow(evaluate, {})
     run = Driver({"do": [{"a": HTTP}, {"b": {"set": "${ 1 + 1 }"}}]}, quick)
     await run.fact(FactKind.EXPRESSION_LIMITED, data={"evaluation": 1, "reason": "TIME"})
@@ -109,7 +109,7 @@ async def test_what_was_foreseen_is_for_one_fact_only(evaluate: EvaluateJq):
     assert run.machine.outcome == Completed(2)
 
 
-async def test_other_errors_of_expressions_are_the_same_everywhere(evaluate: EvaluateJq):
+async def test_other_errors_of_expressions_are_not_tried_again(evaluate: EvaluateJq):
     slow = Slow(evaluate, {"n: 2": 3}, Reason.SIZE)
     run = Driver(FLOW, slow)
     await run.start()
@@ -120,7 +120,7 @@ async def test_other_errors_of_expressions_are_the_same_everywhere(evaluate: Eva
 @pytest.mark.parametrize(
     "data", [None, {}, {"evaluation": 1}, {"evaluation": "1", "reason": "TIME"}, {"reason": "TIME"}]
 )
-async def test_a_journal_says_which_evaluation_and_why(data: Any, evaluate: EvaluateJq):
+async def test_a_limit_fact_names_the_evaluation_and_the_limit(data: Any, evaluate: EvaluateJq):
     run = Driver(FLOW, evaluate)
     with pytest.raises(ValueError, match="number of an evaluation"):
         await run.fact(FactKind.EXPRESSION_LIMITED, data=data)

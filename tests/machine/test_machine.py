@@ -41,7 +41,7 @@ async def test_the_key_of_a_leaf_never_changes_between_releases(evaluate: Evalua
     assert first.key != second.key
 
 
-async def test_a_leaf_hands_on_the_trace_of_its_run(evaluate: EvaluateJq):
+async def test_a_leaf_passes_on_the_trace_of_its_run(evaluate: EvaluateJq):
     trace = "0af7651916cd43dd8448eb211c80319c"
     [leaf] = await Driver({"do": [{"a": HTTP}]}, evaluate, trace_id=trace).start()
     assert leaf.traceparent == f"00-{trace}-{leaf.key[:16]}-01"
@@ -49,7 +49,7 @@ async def test_a_leaf_hands_on_the_trace_of_its_run(evaluate: EvaluateJq):
     assert untraced.traceparent is None
 
 
-async def test_executions_of_one_task_have_keys_of_their_own(evaluate: EvaluateJq):
+async def test_executions_of_one_task_have_different_keys(evaluate: EvaluateJq):
     flow = {
         "do": [
             {
@@ -72,7 +72,7 @@ async def test_executions_of_one_task_have_keys_of_their_own(evaluate: EvaluateJ
     assert len(set(keys)) == 6
 
 
-async def test_who_wins_a_race_is_decided_by_the_journal(evaluate: EvaluateJq):
+async def test_the_journal_decides_which_branch_wins(evaluate: EvaluateJq):
     flow = {"do": [{"race": {"fork": {"compete": True, "branches": [{"a": HTTP}, {"b": HTTP}]}}}]}
     for winner in (0, 1):
         run = Driver(flow, evaluate)
@@ -83,7 +83,7 @@ async def test_who_wins_a_race_is_decided_by_the_journal(evaluate: EvaluateJq):
         assert run.machine.outcome == Completed(f"from {winner}")
 
 
-async def test_a_task_may_be_entered_so_often(evaluate: EvaluateJq):
+async def test_the_visits_of_a_task_are_limited(evaluate: EvaluateJq):
     flow = {"do": [{"again": {"set": {}, "then": "again"}}]}
     run = Driver(flow, evaluate, max_visits=50)
     await run.start()
@@ -94,14 +94,14 @@ async def test_a_task_may_be_entered_so_often(evaluate: EvaluateJq):
     assert [step.state.value for step in changes[-2:]] == ["COMPLETED", "FAULTED"]
 
 
-async def test_how_often_is_what_the_journal_says(evaluate: EvaluateJq):
+async def test_the_journal_sets_the_limit_of_visits(evaluate: EvaluateJq):
     flow = {"do": [{"again": {"set": {}, "then": "again"}}]}
     run = Driver(flow, evaluate, max_visits=50)
     await run.fact(FactKind.RUN_STARTED, data={"input": None, "max_visits": 3})
     assert len(run.machine.changed_steps()) == 4
 
 
-async def test_going_back_around_a_task_counts_its_visits_too(evaluate: EvaluateJq):
+async def test_a_loop_around_a_task_counts_its_visits(evaluate: EvaluateJq):
     inner = {"do": [{"deep": {"set": {"n": "${ .n + 1 }"}}}]}
     back = {"switch": [{"more": {"when": ".n < 9", "then": "inner"}}]}
     flow = {"do": [{"twice": {"do": [{"inner": inner}, {"back": back}]}}]}
@@ -111,7 +111,7 @@ async def test_going_back_around_a_task_counts_its_visits_too(evaluate: Evaluate
         assert isinstance(run.machine.outcome, state)
 
 
-async def test_trying_again_counts_visits_too(evaluate: EvaluateJq):
+async def test_retries_count_as_visits(evaluate: EvaluateJq):
     retry = {"retry": {"limit": {"attempt": {"count": 2}}}}
     tried = {"try": [{"a": HTTP}], "catch": retry}
     flow = {"do": [{"outer": {"try": [{"t": tried}], "catch": retry}}]}
@@ -123,14 +123,14 @@ async def test_trying_again_counts_visits_too(evaluate: EvaluateJq):
     assert run.machine.outcome.error["title"] == "The task was entered more than 8 times"
 
 
-async def test_each_iteration_has_a_count_of_its_own(evaluate: EvaluateJq):
+async def test_each_iteration_counts_visits_separately(evaluate: EvaluateJq):
     flow = {"do": [{"loop": {"for": {"in": ".items"}, "do": [{"a": {"set": "${ . }"}}]}}]}
     run = Driver(flow, evaluate, max_visits=5)
     await run.start({"items": list(range(20))})
     assert isinstance(run.machine.outcome, Completed)
 
 
-async def test_retries_without_a_limit_end_too(evaluate: EvaluateJq):
+async def test_retries_without_a_limit_end(evaluate: EvaluateJq):
     bad = {"raise": {"error": {"type": "https://x.example/e", "status": 500}}}
     flow = {"do": [{"t": {"try": [{"bad": bad}], "catch": {"retry": {}}}}]}
     run = Driver(flow, evaluate, max_visits=20)
@@ -140,7 +140,7 @@ async def test_retries_without_a_limit_end_too(evaluate: EvaluateJq):
     assert len([step for step in steps if step.name == "bad"]) == 20
 
 
-async def test_a_fact_that_comes_twice_does_nothing_the_second_time(evaluate: EvaluateJq):
+async def test_a_repeated_fact_has_no_effect(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}, {"b": HTTP}]}, evaluate)
     [first] = await run.start()
     [second] = await run.done(first, 1)
@@ -182,7 +182,7 @@ async def test_a_jitter_is_chosen_once_and_journaled(evaluate: EvaluateJq):
     assert again.attempt == 2
 
 
-async def test_deadlines_count_from_the_journal_not_from_the_clock(evaluate: EvaluateJq):
+async def test_deadlines_count_from_the_times_in_the_journal(evaluate: EvaluateJq):
     flow = {"do": [{"a": {**HTTP, "timeout": {"after": "PT10S"}}}], "timeout": {"after": "PT1H"}}
     run = Driver(flow, evaluate)
     commands = await run.start()
@@ -194,7 +194,7 @@ async def test_deadlines_count_from_the_journal_not_from_the_clock(evaluate: Eva
     assert {timer.reason for timer in timers} == {TimerReason.TIMEOUT}
 
 
-async def test_a_deadline_that_is_no_longer_needed_is_taken_back(evaluate: EvaluateJq):
+async def test_a_deadline_that_is_no_longer_needed_is_cancelled(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {**HTTP, "timeout": {"after": "PT10S"}}}, {"b": HTTP}]}, evaluate)
     commands = await run.start()
     [timer] = [each for each in commands if isinstance(each, ArmTimer)]
@@ -215,7 +215,7 @@ async def test_a_child_that_started_is_still_waited_for(evaluate: EvaluateJq):
     assert finish == Finish(Completed(1))
 
 
-async def test_a_human_task_says_when_it_is_due_and_who_comes_next(evaluate: EvaluateJq):
+async def test_a_human_task_has_a_due_time_and_an_escalation(evaluate: EvaluateJq):
     arguments = {
         "title": "Look",
         "candidates": {"roles": ["clerk"]},
@@ -237,7 +237,7 @@ async def test_a_human_task_says_when_it_is_due_and_who_comes_next(evaluate: Eva
     assert run.machine.pending() == [task]
 
 
-async def test_a_fork_is_work_for_all_its_branches_at_once(evaluate: EvaluateJq):
+async def test_a_fork_issues_the_commands_of_all_branches(evaluate: EvaluateJq):
     branches = [{f"b{number}": HTTP} for number in range(500)]
     run = Driver({"do": [{"all": {"fork": {"branches": branches}}}]}, evaluate)
     leaves = await run.start()
@@ -247,7 +247,7 @@ async def test_a_fork_is_work_for_all_its_branches_at_once(evaluate: EvaluateJq)
     assert last == [Finish(Completed(list(range(500))))]
 
 
-async def test_what_a_fact_costs_does_not_grow_with_the_journal(expressions: Any):
+async def test_the_cost_of_a_fact_does_not_grow_with_the_journal(expressions: Any):
     calls = 0
 
     async def counting(program: str, variables: Any, value: JSON) -> JSON:
@@ -275,7 +275,7 @@ async def test_what_a_fact_costs_does_not_grow_with_the_journal(expressions: Any
     assert (len(root.children), len(root.keys), len(root.steps)) == (0, 0, 0)
 
 
-async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: EvaluateJq):
+async def test_no_output_of_the_machine_contains_a_secret(evaluate: EvaluateJq):
     canary = "canary-0001"
     endpoint = {
         "uri": "https://a.example",
@@ -326,7 +326,7 @@ async def test_nothing_that_is_shown_or_kept_holds_a_secret(evaluate: EvaluateJq
     assert canary not in str([step.error for step in run.machine.changed_steps()])
 
 
-async def test_the_step_that_is_retried_shows_no_secret_either(evaluate: EvaluateJq):
+async def test_a_retried_step_contains_no_secret(evaluate: EvaluateJq):
     call = {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}
     flow = {"use": {"secrets": ["erp"]}, "do": [{"a": call}]}
     run = Driver(flow, evaluate, secrets={"erp": {"token": "canary-0001"}})
@@ -354,7 +354,7 @@ async def test_credentials_are_those_of_the_secret(evaluate: EvaluateJq):
     assert "${ 1 + 1 }" in leaf.secrets
 
 
-async def test_an_event_is_told_as_it_was_sent(evaluate: EvaluateJq):
+async def test_the_output_of_emit_is_the_event_as_sent(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"emit": {"event": {"with": {"type": "t"}}}}}]}, evaluate)
     [emit] = await run.start()
     sent = {**emit.event, "sequence": "7"}
@@ -362,7 +362,7 @@ async def test_an_event_is_told_as_it_was_sent(evaluate: EvaluateJq):
     assert run.machine.outcome == Completed(sent)
 
 
-async def test_a_fault_of_ours_is_no_fault_of_the_run(evaluate: EvaluateJq):
+async def test_a_bug_of_the_machine_is_not_a_fault_of_the_run(evaluate: EvaluateJq):
     async def broken(program: str, variables: Any, value: JSON) -> JSON:
         raise RuntimeError("the pool is closed")
 
@@ -395,7 +395,7 @@ async def test_commands_and_facts_do_not_show_data(evaluate: EvaluateJq):
     assert "Ingrid" not in repr(finish)
 
 
-async def test_which_events_a_run_may_ever_want(evaluate: EvaluateJq):
+async def test_the_event_types_that_a_run_can_consume(evaluate: EvaluateJq):
     def types(*filters: dict[str, Any], **more: Any) -> Any:
         listen = {"listen": {"to": {"any": list(filters), **more}}}
         flow = {"do": [{"x": {"do": [{"hear": listen}]}}]}
@@ -412,7 +412,7 @@ async def test_which_events_a_run_may_ever_want(evaluate: EvaluateJq):
     assert nothing.event_types == frozenset()
 
 
-async def test_events_are_wanted_until_the_task_has_enough(evaluate: EvaluateJq):
+async def test_events_are_awaited_until_the_task_has_them(evaluate: EvaluateJq):
     listen = {"listen": {"to": {"one": {"with": {"type": "a"}}}}}
     run = Driver({"do": [{"hear": listen}, {"then": HTTP}]}, evaluate)
     [wanted] = await run.start()
@@ -431,7 +431,7 @@ async def test_a_cancellation_before_the_start(evaluate: EvaluateJq):
     assert await run.start() == []
 
 
-async def test_a_faulted_run_takes_its_work_back_and_asks_for_it_again(evaluate: EvaluateJq):
+async def test_a_faulted_run_cancels_its_commands_and_issues_them_again(evaluate: EvaluateJq):
     flow = {"do": [{"all": {"fork": {"branches": [{"a": HTTP}, {"b": HTTP}, {"c": HTTP}]}}}]}
     run = Driver(flow, evaluate)
     first, second, third = await run.start()
@@ -456,7 +456,7 @@ async def test_a_faulted_run_takes_its_work_back_and_asks_for_it_again(evaluate:
     assert run.machine.outcome == Completed(["a", "b", "c"])
 
 
-async def test_a_fault_stops_all_that_has_not_yet_begun(evaluate: EvaluateJq):
+async def test_a_fault_stops_everything_that_has_not_started(evaluate: EvaluateJq):
     bad = {"raise": {"error": {"type": "https://x.example/e", "status": 418}}}
     for branches in ([{"bad": bad}, {"call": HTTP}], [{"call": HTTP}, {"bad": bad}]):
         run = Driver({"do": [{"all": {"fork": {"branches": branches}}}]}, evaluate)
@@ -464,7 +464,7 @@ async def test_a_fault_stops_all_that_has_not_yet_begun(evaluate: EvaluateJq):
         assert run.machine.pending() == []
 
 
-async def test_deadlines_of_people_stand_still_while_the_run_does(evaluate: EvaluateJq):
+async def test_human_tasks_do_not_age_while_the_run_stands_still(evaluate: EvaluateJq):
     arguments = {
         "title": "Look",
         "candidates": {"roles": ["clerk"]},
@@ -502,13 +502,13 @@ async def test_a_completed_run_cannot_be_cancelled(evaluate: EvaluateJq):
     assert run.machine.outcome == Completed({"a": 1})
 
 
-async def test_the_journal_says_what_runtime_it_was(evaluate: EvaluateJq):
+async def test_the_runtime_comes_from_the_journal(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"set": "${ $runtime }"}}]}, evaluate)
     await run.fact(FactKind.RUN_STARTED, data={"runtime": {"name": "other", "version": "9"}})
     assert run.machine.outcome == Completed({"name": "other", "version": "9"})
 
 
-async def test_a_step_waits_and_goes_on(evaluate: EvaluateJq):
+async def test_a_step_waits_and_continues(evaluate: EvaluateJq):
     flow = {"do": [{"t": {"try": [{"a": HTTP}], "catch": {"retry": {"delay": "PT1S"}}}}]}
     run = Driver(flow, evaluate)
 
@@ -523,7 +523,7 @@ async def test_a_step_waits_and_goes_on(evaluate: EvaluateJq):
     assert states() == {"t": "RUNNING", "a": "RUNNING"}
 
 
-async def test_work_that_is_asked_for_and_taken_back_at_once_is_never_asked_for(
+async def test_a_command_that_is_cancelled_at_once_is_never_issued(
     evaluate: EvaluateJq,
 ):
     stop = {"set": {"stopped": True}, "then": "end"}
@@ -532,7 +532,7 @@ async def test_work_that_is_asked_for_and_taken_back_at_once_is_never_asked_for(
     assert await run.start() == [Finish(Completed({"stopped": True}))]
 
 
-async def test_facts_survive_being_written_down():
+async def test_facts_survive_serialization():
     fact = Fact(FactKind.LEAF_COMPLETED, DEFAULT_START, "key", {"output": [1, None, "ä"]})
     assert Fact.from_json(orjson.loads(orjson.dumps(fact.to_json()))) == fact
     with pytest.raises(ValueError, match="offset"):

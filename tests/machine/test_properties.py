@@ -1,4 +1,4 @@
-"""Random definitions, answers and crashes: a fold of any prefix goes on as if nothing had been."""
+"""Random definitions, answers and crashes: a replay of any prefix continues unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
 from coe.testing.cases import DEFAULT_START, SimulationCase, Trace
 from coe.testing.run_definition import simulate
-from tests.machine.scenarios import definition, folded, machine
+from tests.machine.scenarios import definition, machine, replayed
 
 HTTP = {"call": "http", "with": {"method": "get", "endpoint": "https://a.example"}}
 ASK = {
@@ -57,7 +57,7 @@ CATCHES = [
 
 
 def _listed(tasks: Any, least: int = 1) -> Any:
-    """Tasks with the names t0, t1, …, of which one may be gone to once more."""
+    """Tasks with the names t0, t1, …, of which a directive may lead back to one."""
     return st.lists(tasks, min_size=least, max_size=3).map(
         lambda found: [{f"t{place}": task} for place, task in enumerate(found)]
     )
@@ -145,23 +145,23 @@ def _with_expressions(check: Callable[[Expressions], Awaitable[None]]) -> None:
     asyncio.run(go())
 
 
-async def _told(live: Machine, facts: list[Fact]) -> list[list[Command]]:
+async def _apply_all(live: Machine, facts: list[Fact]) -> list[list[Command]]:
     return [await live.apply(fact) for fact in facts]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(flow=FLOWS, seed=st.integers(0, 10_000), cut=st.floats(0, 1))
-def test_a_fold_of_any_prefix_and_then_the_rest_is_the_run_itself(
+def test_a_replay_of_any_prefix_and_then_the_rest_gives_the_run(
     flow: list[Any], seed: int, cut: float
 ):
     async def check(expressions: Expressions) -> None:
         parsed, case, trace = await _run(flow, seed, expressions)
         whole = machine(parsed, case, expressions.evaluate)
-        told = await _told(whole, trace.journal)
+        told = await _apply_all(whole, trace.journal)
         assert [command for commands in told for command in commands] == trace.commands
         place = round(cut * len(trace.journal))
-        crashed = await folded(parsed, case, trace.journal[:place], expressions.evaluate)
-        assert await _told(crashed, trace.journal[place:]) == told[place:]
+        crashed = await replayed(parsed, case, trace.journal[:place], expressions.evaluate)
+        assert await _apply_all(crashed, trace.journal[place:]) == told[place:]
         assert crashed.outcome == whole.outcome == trace.outcome
         assert crashed.pending() == whole.pending()
 
@@ -170,7 +170,7 @@ def test_a_fold_of_any_prefix_and_then_the_rest_is_the_run_itself(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(flow=FLOWS, seed=st.integers(0, 10_000))
-def test_no_completed_leaf_is_ever_asked_for_again(flow: list[Any], seed: int):
+def test_no_completed_leaf_is_ever_issued_again(flow: list[Any], seed: int):
     async def check(expressions: Expressions) -> None:
         parsed, case, trace = await _run(flow, seed, expressions)
         live = machine(parsed, case, expressions.evaluate)

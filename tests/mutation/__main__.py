@@ -16,9 +16,9 @@ from tests.mutation.operators import Mutant, mutants
 from tests.mutation.world import World, mutated
 
 CODE = Path(__file__).resolve().parents[2] / "coe"
-# Facts and commands are data, and nothing there decides; the texts of secrets are tested by hand.
+# Facts and commands are plain data; redaction has its own tests.
 DATA = {CODE / "machine" / f"{name}.py" for name in ("__init__", "commands", "facts", "redaction")}
-# The machine, the table of what is bound where, and the patterns of events.
+# The machine, the table of expression variables, and the patterns of event filters.
 PATHS = {
     path.name: path
     for path in [
@@ -30,20 +30,20 @@ PATHS = {
 
 
 def main() -> int:
-    """Try the mutants that were asked for, and tell which live.
+    """Try the chosen mutants, and report those that survive.
 
-    1 if any does without a reason, or does not though it has one.
+    Exits with 1 if a mutant survives without a reason, or is killed although it has one.
     """
     options = _options()
     sys.setrecursionlimit(3000)
     warnings.simplefilter("ignore")  # coroutines that a mutant never awaits
     world = World()
-    sound = _killer(world, None, None)
-    if sound is not None:
-        _say(f"the machine itself does not pass: {sound}")
+    failing = _killer(world, None, None)
+    if failing is not None:
+        _say(f"the unchanged machine does not pass: {failing}")
         return 2
     items = _items(options)
-    begun = time.monotonic()
+    started = time.monotonic()
     alive: list[str] = []
     wrong: list[str] = []
     known = equivalents()
@@ -54,7 +54,7 @@ def main() -> int:
             counts["killed"] += 1
             if mutant.name in known:
                 wrong.append(mutant.name)
-                _say(f"NO EQUIVALENT {mutant.name}: killed by {verdict.by}")
+                _say(f"NOT EQUIVALENT {mutant.name}: killed by {verdict.by}")
         elif mutant.name in known:
             counts["equivalent"] += 1
         else:
@@ -63,7 +63,7 @@ def main() -> int:
             _say(f"ALIVE {alive[-1]}")
         if options.verbose:
             _say(f"{mutant.name}: {verdict.by or 'alive'}")
-    seconds = round(time.monotonic() - begun, 1)
+    seconds = round(time.monotonic() - started, 1)
     report = {**counts, "seconds": seconds, "living": sorted(alive), "noticed": sorted(wrong)}
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     return 1 if alive or wrong else 0
@@ -76,13 +76,17 @@ def _say(text: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
-    parser.add_argument("--semantic", action="store_true", help="the list of broken rules only")
-    parser.add_argument("--operators", action="store_true", help="the changes by operator only")
-    parser.add_argument("--every", type=int, default=1, help="of those by operator each n-th")
-    parser.add_argument("--file", action="append", choices=PATHS, help="of these files only")
-    parser.add_argument("--only", default="", help="whose name has this text")
+    parser.add_argument("--semantic", action="store_true", help="try only the list of broken rules")
+    parser.add_argument("--operators", action="store_true", help="try only the changes by operator")
+    parser.add_argument(
+        "--every", type=int, default=1, help="try every n-th change by operator"
+    )
+    parser.add_argument(
+        "--file", action="append", choices=PATHS, help="try only this file"
+    )
+    parser.add_argument("--only", default="", help="try only mutants with this text in their names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--verbose", action="store_true", help="say what killed each")
+    parser.add_argument("--verbose", action="store_true", help="report what killed each")
     return parser.parse_args()
 
 
@@ -90,7 +94,7 @@ Item = tuple[Mutant, frozenset[str] | None]
 
 
 def _items(options: argparse.Namespace) -> list[Item]:
-    """The mutants to try, each with the names of what should kill it (None: anything may)."""
+    """The mutants to try, each with the checks that should kill it (None: any may)."""
     sources = {name: PATHS[name].read_text() for name in options.file or PATHS}
     items: list[Item] = []
     if not options.operators:
@@ -111,9 +115,9 @@ def _killer(world: World, mutant: Mutant | None, shown_by: frozenset[str] | None
             for name, check in world.checks(shown_by):
                 try:
                     check()
-                except Exception:  # noqa: BLE001 - whatever goes wrong, it was noticed
+                except Exception:  # noqa: BLE001 - any failure kills the mutant
                     return name
-        except Exception as error:  # noqa: BLE001 - it cannot even be loaded
+        except Exception as error:  # noqa: BLE001 - the mutant cannot be loaded
             return f"loading: {type(error).__name__}"
     return None
 

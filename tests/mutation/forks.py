@@ -1,4 +1,4 @@
-"""Trying mutants, each in a process of its own that is killed when it takes too long."""
+"""Tries mutants, each in a forked process that is killed when it takes too long."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-# Seconds of processor for one mutant: a whole pass takes about four. Load changes nothing of that;
-# only one that waits for ever is ended by the clock.
-PROCESSOR = 20
-LONGEST = 600.0
-MEMORY = 4 * 1024**3
+# CPU seconds for one mutant; a whole pass takes about four, whatever the load. The wall clock ends
+# only mutants that wait forever.
+MAX_CPU_SECONDS = 20
+MAX_SECONDS = 600.0
+MAX_MEMORY = 4 * 1024**3
 
 ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant: killed by a check (or by its time), or alive."""
+    """The fate of a mutant: killed by a check (or a limit), or alive."""
 
     alive: bool
     by: str
@@ -31,14 +31,14 @@ class Verdict:
 def try_each(
     items: Sequence[ItemT], attempt: Callable[[ItemT], str | None], at_once: int
 ) -> Iterator[tuple[ItemT, Verdict]]:
-    """Each item with what `attempt` said of it (None: alive), in a fork of this process."""
+    """Each item with the result of `attempt` (None: alive), run in a fork of this process."""
     waiting = list(reversed(items))
     running: dict[int, tuple[int, ItemT, float]] = {}
     while waiting or running:
         while waiting and len(running) < at_once:
             item = waiting.pop()
             child, pipe = _fork(item, attempt)
-            running[pipe] = (child, item, time.monotonic() + LONGEST)
+            running[pipe] = (child, item, time.monotonic() + MAX_SECONDS)
         ready, _, _ = select.select(list(running), [], [], 0.2)
         for pipe in list(running):
             child, item, deadline = running[pipe]
@@ -46,17 +46,17 @@ def try_each(
                 if time.monotonic() < deadline:
                     continue
                 os.kill(child, signal.SIGKILL)
-            told = os.read(pipe, 4096)
+            result = os.read(pipe, 4096)
             del running[pipe]
             os.close(pipe)
             os.waitpid(child, 0)
-            yield item, _verdict(told)
+            yield item, _verdict(result)
 
 
-def _verdict(told: bytes) -> Verdict:
-    if told == b"alive":
+def _verdict(result: bytes) -> Verdict:
+    if result == b"alive":
         return Verdict(alive=True, by="")
-    return Verdict(alive=False, by=told.decode(errors="replace") or "time or memory")
+    return Verdict(alive=False, by=result.decode(errors="replace") or "time or memory")
 
 
 def _fork(item: ItemT, attempt: Callable[[ItemT], str | None]) -> tuple[int, int]:
@@ -67,8 +67,8 @@ def _fork(item: ItemT, attempt: Callable[[ItemT], str | None]) -> tuple[int, int
         return child, ours
     try:
         os.close(ours)
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
         killer = attempt(item)
         os.write(theirs, b"alive" if killer is None else killer.encode()[:4096])
     finally:

@@ -1,4 +1,4 @@
-"""The mutants that were thought of, and the living ones that change nothing; both as data."""
+"""The rules broken on purpose, and the mutants that change nothing; both as data."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Semantic:
-    """A rule broken on purpose: text of a file replaced, and who should notice.
+    """A rule broken on purpose: a replaced text of a file, and the checks that must fail.
 
-    `shown_by` are the names of the rule's scenarios, and of its tests by hand.
+    `shown_by` has the names of the scenarios of the rule, and of its tests by hand.
     """
 
     name: str
@@ -31,17 +31,17 @@ class Semantic:
         """The module with the rule broken.
 
         Raises:
-            ValueError: the text is not there once.
+            ValueError: the text does not occur exactly once.
         """
         if source.count(self.original) != 1:
-            raise ValueError(f"{self.name}: its text stands {source.count(self.original)} times")
+            raise ValueError(f"{self.name}: its text occurs {source.count(self.original)} times")
         line = source[: source.index(self.original)].count("\n") + 1
         tree = ast.parse(source.replace(self.original, self.mutated))
         return Mutant(self.file, line, self.name, tree)
 
 
 def semantic_mutants() -> list[Semantic]:
-    """The list of `semantic.yaml`, with the scenarios of the rule that each breaks."""
+    """The mutants of `semantic.yaml`, with the scenarios of the rule that each breaks."""
     rules = {rule["id"]: rule for rule in _read(HERE.parent / "machine" / "rules.yaml")["rules"]}
     return [
         Semantic(
@@ -59,7 +59,7 @@ def semantic_mutants() -> list[Semantic]:
 
 
 def equivalents() -> dict[str, str]:
-    """Why a mutant by operator changes nothing that anybody could see, by its name."""
+    """The reasons why mutants by operator change nothing observable, by their names."""
     return {one["mutant"]: one["reason"] for one in _read(HERE / "equivalent.yaml")["equivalent"]}
 
 

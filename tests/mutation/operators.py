@@ -1,8 +1,8 @@
-"""Small changes of code, of which each should break a rule: what a mutated machine is made from.
+"""Mutation operators: small changes of code, each of which should break a rule.
 
-A mutant is a module with one node of its syntax tree replaced. What cannot matter is left alone:
-docstrings, annotations, what people read (titles, details, messages of exceptions of ours), and
-what only tells the coverage of tests (`run.on_branch`).
+A mutant is a module with one node of its syntax tree replaced. Nodes without an effect on rules are
+left unchanged: docstrings, annotations, texts for people (titles, details, messages of internal
+exceptions), and reports for the coverage of tests (`run.on_branch`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-# Calls whose deletion or arguments are another's proof: coverage of tests (tests/runs/test_…).
+# Calls that other tests check: tests/machine/test_branch_outcomes.py.
 _COVERAGE = {"on_branch", "_on_branch", "observer"}
-# Keyword arguments that people read, and those of dataclass fields.
+# Keyword arguments with texts for people, and those of dataclass fields.
 _READ = {"title", "detail", "repr", "default_factory", "observer"}
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -51,7 +51,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module (by its file's name) with one change; `name` stays when other lines move."""
+    """A module (by its file name) with one change; `name` does not depend on line numbers."""
 
     file: str
     line: int
@@ -104,7 +104,7 @@ def _apply(tree: ast.Module, site: _Site) -> ast.Module:
 
 
 class _Finder:
-    """Goes through a tree and notes what can be changed."""
+    """Walks a tree and collects the possible changes."""
 
     def __init__(self) -> None:
         self._sites: list[_Site] = []
@@ -156,7 +156,7 @@ class _Finder:
         self._body(node.body, inner)
 
     def _delete(self, node: ast.stmt, scope: str) -> None:
-        """Leave a statement out, where something would be missing that nobody defines."""
+        """Delete a statement, unless a name would become undefined."""
         match node:
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))) if name in _COVERAGE:
                 return
@@ -204,7 +204,7 @@ class _Finder:
                 self._call(node, scope)
 
     def _negate(self, test: ast.expr, scope: str) -> None:
-        """Turn a condition round, where no other change does so already."""
+        """Negate a condition, unless another change does so already."""
         if not isinstance(test, ast.Compare | ast.UnaryOp | ast.Constant):
             self._note(test, scope, "negate", f"not ({ast.unparse(test)})", _negate)
 
@@ -274,7 +274,7 @@ def _short(text: str) -> str:
 
 
 def _is_nothing(node: ast.expr) -> bool:
-    """Whether a result is as false as None, so that None in its stead changes no condition."""
+    """Whether a result is as false as None, so that None in its place changes no condition."""
     return isinstance(node, ast.Constant) and not node.value
 
 
@@ -291,7 +291,7 @@ def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _values(node: ast.stmt) -> Iterator[ast.AST]:
-    """The expressions of a statement itself, without annotations and what it only assigns to."""
+    """The expressions of a statement, without annotations and assignment targets."""
     match node:
         case ast.Raise(exc=ast.Call(func=ast.Name(id="ValueError" | "TypeError" | "RuntimeError"))):
             return
@@ -321,7 +321,7 @@ def _match_values(node: ast.Match) -> Iterator[ast.AST]:
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all below it, without what people read."""
+    """A node and its descendants, without texts for people."""
     match node:
         case ast.JoinedStr():
             return

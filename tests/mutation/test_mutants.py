@@ -1,6 +1,6 @@
-"""Every rule is shown by something, and what shows it notices when it is broken.
+"""Every rule has scenarios or tests, and they fail when the rule is broken.
 
-All mutants that break a rule on purpose are tried, and of those by operator each 25th; the full run
+This tries all mutants that break a rule on purpose, and every 25th mutant by operator. The full run
 is `python -m tests.mutation`, which takes some ten minutes.
 """
 
@@ -34,7 +34,7 @@ HAND = "\n".join(
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["id"])
-def test_a_rule_is_shown_by_what_is_there(rule: dict[str, Any]) -> None:
+def test_the_scenarios_and_tests_of_a_rule_exist(rule: dict[str, Any]) -> None:
     assert set(rule.get("scenarios", ())) <= SCENARIOS
     for test in rule.get("tests", ()):
         file, _, name = test.rpartition("::") if "::" in test else (test, "", "")
@@ -59,7 +59,7 @@ def test_every_rule_of_the_machine_is_broken_by_a_mutant() -> None:
     assert [name for name, times in Counter(m.name for m in listed).items() if times > 1] == []
 
 
-def test_what_is_held_for_equivalent_is_a_mutant_and_has_a_reason() -> None:
+def test_each_equivalent_mutant_exists_and_has_a_reason() -> None:
     names = {m.name for path in PATHS.values() for m in mutants(path.name, path.read_text())}
     for name, reason in equivalents().items():
         assert name in names

@@ -1,6 +1,6 @@
-"""What a mutated machine must pass: the scenarios, crashes in them, and the tests by hand.
+"""The checks that a mutated machine must pass: scenarios, crashes in them, and tests by hand.
 
-All of it runs in one process without waiting: jq is called directly (only code of ours is mutated),
+All checks run in one process without waiting: jq is called directly (only our code is mutated),
 definitions are read once, and a coroutine that would really wait is an error.
 """
 
@@ -24,28 +24,28 @@ from coe.language.model.definition import Definition
 from coe.machine.scope import json_equal
 from tests.mutation.operators import Mutant
 
-# What is loaded anew for each mutant: the machine, and all that takes parts of it by name.
-ANEW = (
+# Reloaded for each mutant: the machine, and the modules that import parts of it by name.
+RELOADED = (
     "coe.language.expressions.variables",
     "coe.language.json_schema.patterns",
     "coe.machine.",
     "coe.testing.",
     "tests.machine.",
 )
-# What the tools around the machine hold too stays what it is.
+# Not reloaded, because modules outside hold their classes.
 KEPT = ("coe.machine.commands", "coe.machine.facts", "coe.machine.redaction")
 BY_HAND = tuple(
     f"tests.machine.test_{name}"
     for name in ("machine", "commands", "values", "limits", "arguments")
 )
-# Scenarios that take long stand last.
+# Slow scenarios run last.
 LAST = ("flow/visits",)
 
 Check = tuple[str, Callable[[], None]]
 
 
 class _Direct:
-    """A worker of jq in this process."""
+    """A jq worker in this process."""
 
     def __init__(self) -> None:
         self._compiled: dict[bytes, Any] = {}
@@ -70,8 +70,8 @@ def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 @contextmanager
 def mutated(mutant: Mutant | None) -> Iterator[None]:
-    """Have the machine loaded anew with the change, for this process only as long as this lasts."""
-    kept = {name: module for name, module in sys.modules.items() if _is_anew(name)}
+    """Reload the machine with a change, and restore it at the end."""
+    kept = {name: module for name, module in sys.modules.items() if _is_reloaded(name)}
     for name in kept:
         _forget(name)
     if mutant is not None:
@@ -84,24 +84,24 @@ def mutated(mutant: Mutant | None) -> Iterator[None]:
     finally:
         if mutant is not None:
             sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if _is_anew(name)]:
+        for name in [name for name in sys.modules if _is_reloaded(name)]:
             _forget(name)
         sys.modules.update(kept)
 
 
-def _is_anew(name: str) -> bool:
-    return name.startswith(ANEW) and name not in KEPT
+def _is_reloaded(name: str) -> bool:
+    return name.startswith(RELOADED) and name not in KEPT
 
 
 def _forget(name: str) -> None:
-    """Have a module imported anew, by whatever form of the statement."""
+    """Remove a module so that every form of import loads it again."""
     del sys.modules[name]
     package, _, own = name.rpartition(".")
     vars(sys.modules.get(package, sys)).pop(own, None)
 
 
 class _Finder:
-    """Finds one module: the mutated one."""
+    """An import finder for the mutated module."""
 
     def __init__(self, name: str, mutant: Mutant) -> None:
         self._name = name
@@ -124,7 +124,7 @@ class World:
     """The definitions and expectations of all scenarios, read once."""
 
     def __init__(self) -> None:
-        from tests.machine.scenarios import scenarios  # noqa: PLC0415 - it is loaded anew
+        from tests.machine.scenarios import scenarios  # noqa: PLC0415 - it is reloaded
 
         found = scenarios()
         self.scenarios = sorted(found, key=lambda one: one.name.startswith(LAST))
@@ -133,10 +133,10 @@ class World:
         }
 
     def checks(self, shown_by: frozenset[str] | None = None) -> Iterator[Check]:
-        """The checks of these names, or all: the quick ones before the thorough."""
+        """The checks with these names, or all: the quick ones first."""
         chosen = [one for one in self.scenarios if shown_by is None or one.name in shown_by]
         for one in chosen:
-            yield one.name, partial(self._run, self._goes, one)
+            yield one.name, partial(self._run, self._gives_result, one)
         for name, check in _by_hand():
             if shown_by is None or name.partition("[")[0] in shown_by:
                 yield name, check
@@ -147,10 +147,10 @@ class World:
     def _run(self, check: Callable[[Any], Coroutine[Any, Any, None]], scenario: Any) -> None:
         now(check(scenario))
 
-    async def _goes(self, scenario: Any) -> None:
-        """A scenario goes as it should."""
+    async def _gives_result(self, scenario: Any) -> None:
+        """Check that a scenario gives the expected result."""
         suites = importlib.import_module("coe.testing.suites")
-        # What is expected is not compared by what is mutated.
+        # Expectations are compared with the unchanged function.
         for name, module in sys.modules.items():
             if name.startswith("coe.testing.") and hasattr(module, "json_equal"):
                 module.json_equal = json_equal
@@ -162,7 +162,7 @@ class World:
         assert not found, found
 
     async def _survives(self, scenario: Any) -> None:
-        """A crash between any two facts of it changes nothing."""
+        """Check that a crash between any two facts changes nothing."""
         module = importlib.import_module("tests.machine.test_scenarios")
         flow = self.definitions[scenario.name]
         await module.crash_everywhere(flow, scenario.test, EXPRESSIONS.evaluate)

@@ -1,4 +1,4 @@
-"""Suites run on the machine: answers in all forms, expectations, coverage and its bound."""
+"""Suites: all forms of answers, expectations, coverage and its minimum."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_fault_in_each_of_its_forms(
     assert failures(result) == []
 
 
-async def test_answers_in_turn_take_their_time(pool: Expressions) -> None:
+async def test_answers_in_turn_arrive_after_their_delay(pool: Expressions) -> None:
     result = await run(
         pool,
         """
@@ -146,7 +146,7 @@ async def test_answers_in_turn_take_their_time(pool: Expressions) -> None:
     assert failures(result) == []
 
 
-async def test_what_differs_is_told_member_by_member_with_its_line(pool: Expressions) -> None:
+async def test_differences_are_reported_by_member_with_their_lines(pool: Expressions) -> None:
     result = await run(
         pool,
         f"""
@@ -187,7 +187,7 @@ async def test_what_differs_is_told_member_by_member_with_its_line(pool: Express
     ]
 
 
-async def test_a_fault_that_was_not_expected_tells_itself(pool: Expressions) -> None:
+async def test_an_unexpected_fault_is_described(pool: Expressions) -> None:
     result = await run(
         pool,
         """
@@ -230,7 +230,7 @@ async def test_people_answer_in_time_late_or_never(pool: Expressions) -> None:
     assert failures(result) == []
 
 
-async def test_an_answer_that_nobody_could_give_is_told(pool: Expressions) -> None:
+async def test_an_impossible_answer_is_reported(pool: Expressions) -> None:
     result = await run(
         pool,
         """
@@ -246,7 +246,7 @@ async def test_an_answer_that_nobody_could_give_is_told(pool: Expressions) -> No
 
 
 # ---------------------------------------------------------------- names
-async def test_names_of_no_step_are_told_all_at_once(pool: Expressions) -> None:
+async def test_unknown_steps_are_reported_all_at_once(pool: Expressions) -> None:
     result = await run(pool, "- {name: a, parameters: {limit: 1}, expect: {}}")
     assert problems(result) == [
         "tests.yaml:2:15 only a template takes parameters: a flow's tests have none"
@@ -284,7 +284,7 @@ async def test_names_of_no_step_are_told_all_at_once(pool: Expressions) -> None:
     ]
 
 
-# ---------------------------------------------------------------- events and branches at once
+# ---------------------------------------------------------------- events and concurrent branches
 EVENTS = """
 document: {dsl: 1.0.3, namespace: sales, name: listen, version: 1.0.0}
 do:
@@ -297,7 +297,7 @@ do:
 """
 
 
-async def test_events_come_at_their_time_and_branches_interleave(pool: Expressions) -> None:
+async def test_events_arrive_at_their_time_and_branches_interleave(pool: Expressions) -> None:
     result = await run(
         pool,
         """
@@ -326,7 +326,7 @@ async def test_events_come_at_their_time_and_branches_interleave(pool: Expressio
 
 
 # ---------------------------------------------------------------- decisions
-async def test_what_has_no_stub_may_be_carried_out(pool: Expressions) -> None:
+async def test_a_call_without_a_stub_may_be_carried_out(pool: Expressions) -> None:
     flow = """
 document: {dsl: 1.0.3, namespace: sales, name: decide, version: 1.0.0}
 do:
@@ -346,7 +346,7 @@ do:
 
 
 # ---------------------------------------------------------------- coverage
-# One test a line: each is run without the others too.
+# One test a line: each also runs without the others.
 ALL = [
     f"- {{name: good, stubs: {{readRating: {GOOD}}}, expect: {{}}}}",
     (
@@ -382,7 +382,7 @@ async def test_each_test_covers_its_branches(pool: Expressions) -> None:
     }
 
 
-async def test_what_was_missed_says_where_it_is_and_how_to_get_there(pool: Expressions) -> None:
+async def test_a_missed_branch_has_its_place_and_how_to_reach_it(pool: Expressions) -> None:
     result = await run(pool, f"- {{name: a, stubs: {{readRating: {GOOD}}}, expect: {{}}}}")
     covered = result.covered
     assert covered is not None
@@ -419,7 +419,7 @@ async def test_too_little_coverage_fails_by_the_standard(
     assert said is None or said in told[0]
 
 
-async def test_a_part_of_the_tests_is_held_to_no_bound(pool: Expressions) -> None:
+async def test_a_selection_of_tests_has_no_minimum_coverage(pool: Expressions) -> None:
     suite = "tests: [{name: One, expect: {state: FAULTED}}, {name: two, expect: {state: WAITING}}]"
     files = {"flow.yaml": FLOW, "tests.yaml": suite}
     result = await run_suite(files, pool.evaluate, standards=bound(100), only="one")
@@ -428,7 +428,7 @@ async def test_a_part_of_the_tests_is_held_to_no_bound(pool: Expressions) -> Non
     assert result.passed
 
 
-async def test_a_flow_without_tests_is_told_how_to_begin(pool: Expressions) -> None:
+async def test_a_flow_without_tests_is_reported_with_help(pool: Expressions) -> None:
     result = await run_suite({"flow.yaml": FLOW}, pool.evaluate, standards=bound(100))
     assert not result.passed
     [problem] = [each.problem for each in result.problems]
@@ -436,7 +436,7 @@ async def test_a_flow_without_tests_is_told_how_to_begin(pool: Expressions) -> N
     assert "expect:" in str(problem.help)
 
 
-async def test_a_definition_that_does_not_load_is_told_with_its_file(pool: Expressions) -> None:
+async def test_a_definition_that_does_not_load_is_reported_with_its_file(pool: Expressions) -> None:
     suite = "- {name: a, expect: {}}"
     result = await run(pool, suite, **{"flow.yaml": FLOW.replace("switch:", "swich:")})
     assert problems(result) == ["flow.yaml:13:7 unknown key `swich`, did you mean `switch`?"]
@@ -470,7 +470,7 @@ do:
 """
 
 
-async def test_a_template_is_covered_over_all_that_is_rendered_of_it(pool: Expressions) -> None:
+async def test_the_coverage_of_a_template_is_over_all_renderings(pool: Expressions) -> None:
     more = {"flow.yaml": TEMPLATE, "template.yaml": MANIFEST, "README.md": "Lends"}
     tests = "- {name: a, input: {give: true}, expect: {output: {x: 1}}}"
     result = await run(pool, tests, **more)
@@ -492,7 +492,7 @@ async def test_a_template_is_covered_over_all_that_is_rendered_of_it(pool: Expre
     assert result.covered.missed_branches == ()
 
 
-async def test_parameters_that_do_not_fit_are_told_at_their_test(pool: Expressions) -> None:
+async def test_invalid_parameters_are_reported_at_their_test(pool: Expressions) -> None:
     more = {"flow.yaml": TEMPLATE, "template.yaml": MANIFEST, "README.md": "Lends"}
     result = await run(pool, "- {name: a, parameters: {careful: 1}, expect: {}}", **more)
     [told] = problems(result)
