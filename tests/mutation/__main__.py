@@ -78,12 +78,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
     parser.add_argument("--semantic", action="store_true", help="try only the list of broken rules")
     parser.add_argument("--operators", action="store_true", help="try only the changes by operator")
-    parser.add_argument(
-        "--every", type=int, default=1, help="try every n-th change by operator"
-    )
-    parser.add_argument(
-        "--file", action="append", choices=PATHS, help="try only this file"
-    )
+    parser.add_argument("--every", type=int, default=1, help="try every n-th change by operator")
+    parser.add_argument("--file", action="append", choices=PATHS, help="try only this file")
     parser.add_argument("--only", default="", help="try only mutants with this text in their names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--verbose", action="store_true", help="report what killed each")
