@@ -1,11 +1,8 @@
-"""The API's process: it answers early, says how the engine is, and ends in order."""
+"""The process of the API: it answers early, reports the engine's state, and stops in order."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import json
-import logging
 import socket
 from contextlib import asynccontextmanager
 
@@ -13,7 +10,6 @@ import httpx
 import pytest
 import uvicorn
 
-from coe import logs
 from coe.app import Services
 from coe.demo.api import create_demo_app
 from coe.errors import Unavailable
@@ -26,7 +22,7 @@ ENGINE = "{ engine { name state detail queued } }"
 
 
 class SwitchedEngine:
-    """At the port of the engine: one that is up or not, as the test says, and runs nothing."""
+    """An engine that the test switches on and off, and that runs nothing."""
 
     name = "switched"
 
@@ -177,53 +173,3 @@ async def test_a_probe_tells_nothing_of_the_inside(settings: Settings) -> None:
         answer = await anyone.get("/readyz")
     assert answer.json()["auditSealer"] == "down"
     assert "/srv" not in answer.text
-
-
-def _fail() -> None:
-    try:
-        int("Jane Doe")
-    except ValueError as error:
-        raise RuntimeError("4 Privet Drive") from error
-
-
-def test_a_log_line_is_json_and_holds_no_message_of_an_exception() -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logs.JsonLines())
-    logger = logging.getLogger("coe.test_app")
-    logger.addHandler(handler)
-    try:
-        _fail()
-    except RuntimeError:
-        logger.exception("a step failed", extra={"run": "r-1"})
-    finally:
-        logger.removeHandler(handler)
-    line = json.loads(stream.getvalue())
-    assert line["message"] == "a step failed"
-    assert line["run"] == "r-1"
-    assert line["types"] == ["builtins.RuntimeError", "builtins.ValueError"]
-    assert "test_app.py" in line["frames"][0]
-    assert "Jane" not in stream.getvalue()
-    assert "Privet" not in stream.getvalue()
-
-
-def test_the_log_quotes_no_exception_of_a_lost_task() -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logs.JsonLines())
-    logger = logging.getLogger("asyncio")
-    logger.addHandler(handler)
-    loop = asyncio.new_event_loop()
-
-    async def lost() -> None:
-        raise ValueError("Ada Lovelace")
-
-    try:
-        task = loop.create_task(lost())
-        loop.run_until_complete(asyncio.wait({task}))
-        loop.call_exception_handler({"message": "never retrieved", "future": task})
-    finally:
-        loop.close()
-        logger.removeHandler(handler)
-    assert "never retrieved" in stream.getvalue()
-    assert "Ada" not in stream.getvalue()

@@ -25,12 +25,12 @@ STOP_SECONDS = 60
 
 @dataclass(frozen=True)
 class RunningDemo:
-    """A demo that has told its story; `told` is what it printed."""
+    """A demo after its story; `printed` is its output."""
 
     data: Path
     url: str
     state: dict[str, Any]
-    told: str
+    printed: str
 
     def persona(self, name: str) -> Persona:
         return Persona(self.url, name)
@@ -50,7 +50,7 @@ class RunningDemo:
 def demo() -> Iterator[RunningDemo]:
     folder = Path(tempfile.mkdtemp(prefix="coe-e2e-"))
     data = folder / "data"
-    output = folder / "told"
+    output = folder / "output"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COE_")}
     with output.open("wb") as sink:
         process = subprocess.Popen(
@@ -61,7 +61,7 @@ def demo() -> Iterator[RunningDemo]:
             start_new_session=True,
         )
     try:
-        _until_told(process, output, data)
+        _wait_for_story(process, output, data)
         state = json.loads((data / "demo.json").read_text())
         yield RunningDemo(data, state["url"], state, output.read_text())
     finally:
@@ -75,14 +75,14 @@ def demo() -> Iterator[RunningDemo]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _until_told(process: subprocess.Popen[bytes], output: Path, data: Path) -> None:
+def _wait_for_story(process: subprocess.Popen[bytes], output: Path, data: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        told = output.read_text()
-        if "CoE is up at" in told:
-            assert "story: complete" in told, told + _logs(data)
+        printed = output.read_text()
+        if "CoE is up at" in printed:
+            assert "story: complete" in printed, printed + _logs(data)
             return
-        assert process.poll() is None, told + _logs(data)
+        assert process.poll() is None, printed + _logs(data)
         time.sleep(0.3)
     raise AssertionError(f"no demo within {START_SECONDS} s:\n{output.read_text()}{_logs(data)}")
 

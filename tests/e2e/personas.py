@@ -40,7 +40,7 @@ class Persona:
         return data
 
     def do(self, mutation: str, payload: str, **given: Any) -> dict[str, Any]:
-        """One mutation that takes `input`; its payload must hold no problem of weight."""
+        """One mutation that takes `input`; its payload must have no error."""
         name = f"{mutation[0].upper()}{mutation[1:]}Input"
         name = INPUTS.get(mutation, name)
         query = (
@@ -64,7 +64,7 @@ INPUTS = {
 
 
 def until(look: Callable[[], Value | None], *, seconds: float = 60, what: str = "it") -> Value:
-    """Look until there is something."""
+    """Poll until there is a value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()

@@ -119,22 +119,22 @@ def schedule_of(demo: RunningDemo, ref: str) -> dict[str, Any]:
 
 def test_an_event_starts_a_flow(demo: RunningDemo, tmp_path: Path) -> None:
     file, event = tmp_path / "flow.yaml", tmp_path / "event.json"
-    on = "{on: {one: {with: {type: com.example.told}}}}"
+    on = "{on: {one: {with: {type: com.example.reported}}}}"
     file.write_text(SCHEDULED.format(name="on-event", schedule=on))
     assert coe(demo, "sales-owner", "flow", "schedule", "sales/on-event").returncode == 6
     publish(demo, file, "sales/on-event@1.0.0")
     assert schedule_of(demo, "sales/on-event")["kind"] == "ON"
-    told = {"specversion": "1.0", "id": "1", "source": "/cli", "type": "com.example.told"}
-    event.write_text(json.dumps(told))
+    sent = {"specversion": "1.0", "id": "1", "source": "/cli", "type": "com.example.reported"}
+    event.write_text(json.dumps(sent))
     sent = coe(demo, "sales-owner", "event", "send", str(event))
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout.startswith("reached 1 run that you may read")
     assert "sales/on-event@1.0.0" in sent.stdout
     again = coe(demo, "sales-owner", "event", "send", str(event), "--output", "json")
     assert json.loads(again.stdout)["duplicate"] is True
-    event.write_text(json.dumps(told | {"type": ""}))
+    event.write_text(json.dumps(sent | {"type": ""}))
     assert coe(demo, "sales-owner", "event", "send", str(event)).returncode == 1
-    event.write_text(json.dumps(told | {"id": "2"}))
+    event.write_text(json.dumps(sent | {"id": "2"}))
     assert coe(demo, "auditor", "event", "send", str(event)).returncode == 5
 
 

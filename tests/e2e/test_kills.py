@@ -65,8 +65,8 @@ def test_a_killed_process_loses_and_repeats_nothing(
     auditor = demo.persona("auditor")
     for run_id in started:
         _is_whole_in_the_log(auditor, owner, run_id)
-    told = auditor.ask("{ verifyAudit { ok problems { code message } } }")["verifyAudit"]
-    assert told["ok"], told["problems"]
+    result = auditor.ask("{ verifyAudit { ok problems { code message } } }")["verifyAudit"]
+    assert result["ok"], result["problems"]
 
 
 def _restarted(demo: RunningDemo, process: str, old: int) -> bool:

@@ -77,8 +77,8 @@ def ask(url: str, token: str) -> dict[str, Any]:
         trust_env=False,
         timeout=30,
     )
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 def test_each_part_starts_from_its_settings(installation: dict[str, str], served: str) -> None:

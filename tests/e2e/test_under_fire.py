@@ -1,4 +1,4 @@
-"""A small fire: processes, the database and its connections go down in the midst of runs.
+"""A small fire: processes, the database and its connections go down in the middle of runs.
 
 `python -m tests.chaos` is the large one. What is hit is chosen by a seed.
 """
@@ -18,11 +18,11 @@ FAULTS = 6
 
 @pytest.mark.timeout(900)
 def test_runs_under_fire_lose_and_repeat_nothing(demo: RunningDemo) -> None:
-    told: list[str] = []
+    lines: list[str] = []
     outcome = asyncio.run(
-        burn(demo.data, runs=RUNS, faults=FAULTS, at_once=7, seed=42, tell=told.append)
+        burn(demo.data, runs=RUNS, faults=FAULTS, at_once=7, seed=42, tell=lines.append)
     )
-    assert outcome.problems == [], told
+    assert outcome.problems == [], lines
     assert outcome.counts["completed"] == outcome.counts["runs"] >= RUNS
     assert outcome.counts["leaves completed"] >= 5 * RUNS
     assert len(outcome.hits) == FAULTS

@@ -106,7 +106,9 @@ async def test_patience_bridges_an_outage(
     assert network.calls == 4
 
 
-async def test_without_patience_the_first_failure_is_told(application: httpx.ASGITransport) -> None:
+async def test_without_patience_the_it_raises_at_once(
+    application: httpx.ASGITransport,
+) -> None:
     network = Network(application, failures=1)
     async with client(network) as auditor:
         with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""The pages: from our own files, under a strict policy, with examples that fit the schema."""
+"""The pages: served from here, under a strict policy, with examples that fit the schema."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = {"http://www.w3.org", "//www.w3.org"}
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """No page asks the database for anything."""
+    """Settings without a database: no page uses it."""
     return Settings(database_url="postgresql://nobody@127.0.0.1:1/none", data_dir=tmp_path)
 
 
@@ -36,7 +36,7 @@ def _client(app: FastAPI, host: str = "127.0.0.1:8700") -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{host}")
 
 
-async def test_the_pages_and_all_that_they_name_are_served_from_here(settings: Settings) -> None:
+async def test_the_pages_and_their_files_are_served_from_here(settings: Settings) -> None:
     async with _client(create_app(settings)) as client:
         for path in ("/", "/graphiql"):
             page = await client.get(path)
@@ -50,7 +50,7 @@ async def test_the_pages_and_all_that_they_name_are_served_from_here(settings: S
                 assert found.status_code == wanted, f"{target}: was `make setup` run?"
 
 
-async def test_nothing_of_our_own_names_another_host(settings: Settings) -> None:
+async def test_no_file_names_another_host(settings: Settings) -> None:
     async with _client(create_app(settings)) as client:
         pages = [(await client.get(path)).text for path in ("/", "/graphiql")]
     own = [path for path in STATIC.rglob("*") if path.is_file() and VENDOR not in path.parents]
@@ -72,7 +72,7 @@ def test_every_package_is_pinned_by_its_hash() -> None:
         assert packages[f"node_modules/{name}"]["version"] == version
 
 
-def test_what_is_fetched_asks_for_nothing_more() -> None:
+def test_fetched_files_load_nothing_else() -> None:
     assert {path.name for path in VENDOR.iterdir()} >= set(SERVED.values()), "run `make setup`"
     sheet = (VENDOR / "graphiql.min.css").read_text(encoding="utf-8")
     assert "@import" not in sheet

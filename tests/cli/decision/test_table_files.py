@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from coe.cli.main import cli
 from tests.factories.decision_tables import APPROVAL
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "catalog" / "decisions"
 
 
@@ -27,10 +27,10 @@ def gap(tmp_path: Path) -> Path:
     return file
 
 
-def test_check_tells_a_gap_as_text_json_and_sarif(gap: Path) -> None:
-    told = coe("decision", "check", gap)
-    assert told.exit_code == 1
-    assert told.output.startswith(f"{gap}:8:1: error DEC010: no rule for amount")
+def test_check_reports_a_gap_as_text_json_and_sarif(gap: Path) -> None:
+    done = coe("decision", "check", gap)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"{gap}:8:1: error DEC010: no rule for amount")
     [problem] = json.loads(coe("decision", "check", gap, "--output", "json").output)
     assert list(problem) == [
         "file", "line", "column", "code", "severity", "message", "path", "help",
@@ -41,16 +41,16 @@ def test_check_tells_a_gap_as_text_json_and_sarif(gap: Path) -> None:
 
 
 def test_check_of_a_folder_takes_its_tables_and_leaves_their_tests() -> None:
-    told = coe("decision", "check", SHIPPED)
-    assert (told.exit_code, told.output) == (0, "")
+    done = coe("decision", "check", SHIPPED)
+    assert (done.exit_code, done.output) == (0, "")
     assert coe("decision", "check", SHIPPED / "nothing").exit_code != 0
 
 
-def test_try_tells_the_outputs_and_the_rule() -> None:
+def test_try_prints_the_outputs_and_the_rule() -> None:
     case = '{"amount": "2600.00", "kind": "services"}'
     table = SHIPPED / "purchase-approval.yaml"
-    told = coe("decision", "try", table, stdin=case)
-    assert told.output == (
+    done = coe("decision", "try", table, stdin=case)
+    assert done.output == (
         'level: "finance"\nby large-services of finance/purchase-approval@1.0.0\n'
     )
     whole = json.loads(coe("decision", "try", table, "--output", "json", stdin=case).output)
@@ -70,8 +70,8 @@ def test_test_fails_for_a_rule_that_never_fires(tmp_path: Path) -> None:
     failed = coe("decision", "test", tmp_path)
     assert failed.exit_code == 1
     assert "no test lets `large` fire" in failed.output
-    [told] = json.loads(coe("decision", "test", tmp_path, "--output", "json").output)
-    assert told["tables"][0]["unfired"] == ["business", "private", "large"]
+    [result] = json.loads(coe("decision", "test", tmp_path, "--output", "json").output)
+    assert result["tables"][0]["unfired"] == ["business", "private", "large"]
 
 
 FLOW = """\
@@ -88,12 +88,12 @@ def tried(tmp_path: Path, ref: str, *more: object) -> dict[str, Any]:
     file.write_text(FLOW.replace("REF", ref))
     case = tmp_path / "case.json"
     case.write_text('{"amount": 600, "customer": {"segment": "private"}}')
-    told = coe("flow", "try", file, "--input", case, "--output", "json", *more)
-    answer: dict[str, Any] = json.loads(told.output)
+    done = coe("flow", "try", file, "--input", case, "--output", "json", *more)
+    answer: dict[str, Any] = json.loads(done.output)
     return answer
 
 
-def test_a_flow_that_is_tried_asks_the_tables_of_files(tmp_path: Path) -> None:
+def test_a_trial_of_a_flow_uses_the_tables_in_files(tmp_path: Path) -> None:
     folder = tmp_path / "catalog" / "decisions"
     folder.mkdir(parents=True)
     (folder / "one.yaml").write_text(APPROVAL)
@@ -121,7 +121,7 @@ def test_a_flow_that_is_tried_asks_the_tables_of_files(tmp_path: Path) -> None:
     assert stubbed["output"] == {"level": "none"}
 
 
-def test_a_refused_input_faults_the_flow_that_is_tried(tmp_path: Path) -> None:
+def test_a_refused_input_faults_the_trial_of_a_flow(tmp_path: Path) -> None:
     answer = tried(tmp_path, "finance/purchase-approval@^1", "--decisions", SHIPPED)
     assert answer["error"]["type"].endswith("/validation")
     assert "/kind: the input `kind` is missing" in answer["error"]["detail"]

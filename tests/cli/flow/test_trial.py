@@ -57,11 +57,11 @@ def tried(*arguments: object, given: str | None = None) -> Result:
 def test_one_object_with_the_steps_in_the_order_of_their_start(flow: Path, tmp_path: Path) -> None:
     done = tried(flow, "--stub", stub(tmp_path, ANSWERS), "--now", "2026-11-01", "--output", "json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert set(told) == {"state", "output", "error", "steps", "events"}
-    assert told["state"] == "COMPLETED"
-    assert told["error"] is None
-    assert [(step["name"], step["attempt"], step["state"]) for step in told["steps"]] == [
+    trace = json.loads(done.stdout)
+    assert set(trace) == {"state", "output", "error", "steps", "events"}
+    assert trace["state"] == "COMPLETED"
+    assert trace["error"] is None
+    assert [(step["name"], step["attempt"], step["state"]) for step in trace["steps"]] == [
         ("rest", 1, "COMPLETED"),
         ("fetch", 1, "COMPLETED"),
         ("get", 1, "FAULTED"),
@@ -72,8 +72,8 @@ def test_one_object_with_the_steps_in_the_order_of_their_start(flow: Path, tmp_p
         ("tell", 1, "COMPLETED"),
         ("done", 1, "COMPLETED"),
     ]
-    assert all(set(step) == {"path", "name", "kind", "state", "attempt"} for step in told["steps"])
-    assert told["steps"][2] == {
+    assert all(set(step) == {"path", "name", "kind", "state", "attempt"} for step in trace["steps"])
+    assert trace["steps"][2] == {
         "path": "/do/1/fetch/try/0/get",
         "name": "get",
         "kind": "http",
@@ -81,7 +81,7 @@ def test_one_object_with_the_steps_in_the_order_of_their_start(flow: Path, tmp_p
         "attempt": 1,
     }
     # The clock is simulated: three days, two retries of a minute and three hours later.
-    [event] = told["events"]
+    [event] = trace["events"]
     assert (event["type"], event["time"]) == ("done.v1", "2026-11-04T03:02:00Z")
 
 
@@ -89,9 +89,12 @@ def test_what_nothing_answers_waits_and_what_fails_faults(flow: Path, tmp_path: 
     waits = tried(flow, "--stub", stub(tmp_path, "get: {output: 1}"), "--output", "json")
     assert (waits.exit_code, json.loads(waits.stdout)["state"]) == (4, "WAITING")
     faults = tried(flow, "--stub", stub(tmp_path, "get: {fault: 404}"), "--output", "json")
-    told = json.loads(faults.stdout)
-    assert (faults.exit_code, told["state"], told["output"]) == (3, "FAULTED", None)
-    assert (told["error"]["status"], told["error"]["instance"]) == (404, "/do/1/fetch/try/0/get")
+    trace = json.loads(faults.stdout)
+    assert (faults.exit_code, trace["state"], trace["output"]) == (3, "FAULTED", None)
+    assert (trace["error"]["status"], trace["error"]["instance"]) == (
+        404,
+        "/do/1/fetch/try/0/get",
+    )
 
 
 @pytest.mark.parametrize("text", ['{"id": "7", "n": [1, 2.5, null]}', "id: '7'\nn: [1, 2.5, ~]\n"])
@@ -106,7 +109,7 @@ def test_the_input_is_json_or_yaml_of_a_file_or_stdin(text: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--now", "yesterday"], "ISO 8601"),
         (["--resolve", "erp"], "HOST=URL"),
@@ -116,14 +119,14 @@ def test_the_input_is_json_or_yaml_of_a_file_or_stdin(text: str, tmp_path: Path)
         (["--nothing"], "--nothing"),
     ],
 )
-def test_wrong_usage_ends_with_two(flow: Path, arguments: list[str], told: str) -> None:
+def test_wrong_usage_ends_with_two(flow: Path, arguments: list[str], expected: str) -> None:
     done = tried(flow, *arguments)
     assert done.exit_code == 2
-    assert told in done.output
+    assert expected in done.output
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ('{"a": 1, "a": 2}', "`a` stands twice"),
         ("a: 1\na: 2\n", "`a` stands twice"),
@@ -132,14 +135,14 @@ def test_wrong_usage_ends_with_two(flow: Path, arguments: list[str], told: str) 
         ("NaN: .nan", "no JSON value"),
     ],
 )
-def test_an_input_that_cannot_be_read_is_wrong_usage(flow: Path, text: str, told: str) -> None:
+def test_an_input_that_cannot_be_read_is_wrong_usage(flow: Path, text: str, expected: str) -> None:
     done = tried(flow, "--input", "-", given=text)
     assert done.exit_code == 2
-    assert told in done.output
+    assert expected in done.output
 
 
 @pytest.mark.parametrize("option", ["--input", "--stub"])
-def test_a_file_that_is_not_there_is_wrong_usage(flow: Path, option: str) -> None:
+def test_a_missing_file_is_wrong_usage(flow: Path, option: str) -> None:
     done = tried(flow, option, flow.parent / "nowhere.yaml")
     assert done.exit_code == 2
     assert option in done.output
@@ -147,7 +150,7 @@ def test_a_file_that_is_not_there_is_wrong_usage(flow: Path, option: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("[1]", "an object"),
         ("get: {outptu: 1}", "did you mean `output`"),
@@ -158,15 +161,15 @@ def test_a_file_that_is_not_there_is_wrong_usage(flow: Path, option: str) -> Non
         ("get: {output: 1}\nget: {output: 2}", "stands twice"),
     ],
 )
-def test_stubs_that_are_none_are_wrong_usage(
-    flow: Path, tmp_path: Path, text: str, told: str
+def test_invalid_stubs_are_wrong_usage(
+    flow: Path, tmp_path: Path, text: str, expected: str
 ) -> None:
     done = tried(flow, "--stub", stub(tmp_path, text))
     assert done.exit_code == 2, done.output
-    assert told in done.output
+    assert expected in done.output
 
 
-def test_an_answer_that_nothing_asks_for_is_told(flow: Path, tmp_path: Path) -> None:
+def test_an_answer_that_is_not_used_is_reported(flow: Path, tmp_path: Path) -> None:
     text = "{get: {output: 1}, axk: {outcome: approved}, ask: {outcome: maybe}}"
     done = tried(flow, "--stub", stub(tmp_path, text), "--output", "json")
     assert json.loads(done.stdout)["state"] == "WAITING"
@@ -176,7 +179,7 @@ def test_an_answer_that_nothing_asks_for_is_told(flow: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (("wait: P3D", "wiat: P3D"), "did you mean `wait`"),
         (("wait: P3D", "wait: P3D, then: nowhere"), "no task `nowhere`"),
@@ -187,16 +190,16 @@ def test_an_answer_that_nothing_asks_for_is_told(flow: Path, tmp_path: Path) -> 
     ],
 )
 def test_a_definition_with_problems_ends_with_one(
-    flow: Path, change: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
+    flow: Path, change: tuple[str, str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flow.write_text(FLOW.replace(*change))
     done = tried(flow)
     assert isinstance(done.exception, CoeError)
     assert report(done.exception) == 1
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
-def test_what_an_expression_does_wrong_is_no_problem_of_the_file(tmp_path: Path) -> None:
+def test_a_wrong_expression_is_no_problem_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "flow.yaml"
     file.write_text(FLOW.split("do:", 1)[0] + "do:\n  - a: {set: '${ $nothing }'}\n")
     done = tried(file, "--output", "json")
@@ -230,7 +233,7 @@ def erp() -> Iterator[str]:
     server.server_close()
 
 
-def test_resolve_is_the_one_way_to_a_loopback_address(tmp_path: Path, erp: str) -> None:
+def test_loopback_addresses_are_reached_through_resolve_only(tmp_path: Path, erp: str) -> None:
     file = tmp_path / "flow.yaml"
     call = "- get: {call: http, with: {method: get, endpoint: 'HOST/credit/{id}'}}"
     head = FLOW.split("do:", maxsplit=1)[0]

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from coe.cli.main import cli
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FLOW = """
 document: {dsl: 1.0.3, namespace: sales, name: decide, version: 1.0.0}
 do:
@@ -55,10 +55,10 @@ def test_try_ends_with_the_code_of_its_state(
     file.write_text(json.dumps(stubs))
     done = coe("flow", "try", str(flow), "--stub", str(file), "--output", "json")
     assert done.exit_code == code, done.output
-    told = json.loads(done.output)
-    assert told["state"] == state
-    assert set(told) == {"state", "output", "error", "steps", "events"}
-    assert set(told["steps"][0]) == {"path", "name", "kind", "state", "attempt"}
+    result = json.loads(done.output)
+    assert result["state"] == state
+    assert set(result) == {"state", "output", "error", "steps", "events"}
+    assert set(result["steps"][0]) == {"path", "name", "kind", "state", "attempt"}
 
 
 def test_the_tests_of_the_shipped_templates_pass() -> None:

@@ -1,4 +1,4 @@
-"""`coe flow test`: what it prints for people, as JSON and as JUnit XML, and its exit codes."""
+"""`coe flow test`: its output as text, JSON and JUnit XML, and its exit codes."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def junit(folder: Path) -> ET.Element:
 def test_all_that_is_shipped_passes_and_is_covered() -> None:
     done = coe("flow", "test", ROOT / "templates", ROOT / "flows", "--output", "json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
-    assert told["passed"]
-    assert told["tests"] > 70
-    assert len(told["suites"]) == 5
-    for suite in told["suites"]:
+    result = json.loads(done.output)
+    assert result["passed"]
+    assert result["tests"] > 70
+    assert len(result["suites"]) == 5
+    for suite in result["suites"]:
         assert suite["coverage"]["branches"]["percent"] == 100
         assert suite["coverage"]["steps"]["percent"] == 100
 
@@ -123,7 +123,7 @@ def test_the_standards_set_the_bound(folder: Path) -> None:
     assert done.exit_code != 0
 
 
-def test_a_folder_without_tests_is_told_how_to_begin(folder: Path) -> None:
+def test_a_folder_without_tests_gets_advice(folder: Path) -> None:
     done = coe("flow", "test", folder)
     assert done.exit_code == 1
     assert "there is no tests.yaml" in done.output
@@ -136,7 +136,7 @@ def test_a_folder_without_flows_is_wrong_usage(tmp_path: Path) -> None:
     assert "no flow.yaml at or below it" in done.output
 
 
-def test_slips_in_a_suite_are_told_with_their_place(folder: Path) -> None:
+def test_problems_of_a_suite_are_located(folder: Path) -> None:
     write(folder, APPROVED.replace("stubs:", "stub:"), REJECTED.replace("ask:", "asks:"))
     done = coe("flow", "test", folder)
     assert done.exit_code == 1
@@ -150,13 +150,13 @@ def test_programs_get_one_object(folder: Path) -> None:
     write(folder, APPROVED, WRONG.replace(" do]", " done]"))
     done = coe("flow", "test", folder, "--output", "json")
     assert done.exit_code == 1
-    told: dict[str, Any] = json.loads(done.output)
-    assert {key: told[key] for key in ("passed", "tests", "failed")} == {
+    result: dict[str, Any] = json.loads(done.output)
+    assert {key: result[key] for key in ("passed", "tests", "failed")} == {
         "passed": False,
         "tests": 2,
         "failed": 1,
     }
-    [suite] = told["suites"]
+    [suite] = result["suites"]
     assert set(suite) == {"folder", "passed", "problems", "tests", "coverage"}
     right, wrong = suite["tests"]
     assert right == {
@@ -186,7 +186,7 @@ def test_programs_get_one_object(folder: Path) -> None:
     assert suite["problems"] == []
 
 
-def test_programs_are_told_what_was_missed(folder: Path) -> None:
+def test_programs_get_what_was_missed(folder: Path) -> None:
     write(folder, APPROVED)
     [suite] = json.loads(coe("flow", "test", folder, "--output", "json").output)["suites"]
     assert suite["coverage"]["branches"]["missed"] == [

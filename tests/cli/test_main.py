@@ -1,4 +1,4 @@
-"""What the command line does without a server."""
+"""The command line, as far as it needs no server."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def test_every_command_has_help(name: str) -> None:
     assert "Usage" in done.output
 
 
+@pytest.mark.parametrize("noun", ["decision", "flow"])
+def test_a_version_of_any_kind_has_the_same_lifecycle(noun: str) -> None:
+    listed = coe(noun, "--help").output
+    for verb in ("register", "submit", "review", "publish"):
+        assert f"\n  {verb} " in listed, verb
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
@@ -47,7 +54,7 @@ def test_check_finds_nothing_in_what_is_shipped() -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_check_locates_a_slip_and_says_what_was_meant(tmp_path: Path) -> None:
+def test_check_locates_a_misspelt_key_and_suggests_the_right_one(tmp_path: Path) -> None:
     file = tmp_path / "flow.yaml"
     file.write_text(
         "document: {dsl: 1.0.3, namespace: sales, name: x, version: 1.0.0}\n"
@@ -122,7 +129,7 @@ def _search(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8700", "coe", "http://[", "http://127.0.0.1:99999"])
-def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
+def test_an_invalid_address_is_wrong_usage(url: str) -> None:
     done = _search(COE_URL=url, COE_TOKEN="x")
     assert done.returncode == 2
     assert "COE_URL" in done.stderr
@@ -130,14 +137,14 @@ def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["d\N{LATIN SMALL LETTER O WITH DIAERESIS}", "a\nb", "a b"])
-def test_a_token_that_cannot_be_one_is_refused(token: str) -> None:
+def test_an_invalid_token_is_refused(token: str) -> None:
     done = _search(COE_TOKEN=token)
     assert done.returncode == 5
     assert "copy it again" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_that_is_no_bundle_is_no_fault_of_ours(tmp_path: Path) -> None:
+def test_a_file_that_is_no_bundle_is_not_an_internal_error(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     file.write_text("{}\n")
     done = coe("audit", "verify", str(file))
@@ -145,7 +152,7 @@ def test_a_file_that_is_no_bundle_is_no_fault_of_ours(tmp_path: Path) -> None:
     assert report(done.exception) == 1
 
 
-def test_a_bundle_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_bundle_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     done = coe("audit", "export", "--to", str(file / "x"), "--token", "x")

@@ -13,7 +13,7 @@ from coe.cli.main import cli, report
 from coe.errors import CoeError
 from coe.language.source import MAX_BYTES
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ROOT / "flows" / "teams" / "finance" / "credit_check.yaml"
 FLOW = """
 document: {dsl: 1.0.3, namespace: Sales-2, name: decide, version: 1.0.0}
@@ -44,7 +44,7 @@ def listed(*files: Path) -> list[dict[str, object]]:
     return found
 
 
-def test_what_cannot_be_read_is_an_entry_of_its_own(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported_as_a_problem(tmp_path: Path) -> None:
     files = {
         "missing.yaml": None,
         "junk.yaml": b"a: 1\n\xff\x00",
@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_an_entry_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-def test_a_template_says_how_it_is_checked() -> None:
+def test_a_template_gets_advice_how_to_check_it() -> None:
     [found] = listed(ROOT / "templates" / "order-to-cash" / "flow.yaml")
     assert found["code"] == "OWS007"
     assert "coe template render" in str(found["help"])
@@ -142,7 +142,7 @@ def test_what_does_not_load_is_not_drawn(flow: Path, capsys: pytest.CaptureFixtu
 
 
 # ---------------------------------------------------------------- diff
-def test_diff_tells_what_breaks_a_caller_and_the_step_that_is_due(
+def test_diff_reports_breaking_changes_and_the_required_version_step(
     flow: Path, tmp_path: Path
 ) -> None:
     new = tmp_path / "new.yaml"
@@ -153,9 +153,9 @@ def test_diff_tells_what_breaks_a_caller_and_the_step_that_is_due(
     assert "not breaking: requires no version step" in same.stdout
     done = coe("diff", flow, new, "--output", "json")
     assert done.exit_code == 1
-    told = json.loads(done.stdout)
-    assert (told["breaking"], told["asks"]) == (True, "major")
-    assert told["changes"][0]["code"] == "OWS901"
+    result = json.loads(done.stdout)
+    assert (result["breaking"], result["asks"]) == (True, "major")
+    assert result["changes"][0]["code"] == "OWS901"
     text = coe("diff", flow, new)
     assert "breaking: requires a major version step" in text.stdout
     assert f"{new}:" in text.stdout
