@@ -23,7 +23,7 @@ from coe.language.expression_syntax import JqProgram, is_expression, program_of,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Tags of unions start with a character that no document can hold, so that a tag in the location
+# Tags of unions start with a character that no document contains, so that a tag in the location
 # of a validation error is never mistaken for a key.
 TAG: Final = "\x00"
 
@@ -97,7 +97,9 @@ class Alternatives(Model):
         for form in self.FORMS:
             if "*" in form and chosen == set(form) - {"*"} and given != chosen:
                 kind = "alone"
-                raise PydanticCustomError(kind, "{form} stands alone", {"form": _keys_of(form)})
+                raise PydanticCustomError(
+                    kind, "{form} excludes all other keys", {"form": _keys_of(form)}
+                )
         return self
 
     @classmethod

@@ -96,7 +96,7 @@ HUMAN_TASK: Final = CatalogFunction(
             "escalate": {
                 "type": "array",
                 "items": _object(("after", "to"), {"after": _DURATION, "to": _TEXT}),
-                "description": "To whom it goes when it is not answered, one after the other",
+                "description": "Who is asked next, stage by stage, if the task is not answered",
             },
         },
     ),

@@ -69,7 +69,7 @@ _SHARED_KEYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LoadedDefinition:
-    """The definition, None if the text has errors; its problems; and the document that was read."""
+    """The definition (None if the text has errors), its problems, and the document."""
 
     definition: Definition | None
     problems: tuple[Problem, ...]
@@ -108,7 +108,7 @@ def problems_of(
 
 
 def _without_renamed(details: Sequence[Any]) -> Iterator[Any]:
-    """The errors, without those of missing keys that stand there misspelt."""
+    """The errors, without those of missing keys that are there with a spelling mistake."""
     unknown: dict[tuple[str | int, ...], list[str]] = {}
     for detail in details:
         if detail["type"] == "extra_forbidden":

@@ -73,7 +73,7 @@ def read_yaml(text: str) -> tuple[JSON, Marks]:
     except UnicodeEncodeError as error:
         place = text[: error.start]
         mark = Mark(place.count("\n") + 1, error.start - place.rfind("\n"))
-        raise _unreadable("OWS001", "half of a surrogate pair is no character", mark) from None
+        raise _unreadable("OWS001", "half of a surrogate pair is not a character", mark) from None
     if size > MAX_BYTES:
         raise _unreadable("OWS002", f"the document has more than {MAX_BYTES:,} bytes", Mark(1, 1))
     try:
@@ -128,7 +128,7 @@ def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     data = dict(pairs)
     if len(data) != len(pairs):
         repeated = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise Unreadable(Problem("OWS003", f"the key `{repeated}` stands twice in one object"))
+        raise Unreadable(Problem("OWS003", f"the key `{repeated}` occurs twice in one object"))
     return data
 
 
@@ -239,11 +239,11 @@ class _Reader:
     @staticmethod
     def _key(frame: _Frame, key: Any, mark: Mark) -> str:
         if not isinstance(key, str):
-            raise _unreadable("OWS006", f"the key `{json.dumps(key)}` is no text: quote it", mark)
+            raise _unreadable("OWS006", f"the key `{json.dumps(key)}` is not text: quote it", mark)
         if key in frame.value:
-            raise _unreadable("OWS003", f"the key `{key}` stands twice in one object", mark)
+            raise _unreadable("OWS003", f"the key `{key}` occurs twice in one object", mark)
         if "\x00" in key:
-            raise _unreadable("OWS006", "a key must not hold the character NUL", mark)
+            raise _unreadable("OWS006", "a key must not contain the character NUL", mark)
         return key
 
     @staticmethod
@@ -265,14 +265,14 @@ def _resolve(text: str, mark: Mark) -> JSON:
     if _INTEGER.fullmatch(text) or _BASED.fullmatch(text):
         return _integer(text, mark)
     if _NOT_JSON.fullmatch(text):
-        raise _unreadable("OWS006", f"`{text}` is no JSON value: quote it if it is text", mark)
+        raise _unreadable("OWS006", f"`{text}` is not a JSON value: quote it if it is text", mark)
     return _float(text, mark) if _FLOAT.fullmatch(text) else text
 
 
 def _float(text: str, mark: Mark) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _unreadable("OWS006", f"`{text}` is beyond what JSON numbers hold", mark)
+        raise _unreadable("OWS006", f"`{text}` exceeds the range of JSON numbers", mark)
     return number
 
 

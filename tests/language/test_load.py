@@ -341,7 +341,7 @@ BROKEN = [
     (
         "- a: {listen: {to: {one: {with: {type: x}}, until: .a}}}",
         ("OWS012", "/do/0/a/listen/to", 7, 22),
-        "`until` goes with `any` only",
+        "`until` is allowed with `any` only",
     ),
     (
         "- a: {emit: {event: {with: {source: https://x}}}}",

@@ -91,8 +91,8 @@ def lint_all(
     """The problems of several definitions, whose expressions are compiled together."""
     rules = published() if standards is None else standards
     contexts = [LintContext(definition, rules, known, publish) for definition in definitions]
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        compiled = beside.submit(
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        compiled = pool.submit(
             compile_sites, [site for context in contexts for site in context.sites]
         )
         found = [[problem for rule in _RULES for problem in rule(each)] for each in contexts]

@@ -82,5 +82,5 @@ class EventConsumption(Alternatives):
     def _until_any(self) -> EventConsumption:
         if self.until is not None and self.any is None:
             kind = "until"
-            raise PydanticCustomError(kind, "`until` goes with `any` only")
+            raise PydanticCustomError(kind, "`until` is allowed with `any` only")
         return self

@@ -210,7 +210,7 @@ class ContainerLifetime(Model):
         if (self.cleanup == "eventually") != (self.after is not None):
             kind = "lifetime"
             raise PydanticCustomError(
-                kind, "`after` goes with `cleanup: eventually`, and only with it"
+                kind, "`after` is required with `cleanup: eventually`, and not allowed otherwise"
             )
         return self
 
