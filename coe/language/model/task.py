@@ -79,7 +79,7 @@ class TaskList(NamedList[Task]):
     """The tasks of one scope, in order."""
 
     NOUN = "task"
-    # `coe.language.model.task_types` sets `ITEM_TYPE`: task types contain lists of tasks themselves.
+    # `coe.language.model.task_types` sets `ITEM_TYPE`: task types contain lists of tasks.
 
 
 class SubscriptionIterator(Model):
