@@ -53,7 +53,7 @@ test-more: setup ## What takes longer: many simulated runs, every mutant, real p
 	$(BIN)/pytest tests -m more
 
 test-shuffled: setup ## All tests in a random order (SEED=… repeats one)
-	$(BIN)/pytest tests -p randomly $(if $(SEED),-p "randomly_seed=$(SEED)",) $(PARALLEL)
+	$(BIN)/pytest tests -p randomly $(if $(SEED),--randomly-seed=$(SEED),) $(PARALLEL)
 
 bench: setup .venv-bench/.ready ## Measure runs beside others, and whether their cost stays flat
 	$(BIN)/python benchmarks/runs.py
