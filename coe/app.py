@@ -20,7 +20,7 @@ from coe.api.graphql.context import EngineStatus
 from coe.api.http import audit_bundle, cloudevents
 from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
-from coe.audit.sealer import Sealer
+from coe.audit.sealer import LogSealer
 from coe.engines.prefect_api import PrefectEngine
 from coe.events.retention import delete_expired_events
 from coe.execution.dispatch import engine_health
@@ -55,7 +55,7 @@ class Services:
     platform: Platform
     engine: Engine | None
     gateway: Gateway | None
-    sealer: Sealer
+    sealer: LogSealer
     status: EngineStatus
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Services:
             platform=platform,
             engine=engine,
             gateway=Gateway.open(platform),
-            sealer=Sealer(platform.database, platform.signer, settings.checkpoint_path),
+            sealer=LogSealer(platform.database, platform.signer, settings.checkpoint_path),
             status=EngineStatus(starting if engine else NO_ENGINE, seen=False),
         )
 

@@ -29,7 +29,7 @@ from coe.language.source import Source, Unreadable, point, read
 
 ACCESS_FILE_CODE: Final = "INPUT_ACCESS_FILE"
 _MAX_BYTES: Final = 1_000_000
-T = TypeVar("T", PolicyLine, NetworkLine)
+LineT = TypeVar("LineT", PolicyLine, NetworkLine)
 
 
 def _slug(value: str) -> str:
@@ -226,7 +226,9 @@ def _read_network(reader: _Reader) -> Iterator[NetworkLine]:
         yield line
 
 
-def _read_area(reader: _Reader, file: Path, kind: str, make: Callable[..., T]) -> Iterator[T]:
+def _read_area(
+    reader: _Reader, file: Path, kind: str, make: Callable[..., LineT]
+) -> Iterator[LineT]:
     name = file.relative_to(reader.root).as_posix()
     note: list[str] = []
     last_was_comment = False

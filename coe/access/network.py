@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
+from coe.access.policy_lines import ANY
 from coe.identifiers import is_slug
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-ANY: Final = "*"
 NETWORK_FIELDS: Final = ("team", "host", "network", "port")
 NETWORK_FILE: Final = "policies/network.csv"
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9_-]+)*")

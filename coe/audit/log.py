@@ -21,7 +21,7 @@ from coe.db import new_id
 from coe.json_types import JSON
 
 AUDIT_PURPOSE: Final = "audit"
-MAX_CLEAR_LENGTH: Final = 500
+MAX_COLUMN_LENGTH: Final = 500
 """The most characters of a column in clear; a longer value ends with an ellipsis."""
 
 _EVENTS: Final = AuditEvent.metadata.tables["audit_events"]
@@ -104,7 +104,7 @@ def _clear_or_none(value: str | None) -> str | None:
 def _clear(value: str) -> str:
     """Text that PostgreSQL accepts, whatever a client sent: no event may fail for its fields."""
     whole = _whole(value)
-    return whole if len(whole) <= MAX_CLEAR_LENGTH else whole[: MAX_CLEAR_LENGTH - 1] + "…"
+    return whole if len(whole) <= MAX_COLUMN_LENGTH else whole[: MAX_COLUMN_LENGTH - 1] + "…"
 
 
 def _encode(value: JSON) -> bytes:

@@ -115,8 +115,8 @@ async def events_page(
         statement = statement.where(position > after if oldest_first else position < after)
     statement = statement.order_by(position.asc() if oldest_first else position.desc())
     rows = [EVENT_COLUMNS.record(row) for row in await session.execute(statement.limit(first + 1))]
-    shown = rows[:first]
-    return AuditPage(shown, len(rows) > first, shown[-1].position if shown else after)
+    page = rows[:first]
+    return AuditPage(page, len(rows) > first, page[-1].position if page else after)
 
 
 async def count_events(session: AsyncSession, window: Window) -> int:

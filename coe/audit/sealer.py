@@ -74,7 +74,7 @@ class LogBroken(CoeError):
     """The audit log does not continue what was signed before: nothing is sealed; verify the log."""
 
 
-class Sealer:
+class LogSealer:
     """Seals the events of one database with one key, and writes one checkpoint file.
 
     `problem` is why the last attempt failed; None if it did not. `batch` is the most events of one

@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from coe import paging
 from coe.catalog.models import EntryKind, LinkKind
 from coe.catalog.records import (
-    APPROVAL_COLUMNS,
     ENTRY_COLUMNS,
+    VERSION_APPROVAL_COLUMNS,
     VERSION_COLUMNS,
     EntryRecord,
     VersionApprovalRecord,
@@ -231,14 +231,14 @@ async def approvals(
 ) -> dict[UUID, list[VersionApprovalRecord]]:
     """The decisions of the reviewers of each version, oldest first."""
     query = (
-        select(*APPROVAL_COLUMNS, VERSION_APPROVALS.c.version_id)
+        select(*VERSION_APPROVAL_COLUMNS, VERSION_APPROVALS.c.version_id)
         .join(VERSIONS, VERSIONS.c.id == VERSION_APPROVALS.c.version_id)
         .where(VERSIONS.c.id.in_(version_ids), readable_versions(read))
         .order_by(VERSION_APPROVALS.c.at, VERSION_APPROVALS.c.id)
     )
     found: dict[UUID, list[VersionApprovalRecord]] = {ident: [] for ident in version_ids}
     for row in (await read.session.execute(query)).all():
-        found[row.version_id].append(APPROVAL_COLUMNS.record(row))
+        found[row.version_id].append(VERSION_APPROVAL_COLUMNS.record(row))
     return found
 
 

@@ -106,7 +106,7 @@ class VersionApprovalRecord:
     comment: str
 
 
-APPROVAL_COLUMNS: Final = Columns(VersionApprovalRecord, VERSION_APPROVALS)
+VERSION_APPROVAL_COLUMNS: Final = Columns(VersionApprovalRecord, VERSION_APPROVALS)
 
 
 @dataclass(frozen=True, slots=True)

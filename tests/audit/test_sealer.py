@@ -13,7 +13,7 @@ from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.log import append
 from coe.audit.merkle import Frontier, NodeId
 from coe.audit.records import EVENT_COLUMNS
-from coe.audit.sealer import LogBroken, Sealer
+from coe.audit.sealer import LogBroken, LogSealer
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
 from tests.factories.audit import Log, event
@@ -118,7 +118,7 @@ async def test_many_writers_with_delayed_commits_and_several_sealers_lose_nothin
                     await session.commit()
                     written += size
 
-    async def seal(sealer: Sealer) -> int:
+    async def seal(sealer: LogSealer) -> int:
         total = 0
         while sealing:
             total += await sealer.seal_once()

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.audit.models import AuditEvent
-from coe.audit.sealer import Sealer
+from coe.audit.sealer import LogSealer
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
@@ -46,8 +46,8 @@ class Log:
     signer: SigningKey
     file: Path
 
-    def sealer(self, **options: int) -> Sealer:
-        return Sealer(self.database, self.signer, self.file, **options)
+    def sealer(self, **options: int) -> LogSealer:
+        return LogSealer(self.database, self.signer, self.file, **options)
 
     async def write(self, *events: NewEvent) -> list[UUID]:
         async with self.database.session() as session:
