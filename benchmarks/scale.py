@@ -40,7 +40,7 @@ from coe.machine.machine import RunContext
 from coe.runs import leases, step_projection
 from coe.runs.models import RunState
 from coe.runs.requests import NewRun, insert_request, seal_request
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import JOURNAL
 from coe.work import Platform
 
@@ -156,7 +156,7 @@ class Scale:
         """Journal so many facts of the run, as its machine asks for them."""
         run = lease.run
         machine = replay.Machine(definition, RunContext(str(run.id)), self._jq.evaluate)
-        sealer = Sealer(self._platform.keyring, run.team)
+        sealer = TeamSealer(self._platform.keyring, run.team)
         fact = await replay.first_fact(self._platform, lease, definition)
         entries: list[Entry] = []
         for position in range(facts):

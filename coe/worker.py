@@ -30,7 +30,7 @@ from coe.execution.open_runtime import open_runtime
 from coe.settings import Settings
 from coe.work import Platform
 
-PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+CONNECT_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Before further attempts, in seconds; the last one repeats."""
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
@@ -141,7 +141,7 @@ async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asynci
         except CoeError as error:
             if failures == 0:
                 log.warning("waiting for %s: %s", name, error.message)
-            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            pause = CONNECT_PAUSES[min(failures, len(CONNECT_PAUSES) - 1)]
             failures += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)

@@ -26,7 +26,7 @@ from coe.runs.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.runs.records import LocalClaim
 from coe.work import Platform
 
-Step = Callable[[], Awaitable[JSON]]
+StepWork = Callable[[], Awaitable[JSON]]
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +38,7 @@ class LocalFlowError(Exception):
         self.error: Final = error
 
 
-class LocalRun:
+class InlineLocalRun:
     """The interface for the code of a local flow: its input, its steps, their keys."""
 
     def __init__(self, platform: Platform, actor: Actor, claim: LocalClaim) -> None:
@@ -51,7 +51,7 @@ class LocalRun:
         """The idempotency key of a step: the same in every attempt."""
         return local_runs.step_key(self._claim.run.id, step)
 
-    async def step(self, name: str, work: Step) -> JSON:
+    async def step(self, name: str, work: StepWork) -> JSON:
         """Do a step and return its output; of a completed step, return the output that it had.
 
         Raises:
@@ -88,7 +88,7 @@ class LocalRun:
             )
 
 
-LocalFlow = Callable[[LocalRun], Awaitable[JSON]]
+LocalFlow = Callable[[InlineLocalRun], Awaitable[JSON]]
 
 
 class InlineEngine:
@@ -177,7 +177,7 @@ class InlineEngine:
         code = self._local_flows[run.flow.partition("@")[0]]
         heartbeat = asyncio.create_task(self._beat(actor, claim))
         try:
-            output, error = await _outcome(code, LocalRun(self._platform, actor, claim))
+            output, error = await _outcome(code, InlineLocalRun(self._platform, actor, claim))
         finally:
             heartbeat.cancel()
         with contextlib.suppress(Conflict):
@@ -198,7 +198,7 @@ class InlineEngine:
                 await local_runs.heartbeat_run(work, claim.run.id, attempt=claim.attempt)
 
 
-async def _outcome(code: LocalFlow, run: LocalRun) -> tuple[JSON, dict[str, JSON] | None]:
+async def _outcome(code: LocalFlow, run: InlineLocalRun) -> tuple[JSON, dict[str, JSON] | None]:
     try:
         return await code(run), None
     except LocalFlowError as failed:

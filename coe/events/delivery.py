@@ -27,7 +27,7 @@ from coe.db import new_id
 from coe.json_types import JSON
 from coe.machine.facts import FactKind
 from coe.outbox import OUTBOX_CHANNEL, OutboxKind
-from coe.runs.event_subscriptions import ANY
+from coe.runs.event_subscriptions import ANY_TYPE
 from coe.runs.inbox import CHANNEL
 from coe.runs.tables import DELIVERIES, EVENTS, SUBSCRIPTIONS
 from coe.work import Platform
@@ -64,7 +64,7 @@ async def deliver(
             literal(value=False),
         )
         .where(
-            SUBSCRIPTIONS.c.type.in_((type_, ANY)),
+            SUBSCRIPTIONS.c.type.in_((type_, ANY_TYPE)),
             SUBSCRIPTIONS.c.active,
             SUBSCRIPTIONS.c.since <= received_at,
             reach.clause(SUBSCRIPTIONS.c.team, SUBSCRIPTIONS.c.data_class),
@@ -145,7 +145,7 @@ async def _missed(
     first = subscriptions[0]
     had = exists().where(DELIVERIES.c.event_id == EVENTS.c.id, DELIVERIES.c.run_id == run_id)
     which = and_(EVENTS.c.received_at >= first.since, ~had)
-    if ANY not in types:
+    if ANY_TYPE not in types:
         which = and_(which, EVENTS.c.type.in_(types))
     rows = await session.execute(
         select(EVENTS.c.id, EVENTS.c.name, EVENTS.c.reach).where(which).order_by(EVENTS.c.arrival),

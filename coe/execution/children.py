@@ -29,14 +29,14 @@ from coe.json_types import JSON
 from coe.machine.commands import StartChild
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import OutboxKind, enqueue
+from coe.outbox import OUTBOX, OutboxKind, enqueue
 from coe.runs.audit import run_event
 from coe.runs.journal import Change
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import RunIdentity
 from coe.runs.requests import NewRun, check_input, insert_request, seal_request
-from coe.runs.sealing import Sealer
-from coe.runs.tables import INBOX, OUTBOX, RUNS
+from coe.runs.sealing import TeamSealer
+from coe.runs.tables import INBOX, RUNS
 from coe.work import Platform, Read
 
 
@@ -160,7 +160,7 @@ async def _again(
     at: datetime,
 ) -> ChildStart:
     """The step asks a second time, after a retry of the parent: go on with the child it has."""
-    sealer = Sealer(read.keyring, child.team)
+    sealer = TeamSealer(read.keyring, child.team)
     key = command.key
     started = ChildStart(_child_started(key, child.id, at), [partial(_go_on, child.id)])
     match child.state:

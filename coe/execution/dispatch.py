@@ -23,18 +23,17 @@ from coe.catalog.records import RunnableFlow
 from coe.errors import CoeError, NotFound
 from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import OutboxKind
-from coe.runs import inbox
-from coe.runs.completion import close, prepare
+from coe.outbox import OUTBOX, OutboxKind
+from coe.runs import completion, inbox
 from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.runs.leases import something_to_do
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS
-from coe.runs.tables import NOW, OUTBOX, RUNS
+from coe.runs.tables import NOW, RUNS
 from coe.schedules import event_triggers, sync
 from coe.work import Platform
 
-BATCH: Final = 50
+MAX_MESSAGES: Final = 50
 MAX_AT_ONCE: Final = 10
 CLAIMED_FOR: Final = timedelta(seconds=12)
 """How long a claimed message is left to its dispatcher; a call of an engine takes less."""
@@ -122,7 +121,7 @@ _DUE: Final = (
     select(OUTBOX.c.id, OUTBOX.c.kind, OUTBOX.c.subject, OUTBOX.c.attempts)
     .where(OUTBOX.c.due_at <= NOW, _in_turn)
     .order_by(OUTBOX.c.due_at)
-    .limit(BATCH)
+    .limit(MAX_MESSAGES)
     .with_for_update(skip_locked=True, of=OUTBOX)
 )
 
@@ -292,9 +291,10 @@ async def _cancel_for_caller(platform: Platform, message: OutboxMessage) -> None
         if run.state in ENDED:
             return
         if run.local:
-            end = await prepare(platform.keyring, IDENTITY_COLUMNS.record(run), Cancelled(), now)
+            identity = IDENTITY_COLUMNS.record(run)
+            end = await completion.prepare(platform.keyring, identity, Cancelled(), now)
             end.columns["fence"] = RUNS.c.fence + 1
-            await close(session, platform.keyring, end)
+            await completion.close(session, platform.keyring, end)
         else:
             fact = Fact(FactKind.RUN_CANCELLED, now)
             await inbox.send(session, platform.keyring, run_id, fact)

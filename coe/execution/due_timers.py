@@ -19,7 +19,7 @@ from coe.runs.models import TimerKind
 from coe.runs.tables import NOW, RUNS, TASKS, TIMERS
 from coe.work import Platform
 
-BATCH: Final = 50
+MAX_TIMERS: Final = 50
 GRACE: Final = timedelta(seconds=3)
 """How long a holder may take to fire a timer of its run."""
 
@@ -59,7 +59,7 @@ async def _due(platform: Platform) -> list[Any]:
                 ),
             )
             .order_by(TIMERS.c.due_at)
-            .limit(BATCH),
+            .limit(MAX_TIMERS),
         )
         return list(rows)
 

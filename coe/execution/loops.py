@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from coe.execution.dispatch import BATCH, dispatch_once, next_message
+from coe.execution.dispatch import MAX_MESSAGES, dispatch_once, next_message
 from coe.execution.due_timers import fire_due, next_due
 from coe.execution.reaper import reap_once, tidy_once
 from coe.human_tasks.reminder_sender import send_reminders
@@ -72,7 +72,7 @@ class Loops:
 
     async def _dispatch(self) -> None:
         self._wanted.clear()
-        if await dispatch_once(self._platform, self._engine) == BATCH:
+        if await dispatch_once(self._platform, self._engine) == MAX_MESSAGES:
             return
         pause = _seconds(await next_message(self._platform))
         with contextlib.suppress(TimeoutError):

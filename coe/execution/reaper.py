@@ -14,12 +14,12 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.execution.dispatch import EXPECTED_WITHIN
-from coe.outbox import OutboxKind, enqueue
+from coe.outbox import OUTBOX, OutboxKind, enqueue
 from coe.runs.models import ENDED, RunState
-from coe.runs.tables import INBOX, NOW, OUTBOX, RUNS, TIMERS
+from coe.runs.tables import INBOX, NOW, RUNS, TIMERS
 from coe.work import Platform
 
-BATCH: Final = 50
+MAX_RUNS: Final = 50
 
 
 async def reap_once(platform: Platform) -> int:
@@ -29,7 +29,7 @@ async def reap_once(platform: Platform) -> int:
             select(RUNS.c.id, RUNS.c.local, RUNS.c.holder, RUNS.c.fence)
             .where(RUNS.c.lease_until < NOW, RUNS.c.state.not_in(ENDED))
             .order_by(RUNS.c.lease_until)
-            .limit(BATCH)
+            .limit(MAX_RUNS)
             .with_for_update(skip_locked=True, key_share=True),
         )
         silent = rows.all()

@@ -21,7 +21,7 @@ from coe.language.model.definition import Definition
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine, RunContext
 from coe.runs.leases import Lease
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import JOURNAL, RUNS
 from coe.work import Platform
 
@@ -39,7 +39,7 @@ async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> Acti
     context = RunContext(str(run.id), run.correlation_id, secrets, trace_id=run.trace_id)
     machine = Machine(definition, context, runtime.evaluate)
     active = ActiveRun(runtime.platform, runtime.journal, lease, machine, lease.position)
-    sealer = Sealer(runtime.platform.keyring, run.team)
+    sealer = TeamSealer(runtime.platform.keyring, run.team)
     at = 0
     seconds = asyncio.get_running_loop().time()
     while at < lease.position:
@@ -58,7 +58,7 @@ async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> Acti
 
 async def first_fact(platform: Platform, lease: Lease, definition: Definition) -> Fact:
     """The first fact of a run: its input, and the exact version of every reference."""
-    sealer = Sealer(platform.keyring, lease.run.team)
+    sealer = TeamSealer(platform.keyring, lease.run.team)
     value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.input_sealed)
     flows: dict[str, JSON] = dict(await _resolve(platform, definition))
     max_visits = platform.settings.max_task_visits
@@ -66,7 +66,7 @@ async def first_fact(platform: Platform, lease: Lease, definition: Definition) -
     return Fact(FactKind.RUN_STARTED, platform.clock(), data=data)
 
 
-async def _read(platform: Platform, sealer: Sealer, run_id: UUID, at: int) -> list[Fact]:
+async def _read(platform: Platform, sealer: TeamSealer, run_id: UUID, at: int) -> list[Fact]:
     async with platform.database.session() as session:
         rows = await session.execute(
             select(

@@ -46,7 +46,7 @@ from coe.runs.journal import Append, Change, Journal
 from coe.runs.leases import Lease
 from coe.runs.models import ENDED
 from coe.runs.records import RunIdentity
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.step_projection import ProjectedStep, StepProjection, step_row
 from coe.runs.tables import JOURNAL, RUNS
 from coe.runs.timers import TimerQueue, delete_timer, store_timers, timer_row
@@ -142,7 +142,7 @@ async def write_steps(active: ActiveRun) -> None:
 
 async def add_steps(active: ActiveRun, append: Append, steps: Iterable[ProjectedStep]) -> None:
     """Add these steps to an append; they are all that the journal has up to its end."""
-    sealer = Sealer(active.platform.keyring, active.run.team)
+    sealer = TeamSealer(active.platform.keyring, active.run.team)
     for each in steps:
         append.steps.append(await step_row(sealer, active.run.id, each))
     append.projected = active.position + len(append.entries)
@@ -155,7 +155,7 @@ class Turn:
         self._active = active
         self._run = active.run
         self._keyring = active.platform.keyring
-        self._sealer = Sealer(self._keyring, self._run.team)
+        self._sealer = TeamSealer(self._keyring, self._run.team)
         self._facts: deque[Fact] = deque()
         self.now: Final = active.platform.clock()
         self.seconds: Final = asyncio.get_running_loop().time()

@@ -23,7 +23,7 @@ from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import APPROVALS, ESCALATIONS, RUNS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import TASK_COLUMNS, TaskRecord, task_record
@@ -174,7 +174,7 @@ def _check_open(task: Any) -> None:
 
 
 async def _check_answer(work: Work, task: Any, outcome: str, answer: JSON) -> None:
-    sealer = Sealer(work.keyring, task.team)
+    sealer = TeamSealer(work.keyring, task.team)
     form = await sealer.open(TASKS, task.id, "form", task.form_sealed)
     problems = list(input_problems(form, answer, path="/answer"))
     if outcome not in task.outcomes:
@@ -188,7 +188,7 @@ async def _check_answer(work: Work, task: Any, outcome: str, answer: JSON) -> No
 async def _add_approval(
     work: Work, task: Any, outcome: str, answer: JSON, reason: str | None
 ) -> None:
-    sealer = Sealer(work.keyring, task.team)
+    sealer = TeamSealer(work.keyring, task.team)
     approval_id = new_id()
     await work.session.execute(
         insert(APPROVALS).values(
@@ -214,7 +214,7 @@ async def _count_approvals(work: Work, task: Any, outcome: str) -> int:
 
 
 async def _complete(work: Work, task: Any, outcome: str, answer: JSON, reason: str | None) -> None:
-    sealer = Sealer(work.keyring, task.team)
+    sealer = TeamSealer(work.keyring, task.team)
     by = work.actor.subject
     await _change(
         work,

@@ -23,7 +23,7 @@ from coe.runs import inbox
 from coe.runs.audit import run_event
 from coe.runs.models import TimerKind
 from coe.runs.records import IDENTITY_COLUMNS, RunIdentity
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
 
@@ -49,7 +49,7 @@ async def prepare_task(
     Call it before the transaction, as it may create a data key.
     """
     arguments = _object(command.arguments)
-    sealer = Sealer(keyring, run.team)
+    sealer = TeamSealer(keyring, run.team)
     task_id = new_id()
     row = {
         "id": task_id,

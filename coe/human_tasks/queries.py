@@ -20,9 +20,9 @@ from coe.runs.queries import StepKey
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import (
-    APPROVAL_COLUMNS,
     ESCALATION_COLUMNS,
     REMINDER_COLUMNS,
+    TASK_APPROVAL_COLUMNS,
     TASK_COLUMNS,
     EscalationRecord,
     ReminderRecord,
@@ -91,12 +91,12 @@ async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtra
     """Approvals (without comments), escalations and reminders of each task, by time."""
     approvals: defaultdict[UUID, list[TaskApprovalRecord]] = defaultdict(list)
     for row in await read.session.execute(
-        select(APPROVALS.c.task_id, *APPROVAL_COLUMNS)
+        select(APPROVALS.c.task_id, *TASK_APPROVAL_COLUMNS)
         .join(TASKS, TASKS.c.id == APPROVALS.c.task_id)
         .where(APPROVALS.c.task_id.in_(ids), readable_tasks(read))
         .order_by(APPROVALS.c.at),
     ):
-        approvals[row.task_id].append(APPROVAL_COLUMNS.record(row, at=1))
+        approvals[row.task_id].append(TASK_APPROVAL_COLUMNS.record(row, at=1))
     escalations: defaultdict[UUID, list[EscalationRecord]] = defaultdict(list)
     for row in await read.session.execute(
         select(ESCALATIONS.c.task_id, *ESCALATION_COLUMNS)

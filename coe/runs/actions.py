@@ -22,8 +22,7 @@ from coe.json_types import JSON
 from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OutboxKind, enqueue
-from coe.runs import inbox
-from coe.runs.completion import close, prepare
+from coe.runs import completion, inbox
 from coe.runs.event_subscriptions import subscribe_again
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, RunRecord
@@ -163,9 +162,10 @@ _RETRIED = {
 
 async def close_cancelled(work: Work, run: Row[Any], reason: str | None) -> None:
     """End a run that no holder has; its reports are refused from now on."""
-    end = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), Cancelled(reason), work.now)
+    identity = IDENTITY_COLUMNS.record(run)
+    end = await completion.prepare(work.keyring, identity, Cancelled(reason), work.now)
     end.columns["fence"] = RUNS.c.fence + 1
-    await close(work.session, work.keyring, end)
+    await completion.close(work.session, work.keyring, end)
     await enqueue(work.session, OutboxKind.CANCEL, run.id)
 
 

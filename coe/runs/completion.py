@@ -28,7 +28,7 @@ from coe.runs.event_subscriptions import unsubscribe
 from coe.runs.journal import End
 from coe.runs.models import RunState
 from coe.runs.records import RunIdentity
-from coe.runs.sealing import Sealer, error_columns
+from coe.runs.sealing import TeamSealer, error_columns
 from coe.runs.tables import INBOX, RUNS, STEPS, TASKS, TIMERS
 from coe.runs.task_models import HumanTaskState
 
@@ -49,7 +49,7 @@ async def prepare(
     keyring: Keyring, run: RunIdentity, outcome: RunOutcome, at: datetime
 ) -> Completion:
     """Seal the output or the error, for `close` or `plain_end`."""
-    sealer = Sealer(keyring, run.team)
+    sealer = TeamSealer(keyring, run.team)
     columns: dict[str, Any] = {"ended_at": at, "holder": None, "lease_until": None}
     match outcome:
         case Completed(output):

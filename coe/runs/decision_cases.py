@@ -28,7 +28,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.machine.redaction import redacted
 from coe.paging import Page, check_first, decode, encode
 from coe.runs.records import RunIdentity
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Read, Work
@@ -108,7 +108,7 @@ async def row_of(
         "at": fact.at,
         "rules": [str(each) for each in fired] if isinstance(fired, list) else [],
         "failed": failed,
-        "case_sealed": await Sealer(keyring, run.team).seal(CASES, row_id, "case", case),
+        "case_sealed": await TeamSealer(keyring, run.team).seal(CASES, row_id, "case", case),
     }
 
 
@@ -205,7 +205,7 @@ RUN_FACTS: Final = (
 
 async def open_case(read: Read, row: Any) -> CaseData:
     """The data of a row that has `id`, `team` and `case_sealed`."""
-    case = await Sealer(read.keyring, row.team).open(CASES, row.id, "case", row.case_sealed)
+    case = await TeamSealer(read.keyring, row.team).open(CASES, row.id, "case", row.case_sealed)
     return CaseData(case.get("input"), case.get("output"), case.get("error"))
 
 

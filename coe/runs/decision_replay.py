@@ -90,7 +90,7 @@ class Replayed:
     hidden: int | None
 
 
-async def replay(work: Work, request: ReplayRequest) -> Replayed:
+async def replay_cases(work: Work, request: ReplayRequest) -> Replayed:
     """Replay past cases on a version of their table; record it, and whose data was read.
 
     The cases are those whose data the actor may read (`run:read_data`).

@@ -18,7 +18,7 @@ from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.json_types import JSON
 from coe.runs.records import ErrorRecord, RunData
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import RUNS, TASKS
 from coe.runs.task_records import TaskData
 from coe.runs.visibility import readable_runs, readable_tasks, task_relations
@@ -61,7 +61,7 @@ _DATA = Permission.RUN_READ_DATA
 
 
 async def _open_run(work: Work, row: Row[*tuple[Any, ...]]) -> RunData:
-    sealer = Sealer(work.keyring, row.team)
+    sealer = TeamSealer(work.keyring, row.team)
     mine = {Relation.REQUESTER} if row.requester == work.actor.subject else set()
     await work.record(
         Tag.RUNS_RUN_READ_DATA,
@@ -83,7 +83,7 @@ async def _open_run(work: Work, row: Row[*tuple[Any, ...]]) -> RunData:
 
 
 async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
-    sealer = Sealer(work.keyring, row.team)
+    sealer = TeamSealer(work.keyring, row.team)
     correlation = await work.session.scalar(
         select(RUNS.c.correlation_id).where(RUNS.c.id == row.run_id),
     )

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.crypto.keys import Keyring
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import EVENTS
 
 Event = dict[str, JSON]
@@ -31,14 +31,14 @@ def name_of(event: Event) -> bytes:
 
 async def seal_event(keyring: Keyring, row_id: UUID, event: Event) -> bytes:
     """Seal an event for its row."""
-    return await Sealer(keyring, PLATFORM_TEAM).seal(EVENTS, row_id, "payload", event)
+    return await TeamSealer(keyring, PLATFORM_TEAM).seal(EVENTS, row_id, "payload", event)
 
 
 async def open_events(
     session: AsyncSession, keyring: Keyring, ids: Collection[UUID]
 ) -> dict[UUID, Event]:
     """Read events by the ids of their rows; missing ones are left out."""
-    sealer = Sealer(keyring, PLATFORM_TEAM)
+    sealer = TeamSealer(keyring, PLATFORM_TEAM)
     rows = await session.execute(
         select(EVENTS.c.id, EVENTS.c.payload_sealed).where(EVENTS.c.id.in_(ids)),
     )

@@ -20,7 +20,7 @@ from coe.language.load import load
 from coe.machine.event_filters import event_types
 from coe.runs.tables import SUBSCRIPTIONS
 
-ANY: Final = ""
+ANY_TYPE: Final = ""
 """The type of a subscription that takes events of any type."""
 
 _MAX_KNOWN_VERSIONS: Final = 1000
@@ -28,7 +28,7 @@ _known: OrderedDict[UUID, tuple[str, ...]] = OrderedDict()
 
 
 def wanted_types(flow: RunnableFlow) -> tuple[str, ...]:
-    """The types of the events that a run of this version may want; `ANY` for any type.
+    """The types of the events that a run of this version may want; `ANY_TYPE` for any type.
 
     A version never changes, so a process reads each once.
     """
@@ -39,7 +39,7 @@ def wanted_types(flow: RunnableFlow) -> tuple[str, ...]:
     if types is None:
         definition = load(flow.definition).definition
         found = None if definition is None else event_types(definition)
-        types = _known[version.id] = (ANY,) if found is None else tuple(sorted(found))
+        types = _known[version.id] = (ANY_TYPE,) if found is None else tuple(sorted(found))
         if len(_known) > _MAX_KNOWN_VERSIONS:
             _known.popitem(last=False)
     return types

@@ -22,7 +22,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_payload import open_events
 from coe.runs.models import ENDED
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import INBOX, RUNS
 
 CHANNEL: Final = "coe_runs"
@@ -53,7 +53,7 @@ async def send(
     ).one_or_none()
     if found is None or found.state in ENDED:
         return False
-    await _insert(session, Sealer(keyring, found.team), run_id, fact, dedupe)
+    await _insert(session, TeamSealer(keyring, found.team), run_id, fact, dedupe)
     await enqueue(session, OutboxKind.WAKE, run_id)
     await notify(session, run_id)
     return True
@@ -61,7 +61,7 @@ async def send(
 
 async def _insert(
     session: AsyncSession,
-    sealer: Sealer,
+    sealer: TeamSealer,
     run_id: UUID,
     fact: Fact,
     dedupe: str | None,
@@ -98,7 +98,7 @@ async def take(
     direct: DirectConnections, database: Database, keyring: Keyring, run_id: UUID, team: str
 ) -> list[Arrived]:
     """Read the inbox in order. The append that journals the facts deletes the rows."""
-    sealer = Sealer(keyring, team)
+    sealer = TeamSealer(keyring, team)
     rows = await direct.fetch(TAKE, run_id)
     named = [row["event_id"] for row in rows if row["event_id"] is not None]
     events = await _events(database, keyring, named) if named else {}

@@ -26,11 +26,10 @@ from coe.db import Database
 from coe.errors import Unavailable
 from coe.machine.commands import StepState
 from coe.runs import journal_sql
-from coe.runs.journal_sql import NOTHING_MORE, Part
+from coe.runs.journal_sql import NOTHING_MORE, Part, Row
 from coe.runs.tables import STEPS
 
 Change = Callable[[AsyncSession], Awaitable[None]]
-Row = dict[str, Any]
 
 MAX_GROUP: Final = 64
 WRITERS: Final = 2
@@ -122,12 +121,12 @@ class Journal:
         await self._other.close()
         await self._direct.close()
 
-    async def _write_plain(self, group: Group) -> set[int]:
+    async def _write_plain(self, group: Appends) -> set[int]:
         statement, arguments = _written(group)
         rows = await self._direct.fetch(statement, *arguments)
         return {row["batch"] for row in rows}
 
-    async def _write_other(self, group: Group) -> set[int]:
+    async def _write_other(self, group: Appends) -> set[int]:
         async with self._database.session() as session:
             connection = await session.connection()
             statement, arguments = _written(group)
@@ -141,8 +140,8 @@ class Journal:
         return kept
 
 
-Group = Sequence[Append]
-Write = Callable[[Group], Awaitable[set[int]]]
+Appends = Sequence[Append]
+Write = Callable[[Appends], Awaitable[set[int]]]
 """Write a group in one transaction; returns the numbers, from 1, of the appends that were kept."""
 
 
@@ -208,7 +207,7 @@ class _Queue:
             )
 
 
-def _written(group: Group) -> tuple[str, list[list[Any]]]:
+def _written(group: Appends) -> tuple[str, list[list[Any]]]:
     """The statement that writes a group, and its arguments."""
     parts = reduce(or_, (each.parts for each in group))
     numbered = list(enumerate(group, 1))

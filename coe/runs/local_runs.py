@@ -26,11 +26,11 @@ from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
 from coe.machine.commands import Completed, Faulted, RunOutcome, StepState
 from coe.machine.errors import type_of
-from coe.runs.completion import close, prepare
+from coe.runs import completion
 from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, LocalClaim, RunRecord
-from coe.runs.sealing import Sealer, error_columns
+from coe.runs.sealing import TeamSealer, error_columns
 from coe.runs.tables import RUNS, STEPS
 from coe.work import Work
 
@@ -83,7 +83,7 @@ async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
         detail={"attempt": row.attempt},
         correlation_id=run.correlation_id,
     )
-    sealer = Sealer(work.keyring, run.team)
+    sealer = TeamSealer(work.keyring, run.team)
     return LocalClaim(
         run=row,
         attempt=row.attempt,
@@ -174,8 +174,8 @@ async def report_run(
             raise Conflict(f"the run has ended: {run.state.value}")
         return await _read_back(work, run_id)
     outcome = await _outcome(work, run, output, error)
-    end = await prepare(work.keyring, IDENTITY_COLUMNS.record(run), outcome, work.now)
-    await close(work.session, work.keyring, end)
+    end = await completion.prepare(work.keyring, IDENTITY_COLUMNS.record(run), outcome, work.now)
+    await completion.close(work.session, work.keyring, end)
     await _record(work, run, {"outcome": type(outcome).__name__, "attempt": attempt})
     return await _read_back(work, run_id)
 
@@ -218,7 +218,7 @@ def _check_name(name: str) -> None:
         raise Invalid([Problem("INPUT_STEP_NAME", message, path="/name")])
 
 
-async def _done(work: Work, sealer: Sealer, run_id: UUID) -> dict[str, JSON]:
+async def _done(work: Work, sealer: TeamSealer, run_id: UUID) -> dict[str, JSON]:
     rows = await work.session.execute(
         select(STEPS.c.id, STEPS.c.key, STEPS.c.name, STEPS.c.output_sealed).where(
             STEPS.c.run_id == run_id,
@@ -251,7 +251,7 @@ class _Report:
 
 async def _step_row(work: Work, run: Any, report: _Report, before: Any) -> dict[str, Any]:
     """The row of the step; each RUNNING after an earlier report is a further attempt."""
-    sealer = Sealer(work.keyring, run.team)
+    sealer = TeamSealer(work.keyring, run.team)
     key = step_key(run.id, report.name)
     row_key = f"{run.id}:{key}"
     again = before is not None and report.state is StepState.RUNNING

@@ -24,7 +24,7 @@ from coe.language.json_schema.violations import input_problems
 from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_subscriptions import subscribe, wanted_types
 from coe.runs.models import RunState
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import RUNS
 
 MAX_CORRELATION_LENGTH: Final = 200
@@ -56,6 +56,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
     """
     version = new.flow.version
     run_id = new_id()
+    sealer = TeamSealer(keyring, version.team)
     parent_id, parent_key = new.parent or (None, None)
     return {
         "id": run_id,
@@ -74,7 +75,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
         "started_by_kind": new.started_by.kind.value,
         "requester": new.requester,
         "requested_at": new.at,
-        "input_sealed": await Sealer(keyring, version.team).seal(RUNS, run_id, "input", new.input),
+        "input_sealed": await sealer.seal(RUNS, run_id, "input", new.input),
         "trace_id": new.trace_id,
         "fence": 0,
         "journal_length": 0,

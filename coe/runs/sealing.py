@@ -25,7 +25,7 @@ _POINTER: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]{1,100}){1,50}")
 
 
 @dataclass(frozen=True, slots=True)
-class Sealer:
+class TeamSealer:
     """Seals and opens JSON values of the runs of one team.
 
     A value sealed for one table, row and column opens only there. `row` is an id, for

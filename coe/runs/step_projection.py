@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from coe.db import new_id
 from coe.machine.commands import StepState, StepUpdate
-from coe.runs.sealing import Sealer, error_columns
+from coe.runs.journal_sql import Row
+from coe.runs.sealing import TeamSealer, error_columns
 from coe.runs.tables import STEPS
 
 HOLD_SECONDS: Final = 0.2
@@ -26,8 +27,6 @@ MAX_HELD_STEPS: Final = 200
 PLACES_A_TURN: Final = 1 << 20
 
 _CAN_WAIT: Final = frozenset({StepState.RUNNING, StepState.COMPLETED, StepState.SKIPPED})
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ class StepProjection:
             held[change.key] = ProjectedStep(change, place, since)
 
 
-async def step_row(sealer: Sealer, run_id: UUID, step: ProjectedStep) -> Row:
+async def step_row(sealer: TeamSealer, run_id: UUID, step: ProjectedStep) -> Row:
     """The row of a step, for `coe.runs.journal.Append`."""
     change = step.change
     error = change.error

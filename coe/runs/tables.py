@@ -7,7 +7,6 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, DateTime, Table, func
 from sqlmodel import SQLModel
 
-from coe.outbox import OutboxRow
 from coe.runs.decision_models import DecisionCase
 from coe.runs.event_models import EventDelivery, EventSubscription, ReceivedEvent
 from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
@@ -36,7 +35,6 @@ TASKS: Final = _table(HumanTask)
 APPROVALS: Final = _table(HumanTaskApproval)
 ESCALATIONS: Final = _table(HumanTaskEscalation)
 REMINDERS: Final = _table(HumanTaskReminder)
-OUTBOX: Final = _table(OutboxRow)
 EVENTS: Final = _table(ReceivedEvent)
 SUBSCRIPTIONS: Final = _table(EventSubscription)
 DELIVERIES: Final = _table(EventDelivery)

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from coe.crypto.keys import Keyring
 from coe.db.records import Columns, Given
 from coe.json_types import JSON
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
 from coe.runs.task_models import HumanTaskState
 
@@ -80,14 +80,14 @@ class ReminderRecord:
 
 
 TASK_COLUMNS: Final = Columns(TaskRecord, TASKS)
-APPROVAL_COLUMNS: Final = Columns(TaskApprovalRecord, APPROVALS)
+TASK_APPROVAL_COLUMNS: Final = Columns(TaskApprovalRecord, APPROVALS)
 ESCALATION_COLUMNS: Final = Columns(EscalationRecord, ESCALATIONS)
 REMINDER_COLUMNS: Final = Columns(ReminderRecord, REMINDERS)
 
 
 async def task_record(keyring: Keyring, row: Row[*tuple[Any, ...]]) -> TaskRecord:
     """A task from `TASK_COLUMNS`, with its title, instructions and form opened."""
-    sealer = Sealer(keyring, row.team)
+    sealer = TeamSealer(keyring, row.team)
     return TASK_COLUMNS.record(
         row,
         title=await sealer.open(TASKS, row.id, "title", row.title_sealed),

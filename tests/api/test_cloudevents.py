@@ -15,8 +15,9 @@ from sqlalchemy import select
 
 from coe.access.actor import Actor
 from coe.access.tokens import issue
+from coe.outbox import OUTBOX
 from coe.runs.event_payload import open_events
-from coe.runs.tables import EVENTS, OUTBOX
+from coe.runs.tables import EVENTS
 from coe.schedules.sync import refresh_schedule
 from tests.factories.api import Api, Refused
 from tests.factories.runs import central, publish

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from coe.access.actor import Actor
 from coe.errors import Conflict, Forbidden
+from coe.outbox import OUTBOX
 from coe.runs import actions
-from coe.runs.tables import DELIVERIES, EVENTS, INBOX, OUTBOX, SUBSCRIPTIONS
+from coe.runs.tables import DELIVERIES, EVENTS, INBOX, SUBSCRIPTIONS
 from coe.work import Platform
 from tests.factories.audit import AUDIT
 from tests.factories.events import (

@@ -17,8 +17,9 @@ from coe.events.delivery import catch_up, redeliver
 from coe.execution.advance import Parked, advance
 from coe.execution.dispatch import dispatch_once
 from coe.execution.runtime import LeafDone, LeafFailed
+from coe.outbox import OUTBOX
 from coe.runs import actions
-from coe.runs.tables import DELIVERIES, EVENTS, INBOX, OUTBOX, SUBSCRIPTIONS
+from coe.runs.tables import DELIVERIES, EVENTS, INBOX, SUBSCRIPTIONS
 from coe.work import Platform
 from tests.factories.events import (
     ANY_PAID,

@@ -12,10 +12,10 @@ from sqlalchemy import select
 from coe.errors import Unavailable
 from coe.execution.advance import Finished, LostLease, advance
 from coe.execution.runtime import Runtime
+from coe.outbox import OUTBOX
 from coe.runs import actions
 from coe.runs.journal import Append, Journal
 from coe.runs.models import RunState
-from coe.runs.tables import OUTBOX
 from coe.work import Platform
 from tests.factories.people import SALES_OWNER
 from tests.factories.runs import HTTP, Leaves, central, column, publish, read_run, runtime, start

@@ -14,10 +14,11 @@ from coe.execution.advance import Finished, Parked, advance
 from coe.execution.dispatch import dispatch_once
 from coe.execution.runtime import LeafDone, LeafFailed
 from coe.machine.commands import RunLeaf
+from coe.outbox import OUTBOX
 from coe.runs import actions, disclosure, local_runs, queries
 from coe.runs.models import RunState
 from coe.runs.records import RunRecord
-from coe.runs.tables import OUTBOX, RUNS
+from coe.runs.tables import RUNS
 from coe.work import Platform
 from tests.execution.test_crashes import Crash, CrashingJournal
 from tests.factories.audit import AUDIT

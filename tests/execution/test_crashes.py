@@ -15,10 +15,11 @@ from coe.execution.due_timers import fire_due
 from coe.execution.runtime import LeafDone, LeafFailed, Runtime
 from coe.human_tasks import actions as human_tasks
 from coe.machine.commands import RunLeaf
+from coe.outbox import OUTBOX
 from coe.runs.journal import Append, Journal, LeaseLostError
 from coe.runs.leases import Lease, acquire
 from coe.runs.models import RunState
-from coe.runs.tables import JOURNAL, OUTBOX, STEPS, TASKS
+from coe.runs.tables import JOURNAL, STEPS, TASKS
 from coe.work import Platform
 from tests.factories.people import FINANCE_APPROVER
 from tests.factories.runs import (

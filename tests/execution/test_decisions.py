@@ -20,7 +20,7 @@ from coe.execution.loops import Loops
 from coe.execution.open_runtime import open_runtime
 from coe.json_types import JSON
 from coe.runs.decision_cases import CaseFilter, cases_page, read_case_data
-from coe.runs.decision_replay import ReplayRequest, replay
+from coe.runs.decision_replay import ReplayRequest, replay_cases
 from coe.runs.disclosure import read_run_data
 from coe.runs.records import RunRecord
 from coe.runs.tables import CASES
@@ -174,7 +174,7 @@ async def history(platform: Platform) -> Platform:
 
 async def replayed(platform: Platform, ref: str, actor: Actor = SALES_OWNER, **more):
     async with platform.work(actor) as work:
-        return await replay(work, ReplayRequest(ref, **more))
+        return await replay_cases(work, ReplayRequest(ref, **more))
 
 
 async def test_it_is_told_which_outcomes_change(history: Platform) -> None:

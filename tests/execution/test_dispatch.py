@@ -20,12 +20,12 @@ from coe.execution.loops import Loops
 from coe.execution.reaper import reap_once
 from coe.execution.runtime import LeafDone, LeafFailed, Runtime
 from coe.machine.commands import RunLeaf
-from coe.outbox import OutboxKind
+from coe.outbox import OUTBOX, OutboxKind
 from coe.runs import actions, queries
 from coe.runs.engine import EngineRun, LocalFlowRef, RunRef
 from coe.runs.leases import Lease
 from coe.runs.models import RunState
-from coe.runs.tables import INBOX, OUTBOX, RUNS, TIMERS
+from coe.runs.tables import INBOX, RUNS, TIMERS
 from coe.work import Platform
 from tests.factories.people import SALES_OWNER
 from tests.factories.runs import (

@@ -22,7 +22,7 @@ from coe.execution.advance import Finished, advance
 from coe.execution.open_runtime import open_runtime
 from coe.json_types import JSON
 from coe.runs.models import RunState
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import JOURNAL
 from coe.secrets import SecretStore
 from coe.settings import Settings
@@ -224,7 +224,7 @@ def _in_base64(text: str, start_: int) -> str:
 
 
 async def opened_journal(platform: Platform, run_id: object) -> list[JSON]:
-    sealer = Sealer(platform.keyring, "sales")
+    sealer = TeamSealer(platform.keyring, "sales")
     async with platform.database.session() as session:
         rows = await session.execute(select(JOURNAL).where(JOURNAL.c.run_id == run_id))
         return [

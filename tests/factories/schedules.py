@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry
+from coe.outbox import OUTBOX
 from coe.runs.models import RunState
-from coe.runs.tables import OUTBOX, RUNS
+from coe.runs.tables import RUNS
 from coe.schedules.queries import ScheduleRecord, schedules_of_flows
 from coe.schedules.sync import refresh_schedule
 from coe.work import Platform

@@ -12,9 +12,9 @@ from coe.execution.advance import Finished, Parked, advance
 from coe.execution.runtime import Runtime
 from coe.human_tasks import actions as human_tasks
 from coe.human_tasks import queries as task_queries
+from coe.outbox import OUTBOX
 from coe.runs import disclosure, leases
 from coe.runs.models import RunState
-from coe.runs.tables import OUTBOX
 from tests.factories.audit import AUDIT
 from tests.factories.human_tasks import complete, open_waiting, output_of, running, task_of
 from tests.factories.people import FINANCE_APPROVER, FINANCE_LEAD, OUTSIDER, SALES_OWNER

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from coe.access.actor import Actor
-from coe.engines.inline import LocalFlowError, LocalRun
+from coe.engines.inline import InlineLocalRun, LocalFlowError
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.execution.reaper import reap_once
 from coe.json_types import JSON
@@ -67,7 +67,7 @@ async def test_a_central_run_calls_a_local_flow_and_waits_for_its_output(
     await _publish_both(platform)
     done: Counter[str] = Counter()
 
-    async def pack(run: LocalRun) -> JSON:
+    async def pack(run: InlineLocalRun) -> JSON:
         async def reserve() -> JSON:
             done[run.key("reserve")] += 1
             return {"shelf": "A1", "for": run.input}
@@ -95,7 +95,7 @@ async def test_a_central_run_calls_a_local_flow_and_waits_for_its_output(
 async def test_a_local_fault_is_a_fault_of_the_step_that_called_it(platform: Platform) -> None:
     await _publish_both(platform)
 
-    async def pack(run: LocalRun) -> JSON:
+    async def pack(run: InlineLocalRun) -> JSON:
         raise LocalFlowError({"type": "about:empty-shelf", "status": 409, "detail": CANARY})
 
     async with engine(platform, Leaves(), {"warehouse/pick-and-pack": pack}):
@@ -209,7 +209,7 @@ async def test_a_worker_that_died_is_noticed_and_the_flow_goes_on(platform: Plat
     run_id = await _local_run(platform)
     done: Counter[str] = Counter()
 
-    async def pack(run: LocalRun) -> JSON:
+    async def pack(run: InlineLocalRun) -> JSON:
         async def count(name: str) -> JSON:
             done[name] += 1
             return name

@@ -12,10 +12,11 @@ from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.execution.runtime import LeafFailed
 from coe.human_tasks import actions as human_tasks
 from coe.machine.machine import Machine
+from coe.outbox import OUTBOX
 from coe.runs import actions, disclosure, queries
 from coe.runs.models import RunState
 from coe.runs.records import RunFilter
-from coe.runs.tables import OUTBOX, RUNS
+from coe.runs.tables import RUNS
 from coe.work import Platform
 from tests.factories.audit import AUDIT
 from tests.factories.people import AUDITOR, FINANCE_APPROVER, OUTSIDER, SALES_OWNER

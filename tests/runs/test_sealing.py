@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from coe.json_types import JSON
-from coe.runs.sealing import Sealer
+from coe.runs.sealing import TeamSealer
 from coe.runs.tables import RUNS
 from coe.work import Platform
 
@@ -20,6 +20,6 @@ from coe.work import Platform
 async def test_what_other_systems_send_is_sealed_whole(
     platform: Platform, value: JSON, expected: JSON
 ) -> None:
-    sealer = Sealer(platform.keyring, "sales")
+    sealer = TeamSealer(platform.keyring, "sales")
     sealed = await sealer.seal(RUNS, "1", "input", value)
     assert await sealer.open(RUNS, "1", "input", sealed) == expected

@@ -26,9 +26,10 @@ from coe.execution.advance import _Execution
 from coe.execution.runtime import Runtime
 from coe.machine.commands import ArmTimer
 from coe.machine.facts import Fact, FactKind
+from coe.outbox import OUTBOX
 from coe.runs.journal import Journal
 from coe.runs.models import TimerKind
-from coe.runs.tables import INBOX, OUTBOX, TIMERS
+from coe.runs.tables import INBOX, TIMERS
 from coe.runs.timers import TimerQueue
 from tests.simulation import raw
 

@@ -16,12 +16,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from coe.audit.models import AuditEvent
 from coe.events import delivery
+from coe.outbox import OUTBOX
 from coe.runs.inbox import TAKE
 from coe.runs.journal import _SAVE_STEP
 from coe.runs.journal_sql import END, ENTRY, EVENT, STEP, Part, statement
 from coe.runs.leases import ACQUIRE, INSPECT
 from coe.runs.models import ENDED, RunState
-from coe.runs.tables import INBOX, OUTBOX
+from coe.runs.tables import INBOX
 from tests.simulation.expressions import Env, Unsupported
 from tests.simulation.reading import Answer
 from tests.simulation.statements import plan

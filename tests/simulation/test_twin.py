@@ -18,10 +18,11 @@ from sqlalchemy.exc import DBAPIError
 
 from coe.db import Database, utcnow
 from coe.execution import dispatch
+from coe.outbox import OUTBOX
 from coe.runs import journal_sql, leases
 from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState, TimerKind
-from coe.runs.tables import INBOX, JOURNAL, NOW, OUTBOX, RUNS, STEPS, TIMERS
+from coe.runs.tables import INBOX, JOURNAL, NOW, RUNS, STEPS, TIMERS
 from tests.factories.runs import identity
 from tests.simulation.expressions import Unsupported
 from tests.simulation.server import NoLink, Server, SimulatedDatabase

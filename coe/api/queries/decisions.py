@@ -9,7 +9,7 @@ from coe.api.graphql.nodes import field
 from coe.api.types.decision_cases import DecisionReplay, ReplayDecisionInput
 from coe.api.types.decisions import DecisionPreview
 from coe.catalog.decision_tables.actions import check_decision
-from coe.runs.decision_replay import replay
+from coe.runs.decision_replay import replay_cases
 
 
 @strawberry.type
@@ -28,4 +28,4 @@ class DecisionQuery:
         The cases are those whose data the caller may read (run:read_data).
         """
         async with info.context.work() as work:
-            return DecisionReplay.of(await replay(work, input.request()))
+            return DecisionReplay.of(await replay_cases(work, input.request()))

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from coe.db import Database
-from coe.engines.inline import InlineEngine, LocalRun
+from coe.engines.inline import InlineEngine, InlineLocalRun
 from coe.execution.loops import Loops
 from coe.execution.open_runtime import leaf_performer
 from coe.execution.runtime import Runtime
@@ -55,7 +55,7 @@ async def here() -> None:
     """The in-process engine is the team's worker, too."""
 
 
-async def pack(run: LocalRun) -> JSON:
+async def pack(run: InlineLocalRun) -> JSON:
     """The local flow of the in-process world."""
     order = run.input["order"] if isinstance(run.input, dict) else None
     return {"parcel": await run.step("pack", lambda: asyncio.sleep(0, order))}
