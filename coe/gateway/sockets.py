@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -38,8 +37,6 @@ TRY_AGAIN_LATER: Final = 1013
 
 MessageFilter = Callable[[str], Awaitable[str | None]]
 """Returns the text to pass on in place of a message, or None to drop it."""
-
-log = logging.getLogger(__name__)
 
 
 class NotTextError(Exception):

@@ -58,11 +58,11 @@ def has_dot_segments(url: str) -> bool:
 
 def _request(command: RunLeaf, arguments: Mapping[str, JSON]) -> HttpRequest:
     headers = step_headers(command)
-    given = arguments.get("headers")
+    custom_headers = arguments.get("headers")
     if has_dot_segments(str(arguments.get("endpoint"))):
         raise malformed(command, "its path contains `.` or `..`")
     try:
-        for name, value in (given if isinstance(given, dict) else {}).items():
+        for name, value in (custom_headers if isinstance(custom_headers, dict) else {}).items():
             if value is not None:
                 headers[name] = value_text(value)
         url = _url(arguments)

@@ -53,8 +53,8 @@ async def call_openapi(command: RunLeaf, io: LeafIO) -> JSON:
         raise _unusable(command, str(error)) from None
     if not operation.servers:
         raise _unusable(command, "it names no server with an HTTP address")
-    given = arguments.get("parameters")
-    request = _request(command, operation, given if isinstance(given, dict) else {})
+    parameters = arguments.get("parameters")
+    request = _request(command, operation, parameters if isinstance(parameters, dict) else {})
     exchange = await send_authenticated(request, command.authentication, io)
     return call_output(exchange, command.path, arguments, command.secrets)
 
@@ -100,11 +100,11 @@ class _Parts:
                 self.cookies += cookie_pairs(parameter, value)
 
 
-def _request(command: RunLeaf, operation: Operation, given: Mapping[str, JSON]) -> HttpRequest:
-    rest: dict[str, JSON] = {name: one for name, one in given.items() if one is not None}
+def _request(command: RunLeaf, operation: Operation, values: Mapping[str, JSON]) -> HttpRequest:
+    rest: dict[str, JSON] = {name: one for name, one in values.items() if one is not None}
     parts = _Parts(operation.path)
     for parameter in (*operation.parameters, *operation.keys):
-        name = _given_as(parameter, rest)
+        name = _name_in(parameter, rest)
         if name is None:
             if parameter.required:
                 where = f"`{parameter.name}` ({parameter.place})"
@@ -120,10 +120,10 @@ def _request(command: RunLeaf, operation: Operation, given: Mapping[str, JSON]) 
     return _assembled(command, operation, parts, body)
 
 
-def _given_as(parameter: Parameter, given: Mapping[str, JSON]) -> str | None:
+def _name_in(parameter: Parameter, values: Mapping[str, JSON]) -> str | None:
     """The name under which a call gives the value: `place.name`, or the name alone."""
     full = f"{parameter.place}.{parameter.name}"
-    return next((name for name in (full, parameter.name) if name in given), None)
+    return next((name for name in (full, parameter.name) if name in values), None)
 
 
 def _unknown(name: str, operation: Operation) -> str:
