@@ -1,4 +1,4 @@
-"""What every contender of `runs.py` does the same: take orders, carry out runs, tell the times.
+"""The common part of the contenders of `runs.py`: read commands, carry out runs, report times.
 
 A contender is a process of its own. It writes a line `{"versions": {…}}` when it is ready. Each
 order `{"runs": n, "steps": n, "concurrency": n}` on standard input it answers by `{"prepared": n}`;

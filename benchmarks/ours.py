@@ -44,7 +44,7 @@ class Ours:
         } | {"python": machine.python_version()}
 
     async def prepare(self, runs: int, steps: int) -> None:
-        """Publish the process of so many steps, once; ask for the runs, as `startRun` does."""
+        """Publish the process of so many steps, once; request the runs, as `startRun` does."""
         if steps not in self._flows:
             ref = await published(self.platform, sequence(steps))
             async with self.platform.database.session() as session:
@@ -74,7 +74,7 @@ async def perform(leaf: RunLeaf) -> LeafDone | LeafFailed:
 
 @contextlib.asynccontextmanager
 async def opened() -> AsyncIterator[Ours]:
-    """Ours over the database of the first argument, its keys in the folder of the second."""
+    """CoE over the database of the first argument, with its keys in the folder of the second."""
     async with bench_platform(sys.argv[1], Path(sys.argv[2])) as platform, Expressions() as jq:
         runtime = Runtime(platform, perform=perform, evaluate=jq.evaluate)
         await runtime.start()

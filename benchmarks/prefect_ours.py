@@ -27,14 +27,14 @@ class OnPrefect(ours.Ours):
     """The same runs, each carried by a flow run in this process."""
 
     async def run(self, steps: int) -> None:  # noqa: ARG002  # as contenders have it
-        """Carry out a run that was asked for within a flow run of its own."""
+        """Carry out a requested run within its own flow run."""
         flow = await central_flow(self.runtime)("")
         await flow(str(self.asked.popleft()))
 
 
 @contextlib.asynccontextmanager
 async def opened() -> AsyncIterator[OnPrefect]:
-    """Ours with a runtime of its own."""
+    """CoE with a separate runtime."""
     async with ours.opened() as inner:
         outer = OnPrefect(inner.platform, inner.runtime)
         outer.versions = {"prefect": version("prefect")}

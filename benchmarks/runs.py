@@ -48,7 +48,7 @@ AIMS: Final = "half the floor, ten times DBOS at sixteen; five steps four times 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a run of the benchmark has: its folder, its PostgreSQL, who takes part, how often."""
+    """A run of the benchmark: its folder, its PostgreSQL, its contenders, the number of rounds."""
 
     folder: Path
     url: Mapping[str, str]
@@ -177,7 +177,7 @@ def _tell(line: str) -> None:
 
 
 def main() -> None:
-    """Read the arguments, measure in a folder of its own, and leave nothing behind."""
+    """Read the arguments, measure in a temporary folder, and delete it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parts", default="ab", help="a, b or ab")

@@ -1,4 +1,4 @@
-"""Does a step cost the same in a long run? Loops, a wide fork, and the folding of a long journal.
+"""Does a step cost the same in a long run? Loops, a wide fork, and the replay of a long journal.
 
 `python benchmarks/scale.py`: prints the processor time a step in the first and in the last tenth,
 their ratio, and the peak of memory. Processor time, for a neighbour on the machine stretches wall
@@ -126,7 +126,7 @@ class Scale:
         return clock.row(case, steps, memory() - before)
 
     async def replay(self, case: str, manifest: str, facts: int) -> Row:
-        """Find a run as its journal left it, as a holder does after a crash."""
+        """Replay the journal of a run, as a holder does after a crash."""
         run_id = await self._ask(manifest)
         clock = Clock(facts)
         async with self._runtime(clock) as runtime:
@@ -153,7 +153,7 @@ class Scale:
     async def _write(
         self, runtime: Runtime, lease: leases.Lease, definition: Definition, facts: int
     ) -> None:
-        """Journal so many facts of the run, as its machine asks for them."""
+        """Journal so many facts of the run, in answer to its machine's commands."""
         run = lease.run
         machine = replay.Machine(definition, RunContext(str(run.id)), self._jq.evaluate)
         sealer = TeamSealer(self._platform.keyring, run.team)
@@ -219,7 +219,7 @@ async def measured(url: str, folder: Path, *, quick: bool) -> list[Row]:
 
 
 def main() -> None:
-    """Measure over a PostgreSQL of its own, print a table and, where asked, JSON."""
+    """Measure over a temporary PostgreSQL, print a table and, with an option, JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--json", type=Path, help="write the rows to this file too")

@@ -18,7 +18,7 @@ from coe.engines.prefect_server import PrefectServer, make_auth_string, wait_unt
 
 @dataclass(frozen=True, slots=True)
 class Prefect:
-    """Where Prefect's server is, who may speak to it, and its process."""
+    """The address of Prefect's server, its credentials, and its process."""
 
     api_url: str
     auth: str

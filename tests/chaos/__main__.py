@@ -47,7 +47,7 @@ def main() -> int:
                 faults=asked.faults,
                 at_once=asked.at_once,
                 seed=asked.seed,
-                tell=_say,
+                report=_say,
             )
         )
     finally:
@@ -67,7 +67,7 @@ def main() -> int:
 
 def _start_demo(folder: Path) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COE_")}
-    with (folder / "told").open("wb") as sink:
+    with (folder / "demo.log").open("wb") as sink:
         return subprocess.Popen(
             [sys.executable, "-m", "coe.cli.main", "demo", "--data", str(folder / "data")],
             stdout=sink,
@@ -79,9 +79,9 @@ def _start_demo(folder: Path) -> subprocess.Popen[bytes]:
 
 def _until_ready(demo: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while "CoE is up at" not in (told := (folder / "told").read_text()):
+    while "CoE is up at" not in (output := (folder / "demo.log").read_text()):
         if demo.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"the demo did not come up:\n{told}")
+            raise SystemExit(f"the demo did not come up:\n{output}")
         time.sleep(0.3)
 
 

@@ -15,7 +15,7 @@ from coe.sdk import Client
 
 FLOW: Final = "sales/chaos-order"
 PROCESS: Final = Path(__file__).with_name("process.yaml")
-PATIENCE: Final = 120.0
+ANSWER_SECONDS: Final = 120.0
 ENDED: Final = frozenset({"COMPLETED", "FAULTED", "CANCELLED"})
 START: Final = """
 mutation Start($input: StartRunInput!) {
@@ -84,7 +84,7 @@ class Driver:
 
     async def _ask(self, person: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Ask; an error of the inside is asked again too, for its cause is being killed."""
-        async with Client(self.url, f"demo-{person}", patience=PATIENCE) as client:
+        async with Client(self.url, f"demo-{person}", patience=ANSWER_SECONDS) as client:
             for _ in range(20):
                 try:
                     return await client.execute(query, variables)

@@ -83,7 +83,7 @@ class Faults:
     database_url: str
     own: Processes
     random: random.Random
-    tell: Callable[[str], object]
+    report: Callable[[str], object]
     hits: list[Hit] = field(default_factory=list)
     _watchers: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -114,7 +114,7 @@ class Faults:
     async def _watch(self, target: str, before: list[Any], began: float) -> None:
         first, recovered = await self._until_moved(before, began)
         self.hits.append(Hit(target, len(before), first, recovered))
-        self.tell(
+        self.report(
             f"{len(self.hits):3} {target:17} held {len(before):2} runs; "
             f"the first went on after {_seconds(first)}, all after {_seconds(recovered)}"
         )

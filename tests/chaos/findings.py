@@ -57,8 +57,8 @@ async def findings(
 ) -> tuple[list[str], dict[str, int]]:
     """What is not as it must be, and counts of what was looked at."""
     ids = [run_id_of(each) for each in started]
-    told = [f"{run} ended {state}" for run, state in ended.items() if state != "COMPLETED"]
-    told += [f"{run} did not end" for run in started if run not in ended]
+    found = [f"{run} ended {state}" for run, state in ended.items() if state != "COMPLETED"]
+    found += [f"{run} did not end" for run in started if run not in ended]
     ours = await asyncpg.connect(database_url)
     try:
         for what, query in (
@@ -68,7 +68,7 @@ async def findings(
             ("two children of one key", CHILDREN),
             ("left behind", LEFT),
         ):
-            told += [f"{what}: {row[0]}" for row in await ours.fetch(query, ids)]
+            found += [f"{what}: {row[0]}" for row in await ours.fetch(query, ids)]
         facts = {row["key"]: row["at"] for row in await ours.fetch(COMPLETED, ids)}
     finally:
         await ours.close()
@@ -76,7 +76,7 @@ async def findings(
     for key, at in facts.items():
         call = calls.get(key)
         if call is not None and call["last_at"] > at:
-            told.append(f"called after it was completed: {key}")
+            found.append(f"called after it was completed: {key}")
     counts = {
         "runs": len(started),
         "completed": sum(state == "COMPLETED" for state in ended.values()),
@@ -86,7 +86,7 @@ async def findings(
         ),
         "most calls of one leaf": max((call["calls"] for call in calls.values()), default=0),
     }
-    return told, counts
+    return found, counts
 
 
 async def _calls(database_url: str, keys: list[str]) -> list[Any]:

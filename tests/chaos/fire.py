@@ -22,7 +22,7 @@ from tests.chaos.driver import Driver
 from tests.chaos.faults import Faults, Hit
 from tests.chaos.findings import findings, log_is_proven
 
-MOST = 4
+MAX_RUNS_FACTOR = 4
 """So many times the runs that were asked for are started, at most, while faults are to come."""
 BETWEEN = (3.0, 9.0)
 """Seconds between two faults, at least and at most."""
@@ -57,7 +57,7 @@ async def burn(
     faults: int,
     at_once: int,
     seed: int,
-    tell: Callable[[str], object],
+    report: Callable[[str], object],
 ) -> Outcome:
     """Carry out runs on the demo of this folder while its processes are killed."""
     began = time.monotonic()
@@ -66,7 +66,7 @@ async def burn(
     await driver.publish()
     own = Processes(logs=data / "logs", ledger=data / "chaos-processes.json")
     await own.start(_second_worker(data))
-    striker = Faults(data, state["databaseUrl"], own, random.Random(seed), tell)  # noqa: S311  # a seed
+    striker = Faults(data, state["databaseUrl"], own, random.Random(seed), report)  # noqa: S311  # a seed
     answering = asyncio.create_task(driver.answer_tasks())
     working = asyncio.create_task(
         _work(driver, runs, at_once, lambda: striker.count >= faults),
@@ -85,12 +85,12 @@ async def burn(
         await asyncio.gather(working, answering, return_exceptions=True)
         await own.stop()
     await asyncio.sleep(3.0)
-    told, counts = await findings(state["databaseUrl"], driver.started, driver.ended)
+    found, counts = await findings(state["databaseUrl"], driver.started, driver.ended)
     if not await log_is_proven(state["url"]):
-        told.append("the audit log does not verify")
+        found.append("the audit log does not verify")
     if len(striker.hits) < faults:
-        told.append(f"the runs ended after {len(striker.hits)} of {faults} faults")
-    return Outcome(told, counts, striker.hits, time.monotonic() - began)
+        found.append(f"the runs ended after {len(striker.hits)} of {faults} faults")
+    return Outcome(found, counts, striker.hits, time.monotonic() - began)
 
 
 async def _work(driver: Driver, runs: int, at_once: int, enough: Callable[[], bool]) -> None:
@@ -99,7 +99,7 @@ async def _work(driver: Driver, runs: int, at_once: int, enough: Callable[[], bo
 
     async def one_after_another() -> None:
         for number in numbers:
-            if number >= MOST * runs or (number >= runs and enough()):
+            if number >= MAX_RUNS_FACTOR * runs or (number >= runs and enough()):
                 return
             await driver.start_and_follow(number)
 

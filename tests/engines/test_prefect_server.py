@@ -37,23 +37,23 @@ def test_the_environment_sends_nothing_home_and_inherits_no_setting(
     monkeypatch.setenv("PREFECT_API_URL", "https://api.prefect.cloud/api")
     monkeypatch.setenv("COE_TOKEN", "coe_secret")
     server = PrefectServer(tmp_path / "home", "postgresql://u@/prefect?host=/s", "a:b", port=4711)
-    told = server.environment()
-    assert told["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
-    assert told["DO_NOT_TRACK"] == "1"
-    assert told["PREFECT_API_URL"] == "http://127.0.0.1:4711/api"
-    assert told["PREFECT_SERVER_DATABASE_CONNECTION_URL"].startswith("postgresql+asyncpg://")
-    assert "COE_TOKEN" not in told
-    assert told["PATH"] == os.environ["PATH"]
+    environment = server.environment()
+    assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert environment["DO_NOT_TRACK"] == "1"
+    assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4711/api"
+    assert environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"].startswith("postgresql+asyncpg://")
+    assert "COE_TOKEN" not in environment
+    assert environment["PATH"] == os.environ["PATH"]
     assert (
-        told["PREFECT_SERVER_ENCRYPTION_KEY"]
+        environment["PREFECT_SERVER_ENCRYPTION_KEY"]
         == server.environment()["PREFECT_SERVER_ENCRYPTION_KEY"]
     )
 
 
 def test_a_worker_logs_nothing_to_prefect_and_starts_no_server(tmp_path: Path) -> None:
-    told = worker_environment(api_url="http://x/api", auth="a:b", home=tmp_path / "home")
-    assert told["PREFECT_LOGGING_TO_API_ENABLED"] == "false"
-    assert told["PREFECT_SERVER_EPHEMERAL_ENABLED"] == "false"
+    environment = worker_environment(api_url="http://x/api", auth="a:b", home=tmp_path / "home")
+    assert environment["PREFECT_LOGGING_TO_API_ENABLED"] == "false"
+    assert environment["PREFECT_SERVER_EPHEMERAL_ENABLED"] == "false"
     assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
 
 

@@ -1,4 +1,4 @@
-"""A team's files as flows: found, loaded anew when changed, and kept from telling Prefect."""
+"""A team's files as flows: found, loaded again when changed, without data for Prefect."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ async def _faulted_beside_a_child(platform: Platform) -> tuple[UUID, UUID, Leave
     return run.id, child.id, leaves
 
 
-async def test_a_child_that_ends_while_its_run_is_retried_is_heard(platform: Platform) -> None:
+async def test_the_end_of_a_child_during_a_retry_of_its_run_arrives(platform: Platform) -> None:
     run_id, child_id, leaves = await _faulted_beside_a_child(platform)
     async with runtime(platform, leaves) as running:
         async with platform.work(WAREHOUSE_WORKER) as work:

@@ -206,7 +206,7 @@ async def test_who_lost_the_lease_can_append_nothing(platform: Platform) -> None
     await journal.close()
 
 
-async def test_two_executors_at_once_carry_a_run_once(platform: Platform) -> None:
+async def test_two_executors_at_once_run_each_leaf_once(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     gate = asyncio.Event()
 
@@ -339,7 +339,7 @@ def test_a_runtime_is_named_apart_from_every_other(platform: Platform) -> None:
     assert len(names) == 3
 
 
-async def test_a_holder_that_is_told_to_stop_gives_the_run_up_at_once(platform: Platform) -> None:
+async def test_a_holder_that_is_stopped_gives_the_run_up_at_once(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
 
@@ -381,7 +381,7 @@ async def test_runs_survive_the_loss_of_every_connection(platform: Platform) -> 
         assert (await until(platform, run.id, "COMPLETED", "FAULTED")).state == "COMPLETED"
 
 
-async def test_an_engine_that_cannot_carry_a_leaf_out_faults_nothing(platform: Platform) -> None:
+async def test_an_engine_that_cannot_run_a_leaf_faults_nothing(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
     leaves = Leaves({"credit": {}})

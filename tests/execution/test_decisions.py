@@ -177,7 +177,7 @@ async def replayed(platform: Platform, ref: str, actor: Actor = SALES_OWNER, **m
         return await replay_cases(work, ReplayRequest(ref, **more))
 
 
-async def test_it_is_told_which_outcomes_change(history: Platform) -> None:
+async def test_a_replay_returns_the_outcomes_that_change(history: Platform) -> None:
     ref = await draft(history, level("1.1.0", limit="2000.00"))
     found = await replayed(history, ref)
     assert (found.same, found.other_rules, found.changed, found.failed) == (3, 0, 1, 0)
@@ -193,7 +193,7 @@ async def test_the_same_table_changes_nothing(history: Platform) -> None:
     assert (found.same, found.items) == (4, ())
 
 
-async def test_other_rules_with_the_same_outcome_are_told_apart(history: Platform) -> None:
+async def test_a_replay_counts_the_same_outcome_by_other_rules_apart(history: Platform) -> None:
     renamed = level("1.1.0").replace("id: large", "id: everything-else")
     found = await replayed(history, await draft(history, renamed))
     assert (found.same, found.other_rules, found.changed) == (2, 2, 0)

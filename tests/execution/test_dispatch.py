@@ -45,7 +45,7 @@ from tests.factories.runs import (
 
 
 class Recording(InlineEngine):
-    """The in-process engine, noting what it is asked, and away when it is told to be."""
+    """The in-process engine: records its calls, and is away when a test wants it."""
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)

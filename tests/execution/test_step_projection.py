@@ -164,7 +164,7 @@ async def _broken(*_: object) -> None:
     raise RuntimeError("a mistake of ours")
 
 
-async def test_an_append_that_breaks_takes_no_step_from_what_is_told(
+async def test_steps_of_an_append_that_fails_are_written_later(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = HTTP.format(name="one") + HTTP.format(name="two") + APPROVAL
@@ -186,7 +186,7 @@ async def test_an_append_that_breaks_takes_no_step_from_what_is_told(
     ]
 
 
-async def test_steps_of_facts_that_were_not_journaled_are_not_told(
+async def test_steps_of_facts_that_were_not_journaled_are_not_written(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coe.events.emit.emit", _broken)

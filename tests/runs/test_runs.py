@@ -1,4 +1,4 @@
-"""Asking for runs and reading them: who may, what is checked, what is recorded."""
+"""Requests for runs and reads of them: permissions, checks, records in the audit log."""
 
 from __future__ import annotations
 

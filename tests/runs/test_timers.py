@@ -1,4 +1,4 @@
-"""Timers of a run in hand: in memory while it is held, rows when it parks."""
+"""Timers of an active run: in memory while it is held, rows when it parks."""
 
 from __future__ import annotations
 

@@ -114,14 +114,14 @@ def main() -> None:
     if given.seeds:
         first, last = (int(part) for part in given.seeds.split(":"))
     begun, totals = time.monotonic(), Totals()
-    told = begun
+    printed = begun
     for report in many(range(first, last), runs=given.per_world, jobs=given.jobs):
         totals.add(report)
         for violation in report.violations[:3]:
             _print(f"seed {report.seed}: {violation}")
-        if time.monotonic() - told > 30:  # twice a minute
-            told = time.monotonic()
-            _print(f"… {totals.runs} runs, {len(totals.failed)} failed, {told - begun:.0f} s")
+        if time.monotonic() - printed > 30:  # twice a minute
+            printed = time.monotonic()
+            _print(f"… {totals.runs} runs, {len(totals.failed)} failed, {printed - begun:.0f} s")
     _finish(totals, time.monotonic() - begun)
 
 

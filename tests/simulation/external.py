@@ -1,4 +1,4 @@
-"""The systems outside: they answer the same to the same, and count who calls them how often."""
+"""External systems: they give the same answer to the same call, and count their calls."""
 
 from __future__ import annotations
 

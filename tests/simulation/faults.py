@@ -1,4 +1,4 @@
-"""What goes wrong and when: a number of blows, each at one of the points where processes touch."""
+"""The faults of a world and when they happen: each at a point where a node acts outside itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WRITES: Final = (
 
 
 class Faults:
-    """The blows of one world."""
+    """The faults of one world."""
 
     def __init__(self, world: World, blows: int, *, points: int, kinds: dict[str, int]) -> None:
         self.world = world
@@ -58,7 +58,7 @@ class Faults:
         return 0.0 if self.quiet else self.world.loss
 
     def at(self, node: Node, point: str) -> None:
-        """A point where a process touches the outside; perhaps the last thing it does."""
+        """A point where a node acts outside itself; perhaps its last act."""
         if self.quiet or not any(point.find(each) >= 0 for each in WRITES):
             return
         self.seen += 1
@@ -70,7 +70,7 @@ class Faults:
             self.strike(node, point)
 
     def strike(self, node: Node, point: str) -> None:
-        """One blow."""
+        """One fault."""
         names = list(self.kinds)
         kind = self.dice.choices(names, [self.kinds[each] for each in names])[0]
         self.done[kind] += 1
@@ -101,7 +101,7 @@ class Faults:
         node.stalled = True
 
     def taken_over(self, holder: str) -> None:
-        """A run of this holder has the next one: if he is stalled, he wakes about now."""
+        """Another holder has a run of this one: if this one is stalled, it wakes about now."""
         for node in self.world.nodes:
             if node.stalled and node.runtime is not None and node.runtime.holder == holder:
                 node.stalled = False

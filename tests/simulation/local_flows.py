@@ -63,13 +63,13 @@ async def _verb(api: Node, query: str, given: dict[str, Any]) -> dict[str, Any]:
     async with platform.work(WAREHOUSE_WORKER) as work:
         if "claimRun" in query:
             claim = await local_runs.claim_run(work, run_id, **_token(given))
-            told = {
+            claim_json = {
                 "attempt": claim.attempt,
                 "input": claim.input,
                 "done": claim.done,
                 "heartbeatEvery": f"PT{claim.heartbeat_seconds}S",
             }
-            return {"claimRun": {"claim": told, "problems": []}}
+            return {"claimRun": {"claim": claim_json, "problems": []}}
         if "heartbeatRun" in query:
             await local_runs.heartbeat_run(work, run_id, **given)
             return {"heartbeatRun": {"run": {}}}

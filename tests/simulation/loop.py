@@ -1,4 +1,4 @@
-"""An event loop without a clock of its own: time jumps to the next thing that is due.
+"""An event loop on simulated time: the clock jumps to the next timer that is due.
 
 Nothing in it waits for the outside, so a run of hours takes milliseconds, and the same program
 gives the same run: callbacks go in the order in which they were asked for, timers by their time.

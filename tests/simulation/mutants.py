@@ -1,4 +1,4 @@
-"""Seeded bugs: each takes away one thing that runs rely on, and the simulation must find it.
+"""Seeded bugs: each removes one guarantee that runs rely on, and the simulation must find it.
 
 A mutant is a function that changes the platform in the present process; run each in its own.
 """
@@ -52,7 +52,7 @@ async def _nothing(*_: Any, **__: Any) -> Any:
 
 @mutant
 def append_without_fence() -> None:
-    """Whoever once held a run may write on."""
+    """A former holder of a run may still write."""
     raw.Bugs.matches_fence = False
 
 
@@ -64,7 +64,7 @@ def lease_without_a_new_fence() -> None:
 
 @mutant
 def lease_of_a_living_holder() -> None:
-    """A lease is taken though it has not run out."""
+    """A lease is taken though it has not expired."""
     raw.Bugs.leases_last = False
 
 
@@ -76,7 +76,7 @@ def no_heartbeat() -> None:
 
 @mutant
 def leaf_before_commit() -> None:
-    """What follows from a turn is begun before the turn is committed."""
+    """The effects of a turn start before the turn is committed."""
     append = Journal.append
 
     async def soon(self: Journal, batch: Any) -> None:
@@ -105,7 +105,7 @@ def failed_append_goes_on() -> None:
 
 @mutant
 def inbox_emptied_when_read() -> None:
-    """Rows go when they are read, not when their facts are journaled."""
+    """Rows are deleted when they are read, not when their facts are journaled."""
     take = coe.runs.inbox.take
 
     async def empty(direct: Any, database: Any, keyring: Any, run_id: Any, team: str) -> Any:
@@ -127,14 +127,14 @@ def inbox_never_emptied() -> None:
 
 @mutant
 def no_wake_after_sending() -> None:
-    """Who sends a fact asks for no wake-up and tells nobody."""
+    """Sending a fact enqueues no wake-up and notifies nobody."""
     coe.runs.inbox.enqueue = _nothing  # type: ignore[attr-defined]
     coe.runs.inbox.notify = _nothing
 
 
 @mutant
 def park_without_a_look() -> None:
-    """Nobody looks whether there is something to do for a run."""
+    """A run parks without a look at its inbox."""
 
     async def never(*_: Any, **__: Any) -> bool:
         return False
@@ -164,7 +164,7 @@ def answer_not_sent() -> None:
 
 @mutant
 def timer_gone_before_its_fact() -> None:
-    """A timer is deleted in one transaction, and what it causes written in another."""
+    """A timer is deleted in one transaction, and its effect written in another."""
 
     async def fire(platform: Any, session: Any, timer: Any) -> int:
         await session.execute(delete(TIMERS).where(TIMERS.c.id == timer.id))
@@ -184,7 +184,7 @@ def timer_gone_before_its_fact() -> None:
 
 @mutant
 def timers_of_the_dead_not_stored() -> None:
-    """A run parks with the timers that its present holder armed, and no others."""
+    """A run parks with only the timers that its present holder armed."""
     inherit, store = TimerQueue.inherit, TimerQueue.store
 
     def inherits(self: TimerQueue, pending: Any) -> None:
@@ -275,7 +275,7 @@ def spins_before_a_timer() -> None:
 
 @mutant
 def no_tidying() -> None:
-    """What comes too late for a run stays in its inbox."""
+    """Facts that arrive too late for a run stay in its inbox."""
     coe.execution.loops.tidy_once = _nothing  # type: ignore[attr-defined]
 
 

@@ -94,7 +94,7 @@ class Node:
             return
         self.alive = False
         self.world.note(f"{self.name} dies")
-        if self.dice.random() < 0.8:  # the kernel tells the server; a host cannot
+        if self.dice.random() < 0.8:  # the kernel closes the connections; a dead host cannot
             self.world.server.drop(self)
         else:
             delay = self.dice.uniform(0.1, 5)
@@ -102,7 +102,7 @@ class Node:
 
     async def stop(self) -> None:
         """End in order, as at SIGTERM: what it holds is given up."""
-        self.world.note(f"{self.name} is told to stop")
+        self.world.note(f"{self.name} is stopped")
         assert self.runtime is not None  # it was started
         assert self.loops is not None  # the same
         self.stopping = True

@@ -67,7 +67,7 @@ class Watch:
         self._robbed(before, after)
 
     def _held(self, before: Data, after: Data, transaction: Transaction) -> None:
-        """Note who has the run, and with which timers it parks."""
+        """Note the holder of the run, and the timers with which it parks."""
         ident = after["id"]
         if after["fence"] > before["fence"] and ident in self.holders:
             self.world.faults.taken_over(self.holders[ident])
@@ -159,13 +159,13 @@ async def _judge_journal(world: World, run: Data) -> None:
 
 
 def _judge_steps(world: World, run: Data, steps: dict[str, StepState]) -> None:
-    """People see of the steps what the journal says, whoever died before he told of them."""
+    """The rows of steps agree with the journal, whichever holder died before it wrote them."""
     rows = world.server.store.relations["run_steps"].candidates("run_id", run["id"])
     seen = {each["key"]: each["state"] for row in rows if (each := row.data) is not None}
     for key in steps.keys() | seen.keys():
         if steps.get(key) != seen.get(key):
-            told = f"{seen.get(key)} instead of {steps.get(key)}"
-            world.fault(f"step {key[:8]} of run {run['id']} of {run['flow']} shows {told}")
+            seen_state = f"{seen.get(key)} instead of {steps.get(key)}"
+            world.fault(f"step {key[:8]} of run {run['id']} of {run['flow']} shows {seen_state}")
 
 
 def _fact(entry: Data) -> Fact:
@@ -183,7 +183,7 @@ def _judge_leaves(world: World, run: Data, wanted_at: dict[str, int]) -> None:
 
 
 def _judge_parks(world: World, ident: str, machine: Machine, parks: list[frozenset[str]]) -> None:
-    """Who parks a run leaves every timer that its machine waits for, whoever armed it."""
+    """A run parks with every timer that its machine waits for, whichever holder armed it."""
     if not parks:
         return
     pending = machine.pending()
@@ -296,7 +296,7 @@ def _judge_rows(world: World) -> None:
 
 
 def _judge_tasks(world: World, runs: dict[UUID, Data]) -> None:
-    """What a person was told is taken, is in the journal; and by one person where one is asked."""
+    """Every accepted answer is in the journal; one answer where one person is asked."""
     approvals: defaultdict[UUID, list[str]] = defaultdict(list)
     for approval in world.rows("human_task_approvals"):
         approvals[approval["task_id"]].append(approval["by"])

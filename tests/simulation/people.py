@@ -27,7 +27,7 @@ OPEN = {"OPEN", "CLAIMED", "ESCALATED"}
 
 
 class People:
-    """All who are not the platform."""
+    """The people and systems outside the platform."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -70,7 +70,7 @@ class People:
     # ------------------------------------------------------------------ runs
 
     async def start(self, flow: str, value: Any, correlation: str) -> None:
-        """Start a run; who gets no answer looks whether it is there, and tries again."""
+        """Start a run; without an answer, look whether it exists, and try again."""
         await asyncio.sleep(self.dice.uniform(0, self.world.spread))
         while self.world.by_correlation(correlation) is None:
             try:
@@ -173,7 +173,7 @@ class People:
     # ------------------------------------------------------------------ events
 
     async def _send_event(self) -> None:
-        """An event: late, and sometimes twice, by way of two processes."""
+        """An event: late, and sometimes twice, through two nodes."""
         self._numbers += 1
         event = reference.event(self._numbers, self.dice.choice(EVENTS))
         for _ in range(1 + (self.dice.random() < 0.4)):  # often doubled

@@ -1,7 +1,7 @@
-"""Statements that the platform writes as text, and what they do to the simulated database.
+"""Statements that the platform has as text, and their effects on the simulated database.
 
-`@register` takes the text as it stands in the code, in whatever layout. A text that is not here is
-refused by name: whoever writes a new one teaches it here, beside the others.
+`@register` takes the text as it is in the code, in any layout. A text that is not registered is
+refused by name: register a new one here.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def update_each(
     relation: str,
     wanted: list[tuple[Row, Callable[[Data], bool], Callable[[Data], Data]]],
 ) -> list[Data]:
-    """Lock each row, and change it if it matches then; gives the new versions."""
+    """Lock each row, and change it if it then matches; returns the new versions."""
     transaction, table = env.transaction, env.store.relations[relation]
     changed = []
     for row, matches, change in wanted:

@@ -1,4 +1,4 @@
-"""What a run should come to: its machine alone, without a crash, in an order of its own."""
+"""The expected result of a run: that of its machine alone, without a crash, in any order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 MOST_RETRIES: Final = 6
-"""How often people retry a run: who needs more, may end as faulted."""
+"""How often people retry a run; one that needs more may end as faulted."""
 START: Final = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SHAKY: Final = {"shaky_a": 1, "shaky_b": 2, "broken": 1000}
 

@@ -1,7 +1,7 @@
-"""Where the simulation stands in for the outside: time, chance, ids, keys, policies, the catalog.
+"""What the simulation replaces: time, chance, ids, keys, policies, the catalog.
 
-Everything of `coe.runs` itself runs as it is. `install` puts simulated parts in the place of the
-process-wide ones, once a process; which world they belong to is looked up at each call.
+The code of `coe.runs` and `coe.execution` runs unchanged. `install` replaces the process-wide parts
+by simulated ones, once a process; each call looks up the present world.
 """
 
 from __future__ import annotations
@@ -111,12 +111,12 @@ class ClearKeys:
 
 
 def opened(sealed: bytes | None) -> Any:
-    """The value in a sealed column, for those who judge."""
+    """The value in a sealed column, for the oracles."""
     return None if sealed is None else orjson.loads(bytes(sealed).partition(b"\n")[2])
 
 
 class OpenPolicy:
-    """A policy that allows everything: who may what is shown elsewhere."""
+    """A policy that allows everything: other tests check permissions."""
 
     version = 1
 
@@ -180,7 +180,7 @@ def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRecord:
 
 
 def runnable_flow(version: VersionRecord, definition: str, *, local: bool) -> RunnableFlow:
-    """The flow as `coe.catalog.flows.contents` gives it."""
+    """The flow as `coe.catalog.flows.contents` returns it."""
     return RunnableFlow(
         entry=None,  # type: ignore[arg-type]  # nobody looks at it
         version=version,
@@ -252,7 +252,7 @@ def _uniform(low: float, high: float) -> float:
 
 
 def install() -> Callable[[], None]:
-    """Put all of it in place for this process; gives what takes it back."""
+    """Install the simulated parts in this process; returns the function that undoes it."""
     places: list[tuple[Any, str, Any]] = [
         (coe.db, "datetime", SimulatedDatetime),
         (coe.engines.prefect_api, "datetime", SimulatedDatetime),
@@ -281,5 +281,5 @@ def install() -> Callable[[], None]:
 
 
 def dice(*parts: Any) -> random.Random:
-    """A generator of its own for each part of a world, so that one does not shift another."""
+    """A separate generator for each part of a world, so that one does not shift another."""
     return random.Random(":".join(str(part) for part in parts))  # noqa: S311  # it must replay

@@ -49,7 +49,7 @@ class Counted(IteratorResult[Any]):
 
 
 class Server:
-    """The database server: one store, its open transactions, who listens."""
+    """The database server: one store, its open transactions, its listeners."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         load_models()
@@ -110,7 +110,7 @@ class Server:
         return await made.run(env)
 
     def commit(self, transaction: Transaction) -> None:
-        """Commit, and notify who listens."""
+        """Commit, and notify the listeners."""
         if self.committed is not None and not transaction.failed:
             self.committed(transaction)
         notices = transaction.commit()
@@ -163,7 +163,7 @@ def _planned(statement: Any) -> tuple[Plan, list[Any]]:
 
 
 def result_of(answer: Answer) -> Counted:
-    """A result as SQLAlchemy gives it."""
+    """A result as SQLAlchemy returns it."""
     names = tuple(answer.names)
     metadata = _NAMES.get(names)
     if metadata is None:
@@ -199,7 +199,7 @@ class Connection:
         return self.closed
 
     async def fetch(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
-        """One statement that is a transaction of its own."""
+        """One statement as a transaction."""
         if self.closed:
             raise asyncpg.InterfaceError("connection is closed")
         link, server = self.owner, self.server

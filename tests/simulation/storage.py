@@ -149,7 +149,7 @@ class Store:
         self._dead: list[tuple[Relation, Row, Data]] = []
 
     def committed(self, name: str) -> Iterator[Data]:
-        """The rows of a table as anybody sees them now: for those who judge, not for statements."""
+        """The committed rows of a table: for the oracles, not for statements."""
         for row in list(self.relations[name].rows):
             if row.data is not None:
                 yield row.data
@@ -210,7 +210,7 @@ class Transaction:
     # ------------------------------------------------------------------ locks
 
     async def lock(self, row: Row, mode: int, *, skip: bool = False) -> bool:
-        """Lock a row, waiting for those who have it; false if `skip` and somebody has."""
+        """Lock a row, waiting for its lockers; false if `skip` and it is locked."""
         while True:
             locks = row.locks
             mine = locks.get(self, -1)
@@ -303,7 +303,7 @@ class Transaction:
         but: Row | None = None,
         columns: tuple[str, ...] | None = None,
     ) -> Row | None:
-        """The row that stands in the way of a version; waits for those that are not yet settled."""
+        """The row that conflicts with a version; waits for rows that are not yet committed."""
         while True:
             unsettled: list[Transaction] = []
             for index in relation.indexes:
@@ -346,7 +346,7 @@ class Transaction:
     # ------------------------------------------------------------------ the end
 
     def commit(self) -> list[tuple[str, str]]:
-        """Make it all visible at once; gives what is to be notified."""
+        """Make all changes visible at once; returns the notifications to send."""
         store = self.store
         if self.failed:
             self.rollback()

@@ -285,7 +285,7 @@ class Actor:
     session: Any
     blocked: Callable[[], Awaitable[bool]]
     running: asyncio.Task[Any] | None = None
-    told: list[Any] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
 
     async def go(self, name: str, step: Step) -> None:
         """Begin a step, and come back when it is done or waits for another's lock."""
@@ -295,12 +295,12 @@ class Actor:
 
     async def _do(self, name: str, step: Step) -> None:
         try:
-            self.told.append((name, await step(self.session)))
+            self.results.append((name, await step(self.session)))
         except Unsupported:
             raise
         except DBAPIError as error:
             kind = type(error).__name__
-            self.told.append((name, "IntegrityError" if "Integrity" in kind else "error"))
+            self.results.append((name, "IntegrityError" if "Integrity" in kind else "error"))
             await self.session.rollback()
 
     @property
@@ -330,7 +330,7 @@ async def _play(actors: list[Actor], seed: int) -> list[Any]:
                 await actor.go("commit", _commit)
         waiting = [actor.running for actor in actors if actor.busy]
         if not waiting:
-            return [[each for each in actor.told if each[0] != "commit"] for actor in actors]
+            return [[each for each in actor.results if each[0] != "commit"] for actor in actors]
         await asyncio.wait([each for each in waiting if each is not None], timeout=0.2)
 
 
@@ -371,8 +371,8 @@ async def _real(database: Database, seed: int, actors: int) -> tuple[Any, Any]:
             pid = await session.scalar(text("SELECT pg_backend_pid()"))
             await session.rollback()
             made.append(Actor(session, _waits(watcher, pid)))
-        told = await _play(made, seed)
-    return told, await _tables(database)
+        results = await _play(made, seed)
+    return results, await _tables(database)
 
 
 def _waits(watcher: Any, pid: int) -> Callable[[], Awaitable[bool]]:
@@ -392,8 +392,8 @@ async def _twin(seed: int, actors: int) -> tuple[Any, Any, int]:
         for _ in range(actors):
             session = await stack.enter_async_context(database.session())
             made.append(Actor(session, _pending(session)))
-        told = await _play(made, seed)
-    return told, await _tables(database), server.deadlocks
+        results = await _play(made, seed)
+    return results, await _tables(database), server.deadlocks
 
 
 def _pending(session: Any) -> Callable[[], Awaitable[bool]]:
@@ -421,12 +421,12 @@ async def test_one_transaction_after_another_gives_the_same(pinned: Database, se
 
 @pytest.mark.parametrize("seed", range(40))
 async def test_transactions_at_once_wait_for_one_another_alike(pinned: Database, seed: int) -> None:
-    told, tables, deadlocks = await _twin(1000 + seed, 3)
+    results, tables, deadlocks = await _twin(1000 + seed, 3)
     real = await _real(pinned, 1000 + seed, 3)
-    if deadlocks:  # which of them PostgreSQL gives up is a matter of its clock: but it gives one up
+    if deadlocks:  # PostgreSQL's clock decides which of them it aborts; it aborts one
         assert [each for actor in real[0] for each in actor if each[1] == "error"]
         return
-    assert real == (told, tables)
+    assert real == (results, tables)
 
 
 async def test_a_statement_that_is_not_known_is_named() -> None:

@@ -195,7 +195,7 @@ class World:
         delay = self.faults.dice.choice([0.2, 2, 12])
         self.loop.call_later(delay, lambda: self.spawn(self.add_node()))
 
-    # ------------------------------------------------------------------ from beginning to end
+    # ------------------------------------------------------------------ from start to end
 
     async def _live(self) -> None:
         for _ in range(max(self.dice.randint(1, 3), 1 + self.harsh)):
