@@ -9,7 +9,7 @@ from sqlalchemy import select, true
 from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.catalog.flows.contents import changes, flow_contents, flow_in
-from coe.catalog.flows.documents import FlowDocument, read_flow
+from coe.catalog.flows.documents import FlowDocument, at_version, read_flow
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.queries import find_version
 from coe.catalog.records import VersionRecord
@@ -67,9 +67,8 @@ async def instance_of(read: Read, request: Instantiation) -> Instance:
     problems += rendered.problems
     document, found = (None, ()) if errors_in(problems) else read_flow(rendered.text)
     if document is not None:
-        version = await _next_version(read, document)
-        rendered = render(files, replace(target, version=version), request.parameters)
-        document, found = read_flow(rendered.text)
+        document = at_version(document, await _next_version(read, document))
+        rendered = replace(rendered, text=document.source.text)
     return Instance(template, files, rendered, document, problems + found)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from coe.catalog.flows.documents import at_version, read_flow
 from coe.json_types import JSON
 from coe.language.source import read
 from coe.templates.manifest import TemplateFiles, read_template
@@ -40,6 +41,29 @@ def test_the_rendering_is_addressed_typed_and_has_defaults() -> None:
     assert rendered.data["do"] == [
         {"say": {"set": {"said": '${ "Hello" + " " + .name }', "most": 3}}}
     ]
+
+
+def test_another_version_is_as_if_it_had_been_read() -> None:
+    rendered = render(template(), TARGET, {"words": "Hello"})
+    document, _ = read_flow(rendered.text)
+    assert document is not None
+    changed = at_version(document, "2.10.0-rc.1")
+    expected, _ = read_flow(
+        render(template(), replace(TARGET, version="2.10.0-rc.1"), {"words": "Hello"}).text
+    )
+    assert expected is not None
+    assert changed.definition is not None
+    assert changed.source.text == expected.source.text
+    assert changed.source.data == expected.source.data
+    assert (changed.resource, changed.digest) == (expected.resource, expected.digest)
+    assert expected.definition is not None
+    assert changed.definition.document == expected.definition.document
+    assert list(changed.definition.tasks) == list(expected.definition.tasks)
+    assert changed.definition.source is changed.source
+    for pointer in ("/document/version", "/document/title", "/do/0/say", ""):
+        assert changed.source.locate(pointer) == expected.source.locate(pointer)
+    assert document.definition is not None
+    assert document.definition.document.version == "1.0.0"
 
 
 def test_the_same_parameters_render_the_same_text() -> None:

@@ -6,7 +6,7 @@ Both are read into one class, so that other modules need not distinguish them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coe.catalog.flows.manifest import NAME_PATTERN, FlowMetadata, LocalFlowManifest
 from coe.catalog.links import Link, call_links, decision_links, system_links
@@ -68,6 +68,30 @@ def read_flow(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
     if isinstance(source.data, dict) and source.data.get("kind") == LOCAL_FLOW_KIND:
         return _local(source)
     return _central(source)
+
+
+def at_version(document: FlowDocument, version: str) -> FlowDocument:
+    """A central flow's document with another version number, without reading it again.
+
+    Raises:
+        ValueError: The document is that of a local flow, or has no text.
+    """
+    definition, source, data = document.definition, document.source, document.source.data
+    mark = source.locate("/document/version", value=True)
+    if definition is None or mark is None or not isinstance(data, dict):
+        raise ValueError("only a central flow's text can be changed")
+    about = data["document"]
+    changed: dict[str, JSON] = {**about, "version": version} if isinstance(about, dict) else {}
+    whole = {**data, "document": changed}
+    marks = dict(source.marks)
+    marks[id(whole)], marks[id(changed)] = marks.pop(id(data)), marks.pop(id(about))
+    lines = source.text.split("\n")
+    line, column = lines[mark.line - 1], mark.column - 1
+    lines[mark.line - 1] = line[:column] + line[column:].replace(document.version, version, 1)
+    source = replace(source, data=whole, text="\n".join(lines), marks=marks)
+    return replace(
+        document, source=source, version=version, definition=definition.at_version(version, source)
+    )
 
 
 def draw(document: FlowDocument) -> str:

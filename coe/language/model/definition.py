@@ -181,6 +181,14 @@ class Definition(Model):
         """The task of a declared function; None for a function of a catalog."""
         return self.use.functions.get(call.call)
 
+    def at_version(self, version: str, source: Source) -> Definition:
+        """A copy with another version number, as it stands in this document."""
+        copy = self.model_copy(
+            update={"document": self.document.model_copy(update={"version": version})}
+        )
+        copy.put(source)
+        return copy
+
     def put(self, source: Source) -> None:
         """Set the document, and the place of every task; the loader calls this once."""
         self._source = source
