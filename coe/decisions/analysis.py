@@ -1,8 +1,8 @@
-"""What a decision table leaves open or says twice: gaps, overlaps, rules that can never fire.
+"""Find the gaps, the overlaps and the unreachable rules of a decision table.
 
-The analysis is exact: every input is cut into atoms (`coe.decisions.partitions`), and the cases
-of a table are the combinations of them. The work is bounded: a table that needs more is told to be
-too large, and never passes as checked.
+The analysis is exact: every input is divided into atoms (`coe.decisions.partitions`), and the cases
+of a table are their combinations. The work is bounded: a table that needs more is reported as too
+large, and never passes as checked.
 """
 
 from __future__ import annotations
@@ -16,51 +16,36 @@ from coe.decisions.search import Finding, FindingKind, Search, TooLarge
 from coe.decisions.table import DecisionTable
 from coe.errors import Problem, Severity
 
-MOST_FINDINGS: Final = 20
-"""Findings of one kind that are told of one table."""
-MOST_STEPS: Final = 2_000_000
-"""Atoms that are looked at, each time that one is: about a second of processor time."""
+MAX_FINDINGS: Final = 20
+"""Findings of one kind that are reported for one table."""
+MAX_STEPS: Final = 2_000_000
+"""Visits of an atom: about a second of processor time."""
 
 
-def analyse(table: DecisionTable, *, steps: int = MOST_STEPS) -> list[Problem]:
-    """The findings as problems: gaps and overlaps refuse the table, dead rules are warnings."""
+def analyse(table: DecisionTable, *, steps: int = MAX_STEPS) -> list[Problem]:
+    """Report the findings: gaps and overlaps are errors, unreachable rules are warnings."""
     document = table.document
     search = Search(table, steps)
     problems: list[Problem] = []
     if document.hit_policy == "unique":
-        problems += _told(table, search.overlaps())
+        problems += _problems(table, search.overlaps())
     try:
         if document.default is None and document.complete and document.hit_policy != "collect":
-            problems += _told(table, search.gaps())
+            problems += _problems(table, search.gaps())
     except TooLarge:
         problems.append(_too_large(table, "for gaps", Severity.ERROR))
     try:
-        problems += _told(table, search.unreachable(first=document.hit_policy == "first"))
+        problems += _problems(table, search.unreachable(first=document.hit_policy == "first"))
     except TooLarge:
         problems.append(_too_large(table, "for rules that never fire", Severity.WARNING))
     return problems
 
 
-def findings(table: DecisionTable, *, steps: int = MOST_STEPS) -> list[Finding]:
-    """Every finding of a table whatever its hit policy and default make of it, at most 20 a kind.
-
-    Raises:
-        TooLarge: There are too many combinations.
-    """
-    search = Search(table, steps)
-    kinds = (search.gaps(), search.overlaps(), search.unreachable(first=True))
-    return [finding for each in kinds for finding in _some(each)]
-
-
-def _some(found: Iterator[Finding]) -> list[Finding]:
-    return [finding for finding, _ in zip(found, range(MOST_FINDINGS), strict=False)]
-
-
 # ---------------------------------------------------------------- problems
-def _told(table: DecisionTable, found: Iterator[Finding]) -> Iterator[Problem]:
+def _problems(table: DecisionTable, found: Iterator[Finding]) -> Iterator[Problem]:
     for number, finding in enumerate(found):
-        if number == MOST_FINDINGS:
-            message = f"there are more; the first {MOST_FINDINGS} are told"
+        if number == MAX_FINDINGS:
+            message = f"there are more; these are the first {MAX_FINDINGS}"
             yield _at(
                 table, _CODES[finding.kind], message, "/rules", severity=_severity(finding.kind)
             )
@@ -68,7 +53,7 @@ def _told(table: DecisionTable, found: Iterator[Finding]) -> Iterator[Problem]:
         yield _problem(table, finding)
 
 
-_LONGEST: Final = 100
+_MAX_TEXT: Final = 100
 _CODES: Final = {
     FindingKind.GAP: "DEC010",
     FindingKind.OVERLAP: "DEC011",
@@ -87,12 +72,12 @@ def _problem(table: DecisionTable, finding: Finding) -> Problem:
     match finding.kind:
         case FindingKind.GAP:
             message = f"no rule for {region or 'any case'}, such as {case}"
-            help = f"add a rule or a `{DEFAULT}`, or say `complete: false`"
+            help = f"add a rule or a `{DEFAULT}`, or set `complete: false`"
             return _at(table, code, message, "/rules", severity=severity, help=help)
         case FindingKind.OVERLAP:
             names = " and ".join(_named(table, each) for each in finding.rules)
             message = f"the rules {names} both fire for {region or 'every case'}, such as {case}"
-            help = "narrow one of them, or let the hit policy be `first`"
+            help = "narrow one of them, or set the hit policy `first`"
             return _at(
                 table, code, message, _path(table, finding.rules[1]), severity=severity, help=help
             )
@@ -101,14 +86,14 @@ def _problem(table: DecisionTable, finding: Finding) -> Problem:
             message = f"the rule `{rule}` can never fire: "
             if before:
                 names = " and ".join(_named(table, each) for each in before)
-                message += f"{names} {'takes' if len(before) == 1 else 'take'} all its cases"
+                message += f"{names} {'covers' if len(before) == 1 else 'cover'} all its cases"
             else:
-                message += "no value is one of its conditions true of"
+                message += "one of its conditions is true of no value"
             return _at(table, code, message, _path(table, rule), severity=severity)
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + " …"
 
 
 def _too_large(table: DecisionTable, what: str, severity: Severity) -> Problem:

@@ -1,7 +1,7 @@
-"""What conditions of decision tables say, and of which values they are true.
+"""The conditions of decision tables, and the values for which they are true.
 
-A condition is true or false of every value that its input can have, and of there being none:
-nothing is unknown, so that what a table leaves open can be told exactly.
+A condition is either true or false for every value of its input, and for a missing value. So the
+gaps of a table can be found exactly.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
-from coe.decisions.values import Key, ValueType, decimals_of, shown
+from coe.decisions.values import Key, ValueType, decimals_of, text_of
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An input as conditions see it: its type and the values that it can have.
+    """An input: its type and the values that it can have.
 
-    `members` are the only values, where the input names them; `low` and `high` bound the others.
-    `step` is the least difference of two values, None for numbers that have none. `path` is the
+    `members` are all its values, if the input lists them; `low` and `high` bound those of other
+    inputs. `step` is the least difference of two values, None where there is none. `path` is the
     JSON pointer of the value in the data.
     """
 
@@ -34,27 +34,27 @@ class Column:
     optional: bool = False
 
 
-# ---------------------------------------------------------------- what a condition says
+# ---------------------------------------------------------------- kinds of conditions
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """True of every value, and of none."""
+    """True for every value and for a missing one."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoValue:
-    """True where there is no value."""
+    """True for a missing value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equal:
-    """True of one value."""
+    """True for one value."""
 
     key: Key
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """True of the values from `low` to `high`; an end that is None is open for ever."""
+    """True for the values from `low` to `high`; None is no bound."""
 
     low: Key | None = None
     high: Key | None = None
@@ -64,14 +64,14 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """True where one of its parts is."""
+    """True if one of its parts is."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """True where its part is not."""
+    """True if its part is false."""
 
     part: Condition
 
@@ -80,7 +80,7 @@ Condition: TypeAlias = Anything | NoValue | Equal | Between | OneOf | Not
 
 
 def holds(condition: Condition, key: Key | None) -> bool:
-    """Whether a condition is true of a value; None is no value."""
+    """Whether a condition is true for a value; None is a missing value."""
     match condition:
         case Anything():
             return True
@@ -104,7 +104,7 @@ def _between(bounds: Between, key: Any) -> bool:
 
 
 def keys_in(condition: Condition) -> Iterator[Key]:
-    """Every value that a condition names: where its truth may change."""
+    """Every value that a condition names; its truth changes at these alone."""
     match condition:
         case Equal(key):
             yield key
@@ -118,17 +118,17 @@ def keys_in(condition: Condition) -> Iterator[Key]:
 
 
 def within(column: Column, key: Key) -> str | None:
-    """What keeps a value from being one that the input can have; None for nothing."""
+    """Why the input cannot have a value; None if it can."""
     bound: Any = key
     if column.members is not None:
         if key in column.members:
             return None
-        names = ", ".join(shown(column.kind, each) for each in _sorted(column.members))
+        names = ", ".join(text_of(column.kind, each) for each in _sorted(column.members))
         return f"must be one of {names}"
     if column.low is not None and bound < column.low:
-        return f"must be {shown(column.kind, column.low)} or more"
+        return f"must be {text_of(column.kind, column.low)} or more"
     if column.high is not None and bound > column.high:
-        return f"must be {shown(column.kind, column.high)} or less"
+        return f"must be {text_of(column.kind, column.high)} or less"
     if column.decimals is not None and decimals_of(key) > column.decimals:
         return f"must have {column.decimals} decimals or less"
     return None

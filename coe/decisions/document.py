@@ -1,4 +1,4 @@
-"""The document of a decision table: its typed models, as YAML 1.2 or JSON writes it.
+"""The typed models of a decision table, which is written in YAML 1.2 or JSON.
 
     decision: {namespace: finance, name: approval-level, version: 1.0.0, title: …, summary: …}
     hitPolicy: unique              # or first, collect
@@ -11,7 +11,7 @@
       - {id: small, when: {amount: "<= 10000.00"}, then: {level: none}, because: Within the limit.}
     default: {level: finance}      # where no rule fires
 
-`coe.decisions.load` loads it, and says what is wrong with it.
+`coe.decisions.load` reads it and reports its problems.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ from coe.decisions.values import ValueType
 from coe.json_types import JSON
 from coe.language.fields import Model
 
-MOST_RULES: Final = 1_000
-MOST_COLUMNS: Final = 50
-HIT_POLICIES: Final = ("unique", "first", "collect")
+MAX_RULES: Final = 1_000
+MAX_COLUMNS: Final = 50
 DEFAULT: Final = "default"
-"""The id under which the default is told among the rules that fired."""
-TOLD: Final = ("decision", "digest", "rules")
-"""What a decision's output carries beside the table's own outputs."""
+"""The id of the default among the rules that fired."""
+RESERVED_OUTPUTS: Final = ("decision", "digest", "rules")
+"""The members of a decision's answer beside the outputs of the table."""
 
 _NAME: Final = r"^(?=.{1,63}$)[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 _WORD: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -57,7 +56,7 @@ def _fits(pattern: str, wanted: str) -> Any:
 
 
 def _not_empty(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuse an empty list, once its entries are as they should be."""
+    """Refuse an empty list, after its entries were checked."""
     if not given:
         kind = "too_short"
         raise PydanticCustomError(kind, "must not be empty")
@@ -98,7 +97,7 @@ Test = Annotated[
 
 
 class DecisionHead(Model):
-    """What a table says of itself; `namespace` is the team that owns it, `metadata` as in flows."""
+    """The name and description of a table; `namespace` is its team, `metadata` is as in flows."""
 
     namespace: Slug
     name: Slug
@@ -114,13 +113,13 @@ class DecisionHead(Model):
 
 
 class Output(Model):
-    """A value that rules give. `enum` names the only values, else `minimum` and `maximum` bound."""
+    """A value that rules give. `enum` lists its values, or `minimum` and `maximum` bound them."""
 
     name: Word
     type: ValueType
     label: str | None = None
     description: str | None = None
-    enum: tuple[Scalar, ...] | None = Field(default=None, min_length=1, max_length=MOST_RULES)
+    enum: tuple[Scalar, ...] | None = Field(default=None, min_length=1, max_length=MAX_RULES)
     minimum: Scalar | None = None
     maximum: Scalar | None = None
     decimals: int | None = Field(default=None, ge=0, le=20)
@@ -128,19 +127,19 @@ class Output(Model):
 
 
 class Input(Output):
-    """A value that conditions ask about, found in the data at `from`, else under its own name.
+    """A value that conditions test. It is found in the data at `from`, by default under its name.
 
-    `decimals` says how many digits a number has after its point, so that `<= 99.99` and
-    `>= 100.00` leave nothing between them. An `optional` one may be missing or null.
+    `decimals` is the number of digits after the point, so that `<= 99.99` and `>= 100.00` leave
+    nothing between them. An `optional` value may be missing or null.
     """
 
     from_: Pointer | None = None
 
 
 class Rule(Model):
-    """If every condition of `when` is true, `then` holds; `because` says why to people."""
+    """If every condition of `when` is true, the outputs are `then`; `because` explains it."""
 
-    # The conditions' own nulls are told with what to write in their place.
+    # The parser of conditions refuses null with a better message.
     NULLABLE: ClassVar[frozenset[str]] = frozenset()
 
     id: RuleId
@@ -152,23 +151,23 @@ class Rule(Model):
 class DecisionDocument(Model):
     """A decision table.
 
-    `unique`: at most one rule fires; `first`: the first that does; `collect`: all, and `collect`
-    says what is made of them. `default` is what holds where none fires. Without it, a case for
-    which there is no rule is refused when the table is checked; `complete: false` lets the table
-    have such cases, which fault.
+    The hit policy `unique` lets one rule fire for a case, `first` takes the first that fires, and
+    `collect` takes all and combines them as `collect` says. `default` applies where no rule fires.
+    Without a default, the check refuses a table with a case that no rule covers; `complete: false`
+    permits such cases, which fault.
     """
 
     decision: DecisionHead
     hit_policy: Literal["unique", "first", "collect"]
     collect: Literal["list", "sum", "min", "max", "count"] | None = None
     inputs: Annotated[tuple[Input, ...], AfterValidator(_not_empty)] = Field(
-        max_length=MOST_COLUMNS, json_schema_extra=_SOME
+        max_length=MAX_COLUMNS, json_schema_extra=_SOME
     )
     outputs: Annotated[tuple[Output, ...], AfterValidator(_not_empty)] = Field(
-        max_length=MOST_COLUMNS, json_schema_extra=_SOME
+        max_length=MAX_COLUMNS, json_schema_extra=_SOME
     )
     rules: Annotated[tuple[Rule, ...], AfterValidator(_not_empty)] = Field(
-        max_length=MOST_RULES, json_schema_extra=_SOME
+        max_length=MAX_RULES, json_schema_extra=_SOME
     )
     default: dict[str, Scalar] | None = None
     complete: bool = True

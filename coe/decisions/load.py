@@ -1,11 +1,11 @@
-"""Loading a decision table: text in; a table that can be asked, and located problems, out.
+"""Load a decision table from text, with located problems.
 
-Problems of the form have the codes of the loader of flows (OWS…); those of what it says are DEC…:
+Problems of form have the codes of the loader of flows (OWS…); those of content are DEC…:
 
     DEC001 an input or output that is not declared      DEC010 a case for which there is no rule
-    DEC002 a name or id that stands twice, or is taken  DEC011 a case for which two rules fire
+    DEC002 a name or id that is used twice, or reserved DEC011 a case for which two rules fire
     DEC003 a condition that cannot be read              DEC012 a rule that can never fire
-    DEC004 a value that is not one of its output        DEC013 too large to be checked whole
+    DEC004 a value that is not one of its output        DEC013 too large to be checked
     DEC005 a declaration that contradicts itself
 """
 
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from coe.decisions.analysis import analyse
 from coe.decisions.conditions import Anything, Column, Condition, within
-from coe.decisions.document import DEFAULT, TOLD, DecisionDocument, Input, Output, Rule
+from coe.decisions.document import DEFAULT, RESERVED_OUTPUTS, DecisionDocument, Input, Output, Rule
 from coe.decisions.parser import WrongCondition, read_condition
 from coe.decisions.table import CompiledRule, DecisionTable
 from coe.decisions.values import KINDS, Key, ValueType, WrongValue, key_of
@@ -37,7 +37,7 @@ _FLOAT_DIGITS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class LoadedDecision:
-    """What came of a text: the table if it has no errors, and everything that is to be told."""
+    """The table if it has no errors, and all problems."""
 
     table: DecisionTable | None
     problems: tuple[Problem, ...]
@@ -45,7 +45,7 @@ class LoadedDecision:
 
 
 def load_decision(text: str, *, file: str | None = None) -> LoadedDecision:
-    """Read and check a table from YAML 1.2 or JSON. Never raises for what is in the text."""
+    """Read and check a table from YAML 1.2 or JSON. Whatever the text is, this does not raise."""
     try:
         source = read(text, file=file)
     except Unreadable as error:
@@ -54,7 +54,7 @@ def load_decision(text: str, *, file: str | None = None) -> LoadedDecision:
 
 
 def load_decision_source(source: Source, *, whole: bool = True) -> LoadedDecision:
-    """The same from a document that was read before; without `whole`, gaps are not looked for."""
+    """Check a table from a document that was read; without `whole`, it is not analysed."""
     if not isinstance(source.data, dict):
         problem = Problem("OWS005", "the document must be an object", path="", line=1, column=1)
         return LoadedDecision(None, (problem,), source)
@@ -74,7 +74,7 @@ def load_decision_source(source: Source, *, whole: bool = True) -> LoadedDecisio
 
 
 class _Loader:
-    """Reads what the models leave open: names, conditions and values."""
+    """Reads what the models do not check: names, conditions and values."""
 
     def __init__(self, document: DecisionDocument, source: Source) -> None:
         self._document = document
@@ -82,7 +82,7 @@ class _Loader:
         self.problems: list[Problem] = []
 
     def table(self) -> DecisionTable:
-        """The table; as good as it could be read, if there are problems."""
+        """The table; if there are problems, as far as it could be read."""
         document = self._document
         self._names("inputs", document.inputs)
         self._names("outputs", document.outputs)
@@ -101,8 +101,8 @@ class _Loader:
             self._values("/default", document.default, outputs)
         return DecisionTable(document, self._source, columns, rules)
 
-    def tell(self, code: str, message: str, path: str, *, help: str | None = None) -> None:
-        """Note a problem at the value of a pointer."""
+    def report(self, code: str, message: str, path: str, *, help: str | None = None) -> None:
+        """Add a problem at a pointer."""
         at_value = code in {"DEC003", "DEC004"}
         self.problems.append(self._source.problem(code, message, path, value=at_value, help=help))
 
@@ -112,10 +112,12 @@ class _Loader:
         for place, each in enumerate(declared):
             path = f"/{part}/{place}/name"
             if each.name in seen:
-                self.tell("DEC002", f"two {part} are called `{each.name}`", path)
-            elif part == "outputs" and each.name in TOLD:
-                message = f"`{each.name}` is told of every decision, and cannot be an output"
-                self.tell("DEC002", message, path)
+                self.report("DEC002", f"two {part} are called `{each.name}`", path)
+            elif part == "outputs" and each.name in RESERVED_OUTPUTS:
+                message = (
+                    f"`{each.name}` is in the answer of every decision, and cannot be an output"
+                )
+                self.report("DEC002", message, path)
             seen.add(each.name)
 
     def _ids(self) -> None:
@@ -124,10 +126,10 @@ class _Loader:
         for place, rule in enumerate(self._document.rules):
             path = f"/rules/{place}/id"
             if rule.id in seen and counted[rule.id] > 1:
-                self.tell("DEC002", f"two rules have the id `{rule.id}`", path)
+                self.report("DEC002", f"two rules have the id `{rule.id}`", path)
             if rule.id == DEFAULT:
-                message = f"`{DEFAULT}` is how the default is told: give the rule another id"
-                self.tell("DEC002", message, path)
+                message = f"`{DEFAULT}` is the id of the default: give the rule another id"
+                self.report("DEC002", message, path)
             seen.add(rule.id)
 
     def _policy(self) -> None:
@@ -135,18 +137,18 @@ class _Loader:
         if document.hit_policy != "collect":
             if document.collect is not None:
                 message = f"`collect` goes with the hit policy collect, not {document.hit_policy}"
-                self.tell("DEC005", message, "/collect")
+                self.report("DEC005", message, "/collect")
             return
         if document.collect in {None, "list"}:
             return
         [first, *more] = document.outputs
         if more:
-            self.tell("DEC005", f"`{document.collect}` is made of one output alone", "/collect")
+            self.report("DEC005", f"`{document.collect}` needs a table with one output", "/collect")
         elif document.collect == "sum" and first.type not in _SUMMED:
-            self.tell("DEC005", f"there is no sum of the type {first.type}", "/collect")
+            self.report("DEC005", f"there is no sum of the type {first.type}", "/collect")
         elif document.collect in {"min", "max"} and not KINDS[first.type].ordered:
             message = f"the type {first.type} has no order, so no {document.collect}"
-            self.tell("DEC005", message, "/collect")
+            self.report("DEC005", message, "/collect")
 
     def _column(self, place: int, declared: Input) -> Column:
         domain = self._domain(f"/inputs/{place}", declared)
@@ -167,7 +169,7 @@ class _Loader:
         )
 
     def _domain(self, path: str, declared: Output) -> Column:
-        """What a declaration lets the values be."""
+        """The values that a declaration permits."""
         kind = declared.type
         members = [
             key
@@ -178,18 +180,18 @@ class _Loader:
         high = self._bound(kind, declared.maximum, f"{path}/maximum")
         if declared.enum is not None:
             if kind is ValueType.BOOLEAN:
-                self.tell("DEC005", "true and false need no `enum`", f"{path}/enum")
+                self.report("DEC005", "true and false need no `enum`", f"{path}/enum")
             if low is not None or high is not None:
-                self.tell("DEC005", "`enum` names the values: it needs no bounds", f"{path}/enum")
+                self.report("DEC005", "`enum` names the values: it needs no bounds", f"{path}/enum")
             if len(set(members)) < len(members):
-                self.tell("DEC002", "a value of `enum` stands twice", f"{path}/enum")
+                self.report("DEC002", "a value of `enum` is there twice", f"{path}/enum")
         if (low is not None or high is not None) and not KINDS[kind].ordered:
             name = "minimum" if low is not None else "maximum"
-            self.tell("DEC005", f"the type {kind} has no order, so no bounds", f"{path}/{name}")
+            self.report("DEC005", f"the type {kind} has no order, so no bounds", f"{path}/{name}")
         elif low is not None and high is not None and low > high:  # type: ignore[operator]  # keys of one type
-            self.tell("DEC005", "the minimum is more than the maximum", f"{path}/minimum")
+            self.report("DEC005", "the minimum is more than the maximum", f"{path}/minimum")
         if declared.decimals is not None and kind is not ValueType.NUMBER:
-            self.tell("DEC005", "`decimals` goes with the type number", f"{path}/decimals")
+            self.report("DEC005", "`decimals` goes with the type number", f"{path}/decimals")
         decimals = declared.decimals if kind is ValueType.NUMBER else None
         allowed = frozenset(members) if declared.enum is not None else None
         return Column(declared.name, kind, path, allowed, low, high, decimals=decimals,
@@ -201,7 +203,7 @@ class _Loader:
         try:
             return key_of(kind, value)
         except WrongValue as error:
-            self.tell("DEC004", str(error), path)
+            self.report("DEC004", str(error), path)
             return None
 
     # ------------------------------------------------------------ rules
@@ -215,7 +217,7 @@ class _Loader:
         names = [column.name for column in columns]
         for name in rule.when.keys() - set(names):
             message = f"there is no input `{name}`{did_you_mean(name, names)}"
-            self.tell("DEC001", message, path + point("when", name))
+            self.report("DEC001", message, path + point("when", name))
         conditions = tuple(self._condition(path, rule, column) for column in columns)
         self._values(f"{path}/then", rule.then, outputs)
         line = self._source.line(path)
@@ -228,7 +230,7 @@ class _Loader:
             return read_condition(column, rule.when[column.name])
         except WrongCondition as wrong:
             place = path + point("when", column.name)
-            self.tell(
+            self.report(
                 "DEC003", f"the condition on `{column.name}`: {wrong}", place, help=wrong.help
             )
             return Anything()
@@ -236,14 +238,14 @@ class _Loader:
     def _values(self, path: str, given: Mapping[str, JSON], outputs: Mapping[str, Column]) -> None:
         for name in given.keys() - outputs.keys():
             message = f"there is no output `{name}`{did_you_mean(name, list(outputs))}"
-            self.tell("DEC001", message, path + point(name))
+            self.report("DEC001", message, path + point(name))
         for name, domain in outputs.items():
             value = given.get(name)
             if value is not None:
                 for wrong in _wrong_value(domain, value):
-                    self.tell("DEC004", f"the output `{name}` {wrong}", path + point(name))
+                    self.report("DEC004", f"the output `{name}` {wrong}", path + point(name))
             elif not domain.optional:
-                self.tell("DEC004", f"the output `{name}` is missing", path)
+                self.report("DEC004", f"the output `{name}` is missing", path)
 
 
 def _wrong_value(domain: Column, value: Any) -> Iterator[str]:
@@ -256,4 +258,4 @@ def _wrong_value(domain: Column, value: Any) -> Iterator[str]:
     if wrong is not None:
         yield wrong
     if isinstance(value, float) and sum(map(str.isdigit, repr(value))) > _FLOAT_DIGITS:
-        yield "has more digits than are kept exactly: quote it"
+        yield "has more digits than a number keeps exactly: quote it"

@@ -1,12 +1,12 @@
-"""Reading conditions of decision tables: unary tests as S-FEEL (DMN) has them, plain in YAML.
+"""Read the conditions of decision tables: the unary tests of S-FEEL (DMN), plain in YAML.
 
 amount: "< 1000.00"          also <=, >, >=, = and !=
 amount: "[1000..5000)"       from 1000 on, below 5000; ( and ] open and close as in mathematics
 segment: key                 one value; several with commas or as a list: [key, standard]
-segment: not(key, standard)  every other value; also that there is none, of an optional input
+segment: not(key, standard)  every other value, and the missing one of an optional input
 express: true
 delivery: ">= 2026-01-01"    or date("2026-01-01")
-coupon: "null"               there is no value
+coupon: "null"               the value is missing
 amount: "-"                  any value, the same as leaving it out
 """
 
@@ -26,11 +26,11 @@ from coe.decisions.conditions import (
     NoValue,
     OneOf,
 )
-from coe.decisions.values import KINDS, Key, ValueType, WrongValue, decimals_of, key_of, shown
+from coe.decisions.values import KINDS, Key, ValueType, WrongValue, decimals_of, key_of, text_of
 from coe.json_types import JSON
 from coe.language.suggestions import did_you_mean
 
-LONGEST: Final = 4_000
+MAX_LENGTH: Final = 4_000
 """Characters of a condition."""
 
 
@@ -38,20 +38,19 @@ class WrongCondition(ValueError):
     """A condition cannot be read; the message says why, `help` how to write it."""
 
     def __init__(self, message: str, help: str | None = None) -> None:
-        """Take the message and the hint."""
         super().__init__(message)
         self.help = help
 
 
 def read_condition(column: Column, written: JSON) -> Condition:
-    """The condition that a rule writes for an input.
+    """Read the condition that a rule has for an input.
 
     Raises:
-        WrongCondition: It is none, or not one for an input of this type.
+        WrongCondition: It is no condition, or not one for an input of this type.
     """
     if isinstance(written, list):
         if not written:
-            raise WrongCondition("an empty list is true of nothing")
+            raise WrongCondition("an empty list is never true")
         return OneOf(tuple(read_condition(column, each) for each in written))
     if written is None:
         help = 'write "null" for no value; leave the key out, or write "-", for any value'
@@ -66,7 +65,7 @@ def read_condition(column: Column, written: JSON) -> Condition:
 
 
 def _literal(column: Column, value: JSON, text: str) -> Key:
-    """A value that stands in a condition, which must be one that the input can have."""
+    """Read a value in a condition; the input must be able to have it."""
     help = None
     if column.kind is ValueType.STRING and not isinstance(value, str):
         help = f"quote it: '\"{text}\"'"
@@ -75,10 +74,12 @@ def _literal(column: Column, value: JSON, text: str) -> Key:
     except WrongValue as error:
         raise WrongCondition(f"`{text[:80]}` {error}", help) from None
     if column.members is not None and key not in column.members:
-        members = [shown(column.kind, each).strip('"') for each in sorted(column.members, key=str)]
-        guess = did_you_mean(str(value), members)
+        members = [
+            text_of(column.kind, each).strip('"') for each in sorted(column.members, key=str)
+        ]
+        suggestion = did_you_mean(str(value), members)
         raise WrongCondition(
-            f"`{text[:80]}` is no value of the input{guess}", f"it has {', '.join(members)}"
+            f"`{text[:80]}` is no value of the input{suggestion}", f"it has {', '.join(members)}"
         )
     if column.decimals is not None and decimals_of(key) > column.decimals:
         raise WrongCondition(f"`{text[:80]}` has more than {column.decimals} decimals")
@@ -112,18 +113,18 @@ _CONSTANTS: Final = {"true": True, "false": False}
 
 
 class _Parser:
-    """Reads one text, token by token."""
+    """Reads a condition's text, token by token."""
 
     def __init__(self, column: Column, text: str) -> None:
         self._column = column
         self._text = text.strip()
-        self._tokens = list(self._split()) if len(text) <= LONGEST else []
+        self._tokens = list(self._split()) if len(text) <= MAX_LENGTH else []
         self._at = 0
-        if len(text) > LONGEST:
-            raise WrongCondition(f"has more than {LONGEST} characters", "write a list")
+        if len(text) > MAX_LENGTH:
+            raise WrongCondition(f"has more than {MAX_LENGTH} characters", "write a list")
 
     def read(self) -> Condition:
-        """The whole text as a condition."""
+        """Read the whole text."""
         if not self._text:
             raise WrongCondition("is empty", 'leave the key out, or write "-", for any value')
         if self._text == "-":
@@ -169,7 +170,7 @@ class _Parser:
             if not self._column.optional:
                 raise WrongCondition(
                     "`null` is never true: the input must have a value",
-                    "say `optional: true` there",
+                    "set `optional: true` there",
                 )
             return NoValue()
         return Equal(self._value())
@@ -226,7 +227,7 @@ class _Parser:
 
     def _next(self) -> tuple[str, str]:
         if self._at >= len(self._tokens):
-            raise WrongCondition("ends where a value is wanted")
+            raise WrongCondition("ends where a value is expected")
         self._at += 1
         return self._tokens[self._at - 1]
 
@@ -239,7 +240,7 @@ class _Parser:
         found = f"`{self._tokens[self._at][1]}`" if self._at < len(self._tokens) else "its end"
         help = 'such as "< 10", "[1..5)", "a, b" or "not(a)"'
         return WrongCondition(
-            f"{found} stands where {wanted} is wanted" if wanted else f"{found} stands too much",
+            f"{found} stands where {wanted} is expected" if wanted else f"{found} is one too many",
             help,
         )
 

@@ -1,8 +1,8 @@
-"""The values of an input, cut into parts within which every condition of a table is as true.
+"""Divide the values of an input into atoms: parts within which no condition changes its truth.
 
-A condition changes its truth only at the values that it names. So between two of them, and at each
-of them, one value stands for all: what holds of it holds of the whole part (an atom). Analysing a
-table is counting over atoms, and it is exact.
+A condition changes its truth only at the values that it names. So each of these values is an atom,
+and so are all values between two of them: one value represents its atom. Checking a table is
+counting over atoms, and it is exact.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from coe.decisions.conditions import (
     OneOf,
     keys_in,
 )
-from coe.decisions.values import EXACT, KINDS, Key, ValueType, shown
+from coe.decisions.values import EXACT, KINDS, Key, ValueType, text_of
 
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A part of an input's values: `key` stands for all of them; None for there being no value.
+    """A part of an input's values. `key` represents all of them; None is the missing value.
 
-    `low` and `high` are its ends, None where it has none; `rest` is every text not named.
+    `low` and `high` are its ends, None where it has none; `rest` is every text that is not named.
     """
 
     key: Key | None
@@ -45,7 +45,7 @@ class Atom:
 
 
 def atoms_of(column: Column, conditions: Iterable[Condition]) -> tuple[Atom, ...]:
-    """The atoms of an input under these conditions, in order; none is empty, none is left out."""
+    """Divide an input by its conditions; the atoms are in order, and together they are complete."""
     named = {key for condition in conditions for key in keys_in(condition)}
     found = list(_values(column, named))
     if column.optional:
@@ -54,13 +54,13 @@ def atoms_of(column: Column, conditions: Iterable[Condition]) -> tuple[Atom, ...
 
 
 def masks_of(conditions: Iterable[Condition], atoms: Sequence[Atom]) -> dict[Condition, int]:
-    """Of each condition the atoms of which it is true, as bits."""
+    """For each condition the atoms for which it is true, as bits."""
     index = _Index(atoms)
     return {condition: index.mask(condition) for condition in set(conditions)}
 
 
 class _Index:
-    """Atoms by what stands for them: true of one value is true of its whole atom."""
+    """Finds atoms by the value that represents them."""
 
     def __init__(self, atoms: Sequence[Atom]) -> None:
         self._all = (1 << len(atoms)) - 1
@@ -102,7 +102,7 @@ def _values(column: Column, named: set[Key]) -> Iterator[Atom]:
         yield from (Atom(key, key, key) for key in (False, True))
     elif not KINDS[column.kind].ordered:
         yield from (Atom(key, key, key) for key in _in_order(named))
-        yield Atom(_another(named), rest=True)
+        yield Atom(_unnamed_text(named), rest=True)
     else:
         yield from _ordered(column, named)
 
@@ -111,13 +111,13 @@ def _in_order(keys: Iterable[Key]) -> list[Key]:
     return sorted(keys)
 
 
-def _another(named: set[Key]) -> str:
+def _unnamed_text(named: set[Key]) -> str:
     """A text that no condition names."""
     candidates = ("other", *(f"other-{number}" for number in range(1, len(named) + 1)))
     return next(each for each in candidates if each not in named)
 
 
-# ---------------------------------------------------------------- what has an order
+# ---------------------------------------------------------------- ordered types
 def _ordered(column: Column, named: set[Key]) -> Iterator[Atom]:
     ends: list[Any] = [key for key in (column.low, column.high) if key is not None]
     cuts: list[Any] = _in_order(named | set(ends))
@@ -129,17 +129,17 @@ def _ordered(column: Column, named: set[Key]) -> Iterator[Atom]:
 
 
 def _inside(column: Column, low: Any, high: Any) -> bool:
-    """Whether a part lies within the bounds, which are cuts themselves."""
+    """Whether a part lies within the bounds of the input, which are cuts themselves."""
     return (column.low is None or (low is not None and low >= column.low)) and (
         column.high is None or (high is not None and high <= column.high)
     )
 
 
 def _between(column: Column, low: Any, high: Any) -> Atom | None:
-    """What lies strictly between two cuts; None for nothing."""
+    """The atom strictly between two cuts; None if no value lies there."""
     step: Any = column.step
     if step is None:
-        key = _simplest(low, high)
+        key = _number_between(low, high)
         return Atom(key, low, high, low_in=False, high_in=False)
     first = None if low is None else EXACT.add(Decimal(low), Decimal(step))
     last = None if high is None else EXACT.subtract(Decimal(high), Decimal(step))
@@ -154,8 +154,8 @@ def _typed(column: Column, value: Decimal | None) -> Any:
     return value if value is None or column.kind is ValueType.NUMBER else int(value)
 
 
-def _simplest(low: Any, high: Any) -> Decimal:
-    """A number strictly between two, with as few digits as can be."""
+def _number_between(low: Any, high: Any) -> Decimal:
+    """A number strictly between two others, with as few digits as possible."""
     if low is None:
         return Decimal(0) if high is None else EXACT.subtract(Decimal(high), Decimal(1))
     if high is None:
@@ -171,29 +171,29 @@ def _simplest(low: Any, high: Any) -> Decimal:
         unit = unit.scaleb(-1)
 
 
-# ---------------------------------------------------------------- in words
+# ---------------------------------------------------------------- text
 def described(column: Column, atoms: Sequence[Atom], chosen: Iterable[int]) -> str:
-    """The chosen atoms as a condition of the input would say it."""
+    """Write the chosen atoms as a condition of the input."""
     places = sorted(chosen)
     if any(atoms[place].rest for place in places):
         left = set(range(len(atoms))) - set(places)
-        return f"not({', '.join(_shown(column, atoms[place]) for place in sorted(left))})"
+        return f"not({', '.join(_atom_text(column, atoms[place]) for place in sorted(left))})"
     values = [place for place in places if atoms[place].key is not None]
     if KINDS[column.kind].ordered and column.members is None:
-        texts = [_part(column, atoms[first], atoms[last]) for first, last in _streaks(values)]
+        texts = [_part(column, atoms[first], atoms[last]) for first, last in _sequences(values)]
     else:
-        texts = [_shown(column, atoms[place]) for place in values]
+        texts = [_atom_text(column, atoms[place]) for place in values]
     if len(values) < len(places):
         texts.append("null")
     return ", ".join(texts)
 
 
-def _shown(column: Column, atom: Atom) -> str:
-    return shown(column.kind, atom.key) if atom.key is not None else "null"
+def _atom_text(column: Column, atom: Atom) -> str:
+    return text_of(column.kind, atom.key) if atom.key is not None else "null"
 
 
-def _streaks(places: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Runs of neighbours, as first and last."""
+def _sequences(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of each sequence of neighbours."""
     start = None
     for place in places:
         if start is None:
@@ -211,10 +211,10 @@ def _part(column: Column, first: Atom, last: Atom) -> str:
     if low is None and high is None:
         return "not(null)"
     if low is None:
-        return f"{'<=' if last.high_in else '<'} {shown(column.kind, high)}"  # type: ignore[arg-type]  # one of the two is there
+        return f"{'<=' if last.high_in else '<'} {text_of(column.kind, high)}"  # type: ignore[arg-type]  # one of the two is there
     if high is None:
-        return f"{'>=' if first.low_in else '>'} {shown(column.kind, low)}"
+        return f"{'>=' if first.low_in else '>'} {text_of(column.kind, low)}"
     if first is last and low == high:
-        return shown(column.kind, low)
+        return text_of(column.kind, low)
     opening, closing = "[" if first.low_in else "(", "]" if last.high_in else ")"
-    return f"{opening}{shown(column.kind, low)}..{shown(column.kind, high)}{closing}"
+    return f"{opening}{text_of(column.kind, low)}..{text_of(column.kind, high)}{closing}"

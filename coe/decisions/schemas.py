@@ -1,7 +1,7 @@
-"""JSON Schemas of decision tables: of the document, for editors; of a table's input and output.
+"""The JSON Schema of decision tables for editors, and those of a table's input and output.
 
-The first is generated from the models and shipped as a file, so that an editor can be pointed to it
-with `# yaml-language-server: $schema=…/schemas/decision.schema.json`.
+The first is generated from the models and shipped as a file, so that an editor can use it with
+`# yaml-language-server: $schema=…/schemas/decision.schema.json`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coe.decisions.values import ValueType
 from coe.json_types import JSON
 from coe.language.source import tokens
 
-# The schema as it is shipped: `write` makes it, and a test holds it against the models.
+# `write_decision_schema` writes this file, and a test compares it with the models.
 DECISION_FILE: Final = Path(__file__).with_name("decision.schema.json")
 
 _SHAPES: Final[dict[ValueType, dict[str, Any]]] = {
@@ -46,17 +46,17 @@ def decision_schema() -> dict[str, Any]:
     }
 
 
-def write() -> None:
+def write_decision_schema() -> None:
     """Write the schema of the document to its file."""
     text = json.dumps(decision_schema(), indent=1, ensure_ascii=False)
     DECISION_FILE.write_text(text + "\n")
 
 
 def input_schema(table: DecisionTable) -> dict[str, Any]:
-    """The JSON Schema of the data that a table takes; other members are not looked at.
+    """The JSON Schema of the data that a table accepts; other members are ignored.
 
-    It is a little wider than the table: bounds of dates, and numbers that come as text, are only
-    looked at when the table is asked.
+    It accepts a little more than the table, which alone checks the bounds of dates and of numbers
+    that are texts.
     """
     schema: dict[str, Any] = {"type": "object"}
     for declared, column in zip(table.document.inputs, table.columns, strict=True):
@@ -65,7 +65,7 @@ def input_schema(table: DecisionTable) -> dict[str, Any]:
 
 
 def output_schema(table: DecisionTable) -> dict[str, Any]:
-    """The JSON Schema of what the function `decision` gives for this table."""
+    """The JSON Schema of the output of the function `decision` for this table."""
     rules: list[JSON] = [rule.id for rule in table.rules]
     properties: dict[str, Any] = {
         output.name: _answer(table, output) for output in table.document.outputs
@@ -118,7 +118,7 @@ def _nullable(shape: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(schema: dict[str, Any], column: Column, shape: dict[str, Any]) -> None:
-    """Put a value's schema where its pointer leads."""
+    """Add the schema of a value at its pointer."""
     *parents, last = tokens(column.path)
     for token in parents:
         schema = _member(schema, token, {"type": "object"}, needed=not column.optional)

@@ -1,7 +1,7 @@
-"""Going through the combinations of a decision table's atoms, for gaps, overlaps and dead rules.
+"""Search the combinations of a decision table's atoms for gaps, overlaps and unreachable rules.
 
-Rules are bits of a number, so "which rules still hold" is one `and`; combinations that leave the
-same rules are gone through once.
+Rules are bits of a number, so one `and` gives the rules that still match. Combinations that leave
+the same rules are searched once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from coe.decisions.table import DecisionTable, example_of
 from coe.json_types import JSON
 from coe.language.source import tokens
 
-_FEW: Final = 64
+# Up to so many bits, taking the lowest one by one is faster than writing the number out.
+_FEW_BITS: Final = 64
 
 
 class FindingKind(StrEnum):
-    """What was found."""
+    """The kinds of findings."""
 
     GAP = "gap"
     OVERLAP = "overlap"
@@ -31,9 +32,9 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding: the rules that it is about, a case that shows it, and the region of such cases.
+    """A finding: its rules, an example of a case, and the region of all such cases.
 
-    `region` has a condition for each input that it narrows. An unreachable rule has no case.
+    `region` has a condition for each input that it restricts. An unreachable rule has no case.
     """
 
     kind: FindingKind
@@ -43,19 +44,18 @@ class Finding:
 
 
 class TooLarge(Exception):
-    """The table has more combinations than are looked at."""
+    """The table has more combinations than may be searched."""
 
 
 class Search:
-    """The combinations of a table's atoms, with the rules that hold of each."""
+    """Searches the combinations of a table's atoms, in at most `steps` visits of an atom."""
 
     def __init__(self, table: DecisionTable, steps: int) -> None:
-        """Cut the inputs; `steps` bounds how many atoms may be looked at from here on."""
         self._table = table
         self._steps = steps
         self.atoms: list[tuple[Atom, ...]] = []
-        # For each input, as bits: of each rule its atoms; of each atom its rules; of each rule's
-        # atoms the rules that hold of any of them.
+        # For each input, as bits: the atoms of each rule; the rules of each atom; for the atoms of
+        # each rule, the rules that match any of them.
         self._of_rule: list[list[int]] = []
         self._of_atom: list[list[int]] = []
         self._touched: list[dict[int, int]] = []
@@ -66,8 +66,8 @@ class Search:
             masks = [known[condition] for condition in conditions]
             self.atoms.append(atoms)
             self._of_rule.append(masks)
-            self._of_atom.append(_turned(masks, len(atoms)))
-            self._touched.append(_touched(masks, self._of_atom[-1]))
+            self._of_atom.append(_transposed(masks, len(atoms)))
+            self._touched.append(_touching_rules(masks, self._of_atom[-1]))
         self._free = self._free_from()
         self._all = (1 << len(table.rules)) - 1
 
@@ -85,7 +85,7 @@ class Search:
         known: dict[tuple[int, int], bool],
         within: Sequence[int] | None,
     ) -> Iterator[list[list[int]]]:
-        """Regions, as atoms of the inputs from here on, in which none of the active rules holds."""
+        """Regions in which no active rule matches, as atoms of the inputs from `place` on."""
         if active == 0:
             yield [_bits(self._bounds(at, within)) for at in range(place, len(self.atoms))]
         elif not self._covered(place, active, known, within):
@@ -100,7 +100,7 @@ class Search:
         known: dict[tuple[int, int], bool],
         within: Sequence[int] | None,
     ) -> bool:
-        """Whether the active rules leave no case open in the inputs from here on."""
+        """Whether the active rules cover every case of the inputs from `place` on."""
         if active & self._free[place]:
             return True
         if active == 0:
@@ -115,7 +115,7 @@ class Search:
     def _groups(
         self, place: int, active: int, within: Sequence[int] | None
     ) -> dict[int, list[int]]:
-        """The atoms of an input by the rules that still hold of them."""
+        """The atoms of an input, grouped by the active rules that match them."""
         of_atom = self._of_atom[place]
         grouped: dict[int, list[int]] = {}
         for atom in _bits(self._bounds(place, within)):
@@ -129,7 +129,7 @@ class Search:
         return (1 << len(self.atoms[place])) - 1 if within is None else within[place]
 
     def _free_from(self) -> list[int]:
-        """For each input the rules that ask nothing of it and of those after it."""
+        """For each input the rules that have no condition on it and on those after it."""
         free = (1 << len(self._table.rules)) - 1
         found = [free]
         for atoms, masks in zip(reversed(self.atoms), reversed(self._of_rule), strict=True):
@@ -156,18 +156,18 @@ class Search:
             shared &= touched[masks[rule]]
         return shared
 
-    # ------------------------------------------------------------ rules that never fire
+    # ------------------------------------------------------------ unreachable rules
     def unreachable(self, *, first: bool) -> Iterator[Finding]:
-        """Rules whose conditions contradict each other, or (`first`) whose cases others take."""
+        """Rules with contradictory conditions; with `first` also rules whose cases others cover."""
         for place, rule in enumerate(self._table.rules):
             own = [masks[place] for masks in self._of_rule]
             if not all(own):
                 yield Finding(FindingKind.UNREACHABLE, (rule.id,))
-            elif first and place and (before := self._takers(place, own)):
+            elif first and place and (before := self._covering(place, own)):
                 yield Finding(FindingKind.UNREACHABLE, (rule.id, *before))
 
-    def _takers(self, place: int, own: Sequence[int]) -> tuple[str, ...]:
-        """The rules before this one that leave it nothing: one alone if it does, else all."""
+    def _covering(self, place: int, own: Sequence[int]) -> tuple[str, ...]:
+        """The rules before this one that cover all its cases: one, or all of them together."""
         rules = self._table.rules
         active = self._touching(place) & ((1 << place) - 1)
         touching = _bits(active)
@@ -180,9 +180,9 @@ class Search:
             return tuple(rules[other].id for other in touching)
         return ()
 
-    # ------------------------------------------------------------ what to tell
+    # ------------------------------------------------------------ examples and regions
     def _case(self, chosen: Sequence[Sequence[int]]) -> dict[str, JSON]:
-        """One case of a region, as the data of a decision."""
+        """A case of a region, as the input of a decision."""
         case: dict[str, JSON] = {}
         for column, atoms, places in zip(self._table.columns, self.atoms, chosen, strict=True):
             _put(case, tokens(column.path), example_of(column, atoms[places[0]].key))
@@ -196,22 +196,22 @@ class Search:
         }
 
 
-def _turned(masks: Sequence[int], width: int) -> list[int]:
-    """Of each atom its rules, from the atoms of each rule."""
-    turned = [0] * width
+def _transposed(masks: Sequence[int], width: int) -> list[int]:
+    """The rules of each atom, from the atoms of each rule."""
+    found = [0] * width
     for rule, each in enumerate(masks):
         for atom in _bits(each):
-            turned[atom] |= 1 << rule
-    return turned
+            found[atom] |= 1 << rule
+    return found
 
 
-def _touched(masks: Sequence[int], of_atom: Sequence[int]) -> dict[int, int]:
-    """Of each mask of atoms the rules that hold of one of them."""
+def _touching_rules(masks: Sequence[int], of_atom: Sequence[int]) -> dict[int, int]:
+    """For each mask of atoms the rules that match one of them."""
     return {each: reduce(or_, (of_atom[atom] for atom in _bits(each)), 0) for each in set(masks)}
 
 
 def _bits(number: int) -> list[int]:
-    if number.bit_count() > _FEW:
+    if number.bit_count() > _FEW_BITS:
         return [place for place, bit in enumerate(bin(number)[:1:-1]) if bit == "1"]
     found = []
     while number:

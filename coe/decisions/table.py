@@ -1,7 +1,7 @@
-"""A decision table that can be asked: its conditions read, its outputs checked.
+"""A decision table that was read and checked, and how it decides a case.
 
-Asking it is a pure function of the table and the case: the same case always has the same answer,
-on every machine. No message quotes a value of a case, which may be somebody's personal data.
+A decision is a pure function of the table and the case: the same case has the same answer on every
+machine. No message quotes a value of a case, which may be somebody's personal data.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from coe.decisions.conditions import Column, Condition, holds, within
 from coe.decisions.document import DEFAULT, DecisionDocument
-from coe.decisions.values import EXACT, Key, WrongValue, decimals_of, key_of
-from coe.decisions.values import example as as_json
+from coe.decisions.values import EXACT, Key, WrongValue, decimals_of, json_of, key_of
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.canonical import digest
@@ -24,7 +23,7 @@ from coe.language.source import Source, tokens
 
 
 class DecisionFaultKind(StrEnum):
-    """Why a table has no answer to a case."""
+    """Why a table has no answer for a case."""
 
     INPUT = "input"
     NO_RULE = "no rule"
@@ -32,10 +31,9 @@ class DecisionFaultKind(StrEnum):
 
 
 class DecisionFault(Exception):
-    """A table has no answer to a case; `problems` say where in the input, or which rules."""
+    """A table has no answer for a case; `problems` name the places in the input, or the rules."""
 
     def __init__(self, kind: DecisionFaultKind, problems: Sequence[Problem]) -> None:
-        """Carry what is wrong; no value of the case is in it."""
         super().__init__("; ".join(problem.message for problem in problems))
         self.kind = kind
         self.problems = tuple(problems)
@@ -43,7 +41,7 @@ class DecisionFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule whose conditions are read: one for each input, in the order of the inputs."""
+    """A rule with one condition for each input, in the order of the inputs."""
 
     id: str
     conditions: tuple[Condition, ...]
@@ -54,7 +52,7 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a table says of a case: its outputs by name, and the ids of the rules that fired."""
+    """The decision of a case: the outputs by name, and the ids of the rules that fired."""
 
     outputs: dict[str, JSON] = field(repr=False)
     rules: tuple[str, ...]
@@ -62,7 +60,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class DecisionTable:
-    """A table that loads; `coe.decisions.analysis` says whether it is complete."""
+    """A table without errors of form; `coe.decisions.analysis` finds whether it is complete."""
 
     document: DecisionDocument
     source: Source = field(repr=False)
@@ -81,24 +79,24 @@ class DecisionTable:
 
     @property
     def aggregate(self) -> str:
-        """What is made of the rules that fire: "one", or what `collect` says."""
+        """How the rules that fire are combined: "one", or the value of `collect`."""
         return self.document.collect or "list" if self.document.hit_policy == "collect" else "one"
 
     def decide(self, data: JSON) -> Decided:
-        """The outputs for a case, and the rules that fired, in the order of the table.
+        """Decide a case; the rules that fired are in the order of the table.
 
         Raises:
-            DecisionFault: An input is missing or not of its type, no rule fires and there is no
-                default, or more than one fires where the hit policy is unique.
+            DecisionFault: An input is missing or of another type, no rule fires and there is no
+                default, or several rules fire where the hit policy is unique.
         """
         case = self._case(data)
         fired = self._fired(case)
         if not fired:
-            return self._unanswered()
-        return Decided(_gathered(self, fired), tuple(rule.id for rule in fired))
+            return self._without_rules()
+        return Decided(_combined(self, fired), tuple(rule.id for rule in fired))
 
-    def told(self, decided: Decided) -> dict[str, JSON]:
-        """The output of the function `decision`: the table's outputs, and what decided."""
+    def answer(self, decided: Decided) -> dict[str, JSON]:
+        """The output of the function `decision`: the outputs, the table and the rules."""
         rules: list[JSON] = list(decided.rules)
         return {
             **decided.outputs,
@@ -133,23 +131,22 @@ class DecisionTable:
             raise DecisionFault(DecisionFaultKind.SEVERAL_RULES, [problem])
         return fired
 
-    def _unanswered(self) -> Decided:
+    def _without_rules(self) -> Decided:
         default = self.document.default
         if default is not None:
             rule = CompiledRule(DEFAULT, (), dict(default), None, None)
-            return Decided(_gathered(self, [rule]), (DEFAULT,))
+            return Decided(_combined(self, [rule]), (DEFAULT,))
         if self.document.hit_policy == "collect":
-            return Decided(_gathered(self, []), ())
-        problem = Problem("DEC020", "no rule answers this case, and there is no default", path="")
+            return Decided(_combined(self, []), ())
+        problem = Problem("DEC020", "no rule fires for this case, and there is no default", path="")
         raise DecisionFault(DecisionFaultKind.NO_RULE, [problem])
 
 
-# ---------------------------------------------------------------- what goes in
+# ---------------------------------------------------------------- input
 class WrongInput(Exception):
-    """An input of a case is missing, or not one that the table takes."""
+    """An input of a case is missing, or the table does not accept it."""
 
     def __init__(self, code: str, column: Column, message: str) -> None:
-        """Name the input."""
         super().__init__(message)
         self.problem = Problem(code, f"the input `{column.name}` {message}", path=column.path)
 
@@ -184,9 +181,9 @@ def _found(path: str, data: Any) -> Any:
     return data
 
 
-# ---------------------------------------------------------------- what comes out
-def _gathered(table: DecisionTable, fired: Sequence[CompiledRule]) -> dict[str, JSON]:
-    """The outputs of the rules that fired, as the hit policy makes one answer of them."""
+# ---------------------------------------------------------------- output
+def _combined(table: DecisionTable, fired: Sequence[CompiledRule]) -> dict[str, JSON]:
+    """Combine the outputs of the rules that fired, as the hit policy says."""
     names = [output.name for output in table.document.outputs]
     given = {name: [rule.outputs.get(name) for rule in fired] for name in names}
     if table.aggregate == "one":
@@ -223,9 +220,9 @@ def _sum(keys: Iterable[Key], *, as_text: bool) -> JSON:
 
 
 def example_of(column: Column, key: Key | None) -> JSON:
-    """A value of a case as JSON, with as many decimals as the input has."""
+    """Write a value of a case as JSON, with as many decimals as the input has."""
     if key is None:
         return None
     if column.decimals and isinstance(key, Decimal) and decimals_of(key) <= column.decimals:
         return format(key.quantize(Decimal(1).scaleb(-column.decimals), context=EXACT), "f")
-    return as_json(column.kind, key)
+    return json_of(column.kind, key)

@@ -1,7 +1,7 @@
-"""Values of decision tables: typed, compared exactly, written as they were meant.
+"""The types of values in decision tables: how they are read, compared exactly and written.
 
-A value of a case is JSON; for comparison it becomes a key: text, a boolean, an exact number.
-Numbers are decimals, never binary floats: `0.1` is one tenth, and money may travel as "12.50".
+A value of a case is JSON; for comparison it becomes a key: a text, a boolean or an exact number.
+Numbers are decimals, never binary floats: `0.1` is one tenth, and money may be the text "12.50".
 Dates become days, times microseconds, durations milliseconds, all whole numbers.
 """
 
@@ -19,10 +19,10 @@ from coe.json_types import JSON
 from coe.language.durations import MAX_MILLISECONDS, DurationError, iso, parse
 
 Key: TypeAlias = str | bool | int | Decimal
-"""What two values of one type are compared by."""
+"""Two values of one type are compared by their keys."""
 
 EXACT: Final = Context(prec=400)
-"""Arithmetic that never rounds: numbers have at most 60 digits on either side of the point."""
+"""Arithmetic that never rounds: numbers have at most 60 digits on each side of the point."""
 
 _DIGITS: Final = 60
 _LARGEST: Final = 10**_DIGITS
@@ -54,15 +54,15 @@ class ValueType(StrEnum):
 class Kind:
     """How values of one type are read and written.
 
-    `read` makes a key of JSON and raises ValueError, `text` a key of the text of a condition.
-    `wanted` completes "must be …". `low` and `high` bound what can be said at all; `step` is the
-    least difference of two values, None where there is none.
+    `read` makes a key of JSON or raises ValueError; `text` writes a key as a condition does, `json`
+    as JSON. `wanted` completes "must be …". `low` and `high` bound all values of the type; `step`
+    is the least difference of two values, None where there is none.
     """
 
     wanted: str
     read: Callable[[JSON], Key]
-    show: Callable[[Key], str]
-    example: Callable[[Key], JSON]
+    text: Callable[[Key], str]
+    json: Callable[[Key], JSON]
     ordered: bool = True
     step: int | None = None
     low: int | None = None
@@ -70,14 +70,14 @@ class Kind:
 
 
 class WrongValue(ValueError):
-    """A value is not of its type; the message completes a sentence and does not quote the value."""
+    """A value is of another type; the message completes a sentence and does not quote the value."""
 
 
 def key_of(kind: ValueType, value: JSON) -> Key:
-    """What a JSON value is compared by.
+    """The key of a JSON value.
 
     Raises:
-        WrongValue: It is not of the type.
+        WrongValue: The value is not of the type.
     """
     try:
         return KINDS[kind].read(value)
@@ -85,14 +85,14 @@ def key_of(kind: ValueType, value: JSON) -> Key:
         raise WrongValue(f"must be {KINDS[kind].wanted}") from None
 
 
-def shown(kind: ValueType, key: Key) -> str:
-    """The value as a condition writes it."""
-    return KINDS[kind].show(key)
+def text_of(kind: ValueType, key: Key) -> str:
+    """Write a value as a condition does."""
+    return KINDS[kind].text(key)
 
 
-def example(kind: ValueType, key: Key) -> JSON:
-    """The value as JSON."""
-    return KINDS[kind].example(key)
+def json_of(kind: ValueType, key: Key) -> JSON:
+    """Write a value as JSON."""
+    return KINDS[kind].json(key)
 
 
 # ---------------------------------------------------------------- reading
@@ -123,7 +123,7 @@ def _number(value: JSON) -> Decimal:
         return Decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WrongValue
-    # The shortest text that reads as this float: what its author wrote.
+    # `repr` gives the shortest text that reads as this float, which its author wrote.
     number = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
     if not number.is_finite() or abs(number) >= _LARGEST or _decimals(number) > _DIGITS:
         raise WrongValue
@@ -131,7 +131,7 @@ def _number(value: JSON) -> Decimal:
 
 
 def decimals_of(key: Key) -> int:
-    """How many digits a number has after its point, without zeros at its end."""
+    """The number of digits after the point, without zeros at the end."""
     return _decimals(Decimal(key)) if isinstance(key, int | Decimal) else 0
 
 
@@ -149,10 +149,10 @@ def _date(value: JSON) -> int:
 def _moment(value: JSON) -> int:
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
         raise WrongValue
-    told = datetime.fromisoformat(value.upper())
+    moment = datetime.fromisoformat(value.upper())
     # By its parts: the same instant in UTC may lie outside of the years that a datetime can hold.
-    offset = told.utcoffset() or timedelta()
-    return (told.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND - offset // _MICROSECOND
+    offset = moment.utcoffset() or timedelta()
+    return (moment.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND - offset // _MICROSECOND
 
 
 def _length(value: JSON) -> int:

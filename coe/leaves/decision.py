@@ -59,7 +59,7 @@ def decide(table: DecisionTable, command: RunLeaf) -> JSON:
             or several rules match. The error names the input and never quotes it.
     """
     try:
-        return table.told(table.decide(input_of(command)))
+        return table.answer(table.decide(input_of(command)))
     except DecisionFault as fault:
         name, title = _TITLES[fault.kind]
         detail = "; ".join(

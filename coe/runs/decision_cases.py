@@ -20,7 +20,7 @@ from coe.catalog.refs import read_ref
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.db.records import Columns
-from coe.decisions.document import TOLD
+from coe.decisions.document import RESERVED_OUTPUTS
 from coe.json_types import JSON
 from coe.leaves.decision import DECISION_KIND, input_of, ref_of
 from coe.machine.commands import RunLeaf
@@ -119,7 +119,7 @@ async def keep(row: dict[str, Any], session: AsyncSession) -> None:
 
 def bare(answer: dict[str, JSON]) -> dict[str, JSON]:
     """The outputs of the table, without those that every decision has."""
-    return {name: value for name, value in answer.items() if name not in TOLD}
+    return {name: value for name, value in answer.items() if name not in RESERVED_OUTPUTS}
 
 
 # ---------------------------------------------------------------- read

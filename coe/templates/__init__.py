@@ -1,1 +1,1 @@
-"""Templates: manifests, rendering and instantiation."""
+"""Templates: their manifests, how they are rendered and instantiated."""

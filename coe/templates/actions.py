@@ -1,4 +1,4 @@
-"""Verbs of the templates; their lifecycle (submit, review, publish …) is the catalog's."""
+"""Verbs of templates: register and instantiate; the catalog has those of the lifecycle."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ async def register_template(
     *,
     changelog: str | None = None,
 ) -> SavedVersion:
-    """Save a version of a template, path to content, as a draft.
+    """Save a version of a template as a draft; `files` maps paths to contents.
 
-    The same content again returns the version that has it, and records nothing.
+    Content that is saved already returns its version, and records nothing.
 
     Raises:
         Invalid: The problems of its files; nothing is saved.
@@ -62,10 +62,10 @@ async def register_template(
 
 
 async def preview(read: Read, request: Instantiation) -> Preview:
-    """What `instantiate` would save, and what stands in its way; saves nothing.
+    """What `instantiate` would save, and the problems that would prevent it; saves nothing.
 
     Raises:
-        Invalid: The template's ref is no ref.
+        Invalid: The template's reference is not valid.
         NotFound: No such template, or it may not be read.
     """
     instance = await instance_of(read, request)
@@ -77,9 +77,8 @@ async def preview(read: Read, request: Instantiation) -> Preview:
 async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
     """Render a template into a team's namespace as a draft version, with its origin.
 
-    A flow that is not there begins at 1.0.0. Of one that is there the next minor version is
-    taken, or the next major one where the change breaks its callers; the same content as a
-    version has already returns that version.
+    A new flow starts at 1.0.0. An existing flow gets the next minor version, or the next major one
+    if the change breaks its callers. Content that is saved already returns its version.
 
     Raises:
         Invalid: The problems of the parameters or of the rendered definition; nothing is saved.

@@ -1,8 +1,9 @@
-"""One instantiation, worked out: the template's version, the rendering, the flow's version."""
+"""Prepare an instantiation: find the template, render it and choose the flow's version."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlalchemy import select, true
 
@@ -26,12 +27,12 @@ from coe.templates.render import Rendered, Target, render
 from coe.templates.rows import Instantiation
 from coe.work import Read
 
-FIRST = "1.0.0"
+FIRST_VERSION: Final = "1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What an instantiation comes to; `document` is there where the rendering could be read."""
+    """A prepared instantiation; `document` is None if the rendering could not be read."""
 
     template: VersionRecord
     files: TemplateFiles
@@ -41,10 +42,10 @@ class Instance:
 
 
 async def instance_of(read: Read, request: Instantiation) -> Instance:
-    """Work an instantiation out, with every problem that can be seen.
+    """Prepare an instantiation, with all its problems.
 
     Raises:
-        Invalid: The template's ref is no ref.
+        Invalid: The template's reference is not valid.
         NotFound: No such template, or it may not be read.
     """
     require_ref(request.template, path="/template")
@@ -54,12 +55,12 @@ async def instance_of(read: Read, request: Instantiation) -> Instance:
     contents = await template_contents(read, [template.id])
     files, problems = read_template(contents[template.id].files)
     if files is None:
-        raise NotFound(f"{template.ref} was saved in a form that is no longer read")
+        raise NotFound(f"{template.ref} was saved in a format that is no longer supported")
     problems += await _input_problems(read, request, template)
     target = Target(
         namespace=request.namespace,
         name=request.name,
-        version=FIRST,
+        version=FIRST_VERSION,
         title=request.title or files.manifest.title,
         process_owner=request.process_owner,
     )
@@ -98,10 +99,10 @@ async def _input_problems(
 
 
 async def _next_version(read: Read, draft: FlowDocument) -> str:
-    """The version whose content this is but for its number, else the next one.
+    """The existing version with the same content, or else the next version.
 
-    A preview in a namespace that is not the actor's counts only what the actor may read, lest the
-    number tells of flows that are hidden from it.
+    A preview in another team's namespace counts only the versions that the actor may read:
+    otherwise the number would reveal hidden flows.
     """
     own = read.decide(
         Permission.TEMPLATE_INSTANTIATE,
@@ -123,7 +124,7 @@ async def _next_version(read: Read, draft: FlowDocument) -> str:
             return str(row.version)
     newest = parse_version(kept[0].version) if kept else None
     if newest is None:
-        return FIRST
+        return FIRST_VERSION
     contents = await flow_contents(read, [kept[0].id])
     old = contents.get(kept[0].id)
     step = changes(flow_in(old.definition), draft).least_step if old else "major"

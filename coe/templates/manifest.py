@@ -17,10 +17,10 @@
       properties:
         carrier: {type: string, enum: [northwind, bluebox], default: northwind}
 
-`flow.yaml` is the definition with placeholders (`coe.templates.placeholders`); they reach
+`flow.yaml` is the definition with placeholders (`coe.templates.placeholders`); they refer to
 `params.…`, `flow.namespace`, `flow.name`, `flow.title`, `flow.processOwner` and `template.ref`;
-the version number is the catalog's to give. `tests.yaml` are its tests, `README.md` its text
-for people.
+the catalog assigns the version number. `tests.yaml` has the tests, `README.md` the text for
+people.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ from coe.language.source import Source, Unreadable, point, read
 
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"
 _NEEDED = (MANIFEST, FLOW, TESTS, README)
-_LARGEST = 2_000_000
+_MAX_CHARACTERS = 2_000_000
 
 
 class TemplateManifest(ManifestModel):
-    """What a template says of itself; `parameters` is a JSON Schema (2020-12) of an object."""
+    """The manifest; `parameters` is a JSON Schema (2020-12) of an object."""
 
     kind: Literal["template"]
     namespace: SlugName
@@ -78,7 +78,7 @@ class TemplateManifest(ManifestModel):
 
 @dataclass(frozen=True, slots=True)
 class TemplateFiles:
-    """A template as read: its manifest, the data of its flow, and every file's text."""
+    """A template that was read: its manifest, the data of its flow, and the text of each file."""
 
     manifest: TemplateManifest
     flow: dict[str, JSON]
@@ -102,12 +102,12 @@ class TemplateFiles:
 
 
 def read_template(files: Mapping[str, str]) -> tuple[TemplateFiles | None, tuple[Problem, ...]]:
-    """Read a template's files, path to text; without problems, or not at all.
+    """Read a template's files (path to text): the template, or the problems.
 
-    A problem's `path` is a JSON pointer into `files`; line and column are those within the file.
+    A problem's `path` is a JSON pointer into `files`; line and column are positions in the file.
     """
     texts = {path: text.replace("\r\n", "\n") for path, text in files.items()}
-    problems = [*_missing(texts), *_strange(texts)]
+    problems = [*_missing(texts), *_invalid_paths(texts)]
     if problems:
         return None, tuple(problems)
     manifest, found = _manifest(texts[MANIFEST])
@@ -120,7 +120,7 @@ def read_template(files: Mapping[str, str]) -> tuple[TemplateFiles | None, tuple
 
 
 def in_file(file: str, problem: Problem) -> Problem:
-    """A problem within a file, as one of the files: its pointer leads to the file."""
+    """The problem of one file as a problem of all files: its pointer leads to the file."""
     where = f" at {problem.path}" if problem.path else ""
     return Problem(
         problem.code,
@@ -162,14 +162,18 @@ def _missing(texts: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def _strange(texts: Mapping[str, str]) -> list[Problem]:
+def _invalid_paths(texts: Mapping[str, str]) -> list[Problem]:
     found = [
-        Problem("INPUT_FILES", f"{path!r} is no path of a template's file", path=point(path))
+        Problem(
+            "INPUT_FILES", f"{path!r} is not a valid path of a template's file", path=point(path)
+        )
         for path in texts
         if path.startswith("/") or ".." in path.split("/") or "\\" in path or not path
     ]
-    if sum(len(text) for text in texts.values()) > _LARGEST:
-        found.append(Problem("INPUT_FILES", f"the files have over {_LARGEST:,} characters"))
+    if sum(len(text) for text in texts.values()) > _MAX_CHARACTERS:
+        found.append(
+            Problem("INPUT_FILES", f"the files have more than {_MAX_CHARACTERS:,} characters")
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tables of the templates: where each instantiated flow version came from."""
+"""The table of origins: the template of each instantiated flow version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coe.db import utcnow
 
 
 class TemplateOrigin(SQLModel, table=True):
-    """A flow's version, the template version it was rendered from, and the sealed parameters."""
+    """The template version from which a flow version was rendered, and the sealed parameters."""
 
     __tablename__ = "template_origins"
 

@@ -1,4 +1,4 @@
-"""Where instantiated flow versions came from: rows with sealed parameters."""
+"""Save and open the origins of instantiated flow versions; the parameters are sealed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def keep_origin(
     template: VersionRecord,
     parameters: JSON,
 ) -> None:
-    """Keep where a flow's version came from, and count the template's flows anew."""
+    """Save the origin of a flow version, and update the number of flows of the template."""
     place = _place(flow.id, flow.team)
     work.session.add(
         TemplateOrigin(
@@ -40,18 +40,18 @@ async def keep_origin(
         ),
     )
     await work.session.flush()
-    made = select(func.count(ORIGINS.c.flow_entry_id.distinct())).where(
+    flows = select(func.count(ORIGINS.c.flow_entry_id.distinct())).where(
         ORIGINS.c.template_entry_id == template.entry_id,
     )
     counted = ENTRIES.update().where(ENTRIES.c.id == template.entry_id)
-    await work.session.execute(counted.values(uses=made.scalar_subquery()))
+    await work.session.execute(counted.values(uses=flows.scalar_subquery()))
 
 
 async def open_parameters(keyring: Keyring, flow_version: UUID, team: str, sealed: bytes) -> JSON:
     """Open the parameters of a flow's version.
 
     Raises:
-        CoeError: They were changed or moved.
+        CoeError: The parameters were changed or moved.
     """
     return await keyring.open_json(_place(flow_version, team), _PURPOSE, sealed)
 

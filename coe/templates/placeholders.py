@@ -1,15 +1,16 @@
-"""Placeholders: `$(path)` in scalars, `$if` in lists and mappings. Pure, without any evaluation.
+"""Fill placeholders: `$(path)` in scalars, `$if` in lists and mappings. Nothing is evaluated.
 
 The file with placeholders stays plain YAML, and `$( )` is no jq and no `${ }`:
 
-- A scalar that is one placeholder takes the value with its type: `approvals: $(params.approvals)`.
-- A placeholder inside a longer text is written into it: `Above $(params.creditLimit)`.
-- Inside a runtime expression `${ … }` it is written as a JSON literal, so that a value can add
-  nothing to the program: `${ .total > ($(params.creditLimit) | tonumber) }`.
-- `$$(` stands for `$(`.
-- `{$if: CONDITION, $then: A, $else: B}` stands for A or B. As an item of a list, a list in A or B
-  is spliced in, and a missing one adds nothing; as a value of a mapping, a missing one leaves the
-  key out. A condition is a path, `not` a path, or a path `==` or `!=` a JSON literal.
+- A scalar that is one placeholder becomes the value with its type, such as
+  `approvals: $(params.approvals)`.
+- A placeholder in a longer text is replaced by the value's text: `Above $(params.creditLimit)`.
+- In a runtime expression `${ … }` it becomes a JSON literal, so that a value cannot change the
+  program: `${ .total > ($(params.creditLimit) | tonumber) }`.
+- `$$(` is written as `$(`.
+- `{$if: CONDITION, $then: A, $else: B}` becomes A or B. In a list, the items of a list A or B are
+  inserted, and a missing branch adds nothing; in a mapping, a missing branch removes the key.
+  A condition is a path, `not` and a path, or a path with `==` or `!=` and a JSON literal.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _HELP = "write $(params.name), or $$( for the two characters themselves"
 
 
 class _Missing:
-    """What a condition without a branch leaves."""
+    """The result of a condition whose branch is missing."""
 
 
 _MISSING = _Missing()
@@ -45,16 +46,16 @@ _Filled = JSON | _Missing
 
 @dataclass(slots=True)
 class Filling:
-    """One filling of a document: the values by name, and the problems found on the way.
+    """Fills one document, and collects its problems.
 
-    `values` has at its first level the names that a path may begin with.
+    `values` has at its first level the names with which a path may start.
     """
 
     values: Mapping[str, JSON]
     problems: list[Problem] = field(default_factory=list)
 
     def fill(self, document: JSON) -> JSON:
-        """The document with every placeholder replaced; what could not be stays as it stood."""
+        """Replace every placeholder of a document; an invalid one stays as it is."""
         filled = self._fill(document, "")
         return None if isinstance(filled, _Missing) else filled
 
@@ -95,7 +96,7 @@ class Filling:
 
     def _branch(self, mapping: dict[str, JSON], pointer: str) -> _Filled:
         for key in mapping.keys() - _KEYS:
-            self._refuse(f"{key!r} cannot stand beside $if", pointer, "use $then and $else alone")
+            self._refuse(f"{key!r} is not allowed beside $if", pointer, "use $then and $else alone")
         branch = _THEN if self._holds(mapping[_IF], f"{pointer}/{_IF}") else _ELSE
         if branch not in mapping:
             return _MISSING
@@ -105,7 +106,7 @@ class Filling:
         match = _CONDITION.fullmatch(condition.strip()) if isinstance(condition, str) else None
         if match is None or (match["negated"] and match["operator"]):
             self._refuse(
-                f"{condition!r} is no condition",
+                f"{condition!r} is not a condition",
                 pointer,
                 "write params.name, not params.name, params.name == JSON or params.name != JSON",
             )
@@ -116,7 +117,9 @@ class Filling:
         try:
             literal = orjson.loads(match["literal"])
         except orjson.JSONDecodeError:
-            self._refuse(f"{match['literal']!r} is no JSON literal", pointer, 'such as "DHL" or 2')
+            self._refuse(
+                f"{match['literal']!r} is not a JSON literal", pointer, 'such as "DHL" or 2'
+            )
             return False
         return (value == literal) is (match["operator"] == "==")
 
@@ -138,7 +141,7 @@ class Filling:
         if match["path"] is None:
             if match["broken"] is None:
                 return "$("
-            self._refuse(f"{match[0]!r} is no placeholder", pointer, _HELP)
+            self._refuse(f"{match[0]!r} is not a placeholder", pointer, _HELP)
             return match[0]
         value = self._value(match["path"], pointer)
         if program or not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Reads of the templates; batch functions by ids, for DataLoaders."""
+"""Read templates; the functions take many ids at once, for data loaders."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ async def template_contents(
 
 
 async def usage(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, TemplateUsage]:
-    """For each template the flows made from it, counted over all teams.
+    """Count the flows made from each template, over all teams.
 
-    A flow counts once, by the template version that its newest version was made from; the latest
-    is the template's highest published version.
+    A flow counts once, for the template version from which its newest version was made. The latest
+    version is the template's highest published one.
     """
     newest = (
         select(
@@ -82,7 +82,7 @@ async def usage(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, TemplateUsa
 
 
 async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginRow]:
-    """For each flow version made from a template, where it came from."""
+    """The origin of each flow version that was made from a template."""
     template, newer = VERSIONS.alias("template"), VERSIONS.alias("newer")
     behind = (
         select(func.count())

@@ -1,4 +1,4 @@
-"""Rendering: a template's flow and a set of values give one definition, always the same."""
+"""Render a template: its flow and the parameters give one definition, always the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTH = 110
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The flow that a rendering is for."""
+    """The flow that is rendered."""
 
     namespace: str
     name: str
@@ -30,9 +30,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A definition with no placeholder left, and the parameters with their defaults.
+    """A definition without placeholders, and the parameters with their defaults.
 
-    `data` and `text` say the same. With problems, the text may still hold placeholders.
+    `text` is the text of `data`. If there are problems, it may still have placeholders.
     """
 
     data: dict[str, JSON]
@@ -42,10 +42,10 @@ class Rendered:
 
 
 def render(files: TemplateFiles, target: Target, parameters: JSON) -> Rendered:
-    """Render a template; pure and the same each time.
+    """Render a template; the function is pure.
 
-    The flow's namespace, name, version, title and process owner are the target's, whatever the
-    template's flow says of them.
+    The flow's namespace, name, version, title and process owner are the target's, not those in the
+    template's flow.
     """
     data, filled, problems = fill(files, target, parameters)
     text = f"# Made from {files.manifest.ref}\n{write_yaml(data)}"
@@ -55,7 +55,7 @@ def render(files: TemplateFiles, target: Target, parameters: JSON) -> Rendered:
 def fill(
     files: TemplateFiles, target: Target, parameters: JSON
 ) -> tuple[dict[str, JSON], dict[str, JSON], tuple[Problem, ...]]:
-    """The same without the text, which takes most of the time: data, parameters, problems."""
+    """Render without the text, which takes most of the time: data, parameters, problems."""
     filled, problems = complete(files.manifest.parameters, parameters)
     filling = Filling(
         {
@@ -70,13 +70,13 @@ def fill(
         },
     )
     document = filling.fill(files.flow)
-    data = _addressed(document if isinstance(document, dict) else {}, target)
-    slips = () if problems else tuple(in_file(FLOW, each) for each in filling.problems)
-    return data, filled, problems + slips
+    data = _with_target(document if isinstance(document, dict) else {}, target)
+    found = () if problems else tuple(in_file(FLOW, each) for each in filling.problems)
+    return data, filled, problems + found
 
 
 def unknown_parameters(files: TemplateFiles) -> tuple[str, ...]:
-    """Parameters that the flow's placeholders name and the schema does not have."""
+    """The parameters that the flow's placeholders name and the schema does not declare."""
     properties = files.manifest.parameters.get("properties")
     known = set(properties) if isinstance(properties, dict) else set()
     named = {path.split(".")[1] for path in paths_in(files.flow) if path.startswith("params.")}
@@ -84,7 +84,7 @@ def unknown_parameters(files: TemplateFiles) -> tuple[str, ...]:
 
 
 def write_yaml(data: JSON) -> str:
-    """YAML text of the data: keys as they stand, text of several lines as blocks."""
+    """Write data as YAML: keys in their order, texts of several lines as blocks."""
     writer = YAML()
     writer.default_flow_style = False
     writer.width = _WIDTH
@@ -94,7 +94,7 @@ def write_yaml(data: JSON) -> str:
     return stream.getvalue()
 
 
-def _addressed(data: dict[str, JSON], target: Target) -> dict[str, JSON]:
+def _with_target(data: dict[str, JSON], target: Target) -> dict[str, JSON]:
     document = data.get("document")
     document = dict(document) if isinstance(document, dict) else {}
     metadata = document.get("metadata")

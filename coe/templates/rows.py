@@ -1,4 +1,4 @@
-"""What the templates' queries give back: plain, frozen, without a session."""
+"""Records of templates: frozen results of queries, without a session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coe.json_types import JSON
 
 @dataclass(frozen=True, slots=True)
 class Instantiation:
-    """Which template, into which team's namespace, with which parameters."""
+    """A request to instantiate a template in a team's namespace."""
 
     template: str
     namespace: str
@@ -23,7 +23,7 @@ class Instantiation:
 
 @dataclass(frozen=True, slots=True)
 class TemplateContent:
-    """The opened files of a template's version; `parameters` is a JSON Schema."""
+    """The files of a template version; `parameters` is a JSON Schema."""
 
     parameters: JSON
     definition: str
@@ -33,7 +33,7 @@ class TemplateContent:
 
 @dataclass(frozen=True, slots=True)
 class TemplateUsage:
-    """Flows made from a template; `by_version` counts them by the version they came from."""
+    """The number of flows made from a template; `by_version` counts them by template version."""
 
     flows: int
     flows_on_latest: int
@@ -43,7 +43,7 @@ class TemplateUsage:
 
 @dataclass(frozen=True, slots=True)
 class OriginRow:
-    """Where a flow's version came from; `behind_by` counts published versions newer than it.
+    """The origin of a flow version; `behind_by` is the number of newer published versions.
 
     `parameters` is null for an actor who may not read the flow's data class.
     """

@@ -1,6 +1,6 @@
-"""Trying a template out: it is rendered with each of its examples, and each flow is checked.
+"""Try a template: render it with each of its examples, and check each flow.
 
-A template whose examples do not render is not saved, so that its users never meet its slips.
+A template whose examples have problems is not saved: its users would meet them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coe.work import Read
 
 
 async def try_out(read: Read, template: TemplateFiles) -> tuple[Problem, ...]:
-    """Every problem of the flows that the template's examples give, each told once."""
+    """The problems of all flows that the template's examples give, each once."""
     problems = [
         in_file(FLOW, Problem("INPUT_PLACEHOLDER", f"there is no parameter {name!r}"))
         for name in unknown_parameters(template)
@@ -48,7 +48,7 @@ def sample_target(template: TemplateFiles) -> Target:
 
 async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Problem]:
     rendered = render(template, sample_target(template), parameters)
-    slips = [
+    mistakes = [
         in_file(
             MANIFEST,
             replace(each, message=f"an example of the parameters: {each.path} {each.message}"),
@@ -57,8 +57,8 @@ async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Pr
         else each
         for each in rendered.problems
     ]
-    if slips:
-        return slips
+    if mistakes:
+        return mistakes
     document, found = read_flow(rendered.text)
     if document is not None:
         found += await check(read, document)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coe import content
 from coe.catalog.decision_tables.documents import read_decision
-from coe.decisions.tests_format import try_folder
+from coe.decisions.table_tests import run_tests
 from coe.testing.decision_files import FOLDER, DecisionFiles
 
 DECISIONS = content.root() / FOLDER
@@ -12,7 +12,7 @@ DECISIONS = content.root() / FOLDER
 
 def test_every_shipped_table_is_complete_and_tested_whole() -> None:
     files = {path.name: path.read_text() for path in DECISIONS.glob("*.yaml")}
-    tables, problems = try_folder(files)
+    tables, problems = run_tests(files)
     assert problems == ()
     assert tables
     for each in tables:

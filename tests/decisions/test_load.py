@@ -29,7 +29,7 @@ def test_a_good_table_has_no_problems() -> None:
     assert len(loaded.table.digest) == 64
 
 
-def test_every_problem_is_told_at_once_with_its_place() -> None:
+def test_every_problem_is_reported_at_once_with_its_place() -> None:
     text = document("""\
         inputs:
           - {name: amount, type: number, minimun: 0}
@@ -46,10 +46,10 @@ def test_every_problem_is_told_at_once_with_its_place() -> None:
         ("OWS012", 5),
         ("OWS010", 9),
     ]
-    told = " ".join(each.message for each in found)
-    assert "did you mean `minimum`?" in told
-    assert "did you mean `then`?" in told
-    assert "'dateTime' or 'duration'" in told
+    messages = " ".join(each.message for each in found)
+    assert "did you mean `minimum`?" in messages
+    assert "did you mean `then`?" in messages
+    assert "'dateTime' or 'duration'" in messages
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_a_problem_has_its_code(text: str, code: str) -> None:
 def test_a_misspelt_name_and_value_are_guessed() -> None:
     text = APPROVAL.replace("segment: private}", "segmnt: private}")
     text = text.replace("{level: board}", "{leevl: board}").replace(": business}", ": busines}")
-    told = " ".join(each.message for each in load_decision(text).problems)
-    assert "there is no input `segmnt`, did you mean `segment`?" in told
-    assert "there is no output `leevl`, did you mean `level`?" in told
-    assert "did you mean `business`?" in told
+    messages = " ".join(each.message for each in load_decision(text).problems)
+    assert "there is no input `segmnt`, did you mean `segment`?" in messages
+    assert "there is no output `leevl`, did you mean `level`?" in messages
+    assert "did you mean `business`?" in messages
 
 
 # ---------------------------------------------------------------- conditions
@@ -177,21 +177,21 @@ def test_there_being_no_value_is_a_value_of_an_optional_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "condition", "told"),
+    ("kind", "condition", "expected"),
     [
         ("integer", '"< 10 20"', "must be a whole number"),
         ("integer", "2.5", "must be a whole number"),
         ("integer", '"[5..1]"', "ends before it begins"),
-        ("integer", '"[1..5"', "its end stands where `]` or `)` is wanted"),
+        ("integer", '"[1..5"', "its end stands where `]` or `)` is expected"),
         ("integer", '"[1 5]"', "must be a whole number"),
-        ("integer", '"1,"', "ends where a value is wanted"),
-        ("integer", '"not(1"', "its end stands where `)` is wanted"),
-        ("integer", '"1 ("', "`(` stands too much"),
+        ("integer", '"1,"', "ends where a value is expected"),
+        ("integer", '"not(1"', "its end stands where `)` is expected"),
+        ("integer", '"1 ("', "`(` is one too many"),
         ("integer", '"null"', "the input must have a value"),
         ("integer", "", "is empty"),
         ("integer", '""', "is empty"),
         ("integer", "{a: 1}", "is an object"),
-        ("integer", "[]", "true of nothing"),
+        ("integer", "[]", "never true"),
         ("integer", "true", "must be a whole number"),
         ("string", "5", "must be text"),
         ("string", '"< b"', "compares what has an order"),
@@ -202,7 +202,7 @@ def test_there_being_no_value_is_a_value_of_an_optional_input() -> None:
         ("number", "0.12345678901234567", "more digits than are kept"),
     ],
 )
-def test_what_is_no_condition_is_told(kind: str, condition: str, told: str) -> None:
+def test_what_is_no_condition_is_reported(kind: str, condition: str, expected: str) -> None:
     text = document(f"""\
         inputs: [{{name: x, type: {kind}}}]
         outputs: [{{name: hit, type: boolean}}]
@@ -216,7 +216,7 @@ def test_what_is_no_condition_is_told(kind: str, condition: str, told: str) -> N
     [problem] = load_decision(text).problems
     assert problem.code == "DEC003"
     assert problem.line == 8
-    assert told in problem.message
+    assert expected in problem.message
 
 
 # ---------------------------------------------------------------- deciding
@@ -228,18 +228,18 @@ def test_the_rule_that_fires_gives_the_outputs() -> None:
     decided = table(APPROVAL).decide(case("500.01", "private"))
     assert decided.outputs == {"level": "finance"}
     assert decided.rules == ("private",)
-    told = table(APPROVAL).told(decided)
-    assert told == {
+    answer = table(APPROVAL).answer(decided)
+    assert answer == {
         "level": "finance",
         "decision": "finance/approval-level@1.0.0",
         "digest": table(APPROVAL).digest,
         "rules": ["private"],
     }
-    assert list(Draft202012Validator(output_schema(table(APPROVAL))).iter_errors(told)) == []
+    assert list(Draft202012Validator(output_schema(table(APPROVAL))).iter_errors(answer)) == []
 
 
 @pytest.mark.parametrize(
-    ("given", "path", "told"),
+    ("given", "path", "expected"),
     [
         ({"customer": {"segment": "private"}}, "/amount", "is missing"),
         (case(None), "/amount", "is missing"),
@@ -253,17 +253,17 @@ def test_the_rule_that_fires_gives_the_outputs() -> None:
         ("nothing", "/amount", "is missing"),
     ],
 )
-def test_a_wrong_input_is_named_and_never_quoted(given: Any, path: str, told: str) -> None:
+def test_a_wrong_input_is_named_and_never_quoted(given: Any, path: str, expected: str) -> None:
     with pytest.raises(DecisionFault) as raised:
         table(APPROVAL).decide(given)
     assert raised.value.kind is DecisionFaultKind.INPUT
     problem = raised.value.problems[0]
     assert problem.path == path
-    assert told in problem.message
+    assert expected in problem.message
     assert "Wilhelmina" not in str(raised.value)
 
 
-def test_every_wrong_input_is_told_at_once() -> None:
+def test_every_wrong_input_is_reported_at_once() -> None:
     with pytest.raises(DecisionFault) as raised:
         table(APPROVAL).decide({})
     assert [each.path for each in raised.value.problems] == ["/amount", "/customer/segment"]
@@ -324,8 +324,8 @@ def test_collect_gathers_every_rule_in_order(collect: str, answer: Any) -> None:
     decided = collected.decide({"weight": 11, "express": True})
     assert decided.outputs == {"fee": answer}
     assert decided.rules == ("base", "heavy", "fast")
-    told = collected.told(decided)
-    assert list(Draft202012Validator(output_schema(collected)).iter_errors(told)) == []
+    answer = collected.answer(decided)
+    assert list(Draft202012Validator(output_schema(collected)).iter_errors(answer)) == []
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_the_first_rule_that_fires_is_the_answer() -> None:
 
 # ---------------------------------------------------------------- schemas
 def test_the_shipped_schema_is_that_of_the_models() -> None:
-    # To update: python -c "from coe.decisions.schemas import write; write()"
+    # To update: python -c "from coe.decisions import schemas; schemas.write_decision_schema()"
     assert json.loads(DECISION_FILE.read_text()) == decision_schema()
     meta.validate(decision_schema())
 

@@ -105,7 +105,7 @@ async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Pl
     assert not [problem for problem in preview.problems if problem.severity == "ERROR"]
 
 
-async def test_a_preview_tells_nothing_of_a_flow_that_is_hidden(platform: Platform) -> None:
+async def test_a_preview_reveals_nothing_of_a_flow_that_is_hidden(platform: Platform) -> None:
     await published(platform)
     await instantiate(platform, SALES_OWNER)
     async with platform.database.session() as session:

@@ -12,7 +12,7 @@ from typing import Any
 from coe.cli.output import problem_line
 from coe.decisions.load import load_decision
 from coe.decisions.table import DecisionFault
-from coe.decisions.tests_format import TESTS, TriedTable, try_folder
+from coe.decisions.table_tests import TESTS, TableResult, run_tests
 from coe.errors import CoeError, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.check import FORMATS, FileProblem, as_sarif
@@ -49,7 +49,7 @@ def decide(file: Path, data: JSON) -> dict[str, JSON]:
     if loaded.table is None:
         raise Invalid(loaded.problems, f"{file} is not a valid decision table")
     try:
-        return loaded.table.told(loaded.table.decide(data))
+        return loaded.table.answer(loaded.table.decide(data))
     except DecisionFault as fault:
         message = f"{loaded.table.ref} has no answer to this input"
         raise Invalid(fault.problems, message) from None
@@ -86,7 +86,7 @@ class TestedFolder:
     """The results of a folder's tables, and the problems of its file of tests."""
 
     folder: Path
-    tables: tuple[TriedTable, ...]
+    tables: tuple[TableResult, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -132,12 +132,12 @@ def test_folders(folders: Sequence[Path]) -> list[TestedFolder]:
     tested = []
     for folder in found:
         files = {path.name: _text(path) for path in folder.glob("*.yaml")}
-        tables, problems = try_folder(files)
+        tables, problems = run_tests(files)
         tested.append(TestedFolder(folder, tuple(tables), problems))
     return tested
 
 
-def _table_json(table: TriedTable) -> dict[str, Any]:
+def _table_json(table: TableResult) -> dict[str, Any]:
     return {
         "file": table.file,
         "decision": table.table.ref if table.table else None,

@@ -1,8 +1,8 @@
-"""Tests of decision tables: what fails, what was never tried, and what is no test."""
+"""Tests of decision tables: what fails, what was never result, and what is no test."""
 
 from __future__ import annotations
 
-from coe.decisions.tests_format import try_folder
+from coe.decisions.table_tests import run_tests
 from tests.factories.decision_tables import APPROVAL
 
 GOOD = """\
@@ -18,48 +18,48 @@ tests:
 
 
 def test_a_table_whose_rules_all_fire_passes() -> None:
-    [tried], problems = try_folder({"a.yaml": APPROVAL, "tests.yaml": GOOD, "more.yaml": "x: 1"})
+    [result], problems = run_tests({"a.yaml": APPROVAL, "tests.yaml": GOOD, "more.yaml": "x: 1"})
     assert problems == ()
-    assert tried.passed
-    assert [case.line for case in tried.cases] == [2, 3, 6, 7, 8]
+    assert result.passed
+    assert [case.line for case in result.cases] == [2, 3, 6, 7, 8]
 
 
-def test_a_rule_that_no_test_lets_fire_is_told() -> None:
-    [tried], _ = try_folder({"a.yaml": APPROVAL, "tests.yaml": GOOD.replace("10001", "5")})
-    assert tried.unfired == ("large",)
-    assert not tried.passed
+def test_a_rule_that_fires_in_no_test_is_reported() -> None:
+    [result], _ = run_tests({"a.yaml": APPROVAL, "tests.yaml": GOOD.replace("10001", "5")})
+    assert result.unfired == ("large",)
+    assert not result.passed
 
 
-def test_the_default_is_to_be_tried_too() -> None:
+def test_the_default_is_to_be_result_too() -> None:
     text = APPROVAL.replace("> 10000.00", "> 20000.00") + "default: {level: board}\n"
-    [tried], _ = try_folder({"a.yaml": text, "tests.yaml": GOOD.replace("10001", "20001")})
-    assert tried.unfired == ("default",)
+    [result], _ = run_tests({"a.yaml": text, "tests.yaml": GOOD.replace("10001", "20001")})
+    assert result.unfired == ("default",)
 
 
-def test_a_difference_is_told_with_what_was_found() -> None:
+def test_a_difference_is_reported_with_what_was_found() -> None:
     wrong = GOOD.replace("expect: {rules: [private]}", "expect: {output: {level: none}}")
-    [tried], _ = try_folder({"a.yaml": APPROVAL, "tests.yaml": wrong})
-    [failed] = [case for case in tried.cases if case.failures]
+    [result], _ = run_tests({"a.yaml": APPROVAL, "tests.yaml": wrong})
+    [failed] = [case for case in result.cases if case.failures]
     assert failed.name == "private"
     assert failed.failures == ("output: expected {'level': 'none'}, found {'level': 'finance'}",)
     fault = GOOD.replace("{fault: input, problems: [{path: /customer/segment}]}", "{rules: []}")
-    [tried], _ = try_folder({"a.yaml": APPROVAL, "tests.yaml": fault})
-    [failed] = [case for case in tried.cases if case.failures]
+    [result], _ = run_tests({"a.yaml": APPROVAL, "tests.yaml": fault})
+    [failed] = [case for case in result.cases if case.failures]
     assert "`segment` is missing" in failed.failures[0]
 
 
-def test_what_is_no_test_is_told_with_its_place() -> None:
+def test_an_invalid_test_is_reported_with_its_place() -> None:
     broken = GOOD.replace("name: business\n", "name: business\n    inptu: {}\n")
-    _, [problem] = try_folder({"a.yaml": APPROVAL, "tests.yaml": broken})
+    _, [problem] = run_tests({"a.yaml": APPROVAL, "tests.yaml": broken})
     assert (problem.line, problem.message) == (4, "a test has no `inptu`, did you mean `input`?")
-    for text, told in (
+    for text, expected in (
         (GOOD.replace("{rules: [small]}", "{ruels: [small]}"), "did you mean `rules`?"),
         (GOOD.replace("expect: {rules: [small]}", "expect: {}"), "what to `expect`"),
         (GOOD.replace("name: small,", "name: small, decision: b.yaml,"), "no table `b.yaml`"),
         ("tests: {}", "has a list `tests`"),
         ("tests: [1]", "a test is an object"),
     ):
-        _, problems = try_folder({"a.yaml": APPROVAL, "tests.yaml": text})
-        assert told in problems[0].message
+        _, problems = run_tests({"a.yaml": APPROVAL, "tests.yaml": text})
+        assert expected in problems[0].message
     two = {"a.yaml": APPROVAL, "c.yaml": APPROVAL, "tests.yaml": GOOD}
-    assert "does not say which `decision`" in try_folder(two)[1][0].message
+    assert "does not name its `decision`" in run_tests(two)[1][0].message

@@ -1,8 +1,8 @@
-"""Tests of decision tables as data: a `tests.yaml` beside them.
+"""Run the tests of decision tables, which are data: a `tests.yaml` beside the tables.
 
     tests:
       - name: a small purchase is nobody's business
-        decision: purchase-approval.yaml      # the file; not needed where there is one table alone
+        decision: purchase-approval.yaml      # the file; not needed if there is one table
         input: {amount: "500.00", kind: goods}
         expect: {output: {level: nobody}, rules: [small]}
       - name: a fraction of a cent is no amount
@@ -10,9 +10,8 @@
         input: {amount: "0.005", kind: goods}
         expect: {fault: input, problems: [{code: INPUT_VALUE, path: /amount}]}
 
-`output` and `rules` are equal to what comes out, `fault` is `input`, `no rule` or `several rules`,
-the members given of `problems` are equal. A rule that no test lets fire is told: what was never
-tried fails first when it matters.
+`output` and `rules` must be equal to the answer; `fault` is `input`, `no rule` or `several rules`;
+of `problems` the members that are given must be equal. A rule that fires in no test is reported.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ _EXPECTED: Final = ("output", "rules", "fault", "problems")
 
 
 @dataclass(frozen=True, slots=True)
-class TriedCase:
-    """How one test went: without failures, it passed."""
+class CaseResult:
+    """The result of one test, which passed if it has no failures."""
 
     name: str
     line: int | None
@@ -45,13 +44,13 @@ class TriedCase:
 
 
 @dataclass(slots=True)
-class TriedTable:
-    """A table, how its tests went, and the rules that none of them let fire."""
+class TableResult:
+    """A table, the results of its tests, and the rules that fired in them."""
 
     file: str
     table: DecisionTable | None
     problems: tuple[Problem, ...]
-    cases: list[TriedCase] = field(default_factory=list)
+    cases: list[CaseResult] = field(default_factory=list)
     fired: set[str] = field(default_factory=set)
 
     @property
@@ -64,7 +63,7 @@ class TriedTable:
 
     @property
     def unfired(self) -> tuple[str, ...]:
-        """The rules that no test lets fire."""
+        """The rules that fired in no test."""
         return tuple(rule for rule in self.rules if rule not in self.fired)
 
     @property
@@ -77,10 +76,10 @@ class TriedTable:
         )
 
 
-def try_folder(files: Mapping[str, str]) -> tuple[list[TriedTable], tuple[Problem, ...]]:
-    """Run the tests of a folder's files, name to text: every table, and what is wrong with tests.
+def run_tests(files: Mapping[str, str]) -> tuple[list[TableResult], tuple[Problem, ...]]:
+    """Run the tests of a folder's files (name to text): a result for each table, and problems.
 
-    A file without a `decision` is no table, and is left alone.
+    A file without a `decision` is no table, and is ignored.
     """
     tables = {
         name: _loaded(name, text)
@@ -109,12 +108,12 @@ def _is_table(text: str) -> bool:
     return isinstance(data, dict) and "decision" in data
 
 
-def _loaded(name: str, text: str) -> TriedTable:
+def _loaded(name: str, text: str) -> TableResult:
     loaded = load_decision(text, file=name)
-    return TriedTable(name, loaded.table, loaded.problems)
+    return TableResult(name, loaded.table, loaded.problems)
 
 
-def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TriedTable]) -> list[Problem]:
+def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TableResult]) -> list[Problem]:
     if not isinstance(test, dict):
         return [source.problem(_CODE, "a test is an object", path)]
     for key in test:
@@ -122,11 +121,11 @@ def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TriedTable]
             message = f"a test has no `{key}`{did_you_mean(key, _KEYS)}"
             return [source.problem(_CODE, message, f"{path}{point(key)}")]
     name = test.get("decision", next(iter(tables)) if len(tables) == 1 else None)
-    tried = tables.get(str(name)) if name is not None else None
-    if tried is None:
+    result = tables.get(str(name)) if name is not None else None
+    if result is None:
         message = f"there is no table `{name}`{did_you_mean(str(name), list(tables))}"
         if name is None:
-            message = "the test does not say which `decision` it is for"
+            message = "the test does not name its `decision`"
         return [source.problem(_CODE, message, path)]
     expect = test.get("expect")
     if not isinstance(expect, dict) or not expect:
@@ -136,14 +135,14 @@ def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TriedTable]
         if key not in _EXPECTED:
             message = f"a test expects no `{key}`{did_you_mean(key, _EXPECTED)}"
             return [source.problem(_CODE, message, f"{path}/expect{point(key)}")]
-    if tried.table is not None:
-        failures = tuple(_differences(tried, tried.table, test.get("input"), expect))
-        tried.cases.append(TriedCase(str(test.get("name")), source.line(path), failures))
+    if result.table is not None:
+        failures = tuple(_differences(result, result.table, test.get("input"), expect))
+        result.cases.append(CaseResult(str(test.get("name")), source.line(path), failures))
     return []
 
 
 def _differences(
-    tried: TriedTable, table: DecisionTable, data: JSON, expect: Mapping[str, JSON]
+    result: TableResult, table: DecisionTable, data: JSON, expect: Mapping[str, JSON]
 ) -> list[str]:
     try:
         decided = table.decide(data)
@@ -152,13 +151,13 @@ def _differences(
             "fault": fault.kind.value,
             "problems": [{"code": each.code, "path": each.path} for each in fault.problems],
         }
-        said = f" ({fault})"
+        reason = f" ({fault})"
     else:
-        tried.fired.update(decided.rules)
+        result.fired.update(decided.rules)
         found = {"output": decided.outputs, "rules": list(decided.rules)}
-        said = ""
+        reason = ""
     return [
-        f"{name}: expected {wanted}, found {found.get(name)}{said}"
+        f"{name}: expected {wanted}, found {found.get(name)}{reason}"
         for name, wanted in expect.items()
         if not _fits(wanted, found.get(name), exactly=name != "problems")
     ]
