@@ -1,4 +1,4 @@
-"""Explanations name the lines and what it would take; reviews list what decisions bear out."""
+"""Explanations name the lines and what would allow; reviews agree with the decisions."""
 
 from __future__ import annotations
 
@@ -44,25 +44,30 @@ def test_a_refusal_by_a_line_names_it_first_and_then_what_else_matched(policy: P
     assert "is the resource's candidate, requester" in decision.explanation
 
 
-def test_a_refusal_without_a_line_says_what_it_takes(policy: Policy) -> None:
+def test_a_refusal_without_a_line_names_what_would_allow(policy: Policy) -> None:
     decision = explain(policy, "outsider", "run:start", team="sales")
     assert not decision.allowed
     assert decision.rules == ()
-    for way in ("process-owner in sales", "operator in sales", "executor in coe", "being a run"):
-        assert way in decision.explanation
+    for needed in (
+        "process-owner in sales",
+        "operator in sales",
+        "executor in coe",
+        "being a run",
+    ):
+        assert needed in decision.explanation
     assert "outsider is in no team." in decision.explanation
     only = explain(policy, "sales-owner", "policy:change", team="coe")
     assert "it takes lead in coe." in only.explanation
 
 
-def test_nothing_is_made_up_for_a_question_that_makes_no_sense(policy: Policy) -> None:
+def test_an_invalid_question_has_no_lines(policy: Policy) -> None:
     assert explain(policy, "sales-owner", "run:fly", team="sales").rules == ()
     assert explain(policy, "sales-owner", "run:start", team="Sales!").rules == ()
     with pytest.raises(ValueError, match="not a subject"):
         explain(policy, "sales owner", "run:start", team="sales")
 
 
-def test_a_review_is_what_the_decisions_are(policy: Policy) -> None:
+def test_a_review_agrees_with_the_decisions(policy: Policy) -> None:
     for team in ("sales", "finance", "coe", "audit"):
         grants = review_grants(policy, team)
         named = {
@@ -102,7 +107,7 @@ def test_a_review_names_groups_members_and_services(policy: Policy) -> None:
     assert not {subject for subject, _ in grants} & (DERIVED_ROLES - {"everyone", "employee"})
 
 
-def test_a_review_leaves_out_what_a_deny_takes_away() -> None:
+def test_a_review_leaves_out_what_a_deny_line_overrides() -> None:
     policy = policy_of(
         ["lead * token:issue * allow", "kind:service * token:issue * deny"],
         {"service:w/sales": {"sales": ["lead"]}, "lena": {"sales": ["lead"]}},

@@ -136,7 +136,7 @@ def test_lines_that_are_refused(fields: tuple[str, ...]) -> None:
         NetworkLine.of(fields)
 
 
-def test_a_stored_line_that_cannot_be_read_opens_nothing() -> None:
+def test_an_invalid_stored_line_opens_nothing() -> None:
     rows = PolicyRecord(network=(RuleRecord(("*", "*", "0.0.0.0/0", "*"), None, "x:1"),))
     assert Policy(rows).network.lines == ()
 
@@ -169,7 +169,7 @@ async def test_the_file_reaches_the_policy_as_a_new_version(database: Database, 
         assert (await store.current(session)).network.lines == ()
 
 
-def test_what_is_wrong_with_the_file_is_told_with_its_line(copy: Path) -> None:
+def test_problems_of_the_file_have_their_line(copy: Path) -> None:
     (copy / "policies" / "network.csv").write_text(
         "n, sales, a.corp, 10.0.0.0/8, 443\n"
         "\n# Why.\n"
@@ -180,8 +180,8 @@ def test_what_is_wrong_with_the_file_is_told_with_its_line(copy: Path) -> None:
     )
     with pytest.raises(Invalid) as caught:
         read_files(copy)
-    told = {problem.line: problem for problem in caught.value.problems}
-    assert set(told) == {1, 4, 5, 6, 7}
-    assert "reason" in told[1].message
-    assert told[4].help is not None
-    assert told[4].help.startswith("did you mean sales?")
+    by_line = {problem.line: problem for problem in caught.value.problems}
+    assert set(by_line) == {1, 4, 5, 6, 7}
+    assert "reason" in by_line[1].message
+    assert by_line[4].help is not None
+    assert by_line[4].help.startswith("did you mean sales?")

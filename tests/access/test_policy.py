@@ -1,4 +1,4 @@
-"""Decisions: what refuses, which line is reported, what the traps of the engine cannot do here."""
+"""Decisions: what is refused, which line is reported, and the pitfalls of the engine."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_an_unknown_permission_is_refused(permission: str) -> None:
     assert "no permission" in decision.explanation
 
 
-def test_an_unknown_relation_is_refused_because_it_may_be_a_slip_for_one_that_denies() -> None:
+def test_an_unknown_relation_is_refused_because_it_may_be_a_typo_of_one_that_denies() -> None:
     policy = policy_of(["everyone * run:start * allow"])
     decision = policy.decide(person("anna"), START, team="sales", relations={"requestor"})
     assert not decision.allowed
@@ -165,7 +165,7 @@ def test_names_with_commas_never_become_roles_or_lines() -> None:
         ("everyone", "*", "run:start", "*"),
     ],
 )
-def test_a_line_that_cannot_be_read_refuses_what_it_may_have_been_about(
+def test_an_invalid_line_refuses_its_permission(
     fields: tuple[str, ...],
 ) -> None:
     policy = policy_of([("everyone", "*", "run:start", "*", "allow"), fields])
@@ -253,14 +253,14 @@ def test_the_cache_of_decisions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         assert len(policy._decisions) <= 10
 
 
-def test_strangers_and_unknown_teams_leave_nothing_behind() -> None:
+def test_unknown_subjects_and_teams_share_one_cached_decision() -> None:
     policy = shipped()
     for number in range(500):
         policy.decide(person(f"stranger-{number}"), START, team=f"team-{number}")
     assert len(policy._decisions) == 1
 
 
-def test_a_decision_is_made_once_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_is_evaluated_once_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = policy_of(["everyone * run:start * allow"])
     evaluated = 0
     evaluate = Enforcers.evaluate
@@ -309,7 +309,7 @@ def test_many_threads_get_the_answers_of_one() -> None:
     assert not wrong
 
 
-# ---------------------------------------------------------------- against a second reading
+# ---------------------------------------------------------------- against a second implementation
 
 ROLES = ["owner", "dev", "lead"]
 TEAMS = ["sales", "finance", "coe"]
@@ -358,7 +358,7 @@ def read_again(  # noqa: PLR0917  # the same as the test's
     data_class: DataClass,
     relations: set[str],
 ) -> tuple[bool, set[str]]:
-    """What the lines say, read by hand: allowed or not, and the lines that could have decided."""
+    """A second implementation: allowed or not, and the lines that could have decided."""
     mine = members.get(who, {})
     is_person = not who.startswith("service:")
     names = {"everyone", f"kind:{'person' if is_person else 'service'}"}
@@ -392,7 +392,7 @@ def read_again(  # noqa: PLR0917  # the same as the test's
     data_class=st.sampled_from(DataClass),
     relations=relations_strategy,
 )
-def test_decisions_are_those_of_a_second_reading(  # noqa: PLR0917  # drawn by Hypothesis
+def test_decisions_are_those_of_a_second_implementation(  # noqa: PLR0917  # drawn by Hypothesis
     lines: list[tuple[str, ...]],
     members: dict[str, dict[str, list[str]]],
     who: str,
@@ -412,9 +412,7 @@ def test_decisions_are_those_of_a_second_reading(  # noqa: PLR0917  # drawn by H
 
 
 @given(subject=st.text(max_size=12), team=st.text(max_size=8), permission=st.text(max_size=12))
-def test_whatever_text_comes_nothing_is_raised_and_nothing_is_allowed(
-    subject: str, team: str, permission: str
-) -> None:
+def test_any_text_is_refused_without_an_exception(subject: str, team: str, permission: str) -> None:
     policy = policy_of(["lead * run:start * allow"], {"anna": {"sales": ["lead"]}})
     for kind in ActorKind:
         actor = Actor(subject, kind, subject)
@@ -426,7 +424,7 @@ def test_whatever_text_comes_nothing_is_raised_and_nothing_is_allowed(
 @given(
     fields=st.lists(st.one_of(st.text(max_size=6), st.sampled_from(["*", "allow", "run:start"])))
 )
-def test_a_line_is_made_of_sound_fields_only(fields: list[str]) -> None:
+def test_a_line_has_valid_fields_only(fields: list[str]) -> None:
     try:
         line = PolicyLine.of(fields)
     except ValueError:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from coe.crypto.keys import Keyring
-from coe.crypto.signing import SigningKey
 from coe.db import Database
 from tests.factories.audit import Log
+from tests.factories.keys import signing_key
 
 
 @pytest.fixture
@@ -17,6 +17,6 @@ def log(database: Database, tmp_path: Path) -> Log:
     return Log(
         database,
         Keyring(database, tmp_path / "kek"),
-        SigningKey.load(tmp_path / "signing", "coe.test/audit"),
+        signing_key(),
         tmp_path / "checkpoints",
     )

@@ -1,4 +1,4 @@
-"""Run by test_sealer_crashes: kills a sealer at every step, and goes on with another each time.
+"""Run by test_sealer_crashes: kills a sealer at every step, and continues with another.
 
 Arguments: database URL, folder of the keys and the checkpoint file. Prints a JSON object: how
 many sealers were killed, and what the verification of the log says after each.
@@ -76,7 +76,7 @@ def open_log(url: str, folder: Path) -> Log:
 
 
 def killed(url: str, folder: Path, arm: Callable[[Log], None]) -> bool:
-    """Seal in a process that is killed on its way; whether it was."""
+    """Seal in a process that may be killed; return whether it was."""
     child = os.fork()
     if child == 0:
         log = open_log(url, folder)

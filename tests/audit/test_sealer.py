@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, text
@@ -14,9 +13,9 @@ from coe.audit.log import append
 from coe.audit.merkle import Frontier, NodeId
 from coe.audit.records import EVENT_COLUMNS
 from coe.audit.sealer import LogBroken, LogSealer
-from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
 from tests.factories.audit import Log, event
+from tests.factories.keys import signing_key
 
 
 async def positions(log: Log) -> list[int]:
@@ -53,14 +52,14 @@ def notes(log: Log) -> list[str | None]:
     return list(CheckpointFile(log.file).notes())
 
 
-async def test_events_are_sealed_in_a_tree_signed_and_told_outside(log: Log) -> None:
+async def test_events_are_sealed_in_a_tree_signed_and_published(log: Log) -> None:
     await log.fill(1, 4, 5, 12)
     await assert_whole(log)
     signed = await checkpoints(log)
     assert [point.tree_size for point in signed] == [1, 4, 5, 12]
     assert notes(log) == [point.note for point in signed]
     assert log.file.stat().st_mode & 0o777 == 0o600
-    assert utcnow() - signed[-1].at < timedelta(minutes=1)
+    assert [point.at for point in signed] == sorted(point.at for point in signed)
 
 
 async def test_an_empty_log_has_no_checkpoint(log: Log) -> None:
@@ -99,13 +98,13 @@ async def test_nothing_is_sealed_past_a_transaction_that_still_runs(log: Log) ->
 async def test_many_writers_with_delayed_commits_and_several_sealers_lose_nothing(
     log: Log, database_url: str
 ) -> None:
-    chance = random.Random(7)  # noqa: S311  # delays
     written, sealing = 0, True
     await log.write(event())
     wide = Database(database_url, pool_size=20)
 
     async def write(writer: int) -> None:
         nonlocal written
+        chance = random.Random(writer)  # noqa: S311  # delays
         for number in range(15):
             async with wide.session() as session:
                 size = chance.randint(1, 3)
@@ -122,7 +121,7 @@ async def test_many_writers_with_delayed_commits_and_several_sealers_lose_nothin
         total = 0
         while sealing:
             total += await sealer.seal_once()
-            await asyncio.sleep(chance.random() * 0.01)
+            await asyncio.sleep(0.005)
         return total
 
     sealers = [asyncio.create_task(seal(log.sealer(batch=7))) for _ in range(3)]
@@ -145,27 +144,31 @@ async def test_while_one_seals_another_does_not(log: Log) -> None:
     assert await log.sealer().seal_once() == 1
 
 
-async def test_the_loop_seals_within_a_second_and_outlives_a_fault(
+async def test_the_loop_seals_by_itself_and_outlives_an_error(
     log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     sealer = log.sealer()
     loop = asyncio.create_task(sealer.run_forever())
     await log.write(event(1))
-    await asyncio.sleep(1)
-    assert await positions(log) == [0]
+    async with asyncio.timeout(60):
+        while await positions(log) != [0] or not notes(log):
+            await asyncio.sleep(0.05)
 
     log.file.rename(log.file.with_suffix(".moved"))
     log.file.mkdir()
     await log.write(event(2))
     sealer.wake()
-    await asyncio.sleep(0.8)
-    assert sealer.problem is not None
+    async with asyncio.timeout(60):
+        while sealer.problem is None:
+            await asyncio.sleep(0.05)
     assert len(caplog.records) == 1
     log.file.rmdir()
     log.file.with_suffix(".moved").rename(log.file)
-    await asyncio.sleep(0.8)
-    assert sealer.problem is None
+    async with asyncio.timeout(60):
+        while sealer.problem is not None:
+            await asyncio.sleep(0.05)
     assert len(notes(log)) == 2
+    assert len(caplog.records) == 1
     loop.cancel()
     with pytest.raises(asyncio.CancelledError):
         await loop
@@ -232,7 +235,7 @@ async def test_a_log_that_forked_from_its_file_is_not_continued(log: Log) -> Non
     first = Checkpoint.sign(log.signer, 2, bytes(32), utcnow())
     CheckpointFile(other.file).append([(2, first.note)])
     await log.write(event(5))
-    with pytest.raises(LogBroken, match="does not begin"):
+    with pytest.raises(LogBroken, match="does not start"):
         await other.seal()
     CheckpointFile(log.file).append([(3, "no note")])
     with pytest.raises(LogBroken, match="was changed"):
@@ -261,7 +264,7 @@ async def test_a_tree_that_was_changed_is_not_extended(log: Log, statement: str)
 async def test_a_log_of_another_key_is_not_continued(log: Log) -> None:
     await log.fill(2)
     await log.write(event(3))
-    stranger = Log(log.database, log.keyring, SigningKey.generate("coe.test/audit"), log.file)
+    stranger = Log(log.database, log.keyring, signing_key(2), log.file)
     with pytest.raises(LogBroken, match="another key"):
         await stranger.seal()
 

@@ -22,10 +22,10 @@ async def test_a_sealer_killed_anywhere_loses_and_repeats_nothing(
         cwd=Path(killed_sealer.__file__).parents[2],
     )
     output, _ = await process.communicate()
-    told = json.loads(output)
-    assert told["problems"] == []
-    assert told["kills"] == told["points"] == 16
-    events = told["points"] * killed_sealer.EVENTS
+    report = json.loads(output)
+    assert report["problems"] == []
+    assert report["kills"] == report["points"] == 16
+    events = report["points"] * killed_sealer.EVENTS
     rows = await log.rows(
         "SELECT count(*), count(DISTINCT position), max(position) FROM audit_events"
     )

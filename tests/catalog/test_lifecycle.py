@@ -164,7 +164,7 @@ async def test_deprecate_then_retire_once_no_alias_names_it(platform: Platform) 
     assert retired.entry.lifecycle is Lifecycle.PUBLISHED
 
 
-async def test_a_draft_can_be_given_up(platform: Platform) -> None:
+async def test_a_draft_can_be_retired(platform: Platform) -> None:
     await register(platform, SALES_OWNER, central())
     async with platform.work(SALES_OWNER) as work:
         moved = await actions.retire(work, "sales/returns@1.0.0")
@@ -190,7 +190,7 @@ def _named(version: str, **named: str) -> str:
     return local(version=version) + lines
 
 
-async def test_a_team_makes_nobody_read_the_data_of_its_runs_without_a_review(
+async def test_a_team_gives_nobody_the_data_of_its_runs_without_a_review(
     platform: Platform,
 ) -> None:
     async def publish(text: str) -> ChangedVersion:
@@ -213,7 +213,7 @@ async def test_a_team_makes_nobody_read_the_data_of_its_runs_without_a_review(
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
 
 
-async def test_who_may_not_read_is_told_that_nothing_is_there(platform: Platform) -> None:
+async def test_an_actor_who_may_not_read_gets_not_found(platform: Platform) -> None:
     saved = await register(platform, SALES_OWNER, central(data_class="PERSONAL"))
     for actor in (OUTSIDER, WAREHOUSE_DEVELOPER):
         with pytest.raises(NotFound):
@@ -232,7 +232,7 @@ async def test_a_ref_without_an_exact_version_is_a_located_problem(platform: Pla
 
 
 @pytest.mark.parametrize("column", ["digest", "signature"])
-async def test_what_was_changed_behind_our_back_is_not_published(
+async def test_a_version_changed_in_the_database_is_not_published(
     platform: Platform,
     column: str,
 ) -> None:
@@ -252,7 +252,7 @@ async def test_what_was_changed_behind_our_back_is_not_published(
             await actions.publish(work, ref)
 
 
-def test_every_move_is_either_made_or_refused() -> None:
+def test_every_action_is_either_applied_or_refused() -> None:
     made = {
         (move, state)
         for move in LifecycleAction
@@ -286,7 +286,7 @@ async def test_a_system_has_no_lifecycle_verbs(platform: Platform) -> None:
             await actions.deprecate(work, "sales/crm@2026.1.0")
 
 
-async def test_the_standards_say_how_many_must_approve(settings: Settings, tmp_path: Path) -> None:
+async def test_the_standards_set_how_many_must_approve(settings: Settings, tmp_path: Path) -> None:
     root = tmp_path / "content"
     for folder in content.FOLDERS:
         shutil.copytree(ROOT / folder, root / folder)

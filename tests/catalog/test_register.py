@@ -20,7 +20,7 @@ async def _count(platform: Platform, table: str) -> int:
         return int(await session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-async def test_the_same_content_again_is_the_version_that_has_it(platform: Platform) -> None:
+async def test_the_same_content_again_returns_the_existing_version(platform: Platform) -> None:
     first = await register(platform, SALES_OWNER, central())
     again = await register(
         platform, SALES_OWNER, "# a comment\n" + central().replace("'Returns'", "Returns")
@@ -161,22 +161,22 @@ async def test_a_published_flow_of_personal_data_can_be_called_by_other_teams(
     assert not {problem.code for problem in saved.problems} & {"OWS052", "OWS053"}
 
 
-async def test_checking_tells_nothing_of_flows_that_are_hidden(platform: Platform) -> None:
+async def test_checking_reveals_nothing_of_hidden_flows(platform: Platform) -> None:
     await published(platform, WAREHOUSE_DEVELOPER, local(data_class="PERSONAL"))
     wrong = "input: {orderId: 7}"
-    told = {}
+    codes = {}
     for name in ("pick-and-pack", "nothing-there"):
         text = central(calls=f"warehouse/{name}@^1").replace(
             'input: {orderId: "${ .orderId }"}', wrong
         )
         async with platform.read(OUTSIDER) as read:
             preview = await actions.check_flow(read, text)
-        told[name] = [problem.code for problem in preview.problems]
-    assert told["pick-and-pack"] == told["nothing-there"]
-    assert "OWS052" in told["pick-and-pack"]
+        codes[name] = [problem.code for problem in preview.problems]
+    assert codes["pick-and-pack"] == codes["nothing-there"]
+    assert "OWS052" in codes["pick-and-pack"]
 
 
-async def test_a_document_is_read_beside_the_event_loop(
+async def test_a_document_is_read_in_a_thread(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
@@ -234,7 +234,7 @@ async def test_calls_called_by_and_systems_follow_the_definitions(platform: Plat
     assert [entry.ref for entry in callers[target.entry.id]] == ["sales/returns"]
 
 
-async def test_nothing_of_a_definition_stands_in_clear(platform: Platform) -> None:
+async def test_nothing_of_a_definition_is_in_clear(platform: Platform) -> None:
     await published(platform, SALES_OWNER, central())
     async with platform.database.session() as session:
         tables = await session.scalars(
@@ -248,7 +248,7 @@ async def test_nothing_of_a_definition_stands_in_clear(platform: Platform) -> No
                 assert b"orderId".hex() not in row
 
 
-async def test_checking_says_the_same_and_saves_nothing(platform: Platform) -> None:
+async def test_checking_reports_the_same_and_saves_nothing(platform: Platform) -> None:
     async with platform.read(SALES_OWNER) as read:
         preview = await actions.check_flow(read, central())
         broken = await actions.check_flow(read, "nonsense: [")

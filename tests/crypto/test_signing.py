@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.crypto.secret_files import SecretFileRefused
+from coe.crypto.secret_files import SecretFileRefused, create_secret
 from coe.crypto.signing import (
     KeyRefused,
     NoteRefused,
@@ -15,6 +16,7 @@ from coe.crypto.signing import (
     sha256_hex,
     split_note,
 )
+from tests.factories.keys import signing_key
 
 # The example of golang.org/x/mod/sumdb/note.
 SKEY = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
@@ -27,7 +29,7 @@ NOTE = (
     TEXT + "\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqd"
     "ngotpRZb6KE6RyyBwJnAM=\n"
 )
-KEY = SigningKey.generate("coe.test/audit")
+KEY = signing_key()
 
 
 def test_a_note_is_signed_as_go_signs_it() -> None:
@@ -54,7 +56,7 @@ def test_no_byte_of_a_note_can_be_changed() -> None:
 
 
 def test_a_note_of_another_key_or_with_two_signatures_is_refused() -> None:
-    other = SigningKey.generate("coe.test/audit")
+    other = signing_key(2)
     note = KEY.sign_note("text\n")
     with pytest.raises(NoteRefused, match="another key"):
         other.public.open_note(note)
@@ -65,7 +67,7 @@ def test_a_note_of_another_key_or_with_two_signatures_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "text", "text\n", "text\n\n", "\n\n— a b\n", "t\n\n- a b\n"])
-def test_what_is_no_note_is_refused(text: str) -> None:
+def test_a_malformed_note_is_refused(text: str) -> None:
     with pytest.raises(NoteRefused):
         split_note(text)
 
@@ -83,18 +85,20 @@ def test_a_name_that_a_note_cannot_carry_is_refused(name: str) -> None:
         SigningKey.generate(name)
 
 
-def test_a_digest_is_signed_for_a_publication() -> None:
+def test_the_signature_of_a_digest_is_verified() -> None:
     digest = sha256_hex(b"definition")
     signature = KEY.sign_digest(digest)
     assert KEY.public.verify_digest(digest, signature)
     assert not KEY.public.verify_digest(sha256_hex(b"another"), signature)
-    assert not KEY.public.verify_digest(digest, "A" + signature[1:])
+    tampered = bytearray(base64.b64decode(signature))
+    tampered[0] ^= 1
+    assert not KEY.public.verify_digest(digest, base64.b64encode(tampered).decode())
     assert not KEY.public.verify_digest(digest, "no base64")
     with pytest.raises(ValueError, match="64"):
         KEY.sign_digest("abcd")
 
 
-def test_the_key_file_is_made_once_and_private(tmp_path: Path) -> None:
+def test_the_key_file_is_created_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "signing"
     first = SigningKey.load(path, "coe.test/audit")
     assert path.stat().st_mode & 0o777 == 0o600
@@ -108,11 +112,12 @@ def test_the_key_file_is_made_once_and_private(tmp_path: Path) -> None:
 
 def test_a_damaged_key_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "signing"
-    SigningKey.load(path, "coe.test/audit")
-    good = path.read_bytes()
+    good = f"{SKEY}\n".encode()
+    create_secret(path, good)
+    assert SigningKey.load(path, "PeterNeumann").vkey == VKEY
     for index in range(len(good) - 1):
         tampered = bytearray(good)
         tampered[index] = ord("A") if good[index] != ord("A") else ord("B")
         path.write_bytes(bytes(tampered))
         with pytest.raises(SecretFileRefused):
-            SigningKey.load(path, "coe.test/audit")
+            SigningKey.load(path, "PeterNeumann")

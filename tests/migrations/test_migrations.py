@@ -1,4 +1,4 @@
-"""The migrations make what the models say, from nothing, and twice is once."""
+"""The migrations create the schema of the models, and can run twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def in_thread(function, *arguments):
     return asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
-async def test_the_migrations_make_what_the_models_say(empty_url: str, database: Database) -> None:
+async def test_the_migrations_create_the_schema(empty_url: str, database: Database) -> None:
     await in_thread(run.upgrade, empty_url)
     await in_thread(run.check, empty_url)
     made = await triggers(empty_url)

@@ -13,10 +13,11 @@ from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import Verification
 from coe.audit.queries import AuditEventFilter, Window
-from coe.crypto.signing import KeyRefused, SigningKey
+from coe.crypto.signing import KeyRefused
 from coe.db import utcnow
 from coe.errors import NotFound
 from tests.factories.audit import Log, event
+from tests.factories.keys import signing_key
 
 SIZE = 5
 
@@ -80,9 +81,9 @@ async def test_a_changed_byte_of_an_event_names_the_row(log: Log, path: Path) ->
             tampered = bytearray(line)
             tampered[index] ^= 1 << bit
             found = again(log, path, [*lines[:number], bytes(tampered), *lines[number + 1 :]])
-            told = " ".join(problem.message for problem in found.problems)
+            messages = " ".join(problem.message for problem in found.problems)
             paths = {problem.path for problem in found.problems}
-            assert ids[2] in told or "/events/2" in paths, (index, bit, told)
+            assert ids[2] in messages or "/events/2" in paths, (index, bit, messages)
 
 
 async def test_a_changed_byte_anywhere_is_noticed(log: Log, path: Path) -> None:
@@ -128,7 +129,7 @@ async def test_a_line_taken_out_doubled_or_moved_is_named(log: Log, path: Path) 
 
 async def test_a_bundle_that_someone_else_signed_is_refused(log: Log, path: Path) -> None:
     await log.fill(SIZE)
-    stranger = SigningKey.generate(log.signer.name)
+    stranger = signing_key(2)
     forged = Log(log.database, log.keyring, stranger, log.file)
     lines = await exported(forged, path)
     assert json.loads(lines[0])["vkey"] == stranger.vkey
@@ -154,7 +155,7 @@ async def test_the_checkpoint_file_shows_that_the_log_only_grew(log: Log, path: 
     await log.write(event(9))
     await log.seal()
     found = verify_bundle(path, checkpoint_file=log.file)
-    assert found.ok  # a bundle of before is no fault, and it is said
+    assert found.ok  # an older bundle is valid, and reported as older
     assert [(problem.severity, problem.path) for problem in found.problems] == [
         ("INFO", f"/checkpoints/{SIZE + 1}")
     ]

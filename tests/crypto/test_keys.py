@@ -1,4 +1,3 @@
-# a test looks at its own small files
 from __future__ import annotations
 
 import asyncio
@@ -14,7 +13,7 @@ from coe.crypto.keys import Keyring
 from coe.crypto.secret_files import SecretFileRefused, create_secret
 from coe.db import Database
 
-PLACE = Cell(table="runs", row="r1", column="input_sealed", team="sales")
+CELL = Cell(table="runs", row="r1", column="input_sealed", team="sales")
 NAME = b"Annegret Winterstein-Okafor"
 
 
@@ -39,40 +38,40 @@ async def keys(database: Database) -> list[tuple[str, str, int, int]]:
 async def test_a_second_process_opens_what_the_first_sealed(
     keyring: Keyring, database: Database, kek_file: Path
 ) -> None:
-    sealed = await keyring.seal_json(PLACE, "run", {"name": "Anna", "total": 12})
+    sealed = await keyring.seal_json(CELL, "run", {"name": "Anna", "total": 12})
     other = Keyring(database, kek_file)
-    assert await other.open_json(PLACE, "run", sealed) == {"name": "Anna", "total": 12}
+    assert await other.open_json(CELL, "run", sealed) == {"name": "Anna", "total": 12}
 
 
 async def test_each_team_and_purpose_has_its_own_key(keyring: Keyring, database: Database) -> None:
-    teams = [PLACE, replace(PLACE, team="finance")]
+    teams = [CELL, replace(CELL, team="finance")]
     sealed = [await keyring.seal(p, purpose, NAME) for p in teams for purpose in ("run", "audit")]
     assert len({Header.parse(value).key_id for value in sealed}) == 4
     assert len(await keys(database)) == 4
     with pytest.raises(DoesNotOpen):
-        await keyring.open(PLACE, "audit", sealed[0])
+        await keyring.open(CELL, "audit", sealed[0])
     with pytest.raises(DoesNotOpen):
-        await keyring.open(replace(PLACE, team="finance"), "run", sealed[0])
+        await keyring.open(replace(CELL, team="finance"), "run", sealed[0])
 
 
 async def test_no_byte_of_the_header_can_be_changed(keyring: Keyring) -> None:
-    sealed = await keyring.seal(PLACE, "run", NAME)
+    sealed = await keyring.seal(CELL, "run", NAME)
     for index in range(36):
         tampered = bytearray(sealed)
         tampered[index] ^= 1
         with pytest.raises(DoesNotOpen):
-            await keyring.open(PLACE, "run", bytes(tampered))
+            await keyring.open(CELL, "run", bytes(tampered))
 
 
-async def test_many_tasks_and_processes_make_one_key(database: Database, kek_file: Path) -> None:
+async def test_many_tasks_and_processes_create_one_key(database: Database, kek_file: Path) -> None:
     rings = [Keyring(database, kek_file) for _ in range(4)]
     sealed = await asyncio.gather(
-        *(ring.seal(PLACE, "run", NAME) for ring in rings for _ in range(10))
+        *(ring.seal(CELL, "run", NAME) for ring in rings for _ in range(10))
     )
     assert len({Header.parse(value).key_id for value in sealed}) == 1
     assert len(kek_file.read_text().splitlines()) == 1
     for ring in rings:
-        assert await ring.open(PLACE, "run", sealed[0]) == NAME
+        assert await ring.open(CELL, "run", sealed[0]) == NAME
 
 
 async def test_sealing_never_waits_for_the_pool_that_the_caller_uses_up(
@@ -83,7 +82,7 @@ async def test_sealing_never_waits_for_the_pool_that_the_caller_uses_up(
     async with small.session() as one, small.session() as other:
         await one.execute(text("SELECT 1"))
         await other.execute(text("SELECT 1"))  # the pool of one and its overflow of one are out
-        assert await asyncio.wait_for(keyring.seal(PLACE, "run", NAME), timeout=10)
+        assert await asyncio.wait_for(keyring.seal(CELL, "run", NAME), timeout=10)
     await small.close()
 
 
@@ -91,7 +90,7 @@ async def test_a_key_is_followed_by_the_next_before_its_nonces_are_used_up(
     database: Database, kek_file: Path
 ) -> None:
     keyring = Keyring(database, kek_file, nonces_per_key=10, nonces_per_block=5)
-    sealed = await asyncio.gather(*(keyring.seal(PLACE, "run", NAME) for _ in range(23)))
+    sealed = await asyncio.gather(*(keyring.seal(CELL, "run", NAME) for _ in range(23)))
     versions = [Header.parse(value).version for value in sealed]
     assert [versions.count(version) for version in (1, 2, 3)] == [10, 10, 3]
     assert await keys(database) == [
@@ -100,12 +99,12 @@ async def test_a_key_is_followed_by_the_next_before_its_nonces_are_used_up(
         ("sales", "run", 3, 5),
     ]
     for value in sealed:
-        assert await keyring.open(PLACE, "run", value) == NAME
+        assert await keyring.open(CELL, "run", value) == NAME
 
 
 async def test_processes_share_the_nonces_of_a_key(database: Database, kek_file: Path) -> None:
     rings = [Keyring(database, kek_file, nonces_per_key=40, nonces_per_block=5) for _ in range(8)]
-    sealed = await asyncio.gather(*(r.seal(PLACE, "run", NAME) for r in rings for _ in range(20)))
+    sealed = await asyncio.gather(*(r.seal(CELL, "run", NAME) for r in rings for _ in range(20)))
     versions = [Header.parse(value).version for value in sealed]
     assert all(versions.count(version) <= 40 for version in set(versions))
     assert all(reserved <= 40 for *_, reserved in await keys(database))
@@ -116,59 +115,57 @@ async def test_a_key_exists_before_anything_is_sealed_with_it(
 ) -> None:
     async with database.session() as session:
         await session.execute(text("SELECT 1"))
-        sealed = await keyring.seal(PLACE, "run", NAME)
+        sealed = await keyring.seal(CELL, "run", NAME)
         await session.rollback()
-    assert await Keyring(database, keyring.kek_file).open(PLACE, "run", sealed) == NAME
+    assert await Keyring(database, keyring.kek_file).open(CELL, "run", sealed) == NAME
 
 
 async def test_a_changed_data_key_row_does_not_open(keyring: Keyring, database: Database) -> None:
-    sealed = await keyring.seal(PLACE, "run", NAME)
+    sealed = await keyring.seal(CELL, "run", NAME)
     async with database.session() as session:
         await session.execute(text("UPDATE data_keys SET team = 'finance'"))
         await session.commit()
     with pytest.raises(DoesNotOpen):
-        await Keyring(database, keyring.kek_file).open(
-            replace(PLACE, team="finance"), "run", sealed
-        )
+        await Keyring(database, keyring.kek_file).open(replace(CELL, team="finance"), "run", sealed)
 
 
 async def test_a_missing_kek_file_is_not_replaced_while_keys_need_it(
     keyring: Keyring, database: Database, kek_file: Path
 ) -> None:
-    sealed = await keyring.seal(PLACE, "run", NAME)
+    sealed = await keyring.seal(CELL, "run", NAME)
     kek_file.unlink()
     other = Keyring(database, kek_file)
     with pytest.raises(SecretFileRefused, match="restore"):
-        await other.seal(replace(PLACE, team="finance"), "run", NAME)
+        await other.seal(replace(CELL, team="finance"), "run", NAME)
     with pytest.raises(FileNotFoundError):
-        await other.open(PLACE, "run", sealed)
+        await other.open(CELL, "run", sealed)
     assert not kek_file.exists()
 
 
 async def test_the_kek_file_is_private_and_a_looser_one_is_refused(
     keyring: Keyring, database: Database, kek_file: Path
 ) -> None:
-    await keyring.seal(PLACE, "run", NAME)
+    await keyring.seal(CELL, "run", NAME)
     assert kek_file.stat().st_mode & 0o777 == 0o600
     assert kek_file.parent.stat().st_mode & 0o777 == 0o700
     assert list(kek_file.parent.iterdir()) == [kek_file]
     for mode in (0o640, 0o604, 0o620):
         kek_file.chmod(mode)
         with pytest.raises(SecretFileRefused, match="chmod 600"):
-            await Keyring(database, kek_file).seal(PLACE, "run", NAME)
+            await Keyring(database, kek_file).seal(CELL, "run", NAME)
 
 
 async def test_a_damaged_kek_file_is_refused(
     keyring: Keyring, database: Database, kek_file: Path
 ) -> None:
-    await keyring.seal(PLACE, "run", NAME)
+    await keyring.seal(CELL, "run", NAME)
     good = kek_file.read_bytes()
     for index in range(len(good) - 1):
         tampered = bytearray(good)
         tampered[index] = ord("A") if good[index] != ord("A") else ord("B")
         kek_file.write_bytes(bytes(tampered))
         with pytest.raises(SecretFileRefused, match="damaged"):
-            await Keyring(database, kek_file).seal(PLACE, "run", NAME)
+            await Keyring(database, kek_file).seal(CELL, "run", NAME)
 
 
 async def test_a_kek_file_is_read_only_as_it_is_written(tmp_path: Path) -> None:
@@ -183,10 +180,10 @@ async def test_a_kek_file_is_read_only_as_it_is_written(tmp_path: Path) -> None:
         read_keks(path)
 
 
-async def test_neither_a_value_nor_a_key_lies_in_the_database_in_clear(
+async def test_neither_a_value_nor_a_key_is_in_the_database_in_clear(
     keyring: Keyring, database: Database, kek_file: Path
 ) -> None:
-    await keyring.seal(PLACE, "run", NAME)
+    await keyring.seal(CELL, "run", NAME)
     block = keyring._blocks["sales", "run"]
     async with database.session() as session:
         row = (await session.execute(text("SELECT * FROM data_keys"))).one()

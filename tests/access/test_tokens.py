@@ -30,7 +30,9 @@ async def make(session: object, **changed: object) -> tuple[str, AccessToken]:
     return await tokens.issue(session, **(values | changed))  # type: ignore[arg-type]  # any values
 
 
-async def test_a_token_says_who_comes_and_only_its_hash_is_kept(database: Database) -> None:
+async def test_a_token_has_its_subject_and_only_its_hash_is_stored(
+    database: Database,
+) -> None:
     async with database.session() as session:
         bearer, row = await make(session)
         await session.commit()
@@ -61,7 +63,7 @@ async def test_a_service_token_carries_its_scopes(database: Database) -> None:
     assert actor.scopes == {"worker:connect", "run:*"}
 
 
-async def test_no_two_tokens_are_alike(database: Database) -> None:
+async def test_no_two_tokens_are_the_same(database: Database) -> None:
     async with database.session() as session:
         made = {(await make(session))[0] for _ in range(50)}
     assert len(made) == 50
@@ -109,7 +111,7 @@ async def test_a_revoked_token_is_refused_and_is_revoked_once(database: Database
         "\ud800",
     ],
 )
-async def test_what_is_no_token_is_refused(database: Database, bearer: str) -> None:
+async def test_a_malformed_token_is_refused(database: Database, bearer: str) -> None:
     async with database.session() as session:
         await make(session)
         with pytest.raises(Unauthenticated):
@@ -140,7 +142,7 @@ async def test_the_hash_is_no_token(database: Database) -> None:
         ({"expires_at": datetime(2030, 2, 1)}, "/expiresIn"),  # noqa: DTZ001  # that is the point
     ],
 )
-async def test_a_token_that_makes_no_sense_is_not_issued(
+async def test_an_invalid_token_is_not_issued(
     database: Database, changed: dict[str, object], path: str
 ) -> None:
     async with database.session() as session:
@@ -150,7 +152,7 @@ async def test_a_token_that_makes_no_sense_is_not_issued(
         assert (await session.scalars(select(AccessToken))).all() == []
 
 
-async def test_every_problem_comes_at_once(database: Database) -> None:
+async def test_all_problems_are_reported_at_once(database: Database) -> None:
     async with database.session() as session:
         with pytest.raises(Invalid) as caught:
             await make(session, name="", subject="", scopes=["x"], expires_at=NOW)

@@ -1,4 +1,4 @@
-"""A scope says for every team and class, as a value and in the database, what decisions say."""
+"""A scope agrees with the decisions for every team and class, in Python and in the database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def decided(policy: Policy, who: str, permission: str, relations: set[str]) -> s
     permission=st.sampled_from(PERMS),
     relations=st.sets(st.sampled_from(["author", "requester"])),
 )
-def test_a_scope_is_what_decisions_are(
+def test_a_scope_agrees_with_the_decisions(
     lines: list[tuple[str, ...]],
     members: dict[str, dict[str, list[str]]],
     who: str,

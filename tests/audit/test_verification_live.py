@@ -1,4 +1,4 @@
-"""Verification of a log that goes on growing, and of one whose file of checkpoints went."""
+"""Verification of a log that grows meanwhile, and of one without its checkpoint file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from coe.audit.verification import verify
 from tests.factories.audit import Log, event
 
 
-async def test_a_log_that_grows_meanwhile_verifies(log: Log) -> None:
+async def test_a_log_that_grows_during_its_verification_verifies(log: Log) -> None:
     await log.fill(3)
     done = asyncio.Event()
 
@@ -21,8 +21,8 @@ async def test_a_log_that_grows_meanwhile_verifies(log: Log) -> None:
         found: list[object] = []
         for _ in range(25):
             async with log.database.session() as session:
-                told = await verify(session, log.signer.public, log.file)
-            found += told.problems
+                verified = await verify(session, log.signer.public, log.file)
+            found += verified.problems
         done.set()
         return found
 
@@ -30,10 +30,10 @@ async def test_a_log_that_grows_meanwhile_verifies(log: Log) -> None:
     assert found == []
 
 
-async def test_a_file_of_checkpoints_that_went_is_told(log: Log) -> None:
+async def test_a_missing_checkpoint_file_is_reported(log: Log) -> None:
     await log.fill(3)
     log.file.unlink()
     async with log.database.session() as session:
-        told = await verify(session, log.signer.public, log.file)
-    assert not told.ok
-    assert "not there" in told.problems[0].message
+        verified = await verify(session, log.signer.public, log.file)
+    assert not verified.ok
+    assert "is missing" in verified.problems[0].message

@@ -1,4 +1,4 @@
-"""The database follows the files: once, again, after a change, and never halfway."""
+"""Loading: the database has what the files have, also after a change, and never half of it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_change_of_a_file_reaches_the_policy(database: Database, copy: P
         }
 
 
-async def test_what_others_added_stays(database: Database) -> None:
+async def test_rows_of_another_origin_stay(database: Database) -> None:
     async with database.session() as session:
         session.add(
             Membership(
@@ -164,7 +164,7 @@ async def test_problems_are_located_and_nothing_is_changed(database: Database, c
     assert len(caught.value.problems) == 12
 
 
-async def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+async def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
         read_files(tmp_path)
     assert {p.path for p in caught.value.problems} == {
@@ -184,7 +184,7 @@ async def test_a_person_cannot_pass_as_a_service(copy: Path) -> None:
     assert "must be a person" in caught.value.problems[0].message
 
 
-async def test_a_note_stands_for_its_block_only(copy: Path) -> None:
+async def test_a_comment_explains_its_block_only(copy: Path) -> None:
     notes = {str(line): line.note for line in read_files(copy).lines}
     assert (
         notes["p, kind:person, *, run:report, *, deny"]

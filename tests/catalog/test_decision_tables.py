@@ -30,7 +30,7 @@ from tests.factories.people import (
 )
 
 
-async def test_a_draft_comes_in_once_and_a_version_never_changes(platform: Platform) -> None:
+async def test_a_draft_is_saved_once_and_a_version_never_changes(platform: Platform) -> None:
     async with platform.work(FINANCE_DEVELOPER) as work:
         first = await register_decision(work, level())
     async with platform.work(FINANCE_DEVELOPER) as work:
@@ -139,11 +139,11 @@ async def test_its_document_is_sealed_and_hidden_from_who_may_not_read_it(
 
 
 def language(problems: Sequence[Problem]) -> list[Problem]:
-    """Without what the standards of the house say of a small test process."""
+    """Without the findings of the standards for a small test process."""
     return [each for each in problems if each.code.startswith("OWS")]
 
 
-async def test_a_flow_that_asks_it_is_its_caller(platform: Platform) -> None:
+async def test_a_flow_that_calls_it_is_its_caller(platform: Platform) -> None:
     await publish_table(platform, level())
     saved = await register(platform, SALES_OWNER, ASKING)
     assert language(saved.problems) == []
@@ -155,7 +155,7 @@ async def test_a_flow_that_asks_it_is_its_caller(platform: Platform) -> None:
     assert [flow.ref for flow in callers[table.id]] == ["sales/credit"]
 
 
-async def test_a_table_that_is_not_there_warns_a_draft_and_refuses_a_publication(
+async def test_a_missing_table_warns_a_draft_and_refuses_a_publication(
     platform: Platform,
 ) -> None:
     saved = await register(platform, SALES_OWNER, ASKING)
@@ -185,7 +185,7 @@ async def test_a_table_that_is_not_there_warns_a_draft_and_refuses_a_publication
         ("input: {amount: '${ .amount }'}", None),
     ],
 )
-async def test_an_input_that_the_table_would_refuse_is_told_where_it_can_be_seen(
+async def test_an_input_that_the_table_would_refuse_is_reported_at_the_call(
     platform: Platform, given: str, code: str | None
 ) -> None:
     await publish_table(platform, level())

@@ -14,9 +14,9 @@ from coe.audit.findings import Verification
 from coe.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash
 from coe.audit.records import EVENT_COLUMNS
 from coe.audit.verification import verify
-from coe.crypto.signing import SigningKey
 from coe.db import utcnow
 from tests.factories.audit import Log, event
+from tests.factories.keys import signing_key
 
 SIZE = 7
 TYPES = {
@@ -46,7 +46,7 @@ async def attacked(log: Log) -> AsyncIterator[AsyncSession]:
 
 
 def changed(value: Any) -> Iterator[Any]:
-    """The value with each of its bytes changed, and the value gone or come."""
+    """The value with each byte changed, and with the value removed or added."""
     match value:
         case None:
             yield "x"
@@ -173,7 +173,7 @@ async def test_a_deleted_row_is_named(log: Log, position: int) -> None:
     assert found.problems[0].path == f"/events/{position}"
 
 
-async def test_rows_cut_off_the_end_are_missed_even_with_their_tree(log: Log) -> None:
+async def test_rows_removed_at_the_end_are_reported_even_with_their_tree(log: Log) -> None:
     await log.fill(3, SIZE)
     cut = (
         "DELETE FROM audit_events WHERE position > 2",
@@ -247,7 +247,7 @@ async def test_a_history_rewritten_with_its_whole_tree_is_found(log: Log) -> Non
         assert [problem.code for problem in found.problems] == ["AUDIT_TREE_CHANGED"]
         assert "2 to 4" in found.problems[0].message
 
-        # And signed again with the stolen key: the file outside the database tells.
+        # Signed again with the stolen key, the file outside the database exposes it.
         await session.execute(text("DELETE FROM audit_checkpoints"))
         forged = Checkpoint.sign(log.signer, SIZE, frontier.root(), utcnow())
         await session.execute(
@@ -286,7 +286,7 @@ async def test_a_changed_byte_of_a_tree_node_names_the_node(log: Log) -> None:
         'UPDATE audit_nodes SET "offset" = -1 WHERE level = 2',
     ],
 )
-async def test_a_node_that_is_gone_or_moved_is_named(log: Log, statement: str) -> None:
+async def test_a_missing_or_moved_node_is_named(log: Log, statement: str) -> None:
     await log.fill(3, SIZE)
     async with attacked(log) as session:
         await session.execute(text(statement))
@@ -330,7 +330,7 @@ async def test_a_changed_byte_of_a_checkpoint_names_it(log: Log, size: int) -> N
         assert len((await verified(log, session)).problems) == 2
 
 
-async def test_a_checkpoint_taken_out_is_missed_by_the_file(log: Log) -> None:
+async def test_a_removed_checkpoint_is_found_with_the_file(log: Log) -> None:
     await log.fill(3, SIZE)
     async with attacked(log) as session:
         await session.execute(text("DELETE FROM audit_checkpoints WHERE tree_size = 3"))
@@ -374,7 +374,7 @@ async def test_a_file_of_another_history_does_not_fit(log: Log) -> None:
 
 async def test_another_key_finds_no_signature(log: Log) -> None:
     await log.fill(3)
-    other = SigningKey.generate("coe.test/audit").public
+    other = signing_key(2).public
     async with log.database.session() as session:
         found = await verify(session, other)
     assert found.tree_size == 0
