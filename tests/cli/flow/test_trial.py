@@ -128,11 +128,11 @@ def test_wrong_usage_ends_with_two(flow: Path, arguments: list[str], expected: s
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"a": 1, "a": 2}', "`a` stands twice"),
-        ("a: 1\na: 2\n", "`a` stands twice"),
+        ('{"a": 1, "a": 2}', "`a` occurs twice"),
+        ("a: 1\na: 2\n", "`a` occurs twice"),
         ("a: [", "not YAML"),
         ("", "empty"),
-        ("NaN: .nan", "no JSON value"),
+        ("NaN: .nan", "not a JSON value"),
     ],
 )
 def test_an_input_that_cannot_be_read_is_wrong_usage(flow: Path, text: str, expected: str) -> None:
@@ -158,7 +158,7 @@ def test_a_missing_file_is_wrong_usage(flow: Path, option: str) -> None:
         ("get: 5", "must be an object"),
         ("get: {after: soon, output: 1}", "no"),
         ("{stubs: {get: {output: 1}}, events: {type: a}}", "must be an array"),
-        ("get: {output: 1}\nget: {output: 2}", "stands twice"),
+        ("get: {output: 1}\nget: {output: 2}", "occurs twice"),
     ],
 )
 def test_invalid_stubs_are_wrong_usage(
