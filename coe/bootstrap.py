@@ -56,7 +56,7 @@ async def load_all(settings: Settings) -> list[str]:
     return lines
 
 
-async def issue_token_as_operator(
+async def issue_first_token(
     settings: Settings,
     *,
     subject: str,

@@ -32,11 +32,11 @@ def issue(
     output: str,
 ) -> None:
     """Issue a token for SUBJECT (a person, or service:worker/TEAM); it is printed only once."""
-    from coe.bootstrap import issue_token_as_operator  # noqa: PLC0415  # SQLAlchemy is slow to import
+    from coe.bootstrap import issue_first_token  # noqa: PLC0415  # SQLAlchemy is slow to import
 
     settings = settings_from(config)
     token = asyncio.run(
-        issue_token_as_operator(
+        issue_first_token(
             settings,
             subject=subject,
             name=name,

@@ -21,7 +21,7 @@ import asyncpg
 import httpx
 
 from coe import content
-from coe.bootstrap import issue_token_as_operator, load_all
+from coe.bootstrap import issue_first_token, load_all
 from coe.demo.layout import (
     API_PORT,
     COMPANY_PORT,
@@ -220,7 +220,7 @@ class Demo:
         """A token for a subject that is no persona; issued once, kept in a private file."""
         file = self.data / "tokens" / subject.replace(":", "-").replace("/", "-")
         if not file.exists():
-            token = await issue_token_as_operator(
+            token = await issue_first_token(
                 settings,
                 subject=subject,
                 name=f"demo of {subject}",

@@ -147,14 +147,14 @@ class Story:
         problem = preview["previewTemplate"]["problems"][0]
         self.echo(f"a wrong parameter is reported: {problem['path']}: {problem['message']}")
         try:
-            existing = await self._ask("sales-owner", queries.VERSIONS, {"ref": FLOW})
+            existing = await self._ask("sales-owner", queries.FLOW_VERSIONS, {"ref": FLOW})
             version = existing["flow"]["versions"]["nodes"][0]
         except NotFound:
             given = target | {"parameters": TEMPLATE_PARAMETERS}
             saved = await self._do("sales-owner", queries.INSTANTIATE, **given)
             version = saved["version"]
         await self._bring_live(version, "coe-lead", submitter="sales-owner")
-        live = await self._ask("sales-owner", queries.VERSIONS, {"ref": FLOW})
+        live = await self._ask("sales-owner", queries.FLOW_VERSIONS, {"ref": FLOW})
         aliases = live["flow"]["aliases"]
         self.echo(f"{FLOW} is published, signed, and live is {aliases['live']}")
 

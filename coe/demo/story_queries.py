@@ -16,7 +16,7 @@ query Search($text: String!) {
   }
 }
 """
-VERSIONS: Final = """
+FLOW_VERSIONS: Final = """
 query Versions($ref: String!) {
   flow(ref: $ref) { aliases versions { nodes { ref version lifecycle signature createdBy } } }
 }

@@ -124,17 +124,17 @@ def test_an_event_starts_a_flow(demo: RunningDemo, tmp_path: Path) -> None:
     assert coe(demo, "sales-owner", "flow", "schedule", "sales/on-event").returncode == 6
     publish(demo, file, "sales/on-event@1.0.0")
     assert schedule_of(demo, "sales/on-event")["kind"] == "ON"
-    sent = {"specversion": "1.0", "id": "1", "source": "/cli", "type": "com.example.reported"}
-    event.write_text(json.dumps(sent))
+    document = {"specversion": "1.0", "id": "1", "source": "/cli", "type": "com.example.reported"}
+    event.write_text(json.dumps(document))
     sent = coe(demo, "sales-owner", "event", "send", str(event))
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout.startswith("reached 1 run that you may read")
     assert "sales/on-event@1.0.0" in sent.stdout
     again = coe(demo, "sales-owner", "event", "send", str(event), "--output", "json")
     assert json.loads(again.stdout)["duplicate"] is True
-    event.write_text(json.dumps(sent | {"type": ""}))
+    event.write_text(json.dumps(document | {"type": ""}))
     assert coe(demo, "sales-owner", "event", "send", str(event)).returncode == 1
-    event.write_text(json.dumps(sent | {"id": "2"}))
+    event.write_text(json.dumps(document | {"id": "2"}))
     assert coe(demo, "auditor", "event", "send", str(event)).returncode == 5
 
 

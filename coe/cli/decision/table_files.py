@@ -13,14 +13,14 @@ from coe.cli.output import problem_line
 from coe.decisions.load import load_decision
 from coe.decisions.table import DecisionFault
 from coe.decisions.table_tests import TESTS, TableResult, run_tests
-from coe.errors import CoeError, Invalid, Problem, errors_in
+from coe.errors import CoeError, Invalid, Problem
 from coe.json_types import JSON
 from coe.language.check import FORMATS, FileProblem, as_sarif
 
 _FORMATS = FORMATS | {"sarif": partial(as_sarif, tool="coe decision check")}
 
 
-def check_files(files: Sequence[Path]) -> list[FileProblem]:
+def check_tables(files: Sequence[Path]) -> list[FileProblem]:
     """Check tables and the tables in folders; the problems are in the order of the arguments.
 
     Raises:
@@ -148,11 +148,6 @@ def _table_json(table: TableResult) -> dict[str, Any]:
     }
 
 
-def has_errors(found: Sequence[FileProblem]) -> bool:
-    """Whether any of the problems is an error."""
-    return bool(errors_in([each.problem for each in found]))
-
-
-def as_text(value: JSON) -> str:
+def one_line(value: JSON) -> str:
     """Format JSON on one line."""
     return json.dumps(value, ensure_ascii=False)

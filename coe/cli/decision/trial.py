@@ -17,7 +17,7 @@ from coe.cli.output import output_option, print_json
 @output_option()
 def try_table(file: Path, input_file: str, output: str) -> None:
     """Decide one case with the table in FILE, offline; exit code 1 if no rule gives an answer."""
-    from coe.cli.decision.table_files import as_text, decide  # noqa: PLC0415  # YAML is slow to import
+    from coe.cli.decision.table_files import decide, one_line  # noqa: PLC0415  # YAML is slow to import
 
     outcome = decide(file, read_json(input_file))
     if output == "json":
@@ -26,5 +26,5 @@ def try_table(file: Path, input_file: str, output: str) -> None:
     rules: Any = outcome.pop("rules")
     ref, _ = outcome.pop("decision"), outcome.pop("digest")
     for name, value in outcome.items():
-        click.echo(f"{name}: {as_text(value)}")
+        click.echo(f"{name}: {one_line(value)}")
     click.echo(f"by {', '.join(rules) or 'no rule'} of {ref}")

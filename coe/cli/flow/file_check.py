@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from coe.errors import Problem
-from coe.language.check import FORMATS, FileProblem, check, has_errors, read_text, unreadable
+from coe.language.check import FORMATS, FileProblem, check, read_text, unreadable
 from coe.language.source import MAX_BYTES
-
-__all__ = ["check_files", "has_errors", "render"]
 
 _MANIFEST: Final = re.compile(rb"^kind:\s*['\"]?localFlow\b", re.MULTILINE)
 
