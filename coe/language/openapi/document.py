@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from coe.json_types import JSON
 from coe.language.openapi.parameters import Parameter
-from coe.language.openapi.references import OpenApiError, list_of, resolve, texts_of
+from coe.language.openapi.references import OpenApiError, dereference, items_of, text_items
 from coe.language.openapi.servers import servers_2, servers_3
 
 OPERATION_METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -124,14 +124,14 @@ class OpenApiDocument:
         return found
 
     def _object(self, node: JSON) -> dict[str, Any]:
-        return resolve(self._data, node)
+        return dereference(self._data, node)
 
     # ------------------------------------------------------------ parameters
     def _parameters(self, item: dict[str, Any], given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Those of the path and of the operation; the operation's replace the path's."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for holder in (item, given):
-            for each in list_of(holder.get("parameters")):
+            for each in items_of(holder.get("parameters")):
                 one = self._object(each)
                 found[str(one.get("name")), str(one.get("in"))] = one
         yield from found.values()
@@ -163,7 +163,7 @@ class OpenApiDocument:
         name = "securityDefinitions" if self.version == "2.0" else "securitySchemes"
         schemes = self._object(holder.get(name))
         wanted = given.get("security", self._data.get("security"))
-        for scheme in {key for each in list_of(wanted) for key in self._object(each)}:
+        for scheme in {key for each in items_of(wanted) for key in self._object(each)}:
             one = self._object(schemes.get(scheme))
             if one.get("type") == "apiKey" and one.get("in") in _STYLES:
                 yield Parameter(str(one.get("name")), str(one["in"]))
@@ -172,7 +172,7 @@ class OpenApiDocument:
     def _body_2(
         self, given: dict[str, Any], parameters: Iterable[dict[str, Any]]
     ) -> RequestBody | None:
-        consumes = texts_of(given.get("consumes", self._data.get("consumes")))
+        consumes = text_items(given.get("consumes", self._data.get("consumes")))
         fields = [each for each in parameters if each.get("in") == "formData"]
         if fields:
             files = any(each.get("type") == "file" for each in fields)
@@ -227,7 +227,7 @@ class OpenApiDocument:
         while waiting:
             part = waiting.pop()
             names |= self._object(part.get("properties")).keys()
-            for each in list_of(part.get("allOf")):
+            for each in items_of(part.get("allOf")):
                 if id(each) not in seen:
                     seen.add(id(each))
                     waiting.append(self._object(each))
@@ -235,7 +235,7 @@ class OpenApiDocument:
 
     def _accepts(self, given: dict[str, Any]) -> Iterator[str]:
         if self.version == "2.0":
-            yield from _preferred(texts_of(given.get("produces", self._data.get("produces"))))
+            yield from _preferred(text_items(given.get("produces", self._data.get("produces"))))
             return
         found: dict[str, None] = {}
         for status, response in self._object(given.get("responses")).items():

@@ -15,7 +15,7 @@ class OpenApiError(ValueError):
     """The document does not say how to call the operation; the message says what is wrong."""
 
 
-def resolve(document: dict[str, Any], node: JSON) -> dict[str, Any]:
+def dereference(document: dict[str, Any], node: JSON) -> dict[str, Any]:
     """The object that a node is or refers to; an empty one if it is not an object.
 
     Raises:
@@ -47,11 +47,11 @@ def _target(document: dict[str, Any], ref: str) -> JSON:
     return node
 
 
-def list_of(value: JSON) -> list[JSON]:
+def items_of(value: JSON) -> list[JSON]:
     """The value if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 
-def texts_of(value: JSON) -> list[str]:
+def text_items(value: JSON) -> list[str]:
     """The texts of a list."""
-    return [each for each in list_of(value) if isinstance(each, str)]
+    return [each for each in items_of(value) if isinstance(each, str)]

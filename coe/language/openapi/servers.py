@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from coe.json_types import JSON
-from coe.language.openapi.references import OpenApiError, list_of, resolve, texts_of
+from coe.language.openapi.references import OpenApiError, dereference, items_of, text_items
 
 _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -16,7 +16,7 @@ _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
 def servers_2(document: dict[str, Any], url: str, operation: dict[str, Any]) -> Iterator[str]:
     """The servers of an operation of OpenAPI 2.0; by default the document's own URL."""
     here = urlsplit(url)
-    schemes = texts_of(operation.get("schemes", document.get("schemes"))) or [here.scheme]
+    schemes = text_items(operation.get("schemes", document.get("schemes"))) or [here.scheme]
     host = str(document.get("host") or here.netloc)
     base = str(document.get("basePath") or "")
     for scheme in sorted(schemes, key=lambda each: each != "https"):
@@ -31,9 +31,9 @@ def servers_3(
     holders = (operation, item, document)
     fallback: list[JSON] = [{"url": "/"}]
     servers: JSON = next((each["servers"] for each in holders if each.get("servers")), fallback)
-    for server in list_of(servers):
-        one = resolve(document, server)
-        variables = resolve(document, one.get("variables"))
+    for server in items_of(servers):
+        one = dereference(document, server)
+        variables = dereference(document, one.get("variables"))
         address = urljoin(url, _with_variables(one, variables))
         if urlsplit(address).scheme in {"http", "https"} and urlsplit(address).netloc:
             yield address
