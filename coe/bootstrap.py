@@ -64,7 +64,7 @@ async def issue_first_token(
     scopes: Sequence[str],
     lifetime: timedelta,
 ) -> str:
-    """Issue a token for an installation that has none yet, as the person who holds its database.
+    """Issue a token for an installation that has none yet, by whoever has access to its database.
 
     Raises:
         Invalid: The subject, a scope or the lifetime is not valid.

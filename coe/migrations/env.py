@@ -1,4 +1,4 @@
-"""What Alembic runs: the connection comes from coe.migrations.run."""
+"""The environment of Alembic; coe.migrations.run passes the connection."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`coe flow`: one module a command; what is slow to import stands in modules beside them."""
+"""`coe flow`: one module a command; slow imports are in the modules beside them."""
