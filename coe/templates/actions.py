@@ -16,7 +16,7 @@ from coe.language.canonical import digest
 from coe.templates.instance import instance_of
 from coe.templates.manifest import MANIFEST, TemplateFiles, read_template
 from coe.templates.origins import keep_origin
-from coe.templates.rows import Instantiation
+from coe.templates.records import Instantiation
 from coe.templates.trial import try_out
 from coe.work import Read, Work
 

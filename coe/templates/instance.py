@@ -23,8 +23,8 @@ from coe.errors import NotFound, Problem, Severity, errors_in
 from coe.identifiers import is_slug
 from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.queries import template_contents
+from coe.templates.records import Instantiation
 from coe.templates.render import Rendered, Target, render
-from coe.templates.rows import Instantiation
 from coe.work import Read
 
 FIRST_VERSION: Final = "1.0.0"

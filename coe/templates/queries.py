@@ -18,7 +18,7 @@ from coe.catalog.versions.sealing import unseal
 from coe.json_types import JSON
 from coe.templates.manifest import FLOW, README
 from coe.templates.origins import ORIGINS, open_parameters
-from coe.templates.rows import OriginRow, TemplateContent, TemplateUsage
+from coe.templates.records import OriginRecord, TemplateContent, TemplateUsage
 from coe.work import Read
 
 
@@ -81,7 +81,7 @@ async def usage(read: Read, entry_ids: Sequence[UUID]) -> dict[UUID, TemplateUsa
     return {ident: _counted(made[ident], latest.get(ident)) for ident in dict.fromkeys(entry_ids)}
 
 
-async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginRow]:
+async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginRecord]:
     """The origin of each flow version that was made from a template."""
     template, newer = VERSIONS.alias("template"), VERSIONS.alias("newer")
     behind = (
@@ -99,9 +99,9 @@ async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginR
         .join(template, template.c.id == ORIGINS.c.template_version_id)
         .where(ORIGINS.c.flow_version_id.in_(version_ids), readable_versions(read))
     )
-    found: dict[UUID, OriginRow] = {}
+    found: dict[UUID, OriginRecord] = {}
     for row in (await read.session.execute(query)).all():
-        found[row.flow_version_id] = OriginRow(
+        found[row.flow_version_id] = OriginRecord(
             template_version_id=row.template_version_id,
             parameters=await open_parameters(
                 read.keyring,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coe.access.actor import Actor
 from coe.catalog.records import ChangedVersion, SavedVersion
 from coe.templates import actions
-from coe.templates.rows import Instantiation
+from coe.templates.records import Instantiation
 from coe.work import Platform
 from tests.factories.lifecycle import publish_version
 from tests.factories.people import COE_LEAD

@@ -22,7 +22,7 @@ from coe.api.types.templates import TemplateVersion
 from coe.catalog.flows import contents
 from coe.catalog.records import FlowContent, VersionChange, VersionRecord
 from coe.errors import NotFound
-from coe.templates.rows import OriginRow
+from coe.templates.records import OriginRecord
 
 if TYPE_CHECKING:
     from coe.api.types.flows import Flow
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 class Origin:
     """The template, and the parameters, from which a version was made."""
 
-    record: strawberry.Private[OriginRow]
+    record: strawberry.Private[OriginRecord]
     parameters: Json
     behind_by: int = strawberry.field(
         description="How many published versions of the template are newer",
     )
 
     @classmethod
-    def of(cls, record: OriginRow) -> Origin:
+    def of(cls, record: OriginRecord) -> Origin:
         """The view of an origin."""
         return cls(record=record, parameters=Json(record.parameters), behind_by=record.behind_by)
 

@@ -13,8 +13,8 @@ from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
 from coe.api.types.entries import FacetValue, VersionedEntry, VersionFields
 from coe.catalog.records import EntryRecord, VersionRecord
-from coe.templates.rows import Instantiation, TemplateContent
-from coe.templates.rows import TemplateUsage as UsageRecord
+from coe.templates.records import Instantiation, TemplateContent
+from coe.templates.records import TemplateUsage as UsageRecord
 
 
 @object_type

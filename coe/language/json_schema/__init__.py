@@ -1,1 +1,1 @@
-"""JSON Schema 2020-12: checked, applied within a budget, and compared."""
+"""JSON Schema 2020-12: schemas are checked, applied within bounds, and compared."""

@@ -1,7 +1,7 @@
-"""Comparing JSON Schemas: which values does one accept that another refuses?
+"""Compare two JSON Schemas: find what the new one refuses and the old one accepts.
 
-Exact for the keywords that describe plain data (type, properties, required, items, enum, bounds …);
-for the others (allOf, anyOf, not, $ref …) a difference counts as a narrowing, for it may be one.
+The result is exact for the keywords of plain data (type, properties, required, items, enum, bounds
+…). A difference in another keyword (allOf, anyOf, not, $ref …) counts, because it may refuse more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from coe.json_types import JSON
 from coe.language.source import point
 
 _ANY: Final = frozenset(("string", "number", "boolean", "object", "array", "null"))
-# Bounds that accept less when they grow, and those that accept less when they shrink.
+# Bounds that accept less when they rise, and bounds that accept less when they fall.
 _LOWER: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _COUNTS: Final = ("minLength", "minItems", "minProperties")
@@ -45,7 +45,7 @@ _OPAQUE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """One way in which a schema accepts less than another did."""
+    """A place where the new schema accepts less than the old one."""
 
     # JSON pointer of the data, `*` for any item.
     path: str
@@ -54,15 +54,15 @@ class Narrowing:
 
 
 def narrowings(old: JSON, new: JSON) -> Iterator[Narrowing]:
-    """What `new` refuses though `old` accepts it; nothing where both accept the same."""
-    moved = _definitions(old) != _definitions(new)
-    if moved and old != new and _refers(new):
+    """Find where `new` refuses values that `old` accepts."""
+    changed = _definitions(old) != _definitions(new)
+    if changed and old != new and _refers(new):
         yield Narrowing("", "$ref", "refers to definitions that have changed, and may accept less")
     yield from _narrowings(old, new, "")
 
 
 def _definitions(schema: JSON) -> JSON:
-    """What references of a schema may lead to."""
+    """The parts of a schema to which its references may lead."""
     if not isinstance(schema, dict):
         return {}
     if _refers_elsewhere(schema):
@@ -71,12 +71,12 @@ def _definitions(schema: JSON) -> JSON:
 
 
 def _refers(schema: JSON) -> bool:
-    """Whether there is a reference anywhere in a schema."""
+    """Whether a schema has a reference."""
     return any(True for _ in _references(schema))
 
 
 def _refers_elsewhere(schema: JSON) -> bool:
-    """Whether a reference leads to another place than a definition."""
+    """Whether a reference leads to something other than a definition."""
     return any(not ref.startswith(("#/$defs/", "#/definitions/")) for ref in _references(schema))
 
 
@@ -112,30 +112,32 @@ def _narrowings(old: JSON, new: JSON, path: str) -> Iterator[Narrowing]:
             yield Narrowing(path, keyword, f"has another `{keyword}`, which may accept less")
 
 
-# Keywords without which another applies to more, or asks for more.
-_HELD_BACK: Final = {
+# Keywords that limit what another keyword applies to; without them, it refuses more.
+_LIMITED: Final = {
     "prefixItems": "items",
     "patternProperties": "additionalProperties",
     "minContains": "contains",
 }
 _UNEVALUATED: Final = ("unevaluatedProperties", "unevaluatedItems")
-# What describes and does not constrain.
-_WORDS: Final = frozenset(
+# Keywords that describe and do not constrain.
+_DESCRIPTIVE: Final = frozenset(
     ("title", "description", "examples", "default", "deprecated", "$comment", "$id", "$schema")
 )
 
 
 def _differs(keyword: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether a keyword that is not looked into may accept less than it did."""
-    if keyword in _UNEVALUATED:  # what is left to it depends on all the others
-        return keyword in new and any(old.get(key) != new.get(key) for key in {*old, *new} - _WORDS)
+    """Whether a keyword that is not compared in detail may accept less."""
+    if keyword in _UNEVALUATED:  # it applies to what all the others leave
+        return keyword in new and any(
+            old.get(key) != new.get(key) for key in {*old, *new} - _DESCRIPTIVE
+        )
     if old.get(keyword) == new.get(keyword):
         return False
-    return keyword in new or _HELD_BACK.get(keyword) in new
+    return keyword in new or _LIMITED.get(keyword) in new
 
 
 def kinds(schema: dict[str, Any]) -> frozenset[str]:
-    """The types that a schema accepts; integer is not told from number."""
+    """The types that a schema accepts; integer counts as number."""
     given = schema.get("type", _ANY)
     names = {given} if isinstance(given, str) else set(given)
     return frozenset("number" if name == "integer" else name for name in names)
@@ -168,7 +170,7 @@ def _values(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Nar
 
 
 def _enumerated(schema: dict[str, Any]) -> frozenset[str] | None:
-    """The values that a schema lists, as JSON; None where it lists none."""
+    """The values that a schema lists, as JSON; None if it lists none."""
     listed = [
         frozenset(json.dumps(_plain(value), sort_keys=True) for value in values)
         for values in ([schema["const"]] if "const" in schema else None, schema.get("enum"))
@@ -178,7 +180,7 @@ def _enumerated(schema: dict[str, Any]) -> frozenset[str] | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value with whole numbers as such: to JSON Schema, 1.0 is 1."""
+    """A value with 1.0 as 1, because JSON Schema does not distinguish them."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -209,7 +211,7 @@ def _objects(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Na
             yield Narrowing(path + point(key), "required", "is required now")
     before, after = old.get("properties", {}), new.get("properties", {})
     rest_before, rest_after = (each.get("additionalProperties", True) for each in (old, new))
-    # What a pattern of the old one says of a key is not known here: it may accept anything.
+    # Patterns of the old schema are not compared with keys: they may accept anything.
     unknown = True if "patternProperties" in old else rest_before
     for key in dict.fromkeys((*before, *after)):
         if key in before or unknown is not False:

@@ -37,7 +37,7 @@ def schema_problems(source: Source, schema: JSON, path: str) -> tuple[Problem, .
 
 
 def faults(schema: Any, path: str = "") -> Iterator[SchemaFault]:
-    """Everything that keeps a value from being a JSON Schema, and keywords that look misspelt."""
+    """Find why a value is not a JSON Schema, and keywords that look misspelt."""
     if isinstance(schema, bool):
         return
     if not isinstance(schema, dict):
@@ -54,7 +54,7 @@ def faults(schema: Any, path: str = "") -> Iterator[SchemaFault]:
         elif keyword not in _KNOWN and not keyword.startswith(("x-", "$")):
             close = closest(keyword, _KNOWN, likeness=0.8)
             if close:
-                message = f"`{keyword}` is no keyword, did you mean `{close}`?"
+                message = f"`{keyword}` is not a keyword, did you mean `{close}`?"
                 yield SchemaFault(place, message, Severity.WARNING)
         yield from _inside(keyword, value, place)
 

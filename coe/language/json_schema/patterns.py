@@ -1,4 +1,4 @@
-"""Patterns of event filters: text that is compared as a regular expression with a whole value.
+"""Patterns of event filters: regular expressions that must match a whole value.
 
 They are those of JSON Schema (ECMA-262, without look-around and back-references): the values come
 from other systems, and an engine that backtracks could be kept busy by them for hours.
@@ -11,22 +11,22 @@ from typing import Final
 
 from coe.language.json_schema.validator import is_pattern, matches
 
-# What makes text a pattern, or an expression; a dot alone does not: most event types have some.
+# A text with one of these is a pattern. A dot alone is none: most event types have dots.
 _SIGNS: Final = re.compile(r"[\\^$*+?()\[\]|]")
 
 
 def has_signs(text: str) -> bool:
-    """Whether a text has anything that only a pattern has."""
+    """Whether a text has a character that only patterns have."""
     return _SIGNS.search(text) is not None
 
 
 def is_usable(pattern: str) -> bool:
-    """Whether a text with signs is a regular expression that can be used here."""
+    """Whether a text is a regular expression that can be used here."""
     return is_pattern(_whole(pattern))
 
 
 def matches_whole(pattern: str, value: str) -> bool:
-    """Whether a pattern matches a whole value; text that is no pattern matches nothing."""
+    """Whether a pattern matches a whole value; a text that is not a pattern matches nothing."""
     return has_signs(pattern) and is_usable(pattern) and matches(_whole(pattern), value)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_STEPS: Final = 50_000_000
 """Steps that the library may take for one value: a second or two at worst."""
-MAX_DEPTH: Final = 254
+MAX_VALUE_DEPTH: Final = 254
 """Levels of objects and arrays inside one another; the library's stack bears some thousands."""
 # Bytes of a schema, times bytes of a value, up to which the work is not counted.
 _MAX_PRODUCT: Final = 500_000_000
@@ -45,7 +45,7 @@ _COUNTED: Final = ("$ref", "$dynamicRef", "unevaluatedProperties", "unevaluatedI
 
 
 class CannotValidate(Exception):
-    """A value cannot be checked against a schema; the reason follows "its schema", or "it"."""
+    """A value cannot be checked against a schema. The reason completes "its schema …"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ def is_pattern(text: str) -> bool:
 def matches(pattern: str, text: str) -> bool:
     """Whether a pattern is found anywhere in a text.
 
-    What is no pattern is found nowhere, nor is one in a text that is too long for it.
+    A text that is not a pattern is found nowhere. Nor is a pattern in a text that is too long for
+    it: see `MAX_STEPS`.
     """
     compiled = _pattern(pattern)
     if compiled is None or matching_steps(pattern, text) > MAX_STEPS:
@@ -93,10 +94,10 @@ def errors(schema: JSON, value: JSON) -> list[ValidationError]:
     """The errors of a value in the library's order, which is not defined.
 
     Raises:
-        CannotValidate: The schema is none, or applying it takes too much work.
+        CannotValidate: The schema is not valid, or applying it takes too much work.
     """
     if not isinstance(schema, dict | bool):
-        raise CannotValidate("is no schema")
+        raise CannotValidate("is not a JSON Schema")
     try:
         compiled = _compiled(_text(schema))
         value, size = _measured(value)
@@ -106,7 +107,7 @@ def errors(schema: JSON, value: JSON) -> list[ValidationError]:
     except TooMuchWork:
         raise CannotValidate("takes too much work to apply") from None
     except ValueError:
-        raise CannotValidate("or what it is applied to is no JSON") from None
+        raise CannotValidate("cannot be applied to a value that is not JSON") from None
 
 
 def _check_effort(effort: Effort) -> None:
@@ -115,7 +116,7 @@ def _check_effort(effort: Effort) -> None:
 
 
 def _found(compiled: _Compiled, value: JSON) -> list[ValidationError]:
-    """The errors of a value that has some: all, or the first of a large value."""
+    """The errors of a value that does not match: all of them, or the first of a large value."""
     too_large = CannotValidate("is not matched, and the value is too large to say where")
     try:
         effort = compiled.effort(value)
@@ -123,15 +124,19 @@ def _found(compiled: _Compiled, value: JSON) -> list[ValidationError]:
         raise too_large from None
     if effort.copied > _MAX_COPIED:
         raise too_large
+    found: list[ValidationError] = []
     if effort.errors <= _MAX_ERRORS:
-        return list(compiled.validator.iter_errors(value))
-    from jsonschema_rs import ValidationError  # noqa: PLC0415  # slow to import
+        found = list(compiled.validator.iter_errors(value))
+    else:
+        from jsonschema_rs import ValidationError  # noqa: PLC0415  # slow to import
 
-    try:
-        compiled.validator.validate(value)
-    except ValidationError as error:
-        return [error]
-    raise CannotValidate("is not matched")
+        try:
+            compiled.validator.validate(value)
+        except ValidationError as error:
+            found = [error]
+    if not found:
+        raise CannotValidate("is not matched")
+    return found
 
 
 # ---------------------------------------------------------------- schemas
@@ -180,7 +185,7 @@ def _build(document: Any, references: References) -> Validator:
         if kind == "$ref" and references.unresolved:
             reason = f"refers to `{references.unresolved}`, which is not there"
             raise CannotValidate(reason) from None
-        raise CannotValidate("is no schema") from None
+        raise CannotValidate("is not a JSON Schema") from None
 
 
 @lru_cache(maxsize=1024)
@@ -211,7 +216,7 @@ def _measured(value: JSON) -> tuple[JSON, int]:
 
 def _copied(value: JSON, level: int = 0) -> JSON:
     """A copy without halves of surrogate pairs, which are no Unicode (RFC 8259, section 8.2)."""
-    if level > MAX_DEPTH:
+    if level > MAX_VALUE_DEPTH:
         raise TooMuchWork
     if isinstance(value, dict):
         return {

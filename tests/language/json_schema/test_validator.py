@@ -10,7 +10,7 @@ import pytest
 
 from coe.errors import Severity
 from coe.language.json_schema.meta import faults
-from coe.language.json_schema.validator import MAX_DEPTH, errors, is_pattern, matches
+from coe.language.json_schema.validator import MAX_VALUE_DEPTH, errors, is_pattern, matches
 from coe.language.json_schema.violations import violations
 
 ENDLESS = "^(a+)+$"
@@ -205,7 +205,7 @@ def test_what_takes_too_much_work_is_refused(schema: Any, value: Any, expected: 
 
 
 def test_what_is_deep_and_what_is_nested_are_read_up_to_a_bound() -> None:
-    assert accepted({"properties": {"a": {"$ref": "#"}}}, nested(MAX_DEPTH - 1)) == [True]
+    assert accepted({"properties": {"a": {"$ref": "#"}}}, nested(MAX_VALUE_DEPTH - 1)) == [True]
     assert accepted(unevaluated(6), {"a": 1}, {"b": 1}) == [True, False]
 
 

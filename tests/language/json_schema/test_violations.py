@@ -190,8 +190,8 @@ def test_the_description_helps() -> None:
             [1],
             "INPUT_MINIMUM /0 ",
         ),
-        (7, 1, "INPUT_SCHEMA / its schema is no schema"),
-        ({"type": "text"}, 1, "INPUT_SCHEMA / its schema is no schema"),
+        (7, 1, "INPUT_SCHEMA / its schema is not a JSON Schema"),
+        ({"type": "text"}, 1, "INPUT_SCHEMA / its schema is not a JSON Schema"),
         (
             {"$schema": "http://json-schema.org/draft-07/schema#"},
             1,

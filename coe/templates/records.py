@@ -42,7 +42,7 @@ class TemplateUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class OriginRow:
+class OriginRecord:
     """The origin of a flow version; `behind_by` is the number of newer published versions.
 
     `parameters` is null for an actor who may not read the flow's data class.
