@@ -110,7 +110,7 @@ async def _check(platform: Platform, append: Append, before: Any) -> None:
     assert (run.state, run.ended_at is not None) == (("RUNNING", "COMPLETED")[ends], ends)
     assert run.holder == (None if ends else "new" if takes else "old")
     assert (run.fence, run.journal_length) == (append.fence, append.position + 1)
-    assert run.steps_told == (before.steps_told if append.told is None else append.told)
+    assert run.steps_told == (before.steps_told if append.projected is None else append.projected)
     assert run.error_sealed == (None if ends else b"e")
     assert run.output_sealed == (b"out" if ends else None)
     if ends:
