@@ -24,11 +24,11 @@ from coe.audit.sealer import LogSealer
 from coe.engines.prefect_api import PrefectEngine
 from coe.events.retention import delete_expired_events
 from coe.execution.dispatch import engine_health
+from coe.execution.engine import Engine, EngineHealth
 from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
 from coe.idempotency import forget_expired
 from coe.outbox import OutboxRow
-from coe.runs.engine import Engine, EngineHealth
 from coe.settings import LOOPBACK, Settings
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts

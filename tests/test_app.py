@@ -13,7 +13,7 @@ import uvicorn
 from coe.app import Services
 from coe.demo.api import create_demo_app
 from coe.errors import Unavailable
-from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
+from coe.execution.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.settings import Settings
 from tests.factories.api import Api, Persona
 from tests.factories.api_story import publish_welcome

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from coe.app import create_app
 from coe.demo.personas import PERSONAS, PersonaTokens, persona_token
 from coe.errors import Invalid
-from coe.runs.engine import Engine
+from coe.execution.engine import Engine
 from coe.settings import LOOPBACK, Settings
 from coe.web.pages import Persona
 

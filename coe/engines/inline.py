@@ -17,12 +17,12 @@ from uuid import UUID
 from coe.access.actor import Actor
 from coe.errors import CoeError, Conflict, NotFound
 from coe.execution.advance import advance
+from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.execution.runtime import Runtime
 from coe.json_types import JSON
 from coe.machine.commands import StepState
 from coe.machine.errors import type_of
 from coe.runs import local_runs
-from coe.runs.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.runs.records import LocalClaim
 from coe.work import Platform
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from coe.engines.prefect_http import PrefectHTTP, segment
 from coe.errors import Conflict, NotFound
-from coe.runs.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
+from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.settings import Settings
 
 WORKER_TYPE: Final = "coe"

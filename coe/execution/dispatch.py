@@ -21,11 +21,11 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from coe.catalog.flows.contents import runnable_version
 from coe.catalog.records import RunnableFlow
 from coe.errors import CoeError, NotFound
+from coe.execution.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs import completion, inbox
-from coe.runs.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
 from coe.runs.leases import something_to_do
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS

@@ -11,14 +11,14 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from coe.db.notifications import Listener
 from coe.execution.dispatch import MAX_MESSAGES, dispatch_once, next_message
 from coe.execution.due_timers import fire_due, next_due
+from coe.execution.engine import Engine
 from coe.execution.reaper import reap_once, tidy_once
 from coe.human_tasks.reminder_sender import send_reminders
 from coe.leaves.notify import notifier_of
 from coe.outbox import OUTBOX_CHANNEL
-from coe.runs.engine import Engine
-from coe.runs.notifications import Listener
 from coe.schedules.firing import fire_schedules, next_start
 from coe.work import Platform
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from coe.access.actor import Actor
 from coe.catalog.flows.contents import runnable_version
 from coe.db import new_id
+from coe.db.notifications import Listener
 from coe.errors import Conflict
 from coe.json_types import JSON
 from coe.language.load import load
@@ -28,7 +29,6 @@ from coe.runs import leases
 from coe.runs.inbox import CHANNEL
 from coe.runs.journal import Journal
 from coe.runs.leases import Lease
-from coe.runs.notifications import Listener
 from coe.work import Platform
 
 CENTRAL: Final = Actor.of("service:central", display_name="The executor of central runs")

@@ -50,7 +50,7 @@ BREACHES = {
     "Only coe.crypto imports cryptography": ("coe/leaves/leaf.py", "import cryptography"),
     "Only coe.crypto imports joserfc": ("coe/leaves/leaf.py", "import joserfc"),
     "Only coe.api imports strawberry": ("coe/catalog/queries.py", "import strawberry"),
-    "Only coe.engines imports prefect": ("coe/runs/engine.py", "import prefect"),
+    "Only coe.engines imports prefect": ("coe/execution/engine.py", "import prefect"),
     "Only coe.language.json_schema imports jsonschema_rs": (
         "coe/language/load.py",
         "import jsonschema_rs",

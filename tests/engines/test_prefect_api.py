@@ -13,7 +13,7 @@ from coe.engines import prefect_api
 from coe.engines.prefect_api import PrefectEngine, team_pool
 from coe.engines.prefect_http import PrefectHTTP
 from coe.errors import NotFound
-from coe.runs.engine import LocalFlowRef, RunRef
+from coe.execution.engine import LocalFlowRef, RunRef
 from tests.factories.ports import free_port
 
 

@@ -16,8 +16,8 @@ from coe.engines.prefect_flow_executor import FlowExecutor
 from coe.engines.prefect_http import PrefectHTTP
 from coe.engines.prefect_server import PrefectServer
 from coe.execution.advance import Parked
+from coe.execution.engine import RunRef
 from coe.execution.runtime import Runtime
-from coe.runs.engine import RunRef
 
 
 @pytest.mark.parametrize("until", [None, utcnow() + timedelta(hours=1)])

@@ -16,13 +16,13 @@ from coe.execution import dispatch
 from coe.execution.advance import Finished, Parked, advance
 from coe.execution.dispatch import dispatch_once, engine_health
 from coe.execution.due_timers import fire_due
+from coe.execution.engine import EngineRun, LocalFlowRef, RunRef
 from coe.execution.loops import Loops
 from coe.execution.reaper import reap_once
 from coe.execution.runtime import LeafDone, LeafFailed, Runtime
 from coe.machine.commands import RunLeaf
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs import actions, queries
-from coe.runs.engine import EngineRun, LocalFlowRef, RunRef
 from coe.runs.leases import Lease
 from coe.runs.models import RunState
 from coe.runs.tables import INBOX, RUNS, TIMERS

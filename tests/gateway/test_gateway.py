@@ -26,9 +26,9 @@ from coe.demo.api import create_demo_app
 from coe.engines.prefect_api import PrefectEngine
 from coe.engines.prefect_http import PrefectHTTP, basic
 from coe.engines.prefect_server import PrefectServer
+from coe.execution.engine import LocalFlowRef, RunRef
 from coe.gateway import sockets
 from coe.gateway.rules import HTTP_CALLS
-from coe.runs.engine import LocalFlowRef, RunRef
 from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.ports import free_port

@@ -14,9 +14,9 @@ from coe.access.actor import Actor
 from coe.catalog import actions as catalog
 from coe.errors import Conflict, Forbidden, NotFound
 from coe.execution.dispatch import dispatch_once
+from coe.execution.engine import EngineHealth
 from coe.language.schedules import ScheduleKind
 from coe.runs.actions import start_run
-from coe.runs.engine import EngineHealth
 from coe.runs.models import RunState
 from coe.runs.tables import SCHEDULES
 from coe.schedules.actions import pause_schedule, resume_schedule

@@ -20,7 +20,7 @@ from strawberry.dataloader import DataLoader
 
 from coe.access.actor import Actor
 from coe.errors import NotFound
-from coe.runs.engine import EngineHealth
+from coe.execution.engine import EngineHealth
 from coe.work import Platform, Read, RequestInfo, Work
 
 K = TypeVar("K", bound=Hashable)

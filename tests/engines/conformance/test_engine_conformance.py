@@ -1,4 +1,4 @@
-"""The contract of `coe.runs.engine`, for every engine over the same machine."""
+"""The contract of `coe.execution.engine`, for every engine over the same machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sqlalchemy import select, update
 
 from coe.access.actor import Actor
 from coe.db import new_id
+from coe.execution.engine import RunRef
 from coe.human_tasks import actions as human_tasks
 from coe.runs import actions, queries
-from coe.runs.engine import RunRef
 from coe.runs.records import RunRecord
 from coe.runs.tables import RUNS
 from coe.settings import Settings

@@ -16,13 +16,13 @@ import pytest
 
 from coe.db import Database
 from coe.engines.inline import InlineEngine, InlineLocalRun
+from coe.execution.engine import Engine
 from coe.execution.loops import Loops
 from coe.execution.open_runtime import leaf_performer
 from coe.execution.runtime import Runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.leaves.leaf import LeafIO
-from coe.runs.engine import Engine
 from coe.work import Platform
 from tests.factories.counting_service import Service, serving
 
