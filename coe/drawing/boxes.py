@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from coe.drawing.edge_routes import Point, Size
-from coe.drawing.graph import Edge, GraphNode, NodeGroup
+from coe.drawing.graph import GraphEdge, GraphNode, NodeGroup
 from coe.drawing.run_overlay import RunOverlay
 from coe.drawing.text import text_width, wrap_text
 
@@ -76,7 +76,7 @@ class Label:
 class EdgeRoute:
     """The route of an edge; one that ends at its own label or at a bar has no arrow head."""
 
-    edge: Edge
+    edge: GraphEdge
     points: list[Point]
     arrow: bool = True
 

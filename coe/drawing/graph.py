@@ -60,7 +60,7 @@ class GraphNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class GraphEdge:
     """What may follow what: two nodes of a group, by their indexes in it."""
 
     source: int
@@ -80,7 +80,7 @@ class NodeGroup:
     role: GroupRole
     key: str
     nodes: tuple[GraphNode, ...]
-    edges: tuple[Edge, ...] = ()
+    edges: tuple[GraphEdge, ...] = ()
     label: str = ""
 
     def walk(self) -> Iterator[GraphNode]:
@@ -104,7 +104,7 @@ def single_step_graph(title: str) -> NodeGroup:
         GraphNode("", "flow", "automatic", title),
         GraphNode("#finish", "finish", "terminal"),
     )
-    return NodeGroup("body", "", nodes, (Edge(0, 1), Edge(1, 2)))
+    return NodeGroup("body", "", nodes, (GraphEdge(0, 1), GraphEdge(1, 2)))
 
 
 def graph_of_steps(steps: Sequence[tuple[str, str, str]]) -> NodeGroup:
@@ -115,7 +115,7 @@ def graph_of_steps(steps: Sequence[tuple[str, str, str]]) -> NodeGroup:
     nodes = [GraphNode("#start", "start", "terminal")]
     nodes += [_executed_step(pointer, name, kind) for pointer, name, kind in steps]
     nodes.append(GraphNode("#finish", "finish", "terminal"))
-    edges = tuple(Edge(place, place + 1) for place in range(len(nodes) - 1))
+    edges = tuple(GraphEdge(place, place + 1) for place in range(len(nodes) - 1))
     return NodeGroup("body", "", tuple(nodes), edges)
 
 
@@ -153,17 +153,17 @@ class _Scope:
         nodes = [_node(task, self.namespace) for task in self.tasks]
         shift = 1 if self.top else 0
         marks, places = self._marks(shift + len(nodes))
-        edges: list[Edge] = []
+        edges: list[GraphEdge] = []
         if self.top:
             name = "Starts" if label else ""
             nodes.insert(0, GraphNode(f"{self.key}#start", "start", "terminal", name, label))
-            edges.append(Edge(0, 1 if len(nodes) > 1 else places[_SCOPE_END]))
+            edges.append(GraphEdge(0, 1 if len(nodes) > 1 else places[_SCOPE_END]))
         for (source, target, kind), labels in self.labels.items():
             if target >= 0 or target in places:
                 there = places[target] if target < 0 else target + shift
-                edges.append(Edge(source + shift, there, ", ".join(labels), kind))
+                edges.append(GraphEdge(source + shift, there, ", ".join(labels), kind))
         if self.again and nodes:
-            edges.append(Edge(places[_SCOPE_END], 0, self.again, "again"))
+            edges.append(GraphEdge(places[_SCOPE_END], 0, self.again, "again"))
         label = "" if self.top else label
         return NodeGroup(role, self.key, (*nodes, *marks), tuple(edges), label)
 

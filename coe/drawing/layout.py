@@ -16,7 +16,7 @@ from coe.drawing.boxes import (
     widest_line,
 )
 from coe.drawing.edge_routes import Router, Size
-from coe.drawing.graph import Edge, GraphNode, NodeGroup
+from coe.drawing.graph import GraphEdge, GraphNode, NodeGroup
 from coe.drawing.layers import Pair, assign_layers, cycle_closing_edges, place_nodes
 from coe.drawing.run_overlay import RunOverlay
 from coe.drawing.text import text_width, wrap_text
@@ -116,7 +116,7 @@ def _branches(group: NodeGroup, overlay: RunOverlay | None) -> Region:
         region.bars = [((0.0, 2.0), (region.width, 2.0)), ((0.0, y - 2), (region.width, y - 2))]
         for index, box in enumerate(rows[0]):
             middle = box.x + box.width / 2
-            edge = Edge(index, index)
+            edge = GraphEdge(index, index)
             region.routes.append(EdgeRoute(edge, [(middle, 2.0), (middle, box.y)]))
             lower = [(middle, box.y + box.height), (middle, y - 2)]
             region.routes.append(EdgeRoute(edge, lower, arrow=False))
@@ -165,9 +165,9 @@ def _sequence(region: Region) -> None:
     region.x = region.y = 0.0
 
 
-def _pairs(edges: tuple[Edge, ...], labelled: dict[int, Edge]) -> dict[Pair, Edge]:
+def _pairs(edges: tuple[GraphEdge, ...], labelled: dict[int, GraphEdge]) -> dict[Pair, GraphEdge]:
     """The edges from node to node, where the label of an edge is a node in its middle."""
-    found: dict[Pair, Edge] = {}
+    found: dict[Pair, GraphEdge] = {}
     places = {edge: node for node, edge in labelled.items()}
     for edge in edges:
         if edge in places:
@@ -197,7 +197,7 @@ def _order_links(count: int, pairs: list[Pair]) -> list[Pair]:
     return links
 
 
-def _label(edge: Edge) -> Label:
+def _label(edge: GraphEdge) -> Label:
     lines = tuple(wrap_text(edge.label, SMALL_SIZE, _LABEL, lines=3))
     wide = max(text_width(line, SMALL_SIZE, bold=True) for line in lines) + 12
     return Label(lines, 0.0, 0.0, wide, len(lines) * _LABEL_LINE + 4)

@@ -13,7 +13,7 @@ from coe.json_types import JSON
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.oauth2 import authentication_fault, request_token
 from coe.leaves.transport import HttpRequest, HttpResponse, send
-from coe.machine.redaction import redacted, texts_of
+from coe.machine.redaction import redacted, secret_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ async def _send_with_issued_token(
 async def _send_with_bearer(request: HttpRequest, token: str, io: LeafIO) -> HttpExchange:
     headers = {**request.headers, "authorization": f"Bearer {token}"}
     authenticated = replace(request, headers=headers)
-    secrets = texts_of(token)
+    secrets = secret_texts(token)
     try:
         return HttpExchange(authenticated, await send(authenticated, io), secrets)
     except LeafFault as fault:

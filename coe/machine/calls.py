@@ -22,7 +22,7 @@ from coe.machine.data import AUTHENTICATION, DEFINITION, ExpressionSite
 from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.interpreter import Done, Interpreter
-from coe.machine.redaction import texts_of
+from coe.machine.redaction import secret_texts
 from coe.machine.scope import Frame
 from coe.machine.tasks import declared, typed
 
@@ -85,7 +85,7 @@ async def perform_leaf(
             attempt=frame.attempt,
             authentication=policy,
             traceparent=_traceparent(run.descriptor.trace_id, frame.key),
-            secrets=texts_of(
+            secrets=secret_texts(
                 [list(run.secrets), *_credentials(policy, fetching, frame.authorization)]
             ),
             team=run.definition.document.namespace,

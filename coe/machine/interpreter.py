@@ -27,7 +27,7 @@ from coe.machine.expression_limits import ExpressionLimits
 from coe.machine.facts import Fact
 from coe.machine.fibers import EvaluateJq, Fiber, Mailbox, Scheduler, Start
 from coe.machine.pending import PendingCommands, StepTracker
-from coe.machine.redaction import redacted, texts_of
+from coe.machine.redaction import redacted, secret_texts
 from coe.machine.scope import Frame
 
 
@@ -80,7 +80,7 @@ class Interpreter:
         self.steps = StepTracker(self.scheduler)
         self.data = DataFlow(data)
         self.events = EventBuffer(self.scheduler, event_types)
-        self.secrets = texts_of(data.secrets)
+        self.secrets = secret_texts(data.secrets)
         self.outcome: RunOutcome | None = None
         self.now: datetime
         self._halted: Mailbox | None = None

@@ -11,7 +11,7 @@ REDACTED = "[REDACTED]"
 MIN_SECRET_LENGTH = 6
 
 
-def texts_of(value: object) -> tuple[str, ...]:
+def secret_texts(value: object) -> tuple[str, ...]:
     """The texts in a secret that must not be stored, longest first."""
     return tuple(sorted(set(_texts(value)), key=lambda text: (-len(text), text)))
 

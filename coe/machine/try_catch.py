@@ -122,8 +122,8 @@ class _Attempt:
         self._on_branch(outcomes.RETRIED)
         return retry
 
-    def _on_branch(self, way: str) -> None:
-        self._run.on_branch(self._frame, way)
+    def _on_branch(self, outcome: str) -> None:
+        self._run.on_branch(self._frame, outcome)
 
     async def _delay(self, policy: RetryPolicy, site: ExpressionSite) -> _Retry:
         base = _grown(await self._length(policy.delay, site), policy.backoff, self.number)
