@@ -17,9 +17,6 @@ from typing import Final, Self
 
 from coe.identifiers import SLUG
 
-SERVICE_PREFIX: Final = "service:"
-RUN_PREFIX: Final = "run:"
-
 _PERSON: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}")
 _SERVICE: Final = re.compile(rf"service:{SLUG}(?:/{SLUG})?")
 _RUN: Final = re.compile(r"run:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

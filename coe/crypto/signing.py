@@ -216,10 +216,5 @@ def split_note(note: str) -> tuple[str, list[str]]:
     return text + "\n", [line.removeprefix(_SIGNATURE_LINE) for line in lines]
 
 
-def sha256_hex(data: bytes) -> str:
-    """The SHA-256 digest of the data, 64 lower-case hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from coe.crypto.signing import (
     NoteRefused,
     SigningKey,
     VerifyKey,
-    sha256_hex,
     split_note,
 )
 from tests.factories.keys import signing_key
@@ -86,10 +86,10 @@ def test_a_name_that_a_note_cannot_carry_is_refused(name: str) -> None:
 
 
 def test_the_signature_of_a_digest_is_verified() -> None:
-    digest = sha256_hex(b"definition")
+    digest = hashlib.sha256(b"definition").hexdigest()
     signature = KEY.sign_digest(digest)
     assert KEY.public.verify_digest(digest, signature)
-    assert not KEY.public.verify_digest(sha256_hex(b"another"), signature)
+    assert not KEY.public.verify_digest(hashlib.sha256(b"another").hexdigest(), signature)
     tampered = bytearray(base64.b64decode(signature))
     tampered[0] ^= 1
     assert not KEY.public.verify_digest(digest, base64.b64encode(tampered).decode())
