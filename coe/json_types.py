@@ -1,9 +1,10 @@
-"""The type of JSON values, and their text."""
+"""The type of JSON values, how they are read exactly, and their text."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeAlias
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
@@ -14,6 +15,55 @@ if TYPE_CHECKING:
     """A JSON value: null, a boolean, a number, a string, a list or an object."""
 else:
     JSON = Any  # models do not validate free data: YAML and JSON contain nothing else
+
+
+# Whole numbers beyond these are rounded where a run is stored, so they are refused at the doors.
+_MIN: Final = -(2**63)
+_MAX: Final = 2**64 - 1
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+
+
+class InexactNumber(ValueError):
+    """A whole number has more than 64 bits and would be rounded: send it as text."""
+
+    def __init__(self) -> None:
+        super().__init__("A whole number has more than 64 bits and would be rounded: send a text.")
+
+
+def read_json(content: bytes) -> JSON:
+    """Read JSON text.
+
+    Raises:
+        InexactNumber: A whole number has more than 64 bits.
+        ValueError: The text is not JSON.
+    """
+    value: JSON = orjson.loads(content)
+    if _LONG_NUMBER.search(content):
+        json.loads(content, parse_int=_checked)
+    return value
+
+
+def check_numbers(value: JSON) -> None:
+    """Refuse what `read_json` refuses, in a value that was read from another text.
+
+    Raises:
+        InexactNumber: A whole number has more than 64 bits.
+    """
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+        elif isinstance(part, int) and not _MIN <= part <= _MAX:
+            raise InexactNumber
+
+
+def _checked(digits: str) -> int:
+    if len(digits) > len(str(_MIN)) or not _MIN <= int(digits) <= _MAX:
+        raise InexactNumber
+    return int(digits)
 
 
 def value_text(value: JSON) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from coe.json_types import value_text
+from coe.json_types import InexactNumber, check_numbers, read_json, value_text
 from coe.language.openapi.parameters import Parameter, path_text, query_pairs
 
 
@@ -32,3 +32,24 @@ def test_a_number_has_one_text_in_a_path_and_in_a_query() -> None:
     query = Parameter(name="rate", place="query")
     assert path_text(path, 0.00001) == "0.00001"
     assert list(query_pairs(query, 0.00001)) == ["rate=0.00001"]
+
+
+@pytest.mark.parametrize("digits", [str(2**64), str(-(2**63) - 1), "1" * 300])
+def test_a_whole_number_that_would_be_rounded_is_refused(digits: str) -> None:
+    with pytest.raises(InexactNumber):
+        read_json(b'{"a": [' + digits.encode() + b"]}")
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**5000], ids=["large", "low", "huge"])
+def test_a_value_with_such_a_number_is_refused(number: int) -> None:
+    with pytest.raises(InexactNumber):
+        check_numbers({"a": [number]})
+
+
+def test_other_long_digits_are_read() -> None:
+    text = b'{"a": [18446744073709551615, -9223372036854775808, "18446744073709551616", 1e30]}'
+    value = read_json(text)
+    assert value == {"a": [2**64 - 1, -(2**63), "18446744073709551616", 1e30]}
+    check_numbers(value)
+    with pytest.raises(ValueError, match="unexpected"):
+        read_json(b"{")

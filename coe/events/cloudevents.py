@@ -20,7 +20,7 @@ from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.v1.event import CloudEvent
 
 from coe.errors import Invalid, Problem
-from coe.json_types import JSON
+from coe.json_types import JSON, InexactNumber, read_json
 from coe.runs.event_payload import Event
 
 INVALID_ATTRIBUTE: Final = "INPUT_EVENT_ATTRIBUTE"
@@ -146,8 +146,10 @@ def _add_body(value: dict[str, JSON], content_type: str | None, body: bytes) -> 
     media, _, parameters = (content_type or "").partition(";")
     if _JSON.fullmatch(media.strip()):
         try:
-            value["data"] = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            value["data"] = read_json(body)
+        except InexactNumber as error:
+            yield Problem(INVALID_DATA, str(error), path="/data")
+        except ValueError:
             yield Problem(INVALID_DATA, "the body is not valid JSON", path="/data")
         return
     if _TEXT.fullmatch(media.strip()) and _is_utf8(parameters):

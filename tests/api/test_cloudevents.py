@@ -119,6 +119,17 @@ async def test_binary_mode_decodes_headers_and_json(still_api: Api) -> None:
     }
 
 
+async def test_a_number_that_would_be_rounded_is_refused(still_api: Api) -> None:
+    large = {"order": 2**64}
+    response = await post(still_api, event(data=large))
+    assert response.status_code == 400
+    assert located(response)[0][1].startswith("A whole number has more than 64 bits")
+    response = await post(still_api, large, kind="application/json", more=headers())
+    assert response.status_code == 400
+    assert located(response)[0][0] == "/data"
+    assert await stored(still_api) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "data"),
     [

@@ -63,6 +63,8 @@ async def test_only_a_post_of_one_json_object_is_accepted(api: Api) -> None:
         batch = await client.post("/graphql", json=[{"query": ME}, {"query": ME}])
         assert batch.status_code == 422
         assert batch.json()["errors"][0]["extensions"]["problems"][0]["code"] == "INPUT_BATCH"
+        large = await client.post("/graphql", json={"query": ME, "variables": {"n": 2**64}})
+        assert large.json()["errors"][0]["extensions"]["problems"][0]["code"] == "INPUT_JSON"
         form = await client.post("/graphql", data={"query": ME})
         assert form.json()["errors"][0]["extensions"]["problems"][0]["code"] == "INPUT_CONTENT_TYPE"
         plain = {"Content-Type": "text/plain"}

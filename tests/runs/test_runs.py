@@ -67,6 +67,22 @@ async def test_a_bad_input_gives_located_problems_and_saves_nothing(platform: Pl
     assert await _count(platform, OUTBOX) == messages
 
 
+async def test_formats_and_unknown_names_are_checked_before_a_run_starts(
+    platform: Platform,
+) -> None:
+    members = "due: {type: string, format: duration}\n      additionalProperties: false"
+    text = central("simple", SIMPLE).replace(
+        "amount: {type: number}", f"amount: {{type: number}}\n        {members}"
+    )
+    await publish(platform, text)
+    with pytest.raises(Invalid) as refused:
+        await start(platform, "sales/simple", {"customer": "x", "due": "xx", "amuont": 1})
+    assert [(each.code, each.path, each.help) for each in refused.value.problems] == [
+        ("INPUT_ADDITIONALPROPERTIES", "/input/amuont", "did you mean `amount`?"),
+        ("INPUT_FORMAT", "/input/due", None),
+    ]
+
+
 async def test_a_correlation_id_has_a_bound(platform: Platform) -> None:
     await publish(platform, central("simple", SIMPLE))
     for bad in ("", "Ada Lovelace", "ada@example.com", "x" * 201, "a\nb"):

@@ -30,7 +30,7 @@ from coe.events.cloudevents import (
     read_event,
     read_events,
 )
-from coe.json_types import JSON
+from coe.json_types import JSON, InexactNumber, read_json
 from coe.runs.event_payload import Event
 from coe.schedules.event_triggers import settle_soon
 from coe.work import Platform, RequestInfo
@@ -127,8 +127,10 @@ def _check_structured(media: str, parameters: str) -> None:
 
 def _json(body: bytes) -> JSON:
     try:
-        value: JSON = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value = read_json(body)
+    except InexactNumber as error:
+        raise Invalid([Problem(INVALID_EVENT, str(error), path="")]) from None
+    except ValueError:
         raise Invalid([Problem(INVALID_EVENT, "the body is not JSON", path="")]) from None
     check_nesting(value)
     return value

@@ -18,6 +18,7 @@ from coe.api.graphql.errors import format_error, refusal
 from coe.api.http.requests import authenticate, check_nesting, read_body, request_info
 from coe.api.schema import make_schema
 from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated
+from coe.json_types import InexactNumber, read_json
 from coe.work import Platform, RequestInfo
 
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -107,8 +108,10 @@ async def _read(request: Request) -> dict[str, Any]:
     if kind != PLAIN_JSON:
         raise _problem("INPUT_CONTENT_TYPE", f"Send the request as {PLAIN_JSON}.")
     try:
-        body = orjson.loads(await read_body(request))
-    except orjson.JSONDecodeError:
+        body = read_json(await read_body(request))
+    except InexactNumber as error:
+        raise _problem("INPUT_JSON", str(error)) from None
+    except ValueError:
         raise _problem("INPUT_JSON", "The body is not JSON.") from None
     if isinstance(body, list):
         raise _problem("INPUT_BATCH", "Send one operation in a request: an array is not accepted.")
