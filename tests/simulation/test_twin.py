@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
@@ -285,10 +285,12 @@ class Actor:
     session: Any
     blocked: Callable[[], Awaitable[bool]]
     running: asyncio.Task[Any] | None = None
+    step: str = ""
     results: list[Any] = field(default_factory=list)
 
     async def go(self, name: str, step: Step) -> None:
         """Begin a step, and come back when it is done or waits for another's lock."""
+        self.step = name
         self.running = asyncio.create_task(self._do(name, step))
         while not self.running.done() and not await self.blocked():
             await asyncio.sleep(0.002)
@@ -321,7 +323,7 @@ async def _play(actors: list[Actor], seed: int) -> list[Any]:
         name, step = statements.step()
         if dice.random() < 0.3:
             name, step = "commit", _commit
-        if not chosen.busy:
+        if not chosen.busy and not _ambiguous(actors, name):
             await chosen.go(name, step)
             await _settle(actors)
     while True:
@@ -334,13 +336,31 @@ async def _play(actors: list[Actor], seed: int) -> list[Any]:
         await asyncio.wait([each for each in waiting if each is not None], timeout=0.2)
 
 
+_UPSERTS: Final = frozenset({"arrive", "arm", "steps", "append"})
+
+
+def _ambiguous(actors: list[Actor], name: str) -> bool:
+    """Whether this may be the second insert that waits for one row.
+
+    PostgreSQL wakes all that wait for the transaction of a conflicting row, in no order.
+    """
+    return name in _UPSERTS and any(each.busy and each.step in _UPSERTS for each in actors)
+
+
 async def _settle(actors: list[Actor]) -> None:
-    """Let whoever was woken by the last step go on until it is done, or waits again."""
-    for actor in actors:
-        while actor.busy and not await actor.blocked():
-            await asyncio.sleep(0.002)
-        if actor.running is not None and actor.running.done():
-            actor.running.result()
+    """Let actors that the last step woke go on until they are done, or wait again.
+
+    One that goes on may wake another that was looked at before, so look until nothing moves.
+    """
+    moved = True
+    while moved:
+        moved = False
+        for actor in actors:
+            while actor.busy and not await actor.blocked():
+                moved = True
+                await asyncio.sleep(0.002)
+            if actor.running is not None and actor.running.done():
+                actor.running.result()
 
 
 async def _seeded(database: Any) -> None:
