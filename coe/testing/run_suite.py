@@ -109,14 +109,23 @@ async def run_suite(
     cases = tuple(case for case, _ in results)
     if only is not None:
         return SuiteResult(cases, ())
+    covered = _located(_coverage(examples, tested, [trace for _, trace in results]), subject)
+    return SuiteResult(cases, _in(TESTS, _too_little(covered, standards)), covered)
+
+
+def _coverage(
+    examples: Sequence[DefinitionUnderTest],
+    tested: Sequence[DefinitionUnderTest],
+    traces: Sequence[Trace | None],
+) -> CoverageResult:
+    """What the tests reach of all definitions; a test that could not run reaches nothing."""
     coverage = Coverage()
     for each in examples:
         coverage.add_reachable(each.reach)
-    for index, (_, trace) in zip(chosen, results, strict=True):
+    for definition, trace in zip(tested, traces, strict=True):
         if trace is not None:
-            coverage.add(tested[index].reach, trace)
-    covered = _located(coverage.result(), subject)
-    return SuiteResult(cases, _in(TESTS, _too_little(covered, standards)), covered)
+            coverage.add(definition.reach, trace)
+    return coverage.result()
 
 
 def _in(file: str, problems: Sequence[Problem]) -> tuple[FileProblem, ...]:
