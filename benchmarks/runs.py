@@ -95,14 +95,14 @@ async def _lap(each: Racer, discipline: str, order: Order, results: Results, *, 
     lap = await each.lap(replace(order, runs=runs, steps=steps))
     if warm:
         results.add(each.name, discipline, lap)
-        _tell(f"{discipline}: {each.name} {lap.rate:,.0f} steps/s")
+        _report_line(f"{discipline}: {each.name} {lap.rate:,.0f} steps/s")
 
 
 async def on_prefect(bench: Bench, results: Results) -> dict[str, dict[str, str]]:
     """Part (b)."""
     async with prefect_server(bench.folder, bench.url["prefect"]) as server:
         there = [server.api_url, server.auth]
-        told = {
+        commands = {
             "plain": ["prefect_plain.py", *there, str(bench.folder / "home-plain")],
             OURS: [
                 *("prefect_ours.py", *there, str(bench.folder / "home-ours")),
@@ -121,7 +121,7 @@ async def on_prefect(bench: Bench, results: Results) -> dict[str, dict[str, str]
                         settle=SETTLE,
                     )
                 )
-                for name, (script, *arguments) in told.items()
+                for name, (script, *arguments) in commands.items()
             ]
             for number in range(2 * bench.rounds + 1):
                 for each in racers if number % 2 else racers[::-1]:
@@ -172,7 +172,7 @@ def print_results(results: Results) -> None:
     print(f"\nAims: {AIMS}; under 10 % over plain Prefect.")
 
 
-def _tell(line: str) -> None:
+def _report_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

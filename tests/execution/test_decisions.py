@@ -60,19 +60,19 @@ async def output(platform: Platform, run_id: UUID) -> JSON:
         return (await read_run_data(work, [run_id]))[run_id].output
 
 
-async def test_a_run_tells_the_version_and_the_rules_and_keeps_the_case(
+async def test_a_run_returns_the_version_and_the_rules_and_keeps_the_case(
     platform: Platform,
 ) -> None:
     await publish_table(platform, level())
     await publish(platform, ASKING)
     [run] = await decided(platform, 1500.5)
     assert run.state == "COMPLETED"
-    told = await output(platform, run.id)
-    assert isinstance(told, dict)
-    assert told["level"] == "finance"
-    assert told["decision"] == "finance/credit-level@1.0.0"
-    assert told["rules"] == ["large"]
-    assert len(str(told["digest"])) == 64
+    answer = await output(platform, run.id)
+    assert isinstance(answer, dict)
+    assert answer["level"] == "finance"
+    assert answer["decision"] == "finance/credit-level@1.0.0"
+    assert answer["rules"] == ["large"]
+    assert len(str(answer["digest"])) == 64
     async with platform.read(SALES_OWNER) as read:
         page = await cases_page(read, CaseFilter(REF, "1.0.0"))
     [case] = page.items
@@ -111,13 +111,13 @@ async def test_a_run_keeps_the_version_with_which_it_began(platform: Platform) -
             await catalog.deprecate(work, f"{REF}@1.0.0")
             await catalog.retire(work, f"{REF}@1.0.0")
         await until(platform, run.id, "COMPLETED")
-    told = await output(platform, run.id)
-    assert isinstance(told, dict)
-    assert told["decision"] == "finance/credit-level@1.0.0"
+    answer = await output(platform, run.id)
+    assert isinstance(answer, dict)
+    assert answer["decision"] == "finance/credit-level@1.0.0"
     [later] = await decided(platform, 1500)
-    told = await output(platform, later.id)
-    assert isinstance(told, dict)
-    assert told["decision"] == ref
+    answer = await output(platform, later.id)
+    assert isinstance(answer, dict)
+    assert answer["decision"] == ref
 
 
 async def test_a_refused_input_is_named_and_its_case_is_kept_as_failed(

@@ -148,7 +148,7 @@ async def test_each_step_of_a_run_writes_the_same_in_one_statement(
     first, *steps, last = journal.sizes
     assert first[0] == 1
     assert {(facts, changes) for facts, _, changes in steps} == {(1, 0)}, "one fact, nothing beside"
-    assert sum(told for _, told, _ in journal.sizes) < 60 + len(journal.sizes) // 2, "a row a step"
+    assert sum(rows for _, rows, _ in journal.sizes) < 60 + len(journal.sizes) // 2, "a row a step"
     assert last[0] == 1
     assert last[2] == 0, "the plain end is part of the append"
 

@@ -127,8 +127,8 @@ async def mirror(request: Request) -> Response:
 
 async def refuse(request: Request) -> Response:
     given = request.headers.get("authorization")
-    told = json.dumps({"title": f"No {given}", "detail": f"not with {given}"})
-    return Response(told, 403, media_type="application/problem+json")
+    body = json.dumps({"title": f"No {given}", "detail": f"not with {given}"})
+    return Response(body, 403, media_type="application/problem+json")
 
 
 async def token(request: Request) -> Response:
