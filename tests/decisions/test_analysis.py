@@ -195,7 +195,7 @@ def tables(draw: st.DrawFn) -> DecisionTable:
 
 
 def cases(checked: DecisionTable) -> list[dict[str, Any]]:
-    """Every case of a grid that is finer than what conditions can tell apart."""
+    """Every case of a grid that is finer than conditions can distinguish."""
     grids = [
         [*GRIDS[each.type], *([None] if each.optional else [])] for each in checked.document.inputs
     ]
