@@ -106,8 +106,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings over the fresh database, in demo mode, with their data in a folder of the test."""
-    return Settings(database_url=database_url, data_dir=tmp_path, content_dir=ROOT, demo=True)
+    """Settings over the fresh database, with their data in a folder of the test."""
+    return Settings(database_url=database_url, data_dir=tmp_path, content_dir=ROOT)
 
 
 @pytest.fixture
