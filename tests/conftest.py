@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 
 from coe import content
@@ -31,6 +32,12 @@ LONGEST = {"demo": 0, "prefect": 1}
 
 _numbers = itertools.count()
 ROOT = Path(__file__).resolve().parent.parent
+
+# The examples of property tests depend on the test alone, and no example has a deadline: a test
+# must not fail by chance or by load. HYPOTHESIS_PROFILE=random looks for new examples.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("random", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.hookimpl(tryfirst=True)
