@@ -36,7 +36,7 @@ async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> Acti
     """
     run = lease.run
     secrets = runtime.secrets(run.team)
-    context = RunContext(str(run.id), run.correlation_id, secrets, trace_id=run.trace_id)
+    context = RunContext(str(run.id), secrets=secrets, trace_id=run.trace_id)
     machine = Machine(definition, context, runtime.evaluate)
     active = ActiveRun(runtime.platform, runtime.journal, lease, machine, lease.position)
     sealer = TeamSealer(runtime.platform.keyring, run.team)

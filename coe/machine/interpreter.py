@@ -51,10 +51,6 @@ class Done:
     then: str | None = None
 
 
-TaskBody = Callable[["Interpreter", Frame], Coroutine[Any, Any, Done]]
-"""Carries out a task: gives the raw output, and the directive of a `switch` case or `catch`."""
-
-
 class Interpreter:
     """One run in one process. `now` is the time of the fact that is being applied."""
 
@@ -179,3 +175,7 @@ class Interpreter:
         """Complete the run with its output."""
         self.outcome = Completed(self.scrub(output))
         self.commands.finish(Finish(self.outcome))
+
+
+TaskBody = Callable[[Interpreter, Frame], Coroutine[Any, Any, Done]]
+"""Carries out a task: gives the raw output, and the directive of a `switch` case or `catch`."""

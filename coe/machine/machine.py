@@ -59,7 +59,6 @@ class RunContext:
     """
 
     id: str
-    correlation_id: str = ""
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     max_visits: int = 10_000
     trace_id: str | None = None

@@ -424,6 +424,20 @@ async def test_events_are_awaited_until_the_task_has_them(evaluate: EvaluateJq):
     assert run.machine.pending() == [leaf]
 
 
+async def test_an_event_is_consumed_once_a_task_has_taken_it(evaluate: EvaluateJq):
+    wanted = {"one": {"with": {"type": "paid", "subject": "x"}}}
+    run = Driver({"do": [{"a": {"listen": {"to": wanted}}}]}, evaluate)
+    await run.start()
+    other: Any = {"source": "s", "id": "1", "type": "paid", "subject": "y"}
+    await run.fact(FactKind.EVENT_CONSUMED, data={"event": other})
+    assert run.machine.consumed(other) is False
+    event: Any = {"source": "s", "id": "2", "type": "paid", "subject": "x"}
+    await run.fact(FactKind.EVENT_CONSUMED, data={"event": event})
+    assert run.machine.consumed(event) is True
+    assert run.machine.consumed(other) is False
+    assert run.machine.consumed(dict(event)) is False
+
+
 async def test_a_cancellation_before_the_start(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}]}, evaluate)
     [finish] = await run.fact(FactKind.RUN_CANCELLED, data={"reason": "never mind"})

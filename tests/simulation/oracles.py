@@ -134,7 +134,7 @@ async def _judge_journal(world: World, run: Data) -> None:
     if fences != sorted(fences):
         world.fault(f"the fences in the journal of {ident} go back")
     definition = seams.loaded(world.catalog[run["flow"]].definition).definition
-    context = RunContext(str(run["id"]), run["correlation_id"])
+    context = RunContext(str(run["id"]))
     machine = Machine(definition, context, world.expressions.evaluate)
     wanted_at: dict[str, int] = {}
     parks: defaultdict[int, list[frozenset[str]]] = defaultdict(list)
