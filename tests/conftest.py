@@ -49,6 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: LONGEST.get(_group(item), len(LONGEST)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run where the groups have no effect: two demos would start, and two servers.
+
+    `pytest-xdist` appends the group to the id of a test.
+    """
+    if not getattr(session.config.option, "loadgroup", False):
+        return
+    if any(not item.nodeid.endswith(f"@{_group(item)}") for item in session.items):
+        raise pytest.UsageError("this pytest-xdist does not group tests with this pytest")
+
+
 def _group(item: pytest.Item) -> str:
     file = str(item.path.relative_to(ROOT))
     if file.startswith("tests/e2e/"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,25 +29,6 @@ INHERITED: Final = (
     "COE_LOG_LEVEL",
 )
 """The variables that a process of the demo inherits from the shell."""
-
-
-def free_port(preferred: int, taken: set[int]) -> int:
-    """The preferred port on loopback, or the next free one; added to `taken`.
-
-    Raises:
-        OSError: None of 200 ports is free.
-    """
-    for port in range(preferred, preferred + 200):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in taken:
-            taken.add(port)
-            return port
-    raise OSError(f"no free port from {preferred} to {preferred + 199}")
 
 
 @dataclass(frozen=True, slots=True)

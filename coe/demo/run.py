@@ -28,10 +28,10 @@ from coe.demo.layout import (
     PREFECT_PORT,
     TEAMS,
     Layout,
-    free_port,
     write_private,
 )
 from coe.demo.personas import PERSONAS, persona_token
+from coe.demo.ports import reserve_port
 from coe.demo.processes import Processes, end_left_over
 from coe.demo.story import LOCAL_FLOWS, Story
 from coe.embedded_postgres import EmbeddedPostgres
@@ -151,14 +151,13 @@ class Demo:
         return 0
 
     def _layout(self, urls: dict[str, str]) -> Layout:
-        taken: set[int] = set()
         auth = kept_secret(self.data / "prefect" / "auth", make_auth_string)
         return Layout(
             data=self.data,
             content=content.root(),
-            api_port=free_port(API_PORT, taken),
-            prefect_port=free_port(PREFECT_PORT, taken),
-            company_port=free_port(COMPANY_PORT, taken),
+            api_port=reserve_port(range(API_PORT, API_PORT + 80)),
+            prefect_port=reserve_port(range(PREFECT_PORT, PREFECT_PORT + 80)),
+            company_port=reserve_port(range(COMPANY_PORT, COMPANY_PORT + 80)),
             database_url=urls["coe"],
             prefect_database_url=urls["prefect"],
             company_database_url=urls["acme"],

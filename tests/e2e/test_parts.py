@@ -15,8 +15,6 @@ from typing import Any
 import httpx
 import pytest
 
-from coe.demo.layout import free_port
-
 ME = "{ me { subject roles } engine { name state detail } }"
 
 
@@ -40,7 +38,7 @@ def installation(database_url: str, tmp_path: Path) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "COE_DATABASE_URL": database_url,
         "COE_DATA_DIR": str(tmp_path / "data"),
-        "COE_PORT": str(free_port(18700, set())),
+        "COE_PORT": str(free_port()),
         "COE_PREFECT_URL": "http://127.0.0.1:9/api",
         "COE_PREFECT_AUTH": "coe:nobody-listens",
         "COE_DEMO": "true",  # no setting: a production process has no personas

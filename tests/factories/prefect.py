@@ -228,4 +228,4 @@ async def until(asked: Callable[[], Awaitable[bool]], *, seconds: float = 20) ->
             await asyncio.sleep(0.1)
 
 
-__all__ = ["House", "Process", "free_port", "server_of", "wait_until_healthy"]
+__all__ = ["House", "Process", "server_of", "wait_until_healthy"]
