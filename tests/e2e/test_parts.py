@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.factories.ports import free_port
+
 ME = "{ me { subject roles } engine { name state detail } }"
 
 
