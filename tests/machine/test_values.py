@@ -9,6 +9,7 @@ import pytest
 
 from coe.json_types import JSON
 from coe.language.branches import outcomes
+from coe.language.json_schema.patterns import is_usable
 from coe.machine import machine
 from coe.machine.commands import Completed, RunLeaf
 from coe.machine.errors import TaskFault, normalised_error
@@ -104,6 +105,11 @@ def test_a_repr_shows_no_data():
 def test_how_often_a_task_may_be_entered_is_the_settings_default():
     default = Settings.model_fields["max_task_visits"].default
     assert RunContext("run").max_visits == default == 10_000
+
+
+def test_a_pattern_is_usable_without_look_around():
+    assert is_usable("order[.](paid|sent)") is True
+    assert is_usable("order(?=[.])") is False
 
 
 @SESSION

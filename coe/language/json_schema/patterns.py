@@ -27,7 +27,7 @@ def is_usable(pattern: str) -> bool:
 
 def matches_whole(pattern: str, value: str) -> bool:
     """Whether a pattern matches a whole value; a text that is not a pattern matches nothing."""
-    return has_signs(pattern) and is_usable(pattern) and matches(_whole(pattern), value)
+    return has_signs(pattern) and matches(_whole(pattern), value)
 
 
 def _whole(pattern: str) -> str:
