@@ -20,7 +20,7 @@ sys.argv[1:] = [DATABASE, KEYS]
 
 import ours  # noqa: E402  # Prefect reads the environment
 
-from coe.engines.prefect import central_flow  # noqa: E402  # the same
+from coe.engines.central_flow import central_flow  # noqa: E402  # the same
 
 
 class OnPrefect(ours.Ours):

@@ -21,7 +21,7 @@ from coe.api.http import audit_bundle, cloudevents
 from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
-from coe.engines.prefect_api import PrefectEngine
+from coe.engines.prefect_engine import PrefectEngine
 from coe.events.retention import delete_expired_events
 from coe.execution.dispatch import engine_health
 from coe.execution.engine import Engine, EngineHealth

@@ -22,7 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
-from coe.engines.prefect_api import PrefectEngine, team_pool
+from coe.engines.prefect_engine import PrefectEngine, team_pool
 from coe.engines.prefect_server import worker_environment
 from coe.errors import CoeError, Unauthenticated, Unavailable
 from coe.execution.loops import Loops
@@ -61,7 +61,7 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
     home = settings.data_dir / "prefect" / "worker-central"
     os.environ |= worker_environment(api_url=settings.prefect_url or "", auth=auth, home=home)
-    from coe.engines.prefect import central_flow  # noqa: PLC0415  # it reads the environment
+    from coe.engines.central_flow import central_flow  # noqa: PLC0415  # it reads the environment
     from coe.engines.prefect_flow_executor import FlowExecutor  # noqa: PLC0415  # the same
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
 

@@ -27,7 +27,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
-from coe.engines.prefect_api import JOB_TEMPLATE, WORKER_TYPE
+from coe.engines.prefect_engine import JOB_TEMPLATE, WORKER_TYPE
 from coe.engines.prefect_flow_executor import PAUSES, FlowExecutor
 from coe.errors import Unavailable
 

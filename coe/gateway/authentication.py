@@ -10,7 +10,7 @@ from typing import Final
 from coe.access.actor import Actor
 from coe.access.permissions import Permission
 from coe.audit.events import AuditOutcome, Tag
-from coe.engines.prefect_api import PrefectEngine, team_pool
+from coe.engines.prefect_engine import PrefectEngine, team_pool
 from coe.engines.prefect_http import PrefectHTTP
 from coe.errors import Forbidden, Unauthenticated
 from coe.gateway.rules import AllowedCall, Ownership

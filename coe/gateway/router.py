@@ -16,7 +16,7 @@ import orjson
 from fastapi import APIRouter, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from coe.engines.prefect_api import PrefectEngine
+from coe.engines.prefect_engine import PrefectEngine
 from coe.engines.prefect_http import API_VERSION, TIMEOUT, PrefectHTTP, basic
 from coe.errors import CoeError, Forbidden, TooCostly, Unavailable
 from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, bearer_of

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)")
 COMMAND = re.compile(r"(?:^|[ `/])coe ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
-TARGET = re.compile(r"`make ([a-z]+)`")
+TARGET = re.compile(r"`make ([a-z-]+)`")
 CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
 TOP_LEVEL = {
     "AGENTS.md",

@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from coe.db import new_id, utcnow
-from coe.engines import prefect as central
-from coe.engines.prefect_api import PrefectEngine
+from coe.engines import central_flow as central
+from coe.engines.prefect_engine import PrefectEngine
 from coe.engines.prefect_flow_executor import FlowExecutor
 from coe.engines.prefect_http import PrefectHTTP
 from coe.engines.prefect_server import PrefectServer

@@ -23,7 +23,7 @@ from coe.access.models import AccessToken
 from coe.audit.models import AuditEvent
 from coe.db import utcnow
 from coe.demo.api import create_demo_app
-from coe.engines.prefect_api import PrefectEngine
+from coe.engines.prefect_engine import PrefectEngine
 from coe.engines.prefect_http import PrefectHTTP, basic
 from coe.engines.prefect_server import PrefectServer
 from coe.execution.engine import LocalFlowRef, RunRef

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coe.engines.prefect_api import PrefectEngine
+from coe.engines.prefect_engine import PrefectEngine
 from coe.execution.leaf_tasks import StepFailedError
 from coe.execution.loops import Loops
 from coe.execution.runtime import Runtime

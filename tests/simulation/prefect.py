@@ -181,7 +181,7 @@ class PrefectServer:
         task.add_done_callback(forget)
 
     async def _execute(self, node: Node, ident: str) -> None:
-        """What `coe.engines.prefect` and its executor do with a flow run."""
+        """What `coe.engines.central_flow` and its executor do with a flow run."""
         run = self.runs.get(ident)
         if run is None:
             return

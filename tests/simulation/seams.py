@@ -20,7 +20,7 @@ import orjson
 import uuid_utils.compat
 
 import coe.db
-import coe.engines.prefect_api
+import coe.engines.prefect_engine
 import coe.execution.children
 import coe.execution.dispatch
 import coe.execution.loops
@@ -255,7 +255,7 @@ def install() -> Callable[[], None]:
     """Install the simulated parts in this process; returns the function that undoes it."""
     places: list[tuple[Any, str, Any]] = [
         (coe.db, "datetime", SimulatedDatetime),
-        (coe.engines.prefect_api, "datetime", SimulatedDatetime),
+        (coe.engines.prefect_engine, "datetime", SimulatedDatetime),
         (uuid_utils.compat, "uuid7", _uuid7),
         (coe.execution.turn, "secrets", _Secrets),
         (coe.execution.runtime, "load", loaded),

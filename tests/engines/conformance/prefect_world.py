@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coe.engines.prefect_api import PrefectEngine
+from coe.engines.prefect_engine import PrefectEngine
 from coe.engines.prefect_server import PrefectServer
 from coe.work import Platform
 from tests.engines.conformance.worlds import World

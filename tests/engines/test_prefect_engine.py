@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from coe.engines import prefect_api
-from coe.engines.prefect_api import PrefectEngine, team_pool
+from coe.engines import prefect_engine
+from coe.engines.prefect_engine import PrefectEngine, team_pool
 from coe.engines.prefect_http import PrefectHTTP
 from coe.errors import NotFound
 from coe.execution.engine import LocalFlowRef, RunRef
@@ -113,7 +113,7 @@ async def test_a_claimed_run_is_left_alone_until_its_worker_must_be_dead(
     await put(http, made.id, "PENDING")
     await engine.wake(ref)
     assert (await state(http, made.id))[0] == "PENDING"
-    monkeypatch.setattr(prefect_api, "STALE_PENDING", timedelta(0))
+    monkeypatch.setattr(prefect_engine, "STALE_PENDING", timedelta(0))
     await engine.wake(ref)
     assert await state(http, made.id) == ("SCHEDULED", "AwaitingRetry")
 

@@ -22,7 +22,7 @@ from coe.settings import Settings
 WORKER_TYPE: Final = "coe"
 CENTRAL_FLOW: Final = "process-run"
 CENTRAL_DEPLOYMENT: Final = "central"
-CENTRAL_ENTRYPOINT: Final = "coe.engines.prefect:process_run"
+CENTRAL_ENTRYPOINT: Final = "coe.engines.central_flow:process_run"
 STALE_PENDING: Final = timedelta(seconds=6)
 """A run that has been claimed (`Pending`) for longer has lost its worker."""
 SOON: Final = timedelta(seconds=1)
