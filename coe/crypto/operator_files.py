@@ -77,9 +77,13 @@ class OperatorFile(Generic[_Content]):
 
     def _parse(self, text: bytes) -> None:
         try:
-            self._content, self._error = self.model.model_validate(yaml.safe_load(text)), None
-        except (UnicodeDecodeError, yaml.YAMLError, RecursionError):
+            data = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):
+            # A scalar that does not fit its tag is not a YAMLError, and its message has the value.
             self._fail("the file is not valid YAML")
+            return
+        try:
+            self._content, self._error = self.model.model_validate(data), None
         except ValidationError as error:
             # Places only: a message of pydantic may show a value.
             faults = error.errors(include_url=False, include_input=False, include_context=False)

@@ -48,6 +48,10 @@ def test_another_file_in_its_place_is_read(path: Path, tmp_path: Path) -> None:
     [
         ("teams: [", "not valid YAML"),
         ("\x00", "not valid YAML"),
+        ("teams: !!int Canary", "not valid YAML"),
+        ("teams: !!bool Canary", "not valid YAML"),
+        ("teams: !!timestamp Canary", "not valid YAML"),
+        ("teams: 2024-13-45", "not valid YAML"),
         ("[]", "at: the top"),
         ("teams: []", "at: teams"),
         ("teams: [Canary]", "at: teams"),
