@@ -45,7 +45,7 @@ NO_ENGINE = EngineHealth(
     detail="no engine is configured (COE_PREFECT_URL): runs wait",
 )
 
-log = logging.getLogger("coe.app")
+_log = logging.getLogger("coe.app")
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class Services:
                 health = await self._health()
                 self.status = EngineStatus(health, seen=self.status.seen or health.ready)
             except (SQLAlchemyError, OSError):
-                log.warning("the database did not answer")
+                _log.warning("the database did not answer")
             await asyncio.sleep(ENGINE_CHECK_SECONDS)
 
     async def _health(self) -> EngineHealth:
@@ -153,8 +153,8 @@ async def _keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await loop()
-        except Exception:  # the top of a loop
-            log.exception("a loop failed; it is started again", extra={"loop": name})
+        except Exception:  # noqa: BLE001  # the top of a loop; logged
+            _log.exception("a loop failed; it is started again", extra={"loop": name})
         await asyncio.sleep(RESTART_SECONDS)
 
 
@@ -181,12 +181,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         services.start()
-        log.info("the API is up")
+        _log.info("the API is up")
         try:
             yield
         finally:
             await services.stop()
-            log.info("the API has stopped")
+            _log.info("the API has stopped")
 
     app = FastAPI(
         title="Process centre of excellence",

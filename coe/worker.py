@@ -35,7 +35,7 @@ CONNECT_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 
-log = logging.getLogger("coe.worker")
+_log = logging.getLogger("coe.worker")
 
 
 async def run_central_worker(settings: Settings) -> None:
@@ -82,7 +82,7 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     finally:
         await engine.close()
         await platform.close()
-        log.info("the central worker has stopped")
+        _log.info("the central worker has stopped")
 
 
 async def _serve_team(settings: Settings, team: str, stop: asyncio.Event) -> None:
@@ -107,7 +107,7 @@ async def _serve_team(settings: Settings, team: str, stop: asyncio.Event) -> Non
         limit=settings.worker_limit,
         stop=stop,
     )
-    log.info("the worker of %s has stopped", team)
+    _log.info("the worker of %s has stopped", team)
 
 
 @asynccontextmanager
@@ -140,7 +140,7 @@ async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asynci
             await attempt()
         except CoeError as error:
             if failures == 0:
-                log.warning("waiting for %s: %s", name, error.message)
+                _log.warning("waiting for %s: %s", name, error.message)
             pause = CONNECT_PAUSES[min(failures, len(CONNECT_PAUSES) - 1)]
             failures += 1
             with contextlib.suppress(TimeoutError):

@@ -8,7 +8,7 @@ from typing import Final
 
 from coe.errors import Problem, Severity, errors_in
 
-MAX_FINDINGS: Final = 1000
+MAX_KEPT_FINDINGS: Final = 1000
 """The most problems that a verification lists; it counts the rest."""
 
 
@@ -28,7 +28,7 @@ class FindingCode(StrEnum):
 
 
 class Findings:
-    """The problems found so far, each once, at most `MAX_FINDINGS` of them kept."""
+    """The problems found so far, each once, at most `MAX_KEPT_FINDINGS` of them kept."""
 
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
@@ -39,7 +39,7 @@ class Findings:
         for problem in problems:
             if problem in self._problems:
                 continue
-            if len(self._problems) < MAX_FINDINGS:
+            if len(self._problems) < MAX_KEPT_FINDINGS:
                 self._problems[problem] = None
             else:
                 self._more += 1

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.input_files import read_json, source_name
+from coe.cli.input_files import read_json_input, source_name
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
 _SEND: Final = """
@@ -37,7 +37,7 @@ def send(api: ApiClient, file: str, output: str) -> None:
     An event with the same source and id as an earlier one is a duplicate, and has no effect. Exit
     code 0 if the event was accepted, 1 if it has problems.
     """
-    answer = api.call(_SEND, {"input": {"event": read_json(file)}})["sendEvent"]
+    answer = api.call(_SEND, {"input": {"event": read_json_input(file)}})["sendEvent"]
     if output == "json":
         print_json(answer)
     else:

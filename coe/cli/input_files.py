@@ -16,7 +16,7 @@ def source_name(path: str) -> str:
     return "stdin" if path == "-" else path
 
 
-def read_text(path: str) -> str:
+def read_text_input(path: str) -> str:
     """Read the text of a file, or of stdin for `-`.
 
     Raises:
@@ -31,13 +31,13 @@ def read_text(path: str) -> str:
         raise CoeError(f"{source_name(path)} cannot be read: {error}", code="INVALID") from None
 
 
-def read_json(path: str) -> Any:
+def read_json_input(path: str) -> Any:
     """Read the JSON value of a file, or of stdin for `-`.
 
     Raises:
         CoeError: The file cannot be read, or is not JSON.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text_input(path))
     except ValueError as error:
         raise CoeError(f"{source_name(path)} is not JSON: {error}", code="INVALID") from None

@@ -16,13 +16,13 @@ from coe.decisions.search import Finding, FindingKind, Search, TooLarge
 from coe.decisions.table import DecisionTable
 from coe.errors import Problem, Severity
 
-MAX_FINDINGS: Final = 20
+MAX_FINDINGS_OF_A_KIND: Final = 20
 """Findings of one kind that are reported for one table."""
-MAX_STEPS: Final = 2_000_000
+MAX_SEARCH_STEPS: Final = 2_000_000
 """Visits of an atom: about a second of processor time."""
 
 
-def analyse(table: DecisionTable, *, steps: int = MAX_STEPS) -> list[Problem]:
+def analyse(table: DecisionTable, *, steps: int = MAX_SEARCH_STEPS) -> list[Problem]:
     """Report the findings: gaps and overlaps are errors, unreachable rules are warnings."""
     document = table.document
     search = Search(table, steps)
@@ -44,8 +44,8 @@ def analyse(table: DecisionTable, *, steps: int = MAX_STEPS) -> list[Problem]:
 # ---------------------------------------------------------------- problems
 def _problems(table: DecisionTable, found: Iterator[Finding]) -> Iterator[Problem]:
     for number, finding in enumerate(found):
-        if number == MAX_FINDINGS:
-            message = f"there are more; these are the first {MAX_FINDINGS}"
+        if number == MAX_FINDINGS_OF_A_KIND:
+            message = f"there are more; these are the first {MAX_FINDINGS_OF_A_KIND}"
             yield _at(
                 table, _CODES[finding.kind], message, "/rules", severity=_severity(finding.kind)
             )

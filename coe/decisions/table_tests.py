@@ -35,7 +35,7 @@ _EXPECTED: Final = ("output", "rules", "fault", "problems")
 
 
 @dataclass(frozen=True, slots=True)
-class CaseResult:
+class TableTestResult:
     """The result of one test, which passed if it has no failures."""
 
     name: str
@@ -50,7 +50,7 @@ class TableResult:
     file: str
     table: DecisionTable | None
     problems: tuple[Problem, ...]
-    cases: list[CaseResult] = field(default_factory=list)
+    cases: list[TableTestResult] = field(default_factory=list)
     fired: set[str] = field(default_factory=set)
 
     @property
@@ -137,7 +137,7 @@ def _try(source: Source, path: str, test: JSON, tables: Mapping[str, TableResult
             return [source.problem(_CODE, message, f"{path}/expect{point(key)}")]
     if result.table is not None:
         failures = tuple(_differences(result, result.table, test.get("input"), expect))
-        result.cases.append(CaseResult(str(test.get("name")), source.line(path), failures))
+        result.cases.append(TableTestResult(str(test.get("name")), source.line(path), failures))
     return []
 
 

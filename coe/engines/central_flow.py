@@ -34,7 +34,7 @@ MAX_TASKS: Final = 1000
 """Names of steps whose Prefect tasks are kept."""
 PAUSE_AFTER_FAULT: Final = timedelta(seconds=3)
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class RunFaultedError(Exception):
@@ -62,8 +62,8 @@ async def _advance(runtime: Runtime, run_id: str) -> State[Any] | None:
     """
     try:
         outcome = await advance(runtime, UUID(run_id), run_task=run_prefect_task)
-    except Exception as error:
-        log.exception("run %s was interrupted and is tried again soon", run_id)
+    except Exception as error:  # noqa: BLE001  # logged; the run is executed again
+        _log.exception("run %s was interrupted and is tried again soon", run_id)
         await _retry_soon(runtime, error)
     match outcome:
         case Parked():

@@ -24,7 +24,7 @@ PAUSES: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 REPORT_ATTEMPTS: Final = 60
 HAND_OVER_SECONDS: Final = 4.0
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class FlowExecutor:
@@ -77,9 +77,9 @@ class FlowExecutor:
         except (Abort, Pause):
             return
         except asyncio.CancelledError:
-            log.info("flow run %s is left to another worker", flow_run.id)
-        except Exception:  # the top of a task: an error of Prefect or of the file
-            log.exception("flow run %s (%s) could not be run", flow_run.id, entrypoint)
+            _log.info("flow run %s is left to another worker", flow_run.id)
+        except Exception:  # noqa: BLE001  # the top of a task: an error of Prefect or of the file
+            _log.exception("flow run %s (%s) could not be run", flow_run.id, entrypoint)
             self._report_later(flow_run.id)
             return
         with contextlib.suppress(Exception):

@@ -45,7 +45,7 @@ RUN_EVENTS: Final = (
 )
 """Events that say that a run waits for a worker."""
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
@@ -94,7 +94,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
                 entrypoint = await self._entrypoint(each.flow_run)
                 ours = await self._claim(each.flow_run)
             except ObjectNotFound:
-                log.warning("flow run %s or its deployment is gone", each.flow_run.id)
+                _log.warning("flow run %s or its deployment is gone", each.flow_run.id)
                 continue
             if ours:
                 self._executor.start(each.flow_run, entrypoint)
@@ -126,7 +126,7 @@ class CoeWorker(BaseWorker[BaseJobConfiguration, Any, BaseWorkerResult]):
         async with self:
             if not self.is_synced:
                 raise Unavailable("the work pool cannot be read")
-            log.info("worker %s takes runs of the pool %s", self.name, self._work_pool_name)
+            _log.info("worker %s takes runs of the pool %s", self.name, self._work_pool_name)
             async with asyncio.TaskGroup() as loops:
                 background = [loops.create_task(each) for each in (self._listen(), self._sync())]
                 while not stop.is_set():
@@ -185,7 +185,7 @@ async def serve_pool(
         except Exception as error:  # noqa: BLE001  # the top of the loop: it connects again
             failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             if failures == 0:
-                log.warning("worker %s lost its server (%s); trying again", name, _kind(error))
+                _log.warning("worker %s lost its server (%s); trying again", name, _kind(error))
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             await _first_of(stop, patience=pause)
     await executor.hand_over()

@@ -21,7 +21,7 @@ from coe.db import new_id
 from coe.errors import CoeError, NotFound
 from coe.sdk import LocalRunFailed, RunNotOurs
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class FlowBroken(CoeError):
@@ -83,9 +83,9 @@ def quiet(flow: Flow[..., Any]) -> Flow[..., Any]:
             raise Abort("the run is not this worker's") from None
         except LocalRunFailed:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  # logged under an error id
             error_id = new_id()
-            log.exception("run %s raised outside of its hold (error %s)", run_id, error_id)
+            _log.exception("run %s raised outside of its hold (error %s)", run_id, error_id)
             raise LocalRunFailed(f"see the worker's log (error {error_id})") from None
 
     copy = flow.with_options(

@@ -46,12 +46,12 @@ def decision_handler(platform: Platform) -> LeafHandler:
             if len(cached) > _MAX_CACHED_TABLES:
                 cached.popitem(last=False)
         cached.move_to_end(ref)
-        return decide(table, command)
+        return call_decision(table, command)
 
     return run_decision
 
 
-def decide(table: DecisionTable, command: RunLeaf) -> JSON:
+def call_decision(table: DecisionTable, command: RunLeaf) -> JSON:
     """Apply a table to the input of a call and return the function's output.
 
     Raises:

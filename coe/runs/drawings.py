@@ -32,7 +32,7 @@ from coe.work import Read
 _GOING: Final = (StepState.RUNNING, StepState.RETRYING, StepState.WAITING)
 
 
-async def mermaid(read: Read, run_id: UUID) -> str | None:
+async def run_mermaid(read: Read, run_id: UUID) -> str | None:
     """Mermaid source of a run with the states of its steps; None if it may not be read."""
     row = await run_of(read, run_id)
     if row is None:
@@ -42,7 +42,7 @@ async def mermaid(read: Read, run_id: UUID) -> str | None:
     return mermaid_of(group, {step.path: step.state for step in steps})
 
 
-async def svg(read: Read, run_id: UUID) -> str | None:
+async def run_svg(read: Read, run_id: UUID) -> str | None:
     """The SVG of a run with the states, times and counts of its steps; None likewise."""
     row = await run_of(read, run_id)
     if row is None:

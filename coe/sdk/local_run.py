@@ -44,7 +44,7 @@ mutation End($input: ReportRunInput!) {
 """
 _DURATION: Final = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class RunNotOurs(Conflict):
@@ -205,9 +205,9 @@ async def _heartbeats(run: LocalRun, every: float) -> AsyncIterator[None]:
                     holder.cancel()
                 return
             except CoeError as error:
-                log.warning("run %s: a heartbeat failed (%s)", run.id, error.code)
+                _log.warning("run %s: a heartbeat failed (%s)", run.id, error.code)
             except Exception as error:  # noqa: BLE001  # the next one may succeed
-                log.warning("run %s: a heartbeat failed (%s)", run.id, type(error).__name__)
+                _log.warning("run %s: a heartbeat failed (%s)", run.id, type(error).__name__)
 
     beating = asyncio.create_task(beat())
     try:
@@ -228,7 +228,7 @@ async def _fail(run: LocalRun, error: Exception) -> LocalRunFailed:
     error_id = str(uuid.uuid4())
     place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f"{Path(place.filename).name}:{place.lineno}" if place else "?"
-    log.error("run %s faulted: %s at %s (error %s)", run.id, type(error).__name__, where, error_id)
+    _log.error("run %s faulted: %s at %s (error %s)", run.id, type(error).__name__, where, error_id)
     await run.end(error=_as_error(error))
     return LocalRunFailed(f"the local run faulted; see run {run.id} (error {error_id})")
 

@@ -19,7 +19,7 @@ from coe.decisions.table import DecisionTable
 from coe.errors import Invalid
 from coe.json_types import JSON
 from coe.language.source import Source, Unreadable, read
-from coe.leaves.decision import DECISION_KIND, decide, ref_of, table_unavailable
+from coe.leaves.decision import DECISION_KIND, call_decision, ref_of, table_unavailable
 from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard_error
@@ -74,7 +74,7 @@ class DecisionFiles:
         if table is None:
             title = f"There is no decision table {ref[:100]} in {self.folder}"
             raise table_unavailable(title, command.path)
-        return decide(table, command)
+        return call_decision(table, command)
 
 
 def decisions_beside(place: Path) -> DecisionFiles | None:

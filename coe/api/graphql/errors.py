@@ -12,7 +12,7 @@ from coe.db import is_unreachable, new_id
 from coe.errors import CoeError, Invalid, Problem, Unavailable
 from coe.logs import describe
 
-log = logging.getLogger("coe.api")
+_log = logging.getLogger("coe.api")
 
 CODES = (
     "CONFLICT",
@@ -91,4 +91,4 @@ def _problem(problem: Problem) -> dict[str, Any]:
 def _report(error: BaseException, request_id: str, error_id: str) -> None:
     """Log where the error was raised, without any value of it."""
     extra = {"error_id": error_id, "request_id": request_id, **describe(error)}
-    log.error("a request failed", extra=extra)
+    _log.error("a request failed", extra=extra)

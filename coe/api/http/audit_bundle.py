@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from coe.api.graphql.errors import refusal
-from coe.api.http.requests import authenticate, request_info
+from coe.api.http.requests import authenticate_request, request_info
 from coe.errors import CoeError
 from coe.governance import audit_log
 from coe.work import Platform
@@ -24,7 +24,7 @@ def router(platform: Platform) -> APIRouter:
     async def bundle(request: Request) -> Response:
         about = request_info(request)
         try:
-            actor = await authenticate(platform, request, about)
+            actor = await authenticate_request(platform, request, about)
             async with platform.work(actor, about) as work:
                 window = await audit_log.request_export(work)
             lines = audit_log.export_log(platform, window)

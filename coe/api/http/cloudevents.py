@@ -20,7 +20,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from coe.api.graphql.errors import refusal
-from coe.api.http.requests import authenticate, check_nesting, read_body, request_info
+from coe.api.http.requests import authenticate_request, check_nesting, read_body, request_info
 from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated, Unavailable
 from coe.events.bus import SentEvent, delivered_runs, send_events
 from coe.events.cloudevents import (
@@ -75,7 +75,7 @@ def router(platform: Platform) -> APIRouter:
     async def receive(request: Request) -> Response:
         about = request_info(request)
         try:
-            actor = await authenticate(platform, request, about)
+            actor = await authenticate_request(platform, request, about)
             received = await _read(request)
             async with platform.work(actor, about) as work:
                 sent = await send_events(work, received.events)

@@ -15,7 +15,7 @@ from coe.api.graphql import limits
 from coe.api.graphql.context import Context, EngineStatus
 from coe.api.graphql.documents import Documents, Prepared
 from coe.api.graphql.errors import format_error, refusal
-from coe.api.http.requests import authenticate, check_nesting, read_body, request_info
+from coe.api.http.requests import authenticate_request, check_nesting, read_body, request_info
 from coe.api.schema import make_schema
 from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated
 from coe.json_types import InexactNumber, read_json
@@ -48,7 +48,7 @@ class GraphQLEndpoint:
         """Answer one request; every fault of it is an entry of `errors`."""
         about = request_info(request)
         try:
-            actor = await authenticate(self._platform, request, about)
+            actor = await authenticate_request(self._platform, request, about)
             body = await _read(request)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             return _refused(request, error, about)

@@ -14,7 +14,7 @@ from coe.work import Platform, RequestInfo
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
-async def authenticate(platform: Platform, request: Request, about: RequestInfo) -> Actor:
+async def authenticate_request(platform: Platform, request: Request, about: RequestInfo) -> Actor:
     """Find the actor of a request by its `Authorization: Bearer …`.
 
     Raises:

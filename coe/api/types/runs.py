@@ -239,7 +239,7 @@ class Run(Node):
         For a caller who may not read the definition, it shows only the steps that were taken.
         """
         async with info.context.read() as read:
-            drawn = await drawings.mermaid(read, self.record.id)
+            drawn = await drawings.run_mermaid(read, self.record.id)
         if drawn is None:
             raise NotFound
         return drawn
@@ -248,7 +248,7 @@ class Run(Node):
     async def diagram_svg(self, info: Info) -> str:
         """The diagram as an SVG document, with states, times and attempts of the steps."""
         async with info.context.read() as read:
-            drawn = await drawings.svg(read, self.record.id)
+            drawn = await drawings.run_svg(read, self.record.id)
         if drawn is None:
             raise NotFound
         return drawn

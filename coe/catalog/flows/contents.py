@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.flows.documents import FlowDocument, draw, draw_svg, read_flow
+from coe.catalog.flows.documents import FlowDocument, draw_mermaid, draw_svg, read_flow
 from coe.catalog.models import EntryKind
 from coe.catalog.records import (
     ENTRY_COLUMNS,
@@ -68,7 +68,7 @@ async def diagram(read: Read, version_id: UUID) -> str | None:
     found = await flow_contents(read, [version_id])
     if version_id not in found:
         return None
-    return draw(flow_in(found[version_id].definition))
+    return draw_mermaid(flow_in(found[version_id].definition))
 
 
 async def diagram_svg(read: Read, version_id: UUID) -> str | None:

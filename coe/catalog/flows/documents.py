@@ -94,7 +94,7 @@ def at_version(document: FlowDocument, version: str) -> FlowDocument:
     )
 
 
-def draw(document: FlowDocument) -> str:
+def draw_mermaid(document: FlowDocument) -> str:
     """The drawing as Mermaid source; a local flow is one box, because its steps are not known."""
     return mermaid_of(flow_graph(document))
 

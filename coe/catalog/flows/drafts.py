@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import changes, flow_contents, flow_in
-from coe.catalog.flows.documents import FlowDocument, draw
+from coe.catalog.flows.documents import FlowDocument, draw_mermaid
 from coe.catalog.models import Entry, EntryKind, EntryVersion
 from coe.catalog.queries import find_version
 from coe.catalog.records import Preview, VersionChange
@@ -68,7 +68,7 @@ async def preview_draft(
         definition=document.source.text,
         digest=document.digest,
         problems=found,
-        diagram=draw(document),
+        diagram=draw_mermaid(document),
         diff=await _against_live(read, document),
     )
 

@@ -50,17 +50,17 @@ def download(api: ApiClient, path: Path) -> dict[str, object]:
     return {"path": str(path), "bytes": size}
 
 
-def verify_bundle(path: Path, *, key: str | None, checkpoints: Path | None) -> dict[str, Any]:
+def verify_bundle_file(path: Path, *, key: str | None, checkpoints: Path | None) -> dict[str, Any]:
     """Verify a bundle; returns the object of the JSON output.
 
     Raises:
         CoeError: `key` is not a verifier key.
     """
-    from coe.audit.bundle_verification import verify_bundle as verify  # noqa: PLC0415  # only here
+    from coe.audit.bundle_verification import verify_bundle  # noqa: PLC0415  # only here
     from coe.crypto.signing import KeyRefused  # noqa: PLC0415  # only here
 
     try:
-        result = verify(path, vkey=key, checkpoint_file=checkpoints)
+        result = verify_bundle(path, vkey=key, checkpoint_file=checkpoints)
     except KeyRefused as error:
         raise CoeError(f"--key: {error.message}", code="INVALID") from None
     return {

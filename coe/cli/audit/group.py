@@ -46,9 +46,9 @@ def verify(path: Path, key: str | None, checkpoints: Path | None, output: str) -
 
     Exit code 0 if everything is proven, 1 if not, with the rows that are not.
     """
-    from coe.cli.audit.bundle import verify_bundle  # noqa: PLC0415  # cryptography is slow to import
+    from coe.cli.audit.bundle import verify_bundle_file  # noqa: PLC0415  # cryptography is slow to import
 
-    result = verify_bundle(path, key=key, checkpoints=checkpoints)
+    result = verify_bundle_file(path, key=key, checkpoints=checkpoints)
     if output == "json":
         print_json(result)
     else:

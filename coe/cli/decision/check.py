@@ -18,9 +18,9 @@ def check(files: tuple[Path, ...], output: str) -> None:
 
     Exit code 0 without errors, 1 with errors.
     """
-    from coe.cli.decision.table_files import check_tables, render  # noqa: PLC0415  # YAML is slow to import
+    from coe.cli.decision.table_files import check_tables, format_problems  # noqa: PLC0415  # YAML is slow to import
     from coe.language.check import has_errors  # noqa: PLC0415  # the same
 
     found = check_tables(files)
-    click.echo(render(found, output), nl=False)
+    click.echo(format_problems(found, output), nl=False)
     sys.exit(1 if has_errors(found) else 0)

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.input_files import read_text
+from coe.cli.input_files import read_text_input
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
 _REGISTER: Final = """
@@ -25,7 +25,7 @@ mutation Register($input: RegisterDecisionInput!) {
 @with_api
 def register(api: ApiClient, file: str, changelog: str | None, output: str) -> None:
     """Save the table in FILE as a draft version; the same content again gives the same version."""
-    given = {"input": {"manifest": read_text(file), "changelog": changelog}}
+    given = {"input": {"manifest": read_text_input(file), "changelog": changelog}}
     answer = api.call(_REGISTER, given)["registerDecision"]
     version = answer["version"]
     if output == "json":

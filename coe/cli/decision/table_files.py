@@ -34,7 +34,7 @@ def check_tables(files: Sequence[Path]) -> list[FileProblem]:
     ]
 
 
-def render(found: Sequence[FileProblem], output: str) -> str:
+def format_problems(found: Sequence[FileProblem], output: str) -> str:
     """Format problems as text, JSON or SARIF."""
     return _FORMATS[output](found)
 

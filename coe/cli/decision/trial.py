@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from coe.cli.input_files import read_json
+from coe.cli.input_files import read_json_input
 from coe.cli.output import output_option, print_json
 
 
@@ -19,7 +19,7 @@ def try_table(file: Path, input_file: str, output: str) -> None:
     """Decide one case with the table in FILE, offline; exit code 1 if no rule gives an answer."""
     from coe.cli.decision.table_files import decide, one_line  # noqa: PLC0415  # YAML is slow to import
 
-    outcome = decide(file, read_json(input_file))
+    outcome = decide(file, read_json_input(input_file))
     if output == "json":
         print_json(outcome)
         return

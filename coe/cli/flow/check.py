@@ -19,9 +19,9 @@ def check(files: tuple[Path, ...], output: str) -> None:
     For a folder, check the flows in it. Exit code 0 without errors, 1 with errors; a file that
     cannot be read is an error too.
     """
-    from coe.cli.flow.file_check import check_files, render  # noqa: PLC0415  # YAML is slow to import
+    from coe.cli.flow.file_check import check_files, format_problems  # noqa: PLC0415  # YAML is slow to import
     from coe.language.check import has_errors  # noqa: PLC0415  # the same
 
     found = check_files(files)
-    click.echo(render(found, output), nl=False)
+    click.echo(format_problems(found, output), nl=False)
     sys.exit(1 if has_errors(found) else 0)

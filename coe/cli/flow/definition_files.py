@@ -30,7 +30,7 @@ def read_definition(file: Path) -> str:
         raise Invalid((), f"{file} cannot be read: {reason}") from None
 
 
-def draw(file: Path, to: str = "mermaid") -> str:
+def draw_file(file: Path, to: str = "mermaid") -> str:
     """Draw a definition or a manifest as Mermaid source or an SVG document.
 
     Raises:
@@ -51,7 +51,7 @@ def _draw_manifest(file: Path, text: str, to: str) -> str:
     document, problems = documents.read_flow(text)
     if document is None:
         raise Invalid(problems, f"{file} does not load")
-    return documents.draw_svg(document) if to == "svg" else documents.draw(document)
+    return documents.draw_svg(document) if to == "svg" else documents.draw_mermaid(document)
 
 
 def compare(old: Path, new: Path) -> dict[str, Any]:

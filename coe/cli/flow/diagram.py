@@ -24,9 +24,9 @@ import click
 )
 def diagram(file: Path, to: str, output: str) -> None:
     """Draw FILE, a definition or a manifest, as a Mermaid flowchart or as SVG."""
-    from coe.cli.flow.definition_files import draw  # noqa: PLC0415  # YAML is slow to import
+    from coe.cli.flow.definition_files import draw_file  # noqa: PLC0415  # YAML is slow to import
 
-    drawn = draw(file, to)
+    drawn = draw_file(file, to)
     try:
         with click.open_file(output, "w", encoding="utf-8") as opened:
             opened.write(drawn)

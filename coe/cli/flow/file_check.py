@@ -36,7 +36,7 @@ def check_files(files: Sequence[Path]) -> list[FileProblem]:
     return [problem for problems in found.values() for problem in problems]
 
 
-def render(found: Sequence[FileProblem], output: str) -> str:
+def format_problems(found: Sequence[FileProblem], output: str) -> str:
     """Format problems as text, JSON or SARIF."""
     return FORMATS[output](found)
 

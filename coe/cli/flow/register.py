@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.input_files import read_text
+from coe.cli.input_files import read_text_input
 from coe.cli.lifecycle import move
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
@@ -34,7 +34,7 @@ def register(api: ApiClient, file: str, changelog: str | None, publish: bool, ou
 
     If a version with the same content exists, that version is returned.
     """
-    given = {"input": {"manifest": read_text(file), "changelog": changelog}}
+    given = {"input": {"manifest": read_text_input(file), "changelog": changelog}}
     answer = api.call(_REGISTER, given)["registerFlow"]
     version = answer["version"]
     if version is not None and publish and version["lifecycle"] == "DRAFT":

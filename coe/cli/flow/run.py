@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.input_files import read_json
+from coe.cli.input_files import read_json_input
 from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
 
 _START: Final = """
@@ -63,7 +63,7 @@ def run(
 
     Exit code 0 completed, 3 faulted or cancelled, 4 still running or waiting for a person.
     """
-    given = {"flow": ref, "input": read_json(input_file), "correlationId": correlation_id}
+    given = {"flow": ref, "input": read_json_input(input_file), "correlationId": correlation_id}
     started = api.call(_START, {"input": given})["startRun"]
     if started["run"] is None:
         print_problems(started["problems"])

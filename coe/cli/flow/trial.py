@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coe.cli.flow.run import exit_code
-from coe.cli.input_files import read_text
+from coe.cli.input_files import read_text_input
 from coe.cli.output import output_option, print_json
 from coe.errors import CoeError
 
@@ -46,14 +46,14 @@ def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:
     from coe.cli.flow.local_trial import BadValue, read_value  # noqa: PLC0415  # YAML is slow to import
 
     try:
-        return None if file is None else read_value(read_text(file))
+        return None if file is None else read_value(read_text_input(file))
     except (BadValue, CoeError) as error:
         raise click.BadParameter(str(error)) from None
 
 
 def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
     try:
-        return None if file is None else read_text(file)
+        return None if file is None else read_text_input(file)
     except CoeError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.input_files import read_text
+from coe.cli.input_files import read_text_input
 from coe.cli.output import output_option, print_json, print_problems, print_table, problem_fields
 from coe.errors import CoeError, errors_in
 
@@ -67,7 +67,7 @@ def render(folder: Path, parameters: str, namespace: str, name: str | None, outp
     """Render the template in FOLDER, offline; print the definition."""
     from coe.cli.template.render import render_folder  # noqa: PLC0415  # YAML is slow to import
 
-    text = read_text(parameters[1:]) if parameters.startswith("@") else parameters
+    text = read_text_input(parameters[1:]) if parameters.startswith("@") else parameters
     try:
         values = json.loads(text)
     except ValueError as error:

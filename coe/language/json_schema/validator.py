@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-MAX_STEPS: Final = 50_000_000
+MAX_EFFORT: Final = 50_000_000
 """Steps that the library may take for one value: a second or two at worst."""
 MAX_VALUE_DEPTH: Final = 254
 """Levels of objects and arrays inside one another; the library's stack bears some thousands."""
@@ -62,7 +62,7 @@ class _Compiled:
     def is_small_for(self, size: int) -> bool:
         """Whether applying it to so many bytes cannot be too much work, so need not be counted."""
         product = self.size * size
-        return not self.counted and product <= _MAX_PRODUCT and self.states * size <= MAX_STEPS
+        return not self.counted and product <= _MAX_PRODUCT and self.states * size <= MAX_EFFORT
 
     def effort(self, value: JSON) -> Effort:
         return effort(self.document, value, self.references.targets)
@@ -82,10 +82,10 @@ def matches(pattern: str, text: str) -> bool:
     """Whether a pattern is found anywhere in a text.
 
     A text that is not a pattern is found nowhere. Nor is a pattern in a text that is too long for
-    it: see `MAX_STEPS`.
+    it: see `MAX_EFFORT`.
     """
     compiled = _pattern(pattern)
-    if compiled is None or matching_steps(pattern, text) > MAX_STEPS:
+    if compiled is None or matching_steps(pattern, text) > MAX_EFFORT:
         return False
     return compiled.is_valid(_without_surrogates(text))
 
@@ -111,7 +111,7 @@ def errors(schema: JSON, value: JSON) -> list[ValidationError]:
 
 
 def _check_effort(effort: Effort) -> None:
-    if effort.steps > MAX_STEPS:
+    if effort.steps > MAX_EFFORT:
         raise TooMuchWork
 
 
