@@ -1,6 +1,6 @@
 """The common part of the contenders of `runs.py`: read commands, carry out runs, report times.
 
-A contender is a process of its own. It writes a line `{"versions": {…}}` when it is ready. Each
+A contender is a separate process. It writes a line `{"versions": {…}}` when it is ready. Each
 order `{"runs": n, "steps": n, "concurrency": n}` on standard input it answers by `{"prepared": n}`;
 at the next line it begins, and answers `{"seconds": wall, "latencies": [seconds a run]}`. It ends
 when standard input does. Only the standard library is imported here, for contenders live in

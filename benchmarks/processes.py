@@ -1,4 +1,4 @@
-"""The processes that benchmarks run, and how they are published in a database of their own."""
+"""The processes that benchmarks run, and how they are published in a separate database."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 (b) On Prefect: our central flow, and plain Prefect doing the same on the same server.
 
 All PostgreSQL work is done by one server with `fsync` and `synchronous_commit` on. Every contender
-is a process of its own and keeps running; the rounds are interleaved (A B C, A B C, …), and ratios
+is a separate process and keeps running; the rounds are interleaved (A B C, A B C, …), and ratios
 are taken within a round, so that a busy neighbour on the machine disturbs all of them alike.
 """
 

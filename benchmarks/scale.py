@@ -73,7 +73,7 @@ class Row:
 class Clock:
     """Leaves that do nothing but note the processor time, one step in so many.
 
-    `apart` seconds lie between the ends of two leaves, so that each has a turn of its own.
+    `apart` seconds lie between the ends of two leaves, so that each has a separate turn.
     """
 
     def __init__(self, steps: int, *, apart: float = 0.0) -> None:

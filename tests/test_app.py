@@ -161,7 +161,7 @@ async def test_a_loop_that_fails_begins_again(
             await asyncio.wait_for(calls.acquire(), 5)
 
 
-async def test_a_probe_tells_nothing_of_the_inside(settings: Settings) -> None:
+async def test_a_probe_reveals_no_internals(settings: Settings) -> None:
     app = create_demo_app(settings.model_copy(update={"loops": False}))
     services: Services = app.state.services
     services.sealer.problem = "/srv/coe/checkpoints has a checkpoint of 12 events"

@@ -65,10 +65,10 @@ def assign(nets: Sequence[Net]) -> float:
 
 def _nets_below(nets: Sequence[Net]) -> list[set[int]]:
     """For each net, the nets that need a lower track because lines of both have the same x."""
-    ending: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
+    ends_at: defaultdict[int, list[tuple[float, int]]] = defaultdict(list)
     for place, net in enumerate(nets):
         for x in net.lower:
-            ending[int(x // _SAME)].append((x, place))
+            ends_at[int(x // _SAME)].append((x, place))
     found: list[set[int]] = [set() for _ in nets]
     for place, net in enumerate(nets):
         for x in net.upper:
@@ -76,7 +76,7 @@ def _nets_below(nets: Sequence[Net]) -> list[set[int]]:
             for bucket in (near - 1, near, near + 1):
                 found[place] |= {
                     other
-                    for y, other in ending.get(bucket, ())
+                    for y, other in ends_at.get(bucket, ())
                     if other != place and abs(x - y) < _SAME
                 }
     return found

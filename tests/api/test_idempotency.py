@@ -78,8 +78,8 @@ async def test_problems_keep_no_key(api: Api) -> None:
     refused = (await owner.ask(START, input=wrong))["startRun"]
     assert refused["run"] is None
     assert refused["problems"][0]["path"].startswith("/input")
-    mended = (await owner.ask(START, input=_given("a")))["startRun"]
-    assert mended["run"]["state"] == "REQUESTED"
+    started = (await owner.ask(START, input=_given("a")))["startRun"]
+    assert started["run"]["state"] == "REQUESTED"
     empty = (await owner.ask(START, input=_given("")))["startRun"]
     assert empty["problems"][0]["code"] == "INPUT_CLIENT_MUTATION_ID"
 

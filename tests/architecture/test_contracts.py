@@ -106,7 +106,7 @@ def test_only_the_workers_of_expressions_load_jq() -> None:
 
 
 def _sections(report: str) -> dict[str, str]:
-    """What is said of each broken contract."""
+    """The report of each broken contract."""
     heading = re.compile(rf"^({'|'.join(map(re.escape, NAMES))})\n-+\n", re.MULTILINE)
     _, *parts = heading.split(report)
     return dict(zip(parts[::2], parts[1::2], strict=True))

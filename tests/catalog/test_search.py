@@ -76,7 +76,7 @@ async def test_the_title_weighs_more_than_the_summary_and_the_summary_more_than_
     assert len(scores) == 5
 
 
-async def test_words_are_stemmed_begun_and_all_needed(filled: Platform) -> None:
+async def test_words_are_stemmed_prefixes_match_and_all_are_needed(filled: Platform) -> None:
     assert _refs(await _find(filled, SALES_OWNER, text="orders cash")) == ["sales/order-to-cash"]
     assert _refs(await _find(filled, SALES_OWNER, text="compl")) == ["sales/complaints"]
     assert _refs(await _find(filled, SALES_OWNER, text="sales/order-to-cash")) == [

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: a demo of its own under fire, and a report.
+"""`python -m tests.chaos`: starts a separate demo, injects faults, and prints a report.
 
     python -m tests.chaos --runs 200 --faults 50 --seed 1
 

@@ -48,7 +48,7 @@ WHERE state = 'RUNNING' AND holder IS NOT NULL AND NOT EXISTS (
     AND c.state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED')
 )
 """
-"""Runs that somebody carries at this moment, and that do not just wait for a run of their own."""
+"""Runs that a holder executes at this moment, without those that only wait for a child."""
 MOVED: Final = """
 SELECT id::text FROM runs
 WHERE id = ANY($1::text[]::uuid[])
@@ -61,12 +61,12 @@ WHERE id = ANY($1::text[]::uuid[])
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One fault: what was hit, how many runs it held, and when they went on (seconds).
+    """One fault: what was hit, how many runs it held, and when they continued (seconds).
 
-    `first` is the time to the first of these runs that went on, `recovered` to when every one of
-    them had; None without any, or where that did not come within the patience. A run goes on when
-    it has a new entry in its journal or has come to rest; a local run when it has ended, or has
-    been claimed anew.
+    `first` is the time to the first of these runs that continued, `recovered` to when each of
+    them had; None without any, or if it took longer than the patience. A run has continued when it
+    has a new entry in its journal, waits or has ended; a local run when it has ended, or has been
+    claimed again.
     """
 
     target: str
@@ -77,7 +77,7 @@ class Hit:
 
 @dataclass(slots=True)
 class Faults:
-    """Hits what a demo consists of, one after the other, and watches how the runs go on."""
+    """Hits the parts of a demo, one after the other, and watches how its runs continue."""
 
     data: Path
     database_url: str
@@ -88,7 +88,7 @@ class Faults:
     _watchers: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def hit_once(self) -> None:
-        """Hit something; how the runs that it held go on is watched meanwhile."""
+        """Hit one part; a task watches how the runs that it held continue."""
         names = list(TARGETS)
         target = self.random.choices(names, [TARGETS[name] for name in names])[0]
         pid, before = self._pid(target), []
@@ -116,7 +116,7 @@ class Faults:
         self.hits.append(Hit(target, len(before), first, recovered))
         self.report(
             f"{len(self.hits):3} {target:17} held {len(before):2} runs; "
-            f"the first went on after {_seconds(first)}, all after {_seconds(recovered)}"
+            f"the first continued after {_seconds(first)}, all after {_seconds(recovered)}"
         )
 
     async def _strike(self, target: str, pid: int | None) -> bool:

@@ -120,7 +120,7 @@ def _times(name: str, hits: list[Hit]) -> str:
     if not known:
         return f"{name:18} {len(hits):3} faults, none of a process that held a run"
     return (
-        f"{name:18} {len(hits):3} faults; the first run that was held went on after a median of "
+        f"{name:18} {len(hits):3} faults; the first run that was held continued after a median of "
         f"{statistics.median(first):.2f} s (most {max(first):.2f} s), all of them after "
         f"{statistics.median(known):.2f} s (most {max(known):.2f} s)"
     )

@@ -37,7 +37,7 @@ def test_the_standards_ask_for_every_branch() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-async def test_its_tests_pass_and_go_every_branch(folder: Path, pool: Expressions) -> None:
+async def test_its_tests_pass_and_reach_every_branch(folder: Path, pool: Expressions) -> None:
     tables = leaf_runner(decisions_beside(folder))
     result = await run_suite(_texts(folder), pool.evaluate, standards=published(), runner=tables)
     failures = {case.name: case.failures for case in result.cases if case.failures}

@@ -142,9 +142,9 @@ async def test_people_and_other_teams_see_no_more_of_the_customer_than_they_need
         for command in trace.commands:
             if isinstance(command, OpenHumanTask | StartChild):
                 asked += 1
-                said = str(command)
-                assert "Solberg" not in said
-                assert "fjordpumps" not in said
+                text = str(command)
+                assert "Solberg" not in text
+                assert "fjordpumps" not in text
     assert asked > 20
 
 

@@ -1,4 +1,4 @@
-"""Order documents for tests: those that the project ships, each with a number of its own."""
+"""Order documents for tests: those that the project ships, each with a new number."""
 
 from __future__ import annotations
 

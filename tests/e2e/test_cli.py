@@ -67,7 +67,7 @@ def test_a_run_ends_with_the_code_of_its_state(
     assert done.returncode == code, done.stdout + done.stderr
 
 
-def test_who_may_not_is_told_so(demo: RunningDemo, tmp_path: Path) -> None:
+def test_a_refusal_has_its_exit_code(demo: RunningDemo, tmp_path: Path) -> None:
     assert coe(demo, "nobody", "catalog", "search", "order").returncode == 5
     export = coe(demo, "outsider", "audit", "export", "--to", str(tmp_path / "log"))
     assert export.returncode == 5

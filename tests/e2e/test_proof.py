@@ -36,7 +36,7 @@ def coe(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def personal_run(demo: RunningDemo) -> str:
-    """A run above the limit with a customer of its own, decided and ended."""
+    """A run above the limit for a separate customer, decided and ended."""
     owner, approver = demo.persona("sales-owner"), demo.persona("finance-approver")
     run_id = run_of(owner, FLOW, order("high", customer=NAME), correlationId="e2e-personal")
     task = open_task(owner, run_id)
@@ -67,7 +67,7 @@ def events(auditor: Persona, **filters: Any) -> list[dict[str, Any]]:
         after = page["pageInfo"]["endCursor"]
 
 
-def test_the_log_tells_who_did_what_on_the_flow(auditor: Persona, personal_run: str) -> None:
+def test_the_log_has_who_did_what_on_the_flow(auditor: Persona, personal_run: str) -> None:
     on_flow = events(auditor, resources=[f"flow:{FLOW}"])
     actions = {(event["actor"], event["action"], event["outcome"]) for event in on_flow}
     assert ("sales-owner", "catalog:template:instantiate", "ALLOWED") in actions or (

@@ -20,7 +20,7 @@ FAULTS = 6
 def test_runs_under_fire_lose_and_repeat_nothing(demo: RunningDemo) -> None:
     lines: list[str] = []
     outcome = asyncio.run(
-        burn(demo.data, runs=RUNS, faults=FAULTS, at_once=7, seed=42, tell=lines.append)
+        burn(demo.data, runs=RUNS, faults=FAULTS, at_once=7, seed=42, report=lines.append)
     )
     assert outcome.problems == [], lines
     assert outcome.counts["completed"] == outcome.counts["runs"] >= RUNS

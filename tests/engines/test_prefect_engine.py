@@ -165,7 +165,7 @@ async def test_a_local_flow_runs_in_its_teams_pool_at_its_exact_version(
     assert deployment["entrypoint"] == flow.entrypoint
 
 
-async def test_a_server_that_forgot_its_deployments_is_told_again(
+async def test_a_deployment_that_the_server_forgot_is_made_again(
     engine: PrefectEngine,
     http: PrefectHTTP,
 ) -> None:
@@ -176,7 +176,7 @@ async def test_a_server_that_forgot_its_deployments_is_told_again(
     assert (await engine.request(central())).id
 
 
-async def test_health_tells_and_never_raises(engine: PrefectEngine) -> None:
+async def test_health_is_reported_and_never_raises(engine: PrefectEngine) -> None:
     assert (await engine.health()).ready
     gone = PrefectEngine(
         PrefectHTTP(f"http://127.0.0.1:{free_port()}/api", "a:b"), central_pool="x"

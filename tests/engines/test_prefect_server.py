@@ -62,7 +62,9 @@ async def test_waiting_for_a_server_that_is_not_there_ends() -> None:
         await wait_until_healthy(f"http://127.0.0.1:{free_port()}/api", patience=0.5)
 
 
-async def test_without_its_auth_string_the_server_tells_nothing(prefect: PrefectServer) -> None:
+async def test_without_its_auth_string_the_server_refuses_everything(
+    prefect: PrefectServer,
+) -> None:
     async with httpx.AsyncClient(base_url=prefect.api_url, trust_env=False) as stranger:
         assert (await stranger.get("/health")).status_code == 200
         for path in ("/admin/version", "/admin/settings", "/work_pools/x", "/csrf-token?client=x"):

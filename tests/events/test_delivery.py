@@ -223,7 +223,7 @@ async def test_a_run_that_was_acquired_before_the_event_was_committed(
     async with runtime(platform, Leaves()) as running:
         async with platform.work(SHOP) as work:
             async with platform.work(SALES_OWNER) as asking:
-                await asking.session.execute(select(func.now()))  # its transaction has begun
+                await asking.session.execute(select(func.now()))  # its transaction has started
                 [sent] = await send_events(work, [paid()])
                 given = {"customer": CANARY}
                 run = await actions.start_run(asking, flow="sales/pay", input=given)

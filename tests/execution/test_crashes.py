@@ -331,7 +331,7 @@ async def test_a_journal_goes_on_over_a_new_connection_when_its_own_was_cut(
     await journal.close()
 
 
-def test_a_runtime_is_named_apart_from_every_other(platform: Platform) -> None:
+def test_each_runtime_has_a_unique_name(platform: Platform) -> None:
     names = {
         Runtime(platform, perform=Leaves().perform, evaluate=None).holder  # type: ignore[arg-type]
         for _ in range(3)

@@ -193,7 +193,9 @@ async def test_the_same_table_changes_nothing(history: Platform) -> None:
     assert (found.same, found.items) == (4, ())
 
 
-async def test_a_replay_counts_the_same_outcome_by_other_rules_apart(history: Platform) -> None:
+async def test_a_replay_counts_the_same_outcome_by_other_rules_separately(
+    history: Platform,
+) -> None:
     renamed = level("1.1.0").replace("id: large", "id: everything-else")
     found = await replayed(history, await draft(history, renamed))
     assert (found.same, found.other_rules, found.changed) == (2, 2, 0)

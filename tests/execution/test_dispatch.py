@@ -175,7 +175,7 @@ async def test_a_dead_holder_is_reaped_and_the_run_goes_on(platform: Platform) -
     assert leaves.keys.keys() == dead.keys.keys()
 
 
-async def test_a_run_that_no_engine_began_is_asked_for_again(platform: Platform) -> None:
+async def test_a_run_that_no_engine_started_is_requested_again(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
     async with runtime(platform, Leaves({"credit": {}})) as running:
@@ -205,7 +205,7 @@ WAIT = """  - pause:
 """
 
 
-async def test_a_timer_is_fired_once_by_whoever_is_alive(platform: Platform) -> None:
+async def test_a_timer_is_fired_once_by_a_live_process(platform: Platform) -> None:
     await publish(platform, central("waits", WAIT + HTTP.format(name="credit")))
     run = await start(platform, "sales/waits")
     leaves = Leaves({"credit": {}})
@@ -251,10 +251,10 @@ async def test_cancelling_stops_leaves_and_children(platform: Platform) -> None:
     await publish(platform, local("pick-and-pack"), "warehouse-developer")
     await publish(platform, central("busy", call))
     stopped = asyncio.Event()
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     async def slow(leaf: RunLeaf) -> LeafDone:
-        begun.set()
+        started.set()
         try:
             await asyncio.sleep(3600)
         finally:
@@ -266,7 +266,7 @@ async def test_cancelling_stops_leaves_and_children(platform: Platform) -> None:
 
     async with engine(platform, Leaves({"slow": slow}), {"warehouse/pick-and-pack": pack}):
         run = await start(platform, "sales/busy")
-        await begun.wait()
+        await started.wait()
         async with platform.read(SALES_OWNER) as read:
             [child] = (await queries.children_of_runs(read, [run.id]))[run.id]
         await until(platform, child.id, "RUNNING")

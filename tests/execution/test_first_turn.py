@@ -185,6 +185,6 @@ async def test_a_run_that_breaks_before_its_first_facts_can_be_retried(
             assert await advance(running, run.id) == Finished(RunState.FAULTED)
         assert await column(platform, run.id, "fence") == 1
         async with platform.work(SALES_OWNER) as work:
-            await actions.retry_run(work, run.id, reason="mended")
+            await actions.retry_run(work, run.id, reason="fixed")
         assert await advance(running, run.id) == Finished(RunState.COMPLETED)
     assert leaves.calls == {"credit": 1}

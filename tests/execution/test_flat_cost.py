@@ -111,10 +111,10 @@ async def test_a_replayed_journal_keeps_no_finished_steps(
         return steps
 
     async with runtime(platform, leaves) as first:
-        begun = asyncio.create_task(advance(first, run.id))
+        first_holder = asyncio.create_task(advance(first, run.id))
         await stop.wait()
-        begun.cancel()
-        await asyncio.gather(begun, return_exceptions=True)
+        first_holder.cancel()
+        await asyncio.gather(first_holder, return_exceptions=True)
     monkeypatch.setattr(Machine, "changed_steps", watched)
     async with runtime(platform, leaves) as second:
         assert isinstance(await advance(second, run.id), Finished)

@@ -58,7 +58,7 @@ async def _answer(platform: Platform, run_id: UUID, load: Load, slow: int) -> No
         )
 
 
-async def test_where_a_run_went_for_lack_of_time_it_stays(
+async def test_a_branch_taken_for_lack_of_time_is_taken_at_the_replay(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Load(monkeypatch)

@@ -89,7 +89,7 @@ DO = """
         do:
           - keep:
               set: {detail: '${ $error.detail }'}
-  - told:
+  - message:
       input: {from: '${ {given: $secrets.bearer.token} }'}
       try:
         - send:

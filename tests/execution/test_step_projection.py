@@ -107,7 +107,7 @@ async def test_a_step_that_takes_long_is_seen_to_run(platform: Platform) -> None
     assert await _visible(platform, run.id) == [("credit", "COMPLETED")]
 
 
-async def test_a_run_parks_with_all_its_steps_told(platform: Platform) -> None:
+async def test_all_steps_are_written_before_a_run_parks(platform: Platform) -> None:
     await publish(platform, central("asks", HTTP.format(name="credit") + APPROVAL))
     async with engine(platform, Leaves({"credit": {"customer": "x"}})):
         run = await start(platform, "sales/asks")
@@ -134,7 +134,7 @@ class _DyingJournal(Journal):
         await super().append(batch)
 
 
-async def test_who_takes_over_from_the_dead_tells_of_what_they_did(platform: Platform) -> None:
+async def test_the_next_holder_writes_the_steps_of_a_dead_one(platform: Platform) -> None:
     steps = ("one", "two", "three", "four")
     await publish(platform, central("four", "".join(HTTP.format(name=each) for each in steps)))
     run = await start(platform, "sales/four")
@@ -153,10 +153,10 @@ async def test_who_takes_over_from_the_dead_tells_of_what_they_did(platform: Pla
     assert leaves.calls == {"one": 1, "two": 1, "three": 2, "four": 1}
 
 
-EMIT = """  - tell:
+EMIT = """  - announce:
       emit:
         event:
-          with: {source: https://example.com/x, type: com.example.told, data: {a: 1}}
+          with: {source: https://example.com/x, type: com.example.emitted, data: {a: 1}}
 """
 
 
@@ -177,7 +177,7 @@ async def test_steps_of_an_append_that_fails_are_written_later(
             assert await advance(running, run.id) == Finished(RunState.FAULTED)
         assert await _visible(platform, run.id) == [("one", "COMPLETED"), ("two", "RUNNING")]
         async with platform.work(SALES_OWNER) as work:
-            await actions.retry_run(work, run.id, reason="mended")
+            await actions.retry_run(work, run.id, reason="fixed")
         await advance(running, run.id)
     assert await _visible(platform, run.id) == [
         ("one", "COMPLETED"),

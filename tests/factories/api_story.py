@@ -39,7 +39,7 @@ async def publish_count_stock(api: Api) -> Persona:
 
 
 async def with_token(api: Api, subject: str, *scopes: str) -> Persona:
-    """Somebody who is no persona, with a token of their own."""
+    """Somebody who is no persona, with a separate token."""
     async with api.services.platform.database.session() as session:
         bearer, _ = await tokens.issue(
             session,

@@ -1,4 +1,4 @@
-"""Flows that start by themselves, for the tests: a clock that stands, and what came of it."""
+"""Flows that start by themselves, for the tests: a clock that the test sets, and their runs."""
 
 from __future__ import annotations
 

@@ -462,5 +462,5 @@ async def test_a_worker_receives_events_of_its_team_only(gate: Gate, http: Prefe
         for team in (gate.finance, gate.warehouse):
             body = {"state": {"type": "PENDING"}}
             await http.post(f"/flow_runs/{team.run['id']}/set_state", body)
-        heard = json.loads(await asyncio.wait_for(worker.recv(), 10))["event"]
-    assert heard["resource"]["prefect.resource.id"].endswith(gate.warehouse.run["id"])
+        received = json.loads(await asyncio.wait_for(worker.recv(), 10))["event"]
+    assert received["resource"]["prefect.resource.id"].endswith(gate.warehouse.run["id"])

@@ -151,9 +151,9 @@ class _Watch:
         run = asyncio.Handle._run
 
         def timed(handle: asyncio.Handle) -> None:
-            begun = time.thread_time()
+            before = time.thread_time()
             run(handle)
-            self.longest = max(self.longest, time.thread_time() - begun)
+            self.longest = max(self.longest, time.thread_time() - before)
 
         asyncio.Handle._run = timed  # type: ignore[method-assign]
         try:
@@ -271,9 +271,9 @@ def _belongings() -> tuple[int, int, int]:
     ids=lambda text: repr(text)[:12],
 )
 def test_scanning_a_program_is_fast(program: str) -> None:
-    begun = time.thread_time()
+    before = time.thread_time()
     scan(program)
-    assert time.thread_time() - begun < 1.0
+    assert time.thread_time() - before < 1.0
 
 
 def test_long_programs_and_nul_are_refused() -> None:

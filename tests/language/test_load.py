@@ -27,7 +27,7 @@ EVERY_TASK = """
 - emit: {emit: {event: {with: {type: com.example.done, custom: x}}}}
 - loop: {for: {each: line, in: .lines, at: n}, while: .ok, do: [{inner: {set: {a: 1}}}]}
 - split: {fork: {compete: true, branches: [{left: {set: {a: 1}}}, {right: {set: {a: 1}}}]}}
-- heard:
+- received:
     listen: {to: {any: [{with: {type: a}}], until: '. | length > 1'}, read: envelope}
     foreach: {item: event, do: [{inner: {set: {a: 1}}}]}
 - all: {listen: {to: {all: [{with: {type: a}, correlate: {id: {from: .data.id, expect: '1'}}}]}}}
@@ -84,7 +84,7 @@ def test_every_task_of_the_profile_loads_with_its_pointer() -> None:
         "/do/5/sequence/do/0/inner",
         "/do/7/loop/do/0/inner",
         "/do/8/split/fork/branches/1/right",
-        "/do/9/heard/foreach/do/0/inner",
+        "/do/9/received/foreach/do/0/inner",
         "/do/17/guard/try/0/risky",
         "/do/17/guard/catch/do/0/fix",
     } <= pointers
@@ -230,10 +230,10 @@ def test_events_keep_their_own_attributes() -> None:
 
 
 def test_until_is_a_condition_or_events() -> None:
-    heard, until = (loaded(EVERY_TASK).do[index] for index in (9, 11))
-    assert isinstance(heard, ListenTask)
+    received, until = (loaded(EVERY_TASK).do[index] for index in (9, 11))
+    assert isinstance(received, ListenTask)
     assert isinstance(until, ListenTask)
-    assert heard.listen.to.until == ". | length > 1"
+    assert received.listen.to.until == ". | length > 1"
     assert not isinstance(until.listen.to.until, str)
 
 

@@ -172,12 +172,12 @@ async def test_a_jitter_is_chosen_once_and_journaled(evaluate: EvaluateJq):
         at + timedelta(seconds=15),
     )
     due = at + timedelta(seconds=12)
-    [armed] = await run.fact(FactKind.TIMER_ARMED, timer.key, {"due": due.isoformat()})
-    assert armed == replace(timer, due=due)
-    assert run.machine.pending() == [armed]
+    [pending] = await run.fact(FactKind.TIMER_ARMED, timer.key, {"due": due.isoformat()})
+    assert pending == replace(timer, due=due)
+    assert run.machine.pending() == [pending]
     later = (due + timedelta(seconds=1)).isoformat()
     assert await run.fact(FactKind.TIMER_ARMED, timer.key, {"due": later}) == []
-    assert run.machine.pending() == [armed]
+    assert run.machine.pending() == [pending]
     [again] = await run.fact(FactKind.TIMER_FIRED, timer.key)
     assert again.attempt == 2
 
@@ -398,7 +398,7 @@ async def test_commands_and_facts_do_not_show_data(evaluate: EvaluateJq):
 async def test_the_event_types_that_a_run_can_consume(evaluate: EvaluateJq):
     def types(*filters: dict[str, Any], **more: Any) -> Any:
         listen = {"listen": {"to": {"any": list(filters), **more}}}
-        flow = {"do": [{"x": {"do": [{"hear": listen}]}}]}
+        flow = {"do": [{"x": {"do": [{"receive": listen}]}}]}
         return Machine(definition(flow), RunContext("r"), evaluate).event_types
 
     assert types({"with": {"type": "a.b"}}, {"with": {"type": "c"}}) == {"a.b", "c"}
@@ -414,7 +414,7 @@ async def test_the_event_types_that_a_run_can_consume(evaluate: EvaluateJq):
 
 async def test_events_are_awaited_until_the_task_has_them(evaluate: EvaluateJq):
     listen = {"listen": {"to": {"one": {"with": {"type": "a"}}}}}
-    run = Driver({"do": [{"hear": listen}, {"then": HTTP}]}, evaluate)
+    run = Driver({"do": [{"receive": listen}, {"then": HTTP}]}, evaluate)
     [wanted] = await run.start()
     assert isinstance(wanted, AwaitEvent)
     assert run.machine.pending() == [wanted]

@@ -25,14 +25,14 @@ ASK = {
     "with": {"title": "Look", "candidates": {"roles": ["clerk"]}, "dueIn": "PT20S"},
 }
 PACK = {"call": "localFlow:1@default", "with": {"ref": "warehouse/pick", "timeout": "PT30S"}}
-HEAR = {"listen": {"to": {"one": {"with": {"type": "a.b"}}}}, "timeout": {"after": "PT40S"}}
+RECEIVE = {"listen": {"to": {"one": {"with": {"type": "a.b"}}}}, "timeout": {"after": "PT40S"}}
 LEAVES = [
     {"set": {"n": 1}},
     HTTP,
     HTTP,
     ASK,
     PACK,
-    HEAR,
+    RECEIVE,
     {"wait": "PT3S"},
     {"emit": {"event": {"with": {"type": "done"}}}},
     {"raise": {"error": {"type": "https://x.example/e", "status": 418}}},
@@ -157,11 +157,11 @@ def test_a_replay_of_any_prefix_and_then_the_rest_gives_the_run(
     async def check(expressions: Expressions) -> None:
         parsed, case, trace = await _run(flow, seed, expressions)
         whole = machine(parsed, case, expressions.evaluate)
-        told = await _apply_all(whole, trace.journal)
-        assert [command for commands in told for command in commands] == trace.commands
+        applied = await _apply_all(whole, trace.journal)
+        assert [command for commands in applied for command in commands] == trace.commands
         place = round(cut * len(trace.journal))
         crashed = await replayed(parsed, case, trace.journal[:place], expressions.evaluate)
-        assert await _apply_all(crashed, trace.journal[place:]) == told[place:]
+        assert await _apply_all(crashed, trace.journal[place:]) == applied[place:]
         assert crashed.outcome == whole.outcome == trace.outcome
         assert crashed.pending() == whole.pending()
 

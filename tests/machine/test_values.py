@@ -161,8 +161,8 @@ async def test_a_caught_deadline_leaves_nothing_behind(evaluate: EvaluateJq):
 
 @SESSION
 async def test_listening_leaves_nothing_behind(evaluate: EvaluateJq):
-    hear = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
-    flow = {"do": [{"loop": {"for": {"in": [1, 2, 3]}, "do": [{"hear": hear}]}}, {"a": HTTP}]}
+    receive = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
+    flow = {"do": [{"loop": {"for": {"in": [1, 2, 3]}, "do": [{"receive": receive}]}}, {"a": HTTP}]}
     run = Driver(flow, evaluate)
     await run.start()
     for number in range(3):
@@ -187,8 +187,8 @@ async def test_an_answered_command_leaves_nothing_behind(evaluate: EvaluateJq):
 # ---------------------------------------------------------------- order
 @SESSION
 async def test_concurrent_listeners_continue_in_document_order(evaluate: EvaluateJq):
-    hear = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
-    branches = [{name: {"do": [{"hear": hear}, {f"{name}1": HTTP}]}} for name in "abc"]
+    receive = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
+    branches = [{name: {"do": [{"receive": receive}, {f"{name}1": HTTP}]}} for name in "abc"]
     run = Driver({"do": [{"fork": {"fork": {"branches": branches}}}]}, evaluate)
     await run.start()
     commands = await run.fact(
@@ -280,7 +280,7 @@ async def test_a_human_task_without_a_due_time_survives_a_retry(evaluate: Evalua
 # ---------------------------------------------------------------- the observer
 @SESSION
 @pytest.mark.parametrize(
-    ("wanted", "types", "told"),
+    ("wanted", "types", "expected"),
     [
         ({"any": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]}, "b", [outcomes.takes(2)]),
         ({"any": []}, "b", [outcomes.takes(1)]),
@@ -302,10 +302,10 @@ async def test_a_human_task_without_a_due_time_survives_a_retry(evaluate: Evalua
     ],
 )
 async def test_the_observer_receives_the_consumed_events(
-    wanted: Any, types: str, told: list[str], evaluate: EvaluateJq
+    wanted: Any, types: str, expected: list[str], evaluate: EvaluateJq
 ):
     seen: list[str] = []
-    flow = definition({"do": [{"hear": {"listen": {"to": wanted}}}]})
+    flow = definition({"do": [{"receive": {"listen": {"to": wanted}}}]})
     run = machine.Machine(
         flow, RunContext("run"), evaluate, observer=lambda _, way: seen.append(way)
     )
@@ -314,7 +314,7 @@ async def test_the_observer_receives_the_consumed_events(
         event = {"type": kind, "source": "s", "id": str(number)}
         await run.apply(Fact(FactKind.EVENT_CONSUMED, DEFAULT_START, data={"event": event}))
     assert isinstance(run.outcome, Completed)
-    assert seen == told
+    assert seen == expected
 
 
 @SESSION

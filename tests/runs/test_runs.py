@@ -298,5 +298,5 @@ async def test_an_internal_error_faults_the_run_and_it_can_be_retried(
         assert faulted.error.type.endswith("/runtime")
         broken.clear()
         async with platform.work(SALES_OWNER) as work:
-            await actions.retry_run(work, run.id, reason="mended")
+            await actions.retry_run(work, run.id, reason="fixed")
         assert (await until(platform, run.id, "COMPLETED")).state == "COMPLETED"

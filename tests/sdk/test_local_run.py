@@ -183,18 +183,18 @@ async def test_a_run_that_another_worker_has_is_left_alone(team: Team) -> None:
 
 
 async def test_a_run_that_is_cancelled_stops_the_block(team: Team) -> None:
-    begun, stopped = asyncio.Event(), asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
 
     async def carry_out() -> None:
         async with local_run(team.id, client=team.client):
-            begun.set()
+            started.set()
             try:
                 await asyncio.sleep(30)
             finally:
                 stopped.set()
 
     worker = asyncio.create_task(carry_out())
-    await begun.wait()
+    await started.wait()
     async with team.platform.work(WAREHOUSE_DEVELOPER) as work:
         await actions.cancel_run(work, UUID(team.id), reason="no longer wanted")
     with pytest.raises(RunNotOurs):

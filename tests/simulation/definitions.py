@@ -13,7 +13,7 @@ Task = dict[str, Any]
 RAISED: Final = "https://example.com/errors/raised"
 EVENTS: Final = ("com.example.paid", "com.example.shipped", "com.example.seen")
 LOCAL: Final = "warehouse/pack"
-MOST_TASKS: Final = 10
+MAX_TASKS: Final = 10
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _Writer:
             (2, lambda: self.bounded(depth)),
             (1, lambda: self.do(depth)),
         ]
-        deep = depth > 0 and self.number < MOST_TASKS
+        deep = depth > 0 and self.number < MAX_TASKS
         choices = simple + (nested if deep else [])
         makers = [make for _, make in choices]
         made = self.dice.choices(makers, [weight for weight, _ in choices])[0]()
@@ -84,7 +84,7 @@ class _Writer:
         return {name: {"call": "http", "with": arguments, **more}}
 
     def shaky(self) -> Task:
-        """Fails at its first executions: caught by a try, or mended by a retry of the run."""
+        """Fails at its first executions: caught by a try, or repeated by a retry of the run."""
         if not self.caught and self.features & {"shaky_a"}:
             return self.leaf()
         if not self.caught:

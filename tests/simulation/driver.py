@@ -113,16 +113,16 @@ def main() -> None:
     first, last = 0, (given.runs or 2000) // given.per_world + 1
     if given.seeds:
         first, last = (int(part) for part in given.seeds.split(":"))
-    begun, totals = time.monotonic(), Totals()
-    printed = begun
+    began, totals = time.monotonic(), Totals()
+    printed = began
     for report in many(range(first, last), runs=given.per_world, jobs=given.jobs):
         totals.add(report)
         for violation in report.violations[:3]:
             _print(f"seed {report.seed}: {violation}")
         if time.monotonic() - printed > 30:  # twice a minute
             printed = time.monotonic()
-            _print(f"… {totals.runs} runs, {len(totals.failed)} failed, {printed - begun:.0f} s")
-    _finish(totals, time.monotonic() - begun)
+            _print(f"… {totals.runs} runs, {len(totals.failed)} failed, {printed - began:.0f} s")
+    _finish(totals, time.monotonic() - began)
 
 
 def _hunt(name: str, seeds: str, runs: int) -> None:

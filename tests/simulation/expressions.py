@@ -34,14 +34,14 @@ class Env:
     params: list[Any]
     clock: Callable[[], datetime]
     group: list[list[Data | None]] = field(default_factory=list)
-    rows: list[Data | None] = field(default_factory=lambda: [None] * MOST_PLACES)
+    rows: list[Data | None] = field(default_factory=lambda: [None] * MAX_PLACES)
 
 
 Function = Callable[[Env], Any]
 
 EXCLUDED: Final = "excluded"
 """The row that ON CONFLICT kept out, as a FROM element."""
-MOST_PLACES: Final = 16
+MAX_PLACES: Final = 16
 AGGREGATES: Final = frozenset({"count", "min", "max", "sum"})
 
 

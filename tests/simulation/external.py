@@ -27,13 +27,13 @@ class External:
         self.world = world
         self.calls: Counter[str] = Counter()
         self.by_fence: Counter[tuple[str, int]] = Counter()
-        self.begun: defaultdict[UUID, list[tuple[str, str, int]]] = defaultdict(list)
+        self.started: defaultdict[UUID, list[tuple[str, str, int]]] = defaultdict(list)
         self.zombies = 0
 
     async def perform(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
         """Carry out a leaf, as the runtime of the process that asks has it."""
         node, lease = seams.NODE.get(), HELD.get()
-        assert node is not None  # leaves are begun by processes
+        assert node is not None  # leaves are started by processes
         assert lease is not None  # and by holders
         if node.alive:
             self._check(leaf, lease.run_id, lease.fence)
@@ -46,7 +46,7 @@ class External:
         """A holder begins a leaf once, and none whose fact is in the journal."""
         self.by_fence[leaf.key, fence] += 1
         if self.by_fence[leaf.key, fence] > 1:
-            self.world.fault(f"leaf {leaf.name} was begun twice by one holder of {run_id}")
+            self.world.fault(f"leaf {leaf.name} was started twice by one holder of {run_id}")
         run = self.world.run(run_id)
         if run is None or run["fence"] != fence:
             self.zombies += 1
@@ -54,7 +54,7 @@ class External:
         for row in self.world.journal(run_id):
             if row["key"] == leaf.key and row["kind"] in ANSWERED:
                 self.world.fault(f"leaf {leaf.name} of {run_id} runs though it is journaled")
-        self.begun[run_id].append((leaf.key, leaf.name, run["journal_length"]))
+        self.started[run_id].append((leaf.key, leaf.name, run["journal_length"]))
 
     async def call(
         self, node: Node, key: str, name: str, arguments: Any, attempt: int, *, local: bool = False

@@ -1,6 +1,6 @@
 """An event loop on simulated time: the clock jumps to the next timer that is due.
 
-Nothing in it waits for the outside, so a run of hours takes milliseconds, and the same program
+Nothing in it waits for input or output, so a run of hours takes milliseconds, and the same program
 gives the same run: callbacks go in the order in which they were asked for, timers by their time.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-MOST_AT_ONCE = 200_000
+MAX_IDLE_TURNS = 200_000
 """Callbacks without any time passing: more are a loop that spins."""
 
 
@@ -64,7 +64,7 @@ class VirtualLoop(base_events.BaseEventLoop):
             if not handle._cancelled:
                 handle._run()
         self._idle_turns += 1
-        if self._idle_turns > MOST_AT_ONCE:
+        if self._idle_turns > MAX_IDLE_TURNS:
             raise Spinning(f"at {self._now:.3f} s")
 
     def _write_to_self(self) -> None:

@@ -133,7 +133,7 @@ def no_wake_after_sending() -> None:
 
 
 @mutant
-def park_without_a_look() -> None:
+def park_without_reading_the_inbox() -> None:
     """A run parks without a look at its inbox."""
 
     async def never(*_: Any, **__: Any) -> bool:
@@ -184,7 +184,7 @@ def timer_gone_before_its_fact() -> None:
 
 @mutant
 def timers_of_the_dead_not_stored() -> None:
-    """A run parks with only the timers that its present holder armed."""
+    """A run parks with only the timers that its present holder set."""
     inherit, store = TimerQueue.inherit, TimerQueue.store
 
     def inherits(self: TimerQueue, pending: Any) -> None:
@@ -250,7 +250,7 @@ def open_tasks_of_ended_runs() -> None:
 
 
 @mutant
-def parent_not_told() -> None:
+def parent_not_notified() -> None:
     """A run that ends does not notify the run that called it."""
     coe.runs.completion._notify_parent = _nothing
 
@@ -283,7 +283,7 @@ def no_tidying() -> None:
 
 
 @mutant
-def steps_of_the_dead_untold() -> None:
+def steps_of_a_dead_holder_not_written() -> None:
     """Whoever takes a run over assumes that all its steps are written."""
     replay = coe.execution.replay.replay
 
@@ -296,7 +296,7 @@ def steps_of_the_dead_untold() -> None:
 
 
 @mutant
-def steps_untold_at_the_end() -> None:
+def last_steps_not_written() -> None:
     """The steps held back are dropped when the run ends or parks."""
 
     def nothing(*_: Any) -> list[Any]:

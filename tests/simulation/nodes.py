@@ -25,7 +25,7 @@ HELD: contextvars.ContextVar[Lease | None] = contextvars.ContextVar("simulated_l
 
 
 class SimulatedRuntime(Runtime):
-    """The platform's runtime, whose leaves know under which lease they were begun."""
+    """The platform's runtime, whose leaves know under which lease they were started."""
 
     def hold(self, lease: Lease) -> Any:
         HELD.set(lease)

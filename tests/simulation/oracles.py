@@ -175,7 +175,7 @@ def _fact(entry: Data) -> Fact:
 
 def _judge_leaves(world: World, run: Data, wanted_at: dict[str, int]) -> None:
     ident = f"run {run['id']} of {run['flow']}"
-    for key, name, length in world.external.begun[run["id"]]:
+    for key, name, length in world.external.started[run["id"]]:
         if key not in wanted_at:
             world.fault(f"leaf {name} of {ident} ran, and the journal knows nothing of it")
         elif wanted_at[key] >= length:
@@ -187,8 +187,8 @@ def _judge_parks(world: World, ident: str, machine: Machine, parks: list[frozens
     if not parks:
         return
     pending = machine.pending()
-    armed = {each.key for each in pending if isinstance(each, ArmTimer) and each.due is not None}
-    if any(armed - stored for stored in parks):
+    waiting = {each.key for each in pending if isinstance(each, ArmTimer) and each.due is not None}
+    if any(waiting - stored for stored in parks):
         world.fault(f"{ident} was parked without a timer that it waits for")
 
 
@@ -241,7 +241,7 @@ async def _judge_outcome(  # noqa: C901, PLR0912  # the cases of one question
     outcome = await reference.expected(world, run["flow"], value)
     match outcome:
         case Completed(output):
-            tired = world.people.retries[run["id"]] >= reference.MOST_RETRIES
+            tired = world.people.retries[run["id"]] >= reference.MAX_RETRIES
             if state == "FAULTED" and tired:
                 world.report.counts["given up by people"] += 1
             elif state != "COMPLETED":

@@ -148,7 +148,7 @@ class People:
         if run["id"] in self.retrying:
             return True
         raised = run["error_type"] == RAISED
-        return self.retries[run["id"]] < (1 if raised else reference.MOST_RETRIES)
+        return self.retries[run["id"]] < (1 if raised else reference.MAX_RETRIES)
 
     async def _retry(self, run_id: UUID) -> None:
         try:

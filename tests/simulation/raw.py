@@ -64,7 +64,7 @@ def raw(text: str) -> Raw:
     """What a statement does.
 
     Raises:
-        Unsupported: Nobody has said so yet.
+        Unsupported: The statement has no equivalent yet.
     """
     found = _KNOWN.get(normal(text))
     if found is None:

@@ -27,7 +27,7 @@ from tests.simulation.definitions import EVENTS, LOCAL, RAISED
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-MOST_RETRIES: Final = 6
+MAX_RETRIES: Final = 6
 """How often people retry a run; one that needs more may end as faulted."""
 START: Final = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SHAKY: Final = {"shaky_a": 1, "shaky_b": 2, "broken": 1000}
@@ -78,7 +78,7 @@ async def expected(world: World, flow: str, value: Any, depth: int = 0) -> RunOu
             continue
         if isinstance(machine.outcome, Faulted):
             raised = machine.outcome.error.get("type") == RAISED
-            if depth or retries >= (1 if raised else MOST_RETRIES):
+            if depth or retries >= (1 if raised else MAX_RETRIES):
                 return machine.outcome
             retries += 1
             facts.append(Fact(FactKind.RUN_RETRIED, START))

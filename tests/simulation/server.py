@@ -62,7 +62,7 @@ class Server:
         self.statements = 0
         self.deadlocks = 0
         self.unsupported: dict[str, None] = {}
-        self.deliver: Callable[[Connection, str, str], None] = lambda c, ch, p: c.hear(ch, p)
+        self.deliver: Callable[[Connection, str, str], None] = lambda c, ch, p: c.receive(ch, p)
         self.committed: Callable[[Transaction], None] | None = None
 
     def begin(self, owner: Any) -> Transaction:
@@ -184,10 +184,10 @@ class Connection:
         self.closed = False
         server.connections.append(self)
 
-    async def add_listener(self, channel: str, heard: Callable[..., None]) -> None:
+    async def add_listener(self, channel: str, callback: Callable[..., None]) -> None:
         if self.closed:
             raise asyncpg.InterfaceError("connection is closed")
-        self.channels.setdefault(channel, []).append(heard)
+        self.channels.setdefault(channel, []).append(callback)
 
     def add_termination_listener(self, ended: Callable[[Any], None]) -> None:
         self._ended.append(ended)
@@ -229,10 +229,10 @@ class Connection:
             for ended in self._ended:
                 ended(self)
 
-    def hear(self, channel: str, payload: str) -> None:
+    def receive(self, channel: str, payload: str) -> None:
         if not self.closed:
-            for heard in self.channels.get(channel, ()):
-                heard(self, 0, channel, payload)
+            for callback in self.channels.get(channel, ()):
+                callback(self, 0, channel, payload)
 
 
 class Session:

@@ -28,8 +28,13 @@ QUICK = (
 BUGS = (
     *("acknowledged_before_done", "answer_not_sent", "failed_append_goes_on"),
     *("inbox_never_emptied", "lease_of_a_living_holder", "no_reaper", "no_tidying"),
-    *("no_timers", "open_tasks_of_ended_runs", "parent_not_told", "park_without_a_look"),
-    *("steps_of_the_dead_untold", "steps_untold_at_the_end"),
+    *(
+        "no_timers",
+        "open_tasks_of_ended_runs",
+        "parent_not_notified",
+        "park_without_reading_the_inbox",
+    ),
+    *("steps_of_a_dead_holder_not_written", "last_steps_not_written"),
     *("spins_before_a_timer", "timer_gone_before_its_fact", "timers_of_the_dead_not_stored"),
 )
 RARE = {"no_heartbeat"}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 OPEN = frozenset({"OPEN", "CLAIMED", "ESCALATED"})
 OVERDUE = 45.0
-"""Seconds after which a timer must have fired, if nothing went wrong for as long."""
+"""Seconds after which a timer must have fired, if no fault happened for as long."""
 
 
 def look(world: World, transaction: Transaction) -> None:
@@ -71,7 +71,7 @@ def _fired(world: World, row: Data, transaction: Transaction) -> None:
     if row["kind"] is TimerKind.MACHINE:
         inbox = _rows(world, "run_inbox", run_id, transaction)
         if not any(each["key"] == key for each in inbox):
-            world.fault(f"a timer of run {run_id} is gone, and nothing came of it")
+            world.fault(f"a timer of run {run_id} was deleted without an effect")
         return
     left = [each["key"] for each in _rows(world, "timers", run_id, transaction)]
     for task in _rows(world, "human_tasks", run_id, transaction):

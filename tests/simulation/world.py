@@ -33,7 +33,7 @@ FAULTS_FOR: Final = 150.0
 """Seconds after which nothing more goes wrong."""
 PATIENCE: Final = 900.0
 """Seconds in which everything must have come to its end after that."""
-MOST_STATEMENTS: Final = 2000
+MAX_STATEMENTS_OF_A_RUN: Final = 2000
 """Of each run, with what it calls; a tenth is usual. More is a loop that asks all the time."""
 
 
@@ -174,7 +174,7 @@ class World:
         return None
 
     def _deliver(self, connection: Any, channel: str, payload: str) -> None:
-        self.loop.call_later(self.dice.uniform(0.0002, 0.01), connection.hear, channel, payload)
+        self.loop.call_later(self.dice.uniform(0.0002, 0.01), connection.receive, channel, payload)
 
     # ------------------------------------------------------------------ processes
 
@@ -226,7 +226,7 @@ class World:
             Spinning: More was asked of the database than runs can need.
         """
         overdue(self)
-        if self.server.statements > MOST_STATEMENTS * len(self.flows):
+        if self.server.statements > MAX_STATEMENTS_OF_A_RUN * len(self.flows):
             raise Spinning(f"{self.server.statements} statements")
         return self.harsh and bool(self.violations)
 
@@ -271,7 +271,7 @@ class World:
             await judge(self)
 
     def _end(self) -> None:
-        """From now on nothing gets anywhere, and whoever tries is stopped."""
+        """Stop every task of the node that tries to reach anything from now on."""
         self.over = True
 
     def _reported(self) -> Report:

@@ -388,13 +388,13 @@ async def test_a_missed_branch_has_its_place_and_how_to_reach_it(pool: Expressio
     assert covered is not None
     assert covered.percent == 27.2
     assert [(step.name, step.line) for step in covered.missed_steps] == [("ask", 16)]
-    told = [(str(each), each.line, each.column) for each in covered.missed_branches]
-    assert ("ask escalates (1)", 24, 20) in told
+    missed = [(str(each), each.line, each.column) for each in covered.missed_branches]
+    assert ("ask escalates (1)", 24, 20) in missed
     assert all(each.how for each in covered.missed_branches)
 
 
 @pytest.mark.parametrize(
-    ("standards", "passed", "said"),
+    ("standards", "passed", "message"),
     [
         (
             bound(100),
@@ -408,15 +408,15 @@ async def test_a_missed_branch_has_its_place_and_how_to_reach_it(pool: Expressio
     ],
 )
 async def test_too_little_coverage_fails_by_the_standard(
-    pool: Expressions, standards: Standards, *, passed: bool, said: str | None
+    pool: Expressions, standards: Standards, *, passed: bool, message: str | None
 ) -> None:
     suite = f"tests: [{{name: a, stubs: {{readRating: {GOOD}}}, expect: {{}}}}]"
     files = {"flow.yaml": FLOW, "tests.yaml": suite}
     result = await run_suite(files, pool.evaluate, standards=standards)
     assert result.passed is passed
-    told = [each.problem.message for each in result.problems]
-    assert (said is None) == (told == [])
-    assert said is None or said in told[0]
+    messages = [each.problem.message for each in result.problems]
+    assert (message is None) == (messages == [])
+    assert message is None or message in messages[0]
 
 
 async def test_a_selection_of_tests_has_no_minimum_coverage(pool: Expressions) -> None:
@@ -476,8 +476,8 @@ async def test_the_coverage_of_a_template_is_over_all_renderings(pool: Expressio
     result = await run(pool, tests, **more)
     assert failures(result) == []
     assert result.covered is not None
-    told = {str(each): (each.line, each.column) for each in result.covered.missed_branches}
-    assert told == {
+    missed = {str(each): (each.line, each.column) for each in result.covered.missed_branches}
+    assert missed == {
         "closely runs": (8, 25),
         "closely is skipped": (8, 25),
         "give is skipped": (10, 7),
@@ -495,5 +495,5 @@ async def test_the_coverage_of_a_template_is_over_all_renderings(pool: Expressio
 async def test_invalid_parameters_are_reported_at_their_test(pool: Expressions) -> None:
     more = {"flow.yaml": TEMPLATE, "template.yaml": MANIFEST, "README.md": "Lends"}
     result = await run(pool, "- {name: a, parameters: {careful: 1}, expect: {}}", **more)
-    [told] = problems(result)
-    assert told.startswith("tests.yaml:2:")
+    [problem] = problems(result)
+    assert problem.startswith("tests.yaml:2:")

@@ -1,4 +1,4 @@
-"""Keep events and who wants them.
+"""Store events, subscriptions and deliveries.
 
 Revision: 0002, after 0001.
 """

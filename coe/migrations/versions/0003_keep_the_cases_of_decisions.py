@@ -1,4 +1,4 @@
-"""Keep the cases of decisions.
+"""Store the cases of decisions.
 
 Revision: 0003, after 0002.
 """

@@ -1,4 +1,4 @@
-"""Remind of human tasks.
+"""Store reminders of human tasks.
 
 Revision: 0004, after 0003.
 """

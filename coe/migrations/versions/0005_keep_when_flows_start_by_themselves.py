@@ -1,4 +1,4 @@
-"""Keep when flows start by themselves.
+"""Store schedules.
 
 Revision: 0005, after 0004.
 """

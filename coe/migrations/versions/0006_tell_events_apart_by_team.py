@@ -1,4 +1,4 @@
-"""Tell events apart by team.
+"""Make a source and an id identify an event per team.
 
 Revision: 0006, after 0005.
 """

@@ -1,7 +1,7 @@
-"""Keep up to where people were told of a run's steps.
+"""Store up to which position of the journal the steps of a run are projected.
 
-Every row of a step is written under the row of its run, with its fence: a foreign key costs a look
-a row and finds nothing.
+A row of a step is written under the lock of its run's row, with the fence. A foreign key would cost
+a look-up for each row and never find an error.
 
 Revision: 0007, after 0006.
 """

@@ -34,7 +34,7 @@ const storage = {
   },
 };
 
-// The explorer shows the variables of its first tab only if it is told them at its first start.
+// The explorer shows the variables of its first tab only if it gets them at its first start.
 function firstVariables() {
   const started = storage.getItem("graphiql:tabState") !== null;
   return started || !page.examples.length ? undefined : page.examples[0].variables;
@@ -72,11 +72,11 @@ async function showEngine() {
   }
   try {
     const answer = await ask({ query: ENGINE_QUERY });
-    const told = answer.data && answer.data.engine;
-    engine.dataset.state = told ? told.state : "";
-    engine.textContent = told
-      ? `Engine ${told.name}: ${told.state.toLowerCase()}` +
-        (told.state === "UP" ? "" : ` – ${told.detail}; ${told.queued} waiting`)
+    const status = answer.data && answer.data.engine;
+    engine.dataset.state = status ? status.state : "";
+    engine.textContent = status
+      ? `Engine ${status.name}: ${status.state.toLowerCase()}` +
+        (status.state === "UP" ? "" : ` – ${status.detail}; ${status.queued} waiting`)
       : answer.errors[0].message;
   } catch {
     engine.dataset.state = "GONE";

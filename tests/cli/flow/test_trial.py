@@ -25,8 +25,8 @@ do:
   - ask:
       call: 'humanTask:1@default'
       with: {title: Decide, candidates: {roles: [r]}, outcomes: [approved, rejected]}
-  - heard: {listen: {to: {one: {with: {type: paid}}}}}
-  - tell: {emit: {event: {with: {type: done.v1, source: 'https://acme.example'}}}}
+  - received: {listen: {to: {one: {with: {type: paid}}}}}
+  - announce: {emit: {event: {with: {type: done.v1, source: 'https://acme.example'}}}}
   - done: {set: {paid: '${ $context }', outcome: yes}}
 """
 ANSWERS = """
@@ -68,8 +68,8 @@ def test_one_object_with_the_steps_in_the_order_of_their_start(flow: Path, tmp_p
         ("get", 2, "FAULTED"),
         ("get", 3, "COMPLETED"),
         ("ask", 1, "COMPLETED"),
-        ("heard", 1, "COMPLETED"),
-        ("tell", 1, "COMPLETED"),
+        ("received", 1, "COMPLETED"),
+        ("announce", 1, "COMPLETED"),
         ("done", 1, "COMPLETED"),
     ]
     assert all(set(step) == {"path", "name", "kind", "state", "attempt"} for step in trace["steps"])

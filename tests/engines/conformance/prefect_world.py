@@ -1,4 +1,4 @@
-"""The world of the Prefect engine: its server, our API, and workers as processes of their own."""
+"""The world of the Prefect engine: its server, our API, and workers as separate processes."""
 
 from __future__ import annotations
 

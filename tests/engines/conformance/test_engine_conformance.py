@@ -206,7 +206,7 @@ async def test_cancelling_what_it_does_not_know_is_no_error(world: World) -> Non
 
 
 async def test_a_worker_dies_in_the_middle_and_another_goes_on(world: World) -> None:
-    tasks = HTTP.format(name="credit") + HTTP.format(name="book") + HTTP.format(name="tell")
+    tasks = HTTP.format(name="credit") + HTTP.format(name="book") + HTTP.format(name="report")
     await publish(world.platform, central("long", tasks))
     world.service.held.add("book")
     run = await start(world.platform, "sales/long")
@@ -216,7 +216,7 @@ async def test_a_worker_dies_in_the_middle_and_another_goes_on(world: World) -> 
     await world.revive()
     assert (await _end(world, run)).state == "COMPLETED"
     assert world.service.calls["credit"] == 1
-    assert world.service.calls["tell"] == 1
+    assert world.service.calls["report"] == 1
     assert len([key for key in world.service.keys if key[0] == "book"]) == 1
 
 
