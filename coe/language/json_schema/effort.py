@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from coe.json_types import JSON
-from coe.language.json_schema.references import Targets
+from coe.language.json_schema.references import REFERENCES, Targets
 
 MAX_VISITS: Final = 400_000
 """Pairs of a schema and a value that are counted: about half a second."""
@@ -23,6 +23,8 @@ _UNEVALUATED_FACTOR: Final = 4
 _IN_PLACE_LISTS: Final = ("allOf", "anyOf", "oneOf")
 _IN_PLACE: Final = ("not", "if", "then", "else")
 _EVERY_ITEM: Final = ("items", "contains", "unevaluatedItems")
+# `dependencies` is of older drafts, and the validator applies it too.
+_DEPENDENT: Final = ("dependentSchemas", "dependencies")
 _EVERY_KEY: Final = ("additionalProperties", "unevaluatedProperties")
 _REPETITION: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _MAX_STATES: Final = 16_000  # what an expression of the permitted size can have
@@ -46,7 +48,8 @@ def effort(schema: JSON, value: JSON, targets: Targets) -> Effort:
     """Count what applying a schema to a value takes.
 
     Raises:
-        TooMuchWork: It is too much to be counted, or a schema refers to itself for one value.
+        TooMuchWork: It is too much to be counted, a schema refers to itself for one value, or it
+            is not known where it refers to.
     """
     return _Count(targets).of(schema, value)
 
@@ -182,7 +185,10 @@ def _pairs(schema: dict[str, Any], value: JSON, targets: Targets) -> Iterator[tu
 
 def _in_place(schema: dict[str, Any], targets: Targets) -> Iterator[JSON]:
     """The schemas that apply to the same value."""
-    yield from targets.get(id(schema), ())
+    if any(isinstance(schema.get(keyword), str) for keyword in REFERENCES):
+        if id(schema) not in targets:  # the validator may know where it leads, and this does not
+            raise TooMuchWork
+        yield from targets[id(schema)]
     for keyword in _IN_PLACE_LISTS:
         yield from schema.get(keyword, ())
     for keyword in _IN_PLACE:
@@ -191,9 +197,10 @@ def _in_place(schema: dict[str, Any], targets: Targets) -> Iterator[JSON]:
 
 
 def _object_pairs(schema: dict[str, Any], value: dict[str, JSON]) -> Iterator[tuple[JSON, JSON]]:
-    for key, inner in schema.get("dependentSchemas", {}).items():
-        if key in value:
-            yield inner, value
+    for keyword in _DEPENDENT:
+        for key, inner in schema.get(keyword, {}).items():
+            if key in value:
+                yield inner, value
     properties = schema.get("properties", {})
     for key, item in value.items():
         if key in properties:

@@ -146,10 +146,17 @@ def _compiled(text: bytes) -> _Compiled:
     if isinstance(document, dict) and not is_dialect(document.get("$schema", DIALECT)):
         raise CannotValidate(f"is not of the dialect {DIALECT}")
     references = References(document)
+    if not all(map(is_dialect, references.dialects)):
+        raise CannotValidate(f"has a part that is not of the dialect {DIALECT}")
+    validator = _build(document, references)
+    if references.unresolved:
+        raise CannotValidate(_unresolved(references))
     counted = any(f'"{keyword}"'.encode() in text for keyword in _COUNTED)
-    return _Compiled(
-        document, len(text), counted, _states(document), references, _build(document, references)
-    )
+    return _Compiled(document, len(text), counted, _states(document), references, validator)
+
+
+def _unresolved(references: References) -> str:
+    return f"refers to `{references.unresolved}`, which is not there"
 
 
 def _states(document: JSON) -> int:
@@ -183,8 +190,7 @@ def _build(document: Any, references: References) -> Validator:
     except ValueError as error:
         kind = getattr(getattr(error, "kind", None), "name", None)
         if kind == "$ref" and references.unresolved:
-            reason = f"refers to `{references.unresolved}`, which is not there"
-            raise CannotValidate(reason) from None
+            raise CannotValidate(_unresolved(references)) from None
         raise CannotValidate("is not a JSON Schema") from None
 
 

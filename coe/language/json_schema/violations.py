@@ -183,7 +183,9 @@ def _violations(
             for key in error.kind.as_dict()["unexpected"]:
                 yield _unknown(path + point(key), key, keyword, _properties(part), instance)
         case _:
-            wanted = part.get(keyword) if isinstance(part, dict) else None
+            known = isinstance(part, dict) and keyword in part
+            # The path into an embedded resource does not begin at the document.
+            wanted = part[keyword] if known else next(iter(error.kind.as_dict().values()), None)
             message = _message(keyword, types or wanted)
             described = _description(_follow(schema, error.schema_path) if part is None else part)
             yield Violation(path, message, keyword, described)

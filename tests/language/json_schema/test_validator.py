@@ -10,7 +10,13 @@ import pytest
 
 from coe.errors import Severity
 from coe.language.json_schema.meta import faults
-from coe.language.json_schema.validator import MAX_VALUE_DEPTH, errors, is_pattern, matches
+from coe.language.json_schema.validator import (
+    DIALECT,
+    MAX_VALUE_DEPTH,
+    errors,
+    is_pattern,
+    matches,
+)
 from coe.language.json_schema.violations import violations
 
 ENDLESS = "^(a+)+$"
@@ -154,6 +160,19 @@ def doubling(levels: int) -> dict[str, Any]:
     return {"$ref": "#/$defs/d0", "$defs": {**steps, f"d{levels}": {"type": "string"}}}
 
 
+def doubling_at(prefix: str) -> dict[str, Any]:
+    """The same parts where a reference to them begins with a prefix; `d0` is the first."""
+    steps = {f"d{n}": {"allOf": [{"$ref": f"{prefix}d{n + 1}"}] * 2} for n in range(30)}
+    return {**steps, "d30": {"type": "object"}}
+
+
+def embedded(identifier: str, **other: Any) -> dict[str, Any]:
+    """A schema resource that doubles, and one beside it of another name."""
+    inner = {"$id": identifier, "$defs": doubling_at("#/$defs/"), "$ref": "#/$defs/d0"}
+    harmless = dict.fromkeys(inner["$defs"], True)
+    return {"$defs": {"a": inner, **other, **harmless}}
+
+
 def nested(levels: int) -> Any:
     return json.loads('{"a":' * levels + "1" + "}" * levels)
 
@@ -196,12 +215,66 @@ def test_a_reference_that_doubles_twenty_times_is_followed() -> None:
         ({"items": {"type": "string"}}, [0] * 500_000, TOO_LARGE),
         ({"pattern": "[01]*1[01]{3000}[^01]"}, "01" * 100_000, TOO_MUCH),
         (unevaluated(30), {"a": 1}, TOO_MUCH),
+        (
+            {
+                "properties": {
+                    "default": {"d": doubling_at("#/properties/default/d/"), "$ref": "#/d"}
+                },
+                "d": {"$ref": "#/properties/default/d/d0"},
+            },
+            {"default": {}},
+            TOO_MUCH,
+        ),
+        ({"$ref": "urn:x:a", **embedded("urn:x:a")}, {}, TOO_MUCH),
+        ({"$ref": "http://X/a", **embedded("http://x/a", b={"$id": "http://X/a"})}, {}, TOO_MUCH),
+        (
+            {"$ref": "http://x:80/a", **embedded("http://x/a", b={"$id": "http://x:80/a"})},
+            {},
+            TOO_MUCH,
+        ),
+        ({"$ref": "b", **embedded("./b", b={"$id": "b"})}, {}, TOO_MUCH),
+        (
+            {
+                "$ref": "http://x/a",
+                "$defs": {
+                    "a": {
+                        "$id": "http://x/a",
+                        "$dynamicRef": "#n",
+                        "$defs": {"k": {"$dynamicAnchor": "n"}},
+                    },
+                    "b": {"$dynamicAnchor": "n", "$ref": "#/$defs/d0"},
+                    **doubling_at("#/$defs/"),
+                },
+            },
+            {},
+            TOO_MUCH,
+        ),
+        (
+            {"dependencies": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubling_at("#/$defs/")},
+            {"a": 1},
+            TOO_MUCH,
+        ),
         ({}, nested(900), TOO_MUCH),
         (nested(900), 1, TOO_MUCH),
     ],
 )
 def test_what_takes_too_much_work_is_refused(schema: Any, value: Any, expected: str) -> None:
     assert [str(each) for each in violations(schema, value)] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"$ref": DIALECT}, f"refers to `{DIALECT}`, which is not there"),
+        ({"$ref": "#/default", "default": {}}, "refers to `#/default`, which is not there"),
+        (
+            {"$ref": "a", "$defs": {"a": {"$id": "a", "$schema": "http://x.example/other"}}},
+            f"has a part that is not of the dialect {DIALECT}",
+        ),
+    ],
+)
+def test_what_cannot_be_counted_is_not_applied(schema: Any, reason: str) -> None:
+    assert [str(each) for each in violations(schema, {})] == [f"/ its schema {reason}"]
 
 
 def test_what_is_deep_and_what_is_nested_are_read_up_to_a_bound() -> None:

@@ -104,6 +104,13 @@ def test_references_inside_a_schema_are_followed() -> None:
     assert [violation.path for violation in violations(schema, ["x"])] == ["/0"]
 
 
+def test_violations_of_an_embedded_schema_say_what_is_wanted() -> None:
+    inner = {"$id": "b", "type": ["string", "null"], "maxLength": 2}
+    schema = {"$id": "https://x.example/a", "$ref": "b", "$defs": {"b": inner}}
+    assert [str(each) for each in violations(schema, 1)] == ["/ must be null or text"]
+    assert [str(each) for each in violations(schema, "abc")] == ["/ must have 2 characters or less"]
+
+
 def test_true_takes_all_and_false_nothing() -> None:
     assert violations(True, 1) == []  # noqa: FBT003
     [violation] = violations(False, 1)  # noqa: FBT003
