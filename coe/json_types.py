@@ -20,7 +20,10 @@ else:
 # Whole numbers beyond these are rounded where a run is stored, so they are refused at the doors.
 _MIN: Final = -(2**63)
 _MAX: Final = 2**64 - 1
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+# A string, or a whole number of 19 digits or more; strings are skipped.
+_LONG_NUMBER: Final = re.compile(
+    rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])', re.DOTALL
+)
 
 
 class InexactNumber(ValueError):
@@ -38,8 +41,9 @@ def read_json(content: bytes) -> JSON:
         ValueError: The text is not JSON.
     """
     value: JSON = orjson.loads(content)
-    if _LONG_NUMBER.search(content):
-        json.loads(content, parse_int=_checked)
+    for found in _LONG_NUMBER.finditer(content):
+        if not found[0].startswith(b'"'):
+            _check_digits(found[0])
     return value
 
 
@@ -60,10 +64,9 @@ def check_numbers(value: JSON) -> None:
             raise InexactNumber
 
 
-def _checked(digits: str) -> int:
+def _check_digits(digits: bytes) -> None:
     if len(digits) > len(str(_MIN)) or not _MIN <= int(digits) <= _MAX:
         raise InexactNumber
-    return int(digits)
 
 
 def value_text(value: JSON) -> str:

@@ -46,10 +46,21 @@ def test_a_value_with_such_a_number_is_refused(number: int) -> None:
         check_numbers({"a": [number]})
 
 
+def test_a_deep_value_with_a_long_number_is_read() -> None:
+    text = b"[" * 1000 + b"1234567890123456789" + b"]" * 1000
+    value: Any = read_json(text)
+    for _ in range(1000):
+        [value] = value
+    assert value == 1234567890123456789
+
+
 def test_other_long_digits_are_read() -> None:
     text = b'{"a": [18446744073709551615, -9223372036854775808, "18446744073709551616", 1e30]}'
     value = read_json(text)
     assert value == {"a": [2**64 - 1, -(2**63), "18446744073709551616", 1e30]}
     check_numbers(value)
+    digits = "9" * 30
+    for other in (f"0.{digits}", f"-{digits}.5", f"{digits}e2", f"1e-{digits}", f'"\\"{digits}"'):
+        read_json(other.encode())
     with pytest.raises(ValueError, match="unexpected"):
         read_json(b"{")

@@ -59,6 +59,8 @@ _MESSAGES: Final = {
 }
 # The library's name of an error covers several keywords; the path in the schema says which.
 _BY_PATH: Final = frozenset(("required", "contains"))
+_CLOSED: Final = "additionalProperties"
+_NAMES: Final = frozenset(("properties", "patternProperties", "$defs", "dependentSchemas"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,9 @@ def _violations(
             key = error.kind.as_dict()["property"]
             described = _description(_follow(part, ("properties", key)))
             yield Violation(path + point(key), "is missing", keyword, described)
+        case "falseSchema" if keyword == _CLOSED:
+            for key in _follow(value, error.instance_path) or ():
+                yield _unknown(path + point(key), key, keyword, {}, None)
         case "additionalProperties" | "unevaluatedProperties":
             instance = _follow(value, error.instance_path)
             for key in error.kind.as_dict()["unexpected"]:
@@ -194,7 +199,9 @@ def _violations(
 def _keyword(error: ValidationError) -> str:
     name = error.kind.name
     if name == "falseSchema":
-        return "false"
+        # The library's error where no property is known, so that none may be there.
+        *_, parent, last = ["", "", *error.schema_path]
+        return _CLOSED if last == _CLOSED and parent not in _NAMES else "false"
     return str(error.schema_path[-1]) if name in _BY_PATH and error.schema_path else name
 
 

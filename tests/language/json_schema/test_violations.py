@@ -104,6 +104,20 @@ def test_references_inside_a_schema_are_followed() -> None:
     assert [violation.path for violation in violations(schema, ["x"])] == ["/0"]
 
 
+def test_every_key_of_an_object_that_may_have_none_is_named() -> None:
+    closed: JSON = {"additionalProperties": False}
+    assert [str(each) for each in violations(closed, {"b": 1, "a": 2})] == [
+        "/a is not known here",
+        "/b is not known here",
+    ]
+    [problem] = input_problems({"properties": {"x": closed}}, {"x": {"a": 1}}, path="/input")
+    assert (problem.code, problem.path) == ("INPUT_ADDITIONALPROPERTIES", "/input/x/a")
+    named: JSON = {"properties": {"additionalProperties": False}}
+    assert [str(each) for each in violations(named, {"additionalProperties": {"a": 1}})] == [
+        "/additionalProperties is not allowed here"
+    ]
+
+
 def test_violations_of_an_embedded_schema_say_what_is_wanted() -> None:
     inner = {"$id": "b", "type": ["string", "null"], "maxLength": 2}
     schema = {"$id": "https://x.example/a", "$ref": "b", "$defs": {"b": inner}}
