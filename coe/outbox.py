@@ -21,7 +21,7 @@ OUTBOX_CHANNEL = "coe_outbox"
 
 
 class OutboxKind(StrEnum):
-    """What a message asks for, and what its subject is."""
+    """What a message requests; its subject is a run, a flow version, an event or an entry."""
 
     START = "start"
     """An engine carries out the run."""

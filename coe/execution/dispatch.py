@@ -3,7 +3,7 @@
 A message is claimed by moving its `due_at` ahead (`SKIP LOCKED`, so several processes share the
 work), then its handler is called, then its row is deleted. A process that dies in between leaves
 the message to be claimed again: every handler may run twice. A handler that fails moves `due_at`
-on, with growing pauses, for ever: while the engine is away, runs wait in the queue.
+on, with growing pauses, for ever: while the engine is unavailable, runs wait in the queue.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class OutboxMessage:
 
 
 Handler = Callable[[Platform, Engine, OutboxMessage], Awaitable[bool]]
-"""Does what a message asks for; false if the message stays, to be handled again soon."""
+"""Carries out a message; false if the message stays, to be handled again soon."""
 
 
 async def dispatch_once(platform: Platform, engine: Engine) -> int:

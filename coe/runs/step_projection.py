@@ -4,7 +4,7 @@ A row says what the journal already says, so it may come later. Steps that proce
 are held back for a moment, and one row is written for the start and the end of a short one. A step
 that needs somebody's attention is written with the facts that cause it, and all others before a run
 parks or ends. `runs.steps_told` is the position in the journal up to which steps are written:
-whoever takes a run over from a dead holder writes the rest.
+the next holder of a run whose holder died writes the rest.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)")
 COMMAND = re.compile(r"(?:^|[ `/])coe ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 TARGET = re.compile(r"`make ([a-z-]+)`")
 CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
+OF_THE_DEMO = {"demo-api", "demo-company"}
+"""Processes that `coe demo` starts; nobody types them."""
 TOP_LEVEL = {
     "AGENTS.md",
     "CHANGELOG.md",
@@ -60,6 +62,14 @@ def test_commands_and_targets_exist(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in TARGET.findall(text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_the_page_of_the_command_line_has_every_command() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    for noun in sorted(set(COMMANDS) - OF_THE_DEMO):
+        command = cli.get_command(None, noun)  # type: ignore[arg-type]
+        for verb in getattr(command, "commands", [""]):
+            assert f"`coe {noun} {verb}".rstrip() in page, f"coe {noun} {verb}"
 
 
 def test_the_top_level_holds_what_it_should() -> None:

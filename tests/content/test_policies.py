@@ -140,7 +140,7 @@ def test_the_personas_are_the_people_of_the_teams() -> None:
     assert "outsider" not in people
 
 
-def test_separation_of_duty_holds_for_whatever_roles(policy: Policy) -> None:
+def test_separation_of_duty_holds_for_all_roles(policy: Policy) -> None:
     """Even the holder of every role in every team may not decide on an own version or run."""
     files = read_files(ROOT)
     everything = shipped_with_superuser(files.roles, [team.team for team in files.teams])

@@ -42,7 +42,7 @@ async def test_values_open_after_rotation_with_the_new_file_alone(
         assert list(ids) == [new.id]
 
 
-async def test_a_process_that_knew_the_old_key_goes_on(
+async def test_a_process_that_knew_the_old_key_continues(
     keyring: Keyring, database: Database
 ) -> None:
     await keyring.seal(PLACE, "run", b"value")

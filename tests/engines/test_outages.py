@@ -34,7 +34,7 @@ async def own_server(
     await process.end()
 
 
-async def test_runs_wait_while_prefect_is_away_and_go_on_when_it_is_back(
+async def test_runs_wait_while_prefect_is_unavailable_and_then_continue(
     own_server: tuple[PrefectServer, Process],
     platform: Platform,
     tmp_path: Path,
@@ -68,7 +68,7 @@ async def test_runs_wait_while_prefect_is_away_and_go_on_when_it_is_back(
             await house.end()
 
 
-async def test_a_teams_worker_waits_for_the_api_and_goes_on(
+async def test_a_teams_worker_waits_for_the_api_and_continues(
     house: House,
     tmp_path: Path,
 ) -> None:

@@ -118,7 +118,7 @@ async def test_a_claimed_run_is_left_alone_until_its_worker_must_be_dead(
     assert await state(http, made.id) == ("SCHEDULED", "AwaitingRetry")
 
 
-async def test_a_run_that_prefect_has_lost_is_requested_anew(engine: PrefectEngine) -> None:
+async def test_a_run_that_prefect_has_lost_is_requested_again(engine: PrefectEngine) -> None:
     run = central(engine_run_id=str(uuid.uuid4()))
     woken = await engine.wake(run)
     assert woken.id != run.engine_run_id

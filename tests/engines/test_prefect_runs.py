@@ -115,7 +115,7 @@ async def rows_with(url: str, text: str) -> list[str]:
         await connection.close()
 
 
-async def test_a_run_parks_while_people_decide_and_goes_on_in_the_same_flow_run(
+async def test_a_run_parks_while_people_decide_and_continues_in_the_same_flow_run(
     house: House,
     service: Service,
 ) -> None:

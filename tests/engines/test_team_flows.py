@@ -28,7 +28,7 @@ def write(folder: Path, body: str, name: str = "work.py") -> None:
     (folder / name).write_text(FLOW.format(body=body))
 
 
-async def test_a_flow_is_loaded_once_and_anew_when_its_file_changes(tmp_path: Path) -> None:
+async def test_a_flow_is_loaded_once_and_again_when_its_file_changes(tmp_path: Path) -> None:
     write(tmp_path, "return 1")
     flows = TeamFlows(tmp_path)
     first = await flows.load("work.py:work")

@@ -72,7 +72,7 @@ async def test_a_process_calls_a_process(platform: Platform) -> None:
     )
 
 
-async def test_who_asked_for_a_run_may_read_what_it_called(platform: Platform) -> None:
+async def test_the_requester_of_a_run_may_read_its_children(platform: Platform) -> None:
     await publish(platform, local("pick-and-pack"), "warehouse-developer")
     call = """  - pack:
       call: localFlow:1@default

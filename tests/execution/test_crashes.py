@@ -189,7 +189,7 @@ async def _check_records(platform: Platform, run_id: UUID) -> None:
     }
 
 
-async def test_who_lost_the_lease_can_append_nothing(platform: Platform) -> None:
+async def test_a_holder_that_lost_the_lease_can_append_nothing(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
     old = await _acquire(platform, run.id, seconds=-1)
@@ -309,7 +309,7 @@ async def test_a_bad_append_does_not_spoil_its_group(platform: Platform) -> None
     await journal.close()
 
 
-async def test_a_journal_goes_on_over_a_new_connection_when_its_own_was_cut(
+async def test_a_journal_continues_over_a_new_connection_when_its_own_was_cut(
     platform: Platform,
 ) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))

@@ -234,7 +234,7 @@ async def test_only_the_cases_of_the_window_and_the_flows_are_run(history: Platf
     assert (await replayed(history, ref, flows=("sales/other",))).total == 0
 
 
-async def test_only_who_may_read_the_data_sees_cases_and_it_is_recorded(
+async def test_only_readers_of_the_data_see_cases_and_it_is_recorded(
     history: Platform,
 ) -> None:
     ref = await draft(history, level("1.1.0", limit="2000.00"))

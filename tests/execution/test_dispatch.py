@@ -89,7 +89,7 @@ async def test_dispatch_in_two_processes_asks_once(platform: Platform) -> None:
         await recording.close()
 
 
-async def test_while_the_engine_is_away_runs_wait_in_the_queue(platform: Platform) -> None:
+async def test_while_the_engine_is_unavailable_runs_wait_in_the_queue(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     async with runtime(platform, Leaves({"credit": {}})) as running:
         recording = Recording(running)
@@ -148,7 +148,7 @@ async def test_a_published_local_flow_is_deployed(platform: Platform) -> None:
     assert flow.entrypoint == "flows/teams/warehouse/pick_and_pack.py:pick_and_pack"
 
 
-async def test_a_dead_holder_is_reaped_and_the_run_goes_on(platform: Platform) -> None:
+async def test_a_dead_holder_is_reaped_and_the_run_continues(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
     reached = asyncio.Event()
@@ -289,7 +289,7 @@ async def test_a_run_that_never_began_is_cancelled_at_once(platform: Platform) -
     assert not leaves.calls
 
 
-async def test_a_retry_goes_on_from_the_step_that_faulted(platform: Platform) -> None:
+async def test_a_retry_continues_from_the_step_that_faulted(platform: Platform) -> None:
     tasks = HTTP.format(name="credit") + HTTP.format(name="book")
     await publish(platform, central("shaky", tasks))
     fails = [True]
@@ -313,7 +313,7 @@ async def test_a_retry_goes_on_from_the_step_that_faulted(platform: Platform) ->
     assert leaves.calls == {"credit": 1, "book": 2}
 
 
-async def test_while_the_engine_is_away_the_queue_does_not_grow(platform: Platform) -> None:
+async def test_while_the_engine_is_unavailable_the_queue_does_not_grow(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
     await start(platform, "sales/simple")
     async with runtime(platform, Leaves()) as running:

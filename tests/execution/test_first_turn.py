@@ -30,7 +30,7 @@ async def published(platform: Platform) -> None:
     await publish(platform, central("simple", HTTP.format(name="credit")))
 
 
-async def test_of_two_who_begin_a_run_one_does(platform: Platform) -> None:
+async def test_of_two_processes_that_start_a_run_one_succeeds(platform: Platform) -> None:
     leaves = Leaves({"credit": {"ok": True}})
     for _ in range(10):
         run = await start(platform, "sales/simple")
@@ -84,7 +84,7 @@ class _CutJournal(Journal):
         raise OSError("the connection was cut")
 
 
-async def test_who_is_stopped_while_the_first_facts_are_written_gives_the_run_back(
+async def test_a_process_stopped_while_the_first_facts_are_written_gives_the_run_back(
     platform: Platform,
 ) -> None:
     run = await start(platform, "sales/simple")
@@ -100,7 +100,9 @@ async def test_who_is_stopped_while_the_first_facts_are_written_gives_the_run_ba
     assert await _kinds(platform, run.id) == ["start", "wake"]
 
 
-async def test_who_is_stopped_before_the_first_facts_gives_the_run_back(platform: Platform) -> None:
+async def test_a_process_stopped_before_the_first_facts_gives_the_run_back(
+    platform: Platform,
+) -> None:
     await publish(platform, central("slow", SET))
     run = await start(platform, "sales/slow")
     asked = asyncio.Event()
@@ -120,7 +122,9 @@ async def test_who_is_stopped_before_the_first_facts_gives_the_run_back(platform
     assert await _kinds(platform, run.id) == ["start", "wake"]
 
 
-async def test_who_gets_no_answer_to_the_first_facts_gives_the_run_back(platform: Platform) -> None:
+async def test_a_process_without_an_answer_to_the_first_facts_gives_the_run_back(
+    platform: Platform,
+) -> None:
     run = await start(platform, "sales/simple")
     async with runtime(platform, Leaves({"credit": {}})) as running:
         await running.journal.close()
@@ -142,7 +146,7 @@ async def _kinds(platform: Platform, run_id: Any) -> list[str]:
         return list((await session.scalars(found)).all())
 
 
-async def test_a_first_turn_that_takes_long_is_taken_by_one_who_holds_the_run(
+async def test_a_first_turn_that_takes_long_is_repeated_under_a_lease(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coe.execution.advance.FIRST_TURN_SECONDS", 0.1)

@@ -30,7 +30,7 @@ async def _review(platform: Platform, times: int) -> None:
 REVIEWS = AuditEventFilter(actions=["access:grants:review"])
 
 
-async def test_pages_go_on_at_a_cursor_and_count_on_request(platform: Platform) -> None:
+async def test_pages_continue_at_a_cursor_and_count_on_request(platform: Platform) -> None:
     await _review(platform, 3)
     async with platform.work(AUDITOR) as work:
         first = await audit_log.read_log(work, REVIEWS, first=2)
@@ -79,7 +79,7 @@ async def test_the_detail_is_for_those_who_may_read_it(platform: Platform) -> No
     assert [event.outcome for event in reasons] == ["DENIED"]
 
 
-async def test_who_holds_no_permission_on_the_log_is_refused(platform: Platform) -> None:
+async def test_an_actor_without_a_permission_on_the_log_is_refused(platform: Platform) -> None:
     await _review(platform, 1)
     async with platform.work(SALES_OWNER) as work:
         for verb in (

@@ -162,7 +162,7 @@ class _Watch:
             asyncio.Handle._run = run  # type: ignore[method-assign]
 
 
-async def test_others_go_on_while_hostile_programs_run() -> None:
+async def test_others_continue_while_hostile_programs_run() -> None:
     """Neither our loop nor the evaluations of others wait for them, and nothing is left behind."""
     before = _belongings()
     watch = _Watch()

@@ -205,7 +205,7 @@ async def test_an_output_that_does_not_fit_its_schema_is_a_fault(platform: Platf
     assert run.error.type.endswith("/validation")
 
 
-async def test_a_worker_that_died_is_noticed_and_the_flow_goes_on(platform: Platform) -> None:
+async def test_a_worker_that_died_is_noticed_and_the_flow_continues(platform: Platform) -> None:
     run_id = await _local_run(platform)
     done: Counter[str] = Counter()
 

@@ -90,7 +90,7 @@ async def test_a_correlation_id_has_a_bound(platform: Platform) -> None:
             await start(platform, "sales/simple", correlation_id=bad)
 
 
-async def test_who_may_start_is_for_the_policy(platform: Platform) -> None:
+async def test_the_policy_decides_who_may_start(platform: Platform) -> None:
     await publish(platform, central("simple", SIMPLE))
     with pytest.raises(NotFound):
         async with platform.work(OUTSIDER) as work:
@@ -104,7 +104,7 @@ async def test_who_may_start_is_for_the_policy(platform: Platform) -> None:
         await start(platform, "sales/nothing")
 
 
-async def test_who_may_not_read_a_run_finds_nothing(platform: Platform) -> None:
+async def test_an_actor_who_may_not_read_a_run_finds_nothing(platform: Platform) -> None:
     await publish(platform, central("simple", SIMPLE))
     run = await start(platform, "sales/simple")
     async with platform.work(OUTSIDER) as work:

@@ -188,7 +188,7 @@ async def test_the_start_is_recorded_with_its_reason(platform: Platform, clock: 
     assert event.reason_sealed is not None
 
 
-async def test_an_input_that_does_not_fit_is_a_problem_and_the_clock_goes_on(
+async def test_an_input_that_does_not_fit_is_a_problem_and_the_clock_continues(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))

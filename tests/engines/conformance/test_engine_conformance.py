@@ -118,7 +118,7 @@ async def test_a_doubled_request_is_one_engine_run_and_one_execution(world: Worl
     assert world.service.calls == {"credit": 1}
 
 
-async def test_a_parked_run_goes_on_when_it_is_woken_however_often(world: World) -> None:
+async def test_a_parked_run_continues_when_it_is_woken_however_often(world: World) -> None:
     await publish(world.platform, central("asks", APPROVAL + HTTP.format(name="book")))
     run = await start(world.platform, "sales/asks")
     await _answer(world, run)
@@ -141,7 +141,7 @@ async def test_waking_a_parked_run_for_nothing_leaves_it_parked(world: World) ->
     assert (await _end(world, run)).state == "COMPLETED"
 
 
-async def test_a_run_that_the_engine_has_forgotten_goes_on(world: World) -> None:
+async def test_a_run_that_the_engine_has_forgotten_continues(world: World) -> None:
     await publish(world.platform, central("asks", APPROVAL))
     run = await start(world.platform, "sales/asks")
     await open_task(world.platform, run.id, seconds=LONG)
@@ -165,7 +165,7 @@ async def test_many_runs_are_under_way_at_once(world: World) -> None:
         assert (await _end(world, run)).state == "COMPLETED"
 
 
-async def test_a_fault_ends_the_run_and_a_retry_goes_on(world: World) -> None:
+async def test_a_fault_ends_the_run_and_a_retry_continues(world: World) -> None:
     tasks = HTTP.format(name="credit") + HTTP.format(name="book")
     await publish(world.platform, central("shaky", tasks))
     world.service.failing.add("book")
@@ -205,7 +205,7 @@ async def test_cancelling_what_it_does_not_know_is_no_error(world: World) -> Non
     await world.engine.cancel(known)
 
 
-async def test_a_worker_dies_in_the_middle_and_another_goes_on(world: World) -> None:
+async def test_a_worker_dies_in_the_middle_and_another_continues(world: World) -> None:
     tasks = HTTP.format(name="credit") + HTTP.format(name="book") + HTTP.format(name="report")
     await publish(world.platform, central("long", tasks))
     world.service.held.add("book")
