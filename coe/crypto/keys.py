@@ -150,12 +150,16 @@ class Keyring:
             await connection.execute(
                 text("SELECT pg_advisory_xact_lock_shared(:k)"), {"k": KEK_LOCK}
             )
-            found = await connection.scalar(
-                select(func.max(KEYS.c.version)).where(
-                    KEYS.c.team == team, KEYS.c.purpose == purpose
-                )
+            found = await connection.execute(
+                select(KEYS.c.version, KEYS.c.reserved)
+                .where(KEYS.c.team == team, KEYS.c.purpose == purpose)
+                .order_by(KEYS.c.version.desc())
+                .limit(1)
             )
-            version, key_id = (found or 0) + 1, new_id()
+            newest = found.one_or_none()
+            if newest and newest.reserved + self._nonces_per_block <= self._nonces_per_key:
+                return
+            version, key_id = (newest.version if newest else 0) + 1, new_id()
             kek = await self.active_kek(connection)
             wrapped = kek.wrap(
                 os.urandom(KEY_BYTES), key_id=key_id, team=team, purpose=purpose, version=version
