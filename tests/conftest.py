@@ -27,7 +27,13 @@ from coe.work import Platform
 
 pytest_plugins = ("tests.factories.prefect_fixtures",)
 
-LONGEST = {"demo": 0, "prefect": 1}
+LONGEST = {
+    "demo": 0,
+    "prefect": 1,
+    "tests/simulation/test_simulation.py": 2,
+    "tests/mutation/test_mutants.py": 3,
+    "tests/simulation/test_twin.py": 4,
+}
 """Groups that take minutes, in the order in which they start."""
 
 _numbers = itertools.count()
