@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import strawberry
 
@@ -151,6 +151,8 @@ def _declared(parts: Any) -> Json:
 class DecisionTable(VersionedEntry, Node):
     """A decision table: rules over typed inputs, which processes evaluate."""
 
+    VERSION_VIEW: ClassVar = DecisionTableVersion
+
     process_owner: str | None
     deputy: str | None
     domain: str | None
@@ -166,10 +168,6 @@ class DecisionTable(VersionedEntry, Node):
             "domain": record.domain,
             "data_class": record.data_class,
         }
-
-    @classmethod
-    def _version(cls, record: VersionRecord) -> DecisionTableVersion:
-        return DecisionTableVersion.of(record)
 
     @field
     async def aliases(self, info: Info) -> Json:

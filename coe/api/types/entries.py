@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import strawberry
 
@@ -100,15 +100,12 @@ class VersionFields(Node):
 class VersionedEntry(CatalogEntry):
     """An entry with versions: the resolvers of its fields `version` and `versions`."""
 
-    @classmethod
-    def _version(cls, record: VersionRecord) -> Any:
-        """The view of one of its versions."""
-        raise NotImplementedError
+    VERSION_VIEW: ClassVar[type[VersionFields]]
 
     async def version_by_ref(self, info: Info, ref: str | None = None) -> Any:
         """The version that a ref names: exact, range or alias; without one, `live`."""
         record = await info.context.load(version_by_selector, (self.record.id, selector_of(ref)))
-        return self._version(record) if record else None
+        return self.VERSION_VIEW.of(record) if record else None
 
     async def version_page(
         self,
@@ -123,7 +120,7 @@ class VersionedEntry(CatalogEntry):
         else:
             async with info.context.read() as read:
                 page = await queries.versions_page(read, self.record.id, first=size, after=after)
-        return Connection.of(page, self._version)
+        return Connection.of(page, self.VERSION_VIEW.of)
 
 
 @object_type

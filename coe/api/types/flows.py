@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import strawberry
 
@@ -23,7 +23,7 @@ from coe.api.types.entries import System, VersionedEntry
 from coe.api.types.flow_versions import FlowVersion, VersionDiff
 from coe.catalog.flows import contents
 from coe.catalog.models import FlowKind
-from coe.catalog.records import EntryRecord, Preview, VersionRecord
+from coe.catalog.records import EntryRecord, Preview
 
 if TYPE_CHECKING:
     from coe.api.types.decisions import DecisionTable
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @object_type
 class Flow(VersionedEntry, Node):
     """A process: a central flow across teams, or a team's local one."""
+
+    VERSION_VIEW: ClassVar = FlowVersion
 
     flow_kind: FlowKind
     process_owner: str | None
@@ -52,10 +54,6 @@ class Flow(VersionedEntry, Node):
             "domain": record.domain,
             "data_class": record.data_class,
         }
-
-    @classmethod
-    def _version(cls, record: VersionRecord) -> FlowVersion:
-        return FlowVersion.of(record)
 
     @field
     async def aliases(self, info: Info) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import strawberry
 
@@ -12,7 +12,7 @@ from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
 from coe.api.types.entries import FacetValue, VersionedEntry, VersionFields
-from coe.catalog.records import EntryRecord, VersionRecord
+from coe.catalog.records import EntryRecord
 from coe.templates.records import Instantiation, TemplateContent
 from coe.templates.records import TemplateUsage as UsageRecord
 
@@ -73,6 +73,8 @@ class TemplateVersion(VersionFields):
 class Template(VersionedEntry, Node):
     """A process with parameters, from which teams make flows."""
 
+    VERSION_VIEW: ClassVar = TemplateVersion
+
     domain: str | None
     version: TemplateVersion | None = field(VersionedEntry.version_by_ref)
     versions: Connection[TemplateVersion] = field(VersionedEntry.version_page)
@@ -80,10 +82,6 @@ class Template(VersionedEntry, Node):
     @classmethod
     def _own_fields(cls, record: EntryRecord) -> dict[str, Any]:
         return {"domain": record.domain}
-
-    @classmethod
-    def _version(cls, record: VersionRecord) -> TemplateVersion:
-        return TemplateVersion.of(record)
 
     @field
     async def usage(self, info: Info) -> TemplateUsage:
