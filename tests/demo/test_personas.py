@@ -76,7 +76,7 @@ async def test_a_production_process_does_not_whatever_its_settings(
     app = create_app(read_settings())
     found = await _who_am_i(app, "demo-auditor")
     await app.state.services.platform.close()
-    [error] = found["errors"]  # type: ignore[misc]
+    [error] = found["errors"]
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
 
 
