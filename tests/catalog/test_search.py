@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -53,9 +54,9 @@ async def filled(platform: Platform) -> Platform:
     return platform
 
 
-async def _find(platform: Platform, actor: Actor, **request: object) -> Hits:
+async def _find(platform: Platform, actor: Actor, **request: Any) -> Hits:
     async with platform.read(actor) as read:
-        return await search(read, CatalogSearch(**request))  # type: ignore[arg-type]
+        return await search(read, CatalogSearch(**request))
 
 
 def _refs(found: Hits) -> list[str]:

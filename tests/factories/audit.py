@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -20,8 +21,8 @@ AUDIT = AuditEvent.metadata.tables["audit_events"]
 FLOW = "flow:sales/order-to-cash"
 
 
-def event(number: int = 0, **changes: object) -> NewEvent:
-    values = {
+def event(number: int = 0, **changes: Any) -> NewEvent:
+    values: dict[str, Any] = {
         "at": utcnow(),
         "actor": "sales-owner",
         "actor_kind": "PERSON",
@@ -36,7 +37,7 @@ def event(number: int = 0, **changes: object) -> NewEvent:
         "detail": {"before": None, "after": {"customer": "Annegret Winterstein"}},
         "outcome": AuditOutcome.ALLOWED,
     }
-    return NewEvent(**(values | changes))  # type: ignore[arg-type]
+    return NewEvent(**(values | changes))
 
 
 @dataclass

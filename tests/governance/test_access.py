@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import select
+from sqlmodel import col
 
 from coe.audit.models import AuditEvent
 from coe.errors import Forbidden, Invalid, NotFound
@@ -14,7 +15,7 @@ from tests.factories.people import AUDITOR, COE_LEAD, SALES_OWNER, WAREHOUSE_DEV
 
 async def _actions(platform: Platform) -> list[tuple[str, str]]:
     async with platform.database.session() as session:
-        events = await session.scalars(select(AuditEvent).order_by(AuditEvent.id))  # type: ignore[arg-type]
+        events = await session.scalars(select(AuditEvent).order_by(col(AuditEvent.id)))
         return [(event.action, event.outcome) for event in events]
 
 
