@@ -64,13 +64,6 @@ def check_first(first: int) -> int:
         Invalid: It is not from 0 to 100.
     """
     if not 0 <= first <= MAX_PAGE_SIZE:
-        raise Invalid(
-            [
-                Problem(
-                    "INPUT_FIRST",
-                    f"`first` is from 0 to {MAX_PAGE_SIZE}, not {first}",
-                    path="/first",
-                )
-            ],
-        )
+        message = f"`first` is between 0 and {MAX_PAGE_SIZE}, not {first}"
+        raise Invalid([Problem("INPUT_PAGE_SIZE", message, path="/first")])
     return first

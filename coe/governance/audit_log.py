@@ -24,7 +24,7 @@ from coe.audit.records import AUDIT_EVENTS, AuditEventRecord
 from coe.audit.verification import verify
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
-from coe.paging import Page, decode, encode
+from coe.paging import Page, check_first, decode, encode
 from coe.work import Platform, Read, Work
 
 LOG = "audit:log"
@@ -52,8 +52,9 @@ async def read_log(
 
     Raises:
         Forbidden: The actor holds `audit:read` nowhere.
-        Invalid: The cursor is not one of this list.
+        Invalid: The cursor is not one of this list, or `first` is not from 0 to 100.
     """
+    check_first(first)
     position: int | None = None if after is None else decode(_CURSOR, after, [int])[0]
     decision = _require(work, Permission.AUDIT_READ)
     window = Window(wanted or AuditEventFilter(), _readable(work, Permission.AUDIT_READ))

@@ -39,6 +39,8 @@ async def test_pages_continue_at_a_cursor_and_count_on_request(platform: Platfor
         )
         with pytest.raises(Invalid):
             await audit_log.read_log(work, after="nonsense")
+        with pytest.raises(Invalid):
+            await audit_log.read_log(work, first=101)
     assert [event.position for event in (*first.items, *rest.items)] == [2, 1, 0]
     assert (first.has_next, first.has_previous, first.total) == (True, False, 3)
     assert (rest.has_next, rest.has_previous, rest.total) == (False, True, 0)

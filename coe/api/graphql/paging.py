@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from coe.api.graphql.nodes import object_type
-from coe.errors import Invalid, Problem
-from coe.paging import MAX_PAGE_SIZE, Page
+from coe.paging import Page, check_first
 
 N = TypeVar("N")
 R = TypeVar("R")
@@ -81,15 +80,10 @@ class Connection(Generic[N]):
         )
 
 
-def checked(first: int | None, *, default: int = 20) -> int:
-    """`first`, if it is between 0 and 100; the default where the caller sent null.
+def page_size(first: int | None, *, default: int = 20) -> int:
+    """`first`, or the default where the caller sent null.
 
     Raises:
-        Invalid: It is outside of that.
+        Invalid: It is not from 0 to 100.
     """
-    if first is None:
-        return default
-    if not 0 <= first <= MAX_PAGE_SIZE:
-        message = f"`first` is between 0 and {MAX_PAGE_SIZE}, not {first}"
-        raise Invalid([Problem("INPUT_PAGE_SIZE", message, path="/first")])
-    return first
+    return default if first is None else check_first(first)

@@ -8,7 +8,7 @@ import strawberry
 
 from coe.api.graphql.context import Info, selected_fields
 from coe.api.graphql.nodes import field
-from coe.api.graphql.paging import Connection, checked
+from coe.api.graphql.paging import Connection, page_size
 from coe.api.types.audit import AuditCheckpoint, AuditEvent, AuditFilter, AuditVerification
 from coe.governance import audit_log
 
@@ -32,7 +32,7 @@ class AuditQuery:
             page = await audit_log.read_log(
                 work,
                 filter.wanted() if filter else None,
-                first=checked(first, default=AUDIT_PAGE_SIZE),
+                first=page_size(first, default=AUDIT_PAGE_SIZE),
                 after=after,
                 count="totalCount" in selected_fields(info),
             )

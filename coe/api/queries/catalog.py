@@ -6,7 +6,7 @@ import strawberry
 
 from coe.api.graphql.context import Info, selected_fields
 from coe.api.graphql.nodes import field
-from coe.api.graphql.paging import checked
+from coe.api.graphql.paging import page_size
 from coe.api.types.catalog import CatalogConnection, CatalogFilter
 from coe.api.types.decisions import DecisionTable
 from coe.api.types.entries import System
@@ -42,7 +42,7 @@ class CatalogQuery:
             text=search,
             filter=filter.wanted() if filter else Wanted(),
             order=order_by or CatalogOrder.RELEVANCE,
-            first=checked(first),
+            first=page_size(first),
             after=after,
             count="totalCount" in fields,
             facets="facets" in fields,

@@ -8,7 +8,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_uuid
 from coe.api.graphql.loaders import task_by_id
 from coe.api.graphql.nodes import field
-from coe.api.graphql.paging import Connection, checked
+from coe.api.graphql.paging import Connection, page_size
 from coe.api.types.human_tasks import HumanTask, HumanTaskFilter
 from coe.human_tasks import queries
 
@@ -34,5 +34,5 @@ class HumanTaskQuery:
         """Human tasks that the caller may see, the oldest first."""
         wanted = filter.wanted() if filter else None
         async with info.context.read() as read:
-            page = await queries.inbox(read, wanted, first=checked(first), after=after)
+            page = await queries.inbox(read, wanted, first=page_size(first), after=after)
         return Connection.of(page, HumanTask.of)

@@ -8,7 +8,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import case_data, run_by_id
 from coe.api.graphql.nodes import field, input_type, object_type
-from coe.api.graphql.paging import Connection, PageInfo, checked
+from coe.api.graphql.paging import Connection, PageInfo, page_size
 from coe.api.graphql.scalars import DateTime, Json
 from coe.api.types.decisions import DecisionTableVersion
 from coe.api.types.runs import Run
@@ -67,7 +67,7 @@ async def cases_of(
     """The cases that one version decided, oldest first."""
     wanted = CaseFilter(decision=decision, version=version)
     async with info.context.read() as read:
-        page = await cases_page(read, wanted, first=checked(first), after=after)
+        page = await cases_page(read, wanted, first=page_size(first), after=after)
     return Connection.of(page, DecisionCase.of)
 
 

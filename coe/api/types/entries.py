@@ -12,7 +12,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import first_versions, version_by_selector
 from coe.api.graphql.nodes import Node, field, interface, object_type
-from coe.api.graphql.paging import Connection, checked
+from coe.api.graphql.paging import Connection, page_size
 from coe.api.graphql.scalars import DateTime
 from coe.api.types.teams import Team, owner_of
 from coe.catalog import queries
@@ -114,7 +114,7 @@ class VersionedEntry(CatalogEntry):
         after: str | None = None,
     ) -> Any:
         """All versions that the caller may read, the highest first."""
-        size = checked(first)
+        size = page_size(first)
         if after is None:
             page = await info.context.load(first_versions, (self.record.id, size))
         else:

@@ -22,7 +22,7 @@ from coe.api.graphql.loaders import (
     version_of_run,
 )
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
-from coe.api.graphql.paging import Connection, checked
+from coe.api.graphql.paging import Connection, page_size
 from coe.api.graphql.scalars import DateTime, IsoDuration, Json
 from coe.api.types.flow_versions import FlowVersion
 from coe.api.types.flows import Flow
@@ -286,7 +286,7 @@ async def runs_page(
 ) -> Connection[Run]:
     """A page of runs, the newest first."""
     async with info.context.read() as read:
-        page = await queries.runs(read, wanted, first=checked(first), after=after)
+        page = await queries.runs(read, wanted, first=page_size(first), after=after)
     return Connection.of(page, Run.of)
 
 
@@ -295,7 +295,7 @@ async def runs_of_flow(
 ) -> Connection[Run]:
     """A page of the runs of a flow, the newest first; the filter's own flows are ignored."""
     if given is None and after is None:
-        page = await info.context.load(first_runs_of, (flow, checked(first)))
+        page = await info.context.load(first_runs_of, (flow, page_size(first)))
         return Connection.of(page, Run.of)
     wanted = replace((given or RunFilter()).wanted(), flows=(flow,))
     return await runs_page(info, wanted, first, after)

@@ -12,7 +12,7 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import contact_of, first_flows, members_of, team_by_slug
 from coe.api.graphql.nodes import Node, field, object_type
-from coe.api.graphql.paging import Connection, checked
+from coe.api.graphql.paging import Connection, page_size
 from coe.catalog import queries
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Team(Node):
         """The flows of the team that the caller may read, by name."""
         from coe.api.types.flows import Flow  # noqa: PLC0415  # flows refer to their teams
 
-        size = checked(first)
+        size = page_size(first)
         if after is None:
             page = await info.context.load(first_flows, (self.slug, size))
         else:
