@@ -1,4 +1,4 @@
-"""Set up an installation: load the content folders, issue the first tokens.
+"""Set up an installation: load the content folders, issue tokens as its operator.
 
 Both need access to the database and the keys; all later changes go through the API. The audit log
 records them as done by `service:content`.
@@ -6,22 +6,18 @@ records them as done by `service:content`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from coe import content
 from coe.access.actor import Actor
-from coe.access.load import load_access_files
-from coe.audit.events import Tag
 from coe.catalog import actions as catalog
 from coe.catalog.decision_tables.actions import register_decision
 from coe.catalog.models import Lifecycle
 from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
-from coe.governance import tokens
-from coe.identifiers import PLATFORM_TEAM
+from coe.governance import access, tokens
+from coe.governance.tokens import TokenRequest
 from coe.settings import Settings
 from coe.templates.actions import register_template
 from coe.work import Platform
@@ -56,25 +52,15 @@ async def load_all(settings: Settings) -> list[str]:
     return lines
 
 
-async def issue_first_token(
-    settings: Settings,
-    *,
-    subject: str,
-    name: str,
-    scopes: Sequence[str],
-    lifetime: timedelta,
-) -> str:
-    """Issue a token for an installation that has none yet, by whoever has access to its database.
+async def issue_operator_token(settings: Settings, request: TokenRequest) -> str:
+    """Issue a token as the operator, who holds the database and its keys.
 
     Raises:
-        Invalid: The subject, a scope or the lifetime is not valid.
+        Invalid: The request has problems; nothing is saved.
     """
     platform = Platform.open(settings, name="coe-token", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:
-            request = tokens.TokenRequest(
-                name=name, subject=subject, scopes=scopes, lifetime=lifetime
-            )
             token, _ = await tokens.issue_token_as_operator(work, request)
     finally:
         await platform.close()
@@ -83,14 +69,7 @@ async def issue_first_token(
 
 async def _load_access(platform: Platform, root: Path) -> str:
     async with platform.work(CONTENT) as work:
-        loaded = await load_access_files(work.session, root)
-        if loaded.changed:
-            await work.record(
-                Tag.ACCESS_POLICY_LOAD,
-                resource="policy:content",
-                team=PLATFORM_TEAM,
-                detail={"version": loaded.version},
-            )
+        loaded = await access.load_policy(work, root)
     return f"policies and teams: version {loaded.version}"
 
 

@@ -32,18 +32,11 @@ def issue(
     output: str,
 ) -> None:
     """Issue a token for SUBJECT (a person, or service:worker/TEAM); it is printed only once."""
-    from coe.bootstrap import issue_first_token  # noqa: PLC0415  # SQLAlchemy is slow to import
+    from coe.bootstrap import issue_operator_token  # noqa: PLC0415  # SQLAlchemy is slow to import
+    from coe.governance.tokens import TokenRequest  # noqa: PLC0415  # the same
 
-    settings = settings_from(config)
-    token = asyncio.run(
-        issue_first_token(
-            settings,
-            subject=subject,
-            name=name,
-            scopes=scopes or ("*",),
-            lifetime=timedelta(days=days),
-        ),
-    )
+    request = TokenRequest(name, subject, scopes or ("*",), timedelta(days=days))
+    token = asyncio.run(issue_operator_token(settings_from(config), request))
     if output == "json":
         print_json({"token": token})
     else:

@@ -21,7 +21,7 @@ import asyncpg
 import httpx
 
 from coe import content
-from coe.bootstrap import issue_first_token, load_all
+from coe.bootstrap import issue_operator_token, load_all
 from coe.demo.layout import (
     API_PORT,
     COMPANY_PORT,
@@ -37,6 +37,7 @@ from coe.demo.story import LOCAL_FLOWS, Story
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_server import kept_secret, make_auth_string
 from coe.errors import CoeError, Conflict, Unavailable
+from coe.governance.tokens import TokenRequest
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
 
@@ -219,13 +220,8 @@ class Demo:
         """A token for a subject that is no persona; issued once, kept in a private file."""
         file = self.data / "tokens" / subject.replace(":", "-").replace("/", "-")
         if not file.exists():
-            token = await issue_first_token(
-                settings,
-                subject=subject,
-                name=f"demo of {subject}",
-                scopes=("*",),
-                lifetime=timedelta(days=365),
-            )
+            request = TokenRequest(f"demo of {subject}", subject, ("*",), timedelta(days=365))
+            token = await issue_operator_token(settings, request)
             write_private(file, token)
         return file.read_text().strip()
 

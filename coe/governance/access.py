@@ -1,4 +1,4 @@
-"""Explain one decision of the policy, and review the access to a team's namespace.
+"""Load the policy, explain one of its decisions, and review the access to a team's namespace.
 
 The pure parts are in `coe.access.explain`. The verbs are here because they require and record,
 which `coe.work` does, above `coe.access`.
@@ -6,9 +6,12 @@ which `coe.work` does, above `coe.access`.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from coe.access.actor import ActorKind
 from coe.access.decision import Decision
 from coe.access.explain import Grant, explain, review_grants
+from coe.access.load import LoadedPolicy, load_access_files
 from coe.access.models import Team
 from coe.access.permissions import PERMISSIONS, Permission
 from coe.access.policy_lines import Relation
@@ -20,6 +23,26 @@ from coe.work import Read, Work
 
 WORKER_ROLE = "worker"
 """The role of a team's own worker, also in the platform's team."""
+
+
+async def load_policy(work: Work, root: Path) -> LoadedPolicy:
+    """Load the access files below a folder; it is recorded if they changed something.
+
+    It needs no permission: only the operator, who holds the database, calls it, and a new
+    installation has no policy that could allow it.
+
+    Raises:
+        Invalid: The files have problems; nothing is changed.
+    """
+    loaded = await load_access_files(work.session, root)
+    if loaded.changed:
+        await work.record(
+            Tag.ACCESS_POLICY_LOAD,
+            resource="policy:content",
+            team=PLATFORM_TEAM,
+            detail={"version": loaded.version},
+        )
+    return loaded
 
 
 async def explain_access(work: Work, subject: str, permission: str, resource: str) -> Decision:

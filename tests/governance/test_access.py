@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
+from coe.access.actor import Actor
 from coe.audit.models import AuditEvent
 from coe.errors import Forbidden, Invalid, NotFound
 from coe.governance import access
 from coe.work import Platform
 from tests.factories.people import AUDITOR, COE_LEAD, SALES_OWNER, WAREHOUSE_DEVELOPER
 
+OPERATOR = Actor.of("service:content")
+
 
 async def _actions(platform: Platform) -> list[tuple[str, str]]:
     async with platform.database.session() as session:
         events = await session.scalars(select(AuditEvent).order_by(col(AuditEvent.id)))
         return [(event.action, event.outcome) for event in events]
+
+
+async def test_a_policy_is_loaded_and_recorded_if_it_changed(
+    platform: Platform, tmp_path: Path
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    shutil.copytree(root / "policies", tmp_path / "policies")
+    shutil.copytree(root / "catalog" / "teams", tmp_path / "catalog" / "teams")
+    async with platform.work(OPERATOR) as work:
+        assert not (await access.load_policy(work, tmp_path)).changed
+    assert await _actions(platform) == []
+    (tmp_path / "catalog" / "teams" / "audit.yaml").unlink()
+    async with platform.work(OPERATOR) as work:
+        assert (await access.load_policy(work, tmp_path)).changed
+    assert await _actions(platform) == [("access:policy:load", "ALLOWED")]
 
 
 async def test_an_explanation_is_recorded_whatever_it_says(platform: Platform) -> None:
