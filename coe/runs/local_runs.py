@@ -34,6 +34,7 @@ from coe.runs.sealing import TeamSealer, error_columns
 from coe.runs.tables import RUNS, STEPS
 from coe.work import Work
 
+_REPORTED_STATES: Final = (StepState.RUNNING, StepState.COMPLETED, StepState.FAULTED)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -129,11 +130,12 @@ async def report_step(
     Raises:
         NotFound: There is no such local run of the worker's team.
         Conflict: The attempt is stale, or the run has ended.
-        Invalid: The name of the step is not valid.
+        Invalid: The name of the step is not valid, or the state is none of these three.
     """
     run = await _lock(work, run_id)
     _check_attempt(run, attempt)
     _check_name(name)
+    _check_state(state)
     before = await _step(work, run_id, name)
     if before is not None and before.state == StepState.COMPLETED:
         return
@@ -216,6 +218,12 @@ def _check_name(name: str) -> None:
     if _NAME.fullmatch(name) is None:
         message = "a step's name has 1 to 100 letters, digits, hyphens, dots and underscores"
         raise Invalid([Problem("INPUT_STEP_NAME", message, path="/name")])
+
+
+def _check_state(state: StepState) -> None:
+    if state not in _REPORTED_STATES:
+        message = "the state of a reported step is RUNNING, COMPLETED or FAULTED"
+        raise Invalid([Problem("INPUT_STEP_STATE", message, path="/state")])
 
 
 async def _done(work: Work, sealer: TeamSealer, run_id: UUID) -> dict[str, JSON]:

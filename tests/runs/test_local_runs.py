@@ -155,6 +155,17 @@ async def test_a_superseded_attempt_is_refused(platform: Platform) -> None:
     assert run.state == "COMPLETED"
 
 
+async def test_a_step_is_reported_in_one_of_three_states(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WAREHOUSE_WORKER) as work:
+        attempt = (await local_runs.claim_run(work, run_id)).attempt
+        with pytest.raises(Invalid) as refused:
+            await local_runs.report_step(
+                work, run_id, attempt=attempt, name="pack", state=StepState.WAITING
+            )
+    assert [problem.path for problem in refused.value.problems] == ["/state"]
+
+
 async def test_the_same_report_twice_is_fine_and_another_is_not(platform: Platform) -> None:
     run_id = await _local_run(platform)
     async with platform.work(WAREHOUSE_WORKER) as work:

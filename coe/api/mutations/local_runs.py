@@ -25,10 +25,7 @@ from coe.api.types.runs import Run, RunPayload
 from coe.errors import Invalid
 from coe.errors import Problem as FoundProblem
 from coe.json_types import JSON
-from coe.machine.commands import StepState
 from coe.runs import local_runs
-
-_REPORTED = (StepState.RUNNING, StepState.COMPLETED, StepState.FAULTED)
 
 
 @strawberry.type
@@ -57,9 +54,6 @@ class LocalRunMutation:
         """For a team's worker: report the state of a step; a completed one is not run again."""
         run_id = to_uuid("Run", input.run)
         try:
-            if input.state not in _REPORTED:
-                message = "the state of a reported step is RUNNING, COMPLETED or FAULTED"
-                raise _problem("INPUT_STEP_STATE", message, "/state")
             async with info.context.work() as work:
                 await local_runs.report_step(
                     work,
@@ -98,10 +92,6 @@ def _refused(error: Invalid) -> RunPayload:
     return RunPayload(run=None, problems=Problem.all_of(error.problems))
 
 
-def _problem(code: str, message: str, path: str) -> Invalid:
-    return Invalid([FoundProblem(code, message, path=path)])
-
-
 def _error(value: Json | None) -> dict[str, JSON] | None:
     """An error as an object.
 
@@ -110,4 +100,5 @@ def _error(value: Json | None) -> dict[str, JSON] | None:
     """
     if value is None or isinstance(value, dict):
         return value
-    raise _problem("INPUT_ERROR", "an error is an object as RFC 7807 describes it", "/error")
+    message = "an error is an object as RFC 7807 describes it"
+    raise Invalid([FoundProblem("INPUT_ERROR", message, path="/error")])
