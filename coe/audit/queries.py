@@ -125,14 +125,13 @@ async def count_events(session: AsyncSession, window: Window) -> int:
     return (await session.scalar(statement)) or 0
 
 
-async def event_by_id(
-    session: AsyncSession, event_id: UUID, within: ColumnElement[bool] | None = None
-) -> AuditEventRecord | None:
-    """One event of the log; None if it is unknown, not sealed yet, or not within."""
+async def events_by_id(
+    session: AsyncSession, ids: Collection[UUID], within: ColumnElement[bool] | None = None
+) -> dict[UUID, AuditEventRecord]:
+    """Events of the log by their ids, without what is unknown, not sealed yet, or not within."""
     clauses = Window(within=within).clauses()
-    statement = select(*EVENT_COLUMNS).where(AUDIT_EVENTS.c.id == event_id, *clauses)
-    row = (await session.execute(statement)).one_or_none()
-    return EVENT_COLUMNS.record(row) if row else None
+    statement = select(*EVENT_COLUMNS).where(AUDIT_EVENTS.c.id.in_(ids), *clauses)
+    return {row.id: EVENT_COLUMNS.record(row) for row in await session.execute(statement)}
 
 
 async def newest_position(session: AsyncSession) -> int | None:

@@ -79,10 +79,10 @@ async def events_by_id(work: Work, ids: Sequence[UUID]) -> dict[UUID, AuditEvent
     """
     decision = _require(work, Permission.AUDIT_READ)
     readable = _readable(work, Permission.AUDIT_READ)
-    found = [await queries.event_by_id(work.session, event_id, readable) for event_id in ids]
+    found = await queries.events_by_id(work.session, ids, readable)
     asked: JSON = {"events": [str(event_id) for event_id in ids]}
     await _record(work, Tag.AUDIT_LOG_READ, decision, asked)
-    return {event.id: event for event in found if event is not None}
+    return found
 
 
 async def read_details(
