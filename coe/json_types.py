@@ -17,7 +17,7 @@ else:
     JSON = Any  # models do not validate free data: YAML and JSON contain nothing else
 
 
-# Whole numbers beyond these are rounded where a run is stored, so they are refused at the doors.
+# Whole numbers beyond these are rounded where a run is stored, so no text is read that has one.
 _MIN: Final = -(2**63)
 _MAX: Final = 2**64 - 1
 # A string, or a whole number of 19 digits or more; strings are skipped.
@@ -27,10 +27,12 @@ _LONG_NUMBER: Final = re.compile(
 
 
 class InexactNumber(ValueError):
-    """A whole number has more than 64 bits and would be rounded: send it as text."""
+    """A whole number has more than 64 bits and would be rounded: write it as text."""
 
     def __init__(self) -> None:
-        super().__init__("A whole number has more than 64 bits and would be rounded: send a text.")
+        super().__init__(
+            "A whole number has more than 64 bits and would be rounded: write it as text."
+        )
 
 
 def read_json(content: bytes) -> JSON:
@@ -43,30 +45,23 @@ def read_json(content: bytes) -> JSON:
     value: JSON = orjson.loads(content)
     for found in _LONG_NUMBER.finditer(content):
         if not found[0].startswith(b'"'):
-            _check_digits(found[0])
+            read_whole_number(found[0])
     return value
 
 
-def check_numbers(value: JSON) -> None:
-    """Refuse what `read_json` refuses, in a value that was read from another text.
+def read_whole_number(digits: str | bytes, base: int = 10) -> int:
+    """Read the digits of a whole number, for parsers of other texts than JSON.
 
     Raises:
-        InexactNumber: A whole number has more than 64 bits.
+        InexactNumber: It has more than 64 bits.
     """
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
-        elif isinstance(part, int) and not _MIN <= part <= _MAX:
-            raise InexactNumber
-
-
-def _check_digits(digits: bytes) -> None:
-    if len(digits) > len(str(_MIN)) or not _MIN <= int(digits) <= _MAX:
+    try:
+        number = int(digits, base)
+    except ValueError:  # Python refuses to convert more than 4,300 digits
+        raise InexactNumber from None
+    if not _MIN <= number <= _MAX:
         raise InexactNumber
+    return number
 
 
 def value_text(value: JSON) -> str:

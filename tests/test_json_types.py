@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from coe.json_types import InexactNumber, check_numbers, read_json, value_text
+from coe.decisions.load import load_decision
+from coe.json_types import InexactNumber, read_json, read_whole_number, value_text
+from coe.language.load import load
 from coe.language.openapi.parameters import Parameter, path_text, query_pairs
+from coe.testing.suite_format import read_suite
 
 
 @pytest.mark.parametrize(
@@ -40,10 +43,22 @@ def test_a_whole_number_that_would_be_rounded_is_refused(digits: str) -> None:
         read_json(b'{"a": [' + digits.encode() + b"]}")
 
 
-@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**5000], ids=["large", "low", "huge"])
-def test_a_value_with_such_a_number_is_refused(number: int) -> None:
+@pytest.mark.parametrize("digits", [str(2**64), str(-(2**63) - 1), "9" * 5000])
+def test_digits_of_another_text_are_refused_alike(digits: str) -> None:
     with pytest.raises(InexactNumber):
-        check_numbers({"a": [number]})
+        read_whole_number(digits)
+    assert read_whole_number("0xffffffffffffffff", 16) == 2**64 - 1
+
+
+def test_what_a_file_holds_is_refused_alike() -> None:
+    """Else a test in a file would pass with a number that a server refuses or rounds."""
+    number = 2**64
+    flow = load(f"do:\n  - keep: {{set: {{id: {number}}}}}\n")
+    _, problems = read_suite(f"tests:\n  - {{name: large, input: {{id: {number}}}}}\n")
+    table = load_decision(f"rules:\n  - {{id: large, then: {{id: {number}}}}}\n")
+    for (problem,), line in ((flow.problems, 2), (problems, 2), (table.problems, 2)):
+        assert (problem.code, problem.line) == ("OWS006", line)
+        assert problem.message.startswith("a whole number of more than 64 bits")
 
 
 def test_a_deep_value_with_a_long_number_is_read() -> None:
@@ -58,7 +73,6 @@ def test_other_long_digits_are_read() -> None:
     text = b'{"a": [18446744073709551615, -9223372036854775808, "18446744073709551616", 1e30]}'
     value = read_json(text)
     assert value == {"a": [2**64 - 1, -(2**63), "18446744073709551616", 1e30]}
-    check_numbers(value)
     digits = "9" * 30
     for other in (f"0.{digits}", f"-{digits}.5", f"{digits}e2", f"1e-{digits}", f'"\\"{digits}"'):
         read_json(other.encode())

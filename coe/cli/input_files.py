@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Any
 
 import click
 
 from coe.errors import CoeError
+from coe.json_types import JSON, InexactNumber, read_json
 
 
 def source_name(path: str) -> str:
@@ -31,13 +30,24 @@ def read_text_input(path: str) -> str:
         raise CoeError(f"{source_name(path)} cannot be read: {error}", code="INVALID") from None
 
 
-def read_json_input(path: str) -> Any:
+def read_json_input(path: str) -> JSON:
     """Read the JSON value of a file, or of stdin for `-`.
 
     Raises:
-        CoeError: The file cannot be read, or is not JSON.
+        CoeError: The file cannot be read, or is not JSON, or has a number that would be rounded.
+    """
+    return parse_json_input(read_text_input(path), source_name(path))
+
+
+def parse_json_input(text: str, name: str) -> JSON:
+    """Parse a JSON text; `name` is where it comes from, in messages.
+
+    Raises:
+        CoeError: It is not JSON, or has a number that would be rounded.
     """
     try:
-        return json.loads(read_text_input(path))
+        return read_json(text.encode())
+    except InexactNumber as error:
+        raise CoeError(f"{name} cannot be used: {error}", code="INVALID") from None
     except ValueError as error:
-        raise CoeError(f"{source_name(path)} is not JSON: {error}", code="INVALID") from None
+        raise CoeError(f"{name} is not JSON: {error}", code="INVALID") from None

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import orjson
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 from coe.errors import Problem
-from coe.json_types import JSON
+from coe.json_types import JSON, InexactNumber, read_whole_number
 
 # The limit of a document's text in bytes, and of the characters to which its aliases expand.
 MAX_BYTES: Final = 1_000_000
@@ -32,6 +33,11 @@ _CONSTANTS: Final[dict[str, JSON]] = (
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_DEEP: Final = f"nested more than {MAX_DOCUMENT_DEPTH} levels deep"
+_HALF: Final = "half of a surrogate pair is not a character"
+_INEXACT: Final = "a whole number of more than 64 bits would be rounded: quote it"
+_NUL: Final = "a key must not contain the character NUL"
+_REPEATED: Final = "the key `{}` occurs twice in one object"
 _NOT_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -73,7 +79,7 @@ def read_yaml(text: str) -> tuple[JSON, Marks]:
     except UnicodeEncodeError as error:
         place = text[: error.start]
         mark = Mark(place.count("\n") + 1, error.start - place.rfind("\n"))
-        raise _unreadable("OWS001", "half of a surrogate pair is not a character", mark) from None
+        raise _unreadable("OWS001", _HALF, mark) from None
     if size > MAX_BYTES:
         raise _unreadable("OWS002", f"the document has more than {MAX_BYTES:,} bytes", Mark(1, 1))
     try:
@@ -118,22 +124,38 @@ def _libyaml_events(text: str) -> Iterator[Any]:
 def _json(text: str) -> JSON:
     """JSON that YAML's scanner refuses, such as surrogate pairs; None if it is not JSON either."""
     try:
-        data: JSON = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        orjson.loads(text)  # refuses halves of surrogate pairs
+        data: JSON = json.loads(text, object_pairs_hook=_object, parse_int=read_whole_number)
+    except InexactNumber:
+        raise Unreadable(Problem("OWS006", _INEXACT)) from None
     except (ValueError, RecursionError):
         return None
+    _check_depth(data)
     return data
 
 
-def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     data = dict(pairs)
     if len(data) != len(pairs):
         repeated = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise Unreadable(Problem("OWS003", f"the key `{repeated}` occurs twice in one object"))
+        raise Unreadable(Problem("OWS003", _REPEATED.format(repeated)))
+    if any("\x00" in key for key in data):
+        raise Unreadable(Problem("OWS006", _NUL))
     return data
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
+def _check_depth(data: JSON) -> None:
+    level = [data]
+    for _ in range(MAX_DOCUMENT_DEPTH + 1):
+        inner = [
+            part.values() if isinstance(part, dict) else part
+            for part in level
+            if isinstance(part, dict | list)
+        ]
+        level = [value for values in inner for value in values]
+        if not level:
+            return
+    raise Unreadable(Problem("OWS002", _DEEP))
 
 
 def _syntax_problem(error: Exception) -> Problem:
@@ -195,7 +217,7 @@ class _Reader:
         if event.tag not in (None, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
         if len(self._stack) == MAX_DOCUMENT_DEPTH:
-            raise _unreadable("OWS002", f"nested more than {MAX_DOCUMENT_DEPTH} levels deep", mark)
+            raise _unreadable("OWS002", _DEEP, mark)
         if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
             raise _unreadable("OWS006", "a key must be text", mark)
         entries = self.marks[id(value)] = {}
@@ -241,9 +263,9 @@ class _Reader:
         if not isinstance(key, str):
             raise _unreadable("OWS006", f"the key `{json.dumps(key)}` is not text: quote it", mark)
         if key in frame.value:
-            raise _unreadable("OWS003", f"the key `{key}` occurs twice in one object", mark)
+            raise _unreadable("OWS003", _REPEATED.format(key), mark)
         if "\x00" in key:
-            raise _unreadable("OWS006", "a key must not contain the character NUL", mark)
+            raise _unreadable("OWS006", _NUL, mark)
         return key
 
     @staticmethod
@@ -252,8 +274,16 @@ class _Reader:
         if plain:
             return _resolve(event.value, mark)
         if event.tag in (None, "!", _STR):
-            return str(event.value)
+            return _characters(event.value, mark)
         raise _unreadable("OWS006", f"the tag `{event.tag}` has no meaning here", mark)
+
+
+def _characters(text: str, mark: Mark) -> str:
+    """The text, with each escaped surrogate pair as the character that it stands for."""
+    try:
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _unreadable("OWS001", _HALF, mark) from None
 
 
 def _resolve(text: str, mark: Mark) -> JSON:
@@ -279,9 +309,9 @@ def _float(text: str, mark: Mark) -> float:
 def _integer(text: str, mark: Mark) -> int:
     base = {"0o": 8, "0x": 16}.get(text[:2], 10)
     try:
-        return int(text, base)
-    except ValueError:  # Python refuses to convert more than 4,300 digits
-        raise _unreadable("OWS006", "a number of that many digits", mark) from None
+        return read_whole_number(text, base)
+    except InexactNumber:
+        raise _unreadable("OWS006", _INEXACT, mark) from None
 
 
 def _unreadable(code: str, message: str, mark: Mark) -> Unreadable:

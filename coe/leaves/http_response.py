@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import orjson
 
-from coe.json_types import JSON
+from coe.json_types import JSON, InexactNumber, read_json
 from coe.leaves.authentication import HttpExchange
 from coe.leaves.leaf import LeafFault
 from coe.leaves.transport import HttpRequest, HttpResponse
@@ -34,7 +35,7 @@ def call_output(
 
     Raises:
         LeafFault: `communication` with the response's status, unless it is 2xx (with
-            `redirect`, also 3xx).
+            `redirect`, also 3xx); with status 502 for JSON that cannot be read exactly.
     """
     response, removed = exchange.response, (*exchange.secrets, *secrets)
     error = _status_error(response, path, redirect=bool(arguments.get("redirect")))
@@ -56,7 +57,8 @@ def _status_error(response: HttpResponse, path: str, *, redirect: bool) -> dict[
         return None
     problem: JSON = None
     if _media_type(response) == "application/problem+json":
-        problem = _json(response.content)
+        with suppress(ValueError):
+            problem = orjson.loads(response.content)
     fields = problem if isinstance(problem, dict) else {}
     title = str(fields.get("title") or response.reason or "The service refused the call")
     detail = fields.get("detail")
@@ -73,36 +75,33 @@ def _media_type(response: HttpResponse) -> str:
     return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
-def _json(content: bytes) -> JSON:
-    """The value of a JSON text; None when it is not valid."""
-    try:
-        value: JSON = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    return value
-
-
 def _content(response: HttpResponse, path: str, secrets: tuple[str, ...]) -> JSON:
     """The body by its media type: JSON as its value, text as text, other bytes in base64."""
     if not response.content:
         return None
     kind = _media_type(response)
-    if kind == "application/json" or kind.endswith("+json"):
+    declared = kind == "application/json" or kind.endswith("+json")
+    if declared or not kind:
         try:
-            value: JSON = orjson.loads(response.content)
-        except orjson.JSONDecodeError:
-            title = "The response is declared as JSON but is not valid JSON"
-            error = standard_error("communication", title=title, status=502, instance=path)
-            raise LeafFault(error) from None
-        return value
-    if not kind and (value := _json(response.content)) is not None:
-        return value
+            return read_json(response.content)
+        except InexactNumber:
+            title = "The response has a whole number of more than 64 bits, which would be rounded"
+            raise _unusable(title, path) from None
+        except ValueError:
+            if declared:
+                title = "The response is declared as JSON but is not valid JSON"
+                raise _unusable(title, path) from None
     if not kind or kind.startswith("text/") or any(part in kind for part in _TEXTS):
         try:
             return response.content.decode(_charset(response))
         except (UnicodeDecodeError, LookupError):
             pass
     return _in_base64(response.content, secrets)
+
+
+def _unusable(title: str, path: str) -> LeafFault:
+    """The error of a response that cannot be the output of a call."""
+    return LeafFault(standard_error("communication", title=title, status=502, instance=path))
 
 
 def _in_base64(content: bytes, secrets: tuple[str, ...]) -> str:

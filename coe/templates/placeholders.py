@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from coe.errors import Problem
-from coe.json_types import JSON
+from coe.json_types import JSON, read_json
 from coe.language.expression_syntax import is_expression
 
 _PATH = r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)*"
@@ -115,8 +115,8 @@ class Filling:
         if match["operator"] is None:
             return bool(value) is not bool(match["negated"])
         try:
-            literal = orjson.loads(match["literal"])
-        except orjson.JSONDecodeError:
+            literal = read_json(match["literal"].encode())
+        except ValueError:
             self._refuse(
                 f"{match['literal']!r} is not a JSON literal", pointer, 'such as "DHL" or 2'
             )

@@ -95,6 +95,18 @@ async def test_a_malformed_body_is_refused_with_the_reason(
     assert error["extensions"]["problems"][0]["code"] == code
 
 
+@pytest.mark.parametrize("literal", ["18446744073709551616", "[{a: -9223372036854775809}]"])
+async def test_a_literal_that_would_be_rounded_is_refused_where_it_stands(
+    api: Api, literal: str
+) -> None:
+    start = 'mutation { startRun(input: {flow: "x/y", input: {n: %s}}) { run { id } } }'
+    answer = await api.persona("auditor").send(start % literal)
+    [error] = answer["errors"]
+    assert error["message"].startswith("A whole number has more than 64 bits")
+    assert error["locations"][0]["line"] == 1
+    assert error["extensions"]["code"] == "INVALID"
+
+
 async def test_a_large_body_is_refused(api: Api) -> None:
     async with api.client("demo-auditor") as client:
         body = {"query": ME, "variables": {"x": "y" * limits.MAX_REQUEST_BYTES}}

@@ -58,6 +58,8 @@ async def typed(request: Request) -> Response:
         "broken": (b"{", "application/json"),
         "vendor": (b'{"a":1}', "application/vnd.company+json"),
         "empty": (b"", "application/json"),
+        "numbers": (b'{"id": 18446744073709551616}', "application/json"),
+        "untyped": (b'{"id": 18446744073709551616}', ""),
     }
     body, kind = kinds[request.path_params["kind"]]
     return Response(body, headers={"content-type": kind})

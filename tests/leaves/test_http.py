@@ -181,6 +181,20 @@ async def test_invalid_json_is_a_communication_error(service: tuple[LeafIO, Star
     assert (error["type"], error["status"]) == (f"{BASE}communication", 502)
 
 
+@pytest.mark.parametrize("kind", ["numbers", "untyped"])
+async def test_a_number_that_would_be_rounded_is_a_communication_error(
+    service: tuple[LeafIO, Starlette], kind: str
+):
+    io, _ = service
+    for output in ("content", "response"):
+        command = call(f"https://erp.example/typed/{kind}", output=output)
+        error = await fails(command, io)
+        assert (error["type"], error["status"]) == (f"{BASE}communication", 502)
+        assert "64 bits" in error["title"]
+    raw: Any = await run_leaf(call(f"https://erp.example/typed/{kind}", output="raw"), io)
+    assert base64.b64decode(raw) == b'{"id": 18446744073709551616}'
+
+
 async def test_a_slow_service_is_a_timeout(service: tuple[LeafIO, Starlette]):
     io, _ = service
     hasty = LeafIO(io.client, resolve=io.resolve, timeout=0.1)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse
-from graphql.validation import specified_rules
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, IntValueNode, parse
+from graphql.validation import ASTValidationRule, specified_rules
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
 from coe.api.graphql.limits import MAX_DOCUMENT_TOKENS
+from coe.json_types import InexactNumber, read_whole_number
 
 MAX_CACHED_DOCUMENTS = 256
 MAX_CACHED_CHARACTERS = 16_384
@@ -24,6 +26,20 @@ class Prepared:
 
     document: DocumentNode
     errors: tuple[GraphQLError, ...]
+
+
+class ExactNumbersRule(ASTValidationRule):
+    """Refuses a literal that `coe.json_types.read_json` refuses among the variables."""
+
+    def enter_int_value(self, node: IntValueNode, *_: Any) -> None:
+        """Check one literal."""
+        try:
+            read_whole_number(node.value)
+        except InexactNumber as error:
+            self.report_error(GraphQLError(str(error), node))
+
+
+_RULES = (*specified_rules, ExactNumbersRule)
 
 
 class Documents:
@@ -48,7 +64,7 @@ class Documents:
             self._cached.move_to_end(query)
             return cached
         document = parse(query, max_tokens=MAX_DOCUMENT_TOKENS)
-        errors = validate_document(self._schema, document, tuple(specified_rules))
+        errors = validate_document(self._schema, document, _RULES)
         prepared = Prepared(document, tuple(errors))
         if len(query) <= MAX_CACHED_CHARACTERS and not errors:
             self._cached[query] = prepared

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from coe.cli.flow.definition_files import read_definition
 from coe.errors import Invalid, errors_in
-from coe.json_types import JSON, InexactNumber, check_numbers
+from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint import NO_STANDARDS, lint
 from coe.language.load import load, problems_of
@@ -59,15 +59,11 @@ def read_value(text: str) -> JSON:
         BadValue: It is neither, an object has the same key twice, or a number would be rounded.
     """
     try:
-        value = read(text).data
-        check_numbers(value)
-    except InexactNumber as error:
-        raise BadValue(str(error)) from None
+        return read(text).data
     except Unreadable as error:
         problem = error.problem
         place = f"line {problem.line}, column {problem.column}: " if problem.line else ""
         raise BadValue(f"{place}{problem.message}") from None
-    return value
 
 
 def try_file(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.input_files import read_text_input
+from coe.cli.input_files import parse_json_input, read_text_input
 from coe.cli.output import output_option, print_json, print_problems, print_table, problem_fields
-from coe.errors import CoeError, errors_in
+from coe.errors import errors_in
 
 _LIST = """
 query Templates($first: Int!, $after: String) {
@@ -68,10 +67,7 @@ def render(folder: Path, parameters: str, namespace: str, name: str | None, outp
     from coe.cli.template.render import render_folder  # noqa: PLC0415  # YAML is slow to import
 
     text = read_text_input(parameters[1:]) if parameters.startswith("@") else parameters
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise CoeError(f"--parameters is not JSON: {error}", code="INVALID") from None
+    values = parse_json_input(text, "--parameters")
     definition, found = render_folder(
         folder,
         namespace=namespace,
