@@ -26,7 +26,6 @@ from prefect.exceptions import Abort, Pause
 from prefect.states import AwaitingRetry, Cancelled, Suspended
 
 from coe.execution.advance import Finished, LostLease, Parked, advance
-from coe.execution.leaf_tasks import StepFailedError
 from coe.execution.runtime import Runtime
 from coe.runs.models import RunState
 
@@ -78,22 +77,8 @@ async def _advance(runtime: Runtime, run_id: str) -> State[Any] | None:
 
 
 async def run_prefect_task(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG001  # the shape of TaskRunner
-    """Run a leaf as a Prefect task of this name; its error does not pass through Prefect."""
-    errors: list[Exception] = []
-
-    async def leaf() -> None:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  # Prefect gets another one in its place
-            errors.append(error)
-            raise StepFailedError("the step faulted; see the run") from None
-
-    try:
-        await _task(name)(leaf)
-    except StepFailedError:
-        if errors:
-            raise errors[0] from None
-        raise
+    """Run a leaf as a Prefect task of this name; of a fault, Prefect gets a `StepFailedError`."""
+    await _task(name)(work)
 
 
 @lru_cache(maxsize=MAX_TASKS)

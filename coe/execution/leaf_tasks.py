@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 from coe.db import new_id
 from coe.errors import Unavailable
-from coe.execution.runtime import LeafDone, LeafFailed, Runtime
+from coe.execution.runtime import Runtime
 from coe.json_types import JSON
+from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
@@ -34,7 +35,7 @@ class TaskRunner(Protocol):
 
 
 class StepFailedError(Exception):
-    """A leaf faulted. The message holds its key only, for an engine may keep it."""
+    """A leaf faulted. The message has no data of the run, for an engine may keep it."""
 
 
 async def run_inline(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:  # noqa: ARG001  # the shape of TaskRunner
@@ -138,12 +139,12 @@ class LeafTasks:
 
     async def _run(self, leaf: RunLeaf, fact: asyncio.Future[Fact]) -> None:
         async def work() -> None:
-            result = await self._attempt(leaf)
+            result = await self._perform(leaf)
             if not fact.done():
-                fact.set_result(self._fact(leaf, result))
+                fact.set_result(result)
                 self._ended(leaf.key, fact)
-            if isinstance(result, LeafFailed):
-                raise StepFailedError(leaf.key)
+            if result.kind is FactKind.LEAF_FAULTED:
+                raise StepFailedError("the step faulted; see the run")
 
         try:
             await self._run_task(leaf.name, leaf.key, work)
@@ -158,19 +159,17 @@ class LeafTasks:
             fact.set_exception(Unavailable())
             self._ended(leaf.key, fact)
 
-    def _fact(self, leaf: RunLeaf, result: LeafDone | LeafFailed) -> Fact:
-        now = self._runtime.platform.clock()
-        match result:
-            case LeafDone(output):
-                return Fact(FactKind.LEAF_COMPLETED, now, leaf.key, {"output": output})
-            case LeafFailed(error):
-                return Fact(FactKind.LEAF_FAULTED, now, leaf.key, {"error": dict(error)})
-
-    async def _attempt(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
+    async def _perform(self, leaf: RunLeaf) -> Fact:
+        """Carry out a leaf; its fact. An unexpected error is the leaf's fault, not the run's."""
+        kind, data = FactKind.LEAF_FAULTED, {}
         try:
-            return await self._runtime.perform(leaf)
-        except Exception as error:  # noqa: BLE001  # a leaf's own fault must be the leaf's fault
-            return LeafFailed(internal_fault(error, f"step {leaf.key}"))
+            data = {"output": await self._runtime.perform(leaf)}
+            kind = FactKind.LEAF_COMPLETED
+        except LeafFault as fault:
+            data = {"error": dict(fault.error)}
+        except Exception as error:  # noqa: BLE001  # see above
+            data = {"error": internal_fault(error, f"step {leaf.key}")}
+        return Fact(kind, self._runtime.platform.clock(), leaf.key, data)
 
 
 def _failed(fact: asyncio.Future[Fact]) -> bool:

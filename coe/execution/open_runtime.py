@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import select
@@ -11,11 +12,11 @@ from sqlalchemy import select
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import append
 from coe.channels import check_at_start
-from coe.execution.runtime import LeafDone, LeafFailed, PerformLeaf, Runtime
+from coe.execution.runtime import Runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.leaves.decision import DECISION_KIND, decision_handler
-from coe.leaves.leaf import AddressRefused, LeafFault, LeafHandler, LeafIO
+from coe.leaves.leaf import AddressRefused, LeafHandler, LeafIO
 from coe.leaves.notify import notifier_of
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
@@ -59,7 +60,7 @@ async def open_runtime(
         )
         runtime = Runtime(
             platform,
-            perform=leaf_performer(io, platform),
+            perform=partial(_perform, platform, io),
             evaluate=expressions.evaluate,
             secrets=SecretStore(settings.secrets_file).of if secrets is None else secrets,
         )
@@ -70,25 +71,13 @@ async def open_runtime(
             await runtime.close()
 
 
-def leaf_performer(io: LeafIO, platform: Platform | None = None) -> PerformLeaf:
-    """Performs leaves with `run_leaf`; their faults are values.
-
-    Args:
-        io: What leaves need for input and output.
-        platform: Records refusals of the network policy in its log, if given.
-    """
-
-    async def perform(command: RunLeaf) -> LeafDone | LeafFailed:
-        try:
-            return LeafDone(await run_leaf(command, io))
-        except AddressRefused as refused:
-            if platform is not None:
-                await _record(platform, command, refused)
-            return LeafFailed(refused.error)
-        except LeafFault as fault:
-            return LeafFailed(fault.error)
-
-    return perform
+async def _perform(platform: Platform, io: LeafIO, command: RunLeaf) -> JSON:
+    """Carry out a leaf; what the network policy refuses is recorded too."""
+    try:
+        return await run_leaf(command, io)
+    except AddressRefused as refused:
+        await _record(platform, command, refused)
+        raise
 
 
 async def _record(platform: Platform, command: RunLeaf, refused: AddressRefused) -> None:

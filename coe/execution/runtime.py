@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -23,7 +23,7 @@ from coe.errors import Conflict
 from coe.json_types import JSON
 from coe.language.load import load
 from coe.language.model.definition import Definition
-from coe.machine.commands import RunLeaf
+from coe.leaves.leaf import LeafHandler
 from coe.machine.machine import EvaluateJq
 from coe.runs import leases
 from coe.runs.inbox import CHANNEL
@@ -37,23 +37,6 @@ READERS: Final = 2
 """Connections that take leases and read inboxes, each in one statement."""
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class LeafDone:
-    """A leaf completed."""
-
-    output: JSON = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class LeafFailed:
-    """A leaf faulted, with an RFC 7807 object."""
-
-    error: dict[str, JSON] = field(repr=False)
-
-
-PerformLeaf = Callable[[RunLeaf], Awaitable[LeafDone | LeafFailed]]
-"""Carries out a leaf. It may be called again with the same key after a crash."""
 
 SecretsOf = Callable[[str], Mapping[str, JSON]]
 """The secrets that flows of a team may use, as they are now."""
@@ -86,15 +69,16 @@ class Runtime:
     """The parts that all runs of a process share. Start it before `execution.advance`.
 
     `holder` is the name of this process in leases, unique for all time. `perform` carries out
-    leaves, `evaluate` evaluates expressions. `secrets` are those that definitions may declare, for
-    every team or by team; they are never written.
+    leaves, and may be called again with the same key after a crash; `evaluate` evaluates
+    expressions. `secrets` are those that definitions may declare, for every team or by team; they
+    are never written.
     """
 
     def __init__(
         self,
         platform: Platform,
         *,
-        perform: PerformLeaf,
+        perform: LeafHandler,
         evaluate: EvaluateJq,
         secrets: Mapping[str, JSON] | SecretsOf | None = None,
     ) -> None:

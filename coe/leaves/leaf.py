@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
 LeafHandler = Callable[[RunLeaf], Awaitable[JSON]]
-"""Carries out the calls of one kind that is not HTTP; raises `LeafFault`."""
+"""Carries out a call and returns its output; raises `LeafFault`."""
 
 MEGABYTE = 1_000_000
 HOW_TO_ALLOW = f"A line in {NETWORK_FILE} can allow it."

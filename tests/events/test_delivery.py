@@ -16,7 +16,7 @@ from coe.events.bus import send_events
 from coe.events.delivery import catch_up, redeliver
 from coe.execution.advance import Parked, advance
 from coe.execution.dispatch import dispatch_once
-from coe.execution.runtime import LeafDone, LeafFailed
+from coe.leaves.leaf import LeafFault
 from coe.outbox import OUTBOX
 from coe.runs import actions
 from coe.runs.tables import DELIVERIES, EVENTS, INBOX, SUBSCRIPTIONS
@@ -63,7 +63,7 @@ async def test_an_event_is_kept_for_a_run_that_does_not_listen_yet(platform: Pla
 
     async def slow(leaf: object) -> Any:
         await gate.wait()
-        return LeafDone({})
+        return {}
 
     await publish(platform, central("pay", reading))
     async with engine(platform, Leaves({"credit": slow})):
@@ -263,7 +263,9 @@ async def test_an_event_for_a_faulted_run_waits_for_its_retry(platform: Platform
     async def once_faulty(leaf: object) -> Any:
         nonlocal calls
         calls += 1
-        return LeafFailed({"type": "about:blank", "status": 500}) if calls == 1 else LeafDone({})
+        if calls == 1:
+            raise LeafFault({"type": "about:blank", "status": 500})
+        return {}
 
     await publish(platform, central("pay", tasks))
     async with engine(platform, Leaves({"shaky": once_faulty})):

@@ -12,7 +12,8 @@ from coe.engines.inline import InlineEngine
 from coe.errors import Conflict
 from coe.execution.advance import Finished, Parked, advance
 from coe.execution.dispatch import dispatch_once
-from coe.execution.runtime import LeafDone, LeafFailed
+from coe.json_types import JSON
+from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.outbox import OUTBOX
 from coe.runs import actions, disclosure, local_runs, queries
@@ -144,10 +145,10 @@ async def test_a_retry_takes_up_the_neighbours_that_the_fault_stopped(platform: 
     await publish(platform, central("outer", both))
     fails = [True]
 
-    async def other(leaf: RunLeaf) -> LeafDone | LeafFailed:
+    async def other(leaf: RunLeaf) -> JSON:
         if fails and fails.pop():
-            return LeafFailed({"type": "about:erp", "status": 503})
-        return LeafDone("other")
+            raise LeafFault({"type": "about:erp", "status": 503})
+        return "other"
 
     leaves = Leaves({"credit": "credit", "other": other})
     run = await start(platform, "sales/outer")
@@ -168,8 +169,8 @@ async def test_a_child_is_not_retried_by_itself(platform: Platform) -> None:
     await publish(platform, central("inner", HTTP.format(name="credit")))
     await publish(platform, central("outer", CALL))
 
-    async def credit(leaf: RunLeaf) -> LeafFailed:
-        return LeafFailed({"type": "about:erp", "status": 503})
+    async def credit(leaf: RunLeaf) -> JSON:
+        raise LeafFault({"type": "about:erp", "status": 503})
 
     async with engine(platform, Leaves({"credit": credit})):
         run = await start(platform, "sales/outer")
@@ -204,10 +205,10 @@ async def _faulted_beside_a_child(platform: Platform) -> tuple[UUID, UUID, Leave
     await publish(platform, central("outer", PACKS))
     fails = [True]
 
-    async def other(leaf: RunLeaf) -> LeafDone | LeafFailed:
+    async def other(leaf: RunLeaf) -> JSON:
         if fails and fails.pop():
-            return LeafFailed({"type": "about:erp", "status": 503})
-        return LeafDone("other")
+            raise LeafFault({"type": "about:erp", "status": 503})
+        return "other"
 
     leaves = Leaves({"other": other})
     run = await start(platform, "sales/outer")

@@ -12,8 +12,10 @@ from coe.db import Database
 from coe.errors import Unavailable
 from coe.execution.advance import Finished, LostLease, Parked, advance
 from coe.execution.due_timers import fire_due
-from coe.execution.runtime import LeafDone, LeafFailed, Runtime
+from coe.execution.runtime import Runtime
 from coe.human_tasks import actions as human_tasks
+from coe.json_types import JSON
+from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.outbox import OUTBOX
 from coe.runs.journal import Append, Journal, LeaseLostError
@@ -97,10 +99,10 @@ class CrashingJournal(Journal):
 
 
 def _leaves() -> Leaves:
-    async def shaky(leaf: RunLeaf) -> LeafDone | LeafFailed:
+    async def shaky(leaf: RunLeaf) -> JSON:
         if leaf.attempt == 1:
-            return LeafFailed({"type": "about:shaky", "status": 503})
-        return LeafDone({"ok": True})
+            raise LeafFault({"type": "about:shaky", "status": 503})
+        return {"ok": True}
 
     return Leaves({"credit": {"customer": "x"}, "shaky": shaky, "book": {"booked": True}})
 
@@ -210,9 +212,9 @@ async def test_two_executors_at_once_run_each_leaf_once(platform: Platform) -> N
     await publish(platform, central("simple", HTTP.format(name="credit")))
     gate = asyncio.Event()
 
-    async def slow(leaf: RunLeaf) -> LeafDone:
+    async def slow(leaf: RunLeaf) -> JSON:
         await gate.wait()
-        return LeafDone({})
+        return {}
 
     leaves = Leaves({"credit": slow})
     run = await start(platform, "sales/simple")
@@ -230,12 +232,12 @@ async def test_a_holder_that_was_taken_for_dead_stops(platform: Platform) -> Non
     await publish(platform, central("simple", HTTP.format(name="credit")))
     stopped = asyncio.Event()
 
-    async def endless(leaf: RunLeaf) -> LeafDone:
+    async def endless(leaf: RunLeaf) -> JSON:
         try:
             await asyncio.sleep(3600)
         finally:
             stopped.set()
-        return LeafDone({})
+        return {}
 
     run = await start(platform, "sales/simple")
     async with runtime(platform, Leaves({"credit": endless})) as slow:
@@ -343,9 +345,9 @@ async def test_a_holder_that_is_stopped_gives_the_run_up_at_once(platform: Platf
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")
 
-    async def endless(leaf: RunLeaf) -> LeafDone:
+    async def endless(leaf: RunLeaf) -> JSON:
         await asyncio.sleep(3600)
-        return LeafDone(None)
+        return None
 
     leaves = Leaves({"credit": endless})
     async with runtime(platform, leaves) as stopping:

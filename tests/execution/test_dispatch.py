@@ -19,7 +19,9 @@ from coe.execution.due_timers import fire_due
 from coe.execution.engine import EngineRun, LocalFlowRef, RunRef
 from coe.execution.loops import Loops
 from coe.execution.reaper import reap_once
-from coe.execution.runtime import LeafDone, LeafFailed, Runtime
+from coe.execution.runtime import Runtime
+from coe.json_types import JSON
+from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs import actions, queries
@@ -153,10 +155,10 @@ async def test_a_dead_holder_is_reaped_and_the_run_continues(platform: Platform)
     run = await start(platform, "sales/simple")
     reached = asyncio.Event()
 
-    async def hangs(leaf: RunLeaf) -> LeafDone:
+    async def hangs(leaf: RunLeaf) -> JSON:
         reached.set()
         await asyncio.sleep(3600)
-        return LeafDone(None)
+        return None
 
     dead = Leaves({"credit": hangs})
     async with runtime(platform, dead) as dying:
@@ -253,13 +255,13 @@ async def test_cancelling_stops_leaves_and_children(platform: Platform) -> None:
     stopped = asyncio.Event()
     started = asyncio.Event()
 
-    async def slow(leaf: RunLeaf) -> LeafDone:
+    async def slow(leaf: RunLeaf) -> JSON:
         started.set()
         try:
             await asyncio.sleep(3600)
         finally:
             stopped.set()
-        return LeafDone(None)
+        return None
 
     async def pack(run):
         await asyncio.sleep(3600)
@@ -296,8 +298,8 @@ async def test_a_retry_continues_from_the_step_that_faulted(platform: Platform) 
 
     async def book(leaf: RunLeaf):
         if fails.pop() if fails else False:
-            return LeafFailed({"type": "about:erp", "status": 503, "title": "ERP is down"})
-        return LeafDone({"booked": True})
+            raise LeafFault({"type": "about:erp", "status": 503, "title": "ERP is down"})
+        return {"booked": True}
 
     leaves = Leaves({"credit": {"ok": True}, "book": book})
     async with engine(platform, leaves):

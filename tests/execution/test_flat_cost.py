@@ -14,7 +14,6 @@ import pytest
 from coe.execution import leaf_tasks
 from coe.execution.advance import Finished, advance
 from coe.execution.leaf_tasks import LeafTasks, run_inline
-from coe.execution.runtime import LeafDone
 from coe.json_types import JSON
 from coe.language.load import load
 from coe.machine.commands import RunLeaf
@@ -94,11 +93,11 @@ async def test_a_replayed_journal_keeps_no_finished_steps(
     run = await start(platform, "sales/loop")
     stop = asyncio.Event()
 
-    async def answer(leaf: RunLeaf) -> LeafDone:
+    async def answer(leaf: RunLeaf) -> JSON:
         if leaves.calls["step"] == 90 and not stop.is_set():
             stop.set()
             await asyncio.sleep(3600)
-        return LeafDone({"customer": "y"})
+        return {"customer": "y"}
 
     leaves = Leaves({"step": answer})
     most = 0
@@ -168,9 +167,9 @@ async def test_leaves_that_run_are_not_looked_at_when_another_ends(
     monkeypatch.setattr(leaf_tasks, "_failed", looked)
     gates = [asyncio.Event() for _ in range(100)]
 
-    async def wait(leaf: RunLeaf) -> LeafDone:
+    async def wait(leaf: RunLeaf) -> JSON:
         await gates[int(leaf.name)].wait()
-        return LeafDone(None)
+        return None
 
     async with runtime(platform, Leaves({str(n): wait for n in range(100)})) as running:
         changed = asyncio.Event()

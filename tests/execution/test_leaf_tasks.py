@@ -10,8 +10,9 @@ import pytest
 
 from coe.db import utcnow
 from coe.errors import Unavailable
-from coe.execution.leaf_tasks import LeafTasks
-from coe.execution.runtime import LeafDone
+from coe.execution.leaf_tasks import LeafTasks, StepFailedError
+from coe.json_types import JSON
+from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from coe.machine.facts import FactKind
 
@@ -30,13 +31,13 @@ def leaf(name: str) -> RunLeaf:
 async def test_the_results_of_other_leaves_are_kept_when_an_engine_fails_to_run_one() -> None:
     release, ended, stopped = asyncio.Event(), asyncio.Event(), []
 
-    async def perform(one: RunLeaf) -> LeafDone:
+    async def perform(one: RunLeaf) -> JSON:
         try:
             await release.wait()
         except asyncio.CancelledError:
             stopped.append(one.name)
             raise
-        return LeafDone({"from": one.name})
+        return {"from": one.name}
 
     async def run_task(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:
         if name == "b":
@@ -57,3 +58,34 @@ async def test_the_results_of_other_leaves_are_kept_when_an_engine_fails_to_run_
     assert (fact.kind, fact.key) == (FactKind.LEAF_COMPLETED, "a" * 64)
     with pytest.raises(Unavailable):
         leaves.finished()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [(LeafFault({"type": "about:erp", "status": 503}), 503), (KeyError("Ada"), 500)],
+)
+async def test_an_engine_learns_of_a_fault_but_nothing_of_its_data(
+    raised: Exception, status: int
+) -> None:
+    ended, seen = asyncio.Event(), []
+
+    async def perform(one: RunLeaf) -> JSON:
+        raise raised
+
+    async def run_task(name: str, key: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            seen.append(error)
+            raise
+
+    runtime = SimpleNamespace(perform=perform, platform=SimpleNamespace(clock=utcnow))
+    leaves = LeafTasks(runtime, run_task, ended.set)  # type: ignore[arg-type]  # the two parts it uses
+    leaves.start([leaf("a")])
+    await ended.wait()
+    [fact] = leaves.finished()
+    assert (fact.kind, fact.data["error"]["status"]) == (FactKind.LEAF_FAULTED, status)
+    await leaves.close()
+    [error] = seen
+    assert (type(error), str(error)) == (StepFailedError, "the step faulted; see the run")
+    assert error.__cause__ is error.__context__ is None

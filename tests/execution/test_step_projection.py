@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from coe.execution.advance import Finished, advance
-from coe.execution.runtime import LeafDone
 from coe.human_tasks import actions as human_tasks
+from coe.json_types import JSON
 from coe.machine.commands import RunLeaf, StepState, StepUpdate
 from coe.runs import actions, queries
 from coe.runs.journal import Append, Journal
@@ -93,9 +93,9 @@ async def test_a_step_that_takes_long_is_seen_to_run(platform: Platform) -> None
     await publish(platform, central("simple", HTTP.format(name="credit")))
     gate = asyncio.Event()
 
-    async def slow(leaf: RunLeaf) -> LeafDone:  # the form of a leaf
+    async def slow(leaf: RunLeaf) -> JSON:
         await gate.wait()
-        return LeafDone({})
+        return {}
 
     async with engine(platform, Leaves({"credit": slow})):
         run = await start(platform, "sales/simple")

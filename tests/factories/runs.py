@@ -19,7 +19,7 @@ from coe.db import utcnow
 from coe.engines.inline import InlineEngine, LocalFlow
 from coe.errors import Invalid
 from coe.execution.loops import Loops
-from coe.execution.runtime import LeafDone, LeafFailed, Runtime
+from coe.execution.runtime import Runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.machine.commands import RunLeaf
@@ -34,7 +34,7 @@ from tests.factories.people import (
 
 CANARY = "Wilhelmina Zwicknagel"
 
-Answer = Callable[[RunLeaf], Awaitable[LeafDone | LeafFailed]]
+Answer = Callable[[RunLeaf], Awaitable[JSON]]
 
 
 @dataclass
@@ -45,13 +45,13 @@ class Leaves:
     calls: Counter[str] = field(default_factory=Counter)
     keys: Counter[str] = field(default_factory=Counter)
 
-    async def perform(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
+    async def perform(self, leaf: RunLeaf) -> JSON:
         self.calls[leaf.name] += 1
         self.keys[leaf.key] += 1
         answer = self.answers.get(leaf.name)
         if callable(answer):
             return await answer(leaf)
-        return LeafDone(answer)
+        return answer
 
 
 def identity(run_id: UUID) -> RunIdentity:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
-from coe.execution.runtime import LeafFailed
 from coe.human_tasks import actions as human_tasks
+from coe.leaves.leaf import LeafFault
 from coe.machine.machine import Machine
 from coe.outbox import OUTBOX
 from coe.runs import actions, disclosure, queries
@@ -196,7 +196,7 @@ async def test_every_change_of_a_run_is_in_the_log(platform: Platform) -> None:
 
     async def credit(leaf):
         if fails and fails.pop():
-            return LeafFailed({"type": "about:erp", "status": 503, "detail": CANARY})
+            raise LeafFault({"type": "about:erp", "status": 503, "detail": CANARY})
         return await Leaves({"credit": {}}).perform(leaf)
 
     async with engine(platform, Leaves({"credit": credit})):

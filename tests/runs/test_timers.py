@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from coe.errors import Unavailable
 from coe.execution.advance import Finished, Parked, advance
-from coe.execution.runtime import LeafDone
+from coe.json_types import JSON
 from coe.machine.commands import RunLeaf
 from coe.runs import leases
 from coe.runs.leases import Parking
@@ -48,10 +48,10 @@ def test_a_timer_that_was_moved_or_dropped_is_not_due_at_its_old_time() -> None:
 async def test_a_timeout_that_does_not_expire_writes_no_row(platform: Platform) -> None:
     seen = []
 
-    async def answer(leaf: RunLeaf) -> LeafDone:
+    async def answer(leaf: RunLeaf) -> JSON:
         async with platform.database.session() as session:
             seen.append((await session.execute(select(TIMERS))).all())
-        return LeafDone({})
+        return {}
 
     await publish(platform, central("simple", HTTP.format(name="credit")))
     run = await start(platform, "sales/simple")

@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coe.execution.runtime import LeafDone, LeafFailed
+from coe.json_types import JSON
+from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
 from tests.simulation import reference, seams
 from tests.simulation.nodes import HELD
@@ -30,7 +31,7 @@ class External:
         self.started: defaultdict[UUID, list[tuple[str, str, int]]] = defaultdict(list)
         self.zombies = 0
 
-    async def perform(self, leaf: RunLeaf) -> LeafDone | LeafFailed:
+    async def perform(self, leaf: RunLeaf) -> JSON:
         """Carry out a leaf, as the runtime of the process that asks has it."""
         node, lease = seams.NODE.get(), HELD.get()
         assert node is not None  # leaves are started by processes
@@ -39,8 +40,8 @@ class External:
             self._check(leaf, lease.run_id, lease.fence)
         given = await self.call(node, leaf.key, leaf.name, leaf.arguments, leaf.attempt)
         if "error" in given:
-            return LeafFailed(given["error"])
-        return LeafDone(given["output"])
+            raise LeafFault(given["error"])
+        return given["output"]
 
     def _check(self, leaf: RunLeaf, run_id: UUID, fence: int) -> None:
         """A holder begins a leaf once, and none whose fact is in the journal."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx
 import pytest
@@ -18,11 +19,11 @@ from coe.db import Database
 from coe.engines.inline import InlineEngine, InlineLocalRun
 from coe.execution.engine import Engine
 from coe.execution.loops import Loops
-from coe.execution.open_runtime import leaf_performer
 from coe.execution.runtime import Runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.leaves.leaf import LeafIO
+from coe.leaves.run import run_leaf
 from coe.work import Platform
 from tests.factories.counting_service import Service, serving
 
@@ -82,7 +83,7 @@ class _InlineWorker:
         client = await self.stack.enter_async_context(httpx.AsyncClient(trust_env=False))
         expressions = await self.stack.enter_async_context(Expressions(workers=1))
         io = LeafIO(client=client, resolve={"erp.example.com": self.service.url})
-        perform = leaf_performer(io)
+        perform = partial(run_leaf, io=io)
         self.runtime = Runtime(self.platform, perform=perform, evaluate=expressions.evaluate)
         await self.runtime.start()
         self.stack.push_async_callback(self.runtime.close)
