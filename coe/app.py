@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
@@ -23,12 +23,11 @@ from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
 from coe.engines.prefect_engine import PrefectEngine
 from coe.events.retention import delete_expired_events
-from coe.execution.dispatch import engine_health
+from coe.execution.dispatch import engine_health, queued_messages
 from coe.execution.engine import Engine, EngineHealth
 from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
 from coe.idempotency import forget_expired
-from coe.outbox import OutboxRow
 from coe.settings import LOOPBACK, Settings
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
@@ -122,9 +121,7 @@ class Services:
     async def _health(self) -> EngineHealth:
         if self.engine is not None:
             return await engine_health(self.platform, self.engine)
-        async with self.platform.database.session() as session:
-            waiting = await session.scalar(select(func.count()).select_from(OutboxRow))
-        return replace(NO_ENGINE, queued=waiting or 0)
+        return replace(NO_ENGINE, queued=await queued_messages(self.platform))
 
     async def _dispatch_runs(self) -> None:
         """Dispatch to the engine, fire timers, reap expired leases; nothing without an engine."""

@@ -1,7 +1,8 @@
 """The event bus: receive an event once, store it, and deliver it to every subscribed run.
 
 One transaction holds the event's row, its deliveries, the wake-ups of the runs and the audit event.
-A message in the outbox makes dispatch deliver once more after the commit (`schedules.settle`).
+A message in the outbox makes dispatch deliver once more after the commit
+(`coe.schedules.event_triggers.settle`).
 """
 
 from __future__ import annotations

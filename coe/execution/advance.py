@@ -347,7 +347,7 @@ async def _acquire(runtime: Runtime, run_id: UUID) -> Lease | Advanced:
     """Take a run; or prepare to take it with its first facts, which saves a commit."""
     holder, seconds = runtime.holder, runtime.platform.settings.lease_seconds
     try:
-        lease = await leases.prepare(runtime.direct, run_id, holder=holder)
+        lease = await leases.next_lease(runtime.direct, run_id, holder=holder)
         if isinstance(lease, Lease) and lease.position > 0:
             lease = await leases.acquire(runtime.direct, run_id, holder=holder, seconds=seconds)
     except (SQLAlchemyError, OSError):

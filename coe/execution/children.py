@@ -8,7 +8,7 @@ flow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -97,7 +97,7 @@ async def _new(
         detail={"flow": version.ref, "parent": str(parent.id)},
     )
     if not decision.allowed:
-        refused = _changed(event, resource=f"flow:{version.ref}", outcome=AuditOutcome.DENIED)
+        refused = replace(event, resource=f"flow:{version.ref}", outcome=AuditOutcome.DENIED)
         fault = _fault(command.key, at, "authorization", 403, decision.explanation)
         return ChildStart(fault.fact, [partial(_record, read.keyring, refused)])
     problems = check_input(flow, command.input)
@@ -105,8 +105,8 @@ async def _new(
         violations = "; ".join(f"{each.path}: {each.message}" for each in problems)
         return _fault(command.key, at, "validation", 400, violations)
     row = await seal_request(read.keyring, _request(read, parent, command, flow, at))
-    detail = {"run": str(row["id"]), "parent": str(parent.id)}
-    started = _changed(event, resource=f"flow:{version.ref}", detail=detail)
+    detail: JSON = {"run": str(row["id"]), "parent": str(parent.id)}
+    started = replace(event, resource=f"flow:{version.ref}", detail=detail)
     return ChildStart(
         _child_started(command.key, row["id"], at),
         [partial(_insert, row), partial(_record, read.keyring, started)],
@@ -234,11 +234,6 @@ def _fault(key: str, at: datetime, name: str, status: int, detail: str) -> Child
         "detail": detail,
     }
     return ChildStart(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
-
-
-def _changed(event: NewEvent, **changed: Any) -> NewEvent:
-    fields = {name: getattr(event, name) for name in NewEvent.__dataclass_fields__}
-    return NewEvent(**{**fields, **changed})
 
 
 async def _insert(row: dict[str, Any], session: AsyncSession) -> None:

@@ -22,7 +22,6 @@ from coe.catalog.flows.contents import runnable_version
 from coe.catalog.records import RunnableFlow
 from coe.errors import CoeError, NotFound
 from coe.execution.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, RunRef
-from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs import completion, inbox
@@ -83,10 +82,13 @@ async def next_message(platform: Platform) -> timedelta | None:
 
 async def engine_health(platform: Platform, engine: Engine) -> EngineHealth:
     """The health that the engine reports, with the number of messages that wait for it."""
-    health = await engine.health()
+    return replace(await engine.health(), queued=await queued_messages(platform))
+
+
+async def queued_messages(platform: Platform) -> int:
+    """How many messages wait in the outbox."""
     async with platform.database.session() as session:
-        queued = await session.scalar(select(func.count()).select_from(OUTBOX))
-    return EngineHealth(health.name, health.ready, health.detail, queued or 0)
+        return await session.scalar(select(func.count()).select_from(OUTBOX)) or 0
 
 
 async def _claim(platform: Platform) -> list[OutboxMessage]:
@@ -292,9 +294,7 @@ async def _cancel_for_caller(platform: Platform, message: OutboxMessage) -> None
             return
         if run.local:
             identity = IDENTITY_COLUMNS.record(run)
-            end = await completion.prepare(platform.keyring, identity, Cancelled(), now)
-            end.columns["fence"] = RUNS.c.fence + 1
-            await completion.close(session, platform.keyring, end)
+            await completion.close_cancelled(session, platform.keyring, identity, None, now)
         else:
             fact = Fact(FactKind.RUN_CANCELLED, now)
             await inbox.send(session, platform.keyring, run_id, fact)
@@ -310,7 +310,6 @@ async def _read(platform: Platform, run_id: UUID) -> Any:
                 RUNS.c.fence,
                 and_(RUNS.c.holder.is_not(None), RUNS.c.lease_until >= NOW).label("held"),
                 RUNS.c.engine_run_id,
-                RUNS.c.trace_id,
             ).where(RUNS.c.id == run_id),
         )
         return rows.one_or_none()

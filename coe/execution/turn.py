@@ -44,12 +44,12 @@ from coe.runs import completion, decision_cases
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, Change, Journal
 from coe.runs.leases import Lease
-from coe.runs.models import ENDED
+from coe.runs.models import ENDED, TimerKind
 from coe.runs.records import RunIdentity
 from coe.runs.sealing import TeamSealer
 from coe.runs.step_projection import ProjectedStep, StepProjection, step_row
 from coe.runs.tables import JOURNAL, RUNS
-from coe.runs.timers import TimerQueue, delete_timer, store_timers, timer_row
+from coe.runs.timers import TimerQueue, delete_timers, store_timers, timer_row
 from coe.work import Platform
 
 
@@ -249,7 +249,7 @@ class Turn:
                 self._choose_time(command)
             case ArmTimer(key=key, due=due) if due is not None:
                 if self._active.timers.arm(key, due):
-                    rows = [timer_row(self._run.id, key, due)]
+                    rows = [timer_row(self._run.id, TimerKind.MACHINE, key, due)]
                     self._change(lambda session: store_timers(session, rows))
             case OpenHumanTask():
                 await self._open_task(command)
@@ -312,11 +312,13 @@ class Turn:
 
     async def _withdraw_task(self, session: AsyncSession, key: str) -> None:
         await completion.withdraw_tasks(session, self._keyring, self._run, self.now, key=key)
-        await task_opening.delete_timers(session, self._run.id, key)
+        await task_opening.delete_task_timers(session, self._run.id, key)
 
     def _drop_timer(self, key: str) -> None:
         if self._active.timers.drop(key):
-            self._change(lambda session: delete_timer(session, self._run.id, key))
+            self._change(
+                lambda session: delete_timers(session, self._run.id, key, TimerKind.MACHINE)
+            )
 
     def _change(self, change: Change) -> None:
         self.append.changes.append(change)

@@ -15,9 +15,14 @@ from coe.catalog import queries as catalog
 from coe.catalog.models import EntryKind
 from coe.errors import Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM
-from coe.runs import queries as runs
-from coe.runs.tables import APPROVALS, TASKS
-from coe.runs.visibility import readable_tasks, task_relations
+from coe.runs.tables import APPROVALS, RUNS, TASKS
+from coe.runs.visibility import (
+    owned,
+    readable_runs,
+    readable_tasks,
+    run_relations,
+    task_relations,
+)
 from coe.work import Read
 
 _KINDS = {
@@ -101,14 +106,16 @@ async def _entry(read: Read, name: str, kind: EntryKind, ref: str, subject: str)
 
 
 async def _run(read: Read, name: str, key: UUID, subject: str) -> Resource:
-    row = await runs.run(read, key)
+    theirs = replace(read, actor=Actor.of(subject))
+    found = await read.session.execute(
+        select(RUNS.c.team, RUNS.c.data_class, RUNS.c.requester, owned(theirs)).where(
+            RUNS.c.id == key, readable_runs(read)
+        ),
+    )
+    row = found.one_or_none()
     if row is None:
         raise NotFound
-    relations = set(_relation(Relation.REQUESTER, holds=row.started_by == subject))
-    flow = (await catalog.entries_by_ref(read, [row.flow])).get(row.flow)
-    if flow is not None:
-        relations |= _relation(Relation.OWNER, holds=subject in {flow.process_owner, flow.deputy})
-    return Resource(name, row.team, DataClass(row.data_class), frozenset(relations))
+    return Resource(name, row.team, DataClass(row.data_class), run_relations(theirs, row))
 
 
 async def _task(read: Read, name: str, key: UUID, subject: str) -> Resource:

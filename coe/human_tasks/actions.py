@@ -18,7 +18,7 @@ from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
-from coe.human_tasks.opening import delete_timers
+from coe.human_tasks.opening import delete_task_timers
 from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
 from coe.machine.facts import Fact, FactKind
@@ -134,11 +134,12 @@ async def complete_task(
 
 
 async def _lock(work: Work, task_id: UUID) -> Any:
-    """Lock the task; it does not exist for an actor who may not read it."""
+    """Lock the task, read with its correlation id; NotFound for an actor who may not read it."""
     found = await work.session.execute(
-        select(TASKS)
+        select(TASKS, RUNS.c.correlation_id)
+        .join(RUNS, RUNS.c.id == TASKS.c.run_id)
         .where(TASKS.c.id == task_id, readable_tasks(work))
-        .with_for_update(key_share=True),
+        .with_for_update(key_share=True, of=TASKS),
     )
     task = found.one_or_none()
     if task is None:
@@ -157,7 +158,7 @@ async def _require(work: Work, task: Any, permission: Permission) -> Decision:
         team=task.team,
         data_class=DataClass(task.data_class),
         relations=relations,
-        correlation_id=await _correlation_id(work, task),
+        correlation_id=task.correlation_id,
     )
 
 
@@ -227,7 +228,7 @@ async def _complete(work: Work, task: Any, outcome: str, answer: JSON, reason: s
         completed_at=work.now,
         completed_by=by,
     )
-    await delete_timers(work.session, task.run_id, task.key)
+    await delete_task_timers(work.session, task.run_id, task.key)
     data: dict[str, JSON] = {
         "outcome": outcome,
         "answer": answer,
@@ -266,15 +267,8 @@ async def _record(
         decision=decision,
         reason=reason,
         detail=detail,
-        correlation_id=await _correlation_id(work, task),
+        correlation_id=task.correlation_id,
     )
-
-
-async def _correlation_id(work: Work, task: Any) -> str | None:
-    found: str | None = await work.session.scalar(
-        select(RUNS.c.correlation_id).where(RUNS.c.id == task.run_id),
-    )
-    return found
 
 
 async def _read_back(work: Work, task_id: UUID) -> TaskRecord:

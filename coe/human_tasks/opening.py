@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,8 +24,9 @@ from coe.runs.audit import run_event
 from coe.runs.models import TimerKind
 from coe.runs.records import IDENTITY_COLUMNS, RunIdentity
 from coe.runs.sealing import TeamSealer
-from coe.runs.tables import ESCALATIONS, RUNS, TASKS, TIMERS
+from coe.runs.tables import ESCALATIONS, RUNS, TASKS
 from coe.runs.task_models import HumanTaskState
+from coe.runs.timers import delete_timers, store_timers, timer_row
 
 DEFAULT_OUTCOMES: Final = ("done",)
 
@@ -137,15 +138,9 @@ async def escalate_or_expire(
         await _expire(session, keyring, run, task, at)
 
 
-async def delete_timers(session: AsyncSession, run_id: UUID, key: str) -> None:
+async def delete_task_timers(session: AsyncSession, run_id: UUID, key: str) -> None:
     """Delete the timers of a task that is closed."""
-    await session.execute(
-        delete(TIMERS).where(
-            TIMERS.c.run_id == run_id,
-            TIMERS.c.kind.in_((TimerKind.TASK, TimerKind.REMINDER)),
-            TIMERS.c.key == key,
-        ),
-    )
+    await delete_timers(session, run_id, key, TimerKind.TASK, TimerKind.REMINDER)
 
 
 async def _escalate(
@@ -198,7 +193,7 @@ async def _expire(
         .where(TASKS.c.id == task.id)
         .values(state=HumanTaskState.EXPIRED, completed_at=at),
     )
-    await delete_timers(session, run.id, task.key)
+    await delete_task_timers(session, run.id, task.key)
     await inbox.send(session, keyring, run.id, Fact(FactKind.TASK_EXPIRED, at, task.key))
     resource = f"human_task:{task.id}"
     await append(
@@ -207,14 +202,7 @@ async def _expire(
 
 
 async def _set_timer(session: AsyncSession, run_id: UUID, key: str, due: datetime) -> None:
-    await session.execute(
-        upsert(TIMERS)
-        .values(id=new_id(), run_id=run_id, kind=TimerKind.TASK, key=key, due_at=due)
-        .on_conflict_do_update(
-            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
-            set_={"due_at": due},
-        ),
-    )
+    await store_timers(session, [timer_row(run_id, TimerKind.TASK, key, due)])
 
 
 def _object(value: JSON) -> dict[str, JSON]:

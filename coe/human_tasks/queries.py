@@ -8,25 +8,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, any_, func, literal, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, and_, any_, func, literal, not_, or_, select, tuple_
 
 from coe.access.permissions import Permission
 from coe.access.policy_lines import Relation
+from coe.db.records import Columns
 from coe.paging import Page, check_first, decode, encode
 from coe.runs.queries import StepKey
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
-from coe.runs.task_models import HumanTaskState
+from coe.runs.task_models import OPEN_TASK_STATES, HumanTaskState
 from coe.runs.task_records import (
     ESCALATION_COLUMNS,
     REMINDER_COLUMNS,
     TASK_APPROVAL_COLUMNS,
     TASK_COLUMNS,
-    EscalationRecord,
-    ReminderRecord,
-    TaskApprovalRecord,
     TaskExtras,
     TaskFilter,
     TaskRecord,
@@ -35,7 +33,8 @@ from coe.runs.task_records import (
 from coe.runs.visibility import REQUESTER, is_candidate, readable_tasks
 from coe.work import Read
 
-_OPEN_STATES: Final = tuple(each for each in HumanTaskState if each.open)
+R = TypeVar("R")
+
 _UNCLAIMED_STATES: Final = (HumanTaskState.OPEN, HumanTaskState.ESCALATED)
 
 
@@ -89,36 +88,31 @@ async def inbox(
 
 async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtras]:
     """Approvals (without comments), escalations and reminders of each task, by time."""
-    approvals: defaultdict[UUID, list[TaskApprovalRecord]] = defaultdict(list)
-    for row in await read.session.execute(
-        select(APPROVALS.c.task_id, *TASK_APPROVAL_COLUMNS)
-        .join(TASKS, TASKS.c.id == APPROVALS.c.task_id)
-        .where(APPROVALS.c.task_id.in_(ids), readable_tasks(read))
-        .order_by(APPROVALS.c.at),
-    ):
-        approvals[row.task_id].append(TASK_APPROVAL_COLUMNS.record(row, at=1))
-    escalations: defaultdict[UUID, list[EscalationRecord]] = defaultdict(list)
-    for row in await read.session.execute(
-        select(ESCALATIONS.c.task_id, *ESCALATION_COLUMNS)
-        .join(TASKS, TASKS.c.id == ESCALATIONS.c.task_id)
-        .where(ESCALATIONS.c.task_id.in_(ids), readable_tasks(read))
-        .order_by(ESCALATIONS.c.at),
-    ):
-        escalations[row.task_id].append(ESCALATION_COLUMNS.record(row, at=1))
-    reminders: defaultdict[UUID, list[ReminderRecord]] = defaultdict(list)
-    for row in await read.session.execute(
-        select(REMINDERS.c.task_id, *REMINDER_COLUMNS)
-        .join(TASKS, TASKS.c.id == REMINDERS.c.task_id)
-        .where(REMINDERS.c.task_id.in_(ids), readable_tasks(read))
-        .order_by(REMINDERS.c.at),
-    ):
-        reminders[row.task_id].append(REMINDER_COLUMNS.record(row, at=1))
+    approvals = await _by_task(read, ids, TASK_APPROVAL_COLUMNS, APPROVALS)
+    escalations = await _by_task(read, ids, ESCALATION_COLUMNS, ESCALATIONS)
+    reminders = await _by_task(read, ids, REMINDER_COLUMNS, REMINDERS)
     return {
         task_id: TaskExtras(
             tuple(approvals[task_id]), tuple(escalations[task_id]), tuple(reminders[task_id])
         )
         for task_id in ids
     }
+
+
+async def _by_task(
+    read: Read, ids: Collection[UUID], columns: Columns[R], table: Table
+) -> defaultdict[UUID, list[R]]:
+    """The rows of a table below tasks, by time."""
+    rows = await read.session.execute(
+        select(table.c.task_id, *columns)
+        .join(TASKS, TASKS.c.id == table.c.task_id)
+        .where(table.c.task_id.in_(ids), readable_tasks(read))
+        .order_by(table.c.at),
+    )
+    found: defaultdict[UUID, list[R]] = defaultdict(list)
+    for row in rows:
+        found[row.task_id].append(columns.record(row, at=1))
+    return found
 
 
 async def _tasks(read: Read, which: ColumnElement[bool]) -> list[TaskRecord]:
@@ -128,13 +122,13 @@ async def _tasks(read: Read, which: ColumnElement[bool]) -> list[TaskRecord]:
 
 def _conditions(read: Read, filters: TaskFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    conditions.append(TASKS.c.state.in_(filters.states or _OPEN_STATES))
+    conditions.append(TASKS.c.state.in_(filters.states or OPEN_TASK_STATES))
     if filters.flows:
         conditions.append(TASKS.c.flow.in_(filters.flows))
     for requested, condition in (
         (filters.assigned_to_me, TASKS.c.assignee == read.actor.subject),
         (filters.claimable, _claimable(read)),
-        (filters.overdue, and_(TASKS.c.due_at < read.now, TASKS.c.state.in_(_OPEN_STATES))),
+        (filters.overdue, and_(TASKS.c.due_at < read.now, TASKS.c.state.in_(OPEN_TASK_STATES))),
     ):
         if requested is not None:
             conditions.append(condition if requested else not_(func.coalesce(condition, False)))

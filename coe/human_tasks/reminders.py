@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.events import Tag
@@ -23,7 +22,8 @@ from coe.db import new_id
 from coe.runs.audit import run_event
 from coe.runs.models import TimerKind
 from coe.runs.records import IDENTITY_COLUMNS
-from coe.runs.tables import REMINDERS, RUNS, TASKS, TIMERS
+from coe.runs.tables import REMINDERS, RUNS, TASKS
+from coe.runs.timers import store_timers, timer_row
 
 
 def iso_texts(times: Sequence[datetime]) -> list[str]:
@@ -38,14 +38,7 @@ async def schedule_reminder(
     if not times:
         return
     due = datetime.fromisoformat(times[0])
-    await session.execute(
-        upsert(TIMERS)
-        .values(id=new_id(), run_id=run_id, kind=TimerKind.REMINDER, key=key, due_at=due)
-        .on_conflict_do_update(
-            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
-            set_={"due_at": due},
-        ),
-    )
+    await store_timers(session, [timer_row(run_id, TimerKind.REMINDER, key, due)])
 
 
 async def remind(

@@ -10,7 +10,6 @@ from sqlalchemy import Row, select, update
 
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
-from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.catalog.flows.contents import runnable
 from coe.catalog.models import EntryKind
@@ -19,7 +18,6 @@ from coe.catalog.records import RunnableFlow
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
-from coe.machine.commands import Cancelled
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion, inbox
@@ -34,7 +32,7 @@ from coe.runs.requests import (
     seal_request,
 )
 from coe.runs.tables import RUNS
-from coe.runs.visibility import readable_runs
+from coe.runs.visibility import owned, readable_runs, run_relations
 from coe.work import Work
 
 _CORRELATION: Final = re.compile(rf"[A-Za-z0-9._:/+=-]{{1,{MAX_CORRELATION_LENGTH}}}")
@@ -100,7 +98,9 @@ async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     if run.state in ENDED:
         raise Conflict(f"the run has ended ({run.state.value}): there is nothing to cancel")
     if run.local or (run.journal_length == 0 and run.holder is None):
-        await close_cancelled(work, run, reason)
+        identity = IDENTITY_COLUMNS.record(run)
+        await completion.close_cancelled(work.session, work.keyring, identity, reason, work.now)
+        await enqueue(work.session, OutboxKind.CANCEL, run_id)
     else:
         fact = Fact(FactKind.RUN_CANCELLED, work.now, data={"reason": reason})
         await inbox.send(work.session, work.keyring, run_id, fact)
@@ -160,15 +160,6 @@ _RETRIED = {
 }
 
 
-async def close_cancelled(work: Work, run: Row[Any], reason: str | None) -> None:
-    """End a run that no holder has; its reports are refused from now on."""
-    identity = IDENTITY_COLUMNS.record(run)
-    end = await completion.prepare(work.keyring, identity, Cancelled(reason), work.now)
-    end.columns["fence"] = RUNS.c.fence + 1
-    await completion.close(work.session, work.keyring, end)
-    await enqueue(work.session, OutboxKind.CANCEL, run.id)
-
-
 async def _choose(work: Work, flow: str) -> tuple[RunnableFlow, Any]:
     version = await find_version(work, flow, EntryKind.FLOW)
     if version is None:
@@ -202,7 +193,7 @@ def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) 
 async def _lock(work: Work, run_id: UUID) -> Any:
     """The run, locked against its holder's next append, if the actor may read it."""
     found = await work.session.execute(
-        select(*IDENTITY_COLUMNS, RUNS.c.state, RUNS.c.holder, RUNS.c.journal_length)
+        select(*IDENTITY_COLUMNS, RUNS.c.state, RUNS.c.holder, RUNS.c.journal_length, owned(work))
         .where(RUNS.c.id == run_id, readable_runs(work))
         .with_for_update(key_share=True, of=RUNS),
     )
@@ -218,7 +209,7 @@ def _require(work: Work, run: Row[Any], permission: Permission) -> Any:
         resource=f"run:{run.id}",
         team=run.team,
         data_class=DataClass(run.data_class),
-        relations={Relation.REQUESTER} if run.requester == work.actor.subject else (),
+        relations=run_relations(work, run),
         correlation_id=run.correlation_id,
     )
 

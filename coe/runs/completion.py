@@ -30,9 +30,7 @@ from coe.runs.models import RunState
 from coe.runs.records import RunIdentity
 from coe.runs.sealing import TeamSealer, error_columns
 from coe.runs.tables import INBOX, RUNS, STEPS, TASKS, TIMERS
-from coe.runs.task_models import HumanTaskState
-
-OPEN_TASKS = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED)
+from coe.runs.task_models import OPEN_TASK_STATES, HumanTaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,18 @@ async def close(session: AsyncSession, keyring: Keyring, end: Completion) -> Non
     await append(session, keyring, _event(end))
 
 
+async def close_cancelled(
+    session: AsyncSession, keyring: Keyring, run: RunIdentity, reason: str | None, at: datetime
+) -> None:
+    """Cancel a run that no machine cancels: a local one, or one that has not started.
+
+    Reports of its worker are refused from now on.
+    """
+    end = await prepare(keyring, run, Cancelled(reason), at)
+    end.columns["fence"] = RUNS.c.fence + 1
+    await close(session, keyring, end)
+
+
 def _obsolete(end: Completion) -> list[ColumnElement[bool]]:
     """Which facts of the inbox go: all; of a faulted run, which may be retried, cancellations."""
     faulted = isinstance(end.outcome, Faulted)
@@ -129,7 +139,7 @@ async def withdraw_tasks(
     )
     withdrawn = await session.execute(
         update(TASKS)
-        .where(mine, TASKS.c.state.in_(OPEN_TASKS))
+        .where(mine, TASKS.c.state.in_(OPEN_TASK_STATES))
         .values(state=HumanTaskState.CANCELLED, completed_at=at)
         .returning(TASKS.c.id),
     )

@@ -12,10 +12,7 @@ from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access.actor import DataClass
 from coe.access.permissions import Permission
-from coe.access.policy_lines import Relation
-from coe.audit.events import Tag
 from coe.catalog.refs import read_ref
 from coe.crypto.keys import Keyring
 from coe.db import new_id
@@ -27,6 +24,7 @@ from coe.machine.commands import RunLeaf
 from coe.machine.facts import Fact, FactKind
 from coe.machine.redaction import redacted
 from coe.paging import Page, check_first, decode, encode
+from coe.runs.disclosure import reading_columns, record_reading
 from coe.runs.records import RunIdentity
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import CASES, RUNS
@@ -180,7 +178,7 @@ async def read_case_data(work: Work, ids: Collection[UUID]) -> dict[UUID, CaseDa
     """The data of the cases whose run's data the actor may read (`run:read_data`); recorded."""
     rows = (
         await work.session.execute(
-            select(CASES.c.id, CASES.c.case_sealed, *RUN_FACTS)
+            select(CASES.c.id, CASES.c.case_sealed, *reading_columns(work))
             .join(RUNS, RUNS.c.id == CASES.c.run_id)
             .where(
                 CASES.c.id.in_(ids),
@@ -189,18 +187,8 @@ async def read_case_data(work: Work, ids: Collection[UUID]) -> dict[UUID, CaseDa
             ),
         )
     ).all()
-    await record_reading(work, rows)
+    await record_readings(work, rows)
     return {row.id: await open_case(work, row) for row in rows}
-
-
-RUN_FACTS: Final = (
-    RUNS.c.id.label("run"),
-    RUNS.c.team,
-    RUNS.c.data_class,
-    RUNS.c.requester,
-    RUNS.c.correlation_id,
-)
-"""The columns of a case's run that the record of a reading needs."""
 
 
 async def open_case(read: Read, row: Any) -> CaseData:
@@ -209,19 +197,7 @@ async def open_case(read: Read, row: Any) -> CaseData:
     return CaseData(case.get("input"), case.get("output"), case.get("error"))
 
 
-async def record_reading(work: Work, rows: Collection[Any]) -> None:
+async def record_readings(work: Work, rows: Collection[Any]) -> None:
     """Record that the data of these cases was read: once a run, as for the run's own data."""
     for row in {row.run: row for row in rows}.values():
-        mine = {Relation.REQUESTER} if row.requester == work.actor.subject else set()
-        await work.record(
-            Tag.RUNS_RUN_READ_DATA,
-            resource=f"run:{row.run}",
-            team=row.team,
-            decision=work.decide(
-                Permission.RUN_READ_DATA,
-                team=row.team,
-                data_class=DataClass(row.data_class),
-                relations=mine,
-            ),
-            correlation_id=row.correlation_id,
-        )
+        await record_reading(work, row)

@@ -26,6 +26,7 @@ from coe.decisions.table import DecisionFault, DecisionTable
 from coe.errors import Invalid, NotFound, Problem
 from coe.json_types import JSON
 from coe.runs import decision_cases as cases
+from coe.runs import disclosure
 from coe.runs.decision_cases import CaseData, CaseFilter, CaseRecord
 from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs
@@ -108,7 +109,7 @@ async def replay_cases(work: Work, request: ReplayRequest) -> Replayed:
     opened = [(row, await cases.open_case(work, row)) for row in found]
     judged = await asyncio.to_thread(_judge, table, opened)
     changed = {item.row.id for item in judged}
-    await cases.record_reading(work, [row for row in found if row.id in changed])
+    await cases.record_readings(work, [row for row in found if row.id in changed])
     other_rules = sum(item.same_outcome for item in judged)
     failed = sum(not item.same_outcome and item.after.failure is not None for item in judged)
     result = Replayed(
@@ -152,7 +153,7 @@ async def _rows(
     asked = cases.asked(wanted)
     which = [*asked, readable_runs(work), readable_runs(work, Permission.RUN_READ_DATA)]
     query = (
-        select(*cases.CASE_COLUMNS, CASES.c.case_sealed, *cases.RUN_FACTS)
+        select(*cases.CASE_COLUMNS, CASES.c.case_sealed, *disclosure.reading_columns(work))
         .join(RUNS, RUNS.c.id == CASES.c.run_id)
         .where(*which, *cases.beyond(request.cursor))
         .order_by(CASES.c.at, CASES.c.id)

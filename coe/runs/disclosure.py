@@ -10,19 +10,24 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, select
 
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
-from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.json_types import JSON
 from coe.runs.records import ErrorRecord, RunData
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import RUNS, TASKS
 from coe.runs.task_records import TaskData
-from coe.runs.visibility import readable_runs, readable_tasks, task_relations
-from coe.work import Work
+from coe.runs.visibility import (
+    owned,
+    readable_runs,
+    readable_tasks,
+    run_relations,
+    task_relations,
+)
+from coe.work import Read, Work
 
 
 async def read_run_data(work: Work, ids: Collection[UUID]) -> dict[UUID, RunData]:
@@ -32,18 +37,41 @@ async def read_run_data(work: Work, ids: Collection[UUID]) -> dict[UUID, RunData
     """
     rows = await work.session.execute(
         select(
-            RUNS.c.id,
-            RUNS.c.flow,
-            RUNS.c.team,
-            RUNS.c.data_class,
-            RUNS.c.correlation_id,
-            RUNS.c.requester,
+            *reading_columns(work),
             RUNS.c.input_sealed,
             RUNS.c.output_sealed,
             RUNS.c.error_sealed,
         ).where(RUNS.c.id.in_(ids), readable_runs(work), readable_runs(work, _DATA)),
     )
-    return {row.id: await _open_run(work, row) for row in rows.all()}
+    return {row.run: await _open_run(work, row) for row in rows.all()}
+
+
+def reading_columns(read: Read) -> tuple[ColumnElement[Any], ...]:
+    """The columns of a run that `record_reading` needs."""
+    return (
+        RUNS.c.id.label("run"),
+        RUNS.c.team,
+        RUNS.c.data_class,
+        RUNS.c.requester,
+        RUNS.c.correlation_id,
+        owned(read),
+    )
+
+
+async def record_reading(work: Work, row: Row[*tuple[Any, ...]]) -> None:
+    """Record that the data of a run was read, with the line of the policy that allows it."""
+    await work.record(
+        Tag.RUNS_RUN_READ_DATA,
+        resource=f"run:{row.run}",
+        team=row.team,
+        decision=work.decide(
+            _DATA,
+            team=row.team,
+            data_class=DataClass(row.data_class),
+            relations=run_relations(work, row),
+        ),
+        correlation_id=row.correlation_id,
+    )
 
 
 async def read_task_data(work: Work, ids: Collection[UUID]) -> dict[UUID, TaskData]:
@@ -52,7 +80,9 @@ async def read_task_data(work: Work, ids: Collection[UUID]) -> dict[UUID, TaskDa
     Whoever may read a task (`human_task:read`) may see what its decision needs.
     """
     rows = await work.session.execute(
-        select(TASKS).where(TASKS.c.id.in_(ids), readable_tasks(work)),
+        select(TASKS, RUNS.c.correlation_id)
+        .join(RUNS, RUNS.c.id == TASKS.c.run_id)
+        .where(TASKS.c.id.in_(ids), readable_tasks(work)),
     )
     return {row.id: await _open_task(work, row) for row in rows.all()}
 
@@ -62,31 +92,16 @@ _DATA = Permission.RUN_READ_DATA
 
 async def _open_run(work: Work, row: Row[*tuple[Any, ...]]) -> RunData:
     sealer = TeamSealer(work.keyring, row.team)
-    mine = {Relation.REQUESTER} if row.requester == work.actor.subject else set()
-    await work.record(
-        Tag.RUNS_RUN_READ_DATA,
-        resource=f"run:{row.id}",
-        team=row.team,
-        decision=work.decide(
-            _DATA,
-            team=row.team,
-            data_class=DataClass(row.data_class),
-            relations=mine,
-        ),
-        correlation_id=row.correlation_id,
-    )
+    await record_reading(work, row)
     return RunData(
-        input=await sealer.open(RUNS, row.id, "input", row.input_sealed),
-        output=await sealer.open(RUNS, row.id, "output", row.output_sealed),
-        error=read_error(await sealer.open(RUNS, row.id, "error", row.error_sealed)),
+        input=await sealer.open(RUNS, row.run, "input", row.input_sealed),
+        output=await sealer.open(RUNS, row.run, "output", row.output_sealed),
+        error=read_error(await sealer.open(RUNS, row.run, "error", row.error_sealed)),
     )
 
 
 async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
     sealer = TeamSealer(work.keyring, row.team)
-    correlation = await work.session.scalar(
-        select(RUNS.c.correlation_id).where(RUNS.c.id == row.run_id),
-    )
     await work.record(
         Tag.RUNS_HUMAN_TASK_READ_DATA,
         resource=f"human_task:{row.id}",
@@ -97,7 +112,7 @@ async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
             data_class=DataClass(row.data_class),
             relations=task_relations(work, row),
         ),
-        correlation_id=correlation,
+        correlation_id=row.correlation_id,
     )
     return TaskData(
         context=await sealer.open(TASKS, row.id, "context", row.context_sealed),

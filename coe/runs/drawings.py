@@ -22,7 +22,6 @@ from coe.drawing.graph import NodeGroup, graph_of_steps
 from coe.drawing.mermaid import mermaid_of
 from coe.drawing.run_overlay import brief_duration
 from coe.machine.commands import StepState
-from coe.runs.models import RunState
 from coe.runs.queries import run as run_of
 from coe.runs.records import RunRecord
 from coe.runs.tables import RUNS, STEPS
@@ -124,5 +123,4 @@ def _caption(row: RunRecord, read: Read) -> str:
     if row.started_at is None:
         return state
     length = brief_duration((row.ended_at or read.now) - row.started_at)
-    ended = row.state in (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
-    return f"{state} after {length}" if ended else f"{state} for {length}"
+    return f"{state} after {length}" if row.state.ended else f"{state} for {length}"

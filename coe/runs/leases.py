@@ -76,7 +76,7 @@ class Lease:
         return self.run.id
 
 
-async def prepare(
+async def next_lease(
     direct: DirectConnections, run_id: UUID, *, holder: str
 ) -> Lease | RunState | None:
     """The next lease of a central run that may be taken; it is not taken yet.

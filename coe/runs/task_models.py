@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Enum, ForeignKeyConstraint, Index, Text, UniqueConstraint
@@ -27,7 +28,11 @@ class HumanTaskState(StrEnum):
     @property
     def open(self) -> bool:
         """Whether somebody may still answer."""
-        return self in {HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED}
+        return self in OPEN_TASK_STATES
+
+
+OPEN_TASK_STATES: Final = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTaskState.ESCALATED)
+"""The states in which somebody may still answer."""
 
 
 class HumanTask(SQLModel, table=True):

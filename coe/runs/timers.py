@@ -1,4 +1,4 @@
-"""The machine's timers of an active run.
+"""The timers of runs, and the queue of the machine's timers of an active run.
 
 While a run is held, its timers are in its holder's memory: the holder fires them itself, and after
 its death the next holder finds them in the journal. Rows in the database are for runs that nobody
@@ -75,12 +75,12 @@ class TimerQueue:
         An earlier holder may have died before it wrote its own.
         """
         if self._due:
-            await store_timers(session, [timer_row(run_id, *each) for each in self._due.items()])
+            rows = [timer_row(run_id, TimerKind.MACHINE, *each) for each in self._due.items()]
+            await store_timers(session, rows)
 
 
-def timer_row(run_id: UUID, key: str, due: datetime) -> dict[str, Any]:
-    """The row of a timer of the machine."""
-    kind = TimerKind.MACHINE
+def timer_row(run_id: UUID, kind: TimerKind, key: str, due: datetime) -> dict[str, Any]:
+    """The row of a timer."""
     return {"id": new_id(), "run_id": run_id, "kind": kind, "key": key, "due_at": due}
 
 
@@ -96,12 +96,12 @@ async def store_timers(session: AsyncSession, rows: list[dict[str, Any]]) -> Non
     )
 
 
-async def delete_timer(session: AsyncSession, run_id: UUID, key: str) -> None:
-    """Delete the row of a timer of the machine, if it has one."""
+async def delete_timers(session: AsyncSession, run_id: UUID, key: str, *kinds: TimerKind) -> None:
+    """Delete the timers of a key that are of these kinds, if there are any."""
     await session.execute(
         delete(TIMERS).where(
             TIMERS.c.run_id == run_id,
-            TIMERS.c.kind == TimerKind.MACHINE,
+            TIMERS.c.kind.in_(kinds),
             TIMERS.c.key == key,
         ),
     )

@@ -73,6 +73,20 @@ def is_owner(read: Read, runs: FromClause) -> ColumnElement[bool]:
     return runs.c.version_id.in_(owned)
 
 
+def owned(read: Read) -> ColumnElement[bool]:
+    """The column `owned` of a run, for `run_relations`."""
+    return is_owner(read, RUNS).label("owned")
+
+
+def run_relations(read: Read, run: Any) -> frozenset[str]:
+    """The actor's relations to a run, from a row that has `requester` and `owned`."""
+    relations = {
+        Relation.OWNER: run.owned,
+        Relation.REQUESTER: run.requester == read.actor.subject,
+    }
+    return frozenset(relation.value for relation, holds in relations.items() if holds)
+
+
 def task_relations(read: Read, task: Any) -> frozenset[str]:
     """The actor's relations to a human task, as far as its row shows them."""
     subject = read.actor.subject

@@ -19,7 +19,13 @@ from coe.runs.records import RunFilter
 from coe.runs.tables import RUNS
 from coe.work import Platform
 from tests.factories.audit import AUDIT
-from tests.factories.people import AUDITOR, FINANCE_APPROVER, OUTSIDER, SALES_OWNER
+from tests.factories.people import (
+    AUDITOR,
+    FINANCE_APPROVER,
+    FINANCE_DEVELOPER,
+    OUTSIDER,
+    SALES_OWNER,
+)
 from tests.factories.runs import (
     APPROVAL,
     CANARY,
@@ -148,7 +154,30 @@ async def test_reading_the_data_is_recorded_with_the_line_that_allowed_it(
         )
         [event] = rows.all()
     assert (event.actor, event.resource) == ("sales-owner", f"run:{run.id}")
-    assert event.rule == "p, process-owner, *, run:read_data, *, allow"
+    assert event.rule == "p, relation:owner, *, run:read_data, *, allow"
+
+
+async def test_a_deputy_of_another_team_reads_the_data_and_steers_the_run(
+    platform: Platform,
+) -> None:
+    owners = "processOwner: sales-owner\n    deputy: finance-developer"
+    await publish(platform, central("simple", SIMPLE).replace("processOwner: sales-owner", owners))
+    run = await start(platform, "sales/simple")
+    async with platform.work(FINANCE_DEVELOPER) as work:
+        assert (await disclosure.read_run_data(work, [run.id]))[run.id].input == {
+            "customer": CANARY
+        }
+        cancelled = await actions.cancel_run(work, run.id, reason="wrong customer")
+    assert cancelled.state is RunState.CANCELLED
+    async with platform.database.session() as session:
+        rows = await session.execute(
+            select(AUDIT.c.action, AUDIT.c.rule).where(AUDIT.c.actor == FINANCE_DEVELOPER.subject)
+        )
+        rules = {row.action: row.rule for row in rows}
+    assert rules == {
+        "runs:run:read_data": "p, relation:owner, *, run:read_data, *, allow",
+        "runs:run:cancel": "p, relation:owner, *, run:cancel, *, allow",
+    }
 
 
 async def test_pages_go_through_all_runs_newest_first(platform: Platform) -> None:
