@@ -172,10 +172,7 @@ async def test_an_error_of_the_platform_keeps_its_code_and_extensions(
 
 
 async def test_a_lost_database_is_unavailable(api: Api) -> None:
-    database = api.services.platform.database
-    await database.engine.dispose()
-    host = database.engine.url.set(host="127.0.0.1", port=1, query={})
-    database._sessions = async_sessionmaker(create_async_engine(host))
+    await _lose_database(api)
     asker = Persona(api, "demo-auditor")
     with pytest.raises(Refused) as refused:
         await asker.ask("{ teams { slug } }")
@@ -183,6 +180,34 @@ async def test_a_lost_database_is_unavailable(api: Api) -> None:
     async with api.client() as client:
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_each_door_refuses_with_the_same_status_and_headers(api: Api) -> None:
+    async def statuses(token: str) -> list[int]:
+        async with api.client(token) as client:
+            modern = {"Accept": "application/graphql-response+json"}
+            answers = [
+                await client.post("/graphql", json={"query": ME}, headers=modern),
+                await client.post("/events", json={}),
+                await client.get("/audit/bundle"),
+            ]
+        assert all(each.headers["x-request-id"] for each in answers)
+        assert all(each.headers["cache-control"] == "no-store" for each in answers)
+        named = {each.headers.get("www-authenticate") for each in answers}
+        assert named == {"Bearer" if answers[0].status_code == 401 else None}
+        return [each.status_code for each in answers]
+
+    unknown = "coe_" + "x" * 43
+    assert await statuses(unknown) == [401, 401, 401]
+    await _lose_database(api)
+    assert await statuses(unknown) == [503, 503, 503]
+
+
+async def _lose_database(api: Api) -> None:
+    database = api.services.platform.database
+    await database.engine.dispose()
+    host = database.engine.url.set(host="127.0.0.1", port=1, query={})
+    database._sessions = async_sessionmaker(create_async_engine(host))
 
 
 async def test_root_fields_run_concurrently_each_in_its_session(api: Api) -> None:

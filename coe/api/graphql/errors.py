@@ -14,26 +14,14 @@ from coe.logs import describe
 
 _log = logging.getLogger("coe.api")
 
-CODES = (
-    "CONFLICT",
-    "FORBIDDEN",
-    "INTERNAL",
-    "INVALID",
-    "NOT_FOUND",
-    "TOO_COSTLY",
-    "UNAUTHENTICATED",
-    "UNAVAILABLE",
-)
-"""Every `extensions.code`. INVALID is an addition to the contract: the query itself, a variable, or
-an argument of a query field (a cursor, a ref) has to be corrected; `extensions.problems` says what,
-where it is known."""
-
 
 def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
     """Format one entry of `errors` of a response.
 
-    A `CoeError` keeps its message, code and extensions; a fault of the document is INVALID;
-    everything else is INTERNAL with an error id, under which the log has the traceback.
+    A `CoeError` keeps its message, code and extensions. A fault of the document, of a variable or
+    of an argument is INVALID, an addition to the contract; `extensions.problems` says what, where
+    it is known. Everything else is INTERNAL with an error id, under which the log has the
+    traceback.
     """
     entry: dict[str, Any] = {"message": error.message}
     if error.locations:
@@ -52,6 +40,13 @@ def refusal(error: Exception, *, request_id: str) -> dict[str, Any]:
     """Format the whole response to a request that was refused before it ran."""
     message, extensions = _explain(error, request_id)
     return {"data": None, "errors": [{"message": message, "extensions": extensions}]}
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of a request that was refused before it ran."""
+    if is_unreachable(error):
+        return Unavailable.status
+    return error.status if isinstance(error, CoeError) else CoeError.status
 
 
 def _cause(error: GraphQLError) -> Exception | None:

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from coe.api.graphql.errors import refusal
-from coe.api.http.requests import authenticate_request, request_info
-from coe.errors import CoeError
+from coe.api.graphql.errors import refusal, status_of
+from coe.api.http.requests import authenticate_request, request_info, response_headers
 from coe.governance import audit_log
 from coe.work import Platform
 
@@ -30,14 +29,17 @@ def router(platform: Platform) -> APIRouter:
             lines = audit_log.export_log(platform, window)
             first = await anext(lines)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
-            status = error.status if isinstance(error, CoeError) else 500
-            return JSONResponse(refusal(error, request_id=about.request_id), status_code=status)
-        headers = {
-            "Cache-Control": "no-store",
-            "Content-Disposition": 'attachment; filename="audit.jsonl"',
-            "X-Request-ID": about.request_id,
-        }
-        return StreamingResponse(_chain(first, lines), media_type=MEDIA_TYPE, headers=headers)
+            return JSONResponse(
+                refusal(error, request_id=about.request_id),
+                status_code=status_of(error),
+                headers=response_headers(about, error),
+            )
+        headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"'}
+        return StreamingResponse(
+            _chain(first, lines),
+            media_type=MEDIA_TYPE,
+            headers=response_headers(about) | headers,
+        )
 
     return routes
 

@@ -19,9 +19,15 @@ from typing import Any, Final
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from coe.api.graphql.errors import refusal
-from coe.api.http.requests import authenticate_request, check_nesting, read_body, request_info
-from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated, Unavailable
+from coe.api.graphql.errors import refusal, status_of
+from coe.api.http.requests import (
+    authenticate_request,
+    check_nesting,
+    read_body,
+    request_info,
+    response_headers,
+)
+from coe.errors import CoeError, Invalid, Problem, TooCostly
 from coe.events.bus import SentEvent, delivered_runs, send_events
 from coe.events.cloudevents import (
     HEADER_PREFIX,
@@ -152,7 +158,12 @@ async def _accepted(
                 },
             )
     status = 200 if all(each.duplicate for each in sent) else 202
-    return _response(results if received.batched else results[0], status, about)
+    return Response(
+        orjson.dumps(results if received.batched else results[0]),
+        status_code=status,
+        media_type="application/json",
+        headers=response_headers(about),
+    )
 
 
 def _refused(error: Exception, about: RequestInfo) -> Response:
@@ -161,7 +172,7 @@ def _refused(error: Exception, about: RequestInfo) -> Response:
     extensions: dict[str, Any] = dict(refused["extensions"])
     code = extensions.pop("code")
     problems = extensions.pop("problems", None)
-    status = _status(error, code)
+    status = 400 if isinstance(error, Invalid) else status_of(error)
     body = {
         "type": f"urn:coe:problem:{code.lower().replace('_', '-')}",
         "title": _TITLES.get(code, "The server failed"),
@@ -176,22 +187,5 @@ def _refused(error: Exception, about: RequestInfo) -> Response:
             {"pointer": each.get("path", ""), "code": each["code"], "detail": each["message"]}
             for each in problems
         ]
-    response = _response(body, status, about, media_type=PROBLEM)
-    if isinstance(error, Unauthenticated):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _status(error: Exception, code: str) -> int:
-    if isinstance(error, Invalid):
-        return 400
-    if isinstance(error, CoeError):
-        return error.status
-    return Unavailable.status if code == Unavailable.code else CoeError.status
-
-
-def _response(
-    body: object, status: int, about: RequestInfo, *, media_type: str = "application/json"
-) -> Response:
-    headers = {"X-Request-ID": about.request_id, "Cache-Control": "no-store"}
-    return Response(orjson.dumps(body), status_code=status, media_type=media_type, headers=headers)
+    headers = response_headers(about, error)
+    return Response(orjson.dumps(body), status_code=status, media_type=PROBLEM, headers=headers)

@@ -14,8 +14,14 @@ from coe.access.actor import Actor
 from coe.api.graphql import limits
 from coe.api.graphql.context import Context, EngineStatus
 from coe.api.graphql.documents import Documents, Prepared
-from coe.api.graphql.errors import format_error, refusal
-from coe.api.http.requests import authenticate_request, check_nesting, read_body, request_info
+from coe.api.graphql.errors import format_error, refusal, status_of
+from coe.api.http.requests import (
+    authenticate_request,
+    check_nesting,
+    read_body,
+    request_info,
+    response_headers,
+)
 from coe.api.schema import make_schema
 from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated
 from coe.json_types import InexactNumber, read_json
@@ -56,7 +62,8 @@ class GraphQLEndpoint:
             result = await self.execute(actor, about, body)
         except Exception as error:  # noqa: BLE001  # the same
             result = refusal(error, request_id=about.request_id)
-        return _response(request, result, 200 if result.get("data") else 400, about)
+        status = 200 if result.get("data") or not _is_modern(request) else 400
+        return _response(request, result, status, response_headers(about))
 
     async def execute(
         self,
@@ -169,12 +176,14 @@ def _syntax_error(error: GraphQLError) -> CoeError:
 
 
 def _refused(request: Request, error: Exception, about: RequestInfo) -> Response:
-    """The response to a request that is not GraphQL, or whose sender is not known."""
+    """The response to a request that is not GraphQL, or whose sender is not known.
+
+    Clients of plain JSON expect 200 with an error that a correct request can have too.
+    """
     body = refusal(error, request_id=about.request_id)
-    status = error.status if isinstance(error, CoeError) else 200
-    if isinstance(error, Unauthenticated) and not _is_modern(request):
-        status = 200
-    return _response(request, body, status, about, exact=True)
+    own = isinstance(error, CoeError) and not isinstance(error, Unauthenticated)
+    status = status_of(error) if own or _is_modern(request) else 200
+    return _response(request, body, status, response_headers(about, error))
 
 
 def _is_modern(request: Request) -> bool:
@@ -182,18 +191,11 @@ def _is_modern(request: Request) -> bool:
 
 
 def _response(
-    request: Request,
-    body: dict[str, Any],
-    status: int,
-    about: RequestInfo,
-    *,
-    exact: bool = False,
+    request: Request, body: dict[str, Any], status: int, headers: dict[str, str]
 ) -> Response:
-    """Encode a response; clients of plain JSON expect 200 with any GraphQL response."""
-    modern = _is_modern(request)
     return Response(
         orjson.dumps(body),
-        status_code=status if modern or exact else 200,
-        media_type=GRAPHQL_JSON if modern else PLAIN_JSON,
-        headers={"X-Request-ID": about.request_id, "Cache-Control": "no-store"},
+        status_code=status,
+        media_type=GRAPHQL_JSON if _is_modern(request) else PLAIN_JSON,
+        headers=headers,
     )

@@ -1,4 +1,4 @@
-"""What all routes read of a request: who sends it, where it comes from, and its body."""
+"""What all routes share: the sender, the origin and the body of a request; response headers."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def request_info(request: Request) -> RequestInfo:
         correlation_id=correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else None,
         address=request.client.host if request.client else None,
     )
+
+
+def response_headers(about: RequestInfo, error: Exception | None = None) -> dict[str, str]:
+    """The headers of every response; a refusal for want of a token names the scheme (RFC 9110)."""
+    headers = {"X-Request-ID": about.request_id, "Cache-Control": "no-store"}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
 
 
 async def read_body(request: Request) -> bytes:
