@@ -13,6 +13,7 @@ from coe.catalog.tables import ENTRIES, VERSION_APPROVALS, VERSIONS
 from coe.db.records import Columns
 from coe.errors import Problem
 from coe.json_types import JSON
+from coe.paging import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +131,14 @@ class Hit:
     """An entry found; `highlights` are HTML-escaped fragments with the match in <mark>."""
 
     entry: EntryRecord
-    cursor: str
     score: float | None
     highlights: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
+class Hits(Page[Hit]):
     """A page of found entries, with counts over all matching entries."""
 
-    hits: tuple[Hit, ...]
-    has_next: bool
-    has_previous: bool
-    total: int
     facets: tuple[Facet, ...]
 
 

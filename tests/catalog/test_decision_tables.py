@@ -78,7 +78,7 @@ async def test_it_is_published_signed_found_and_retired(platform: Platform) -> N
     await publish_table(platform, level("1.1.0", limit="2000.00"))
     async with platform.read(SALES_OWNER) as read:
         found = await search(read, CatalogSearch(text="credit", filter=_only(EntryKind.DECISION)))
-        assert [hit.entry.ref for hit in found.hits] == [REF]
+        assert [hit.entry.ref for hit in found.items] == [REF]
         live = await queries.find_version(read, REF, EntryKind.DECISION)
         assert live is not None
         assert live.version == "1.0.0"

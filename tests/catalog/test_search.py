@@ -60,7 +60,7 @@ async def _find(platform: Platform, actor: Actor, **request: Any) -> Hits:
 
 
 def _refs(found: Hits) -> list[str]:
-    return [hit.entry.ref for hit in found.hits]
+    return [hit.entry.ref for hit in found.items]
 
 
 async def test_the_title_weighs_more_than_the_summary_and_the_summary_more_than_nothing(
@@ -72,7 +72,7 @@ async def test_the_title_weighs_more_than_the_summary_and_the_summary_more_than_
     assert set(refs[:3]) == {"sales/order-to-cash", "sales/open-order", "sales/vip-order"}
     assert "sales/complaints" not in refs
     assert found.total == len(refs) == 5
-    scores = [hit.score for hit in found.hits if hit.score is not None]
+    scores = [hit.score for hit in found.items if hit.score is not None]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 5
 
@@ -88,14 +88,14 @@ async def test_words_are_stemmed_prefixes_match_and_all_are_needed(filled: Platf
 async def test_steps_are_found_by_their_words(filled: Platform) -> None:
     found = await _find(filled, SALES_OWNER, text="escalate board")
     assert _refs(found) == ["sales/complaints"]
-    assert any("<mark>board</mark>" in each.lower() for each in found.hits[0].highlights)
+    assert any("<mark>board</mark>" in each.lower() for each in found.items[0].highlights)
 
 
 async def test_typos_are_forgiven_only_where_nothing_matches(filled: Platform) -> None:
     assert "sales/order-to-cash" in _refs(await _find(filled, SALES_OWNER, text="oder to csah"))
     found = await _find(filled, SALES_OWNER, text="complants")
     assert _refs(found) == ["sales/complaints"]
-    assert any("<mark>Complaints</mark>" in each for each in found.hits[0].highlights)
+    assert any("<mark>Complaints</mark>" in each for each in found.items[0].highlights)
     assert _refs(await _find(filled, SALES_OWNER, text="xylophone")) == []
 
 
@@ -119,10 +119,10 @@ async def test_no_text_breaks_the_search(filled: Platform) -> None:
 
 async def test_highlights_are_escaped(filled: Platform) -> None:
     found = await _find(filled, SALES_OWNER, text="complaints")
-    (title, *_) = found.hits[0].highlights
+    (title, *_) = found.items[0].highlights
     assert title == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
     near = await _find(filled, SALES_OWNER, text="complaimts")
-    assert near.hits[0].highlights[0] == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
+    assert near.items[0].highlights[0] == "<mark>Complaints</mark> &lt;b&gt;&amp; more&lt;/b&gt;"
 
 
 async def test_only_what_the_actor_may_read_is_found_and_counted(filled: Platform) -> None:
@@ -198,20 +198,20 @@ async def test_pages_in_every_order_hold_each_entry_once(filled: Platform) -> No
             assert page.has_previous is (after is not None)
             if not page.has_next:
                 break
-            after = page.hits[-1].cursor
+            after = page.cursors[-1]
         assert paged == whole
         assert len(set(paged)) == len(paged) == (5 if text else 6)
 
 
 async def test_orders(filled: Platform) -> None:
     by_title = await _find(filled, SALES_OWNER, order=CatalogOrder.TITLE)
-    titles = [hit.entry.title.lower() for hit in by_title.hits]
+    titles = [hit.entry.title.lower() for hit in by_title.items]
     assert titles == sorted(titles)
     assert (
         _refs(await _find(filled, SALES_OWNER, order=CatalogOrder.UPDATED))[0] == "sales/open-order"
     )
     most_used = await _find(filled, SALES_OWNER, order=CatalogOrder.MOST_USED)
-    assert (most_used.hits[0].entry.ref, most_used.hits[0].entry.uses) == (
+    assert (most_used.items[0].entry.ref, most_used.items[0].entry.uses) == (
         "warehouse/pick-and-pack",
         1,
     )
@@ -220,7 +220,7 @@ async def test_orders(filled: Platform) -> None:
 async def test_a_cursor_of_another_order_or_a_wrong_size_is_refused(filled: Platform) -> None:
     page = await _find(filled, SALES_OWNER, order=CatalogOrder.TITLE, first=1)
     for request in (
-        {"order": CatalogOrder.UPDATED, "after": page.hits[0].cursor},
+        {"order": CatalogOrder.UPDATED, "after": page.cursors[0]},
         {"after": "garbage"},
         {"first": -1},
         {"first": 1000},

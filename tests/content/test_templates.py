@@ -201,8 +201,8 @@ async def test_the_shipped_content_is_loaded_once_and_found(
         found = await search(read, CatalogSearch(text="order"))
         crm = await queries.find_entry(read, "sales/crm", EntryKind.SYSTEM)
         version = await queries.find_version(read, "coe/order-to-cash@1.0.0")
-    assert found.hits[0].entry.ref == "coe/order-to-cash"
-    assert "<mark>Order</mark> to cash" in found.hits[0].highlights
+    assert found.items[0].entry.ref == "coe/order-to-cash"
+    assert "<mark>Order</mark> to cash" in found.items[0].highlights
     assert crm is not None
     assert crm.lifecycle is Lifecycle.PUBLISHED
     assert version is not None

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from coe.api.graphql.nodes import object_type
 from coe.paging import Page, check_first
 
 N = TypeVar("N")
 R = TypeVar("R")
-
-
-class Positioned(Protocol):
-    """A page of any list: its cursors, and whether there are pages after and before it."""
-
-    @property
-    def cursors(self) -> Sequence[str]:
-        """One for each item."""
-
-    @property
-    def has_next(self) -> bool:
-        """Whether more items follow."""
-
-    @property
-    def has_previous(self) -> bool:
-        """Whether items precede it."""
 
 
 @object_type
@@ -38,7 +22,7 @@ class PageInfo:
     end_cursor: str | None
 
     @classmethod
-    def of(cls, page: Positioned) -> PageInfo:
+    def of(cls, page: Page[Any]) -> PageInfo:
         """The view of a page's position."""
         return cls(
             has_next_page=page.has_next,
@@ -60,7 +44,7 @@ class Edge(Generic[N]):
 class Connection(Generic[N]):
     """A page of a list; `totalCount` counts the items of all pages."""
 
-    edges: list[Edge[N]]
+    edges: Sequence[Edge[N]]
     nodes: list[N]
     page_info: PageInfo
     total_count: int

@@ -48,7 +48,7 @@ class CatalogQuery:
             facets="facets" in fields,
         )
         async with info.context.read() as read:
-            return CatalogConnection.of(await find_entries(read, request))
+            return CatalogConnection.of_hits(await find_entries(read, request))
 
     @field
     async def flow(self, info: Info, ref: str) -> Flow | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import strawberry
 
 from coe.access.actor import DataClass
 from coe.api.graphql.nodes import input_type, object_type
-from coe.api.graphql.paging import PageInfo
+from coe.api.graphql.paging import Connection, Edge, PageInfo
 from coe.api.types.entries import CatalogEntry, FacetValue
 from coe.api.types.entry_kinds import entry_view
 from coe.catalog.models import EntryKind, Lifecycle
@@ -57,11 +59,9 @@ class Facet:
 
 
 @object_type
-class CatalogEdge:
+class CatalogEdge(Edge[CatalogEntry]):
     """An entry that was found, how well it matches, and where."""
 
-    cursor: str
-    node: CatalogEntry
     score: float | None
     highlights: list[str] = strawberry.field(
         description="Matched fragments, the match in <mark>, everything else escaped for HTML",
@@ -69,37 +69,28 @@ class CatalogEdge:
 
 
 @object_type
-class CatalogConnection:
+class CatalogConnection(Connection[CatalogEntry]):
     """A page of the entries that were found, with facets over all that matches."""
 
-    edges: list[CatalogEdge]
-    nodes: list[CatalogEntry]
-    page_info: PageInfo
-    total_count: int
+    edges: Sequence[CatalogEdge]
     facets: list[Facet]
 
     @classmethod
-    def of(cls, hits: Hits) -> CatalogConnection:
+    def of_hits(cls, hits: Hits) -> CatalogConnection:
         """The view of a page."""
         edges = [
             CatalogEdge(
-                cursor=hit.cursor,
+                cursor=cursor,
                 node=entry_view(hit.entry),
                 score=hit.score,
                 highlights=list(hit.highlights),
             )
-            for hit in hits.hits
+            for hit, cursor in zip(hits.items, hits.cursors, strict=True)
         ]
-        page_info = PageInfo(
-            has_next_page=hits.has_next,
-            has_previous_page=hits.has_previous,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        )
         return cls(
             edges=edges,
             nodes=[edge.node for edge in edges],
-            page_info=page_info,
+            page_info=PageInfo.of(hits),
             total_count=hits.total,
             facets=[Facet.of(facet) for facet in hits.facets],
         )

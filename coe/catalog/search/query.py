@@ -8,7 +8,7 @@ matches, the search uses similar words (`coe.catalog.search.suggestions`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -94,8 +94,17 @@ async def search(read: Read, request: CatalogSearch) -> Hits:
     matching = await _matching(read, request, allowed)
     matched = and_(allowed, matching.predicate)
     total, counted = await _counted(read, request, matched)
-    hits, has_next = await _page(read, request, matching, matched)
-    return Hits(hits, has_next, request.after is not None, total, counted)
+    order = _order(request.order, matching)
+    rows = await _rows(read, request, matching, matched, order)
+    page = rows[: request.first]
+    return Hits(
+        items=tuple(_hit(row, matching) for row in page),
+        cursors=tuple(order.cursor(row) for row in page),
+        has_next=len(rows) > request.first,
+        has_previous=request.after is not None,
+        total=total,
+        facets=counted,
+    )
 
 
 async def _matching(read: Read, request: CatalogSearch, allowed: ColumnElement[bool]) -> _Matching:
@@ -153,13 +162,14 @@ async def _counted(
     )
 
 
-async def _page(
+async def _rows(
     read: Read,
     request: CatalogSearch,
     matching: _Matching,
     matched: ColumnElement[bool],
-) -> tuple[tuple[Hit, ...], bool]:
-    order = _order(request.order, matching)
+    order: _Order,
+) -> Sequence[Row[Any]]:
+    """The rows of the page, and one more if another page follows."""
     score = literal(None) if matching.score is None else matching.score
     page = select(*ENTRY_COLUMNS, order.key.label("sort_key"), score.label("score"), *_BODY).where(
         matched,
@@ -172,9 +182,7 @@ async def _page(
     highlighted = select(*found.c, *_headlines(matching, found.c)).order_by(
         *order.by(found.c.sort_key, found.c.id),
     )
-    rows = (await read.session.execute(highlighted)).all()
-    hits = tuple(_hit(row, order, matching) for row in rows[: request.first])
-    return hits, len(rows) > request.first
+    return (await read.session.execute(highlighted)).all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +239,9 @@ def _headlines(matching: _Matching, columns: Any) -> list[ColumnElement[Any]]:
     ]
 
 
-def _hit(row: Row[Any], order: _Order, matching: _Matching) -> Hit:
+def _hit(row: Row[Any], matching: _Matching) -> Hit:
     marked: tuple[str, ...] = ()
     if matching.query is not None:
         marked = fragments([row.title_mark, row.summary_mark, row.body_mark, row.tags_mark])
     score = None if row.score is None else float(row.score)
-    return Hit(ENTRY_COLUMNS.record(row), order.cursor(row), score, marked)
+    return Hit(ENTRY_COLUMNS.record(row), score, marked)
