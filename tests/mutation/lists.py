@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class Semantic:
         if source.count(self.original) != 1:
             raise ValueError(f"{self.name}: its text occurs {source.count(self.original)} times")
         line = source[: source.index(self.original)].count("\n") + 1
-        tree = ast.parse(source.replace(self.original, self.mutated))
-        return Mutant(self.file, line, self.name, tree)
+        changed = source.replace(self.original, self.mutated)
+        return Mutant(self.file, line, self.name, partial(ast.parse, changed))
 
 
 def semantic_mutants() -> list[Semantic]:

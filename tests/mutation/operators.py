@@ -12,6 +12,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 # Calls that other tests check: tests/machine/test_branch_outcomes.py.
 _COVERAGE = {"on_branch", "_on_branch", "observer"}
@@ -51,12 +52,15 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module (by its file name) with one change; `name` does not depend on line numbers."""
+    """A module (by its file name) with one change; `name` does not depend on line numbers.
+
+    `tree` makes the changed module: a copy for each of thousands of mutants takes a minute.
+    """
 
     file: str
     line: int
     name: str
-    tree: ast.Module
+    tree: Callable[[], ast.Module]
 
 
 def mutants(file: str, source: str) -> list[Mutant]:
@@ -70,7 +74,7 @@ def mutants(file: str, source: str) -> list[Mutant]:
         taken[name] += 1
         if taken[name] > 1:
             name = f"{name} (#{taken[name]})"
-        made.append(Mutant(file, site.line, name, _apply(tree, site)))
+        made.append(Mutant(file, site.line, name, partial(_apply, tree, site)))
     return made
 
 

@@ -116,7 +116,7 @@ class _Finder:
         return None
 
     def exec_module(self, module: types.ModuleType) -> None:
-        exec(compile(self._mutant.tree, self._mutant.file, "exec"), module.__dict__)  # noqa: S102 - the mutant
+        exec(compile(self._mutant.tree(), self._mutant.file, "exec"), module.__dict__)  # noqa: S102 - the mutant
 
 
 # ---------------------------------------------------------------- checks
