@@ -62,7 +62,8 @@ def test_json_has_the_promised_keys(files: list[Path]) -> None:
         "severity": "ERROR",
         "message": "`humanTask:1@default`: /due is not known here",
         "path": "/do/1/approve/with/due",
-        "help": "did you mean `dueIn`?",
+        "help": "did you mean `dueIn`? known here: title, instructions, context, candidates, "
+        "exclude, form, outcomes, approvals, dueIn, remind, escalate",
     }
     assert json.loads(FORMATS["json"]([])) == []
 

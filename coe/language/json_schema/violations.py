@@ -55,6 +55,7 @@ _MESSAGES: Final = {
     "const": "must be {}",
     "uniqueItems": "must not have the same item twice",
     "propertyNames": "has a key that is not allowed here",
+    "unevaluatedItems": "has items that its schema does not allow",
     "false": "is not allowed here",
 }
 # The library's name of an error covers several keywords; the path in the schema says which.
@@ -76,21 +77,26 @@ class Violation:
     described: str | None = None
     # For a name that is not known: the known one that may be meant.
     meant: str | None = None
+    # The name of a property that is missing or not allowed, which the path ends with.
+    name: str | None = None
 
     def __str__(self) -> str:
         """The place and the message."""
-        return f"{self.path or '/'} {self.message}" + (f", {self.help}" if self.meant else "")
+        guess = f", did you mean `{self.meant}`?" if self.meant else ""
+        return f"{self.path or '/'} {self.message}{guess}"
 
     @property
     def help(self) -> str | None:
         """What helps to correct the value."""
-        return f"did you mean `{self.meant}`?" if self.meant else self.described
+        guess = f"did you mean `{self.meant}`?" if self.meant else None
+        return " ".join(filter(None, (guess, self.described))) or None
 
     @property
     def problem(self) -> Problem:
         """The violation as a problem: INPUT_ and the keyword, such as INPUT_REQUIRED."""
         code = f"INPUT_{self.keyword.upper()}"
-        return Problem(code, self.message, path=self.path or None, help=self.help)
+        message = self.message if self.name is None else f"`{self.name}` {self.message}"
+        return Problem(code, message, path=self.path or None, help=self.help)
 
 
 def violations(schema: JSON, value: JSON) -> list[Violation]:
@@ -179,14 +185,27 @@ def _violations(
         case "required":
             key = error.kind.as_dict()["property"]
             described = _description(_follow(part, ("properties", key)))
-            yield Violation(path + point(key), "is missing", keyword, described)
+            yield Violation(path + point(key), "is missing", keyword, described, name=key)
         case "falseSchema" if keyword == _CLOSED:
             for key in _follow(value, error.instance_path) or ():
                 yield _unknown(path + point(key), key, keyword, {}, None)
         case "additionalProperties" | "unevaluatedProperties":
             instance = _follow(value, error.instance_path)
+            closed = _follow(schema, error.schema_path) in (False, None)
             for key in error.kind.as_dict()["unexpected"]:
-                yield _unknown(path + point(key), key, keyword, _properties(part), instance)
+                where = path + point(key)
+                if closed:
+                    yield _unknown(where, key, keyword, _properties(part), instance)
+                else:
+                    yield Violation(where, _message(keyword, None), keyword, name=key)
+        case "propertyNames":
+            names = _follow(schema, error.schema_path[:-1])
+            refused = _refused_names(names, _follow(value, error.instance_path))
+            for key in refused:
+                message = "is not a name that is allowed here"
+                yield Violation(path + point(key), message, keyword, name=key)
+            if not refused:
+                yield Violation(path, _message(keyword, None), keyword)
         case _:
             known = isinstance(part, dict) and keyword in part
             # The path into an embedded resource does not begin at the document.
@@ -213,7 +232,15 @@ def _unknown(
     meant = closest(key, absent) or closest(key, properties)
     known = ", ".join(list(properties)[:_MAX_NAMES])
     described = f"known here: {known}" if known else None
-    return Violation(path, "is not known here", keyword, described, meant)
+    return Violation(path, "is not known here", keyword, described, meant, key)
+
+
+def _refused_names(names: JSON, value: JSON) -> list[str]:
+    """The keys that `propertyNames` refuses; none where it refers to another part of its schema."""
+    try:
+        return [key for key in value if errors(names, key)] if isinstance(value, dict) else []
+    except CannotValidate:
+        return []
 
 
 def _message(keyword: str, wanted: Any) -> str:

@@ -11,6 +11,7 @@ from coe.language.lint.calls import check_arguments, check_flows
 from coe.language.lint.context import Catalogued, KnownFlow, LintContext, Lookup
 from coe.language.lint.data import check_schemas
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
+from coe.language.lint.loops import check_loops
 from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
@@ -48,6 +49,7 @@ _RULES: Final[tuple[Callable[[LintContext], Iterator[Problem]], ...]] = (
     check_profile,
     check_scopes,
     check_directives,
+    check_loops,
     check_variables,
     check_references,
     check_functions,

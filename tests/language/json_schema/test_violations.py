@@ -45,12 +45,12 @@ def test_every_violation_has_its_place_and_code() -> None:
         problem.path: (problem.code, problem.message) for problem in input_problems(ORDER, value)
     }
     assert found == {
-        "/customer/name": ("INPUT_REQUIRED", "is missing"),
+        "/customer/name": ("INPUT_REQUIRED", "`name` is missing"),
         "/id": ("INPUT_PATTERN", "must match the pattern `^A-`"),
         "/kind": ("INPUT_ENUM", "must be one of `new`, `used`"),
         "/lines": ("INPUT_MAXITEMS", "must have 2 items or less"),
         "/lines/0/n": ("INPUT_MINIMUM", "must be 1 or more"),
-        "/more": ("INPUT_ADDITIONALPROPERTIES", "is not known here"),
+        "/more": ("INPUT_ADDITIONALPROPERTIES", "`more` is not known here"),
         "/pay/card": ("INPUT_TYPE", "must be text"),
         "/when": ("INPUT_FORMAT", "must have the format `date-time`"),
     }
@@ -190,7 +190,7 @@ def test_the_description_helps() -> None:
         (
             {"propertyNames": {"pattern": "^a"}},
             {"b": 1},
-            "INPUT_PROPERTYNAMES / has a key that is not allowed here",
+            "INPUT_PROPERTYNAMES /b is not a name that is allowed here",
         ),
         ({"prefixItems": [{}], "items": False}, [1, 2], "INPUT_FALSE /1 is not allowed here"),
         ({"properties": {"a": False}}, {"a": 1}, "INPUT_FALSE /a is not allowed here"),
@@ -236,8 +236,8 @@ def test_an_unknown_key_may_mean_a_known_one() -> None:
     schema: Any = {"properties": {"customer": {}, "total": {}}, "additionalProperties": False}
     [found] = violations(schema, {"custmer": 1, "total": 2})
     assert str(found) == "/custmer is not known here, did you mean `customer`?"
-    assert found.problem.message == "is not known here"
-    assert found.problem.help == "did you mean `customer`?"
+    assert found.problem.message == "`custmer` is not known here"
+    assert found.problem.help == "did you mean `customer`? known here: customer, total"
     [found] = violations(schema, {"colour": 1, "customer": 2})
     assert str(found) == "/colour is not known here"
     assert found.problem.help == "known here: customer, total"
