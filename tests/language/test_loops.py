@@ -34,8 +34,7 @@ ENDED_BY_AN_ERROR = {
     "a time limit around": "- s: {do: [{a: {wait: PT1S, then: a}}], timeout: {after: PT5S}}",
     "a condition that only skips": "- a: {if: .p, wait: PT1S, then: a}",
     "a branch beside": (
-        "- s: {fork: {branches: [{a: {do: [{c: {wait: PT1S, then: c}}]}}, "
-        "{b: {wait: PT1S}}]}}"
+        "- s: {fork: {branches: [{a: {do: [{c: {wait: PT1S, then: c}}]}}, {b: {wait: PT1S}}]}}"
     ),
 }
 LEFT = {
