@@ -42,6 +42,7 @@ from coe.catalog.versions.transitions import (
 from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
+from coe.language.lint import Stage
 from coe.outbox import OutboxKind, enqueue
 from coe.work import Read, Work
 
@@ -90,8 +91,10 @@ async def submit_for_review(work: Work, ref: str, *, comment: str | None = None)
     Raises:
         NotFound, Forbidden, Conflict: As for every transition
             (`coe.catalog.versions.transitions.begin`).
+        Invalid: The content has problems that a publication would refuse.
     """
     transition = await begin(work, ref, LifecycleAction.SUBMIT)
+    await _check_for_publication(work, transition.version)
     transition.version.submitted_at = work.now
     transition.version.submitted_by = work.actor.subject
     await _apply(work, transition, LifecycleAction.SUBMIT, comment)
@@ -282,7 +285,7 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
         return False
     document = opened_flow(opened)
     check_signature(work, VERSION_COLUMNS.of(version), document.digest)
-    problems = await checking.check(work, document, publishing=True)
+    problems = await checking.check(work, document, Stage.PUBLICATION)
     if errors_in(problems):
         raise Invalid(problems)
     return document.definition is not None and document.definition.schedule is not None

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from coe.errors import Problem, Severity
-from coe.language.lint import Lookup, Standards, in_order, lint_all
+from coe.language.lint import Lookup, Stage, Standards, in_order, lint_all
 from coe.language.load import LoadedDefinition, load
 from coe.language.recovery import RecoveredDocument, recover
 from coe.language.source import MAX_BYTES
@@ -50,7 +50,11 @@ class FileProblem:
 
 
 def check(
-    paths: Iterable[Path], *, known: Lookup | None = None, standards: Standards | None = None
+    paths: Iterable[Path],
+    *,
+    known: Lookup | None = None,
+    standards: Standards | None = None,
+    stage: Stage = Stage.DRAFT,
 ) -> list[FileProblem]:
     """The problems of definitions, file by file, in the order of the text.
 
@@ -63,7 +67,7 @@ def check(
             loaded.definition or (recovered_.definition if recovered_ else None)
             for (_, loaded), recovered_ in zip(read, recovered, strict=True)
         ]
-        linted = iter(lint_all(filter(None, sound), known=known, standards=standards))
+        linted = iter(lint_all(filter(None, sound), known=known, standards=standards, stage=stage))
     found: list[FileProblem] = []
     for (file, loaded), recovered_ in zip(read, recovered, strict=True):
         problems = list(loaded.problems)

@@ -11,7 +11,7 @@ from coe.catalog import actions, queries
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
 from coe.catalog.records import ChangedVersion
 from coe.catalog.versions.lifecycle import LifecycleAction, next_state
-from coe.errors import Conflict, Forbidden, Invalid, NotFound
+from coe.errors import Conflict, Forbidden, Invalid, NotFound, Severity, errors_in
 from coe.settings import Settings
 from coe.work import Platform
 from tests.conftest import ROOT
@@ -83,7 +83,7 @@ async def test_a_reviewer_may_not_approve_an_own_version(platform: Platform) -> 
 
 async def test_without_an_approval_nothing_is_published(platform: Platform) -> None:
     await register(platform, SALES_OWNER, central())
-    with pytest.raises(Conflict, match="DRAFT cannot publish"):
+    with pytest.raises(Conflict, match=r"DRAFT cannot publish: .* coe flow submit"):
         async with platform.work(SALES_OWNER) as work:
             await actions.publish(work, "sales/returns@1.0.0")
     async with platform.work(SALES_OWNER) as work:
@@ -303,3 +303,36 @@ async def test_the_standards_set_how_many_must_approve(settings: Settings, tmp_p
     finally:
         await platform.close()
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
+
+
+_UNSUPPORTED = """\
+  - a: {run: {script: {language: python, code: "print(1)"}}, timeout: {after: PT5S}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (central().replace("do:\n", "do:\n" + _UNSUPPORTED), "OWS050"),
+        (central(calls="warehouse/nowhere@^1"), "OWS052"),
+    ],
+)
+async def test_what_publication_refuses_is_refused_at_the_submission(
+    platform: Platform, document: str, code: str
+) -> None:
+    saved = await register(platform, SALES_OWNER, document)
+    assert (code, Severity.WARNING) in {(each.code, each.severity) for each in saved.problems}
+    with pytest.raises(Invalid) as refused:
+        async with platform.work(SALES_OWNER) as work:
+            await actions.submit_for_review(work, "sales/returns@1.0.0")
+    assert [each.code for each in errors_in(refused.value.problems)] == [code]
+
+
+async def test_a_flow_that_is_not_published_yet_cannot_be_called(platform: Platform) -> None:
+    await register(platform, SALES_OWNER, central("parts"))
+    saved = await register(platform, SALES_OWNER, central(calls="sales/parts@1.0.0"))
+    [problem] = [each for each in saved.problems if each.code == "OWS053"]
+    assert (problem.severity, problem.line) == (Severity.WARNING, 29)
+    with pytest.raises(Invalid, match="correct them"):
+        async with platform.work(SALES_OWNER) as work:
+            await actions.submit_for_review(work, "sales/returns@1.0.0")

@@ -10,7 +10,7 @@ import pytest
 from coe import content
 from coe.errors import Severity
 from coe.language.expressions.evaluator import Expressions
-from coe.language.lint import lint, published
+from coe.language.lint import Stage, lint, published
 from coe.language.load import load
 from coe.testing.decision_files import decisions_beside, leaf_runner
 from coe.testing.run_suite import COVERAGE_STANDARD, minimum, run_suite
@@ -53,7 +53,7 @@ async def test_its_tests_pass_and_reach_every_branch(folder: Path, pool: Express
 def test_a_central_flow_keeps_every_standard(folder: Path) -> None:
     loaded = load((folder / "flow.yaml").read_text())
     assert loaded.definition is not None, loaded.problems
-    assert lint(loaded.definition, publish=True) == ()
+    assert lint(loaded.definition, stage=Stage.PUBLICATION) == ()
     assert (folder / "README.md").is_file()
     teams = {path.stem for path in (ROOT / "catalog" / "teams").glob("*.yaml")}
     assert loaded.definition.document.namespace in teams

@@ -18,7 +18,7 @@ from coe.decisions.load import load_decision_source
 from coe.decisions.schemas import input_schema
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
-from coe.language.lint import Catalogued, KnownFlow, lint
+from coe.language.lint import Catalogued, KnownFlow, Stage, lint
 from coe.machine.commands import OpenHumanTask, StartChild
 from coe.settings import Settings
 from coe.templates.manifest import TemplateFiles, read_template
@@ -107,7 +107,7 @@ def test_every_example_of_the_parameters_keeps_every_standard(name: str) -> None
     for parameters in examples_of(template(name)):
         definition = rendered(name, parameters).definition
         assert definition is not None
-        assert lint(definition, known=known(), publish=True) == ()
+        assert lint(definition, known=known(), stage=Stage.PUBLICATION) == ()
 
 
 async def _run(name: str, test: dict[str, JSON], pool: Expressions) -> tuple[FlowDocument, Trace]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from coe.errors import Problem, Severity
-from coe.language.lint import MAX_LINT_PROBLEMS, NO_STANDARDS, Catalogued, KnownFlow, lint
+from coe.language.lint import MAX_LINT_PROBLEMS, NO_STANDARDS, Catalogued, KnownFlow, Stage, lint
 from tests.factories.definitions import loaded
 
 USE = """
@@ -402,7 +402,9 @@ def test_did_you_mean() -> None:
 def test_unsupported_parts_are_refused_at_publication_only() -> None:
     text = "- a: {run: {shell: {command: ls}}}"
     assert [problem.severity for problem in problems(text)] == [Severity.WARNING]
-    assert [problem.severity for problem in problems(text, publish=True)] == [Severity.ERROR]
+    assert [problem.severity for problem in problems(text, stage=Stage.PUBLICATION)] == [
+        Severity.ERROR
+    ]
 
 
 def test_a_compile_error_has_its_line() -> None:

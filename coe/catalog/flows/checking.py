@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_, select, tuple_
@@ -20,41 +18,31 @@ from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import unseal
-from coe.errors import Problem, Severity
+from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.json_schema.meta import schema_problems
-from coe.language.lint import Catalogued, KnownFlow, Standards, lint, published
+from coe.language.lint import Catalogued, KnownFlow, Stage, Standards, lint, published
 from coe.work import Read
-
-MISSING_TARGET_CODES: Final = frozenset({"OWS052", "OWS053"})
-"""The codes of problems for a called flow, or a version of it, that the catalog does not have."""
 
 
 async def check(
     read: Read,
     document: FlowDocument,
-    *,
-    publishing: bool = False,
+    stage: Stage = Stage.DRAFT,
 ) -> tuple[Problem, ...]:
-    """All problems of a document.
+    """All problems of a document at a stage: every door asks this function.
 
     Called flows and decision tables are searched among those that the actor may read. Actors who
-    write or publish flows also find all published ones, which are an offer to all teams. A missing
-    one is a warning for a draft, because its team may register it later, and an error for a
-    publication.
+    write or publish flows also find all published ones, which are an offer to all teams. What
+    a draft may still lack is in `coe.language.lint.stages`.
     """
     if document.definition is None:
         return _schema_problems(document)
-    known = await _known(read, document, published=publishing or _writes_flows(read))
+    known = await _known(read, document, published=stage is not Stage.DRAFT or _writes_flows(read))
     standards = published(read.platform.settings.content_dir)
-    found = await asyncio.to_thread(
-        lint,
-        document.definition,
-        known=known,
-        standards=standards,
-        publish=publishing,
+    return await asyncio.to_thread(
+        lint, document.definition, known=known, standards=standards, stage=stage
     )
-    return found if publishing else tuple(_as_draft(each) for each in found)
 
 
 def approvals_needed(read: Read) -> int:
@@ -63,13 +51,6 @@ def approvals_needed(read: Read) -> int:
     standard = standards.standards.get("COE050")
     needed = standard.options.get("approvals", 1) if standard else 1
     return int(str(needed))
-
-
-def _as_draft(problem: Problem) -> Problem:
-    if problem.code not in MISSING_TARGET_CODES:
-        return problem
-    help = "it must be published before this flow is"
-    return replace(problem, severity=Severity.WARNING, help=problem.help or help)
 
 
 def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:

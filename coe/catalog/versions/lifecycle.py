@@ -51,19 +51,45 @@ DISPLAY_ORDER = (
 
 
 def next_state(
-    action: LifecycleAction, state: Lifecycle, flow_kind: FlowKind | None = None
+    action: LifecycleAction,
+    state: Lifecycle,
+    flow_kind: FlowKind | None = None,
+    noun: str = "flow",
 ) -> Lifecycle:
     """The state after an action.
 
     Raises:
-        Conflict: The state does not allow the action; the message names the states that do.
+        Conflict: The state does not allow the action; the message names the states that do,
+            and the command of `noun` that comes first.
     """
     transitions = _TRANSITIONS | _LOCAL_TRANSITIONS if flow_kind is FlowKind.LOCAL else _TRANSITIONS
     reached = transitions.get((action, state))
     if reached is None:
-        origins = " or ".join(sorted(start for each, start in transitions if each is action))
-        raise Conflict(f"a version in {state} cannot {action}: that needs {origins}")
+        origins = [start for each, start in transitions if each is action]
+        raise _refusal(action, state, origins, noun)
     return reached
+
+
+_FIRST: dict[tuple[LifecycleAction, Lifecycle], str] = {
+    (LifecycleAction.APPROVE, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
+    (LifecycleAction.REFUSE, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
+    (LifecycleAction.PUBLISH, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
+    (LifecycleAction.DEPRECATE, Lifecycle.DRAFT): "retire it: coe {noun} retire",
+    (LifecycleAction.DEPRECATE, Lifecycle.IN_REVIEW): "publish it first: coe {noun} publish",
+    (LifecycleAction.RETIRE, Lifecycle.IN_REVIEW): "refuse it first: coe {noun} review --refuse",
+    (LifecycleAction.RETIRE, Lifecycle.PUBLISHED): "deprecate it first: coe {noun} deprecate",
+}
+"""The command that makes an action possible, or that does what was meant."""
+
+
+def _refusal(
+    action: LifecycleAction, state: Lifecycle, origins: list[Lifecycle], noun: str
+) -> Conflict:
+    needed = " or ".join(sorted(origins))
+    verb = action.value.replace("approve", "be approved").replace("refuse", "be refused")
+    message = f"a version in {state} cannot {verb}: that needs {needed}"
+    first = _FIRST.get((action, state))
+    return Conflict(f"{message}; {first.format(noun=noun)}" if first else message)
 
 
 _PERMISSIONS = {

@@ -61,7 +61,7 @@ async def begin(work: Work, ref: str, action: LifecycleAction) -> Transition:
     parsed = require_ref(ref, exact=True)
     entry, version = await find_for_update(work, parsed)
     transition = require_permission(work, entry, version, permission_for(entry.kind, action))
-    next_state(action, version.lifecycle, entry.flow_kind)
+    next_state(action, version.lifecycle, entry.flow_kind, entry.kind.lower())
     return transition
 
 
@@ -129,6 +129,7 @@ async def apply(work: Work, transition: Transition, action: LifecycleAction) -> 
         Conflict: The version's state does not allow the action.
     """
     before = transition.version.lifecycle
-    transition.version.lifecycle = next_state(action, before, transition.flow_kind)
+    noun = transition.entry.kind.lower()
+    transition.version.lifecycle = next_state(action, before, transition.flow_kind, noun)
     await refresh_entry(work, transition.entry)
     return before

@@ -9,12 +9,13 @@ from typing import Final
 
 from coe.errors import Problem
 from coe.language.check import FORMATS, FileProblem, check, read_text, unreadable
+from coe.language.lint.stages import Stage
 from coe.language.source import MAX_BYTES
 
 _MANIFEST: Final = re.compile(rb"^kind:\s*['\"]?localFlow\b", re.MULTILINE)
 
 
-def check_files(files: Sequence[Path]) -> list[FileProblem]:
+def check_files(files: Sequence[Path], stage: Stage = Stage.DRAFT) -> list[FileProblem]:
     """Check files and the flows in folders; the problems are in the order of the arguments.
 
     A file that cannot be read, a folder without flows and a template's file is each an error
@@ -31,7 +32,7 @@ def check_files(files: Sequence[Path]) -> list[FileProblem]:
                 manifest = _is_manifest(path)
                 found[str(path)] = _manifest_problems(path) if manifest else []
                 definitions += [] if manifest else [path]
-    for each in check(definitions):
+    for each in check(definitions, stage=stage):
         found[each.file].append(each)
     return [problem for problems in found.values() for problem in problems]
 

@@ -15,7 +15,7 @@ from coe.cli.flow.definition_files import read_definition
 from coe.errors import Invalid, errors_in
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
-from coe.language.lint import NO_STANDARDS, lint
+from coe.language.lint import NO_STANDARDS, Stage, lint
 from coe.language.load import load, problems_of
 from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, read
@@ -123,7 +123,7 @@ def _definition(text: str, file: str) -> Definition:
     loaded = load(text, file=file)
     problems = errors_in(loaded.problems)
     if loaded.definition is not None:
-        found = lint(loaded.definition, standards=NO_STANDARDS, publish=True)
+        found = lint(loaded.definition, standards=NO_STANDARDS, stage=Stage.PUBLICATION)
         problems += tuple(each for each in errors_in(found) if each.code in _REFUSED)
     if loaded.definition is None or problems:
         raise Invalid(problems, f"{file} cannot be run")

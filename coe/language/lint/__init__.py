@@ -16,6 +16,7 @@ from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
 from coe.language.lint.schedules import check_schedule
+from coe.language.lint.stages import Stage, at_stage
 from coe.language.lint.standards import NO_STANDARDS, Standard, Standards, load_standards, published
 from coe.language.lint.standards_rules import check_standards
 from coe.language.lint.structure import (
@@ -32,8 +33,10 @@ __all__ = [
     "Catalogued",
     "KnownFlow",
     "Lookup",
+    "Stage",
     "Standard",
     "Standards",
+    "at_stage",
     "in_order",
     "lint",
     "lint_all",
@@ -70,16 +73,16 @@ def lint(
     *,
     known: Lookup | None = None,
     standards: Standards | None = None,
-    publish: bool = False,
+    stage: Stage = Stage.DRAFT,
 ) -> tuple[Problem, ...]:
     """The problems of a definition that loads, in the order of its text.
 
     Without `known`, the flows that it calls are not checked; without `standards`, the published
-    ones apply (`NONE` for none). With `publish`, unsupported parts are errors, not warnings.
+    ones apply (`NO_STANDARDS` for none). `stage` says what a draft may still lack.
     Blocks for about 30 ms when it compiles new expressions: call it in a thread
     (`asyncio.to_thread`) from the event loop.
     """
-    [found] = lint_all([definition], known=known, standards=standards, publish=publish)
+    [found] = lint_all([definition], known=known, standards=standards, stage=stage)
     return found
 
 
@@ -88,11 +91,11 @@ def lint_all(
     *,
     known: Lookup | None = None,
     standards: Standards | None = None,
-    publish: bool = False,
+    stage: Stage = Stage.DRAFT,
 ) -> list[tuple[Problem, ...]]:
     """The problems of several definitions, whose expressions are compiled together."""
     rules = published() if standards is None else standards
-    contexts = [LintContext(definition, rules, known, publish) for definition in definitions]
+    contexts = [LintContext(definition, rules, known) for definition in definitions]
     with ThreadPoolExecutor(max_workers=1) as pool:
         compiled = pool.submit(
             compile_sites, [site for context in contexts for site in context.sites]
@@ -100,7 +103,7 @@ def lint_all(
         found = [[problem for rule in _RULES for problem in rule(each)] for each in contexts]
         compiled.result()
     return [
-        in_order([*problems, *check_expressions(context)])
+        in_order(at_stage([*problems, *check_expressions(context)], stage))
         for context, problems in zip(contexts, found, strict=True)
     ]
 

@@ -61,7 +61,10 @@ def check_flows(context: LintContext) -> Iterator[Problem]:
 
 
 def _flow(context: LintContext, ref: str, where: str, flow: KnownFlow) -> Iterator[Problem]:
-    if flow.lifecycle == "RETIRED":
+    if flow.lifecycle in ("DRAFT", "IN_REVIEW"):
+        message = f"`{ref}` is not published: it is {flow.lifecycle}"
+        yield context.problem("OWS053", message, where, value=True)
+    elif flow.lifecycle == "RETIRED":
         message = f"`{ref}` is retired, and starts no more runs"
         yield context.problem("OWS056", message, where, value=True)
     elif flow.lifecycle == "DEPRECATED":

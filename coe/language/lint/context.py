@@ -79,8 +79,6 @@ class LintContext:
     definition: Definition
     standards: Standards
     known: Lookup | None = None
-    # Whether the definition is to be published, so that it must not have unsupported parts.
-    publish: bool = False
 
     @cached_property
     def scopes(self) -> tuple[ScopeAt, ...]:

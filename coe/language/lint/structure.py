@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from coe.errors import Problem, Severity
+from coe.errors import Problem
 from coe.language.branches.successors import reachable
 from coe.language.expressions import variables
 from coe.language.lint.context import LintContext, ScopeAt
@@ -88,8 +88,7 @@ def check_variables(context: LintContext) -> Iterator[Problem]:
 
 
 def check_supported(context: LintContext) -> Iterator[Problem]:
-    """OWS050: unsupported parts, which load and can be drawn; refused at publication."""
-    severity = Severity.ERROR if context.publish else Severity.WARNING
+    """OWS050: unsupported parts, which load and can be drawn; a draft may have them."""
     found: list[tuple[str, str]] = []
     use = context.definition.use
     for task in context.tasks:
@@ -107,7 +106,7 @@ def check_supported(context: LintContext) -> Iterator[Problem]:
     if use.extensions:
         found.append(("`use.extensions`", "/use/extensions"))
     for what, place in found:
-        yield context.problem("OWS050", f"{what} is not supported", place, severity=severity)
+        yield context.problem("OWS050", f"{what} is not supported", place)
 
 
 # ---------------------------------------------------------------- directives

@@ -35,6 +35,21 @@ def coe(*arguments: object) -> Result:
 
 
 # ---------------------------------------------------------------- check
+def test_what_publication_refuses_is_an_error_with_for_publication(tmp_path: Path) -> None:
+    file = tmp_path / "flow.yaml"
+    script = "- a: {run: {script: {language: python, code: 'print(1)'}}, timeout: {after: PT5S}}\n"
+    file.write_text(FLOW.replace("do:\n", f"do:\n  {script}"))
+    severity = {
+        stage: [
+            each["severity"]
+            for each in json.loads(coe("check", file, "--for", stage, "--output", "json").stdout)
+            if each["code"] == "OWS050"
+        ]
+        for stage in ("draft", "publication")
+    }
+    assert severity == {"draft": ["WARNING"], "publication": ["ERROR"]}
+
+
 def listed(*files: Path) -> list[dict[str, object]]:
     done = coe("check", *files, "--output", "json")
     assert done.exit_code == 1
