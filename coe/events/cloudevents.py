@@ -1,51 +1,39 @@
 """Read CloudEvents 1.0.2: the JSON format, and the binary mode of the HTTP binding.
 
-The rules are those of the specification (`cloudevents/spec.md`, `formats/json-format.md`,
-`bindings/http-protocol-binding.md`); the validation of the SDK runs last. All problems are reported
-together, each located; none quotes a value.
+The rules are those of `bindings/http-protocol-binding.md` and of `coe.language.event_attributes`;
+the validation of the SDK runs last. All problems are reported together, each located; none quotes a
+value.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-import orjson
 from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.v1.event import CloudEvent
 
 from coe.errors import Invalid, Problem
 from coe.json_types import JSON, InexactNumber, read_json
+from coe.language.event_attributes import (
+    INVALID_ATTRIBUTE,
+    INVALID_DATA,
+    INVALID_EVENT,
+    event_problems,
+    in_pointer,
+    instant,
+    without_nulls,
+)
 from coe.runs.event_payload import Event
 
-INVALID_ATTRIBUTE: Final = "INPUT_EVENT_ATTRIBUTE"
-INVALID_DATA: Final = "INPUT_EVENT_DATA"
-INVALID_EVENT: Final = "INPUT_EVENT"
-
-MAX_EVENT_BYTES: Final = 256 * 1024
-"""Of one event in the JSON format."""
-MAX_ATTRIBUTE_LENGTH: Final = 2048
 HEADER_PREFIX: Final = "ce-"
 
-_REQUIRED: Final = ("specversion", "id", "source", "type")
-_TEXTS: Final = (*_REQUIRED, "subject", "time", "datacontenttype", "dataschema")
-_NAME: Final = re.compile(r"[a-z0-9]{1,100}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-_URI: Final = re.compile(r"[^\s<>\"{}|\\^`]+")
-_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
-_MEDIA: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;\s*[^;]+)*", re.ASCII)
 _JSON: Final = re.compile(r"[^/]+/(?:[^/;]+\+)?json", re.IGNORECASE)
 _TEXT: Final = re.compile(r"text/.+|[^/]+/(?:[^/;]+\+)?(?:xml|yaml)", re.IGNORECASE)
-_TIME: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
-_FLOW_SOURCE: Final = re.compile(r"/[a-z0-9-]{1,63}/[a-z0-9-]{1,63}/\d+\.\d+\.\d+[^/]*")
-_SMALLEST, _GREATEST = -(2**31), 2**31 - 1
 
 
 def read_event(value: JSON, *, path: str = "") -> Event:
@@ -60,8 +48,8 @@ def read_event(value: JSON, *, path: str = "") -> Event:
     """
     if not isinstance(value, dict):
         raise Invalid([Problem(INVALID_EVENT, "an event is one JSON object", path=path)])
-    event = {name: item for name, item in value.items() if item is not None or name == "data"}
-    problems = [*_attributes(event), *_data(event)]
+    event = without_nulls(value)
+    problems = list(event_problems(event))
     if not problems:
         problems += _sdk_problems(event)
     if problems:
@@ -166,106 +154,7 @@ def _is_utf8(parameters: str) -> bool:
     return found is None or found[1].lower() in {"utf-8", "us-ascii"}
 
 
-# ---------------------------------------------------------------- attributes and data
-
-
-def _attributes(event: Mapping[str, JSON]) -> Iterator[Problem]:
-    if isinstance(event.get("specversion"), str) and event["specversion"] != "1.0":
-        message = "only version 1.0 of CloudEvents is supported"
-        yield Problem(INVALID_ATTRIBUTE, message, path="/specversion", help='"specversion": "1.0"')
-    for name in _REQUIRED:
-        if name not in event:
-            yield Problem(INVALID_ATTRIBUTE, "the attribute is missing", path=f"/{name}")
-    for name, value in event.items():
-        if name in {"data", "data_base64"}:
-            continue
-        fault = _name_fault(name) or (
-            _text_fault(name, value) if name in _TEXTS else _extension_fault(value)
-        )
-        if fault:
-            yield Problem(INVALID_ATTRIBUTE, fault, path=f"/{_escaped(name)}")
-
-
-def _name_fault(name: str) -> str | None:
-    if _NAME.fullmatch(name):
-        return None
-    return "the name of an attribute has 1 to 100 characters, of a-z and 0-9"
-
-
-def _text_fault(name: str, value: JSON) -> str | None:
-    """What is wrong with an attribute that the specification defines, all of which are text."""
-    if not isinstance(value, str):
-        return "the attribute must be text"
-    if not value:
-        return "the attribute is empty"
-    message = _character_fault(value)
-    if message is None and name in _SYNTAX:
-        pattern, expected = _SYNTAX[name]
-        if not pattern.fullmatch(value) or (name == "time" and _instant(value) is None):
-            message = f"the attribute must be {expected}"
-    if message is None and name == "source" and _FLOW_SOURCE.fullmatch(value):
-        message = "this source names a version of a flow: only its runs may use it"
-    return message
-
-
-def _extension_fault(value: JSON) -> str | None:
-    if isinstance(value, str):
-        return _character_fault(value)
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        fits = _SMALLEST <= value <= _GREATEST
-        return None if fits else "a number of an attribute has at most 32 bits; send it as text"
-    return "an attribute is text, true, false or a whole number"
-
-
-def _character_fault(value: str) -> str | None:
-    if len(value) > MAX_ATTRIBUTE_LENGTH:
-        return f"an attribute has at most {MAX_ATTRIBUTE_LENGTH} characters"
-    return "the attribute contains control characters" if _CONTROL.search(value) else None
-
-
-_SYNTAX: Final[dict[str, tuple[re.Pattern[str], str]]] = {
-    "source": (_URI, "a URI reference, such as /shop or https://shop.example.com"),
-    "dataschema": (_ABSOLUTE, "an absolute URI"),
-    "datacontenttype": (_MEDIA, "a media type, such as application/json"),
-    "time": (_TIME, "a time of RFC 3339, such as 2026-03-01T08:00:00Z"),
-}
-
-
-def _data(event: Mapping[str, JSON]) -> Iterator[Problem]:
-    if "data" in event and "data_base64" in event:
-        yield Problem(
-            INVALID_DATA, "an event has `data` or `data_base64`, not both", path="/data_base64"
-        )
-    elif "data_base64" in event and _bytes(event["data_base64"]) is None:
-        yield Problem(INVALID_DATA, "this is not base64 (RFC 4648, section 4)", path="/data_base64")
-    try:
-        size = len(orjson.dumps(event))
-    except orjson.JSONEncodeError:
-        yield Problem(INVALID_EVENT, "the event is not valid JSON", path="")
-        return
-    if size > MAX_EVENT_BYTES:
-        message = (
-            f"the event has more than {MAX_EVENT_BYTES} bytes: send a link to its data instead"
-        )
-        yield Problem(INVALID_EVENT, message, path="")
-
-
-def _bytes(value: JSON) -> bytes | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _instant(value: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value.upper())
-    except ValueError:
-        return None
+# ---------------------------------------------------------------- the SDK
 
 
 def _sdk_problems(event: Mapping[str, JSON]) -> list[Problem]:
@@ -274,12 +163,12 @@ def _sdk_problems(event: Mapping[str, JSON]) -> list[Problem]:
         name: value for name, value in event.items() if name not in {"data", "data_base64"}
     }
     given = attributes.get("time")
-    time = _instant(given) if isinstance(given, str) else datetime.fromisoformat(_DEFAULT_TIME)
+    time = instant(given) if isinstance(given, str) else datetime.fromisoformat(_DEFAULT_TIME)
     try:
         CloudEvent(attributes | {"time": time})
     except CloudEventValidationError as refused:
         return [
-            Problem(INVALID_ATTRIBUTE, str(error), path=f"/{_escaped(name)}")
+            Problem(INVALID_ATTRIBUTE, str(error), path=f"/{in_pointer(name)}")
             for name, errors in refused.errors.items()
             for error in errors
         ]
@@ -287,11 +176,6 @@ def _sdk_problems(event: Mapping[str, JSON]) -> list[Problem]:
 
 
 _DEFAULT_TIME: Final = "2026-01-01T00:00:00+00:00"
-
-
-def _escaped(name: str) -> str:
-    """A name in a JSON pointer; it is cut, as a sender may send names of any length."""
-    return name[:100].replace("~", "~0").replace("/", "~1")
 
 
 def _located_below(path: str, problem: Problem) -> Problem:

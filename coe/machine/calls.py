@@ -30,6 +30,8 @@ from coe.machine.tasks import declared, typed
 _SECRET_MEMBERS: Final = frozenset({"password", "token", "secret", "assertion", "parameter"})
 _SCHEMES: Final = ("basic", "bearer", "digest", "oauth2", "oidc")
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
+# In a pattern, a number in braces is a repetition.
+_NAMED: Final = re.compile(r"\{([A-Za-z_][^{}]*)\}")
 
 
 # ---------------------------------------------------------------- leaves
@@ -123,8 +125,10 @@ async def render_arguments(run: Interpreter, frame: Frame, template: JSON) -> di
     return value
 
 
-async def expand_uri(run: Interpreter, frame: Frame, uri: str) -> str:
+async def expand_uri(run: Interpreter, frame: Frame, uri: str, *, pattern: bool = False) -> str:
     """Evaluate a URI: an expression, or a template whose `{key}` is a member of the input.
+
+    With `pattern` the URI may be a regular expression, in which `{2}` stays as it is.
 
     Raises:
         TaskFault: `expression` (400), when a value is an object or an array, or when an
@@ -146,7 +150,7 @@ async def expand_uri(run: Interpreter, frame: Frame, uri: str) -> str:
             return ""
         return quote(value_text(value), safe="")
 
-    return _TEMPLATE.sub(text, uri)
+    return (_NAMED if pattern else _TEMPLATE).sub(text, uri)
 
 
 # ---------------------------------------------------------------- authentication

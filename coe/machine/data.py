@@ -36,6 +36,7 @@ __all__ = [
     "FLOW_INPUT",
     "FLOW_OUTPUT",
     "INPUT",
+    "MAX_VIOLATIONS",
     "DataFlow",
     "ExpressionSite",
     "RunDescriptor",
@@ -47,7 +48,7 @@ __all__ = [
 _RUNTIME: Final[dict[str, JSON]] = {"name": "coe", "version": "1", "metadata": {}}
 
 # A validation error lists at most this many violations.
-_MAX_VIOLATIONS: Final = 10
+MAX_VIOLATIONS: Final = 10
 
 _VARIABLE: Final = re.compile(r"\$([A-Za-z_]\w*)")
 _SECRET: Final = re.compile(r"\$secrets\b(?:\s*\.\s*([A-Za-z_]\w*)|\s*\[\s*\"([^\"\\]+)\"\s*\])?")
@@ -177,7 +178,7 @@ class DataFlow:
         """Validate data against a JSON Schema, as `validate` does."""
         found = violations(schema, value)
         if found:
-            detail = "; ".join(str(one) for one in found[:_MAX_VIOLATIONS])
+            detail = "; ".join(str(one) for one in found[:MAX_VIOLATIONS])
             raise TaskFault(
                 standard_error("validation", title=title, detail=detail, instance=site.pointer)
             )

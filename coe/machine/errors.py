@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from coe.json_types import JSON, value_text
 from coe.language.error_types import BASE, STATUSES, normal_type
 
 if TYPE_CHECKING:
-    from coe.json_types import JSON
+    from collections.abc import Mapping
+
 
 type_of = BASE.__add__
 
@@ -65,8 +66,8 @@ def normalised_error(error: JSON, instance: str) -> dict[str, JSON]:
     clean: dict[str, JSON] = {"type": kind, "status": status}
     for name in ("title", "detail"):
         if given.get(name) is not None:
-            clean[name] = str(given[name])
-    clean["instance"] = str(given.get("instance") or instance)
+            clean[name] = value_text(given[name])
+    clean["instance"] = value_text(given.get("instance") or instance)
     return clean
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression, program_of
@@ -11,9 +11,13 @@ from coe.language.json_schema.patterns import has_signs, matches_whole
 from coe.language.model.definition import Definition
 from coe.language.model.events import EventConsumption, EventFilter
 from coe.language.model.task_types import ListenTask
+from coe.machine.calls import expand_uri
 from coe.machine.data import DEFINITION, ExpressionSite
 from coe.machine.interpreter import Interpreter
 from coe.machine.scope import Frame, json_equal
+
+# The attributes of a filter that are URI templates.
+_ADDRESSES: Final = frozenset({"source", "dataschema"})
 
 
 def event_types(definition: Definition) -> frozenset[str] | None:
@@ -60,9 +64,15 @@ class _Filter:
         self._given = given
         self._site = ExpressionSite(DEFINITION, frame=frame)
         self._expected: dict[str, JSON] = {}
+        self._wanted = given.with_.given()
 
     async def prepare(self) -> None:
-        """Evaluate the expected values, once, on the input of the task."""
+        """Evaluate the addresses and the expected values, once, on the input of the task."""
+        for name in _ADDRESSES & self._wanted.keys():
+            wanted = self._wanted[name]
+            if isinstance(wanted, str) and not is_expression(wanted):
+                filled = await expand_uri(self._run, self._frame, wanted, pattern=True)
+                self._wanted[name] = filled
         for name, correlation in self._given.correlate.items():
             if correlation.expect is not None:
                 self._expected[name] = await self._run.data.render(
@@ -71,7 +81,7 @@ class _Filter:
 
     async def takes(self, event: Mapping[str, JSON], seen: dict[str, JSON]) -> bool:
         """Whether the event passes and correlates; `seen` then has the values that it set."""
-        for name, wanted in self._given.with_.given().items():
+        for name, wanted in self._wanted.items():
             if not await self._equal(wanted, event.get(name), event, name):
                 return False
         values: dict[str, JSON] = {}

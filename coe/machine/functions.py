@@ -14,6 +14,7 @@ from coe.language.functions import FUNCTIONS
 from coe.language.model.calls import DEFAULT_CATALOG, CallFunction
 from coe.language.model.task import Task
 from coe.machine.calls import output_of, perform_leaf, render_arguments
+from coe.machine.clock import later
 from coe.machine.commands import OpenHumanTask, Stage, StartChild, StepState
 from coe.machine.data import DEFINITION, ExpressionSite
 from coe.machine.errors import TaskFault, standard_error
@@ -98,14 +99,14 @@ def _schedule(
         if isinstance(stage, dict)
     )
     if arguments.get("dueIn") is not None:
-        return run.now + run.data.parse_duration(arguments["dueIn"], site), stages
-    return (run.now + stages[0].after if stages else None), stages
+        return later(run.now, run.data.parse_duration(arguments["dueIn"], site)), stages
+    return (later(run.now, stages[0].after) if stages else None), stages
 
 
 def _reminders(run: Interpreter, frame: Frame, remind: JSON) -> tuple[datetime, ...]:
     site = ExpressionSite(DEFINITION, frame=frame)
     each = remind if isinstance(remind, list) else [] if remind is None else [remind]
-    return tuple(sorted(run.now + run.data.parse_duration(one, site) for one in each))
+    return tuple(sorted(later(run.now, run.data.parse_duration(one, site)) for one in each))
 
 
 # ---------------------------------------------------------------- flows

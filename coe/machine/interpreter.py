@@ -10,6 +10,7 @@ from typing import Any
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task
+from coe.machine.clock import later
 from coe.machine.commands import (
     ArmTimer,
     Completed,
@@ -109,7 +110,7 @@ class Interpreter:
         self, frame: Frame, key: str, reason: TimerReason, after: timedelta, spread: timedelta
     ) -> ArmTimer:
         """A timer due `after` from now, or up to `spread` later where a jitter leaves a choice."""
-        earliest = self.now + after
+        earliest = later(self.now, after)
         return ArmTimer(
             key=key,
             path=frame.pointer,
@@ -117,7 +118,7 @@ class Interpreter:
             reason=reason,
             due=None if spread else earliest,
             earliest=earliest,
-            latest=earliest + spread,
+            latest=later(earliest, spread),
         )
 
     def scrub(self, value: JSON) -> JSON:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from coe.json_types import JSON
 from coe.language.model.task import Task
+from coe.machine.clock import later
 from coe.machine.commands import (
     ArmTimer,
     Cancel,
@@ -98,11 +99,11 @@ def _delayed(command: PendingCommand, pause: timedelta) -> PendingCommand:
     if isinstance(command, OpenHumanTask) and command.due is not None:
         return replace(
             command,
-            due=command.due + pause,
-            reminders=tuple(at + pause for at in command.reminders),
+            due=later(command.due, pause),
+            reminders=tuple(later(at, pause) for at in command.reminders),
         )
     if isinstance(command, ArmTimer) and command.reason is TimerReason.TIMEOUT:
-        due = command.earliest + pause  # no jitter remains
+        due = later(command.earliest, pause)  # no jitter remains
         return replace(command, due=due, earliest=due, latest=due)
     return command
 

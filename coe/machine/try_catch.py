@@ -20,8 +20,8 @@ from coe.machine.interpreter import Done, Interpreter
 from coe.machine.scope import Frame
 from coe.machine.tasks import declared, execute_list, typed, with_deadline
 
-# No process runs longer; a delay that grows beyond this stays there.
-MAX_DELAY: Final = timedelta(days=366_000)
+# A delay does not grow beyond this; one that is longer from the start keeps its length.
+MAX_GROWN_DELAY: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ class _Attempt:
             self._on_branch(outcomes.CAUGHT)
             return _Catch(error)
         retry = await self._next_retry(policy, error)
-        return retry or (None if catch.do is None else _Catch(error))
+        if retry is None and (catch.do is not None or catch.then is not None):
+            return _Catch(error)
+        return retry
 
     async def _passes(
         self, when: str | None, except_when: str | None, error: dict[str, JSON]
@@ -114,7 +116,7 @@ class _Attempt:
         retry = await self._delay(policy, site)
         if limit.duration is not None:
             total = await self._length(limit.duration, site)
-            if self._run.now + retry.after > self._since + total:
+            if self._run.now - self._since + retry.after > total:
                 self._on_branch(outcomes.SPENT)
                 return None
         if attempts.duration is not None:
@@ -144,13 +146,14 @@ def _count(limit: AttemptLimit) -> int:
 
 
 def _grown(delay: timedelta, backoff: Backoff | None, n: int) -> timedelta:
-    """The delay before retry n: constant d, linear d·n, exponential d·2^(n-1)."""
+    """The delay before retry n: constant d, linear d·n, exponential d·2^(n-1); it has a maximum."""
     factor = 1.0
     if backoff is not None and backoff.linear is not None:
         factor = float(n)
     elif backoff is not None and backoff.exponential is not None:
         factor = 2.0 ** min(n - 1, 100)
-    return timedelta(seconds=min(delay.total_seconds() * factor, MAX_DELAY.total_seconds()))
+    most = max(delay, MAX_GROWN_DELAY)
+    return timedelta(seconds=min(delay.total_seconds() * factor, most.total_seconds()))
 
 
 async def run_try(run: Interpreter, frame: Frame) -> Done:

@@ -9,6 +9,7 @@ from itertools import count
 
 from coe.json_types import JSON
 from coe.language.durations import parse
+from coe.machine.clock import later
 from coe.machine.facts import Fact
 
 
@@ -53,4 +54,4 @@ def delayed(stub: Mapping[str, JSON], now: datetime) -> tuple[datetime, dict[str
     """The time at which an answer arrives, and the answer without its `after`."""
     rest = dict(stub)
     after = rest.pop("after", None)
-    return (now if after is None else now + parse(after).timedelta), rest
+    return (now if after is None else later(now, parse(after).timedelta)), rest

@@ -11,6 +11,7 @@ from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.model.definition import Definition
 from coe.leaves.leaf import LeafFault
+from coe.machine.clock import later
 from coe.machine.commands import (
     ArmTimer,
     Cancel,
@@ -209,7 +210,7 @@ class Simulation:
         for stage in command.stages:
             escalated = Fact(FactKind.TASK_ESCALATED, due, command.key, {"to": stage.to})
             self._agenda.add(escalated, deadline=True)
-            due += stage.after
+            due = later(due, stage.after)
         self._agenda.add(Fact(FactKind.TASK_EXPIRED, due, command.key), deadline=True)
 
     # ------------------------------------------------------------ stubs

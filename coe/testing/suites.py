@@ -25,6 +25,7 @@ from typing import Final
 from coe.json_types import JSON
 from coe.language.durations import parse
 from coe.language.model.definition import Definition
+from coe.machine.clock import later
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq
 from coe.testing.cases import DEFAULT_START, SimulationCase, Trace
@@ -101,7 +102,7 @@ def case_of(test: Mapping[str, JSON]) -> SimulationCase:
 
 
 def _fact(given: Mapping[str, JSON], now: datetime) -> Fact:
-    at = now + parse(given.get("after", "PT0S")).timedelta
+    at = later(now, parse(given.get("after", "PT0S")).timedelta)
     return Fact(FactKind(str(given["kind"])), at, str(given.get("key", "")), given.get("data"))
 
 

@@ -28,7 +28,7 @@ PURE_MODULES = {
     "urllib.parse",
 }
 PURE_NAMES = {
-    "datetime": {"datetime", "fromisoformat", "timedelta"},
+    "datetime": {"UTC", "datetime", "fromisoformat", "timedelta"},
     "sys": {"maxsize"},
     "uuid": {"NAMESPACE_URL", "uuid5"},
 }

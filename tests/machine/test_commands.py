@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from coe.json_types import JSON
+from coe.machine.clock import LATEST
 from coe.machine.commands import ArmTimer, Completed, OpenHumanTask, RunLeaf, StartChild
 from coe.machine.facts import FactKind
 from coe.machine.machine import EvaluateJq
@@ -240,7 +241,7 @@ async def test_the_deadline_of_the_flow_names_the_flow(evaluate: EvaluateJq):
     assert leaf.path == "/do/0/a"
 
 
-async def test_a_delay_grows_to_at_most_a_thousand_years(evaluate: EvaluateJq):
+async def test_a_delay_grows_to_at_most_thirty_days(evaluate: EvaluateJq):
     retry = {"delay": "P1D", "backoff": {"exponential": {}}}
     flow = {"do": [{"t": {"try": [{"a": HTTP}], "catch": {"retry": retry}}}]}
     run = Driver(flow, evaluate)
@@ -248,9 +249,39 @@ async def test_a_delay_grows_to_at_most_a_thousand_years(evaluate: EvaluateJq):
     for number in range(200):
         at = run.now
         [timer] = await run.failed(commands[0])
-        wanted = timedelta(days=2**number) if number < 19 else timedelta(days=366_000)
+        wanted = timedelta(days=2**number) if number < 5 else timedelta(days=30)
         assert timer.due - at == wanted
         commands = await run.fact(FactKind.TIMER_FIRED, timer.key)
+
+
+async def test_no_due_time_is_beyond_the_calendar(evaluate: EvaluateJq):
+    human = {
+        "title": "t",
+        "candidates": {"roles": ["lead"]},
+        "dueIn": "P366000D",
+        "remind": "P366000D",
+    }
+    flow = {
+        "do": [
+            {
+                "all": {
+                    "fork": {
+                        "branches": [
+                            {"pause": {"wait": "P366000D"}},
+                            {"ask": {"call": "humanTask:1@default", "with": human}},
+                            {"call": HTTP | {"timeout": {"after": "P366000D"}}},
+                        ]
+                    }
+                }
+            }
+        ]
+    }
+    for start in (LATEST - timedelta(days=1), LATEST + timedelta(days=1)):
+        run = Driver(flow, evaluate)
+        run.now = start
+        pause, ask, timeout, _ = await run.start()
+        latest = max(start, LATEST)
+        assert {pause.due, ask.due, *ask.reminders, timeout.due} == {latest}
 
 
 FUNCTIONS: dict[str, Any] = {"get": {"do": [{"leaf": HTTP}]}}

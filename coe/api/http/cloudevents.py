@@ -31,12 +31,12 @@ from coe.errors import CoeError, Invalid, Problem, TooCostly
 from coe.events.bus import SentEvent, delivered_runs, send_events
 from coe.events.cloudevents import (
     HEADER_PREFIX,
-    INVALID_EVENT,
     read_binary,
     read_event,
     read_events,
 )
 from coe.json_types import JSON, InexactNumber, read_json
+from coe.language.event_attributes import INVALID_EVENT
 from coe.runs.event_payload import Event
 from coe.schedules.event_triggers import settle_soon
 from coe.work import Platform, RequestInfo

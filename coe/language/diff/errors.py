@@ -68,7 +68,7 @@ def _expires(task: Task) -> bool:
 def _catches(task: TryTask, error: _Error) -> bool:
     """Whether a `try` always catches an error."""
     catch = task.catch
-    if catch.when or catch.except_when or (catch.retry and not catch.do):
+    if catch.when or catch.except_when or (catch.retry and not catch.do and not catch.then):
         return False
     wanted = catch.errors.with_ if catch.errors else None
     if wanted is None:
