@@ -1,8 +1,9 @@
 """Whether a value is a JSON Schema (2020-12) that can be used here.
 
-The verdict is that of the metaschema, but for two rules of ours: the dialect is 2020-12, and
-patterns have neither look-around nor back-references. The messages name the place and what belongs
-there, which those of the metaschema do not.
+The verdict is that of the metaschema, but for rules of ours: the dialect is 2020-12, keywords of
+other dialects are refused, and patterns have neither look-around nor back-references. So each
+keyword is evaluated, describes only, or is reported: none is accepted and ignored. The messages
+name the place and what belongs there, which those of the metaschema do not.
 """
 
 from __future__ import annotations
@@ -51,12 +52,30 @@ def faults(schema: Any, path: str = "") -> Iterator[SchemaFault]:
             if wanted is not None:
                 yield SchemaFault(place, f"`{keyword}` must be {wanted}")
                 continue
-        elif keyword not in _KNOWN and not keyword.startswith(("x-", "$")):
-            close = closest(keyword, _KNOWN, likeness=0.8)
-            if close:
-                message = f"`{keyword}` is not a keyword, did you mean `{close}`?"
-                yield SchemaFault(place, message, Severity.WARNING)
+        elif keyword in _OTHER_DIALECTS:
+            advice = _OTHER_DIALECTS[keyword]
+            message = f"`{keyword}` is not of JSON Schema 2020-12, and is not evaluated: {advice}"
+            yield SchemaFault(place, message)
+            continue
+        yield from _without_effect(keyword, schema, place)
         yield from _inside(keyword, value, place)
+
+
+def _without_effect(keyword: str, schema: dict[str, Any], place: str) -> Iterator[SchemaFault]:
+    """Report a keyword that nothing evaluates, though its author may think so."""
+    message = None
+    if keyword not in _KNOWN and not keyword.startswith("x-"):
+        close = closest(keyword, _KNOWN, likeness=0.8)
+        rather = f"did you mean `{close}`?" if close else "name what describes only `x-…`"
+        message = f"`{keyword}` is not a keyword, and nothing evaluates it: {rather}"
+    elif keyword in _CONTENT:
+        message = f"`{keyword}` describes the text, which is not checked against it"
+    elif keyword in _NEEDS and _NEEDS[keyword] not in schema:
+        message = f"`{keyword}` has no effect without `{_NEEDS[keyword]}`"
+    elif keyword == "if" and not schema.keys() & {"then", "else"}:
+        message = "`if` has no effect without `then` or `else`"
+    if message is not None:
+        yield SchemaFault(place, message, Severity.WARNING)
 
 
 def _inside(keyword: str, value: Any, place: str) -> Iterator[SchemaFault]:
@@ -176,3 +195,25 @@ _CHECKS: Final[dict[str, _Check]] = (
     }
 )
 _KNOWN: Final = frozenset((*_CHECKS, *_ONE, "const", "default"))
+# Assertions of older drafts and of OpenAPI 3.0, which 2020-12 does not have.
+_OTHER_DIALECTS: Final = {
+    "$recursiveAnchor": "write `$dynamicAnchor`",
+    "$recursiveRef": "write `$dynamicRef`",
+    "$vocabulary": "only a metaschema has it",
+    "additionalItems": "write the first items under `prefixItems`, and the others under `items`",
+    "dependencies": "write `dependentRequired` or `dependentSchemas`",
+    "disallow": "write `not`",
+    "divisibleBy": "write `multipleOf`",
+    "extends": "write `allOf`",
+    "id": "write `$id`",
+    "nullable": "add `null` to `type`",
+}
+# Keywords that do nothing without another.
+_NEEDS: Final = {
+    "else": "if",
+    "maxContains": "contains",
+    "minContains": "contains",
+    "then": "if",
+}
+# Annotations in 2020-12 (Validation, section 8).
+_CONTENT: Final = frozenset(("contentEncoding", "contentMediaType", "contentSchema"))
