@@ -28,6 +28,7 @@ from coe.decisions.values import KINDS, Key, ValueType, WrongValue, key_of
 from coe.errors import Problem, errors_in
 from coe.json_types import JSON
 from coe.language.load import MAX_PROBLEMS, problems_of
+from coe.language.metadata import misspelt_keys
 from coe.language.source import Source, Unreadable, point, read
 from coe.language.suggestions import did_you_mean
 
@@ -68,6 +69,7 @@ def load_decision_source(source: Source, *, whole: bool = True) -> LoadedDecisio
     problems = loader.problems
     if not problems and whole:
         problems = analyse(table)
+    problems += misspelt_keys(source, document.decision.metadata, "/decision/metadata")
     ordered = sorted(problems[:MAX_PROBLEMS], key=lambda each: (each.line or 0, each.column or 0))
     kept = None if errors_in(problems) else table
     return LoadedDecision(kept, tuple(ordered), source)

@@ -59,6 +59,7 @@ LEFT = {
         "{b: {wait: PT1S, then: end}}]}}"
     ),
     "a name that is not there": "- a: {wait: PT1S, then: b}",
+    "a branch, which no task follows": "- s: {fork: {branches: [{a: {wait: PT1S, then: a}}]}}",
 }
 
 

@@ -10,6 +10,7 @@ from coe.errors import Problem, Severity
 from coe.language.lint.calls import check_arguments, check_flows
 from coe.language.lint.context import Catalogued, KnownFlow, LintContext, Lookup
 from coe.language.lint.data import check_schemas
+from coe.language.lint.effects import check_effects, check_metadata
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
 from coe.language.lint.loops import check_loops
 from coe.language.lint.patterns import check_patterns
@@ -64,6 +65,8 @@ _RULES: Final[tuple[Callable[[LintContext], Iterator[Problem]], ...]] = (
     check_patterns,
     check_portability,
     check_supported,
+    check_effects,
+    check_metadata,
     check_standards,
 )
 

@@ -29,6 +29,8 @@ def check_loops(context: LintContext) -> Iterator[Problem]:
     a warning.
     """
     for scope in context.scopes:
+        if isinstance(scope.owner, ForkTask):  # its tasks follow nothing
+            continue
         loop = _endless(scope.tasks)
         if not loop or _another_branch_ends_it(context, scope):
             continue

@@ -101,8 +101,6 @@ def check_supported(context: LintContext) -> Iterator[Problem]:
     for place, schema in context.parts(DataSchema):
         if schema.resource is not None:
             found.append(("a schema at an address", f"{place}/resource"))
-        elif schema.format.partition(":")[0] != "json":
-            found.append((f"a schema of the format `{schema.format}`", f"{place}/format"))
     if use.extensions:
         found.append(("`use.extensions`", "/use/extensions"))
     for what, place in found:
@@ -111,10 +109,16 @@ def check_supported(context: LintContext) -> Iterator[Problem]:
 
 # ---------------------------------------------------------------- directives
 def _directive(context: LintContext, task: Task, then: str | None, place: str) -> Iterator[Problem]:
-    scope = context.around.get(task.pointer)
-    if then is None or then in _DIRECTIVES or scope is None or scope.tasks.named(then):
+    if then is None or then in _DIRECTIVES:
         return
-    if then in context.names:
+    scope = context.around.get(task.pointer)
+    if scope is None:
+        message = f"`{then}` is not in a scope: no task follows that of a declared function"
+    elif isinstance(scope.owner, ForkTask):
+        message = f"`{then}` does not follow: the branches of a fork run at the same time"
+    elif scope.tasks.named(then):
+        return
+    elif then in context.names:
         message = f"`{then}` is not in the scope of this task; `then` names only tasks of its scope"
     else:
         guess = did_you_mean(then, (*scope.tasks.names, *_DIRECTIVES))
