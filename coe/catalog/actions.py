@@ -28,9 +28,10 @@ from coe.catalog.refs import require_ref
 from coe.catalog.semver import is_alias
 from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.approvals import add_verdict, require_approvals
+from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.lifecycle import RUNNABLE, LifecycleAction
-from coe.catalog.versions.saving import refresh_entry, saved_version
-from coe.catalog.versions.sealing import unseal
+from coe.catalog.versions.saving import saved_version
+from coe.catalog.versions.sealing import seal_text, unseal
 from coe.catalog.versions.signatures import check_signature
 from coe.catalog.versions.transitions import (
     Transition,
@@ -47,14 +48,23 @@ from coe.outbox import OutboxKind, enqueue
 from coe.work import Read, Work
 
 
-async def register_flow(work: Work, manifest: str, *, changelog: str | None = None) -> SavedVersion:
-    """Save a version of a central or a local flow as a draft.
+async def register_flow(
+    work: Work, manifest: str, *, changelog: str | None = None, tests: str | None = None
+) -> SavedVersion:
+    """Save a version of a central or a local flow as a draft, or replace the draft.
 
     For content that is already saved it returns the existing version, and records nothing.
+
+    Args:
+        work: The transaction.
+        manifest: The document.
+        changelog: What is new; None keeps that of a draft.
+        tests: The text of its tests.yaml; None keeps those of a draft, an empty text removes them.
 
     Raises:
         Invalid: The document has errors; nothing is saved.
         Forbidden: `flow:register` in the team of its namespace is refused.
+        Conflict: The version was submitted already, with other content.
     """
     document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
@@ -65,16 +75,16 @@ async def register_flow(work: Work, manifest: str, *, changelog: str | None = No
         team=document.namespace,
         data_class=document.search_document.data_class,
     )
-    entry, version, created = await save_flow(work, document, problems, changelog=changelog)
-    if created:
+    saving = await save_flow(work, document, problems, changelog=changelog, tests=tests)
+    if saving.changed:
         await work.record(
             Tag.CATALOG_FLOW_REGISTER,
             resource=document.resource,
-            team=entry.team,
+            team=saving.entry.team,
             decision=decision,
-            detail={"digest": version.digest, "kind": document.kind, "changelog": changelog},
+            detail=saving.detail(kind=document.kind, changelog=changelog),
         )
-    return await saved_version(work, entry, version, created=created)
+    return await saved_version(work, saving)
 
 
 async def check_flow(read: Read, manifest: str) -> Preview:
@@ -97,6 +107,9 @@ async def submit_for_review(work: Work, ref: str, *, comment: str | None = None)
     await _check_for_publication(work, transition.version)
     transition.version.submitted_at = work.now
     transition.version.submitted_by = work.actor.subject
+    transition.version.submission_sealed = await seal_text(
+        work.keyring, transition.version, "submission_sealed", comment
+    )
     await _apply(work, transition, LifecycleAction.SUBMIT, comment)
     return transition.result()
 
@@ -132,9 +145,9 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Change
     """
     transition = await begin(work, ref, LifecycleAction.PUBLISH)
     version = transition.version
+    has_schedule = await _check_for_publication(work, version)
     needed = checking.approvals_needed(work)
     await require_approvals(work, transition.entry, version, needed)
-    has_schedule = await _check_for_publication(work, version)
     version.published_at = work.now
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (transition.entry.id, LIVE)) is None:

@@ -84,6 +84,10 @@ def _moment(*, nullable: bool = False) -> Column[datetime]:
     return Column(DateTime(timezone=True), nullable=nullable)
 
 
+def _sealed() -> Column[bytes]:
+    return Column(LargeBinary, nullable=True)
+
+
 def _texts() -> Column[list[str]]:
     return Column(ARRAY(Text), nullable=False)
 
@@ -154,16 +158,23 @@ class Entry(SQLModel, table=True):
 
 
 class EntryVersion(SQLModel, table=True):
-    """One version of a flow, a template, a decision table or a system; it never changes.
+    """One version of a flow, a template, a decision table or a system.
 
+    A draft can be replaced and deleted; from its submission on a version never changes.
     `digest` (SHA-256, hex) is over the canonical form of the content, `body_digest` over the
     same without its version number; `signature` (Ed25519, base64) is over the digest.
     `precedence` sorts as semver does. `engine` is where a flow runs. `card` is the JSON form of
-    `coe.catalog.search.document.SearchDocument`. The three sealed columns contain JSON.
+    `coe.catalog.search.document.SearchDocument`. The sealed columns contain JSON. `editors` are
+    the subjects besides `created_by` who replaced the draft. `tests_digest` is over the text of
+    the tests that came with it; `evidence_sealed` has their result at the submission. `changelog`
+    is in clear only in rows of earlier releases, until `seal_clear_texts` has sealed them.
     """
 
     __tablename__ = "entry_versions"
-    __table_args__ = (UniqueConstraint("entry_id", "version"),)
+    __table_args__ = (
+        UniqueConstraint("entry_id", "version"),
+        Index("ix_entry_versions_lifecycle", "lifecycle", "submitted_at"),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     entry_id: UUID = Field(foreign_key="entries.id", index=True)
@@ -184,6 +195,16 @@ class EntryVersion(SQLModel, table=True):
     signature: str
     engine: str | None = None
     changelog: str | None = None
+    changelog_sealed: bytes | None = Field(default=None, sa_column=_sealed())
+    tests_digest: str | None = None
+    tests_sealed: bytes | None = Field(default=None, sa_column=_sealed())
+    evidence_sealed: bytes | None = Field(default=None, sa_column=_sealed())
+    submission_sealed: bytes | None = Field(default=None, sa_column=_sealed())
+    edited_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    editors: list[str] = Field(
+        default_factory=list,
+        sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"),
+    )
     card: dict[str, JSON] = Field(sa_column=Column(JSONB, nullable=False))
     content_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     schemas_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
@@ -210,7 +231,11 @@ class EntryAlias(SQLModel, table=True):
 
 
 class VersionApproval(SQLModel, table=True):
-    """The decision of one reviewer on one version, and why; rows are only added."""
+    """The decision of one reviewer on one version, and why; rows are only added.
+
+    `digest` is that of the content that was reviewed: a version that was sent back may change.
+    `comment` is in clear only in rows of earlier releases, until `seal_clear_texts` seals them.
+    """
 
     __tablename__ = "version_approvals"
 
@@ -219,7 +244,9 @@ class VersionApproval(SQLModel, table=True):
     by: str
     at: datetime = Field(default_factory=utcnow, sa_column=_moment())
     decision: ReviewVerdict = Field(sa_column=Column(_enum(ReviewVerdict), nullable=False))
-    comment: str
+    comment: str | None = None
+    comment_sealed: bytes | None = Field(default=None, sa_column=_sealed())
+    digest: str | None = None
 
 
 class EntryLink(SQLModel, table=True):

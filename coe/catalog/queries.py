@@ -21,12 +21,14 @@ from coe.catalog.records import (
     VERSION_COLUMNS,
     EntryRecord,
     VersionApprovalRecord,
+    VersionNotes,
     VersionRecord,
 )
 from coe.catalog.refs import read_ref
 from coe.catalog.scope import readable_entries, readable_versions
 from coe.catalog.tables import ALIASES, ENTRIES, LINKS, VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions.resolution import VersionKey, resolve
+from coe.catalog.versions.sealing import unseal, unseal_comment
 from coe.paging import Page
 from coe.work import Read
 
@@ -231,14 +233,38 @@ async def approvals(
 ) -> dict[UUID, list[VersionApprovalRecord]]:
     """The decisions of the reviewers of each version, oldest first."""
     query = (
-        select(*VERSION_APPROVAL_COLUMNS, VERSION_APPROVALS.c.version_id)
+        select(
+            *VERSION_APPROVAL_COLUMNS,
+            VERSION_APPROVALS.c.version_id,
+            VERSION_APPROVALS.c.id,
+            VERSIONS.c.team,
+        )
         .join(VERSIONS, VERSIONS.c.id == VERSION_APPROVALS.c.version_id)
         .where(VERSIONS.c.id.in_(version_ids), readable_versions(read))
         .order_by(VERSION_APPROVALS.c.at, VERSION_APPROVALS.c.id)
     )
     found: dict[UUID, list[VersionApprovalRecord]] = {ident: [] for ident in version_ids}
     for row in (await read.session.execute(query)).all():
-        found[row.version_id].append(VERSION_APPROVAL_COLUMNS.record(row))
+        comment = row.comment
+        if row.comment_sealed is not None:
+            comment = await unseal_comment(read.keyring, row.id, row.team, row.comment_sealed)
+        found[row.version_id].append(VERSION_APPROVAL_COLUMNS.record(row, comment=comment))
+    return found
+
+
+async def notes(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, VersionNotes]:
+    """The changelog of each version, and the comment with which it was submitted."""
+    sealed = ("changelog_sealed", "submission_sealed")
+    query = select(
+        VERSIONS.c.id, VERSIONS.c.team, VERSIONS.c.changelog, *(VERSIONS.c[name] for name in sealed)
+    ).where(VERSIONS.c.id.in_(version_ids), readable_versions(read))
+    found: dict[UUID, VersionNotes] = {}
+    for ident, team, clear, *parts in (await read.session.execute(query)).all():
+        changelog, comment = [
+            None if part is None else str(await unseal(read.keyring, ident, team, name, part))
+            for name, part in zip(sealed, parts, strict=True)
+        ]
+        found[ident] = VersionNotes(changelog if changelog is not None else clear, comment)
     return found
 
 

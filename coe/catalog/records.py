@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from coe.access.actor import DataClass
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
 from coe.catalog.tables import ENTRIES, VERSION_APPROVALS, VERSIONS
-from coe.db.records import Columns
+from coe.db.records import Columns, Given
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.paging import Page
@@ -64,9 +64,11 @@ class VersionRecord:
     digest: str
     signature: str
     engine: str | None
-    changelog: str | None
+    tests_digest: str | None
     created_at: datetime
     created_by: str
+    edited_at: datetime | None
+    editors: tuple[str, ...]
     submitted_at: datetime | None
     submitted_by: str | None
     published_at: datetime | None
@@ -82,9 +84,22 @@ class VersionRecord:
         """`namespace/name@version`."""
         return f"{self.namespace}/{self.name}@{self.version}"
 
+    @property
+    def authors(self) -> tuple[str, ...]:
+        """Everyone who wrote it while it was a draft."""
+        return (self.created_by, *self.editors)
+
 
 ENTRY_COLUMNS: Final = Columns(EntryRecord, ENTRIES)
 VERSION_COLUMNS: Final = Columns(VersionRecord, VERSIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionNotes:
+    """What people wrote on a version: what is new, and the author's comment to its reviewers."""
+
+    changelog: str | None
+    submission_comment: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +114,13 @@ class FlowContent:
 
 @dataclass(frozen=True, slots=True)
 class VersionApprovalRecord:
-    """One reviewer's decision on a version."""
+    """One reviewer's decision on a version; `digest` is that of the content that was reviewed."""
 
     by: str
     at: datetime
     decision: ReviewVerdict
-    comment: str
+    comment: Annotated[str | None, Given("comment_sealed", "comment")]
+    digest: str | None
 
 
 VERSION_APPROVAL_COLUMNS: Final = Columns(VersionApprovalRecord, VERSION_APPROVALS)
@@ -144,12 +160,17 @@ class Hits(Page[Hit]):
 
 @dataclass(frozen=True, slots=True)
 class SavedVersion:
-    """A saved version, its entry and its warnings; `created` is false if it existed before."""
+    """A saved version, its entry and its warnings.
+
+    `created` is false if the version existed before, `replaced` is true if it was a draft with
+    other content.
+    """
 
     entry: EntryRecord
     version: VersionRecord
     problems: tuple[Problem, ...]
     created: bool
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

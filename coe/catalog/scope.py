@@ -40,7 +40,7 @@ def readable_versions(read: Read, relations: Collection[str] = ()) -> ColumnElem
     return or_(
         _scope(read, relations).clause(*cells),
         and_(owned, _scope(read, {Relation.OWNER}).clause(*cells)),
-        and_(VERSIONS.c.created_by == subject, _scope(read, {Relation.AUTHOR}).clause(*cells)),
+        and_(_wrote(subject), _scope(read, {Relation.AUTHOR}).clause(*cells)),
     )
 
 
@@ -50,9 +50,14 @@ def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> froz
     subject = read.actor.subject
     if subject in (entry.process_owner, entry.deputy):
         found.add(Relation.OWNER)
-    if version is not None and version.created_by == subject:
+    if version is not None and subject in (version.created_by, *version.editors):
         found.add(Relation.AUTHOR)
     return frozenset(found)
+
+
+def _wrote(subject: str) -> ColumnElement[bool]:
+    """Whether a person wrote a version while it was a draft."""
+    return or_(VERSIONS.c.created_by == subject, VERSIONS.c.editors.contains([subject]))
 
 
 def _scope(read: Read, relations: Collection[str]) -> AccessScope:

@@ -17,7 +17,8 @@ from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
 from coe.catalog.search.document import SearchDocument
 from coe.catalog.versions.aliases import point_alias
-from coe.catalog.versions.saving import NewVersion, refresh_entry, save_version
+from coe.catalog.versions.current import refresh_entry
+from coe.catalog.versions.saving import NewVersion, save_version
 from coe.errors import Invalid
 from coe.language.canonical import digest
 from coe.language.documents import validate
@@ -56,8 +57,9 @@ async def register_system(work: Work, manifest: str) -> SavedVersion:
     """Save and publish a version of a system; content that is already saved changes nothing.
 
     Raises:
-        Invalid: The file has problems, or its version exists with other content.
+        Invalid: The file has problems.
         Forbidden: `flow:register` in the team of its namespace is refused.
+        Conflict: Its version exists with other content.
     """
     system, source = _read(manifest)
     resource = f"system:{system.namespace}/{system.name}@{system.version}"
@@ -67,7 +69,8 @@ async def register_system(work: Work, manifest: str) -> SavedVersion:
         team=system.namespace,
         data_class=system.data_class,
     )
-    entry, version, created = await save_version(work, _new_version(system, source))
+    saving = await save_version(work, _new_version(system, source))
+    entry, version, created = saving.entry, saving.version, saving.changed
     if created:
         await _publish(work, version)
         await point_alias(work, entry, version, LIVE)

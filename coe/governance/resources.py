@@ -101,7 +101,7 @@ async def _entry(read: Read, name: str, kind: EntryKind, ref: str, subject: str)
         version = await catalog.find_version(read, ref, kind)
         if version is None:
             raise NotFound
-        relations |= _relation(Relation.AUTHOR, holds=version.created_by == subject)
+        relations |= _relation(Relation.AUTHOR, holds=subject in version.authors)
     return Resource(name, row.team, row.data_class, frozenset(relations))
 
 

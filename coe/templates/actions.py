@@ -10,7 +10,7 @@ from coe.catalog.flows.drafts import preview_draft, save_flow
 from coe.catalog.links import system_links
 from coe.catalog.models import EntryKind
 from coe.catalog.records import Preview, SavedVersion
-from coe.catalog.versions.saving import NewVersion, save_version, saved_version
+from coe.catalog.versions.saving import NewVersion, SaveOutcome, save_version, saved_version
 from coe.errors import Invalid, errors_in
 from coe.language.canonical import digest
 from coe.templates.instance import instance_of
@@ -27,13 +27,16 @@ async def register_template(
     *,
     changelog: str | None = None,
 ) -> SavedVersion:
-    """Save a version of a template as a draft; `files` maps paths to contents.
+    """Save a version of a template as a draft, or replace the draft.
+
+    `files` maps paths to contents; its tests are among them.
 
     Content that is saved already returns its version, and records nothing.
 
     Raises:
         Invalid: The problems of its files; nothing is saved.
         Forbidden: `template:register` in the team of its namespace is refused.
+        Conflict: The version was submitted already, with other content.
     """
     template, problems = read_template(files)
     if template is None:
@@ -49,16 +52,16 @@ async def register_template(
     problems += await try_out(work, template)
     if errors_in(problems):
         raise Invalid(problems)
-    entry, version, created = await save_version(work, _new_version(template, changelog))
-    if created:
+    saving = await save_version(work, _new_version(template, changelog))
+    if saving.changed:
         await work.record(
             Tag.CATALOG_TEMPLATE_REGISTER,
             resource=resource,
-            team=entry.team,
+            team=saving.entry.team,
             decision=decision,
-            detail={"digest": version.digest, "changelog": changelog},
+            detail=saving.detail(changelog=changelog),
         )
-    return await saved_version(work, entry, version, created=created)
+    return await saved_version(work, saving)
 
 
 async def preview(read: Read, request: Instantiation) -> Preview:
@@ -98,26 +101,23 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
     if document is None or errors_in(instance.problems):
         raise Invalid(instance.problems)
     changelog = f"Made from {instance.template.ref}"
-    entry, version, created = await save_flow(
+    saving = await save_flow(
         work,
         document,
         instance.problems,
         changelog=changelog,
+        may_replace=False,
     )
-    if created:
-        await keep_origin(work, version, instance.template, rendered.parameters)
+    if saving.outcome is SaveOutcome.CREATED:
+        await keep_origin(work, saving.version, instance.template, rendered.parameters)
         await work.record(
             Tag.CATALOG_TEMPLATE_INSTANTIATE,
             resource=document.resource,
-            team=entry.team,
+            team=saving.entry.team,
             decision=decision,
-            detail={
-                "template": instance.template.ref,
-                "parameters": rendered.parameters,
-                "digest": version.digest,
-            },
+            detail=saving.detail(template=instance.template.ref, parameters=rendered.parameters),
         )
-    return await saved_version(work, entry, version, created=created)
+    return await saved_version(work, saving)
 
 
 def _new_version(template: TemplateFiles, changelog: str | None) -> NewVersion:

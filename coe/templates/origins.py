@@ -35,6 +35,7 @@ async def keep_origin(
             flow_team=flow.team,
             template_version_id=template.id,
             template_entry_id=template.entry_id,
+            digest=flow.digest,
             parameters_sealed=await work.keyring.seal_json(place, _PURPOSE, parameters),
             created_at=work.now,
         ),

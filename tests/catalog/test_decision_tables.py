@@ -30,7 +30,7 @@ from tests.factories.people import (
 )
 
 
-async def test_a_draft_is_saved_once_and_a_version_never_changes(platform: Platform) -> None:
+async def test_a_draft_is_saved_once_and_replaced_by_other_content(platform: Platform) -> None:
     async with platform.work(FINANCE_DEVELOPER) as work:
         first = await register_decision(work, level())
     async with platform.work(FINANCE_DEVELOPER) as work:
@@ -38,11 +38,10 @@ async def test_a_draft_is_saved_once_and_a_version_never_changes(platform: Platf
     assert (first.created, again.created) == (True, False)
     assert first.version.id == again.version.id
     assert first.version.lifecycle is Lifecycle.DRAFT
-    with pytest.raises(Invalid) as refused:
-        async with platform.work(FINANCE_DEVELOPER) as work:
-            await register_decision(work, level(limit="7.00"))
-    assert refused.value.problems[0].code == "INPUT_VERSION"
-    assert refused.value.problems[0].line == 4
+    async with platform.work(FINANCE_DEVELOPER) as work:
+        other = await register_decision(work, level(limit="7.00"))
+    assert (other.replaced, other.version.id) == (True, first.version.id)
+    assert other.version.digest != first.version.digest
 
 
 async def test_a_table_with_a_gap_is_not_saved(platform: Platform) -> None:

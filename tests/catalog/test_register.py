@@ -1,19 +1,29 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 
 import pytest
 from sqlalchemy import text
 
 from coe.catalog import actions, queries
+from coe.catalog.flows.contents import flow_contents
 from coe.catalog.flows.documents import read_flow
 from coe.catalog.models import FlowKind, Lifecycle
-from coe.errors import Forbidden, Invalid, Severity, errors_in
+from coe.errors import Conflict, Forbidden, Invalid, Severity, errors_in
 from coe.work import Platform
+from tests.factories.audit_events import details_of
 from tests.factories.catalog import SECRET, central, local, published, register
 from tests.factories.lifecycle import publish_version
-from tests.factories.people import COE_LEAD, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
+from tests.factories.people import (
+    COE_LEAD,
+    COE_REVIEWER,
+    OUTSIDER,
+    SALES_DEVELOPER,
+    SALES_OWNER,
+    WAREHOUSE_DEVELOPER,
+)
 
 
 async def _count(platform: Platform, table: str) -> int:
@@ -33,15 +43,77 @@ async def test_the_same_content_again_returns_the_existing_version(platform: Pla
     assert await _count(platform, "audit_events") == 1
 
 
-async def test_other_content_under_a_taken_version_is_a_located_problem(platform: Platform) -> None:
-    await register(platform, SALES_OWNER, central())
-    with pytest.raises(Invalid) as invalid:
-        await register(platform, SALES_OWNER, central(step="other"))
-    (problem,) = invalid.value.problems
-    assert (problem.path, problem.line, problem.column) == ("/document/version", 5, 3)
-    assert "1.0.0" in problem.message
-    assert "above 1.0.0" in (problem.help or "")
+async def test_other_content_replaces_a_draft_and_conflicts_after_the_submission(
+    platform: Platform,
+) -> None:
+    first = await register(platform, SALES_OWNER, central(), changelog="the first")
+    other = central(step="other", title="Other returns", data_class="CONFIDENTIAL")
+    second = await register(platform, SALES_DEVELOPER, other)
+    assert (second.created, second.replaced) == (False, True)
+    assert second.version.id == first.version.id
+    assert (second.entry.title, second.entry.data_class) == ("Other returns", "CONFIDENTIAL")
+    assert second.version.authors == ("sales-owner", "sales-developer")
+    assert platform.signer.public.verify_digest(second.version.digest, second.version.signature)
+    async with platform.read(SALES_OWNER) as read:
+        contents = await flow_contents(read, [first.version.id])
+        assert contents[first.version.id].definition == other
+        assert (await queries.notes(read, [first.version.id]))[first.version.id].changelog == (
+            "the first"
+        )
+    async with platform.work(SALES_OWNER) as work:
+        await actions.submit_for_review(work, "sales/returns@1.0.0")
+    with pytest.raises(Conflict, match=r"is IN_REVIEW .* use a number above 1\.0\.0"):
+        await register(platform, SALES_OWNER, central())
+    assert not (await register(platform, SALES_OWNER, other)).replaced
     assert await _count(platform, "entry_versions") == 1
+
+
+async def test_the_log_has_the_digests_before_and_after_a_draft_was_replaced(
+    platform: Platform,
+) -> None:
+    first = await register(platform, SALES_OWNER, central(), tests="tests: []")
+    second = await register(platform, SALES_DEVELOPER, central(step="other"), tests="")
+    created, detail = await details_of(platform, "catalog:flow:register")
+    assert created["before"] is None
+    assert (detail["digest"], detail["testsDigest"]) == (second.version.digest, None)
+    assert detail["before"] == {
+        "digest": first.version.digest,
+        "testsDigest": hashlib.sha256(b"tests: []").hexdigest(),
+    }
+
+
+async def test_who_wrote_a_part_of_a_draft_may_not_review_it(platform: Platform) -> None:
+    await register(platform, SALES_OWNER, central())
+    await register(platform, SALES_DEVELOPER, central(step="other"))
+    async with platform.work(SALES_OWNER) as work:
+        await actions.submit_for_review(work, "sales/returns@1.0.0")
+    async with platform.database.session() as session:
+        await session.execute(text("UPDATE entry_versions SET editors = '{coe-reviewer}'"))
+        await session.commit()
+    with pytest.raises(Forbidden) as refused:
+        async with platform.work(COE_REVIEWER) as work:
+            await actions.review(work, "sales/returns@1.0.0", approve=True, comment="mine")
+    assert "relation:author" in str(refused.value.extensions["rule"])
+
+
+async def test_a_draft_of_another_team_is_not_replaced(platform: Platform) -> None:
+    await register(platform, SALES_OWNER, central())
+    with pytest.raises(Forbidden):
+        await register(platform, WAREHOUSE_DEVELOPER, central(step="other"))
+    async with platform.read(SALES_OWNER) as read:
+        version = await queries.find_version(read, "sales/returns@1.0.0")
+    assert version is not None
+    assert version.edited_at is None
+
+
+async def test_replacing_a_draft_counts_its_callers_anew(platform: Platform) -> None:
+    await register(platform, SALES_OWNER, central("parts"))
+    await register(platform, SALES_OWNER, central("other"))
+    for called, uses in (("parts", (1, 0)), ("other", (0, 1))):
+        await register(platform, SALES_OWNER, central(calls=f"sales/{called}@^1"))
+        async with platform.read(SALES_OWNER) as read:
+            found = await queries.entries_by_ref(read, ["sales/parts", "sales/other"])
+        assert tuple(each.uses for each in found.values()) == uses
 
 
 async def test_two_registrations_of_one_version_at_once(platform: Platform) -> None:
@@ -52,13 +124,10 @@ async def test_two_registrations_of_one_version_at_once(platform: Platform) -> N
     assert await _count(platform, "entry_versions") == 1
 
 
-async def test_two_contents_for_one_version_at_once(platform: Platform) -> None:
+async def test_two_contents_for_one_draft_at_once(platform: Platform) -> None:
     contents = [central(step=f"step{number}") for number in range(5)]
-    results = await asyncio.gather(
-        *(register(platform, SALES_OWNER, each) for each in contents),
-        return_exceptions=True,
-    )
-    assert [type(each) for each in results].count(Invalid) == 4
+    results = await asyncio.gather(*(register(platform, SALES_OWNER, each) for each in contents))
+    assert sorted(result.replaced for result in results) == [False] + [True] * 4
     assert await _count(platform, "entry_versions") == 1
 
 

@@ -104,9 +104,16 @@ def local(
     )
 
 
-async def register(platform: Platform, actor: Actor, text: str) -> SavedVersion:
+async def register(
+    platform: Platform,
+    actor: Actor,
+    text: str,
+    *,
+    changelog: str | None = None,
+    tests: str | None = None,
+) -> SavedVersion:
     async with platform.work(actor) as work:
-        return await actions.register_flow(work, text)
+        return await actions.register_flow(work, text, changelog=changelog, tests=tests)
 
 
 async def published(platform: Platform, actor: Actor, text: str) -> ChangedVersion:

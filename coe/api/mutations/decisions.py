@@ -25,7 +25,11 @@ class DecisionMutation:
 
     @mutation
     async def register_decision(self, info: Info, input: RegisterDecisionInput) -> DecisionPayload:  # noqa: A002  # the contract's name
-        """Save a version of a table as a draft; the same content again returns that version."""
+        """Save a version of a table as a draft, or replace the draft of that number.
+
+        The same content again returns the version that has it. Other content for a version that
+        was submitted is a CONFLICT.
+        """
 
         async def verb(work: Work) -> Receipt:
             saved = await register_decision(work, input.manifest, changelog=input.changelog)

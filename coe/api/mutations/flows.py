@@ -38,7 +38,11 @@ class FlowMutation:
 
     @mutation
     async def register_flow(self, info: Info, input: RegisterFlowInput) -> FlowPayload:  # noqa: A002  # the contract's name
-        """Save a version of a flow as a draft; the same content again returns that version."""
+        """Save a version of a flow as a draft, or replace the draft of that number.
+
+        The same content again returns the version that has it. Other content for a version that
+        was submitted is a CONFLICT.
+        """
 
         async def verb(work: Work) -> Receipt:
             saved = await actions.register_flow(work, input.manifest, changelog=input.changelog)

@@ -28,9 +28,10 @@ class TemplateMutation:
         changelog: str | None = None,
         client_mutation_id: str | None = None,
     ) -> TemplatePayload:
-        """Save a version of a template as a draft; the same content again returns that version.
+        """Save a version of a template as a draft, or replace the draft of that number.
 
-        `files` is one object: each name is the path of a file, each value its text.
+        The same content again returns the version that has it. Other content for a version that
+        was submitted is a CONFLICT. `files` is one object: each name is the path of a file, each value its text.
         """
 
         async def verb(work: Work) -> Receipt:

@@ -57,7 +57,7 @@ class DecisionRule:
 
 @object_type
 class DecisionTableVersion(VersionFields):
-    """One version of a decision table; its contents never change."""
+    """One version of a decision table; from its submission on its contents never change."""
 
     signature: str = strawberry.field(
         description="Ed25519 signature over the digest by the platform's signing key",

@@ -10,7 +10,7 @@ import strawberry
 from coe.access.actor import DataClass
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
-from coe.api.graphql.loaders import first_versions, version_by_selector
+from coe.api.graphql.loaders import first_versions, notes_of, version_by_selector
 from coe.api.graphql.nodes import Node, field, interface, object_type
 from coe.api.graphql.paging import Connection, page_size
 from coe.api.graphql.scalars import DateTime
@@ -69,11 +69,20 @@ class VersionFields(Node):
     ref: str
     version: str
     lifecycle: Lifecycle
-    changelog: str | None
     digest: str
     created_at: DateTime
     created_by: str
+    submitted_at: DateTime | None = strawberry.field(
+        description="When it was submitted for review last",
+    )
+    submitted_by: str | None = strawberry.field(description="Who submitted it for review last")
     published_at: DateTime | None
+    edited_at: DateTime | None = strawberry.field(
+        description="When the draft was last replaced by other content",
+    )
+    editors: list[str] = strawberry.field(
+        description="Who replaced the draft, besides `createdBy`; none of them may review it",
+    )
 
     @classmethod
     def of(cls, record: VersionRecord) -> Self:
@@ -84,17 +93,32 @@ class VersionFields(Node):
             ref=record.ref,
             version=record.version,
             lifecycle=record.lifecycle,
-            changelog=record.changelog,
             digest=record.digest,
             created_at=DateTime(record.created_at),
             created_by=record.created_by,
+            submitted_at=DateTime(record.submitted_at) if record.submitted_at else None,
+            submitted_by=record.submitted_by,
             published_at=DateTime(record.published_at) if record.published_at else None,
+            edited_at=DateTime(record.edited_at) if record.edited_at else None,
+            editors=list(record.editors),
             **cls._own_fields(record),
         )
 
     @classmethod
     def _own_fields(cls, record: VersionRecord) -> dict[str, Any]:  # noqa: ARG003  # for types with more fields
         return {}
+
+    @field
+    async def changelog(self, info: Info) -> str | None:
+        """What is new in this version."""
+        notes = await info.context.load(notes_of, self.record.id)
+        return notes.changelog if notes else None
+
+    @field
+    async def submission_comment(self, info: Info) -> str | None:
+        """What its author wrote to the reviewers at the last submission."""
+        notes = await info.context.load(notes_of, self.record.id)
+        return notes.submission_comment if notes else None
 
 
 class VersionedEntry(CatalogEntry):

@@ -85,7 +85,7 @@ class VersionDiff:
 
 @object_type
 class FlowVersion(VersionFields):
-    """One version of a flow; its contents never change."""
+    """One version of a flow; from its submission on its contents never change."""
 
     signature: str = strawberry.field(
         description="Ed25519 signature over the digest by the platform's signing key",

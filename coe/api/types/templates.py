@@ -39,7 +39,7 @@ class TemplateUsage:
 
 @object_type
 class TemplateVersion(VersionFields):
-    """One version of a template; its contents never change."""
+    """One version of a template; from its submission on its contents never change."""
 
     digest: str = strawberry.field(
         description="SHA-256 over the canonical form of all its files",

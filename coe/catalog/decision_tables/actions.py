@@ -38,15 +38,17 @@ class DecisionPreview:
 
 
 async def register_decision(
-    work: Work, manifest: str, *, changelog: str | None = None
+    work: Work, manifest: str, *, changelog: str | None = None, tests: str | None = None
 ) -> SavedVersion:
-    """Save a version of a decision table as a draft.
+    """Save a version of a decision table as a draft, or replace the draft.
 
     For content that is already saved it returns the existing version, and records nothing.
+    `changelog` and `tests` are as for `coe.catalog.actions.register_flow`.
 
     Raises:
         Invalid: The document has errors, such as gaps and overlaps; nothing is saved.
         Forbidden: `decision:register` in the team of its namespace is refused.
+        Conflict: The version was submitted already, with other content.
     """
     entry, problems, source = await asyncio.to_thread(read_decision, manifest)
     if entry is None:
@@ -74,19 +76,20 @@ async def register_decision(
         problems=problems,
         links=entry.links,
         changelog=changelog,
+        tests=tests,
         line=position.line if position else None,
         column=position.column if position else None,
     )
-    saved_entry, version, created = await save_version(work, new)
-    if created:
+    saving = await save_version(work, new)
+    if saving.changed:
         await work.record(
             Tag.CATALOG_DECISION_REGISTER,
             resource=entry.resource,
-            team=saved_entry.team,
+            team=saving.entry.team,
             decision=decision,
-            detail={"digest": version.digest, "changelog": changelog},
+            detail=saving.detail(changelog=changelog),
         )
-    return await saved_version(work, saved_entry, version, created=created)
+    return await saved_version(work, saving)
 
 
 async def check_decision(manifest: str) -> DecisionPreview:

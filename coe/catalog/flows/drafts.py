@@ -8,10 +8,10 @@ from __future__ import annotations
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import changes, flow_contents, flow_in
 from coe.catalog.flows.documents import FlowDocument, draw_mermaid
-from coe.catalog.models import Entry, EntryKind, EntryVersion
+from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_version
 from coe.catalog.records import Preview, VersionChange
-from coe.catalog.versions.saving import NewVersion, save_version
+from coe.catalog.versions.saving import NewVersion, Saving, save_version
 from coe.errors import Invalid, Problem, errors_in
 from coe.work import Read, Work
 
@@ -24,12 +24,16 @@ async def save_flow(
     problems: tuple[Problem, ...],
     *,
     changelog: str | None,
-) -> tuple[Entry, EntryVersion, bool]:
-    """Check a document and save it as a draft; True if it was new.
+    tests: str | None = None,
+    may_replace: bool = True,
+) -> Saving:
+    """Check a document and save it as a draft.
 
     Raises:
-        Invalid: It has errors, or its version exists with other content; nothing is saved.
+        Invalid: It has errors, or a local flow has tests; nothing is saved.
+        Conflict: Its version was submitted already, with other content.
     """
+    problems += _tests_problems(document, tests)
     found = problems + await checking.check(work, document)
     if errors_in(found):
         raise Invalid(found)
@@ -53,8 +57,17 @@ async def save_flow(
         links=document.links,
         engine=DEFAULT_ENGINE,
         changelog=changelog,
+        tests=tests,
+        may_replace=may_replace,
     )
     return await save_version(work, new)
+
+
+def _tests_problems(document: FlowDocument, tests: str | None) -> tuple[Problem, ...]:
+    if not tests or document.definition is not None:
+        return ()
+    message = "a local flow has no tests here: its code, which the platform does not run, has them"
+    return (Problem("INPUT_TESTS", message, path="/tests"),)
 
 
 async def preview_draft(

@@ -9,7 +9,7 @@ before it are void.
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlmodel import col
 
 from coe.catalog.models import (
@@ -22,6 +22,7 @@ from coe.catalog.models import (
     VersionApproval,
 )
 from coe.catalog.search.document import search_document_of
+from coe.catalog.versions.sealing import seal_comment
 from coe.errors import Conflict
 from coe.work import Work
 
@@ -36,26 +37,30 @@ async def add_verdict(
     """
     if verdict is ReviewVerdict.APPROVED and work.actor.subject in await approvers(work, version):
         raise Conflict(f"{work.actor.subject} has approved this submission already")
-    work.session.add(
-        VersionApproval(
-            version_id=version.id,
-            by=work.actor.subject,
-            at=work.now,
-            decision=verdict,
-            comment=comment,
-        ),
+    row = VersionApproval(
+        version_id=version.id,
+        by=work.actor.subject,
+        at=work.now,
+        decision=verdict,
+        digest=version.digest,
     )
+    row.comment_sealed = await seal_comment(work.keyring, row, version.team, comment)
+    work.session.add(row)
     await work.session.flush()
 
 
 async def approvers(work: Work, version: EntryVersion) -> frozenset[str]:
-    """The subjects that approved the version since its last submission."""
+    """The subjects that approved the version, as it is now, since its last submission."""
     since = version.submitted_at or version.created_at
     found = await work.session.scalars(
         select(col(VersionApproval.by)).where(
             col(VersionApproval.version_id) == version.id,
             col(VersionApproval.decision) == ReviewVerdict.APPROVED,
             col(VersionApproval.at) >= since,
+            or_(
+                col(VersionApproval.digest).is_(None),
+                col(VersionApproval.digest) == version.digest,
+            ),
         ),
     )
     return frozenset(found)
@@ -76,7 +81,7 @@ async def require_approvals(
     """
     if entry.flow_kind is FlowKind.LOCAL and not await _names_new_owner(work, entry, version):
         return
-    given = len(await approvers(work, version) - {version.created_by})
+    given = len(await approvers(work, version) - {version.created_by, *version.editors})
     if given < needed:
         raise Conflict(f"{version.version} has {given} of the {needed} approvals that it needs")
 

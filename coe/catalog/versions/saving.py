@@ -1,48 +1,60 @@
-"""Save versions of entries of every kind, safe under concurrent writes."""
+"""Save versions of entries of every kind, safe under concurrent writes.
+
+A draft is replaced by a save of its version number; a version that was submitted never changes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from uuid import UUID
+from enum import StrEnum
+from typing import Final
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from coe.access.permissions import Permission
 from coe.catalog.links import Link
-from coe.catalog.models import (
-    LIVE,
-    Entry,
-    EntryAlias,
-    EntryKind,
-    EntryLink,
-    EntryVersion,
-    FlowKind,
-    Lifecycle,
-    LinkKind,
-)
+from coe.catalog.models import Entry, EntryKind, EntryLink, EntryVersion, FlowKind, Lifecycle
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
-from coe.catalog.search.document import SearchDocument, search_document_of, write_search_document
+from coe.catalog.scope import relations_to
+from coe.catalog.search.document import SearchDocument
 from coe.catalog.semver import parse_version, precedence
-from coe.catalog.tables import ENTRIES, LINKS, VERSIONS
-from coe.catalog.versions.lifecycle import DISPLAY_ORDER
-from coe.catalog.versions.sealing import problems_from_json, problems_to_json, seal, unseal
+from coe.catalog.tables import ENTRIES, VERSIONS
+from coe.catalog.versions.current import count_callers, link_targets, refresh_entry
+from coe.catalog.versions.sealing import (
+    problems_from_json,
+    problems_to_json,
+    seal,
+    seal_text,
+    unseal,
+)
 from coe.db import new_id
-from coe.errors import Invalid, Problem
+from coe.errors import Conflict, Invalid, Problem
 from coe.json_types import JSON
 from coe.work import Work
 
-_CALLED = frozenset({EntryKind.DECISION, EntryKind.FLOW})
 _LOCK = 0x0C0E_CA7A
 """Advisory lock of catalog writes: each may also update the entries that it links to."""
+REGISTER: Final = {
+    EntryKind.DECISION: Permission.DECISION_REGISTER,
+    EntryKind.FLOW: Permission.FLOW_REGISTER,
+    EntryKind.SYSTEM: Permission.FLOW_REGISTER,
+    EntryKind.TEMPLATE: Permission.TEMPLATE_REGISTER,
+}
+"""The permission to save, replace and delete drafts of each kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version to save; `content` and `schemas` are sealed.
+    """A version to save; `content`, `schemas`, `tests` and `changelog` are sealed.
 
-    `path` is the pointer of the version number in its document, for problems.
+    `tests` is the text of a tests.yaml: None keeps those of a draft that is replaced, and an empty
+    text removes them; None keeps its changelog too. Without `may_replace` the version must be new:
+    its number was chosen for it. `path` is the pointer of the version number in
+    its document, for problems.
     """
 
     kind: EntryKind
@@ -60,8 +72,42 @@ class NewVersion:
     links: tuple[Link, ...] = ()
     engine: str | None = None
     changelog: str | None = None
+    tests: str | None = None
+    may_replace: bool = True
     line: int | None = field(default=None, compare=False)
     column: int | None = field(default=None, compare=False)
+
+    @property
+    def ref(self) -> str:
+        """`namespace/name@version`."""
+        return f"{self.namespace}/{self.name}@{self.version}"
+
+
+class SaveOutcome(StrEnum):
+    """What a save did."""
+
+    CREATED = "CREATED"
+    REPLACED = "REPLACED"
+    UNCHANGED = "UNCHANGED"
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """A version that was saved; `before` has the digests of the draft that it replaced."""
+
+    entry: Entry
+    version: EntryVersion
+    outcome: SaveOutcome
+    before: JSON = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written, so that the verb records it."""
+        return self.outcome is not SaveOutcome.UNCHANGED
+
+    def detail(self, **more: JSON) -> JSON:
+        """The detail of its audit event: the digests after the save, and those before."""
+        return {**digests_of(self.version), **more, "before": self.before}
 
 
 async def lock_catalog(session: AsyncSession) -> None:
@@ -69,11 +115,13 @@ async def lock_catalog(session: AsyncSession) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
-async def save_version(work: Work, new: NewVersion) -> tuple[Entry, EntryVersion, bool]:
-    """Add a version as a draft, or find the one with the same content; True if it was added.
+async def save_version(work: Work, new: NewVersion) -> Saving:
+    """Add a version as a draft, replace the draft of its number, or find its equal.
 
     Raises:
-        Invalid: An entry of another kind has the name, or the version exists with other content.
+        Invalid: An entry of another kind has the name.
+        Forbidden: The draft of that number has a data class that the actor may not register.
+        Conflict: The version was submitted already, with other content.
     """
     await lock_catalog(work.session)
     entry = await _entry(work, new)
@@ -83,63 +131,66 @@ async def save_version(work: Work, new: NewVersion) -> tuple[Entry, EntryVersion
             col(EntryVersion.version) == new.version,
         ),
     )
-    if existing is not None:
-        if existing.digest != new.digest:
-            raise Invalid([await _taken(work.session, entry, new)])
-        return entry, existing, False
-    version = await _version(work, entry, new)
-    await refresh_entry(work, entry)
-    return entry, version, True
+    if existing is None:
+        version = await _version(work, entry, new)
+        await refresh_entry(work, entry)
+        return Saving(entry, version, SaveOutcome.CREATED)
+    if await _is_equal(work, existing, new):
+        return Saving(entry, existing, SaveOutcome.UNCHANGED)
+    if existing.lifecycle is not Lifecycle.DRAFT or not new.may_replace:
+        raise await _taken(work.session, existing, new)
+    before = await _replace(work, entry, existing, new)
+    return Saving(entry, existing, SaveOutcome.REPLACED, before)
 
 
-async def saved_version(
-    work: Work,
-    entry: Entry,
-    version: EntryVersion,
-    *,
-    created: bool,
-) -> SavedVersion:
+async def saved_version(work: Work, saving: Saving) -> SavedVersion:
     """The result of a verb that saves: the records, and the warnings stored with the version."""
+    entry, version = saving.entry, saving.version
     column, sealed = "problems_sealed", version.problems_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
-    problems = problems_from_json(opened)
-    return SavedVersion(ENTRY_COLUMNS.of(entry), VERSION_COLUMNS.of(version), problems, created)
+    return SavedVersion(
+        ENTRY_COLUMNS.of(entry),
+        VERSION_COLUMNS.of(version),
+        problems_from_json(opened),
+        created=saving.outcome is SaveOutcome.CREATED,
+        replaced=saving.outcome is SaveOutcome.REPLACED,
+    )
 
 
-async def refresh_entry(work: Work, entry: Entry) -> None:
-    """Set the entry's current version: `live`, or else the newest in the most advanced state."""
-    session = work.session
-    await session.flush()
-    live = (
-        select(col(EntryAlias.version_id))
-        .where(col(EntryAlias.entry_id) == entry.id, col(EntryAlias.alias) == LIVE)
-        .scalar_subquery()
-    )
-    rank = case(
-        {state: place for place, state in enumerate(DISPLAY_ORDER)},
-        value=col(EntryVersion.lifecycle),
-    )
-    current = await session.scalar(
-        select(EntryVersion)
-        .where(col(EntryVersion.entry_id) == entry.id)
-        .order_by(
-            (col(EntryVersion.id) == func.coalesce(live, entry.id)).desc(),
-            rank,
-            col(EntryVersion.precedence).desc(),
-        )
-        .limit(1),
-    )
-    if current is None:
-        return
-    before = entry.current_version_id
-    entry.lifecycle = current.lifecycle
-    entry.current_version = current.version
-    entry.current_version_id = current.id
-    entry.updated_at = work.now
-    write_search_document(entry, search_document_of(current))
-    await session.flush()
-    if entry.kind in _CALLED and before != current.id:
-        await _count_callers(session, entry, [each for each in (before, current.id) if each])
+def digests_of(version: EntryVersion) -> dict[str, JSON]:
+    """The digests of a version's content and of its tests, for the log."""
+    return {"digest": version.digest, "testsDigest": version.tests_digest}
+
+
+def tests_digest(text: str) -> str:
+    """SHA-256 over the text of the tests, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def _is_equal(work: Work, version: EntryVersion, new: NewVersion) -> bool:
+    """Whether a save would change nothing.
+
+    Tests and changelogs are compared only if they are given. A version of an earlier release was
+    submitted without tests: what it would get now is ignored.
+    """
+    if version.digest != new.digest:
+        return False
+    is_draft = version.lifecycle is Lifecycle.DRAFT
+    if new.tests is not None and (is_draft or version.tests_digest is not None):
+        given = tests_digest(new.tests) if new.tests else None
+        if given != version.tests_digest:
+            return False
+    if not is_draft or new.changelog is None:
+        return True
+    return new.changelog == await changelog_of(work, version)
+
+
+async def changelog_of(work: Work, version: EntryVersion) -> str | None:
+    """The changelog of a version, decrypted."""
+    if version.changelog_sealed is None:
+        return version.changelog
+    column, sealed = "changelog_sealed", version.changelog_sealed
+    return str(await unseal(work.keyring, version.id, version.team, column, sealed))
 
 
 async def _entry(work: Work, new: NewVersion) -> Entry:
@@ -199,22 +250,69 @@ async def _version(work: Work, entry: Entry, new: NewVersion) -> EntryVersion:
         lifecycle=Lifecycle.DRAFT,
         digest=new.digest,
         body_digest=new.body_digest,
-        signature=work.platform.signer.sign_digest(new.digest),
-        engine=new.engine,
-        changelog=new.changelog,
-        card=new.search_document.to_json(),
+        signature="",
+        card={},
         content_sealed=b"",
         schemas_sealed=b"",
         problems_sealed=b"",
         created_at=work.now,
         created_by=work.actor.subject,
     )
-    problems = problems_to_json(new.problems)
-    version.content_sealed = await seal(work.keyring, version, "content_sealed", new.content)
-    version.schemas_sealed = await seal(work.keyring, version, "schemas_sealed", new.schemas)
-    version.problems_sealed = await seal(work.keyring, version, "problems_sealed", problems)
+    await _fill(work, version, new)
     work.session.add(version)
     await work.session.flush()
+    _link(work, version, new)
+    return version
+
+
+async def _replace(work: Work, entry: Entry, version: EntryVersion, new: NewVersion) -> JSON:
+    """Replace a draft by new content; return the digests that it had."""
+    work.require(
+        REGISTER[entry.kind],
+        resource=f"{entry.kind.lower()}:{new.ref}",
+        team=version.team,
+        data_class=version.data_class,
+        relations=relations_to(work, entry, version),
+    )
+    before = digests_of(version)
+    await _fill(work, version, new)
+    version.edited_at = work.now
+    if work.actor.subject not in (version.created_by, *version.editors):
+        version.editors = [*version.editors, work.actor.subject]
+    called = await link_targets(work.session, [version.id])
+    await work.session.execute(
+        delete(EntryLink).where(col(EntryLink.version_id) == version.id),
+    )
+    _link(work, version, new)
+    await refresh_entry(work, entry)
+    called |= await link_targets(work.session, [version.id])
+    await count_callers(work.session, called)
+    return before
+
+
+async def _fill(work: Work, version: EntryVersion, new: NewVersion) -> None:
+    """Write the content into a version; what the former content had as evidence is gone."""
+    version.data_class = new.search_document.data_class
+    version.digest, version.body_digest = new.digest, new.body_digest
+    version.signature = work.platform.signer.sign_digest(new.digest)
+    version.engine = new.engine
+    version.card = new.search_document.to_json()
+    keyring, problems = work.keyring, problems_to_json(new.problems)
+    version.content_sealed = await seal(keyring, version, "content_sealed", new.content)
+    version.schemas_sealed = await seal(keyring, version, "schemas_sealed", new.schemas)
+    version.problems_sealed = await seal(keyring, version, "problems_sealed", problems)
+    version.evidence_sealed = None
+    if new.changelog is not None:
+        version.changelog = None
+        version.changelog_sealed = await seal_text(
+            keyring, version, "changelog_sealed", new.changelog
+        )
+    if new.tests is not None:
+        version.tests_digest = tests_digest(new.tests) if new.tests else None
+        version.tests_sealed = await seal_text(keyring, version, "tests_sealed", new.tests)
+
+
+def _link(work: Work, version: EntryVersion, new: NewVersion) -> None:
     work.session.add_all(
         EntryLink(
             version_id=version.id,
@@ -225,50 +323,23 @@ async def _version(work: Work, entry: Entry, new: NewVersion) -> EntryVersion:
         )
         for link in dict.fromkeys(new.links)
     )
-    return version
 
 
-async def _taken(session: AsyncSession, entry: Entry, new: NewVersion) -> Problem:
+async def _taken(session: AsyncSession, version: EntryVersion, new: NewVersion) -> Conflict:
     highest = await session.scalar(
         select(VERSIONS.c.version)
-        .where(VERSIONS.c.entry_id == entry.id)
+        .where(VERSIONS.c.entry_id == version.entry_id)
         .order_by(VERSIONS.c.precedence.desc())
         .limit(1),
     )
-    message = (
-        f"version {new.version} of {new.namespace}/{new.name} exists already, with other content"
+    if version.lifecycle is Lifecycle.DRAFT:
+        return Conflict(f"{new.ref} was saved by somebody else in the meantime: try it again")
+    other = "content" if version.digest != new.digest else "tests"
+    return Conflict(
+        f"{new.ref} is {version.lifecycle} with other {other}: from its submission on a version "
+        f"never changes; use a number above {highest}"
     )
-    help = f"a version never changes: use a number above {highest}"
-    return _at_version(new, "INPUT_VERSION", message, help)
 
 
 def _at_version(new: NewVersion, code: str, message: str, help: str | None) -> Problem:
     return Problem(code, message, path=new.path, line=new.line, column=new.column, help=help)
-
-
-async def _count_callers(session: AsyncSession, entry: Entry, version_ids: list[UUID]) -> None:
-    """Update `uses` of this entry and of the entries that these versions call."""
-    caller = ENTRIES.alias("caller")
-    callers = (
-        select(func.count(caller.c.id.distinct()))
-        .join(LINKS, LINKS.c.version_id == caller.c.current_version_id)
-        .where(
-            LINKS.c.kind == LinkKind.CALLS,
-            LINKS.c.target_namespace == ENTRIES.c.namespace,
-            LINKS.c.target_name == ENTRIES.c.name,
-        )
-        .scalar_subquery()
-    )
-    targets = (
-        select(LINKS.c.version_id)
-        .where(
-            LINKS.c.version_id.in_(version_ids),
-            LINKS.c.kind == LinkKind.CALLS,
-            LINKS.c.target_namespace == ENTRIES.c.namespace,
-            LINKS.c.target_name == ENTRIES.c.name,
-        )
-        .exists()
-    )
-    counted = ENTRIES.update().where(or_(targets, ENTRIES.c.id == entry.id))
-    await session.execute(counted.values(uses=callers))
-    await session.refresh(entry, ["uses"])

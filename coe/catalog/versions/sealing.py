@@ -1,4 +1,4 @@
-"""The sealed columns of a version, all JSON: definition or files, schemas, problems."""
+"""The sealed columns of a version and of its reviews, all JSON: content, schemas, notes, tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from coe.catalog.models import EntryVersion
+from coe.catalog.models import EntryVersion, VersionApproval
 from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.errors import Problem, Severity
@@ -19,6 +19,27 @@ _TABLE = EntryVersion.__tablename__
 async def seal(keyring: Keyring, version: EntryVersion, column: str, value: JSON) -> bytes:
     """Seal a value for a column of the version."""
     return await keyring.seal_json(_cell(version.id, version.team, column), CATALOG_PURPOSE, value)
+
+
+async def seal_text(
+    keyring: Keyring, version: EntryVersion, column: str, text: str | None
+) -> bytes | None:
+    """Seal a text for a column of the version; None for none, or an empty one."""
+    return await seal(keyring, version, column, text) if text else None
+
+
+async def seal_comment(keyring: Keyring, review: VersionApproval, team: str, text: str) -> bytes:
+    """Seal the comment of a review; `team` is that of the version."""
+    return await keyring.seal_json(_comment_cell(review.id, team), CATALOG_PURPOSE, text)
+
+
+async def unseal_comment(keyring: Keyring, ident: UUID, team: str, sealed: bytes) -> str:
+    """Open the comment of the review with this id.
+
+    Raises:
+        DoesNotOpen: It was changed or moved, or its key is missing.
+    """
+    return str(await keyring.open_json(_comment_cell(ident, team), CATALOG_PURPOSE, sealed))
 
 
 async def unseal(keyring: Keyring, ident: UUID, team: str, column: str, sealed: bytes) -> JSON:
@@ -43,3 +64,8 @@ def problems_from_json(value: JSON) -> tuple[Problem, ...]:
 
 def _cell(ident: UUID, team: str, column: str) -> Cell:
     return Cell(table=_TABLE, row=str(ident), column=column, team=team)
+
+
+def _comment_cell(ident: UUID, team: str) -> Cell:
+    table = VersionApproval.__tablename__
+    return Cell(table=table, row=str(ident), column="comment_sealed", team=team)

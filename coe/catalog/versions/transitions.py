@@ -13,8 +13,9 @@ from coe.catalog.models import Entry, EntryKind, EntryVersion, FlowKind, Lifecyc
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, ChangedVersion
 from coe.catalog.refs import Ref, require_ref
 from coe.catalog.scope import relations_to
+from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.lifecycle import LifecycleAction, next_state, permission_for
-from coe.catalog.versions.saving import lock_catalog, refresh_entry
+from coe.catalog.versions.saving import lock_catalog
 from coe.errors import NotFound
 from coe.work import Work
 
