@@ -31,7 +31,9 @@ class TemplateMutation:
         """Save a version of a template as a draft, or replace the draft of that number.
 
         The same content again returns the version that has it. Other content for a version that
-        was submitted is a CONFLICT. `files` is one object: each name is the path of a file, each value its text.
+        was submitted is a CONFLICT.
+
+        `files` is one object: each name is the path of a file, each value its text.
         """
 
         async def verb(work: Work) -> Receipt:
