@@ -115,8 +115,11 @@ async def _run(flow: Flow[..., Any], flow_run: FlowRun) -> None:
 
 
 async def _schedule_again(flow_run_id: UUID) -> None:
+    """Have a flow run executed again, unless it was cancelled meanwhile."""
     async with get_client() as client:
-        await client.set_flow_run_state(flow_run_id, AwaitingRetry())
+        found = await client.read_flow_run(flow_run_id)
+        if found.state is None or not found.state.is_cancelled():
+            await client.set_flow_run_state(flow_run_id, AwaitingRetry())
 
 
 async def _schedule_again_until_accepted(flow_run_id: UUID) -> None:

@@ -11,6 +11,7 @@ import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,13 @@ MAX_OUTAGE: Final = 600.0
 """The seconds for which a local run waits for an API that is not available."""
 ERROR_TYPES: Final = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 HEARTBEAT_SECONDS: Final = 2.0
+RELEASE_SECONDS: Final = 2.0
+"""For giving a run up while the worker is stopped: its supervisor kills it some seconds later."""
+EXECUTION: Final[ContextVar[dict[str, str] | None]] = ContextVar("coe_execution", default=None)
+"""Set by a worker for one execution of a flow: the runs that it tried to claim, with their tokens.
+
+Within one execution a run is claimed with one token, so that claiming it again returns the attempt.
+"""
 
 _CLAIM: Final = """
 mutation Claim($input: ClaimRunInput!) {
@@ -31,6 +39,9 @@ mutation Claim($input: ClaimRunInput!) {
 """
 _HEARTBEAT: Final = """
 mutation Heartbeat($input: HeartbeatRunInput!) { heartbeatRun(input: $input) { run { state } } }
+"""
+_RELEASE: Final = """
+mutation Release($input: ReleaseRunInput!) { releaseRun(input: $input) { run { state } } }
 """
 _STEP: Final = """
 mutation Step($input: ReportStepInput!) {
@@ -84,6 +95,7 @@ class LocalRun:
         id: The run's UUID.
         input: The run's input; it conforms to the flow's input schema.
         output: Set by the flow; it must conform to the flow's output schema.
+        heartbeat_every: The seconds between two heartbeats.
     """
 
     def __init__(self, client: Client, run_id: str, claim: Mapping[str, Any]) -> None:
@@ -94,6 +106,7 @@ class LocalRun:
         self._client = client
         self._attempt: int = claim["attempt"]
         self._done: dict[str, Any] = dict(claim["done"])
+        self.heartbeat_every = _seconds(claim["heartbeatEvery"])
 
     def key(self, step: str) -> str:
         """An idempotency key for a step, the same in every attempt of this run (SHA-256, hex)."""
@@ -128,6 +141,14 @@ class LocalRun:
         """
         await self._report(_HEARTBEAT)
 
+    async def release(self) -> None:
+        """Give the run up, so that another worker takes it at once; completed steps stay so.
+
+        Raises:
+            RunNotOurs: It is not this worker's any more.
+        """
+        await self._report(_RELEASE)
+
     async def end(self, *, error: Mapping[str, Any] | None = None) -> None:
         """Report the output, or the error."""
         if error is None:
@@ -156,7 +177,8 @@ async def local_run(
 
     The platform's address and the team's token come from `COE_URL` and `COE_TOKEN`. While the
     platform is not available, all calls wait. An exception of the block is the run's error: the
-    platform stores it encrypted, and Prefect only gets `LocalRunFailed` with an error id.
+    platform stores it encrypted, and Prefect only gets `LocalRunFailed` with an error id. A worker
+    that is stopped cancels the block; the run is then given up, and another worker takes it.
 
     Args:
         run_id: The flow's parameter.
@@ -166,29 +188,76 @@ async def local_run(
         RunNotOurs: The run has ended, or another worker executes it.
         LocalRunFailed: The block raised an exception.
     """
-    own = client or Client(os.environ["COE_URL"], os.environ["COE_TOKEN"], patience=MAX_OUTAGE)
-    try:
+    async with _opened(client) as own:
+        run = await _claim(own, run_id)
         try:
-            claimed = await own.execute(_CLAIM, {"input": {"run": run_id}})
-        except Conflict as error:
-            raise RunNotOurs(error.message) from None
-        claim = claimed["claimRun"]["claim"]
-        run = LocalRun(own, run_id, claim)
-        try:
-            async with _heartbeats(run, _seconds(claim["heartbeatEvery"])):
+            async with _heartbeats(run):
                 yield run
             await run.end()
         except RunNotOurs:
             raise
+        except asyncio.CancelledError:
+            await _release(run)
+            raise
         except Exception as error:  # noqa: BLE001  # whatever a team's code raises
             raise await _fail(run, error) from None
-    finally:
-        if client is None:
-            await own.__aexit__()
 
 
 @asynccontextmanager
-async def _heartbeats(run: LocalRun, every: float) -> AsyncIterator[None]:
+async def held_run(run_id: str, *, client: Client | None = None) -> AsyncIterator[LocalRun]:
+    """Claim a local run and send heartbeats during the block, without reporting an end.
+
+    For a worker that prepares to execute the run: within the same execution, `local_run` then gets
+    the attempt that is claimed here.
+
+    Raises:
+        RunNotOurs: The run has ended, or another worker executes it.
+    """
+    async with _opened(client) as own:
+        run = await _claim(own, run_id)
+        try:
+            async with _heartbeats(run):
+                yield run
+        except asyncio.CancelledError:
+            await _release(run)
+            raise
+
+
+@asynccontextmanager
+async def _opened(client: Client | None) -> AsyncIterator[Client]:
+    """The client, or one of the environment for the block."""
+    if client is not None:
+        yield client
+        return
+    url, token = os.environ["COE_URL"], os.environ["COE_TOKEN"]
+    async with Client(url, token, patience=MAX_OUTAGE) as own:
+        yield own
+
+
+async def _claim(client: Client, run_id: str) -> LocalRun:
+    """Claim the run; the token lets the claim be sent again when its answer is lost."""
+    token = str(uuid.uuid4())
+    execution = EXECUTION.get()
+    if execution is not None:
+        token = execution.setdefault(run_id, token)
+    try:
+        answer = await client.execute(_CLAIM, {"input": {"run": run_id, "token": token}})
+    except Conflict as error:
+        raise RunNotOurs(error.message) from None
+    return LocalRun(client, run_id, answer["claimRun"]["claim"])
+
+
+async def _release(run: LocalRun) -> None:
+    """Give the run up if there is time; else its lease expires a little later."""
+    try:
+        async with asyncio.timeout(RELEASE_SECONDS):
+            await run.release()
+    except (CoeError, TimeoutError) as error:
+        _log.warning("run %s was not released (%s)", run.id, type(error).__name__)
+
+
+@asynccontextmanager
+async def _heartbeats(run: LocalRun) -> AsyncIterator[None]:
     """Send heartbeats during the block; stop the block when another worker has the run."""
     holder = asyncio.current_task()
     lost = False
@@ -196,7 +265,7 @@ async def _heartbeats(run: LocalRun, every: float) -> AsyncIterator[None]:
     async def beat() -> None:
         nonlocal lost
         while True:
-            await asyncio.sleep(every)
+            await asyncio.sleep(run.heartbeat_every)
             try:
                 await run.heartbeat()
             except RunNotOurs:
@@ -229,7 +298,10 @@ async def _fail(run: LocalRun, error: Exception) -> LocalRunFailed:
     place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f"{Path(place.filename).name}:{place.lineno}" if place else "?"
     _log.error("run %s faulted: %s at %s (error %s)", run.id, type(error).__name__, where, error_id)
-    await run.end(error=_as_error(error))
+    try:
+        await run.end(error=_as_error(error))
+    except (Invalid, TypeError, ValueError):  # its texts are no JSON: halves of surrogate pairs
+        await run.end(error=_plain_error(type(error).__name__))
     return LocalRunFailed(f"the local run faulted; see run {run.id} (error {error_id})")
 
 
@@ -251,11 +323,15 @@ def _as_error(error: Exception) -> dict[str, Any]:
             "title": "A system of the team cannot be reached",
             "detail": type(error).__name__,
         }
+    return _plain_error(f"{type(error).__name__}: {error}")
+
+
+def _plain_error(detail: str) -> dict[str, Any]:
     return {
         "type": ERROR_TYPES + "runtime",
         "status": 500,
         "title": "The local flow raised an exception",
-        "detail": f"{type(error).__name__}: {error}",
+        "detail": detail,
     }
 
 

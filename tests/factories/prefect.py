@@ -23,7 +23,7 @@ from coe.work import Platform
 from tests.factories.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
+KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "TMPDIR", "TZ")
 END_SECONDS = 15.0
 
 

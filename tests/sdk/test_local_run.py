@@ -5,68 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 
-from coe.access.actor import Actor
-from coe.demo.api import create_demo_app
 from coe.errors import Unavailable
-from coe.runs import actions, queries
-from coe.runs.disclosure import read_run_data
+from coe.runs import actions
 from coe.runs.local_runs import step_key
-from coe.runs.records import RunData, RunRecord
 from coe.sdk import Client, Fault, LocalRunFailed, RunNotOurs, local_run
+from coe.sdk.local_run import EXECUTION, held_run
 from coe.settings import Settings
 from coe.work import Platform
+from tests.factories.local_team import Team, warehouse_team
 from tests.factories.people import WAREHOUSE_DEVELOPER
 from tests.factories.prefect import issue
-from tests.factories.runs import CANARY, column, lapse, local, publish
-
-
-@dataclass
-class Team:
-    """The warehouse, with a run of its flow that waits for a worker."""
-
-    platform: Platform
-    client: Client
-    run: RunRecord
-
-    @property
-    def id(self) -> str:
-        return str(self.run.id)
-
-    async def now(self) -> RunRecord:
-        async with self.platform.read(WAREHOUSE_DEVELOPER) as read:
-            found = await queries.run(read, self.run.id)
-        assert found is not None
-        return found
-
-    async def data(self) -> RunData:
-        async with self.platform.work(Actor.of("service:worker/warehouse")) as work:
-            return (await read_run_data(work, [self.run.id]))[self.run.id]
-
-    async def steps(self) -> dict[str, str]:
-        async with self.platform.read(WAREHOUSE_DEVELOPER) as read:
-            rows = await queries.steps_of_runs(read, [self.run.id])
-        return {row.name: row.state.value for row in rows.get(self.run.id, ())}
+from tests.factories.runs import CANARY, column, lapse
 
 
 @pytest.fixture
 async def team(settings: Settings, platform: Platform) -> AsyncIterator[Team]:
-    quick = settings.model_copy(update={"heartbeat_seconds": 0.05, "loops": False})
-    app = create_demo_app(quick)
-    await publish(platform, local("pick"), "warehouse-developer")
-    async with platform.work(WAREHOUSE_DEVELOPER) as work:
-        run = await actions.start_run(work, flow="warehouse/pick", input={"order": CANARY})
-    token = await issue(platform, "service:worker/warehouse")
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, client=("127.0.0.1", 5))
-        async with Client("http://127.0.0.1:8700", token, transport=transport) as client:
-            yield Team(platform, client, run)
+    async with warehouse_team(settings, platform) as made:
+        yield made
 
 
 async def give(value: Any) -> Any:
@@ -230,3 +191,58 @@ async def test_without_the_platform_nothing_begins() -> None:
 
 async def _lease(team: Team) -> Any:
     return await column(team.platform, team.run.id, "lease_until")
+
+
+async def test_a_worker_that_is_stopped_gives_its_run_up(team: Team) -> None:
+    started = asyncio.Event()
+
+    async def carry_out() -> None:
+        async with local_run(team.id, client=team.client):
+            started.set()
+            await asyncio.sleep(30)
+
+    worker = asyncio.create_task(carry_out())
+    await started.wait()
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    assert await column(team.platform, team.run.id, "holder") is None
+    async with local_run(team.id, client=team.client) as run:
+        run.output = {"parcel": 1}
+    assert (await team.now()).state == "COMPLETED"
+
+
+async def test_a_lost_answer_to_a_claim_does_not_lose_the_run(team: Team) -> None:
+    lost: list[str] = []
+
+    async def loses_one(query: str, variables: Any) -> dict[str, Any]:
+        answer = await execute(query, variables)
+        if "claimRun" in query and not lost:
+            lost.append(query)
+            raise Unavailable
+        return answer
+
+    execute = team.client._execute
+    team.client._execute = loses_one  # type: ignore[method-assign]
+    team.client._patience = 5.0
+    async with local_run(team.id, client=team.client) as run:
+        run.output = {"parcel": 1}
+    assert lost
+    assert (await team.now()).state == "COMPLETED"
+
+
+async def test_an_error_with_texts_that_are_no_text_is_reported_all_the_same(team: Team) -> None:
+    with pytest.raises(LocalRunFailed):
+        async with local_run(team.id, client=team.client):
+            raise ValueError("\ud800")
+    assert (await team.now()).state == "FAULTED"
+
+
+async def test_within_one_execution_a_run_is_claimed_with_one_token(team: Team) -> None:
+    EXECUTION.set({})
+    async with held_run(team.id, client=team.client) as held:
+        assert held.input == {"order": CANARY}
+    async with local_run(team.id, client=team.client) as run:
+        run.output = {"parcel": 1}
+    now = await team.now()
+    assert (now.state, now.attempt) == ("COMPLETED", 1)
