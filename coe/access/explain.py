@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from coe.access.actor import Actor, DataClass
+from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision
 from coe.access.permissions import Permission
 from coe.access.policy import Policy
@@ -84,6 +84,60 @@ def review_grants(policy: Policy, team: str) -> list[Grant]:
             if _is_effective(policy, subject, line, team)
         }
     )
+
+
+def who_may(
+    policy: Policy,
+    permission: Permission,
+    *,
+    team: str,
+    data_class: DataClass,
+    relations: Mapping[str, Collection[str]],
+) -> list[tuple[str, str]]:
+    """The people who have a permission on one resource, each with the role that allows it.
+
+    `relations` are those of subjects to the resource. A role is `team/role`, a relation
+    `relation:owner`, a group `everyone`. Services are left out: nobody can ask them.
+    """
+    found: dict[str, str] = {}
+    for line in policy.lines(permission):
+        if line.effect is not Effect.ALLOW or line.team not in {ANY, team}:
+            continue
+        if line.data_class not in {ANY, data_class.value}:
+            continue
+        for subject in _people(policy, line, team, relations):
+            actor = Actor.of(subject)
+            decision = policy.decide(
+                actor,
+                permission,
+                team=team,
+                data_class=data_class,
+                relations=relations.get(subject, ()),
+            )
+            if decision.allowed:
+                found.setdefault(subject, _via(line, team))
+    return sorted(found.items())
+
+
+def _people(
+    policy: Policy, line: PolicyLine, team: str, relations: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    relation = line.subject.removeprefix(RELATION_PREFIX)
+    if line.subject.startswith(RELATION_PREFIX):
+        candidates: Iterable[str] = (each for each, of in relations.items() if relation in of)
+    elif line.subject in {DerivedRole.EVERYONE, DerivedRole.EMPLOYEE}:
+        candidates = policy.memberships
+    else:
+        candidates = _subjects(policy, line, team)
+    kind_of = policy.memberships.kind
+    yield from (each for each in candidates if kind_of(each) is ActorKind.PERSON)
+
+
+def _via(line: PolicyLine, team: str) -> str:
+    if line.role is None:
+        return line.subject
+    role, where = line.role
+    return f"{team if where == ANY else where}/{role}"
 
 
 def _subjects(policy: Policy, line: PolicyLine, team: str) -> Iterator[str]:

@@ -29,10 +29,11 @@ from coe.json_types import JSON
 from coe.machine.commands import StartChild
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import OUTBOX, OutboxKind, enqueue
+from coe.outbox import OUTBOX, OutboxKind
+from coe.runs.actions import reopen_local
 from coe.runs.audit import run_event
 from coe.runs.journal import Change
-from coe.runs.models import ENDED, RunState
+from coe.runs.models import RunState
 from coe.runs.records import RunIdentity
 from coe.runs.requests import NewRun, check_input, insert_request, seal_request
 from coe.runs.sealing import TeamSealer
@@ -145,6 +146,7 @@ async def _known(read: Read, parent: RunIdentity, key: str) -> Any:
             RUNS.c.state,
             RUNS.c.output_sealed,
             RUNS.c.error_sealed,
+            RUNS.c.timeout_seconds,
         )
         .where(RUNS.c.parent_id == parent.id, RUNS.c.parent_key == key)
         .with_for_update(read=True),
@@ -171,7 +173,10 @@ async def _again(
             error = await sealer.open(RUNS, child.id, "error", child.error_sealed)
             return ChildStart(Fact(FactKind.CHILD_FAULTED, at, key, {"error": error}))
         case RunState.CANCELLED:
-            changes = [partial(_forget_cancelled, parent.id, key), partial(_reopen, child.id)]
+            changes = [
+                partial(_forget_cancelled, parent.id, key),
+                partial(reopen_local, run=child, at=at),
+            ]
             return ChildStart(started.fact, changes, replaces_cancelled=True)
         case _:
             return started
@@ -208,18 +213,6 @@ async def _supersede(child_id: UUID, session: AsyncSession) -> None:
         .where(RUNS.c.id == child_id)
         .values(parent_key=RUNS.c.parent_key + f":superseded:{child_id}"),
     )
-
-
-async def _reopen(child_id: UUID, session: AsyncSession) -> None:
-    """Let a cancelled local run go on; what dispatch was still to do for its end is not wanted."""
-    waiting = (OUTBOX.c.kind == OutboxKind.CANCEL) & (OUTBOX.c.subject == child_id)
-    await session.execute(delete(OUTBOX).where(waiting))
-    await session.execute(
-        update(RUNS)
-        .where(RUNS.c.id == child_id, RUNS.c.state.in_(ENDED))
-        .values(state=RunState.REQUESTED, ended_at=None),
-    )
-    await enqueue(session, OutboxKind.START, child_id)
 
 
 def _child_started(key: str, child_id: UUID, at: datetime) -> Fact:

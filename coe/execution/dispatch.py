@@ -25,6 +25,7 @@ from coe.execution.engine import Engine, EngineHealth, EngineRun, LocalFlowRef, 
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs import completion, inbox
+from coe.runs.interventions import keep_cancellation_by_caller
 from coe.runs.leases import something_to_do
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS
@@ -298,6 +299,7 @@ async def _cancel_for_caller(platform: Platform, message: OutboxMessage) -> None
         else:
             fact = Fact(FactKind.RUN_CANCELLED, now)
             await inbox.send(session, platform.keyring, run_id, fact)
+        await keep_cancellation_by_caller(session, platform.keyring, run, now)
         await session.commit()
 
 

@@ -1,7 +1,8 @@
 """Fire timers that are due, each once, in any process.
 
-A holder fires the timers of its runs itself; this is for runs that nobody holds, and for human
-tasks. The transaction that writes the effect of a timer deletes its row.
+A holder fires the timers of its central runs itself; this is for runs that nobody holds, for human
+tasks, and for the timeouts of local runs. The transaction that writes the effect of a timer deletes
+its row.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.human_tasks import opening, reminders
 from coe.machine.facts import Fact, FactKind
-from coe.runs import inbox
+from coe.runs import inbox, local_timeouts
 from coe.runs.models import TimerKind
 from coe.runs.tables import NOW, RUNS, TASKS, TIMERS
 from coe.work import Platform
@@ -37,7 +38,7 @@ async def fire_due(platform: Platform) -> int:
 async def next_due(platform: Platform) -> timedelta | None:
     """How long until `fire_due` has something to do, by the database's clock."""
     async with platform.database.session() as session:
-        unheld = or_(TIMERS.c.kind == TimerKind.TASK, RUNS.c.holder.is_(None))
+        unheld = or_(TIMERS.c.kind != TimerKind.MACHINE, RUNS.c.holder.is_(None))
         due_at = case((unheld, TIMERS.c.due_at), else_=TIMERS.c.due_at + GRACE)
         due: timedelta | None = await session.scalar(
             select(func.min(due_at) - NOW).join_from(TIMERS, RUNS, RUNS.c.id == TIMERS.c.run_id),
@@ -69,6 +70,9 @@ async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
 
     A task is locked before its timer is deleted, as everywhere (see `completion.withdraw_tasks`).
     """
+    now = platform.clock()
+    if timer.kind is TimerKind.LOCAL_RUN:
+        return int(await local_timeouts.expire(session, platform.keyring, timer, now))
     if timer.kind is not TimerKind.MACHINE:
         await session.execute(
             select(TASKS.c.id)
@@ -82,7 +86,6 @@ async def _fire(platform: Platform, session: AsyncSession, timer: Any) -> int:
     )
     if gone.one_or_none() is None:
         return 0
-    now = platform.clock()
     if timer.kind is TimerKind.TASK:
         await opening.escalate_or_expire(session, platform.keyring, timer.run_id, timer.key, now)
     elif timer.kind is TimerKind.REMINDER:

@@ -89,10 +89,13 @@ async def _take(session: AsyncSession, run: Any, *, asked: bool) -> None:
     """
     died = run.holder is not None
     new_attempt = run.local and died
-    await session.execute(
-        update(RUNS)
-        .where(RUNS.c.id == run.id)
-        .values(holder=None, lease_until=NOW + EXPECTED_WITHIN, fence=run.fence + new_attempt),
-    )
+    values: dict[str, Any] = {
+        "holder": None,
+        "lease_until": NOW + EXPECTED_WITHIN,
+        "fence": run.fence + new_attempt,
+    }
+    if new_attempt:
+        values["waits_since"] = NOW
+    await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(values))
     if new_attempt or not asked:
         await enqueue(session, OutboxKind.START if new_attempt else OutboxKind.WAKE, run.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,8 +16,11 @@ from coe.engines.prefect_http import PrefectHTTP
 from coe.errors import Forbidden, Unauthenticated
 from coe.gateway.rules import AllowedCall, Ownership
 from coe.identifiers import PLATFORM_TEAM, is_slug
+from coe.runs.worker_presence import note_worker
 from coe.work import Platform, RequestInfo
 
+NOTE_SECONDS: Final = 5.0
+"""Between two notes that a worker of a team was seen; it asks for runs every two seconds."""
 _MAX_RECORDED_PATH: Final = 500
 
 
@@ -44,6 +48,7 @@ class WorkerAuthentication:
     platform: Platform
     http: PrefectHTTP
     engine: PrefectEngine
+    _noted: dict[str, float] = field(default_factory=dict)
     _ownerships: dict[str, Ownership] = field(default_factory=dict)
     _pools: set[str] = field(default_factory=set)
 
@@ -83,6 +88,16 @@ class WorkerAuthentication:
         await self._ensure_pool(worker)
         if not await worker.ownership.covers(call, body):
             raise await self.refusal(worker, call.rule.method, call.path, "not the team's own")
+
+    async def note_presence(self, worker: AuthenticatedWorker) -> None:
+        """Note that a worker of the team asks for runs; at most every few seconds."""
+        now = time.monotonic()
+        if now - self._noted.get(worker.team, -NOTE_SECONDS) < NOTE_SECONDS:
+            return
+        self._noted[worker.team] = now
+        async with self.platform.database.session() as session:
+            await note_worker(session, worker.team)
+            await session.commit()
 
     async def refusal(
         self, worker: AuthenticatedWorker, method: str, path: str, why: str

@@ -21,7 +21,7 @@ from coe.engines.prefect_http import API_VERSION, TIMEOUT, PrefectHTTP, basic
 from coe.errors import CoeError, Forbidden, TooCostly, Unavailable
 from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, bearer_of
 from coe.gateway.body_redaction import redact_body
-from coe.gateway.rules import AllowedCall, match_call
+from coe.gateway.rules import ASKS_FOR_RUNS, AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
 from coe.work import Platform, RequestInfo
 
@@ -98,6 +98,8 @@ class Gateway:
     ) -> Response:
         body = await _json(request)
         await self._authentication.authorize(worker, call, body)
+        if call.rule is ASKS_FOR_RUNS:
+            await self._authentication.note_presence(worker)
         if body is not None:
             body = redact_body(call, body)
             if body is None:

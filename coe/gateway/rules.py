@@ -49,6 +49,7 @@ class CallRule:
         object.__setattr__(self, "pattern", re.compile(text))
 
 
+ASKS_FOR_RUNS: Final = CallRule("POST", "/work_pools/{pool}/get_scheduled_flow_runs", Owned.POOL)
 HTTP_CALLS: Final = (
     CallRule("GET", "/csrf-token", Owned.NOTHING, frozenset({"client"})),
     CallRule("GET", "/admin/version", Owned.NOTHING),
@@ -58,7 +59,7 @@ HTTP_CALLS: Final = (
     CallRule("GET", "/work_queues/{work_queue}", Owned.WORK_QUEUE),
     CallRule("GET", "/flow_runs/{flow_run}", Owned.FLOW_RUN),
     CallRule("GET", "/work_pools/{pool}", Owned.POOL),
-    CallRule("POST", "/work_pools/{pool}/get_scheduled_flow_runs", Owned.POOL),
+    ASKS_FOR_RUNS,
     CallRule("POST", "/work_pools/{pool}/queues/filter", Owned.POOL),
     CallRule("POST", "/flow_runs/{flow_run}/set_state", Owned.FLOW_RUN),
     CallRule("POST", "/logs/", Owned.LOGS),

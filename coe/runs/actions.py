@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
@@ -19,10 +21,12 @@ from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
 from coe.machine.facts import Fact, FactKind
-from coe.outbox import OutboxKind, enqueue
+from coe.outbox import OUTBOX, OutboxKind, enqueue
 from coe.runs import completion, inbox
 from coe.runs.event_subscriptions import subscribe_again
-from coe.runs.models import ENDED, RunState
+from coe.runs.interventions import check_reason, keep_intervention
+from coe.runs.local_timeouts import arm_timeout
+from coe.runs.models import ENDED, InterventionKind, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, RunRecord
 from coe.runs.requests import (
     MAX_CORRELATION_LENGTH,
@@ -86,17 +90,21 @@ async def start_run(
 async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     """Cancel a run: its leaves, children, timers and tasks are stopped, and nothing more starts.
 
-    A central run that has started ends as soon as its holder, or the next one, sees it.
+    A central run that has started ends as soon as its holder, or the next one, sees it. The run
+    keeps who cancelled it, and why.
 
     Raises:
+        Invalid: The reason is blank or too long.
         NotFound: There is no such run, or it may not be read.
         Forbidden: `run:cancel` is refused.
         Conflict: The run has ended.
     """
     run = await _lock(work, run_id)
     decision = _require(work, run, Permission.RUN_CANCEL)
+    check_reason(reason)
     if run.state in ENDED:
         raise Conflict(f"the run has ended ({run.state.value}): there is nothing to cancel")
+    await _keep(work, run, InterventionKind.CANCEL, reason)
     if run.local or (run.journal_length == 0 and run.holder is None):
         identity = IDENTITY_COLUMNS.record(run)
         await completion.close_cancelled(work.session, work.keyring, identity, reason, work.now)
@@ -118,27 +126,30 @@ async def cancel_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
 async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     """Let a faulted run go on from the step that faulted; completed steps stay completed.
 
-    Reports of the last attempt of a local run are stale from now on.
+    Reports of the last attempt of a local run are stale from now on, and its timeout counts anew.
+    The run keeps who retried it, and why.
 
     Raises:
+        Invalid: The reason is blank or too long.
         NotFound: There is no such run, or it may not be read.
         Forbidden: `run:retry` is refused.
         Conflict: The run has not faulted, or another run called it and has received the fault.
     """
     run = await _lock(work, run_id)
     decision = _require(work, run, Permission.RUN_RETRY)
+    check_reason(reason)
     if run.state is not RunState.FAULTED:
         raise Conflict(f"only a faulted run can be retried; this one is {run.state.value}")
     if run.parent_id is not None:
         raise Conflict(f"the run {run.parent_id} called this one: retry that")
-    values = _RETRIED | {"fence": RUNS.c.fence + int(run.local)}
-    await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
     if run.local:
-        await enqueue(work.session, OutboxKind.START, run_id)
+        await reopen_local(work.session, run, work.now)
     else:
+        await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(REOPENED))
         await subscribe_again(work.session, run_id)
         fact = Fact(FactKind.RUN_RETRIED, work.now)
         await inbox.send(work.session, work.keyring, run_id, fact, dedupe=f"retry:{new_id()}")
+    await _keep(work, run, InterventionKind.RETRY, reason)
     await work.record(
         Tag.RUNS_RUN_RETRY,
         resource=f"run:{run_id}",
@@ -150,12 +161,30 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     return await _read_back(work, run_id)
 
 
-_RETRIED = {
+async def reopen_local(session: AsyncSession, run: Any, at: datetime) -> None:
+    """Request a local run that has ended once more: a new attempt, and its timeout from the start.
+
+    What dispatch was still to do for its end is not wanted any more. `run` has its `id` and its
+    `timeout_seconds`.
+    """
+    stopping = (OUTBOX.c.kind == OutboxKind.CANCEL) & (OUTBOX.c.subject == run.id)
+    await session.execute(delete(OUTBOX).where(stopping))
+    await session.execute(
+        update(RUNS)
+        .where(RUNS.c.id == run.id, RUNS.c.state.in_(ENDED))
+        .values(REOPENED | {"fence": RUNS.c.fence + 1, "waits_since": at}),
+    )
+    await arm_timeout(session, run.id, run.timeout_seconds)
+    await enqueue(session, OutboxKind.START, run.id)
+
+
+REOPENED: Final[dict[str, Any]] = {
     "state": RunState.REQUESTED,
     "ended_at": None,
     "error_type": None,
     "error_status": None,
     "error_instance": None,
+    "error_title": None,
     "error_sealed": None,
 }
 
@@ -193,7 +222,14 @@ def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) 
 async def _lock(work: Work, run_id: UUID) -> Any:
     """The run, locked against its holder's next append, if the actor may read it."""
     found = await work.session.execute(
-        select(*IDENTITY_COLUMNS, RUNS.c.state, RUNS.c.holder, RUNS.c.journal_length, owned(work))
+        select(
+            *IDENTITY_COLUMNS,
+            RUNS.c.state,
+            RUNS.c.holder,
+            RUNS.c.journal_length,
+            RUNS.c.timeout_seconds,
+            owned(work),
+        )
         .where(RUNS.c.id == run_id, readable_runs(work))
         .with_for_update(key_share=True, of=RUNS),
     )
@@ -211,6 +247,18 @@ def _require(work: Work, run: Row[Any], permission: Permission) -> Any:
         data_class=DataClass(run.data_class),
         relations=run_relations(work, run),
         correlation_id=run.correlation_id,
+    )
+
+
+async def _keep(work: Work, run: Row[Any], kind: InterventionKind, reason: str) -> None:
+    await keep_intervention(
+        work.session,
+        work.keyring,
+        run,
+        kind,
+        by=work.actor.subject,
+        at=work.now,
+        reason=reason,
     )
 
 

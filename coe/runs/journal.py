@@ -236,6 +236,7 @@ _SAVE_STEP: Final = upsert(STEPS).on_conflict_do_update(
         "error_type": _new.error_type,
         "error_status": _new.error_status,
         "error_instance": _new.error_instance,
+        "error_title": _new.error_title,
         "error_sealed": _new.error_sealed,
         "fence": _new.fence,
         "changed_at": case(

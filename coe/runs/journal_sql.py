@@ -82,6 +82,7 @@ _STEP: Final = _columns_of(
     error_type="text",
     error_status="integer",
     error_instance="text",
+    error_title="text",
     error_sealed="bytea",
 )
 _EVENT: Final = _columns_of(
@@ -110,6 +111,7 @@ ON CONFLICT (run_id, key) DO UPDATE SET
     error_type = excluded.error_type,
     error_status = excluded.error_status,
     error_instance = excluded.error_instance,
+    error_title = excluded.error_title,
     error_sealed = excluded.error_sealed,
     fence = excluded.fence,
     changed_at = CASE WHEN run_steps.state = excluded.state
@@ -124,7 +126,7 @@ runs.fence = given.fence - 1 AND NOT runs.local
     AND runs.state NOT IN ('COMPLETED', 'FAULTED', 'CANCELLED')
     AND (runs.holder IS NULL OR runs.lease_until < clock_timestamp())
 """
-_ERROR: Final = ("error_type", "error_status", "error_instance", "error_sealed")
+_ERROR: Final = ("error_type", "error_status", "error_instance", "error_title", "error_sealed")
 
 
 @cache

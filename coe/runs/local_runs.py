@@ -2,7 +2,7 @@
 
 A worker claims a run and gets an attempt, which it sends with every report; a later claim makes
 the attempt stale. The same report may be sent twice. The output of a completed step is kept and
-returned by the next claim, so the step never runs twice.
+returned by the next claim, so the step never runs twice. Leases are by the database's clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
@@ -26,15 +26,17 @@ from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
 from coe.machine.commands import Completed, Faulted, RunOutcome, StepState
 from coe.machine.errors import type_of
+from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion
 from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, LocalClaim, RunRecord
 from coe.runs.sealing import TeamSealer, error_columns
-from coe.runs.tables import RUNS, STEPS
+from coe.runs.tables import NOW, RUNS, STEPS
 from coe.work import Work
 
 _REPORTED_STATES: Final = (StepState.RUNNING, StepState.COMPLETED, StepState.FAULTED)
+_TOKEN: Final = re.compile(r"[A-Za-z0-9-]{8,100}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -43,14 +45,19 @@ def step_key(run_id: UUID, name: str) -> str:
     return hashlib.sha256(f"{run_id}\n{name}".encode()).hexdigest()
 
 
-async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
+async def claim_run(work: Work, run_id: UUID, *, token: str | None = None) -> LocalClaim:
     """Take a local run; its earlier worker can no longer report.
 
+    A claim that is sent again with the same `token`, because its answer was lost, returns the same
+    attempt.
+
     Raises:
+        Invalid: The token is not one.
         NotFound: There is no such local run of the worker's team.
         Forbidden: The worker may report runs, but not read their data.
         Conflict: It has ended, or another worker that is alive has it.
     """
+    _check_token(token)
     run = await _lock(work, run_id)
     decision = work.require(
         Permission.RUN_READ_DATA,
@@ -61,16 +68,18 @@ async def claim_run(work: Work, run_id: UUID) -> LocalClaim:
     )
     if run.state in ENDED:
         raise Conflict(f"the run has ended: {run.state.value}")
-    if run.holder is not None and run.lease_until is not None and run.lease_until >= work.now:
+    again = token is not None and run.holder is not None and token == run.claim_token
+    if run.held and not again:
         raise Conflict("another worker has the run")
     taken = await work.session.execute(
         update(RUNS)
         .where(RUNS.c.id == run_id)
         .values(
             holder=work.actor.subject,
-            fence=RUNS.c.fence + 1,
+            fence=RUNS.c.fence + int(not again),
+            claim_token=token,
             lease_until=_lease_end(work),
-            started_at=func.coalesce(RUNS.c.started_at, work.now),
+            started_at=func.coalesce(RUNS.c.started_at, NOW),
             state=RunState.RUNNING,
         )
         .returning(*RUN_COLUMNS),
@@ -110,6 +119,28 @@ async def heartbeat_run(work: Work, run_id: UUID, *, attempt: int) -> RunRecord:
         .where(RUNS.c.id == run_id)
         .values(holder=work.actor.subject, lease_until=_lease_end(work)),
     )
+    return await _read_back(work, run_id)
+
+
+async def release_run(work: Work, run_id: UUID, *, attempt: int) -> RunRecord:
+    """Give up a run that its worker cannot finish, so that another takes it at once.
+
+    Completed steps stay completed. The attempt can report nothing more.
+
+    Raises:
+        NotFound: There is no such local run of the worker's team.
+        Conflict: The attempt is stale, or the run has ended.
+    """
+    run = await _lock(work, run_id)
+    _check_attempt(run, attempt)
+    if run.state in ENDED:
+        raise Conflict(f"the run has ended: {run.state.value}")
+    released = {"holder": None, "claim_token": None, "lease_until": None, "waits_since": work.now}
+    await work.session.execute(
+        update(RUNS).where(RUNS.c.id == run_id).values(released | {"fence": RUNS.c.fence + 1}),
+    )
+    await enqueue(work.session, OutboxKind.WAKE, run_id)
+    await _record(work, run, {"released": True, "attempt": attempt})
     return await _read_back(work, run_id)
 
 
@@ -188,8 +219,9 @@ async def _lock(work: Work, run_id: UUID) -> Any:
             *IDENTITY_COLUMNS,
             RUNS.c.state,
             RUNS.c.holder,
+            RUNS.c.claim_token,
             RUNS.c.fence,
-            RUNS.c.lease_until,
+            and_(RUNS.c.holder.is_not(None), RUNS.c.lease_until >= NOW).label("held"),
             RUNS.c.input_sealed,
         )
         .where(RUNS.c.id == run_id, RUNS.c.local)
@@ -212,6 +244,12 @@ async def _lock(work: Work, run_id: UUID) -> Any:
 def _check_attempt(run: Any, attempt: int) -> None:
     if run.fence != attempt:
         raise Conflict(f"attempt {attempt} is stale: the run is at {run.fence}")
+
+
+def _check_token(token: str | None) -> None:
+    if token is not None and _TOKEN.fullmatch(token) is None:
+        message = "a token has 8 to 100 letters, digits and hyphens, chosen at random"
+        raise Invalid([Problem("INPUT_TOKEN", message, path="/token")])
 
 
 def _check_name(name: str) -> None:
@@ -332,4 +370,4 @@ async def _read_back(work: Work, run_id: UUID) -> RunRecord:
 
 
 def _lease_end(work: Work) -> Any:
-    return work.now + timedelta(seconds=work.platform.settings.lease_seconds)
+    return NOW + timedelta(seconds=work.platform.settings.lease_seconds)

@@ -45,11 +45,22 @@ ENDED: Final = (RunState.COMPLETED, RunState.FAULTED, RunState.CANCELLED)
 
 
 class TimerKind(StrEnum):
-    """What a timer is for: the machine, a reminder of a human task, or the task's next stage."""
+    """What a timer is for.
 
+    The machine, a reminder of a human task, the task's next stage, or the timeout of a local run.
+    """
+
+    LOCAL_RUN = "LOCAL_RUN"
     MACHINE = "MACHINE"
     REMINDER = "REMINDER"
     TASK = "TASK"
+
+
+class InterventionKind(StrEnum):
+    """What somebody did to a run that was under way or had faulted."""
+
+    CANCEL = "CANCEL"
+    RETRY = "RETRY"
 
 
 class Run(SQLModel, table=True):
@@ -59,6 +70,10 @@ class Run(SQLModel, table=True):
     smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
     the position of the next journal entry; `run_steps` shows the steps up to `steps_told`.
     `started_by` may be a run that called this one; `requester` is who is at the root of the calls.
+    `waits_since` is since when a local run has waited for a worker, while it has no holder, and
+    `claim_token` is what its holder sent to claim it; `timeout_seconds` count from its
+    request. `error_title` is the title of the error if it
+    is one of the platform's own, which contain no data.
     """
 
     __tablename__ = "runs"
@@ -101,6 +116,7 @@ class Run(SQLModel, table=True):
     error_type: str | None = None
     error_status: int | None = None
     error_instance: str | None = None
+    error_title: str | None = None
     error_sealed: bytes | None = None
     trace_id: str | None = None
     engine_run_id: str | None = None
@@ -108,6 +124,9 @@ class Run(SQLModel, table=True):
     holder: str | None = None
     fence: int = Field(default=0, sa_type=BigInteger)
     lease_until: datetime | None = None
+    waits_since: datetime | None = None
+    claim_token: str | None = None
+    timeout_seconds: float | None = None
     journal_length: int = Field(default=0, sa_type=BigInteger)
     steps_told: int = Field(default=0, sa_type=BigInteger)
 
@@ -187,6 +206,7 @@ class RunStep(SQLModel, table=True):
     error_type: str | None = None
     error_status: int | None = None
     error_instance: str | None = None
+    error_title: str | None = None
     error_sealed: bytes | None = None
     output_sealed: bytes | None = None
     fence: int = Field(default=0, sa_type=BigInteger)
@@ -206,3 +226,26 @@ class Timer(SQLModel, table=True):
     kind: TimerKind = Field(sa_type=Enum(TimerKind, native_enum=False, length=16))
     key: str
     due_at: datetime = Field(index=True)
+
+
+class RunIntervention(SQLModel, table=True):
+    """That somebody cancelled or retried a run, and why."""
+
+    __tablename__ = "run_interventions"
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["runs.id"]),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    run_id: UUID = Field(index=True)
+    kind: InterventionKind = Field(sa_type=Enum(InterventionKind, native_enum=False, length=16))
+    by: str
+    at: datetime = Field(default_factory=utcnow)
+    reason_sealed: bytes
+
+
+class TeamWorker(SQLModel, table=True):
+    """When a worker of a team last asked for runs."""
+
+    __tablename__ = "team_workers"
+
+    team: str = Field(primary_key=True)
+    seen_at: datetime

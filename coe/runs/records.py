@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
@@ -12,29 +13,43 @@ from sqlalchemy import Row
 from coe.db.records import Columns, From, Given
 from coe.json_types import JSON
 from coe.machine.commands import StepState
-from coe.runs.models import RunState
-from coe.runs.tables import RUNS, STEPS
+from coe.runs.error_reasons import reason_of
+from coe.runs.models import InterventionKind, RunState
+from coe.runs.tables import INTERVENTIONS, RUNS, STEPS
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
-    """A fault as RFC 7807 has it; `title` and `detail` only for a caller who may read the data."""
+    """A fault as RFC 7807 has it; `title` and `detail` only for a caller who may read the data.
+
+    `public_title` is the title if it is one of the platform's own, which contain no data.
+    """
 
     type: str
     status: int
     title: str | None = None
     detail: str | None = None
     instance: str | None = None
+    public_title: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """A sentence that says why, without data."""
+        return reason_of(self.type, self.status, self.public_title)
 
     @classmethod
     def of_columns(
-        cls, kind: str | None, status: int | None, instance: str | None
+        cls, kind: str | None, status: int | None, instance: str | None, title: str | None
     ) -> ErrorRecord | None:
         """The error from its columns that are not sealed, or None."""
-        return None if kind is None else cls(kind, status or 0, instance=instance)
+        if kind is None:
+            return None
+        return cls(kind, status or 0, instance=instance, public_title=title)
 
 
-ERROR: Final = From("error_type", "error_status", "error_instance", make=ErrorRecord.of_columns)
+ERROR: Final = From(
+    *("error_type", "error_status", "error_instance", "error_title"), make=ErrorRecord.of_columns
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,8 @@ class RunRecord:
     engine_run_id: str | None
     engine_url: str | None
     attempt: Annotated[int, From("fence")]
+    holder: str | None
+    waits_since: datetime | None
 
     @property
     def ref(self) -> str:
@@ -119,9 +136,21 @@ class StepRecord:
     worked_for: Annotated[timedelta | None, Given()]
 
 
+@dataclass(frozen=True, slots=True)
+class InterventionRecord:
+    """That somebody cancelled or retried a run: who, when and why."""
+
+    run_id: UUID
+    kind: InterventionKind
+    by: str
+    at: datetime
+    reason: Annotated[str, Given("id", "reason_sealed")]
+
+
 RUN_COLUMNS: Final = Columns(RunRecord, RUNS)
 IDENTITY_COLUMNS: Final = Columns(RunIdentity, RUNS)
 STEP_COLUMNS: Final = Columns(StepRecord, STEPS)
+INTERVENTION_COLUMNS: Final = Columns(InterventionRecord, INTERVENTIONS)
 
 
 def step_record(row: Row[*tuple[Any, ...]], now: datetime) -> StepRecord:
@@ -135,6 +164,17 @@ def step_record(row: Row[*tuple[Any, ...]], now: datetime) -> StepRecord:
         waited_for=waited if whole is not None else None,
         worked_for=max(whole - waited, timedelta()) if whole is not None else None,
     )
+
+
+def faulted_step(steps: Sequence[StepRecord], error: ErrorRecord) -> StepRecord | None:
+    """The step at which a run faulted: the one that the error names, else the last that faulted.
+
+    A step that calls others begins before them, so the last one is the innermost.
+    """
+    faulted = [step for step in steps if step.state == StepState.FAULTED]
+    named = [step for step in faulted if step.path == error.instance]
+    found = named or faulted
+    return found[-1] if found else None
 
 
 @dataclass(frozen=True, slots=True)

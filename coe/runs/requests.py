@@ -20,9 +20,11 @@ from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.errors import Problem
 from coe.json_types import JSON
+from coe.language.durations import parse
 from coe.language.json_schema.violations import input_problems
 from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_subscriptions import subscribe, wanted_types
+from coe.runs.local_timeouts import arm_timeout
 from coe.runs.models import RunState
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import RUNS
@@ -58,12 +60,13 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
     run_id = new_id()
     sealer = TeamSealer(keyring, version.team)
     parent_id, parent_key = new.parent or (None, None)
+    local = version.flow_kind is FlowKind.LOCAL
     return {
         "id": run_id,
         "flow": version.entry_ref,
         "version": version.version,
         "version_id": version.id,
-        "local": version.flow_kind is FlowKind.LOCAL,
+        "local": local,
         "engine": version.engine or "prefect",
         "team": version.team,
         "data_class": version.data_class.value,
@@ -80,6 +83,8 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
         "fence": 0,
         "journal_length": 0,
         "steps_told": 0,
+        "waits_since": new.at if local else None,
+        "timeout_seconds": _seconds(new.flow.timeout) if local else None,
         "wants": wanted_types(new.flow),
     }
 
@@ -89,4 +94,9 @@ async def insert_request(session: AsyncSession, row: dict[str, Any]) -> None:
     values = {name: value for name, value in row.items() if name != "wants"}
     await session.execute(insert(RUNS).values(values))
     await subscribe(session, row, row["wants"])
+    await arm_timeout(session, row["id"], row["timeout_seconds"])
     await enqueue(session, OutboxKind.START, row["id"])
+
+
+def _seconds(timeout: str | None) -> float | None:
+    return None if timeout is None else parse(timeout).timedelta.total_seconds()

@@ -14,6 +14,7 @@ from sqlalchemy import Table
 from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
+from coe.runs.error_reasons import public_title
 
 PURPOSE: Final = "runs"
 UNTYPED: Final = "about:blank"
@@ -66,13 +67,14 @@ def _encode(value: JSON) -> bytes:
 
 
 def error_columns(error: dict[str, JSON] | None) -> dict[str, Any]:
-    """The columns of an error that are not sealed: type, status and instance, never its texts.
+    """The columns of an error that are not sealed: type, status, instance, and our own titles.
 
     Definitions and teams write types and instances: one that is no URI, or no JSON pointer, is left
-    out here, for it may hold personal data. The sealed error is complete.
+    out here, for it may hold personal data, and so is a title that is not the platform's. The
+    sealed error is complete.
     """
     if error is None:
-        return {"error_type": None, "error_status": None, "error_instance": None}
+        return dict.fromkeys(("error_type", "error_status", "error_instance", "error_title"))
     kind, status, instance = (error.get(name) for name in ("type", "status", "instance"))
     return {
         "error_type": kind if isinstance(kind, str) and _URI.fullmatch(kind) else UNTYPED,
@@ -80,4 +82,5 @@ def error_columns(error: dict[str, JSON] | None) -> dict[str, Any]:
         "error_instance": instance
         if isinstance(instance, str) and _POINTER.fullmatch(instance)
         else None,
+        "error_title": public_title(error.get("title")),
     }

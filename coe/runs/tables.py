@@ -9,7 +9,15 @@ from sqlmodel import SQLModel
 
 from coe.runs.decision_models import DecisionCase
 from coe.runs.event_models import EventDelivery, EventSubscription, ReceivedEvent
-from coe.runs.models import JournalEntry, Run, RunInbox, RunStep, Timer
+from coe.runs.models import (
+    JournalEntry,
+    Run,
+    RunInbox,
+    RunIntervention,
+    RunStep,
+    TeamWorker,
+    Timer,
+)
 from coe.runs.schedule_models import Schedule, ScheduleEvent
 from coe.runs.task_models import (
     HumanTask,
@@ -31,6 +39,8 @@ JOURNAL: Final = _table(JournalEntry)
 INBOX: Final = _table(RunInbox)
 STEPS: Final = _table(RunStep)
 TIMERS: Final = _table(Timer)
+INTERVENTIONS: Final = _table(RunIntervention)
+TEAM_WORKERS: Final = _table(TeamWorker)
 TASKS: Final = _table(HumanTask)
 APPROVALS: Final = _table(HumanTaskApproval)
 ESCALATIONS: Final = _table(HumanTaskEscalation)

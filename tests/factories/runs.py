@@ -98,7 +98,7 @@ do:
 """
 
 
-def local(name: str, *, namespace: str = "warehouse") -> str:
+def local(name: str, *, namespace: str = "warehouse", timeout: str = "PT1H") -> str:
     """The manifest of a local flow."""
     return f"""
 kind: localFlow
@@ -109,6 +109,7 @@ title: {name.capitalize()}
 summary: A local flow of the tests.
 processOwner: warehouse-developer
 dataClass: INTERNAL
+timeout: {timeout}
 entrypoint: flows/teams/{namespace}/{name.replace("-", "_")}.py:{name.replace("-", "_")}
 input:
   schema:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 
 from coe.access.actor import Actor
+from coe.db import utcnow
 from coe.engines.inline import InlineLocalRun, LocalFlowError
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.execution.reaper import reap_once
 from coe.json_types import JSON
 from coe.machine.commands import StepState
+from coe.outbox import OUTBOX, OutboxKind
 from coe.runs import actions, disclosure, local_runs, queries
 from coe.work import Platform
 from tests.factories.people import AUDITOR, SALES_OWNER, WAREHOUSE_WORKER
@@ -21,6 +25,7 @@ from tests.factories.runs import (
     CANARY,
     Leaves,
     central,
+    column,
     engine,
     lapse,
     local,
@@ -289,3 +294,65 @@ async def test_a_late_report_of_the_faulted_attempt_does_not_end_the_retry(
             await local_runs.report_run(work, run_id, attempt=attempt, error=error)
     async with platform.work(WAREHOUSE_WORKER) as work:
         assert (await local_runs.claim_run(work, run_id)).attempt > attempt
+
+
+async def test_a_claim_whose_answer_was_lost_is_answered_again(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    attempts = []
+    for _ in range(3):
+        async with platform.work(WAREHOUSE_WORKER) as work:
+            claim = await local_runs.claim_run(work, run_id, token="of-this-execution")
+        attempts.append(claim.attempt)
+    assert len(set(attempts)) == 1
+    with pytest.raises(Conflict):
+        async with platform.work(WAREHOUSE_WORKER) as work:
+            await local_runs.claim_run(work, run_id, token="of-another-one")
+    await lapse(platform)
+    async with platform.work(WAREHOUSE_WORKER) as work:
+        other = await local_runs.claim_run(work, run_id, token="of-another-one")
+    assert other.attempt > attempts[0]
+    with pytest.raises(Conflict):
+        async with platform.work(WAREHOUSE_WORKER) as work:
+            await local_runs.claim_run(work, run_id, token="of-this-execution")
+    with pytest.raises(Invalid) as refused:
+        async with platform.work(WAREHOUSE_WORKER) as work:
+            await local_runs.claim_run(work, run_id, token="x y")
+    assert [problem.path for problem in refused.value.problems] == ["/token"]
+
+
+async def test_a_released_run_is_taken_at_once_and_its_steps_stay(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    async with platform.work(WAREHOUSE_WORKER) as work:
+        first = await local_runs.claim_run(work, run_id)
+    done = {"attempt": first.attempt, "name": "pack", "state": StepState.COMPLETED, "output": 1}
+    async with platform.work(WAREHOUSE_WORKER) as work:
+        await local_runs.report_step(work, run_id, **done)
+    async with platform.work(WAREHOUSE_WORKER) as work:
+        await local_runs.release_run(work, run_id, attempt=first.attempt)
+    async with platform.database.session() as session:
+        kinds = await session.scalars(select(OUTBOX.c.kind).where(OUTBOX.c.subject == run_id))
+        assert OutboxKind.WAKE in kinds.all()
+    for again in (local_runs.release_run, local_runs.heartbeat_run, local_runs.report_run):
+        with pytest.raises(Conflict):
+            async with platform.work(WAREHOUSE_WORKER) as work:
+                await again(work, run_id, attempt=first.attempt)
+    async with platform.work(WAREHOUSE_WORKER) as work:
+        second = await local_runs.claim_run(work, run_id)
+    assert second.attempt > first.attempt
+    assert second.done == {"pack": 1}
+
+
+async def test_leases_are_by_the_clock_of_the_database(platform: Platform) -> None:
+    run_id = await _local_run(platform)
+    wrong = replace(platform, clock=lambda: utcnow() + timedelta(hours=1))
+    async with platform.work(WAREHOUSE_WORKER) as work:
+        await local_runs.claim_run(work, run_id)
+    with pytest.raises(Conflict):
+        async with wrong.work(WAREHOUSE_WORKER) as work:
+            await local_runs.claim_run(work, run_id)
+    await lapse(platform)
+    async with wrong.work(WAREHOUSE_WORKER) as work:
+        await local_runs.claim_run(work, run_id)
+    until = await column(platform, run_id, "lease_until")
+    assert isinstance(until, datetime)
+    assert until < utcnow() + timedelta(minutes=1)

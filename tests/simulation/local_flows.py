@@ -81,7 +81,7 @@ async def _verb(api: Node, query: str, given: dict[str, Any]) -> dict[str, Any]:
             await local_runs.report_run(work, run_id, **given)
             return {"reportRun": {"problems": []}}
         if "releaseRun" in query:
-            await local_runs.release_run(work, run_id, **given)  # type: ignore[attr-defined]
+            await local_runs.release_run(work, run_id, **given)
             return {"releaseRun": {"run": {}}}
     raise NotFound(query)
 

@@ -289,7 +289,7 @@ async def _leave_nothing(env: Env, run: Data) -> None:
 
 _NO_MORE = (
     *("holder", "lease_until"),
-    *("error_type", "error_status", "error_instance", "error_sealed"),
+    *("error_type", "error_status", "error_instance", "error_title", "error_sealed"),
 )
 
 

@@ -188,7 +188,7 @@ def runnable_flow(version: VersionRecord, definition: str, *, local: bool) -> Ru
         input_schema=None,
         output_schema=None,
         entrypoint="flows/local.py:flow" if local else None,
-        timeout=None,
+        timeout="PT1H" if local else None,
     )
 
 

@@ -14,7 +14,7 @@ from coe.catalog.search.query import CatalogOrder
 from coe.errors import Severity
 from coe.language.schedules import ScheduleKind
 from coe.machine.commands import StepState
-from coe.runs.models import RunState
+from coe.runs.models import InterventionKind, RunState
 from coe.runs.task_models import HumanTaskState
 
 strawberry.enum(ActorKind, description="What kind of actor a subject is")
@@ -23,6 +23,7 @@ strawberry.enum(DataClass, description="How sensitive a thing is, from least to 
 strawberry.enum(EntryKind, description="The kind of an entry of the catalog")
 strawberry.enum(FlowKind, description="CENTRAL: the platform runs it; LOCAL: its team does")
 strawberry.enum(HumanTaskState, description="The state of a human task")
+strawberry.enum(InterventionKind, description="What somebody did to a run")
 strawberry.enum(Lifecycle, description="The state of a version in its lifecycle")
 strawberry.enum(AuditOutcome, description="How an audited action ended")
 strawberry.enum(RunState, description="The state of a run; the last three are final")

@@ -16,9 +16,12 @@ from coe.governance import audit_log, teams
 from coe.human_tasks import queries as human_tasks
 from coe.paging import Page
 from coe.runs import queries as runs
+from coe.runs import worker_presence
+from coe.runs.data_readers import readers_of_runs
 from coe.runs.decision_cases import read_case_data
 from coe.runs.disclosure import read_run_data, read_task_data
 from coe.runs.first_pages import first_runs
+from coe.runs.interventions import interventions_of_runs
 from coe.schedules.queries import schedules_of_flows
 from coe.templates import queries as templates
 from coe.work import Read, Work
@@ -98,6 +101,9 @@ steps_of = batch(runs.steps_of_runs)
 flow_of_run_version = batch(runs.flows_of_versions)
 version_of_run = batch(runs.versions_with_runs)
 first_runs_of = first_page_batch(first_runs)
+interventions_of = batch(interventions_of_runs)
+wait_of_run = batch(worker_presence.waits_of_runs)
+readers_of_run = batch(readers_of_runs)
 run_data = recorded_batch(read_run_data)
 case_data = recorded_batch(read_case_data)
 task_by_id = batch(human_tasks.tasks_by_id)
@@ -110,6 +116,7 @@ team_by_slug = batch(teams.teams_by_slug)
 team_by_id = batch(teams.teams_by_id)
 members_of = batch(teams.members_by_team)
 contact_of = batch(teams.contacts_by_team)
+worker_of_team = batch(worker_presence.workers_of_teams)
 event_by_id = recorded_batch(audit_log.events_by_id)
 event_detail = recorded_batch(audit_log.read_details)
 event_reason = recorded_batch(audit_log.read_reasons)

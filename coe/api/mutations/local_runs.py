@@ -17,6 +17,7 @@ from coe.api.types.local_runs import (
     ClaimRunInput,
     ClaimRunPayload,
     HeartbeatRunInput,
+    ReleaseRunInput,
     ReportRunInput,
     ReportStepInput,
     RunClaim,
@@ -35,8 +36,12 @@ class LocalRunMutation:
     @mutation
     async def claim_run(self, info: Info, input: ClaimRunInput) -> ClaimRunPayload:  # noqa: A002  # as in the contract's inputs
         """For a team's worker: claim a local run; returns its input and its completed steps."""
-        async with info.context.work() as work:
-            claim = await local_runs.claim_run(work, to_uuid("Run", input.run))
+        run_id = to_uuid("Run", input.run)
+        try:
+            async with info.context.work() as work:
+                claim = await local_runs.claim_run(work, run_id, token=input.token)
+        except Invalid as error:
+            return ClaimRunPayload(claim=None, problems=Problem.all_of(error.problems))
         info.context.forget()
         return ClaimRunPayload(claim=RunClaim.of(claim), problems=[])
 
@@ -46,6 +51,15 @@ class LocalRunMutation:
         async with info.context.work() as work:
             run_id = to_uuid("Run", input.run)
             record = await local_runs.heartbeat_run(work, run_id, attempt=input.attempt)
+        info.context.forget()
+        return RunPayload(run=Run.of(record), problems=[])
+
+    @mutation
+    async def release_run(self, info: Info, input: ReleaseRunInput) -> RunPayload:  # noqa: A002  # the same
+        """For a team's worker that stops: give the run up, so that another takes it at once."""
+        async with info.context.work() as work:
+            run_id = to_uuid("Run", input.run)
+            record = await local_runs.release_run(work, run_id, attempt=input.attempt)
         info.context.forget()
         return RunPayload(run=Run.of(record), problems=[])
 

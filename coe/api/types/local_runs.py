@@ -22,11 +22,26 @@ class ClaimRunInput:
     """The local run that a worker claims."""
 
     run: strawberry.ID = strawberry.field(description="Its id, or its plain UUID")
+    token: str | None = strawberry.field(
+        default=None,
+        description=(
+            "Chosen at random for one execution: a claim that is sent again with the same token, "
+            "because its answer was lost, returns the same attempt"
+        ),
+    )
 
 
 @input_type
 class HeartbeatRunInput:
     """The local run of a worker that is alive."""
+
+    run: strawberry.ID = strawberry.field(description="Its id, or its plain UUID")
+    attempt: int = strawberry.field(description="The attempt that claimRun returned")
+
+
+@input_type
+class ReleaseRunInput:
+    """The local run that a worker gives up."""
 
     run: strawberry.ID = strawberry.field(description="Its id, or its plain UUID")
     attempt: int = strawberry.field(description="The attempt that claimRun returned")

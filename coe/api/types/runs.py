@@ -15,11 +15,14 @@ from coe.api.graphql.loaders import (
     children_of,
     first_runs_of,
     flow_of_run_version,
+    interventions_of,
+    readers_of_run,
     run_by_id,
     run_data,
     steps_of,
     task_of_step,
     version_of_run,
+    wait_of_run,
 )
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.paging import Connection, page_size
@@ -29,8 +32,14 @@ from coe.api.types.flows import Flow
 from coe.errors import NotFound
 from coe.machine.commands import StepState
 from coe.runs import drawings, queries
-from coe.runs.models import RunState
-from coe.runs.records import ErrorRecord, RunRecord, StepRecord
+from coe.runs.models import InterventionKind, RunState
+from coe.runs.records import (
+    ErrorRecord,
+    InterventionRecord,
+    RunRecord,
+    StepRecord,
+    faulted_step,
+)
 from coe.runs.records import RunFilter as Wanted
 
 if TYPE_CHECKING:
@@ -72,12 +81,20 @@ class RunError:
     type: str
     status: int
     instance: str | None
+    reason: str = strawberry.field(
+        description="Why, in a sentence without data, for everyone who may read the run",
+    )
 
     @classmethod
     def of(cls, record: ErrorRecord, run: UUID | None = None) -> RunError:
         """The view of an error; with its run, a caller who may read its data sees all of it."""
         return cls(
-            run=run, record=record, type=record.type, status=record.status, instance=record.instance
+            run=run,
+            record=record,
+            type=record.type,
+            status=record.status,
+            instance=record.instance,
+            reason=record.reason,
         )
 
     @field
@@ -95,6 +112,16 @@ class RunError:
             return self.record
         data = await info.context.load(run_data, self.run)
         return data.error if data and data.error else self.record
+
+
+@object_type
+class DataReader:
+    """A person who may read the data of a run."""
+
+    subject: str
+    via: str = strawberry.field(
+        description="The role that allows it, such as finance/process-owner, or relation:owner",
+    )
 
 
 @object_type
@@ -150,6 +177,28 @@ class Step:
         """The run that it called."""
         record = await info.context.load(child_of_step, (self.record.run_id, self.record.key))
         return Run.of(record) if record else None
+
+    @field
+    async def waits_because(self, info: Info) -> str | None:
+        """Why the run that it called is not carried out: no worker has taken it; else null."""
+        record = await info.context.load(child_of_step, (self.record.run_id, self.record.key))
+        sentence = await info.context.load(wait_of_run, record.id) if record else None
+        return f"{record.ref}: {sentence}" if record and sentence else None
+
+
+@object_type
+class RunIntervention:
+    """That somebody cancelled or retried a run."""
+
+    kind: InterventionKind
+    by: str = strawberry.field(description="A person, a service, or the run that called it")
+    at: DateTime
+    reason: str
+
+    @classmethod
+    def of(cls, record: InterventionRecord) -> RunIntervention:
+        """The view of an intervention."""
+        return cls(kind=record.kind, by=record.by, at=DateTime(record.at), reason=record.reason)
 
 
 @object_type
@@ -231,6 +280,32 @@ class Run(Node):
         """Its steps, in the order in which they started."""
         records = await info.context.load(steps_of, self.record.id)
         return [Step.of(record) for record in records or ()]
+
+    @field
+    async def faulted_step(self, info: Info) -> Step | None:
+        """The step at which a faulted run faulted; null if it faulted outside of a step."""
+        if self.record.error is None:
+            return None
+        steps = await info.context.load(steps_of, self.record.id)
+        found = faulted_step(steps or (), self.record.error)
+        return Step.of(found) if found else None
+
+    @field
+    async def data_readers(self, info: Info) -> list[DataReader]:
+        """The people who may read its data; none for a caller from outside the organisation."""
+        records = await info.context.load(readers_of_run, self.record.id)
+        return [DataReader(subject=each.subject, via=each.via) for each in records or ()]
+
+    @field
+    async def interventions(self, info: Info) -> list[RunIntervention]:
+        """Who cancelled or retried it, and why, the earliest first."""
+        records = await info.context.load(interventions_of, self.record.id)
+        return [RunIntervention.of(record) for record in records or ()]
+
+    @field
+    async def waits_because(self, info: Info) -> str | None:
+        """Why nobody carries it out, such as that no worker of its team has taken it; else null."""
+        return await info.context.load(wait_of_run, self.record.id)
 
     @field
     async def diagram(self, info: Info) -> str:

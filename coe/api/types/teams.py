@@ -10,9 +10,16 @@ from coe.access.actor import ActorKind
 from coe.access.models import Team as TeamRecord
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
-from coe.api.graphql.loaders import contact_of, first_flows, members_of, team_by_slug
+from coe.api.graphql.loaders import (
+    contact_of,
+    first_flows,
+    members_of,
+    team_by_slug,
+    worker_of_team,
+)
 from coe.api.graphql.nodes import Node, field, object_type
 from coe.api.graphql.paging import Connection, page_size
+from coe.api.graphql.scalars import DateTime
 from coe.catalog import queries
 
 if TYPE_CHECKING:
@@ -50,6 +57,12 @@ class Team(Node):
     async def contact(self, info: Info) -> str | None:
         """How to reach the team; null for a caller from outside the organisation."""
         return await info.context.load(contact_of, self.slug)
+
+    @field
+    async def worker_seen_at(self, info: Info) -> DateTime | None:
+        """When a worker of the team last asked for runs; null if none ever has."""
+        seen = await info.context.load(worker_of_team, self.slug)
+        return DateTime(seen) if seen else None
 
     @field
     async def members(self, info: Info) -> list[Member]:
