@@ -30,6 +30,7 @@ TITLES: Final = frozenset(
         "The channels file of this installation cannot be used",
         "The client's secret cannot sign: it is empty or a public key",
         "The decision table cannot be read right now",
+        "The event is not a valid CloudEvent",
         "The local flow cannot be loaded",
         "The local flow did not carry out its run",
         "The local flow did not end within its timeout",
