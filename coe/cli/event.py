@@ -16,6 +16,8 @@ mutation Send($input: SendEventInput!) {
   sendEvent(input: $input) {
     duplicate
     delivered { id state version { ref } }
+    pending
+    unmatched { flow run { id } path reason }
     PROBLEMS
   }
 }
@@ -32,10 +34,11 @@ def command() -> None:
 @output_option()
 @with_api
 def send(api: ApiClient, file: str, output: str) -> None:
-    """Send the CloudEvent in FILE (structured JSON; `-` is stdin); list the runs that received it.
+    """Send the CloudEvent in FILE (structured JSON; `-` is stdin); list the runs that took it.
 
-    An event with the same source and id as an earlier one is a duplicate, and has no effect. Exit
-    code 0 if the event was accepted, 1 if it has problems.
+    A run that waits takes it a moment later. An event with the same source and id as an earlier one
+    is a duplicate and has no effect, so send it again to see what became of it. Exit code 0 if the
+    event was accepted, 1 if it has problems.
     """
     answer = api.call(_SEND, {"input": {"event": read_json_input(file)}})["sendEvent"]
     if output == "json":
@@ -50,8 +53,15 @@ def send(api: ApiClient, file: str, output: str) -> None:
 def _print(answer: dict[str, Any]) -> None:
     runs = answer["delivered"]
     known = "received before; " if answer["duplicate"] else ""
-    click.echo(
-        f"{known}reached {len(runs)} {'run' if len(runs) == 1 else 'runs'} that you may read"
-    )
+    click.echo(f"{known}taken by {_runs(len(runs))} that you may read")
     for run in runs:
         click.echo(f"  {run['version']['ref']}  {run['state']}  {run['id']}")
+    if answer["pending"]:
+        click.echo(f"not taken so far by {_runs(answer['pending'])} of those that may take it")
+    for each in answer["unmatched"]:
+        who = f"run {each['run']['id']}" if each["run"] else "its schedule"
+        click.echo(f"not compared by {each['flow']}, {who}: {each['reason']}")
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"

@@ -28,8 +28,9 @@ from coe.errors import Conflict
 from coe.events.delivery import deliver, scope_to_json
 from coe.identifiers import PLATFORM_TEAM
 from coe.outbox import OutboxKind, enqueue
+from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event, name_of, open_events, seal_event
-from coe.runs.tables import DELIVERIES, EVENTS, NOW
+from coe.runs.tables import DELIVERIES, EVENTS, NOW, RUNS
 from coe.work import Work
 
 MAX_CLEAR_LENGTH: Final = 500
@@ -149,14 +150,36 @@ async def receive(
     return True
 
 
-async def delivered_runs(session: AsyncSession, event_id: UUID) -> list[UUID]:
-    """The runs that an event has reached or started so far."""
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A run that got an event, and what it has made of it so far; `pointer` is what failed on it.
+
+    `ended` is whether the run has ended, so that it will not take the event any more.
+    """
+
+    run_id: UUID
+    state: DeliveryState
+    pointer: str | None
+    ended: bool
+
+    @property
+    def pending(self) -> bool:
+        """Whether the run may still take the event."""
+        return self.state is DeliveryState.OFFERED and not self.ended
+
+
+async def deliveries(session: AsyncSession, event_id: UUID) -> list[Delivery]:
+    """The runs that have an event, or were started by it."""
     found = await session.execute(
-        select(DELIVERIES.c.run_id)
+        select(DELIVERIES.c.run_id, DELIVERIES.c.state, DELIVERIES.c.unmatched_at, RUNS.c.state)
+        .join(RUNS, RUNS.c.id == DELIVERIES.c.run_id)
         .where(DELIVERIES.c.event_id == event_id)
         .order_by(DELIVERIES.c.run_id),
     )
-    return list(found.scalars())
+    return [
+        Delivery(run_id, state, pointer, run_state.ended)
+        for run_id, state, pointer, run_state in found
+    ]
 
 
 def _require(work: Work, reach: AccessScope) -> tuple[str, Decision]:

@@ -25,8 +25,11 @@ from coe.access.actor import DataClass
 from coe.access.scope import AccessScope
 from coe.db import new_id
 from coe.json_types import JSON
+from coe.machine.event_buffer import EventUse
 from coe.machine.facts import FactKind
 from coe.outbox import OUTBOX_CHANNEL, OutboxKind
+from coe.runs.event_models import DeliveryState
+from coe.runs.event_payload import name_of
 from coe.runs.event_subscriptions import ANY_TYPE
 from coe.runs.inbox import CHANNEL
 from coe.runs.tables import DELIVERIES, EVENTS, SUBSCRIPTIONS
@@ -62,6 +65,7 @@ async def deliver(
             SUBSCRIPTIONS.c.run_id,
             cast(literal(name), LargeBinary),
             literal(value=False),
+            literal(DeliveryState.OFFERED, DELIVERIES.c.state.type),
         )
         .where(
             SUBSCRIPTIONS.c.type.in_((type_, ANY_TYPE)),
@@ -74,7 +78,7 @@ async def deliver(
     )
     inserted = await session.execute(
         insert(DELIVERIES)
-        .from_select(["event_id", "run_id", "name", "started"], subscribed)
+        .from_select(["event_id", "run_id", "name", "started", "state"], subscribed)
         .on_conflict_do_nothing()
         .returning(DELIVERIES.c.run_id),
     )
@@ -124,7 +128,13 @@ async def catch_up(platform: Platform, run_id: UUID) -> None:
         events = await _missed(session, run_id, subscriptions)
         if events:
             rows = [
-                {"event_id": each, "run_id": run_id, "name": name, "started": False}
+                {
+                    "event_id": each,
+                    "run_id": run_id,
+                    "name": name,
+                    "started": False,
+                    "state": DeliveryState.OFFERED,
+                }
                 for each, name in events.items()
             ]
             inserted = await session.execute(
@@ -200,6 +210,24 @@ async def _put_in_inboxes(
             "outbox_channel": OUTBOX_CHANNEL,
         },
     )
+
+
+async def note_uses(session: AsyncSession, run_id: UUID, uses: Sequence[EventUse]) -> None:
+    """Note what a run made of events, in the transaction that journals it.
+
+    An event that one task took is taken, whatever another task could not compare.
+    """
+    for use in uses:
+        state = DeliveryState.TAKEN if use.taken else DeliveryState.UNMATCHED
+        await session.execute(
+            update(DELIVERIES)
+            .where(
+                DELIVERIES.c.run_id == run_id,
+                DELIVERIES.c.name == name_of(dict(use.event)),
+                DELIVERIES.c.state != DeliveryState.TAKEN,
+            )
+            .values(state=state, unmatched_at=None if use.taken else use.pointer),
+        )
 
 
 def scope_to_json(scope: AccessScope) -> dict[str, JSON]:

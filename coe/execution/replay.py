@@ -47,6 +47,7 @@ async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> Acti
             await machine.apply(fact)
             if machine.exceeded():
                 raise Unavailable("an expression that was within its limit of time exceeds it now")
+            machine.event_uses()  # they are noted with the facts
             changes = machine.changed_steps()
             if at >= lease.projected:  # the others are written; held, they would fill the memory
                 active.projection.hold(changes, at, fact.at, seconds=seconds)

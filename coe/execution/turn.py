@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.events import emit
+from coe.events import delivery, emit
 from coe.execution import children
 from coe.human_tasks import opening as task_opening
 from coe.json_types import JSON
@@ -179,6 +179,7 @@ class Turn:
             self._settle(fact)
             for command in commands:
                 await self._follow(command)
+        self._note_events()
         await self._project_steps()
 
     # ---------------------------------------------------------------- a fact
@@ -322,6 +323,12 @@ class Turn:
 
     def _change(self, change: Change) -> None:
         self.append.changes.append(change)
+
+    def _note_events(self) -> None:
+        """Note which events were taken, and on which an expression failed."""
+        uses = self._active.machine.event_uses()
+        if uses:
+            self._change(lambda session: delivery.note_uses(session, self._run.id, uses))
 
     async def _project_steps(self) -> None:
         """Write the steps with this turn, if any of them cannot wait."""

@@ -220,6 +220,8 @@ class StepUpdate:
     "do", "switch", "set", …; for calls the function: "http", "humanTask", "localFlow", … .
     `attempt` counts from 1 the executions by the nearest `try` and by retries of the run.
     `iteration` has the indexes of the enclosing loops, outermost first, such as "0" or "2.1".
+    `unmatched` counts the events on which an expression of a `listen` failed, and `unmatched_at` is
+    the pointer of the expression that failed last.
     """
 
     key: str
@@ -232,3 +234,5 @@ class StepUpdate:
     started_at: datetime
     ended_at: datetime | None = None
     error: dict[str, JSON] | None = field(default=None, repr=False)
+    unmatched: int = 0
+    unmatched_at: str | None = None

@@ -41,6 +41,7 @@ __all__ = [
     "ExpressionSite",
     "RunDescriptor",
     "at_pointer",
+    "pointer_token",
     "time_descriptor",
 ]
 
@@ -235,6 +236,11 @@ def _task(run: RunDescriptor, site: ExpressionSite) -> JSON:
         "output": frame.output,
         "startedAt": time_descriptor(frame.started_at),
     }
+
+
+def pointer_token(name: str) -> str:
+    """A name as a part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def at_pointer(document: JSON, pointer: str) -> JSON:

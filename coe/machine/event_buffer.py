@@ -17,6 +17,18 @@ class BufferedEvent:
     taken: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EventUse:
+    """What a listening task made of an event: it took it, or an expression failed on it.
+
+    `pointer` leads to the task that took the event, or to the expression.
+    """
+
+    event: Mapping[str, JSON] = field(repr=False)
+    pointer: str
+    taken: bool
+
+
 @dataclass(slots=True)
 class EventBuffer:
     """Offers each event to all listening tasks, and keeps it until one consumes it."""
@@ -26,6 +38,7 @@ class EventBuffer:
     kept: list[BufferedEvent] = field(default_factory=list)
     seen: set[tuple[str, str]] = field(default_factory=set)
     listening: dict[str, Mailbox] = field(default_factory=dict)
+    uses: list[EventUse] = field(default_factory=list)
 
     def receive(self, event: JSON) -> None:
         """Buffer an event, unless it is known or of a type that the run never consumes."""
@@ -47,3 +60,7 @@ class EventBuffer:
         box.items.extend(buffered for buffered in self.kept if not buffered.taken)
         self.listening[key] = box
         return box
+
+    def note(self, event: Mapping[str, JSON], pointer: str, *, taken: bool) -> None:
+        """Note what a listening task made of an event."""
+        self.uses.append(EventUse(event, pointer, taken))

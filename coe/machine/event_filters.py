@@ -1,4 +1,9 @@
-"""The events that a listening task consumes: filters, correlation, and strategies over them."""
+"""The events that a listening task consumes: filters, correlation, and strategies over them.
+
+An expression may fail on the data of an event, such as `.data.order` where the data is a text.
+Such an event does not match, and the place of the expression is kept (`failed`). What a filter
+expects is computed on the input of the task; where that fails, the task faults.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,8 @@ from coe.language.model.definition import Definition
 from coe.language.model.events import EventConsumption, EventFilter
 from coe.language.model.task_types import ListenTask
 from coe.machine.calls import expand_uri
-from coe.machine.data import DEFINITION, ExpressionSite
+from coe.machine.data import DEFINITION, ExpressionSite, pointer_token
+from coe.machine.errors import TaskFault
 from coe.machine.interpreter import Interpreter
 from coe.machine.scope import Frame, json_equal
 
@@ -56,12 +62,19 @@ def filters_of(consumption: EventConsumption) -> tuple[EventFilter, ...]:
 
 
 class _Filter:
-    """A filter with the expected values of its correlations."""
+    """A filter with the expected values of its correlations.
 
-    def __init__(self, run: Interpreter, frame: Frame, given: EventFilter) -> None:
+    `pointer` leads to it; the pointers of expressions that fail on an event are added to `failed`.
+    """
+
+    def __init__(
+        self, run: Interpreter, frame: Frame, given: EventFilter, pointer: str, failed: list[str]
+    ) -> None:
         self._run = run
         self._frame = frame
         self._given = given
+        self._pointer = pointer
+        self._failed = failed
         self._site = ExpressionSite(DEFINITION, frame=frame)
         self._expected: dict[str, JSON] = {}
         self._wanted = given.with_.given()
@@ -82,11 +95,13 @@ class _Filter:
     async def takes(self, event: Mapping[str, JSON], seen: dict[str, JSON]) -> bool:
         """Whether the event passes and correlates; `seen` then has the values that it set."""
         for name, wanted in self._wanted.items():
-            if not await self._equal(wanted, event.get(name), event, name):
+            place = f"/with/{pointer_token(name)}"
+            if not await self._equal(wanted, event.get(name), event, name, place):
                 return False
         values: dict[str, JSON] = {}
         for name, correlation in self._given.correlate.items():
-            value = await self._run.data.evaluate(correlation.from_, dict(event), self._site)
+            place = f"/correlate/{pointer_token(name)}/from"
+            value = await self._evaluate(correlation.from_, dict(event), place)
             expected = self._expected.get(name, seen.get(name, value))
             if value is None or not json_equal(value, expected):
                 return False
@@ -94,18 +109,22 @@ class _Filter:
         seen.update({name: value for name, value in values.items() if name not in self._expected})
         return True
 
-    async def _equal(self, wanted: JSON, value: JSON, event: Mapping[str, JSON], name: str) -> bool:
+    async def _equal(
+        self, wanted: JSON, value: JSON, event: Mapping[str, JSON], name: str, place: str
+    ) -> bool:
         """Whether an attribute matches; `${ … }` is evaluated over the data, or over the event."""
         if is_expression(wanted):
             over = value if name == "data" else dict(event)
-            found = await self._run.data.evaluate(program_of(wanted), over, self._site)
+            found = await self._evaluate(program_of(wanted), over, place)
             return (
                 found if isinstance(found, bool) else found is not None and json_equal(found, value)
             )
         if isinstance(wanted, dict):
             return isinstance(value, dict) and all(
                 [
-                    await self._equal(one, value.get(key), event, "data")
+                    await self._equal(
+                        one, value.get(key), event, "data", f"{place}/{pointer_token(key)}"
+                    )
                     for key, one in wanted.items()
                 ]
             )
@@ -113,12 +132,22 @@ class _Filter:
             return wanted == value or matches_whole(wanted, value)
         return json_equal(wanted, value)
 
+    async def _evaluate(self, program: str, data: JSON, place: str) -> JSON:
+        """The value of an expression; null, which matches nothing, where it fails on the event."""
+        try:
+            return await self._run.data.evaluate(program, data, self._site)
+        except TaskFault:
+            self._failed.append(self._pointer + place)
+            return None
+
 
 class Strategy(Protocol):
     """The events that a listening task waits for: consumes them until it is satisfied."""
 
     # The number of the filter that matched the last event, from 1; 1 without filters.
     taken: int
+    # The values that the events so far have set for correlation, by name.
+    seen: dict[str, JSON]
 
     @property
     def satisfied(self) -> bool:
@@ -135,7 +164,7 @@ class _Slots:
     def __init__(self, filters: Sequence[_Filter]) -> None:
         self._open = list(enumerate(filters, start=1))
         self.taken: int
-        self._seen: dict[str, JSON] = {}
+        self.seen: dict[str, JSON] = {}
 
     @property
     def satisfied(self) -> bool:
@@ -144,7 +173,7 @@ class _Slots:
     async def takes(self, event: Mapping[str, JSON]) -> bool:
         for entry in self._open:
             self.taken, item = entry
-            if await item.takes(event, self._seen):
+            if await item.takes(event, self.seen):
                 self._open.remove(entry)
                 return True
         return False
@@ -156,13 +185,13 @@ class _Any:
     def __init__(self, filters: Sequence[_Filter], *, once: bool) -> None:
         self._filters = filters
         self._once = once
-        self._seen: dict[str, JSON] = {}
+        self.seen: dict[str, JSON] = {}
         self.taken = 1
         self.satisfied = False
 
     async def takes(self, event: Mapping[str, JSON]) -> bool:
         for number, item in enumerate(self._filters, start=1):
-            if await item.takes(event, self._seen):
+            if await item.takes(event, self.seen):
                 self.taken = number
                 break
         else:
@@ -173,10 +202,17 @@ class _Any:
 
 
 async def prepared_strategy(
-    run: Interpreter, frame: Frame, consumption: EventConsumption
+    run: Interpreter, frame: Frame, consumption: EventConsumption, pointer: str, failed: list[str]
 ) -> Strategy:
-    """The strategy, with everything evaluated that is evaluated only once."""
-    filters = [_Filter(run, frame, given) for given in filters_of(consumption)]
+    """The strategy at `pointer`, with everything evaluated that is evaluated only once.
+
+    It adds the pointers of expressions that fail on an event to `failed`.
+    """
+    place = pointer + ("/one" if consumption.one else "/all" if consumption.all else "/any")
+    filters = [
+        _Filter(run, frame, given, place if consumption.one else f"{place}/{number}", failed)
+        for number, given in enumerate(filters_of(consumption))
+    ]
     for item in filters:
         await item.prepare()
     if consumption.any is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from coe.json_types import JSON
 from coe.language.branches import outcomes
@@ -13,6 +14,7 @@ from coe.language.model.task import SubscriptionIterator
 from coe.language.model.task_types import ListenTask
 from coe.machine.commands import AwaitEvent, StepState
 from coe.machine.data import DEFINITION, EXPORT, ExpressionSite
+from coe.machine.errors import TaskFault
 from coe.machine.event_buffer import BufferedEvent
 from coe.machine.event_filters import Strategy, prepared_strategy, types_of
 from coe.machine.fibers import Mailbox
@@ -24,10 +26,11 @@ from coe.machine.tasks import execute_list, typed
 async def run_listen(run: Interpreter, frame: Frame) -> Done:
     """Consume events until the strategy is satisfied; the output is the array of their data."""
     task = typed(frame, ListenTask)
-    wanted = task.listen.to
-    strategy = await prepared_strategy(run, frame, wanted)
+    wanted, place = task.listen.to, f"{frame.pointer}/listen/to"
+    failed: list[str] = []
+    strategy = await prepared_strategy(run, frame, wanted, place, failed)
     until = (
-        await prepared_strategy(run, frame, wanted.until)
+        await prepared_strategy(run, frame, wanted.until, f"{place}/until", failed)
         if isinstance(wanted.until, EventConsumption)
         else None
     )
@@ -36,37 +39,71 @@ async def run_listen(run: Interpreter, frame: Frame) -> Done:
     run.commands.issue(command, box)
     run.steps.move(frame, StepState.WAITING)
     try:
-        output = await _consume(run, frame, box, strategy, until)
+        output = await _consume(run, frame, box, _Offer(strategy, until, failed))
     finally:
         run.events.listening.pop(frame.key, None)
         run.commands.cancel(frame.key)
     return Done(output)
 
 
-async def _consume(
-    run: Interpreter, frame: Frame, box: Mailbox, strategy: Strategy, until: Strategy | None
-) -> list[JSON]:
-    task = typed(frame, ListenTask)
-    condition = task.listen.to.until if isinstance(task.listen.to.until, str) else None
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """To whom events are offered; `failed` has the pointers of expressions that fail on one."""
+
+    strategy: Strategy
+    until: Strategy | None
+    failed: list[str]
+
+
+async def _consume(run: Interpreter, frame: Frame, box: Mailbox, offer: _Offer) -> list[JSON]:
+    strategy, until = offer.strategy, offer.until
     consumed: list[JSON] = []
-    while not strategy.satisfied:
+    done = False
+    while not done and not strategy.satisfied:
         buffered: BufferedEvent = await box.receive()
+        offer.failed.clear()
         if until is not None and await until.takes(buffered.event):
             buffered.taken = True
-            if until.satisfied:
-                if not consumed:
-                    run.on_branch(frame, outcomes.NO_EVENT)
-                break
-        elif await strategy.takes(buffered.event):
-            buffered.taken = True
-            run.on_branch(frame, outcomes.takes(strategy.taken))
-            consumed.append(await _read(run, frame, buffered.event, len(consumed)))
-            site = ExpressionSite(DEFINITION, frame=frame)
-            if condition is None:
-                continue
-            if await run.data.holds(program_of(condition), consumed, site):
-                break
+            done = until.satisfied
+            if done and not consumed:
+                run.on_branch(frame, outcomes.NO_EVENT)
+        else:
+            done = await _take(run, frame, buffered, consumed, offer)
+        if buffered.taken:
+            run.events.note(buffered.event, frame.pointer, taken=True)
+        elif offer.failed:
+            run.events.note(buffered.event, offer.failed[0], taken=False)
+            run.steps.unmatched(frame, offer.failed[0])
     return consumed
+
+
+async def _take(
+    run: Interpreter, frame: Frame, buffered: BufferedEvent, consumed: list[JSON], offer: _Offer
+) -> bool:
+    """Consume an event if it matches; returns whether the condition `until` holds then.
+
+    An event on whose data the condition fails does not count: else it would fail ever after.
+    """
+    strategy = offer.strategy
+    before = dict(strategy.seen)
+    if not await strategy.takes(buffered.event):
+        return False
+    buffered.taken = True
+    number = strategy.taken
+    item = await _read(run, frame, buffered.event, len(consumed))
+    until = typed(frame, ListenTask).listen.to.until
+    ended = False
+    if isinstance(until, str):
+        site = ExpressionSite(DEFINITION, frame=frame)
+        try:
+            ended = await run.data.holds(program_of(until), [*consumed, item], site)
+        except TaskFault:
+            strategy.seen, buffered.taken = before, False
+            offer.failed.append(f"{frame.pointer}/listen/to/until")
+            return False
+    run.on_branch(frame, outcomes.takes(number))
+    consumed.append(item)
+    return ended
 
 
 async def _read(run: Interpreter, frame: Frame, event: Mapping[str, JSON], index: int) -> JSON:

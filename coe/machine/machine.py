@@ -39,6 +39,7 @@ from coe.machine.commands import (
     StepUpdate,
 )
 from coe.machine.data import RunDescriptor
+from coe.machine.event_buffer import EventUse
 from coe.machine.event_filters import event_types
 from coe.machine.facts import Fact, FactKind
 from coe.machine.fibers import EvaluateJq, Fiber
@@ -160,6 +161,11 @@ class Machine:
     def enclosing_tasks(self, key: str) -> list[Task]:
         """The tasks around the step that issued the command `key`, innermost first."""
         return self._run.steps.enclosing_tasks(key)
+
+    def event_uses(self) -> list[EventUse]:
+        """What listening tasks made of events since the last call."""
+        uses, self._run.events.uses = self._run.events.uses, []
+        return uses
 
     def consumed(self, event: JSON) -> bool:
         """Whether a listening task consumed an applied event (this very object)."""

@@ -116,6 +116,8 @@ class _Step:
     live: StepState
     ended_at: datetime | None = None
     error: dict[str, JSON] | None = None
+    unmatched: int = 0
+    unmatched_at: str | None = None
 
     def update(self) -> StepUpdate:
         frame = self.frame
@@ -130,6 +132,8 @@ class _Step:
             started_at=frame.started_at,
             ended_at=self.ended_at,
             error=self.error,
+            unmatched=self.unmatched,
+            unmatched_at=self.unmatched_at,
         )
 
 
@@ -155,6 +159,13 @@ class StepTracker:
         if entry is not None:
             entry[0].state = entry[0].live = state
             self._changed[frame.key] = entry[0]
+
+    def unmatched(self, frame: Frame, pointer: str) -> None:
+        """Count an event on which the expression at `pointer` failed."""
+        step, _ = self._open[frame.key]
+        step.unmatched += 1
+        step.unmatched_at = pointer
+        self._changed[frame.key] = step
 
     def close(
         self, key: str, state: StepState, at: datetime, error: dict[str, JSON] | None = None

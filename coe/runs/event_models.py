@@ -8,9 +8,10 @@ into context attributes (section "Privacy and Security"); all other attributes a
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Enum, ForeignKeyConstraint, Identity, Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -79,11 +80,23 @@ class EventSubscription(SQLModel, table=True):
     caught_up: bool = False
 
 
-class EventDelivery(SQLModel, table=True):
-    """That an event reached a run, or (`started`) made it start.
+class DeliveryState(StrEnum):
+    """What a run has made of an event that it got."""
 
-    So an event reaches each run once; and by `name` only one of those with the same source and id
-    that came through different teams.
+    OFFERED = "OFFERED"
+    """No task of the run has taken it so far."""
+    TAKEN = "TAKEN"
+    """A task has taken it, or it started the run."""
+    UNMATCHED = "UNMATCHED"
+    """A task wanted to compare it, and an expression failed on its data."""
+
+
+class EventDelivery(SQLModel, table=True):
+    """That an event was given to a run, or (`started`) made it start, and what the run made of it.
+
+    So an event is given to each run once; and by `name` only one of those with the same source and
+    id that came through different teams. `unmatched_at` is the pointer of the expression that
+    failed.
     """
 
     __tablename__ = "event_deliveries"
@@ -97,3 +110,9 @@ class EventDelivery(SQLModel, table=True):
     run_id: UUID = Field(primary_key=True)
     name: bytes
     started: bool = False
+    state: DeliveryState = Field(
+        default=DeliveryState.OFFERED,
+        sa_type=Enum(DeliveryState, native_enum=False, length=16),
+        sa_column_kwargs={"server_default": DeliveryState.TAKEN.value},
+    )
+    unmatched_at: str | None = None

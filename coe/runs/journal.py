@@ -238,6 +238,8 @@ _SAVE_STEP: Final = upsert(STEPS).on_conflict_do_update(
         "error_instance": _new.error_instance,
         "error_title": _new.error_title,
         "error_sealed": _new.error_sealed,
+        "unmatched": _new.unmatched,
+        "unmatched_at": _new.unmatched_at,
         "fence": _new.fence,
         "changed_at": case(
             (STEPS.c.state == _new.state, STEPS.c.changed_at), else_=_new.changed_at

@@ -84,6 +84,8 @@ _STEP: Final = _columns_of(
     error_instance="text",
     error_title="text",
     error_sealed="bytea",
+    unmatched="integer",
+    unmatched_at="text",
 )
 _EVENT: Final = _columns_of(
     id="uuid",
@@ -113,6 +115,8 @@ ON CONFLICT (run_id, key) DO UPDATE SET
     error_instance = excluded.error_instance,
     error_title = excluded.error_title,
     error_sealed = excluded.error_sealed,
+    unmatched = excluded.unmatched,
+    unmatched_at = excluded.unmatched_at,
     fence = excluded.fence,
     changed_at = CASE WHEN run_steps.state = excluded.state
         THEN run_steps.changed_at ELSE excluded.changed_at END,

@@ -184,6 +184,8 @@ class RunStep(SQLModel, table=True):
     The steps of a local flow are reported by its team; their output is kept (sealed) so that a
     completed step never runs again. `place` orders the steps of a run by their start; `changed_at`
     is when the step entered its state, `waited_seconds` how long it was in WAITING before.
+    `unmatched` counts the events on which an expression of the step failed; `unmatched_at` is the
+    pointer of the expression that failed last.
     """
 
     __tablename__ = "run_steps"
@@ -209,6 +211,8 @@ class RunStep(SQLModel, table=True):
     error_title: str | None = None
     error_sealed: bytes | None = None
     output_sealed: bytes | None = None
+    unmatched: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    unmatched_at: str | None = None
     fence: int = Field(default=0, sa_type=BigInteger)
 
 

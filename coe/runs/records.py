@@ -132,6 +132,8 @@ class StepRecord:
     started_at: datetime | None
     ended_at: datetime | None
     error: Annotated[ErrorRecord | None, ERROR]
+    unmatched: int
+    unmatched_at: str | None
     waited_for: Annotated[timedelta | None, Given("waited_seconds", "changed_at")]
     worked_for: Annotated[timedelta | None, Given()]
 

@@ -62,10 +62,15 @@ class ScheduleEventState(StrEnum):
     """It started a run."""
     DROPPED = "DROPPED"
     """The schedule does not wait for it, or the run could not be started."""
+    UNMATCHED = "UNMATCHED"
+    """An expression of the schedule failed on its data."""
 
 
 class ScheduleEvent(SQLModel, table=True):
-    """That a schedule has seen an event (`name` as in `events`); deleted with the event."""
+    """That a schedule has seen an event (`name` as in `events`); deleted with the event.
+
+    `unmatched_at` is the pointer of the expression that failed on it.
+    """
 
     __tablename__ = "schedule_events"
     __table_args__ = (
@@ -85,3 +90,4 @@ class ScheduleEvent(SQLModel, table=True):
     state: ScheduleEventState = Field(
         sa_type=Enum(ScheduleEventState, native_enum=False, length=16),
     )
+    unmatched_at: str | None = None

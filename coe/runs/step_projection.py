@@ -120,4 +120,6 @@ async def step_row(sealer: TeamSealer, run_id: UUID, step: ProjectedStep) -> Row
         "changed_at": step.at,
         "error_sealed": sealed,
         **error_columns(error),
+        "unmatched": change.unmatched,
+        "unmatched_at": change.unmatched_at,
     }

@@ -18,15 +18,19 @@ from sqlalchemy.dialects.postgresql import insert
 
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
-from coe.machine.commands import Completed
+from coe.machine.commands import Completed, Faulted
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine, RunContext
+from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event, open_events
 from coe.runs.schedule_models import ScheduleEventState
 from coe.runs.tables import DELIVERIES, EVENTS, SCHEDULE_EVENTS
 from coe.schedules.firing import start_scheduled_run
 from coe.work import Work
 
+LISTENED: Final = "/do/0/take/listen/to"
+"""Where the definition of a set has what the schedule of the flow has at `ON`."""
+ON: Final = "/schedule/on"
 MAX_OPEN_SETS: Final = 200
 """How many open sets a schedule has; when there are more, the oldest are dropped."""
 _log = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ class _PendingEvent:
 
     row: Any
     event: Event
+    failed: str | None = None
+    """The pointer of an expression that failed on it."""
 
 
 @dataclass(slots=True)
@@ -92,23 +98,22 @@ class EventSets:
                 self._open.remove(chosen)
                 await self._start(chosen, chosen.machine.outcome.output)
             return
-        await self._mark([pending], ScheduleEventState.DROPPED)
+        if pending.failed is None:
+            await self._mark([pending], ScheduleEventState.DROPPED)
+        else:
+            await self._mark([pending], ScheduleEventState.UNMATCHED, at=pending.failed)
 
     async def _accepts(self, chosen: _EventSet, pending: _PendingEvent) -> bool:
-        """Whether a set accepts an event; it does not when an expression fails over the event."""
-        await self._apply(chosen.machine, pending)
-        if chosen.machine.consumed(pending.event):
-            return True
-        if chosen.machine.outcome is not None:
-            _log.warning("an expression of schedule %s failed over an event", self._schedule.id)
-            chosen.machine = (await self._new_set()).machine
-            for member in chosen.members:
-                await self._apply(chosen.machine, member)
-        return False
-
-    async def _apply(self, machine: Machine, pending: _PendingEvent) -> None:
+        """Whether a set accepts an event; it does not when an expression fails on the event."""
+        machine = chosen.machine
         data: JSON = {"event": pending.event}
         await machine.apply(Fact(FactKind.EVENT_CONSUMED, self._work.now, data=data))
+        for use in machine.event_uses():
+            if not use.taken:
+                pending.failed = ON + use.pointer.removeprefix(LISTENED)
+        if isinstance(machine.outcome, Faulted):  # what the schedule expects cannot be computed
+            pending.failed = ON
+        return machine.consumed(pending.event)
 
     async def _new_set(self) -> _EventSet:
         evaluate = self._work.platform.expressions.evaluate
@@ -136,17 +141,20 @@ class EventSets:
                 "run_id": run_id,
                 "name": member.row.name,
                 "started": True,
+                "state": DeliveryState.TAKEN,
             }
             for member in complete.members
         ]
         await self._work.session.execute(insert(DELIVERIES), deliveries)
 
-    async def _mark(self, members: list[_PendingEvent], state: ScheduleEventState) -> None:
+    async def _mark(
+        self, members: list[_PendingEvent], state: ScheduleEventState, *, at: str | None = None
+    ) -> None:
         await self._work.session.execute(
             update(SCHEDULE_EVENTS)
             .where(
                 SCHEDULE_EVENTS.c.schedule_id == self._schedule.id,
                 SCHEDULE_EVENTS.c.event_id.in_([member.row.id for member in members]),
             )
-            .values(state=state),
+            .values(state=state, unmatched_at=at),
         )

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from coe.catalog.scope import readable_entries
 from coe.catalog.tables import ENTRIES
-from coe.db.records import Columns
+from coe.db.records import Columns, Given
 from coe.language.schedules import ScheduleKind
-from coe.runs.tables import SCHEDULES
+from coe.runs.schedule_models import ScheduleEventState
+from coe.runs.tables import SCHEDULE_EVENTS, SCHEDULES
 from coe.work import Read
 
 
@@ -31,6 +32,15 @@ class ScheduleRecord:
     last_at: datetime | None
     last_run_id: UUID | None
     problem: str | None
+    unmatched: Annotated[int, Given("id")]
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedBySchedule:
+    """A schedule that could not compare an event: its flow version, the pointer that failed."""
+
+    ref: str
+    pointer: str
 
 
 SCHEDULE_COLUMNS: Final = Columns(ScheduleRecord, SCHEDULES)
@@ -38,9 +48,35 @@ SCHEDULE_COLUMNS: Final = Columns(ScheduleRecord, SCHEDULES)
 
 async def schedules_of_flows(read: Read, ids: Collection[UUID]) -> dict[UUID, ScheduleRecord]:
     """The schedules of flows, by the id of the entry; a flow without one is left out."""
+    failed = (
+        select(func.count())
+        .where(
+            SCHEDULE_EVENTS.c.schedule_id == SCHEDULES.c.id,
+            SCHEDULE_EVENTS.c.state == ScheduleEventState.UNMATCHED,
+        )
+        .scalar_subquery()
+    )
     rows = await read.session.execute(
-        select(SCHEDULES.c.entry_id, *SCHEDULE_COLUMNS)
+        select(SCHEDULES.c.entry_id, failed.label("unmatched"), *SCHEDULE_COLUMNS)
         .join(ENTRIES, ENTRIES.c.id == SCHEDULES.c.entry_id)
         .where(SCHEDULES.c.entry_id.in_(ids), readable_entries(read)),
     )
-    return {row.entry_id: SCHEDULE_COLUMNS.record(row, at=1) for row in rows}
+    return {
+        row.entry_id: SCHEDULE_COLUMNS.record(row, at=2, unmatched=row.unmatched) for row in rows
+    }
+
+
+async def unmatched_by_schedules(read: Read, event_id: UUID) -> list[UnmatchedBySchedule]:
+    """The schedules of flows that the actor may read on whose expressions an event failed."""
+    rows = await read.session.execute(
+        select(SCHEDULES.c.flow, SCHEDULES.c.version, SCHEDULE_EVENTS.c.unmatched_at)
+        .join(SCHEDULE_EVENTS, SCHEDULE_EVENTS.c.schedule_id == SCHEDULES.c.id)
+        .join(ENTRIES, ENTRIES.c.id == SCHEDULES.c.entry_id)
+        .where(
+            SCHEDULE_EVENTS.c.event_id == event_id,
+            SCHEDULE_EVENTS.c.state == ScheduleEventState.UNMATCHED,
+            readable_entries(read),
+        )
+        .order_by(SCHEDULES.c.flow),
+    )
+    return [UnmatchedBySchedule(f"{flow}@{version}", at or "") for flow, version, at in rows]

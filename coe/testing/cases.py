@@ -41,7 +41,8 @@ class Trace:
 
     `issued_at` has the time of each of `commands`. `branch_outcomes` are the outcomes that the run
     took, each with the pointer of its task. `mistakes` are impossible answers, such as an outcome
-    that a human task does not have.
+    that a human task does not have. `unmatched` has the id of each event that a task could not
+    compare, and the pointer of the expression that failed on it.
     """
 
     outcome: RunOutcome | None
@@ -54,6 +55,7 @@ class Trace:
     issued_at: list[datetime] = field(default_factory=list)
     branch_outcomes: frozenset[tuple[str, str]] = frozenset()
     mistakes: list[str] = field(default_factory=list)
+    unmatched: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -92,4 +94,5 @@ class Trace:
                 for step in self.steps
             ],
             "events": self.events,
+            "unmatched": [{"event": event, "path": path} for event, path in self.unmatched],
         }

@@ -69,6 +69,7 @@ class Simulation:
         self._ended_at: datetime | None = None
         self._escalations: dict[str, list[str]] = {}
         self._mistakes: dict[str, None] = {}
+        self._unmatched: list[tuple[str, str]] = []
 
     async def go(self) -> None:
         """Run until nothing more can happen."""
@@ -100,6 +101,7 @@ class Simulation:
             issued_at=self._issued_at,
             branch_outcomes=frozenset(self._branch_outcomes),
             mistakes=list(self._mistakes),
+            unmatched=self._unmatched,
         )
 
     def _observe(self, pointer: str, outcome: str) -> None:
@@ -121,6 +123,11 @@ class Simulation:
             self._branch_outcomes.add((stages[0], stages[-1]))
         commands = await self._machine.apply(fact)
         self._journal.extend([*self._machine.exceeded(), fact])
+        self._unmatched += [
+            (str(use.event.get("id")), use.pointer)
+            for use in self._machine.event_uses()
+            if not use.taken
+        ]
         for change in self._machine.changed_steps():
             self._steps[change.key] = change
         self._commands.extend(commands)

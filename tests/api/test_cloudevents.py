@@ -15,21 +15,31 @@ from sqlalchemy import select
 
 from coe.access.actor import Actor
 from coe.access.tokens import issue
+from coe.api.graphql.ids import to_uuid
 from coe.outbox import OUTBOX
 from coe.runs.event_payload import open_events
 from coe.runs.tables import EVENTS
 from coe.schedules.sync import refresh_schedule
 from tests.factories.api import Api, Refused
-from tests.factories.runs import central, publish
+from tests.factories.runs import central, engine, publish, until
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
 LISTEN = """  - paid:
       listen: {to: {one: {with: {type: com.example.paid}}}}
 """
+COMPARED = """  - paid:
+      listen:
+        to: {one: {with: {type: com.example.paid}, correlate: {order: {from: .data.order}}}}
+"""
+STEPS = "query ($id: ID!) { run(id: $id) { steps { unmatchedEvents unmatchedAt } } }"
 SELLER = "demo-sales-owner"
 START = "startRun", "StartRunInput", "run { id }"
-SEND = "sendEvent", "SendEventInput", "duplicate delivered { id state }"
+SEND = (
+    "sendEvent",
+    "SendEventInput",
+    "duplicate delivered { id state } pending unmatched { flow run { id } path reason }",
+)
 
 
 def event(**more: Any) -> dict[str, Any]:
@@ -91,6 +101,8 @@ async def test_structured_mode(still_api: Api) -> None:
         "id": sent["id"],
         "source": "/shop",
         "delivered": 0,
+        "pending": 0,
+        "unmatched": 0,
         "duplicate": False,
     }
     del sent["unset"]
@@ -180,7 +192,8 @@ async def test_a_batch_is_accepted_whole_or_not_at_all(still_api: Api) -> None:
 
 
 async def test_an_event_reaches_its_runs_over_http_and_graphql(still_api: Api) -> None:
-    await publish(still_api.services.platform, central("pay", LISTEN))
+    platform = still_api.services.platform
+    await publish(platform, central("pay", LISTEN))
     owner = still_api.persona("sales-owner")
     runs = [
         (await owner.do(*START, flow="sales/pay", input={"customer": "x"}))["run"]["id"]
@@ -188,14 +201,38 @@ async def test_an_event_reaches_its_runs_over_http_and_graphql(still_api: Api) -
     ]
     sent = event()
     answer = await owner.do(*SEND, event=sent)
-    assert sorted(each["id"] for each in answer["delivered"]) == sorted(runs)
+    assert (answer["delivered"], answer["pending"]) == ([], 2)  # nobody has looked so far
     assert (answer["duplicate"], answer["problems"]) == (False, [])
+    async with engine(platform):
+        for run in runs:
+            await until(platform, to_uuid("Run", run), "COMPLETED")
     response = await post(still_api, sent)
     assert response.status_code == 200
-    assert (response.json()["delivered"], response.json()["duplicate"]) == (2, True)
+    counts = {"delivered": 2, "pending": 0, "unmatched": 0, "duplicate": True}
+    assert response.json() == {"id": sent["id"], "source": "/shop"} | counts
     again = await owner.do(*SEND, event=sent)
     assert again["duplicate"] is True
-    assert again["delivered"] == answer["delivered"]
+    assert sorted(each["id"] for each in again["delivered"]) == sorted(runs)
+
+
+async def test_who_could_not_compare_an_event_is_shown_without_its_data(still_api: Api) -> None:
+    platform = still_api.services.platform
+    await publish(platform, central("pay", COMPARED))
+    owner = still_api.persona("sales-owner")
+    run = (await owner.do(*START, flow="sales/pay", input={"customer": "x"}))["run"]["id"]
+    poison = event(data="canary-text")
+    answer = await owner.do(*SEND, event=poison)
+    async with engine(platform):
+        await until(platform, to_uuid("Run", run), "WAITING")
+    place = "/do/0/paid/listen/to/one/correlate/order/from"
+    answer = await owner.do(*SEND, event=poison)
+    reason = f"the expression at {place} fails on its data"
+    shown = {"flow": "sales/pay@1.0.0", "run": {"id": run}, "path": place, "reason": reason}
+    assert answer["unmatched"] == [shown]
+    assert (answer["delivered"], answer["pending"]) == ([], 0)
+    found = await owner.ask(STEPS, id=run)
+    assert found["run"]["steps"] == [{"unmatchedEvents": 1, "unmatchedAt": place}]
+    assert (await post(still_api, poison)).json()["unmatched"] == 1
 
 
 async def test_a_client_mutation_id_gives_the_same_answer(still_api: Api) -> None:
@@ -405,7 +442,8 @@ do:
 SHOWN = """
 query ($ref: String!) {
   flow(ref: $ref) {
-    schedule { kind expression timeZone nextAt enabled version lastAt lastRun { id } problem }
+    schedule { kind expression timeZone nextAt enabled version lastAt lastRun { id } problem
+      unmatchedEvents }
   }
 }
 """
@@ -440,6 +478,7 @@ async def test_an_event_names_the_run_that_it_started(still_api: Api) -> None:
         "version": "1.0.0",
         "lastRun": {"id": run["id"]},
         "problem": None,
+        "unmatchedEvents": 0,
     }
     response = await post(still_api, event())
     assert response.json()["delivered"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from datetime import timedelta
 from typing import Any
 
@@ -12,13 +13,14 @@ from sqlalchemy import func, select
 
 from coe.access.actor import Actor
 from coe.db import utcnow
-from coe.events.bus import send_events
+from coe.events.bus import deliveries, send_events
 from coe.events.delivery import catch_up, redeliver
 from coe.execution.advance import Parked, advance
 from coe.execution.dispatch import dispatch_once
 from coe.leaves.leaf import LeafFault
+from coe.machine.commands import StepState
 from coe.outbox import OUTBOX
-from coe.runs import actions
+from coe.runs import actions, queries
 from coe.runs.tables import DELIVERIES, EVENTS, INBOX, SUBSCRIPTIONS
 from coe.work import Platform
 from tests.factories.events import (
@@ -27,6 +29,7 @@ from tests.factories.events import (
     SHOP,
     consumed,
     count,
+    made_of,
     paid,
     reached,
     send,
@@ -54,7 +57,48 @@ async def test_an_event_wakes_the_run_that_waits_for_it(platform: Platform) -> N
         [sent] = await send(platform, paid())
         await until(platform, run.id, "COMPLETED")
     assert await reached(platform, sent.id) == [run.id]
+    assert await made_of(platform, sent.id) == [("TAKEN", None)]
     assert await count(platform, SUBSCRIPTIONS) == 0
+
+
+FROM = "/do/0/paid/listen/to/one/correlate/order/from"
+
+
+async def test_an_event_that_cannot_be_compared_is_shown_and_the_run_waits_on(
+    platform: Platform,
+) -> None:
+    await publish(platform, central("pay", PAID))
+    async with engine(platform):
+        run = await waiting(platform)
+        [poison, other] = await send(platform, paid(data="text"), paid("another"))
+        async with asyncio.timeout(20):
+            while await made_of(platform, poison.id) != [("UNMATCHED", FROM)]:
+                await asyncio.sleep(0.02)
+        async with platform.read(SALES_OWNER) as read:
+            [[step]] = (await queries.steps_of_runs(read, [run.id])).values()
+        assert (step.state, step.unmatched, step.unmatched_at) == (StepState.WAITING, 1, FROM)
+        [right] = await send(platform, paid())
+        await until(platform, run.id, "COMPLETED")
+    assert await made_of(platform, other.id) == [("OFFERED", None)]
+    assert await made_of(platform, right.id) == [("TAKEN", None)]
+    async with platform.read(SALES_OWNER) as read:
+        [each] = await deliveries(read.session, other.id)
+    assert not each.pending  # its run has ended
+
+
+async def test_what_one_task_takes_is_taken_whatever_fails_in_another(platform: Platform) -> None:
+    takes = ANY_PAID.replace("- paid", "- any")
+    branches = textwrap.indent(PAID + takes, "      ")
+    both = f"  - both:\n      fork:\n        branches:\n{textwrap.indent(branches, '    ')}"
+    await publish(platform, central("pay", both))
+    async with engine(platform):
+        run = await waiting(platform)
+        [poison] = await send(platform, paid(data="text"))
+        async with asyncio.timeout(20):
+            while await made_of(platform, poison.id) != [("TAKEN", None)]:
+                await asyncio.sleep(0.02)
+        await send(platform, paid())
+        await until(platform, run.id, "COMPLETED")
 
 
 async def test_an_event_is_kept_for_a_run_that_does_not_listen_yet(platform: Platform) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from coe.access.actor import Actor
-from coe.events.bus import SentEvent, delivered_runs, send_events
+from coe.events.bus import SentEvent, deliveries, send_events
 from coe.json_types import JSON
 from coe.machine.facts import FactKind
 from coe.runs.records import RunRecord
@@ -58,8 +58,16 @@ async def send(
 
 
 async def reached(platform: Platform, event_id: UUID) -> list[UUID]:
+    """The runs that have the event, whatever they made of it."""
     async with platform.database.session() as session:
-        return await delivered_runs(session, event_id)
+        return [each.run_id for each in await deliveries(session, event_id)]
+
+
+async def made_of(platform: Platform, event_id: UUID) -> list[tuple[str, str | None]]:
+    """What the runs that have the event made of it, and the pointer that failed."""
+    async with platform.database.session() as session:
+        found = await deliveries(session, event_id)
+    return [(each.state.value, each.pointer) for each in found]
 
 
 async def count(platform: Platform, table: Any, *where: Any) -> int:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from coe.json_types import JSON
+from coe.language.branches import outcomes
 from coe.machine.clock import LATEST
 from coe.machine.commands import ArmTimer, Completed, OpenHumanTask, RunLeaf, StartChild
-from coe.machine.facts import FactKind
-from coe.machine.machine import EvaluateJq
+from coe.machine.facts import Fact, FactKind
+from coe.machine.machine import EvaluateJq, Machine, RunContext
 from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver, key
+from tests.machine.scenarios import definition
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -361,3 +363,65 @@ async def test_attempts_have_timeouts_beside_that_of_the_try(evaluate: EvaluateJ
         keys.append(timer.key)
     assert len(set(keys)) == 3
     assert {each.key for each in run.machine.pending()} == {whole.key, timer.key, leaf.key}
+
+
+async def test_events_on_which_an_expression_fails_are_counted_and_located(evaluate: EvaluateJq):
+    filters = [
+        {"with": {"type": "t", "data": {"a/b": "${ .x > 1 }"}}},
+        {"with": {"type": "t"}, "correlate": {"or~der": {"from": ".data.order"}}},
+    ]
+    listen = {"to": {"any": filters, "until": "map(.order.n) | add > 9"}}
+    run = Driver({"do": [{"receive": {"listen": listen}}]}, evaluate)
+    await run.start()
+
+    async def send(number: int, data: Any) -> Any:
+        event = {"type": "t", "source": "s", "id": str(number), "data": data}
+        await run.fact(FactKind.EVENT_CONSUMED, data={"event": event})
+        [use] = run.machine.event_uses()
+        assert use.event is event
+        [step] = run.machine.changed_steps()[-1:] or [None]
+        return use.taken, use.pointer, step and step.unmatched, step and step.unmatched_at
+
+    place = "/do/0/receive/listen/to"
+    correlation = f"{place}/any/1/correlate/or~0der/from"
+    run.machine.changed_steps()
+    assert await send(1, "text") == (False, correlation, 1, correlation)
+    a_filter = f"{place}/any/0/with/data/a~1b"
+    assert await send(2, {"a/b": "text"}) == (False, a_filter, 2, a_filter)
+    assert await send(3, {"a/b": "text", "order": {"n": 1}}) == (True, "/do/0/receive", None, None)
+    assert await send(4, {"a/b": {"x": 2}, "order": "text"}) == (
+        *(False, f"{place}/until", 3, f"{place}/until"),
+    )
+    assert run.machine.event_uses() == []
+    assert run.machine.outcome is None
+    last = {"order": {"n": 1}}
+    assert await send(5, last) == (True, "/do/0/receive", None, None)
+
+
+async def test_an_event_of_one_or_all_that_fails_is_located(evaluate: EvaluateJq):
+    for strategy, place in (("one", "one"), ("all", "all/0")):
+        given: Any = {"with": {"type": "t", "subject": "${ .data.a }"}}
+        to = {strategy: given if strategy == "one" else [given]}
+        run = Driver({"do": [{"receive": {"listen": {"to": to}}}]}, evaluate)
+        await run.start()
+        event = {"type": "t", "source": "s", "id": "1", "data": "text"}
+        await run.fact(FactKind.EVENT_CONSUMED, data={"event": event})
+        [use] = run.machine.event_uses()
+        assert use.pointer == f"/do/0/receive/listen/to/{place}/with/subject"
+
+
+async def test_until_of_several_events_ends_with_the_last_of_them(evaluate: EvaluateJq):
+    ends = {"all": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]}
+    to = {"any": [{"with": {"type": "t"}}], "until": ends}
+    flow = definition({"do": [{"receive": {"listen": {"to": to}}}]})
+    seen: list[str] = []
+    machine = Machine(
+        flow, RunContext("run-1"), evaluate, observer=lambda _, outcome: seen.append(outcome)
+    )
+    await machine.apply(Fact(FactKind.RUN_STARTED, DEFAULT_START, data={"input": None}))
+    for number, kind in enumerate("ab"):
+        assert outcomes.NO_EVENT not in seen
+        event: JSON = {"type": kind, "source": "s", "id": str(number)}
+        await machine.apply(Fact(FactKind.EVENT_CONSUMED, DEFAULT_START, data={"event": event}))
+    assert seen == [outcomes.NO_EVENT]
+    assert machine.outcome == Completed([])

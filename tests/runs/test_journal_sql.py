@@ -50,6 +50,8 @@ def _step() -> dict[str, Any]:
         "started_at": now,
         "changed_at": now,
         "error_sealed": None,
+        "unmatched": 0,
+        "unmatched_at": None,
         **dict.fromkeys(nothing),
     }
 

@@ -17,6 +17,7 @@ from coe.runs.disclosure import read_run_data
 from coe.runs.tables import DELIVERIES, EVENTS, SCHEDULE_EVENTS
 from coe.schedules.actions import pause_schedule, resume_schedule
 from coe.schedules.event_triggers import settle
+from coe.schedules.queries import unmatched_by_schedules
 from coe.work import Platform
 from tests.factories.events import SHOP, send
 from tests.factories.events import paid as event_of_shop
@@ -169,6 +170,43 @@ async def test_a_filter_is_evaluated_over_the_event(platform: Platform, clock: C
     )
     [[event]] = await inputs(platform)
     assert event["data"]["order"] == "700"
+    schedule = await scheduled(platform)
+    assert schedule is not None
+    assert schedule.unmatched == 1
+    async with platform.database.session() as session:
+        places = await session.scalars(select(SCHEDULE_EVENTS.c.unmatched_at))
+    assert [each for each in places if each] == ["/schedule/on/one/with/data"]
+
+
+async def test_an_event_that_cannot_be_correlated_starts_nothing_and_spoils_no_set(
+    platform: Platform, clock: Clock
+) -> None:
+    await publish_scheduled(platform, flow(ALL))
+    poison = event_of_shop(type="order.paid", data="text")
+    placed, paid = order_event("order.placed"), order_event("order.paid")
+    sent = await send_settled(platform, placed, poison)
+    async with platform.read(SALES_OWNER) as read:
+        [failed] = await unmatched_by_schedules(read, sent.id)
+    assert failed.ref == "sales/nightly@1.0.0"
+    assert failed.pointer.startswith("/schedule/on/all/")
+    assert failed.pointer.endswith("/correlate/order/from")
+    await send_settled(platform, paid)
+    assert await inputs(platform) == [[placed, paid]]
+
+
+async def test_events_are_counted_where_what_a_schedule_expects_cannot_be_computed(
+    platform: Platform, clock: Clock
+) -> None:
+    wrong = """
+  on:
+    one:
+      with: {type: order.placed}
+      correlate: {order: {from: .data.order, expect: '${ 1 | .order }'}}"""
+    await publish_scheduled(platform, flow(wrong))
+    await send_settled(platform, order_event("order.placed"))
+    schedule = await scheduled(platform)
+    assert schedule is not None
+    assert (schedule.unmatched, await started(platform)) == (1, [])
 
 
 async def test_events_before_the_publication_and_during_a_pause_start_nothing(

@@ -242,6 +242,8 @@ class Statements:
             "error_status": None,
             "error_instance": None,
             "error_sealed": None,
+            "unmatched": self.dice.randrange(2),
+            "unmatched_at": self.dice.choice([None, "/do/0/s/listen/to/one"]),
         }
 
     def steps(self) -> Step:

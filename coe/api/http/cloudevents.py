@@ -6,13 +6,16 @@
 | `application/cloudevents-batch+json` | batched: a JSON array of events, all accepted or none |
 | any other, with `ce-…` headers       | binary: headers are attributes, the body is data      |
 
-The response is 202 with `{"id", "source", "delivered", "duplicate"}` (a list of them for a batch),
-or 200 if every event is a duplicate. A refusal is a problem document (RFC 9457). `OPTIONS` answers
-the handshake of the CloudEvents webhook specification ("Abuse Protection").
+The response is 202 with `{"id", "source", "delivered", "pending", "unmatched", "duplicate"}` (for a
+batch a list of them), or 200 if every event is a duplicate. The numbers are of runs that took it or
+were started by it so far, that may still take it, and in which an expression failed on it. A
+refusal is a problem document (RFC 9457). `OPTIONS` answers the handshake of the CloudEvents webhook
+specification ("Abuse Protection").
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +31,7 @@ from coe.api.http.requests import (
     response_headers,
 )
 from coe.errors import CoeError, Invalid, Problem, TooCostly
-from coe.events.bus import SentEvent, delivered_runs, send_events
+from coe.events.bus import SentEvent, deliveries, send_events
 from coe.events.cloudevents import (
     HEADER_PREFIX,
     read_binary,
@@ -37,6 +40,7 @@ from coe.events.cloudevents import (
 )
 from coe.json_types import JSON, InexactNumber, read_json
 from coe.language.event_attributes import INVALID_EVENT
+from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event
 from coe.schedules.event_triggers import settle_soon
 from coe.work import Platform, RequestInfo
@@ -148,12 +152,15 @@ async def _accepted(
     results: list[dict[str, JSON]] = []
     async with platform.database.session() as session:
         for event, each in zip(received.events, sent, strict=True):
-            reached = await delivered_runs(session, each.id)
+            found = await deliveries(session, each.id)
+            states = Counter(one.state for one in found)
             results.append(
                 {
                     "id": event["id"],
                     "source": event["source"],
-                    "delivered": len(reached),
+                    "delivered": states[DeliveryState.TAKEN],
+                    "pending": sum(one.pending for one in found),
+                    "unmatched": states[DeliveryState.UNMATCHED],
                     "duplicate": each.duplicate,
                 },
             )

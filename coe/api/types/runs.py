@@ -141,6 +141,13 @@ class Step:
     worked_for: IsoDuration | None
     waited_for: IsoDuration | None
     error: RunError | None
+    unmatched_events: int = strawberry.field(
+        description="How many events it could not compare, because an expression failed on their"
+        " data; it waits on for others",
+    )
+    unmatched_at: str | None = strawberry.field(
+        description="JSON pointer of the expression that failed on the last of them",
+    )
 
     @classmethod
     def of(cls, record: StepRecord) -> Step:
@@ -159,6 +166,8 @@ class Step:
             worked_for=IsoDuration(record.worked_for) if record.worked_for is not None else None,
             waited_for=IsoDuration(record.waited_for) if record.waited_for is not None else None,
             error=RunError.of(record.error) if record.error else None,
+            unmatched_events=record.unmatched,
+            unmatched_at=record.unmatched_at,
         )
 
     @field

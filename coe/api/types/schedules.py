@@ -35,6 +35,10 @@ class Schedule:
     problem: str | None = strawberry.field(
         description="Why the last start failed, without any data",
     )
+    unmatched_events: int = strawberry.field(
+        description="How many of the events that are kept it could not compare, because an"
+        " expression failed on their data",
+    )
 
     @classmethod
     def of(cls, record: ScheduleRecord) -> Schedule:
@@ -49,6 +53,7 @@ class Schedule:
             next_at=DateTime(record.next_at) if record.next_at else None,
             last_at=DateTime(record.last_at) if record.last_at else None,
             problem=record.problem,
+            unmatched_events=record.unmatched,
         )
 
     @field

@@ -16,7 +16,8 @@ query Schedule($ref: String!) {
   flow(ref: $ref) {
     ref
     schedule {
-      kind expression timeZone enabled version nextAt lastAt problem lastRun { id state }
+      kind expression timeZone enabled version nextAt lastAt problem unmatchedEvents
+      lastRun { id state }
     }
   }
 }
@@ -76,3 +77,5 @@ def _print(ref: str, found: dict[str, Any]) -> None:
         click.echo(f"  last  {found['lastAt']}{last}")
     if found["problem"]:
         click.echo(f"  problem  {found['problem']}")
+    if found["unmatchedEvents"]:
+        click.echo(f"  {found['unmatchedEvents']} events could not be compared")

@@ -57,7 +57,7 @@ def test_try_ends_with_the_code_of_its_state(
     assert done.exit_code == code, done.output
     result = json.loads(done.output)
     assert result["state"] == state
-    assert set(result) == {"state", "output", "error", "steps", "events"}
+    assert set(result) == {"state", "output", "error", "steps", "events", "unmatched"}
     assert set(result["steps"][0]) == {"path", "name", "kind", "state", "attempt"}
 
 
