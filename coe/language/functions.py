@@ -13,6 +13,10 @@ from coe.json_types import JSON
 
 _TEXT: Final[dict[str, JSON]] = {"type": "string", "minLength": 1}
 _TEXTS: Final[dict[str, Any]] = {"type": "array", "items": _TEXT, "minItems": 1}
+# A name that is stored as it is, without control characters.
+_NAMES: Final[dict[str, Any]] = _TEXTS | {
+    "items": _TEXT | {"maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+}
 _DURATION: Final[dict[str, Any]] = {
     "anyOf": [
         {"type": "string", "format": "duration"},
@@ -75,7 +79,7 @@ HUMAN_TASK: Final = CatalogFunction(
             "instructions": {"type": "string", "description": "Markdown"},
             "context": {"description": "What the person needs to see in order to decide"},
             "candidates": _object(("roles",), {"roles": _TEXTS}, "Who may answer"),
-            "exclude": _TEXTS
+            "exclude": _NAMES
             | {
                 "minItems": 0,
                 "description": "Subjects, or relations such as `requester`, who may not answer",
@@ -84,7 +88,7 @@ HUMAN_TASK: Final = CatalogFunction(
                 "type": ["object", "boolean"],
                 "description": "JSON Schema (2020-12) of the answer",
             },
-            "outcomes": _TEXTS | {"uniqueItems": True, "description": "What can be decided"},
+            "outcomes": _NAMES | {"uniqueItems": True, "description": "What can be decided"},
             "approvals": {
                 "type": "integer",
                 "minimum": 1,

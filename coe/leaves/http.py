@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import httpx
 
 from coe.json_types import JSON, value_text
+from coe.language.openapi.encoding import PropertyEncoding
 from coe.leaves.authentication import send_authenticated
 from coe.leaves.http_body import encode_body
 from coe.leaves.http_response import call_output
@@ -15,8 +15,7 @@ from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard_error
-
-_DOT_SEGMENTS: Final = frozenset({".", "..", "%2e", "%2e%2e", ".%2e", "%2e."})
+from coe.machine.request_arguments import request_problems
 
 
 async def call_http(command: RunLeaf, io: LeafIO) -> JSON:
@@ -42,33 +41,43 @@ def step_headers(command: RunLeaf) -> httpx.Headers:
 
 def malformed(command: RunLeaf, detail: str | None = None) -> LeafFault:
     """The `validation` error of arguments that make no valid request."""
-    title = "The address or a header of the request is malformed"
+    title = "The arguments make no valid request"
     return LeafFault(
         standard_error("validation", title=title, detail=detail, instance=command.path)
     )
 
 
-def has_dot_segments(url: str) -> bool:
-    """Whether a path contains `.` or `..`: data in a path must not lead to another resource."""
-    path = url.partition("?")[0].partition("#")[0].partition("://")[2]
-    return any(
-        segment.lower() in _DOT_SEGMENTS for segment in path.replace("\\", "/").split("/")[1:]
-    )
+def encoded_body(
+    command: RunLeaf,
+    body: JSON,
+    kind: str | None,
+    encodings: Mapping[str, PropertyEncoding] | None = None,
+) -> tuple[bytes | None, str | None]:
+    """The bytes of a body and their media type.
+
+    Raises:
+        LeafFault: `validation` (400), when it cannot be encoded as this type.
+    """
+    try:
+        return encode_body(body, kind, encodings)
+    except ValueError:
+        raise malformed(command, f"its body cannot be sent as {kind or 'JSON'}") from None
 
 
 def _request(command: RunLeaf, arguments: Mapping[str, JSON]) -> HttpRequest:
+    problems = list(request_problems(arguments))
+    if problems:
+        raise malformed(command, "; ".join(problems))
     headers = step_headers(command)
     custom_headers = arguments.get("headers")
-    if has_dot_segments(str(arguments.get("endpoint"))):
-        raise malformed(command, "its path contains `.` or `..`")
     try:
         for name, value in (custom_headers if isinstance(custom_headers, dict) else {}).items():
             if value is not None:
-                headers[name] = value_text(value)
+                headers[name] = value_text(value).strip(" \t")
         url = _url(arguments)
-        content, kind = encode_body(arguments.get("body"), headers.get("Content-Type"))
     except (httpx.InvalidURL, ValueError):
-        raise malformed(command) from None
+        raise malformed(command, "its address is malformed") from None
+    content, kind = encoded_body(command, arguments.get("body"), headers.get("Content-Type"))
     if kind is not None:
         headers["Content-Type"] = kind
     method = str(arguments.get("method", "get")).upper()

@@ -25,14 +25,14 @@ from coe.language.openapi.parameters import (
 from coe.language.openapi.references import OpenApiError
 from coe.language.suggestions import did_you_mean
 from coe.leaves.authentication import send_authenticated
-from coe.leaves.http import has_dot_segments, malformed, step_headers
-from coe.leaves.http_body import FORM_TYPE, encode_body
+from coe.leaves.http import encoded_body, malformed, step_headers
 from coe.leaves.http_response import call_output
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.openapi_fetch import fetch_document
 from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard_error
+from coe.machine.request_arguments import has_dot_segments
 
 _BODY: Final = "body"
 
@@ -167,22 +167,18 @@ def _assembled(command: RunLeaf, operation: Operation, parts: _Parts, body: JSON
         headers.update(parts.headers)
         if parts.cookies:
             headers["Cookie"] = "; ".join(parts.cookies)
-        content, kind = encode_body(body, headers.get("Content-Type") or kind)
-        if kind is not None:
-            headers["Content-Type"] = _plain_kind(kind)
         url = _url(operation, parts)
-        if has_dot_segments(str(url)):
-            raise malformed(command, "its path contains `.` or `..`")
     except (httpx.InvalidURL, ValueError):
         raise malformed(command) from None
+    if has_dot_segments(str(url)):
+        raise malformed(command, "its path contains `.` or `..`")
+    encodings = operation.body.encodings if operation.body is not None else {}
+    content, kind = encoded_body(command, body, headers.get("Content-Type") or kind, encodings)
+    if kind is not None:
+        headers["Content-Type"] = "application/json" if "*" in kind else kind
     return HttpRequest(
         operation.method, url, command.path, dict(headers), content, team=command.team
     )
-
-
-def _plain_kind(kind: str) -> str:
-    """The media type to send; JSON for a range such as `*/*`."""
-    return "application/json" if "*" in kind else FORM_TYPE if kind == FORM_TYPE else kind
 
 
 def _url(operation: Operation, parts: _Parts) -> httpx.URL:

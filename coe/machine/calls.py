@@ -18,11 +18,12 @@ from coe.language.model.authentication import (
 )
 from coe.language.model.calls import CallHttp, CallOpenApi
 from coe.machine.commands import RunLeaf, StepState
-from coe.machine.data import AUTHENTICATION, DEFINITION, ExpressionSite
+from coe.machine.data import AUTHENTICATION, DEFINITION, MAX_VIOLATIONS, ExpressionSite
 from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.interpreter import Done, Interpreter
 from coe.machine.redaction import secret_texts
+from coe.machine.request_arguments import request_problems
 from coe.machine.scope import Frame
 from coe.machine.tasks import declared, typed
 
@@ -46,6 +47,7 @@ async def run_http(run: Interpreter, frame: Frame) -> Done:
     arguments = await render_arguments(run, frame, arguments)
     arguments |= {"output": given.output, "redirect": given.redirect}
     arguments["endpoint"] = await expand_uri(run, frame, given.endpoint.uri)
+    _check_request(frame, arguments)
     return Done(await perform_leaf(run, frame, "http", arguments, policy))
 
 
@@ -59,7 +61,22 @@ async def run_openapi(run: Interpreter, frame: Frame) -> Done:
     arguments |= {"output": given.output, "redirect": given.redirect}
     arguments["operationId"] = given.operation_id
     arguments["document"] = await expand_uri(run, frame, given.document.endpoint.uri)
+    _check_request(frame, arguments)
     return Done(await perform_leaf(run, frame, "openapi", arguments, policy, fetching=fetching))
+
+
+def _check_request(frame: Frame, arguments: dict[str, JSON]) -> None:
+    """Refuse arguments that make no request, before anything is sent.
+
+    Raises:
+        TaskFault: `validation` (400), whose detail quotes no value.
+    """
+    problems = list(request_problems(arguments))
+    if problems:
+        title, detail = "The arguments make no valid request", "; ".join(problems[:MAX_VIOLATIONS])
+        raise TaskFault(
+            standard_error("validation", title=title, detail=detail, instance=frame.pointer)
+        )
 
 
 async def perform_leaf(

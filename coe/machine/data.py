@@ -22,6 +22,7 @@ from coe.language.expressions.variables import (
     FLOW_OUTPUT,
     INPUT,
 )
+from coe.language.json_schema.usable import schema_obstacles
 from coe.language.json_schema.violations import violations
 from coe.language.model.components import DataSchema
 from coe.machine.errors import TaskFault, standard_error
@@ -180,6 +181,19 @@ class DataFlow:
         found = violations(schema, value)
         if found:
             detail = "; ".join(str(one) for one in found[:MAX_VIOLATIONS])
+            raise TaskFault(
+                standard_error("validation", title=title, detail=detail, instance=site.pointer)
+            )
+
+    def check_schema(self, schema: JSON, site: ExpressionSite, title: str) -> None:
+        """Refuse a value of data that cannot be used as a JSON Schema.
+
+        Raises:
+            TaskFault: `validation` (400), whose detail names places and rules, not values.
+        """
+        obstacles = schema_obstacles(schema)
+        if obstacles:
+            detail = "; ".join(obstacles[:MAX_VIOLATIONS])
             raise TaskFault(
                 standard_error("validation", title=title, detail=detail, instance=site.pointer)
             )

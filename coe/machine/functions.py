@@ -62,8 +62,12 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
     """Open a human task; the output is `{outcome, answer, reason, by, at}`.
 
     Raises:
-        TaskFault: `timeout` (408), when nobody answered until the end of the escalation.
+        TaskFault: `timeout` (408), when nobody answered until the end of the escalation;
+            `validation` (400) for a form that is no JSON Schema.
     """
+    if "form" in arguments:
+        site = ExpressionSite(DEFINITION, frame=frame)
+        run.data.check_schema(arguments["form"], site, "The form is not a JSON Schema")
     due, stages = _schedule(run, frame, arguments)
     approvals = arguments.get("approvals")
     command = OpenHumanTask(

@@ -8,6 +8,7 @@ from typing import Any
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
 from coe.language.json_schema.meta import faults
+from coe.language.json_schema.usable import schema_obstacles
 from coe.language.json_schema.violations import violations
 from coe.language.lint.context import LintContext
 from coe.language.model.calls import CallFunction
@@ -28,7 +29,10 @@ def check_schemas(context: LintContext) -> Iterator[Problem]:
             broken = broken or fault.severity is Severity.ERROR
             where = place + fault.path
             yield context.problem("OWS061", fault.message, where, severity=fault.severity)
-        if broken:
+        obstacles = [] if broken else schema_obstacles(document)
+        for obstacle in obstacles:
+            yield context.problem("OWS061", f"the schema cannot be used: {obstacle}", place)
+        if broken or obstacles:
             continue
         yield from _examples(context, place, document)
         for found in unbounded(document, place):

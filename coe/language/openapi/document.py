@@ -12,13 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from coe.json_types import JSON
+from coe.language.openapi.encoding import (
+    MULTIPART,
+    URLENCODED,
+    PropertyEncoding,
+    read_encodings,
+)
 from coe.language.openapi.parameters import Parameter
 from coe.language.openapi.references import OpenApiError, dereference, items_of, text_items
 from coe.language.openapi.servers import servers_2, servers_3
 
 OPERATION_METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MAX_SUGGESTED: Final = 5000
-_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+_FORMS: Final = (URLENCODED, MULTIPART)
 _STYLES: Final = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
 
 
@@ -28,7 +34,8 @@ class RequestBody:
 
     `name` is its name in a document of 2.0, else "body". `properties` are the names of the
     properties of an object: a call may give them one by one. `joined` has the separator of each
-    form field whose list is joined instead of repeated.
+    form field whose list is joined instead of repeated; `encodings` say how properties of a form
+    are written.
     """
 
     name: str
@@ -37,6 +44,7 @@ class RequestBody:
     properties: frozenset[str] = frozenset()
     needed: frozenset[str] = frozenset()
     joined: Mapping[str, str] = field(default_factory=dict)
+    encodings: Mapping[str, PropertyEncoding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +219,14 @@ class OpenApiDocument:
         body = self._object(given["requestBody"])
         content = self._object(body.get("content"))
         kinds = _preferred(content) or ["application/json"]
-        schema = self._object(self._object(content.get(kinds[0])).get("schema"))
+        media = self._object(content.get(kinds[0]))
+        schema = self._object(media.get("schema"))
         return RequestBody(
             "body",
             required=body.get("required") is True,
             kinds=tuple(kinds),
             properties=self._properties(schema),
+            encodings=read_encodings(media, kinds[0], self.version, self._object),
         )
 
     def _properties(self, schema: dict[str, Any]) -> frozenset[str]:

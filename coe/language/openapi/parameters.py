@@ -24,6 +24,8 @@ SEPARATORS: Final = {
     "pipeDelimited": "%7C",
 }
 _RESERVED: Final = ":/?#[]@!$&'()*+,;="
+# In a form, these would end a pair or stand for a space.
+_RESERVED_IN_FORM: Final = ":/?[]@!$'()*,;"
 _TRIPLET: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _DOTS: Final = frozenset({".", ".."})
 
@@ -32,8 +34,8 @@ _DOTS: Final = frozenset({".", ".."})
 class Parameter:
     """A parameter of an operation, and how its value is serialised.
 
-    `place` is path, query, header or cookie. `style` is one of 3.x, or a collection format of 2.0
-    (`multi` is `form`, exploded). `media` is the media type of a parameter with `content`.
+    `place` is path, query, header, cookie or form. `style` is one of 3.x, or a collection format of
+    2.0 (`multi` is `form`, exploded). `media` is the media type of a parameter with `content`.
     """
 
     name: str
@@ -166,5 +168,6 @@ def _encode(text: str, parameter: Parameter) -> str:
     if not parameter.allow_reserved:
         return quote(text, safe="")
     kept = _TRIPLET.findall(text)
-    rest = [quote(part, safe=_RESERVED) for part in _TRIPLET.split(text)]
+    reserved = _RESERVED_IN_FORM if parameter.place == "form" else _RESERVED
+    rest = [quote(part, safe=reserved) for part in _TRIPLET.split(text)]
     return rest[0] + "".join(a + b for a, b in zip(kept, rest[1:], strict=True))
