@@ -16,6 +16,8 @@ from coe.catalog.decision_tables.actions import register_decision
 from coe.catalog.models import Lifecycle
 from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
+from coe.crypto.signing import SigningKey
+from coe.errors import NotFound
 from coe.governance import access, tokens
 from coe.governance.tokens import TokenRequest
 from coe.settings import Settings
@@ -129,3 +131,15 @@ def _decisions(root: Path) -> list[Path]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+
+
+def log_key(settings: Settings) -> str:
+    """The public key of the audit log, as a C2SP verifier key.
+
+    Raises:
+        NotFound: There is no signing key yet: the first process of an installation makes it.
+    """
+    path = settings.signing_key_path
+    if not path.exists():
+        raise NotFound(f"there is no signing key at {path}: see COE_SIGNING_KEY_FILE")
+    return SigningKey.load(path, settings.log_origin).vkey

@@ -1,28 +1,52 @@
-"""The client of commands that call a server: its address, the token, one GraphQL operation."""
+"""The client of commands that call a server: its address, the token, GraphQL operations.
+
+The address and the token come from the options, else from COE_URL and COE_TOKEN, else from a
+profile (`--profile`, COE_PROFILE, or the current one).
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from coe.errors import Unauthenticated
 
+if TYPE_CHECKING:
+    import asyncio
+
+    from coe.sdk import Client
+
 Parameters = ParamSpec("Parameters")
 ResultT = TypeVar("ResultT")
 DEFAULT_URL = "http://127.0.0.1:8700"
+PROFILE: Final = "coe.profile"
+"""The key in a context's `meta` under which the name of the profile is kept."""
+PAGE_SIZE: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
 class ApiClient:
     """The address of a server of the platform, and the token to use there."""
 
-    url: str
-    token: str
+    def __init__(self, url: str, token: str) -> None:
+        """Prepare the client; the first call connects."""
+        self.url = url
+        self.token = token
+        self._runner: asyncio.Runner | None = None
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        """Use the client for some calls."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections."""
+        if self._runner is not None and self._client is not None:
+            self._runner.run(self._client.__aexit__())
+            self._runner.close()
 
     def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Execute one GraphQL operation and return its data.
@@ -34,44 +58,95 @@ class ApiClient:
 
         from coe.sdk import Client  # noqa: PLC0415  # the same, and without httpx
 
-        async def execute() -> dict[str, Any]:
-            async with Client(self.url, self.token) as client:
-                return await client.execute(query, dict(variables or {}))
+        if self._runner is None or self._client is None:
+            self._runner = asyncio.Runner()
+            self._client = Client(self.url, self.token)
+        return self._runner.run(self._client.execute(query, dict(variables or {})))
 
-        return asyncio.run(execute())
+    def pages(self, query: str, variables: Mapping[str, object], *path: str) -> Iterator[Any]:
+        """Each page of a list, from the first to the last; `path` leads to it in the data.
+
+        Raises:
+            CoeError: The same as `call`.
+        """
+        cursor, more = variables.get("after"), True
+        while more:
+            page: Any = self.call(query, {**variables, "after": cursor})
+            for name in path:
+                page = page[name]
+            yield page
+            more, cursor = page["pageInfo"]["hasNextPage"], page["pageInfo"]["endCursor"]
 
 
 def with_api(
     function: Callable[Concatenate[ApiClient, Parameters], ResultT],
 ) -> Callable[..., ResultT]:
-    """Add the options `--url` and `--token`, and pass the command its client."""
+    """Add the options of the server, and pass the command its client."""
 
-    @click.option(
-        "--url",
-        envvar="COE_URL",
-        default=DEFAULT_URL,
-        show_default=True,
-        show_envvar=True,
-        help="The server's address.",
-    )
-    @click.option("--token", envvar="COE_TOKEN", show_envvar=True, help="Your bearer token.")
+    @server_options
     @functools.wraps(function)
     def wrapped(
-        url: str,
+        url: str | None,
         token: str | None,
+        profile: str | None,
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> ResultT:
-        if not token:
-            raise Unauthenticated("no token: give --token or set COE_TOKEN")
-        if not all("!" <= character <= "~" for character in token):
-            raise Unauthenticated("the token contains characters that no token has: copy it again")
-        return function(ApiClient(_checked(url), token), *args, **kwargs)
+        with connect(url, token, profile) as api:
+            return function(api, *args, **kwargs)
 
     return wrapped
 
 
-def _checked(url: str) -> str:
+def server_options(function: Callable[..., ResultT]) -> Callable[..., ResultT]:
+    """Add the options `--url`, `--token` and `--profile`."""
+    for name, what in (
+        ("profile", "A profile of `coe login`"),
+        ("token", "Your bearer token"),
+        ("url", f"The server's address, by default {DEFAULT_URL}"),
+    ):
+        variable = f"COE_{name.upper()}"
+        text = f"{what}. [{variable}]"
+        function = click.option(f"--{name}", envvar=variable, metavar=name.upper(), help=text)(
+            function
+        )
+    return function
+
+
+def connect(url: str | None, token: str | None, profile: str | None) -> ApiClient:
+    """The client for these options, the environment and the profiles.
+
+    Raises:
+        Unauthenticated: There is no token for this server, or it is malformed.
+        NotFound: There is no such profile.
+    """
+    elsewhere = ""
+    if url is None or not token:
+        from coe.cli.profiles import read_profiles  # noqa: PLC0415  # only on this path
+
+        name = click.get_current_context().meta.get(PROFILE) or profile
+        kept = read_profiles().chosen(name)
+        if kept is not None and url is not None and checked_url(url) != kept.url:
+            elsewhere = f" (the token of the profile is for {kept.url} only)"
+        elif kept is not None:
+            url, token = kept.url, token or kept.token
+    url = checked_url(url or DEFAULT_URL)
+    if not token:
+        raise Unauthenticated(
+            f"no token for {url}{elsewhere}: "
+            "log in with `coe login`, give --token, or set COE_TOKEN"
+        )
+    if not all("!" <= character <= "~" for character in token):
+        raise Unauthenticated("the token contains characters that no token has: copy it again")
+    return ApiClient(url, token)
+
+
+def checked_url(url: str) -> str:
+    """An address without a slash at its end.
+
+    Raises:
+        UsageError: It is not an address of a server.
+    """
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -6,19 +6,23 @@ import asyncio
 
 import click
 
+from coe.cli.grammar import Noun, example
+from coe.cli.output import Result, printed
 from coe.cli.settings_option import config_option, settings_from
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Load policies, teams, systems and templates from their files."""
 
 
 @command.command()
 @config_option
-def load(config: str | None) -> None:
+@example("coe content load --config coe.env")
+@printed()
+def load(config: str | None) -> Result:
     """Load the content folders into the database; loading the same again changes nothing."""
     from coe.bootstrap import load_all  # noqa: PLC0415  # SQLAlchemy is slow to import
 
-    for line in asyncio.run(load_all(settings_from(config))):
-        click.echo(line)
+    lines = list(asyncio.run(load_all(settings_from(config))))
+    return Result(lines, lines)

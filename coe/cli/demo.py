@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from coe.cli.grammar import example, verb
 
-@click.command()
+
+@verb()
 @click.option(
     "--data",
     default=".coe",
@@ -20,6 +22,7 @@ import click
 @click.option("--stop", is_flag=True, help="Stop the demo that runs on this folder.")
 @click.option("--once", is_flag=True, help="Stop when the story has run.")
 @click.option("--no-story", is_flag=True, help="Start everything, but run no flows.")
+@example("coe demo", "coe demo --once")
 def command(data: Path, stop: bool, once: bool, no_story: bool) -> None:  # noqa: FBT001  # click passes them by keyword
     """Start the platform on loopback, seed the sample company and run its story.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
+from coe.cli.grammar import verb
 from coe.cli.settings_option import config_option, settings_from
 from coe.cli.up import serve
 
 
-@click.command(hidden=True)
+@verb(hidden=True)
 @config_option
 def command(config: str | None) -> None:
     """Serve the API with the demo's personas on loopback until SIGTERM or Ctrl-C."""

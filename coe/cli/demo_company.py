@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from coe.cli.grammar import verb
 
-@click.command(hidden=True)
+
+@verb(hidden=True)
 @click.option("--port", required=True, type=click.IntRange(1, 65535))
 @click.option("--database-url", envvar="COE_ACME_DATABASE_URL", required=True)
 @click.option(

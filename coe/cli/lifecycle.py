@@ -1,84 +1,104 @@
-"""The commands that move a version through its lifecycle: submit, review, publish.
+"""The commands that move a version through its lifecycle, the same for every kind of entry.
 
-`coe flow` and `coe decision` have the same ones: the API moves a version of any kind by its ref.
+`coe flow`, `coe template` and `coe decision` have them: the API moves a version of any kind by its
+ref.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Final
 
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
+from coe.cli.documents import document
+from coe.cli.grammar import Noun, example, verb
+from coe.cli.output import Result, printed
 
-_MOVE: Final = """
-mutation Move($input: %s!) {
-  %s(input: $input) {
-    version {
-      ... on FlowVersion { ref lifecycle }
-      ... on TemplateVersion { ref lifecycle }
-      ... on DecisionTableVersion { ref lifecycle }
-    }
-    PROBLEMS
-  }
+_MOVE: Final = {
+    name: document(
+        f"mutation Move($input: {kind}!) "
+        f"{{ {name}(input: $input) {{ version {{ ...version }} problems {{ ...problem }} }} }}"
+    )
+    for name, kind in {
+        "submitForReview": "LifecycleInput",
+        "review": "ReviewInput",
+        "publish": "LifecycleInput",
+        "deprecate": "LifecycleInput",
+        "retire": "LifecycleInput",
+    }.items()
 }
-""".replace("PROBLEMS", PROBLEMS)
 
 
-def add_lifecycle(group: click.Group) -> None:
+def add_lifecycle(group: Noun) -> None:
     """Add the commands of the lifecycle to the group of a noun."""
-    for each in (submit, review, publish):
+    for each in (submit, review, publish, deprecate, retire):
         group.add_command(each)
 
 
-@click.command()
+@verb()
 @click.argument("ref")
 @click.option("--comment", help="For the reviewers.")
-@output_option()
+@example("coe flow submit sales/order-to-cash@1.1.0 --comment 'the new carrier'")
+@printed()
 @with_api
-def submit(api: ApiClient, ref: str, comment: str | None, output: str) -> None:
+def submit(api: ApiClient, ref: str, comment: str | None) -> Result:
     """Submit REF (namespace/name@version), a draft, for review."""
-    _print(move(api, "submitForReview", {"ref": ref, "comment": comment}), output)
+    return _result(move(api, "submitForReview", {"ref": ref, "comment": comment}))
 
 
-@click.command()
+@verb()
 @click.argument("ref")
 @click.option("--approve/--refuse", required=True, help="Approve it, or send it back to draft.")
 @click.option("--comment", required=True, help="Why.")
-@output_option()
+@example("coe flow review sales/order-to-cash@1.1.0 --approve --comment 'fits'")
+@printed()
 @with_api
-def review(api: ApiClient, ref: str, approve: bool, comment: str, output: str) -> None:  # noqa: FBT001  # click passes it by keyword
+def review(api: ApiClient, ref: str, approve: bool, comment: str) -> Result:  # noqa: FBT001  # click passes it by keyword
     """Approve or refuse REF (namespace/name@version); authors cannot review their own versions."""
-    given = {"ref": ref, "approve": approve, "comment": comment}
-    _print(move(api, "review", given, kind="ReviewInput"), output)
+    return _result(move(api, "review", {"ref": ref, "approve": approve, "comment": comment}))
 
 
-@click.command()
+@verb()
 @click.argument("ref")
 @click.option("--comment", help="A note for the readers of the version.")
-@output_option()
+@example("coe flow publish sales/order-to-cash@1.1.0")
+@printed()
 @with_api
-def publish(api: ApiClient, ref: str, comment: str | None, output: str) -> None:
+def publish(api: ApiClient, ref: str, comment: str | None) -> Result:
     """Publish REF (namespace/name@version), once it is approved."""
-    _print(move(api, "publish", {"ref": ref, "comment": comment}), output)
+    return _result(move(api, "publish", {"ref": ref, "comment": comment}))
 
 
-def move(
-    api: ApiClient, mutation: str, given: dict[str, Any], *, kind: str = "LifecycleInput"
-) -> dict[str, Any]:
+@verb()
+@click.argument("ref")
+@click.option("--comment", help="What to use in its place.")
+@example("coe flow deprecate sales/order-to-cash@1.0.0 --comment 'use 1.1'")
+@printed()
+@with_api
+def deprecate(api: ApiClient, ref: str, comment: str | None) -> Result:
+    """Deprecate REF (namespace/name@version), which is published: it still works, and warns."""
+    return _result(move(api, "deprecate", {"ref": ref, "comment": comment}))
+
+
+@verb()
+@click.argument("ref")
+@click.option("--comment", help="Why.")
+@example("coe flow retire sales/order-to-cash@1.0.0 --comment 'no longer allowed'")
+@printed()
+@with_api
+def retire(api: ApiClient, ref: str, comment: str | None) -> Result:
+    """Retire REF (namespace/name@version), which is deprecated: nothing starts with it any more."""
+    return _result(move(api, "retire", {"ref": ref, "comment": comment}))
+
+
+def move(api: ApiClient, mutation: str, given: dict[str, Any]) -> dict[str, Any]:
     """Execute one mutation of the lifecycle; the result has `version` (or null) and `problems`."""
-    answer: dict[str, Any] = api.call(_MOVE % (kind, mutation), {"input": given})[mutation]
+    answer: dict[str, Any] = api.call(_MOVE[mutation], {"input": given})[mutation]
     return answer
 
 
-def _print(answer: dict[str, Any], output: str) -> None:
+def _result(answer: dict[str, Any]) -> Result:
     version = answer["version"]
-    if output == "json":
-        print_json(answer)
-    else:
-        print_problems(answer["problems"])
-        if version:
-            click.echo(f"{version['ref']} {version['lifecycle']}")
-    sys.exit(0 if version else 1)
+    view = f"{version['ref']} {version['lifecycle']}" if version else ()
+    return Result(answer, view, problems=answer["problems"], code=0 if version else 1)

@@ -1,28 +1,142 @@
-"""Output of commands: text for people or JSON for programs; data on stdout, the rest on stderr."""
+"""What commands print: data for programs (JSON, YAML) or tables for people, in one place.
+
+A command returns a `Result`: its data, and its view for people. `printed` adds the option
+`--output` and prints one of the two. Data goes to stdout, everything else to stderr.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 import click
 
 from coe.errors import Problem
 
-CommandT = TypeVar("CommandT", bound=Callable[..., object])
-PROBLEMS: Final = "problems { code severity message path line column help }"
-"""The GraphQL selection of what `print_problems` prints."""
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+FORMATS: Final = ("table", "json", "yaml")
+OUTPUT: Final = "coe.output"
+"""The key in a context's `meta` under which the chosen format is kept."""
 
 
-def output_option(*formats: str) -> Callable[[CommandT], CommandT]:
-    """Add the option `--output`: text (the default), json or one of `formats`."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in aligned columns.
+
+    Attributes:
+        rows: Each row by the names of its values.
+        columns: The names of the values, which are the headings too.
+        empty: What is printed if there are no rows.
+    """
+
+    rows: Sequence[Mapping[str, object]]
+    columns: Sequence[str]
+    empty: str = "nothing"
+
+
+View = str | Table
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command found or did.
+
+    Attributes:
+        data: Values of JSON: what `--output json` and `yaml` print.
+        view: The same for people; lines of text, and tables.
+        notes: Lines for stderr, whatever the format.
+        problems: Problems of the input, as the API returns them; in text they go to stderr.
+        file: The file of which the problems are.
+        code: The exit code.
+        formats: Further formats of this command, by their name.
+    """
+
+    data: object
+    view: Sequence[View] | View = ()
+    notes: Sequence[str] = ()
+    problems: Iterable[Mapping[str, object]] = ()
+    file: str | None = None
+    code: int = 0
+    formats: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+
+
+def printed(*formats: str) -> Callable[[FunctionT], Callable[..., None]]:
+    """Add the option `--output`, print the `Result` of the command, and exit with its code."""
+
+    def decorate(function: FunctionT) -> Callable[..., None]:
+        @_output_option(*formats, expose_value=False)
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> None:
+            result: Result = function(*args, **kwargs)
+            write(result)
+            sys.exit(result.code)
+
+        return wrapped
+
+    return decorate
+
+
+def _output_option(*formats: str, expose_value: bool) -> Callable[[FunctionT], FunctionT]:
+    choices = [*FORMATS, *formats]
+
+    def choose(ctx: click.Context, _: click.Parameter, value: str | None) -> str:
+        chosen = value or ctx.meta.get(OUTPUT) or FORMATS[0]
+        if chosen == "text":  # the former name
+            chosen = FORMATS[0]
+        ctx.meta[OUTPUT] = chosen
+        return chosen
+
     return click.option(
+        "-o",
         "--output",
-        type=click.Choice(["text", "json", *formats]),
-        default="text",
-        help="How to print.",
+        type=click.Choice([*choices, "text"]),
+        metavar=f"[{'|'.join(choices)}]",
+        callback=choose,
+        expose_value=expose_value,
+        help="How to print; by default a table.",
     )
+
+
+def output_option(*formats: str) -> Callable[[FunctionT], FunctionT]:
+    """Add the option `--output` to a command that prints by itself."""
+    return _output_option(*formats, expose_value=True)
+
+
+def output_format() -> str:
+    """The format that was chosen for the command that runs."""
+    context = click.get_current_context(silent=True)
+    chosen: str = context.meta.get(OUTPUT, FORMATS[0]) if context else FORMATS[0]
+    return chosen
+
+
+def for_people() -> bool:
+    """Whether the command prints for people, and not data."""
+    return output_format() == FORMATS[0]
+
+
+def write(result: Result) -> None:
+    """Print a result in the chosen format."""
+    chosen = output_format()
+    if chosen in result.formats:
+        click.echo(result.formats[chosen](), nl=False)
+    elif chosen == "json":
+        print_json(result.data)
+    elif chosen == "yaml":
+        print_yaml(result.data)
+    else:
+        print_problems(result.problems, result.file)
+        views = [result.view] if isinstance(result.view, str | Table) else result.view
+        for view in views:
+            if isinstance(view, Table):
+                print_table(view.rows, view.columns, view.empty)
+            else:
+                click.echo(view)
+    for note in result.notes:
+        click.echo(note, err=True)
 
 
 def print_json(value: object) -> None:
@@ -30,23 +144,43 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+def print_yaml(value: object) -> None:
+    """Print one YAML document."""
+    import yaml  # noqa: PLC0415  # slow to import
+
+    plain = json.loads(json.dumps(value, default=str))
+    click.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
 def print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
-    """Print rows in aligned columns; `empty` if there are none."""
+    """Print rows in aligned columns, folded to the width of a terminal; `empty` without rows."""
     if not rows:
         click.echo(empty)
         return
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [
-        max(len(column), *(len(line[place]) for line in cells))
-        for place, column in enumerate(columns)
-    ]
-    for line in [[column.upper() for column in columns], *cells]:
+    cells = [[cell_text(row.get(column)) for column in columns] for row in rows]
+    lines = [[column.upper() for column in columns], *cells]
+    if sys.stdout.isatty():
+        from coe.cli.terminal import print_folded  # noqa: PLC0415  # rich is slow to import
+
+        print_folded(lines)
+        return
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
         padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else str(value).replace("\n", " ")
+def cell_text(value: object) -> str:
+    """The text of a value in a table: one line, without what a terminal would obey."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(cell_text(each) for each in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return "".join(each if each.isprintable() else " " for each in str(value))
 
 
 def problem_line(problem: Problem | Mapping[str, object], file: str | None = None) -> str:
@@ -71,3 +205,8 @@ def print_problems(problems: Iterable[Mapping[str, object]], file: str | None = 
     """Print problems on stderr."""
     for problem in problems:
         click.echo(problem_line(problem, file), err=True)
+
+
+def has_errors(problems: Iterable[Mapping[str, object]]) -> bool:
+    """Whether one of the problems has the severity ERROR."""
+    return any(problem["severity"] == "ERROR" for problem in problems)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
+from coe.cli.grammar import example, verb
 from coe.cli.settings_option import config_option, settings_from
 
 if TYPE_CHECKING:
@@ -14,8 +13,9 @@ if TYPE_CHECKING:
     from coe.settings import Settings
 
 
-@click.command()
+@verb()
 @config_option
+@example("coe up", "coe up --config /etc/coe.env")
 def command(config: str | None) -> None:
     """Serve the API at COE_HOST and COE_PORT until SIGTERM or Ctrl-C."""
     from coe.app import create_app  # noqa: PLC0415  # slow to import

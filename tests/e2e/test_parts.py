@@ -85,7 +85,7 @@ def test_each_part_starts_from_its_settings(installation: dict[str, str], served
     loaded = coe(installation, "content", "load")
     assert "template coe/order-to-cash@1.0.0: new" in loaded
     assert "unchanged" in coe(installation, "content", "load")
-    issued = coe(installation, "token", "issue", "coe-lead", "--name", "first", "--output", "json")
+    issued = coe(installation, "token", "issue", "coe-lead", "--name", "first", "--operator", "--output", "json")
     token = json.loads(issued)["token"]
     data = ask(served, token)["data"]
     assert data["me"]["subject"] == "coe-lead"

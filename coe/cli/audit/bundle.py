@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coe.cli.api_client import ApiClient
 from coe.cli.output import problem_fields
+from coe.cli.progress import progress
 from coe.errors import CoeError, Unavailable
 
 if TYPE_CHECKING:
     import httpx
 
 
-def download(api: ApiClient, path: Path) -> dict[str, object]:
+def download(api: ApiClient, path: Path, wanted: Mapping[str, Any]) -> dict[str, object]:
     """Stream the bundle to a new file; the file gets its name only when it is complete.
+
+    `wanted` is an AuditFilter; an empty one exports every event.
 
     Raises:
         CoeError: The server refused, or the path exists.
@@ -31,14 +35,18 @@ def download(api: ApiClient, path: Path) -> dict[str, object]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             httpx.Client(timeout=60, trust_env=False) as client,
-            client.stream("GET", f"{api.url}/audit/bundle", headers=headers) as answer,
+            client.stream(
+                "GET", f"{api.url}/audit/bundle", headers=headers, params=dict(wanted)
+            ) as answer,
             draft.open("wb") as file,
+            progress("exporting", unit="bytes") as advance,
         ):
             if answer.is_error:
                 answer.read()
                 raise _refusal(answer)
             for part in answer.iter_bytes():
                 size += file.write(part)
+                advance(size)
         draft.replace(path)
     except httpx.HTTPError as error:
         raise Unavailable(f"{api.url} cannot be reached: {type(error).__name__}") from None

@@ -2,62 +2,206 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from coe.cli.api_client import ApiClient, with_api
-from coe.cli.output import output_option, print_json
+from coe.cli.api_client import ApiClient, connect, server_options, with_api
+from coe.cli.audit.filters import audit_filter
+from coe.cli.documents import document, plain_id
+from coe.cli.grammar import Noun, example
+from coe.cli.input_files import read_text_input
+from coe.cli.output import Result, Table, View, printed
+from coe.cli.pages import Page, fetch, notes_on, paged
+from coe.cli.settings_option import config_option, settings_from
+
+_LIST: Final = """
+query Log($filter: AuditFilter, $first: Int!, $after: String) {
+  auditLog(filter: $filter, first: $first, after: $after) {
+    totalCount
+    pageInfo { hasNextPage endCursor }
+    nodes { id index at actor actorKind action resource team outcome rule correlationId }
+  }
+}
+"""
+_SHOW: Final = """
+query Event($id: ID!) {
+  node(id: $id) {
+    ... on AuditEvent {
+      id index at actor actorKind action resource team outcome rule correlationId requestId
+      address leafHash reason detail
+      proof { treeSize rootHash leafIndex path checkpoint }
+    }
+  }
+}
+"""
+_CHECKPOINT: Final = "query Checkpoint { auditCheckpoint { treeSize rootHash at note } }"
+_CONSISTENCY: Final = (
+    "query Grown($old: Int!, $new: Int!) { auditConsistency(from: $old, to: $new) }"
+)
+_VERIFY: Final = document("""
+query Verify {
+  verifyAudit { ok checkedEvents treeSize rootHash problems { ...problem } }
+}
+""")
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
-    """Export the audit log, and verify an export."""
+    """Read, export and verify the audit log."""
+
+
+@command.command("list")
+@audit_filter
+@paged(50)
+@example(
+    "coe audit list --resource flow:sales/order-to-cash --since 7d",
+    "coe audit list --action runs:run:cancel --outcome DENIED",
+)
+@printed()
+@with_api
+def list_events(api: ApiClient, page: Page, wanted: dict[str, Any]) -> Result:
+    """List the events that you may read, the newest first; reading them is recorded."""
+    found = fetch(api, _LIST, {"filter": wanted or None}, page, "auditLog")
+    rows = [row | {"event": plain_id(row["id"])} for row in found["nodes"]]
+    columns = ["index", "at", "actor", "action", "resource", "outcome"]
+    return Result(found, Table(rows, columns, "No events."), notes_on(found))
+
+
+@command.command()
+@click.argument("event")
+@example("coe audit show 01a204ad-a69e-70a2-985e-cb36c368b5b1 --output json")
+@printed()
+@with_api
+def show(api: ApiClient, event: str) -> Result:
+    """Show the event with this id: its detail, if you may read it, and its proof."""
+    found = api.call(_SHOW, {"id": event})["node"]
+    hidden = {"id", "proof", "detail"}
+    views: list[View] = [
+        f"{name + ':':<15} {value}"
+        for name, value in found.items()
+        if name not in hidden and value is not None
+    ]
+    if found["detail"] is not None and isinstance(found["detail"], dict):
+        rows = [{"detail": name, "value": value} for name, value in found["detail"].items()]
+        views.append(Table(rows, ["detail", "value"]))
+    proof = found["proof"]
+    views.append(
+        f"proven in the tree of {proof['treeSize']}, root {proof['rootHash']}"
+        if proof
+        else "not sealed yet"
+    )
+    return Result(found, views)
+
+
+@command.command()
+@click.option("--from", "older", type=click.IntRange(0), help="Prove that the log has only grown.")
+@example("coe audit checkpoint", "coe audit checkpoint --from 1200")
+@printed()
+@with_api
+def checkpoint(api: ApiClient, older: int | None) -> Result:
+    """Print the newest signed state of the log; with `--from`, the proof since an older size."""
+    found = api.call(_CHECKPOINT)["auditCheckpoint"]
+    if found is None:
+        return Result(None, "nothing is sealed yet")
+    if older is None:
+        return Result(found, found["note"].removesuffix("\n"))
+    path = api.call(_CONSISTENCY, {"old": older, "new": found["treeSize"]})["auditConsistency"]
+    data = {**found, "from": older, "consistency": path}
+    return Result(data, [found["note"].removesuffix("\n"), "", f"since {older}:", *path])
 
 
 @command.command()
 @click.option("--to", "path", required=True, type=click.Path(path_type=Path))
-@output_option()
+@audit_filter
+@example(
+    "coe audit export --to audit.jsonl",
+    "coe audit export --to january.jsonl --since 2026-01-01 --before 2026-02-01",
+)
+@printed()
 @with_api
-def export(api: ApiClient, path: Path, output: str) -> None:
-    """Write every event up to the newest checkpoint, each with its proof, to PATH."""
+def export(api: ApiClient, path: Path, wanted: dict[str, Any]) -> Result:
+    """Write the events up to the newest checkpoint, each with its proof, to PATH.
+
+    With a filter, the leaf hashes of all other events stay in the bundle, so that each proof and
+    the root still stand.
+    """
     from coe.cli.audit.bundle import download  # noqa: PLC0415  # httpx is slow to import
 
-    written = download(api, path)
-    if output == "json":
-        print_json(written)
-    else:
-        size = written["bytes"]
-        click.echo(f"{size} bytes written to {path}; verify them with: coe audit verify {path}")
+    written = download(api, path, wanted)
+    size = written["bytes"]
+    line = f"{size} bytes written to {path}; verify them with: coe audit verify {path}"
+    return Result(written, line)
 
 
 @command.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--key", help="The log's public key that you trust, as a C2SP verifier key.")
+@click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--key", help="The log's public key that you trust (a C2SP verifier key), or @FILE.")
 @click.option(
     "--checkpoints",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of checkpoints kept elsewhere; the bundle must be consistent with them.",
 )
-@output_option()
-def verify(path: Path, key: str | None, checkpoints: Path | None, output: str) -> None:
+@server_options
+@example("coe audit verify audit.jsonl --key @log.vkey", "coe audit verify")
+@printed()
+def verify(
+    path: Path | None,
+    key: str | None,
+    checkpoints: Path | None,
+    url: str | None,
+    token: str | None,
+    profile: str | None,
+) -> Result:
     """Verify the bundle at PATH, offline: every row, completeness, the signature.
 
+    Without `--key` the bundle is verified with the key that came with it: that shows that it is
+    whole in itself, and not whose log it is. Without PATH, the server verifies its whole log.
     Exit code 0 if everything is proven, 1 if not, with the rows that are not.
     """
+    if path is None:
+        if key or checkpoints:
+            raise click.UsageError("--key and --checkpoints are for a bundle: give its PATH")
+        with connect(url, token, profile) as api:
+            return _verified(api.call(_VERIFY)["verifyAudit"], [])
     from coe.cli.audit.bundle import verify_bundle_file  # noqa: PLC0415  # cryptography is slow to import
 
-    result = verify_bundle_file(path, key=key, checkpoints=checkpoints)
-    if output == "json":
-        print_json(result)
-    else:
-        for problem in result["problems"]:
-            where = f"{problem['path']}: " if problem["path"] else ""
-            click.echo(f"{where}{problem['message']}", err=True)
-        verdict = "proven" if result["ok"] else "NOT proven"
-        click.echo(
-            f"{verdict}: {result['checkedEvents']} events, tree of {result['treeSize']}, "
-            f"root {result['rootHash']}, key {result['key']}",
-        )
-    sys.exit(0 if result["ok"] else 1)
+    given = key and (read_text_input(key[1:]).strip() if key.startswith("@") else key)
+    result = verify_bundle_file(path, key=given, checkpoints=checkpoints)
+    return _verified(result, [] if given else _unpinned(path, result["key"]))
+
+
+@command.command("key")
+@config_option
+@example("coe audit key > log.vkey")
+@printed()
+def show_key(config: str | None) -> Result:
+    """Print the public key of the log, for those who verify bundles (needs the signing key)."""
+    from coe.bootstrap import log_key  # noqa: PLC0415  # slow to import
+
+    text = log_key(settings_from(config))
+    return Result({"key": text}, text)
+
+
+def _verified(result: dict[str, Any], notes: list[str]) -> Result:
+    verdict = "proven" if result["ok"] else "NOT proven"
+    key = f", key {result['key']}" if "key" in result else ""
+    line = (
+        f"{verdict}: {result['checkedEvents']} events, tree of {result['treeSize']}, "
+        f"root {result['rootHash']}{key}"
+    )
+    problems = [problem | {"line": None, "column": None} for problem in result["problems"]]
+    return Result(result, line, notes, problems=problems, code=0 if result["ok"] else 1)
+
+
+def _unpinned(path: Path, key: str) -> list[str]:
+    note = (
+        "note: the key came with the bundle, so this does not show whose log it is. Ask the log's "
+        "operator for its key in another way (`coe audit key`), compare it, and pin it:"
+    )
+    return [
+        note,
+        f"  coe audit verify {shlex.quote(str(path))} --key {shlex.quote(key)}",
+    ]

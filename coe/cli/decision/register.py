@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 import click
 
 from coe.cli.api_client import ApiClient, with_api
+from coe.cli.documents import document
+from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_text_input
-from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
+from coe.cli.output import Result, printed
 
-_REGISTER: Final = """
+_REGISTER: Final = document("""
 mutation Register($input: RegisterDecisionInput!) {
-  registerDecision(input: $input) { version { ref lifecycle digest } PROBLEMS }
+  registerDecision(input: $input) { version { ref lifecycle digest } problems { ...problem } }
 }
-""".replace("PROBLEMS", PROBLEMS)
+""")
 
 
-@click.command()
+@verb()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--changelog", help="What is new in this version.")
-@output_option()
+@example("coe decision register limit.yaml")
+@printed()
 @with_api
-def register(api: ApiClient, file: str, changelog: str | None, output: str) -> None:
+def register(api: ApiClient, file: str, changelog: str | None) -> Result:
     """Save the table in FILE as a draft version; the same content again gives the same version."""
     given = {"input": {"manifest": read_text_input(file), "changelog": changelog}}
     answer = api.call(_REGISTER, given)["registerDecision"]
     version = answer["version"]
-    if output == "json":
-        print_json(answer)
-    else:
-        print_problems(answer["problems"], file)
-        if version is not None:
-            click.echo(f"{version['ref']} {version['lifecycle']} sha256:{version['digest']}")
-    sys.exit(0 if version is not None else 1)
+    view = f"{version['ref']} {version['lifecycle']} sha256:{version['digest']}" if version else ()
+    code = 0 if version else 1
+    return Result(answer, view, problems=answer["problems"], file=file, code=code)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from coe.cli.api_client import ApiClient, with_api
-from coe.cli.output import output_option, print_json
+from coe.cli.grammar import example, verb
+from coe.cli.output import Result, printed
+from coe.cli.progress import progress
 from coe.errors import CoeError
 
 _REPLAY: Final = """
@@ -31,12 +33,13 @@ PAGE_SIZE: Final = 500
 _COUNTS: Final = ("same", "otherRules", "changed", "failed")
 
 
-@click.command()
+@verb()
 @click.argument("ref")
 @click.option("--from", "since", help="Cases from this time on, ISO 8601; a day is its start, UTC.")
 @click.option("--to", "until", help="Cases before this time.")
 @click.option("--flow", "flows", multiple=True, help="Only cases of runs of this flow.")
-@output_option()
+@example("coe decision replay finance/limit@1.1.0 --from 2026-01-01 --to 2026-02-01")
+@printed()
 @with_api
 def replay(
     api: ApiClient,
@@ -44,8 +47,7 @@ def replay(
     since: str | None,
     until: str | None,
     flows: tuple[str, ...],
-    output: str,
-) -> None:
+) -> Result:
     """Decide past cases with REF (namespace/name@version), usually a draft; list what changes.
 
     Exit code 0 if no outcome changes, 1 if some do.
@@ -58,19 +60,15 @@ def replay(
         "first": PAGE_SIZE,
     }
     counts, hidden, changed = _all_pages(api, given)
-    if output == "json":
-        print_json({**counts, "hidden": hidden, "cases": changed})
-    else:
-        for each in changed:
-            _print(each)
-        click.echo(
-            f"{sum(counts.values())} cases: {counts['same']} the same, "
-            f"{counts['otherRules']} by other rules, {counts['changed']} changed, "
-            f"{counts['failed']} without an answer",
-        )
-        if hidden:
-            click.echo(f"{hidden} more belong to runs whose data you may not read", err=True)
-    sys.exit(1 if counts["changed"] or counts["failed"] else 0)
+    lines = [line for each in changed for line in _lines(each)]
+    lines.append(
+        f"{sum(counts.values())} cases: {counts['same']} the same, "
+        f"{counts['otherRules']} by other rules, {counts['changed']} changed, "
+        f"{counts['failed']} without an answer"
+    )
+    notes = [f"{hidden} more belong to runs whose data you may not read"] if hidden else []
+    code = 1 if counts["changed"] or counts["failed"] else 0
+    return Result({**counts, "hidden": hidden, "cases": changed}, lines, notes, code=code)
 
 
 def _all_pages(
@@ -81,23 +79,25 @@ def _all_pages(
     changed: list[Any] = []
     hidden: int | None = None
     more, cursor = True, None
-    while more:
-        page = api.call(_REPLAY, {"input": given | {"cursor": cursor}})["replayDecision"]
-        for name in _COUNTS:
-            counts[name] += page[name]
-        changed += page["nodes"]
-        hidden = page["hiddenCount"]
-        more, cursor = page["pageInfo"]["hasNextPage"], page["pageInfo"]["endCursor"]
+    with progress("replaying", unit="cases") as advance:
+        while more:
+            page = api.call(_REPLAY, {"input": given | {"cursor": cursor}})["replayDecision"]
+            for name in _COUNTS:
+                counts[name] += page[name]
+            changed += page["nodes"]
+            hidden = page["hiddenCount"]
+            advance(sum(counts.values()))
+            more, cursor = page["pageInfo"]["hasNextPage"], page["pageInfo"]["endCursor"]
     return counts, hidden, changed
 
 
-def _print(item: dict[str, Any]) -> None:
+def _lines(item: dict[str, Any]) -> Iterator[str]:
     case = item["case"]
-    click.echo(f"{case['at']} {case['flow']} run {case['run']['id']}")
+    yield f"{case['at']} {case['flow']} run {case['run']['id']}"
     for name in ("before", "after"):
         outcome = item[name]
         result = outcome["failure"] or json.dumps(outcome["output"], ensure_ascii=False)
-        click.echo(f"  {name:<6} {result} by {', '.join(outcome['rules']) or 'no rule'}")
+        yield f"  {name:<6} {result} by {', '.join(outcome['rules']) or 'no rule'}"
 
 
 def _moment(given: str | None, option: str) -> str | None:

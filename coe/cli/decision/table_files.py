@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from coe.decisions.table import DecisionFault
 from coe.decisions.table_tests import TESTS, TableResult, run_tests
 from coe.errors import CoeError, Invalid, Problem
 from coe.json_types import JSON
-from coe.language.check import FORMATS, FileProblem, as_sarif
-
-_FORMATS = FORMATS | {"sarif": partial(as_sarif, tool="coe decision check")}
+from coe.language.check import FileProblem, as_sarif
 
 
 def check_tables(files: Sequence[Path]) -> list[FileProblem]:
@@ -34,9 +31,9 @@ def check_tables(files: Sequence[Path]) -> list[FileProblem]:
     ]
 
 
-def format_problems(found: Sequence[FileProblem], output: str) -> str:
-    """Format problems as text, JSON or SARIF."""
-    return _FORMATS[output](found)
+def sarif(found: Sequence[FileProblem]) -> str:
+    """Format problems as SARIF."""
+    return as_sarif(found, tool="coe decision check")
 
 
 def decide(file: Path, data: JSON) -> dict[str, JSON]:

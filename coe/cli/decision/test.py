@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from coe.cli.output import output_option, print_json
+from coe.cli.grammar import example, verb
+from coe.cli.output import Result, printed
 
 
-@click.command()
+@verb()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@output_option()
-def test(folders: tuple[Path, ...], output: str) -> None:
+@example("coe decision test catalog/decisions")
+@printed()
+def test(folders: tuple[Path, ...]) -> Result:
     """Run the tests.yaml beside the tables at or below FOLDERS, offline.
 
     Exit code 1 if a test fails, a table has errors, or no test lets one of its rules fire.
@@ -21,10 +22,6 @@ def test(folders: tuple[Path, ...], output: str) -> None:
     from coe.cli.decision.table_files import test_folders  # noqa: PLC0415  # YAML is slow to import
 
     tested = test_folders(folders)
-    if output == "json":
-        print_json([each.to_json() for each in tested])
-    else:
-        for each in tested:
-            for line in each.lines():
-                click.echo(line)
-    sys.exit(0 if all(each.passed for each in tested) else 1)
+    lines = [line for each in tested for line in each.lines()]
+    passed = all(each.passed for each in tested)
+    return Result([each.to_json() for each in tested], lines, code=0 if passed else 1)

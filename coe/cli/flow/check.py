@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from coe.cli.output import output_option
+from coe.cli.grammar import example, verb
+from coe.cli.output import Result, printed
 
 
-@click.command()
+@verb()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--for",
@@ -20,17 +20,22 @@ from coe.cli.output import output_option
     show_default=True,
     help="What a draft may still lack is a warning; a submission for review refuses it.",
 )
-@output_option("sarif")
-def check(files: tuple[Path, ...], stage: str, output: str) -> None:
+@example("coe flow check flows", "coe flow check order.yaml --for publication --output sarif")
+@printed("sarif")
+def check(files: tuple[Path, ...], stage: str) -> Result:
     """Check definitions and manifests, offline: the language and the standards.
 
     For a folder, check the flows in it. Exit code 0 without errors, 1 with errors; a file that
     cannot be read is an error too.
     """
-    from coe.cli.flow.file_check import check_files, format_problems  # noqa: PLC0415  # YAML is slow to import
-    from coe.language.check import has_errors  # noqa: PLC0415  # the same
+    from coe.cli.flow.file_check import check_files  # noqa: PLC0415  # YAML is slow to import
+    from coe.language.check import as_sarif, has_errors  # noqa: PLC0415  # the same
     from coe.language.lint.stages import Stage  # noqa: PLC0415  # the same
 
     found = check_files(files, Stage(stage))
-    click.echo(format_problems(found, output), nl=False)
-    sys.exit(1 if has_errors(found) else 0)
+    return Result(
+        [each.to_json() for each in found],
+        [str(each) for each in found],
+        code=int(has_errors(found)),
+        formats={"sarif": lambda: as_sarif(found)},
+    )

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import click
 
+from coe.cli.grammar import example, verb
+from coe.cli.output import Result, printed
 
-@click.command()
+
+@verb()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--to",
@@ -17,19 +20,22 @@ import click
     help="The format.",
 )
 @click.option(
-    "--output",
-    type=click.Path(dir_okay=False, allow_dash=True),
-    default="-",
-    help="The file to write; - is stdout.",
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write, in place of stdout.",
 )
-def diagram(file: Path, to: str, output: str) -> None:
+@example("coe flow diagram order.yaml", "coe flow diagram order.yaml --to svg --save order.svg")
+@printed()
+def diagram(file: Path, to: str, save: Path | None) -> Result:
     """Draw FILE, a definition or a manifest, as a Mermaid flowchart or as SVG."""
     from coe.cli.flow.definition_files import draw_file  # noqa: PLC0415  # YAML is slow to import
 
     drawn = draw_file(file, to)
+    if save is None:
+        return Result({"format": to, "diagram": drawn}, formats={"table": lambda: drawn})
     try:
-        with click.open_file(output, "w", encoding="utf-8") as opened:
-            opened.write(drawn)
+        save.write_text(drawn, encoding="utf-8")
     except OSError as error:
-        message = f"{output} cannot be written: {error.strerror}"
-        raise click.BadParameter(message, param_hint="--output") from None
+        message = f"{save} cannot be written: {error.strerror}"
+        raise click.BadParameter(message, param_hint="--save") from None
+    return Result({"format": to, "file": str(save)})

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from coe.cli.output import output_option, print_json, problem_line
+from coe.cli.grammar import example, verb
+from coe.cli.output import Result, printed, problem_line
 
 
-@click.command()
+@verb()
 @click.argument("old", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("new", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@output_option()
-def diff(old: Path, new: Path, output: str) -> None:
+@example("coe flow diff order.yaml order2.yaml")
+@printed()
+def diff(old: Path, new: Path) -> Result:
     """Compare two versions of one flow by steps; say which version step the changes require.
 
     Exit code 0, or 1 if NEW breaks a caller of OLD: its input is narrower, its output is wider or
@@ -23,12 +24,10 @@ def diff(old: Path, new: Path, output: str) -> None:
     from coe.cli.flow.definition_files import compare  # noqa: PLC0415  # YAML is slow to import
 
     comparison = compare(old, new)
-    if output == "json":
-        print_json(comparison)
-    else:
-        for change in comparison["changes"]:
-            click.echo(problem_line(change, str(new)))
-        verdict = "breaking" if comparison["breaking"] else "not breaking"
-        step = comparison["asks"]
-        click.echo(f"{verdict}: requires {f'a {step}' if step != 'none' else 'no'} version step")
-    sys.exit(1 if comparison["breaking"] else 0)
+    verdict = "breaking" if comparison["breaking"] else "not breaking"
+    step = comparison["asks"]
+    lines = [
+        *(problem_line(change, str(new)) for change in comparison["changes"]),
+        f"{verdict}: requires {f'a {step}' if step != 'none' else 'no'} version step",
+    ]
+    return Result(comparison, lines, code=int(comparison["breaking"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from coe.errors import Problem
-from coe.language.check import FORMATS, FileProblem, check, read_text, unreadable
+from coe.language.check import FileProblem, check, read_text, unreadable
 from coe.language.lint.stages import Stage
 from coe.language.source import MAX_BYTES
 
@@ -35,11 +35,6 @@ def check_files(files: Sequence[Path], stage: Stage = Stage.DRAFT) -> list[FileP
     for each in check(definitions, stage=stage):
         found[each.file].append(each)
     return [problem for problems in found.values() for problem in problems]
-
-
-def format_problems(found: Sequence[FileProblem], output: str) -> str:
-    """Format problems as text, JSON or SARIF."""
-    return FORMATS[output](found)
 
 
 def _flows_of(file: Path) -> tuple[list[Path], Problem | None]:

@@ -1,101 +1,61 @@
-"""`coe flow run`, and the exit codes of the state of a run."""
+"""`coe flow run`."""
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Any, Final
 
 import click
 
 from coe.cli.api_client import ApiClient, with_api
+from coe.cli.documents import document, plain_id
+from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_json_input
-from coe.cli.output import PROBLEMS, output_option, print_json, print_problems
+from coe.cli.output import Result, printed
+from coe.cli.run.follow import exit_code, follow, follow_options, following
 
-_START: Final = """
+_START: Final = document("""
 mutation Start($input: StartRunInput!) {
   startRun(input: $input) {
-    run { id state version { ref } }
-    PROBLEMS
+    run { ...runLine }
+    problems { ...problem }
   }
 }
-""".replace("PROBLEMS", PROBLEMS)
-_STATE: Final = """
-query State($id: ID!) {
-  run(id: $id) {
-    id state output error { type status title detail }
-    version { ref }
-    steps { name kind state attempt humanTask { id title candidateRoles state } }
-  }
-}
-"""
-_ENDED: Final = {"COMPLETED": 0, "FAULTED": 3, "CANCELLED": 3}
-_WAITING: Final = 4
+""")
 
 
-def exit_code(state: str) -> int:
-    """The exit code for a run in this state: 0 completed, 3 faulted or cancelled, else 4."""
-    return _ENDED.get(state, _WAITING)
-
-
-@click.command()
+@verb()
 @click.argument("ref")
 @click.option("--input", "input_file", default="-", help="A file with the JSON input; - is stdin.")
 @click.option("--correlation-id", help="The id by which your business knows this case.")
-@click.option(
-    "--wait",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0, 86400),
-    help="Seconds to wait for the end; 0 only starts the run.",
+@click.option("--no-follow", is_flag=True, help="Start it only.")
+@follow_options
+@example(
+    "coe flow run sales/order-to-cash --input order.json",
+    "coe flow run sales/order-to-cash@1.0.0 --input order.json --no-follow",
 )
-@output_option()
+@printed()
 @with_api
 def run(
     api: ApiClient,
     ref: str,
     input_file: str,
     correlation_id: str | None,
-    wait: float,
-    output: str,
-) -> None:
-    """Start a run of REF (namespace/name[@version]) and wait for its end.
+    no_follow: bool,  # noqa: FBT001  # click passes it by keyword
+    wait: float | None,
+    until: str | None,
+) -> Result:
+    """Start a run of REF (namespace/name[@version]) and follow it.
 
-    Exit code 0 completed, 3 faulted or cancelled, 4 still running or waiting for a person.
+    It shows the steps as they come, and for whom the run waits. Ctrl-C leaves it; it goes on, and
+    `coe run watch` takes it up again. Exit code 0 completed, 3 faulted or cancelled, 4 still
+    running or waiting for a person.
     """
     given = {"flow": ref, "input": read_json_input(input_file), "correlationId": correlation_id}
-    started = api.call(_START, {"input": given})["startRun"]
-    if started["run"] is None:
-        print_problems(started["problems"])
-        sys.exit(1)
-    state = _follow(api, started["run"], wait)
-    if output == "json":
-        print_json(state)
-    else:
-        _print(state)
-    sys.exit(exit_code(state["state"]))
-
-
-def _follow(api: ApiClient, run: dict[str, Any], wait: float) -> dict[str, Any]:
-    """Poll the run until it ended, a human task is open, or `wait` seconds have passed."""
-    deadline = time.monotonic() + wait
-    pause = 0.2
-    while run["state"] not in _ENDED and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(2.0, pause * 1.3)
-        run = api.call(_STATE, {"id": run["id"]})["run"]
-        if any((step["humanTask"] or {}).get("state") == "OPEN" for step in run["steps"]):
-            break
-    return run
-
-
-def _print(state: dict[str, Any]) -> None:
-    click.echo(f"{state['id']} {state['version']['ref']} {state['state']}")
-    for step in state.get("steps", []):
-        click.echo(f"  {step['state']:<10} {step['kind']:<12} {step['name']}")
-        task = step["humanTask"]
-        if task and task["state"] in {"OPEN", "CLAIMED"}:
-            click.echo(f"             waits for {', '.join(task['candidateRoles'])}")
-    if state.get("error"):
-        error = state["error"]
-        click.echo(f"error: {error['title']} ({error['type']}, {error['status']})", err=True)
+    started: dict[str, Any] = api.call(_START, {"input": given})["startRun"]
+    found = started["run"]
+    if found is None:
+        return Result(started, problems=started["problems"], code=1)
+    if no_follow or wait == 0:
+        line = f"{plain_id(found['id'])} {found['version']['ref']} {found['state']}"
+        return Result(found, line, code=exit_code(found["state"]) if wait == 0 else 0)
+    return follow(api, found["id"], following(wait, until))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from coe.cli.output import output_option
+from coe.cli.grammar import example, verb
+from coe.cli.output import Result, printed
 
 
-@click.command()
+@verb()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--case", metavar="TEXT", help="Run only the tests with this text in their name.")
 @click.option(
@@ -23,21 +23,25 @@ from coe.cli.output import output_option
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The folder of decision tables; by default the nearest catalog/decisions.",
 )
-@output_option("junit")
+@example("coe flow test flows", "coe flow test flows --output junit > report.xml")
+@printed("junit")
 def test(
     folders: tuple[Path, ...],
     case: str | None,
     standards: Path | None,
     decisions: Path | None,
-    output: str,
-) -> None:
+) -> Result:
     """Run the tests of the flows and templates at or below FOLDERS, on a simulated clock.
 
     Exit code 0 if all pass and reach the coverage that the standards require, else 1.
     """
-    from coe.cli.flow.suite_output import REPORT_FORMATS  # noqa: PLC0415  # the machine is slow to import
+    from coe.cli.flow.suite_output import as_junit, as_object, as_text  # noqa: PLC0415  # the machine is slow to import
     from coe.cli.flow.suites import run_folders  # noqa: PLC0415  # the same
 
     report = run_folders(folders, only=case, standards=standards, decisions=decisions)
-    click.echo(REPORT_FORMATS[output](report), nl=False)
-    sys.exit(0 if report.passed else 1)
+    return Result(
+        as_object(report),
+        as_text(report).removesuffix("\n"),
+        code=0 if report.passed else 1,
+        formats={"junit": lambda: as_junit(report)},
+    )

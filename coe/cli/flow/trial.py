@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from coe.cli.flow.run import exit_code
+from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_text_input
-from coe.cli.output import output_option, print_json
+from coe.cli.output import Result, printed
+from coe.cli.run.follow import exit_code
 from coe.errors import CoeError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None
         raise click.BadParameter(str(error)) from None
 
 
-@click.command("try")
+@verb("try")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--input",
@@ -92,7 +92,8 @@ def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The folder of decision tables; by default the nearest catalog/decisions.",
 )
-@output_option()
+@example("coe flow try order.yaml --input order.json --stub stubs.yaml")
+@printed()
 def try_flow(
     file: Path,
     value: JSON,
@@ -100,8 +101,7 @@ def try_flow(
     resolve: dict[str, str],
     now: datetime | None,
     decisions: Path | None,
-    output: str,
-) -> None:
+) -> Result:
     """Run FILE in this process, on a simulated clock, without a server.
 
     Timers fire at once, in their order. Calls without a stub are really made. A step that waits
@@ -117,13 +117,10 @@ def try_flow(
     except BadValue as error:
         raise click.BadParameter(str(error), param_hint="--stub") from None
     trace: dict[str, Any] = trial.trace.to_json()
-    for note in trial.notes:
-        click.echo(f"note: {note}", err=True)
-    if output == "json":
-        print_json(trace)
-    else:
-        for step in trace["steps"]:
-            click.echo(f"{step['state']:<10} {step['kind']:<10} {step['name']}")
-        result = trace["output"] if trace["error"] is None else trace["error"]
-        click.echo(f"{trace['state']}: {json.dumps(result, ensure_ascii=False)}")
-    sys.exit(exit_code(trace["state"]))
+    result = trace["output"] if trace["error"] is None else trace["error"]
+    lines = [
+        *(f"{step['state']:<10} {step['kind']:<10} {step['name']}" for step in trace["steps"]),
+        f"{trace['state']}: {json.dumps(result, ensure_ascii=False)}",
+    ]
+    notes = [f"note: {note}" for note in trial.notes]
+    return Result(trace, lines, notes, code=exit_code(trace["state"]))

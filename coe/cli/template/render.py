@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coe.errors import Problem, errors_in
+from coe.errors import CoeError, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.lint import lint
 from coe.language.load import load
@@ -18,13 +18,15 @@ def render_folder(
     namespace: str,
     name: str | None,
     parameters: JSON,
+    title: str | None = None,
+    process_owner: str | None = None,
 ) -> tuple[str | None, tuple[Problem, ...]]:
     """Render the template in a folder and check the definition.
 
     Returns:
         The definition (None if the template or the parameters have errors), and all problems.
     """
-    template, problems = read_template(_texts(folder))
+    template, problems = read_template(texts_of(folder))
     if template is None:
         return None, problems
     manifest = template.manifest
@@ -32,8 +34,8 @@ def render_folder(
         namespace=namespace,
         name=name or manifest.name,
         version=manifest.version,
-        title=manifest.title,
-        process_owner=manifest.process_owner or "process-owner",
+        title=title or manifest.title,
+        process_owner=process_owner or manifest.process_owner or "process-owner",
     )
     rendered = render(template, target, parameters)
     problems += rendered.problems
@@ -46,6 +48,27 @@ def render_folder(
     return rendered.text, problems
 
 
-def _texts(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_text() for path in files}
+def schema_of(folder: Path) -> JSON:
+    """The JSON Schema of the parameters of the template in a folder; anything if it has errors."""
+    template, _ = read_template(texts_of(folder))
+    return template.manifest.parameters if template is not None else {}
+
+
+def texts_of(folder: Path) -> dict[str, str]:
+    """The texts of all files in a folder by their path, without hidden ones.
+
+    Raises:
+        CoeError: A file cannot be read, or is not UTF-8.
+    """
+    texts: dict[str, str] = {}
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts):
+            continue
+        try:
+            texts[inside.as_posix()] = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise CoeError(f"{path} is not UTF-8", code="INVALID") from None
+        except OSError as error:
+            raise CoeError(f"{path} cannot be read: {error.strerror}", code="INVALID") from None
+    return texts

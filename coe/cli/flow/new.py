@@ -1,0 +1,203 @@
+"""`coe flow new`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from coe.cli.api_client import DEFAULT_URL, connect, server_options
+from coe.cli.form import read_values, values_options
+from coe.cli.grammar import example, verb
+from coe.cli.output import Result, has_errors, printed
+from coe.errors import CoeError
+
+_PREVIEW: Final = """
+query New($input: InstantiateTemplateInput!) {
+  previewTemplate(input: $input) {
+    definition problems { code severity message path line column help }
+  }
+}
+"""
+_CLASSES: Final = ["PUBLIC", "INTERNAL", "CONFIDENTIAL", "PERSONAL"]
+
+
+@verb()
+@click.argument("flow", required=False)
+@click.option("--template", help="A template: a ref of the catalog, or a folder.")
+@click.option("--local", is_flag=True, help="A local flow: a manifest, and its code in Python.")
+@click.option("--title", help="The flow's title.")
+@click.option("--process-owner", help="Who is responsible for the process.")
+@click.option(
+    "--data-class",
+    type=click.Choice(_CLASSES, case_sensitive=False),
+    help="How sensitive its data is; by default INTERNAL.",
+)
+@click.option(
+    "--to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write; by default one of the flow's name.",
+)
+@values_options("parameters", "the template's parameters")
+@server_options
+@example(
+    "coe flow new sales/refund",
+    "coe flow new warehouse/count-stock --local --process-owner warehouse-developer",
+    "coe flow new sales/buy --template coe/purchase-approval --process-owner sales-owner",
+)
+@printed()
+def new(
+    flow: str | None,
+    template: str | None,
+    local: bool,  # noqa: FBT001  # click passes it by keyword
+    title: str | None,
+    process_owner: str | None,
+    data_class: str | None,
+    to: Path | None,
+    file: str | None,
+    pairs: tuple[str, ...],
+    url: str | None,
+    token: str | None,
+    profile: str | None,
+) -> Result:
+    """Write the first files of FLOW (namespace/name): its definition and its tests.
+
+    They come from a template, or are a small process that passes its check and its tests. What is
+    not given is asked on a terminal. Each definition starts with the line by which editors
+    complete it.
+    """
+    if template and local:
+        raise click.UsageError("a template gives a central flow: leave --local out")
+    ref = flow or _ask("Flow (namespace/name)", "FLOW")
+    namespace, name = _parts(ref)
+    folder = to or Path(name)
+    owner = process_owner or _ask("Process owner", "--process-owner")
+    words = title or name.replace("-", " ").capitalize()
+    problems: list[Any] = []
+    if template:
+        given = {
+            "namespace": namespace,
+            "name": name,
+            "processOwner": owner,
+            "title": title,
+            "template": template,
+        }
+        server = (url, token, profile)
+        files, problems = _from_template(given, server, file=file, pairs=pairs)
+    else:
+        from coe.cli.flow.skeleton import NewFlow, central_files, local_files  # noqa: PLC0415  # only here
+
+        about = NewFlow(namespace, name, words, owner, data_class or "INTERNAL")
+        files = local_files(about) if local else central_files(about, _schema_url(url))
+    written = [] if has_errors(problems) else _write(folder, files)
+    next_step = f"next: coe flow check {folder}" + ("" if local else f" && coe flow test {folder}")
+    return Result(
+        {"folder": str(folder), "files": written, "problems": problems},
+        [f"written: {each}" for each in written],
+        [next_step] if written else [],
+        problems=problems,
+        code=0 if written else 1,
+    )
+
+
+def _from_template(
+    given: dict[str, Any],
+    server: tuple[str | None, str | None, str | None],
+    *,
+    file: str | None,
+    pairs: tuple[str, ...],
+) -> tuple[dict[str, str], list[Any]]:
+    from coe.cli.flow.skeleton import SCHEMA_LINE, first_tests  # noqa: PLC0415  # only here
+
+    folder = Path(given["template"])
+    if folder.is_dir():
+        definition, tests, problems = _from_folder(folder, given, file=file, pairs=pairs)
+    else:
+        from coe.cli.template.instantiate import instantiation  # noqa: PLC0415  # only here
+
+        target = {
+            "namespace": given["namespace"],
+            "name": given["name"],
+            "process_owner": given["processOwner"],
+            "title": given["title"],
+        }
+        with connect(*server) as api:
+            asked = instantiation(api, given["template"], target, file=file, pairs=pairs)
+            answer = api.call(_PREVIEW, {"input": asked})["previewTemplate"]
+        definition, problems = answer["definition"], answer["problems"]
+        tests = first_tests(_first_example(definition))
+    line = SCHEMA_LINE.format(url=_schema_url(server[0]), name="flow")
+    head = "" if definition.startswith("# yaml-language-server:") else line
+    return {"flow.yaml": head + definition, "tests.yaml": tests}, problems
+
+
+def _from_folder(
+    folder: Path, given: dict[str, Any], *, file: str | None, pairs: tuple[str, ...]
+) -> tuple[str, str, list[Any]]:
+    from coe.cli.flow.skeleton import first_tests  # noqa: PLC0415  # only here
+    from coe.cli.output import problem_fields  # noqa: PLC0415  # the same
+    from coe.cli.template.render import render_folder, schema_of, texts_of  # noqa: PLC0415  # YAML is slow to import
+
+    values = read_values(
+        schema_of(folder), file=file, pairs=pairs, asking=f"Parameters of {folder}"
+    )
+    definition, found = render_folder(
+        folder,
+        namespace=given["namespace"],
+        name=given["name"],
+        parameters=values,
+        title=given["title"],
+        process_owner=given["processOwner"],
+    )
+    tests = texts_of(folder).get("tests.yaml")
+    text = definition or ""
+    return text, tests or first_tests(_first_example(text)), [problem_fields(one) for one in found]
+
+
+def _first_example(definition: str) -> Any:
+    from coe.language.load import load  # noqa: PLC0415  # YAML is slow to import
+
+    loaded = load(definition)
+    data: Any = loaded.source.data if loaded.source is not None else {}
+    for key in ("input", "schema", "document", "examples"):
+        data = data.get(key) if isinstance(data, dict) else None
+    return data[0] if isinstance(data, list) and data else {}
+
+
+def _write(folder: Path, files: dict[str, str]) -> list[str]:
+    """Write files that do not exist yet; all of them, or none."""
+    paths = {folder / name: text for name, text in files.items()}
+    there = [str(path) for path in paths if path.exists()]
+    if there:
+        message = f"{', '.join(there)} exists already; choose another folder with --to"
+        raise CoeError(message, code="CONFLICT")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in paths.items():
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CoeError(f"{folder} cannot be written: {error.strerror}", code="INVALID") from None
+    return [str(path) for path in paths]
+
+
+def _parts(ref: str) -> tuple[str, str]:
+    from coe.identifiers import is_slug  # noqa: PLC0415  # only here
+
+    namespace, slash, name = ref.partition("/")
+    if not slash or not is_slug(namespace) or not is_slug(name):
+        message = f"{json.dumps(ref)} is not namespace/name in lower case, such as sales/refund"
+        raise click.UsageError(message)
+    return namespace, name
+
+
+def _schema_url(url: str | None) -> str:
+    return (url or DEFAULT_URL).rstrip("/")
+
+
+def _ask(question: str, option: str) -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"give {option}")
+    return str(click.prompt(question, err=True))

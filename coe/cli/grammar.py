@@ -1,0 +1,172 @@
+"""The grammar of the command line: a noun, then a verb; each verb has its examples.
+
+`Cli` is the top: it imports a noun only when it is used, and turns every error into a message and
+an exit code. Nothing that a file or an argument contains leads to a traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import click
+
+from coe.errors import CoeError, Invalid, Unavailable
+
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
+
+EXIT_CODES: Final = {
+    "UNAUTHENTICATED": 5,
+    "FORBIDDEN": 5,
+    "NOT_FOUND": 6,
+    "UNAVAILABLE": 7,
+    "CONFLICT": 8,
+    "INVALID": 1,
+    "TOO_COSTLY": 1,
+}
+INTERNAL_ERROR: Final = 70
+INTERRUPTED: Final = 130
+DEBUG: Final = "coe.debug"
+"""The key in a context's `meta` under which `--debug` is kept."""
+_EXAMPLES: Final = "__coe_examples__"
+
+
+class Verb(click.Command):
+    """A command that does something; its help ends with its examples."""
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Command lines, each as one would type it."""
+        found: tuple[str, ...] = getattr(self.callback, _EXAMPLES, ())
+        return found
+
+    def examples_of(self, noun: str) -> list[str]:
+        """The examples of a verb that several nouns have, written with this noun."""
+        return [re.sub(r"^coe [a-z]+ (?=[a-z])", f"coe {noun} ", each) for each in self.examples]
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        noun = ctx.parent.info_name if ctx.parent and ctx.parent.parent else None
+        examples = self.examples_of(noun) if noun else self.examples
+        if examples:
+            with formatter.section("Example" if len(examples) == 1 else "Examples"):
+                for line in examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        super().format_epilog(ctx, formatter)
+
+
+class Noun(click.Group):
+    """The group of the verbs of a noun."""
+
+    command_class = Verb
+
+
+def verb(name: str | None = None, **attributes: Any) -> Callable[[CommandT], Verb]:
+    """Make a function a verb, for `add_command`; `Noun.command` makes one and adds it."""
+    return click.command(name, cls=Verb, **attributes)
+
+
+class Cli(click.Group):
+    """The top of the command line, over nouns that are imported when they are used.
+
+    Args:
+        nouns: For each noun its module, whose `command` it is, or `module:name`.
+    """
+
+    def __init__(self, *args: Any, nouns: Mapping[str, str], **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._nouns = nouns
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """The names of all nouns."""
+        return sorted(self._nouns)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        """Import one noun."""
+        place = self._nouns.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name or "command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the noun; suggest a similar one for one that does not exist."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from coe.language.suggestions import did_you_mean  # noqa: PLC0415  # only on this path
+
+            message = error.message.rstrip(".") + did_you_mean(args[0], self._nouns)
+            raise click.UsageError(message, ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; every error becomes a message and its exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # for characters that the terminal cannot show
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001  # the top of the process
+            if ctx.meta.get(DEBUG):
+                traceback.print_exception(error)
+            sys.exit(report(_as_reported(error)))
+
+
+def example(*lines: str) -> Callable[[CommandT], CommandT]:
+    """Say how a command is used; tests run each of these lines."""
+
+    def add(function: CommandT) -> CommandT:
+        setattr(function, _EXAMPLES, lines)
+        return function
+
+    return add
+
+
+def report(error: CoeError) -> int:
+    """Print an error for a person, and return its exit code."""
+    click.echo(f"error: {error.message}", err=True)
+    if isinstance(error, Invalid):
+        from coe.cli.output import problem_line  # noqa: PLC0415  # only on this path
+
+        for problem in error.problems:
+            if problem.message == error.message and not (problem.path or problem.line):
+                continue
+            click.echo(f"  {problem_line(problem)}", err=True)
+    for name in ("permission", "rule", "errorId"):
+        if name in error.extensions:
+            click.echo(f"  {name}: {error.extensions[name]}", err=True)
+    code = str(error.extensions.get("code", error.code))
+    return EXIT_CODES.get(code, INTERNAL_ERROR)
+
+
+def _as_reported(error: Exception) -> CoeError:
+    """The error to report: bad input that no reader located is the input's, the rest is ours."""
+    if isinstance(error, CoeError):
+        return error
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        raise error  # `coe … | head`: click ends quietly
+    if isinstance(error, ConnectionError):  # the clients of servers have their own errors
+        return Unavailable(f"the database or another server cannot be reached: {error}")
+    if isinstance(error, OSError) and error.filename is not None:
+        return CoeError(f"{error.filename}: {error.strerror}", code="INVALID")
+    if isinstance(error, RecursionError):
+        return CoeError("the input is nested too deeply to be read", code="INVALID")
+    if isinstance(error, UnicodeError):
+        return CoeError("the input has text that is not valid Unicode", code="INVALID")
+    return CoeError(
+        f"{type(error).__name__}: {error}\n  This is a fault of coe, not of your input; "
+        "`coe --debug …` shows where. Please report it."
+    )

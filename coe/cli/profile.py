@@ -1,0 +1,94 @@
+"""`coe login`, `coe logout`, `coe profile`: the servers that you use, and your tokens there."""
+
+from __future__ import annotations
+
+import click
+
+from coe.cli.api_client import DEFAULT_URL, PROFILE, ApiClient, checked_url
+from coe.cli.grammar import Noun, example, verb
+from coe.cli.output import Result, Table, printed
+from coe.cli.profiles import DEFAULT, Profile, profiles_file, read_profiles, save_profiles
+from coe.errors import NotFound, Unauthenticated
+
+_ME = "query { me { subject kind displayName roles teams { slug } } }"
+
+
+@verb("login")
+@click.argument("url", required=False, envvar="COE_URL")
+@click.option("--token", envvar="COE_TOKEN", metavar="TOKEN", help="The token; else it is asked.")
+@click.option("--profile", metavar="NAME", help=f"The profile to write; by default `{DEFAULT}`.")
+@example("coe login https://coe.example.com", "coe login http://127.0.0.1:8700 --profile demo")
+@printed()
+@click.pass_context
+def login(ctx: click.Context, url: str | None, token: str | None, profile: str | None) -> Result:
+    """Keep the server at URL, and your token there, in a profile that commands use from now on.
+
+    The token is tried first. It is kept in your configuration, in a file that only you may read.
+    """
+    name = profile or ctx.meta.get(PROFILE) or DEFAULT
+    url = checked_url(url or click.prompt("Server", default=DEFAULT_URL, err=True))
+    token = token or click.prompt("Token", hide_input=True, err=True)
+    token = str(token).strip()
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise Unauthenticated("the token contains characters that no token has: copy it again")
+    with ApiClient(url, token) as api:
+        me = api.call(_ME)["me"]
+    save_profiles(read_profiles().with_profile(name, Profile(url, token)))
+    return Result(
+        {"profile": name, "url": url, "subject": me["subject"], "file": str(profiles_file())},
+        f"{me['subject']} at {url}, kept as profile `{name}` in {profiles_file()}",
+    )
+
+
+@verb("logout")
+@click.option("--profile", metavar="NAME", help="The profile; by default the current one.")
+@click.option("--all", "every", is_flag=True, help="Forget all profiles.")
+@example("coe logout", "coe logout --profile demo")
+@printed()
+@click.pass_context
+def logout(ctx: click.Context, profile: str | None, every: bool) -> Result:  # noqa: FBT001  # click passes it by keyword
+    """Forget a profile with its token; the token itself is valid until `coe token revoke`."""
+    kept = read_profiles()
+    name = profile or ctx.meta.get(PROFILE) or kept.current
+    if not every:
+        kept.chosen(name)
+    names = sorted(kept.profiles) if every else [name] if name in kept.profiles else []
+    for each in names:
+        kept = kept.without(str(each))
+    if names:
+        save_profiles(kept)
+    now = f"; now: {kept.current}" if kept.current else ""
+    said = f"forgotten: {', '.join(map(str, names))}{now}" if names else "there is no profile"
+    return Result({"forgotten": names, "current": kept.current}, said)
+
+
+@click.group(cls=Noun)
+def command() -> None:
+    """List the servers of `coe login`, and choose one."""
+
+
+@command.command("list")
+@example("coe profile list")
+@printed()
+def list_profiles() -> Result:
+    """List your profiles; tokens are not shown."""
+    kept = read_profiles()
+    rows = [
+        {"name": name, "url": each.url, "current": name == kept.current}
+        for name, each in sorted(kept.profiles.items())
+    ]
+    return Result(rows, Table(rows, ["name", "url", "current"], "No profile yet: coe login"))
+
+
+@command.command("use")
+@click.argument("name")
+@example("coe profile use demo")
+@printed()
+def use(name: str) -> Result:
+    """Make the profile NAME the current one."""
+    kept = read_profiles()
+    profile = kept.chosen(name)
+    if profile is None:
+        raise NotFound
+    save_profiles(kept.with_profile(name, profile))
+    return Result({"current": name, "url": profile.url}, f"{name}: {profile.url}")

@@ -1,0 +1,123 @@
+"""Profiles: named servers with their tokens, in one file of the user's configuration.
+
+The file is `coe/profiles.json` in `$XDG_CONFIG_HOME` (by default `~/.config`). Only the user may
+read it (mode 0600). A token of a profile is sent to the server of that profile only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from coe.errors import CoeError, NotFound
+
+DEFAULT: Final = "default"
+"""The name of a profile if none is given."""
+_FORBIDDEN_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A server's address, and the token to use there."""
+
+    url: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All profiles by their name, and the name of the current one."""
+
+    current: str | None = None
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+
+    def chosen(self, name: str | None) -> Profile | None:
+        """The profile of this name, or the current one; None if there is none.
+
+        Raises:
+            NotFound: There is no profile of this name.
+        """
+        if name is None:
+            return self.profiles.get(self.current or "")
+        if name not in self.profiles:
+            known = ", ".join(sorted(self.profiles)) or "none yet: coe login"
+            raise NotFound(f"there is no profile `{name}` in {profiles_file()}; there is: {known}")
+        return self.profiles[name]
+
+    def with_profile(self, name: str, profile: Profile) -> Profiles:
+        """These profiles and this one, which becomes the current one."""
+        return replace(self, current=name, profiles={**self.profiles, name: profile})
+
+    def without(self, name: str) -> Profiles:
+        """These profiles without one; the current one is then another, if there is one."""
+        left = {key: each for key, each in self.profiles.items() if key != name}
+        current = self.current if self.current in left else next(iter(sorted(left)), None)
+        return Profiles(current, left)
+
+
+def profiles_file() -> Path:
+    """Where the profiles of this user are kept."""
+    return Path(click.get_app_dir("coe")) / "profiles.json"
+
+
+def read_profiles() -> Profiles:
+    """Read the profiles; none without the file.
+
+    Raises:
+        CoeError: The file cannot be read, is not of this form, or others may read it.
+    """
+    path = profiles_file()
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read()
+    except FileNotFoundError:
+        return Profiles()
+    except OSError as error:
+        raise CoeError(f"{path} cannot be read: {error.strerror}", code="INVALID") from None
+    if mode & _FORBIDDEN_MODE:
+        message = f"others may read {path}, which holds tokens: chmod 600 {path}"
+        raise CoeError(message, code="INVALID")
+    try:
+        data = json.loads(content)
+        profiles = {str(name): Profile(**each) for name, each in data["profiles"].items()}
+        return Profiles(data.get("current"), profiles)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        message = f"{path} is not a file of profiles: correct it, or remove it and coe login"
+        raise CoeError(message, code="INVALID") from None
+
+
+def save_profiles(profiles: Profiles) -> None:
+    """Write the profiles, in one step, so that only the user may read them.
+
+    Raises:
+        CoeError: The file cannot be written.
+    """
+    path = profiles_file()
+    data = {
+        "current": profiles.current,
+        "profiles": {name: asdict(each) for name, each in sorted(profiles.profiles.items())},
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".profiles-")  # mode 0600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(data, file, indent=2)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(draft).replace(path)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CoeError(f"{path} cannot be written: {error.strerror}", code="INVALID") from None

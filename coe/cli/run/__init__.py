@@ -1,0 +1,1 @@
+"""`coe run`: list, read, follow, cancel and retry runs."""

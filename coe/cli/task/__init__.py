@@ -1,0 +1,1 @@
+"""`coe task`: the human tasks that wait for you."""

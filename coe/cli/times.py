@@ -1,0 +1,43 @@
+"""Times on the command line: ISO 8601, a day, or how long ago."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import click
+
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+HELP: Final = "ISO 8601 (a day is its start, UTC), or how long ago: 90m, 12h, 7d."
+
+
+def moment_option(*names: str) -> Callable[[Any], Any]:
+    """Add an option that takes a time; the last of `names` is its help."""
+    *options, help_text = names
+    return click.option(*options, callback=_callback, metavar="TIME", help=f"{help_text} {HELP}")
+
+
+def moment(text: str, *, now: datetime | None = None) -> str:
+    """The time as ISO 8601 with its zone.
+
+    Raises:
+        ValueError: It is not a time of one of these forms.
+    """
+    ago = _AGO.fullmatch(text)
+    if ago:
+        past = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return ((now or datetime.now(UTC)) - past).isoformat()
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
+
+
+def _callback(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    try:
+        return None if given is None else moment(given)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{given!r} is not a time: such as 2026-01-05, 2026-01-05T09:00:00Z or 12h (ago)"
+        ) from None

@@ -1,0 +1,174 @@
+"""Every command of the command line, with its examples, and a server that answers as told."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from click.testing import CliRunner, Result
+from graphql import (
+    FieldNode,
+    GraphQLEnumType,
+    GraphQLList,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    execute_sync,
+    get_named_type,
+    get_nullable_type,
+    is_leaf_type,
+    parse,
+    validate,
+)
+
+from coe.cli.flow.skeleton import NewFlow, central_files
+from coe.cli.grammar import Noun, Verb
+from coe.cli.main import COMMANDS, cli
+from coe.errors import CoeError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA: GraphQLSchema = build_schema((ROOT / "coe" / "api" / "schema.graphql").read_text())
+OF_THE_DEMO = {"demo-api", "demo-company"}
+"""Processes that `coe demo` starts; nobody types them."""
+PROCESSES = {"demo", "up", "worker central", "worker team"}
+"""Commands that run until they are stopped."""
+PRINTS_A_TEXT = {"completion"}
+
+
+def verbs() -> Iterator[tuple[str, Verb]]:
+    """Each command that does something, by its words."""
+    for noun in sorted(set(COMMANDS) - OF_THE_DEMO):
+        command = cli.get_command(click.Context(cli), noun)
+        assert isinstance(command, Noun | Verb), f"coe {noun} is neither a Noun nor a Verb"
+        if isinstance(command, Noun):
+            for name, verb in sorted(command.commands.items()):
+                assert isinstance(verb, Verb), f"coe {noun} {name} is not a Verb"
+                yield f"{noun} {name}", verb
+        elif isinstance(command, Verb):
+            yield noun, command
+
+
+VERBS = dict(verbs())
+
+
+def options_of(verb: Verb) -> set[str]:
+    return {each.name for each in verb.params if each.name}
+
+
+def calls_a_server(words: str) -> bool:
+    return "url" in options_of(VERBS[words]) and words != "login"
+
+
+def examples(words: str) -> list[list[str]]:
+    """The examples of a command as the arguments after `coe`, without what the shell does."""
+    lines = VERBS[words].examples_of(words.split(maxsplit=1)[0])
+    typed = [re.split(" [<>] ", line)[0] for line in lines if line.startswith("coe ")]
+    return [shlex.split(line)[1:] for line in typed]
+
+
+@dataclass
+class Server:
+    """Takes the place of the API: checks each document, and answers with an error or made data."""
+
+    error: CoeError | None = None
+    fields: set[str] = field(default_factory=set)
+    calls: int = 0
+
+    def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
+        self.calls += 1
+        document = parse(query)
+        assert not validate(SCHEMA, document), validate(SCHEMA, document)
+        operations = [
+            each for each in document.definitions if isinstance(each, OperationDefinitionNode)
+        ]
+        for operation in operations:
+            kind = operation.operation.value.title()
+            self.fields |= {
+                f"{kind}.{each.name.value}"
+                for each in operation.selection_set.selections
+                if isinstance(each, FieldNode)
+            }
+        if self.error is not None:
+            raise self.error
+        result = execute_sync(
+            SCHEMA,
+            document,
+            variable_values=dict(variables or {}),
+            field_resolver=_made,
+            type_resolver=lambda _, info, kind: next(
+                each.name
+                for each in info.schema.get_possible_types(kind)
+                if f"... on {each.name} " in query or "... on" not in query
+            ),
+        )
+        assert not result.errors, result.errors
+        assert result.data is not None
+        return result.data
+
+
+RUN_ID = "UnVuOjAxYTIwNGFkLWE2OWUtNzBhMi05ODZlLWNiMzZjMzY4YjViMQ"
+VALUES: dict[str, Any] = {
+    "String": "text",
+    "ID": RUN_ID,
+    "Int": 0,
+    "Float": 0.5,
+    "Boolean": True,
+    "JSON": {},
+    "DateTime": "2026-11-22T15:04:05Z",
+    "Duration": "PT1S",
+}
+BY_NAME: dict[str, Any] = {"problems": [], "hasNextPage": False, "error": None, "ref": "a/b@1.0.0"}
+
+
+def _made(_: object, info: GraphQLResolveInfo, **__: object) -> Any:
+    """A value of the field's type: a list has one item, a run is completed."""
+    if info.field_name in BY_NAME:
+        return BY_NAME[info.field_name]
+    kind = get_named_type(info.return_type)
+    value: Any = {}
+    if isinstance(kind, GraphQLEnumType):
+        value = "COMPLETED" if "COMPLETED" in kind.values else next(iter(kind.values))
+    elif is_leaf_type(kind):
+        value = VALUES[kind.name]
+    return [value] if isinstance(get_nullable_type(info.return_type), GraphQLList) else value
+
+
+def run(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
+    """Run a command line in this process."""
+    clean = {"COE_URL": None, "COE_TOKEN": None, "COE_PROFILE": None}
+    return CliRunner(env={**clean, **environment}).invoke(cli, list(arguments), input=stdin)
+
+
+def fill(folder: Path) -> None:
+    """Make the files that the examples name."""
+    (folder / "catalog").symlink_to(ROOT / "catalog")
+    (folder / "templates").mkdir()
+    (folder / "templates" / "order-to-cash").symlink_to(ROOT / "templates" / "order-to-cash")
+    (folder / "flows").mkdir()
+    about = NewFlow("sales", "refund", "A refund", "sales-owner", "INTERNAL")
+    for name, text in central_files(about, "http://127.0.0.1:8700").items():
+        (folder / "flows" / name).write_text(text)
+    flow = (ROOT / "tests" / "cli" / "order.yaml").read_text()
+    texts = {
+        "order.yaml": flow,
+        "order2.yaml": flow.replace("version: 1.0.0", "version: 1.0.1"),
+        "stubs.yaml": "limit: {output: {limit: 9000}}\n",
+        "order.json": '{"amount": 5}',
+        "payment.json": '{"specversion": "1.0", "id": "1", "source": "/x", "type": "a.b"}',
+        "case.json": '{"amount": 100, "kind": "goods"}',
+        "limit.yaml": (ROOT / "catalog" / "decisions" / "purchase-approval.yaml").read_text(),
+        "answer.json": '{"limit": 5}',
+        "parameters.json": '{"creditLimit": "500.00"}',
+        "runs.graphql": "query ($state: RunState!) {"
+        " runs(filter: {states: [$state]}) { totalCount } }",
+        "audit.jsonl": "{}\n",
+        "log.vkey": "x\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)

@@ -1,0 +1,170 @@
+"""What holds for every command: its help, its examples, its formats, its exit codes, its reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coe.cli.api_client import ApiClient
+from coe.errors import (
+    CoeError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Problem,
+    TooCostly,
+    Unauthenticated,
+    Unavailable,
+)
+from tests.cli.commands import (
+    PRINTS_A_TEXT,
+    PROCESSES,
+    SCHEMA,
+    VERBS,
+    Server,
+    calls_a_server,
+    examples,
+    fill,
+    options_of,
+    run,
+)
+
+ONLINE = sorted(words for words in VERBS if calls_a_server(words))
+EXIT_CODES = [
+    (Unauthenticated(), 5),
+    (Forbidden(rule="p, x", permission="flow:review"), 5),
+    (NotFound(), 6),
+    (Unavailable(), 7),
+    (Conflict(), 8),
+    (Invalid([Problem("INPUT", "bad", path="/a")]), 1),
+    (TooCostly(), 1),
+    (CoeError(), 70),
+]
+NEED_MORE = {
+    "audit export": "streams from /audit/bundle, see tests/e2e",
+    "content load": "needs a database",
+    "migrate": "needs a database",
+    "audit key": "needs the signing key",
+}
+"""Commands whose examples need more than the API."""
+ASK = {"flow new", "template instantiate"}
+"""Commands that ask on a terminal for what an example leaves out."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server for the commands, and the files that their examples name in the folder of now."""
+    fill(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    made = Server()
+    monkeypatch.setattr(
+        ApiClient, "call", lambda _, query, variables=None: made.call(query, variables)
+    )
+    return made
+
+
+@pytest.mark.parametrize("words", sorted(VERBS))
+def test_help_ends_with_an_example(words: str) -> None:
+    done = run(*words.split(), "--help")
+    assert done.exit_code == 0
+    assert "\nExample" in done.output
+    assert f"  coe {words}" in done.output or f"$(coe {words}" in done.output
+    assert VERBS[words].get_short_help_str(), words
+
+
+@pytest.mark.parametrize("words", sorted(VERBS))
+def test_an_unknown_option_is_wrong_usage(words: str) -> None:
+    assert run(*words.split(), "--no-such-option").exit_code == 2
+
+
+@pytest.mark.parametrize("words", sorted(set(VERBS) - PROCESSES - PRINTS_A_TEXT))
+def test_a_command_prints_a_table_or_data(words: str) -> None:
+    [option] = [each for each in VERBS[words].params if each.name == "output"]
+    assert "json" in option.type.choices  # type: ignore[attr-defined]
+    assert run(*words.split(), "--output", "xml").exit_code == 2
+
+
+@pytest.mark.parametrize("words", ONLINE)
+def test_without_a_token_a_command_says_how_to_give_one(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    done = run(*_online(words))
+    assert done.exit_code == 5, done.output
+    assert "COE_TOKEN" in done.stderr
+
+
+def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
+    done = run("team", "list", "--url", "http://127.0.0.1:9", "--token", "x")
+    assert done.exit_code == 7
+    assert "cannot be reached" in done.stderr
+
+
+@pytest.mark.parametrize("words", sorted(set(ONLINE) - {"audit export"}))
+def test_each_error_has_its_exit_code(words: str, server: Server) -> None:
+    for error, code in EXIT_CODES:
+        if words == "run watch" and isinstance(error, Unavailable):
+            continue  # it asks again for a minute
+        server.error = error
+        arguments = _online(words)
+        done = run(*arguments, "--token", "x", stdin=_stdin(arguments))
+        assert done.exit_code == code, (error, done.output)
+        assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("words", sorted(set(VERBS) - PROCESSES - PRINTS_A_TEXT - set(NEED_MORE)))
+@pytest.mark.parametrize("output", ["table", "json", "yaml"])
+def test_the_examples_do_what_they_say(words: str, output: str, server: Server) -> None:
+    for arguments in examples(words):
+        if "--operator" in arguments:
+            continue  # it needs the database, see tests/e2e
+        if words.startswith("profile") or words == "logout":
+            run("login", "http://127.0.0.1:9", "--token", "x", "--profile", "demo")
+        if not {"-o", "--output"} & set(arguments):
+            arguments += ["--output", output]
+        more = ["--token", "x"] if "token" in options_of(VERBS[words]) else []
+        done = run(*arguments, *more, stdin=_stdin(arguments))
+        asks = words in ASK and done.exit_code == 2 and "Error: give " in done.stderr
+        not_a_bundle = words == "audit verify" and done.exit_code == 1
+        assert done.exit_code == 0 or asks or not_a_bundle, (arguments, done.output)
+        if done.exit_code == 0 and arguments[-2:] == ["--output", output]:
+            _read(output, done.stdout)
+
+
+def test_nothing_of_the_api_is_out_of_reach(server: Server) -> None:
+    for words in sorted(set(ONLINE) - {"audit export"}):
+        for arguments in examples(words):
+            run(*arguments, "--token", "x", stdin=_stdin(arguments))
+    assert server.calls
+    fields = {
+        f"{kind.name}.{name}"
+        for kind in (SCHEMA.query_type, SCHEMA.mutation_type, SCHEMA.subscription_type)
+        if kind is not None
+        for name in kind.fields
+    }
+    assert fields - server.fields == set()
+
+
+def _online(words: str) -> list[str]:
+    """An example that calls the server."""
+    return [each for each in examples(words) if "--operator" not in each][-1]
+
+
+def _stdin(arguments: list[str]) -> str | None:
+    if arguments[:2] == ["event", "send"]:
+        return '{"specversion": "1.0", "id": "1", "source": "/x", "type": "a.b"}'
+    return "query { teams { slug } }" if arguments[:1] == ["api"] else "{}"
+
+
+def _read(output: str, text: str) -> Any:
+    if output == "json":
+        return json.loads(text)
+    return yaml.safe_load(text) if output == "yaml" else text
