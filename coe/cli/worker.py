@@ -27,7 +27,7 @@ _REPORT: Final = {
         f"mutation Report($input: {name[0].upper()}{name[1:]}Input!) "
         f"{{ {name}(input: $input) {{ run {{ ...runLine }} problems {{ ...problem }} }} }}"
     )
-    for name in ("heartbeatRun", "reportStep", "reportRun")
+    for name in ("heartbeatRun", "releaseRun", "reportStep", "reportRun")
 }
 _attempt = click.option(
     "--attempt", required=True, type=click.IntRange(0), help="The attempt of `coe worker claim`."
@@ -84,6 +84,17 @@ def claim(api: ApiClient, run: str) -> Result:
 def heartbeat(api: ApiClient, run: str, attempt: int) -> Result:
     """Report that the worker is alive and still has RUN."""
     return _report(api, "heartbeatRun", {"run": run, "attempt": attempt})
+
+
+@command.command()
+@click.argument("run")
+@_attempt
+@example("coe worker release 01a204ad-a69e-70a2-985e-cb36c368b5b1 --attempt 1")
+@printed()
+@with_api
+def release(api: ApiClient, run: str, attempt: int) -> Result:
+    """Give RUN up, so that another worker takes it at once."""
+    return _report(api, "releaseRun", {"run": run, "attempt": attempt})
 
 
 @command.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,16 +136,6 @@ def has_errors(found: Sequence[FileProblem]) -> bool:
 
 
 # ---------------------------------------------------------------- output
-def as_text(found: Sequence[FileProblem]) -> str:
-    """One line for each problem."""
-    return "".join(f"{each}\n" for each in found)
-
-
-def as_json(found: Sequence[FileProblem]) -> str:
-    """A JSON list of `{file, line, column, code, severity, message, path, help}`."""
-    return json.dumps([each.to_json() for each in found], indent=2, ensure_ascii=False) + "\n"
-
-
 def as_sarif(found: Sequence[FileProblem], tool: str = "coe flow check") -> str:
     """SARIF 2.1.0, which code hosts display beside the lines of a change."""
     codes = sorted({each.problem.code for each in found})
@@ -159,13 +149,6 @@ def as_sarif(found: Sequence[FileProblem], tool: str = "coe flow check") -> str:
         ],
     }
     return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
-
-
-FORMATS: Final[dict[str, Callable[[Sequence[FileProblem]], str]]] = {
-    "text": as_text,
-    "json": as_json,
-    "sarif": as_sarif,
-}
 
 
 def _uri(file: str) -> str:

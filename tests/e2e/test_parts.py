@@ -85,7 +85,8 @@ def test_each_part_starts_from_its_settings(installation: dict[str, str], served
     loaded = coe(installation, "content", "load")
     assert "template coe/order-to-cash@1.0.0: new" in loaded
     assert "unchanged" in coe(installation, "content", "load")
-    issued = coe(installation, "token", "issue", "coe-lead", "--name", "first", "--operator", "--output", "json")
+    first = ("token", "issue", "coe-lead", "--name", "first", "--operator")
+    issued = coe(installation, *first, "--output", "json")
     token = json.loads(issued)["token"]
     data = ask(served, token)["data"]
     assert data["me"]["subject"] == "coe-lead"
