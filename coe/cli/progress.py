@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-Advance = Callable[[int], None]
-"""Tell the progress how far the work is now, in its own unit."""
+if TYPE_CHECKING:
+    from coe.cli.terminal import Advance
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
@@ -20,7 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from coe.cli.progress import Advance
+Advance = Callable[[int], None]
+"""Tell the progress how far the work is now, in its own unit."""
 
 
 def print_folded(lines: Sequence[Sequence[str]], *, width: int | None = None) -> None:
