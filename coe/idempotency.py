@@ -22,6 +22,7 @@ from sqlmodel import Field, SQLModel, col
 
 from coe.crypto.envelope import Cell
 from coe.errors import Conflict, Invalid, Problem, Severity
+from coe.formats import uuids
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.work import Work
@@ -61,7 +62,7 @@ class Receipt:
     def id(self, name: str) -> UUID | None:
         """One of the ids, or None."""
         value = self.values.get(name)
-        return UUID(value) if isinstance(value, str) else None
+        return uuids.read(value) if isinstance(value, str) else None
 
     def text(self, name: str) -> str | None:
         """One of the texts, or None."""

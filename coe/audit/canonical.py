@@ -6,10 +6,12 @@ It is RFC 8785's for these documents: ASCII keys, and no numbers but integers be
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import orjson
+
+from coe.formats import instants
 
 if TYPE_CHECKING:
     from coe.json_types import JSON
@@ -22,7 +24,7 @@ def canonical_json(document: JSON) -> bytes:
 
 def format_instant(at: datetime) -> str:
     """A time in UTC to the microsecond, such as 2026-11-22T15:04:05.000000Z."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return instants.write_microseconds(at)
 
 
 def digest_of(sealed: bytes | None) -> bytes | None:

@@ -21,6 +21,7 @@ from typing import Final, Self
 from coe.audit.canonical import format_instant
 from coe.audit.merkle import HASH_BYTES
 from coe.crypto.signing import NoteRefused, SigningKey, VerifyKey
+from coe.formats import instants
 
 _TIME: Final = "time "
 
@@ -53,7 +54,7 @@ class Checkpoint:
             checkpoint = cls(
                 int(size),
                 base64.b64decode(root, validate=True),
-                datetime.fromisoformat(time.removeprefix(_TIME)),
+                instants.read(time.removeprefix(_TIME)),
                 note,
             )
         except (ValueError, binascii.Error):

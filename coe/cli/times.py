@@ -1,4 +1,4 @@
-"""Times on the command line: ISO 8601, a day, or how long ago."""
+"""Times on the command line: RFC 3339, a day, or how long ago."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import click
 
+from coe.formats import instants
+
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-HELP: Final = "ISO 8601 (a day is its start, UTC), or how long ago: 90m, 12h, 7d."
+HELP: Final = "A day (its start, UTC), RFC 3339, or how long ago: 90m, 12h, 7d."
 
 
 def moment_option(*names: str) -> Callable[[Any], Any]:
@@ -21,7 +23,7 @@ def moment_option(*names: str) -> Callable[[Any], Any]:
 
 
 def moment(text: str, *, now: datetime | None = None) -> str:
-    """The time as ISO 8601 with its zone.
+    """The time as RFC 3339 in UTC.
 
     Raises:
         ValueError: It is not a time of one of these forms.
@@ -29,9 +31,8 @@ def moment(text: str, *, now: datetime | None = None) -> str:
     ago = _AGO.fullmatch(text)
     if ago:
         past = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        return ((now or datetime.now(UTC)) - past).isoformat()
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
+        return instants.write((now or datetime.now(UTC)) - past)
+    return instants.write(instants.read_day_or_instant(text))
 
 
 def _callback(_: click.Context, __: click.Parameter, given: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 A value of a case is JSON; for comparison it becomes a key: a text, a boolean or an exact number.
 Numbers are decimals, never binary floats: `0.1` is one tenth, and money may be the text "12.50".
-Dates become days, times microseconds, durations milliseconds, all whole numbers.
+Dates become days, times nanoseconds, durations microseconds, all whole numbers.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Context, Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from coe.formats import durations, instants
 from coe.json_types import JSON
-from coe.language.durations import MAX_MILLISECONDS, DurationError, iso, parse
 
 Key: TypeAlias = str | bool | int | Decimal
 """Two values of one type are compared by their keys."""
@@ -30,11 +30,6 @@ _LARGEST: Final = 10**_DIGITS
 _SAFE: Final = 2**53
 _DECIMAL: Final = re.compile(r"-?\d{1,60}(\.\d{1,60})?", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,60}", re.ASCII)
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_MOMENT: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -141,30 +136,15 @@ def _decimals(number: Decimal) -> int:
 
 
 def _date(value: JSON) -> int:
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise WrongValue
-    return date.fromisoformat(value).toordinal()
+    return instants.read_date(_text(value)).toordinal()
 
 
 def _moment(value: JSON) -> int:
-    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        raise WrongValue
-    moment = datetime.fromisoformat(value.upper())
-    # By its parts: the same instant in UTC may lie outside of the years that a datetime can hold.
-    offset = moment.utcoffset() or timedelta()
-    return (moment.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND - offset // _MICROSECOND
+    return instants.read_nanoseconds(_text(value))
 
 
 def _length(value: JSON) -> int:
-    if not isinstance(value, str):
-        raise WrongValue
-    try:
-        milliseconds = parse(value).milliseconds
-    except DurationError:
-        raise WrongValue from None
-    if milliseconds is None:
-        raise WrongValue
-    return milliseconds
+    return durations.read(_text(value)) // _MICROSECOND
 
 
 # ---------------------------------------------------------------- writing
@@ -183,20 +163,16 @@ def _exact(key: Key) -> JSON:
 
 
 def _date_text(key: Key) -> str:
-    return date.fromordinal(int(key)).isoformat()
+    return str(date.fromordinal(int(key)))
 
 
 def _moment_text(key: Key) -> str:
-    moment = _EPOCH + int(key) * _MICROSECOND
-    return moment.replace(tzinfo=None).isoformat() + "Z"
+    return instants.write_nanoseconds(int(key))
 
 
 def _length_text(key: Key) -> str:
-    return iso(int(key))
+    return durations.write(int(key) * _MICROSECOND)
 
-
-_FIRST: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 KINDS: Final[dict[ValueType, Kind]] = {
     ValueType.STRING: Kind("text", _text, _quoted, str, ordered=False),
@@ -220,8 +196,8 @@ KINDS: Final[dict[ValueType, Kind]] = {
         _moment_text,
         _moment_text,
         step=1,
-        low=_FIRST,
-        high=_LAST,
+        low=instants.read_nanoseconds("0001-01-01T00:00:00Z"),
+        high=instants.read_nanoseconds("9999-12-31T23:59:59.999999999Z"),
     ),
     ValueType.DURATION: Kind(
         "a duration such as PT8H or P2D, without months and years",
@@ -230,6 +206,6 @@ KINDS: Final[dict[ValueType, Kind]] = {
         _length_text,
         step=1,
         low=0,
-        high=MAX_MILLISECONDS,
+        high=durations.MAX_DURATION // _MICROSECOND,
     ),
 }

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final, NoReturn
-from uuid import UUID
 
 from prefect import Flow, Task, flow
 from prefect.cache_policies import NO_CACHE
@@ -27,6 +26,7 @@ from prefect.states import AwaitingRetry, Cancelled, Suspended
 
 from coe.execution.advance import Finished, LostLease, Parked, advance
 from coe.execution.runtime import Runtime
+from coe.formats import uuids
 from coe.runs.models import RunState
 
 MAX_TASKS: Final = 1000
@@ -60,7 +60,7 @@ async def _advance(runtime: Runtime, run_id: str) -> State[Any] | None:
         RunFaultedError: The run faulted; the message does not quote its error.
     """
     try:
-        outcome = await advance(runtime, UUID(run_id), run_task=run_prefect_task)
+        outcome = await advance(runtime, uuids.read(run_id), run_task=run_prefect_task)
     except Exception as error:  # noqa: BLE001  # logged; the run is executed again
         _log.exception("run %s was interrupted and is tried again soon", run_id)
         await _retry_soon(runtime, error)

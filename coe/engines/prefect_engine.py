@@ -17,6 +17,7 @@ from typing import Any, Final
 from coe.engines.prefect_http import PrefectHTTP, segment
 from coe.errors import Conflict, NotFound
 from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
+from coe.formats import instants
 from coe.settings import Settings
 
 WORKER_TYPE: Final = "coe"
@@ -231,4 +232,4 @@ def _is_final(state: Any) -> bool:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    return instants.read(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -163,7 +163,7 @@ def _sdk_problems(event: Mapping[str, JSON]) -> list[Problem]:
         name: value for name, value in event.items() if name not in {"data", "data_base64"}
     }
     given = attributes.get("time")
-    time = instant(given) if isinstance(given, str) else datetime.fromisoformat(_DEFAULT_TIME)
+    time = instant(given) if isinstance(given, str) else _DEFAULT_TIME
     try:
         CloudEvent(attributes | {"time": time})
     except CloudEventValidationError as refused:
@@ -175,7 +175,7 @@ def _sdk_problems(event: Mapping[str, JSON]) -> list[Problem]:
     return []
 
 
-_DEFAULT_TIME: Final = "2026-01-01T00:00:00+00:00"
+_DEFAULT_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _located_below(path: str, problem: Problem) -> Problem:

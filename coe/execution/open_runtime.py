@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from uuid import UUID
 
 from sqlalchemy import select
 
@@ -13,6 +12,7 @@ from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import append
 from coe.channels import check_at_start
 from coe.execution.runtime import Runtime
+from coe.formats import uuids
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.leaves.decision import DECISION_KIND, decision_handler
@@ -83,7 +83,7 @@ async def _perform(platform: Platform, io: LeafIO, command: RunLeaf) -> JSON:
 async def _record(platform: Platform, command: RunLeaf, refused: AddressRefused) -> None:
     """Record that a leaf was refused: once, unless the process dies in between."""
     async with platform.database.session() as session:
-        mine = RUNS.c.id == UUID(command.run)
+        mine = RUNS.c.id == uuids.read(command.run)
         found = await session.execute(select(*IDENTITY_COLUMNS).where(mine))
         event = run_event(
             IDENTITY_COLUMNS.record(found.one()),

@@ -20,6 +20,7 @@ from coe.catalog.flows.contents import runnable_version
 from coe.db import new_id
 from coe.db.notifications import Listener
 from coe.errors import Conflict
+from coe.formats import uuids
 from coe.json_types import JSON
 from coe.language.load import load
 from coe.language.model.definition import Definition
@@ -153,7 +154,7 @@ class Runtime:
     def _on_notification(self, payload: str) -> None:
         if payload:
             with contextlib.suppress(ValueError):
-                held = self._held.get(UUID(payload))
+                held = self._held.get(uuids.read(payload))
                 if held is not None:
                     held.notify()
             return

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.events import delivery, emit
 from coe.execution import children
+from coe.formats import instants
 from coe.human_tasks import opening as task_opening
 from coe.json_types import JSON
 from coe.machine.commands import (
@@ -263,7 +264,7 @@ class Turn:
         """Choose a time within the jitter; the fact that journals the choice arms the timer."""
         spread = int((command.latest - command.earliest).total_seconds() * 1000)
         chosen = command.earliest + timedelta(milliseconds=secrets.randbelow(spread + 1))
-        data: JSON = {"due": chosen.isoformat()}
+        data: JSON = {"due": instants.write(chosen)}
         self._facts.append(Fact(FactKind.TIMER_ARMED, self.now, command.key, data))
 
     async def _open_task(self, command: OpenHumanTask) -> None:

@@ -14,6 +14,7 @@ from coe.access.policy_lines import Relation
 from coe.catalog import queries as catalog
 from coe.catalog.models import EntryKind
 from coe.errors import Invalid, NotFound, Problem
+from coe.formats import uuids
 from coe.identifiers import PLATFORM_TEAM
 from coe.runs.tables import APPROVALS, RUNS, TASKS
 from coe.runs.visibility import (
@@ -83,7 +84,7 @@ def team_of_subject(policy: Policy, subject: str) -> str:
 
 def _uuid(key: str) -> UUID:
     try:
-        return UUID(key)
+        return uuids.read(key)
     except ValueError:
         raise NotFound from None
 

@@ -18,6 +18,7 @@ from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.formats import instants
 from coe.human_tasks.opening import delete_task_timers
 from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
@@ -234,7 +235,7 @@ async def _complete(work: Work, task: Any, outcome: str, answer: JSON, reason: s
         "answer": answer,
         "reason": reason,
         "by": by,
-        "at": work.now.isoformat(),
+        "at": instants.write_seconds(work.now),
     }
     fact = Fact(FactKind.TASK_ANSWERED, work.now, task.key, data)
     await inbox.send(work.session, work.keyring, task.run_id, fact)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from sqlalchemy import ColumnElement, Table, and_, any_, func, literal, not_, or
 from coe.access.permissions import Permission
 from coe.access.policy_lines import Relation
 from coe.db.records import Columns
+from coe.formats import instants, uuids
 from coe.paging import Page, check_first, decode, encode
 from coe.runs.queries import StepKey
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
@@ -158,9 +158,9 @@ def _claimable(read: Read) -> ColumnElement[bool]:
 def _after(cursor: str | None) -> list[ColumnElement[bool]]:
     if cursor is None:
         return []
-    key = decode("inbox", cursor, [datetime.fromisoformat, UUID])
+    key = decode("inbox", cursor, [instants.read, uuids.read])
     return [tuple_(TASKS.c.created_at, TASKS.c.id) > tuple_(*key)]
 
 
 def _cursor(row: TaskRecord) -> str:
-    return encode("inbox", [row.created_at.isoformat(), str(row.id)])
+    return encode("inbox", [instants.write(row.created_at), str(row.id)])

@@ -19,6 +19,7 @@ from coe.audit.events import Tag
 from coe.audit.log import append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
+from coe.formats import instants
 from coe.runs.audit import run_event
 from coe.runs.models import TimerKind
 from coe.runs.records import IDENTITY_COLUMNS
@@ -28,7 +29,7 @@ from coe.runs.timers import store_timers, timer_row
 
 def iso_texts(times: Sequence[datetime]) -> list[str]:
     """Times as ISO 8601 texts, the earliest first."""
-    return [each.isoformat() for each in sorted(times)]
+    return [instants.write(each) for each in sorted(times)]
 
 
 async def schedule_reminder(
@@ -37,7 +38,7 @@ async def schedule_reminder(
     """Set the timer for the next reminder of a task, if one is left."""
     if not times:
         return
-    due = datetime.fromisoformat(times[0])
+    due = instants.read(times[0])
     await store_timers(session, [timer_row(run_id, TimerKind.REMINDER, key, due)])
 
 
@@ -56,7 +57,7 @@ async def remind(
     task = found.one_or_none()
     if task is None or not task.state.open or not task.reminders:
         return
-    left = [each for each in task.reminders[1:] if datetime.fromisoformat(each) > at]
+    left = [each for each in task.reminders[1:] if instants.read(each) > at]
     await session.execute(update(TASKS).where(TASKS.c.id == task.id).values(reminders=left))
     await session.execute(
         insert(REMINDERS).values(id=new_id(), task_id=task.id, at=at, next_at=at, attempts=0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticCustomError, core_schema
 
+from coe.formats import durations
+from coe.formats.durations import DurationError
 from coe.language.expression_syntax import is_expression, program_of
 from coe.language.suggestions import did_you_mean
 
@@ -24,24 +25,6 @@ UNITS: Final = {
     "seconds": 1000,
     "milliseconds": 1,
 }
-
-_NUMBER: Final = r"(\d+(?:\.\d+)?)"
-_ISO: Final = re.compile(
-    rf"P(?!$)(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
-    rf"(?:T(?=\d)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?",
-    re.ASCII,
-)
-_ISO_UNITS: Final = (7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000)
-# A thousand years: a longer duration is a mistake, and exceeds the range of our clock.
-MAX_MILLISECONDS: Final = 1000 * 366 * 86_400_000
-
-
-class DurationError(ValueError):
-    """Not a duration. Give ISO 8601 text such as PT30S, or an object such as {seconds: 30}."""
-
-    def __init__(self, message: str, *, calendar: bool = False) -> None:
-        super().__init__(message)
-        self.calendar = calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +87,7 @@ def parse(value: object) -> Duration:
         return (
             Duration(expression=program_of(value))
             if is_expression(value)
-            else Duration(_iso_milliseconds(value))
+            else Duration(_milliseconds(durations.read(value)))
         )
     if isinstance(value, dict):
         return Duration(_object_milliseconds(value))
@@ -114,31 +97,7 @@ def parse(value: object) -> Duration:
 
 def iso(milliseconds: int) -> str:
     """Write a length as ISO 8601 in days, hours, minutes and seconds."""
-    days, rest = divmod(milliseconds, UNITS["days"])
-    hours, rest = divmod(rest, UNITS["hours"])
-    minutes, rest = divmod(rest, UNITS["minutes"])
-    seconds, fraction = divmod(rest, 1000)
-    second = f"{seconds}.{fraction:03d}".rstrip("0") if fraction else str(seconds or "")
-    clock = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M"), (second, "S")) if n)
-    return (
-        "P" + (f"{days}D" if days else "") + (f"T{clock}" if clock else "")
-        if days or clock
-        else "PT0S"
-    )
-
-
-def _iso_milliseconds(text: str) -> int:
-    match = _ISO.fullmatch(text)
-    if match is None:
-        msg = f"`{text[:80]}` is not an ISO 8601 duration such as PT30S or P2DT4H"
-        raise DurationError(msg)
-    years, months, *amounts = match.groups()
-    if years or months:
-        msg = "months and years have no fixed length: give days, such as P30D"
-        raise DurationError(msg, calendar=True)
-    return _bounded(
-        sum(float(n) * unit for n, unit in zip(amounts, _ISO_UNITS, strict=True) if n is not None),
-    )
+    return durations.write(timedelta(milliseconds=milliseconds))
 
 
 def _object_milliseconds(value: dict[str, Any]) -> int:
@@ -156,14 +115,12 @@ def _object_milliseconds(value: dict[str, Any]) -> int:
         if isinstance(amount, bool) or not isinstance(amount, int) or amount < 0:
             msg = f"`{unit}` must be a whole number, 0 or more"
             raise DurationError(msg)
-    return _bounded(sum(amount * UNITS[unit] for unit, amount in value.items()))
+    microseconds = sum(amount * UNITS[unit] * 1000 for unit, amount in value.items())
+    return _milliseconds(durations.bounded(microseconds))
 
 
-def _bounded(milliseconds: float) -> int:
-    if milliseconds > MAX_MILLISECONDS:
-        msg = "a duration of more than a thousand years"
-        raise DurationError(msg)
-    return round(milliseconds)
+def _milliseconds(length: timedelta) -> int:
+    return round(length / timedelta(milliseconds=1))
 
 
 def _validated(value: object) -> Duration:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from coe.formats import instants
+from coe.formats.durations import DurationError
 from coe.json_types import JSON
-from coe.language.durations import Duration, DurationError, parse
+from coe.language.durations import Duration, parse
 from coe.language.expression_syntax import is_expression, program_of
 from coe.language.expressions.evaluator import ExpressionError
 from coe.language.expressions.variables import (
@@ -68,11 +70,14 @@ def _secrets_of(program: str) -> frozenset[str]:
     return frozenset(match[1] or match[2] or "" for match in _SECRET.finditer(program))
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def time_descriptor(at: datetime) -> dict[str, JSON]:
-    """The specification's descriptor of a time."""
-    milliseconds = round(at.timestamp() * 1000)
+    """The specification's descriptor of a time; its text has whole seconds."""
+    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
     epoch: JSON = {"seconds": milliseconds // 1000, "milliseconds": milliseconds}
-    return {"iso8601": at.isoformat().replace("+00:00", "Z"), "epoch": epoch}
+    return {"iso8601": instants.write_seconds(at), "epoch": epoch}
 
 
 @dataclass(slots=True)

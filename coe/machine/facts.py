@@ -42,6 +42,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from coe.formats import instants
 from coe.json_types import JSON
 
 
@@ -84,7 +85,7 @@ class Fact:
         """The fact as JSON data, as `from_json` reads it."""
         return {
             "kind": self.kind.value,
-            "at": self.at.isoformat(),
+            "at": instants.write(self.at),
             "key": self.key,
             "data": self.data,
         }
@@ -101,7 +102,7 @@ class Fact:
             raise TypeError("a fact is a JSON object")
         return cls(
             kind=FactKind(str(value["kind"])),
-            at=datetime.fromisoformat(str(value["at"])),
+            at=instants.read(str(value["at"])),
             key=str(value.get("key", "")),
             data=value.get("data"),
         )

@@ -21,10 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from typing import Final
 
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task
@@ -202,7 +202,7 @@ class Machine:
         """Issue a timer again with the time that was chosen for it."""
         command = self._run.commands.get(fact.key)
         if isinstance(command, ArmTimer) and command.due is None:
-            due = datetime.fromisoformat(str(_member(fact.data, "due")))
+            due = instants.read(str(_member(fact.data, "due")))
             self._run.commands.replace(replace(command, due=due))
 
     def _awaits_child(self, key: str) -> bool:

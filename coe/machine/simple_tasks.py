@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import NAMESPACE_URL, uuid5
 
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.event_attributes import event_problems, without_nulls
 from coe.language.expression_syntax import is_expression
@@ -66,7 +67,7 @@ async def run_emit(run: Interpreter, frame: Frame) -> Done:
         "specversion": "1.0",
         "id": str(uuid5(NAMESPACE_URL, frame.key)),
         "source": flow,
-        "time": run.now.isoformat().replace("+00:00", "Z"),
+        "time": instants.write_seconds(run.now),
     }
     event |= without_nulls(await _attributes(run, frame))
     clean = run.scrub(event)

@@ -18,6 +18,7 @@ from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.db.records import Columns
 from coe.decisions.document import RESERVED_OUTPUTS
+from coe.formats import instants, uuids
 from coe.json_types import JSON
 from coe.leaves.decision import DECISION_KIND, input_of, ref_of
 from coe.machine.commands import RunLeaf
@@ -139,13 +140,13 @@ def beyond(after: str | None) -> list[ColumnElement[bool]]:
     """The condition for cases after a cursor, oldest first."""
     if after is None:
         return []
-    key = decode("cases", after, [datetime.fromisoformat, UUID])
+    key = decode("cases", after, [instants.read, uuids.read])
     return [tuple_(CASES.c.at, CASES.c.id) > tuple_(*key)]
 
 
 def cursor(row: CaseRecord) -> str:
     """The cursor of a case."""
-    return encode("cases", [row.at.isoformat(), str(row.id)])
+    return encode("cases", [instants.write(row.at), str(row.id)])
 
 
 async def cases_page(

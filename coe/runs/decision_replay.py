@@ -24,6 +24,7 @@ from coe.catalog.records import VersionRecord
 from coe.catalog.refs import require_ref
 from coe.decisions.table import DecisionFault, DecisionTable
 from coe.errors import Invalid, NotFound, Problem
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.runs import decision_cases as cases
 from coe.runs import disclosure
@@ -215,8 +216,8 @@ async def _record(work: Work, request: ReplayRequest, result: Replayed) -> None:
         team=version.team,
         decision=decision,
         detail={
-            "after": request.after.isoformat() if request.after else None,
-            "before": request.before.isoformat() if request.before else None,
+            "after": instants.write(request.after) if request.after else None,
+            "before": instants.write(request.before) if request.before else None,
             "flows": list(request.flows),
             "same": result.same,
             "otherRules": result.other_rules,

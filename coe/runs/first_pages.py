@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from coe.catalog.first_pages import ChildList, first_pages
+from coe.formats import instants
 from coe.paging import Page, encode
 from coe.runs.records import RUN_COLUMNS, RunRecord
 from coe.runs.tables import RUNS
@@ -17,7 +18,7 @@ _RUNS_OF_FLOW: ChildList[str, RunRecord] = ChildList(
     readable=readable_runs,
     order=(RUNS.c.requested_at.desc(), RUNS.c.id.desc()),
     record=RUN_COLUMNS.record,
-    cursor=lambda row: encode("runs", [row.requested_at.isoformat(), str(row.id)]),
+    cursor=lambda row: encode("runs", [instants.write(row.requested_at), str(row.id)]),
 )
 
 

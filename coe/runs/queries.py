@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, EntryRecord, VersionRecord
 from coe.catalog.tables import ENTRIES, VERSIONS
+from coe.formats import instants, uuids
 from coe.paging import Page, check_first, decode, encode
 from coe.runs.records import (
     RUN_COLUMNS,
@@ -168,9 +168,9 @@ def _conditions(wanted: RunFilter) -> list[ColumnElement[bool]]:
 def _beyond(after: str | None) -> ColumnElement[bool]:
     if after is None:
         return RUNS.c.id.is_not(None)
-    key = decode("runs", after, [datetime.fromisoformat, UUID])
+    key = decode("runs", after, [instants.read, uuids.read])
     return tuple_(RUNS.c.requested_at, RUNS.c.id) < tuple_(*key)
 
 
 def _cursor(row: RunRecord) -> str:
-    return encode("runs", [row.requested_at.isoformat(), str(row.id)])
+    return encode("runs", [instants.write(row.requested_at), str(row.id)])

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import re
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, Final
 import httpx
 
 from coe.errors import CoeError, Conflict, Invalid
+from coe.formats import durations
 from coe.sdk.client import Client, problem_of
 
 MAX_OUTAGE: Final = 600.0
@@ -53,7 +53,6 @@ mutation End($input: ReportRunInput!) {
   reportRun(input: $input) { problems { code message path } }
 }
 """
-_DURATION: Final = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 
 _log = logging.getLogger(__name__)
 
@@ -336,10 +335,8 @@ def _plain_error(detail: str) -> dict[str, Any]:
 
 
 def _seconds(duration: str) -> float:
-    """The seconds of an ISO 8601 duration of hours, minutes and seconds."""
-    found = _DURATION.fullmatch(duration)
-    hours, minutes, seconds = found.groups() if found else (None, None, None)
-    return (
-        float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(seconds or 0)
-        or HEARTBEAT_SECONDS
-    )
+    """The seconds of an ISO 8601 duration, or the usual ones if it is not one."""
+    try:
+        return durations.read(duration).total_seconds() or HEARTBEAT_SECONDS
+    except durations.DurationError:
+        return HEARTBEAT_SECONDS

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.model.definition import Definition
@@ -189,7 +190,7 @@ class Simulation:
     def _arm(self, command: ArmTimer) -> None:
         if command.due is None:
             due = command.earliest + (command.latest - command.earliest) / 2
-            self._answer(FactKind.TIMER_ARMED, command.key, {"due": due.isoformat()})
+            self._answer(FactKind.TIMER_ARMED, command.key, {"due": instants.write(due)})
             return
         self._agenda.drop(command.key)
         fact = Fact(FactKind.TIMER_FIRED, max(command.due, self._now), command.key)
@@ -203,7 +204,7 @@ class Simulation:
             self._expire(command)
             return
         at, answer = delayed(stub, self._now)
-        data, mistakes = human_answer(command, answer, at.isoformat())
+        data, mistakes = human_answer(command, answer, instants.write_seconds(at))
         self._mistakes |= dict.fromkeys(mistakes)
         self._expire(command)
         self._agenda.add(Fact(FactKind.TASK_ANSWERED, at, command.key, data))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from coe.errors import Problem
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.durations import Duration
 from coe.language.fields import TAG, Model
@@ -58,12 +58,10 @@ def _fault(value: object) -> object:
 
 def _moment(value: str) -> str:
     try:
-        zoned = datetime.fromisoformat(value).tzinfo is not None
+        instants.read(value)
     except ValueError:
-        zoned = False
-    if not zoned:
         kind = "wrong_type"
-        raise PydanticCustomError(kind, "must be a time with its zone, as 2026-01-05T09:00:00Z")
+        raise PydanticCustomError(kind, f"must be {instants.WANTED}") from None
     return value
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.durations import parse
 from coe.language.model.definition import Definition
@@ -89,7 +90,7 @@ def case_of(test: Mapping[str, JSON]) -> SimulationCase:
     """
     if unknown := test.keys() - _KEYS:
         raise ValueError(f"a test has no `{min(unknown)}`")
-    now = datetime.fromisoformat(str(test["now"])) if "now" in test else DEFAULT_START
+    now = instants.read(str(test["now"])) if "now" in test else DEFAULT_START
     return SimulationCase(
         input=test.get("input"),
         stubs=_object(test.get("stubs")),

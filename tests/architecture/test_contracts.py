@@ -45,7 +45,7 @@ BREACHES = {
         "coe/app.py",
         "import coe.engines.prefect_worker",
     ),
-    "The SDK imports the errors only": ("coe/sdk/client.py", "import coe.settings"),
+    "The SDK imports the errors and the formats only": ("coe/sdk/client.py", "import coe.settings"),
     "Only coe.access imports casbin": ("coe/work.py", "import casbin"),
     "Only coe.crypto imports cryptography": ("coe/leaves/leaf.py", "import cryptography"),
     "Only coe.crypto imports joserfc": ("coe/leaves/leaf.py", "import joserfc"),

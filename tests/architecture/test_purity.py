@@ -1,4 +1,4 @@
-"""The machine is pure: no clock, no randomness, no I/O, as replays on other hosts need it."""
+"""The machine and the formats are pure: no clock, no randomness, no I/O, as replays need it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / "coe" / "machine").glob("*.py"))
+FILES = sorted(
+    file for package in ("machine", "formats") for file in (ROOT / "coe" / package).glob("*.py")
+)
 # Modules without clock, randomness and I/O; of those that have some, the pure names.
 PURE_MODULES = {
     "__future__",
@@ -19,6 +21,7 @@ PURE_MODULES = {
     "collections.abc",
     "dataclasses",
     "enum",
+    "fractions",
     "functools",
     "hashlib",
     "json",
@@ -28,11 +31,11 @@ PURE_MODULES = {
     "urllib.parse",
 }
 PURE_NAMES = {
-    "datetime": {"UTC", "datetime", "fromisoformat", "timedelta"},
+    "datetime": {"UTC", "combine", "date", "datetime", "fromisoformat", "time", "timedelta"},
     "sys": {"maxsize"},
-    "uuid": {"NAMESPACE_URL", "uuid5"},
+    "uuid": {"NAMESPACE_URL", "UUID", "uuid5"},
 }
-PURE_PACKAGES = ("coe.language.", "coe.machine.")
+PURE_PACKAGES = ("coe.formats.", "coe.language.", "coe.machine.")
 CLOCKS = {"now", "utcnow", "today"}
 IMPURE_BUILTINS = {"__import__", "eval", "exec", "hash", "id", "input", "open", "print"}
 

@@ -172,7 +172,7 @@ BROKEN: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "a pattern that looks ahead, and text with a bracket",
         (
-            "- a: {listen: {to: {any: [{with: {type: '(?=a)b'}}, {with: {type: t, data: {n: 'o-('"
+            "- a: {listen: {to: {any: [{with: {type: 'c(?=a)b'}}, {with: {type: t, data: {n: 'o-('"
             "}}}, {with: {type: 'a.b', subject: 'o-[0-9]+', source: '${ .a }'}}]}}}"
         ),
         [

@@ -9,7 +9,7 @@ import pytest
 
 from coe.json_types import JSON
 from coe.language.branches import outcomes
-from coe.language.json_schema.patterns import is_usable
+from coe.language.json_schema.patterns import fault_of, matches_whole
 from coe.machine import machine
 from coe.machine.commands import Completed, RunLeaf
 from coe.machine.errors import TaskFault, normalised_error
@@ -107,9 +107,13 @@ def test_how_often_a_task_may_be_entered_is_the_settings_default():
     assert RunContext("run").max_visits == default == 10_000
 
 
-def test_a_pattern_is_usable_without_look_around():
-    assert is_usable("order[.](paid|sent)") is True
-    assert is_usable("order(?=[.])") is False
+def test_a_pattern_of_an_event_matches_the_whole_value():
+    assert fault_of("order[.](paid|sent)") is None
+    assert matches_whole("order[.](paid|sent)", "order.sent")
+    assert not matches_whole("order[.](paid|sent)", "order.sent.again")
+    assert matches_whole("(?!order[.]test)order[.].*", "order.paid")
+    assert not matches_whole("(?!order[.]test)order[.].*", "order.test")
+    assert "look-around" in str(fault_of("order(?=[.])"))
 
 
 @SESSION

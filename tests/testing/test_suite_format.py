@@ -52,7 +52,7 @@ WRONG = [
     ),
     (
         "tests:\n  - name: a\n    now: 2026-01-05T09:00:00\n    expect: {}",
-        ["3:10 `now` must be a time with its zone, as 2026-01-05T09:00:00Z"],
+        ["3:10 `now` must be a time of RFC 3339 with its zone, such as 2026-01-31T09:00:00Z"],
     ),
     (
         "tests:\n  - name: a\n    expect: {sate: DONE, state: DONE, path: [a, {atonce: []}]}",

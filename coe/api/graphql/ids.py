@@ -7,6 +7,7 @@ import binascii
 from uuid import UUID
 
 from coe.errors import NotFound
+from coe.formats import uuids
 
 
 def to_global(kind: str, key: str | UUID) -> str:
@@ -38,12 +39,12 @@ def to_uuid(kind: str, text: str) -> UUID:
         NotFound: It is neither, or the id of another type.
     """
     try:
-        return UUID(text)
+        return uuids.read(text)
     except ValueError:
         found, key = split(text)
     if found != kind:
         raise NotFound
     try:
-        return UUID(key)
+        return uuids.read(key)
     except ValueError:
         raise NotFound from None

@@ -14,7 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -41,6 +40,7 @@ from coe.catalog.search.filters import CatalogFilter, predicates
 from coe.catalog.search.highlights import fragments, headline
 from coe.catalog.search.suggestions import evaluated_once
 from coe.catalog.tables import ENTRIES
+from coe.formats import instants, uuids
 from coe.work import Read
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
@@ -200,14 +200,14 @@ class _Order:
         return [key.asc(), ident.asc()]
 
     def beyond(self, cursor: str) -> ColumnElement[bool]:
-        key, ident = paging.decode(self.name, cursor, (self.read, UUID))
+        key, ident = paging.decode(self.name, cursor, (self.read, uuids.read))
         place = tuple_(self.key, ENTRIES.c.id)
         last = tuple_(literal(key, self.key.type), literal(ident, ENTRIES.c.id.type))
         return place < last if self.descending else place > last
 
     def cursor(self, row: Row[Any]) -> str:
         key = row.sort_key
-        written = key.isoformat() if isinstance(key, datetime) else str(key)
+        written = instants.write(key) if isinstance(key, datetime) else str(key)
         return paging.encode(self.name, (written, str(row.id)))
 
 
@@ -220,7 +220,7 @@ def _order(order: CatalogOrder, matching: _Matching) -> _Order:
                 "updated",
                 ENTRIES.c.updated_at,
                 descending=True,
-                read=datetime.fromisoformat,
+                read=instants.read,
             )
         case CatalogOrder.RELEVANCE if matching.score is not None:
             return _Order("relevance", matching.score, descending=True, read=Decimal)

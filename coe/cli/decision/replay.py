@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -14,6 +13,7 @@ from coe.cli.grammar import example, verb
 from coe.cli.output import Result, printed
 from coe.cli.progress import progress
 from coe.errors import CoeError
+from coe.formats import instants
 
 _REPLAY: Final = """
 query Replay($input: ReplayDecisionInput!) {
@@ -104,7 +104,6 @@ def _moment(given: str | None, option: str) -> str | None:
     if given is None:
         return None
     try:
-        moment = datetime.fromisoformat(given)
+        return instants.write(instants.read_day_or_instant(given))
     except ValueError:
-        raise CoeError(f"{option} takes ISO 8601, not {given!r}", code="INVALID") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+        raise CoeError(f"{option} must be a date, or {instants.WANTED}", code="INVALID") from None

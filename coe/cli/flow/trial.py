@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from coe.cli.input_files import read_text_input
 from coe.cli.output import Result, printed
 from coe.cli.run.follow import exit_code
 from coe.errors import CoeError
+from coe.formats import instants
 
 if TYPE_CHECKING:
     from coe.json_types import JSON
@@ -35,11 +36,9 @@ def _moment(_: click.Context, __: click.Parameter, given: str | None) -> datetim
     if given is None:
         return None
     try:
-        moment = datetime.fromisoformat(given)
+        return instants.read_day_or_instant(given)
     except ValueError:
-        message = f"{given!r} is not an ISO 8601 time such as 2026-01-05T09:00:00Z"
-        raise click.BadParameter(message) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise click.BadParameter(f"{given!r} is neither a date nor {instants.WANTED}") from None
 
 
 def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:

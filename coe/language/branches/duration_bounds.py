@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
+from coe.formats.durations import DurationError
 from coe.json_types import JSON
 from coe.language.branches.successors import reachable, successors
-from coe.language.durations import Duration, DurationError, parse
+from coe.language.durations import Duration, parse
 from coe.language.model.calls import CallFunction, CallParallelMap
 from coe.language.model.components import RetryPolicy
 from coe.language.model.definition import Definition

@@ -1,9 +1,9 @@
 """Whether a value is a JSON Schema (2020-12) that can be used here.
 
 The verdict is that of the metaschema, but for rules of ours: the dialect is 2020-12, keywords of
-other dialects are refused, and patterns have neither look-around nor back-references. So each
-keyword is evaluated, describes only, or is reported: none is accepted and ignored. The messages
-name the place and what belongs there, which those of the metaschema do not.
+other dialects are refused, and patterns have no back-references and little look-around
+(`ecmascript`). So each keyword is evaluated, describes only, or is reported: none is accepted and
+ignored. The messages name the place and what belongs there, which those of the metaschema do not.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ from typing import Any, Final, NamedTuple
 
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
-from coe.language.json_schema.validator import DIALECT, is_dialect, is_pattern
+from coe.language.json_schema.ecmascript import NotAPattern
+from coe.language.json_schema.validator import (
+    DIALECT,
+    FORMATS,
+    check_key_pattern,
+    check_pattern,
+    is_dialect,
+)
 from coe.language.source import Source, point
 from coe.language.suggestions import closest
 
+_MAX_QUOTED: Final = 80
 TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
@@ -68,6 +76,10 @@ def _without_effect(keyword: str, schema: dict[str, Any], place: str) -> Iterato
         close = closest(keyword, _KNOWN, likeness=0.8)
         rather = f"did you mean `{close}`?" if close else "name what describes only `x-…`"
         message = f"`{keyword}` is not a keyword, and nothing evaluates it: {rather}"
+    elif keyword == "format" and schema[keyword] not in FORMATS:
+        close = closest(schema[keyword], FORMATS)
+        rather = f"did you mean `{close}`?" if close else "it describes only"
+        message = f"`{schema[keyword]}` is not a format that is checked: {rather}"
     elif keyword in _CONTENT:
         message = f"`{keyword}` describes the text, which is not checked against it"
     elif keyword in _NEEDS and _NEEDS[keyword] not in schema:
@@ -129,14 +141,22 @@ def _texts(value: Any) -> str | None:
 
 
 def _pattern(value: Any) -> str | None:
-    if isinstance(value, str) and is_pattern(value):
-        return None
-    return "a regular expression, without look-around and back-references"
+    if not isinstance(value, str):
+        return "a regular expression"
+    return _usable(value, check_pattern)
 
 
 def _named_patterns(value: Any) -> str | None:
-    if not isinstance(value, dict) or any(_pattern(key) for key in value):
-        return "an object with regular expressions, without look-around, as its keys"
+    if not isinstance(value, dict):
+        return "an object with regular expressions as its keys"
+    return next((wrong for key in value if (wrong := _usable(key, check_key_pattern))), None)
+
+
+def _usable(pattern: str, check: Callable[[str], None]) -> str | None:
+    try:
+        check(pattern)
+    except NotAPattern as reason:
+        return f"a regular expression (ECMA-262), but `{pattern[:_MAX_QUOTED]}` {reason}"
     return None
 
 

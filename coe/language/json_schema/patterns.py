@@ -1,7 +1,7 @@
 """Patterns of event filters: regular expressions that must match a whole value.
 
-They are those of JSON Schema (ECMA-262, without look-around and back-references): the values come
-from other systems, and an engine that backtracks could be kept busy by them for hours.
+They are those of JSON Schema (`ecmascript`): the values come from other systems, and an engine that
+backtracks could be kept busy by them for hours.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from coe.language.json_schema.validator import is_pattern, matches
+from coe.language.json_schema.ecmascript import NotAPattern
+from coe.language.json_schema.validator import check_pattern, matches
 
 # A text with one of these is a pattern. A dot alone is none: most event types have dots.
 _SIGNS: Final = re.compile(r"[\\^$*+?()\[\]|]")
@@ -20,15 +21,15 @@ def has_signs(text: str) -> bool:
     return _SIGNS.search(text) is not None
 
 
-def is_usable(pattern: str) -> bool:
-    """Whether a text is a regular expression that can be used here."""
-    return is_pattern(_whole(pattern))
+def fault_of(pattern: str) -> str | None:
+    """Why a text is not a regular expression that can be used; None if it is."""
+    try:
+        check_pattern(pattern, whole=True)
+    except NotAPattern as reason:
+        return str(reason)
+    return None
 
 
 def matches_whole(pattern: str, value: str) -> bool:
     """Whether a pattern matches a whole value; a text that is not a pattern matches nothing."""
-    return has_signs(pattern) and matches(_whole(pattern), value)
-
-
-def _whole(pattern: str) -> str:
-    return f"^(?:{pattern})$"
+    return has_signs(pattern) and matches(pattern, value, whole=True)

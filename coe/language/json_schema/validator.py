@@ -4,8 +4,8 @@ A schema and a value come from whoever asks, and the library cannot be interrupt
 stand before it:
 
 - nothing is fetched: a reference leads to a part of its own document;
-- patterns run in a linear-time engine, which has neither look-around nor back-references, and
-  whose size is limited;
+- patterns are read as ECMA-262 has them (`ecmascript`), and run in a linear-time engine whose size
+  is limited;
 - a schema and a value that are small together are applied at once; for others the work is counted
   first (`effort`), and refused when it is too much;
 - the library finds all errors or one: where all of them might fill the memory, it finds one.
@@ -16,19 +16,29 @@ The counts depend on the schema and the value alone, never on a clock: a replay 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 from coe.json_types import JSON
+from coe.language.json_schema.ecmascript import NotAPattern, NotSupported, read_pattern
 from coe.language.json_schema.effort import Effort, TooMuchWork, effort, matching_steps, states
 from coe.language.json_schema.references import References
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
+FORMATS: Final = frozenset(
+    (
+        *("date", "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname"),
+        *("ipv4", "ipv6", "iri", "iri-reference", "json-pointer", "regex"),
+        *("relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "uuid"),
+    )
+)
+"""The values of `format` that are asserted; others only describe."""
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_EFFORT: Final = 50_000_000
 """Steps that the library may take for one value: a second or two at worst."""
@@ -73,21 +83,42 @@ def is_dialect(uri: JSON) -> bool:
     return isinstance(uri, str) and uri.removesuffix("#") == DIALECT
 
 
-def is_pattern(text: str) -> bool:
-    """Whether a text is a regular expression that can be used here."""
-    return _pattern(text) is not None
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern is found anywhere in a text.
+def matches(pattern: str, text: str, *, whole: bool = False) -> bool:
+    """Whether a pattern is found anywhere in a text, or with `whole` matches all of it.
 
     A text that is not a pattern is found nowhere. Nor is a pattern in a text that is too long for
     it: see `MAX_EFFORT`.
     """
-    compiled = _pattern(pattern)
-    if compiled is None or matching_steps(pattern, text) > MAX_EFFORT:
+    try:
+        alternatives = _alternatives(pattern, whole=whole)
+    except NotAPattern:
         return False
-    return compiled.is_valid(_without_surrogates(text))
+    return _found_in(alternatives, pattern, text)
+
+
+def check_pattern(pattern: str, *, whole: bool = False) -> None:
+    """Check that a text is a regular expression that can be used here; see `matches`.
+
+    Raises:
+        NotAPattern: It is not; the message completes "it …".
+    """
+    _alternatives(pattern, whole=whole)
+
+
+def check_key_pattern(pattern: str) -> None:
+    """Check a key of `patternProperties`, to which the library applies its own reader.
+
+    Raises:
+        NotAPattern: It is not a pattern, or one that the library reads otherwise.
+    """
+    _alternatives(pattern)
+    if not read_pattern(pattern).is_plain:
+        raise NotAPattern("has what is supported in `pattern` alone, such as look-around or `\\b`")
+
+
+def has_format(name: str, text: str) -> bool:
+    """Whether a text has one of the `FORMATS`."""
+    return _format(name).is_valid(_without_surrogates(text))
 
 
 def errors(schema: JSON, value: JSON) -> list[ValidationError]:
@@ -148,7 +179,7 @@ def _compiled(text: bytes) -> _Compiled:
     references = References(document)
     if not all(map(is_dialect, references.dialects)):
         raise CannotValidate(f"has a part that is not of the dialect {DIALECT}")
-    validator = _build(document, references)
+    validator = _build(document, references, keywords=_keywords(document))
     if references.unresolved:
         raise CannotValidate(_unresolved(references))
     counted = any(f'"{keyword}"'.encode() in text for keyword in _COUNTED)
@@ -161,32 +192,57 @@ def _unresolved(references: References) -> str:
 
 def _states(document: JSON) -> int:
     """The states of all texts in a schema that may be regular expressions."""
-    found, waiting = 0, [document]
+    return sum(states(each) for each in (*_patterns(document), *_key_patterns(document)))
+
+
+def _keywords(document: JSON) -> dict[str, type[_PatternKeyword]] | None:
+    """The keywords that the library must not apply itself.
+
+    Raises:
+        CannotValidate: A key of `patternProperties` cannot be used.
+    """
+    try:
+        for each in _key_patterns(document):
+            check_key_pattern(each)
+    except NotAPattern:
+        raise CannotValidate("is not a JSON Schema") from None
+    is_plain = all(map(_is_plain, _patterns(document)))
+    return None if is_plain else {"pattern": _PatternKeyword}
+
+
+def _is_plain(pattern: str) -> bool:
+    """Whether the library applies a pattern as ECMA-262 does; the text may be data, and none."""
+    try:
+        return read_pattern(pattern).is_plain
+    except NotAPattern:
+        return False
+
+
+def _patterns(document: JSON) -> Iterator[str]:
+    """Find the texts that may be patterns."""
+    return (part["pattern"] for part in _objects(document) if isinstance(part.get("pattern"), str))
+
+
+def _key_patterns(document: JSON) -> Iterator[str]:
+    for part in _objects(document):
+        keys = part.get("patternProperties")
+        yield from keys if isinstance(keys, dict) else ()
+
+
+def _objects(document: JSON) -> Iterator[dict[str, Any]]:
+    waiting = [document]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            patterns = part.get("patternProperties")
-            keys = list(patterns) if isinstance(patterns, dict) else []
-            found += sum(states(str(each)) for each in (*keys, part.get("pattern", "")))
+            yield part
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
-    return found
 
 
-def _build(document: Any, references: References) -> Validator:
-    import jsonschema_rs  # noqa: PLC0415  # slow to import
-
+def _build(document: Any, references: References, *, keywords: Any = None) -> Validator:
     try:
-        return jsonschema_rs.Draft202012Validator(
-            document,
-            validate_formats=True,
-            offline=True,
-            mask="the value",
-            pattern_options=jsonschema_rs.RegexOptions(size_limit=_MAX_PATTERN_SIZE),
-            # RFC 5321 section 4.1.2: a mailbox has no name before the address.
-            email_options=jsonschema_rs.EmailOptions(allow_display_text=False),
-        )
+        return _validator(document, keywords)
     except ValueError as error:
         kind = getattr(getattr(error, "kind", None), "name", None)
         if kind == "$ref" and references.unresolved:
@@ -194,13 +250,92 @@ def _build(document: Any, references: References) -> Validator:
         raise CannotValidate("is not a JSON Schema") from None
 
 
+def _validator(document: Any, keywords: Any = None) -> Validator:
+    import jsonschema_rs  # noqa: PLC0415  # slow to import
+
+    return jsonschema_rs.Draft202012Validator(
+        document,
+        validate_formats=True,
+        offline=True,
+        mask="the value",
+        formats={"regex": _is_regex},
+        keywords=keywords,
+        pattern_options=jsonschema_rs.RegexOptions(size_limit=_MAX_PATTERN_SIZE),
+        # RFC 5321 section 4.1.2: a mailbox has no name before the address.
+        email_options=jsonschema_rs.EmailOptions(allow_display_text=False),
+    )
+
+
+class _Test(NamedTuple):
+    """One question about a text, asked of the engine, and the answer that is wanted."""
+
+    engine: Validator
+    is_wanted: bool
+
+
 @lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> Validator | None:
+def _alternatives(pattern: str, *, whole: bool = False) -> tuple[tuple[_Test, ...], ...]:
+    """What a pattern requires of a text: all tests of one alternative.
+
+    Raises:
+        NotAPattern: It cannot be used.
+    """
+    read = read_pattern(pattern, whole=whole)
+    return tuple(
+        tuple(_Test(_engine(each.text), each.is_wanted) for each in alternative)
+        for alternative in read.alternatives
+    )
+
+
+def _engine(pattern: str) -> Validator:
+    """A pattern in the engine's language."""
     document: Any = {"pattern": pattern}
     try:
-        return _build(document, References(document))
-    except CannotValidate:
-        return None
+        return _validator(document)
+    except ValueError:
+        raise NotAPattern("is too large, or has an unknown script") from None
+
+
+def _found_in(alternatives: tuple[tuple[_Test, ...], ...], pattern: str, text: str) -> bool:
+    if matching_steps(pattern, text) > MAX_EFFORT:
+        return False
+    text = _without_surrogates(text)
+    return any(
+        all(test.engine.is_valid(text) == test.is_wanted for test in alternative)
+        for alternative in alternatives
+    )
+
+
+class _PatternKeyword:
+    """`pattern` for the library, in schemas with patterns that it reads otherwise."""
+
+    def __init__(self, _schema: Any, value: Any, _path: Any) -> None:
+        self._pattern = value
+        self._alternatives = _alternatives(value)
+
+    def validate(self, instance: Any) -> None:
+        """Check one value."""
+        if isinstance(instance, str) and not _found_in(self._alternatives, self._pattern, instance):
+            raise ValueError("the pattern is not found")
+
+
+def _is_regex(text: str) -> bool:
+    """The format `regex`: what is valid in ECMA-262, but cannot be used here, is valid too."""
+    try:
+        read_pattern(text)
+    except NotSupported:
+        return True
+    except NotAPattern:
+        return False
+    return True
+
+
+@lru_cache(maxsize=len(FORMATS))
+def _format(name: str) -> Validator:
+    if name not in FORMATS:
+        raise ValueError(f"no format of JSON Schema: {name}")
+    document: Any = {"format": name}
+    return _build(document, References(document))
 
 
 def _text(schema: JSON) -> bytes:

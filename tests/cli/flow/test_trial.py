@@ -110,7 +110,7 @@ def test_the_input_is_json_or_yaml_of_a_file_or_stdin(text: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--now", "yesterday"], "ISO 8601"),
+        (["--now", "yesterday"], "RFC 3339"),
         (["--resolve", "erp"], "HOST=URL"),
         (["--resolve", "erp=ftp://x"], "HOST=URL"),
         (["--resolve", "=http://x"], "HOST=URL"),

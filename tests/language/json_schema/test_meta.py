@@ -45,6 +45,17 @@ def test_a_keyword_that_looks_misspelt_is_a_warning() -> None:
     assert "did you mean `required`?" in fault.message
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("datetime", "did you mean `date-time`?"), ("int32", "it describes and checks nothing")],
+)
+def test_a_format_that_is_not_asserted_is_a_warning(name: str, expected: str) -> None:
+    [fault] = faults({"properties": {"at": {"format": name}}})
+    assert (fault.path, fault.severity) == ("/properties/at/format", Severity.WARNING)
+    assert expected in fault.message
+    assert not list(faults({"format": "date-time"}))
+
+
 _VALUES = st.one_of(
     st.none(),
     st.booleans(),

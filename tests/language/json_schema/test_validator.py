@@ -14,7 +14,6 @@ from coe.language.json_schema.validator import (
     DIALECT,
     MAX_VALUE_DEPTH,
     errors,
-    is_pattern,
     matches,
 )
 from coe.language.json_schema.violations import violations
@@ -70,14 +69,28 @@ def test_patterns_are_those_of_ecma_262(pattern: str, right: str, wrong: str) ->
     assert (matches(pattern, right), matches(pattern, wrong)) == (True, False)
 
 
-def test_a_pattern_has_no_look_around_and_no_back_reference() -> None:
-    for refused in ("(?=a)", r"(a)\1", "[", "(a{1000}){1000}"):
-        assert not is_pattern(refused)
-        assert not matches(refused, "a")
-        [fault] = faults({"pattern": refused})
-        assert "regular expression" in fault.message
-        assert list(faults({"patternProperties": {refused: True}}))
-        assert [each.keyword for each in violations({"pattern": refused}, "a")] == ["schema"]
+@pytest.mark.parametrize("refused", ["a(?=b)c", r"(a)\1", "[", "(a{1000}){1000}", "(?i)a"])
+def test_what_the_engine_cannot_do_is_refused_with_the_reason(refused: str) -> None:
+    assert not matches(refused, "a")
+    [fault] = faults({"pattern": refused})
+    assert f"must be a regular expression (ECMA-262), but `{refused}` " in fault.message
+    assert list(faults({"patternProperties": {refused: True}}))
+    for schema in ({"pattern": refused}, {"patternProperties": {refused: True}}):
+        assert [each.keyword for each in violations(schema, {}) or violations(schema, "a")] == [
+            "schema"
+        ]
+
+
+def test_what_the_library_reads_otherwise_is_found_and_named_as_its_author_wrote_it() -> None:
+    password = r"^(?=.*\d)(?=.*[a-z])(?!.*\s).{4,}$"
+    schema = {"properties": {"word": {"pattern": password}, "pattern": {"const": {"pattern": "("}}}}
+    assert violations(schema, {"word": "abc1"}) == []
+    for wrong in ("abcd", "1234", "ab c1", "ab1"):
+        [found] = violations(schema, {"word": wrong})
+        assert (found.path, found.keyword) == ("/word", "pattern")
+        assert found.message == f"must match the pattern `{password}`"
+    [fault] = faults({"patternProperties": {password: True}})
+    assert "is supported in `pattern` alone" in fault.message or "`pattern` alone" in fault.message
 
 
 @pytest.mark.parametrize(
@@ -308,5 +321,5 @@ def test_the_order_of_violations_is_that_of_the_value_whatever_the_library_does(
 
 
 def test_a_pattern_that_is_refused_is_an_error_of_the_schema() -> None:
-    [fault] = faults({"properties": {"a": {"pattern": "(?<=a)b"}}})
+    [fault] = faults({"properties": {"a": {"pattern": "c(?<=a)b"}}})
     assert (fault.path, fault.severity) == ("/properties/a/pattern", Severity.ERROR)
