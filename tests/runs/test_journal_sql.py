@@ -37,7 +37,14 @@ def _entry(position: int) -> dict[str, Any]:
 
 def _step() -> dict[str, Any]:
     now = utcnow()
-    nothing = ("iteration", "ended_at", "error_type", "error_status", "error_instance")
+    nothing = (
+        "iteration",
+        "ended_at",
+        "error_type",
+        "error_status",
+        "error_instance",
+        "error_title",
+    )
     return {
         "id": new_id(),
         "key": "k",

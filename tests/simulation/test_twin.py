@@ -241,6 +241,7 @@ class Statements:
             "error_type": None,
             "error_status": None,
             "error_instance": None,
+            "error_title": None,
             "error_sealed": None,
             "unmatched": self.dice.randrange(2),
             "unmatched_at": self.dice.choice([None, "/do/0/s/listen/to/one"]),
