@@ -169,7 +169,6 @@ def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRecord:
         digest="",
         signature="",
         engine="prefect",
-        changelog=None,
         created_at=at,
         created_by="somebody",
         submitted_at=at,
