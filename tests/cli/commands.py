@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.testing import CliRunner, Result
@@ -15,6 +15,7 @@ from graphql import (
     FieldNode,
     GraphQLEnumType,
     GraphQLList,
+    GraphQLNonNull,
     GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -74,9 +75,13 @@ def examples(words: str) -> list[list[str]]:
 
 @dataclass
 class Server:
-    """Takes the place of the API: checks each document, and answers with an error or made data."""
+    """Takes the place of the API: checks each document, and answers with an error or made data.
+
+    With `bare`, every value that may be missing is: of the leaves, or of all but the first objects.
+    """
 
     error: CoeError | None = None
+    bare: Literal["", "leaves", "all"] = ""
     fields: set[str] = field(default_factory=set)
     calls: int = 0
 
@@ -100,7 +105,7 @@ class Server:
             SCHEMA,
             document,
             variable_values=dict(variables or {}),
-            field_resolver=_made,
+            field_resolver=self._made,
             type_resolver=lambda _, info, kind: next(
                 each.name
                 for each in info.schema.get_possible_types(kind)
@@ -111,7 +116,19 @@ class Server:
         assert result.data is not None
         return result.data
 
+    def _made(self, parent: object, info: GraphQLResolveInfo, **arguments: object) -> Any:
+        if self.bare and not isinstance(info.return_type, GraphQLNonNull):
+            leaf = is_leaf_type(get_named_type(info.return_type))
+            first = len([key for key in info.path.as_list() if isinstance(key, str)]) <= FIRST
+            if leaf or (self.bare == "all" and not first):
+                return None
+            if not leaf and info.field_name in BY_NAME:
+                return {}
+        return _made(parent, info, **arguments)
 
+
+FIRST = 2
+"""The levels of objects that a command has asked for by name: what it changes, what it reads."""
 RUN_ID = "UnVuOjAxYTIwNGFkLWE2OWUtNzBhMi05ODZlLWNiMzZjMzY4YjViMQ"
 VALUES: dict[str, Any] = {
     "String": "text",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -137,6 +138,23 @@ def test_the_examples_do_what_they_say(words: str, output: str, server: Server) 
         assert done.exit_code == 0 or asks or not_a_bundle, (arguments, done.output)
         if done.exit_code == 0 and arguments[-2:] == ["--output", output]:
             _read(output, done.stdout)
+
+
+@pytest.mark.parametrize("words", sorted(set(ONLINE) - {"audit export"}))
+@pytest.mark.parametrize("bare", ["leaves", "all"])
+def test_what_is_missing_is_left_out_and_never_printed_as_none(
+    words: str, bare: Literal["leaves", "all"], server: Server
+) -> None:
+    server.bare = bare
+    for arguments in examples(words):
+        if "--operator" in arguments or {"-o", "--output"} & set(arguments):
+            continue
+        done = run(*arguments, "--token", "x", stdin=_stdin(arguments))
+        assert done.exception is None or isinstance(done.exception, SystemExit), (
+            arguments,
+            repr(done.exception),
+        )
+        assert re.search(r"\bNone\b", done.output) is None, (arguments, done.output)
 
 
 def test_nothing_of_the_api_is_out_of_reach(server: Server) -> None:

@@ -175,6 +175,9 @@ def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRecord:
         submitted_by="somebody",
         published_at=at,
         published_by="somebody",
+        tests_digest=None,
+        edited_at=None,
+        editors=(),
     )
 
 

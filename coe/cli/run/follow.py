@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,21 +20,26 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 # The data of a run and the title of its error are asked once, at the end: reading them is recorded.
 _RUN: Final = """
-id state correlationId startedBy requestedAt startedAt endedAt version { ref }
+id state correlationId startedBy requestedAt startedAt endedAt version { ref } waitsBecause
+interventions { kind by at reason }
 steps {
-  id name kind state attempt iteration startedAt endedAt workedFor waitedFor
+  id name kind state attempt iteration startedAt endedAt workedFor waitedFor waitsBecause
   humanTask { id title state candidateRoles assignee dueAt }
   childRun { id state version { ref } }
 }
 """
 _STATE: Final = f"query State($id: ID!) {{ run(id: $id) {{ {_RUN} }} }}"
-_END: Final = (
-    f"query End($id: ID!) {{ run(id: $id) "
-    f"{{ {_RUN} output error {{ type status title detail instance }} }} }}"
-)
+ERROR: Final = """
+error { type status reason title detail instance }
+faultedStep { name attempt }
+dataReaders { subject via }
+"""
+"""What `error_lines` prints."""
+_END: Final = f"query End($id: ID!) {{ run(id: $id) {{ {_RUN} output {ERROR} }} }}"
 _ENDED: Final = {"COMPLETED": 0, "FAULTED": 3, "CANCELLED": 3}
 _GOES_ON: Final = 4
 _OPEN: Final = frozenset({"OPEN", "CLAIMED", "ESCALATED"})
+_NUMBER: Final = re.compile(r"\d+")
 _PATIENCE: Final = 60.0
 """The seconds for which a server that does not answer is asked again."""
 
@@ -121,7 +127,7 @@ class _Printer:
 
     quiet: bool
     steps: dict[str, tuple[str, int]] = field(default_factory=dict)
-    waits: set[str] = field(default_factory=set)
+    waits: dict[str, str] = field(default_factory=dict)
     started: bool = False
     unavailable: bool = False
 
@@ -137,9 +143,11 @@ class _Printer:
             if self.steps.get(step["id"]) != now:
                 self.steps[step["id"]] = now
                 click.echo(step_line(step))
-        waits = set(waiting_lines(run))
-        for line in sorted(waits - self.waits):
-            click.echo(line)
+        # A sentence that only counts on is said again when its unit changes, not at every poll.
+        waits = {_NUMBER.sub("", line): line for line in waiting_lines(run)}
+        for kind, line in sorted(waits.items()):
+            if kind not in self.waits:
+                click.echo(line)
         self.waits = waits
 
     def say_unavailable(self, message: str) -> None:
@@ -160,7 +168,12 @@ def step_line(step: dict[str, Any]) -> str:
 
 
 def waiting_lines(run: dict[str, Any]) -> Iterator[str]:
-    """For whom a run waits, a line for each open human task."""
+    """For whom a run waits: each open human task, and each worker that has not taken a run."""
+    if run.get("waitsBecause"):
+        yield "             " + cell_text(f"waits: {run['waitsBecause']}")
+    for step in run["steps"]:
+        if step.get("waitsBecause"):
+            yield "             " + cell_text(f"waits: {step['waitsBecause']}")
     for task in _waits_for_a_person(run):
         who = task["assignee"] or ", ".join(task["candidateRoles"]) or "somebody"
         due = f", due {task['dueAt']}" if task["dueAt"] else ""
@@ -177,14 +190,37 @@ def _waits_for_a_person(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _last_lines(run: dict[str, Any]) -> Iterator[str]:
     yield f"{plain_id(run['id'])} {run['version']['ref']} {run['state']}"
+    yield from intervention_lines(run)
+    yield from error_lines(run)
+
+
+def intervention_lines(run: dict[str, Any]) -> Iterator[str]:
+    """Who cancelled or retried a run, and why."""
+    for each in run["interventions"]:
+        did = "cancelled" if each["kind"] == "CANCEL" else "retried"
+        yield cell_text(f"  {did} by {each['by']} at {each['at']}: {each['reason']}")
+
+
+def error_lines(run: dict[str, Any]) -> Iterator[str]:
+    """The error of a run, where it happened, and who may read the rest of it.
+
+    The title and the detail are left out for a caller who may not read them.
+    """
     error = run.get("error")
-    if error:
-        yield error_line(error)
-
-
-def error_line(error: dict[str, Any]) -> str:
-    """An error as one line; its title is left out for a caller who may not read it."""
-    title = f"{error['title']} " if error.get("title") else ""
+    if not error:
+        return
+    title = error.get("title") or error.get("reason") or "it faulted"
     detail = f": {error['detail']}" if error.get("detail") else ""
-    place = f" at {error['instance']}" if error.get("instance") else ""
-    return cell_text(f"error: {title}({error['type']}, {error['status']}){place}{detail}")
+    yield cell_text(f"error: {title} ({error['type']}, {error['status']}){_place(run)}{detail}")
+    readers = run.get("dataReaders") or ()
+    if not error.get("title") and readers:
+        who = ", ".join(f"{each['subject']} ({each['via']})" for each in readers)
+        yield cell_text(f"  the rest may contain data; who may read it: {who}")
+
+
+def _place(run: dict[str, Any]) -> str:
+    step = run.get("faultedStep")
+    if step:
+        return f" at {step['name']}, try {step['attempt']}"
+    instance = run["error"].get("instance")
+    return f" at {instance}" if instance else ""

@@ -13,10 +13,12 @@ from coe.cli.grammar import Noun, example
 from coe.cli.output import Result, Table, View, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.run.follow import (
-    error_line,
+    ERROR,
+    error_lines,
     follow,
     follow_options,
     following,
+    intervention_lines,
     step_line,
     waiting_lines,
 )
@@ -33,22 +35,26 @@ query Runs($filter: RunFilter, $first: Int!, $after: String) {
   }
 }
 """)
-_SHOW: Final = document("""
+_SHOW: Final = document(
+    """
 query Run($id: ID!) {
   run(id: $id) {
-    ...runLine traceId engineRunId engineUrl
-    error { type status title detail instance }
+    ...runLine traceId engineRunId engineUrl waitsBecause
+    interventions { kind by at reason }
+    ERROR
     parent { id version { ref } }
     children { ...runLine }
     steps {
       id path name kind state attempt iteration startedAt endedAt workedFor waitedFor
       error { type status }
+      waitsBecause
       humanTask { id title state candidateRoles assignee dueAt }
       childRun { id state version { ref } }
     }
   }
 }
-""")
+""".replace("ERROR", ERROR)
+)
 _DATA: Final = "query Data($id: ID!) { run(id: $id) { id state %s } }"
 _DIAGRAM: Final = "query Diagram($id: ID!) { run(id: $id) { id diagram diagramSvg } }"
 _CHANGE: Final = {
@@ -199,8 +205,8 @@ def _views(run: dict[str, Any]) -> Iterator[View]:
     for step in run["steps"]:
         yield step_line(step)
     yield from waiting_lines(run)
-    if run["error"]:
-        yield error_line(run["error"])
+    yield from intervention_lines(run)
+    yield from error_lines(run)
 
 
 def _change(api: ApiClient, mutation: str, run: str, reason: str) -> Result:
