@@ -50,6 +50,17 @@ class AddressRefused(LeafFault):
         self.port = port
 
 
+class NotSentError(Exception):
+    """A request was not sent: `LeafIO.live` is false, and nothing resolves its `host`.
+
+    It is no fault of a call, so that no flow can catch it.
+    """
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"nothing is sent to {host}")
+        self.host = host
+
+
 async def _internet_only() -> Network:
     return Network()
 
@@ -62,7 +73,8 @@ class LeafIO:
     policy says. `network` returns the policy in force; by default only public addresses are
     allowed, and `how_to_allow` says how that is changed. `handlers` carry out kinds that are not
     HTTP, such as "decision". `timeout` is in seconds, for a whole request; `limit` is the most
-    bytes of a response.
+    bytes of a response. Without `live`, requests are sent to the hosts of `resolve` only, also
+    those for tokens and documents (`NotSentError`).
     """
 
     client: httpx.AsyncClient
@@ -74,3 +86,4 @@ class LeafIO:
     documents: DocumentCache = field(default_factory=DocumentCache)
     timeout: float = 30.0
     limit: int = 10 * MEGABYTE
+    live: bool = True

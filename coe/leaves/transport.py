@@ -25,7 +25,7 @@ import httpx
 
 from coe.access.network import IP
 from coe.json_types import JSON
-from coe.leaves.leaf import AddressRefused, LeafFault, LeafIO
+from coe.leaves.leaf import AddressRefused, LeafFault, LeafIO, NotSentError
 from coe.machine.errors import standard_error
 
 # These loggers write addresses and headers, which may hold personal data and credentials.
@@ -110,6 +110,7 @@ async def send(request: HttpRequest, io: LeafIO) -> HttpResponse:
             `communication` when there is no response, or one that cannot be decompressed or is
             larger than `io.limit`; `authorization` (403) for an address that the team's flows may
             not reach (`AddressRefused`); `validation` for a malformed request.
+        NotSentError: Nothing may be sent to this host.
     """
     try:
         async with asyncio.timeout(io.timeout):
@@ -156,6 +157,8 @@ async def _exchange(request: HttpRequest, io: LeafIO) -> HttpResponse:
     base = io.resolve.get(host) or io.resolve.get(url.host)
     if base is not None:
         return await _attempt(request, io, _moved(url, httpx.URL(base)), headers)
+    if not io.live:
+        raise NotSentError(host)
     headers["Host"] = host
     *others, last = await _checked_addresses(request, io)
     for address in others:

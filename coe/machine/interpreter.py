@@ -45,6 +45,25 @@ BranchObserver = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class StepData:
+    """The data of one execution of a task, without the texts of secrets.
+
+    `raw` is its raw input and `input` its transformed one, `output` its transformed output; all
+    null as far as the task did not get there. `context` is the exported context at its end.
+    """
+
+    key: str
+    raw: JSON
+    input: JSON
+    output: JSON
+    context: JSON
+
+
+DataObserver = Callable[[StepData], None]
+"""Receives the data of each step at its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The result of a task: its output, and its flow directive (None: the next task)."""
 
@@ -65,16 +84,18 @@ class Interpreter:
         event_types: frozenset[str] | None,
         max_visits: int,
         observer: BranchObserver | None = None,
+        data_observer: DataObserver | None = None,
     ) -> None:
         self.definition = definition
         self.descriptor = data
         self.bodies = bodies
         self.max_visits = max_visits
         self.observer = observer
+        self._data_observer = data_observer
         self.limits = ExpressionLimits(evaluate)
         self.scheduler = Scheduler(self.limits.evaluate)
         self.commands = PendingCommands(self.scheduler)
-        self.steps = StepTracker(self.scheduler)
+        self.steps = StepTracker(self.scheduler, self._on_end if data_observer else None)
         self.data = DataFlow(data)
         self.events = EventBuffer(self.scheduler, event_types)
         self.secrets = secret_texts(data.secrets)
@@ -129,6 +150,21 @@ class Interpreter:
         """Report the branch outcome that the run takes at a task."""
         if self.observer is not None:
             self.observer(frame.pointer, outcome)
+
+    def step_data(self, frame: Frame) -> StepData:
+        """The data of a step as it is now."""
+        scrub = self.scrub
+        return StepData(
+            key=frame.key,
+            raw=scrub(frame.raw),
+            input=scrub(frame.input),
+            output=scrub(frame.transformed),
+            context=scrub(frame.scope.context.value),
+        )
+
+    def _on_end(self, frame: Frame) -> None:
+        if self._data_observer is not None:
+            self._data_observer(self.step_data(frame))
 
     # ------------------------------------------------------------ faults and the outcome
     async def raise_or_halt(

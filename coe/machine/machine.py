@@ -44,10 +44,10 @@ from coe.machine.event_filters import event_types
 from coe.machine.facts import Fact, FactKind
 from coe.machine.fibers import EvaluateJq, Fiber
 from coe.machine.flow import run_definition
-from coe.machine.interpreter import BranchObserver, Interpreter
+from coe.machine.interpreter import BranchObserver, DataObserver, Interpreter, StepData
 from coe.machine.task_bodies import TASK_BODIES
 
-__all__ = ["BranchObserver", "EvaluateJq", "Machine", "RunContext"]
+__all__ = ["BranchObserver", "DataObserver", "EvaluateJq", "Machine", "RunContext", "StepData"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,14 @@ class Machine:
         evaluate: EvaluateJq,
         *,
         observer: BranchObserver | None = None,
+        data_observer: DataObserver | None = None,
     ) -> None:
         """Prepare for RUN_STARTED.
 
         `evaluate(program, variables, input)` runs a jq program and raises `ExpressionError`; the
         same arguments must give the same result in every process. `observer` receives the branch
-        outcomes of the run, for the coverage of tests.
+        outcomes of the run, for the coverage of tests; `data_observer` the data of each step that
+        ends, for trials.
         """
         self.event_types: Final = event_types(definition)
         data = RunDescriptor(
@@ -98,6 +100,7 @@ class Machine:
             event_types=self.event_types,
             max_visits=run.max_visits,
             observer=observer,
+            data_observer=data_observer,
         )
         self._root: Fiber | None = None
 
@@ -157,6 +160,10 @@ class Machine:
     def changed_steps(self) -> list[StepUpdate]:
         """The steps that changed since the last call, each once, in its current state."""
         return self._run.steps.changed()
+
+    def open_data(self) -> list[StepData]:
+        """The data of the open steps, in the order of their start."""
+        return [self._run.step_data(frame) for frame in self._run.steps.open_frames()]
 
     def enclosing_tasks(self, key: str) -> list[Task]:
         """The tasks around the step that issued the command `key`, innermost first."""

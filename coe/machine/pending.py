@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -137,11 +138,16 @@ class _Step:
         )
 
 
+StepWatcher = Callable[[Frame], None]
+"""Receives the frame of each step at its end, with its data as it was then."""
+
+
 class StepTracker:
     """The open steps of a run, and the steps that changed since the last report."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, watch: StepWatcher | None = None) -> None:
         self._scheduler = scheduler
+        self._watch = watch
         self._open: dict[str, tuple[_Step, Fiber]] = {}
         self._changed: dict[str, _Step] = {}
 
@@ -175,6 +181,12 @@ class StepTracker:
         fiber.steps.pop(key, None)
         step.state, step.ended_at, step.error = state, at, error
         self._changed[key] = step
+        if self._watch is not None:
+            self._watch(step.frame)
+
+    def open_frames(self) -> list[Frame]:
+        """The frames of the open steps, in the order of their start."""
+        return [step.frame for step, _ in self._open.values()]
 
     def enclosing_tasks(self, key: str) -> list[Task]:
         """The tasks around an open step, innermost first; empty for other steps."""

@@ -9,7 +9,10 @@ from typing import Final
 
 from coe.json_types import JSON
 from coe.machine.commands import Command, Completed, Faulted, PendingCommand, RunOutcome, StepUpdate
+from coe.machine.data import time_descriptor
 from coe.machine.facts import Fact
+from coe.machine.machine import StepData
+from coe.testing.missing_stubs import MissingStub
 
 DEFAULT_START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
@@ -20,7 +23,8 @@ class SimulationCase:
 
     `facts` are put into the journal at their time, such as a cancellation. `patience` limits how
     long deadlines expire after a command that has no stub, without limit by default; other timers
-    always fire.
+    always fire. Without limit, a call that nothing answers stops the run, and is a mistake.
+    `traced` keeps the data of each step.
     """
 
     input: JSON = None
@@ -33,6 +37,7 @@ class SimulationCase:
     run_id: str = "run"
     max_visits: int = 10_000
     patience: timedelta | None = None
+    traced: bool = False
 
 
 @dataclass(slots=True)
@@ -41,8 +46,10 @@ class Trace:
 
     `issued_at` has the time of each of `commands`. `branch_outcomes` are the outcomes that the run
     took, each with the pointer of its task. `mistakes` are impossible answers, such as an outcome
-    that a human task does not have. `unmatched` has the id of each event that a task could not
-    compare, and the pointer of the expression that failed on it.
+    that a human task does not have, `event_mistakes` events that the platform would not receive.
+    `unmatched` has the id of each event that a task could not compare, and the pointer of the
+    expression that failed on it. `missing` has the stubs that the waiting steps need, and `data`
+    the data of each step by its key, of a traced case.
     """
 
     outcome: RunOutcome | None
@@ -55,7 +62,10 @@ class Trace:
     issued_at: list[datetime] = field(default_factory=list)
     branch_outcomes: frozenset[tuple[str, str]] = frozenset()
     mistakes: list[str] = field(default_factory=list)
+    event_mistakes: list[str] = field(default_factory=list)
     unmatched: list[tuple[str, str]] = field(default_factory=list)
+    missing: list[MissingStub] = field(default_factory=list)
+    data: dict[str, StepData] = field(default_factory=dict, repr=False)
 
     @property
     def state(self) -> str:
@@ -83,16 +93,30 @@ class Trace:
             "state": self.state,
             "output": self.output,
             "error": self.error,
-            "steps": [
-                {
-                    "path": step.path,
-                    "name": step.name,
-                    "kind": step.kind,
-                    "state": step.state.value,
-                    "attempt": step.attempt,
-                }
-                for step in self.steps
-            ],
+            "steps": [self._step(step) for step in self.steps],
             "events": self.events,
+            "missing": [each.to_json() for each in self.missing],
             "unmatched": [{"event": event, "path": path} for event, path in self.unmatched],
         }
+
+    def _step(self, step: StepUpdate) -> dict[str, JSON]:
+        """One execution of a task; its data is null where the run was not traced."""
+        data = self.data.get(step.key)
+        return {
+            "path": step.path,
+            "name": step.name,
+            "kind": step.kind,
+            "state": step.state.value,
+            "attempt": step.attempt,
+            "iteration": step.iteration,
+            "startedAt": _text(step.started_at),
+            "endedAt": None if step.ended_at is None else _text(step.ended_at),
+            "input": None if data is None else data.input,
+            "output": None if data is None else data.output,
+            "context": None if data is None else data.context,
+            "error": step.error,
+        }
+
+
+def _text(at: datetime) -> JSON:
+    return time_descriptor(at)["iso8601"]

@@ -20,9 +20,8 @@ from coe.errors import Invalid
 from coe.json_types import JSON
 from coe.language.source import Source, Unreadable, read
 from coe.leaves.decision import DECISION_KIND, call_decision, ref_of, table_unavailable
-from coe.leaves.leaf import LeafFault
 from coe.machine.commands import RunLeaf
-from coe.machine.errors import standard_error
+from coe.testing.missing_stubs import NoAnswerError
 from coe.testing.run_definition import LeafRunner
 
 FOLDER: Final = Path("catalog") / "decisions"
@@ -58,14 +57,14 @@ class DecisionFiles:
         return self._known[ref]
 
     async def run_leaf(self, command: RunLeaf) -> JSON:
-        """Carry out a decision; a call of any other kind faults.
+        """Carry out a decision.
 
         Raises:
             LeafFault: As in a run; `configuration` also for a table that no file has.
+            NoAnswerError: It is a call of another kind.
         """
         if command.kind != DECISION_KIND:
-            title = f"There is no stub for {command.name}"
-            raise LeafFault(standard_error("configuration", title=title, instance=command.path))
+            raise NoAnswerError
         ref = ref_of(command)
         try:
             table = self.table(ref)

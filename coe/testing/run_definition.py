@@ -35,7 +35,8 @@ async def simulate(
 ) -> Trace:
     """Run a definition until it ends, or waits for something that never arrives.
 
-    Without `runner`, a call without a stub faults with `configuration` (400).
+    `runner` carries out calls that have no stub. A call that nothing answers is not made: the step
+    waits, and `Trace.missing` has a stub for it.
     """
     run = Simulation(definition, case, evaluate, runner)
     await run.go()

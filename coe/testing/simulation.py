@@ -10,6 +10,7 @@ from typing import Final
 from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.branches import outcomes
+from coe.language.event_attributes import event_problems, without_nulls
 from coe.language.model.definition import Definition
 from coe.leaves.leaf import LeafFault
 from coe.machine.clock import later
@@ -27,11 +28,11 @@ from coe.machine.commands import (
     StepUpdate,
     TimerReason,
 )
-from coe.machine.errors import standard_error
 from coe.machine.facts import Fact, FactKind
-from coe.machine.machine import EvaluateJq, Machine, RunContext
+from coe.machine.machine import EvaluateJq, Machine, RunContext, StepData
 from coe.testing.agenda import Agenda, delayed
 from coe.testing.cases import SimulationCase, Trace
+from coe.testing.missing_stubs import NoAnswerError, missing_stub
 from coe.testing.stubs import fault_of, human_answer
 
 # Facts with a key whose command stays pending.
@@ -40,7 +41,7 @@ _INFORMING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.T
 _FUNCTION: Final = re.compile(r"/use/functions/[^/]+")
 
 LeafRunner = Callable[[RunLeaf], Awaitable[JSON]]
-"""Carries out a call that has no stub; raises `LeafFault`."""
+"""Carries out a call that has no stub; raises `LeafFault`, or `NoAnswerError` if it does not."""
 
 
 class Simulation:
@@ -57,7 +58,13 @@ class Simulation:
         self._runner = runner
         context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
         self._branch_outcomes: set[tuple[str, str]] = set()
-        self._machine = Machine(definition, context, evaluate, observer=self._observe)
+        self._machine = Machine(
+            definition,
+            context,
+            evaluate,
+            observer=self._observe,
+            data_observer=self._keep_data if case.traced else None,
+        )
         self._now = case.now
         self._agenda = Agenda()
         self._calls: dict[str, int] = {}
@@ -70,6 +77,10 @@ class Simulation:
         self._ended_at: datetime | None = None
         self._escalations: dict[str, list[str]] = {}
         self._mistakes: dict[str, None] = {}
+        self._unreached: dict[str, str | None] = {}
+        self._event_mistakes: list[str] = []
+        self._stopped = False
+        self._data: dict[str, StepData] = {}
         self._unmatched: list[tuple[str, str]] = []
 
     async def go(self) -> None:
@@ -78,11 +89,13 @@ class Simulation:
         self._agenda.add(Fact(FactKind.RUN_STARTED, self._now, data=data))
         for number, event in enumerate(self._case.events, start=1):
             at, bare = delayed(event, self._now)
-            named = {"id": f"event-{number}", "source": "/tests"} | bare
+            named = {"specversion": "1.0", "id": f"event-{number}", "source": "/tests"} | bare
+            for problem in event_problems(without_nulls(named)):
+                self._event_mistakes.append(f"event {number}: {problem.path}: {problem.message}")
             self._agenda.add(Fact(FactKind.EVENT_CONSUMED, at, data={"event": named}))
         for fact in self._case.facts:
             self._agenda.add(fact)
-        while not isinstance(self._machine.outcome, Completed | Cancelled):
+        while not self._stopped and not isinstance(self._machine.outcome, Completed | Cancelled):
             upcoming = self._agenda.next(self._patience_ends())
             if upcoming is None:
                 return
@@ -102,8 +115,22 @@ class Simulation:
             issued_at=self._issued_at,
             branch_outcomes=frozenset(self._branch_outcomes),
             mistakes=list(self._mistakes),
+            event_mistakes=self._event_mistakes,
+            missing=[
+                missing
+                for command in self._machine.pending()
+                if command.key in self._unanswered
+                and (missing := missing_stub(command, self._unreached.get(command.key)))
+            ],
+            data=self._data | {each.key: each for each in self._open_data()},
             unmatched=self._unmatched,
         )
+
+    def _open_data(self) -> list[StepData]:
+        return self._machine.open_data() if self._case.traced else []
+
+    def _keep_data(self, data: StepData) -> None:
+        self._data[data.key] = data
 
     def _observe(self, pointer: str, outcome: str) -> None:
         self._branch_outcomes.add((pointer, outcome))
@@ -166,17 +193,29 @@ class Simulation:
         stub = self._stub(command)
         if stub is not None:
             self._reply(command.key, stub, FactKind.LEAF_COMPLETED, FactKind.LEAF_FAULTED)
-        elif self._runner is None:
-            title = f"There is no stub for {command.name}"
-            error = standard_error("configuration", title=title, instance=command.path)
-            self._answer(FactKind.LEAF_FAULTED, command.key, {"error": error})
+            return
+        try:
+            output = await self._run_leaf(command)
+        except NoAnswerError as missing:
+            self._lack(command, missing.host)
+        except LeafFault as fault:
+            self._answer(FactKind.LEAF_FAULTED, command.key, {"error": fault.error})
         else:
-            try:
-                output = await self._runner(command)
-            except LeafFault as fault:
-                self._answer(FactKind.LEAF_FAULTED, command.key, {"error": fault.error})
-            else:
-                self._answer(FactKind.LEAF_COMPLETED, command.key, {"output": output})
+            self._answer(FactKind.LEAF_COMPLETED, command.key, {"output": output})
+
+    async def _run_leaf(self, command: RunLeaf) -> JSON:
+        if self._runner is None:
+            raise NoAnswerError
+        return await self._runner(command)
+
+    def _lack(self, command: RunLeaf, host: str | None) -> None:
+        """Note that nothing answers a call, which is never made then: the run stops there."""
+        self._unanswered[command.key] = self._now
+        self._unreached[command.key] = host
+        missing = missing_stub(command, host)
+        if self._case.patience is None and missing is not None:
+            self._mistakes[str(missing)] = None
+            self._stopped = True
 
     def _start(self, command: StartChild) -> None:
         stub = self._stub(command)

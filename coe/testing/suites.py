@@ -70,7 +70,7 @@ async def judge(
 ) -> CaseVerdict:
     """Run one test of a definition; `runner` carries out calls that have no stub.
 
-    An impossible answer is a difference too.
+    An impossible answer is a difference too, and so is a call that nothing answers.
 
     Raises:
         ValueError: a key, a stub, a time or an expectation of the test is invalid.
@@ -78,6 +78,7 @@ async def judge(
     case = case_of(test)
     trace = await simulate(definition, case, evaluate, runner=runner)
     found = [Difference(each, "/stubs") for each in trace.mistakes]
+    found += [Difference(each, "/events") for each in trace.event_mistakes]
     found += differences(_object(test.get("expect")), trace, case)
     return CaseVerdict(str(test.get("name")), tuple(found), trace)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +11,13 @@ from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.json_schema.patterns import fault_of, matches_whole
 from coe.machine import machine
+from coe.machine.clock import LATEST, later
 from coe.machine.commands import Completed, RunLeaf
 from coe.machine.errors import TaskFault, normalised_error
 from coe.machine.facts import Fact, FactKind
-from coe.machine.interpreter import EndRun
+from coe.machine.interpreter import EndRun, StepData
 from coe.machine.machine import EvaluateJq, RunContext
+from coe.machine.request_arguments import request_problems
 from coe.machine.scope import json_equal
 from coe.settings import Settings
 from coe.testing.cases import DEFAULT_START
@@ -332,3 +334,80 @@ async def test_the_observer_receives_the_outcome_of_a_human_task(evaluate: Evalu
     [task] = await run.apply(Fact(FactKind.RUN_STARTED, DEFAULT_START, data={"input": None}))
     await run.apply(Fact(FactKind.TASK_ANSWERED, DEFAULT_START, task.key, {"outcome": "rejected"}))
     assert seen == [outcomes.ANSWERED, outcomes.decides("rejected")]
+
+
+# ---------------------------------------------------------------- requests
+@pytest.mark.parametrize(
+    ("given", "problems"),
+    [
+        ({"endpoint": "http://a.example"}, []),
+        ({"endpoint": "HTTPS://a.example:8443/b?c=../d#/../e"}, []),
+        ({"endpoint": "https://a.example/b c/…"}, []),
+        ({"endpoint": "https://../b"}, []),
+        ({"endpoint": "https://a.example:0/"}, ["`endpoint` is not an http or https address"]),
+        ({"endpoint": "https://a.example:x/"}, ["`endpoint` is not an http or https address"]),
+        ({"document": "file:///etc"}, ["`document` is not an http or https address"]),
+        ({"method": 5}, ["`method` is not the name of a method, such as get"]),
+        ({"method": "get it"}, ["`method` is not the name of a method, such as get"]),
+        ({"method": ""}, ["`method` is not the name of a method, such as get"]),
+        ({"method": "PROPFIND", "headers": {"a": 1, "b": True, "c": None}, "query": {"a": []}}, []),
+        (
+            {"headers": {"a": None, "b": "é"}},
+            ["the header `b` has characters other than printable ASCII"],
+        ),
+    ],
+)
+def test_the_arguments_of_a_request(given: dict[str, Any], problems: list[str]):
+    assert list(request_problems(given)) == problems
+
+
+@pytest.mark.parametrize("part", [".", "..", "%2e", "%2E%2e", ".%2e", "%2e."])
+@pytest.mark.parametrize("place", ["a/{}/b", "{}", "a/{}?b", "{}#b", "a\\{}\\b"])
+def test_a_path_that_leads_elsewhere(part: str, place: str):
+    url = f"https://a.example/{place.format(part)}"
+    assert list(request_problems({"endpoint": url})) == [
+        "the path of `endpoint` contains `.` or `..`"
+    ]
+
+
+def test_a_time_is_at_most_the_end_of_the_calendar():
+    day = timedelta(days=1)
+    assert datetime(9999, 1, 1, tzinfo=UTC) == LATEST
+    assert later(DEFAULT_START, day) == DEFAULT_START + day
+    assert later(LATEST - 2 * day, day) == LATEST - day
+    assert later(LATEST, day) == LATEST
+    assert later(LATEST + day, day) == LATEST + day
+
+
+@SESSION
+async def test_the_data_of_steps_is_observed_at_their_end(evaluate: EvaluateJq):
+    flow = {
+        "use": {"secrets": ["erp"]},
+        "do": [
+            {
+                "first": {
+                    "input": {"from": "${ {n: .n, s: $secrets.erp} }"},
+                    "set": "${ .n }",
+                    "output": {"as": "[.]"},
+                    "export": {"as": "{was: .[0]}"},
+                }
+            },
+            {"second": {"set": {}, "export": {"as": "{}"}}},
+            {"call": HTTP},
+        ],
+    }
+    seen: list[StepData] = []
+    run = machine.Machine(
+        definition(flow),
+        RunContext("run-1", secrets={"erp": "canary-0001"}),
+        evaluate,
+        data_observer=seen.append,
+    )
+    start = {"input": {"n": 7}}
+    await run.apply(Fact(FactKind.RUN_STARTED, DEFAULT_START, data=start))
+    given = {"n": 7, "s": "[REDACTED]"}
+    assert seen == [
+        StepData(key("/do/0/first"), {"n": 7}, given, [7], {"was": 7}),
+        StepData(key("/do/1/second"), [7], [7], {}, {}),
+    ]
+    assert run.open_data() == [StepData(key("/do/2/call"), {}, {}, None, {})]

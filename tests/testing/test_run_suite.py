@@ -191,17 +191,40 @@ async def test_an_unexpected_fault_is_described(pool: Expressions) -> None:
     result = await run(
         pool,
         """
-        - {name: a, expect: {state: COMPLETED}}
+        - {name: a, stubs: {readRating: {fault: 404}}, expect: {state: COMPLETED}}
         - {name: b, stubs: {readRating: {output: {}}}, expect: {state: COMPLETED}}
         """,
     )
     assert [each.split(": ", 2)[2] for each in failures(result)] == [
-        (
-            "expected COMPLETED, found FAULTED: 400, There is no stub for readRating, "
-            "/do/0/rate/try/0/readRating"
-        ),
+        ("expected COMPLETED, found FAULTED: 404, Not Found, /do/0/rate/try/0/readRating"),
         "expected COMPLETED, found FAULTED: 408, Nobody answered in time, /do/2/ask",
     ]
+
+
+async def test_a_call_that_no_stub_answers_fails_the_test_and_says_what_to_stub(
+    pool: Expressions,
+) -> None:
+    result = await run(pool, "- {name: a, expect: {state: WAITING}}")
+    assert failures(result) == [
+        (
+            "2: no stub answers readRating, which calls GET https://erp.example/rating: "
+            "give `readRating: {output: {}}`"
+        )
+    ]
+
+
+async def test_an_event_that_no_door_would_let_in_fails_the_test(pool: Expressions) -> None:
+    result = await run(
+        pool,
+        """
+        - name: a
+          stubs: {readRating: {fault: 404}}
+          events: [{type: t, orderId: 7}]
+          expect: {state: FAULTED}
+        """,
+    )
+    [failure] = failures(result)
+    assert "event 1: /orderId: the name of an attribute has 1 to 100 characters" in failure
 
 
 # ---------------------------------------------------------------- people
@@ -420,7 +443,11 @@ async def test_too_little_coverage_fails_by_the_standard(
 
 
 async def test_a_selection_of_tests_has_no_minimum_coverage(pool: Expressions) -> None:
-    suite = "tests: [{name: One, expect: {state: FAULTED}}, {name: two, expect: {state: WAITING}}]"
+    suite = """
+tests:
+  - {name: One, stubs: {readRating: {fault: 404}}, expect: {state: FAULTED}}
+  - {name: two, expect: {state: WAITING}}
+"""
     files = {"flow.yaml": FLOW, "tests.yaml": suite}
     result = await run_suite(files, pool.evaluate, standards=bound(100), only="one")
     assert [case.name for case in result.cases] == ["One"]

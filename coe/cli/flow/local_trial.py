@@ -21,16 +21,19 @@ from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, read
 from coe.language.suggestions import did_you_mean
 from coe.leaves.decision import DECISION_KIND
-from coe.leaves.leaf import LeafIO
+from coe.leaves.leaf import LeafIO, NotSentError
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
 from coe.machine.commands import RunLeaf
 from coe.testing.cases import DEFAULT_START
 from coe.testing.decision_files import DecisionFiles, decisions_beside
+from coe.testing.missing_stubs import NoAnswerError
 from coe.testing.run_definition import SimulationCase, Trace, simulate
 from coe.testing.suite_format import RunSetup
 from coe.testing.suites import case_of
 
+# The kinds of calls that can be made from here.
+_CALLS: Final = frozenset({"http", "openapi"})
 _SECTIONS: Final = frozenset({"stubs", "events", "secrets", "flows", "facts"})
 # Problems of the linter that prevent a trial: unknown names, and features that are not supported.
 # A wrong expression does not: the run faults when it evaluates it.
@@ -72,30 +75,35 @@ def try_file(
     value: JSON,
     stubs: str | None,
     resolve: Mapping[str, str],
+    live: bool,
     now: datetime | None,
     decisions: Path | None = None,
 ) -> Trial:
-    """Run a definition; calls without a stub are really made.
+    """Run a definition. Nothing leaves this process but the calls that `resolve` or `live` allow.
 
     Args:
         file: The definition.
         value: The run's input.
         stubs: YAML: answers by the name of a task; or `{stubs, events, secrets, flows, facts}`.
-        resolve: Host to base URL; loopback addresses are reached only so.
+        resolve: Host to base URL: calls to these hosts are made, and sent there.
+        live: Make every call that has no stub.
         now: The time of the simulated clock at which the run starts.
         decisions: The folder of decision tables; by default the nearest `catalog/decisions`.
 
     Raises:
         Invalid: The definition has problems.
-        BadValue: The stubs are invalid.
+        BadValue: The stubs are invalid, or one is of a step that the definition does not have.
     """
     given = _stubs(stubs)
     case = case_of(given | {"input": value})
-    case = replace(case, now=now or DEFAULT_START, patience=timedelta(0))
+    case = replace(case, now=now or DEFAULT_START, patience=timedelta(0), traced=True)
     tables = DecisionFiles(decisions) if decisions else decisions_beside(file)
     definition = _definition(read_definition(file), str(file))
-    trace = asyncio.run(_try(definition, case, resolve, tables))
-    return Trial(trace, (*_unknown_steps(definition, given), *trace.mistakes))
+    unknown = list(_unknown_steps(definition, given))
+    if unknown:
+        raise BadValue("; ".join(unknown))
+    trace = asyncio.run(_try(definition, case, resolve, tables, live=live))
+    return Trial(trace, (*trace.mistakes, *trace.event_mistakes))
 
 
 async def _try(
@@ -103,16 +111,25 @@ async def _try(
     case: SimulationCase,
     resolve: Mapping[str, str],
     tables: DecisionFiles | None,
+    *,
+    live: bool,
 ) -> Trace:
     expressions = Expressions(workers=1)
     try:
         async with open_client() as client:
             handlers = {DECISION_KIND: tables.run_leaf} if tables else {}
             advice = "`--resolve HOST=URL` sends the calls of a host elsewhere."
-            io = LeafIO(client=client, resolve=resolve, handlers=handlers, how_to_allow=advice)
+            io = LeafIO(
+                client=client, resolve=resolve, handlers=handlers, how_to_allow=advice, live=live
+            )
 
             async def runner(leaf: RunLeaf) -> JSON:
-                return await run_leaf(leaf, io)
+                if leaf.kind not in {*_CALLS, *handlers}:
+                    raise NoAnswerError
+                try:
+                    return await run_leaf(leaf, io)
+                except NotSentError as refused:
+                    raise NoAnswerError(refused.host) from None
 
             return await simulate(definition, case, expressions.evaluate, runner=runner)
     finally:
@@ -147,11 +164,9 @@ def _stubs(text: str | None) -> dict[str, JSON]:
 
 
 def _unknown_steps(definition: Definition, given: Mapping[str, JSON]) -> Iterator[str]:
-    """Notes on stubs whose name is not that of a step."""
+    """Stubs whose name is not that of a step."""
     stubs = given.get("stubs")
     names = {task.name for task in definition.walk()}
     for name in stubs if isinstance(stubs, dict) else ():
         if name not in names and name not in definition.tasks:
-            yield f"there is no step `{name}`, so its answer is not used" + did_you_mean(
-                name, sorted(names)
-            )
+            yield f"there is no step `{name}`{did_you_mean(name, sorted(names))}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from coe.cli.flow.trial_output import missing_lines, trial_lines
 from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_text_input
 from coe.cli.output import Result, printed
@@ -78,8 +78,12 @@ def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None
     multiple=True,
     metavar="HOST=URL",
     callback=_pair,
-    help="Send the requests of HOST to URL; loopback addresses are reached only so.",
+    help="Make the calls to HOST, and send them to URL; loopback addresses are reached only so.",
 )
+@click.option(
+    "--live", is_flag=True, help="Make every call that has no stub. Without it, none leaves."
+)
+@click.option("--trace", "data", is_flag=True, help="Show the data and the times of each step.")
 @click.option(
     "--now",
     metavar="TIME",
@@ -95,31 +99,39 @@ def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None
 @printed()
 def try_flow(
     file: Path,
+    *,
     value: JSON,
     stubs: str | None,
     resolve: dict[str, str],
+    live: bool,
+    data: bool,
     now: datetime | None,
     decisions: Path | None,
 ) -> Result:
     """Run FILE in this process, on a simulated clock, without a server.
 
-    Timers fire at once, in their order. Calls without a stub are really made. A step that waits
-    for a person, a flow or an event keeps waiting if no stub answers it. Exit code 0 completed,
-    3 faulted, 4 waiting; 1 for a definition with problems, 2 for wrong usage.
+    Timers fire at once, in their order. Nothing leaves the process: a step that no stub answers
+    waits, and the stubs that are missing are printed, ready to copy. --resolve lets calls to its
+    hosts be made, --live all calls. Exit code 0 completed, 3 faulted, 4 waiting; 1 for a
+    definition with problems, 2 for wrong usage.
     """
     from coe.cli.flow.local_trial import BadValue, try_file  # noqa: PLC0415  # YAML and httpx are slow
 
     try:
         trial = try_file(
-            file, value=value, stubs=stubs, resolve=resolve, now=now, decisions=decisions
+            file,
+            value=value,
+            stubs=stubs,
+            resolve=resolve,
+            live=live,
+            now=now,
+            decisions=decisions,
         )
     except BadValue as error:
         raise click.BadParameter(str(error), param_hint="--stub") from None
     trace: dict[str, Any] = trial.trace.to_json()
-    result = trace["output"] if trace["error"] is None else trace["error"]
-    lines = [
-        *(f"{step['state']:<10} {step['kind']:<10} {step['name']}" for step in trace["steps"]),
-        f"{trace['state']}: {json.dumps(result, ensure_ascii=False)}",
-    ]
+    lines = list(trial_lines(trace, data=data))
     notes = [f"note: {note}" for note in trial.notes]
+    if trace["state"] == "WAITING":
+        notes += missing_lines(trace["missing"])
     return Result(trace, lines, notes, code=exit_code(trace["state"]))
