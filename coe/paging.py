@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -55,6 +56,17 @@ def decode(kind: str, cursor: str, readers: Sequence[Callable[[str], Any]]) -> l
             ),
         ],
     )
+
+
+def check_span(after: datetime | None, before: datetime | None, *, path: str) -> None:
+    """Check that something can be at `after` or later and before `before`, the one at `path`.
+
+    Raises:
+        Invalid: Nothing can.
+    """
+    if after is not None and before is not None and after >= before:
+        message = f"nothing is both at {after.isoformat()} or later and before {before.isoformat()}"
+        raise Invalid([Problem("INPUT_FILTER", message, path=path)])
 
 
 def check_first(first: int) -> int:

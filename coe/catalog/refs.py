@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coe.catalog.models import LIVE
@@ -66,6 +67,31 @@ def require_ref(text: str, *, path: str = "/ref", exact: bool = False) -> Ref:
             [Problem("INPUT_REF", message, path=path, help=f"such as {ref.entry}@1.0.0")],
         )
     return ref
+
+
+def require_entries(
+    texts: Sequence[str], kind: str, *, path: str = "/filter/flows"
+) -> tuple[str, ...]:
+    """The `namespace/name` of entries in a filter; `flow:` before a flow is understood.
+
+    Raises:
+        Invalid: A text is not the name of an entry, so that nothing could match it.
+    """
+    found: dict[str, None] = {}
+    problems = []
+    for index, text in enumerate(texts):
+        ref = read_ref(text.removeprefix(f"{kind}:"))
+        if ref is None or ref.selector is not None:
+            message = f"{text[:80]!r} names no {kind}"
+            if ref is not None:
+                message = f"{text[:80]!r} names a version: nothing is filtered by versions"
+            help = f"write namespace/name, such as {ref.entry if ref else 'sales/order-to-cash'}"
+            problems.append(Problem("INPUT_FILTER", message, path=f"{path}/{index}", help=help))
+        else:
+            found[ref.entry] = None
+    if problems:
+        raise Invalid(problems)
+    return tuple(found)
 
 
 def selector_is_valid(selector: str) -> bool:

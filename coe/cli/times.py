@@ -11,6 +11,8 @@ import click
 
 from coe.formats import instants
 
+from coe.formats import instants
+
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 HELP: Final = "A day (its start, UTC), RFC 3339, or how long ago: 90m, 12h, 7d."
@@ -39,6 +41,5 @@ def _callback(_: click.Context, __: click.Parameter, given: str | None) -> str |
     try:
         return None if given is None else moment(given)
     except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{given!r} is not a time: such as 2026-01-05, 2026-01-05T09:00:00Z or 12h (ago)"
-        ) from None
+        message = f"{given!r} must be a date, how long ago such as 12h, or {instants.WANTED}"
+        raise click.BadParameter(message) from None

@@ -22,6 +22,7 @@ from coe.audit.findings import Verification
 from coe.audit.queries import AuditEventFilter, Inclusion, Window
 from coe.audit.records import AUDIT_EVENTS, AuditEventRecord
 from coe.audit.verification import verify
+from coe.governance.audit_filters import as_meant
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.paging import Page, check_first, decode, encode
@@ -52,12 +53,14 @@ async def read_log(
 
     Raises:
         Forbidden: The actor holds `audit:read` nowhere.
-        Invalid: The cursor is not one of this list, or `first` is not from 0 to 100.
+        Invalid: The cursor is not one of this list, `first` is not from 0 to 100, or a part of the
+            filter can match nothing because of its form.
     """
     check_first(first)
+    wanted = as_meant(wanted or AuditEventFilter())
     position: int | None = None if after is None else decode(_CURSOR, after, [int])[0]
     decision = _require(work, Permission.AUDIT_READ)
-    window = Window(wanted or AuditEventFilter(), _readable(work, Permission.AUDIT_READ))
+    window = Window(wanted, _readable(work, Permission.AUDIT_READ))
     page = await queries.events_page(work.session, window, first=first, after=position)
     total = await queries.count_events(work.session, window) if count else 0
     asked: JSON = {"filter": _plain(wanted), "events": len(page.rows)}
@@ -160,19 +163,21 @@ async def verify_log(platform: Platform) -> Verification:
         return await verify(session, platform.signer.public, platform.settings.checkpoint_path)
 
 
-async def request_export(work: Work) -> Window:
-    """Require the permission to read the log, and record the export.
+async def request_export(work: Work, wanted: AuditEventFilter | None = None) -> Window:
+    """Require the permission to read the log, and record the export with its filter.
 
     Returns:
-        The events to export: those that the actor may read.
+        The events to export: those that are wanted and that the actor may read.
 
     Raises:
         Forbidden: The actor holds `audit:read` nowhere.
+        Invalid: A part of the filter can match nothing because of its form.
     """
+    wanted = as_meant(wanted or AuditEventFilter())
     decision = _require(work, Permission.AUDIT_READ)
     readable = _readable(work, Permission.AUDIT_READ)
-    await _record(work, Tag.AUDIT_LOG_EXPORT, decision, None)
-    return Window() if isinstance(readable, True_) else Window(within=readable)
+    await _record(work, Tag.AUDIT_LOG_EXPORT, decision, {"filter": _plain(wanted)})
+    return Window(wanted) if isinstance(readable, True_) else Window(wanted, readable)
 
 
 async def export_log(platform: Platform, window: Window) -> AsyncIterator[bytes]:
@@ -215,9 +220,9 @@ async def _disclose(work: Work, events: Sequence[AuditEventRecord]) -> set[Audit
     return set(readable)
 
 
-def _plain(wanted: AuditEventFilter | None) -> JSON:
-    """The filter as JSON, for the log."""
-    if wanted is None:
+def _plain(wanted: AuditEventFilter) -> JSON:
+    """The filter as JSON, for the log; null without one."""
+    if wanted == AuditEventFilter():
         return None
     return {each.name: _plain_value(getattr(wanted, each.name)) for each in fields(wanted)}
 

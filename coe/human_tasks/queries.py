@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Table, and_, any_, func, literal, not_, or
 
 from coe.access.permissions import Permission
 from coe.access.policy_lines import Relation
+from coe.catalog.refs import require_entries
 from coe.db.records import Columns
 from coe.formats import instants, uuids
 from coe.paging import Page, check_first, decode, encode
@@ -124,7 +125,7 @@ def _conditions(read: Read, filters: TaskFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     conditions.append(TASKS.c.state.in_(filters.states or OPEN_TASK_STATES))
     if filters.flows:
-        conditions.append(TASKS.c.flow.in_(filters.flows))
+        conditions.append(TASKS.c.flow.in_(require_entries(filters.flows, "flow")))
     for requested, condition in (
         (filters.assigned_to_me, TASKS.c.assignee == read.actor.subject),
         (filters.claimable, _claimable(read)),

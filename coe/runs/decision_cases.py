@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.permissions import Permission
-from coe.catalog.refs import read_ref
+from coe.catalog.refs import read_ref, require_entries
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.db.records import Columns
@@ -132,7 +132,8 @@ def asked(wanted: CaseFilter) -> list[ColumnElement[bool]]:
     if wanted.before is not None:
         found.append(CASES.c.at < wanted.before)
     if wanted.flows:
-        found.append(CASES.c.flow.in_(wanted.flows))
+        flows = require_entries(wanted.flows, "flow", path="/flows")
+        found.append(CASES.c.flow.in_(flows))
     return found
 
 

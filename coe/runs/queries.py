@@ -14,9 +14,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, EntryRecord, VersionRecord
+from coe.catalog.refs import require_entries
 from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.formats import instants, uuids
-from coe.paging import Page, check_first, decode, encode
+from coe.paging import Page, check_first, check_span, decode, encode
 from coe.runs.records import (
     RUN_COLUMNS,
     STEP_COLUMNS,
@@ -55,7 +56,8 @@ async def runs(
     """Runs, the newest request first.
 
     Raises:
-        Invalid: `first` or `after` is not as it should be.
+        Invalid: `first` or `after` is not as it should be, or the filter can match nothing because
+            of its form.
     """
     size = check_first(first)
     which = and_(readable_runs(read), *_conditions(wanted or RunFilter()))
@@ -149,9 +151,10 @@ async def _children(read: Read, which: ColumnElement[bool]) -> list[RunRecord]:
 
 
 def _conditions(wanted: RunFilter) -> list[ColumnElement[bool]]:
+    check_span(wanted.started_after, wanted.started_before, path="/filter/startedBefore")
     conditions: list[ColumnElement[bool]] = []
     if wanted.flows:
-        conditions.append(RUNS.c.flow.in_(wanted.flows))
+        conditions.append(RUNS.c.flow.in_(require_entries(wanted.flows, "flow")))
     if wanted.states:
         conditions.append(RUNS.c.state.in_(wanted.states))
     if wanted.correlation_id is not None:

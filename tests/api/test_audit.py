@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,10 @@ async def test_the_log_is_filtered_and_paged(api: Api) -> None:
     )
     assert {event["actor"] for event in narrowed["nodes"]} == {"coe-lead"}
     none = {**about, "before": first["nodes"][-1]["at"], "after": first["nodes"][0]["at"]}
-    assert (await auditor.ask(LOG, filter=none))["auditLog"]["totalCount"] == 0
+    for wrong in ({"filter": none}, {"after": "nonsense"}):
+        with pytest.raises(Refused) as refused:
+            await auditor.ask(LOG, **wrong)
+        assert refused.value.code == "INVALID"
     with pytest.raises(Refused) as refused:
         await auditor.ask(LOG, after="nonsense")
     assert refused.value.code == "INVALID"
@@ -206,6 +210,46 @@ async def test_the_verification_names_a_changed_row(api: Api) -> None:
     broken = (await auditor.ask(verify))["verifyAudit"]
     assert not broken["ok"]
     assert f"/events/{event['index']}" in {problem["path"] for problem in broken["problems"]}
+
+
+async def test_a_part_of_the_log_is_exported_with_proofs_that_stand(
+    api: Api, tmp_path: Path
+) -> None:
+    await publish_welcome(api)
+    auditor = api.persona("auditor")
+    await _log(auditor, 4, filter={"resources": ["flow:sales/welcome"]})
+    bundle = tmp_path / "part.jsonl"
+
+    async def part(**wanted: Any) -> list[dict[str, Any]]:
+        async with api.client(auditor.token) as client:
+            response = await client.get("/audit/bundle", params=wanted)
+        assert response.status_code == 200, response.text
+        bundle.write_bytes(response.content)
+        verified = verify_bundle(bundle, vkey=api.services.platform.signer.vkey)
+        assert verified.ok, verified.problems
+        lines = [json.loads(line) for line in response.content.splitlines()]
+        return [line["event"] for line in lines if line["type"] == "event"]
+
+    whole = await part(resources="sales/welcome")
+    assert len(whole) >= 4
+    between = await part(
+        resources="flow:sales/welcome", after=whole[1]["at"], before=whole[3]["at"]
+    )
+    assert [each["position"] for each in between] == [each["position"] for each in whole[1:3]]
+    assert [each["action"] for each in await part(actions="flow:publish")] == [
+        "catalog:flow:publish"
+    ]
+    for wrong, path in (
+        ({"afterr": "x"}, "/afterr"),
+        ({"after": "yesterday"}, "/after"),
+        ({"outcomes": "NO"}, "/outcomes"),
+        ({"actions": "flow:publsh"}, "/filter/actions/0"),
+    ):
+        async with api.client(auditor.token) as client:
+            refused = await client.get("/audit/bundle", params=wrong)
+        assert refused.status_code == 422, wrong
+        [problem] = refused.json()["errors"][0]["extensions"]["problems"]
+        assert problem["path"] == path
 
 
 async def test_an_exported_bundle_is_verified_offline(api: Api, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import strawberry
 
 from coe.api.graphql.context import BatchLoader, Context, Info
-from coe.api.graphql.ids import split, to_uuid
+from coe.api.graphql.ids import RESOURCES, plain_uuid, split, to_uuid
 from coe.api.graphql.loaders import (
     entry_by_id,
     event_by_id,
@@ -22,6 +22,7 @@ from coe.api.graphql.nodes import Node, field
 from coe.api.types.audit import AuditEvent
 from coe.api.types.decisions import DecisionTable, DecisionTableVersion
 from coe.api.types.entries import System
+from coe.api.types.entry_kinds import entry_view, version_view
 from coe.api.types.flow_versions import FlowVersion
 from coe.api.types.flows import Flow
 from coe.api.types.human_tasks import HumanTask
@@ -29,7 +30,9 @@ from coe.api.types.runs import Run
 from coe.api.types.teams import Team
 from coe.api.types.templates import Template, TemplateVersion
 from coe.catalog.models import EntryKind
-from coe.errors import NotFound
+from coe.catalog.queries import find_entry, find_version
+from coe.catalog.refs import read_ref
+from coe.errors import Forbidden, NotFound
 
 Fetch = Callable[[Context, UUID], Awaitable[Any]]
 
@@ -60,6 +63,7 @@ NODES: dict[str, tuple[Fetch, Callable[[Any], Node]]] = {
     "TemplateVersion": (_loaded(version_by_id, EntryKind.TEMPLATE), TemplateVersion.of),
 }
 """For each type with an id: how its record is fetched, and its view."""
+_ENTRY_KINDS = {kind.lower(): kind for kind in EntryKind}
 
 
 @strawberry.type
@@ -68,12 +72,53 @@ class NodeQuery:
 
     @field
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:  # noqa: A002  # the contract's name
-        """Anything with a global id that the caller may read."""
-        kind, _ = split(id)
-        if kind not in NODES:
+        """Anything with a global id that the caller may read.
+
+        A plain UUID, a ref (namespace/name, with a version too) and a name as the audit log has it
+        (run:<uuid>, flow:<ref>) are accepted too.
+        """
+        found: Node | None = await _by_ref(info, id) or await _by_id(info.context, id)
+        if found is None:
             raise NotFound
+        return found
+
+
+async def _by_ref(info: Info, text: str) -> Any:
+    """The entry or the version that a ref names."""
+    kind, colon, rest = text.partition(":")
+    ref = read_ref(rest if colon and kind in _ENTRY_KINDS else text)
+    if ref is None:
+        return None
+    async with info.context.read() as read:
+        if ref.selector is None:
+            entry = await find_entry(read, str(ref), _ENTRY_KINDS.get(kind))
+            return entry_view(entry) if entry else None
+        version = await find_version(read, str(ref), _ENTRY_KINDS.get(kind))
+    return version_view(version) if version else None
+
+
+async def _by_id(context: Context, text: str) -> Node | None:
+    key = plain_uuid(text)
+    kinds = list(NODES) if key else [_kind_of(text)]
+    for kind in kinds:
         fetch, view = NODES[kind]
-        record = await fetch(info.context, to_uuid(kind, id))
-        if record is None:
-            raise NotFound
-        return view(record)
+        try:
+            record = await fetch(context, key or to_uuid(kind, text))
+        except Forbidden:  # of events, for a caller who may read none
+            if key is None:
+                raise
+            record = None
+        if record is not None:
+            return view(record)
+    return None
+
+
+def _kind_of(text: str) -> str:
+    """The type that an id names."""
+    name = text.partition(":")[0]
+    kind = (
+        next((kind for kind, known in RESOURCES.items() if known == name), None) or split(text)[0]
+    )
+    if kind not in NODES:
+        raise NotFound
+    return kind

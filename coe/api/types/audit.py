@@ -6,7 +6,7 @@ import strawberry
 
 from coe.access.actor import ActorKind
 from coe.api.graphql.context import Info
-from coe.api.graphql.ids import to_global
+from coe.api.graphql.ids import resource_name, to_global
 from coe.api.graphql.loaders import event_detail, event_proof, event_reason
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.scalars import DateTime, Json
@@ -21,12 +21,20 @@ from coe.audit.records import AuditEventRecord
 class AuditFilter:
     """Which events; every part given must hold.
 
-    A resource takes in its versions; a flow or a run also what belongs to it.
+    A resource takes in its versions; a flow or a run also what belongs to it. A part that can match
+    nothing because of its form is an error.
     """
 
     actors: list[str] | None = None
-    actions: list[str] | None = None
-    resources: list[str] | None = None
+    actions: list[str] | None = strawberry.field(
+        default=None,
+        description="source:subject:verb, or subject:verb; * at the end is any",
+    )
+    resources: list[str] | None = strawberry.field(
+        default=None,
+        description="kind:name, such as flow:sales/order-to-cash or run:<uuid>; a ref, an id or a"
+        " UUID without its kind; * at the end is any",
+    )
     outcomes: list[AuditOutcome] | None = None
     after: DateTime | None = None
     before: DateTime | None = None
@@ -38,7 +46,7 @@ class AuditFilter:
         return AuditEventFilter(
             actors=self.actors or (),
             actions=self.actions or (),
-            resources=self.resources or (),
+            resources=[resource_name(each) for each in self.resources or ()],
             outcomes=self.outcomes or (),
             teams=self.teams or (),
             after=self.after,

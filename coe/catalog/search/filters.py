@@ -8,7 +8,10 @@ from sqlalchemy import ColumnElement
 
 from coe.access.actor import DataClass
 from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.refs import require_entries
 from coe.catalog.tables import ENTRIES
+from coe.errors import Invalid, Problem
+from coe.identifiers import is_slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +31,24 @@ class CatalogFilter:
 
 
 def predicates(wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
-    """The predicate of each property that narrows, by the name of its facet."""
+    """The predicate of each property that narrows, by the name of its facet.
+
+    Raises:
+        Invalid: An owner or a system can match nothing because of its form.
+    """
     columns = ENTRIES.c
     found: dict[str, ColumnElement[bool]] = {}
     if wanted.kinds:
         found["kinds"] = columns.kind.in_(wanted.kinds)
     if wanted.owners:
-        found["owners"] = columns.team.in_(wanted.owners)
+        found["owners"] = columns.team.in_(_teams(wanted.owners))
     if wanted.tags:
         found["tags"] = columns.tags.overlap(list(wanted.tags))
     if wanted.domains:
         found["domains"] = columns.domain.in_(wanted.domains)
     if wanted.systems:
-        found["systems"] = columns.systems.overlap(list(wanted.systems))
+        systems = require_entries(wanted.systems, "system", path="/filter/systems")
+        found["systems"] = columns.systems.overlap(list(systems))
     if wanted.lifecycles:
         found["lifecycles"] = columns.lifecycle.in_(wanted.lifecycles)
     else:
@@ -48,3 +56,15 @@ def predicates(wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
     if wanted.data_classes:
         found["dataClasses"] = columns.data_class.in_(wanted.data_classes)
     return found
+
+
+def _teams(owners: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(owner.removeprefix("team:") for owner in owners)
+    problems = [
+        Problem("INPUT_FILTER", f"{name!r} is not the name of a team", path=f"/filter/owners/{at}")
+        for at, name in enumerate(names)
+        if not is_slug(name)
+    ]
+    if problems:
+        raise Invalid(problems)
+    return names
