@@ -10,12 +10,12 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, func, not_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -138,6 +138,39 @@ async def issue(
 async def find_token(session: AsyncSession, token_id: UUID) -> AccessToken | None:
     """The row of a token, if there is one."""
     return await session.get(AccessToken, token_id)
+
+
+async def subjects(session: AsyncSession) -> list[str]:
+    """All subjects that have or had a token, in order."""
+    found = await session.scalars(
+        select(col(AccessToken.subject)).distinct().order_by(col(AccessToken.subject))
+    )
+    return list(found)
+
+
+async def page(
+    session: AsyncSession,
+    of: Collection[str],
+    *,
+    active: bool | None,
+    now: datetime,
+    size: int,
+    beyond: Sequence[Any] | None,
+) -> tuple[list[AccessToken], int]:
+    """Tokens of these subjects, the newest first, and how many there are over all pages.
+
+    `beyond` is the time and the id of the token before the page.
+    """
+    created, key = col(AccessToken.created_at), col(AccessToken.id)
+    works = and_(col(AccessToken.revoked_at).is_(None), col(AccessToken.expires_at) > now)
+    wanted: list[ColumnElement[Any]] = [col(AccessToken.subject).in_(of)]
+    if active is not None:
+        wanted.append(works if active else not_(works))
+    total = await session.scalar(select(func.count()).select_from(AccessToken).where(*wanted))
+    if beyond is not None:
+        wanted.append(tuple_(created, key) < tuple_(*beyond))
+    statement = select(AccessToken).where(*wanted).order_by(created.desc(), key.desc())
+    return list(await session.scalars(statement.limit(size))), total or 0
 
 
 async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None = None) -> bool:

@@ -11,7 +11,8 @@ import click
 from coe.cli.api_client import ApiClient, connect, server_options, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Noun, example
-from coe.cli.output import Result, printed
+from coe.cli.output import Result, Table, printed
+from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.settings_option import config_option, settings_from
 
 _ISSUE: Final = document("""
@@ -19,6 +20,15 @@ mutation Issue($input: IssueTokenInput!) {
   issueToken(input: $input) { id token problems { ...problem } }
 }
 """)
+_LIST: Final = """
+query Tokens($subject: String, $active: Boolean, $first: Int!, $after: String) {
+  tokens(subject: $subject, active: $active, first: $first, after: $after) {
+    totalCount
+    pageInfo { hasNextPage endCursor }
+    nodes { id name subject kind scopes createdAt createdBy expiresAt revokedAt active }
+  }
+}
+"""
 _REVOKE: Final = document("""
 mutation Revoke($id: ID!, $reason: String!) {
   revokeToken(id: $id, reason: $reason) { id problems { ...problem } }
@@ -77,6 +87,23 @@ def issue(
     issued = answer["token"]
     notes = [f"id {plain_id(answer['id'])}, for coe token revoke"] if issued else []
     return Result(answer, issued or (), notes, problems=answer["problems"], code=0 if issued else 1)
+
+
+@command.command("list")
+@click.option("--subject", help="Only those of this subject.")
+@click.option("--active/--inactive", default=None, help="Only those that work now, or do not.")
+@paged()
+@example("coe token list --active", "coe token list --subject service:worker/sales")
+@printed()
+@with_api
+def list_tokens(api: ApiClient, subject: str | None, active: bool | None, page: Page) -> Result:  # noqa: FBT001  # click passes it by keyword
+    """List your own tokens and those that you may revoke, the newest first; never their text."""
+    found = fetch(api, _LIST, {"subject": subject, "active": active}, page, "tokens")
+    rows = [
+        row | {"token": plain_id(row["id"]), "expires": row["expiresAt"]} for row in found["nodes"]
+    ]
+    columns = ["name", "subject", "scopes", "active", "expires", "token"]
+    return Result(found, Table(rows, columns, "No tokens."), notes_on(found))
 
 
 @command.command()

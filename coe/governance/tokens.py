@@ -1,13 +1,14 @@
-"""Issue and revoke bearer tokens; `coe.access.tokens` makes and checks them."""
+"""Issue, list and revoke bearer tokens; `coe.access.tokens` makes and checks them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from coe.access import tokens
+from coe.access.actor import subject_kind
 from coe.access.decision import Decision
 from coe.access.models import AccessToken
 from coe.access.permissions import Permission
@@ -16,7 +17,10 @@ from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.governance.access import relations_to_subject
 from coe.governance.resources import team_of_subject
 from coe.identifiers import PLATFORM_TEAM
+from coe.paging import Page, check_first, decode, encode
 from coe.work import Read, Work
+
+_CURSOR = "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,63 @@ async def revoke_token(work: Work, token_id: UUID, reason: str) -> None:
         reason=reason,
         detail={"subject": token.subject, "name": token.name},
     )
+
+
+async def list_tokens(
+    read: Read,
+    *,
+    subject: str | None = None,
+    active: bool | None = None,
+    first: int = 20,
+    after: str | None = None,
+) -> Page[AccessToken]:
+    """The actor's own tokens and those that it may revoke, the newest first; never their text.
+
+    Args:
+        read: The actor and its session.
+        subject: Only those of this subject.
+        active: Only those that work now, or only those that do not.
+        first: The size of the page.
+        after: The cursor of a token; the page begins after it.
+
+    Raises:
+        Invalid: The subject is none, the cursor is not one of this list, or `first` is not from 0
+            to 100.
+    """
+    size = check_first(first)
+    beyond = decode(_CURSOR, after, [datetime.fromisoformat, UUID]) if after else None
+    if subject is not None:
+        _check_subject(subject)
+    known = [subject] if subject is not None else await tokens.subjects(read.session)
+    readable = [each for each in known if _may_see(read, each)]
+    found, total = await tokens.page(
+        read.session, readable, active=active, now=read.now, size=size + 1, beyond=beyond
+    )
+    items = tuple(found[:size])
+    return Page(
+        items=items,
+        cursors=tuple(
+            encode(_CURSOR, [each.created_at.isoformat(), str(each.id)]) for each in items
+        ),
+        has_next=len(found) > size,
+        has_previous=after is not None,
+        total=total,
+    )
+
+
+def _may_see(read: Read, subject: str) -> bool:
+    if subject == read.actor.subject:
+        return True
+    team = _deciding_team(read, subject, Permission.TOKEN_REVOKE)
+    relations = relations_to_subject(read, subject)
+    return read.decide(Permission.TOKEN_REVOKE, team=team, relations=relations).allowed
+
+
+def _check_subject(subject: str) -> None:
+    try:
+        subject_kind(subject)
+    except ValueError as error:
+        raise Invalid([Problem("INPUT_FILTER", str(error), path="/subject")]) from None
 
 
 def _deciding_team(read: Read, subject: str, permission: Permission) -> str:

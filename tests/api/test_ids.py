@@ -104,10 +104,11 @@ async def test_the_log_is_read_by_ref_and_by_id(api: Api) -> None:
     run = await _start(owner)
     auditor = api.persona("auditor")
     query = "query ($filter: AuditFilter) { auditLog(filter: $filter) { nodes { action } } }"
+    await owner.do("cancelRun", "RunInput", "run { id }", run=split(run)[1], reason="no more")
     for about in ("sales/welcome", run, split(run)[1]):
         for _ in range(100):
             found = await auditor.ask(
-                query, filter={"resources": [about], "actions": ["run:start"]}
+                query, filter={"resources": [about], "actions": ["run:cancel"]}
             )
             if found["auditLog"]["nodes"]:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -92,3 +93,37 @@ async def test_nobody_issues_a_token_for_another_person(platform: Platform) -> N
     assert refused.value.extensions["rule"] == "p, relation:proxy, *, token:issue, *, deny"
     with pytest.raises(Forbidden):
         await _issue(platform, WAREHOUSE_DEVELOPER, _request("service:worker/warehouse"))
+
+
+async def test_one_sees_ones_own_tokens_and_those_that_one_may_revoke(platform: Platform) -> None:
+    await _issue(platform, SALES_OWNER, _request())
+    async with platform.work(OPERATOR) as work:
+        for subject in ("service:worker/sales", "service:worker/finance"):
+            await tokens.issue_token_as_operator(work, _request(subject))
+
+    async def seen(actor: Actor, **wanted: Any) -> list[str]:
+        async with platform.read(actor) as read:
+            return [each.subject for each in (await tokens.list_tokens(read, **wanted)).items]
+
+    assert await seen(SALES_OWNER) == ["sales-owner"]
+    assert await seen(FINANCE_LEAD) == ["service:worker/finance"]
+    assert await seen(OUTSIDER) == []
+    assert await seen(SALES_OWNER, subject="service:worker/finance") == []
+    with pytest.raises(Invalid):
+        await seen(SALES_OWNER, subject="Nobody At All")
+
+
+async def test_tokens_are_paged_and_the_revoked_are_told_apart(platform: Platform) -> None:
+    made = [await _issue(platform, SALES_OWNER, _request()) for _ in range(3)]
+    async with platform.work(SALES_OWNER) as work:
+        await tokens.revoke_token(work, made[1].id, "lost")
+    async with platform.read(SALES_OWNER) as read:
+        one = await tokens.list_tokens(read, first=2)
+        rest = await tokens.list_tokens(read, first=2, after=one.cursors[-1])
+        assert [each.id for each in (*one.items, *rest.items)] == [
+            each.id for each in reversed(made)
+        ]
+        assert (one.has_next, one.total, rest.has_next) == (True, 3, False)
+        inactive = await tokens.list_tokens(read, active=False)
+        assert [each.id for each in inactive.items] == [made[1].id]
+        assert (await tokens.list_tokens(read, active=True)).total == 2

@@ -1,4 +1,4 @@
-"""Root fields that say who may do what, and why."""
+"""Root fields that say who may do what, and why, and with which tokens."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import strawberry
 
 from coe.api.graphql.context import Info
 from coe.api.graphql.nodes import field
-from coe.api.types.access import AccessGrant, Decision
-from coe.governance import access
+from coe.api.graphql.paging import Connection, page_size
+from coe.api.types.access import AccessGrant, Decision, Token
+from coe.governance import access, tokens
 
 
 @strawberry.type
@@ -34,3 +35,20 @@ class AccessQuery:
         """Who may do what in a team's namespace: the evidence of an access review; recorded."""
         async with info.context.work() as work:
             return [AccessGrant.of(grant) for grant in await access.review_access(work, team)]
+
+    @field
+    async def tokens(
+        self,
+        info: Info,
+        subject: str | None = None,
+        *,
+        active: bool | None = None,
+        first: int | None = 20,
+        after: str | None = None,
+    ) -> Connection[Token]:
+        """The caller's own tokens and those that it may revoke, the newest first."""
+        async with info.context.read() as read:
+            page = await tokens.list_tokens(
+                read, subject=subject, active=active, first=page_size(first), after=after
+            )
+            return Connection.of(page, lambda record: Token.of(record, read.now))

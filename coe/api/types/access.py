@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import strawberry
 
+from coe.access.actor import ActorKind
 from coe.access.decision import Decision as PolicyDecision
 from coe.access.explain import Grant
+from coe.access.models import AccessToken
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.nodes import Problem, input_type, object_type
-from coe.api.graphql.scalars import IsoDuration
+from coe.api.graphql.scalars import DateTime, IsoDuration
 from coe.governance.tokens import TokenRequest
 from coe.idempotency import Receipt
 
@@ -52,6 +56,38 @@ class AccessGrant:
             permission=record.permission,
             via=record.via,
             resource=record.resource,
+        )
+
+
+@object_type
+class Token:
+    """A bearer token without its text, of which only a hash is kept."""
+
+    id: strawberry.ID
+    name: str
+    subject: str
+    kind: ActorKind
+    scopes: list[str]
+    created_at: DateTime
+    created_by: str
+    expires_at: DateTime
+    revoked_at: DateTime | None
+    active: bool = strawberry.field(description="Whether it works now")
+
+    @classmethod
+    def of(cls, record: AccessToken, now: datetime) -> Token:
+        """The view of a token at this time."""
+        return cls(
+            id=strawberry.ID(to_global("Token", record.id)),
+            name=record.name,
+            subject=record.subject,
+            kind=ActorKind(record.kind),
+            scopes=list(record.scopes),
+            created_at=DateTime(record.created_at),
+            created_by=record.created_by,
+            expires_at=DateTime(record.expires_at),
+            revoked_at=DateTime(record.revoked_at) if record.revoked_at else None,
+            active=record.revoked_at is None and record.expires_at > now,
         )
 
 
