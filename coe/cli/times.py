@@ -11,8 +11,6 @@ import click
 
 from coe.formats import instants
 
-from coe.formats import instants
-
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 HELP: Final = "A day (its start, UTC), RFC 3339, or how long ago: 90m, 12h, 7d."
