@@ -50,6 +50,13 @@ class SecretStore:
             name: each.value for name, each in self._current().items() if serves(each.teams, team)
         }
 
+    def names(self, team: str) -> frozenset[str] | None:
+        """The names of these secrets; None if they are not known here: no file, or a wrong one."""
+        if self._file.path is None:
+            return None
+        names = frozenset(self.of(team))
+        return names if self._logged is None else None
+
     def _current(self) -> dict[str, _Secret]:
         try:
             content = self._file.current()

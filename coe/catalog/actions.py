@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -23,6 +24,7 @@ from coe.catalog.models import (
     FlowKind,
     ReviewVerdict,
 )
+from coe.catalog.names import check_names
 from coe.catalog.records import VERSION_COLUMNS, ChangedVersion, Preview, SavedVersion
 from coe.catalog.refs import require_ref
 from coe.catalog.semver import is_alias
@@ -31,7 +33,7 @@ from coe.catalog.versions.approvals import add_verdict, require_approvals
 from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.lifecycle import RUNNABLE, LifecycleAction
 from coe.catalog.versions.saving import saved_version
-from coe.catalog.versions.sealing import seal_text, unseal
+from coe.catalog.versions.sealing import opened_manifest, seal_text, unseal
 from coe.catalog.versions.signatures import check_signature
 from coe.catalog.versions.transitions import (
     Transition,
@@ -44,6 +46,8 @@ from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
 from coe.language.lint import Stage
+from coe.language.names.references import Reference, named_by, named_by_table
+from coe.language.source import Source
 from coe.outbox import OutboxKind, enqueue
 from coe.work import Read, Work
 
@@ -291,10 +295,13 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     if version.kind is EntryKind.TEMPLATE:
         check_signature(work, VERSION_COLUMNS.of(version), digest(opened))
+        source = opened_manifest(opened)
+        await _refuse_names(work, source, named_by(source.data), version.team)
         return False
     if version.kind is EntryKind.DECISION:
         table = await asyncio.to_thread(opened_decision, opened)
         check_signature(work, VERSION_COLUMNS.of(version), table.digest)
+        await _refuse_names(work, table.source, named_by_table(table.source.data), version.team)
         return False
     document = opened_flow(opened)
     check_signature(work, VERSION_COLUMNS.of(version), document.digest)
@@ -302,3 +309,12 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
     if errors_in(problems):
         raise Invalid(problems)
     return document.definition is not None and document.definition.schedule is not None
+
+
+async def _refuse_names(
+    work: Work, source: Source, references: Iterable[Reference], team: str
+) -> None:
+    """Refuse names in a document of the team that lead nowhere."""
+    problems = await check_names(work, source, references, team)
+    if errors_in(problems):
+        raise Invalid(problems)

@@ -14,14 +14,16 @@ from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.flows.manifest import ManifestModel, Semver, SingleLine, SlugName, TagName
 from coe.catalog.models import LIVE, EntryKind, EntryVersion, Lifecycle
+from coe.catalog.names import check_names
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
 from coe.catalog.search.document import SearchDocument
 from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.saving import NewVersion, save_version
-from coe.errors import Invalid
+from coe.errors import Invalid, errors_in
 from coe.language.canonical import digest
 from coe.language.documents import validate
+from coe.language.names.references import named_by
 from coe.language.source import Source, Unreadable, read
 from coe.work import Work
 
@@ -69,6 +71,9 @@ async def register_system(work: Work, manifest: str) -> SavedVersion:
         team=system.namespace,
         data_class=system.data_class,
     )
+    problems = await check_names(work, source, named_by(source.data), system.namespace)
+    if errors_in(problems):
+        raise Invalid(problems)
     saving = await save_version(work, _new_version(system, source))
     entry, version, created = saving.entry, saving.version, saving.changed
     if created:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,22 +52,27 @@ class FileProblem:
 def check(
     paths: Iterable[Path],
     *,
-    known: Lookup | None = None,
+    lookup: Callable[[Path], Lookup] | None = None,
     standards: Standards | None = None,
     stage: Stage = Stage.DRAFT,
 ) -> list[FileProblem]:
     """The problems of definitions, file by file, in the order of the text.
 
+    `lookup` gives what the definition in a file can refer to; without it, nothing is looked up.
     The expressions of all files are compiled together: a hundred files take well under a second.
     """
+    paths = list(paths)
     with _no_collection():
         read = [(str(path), read_file(path)) for path in paths]
         recovered = [_recovered(loaded) for _, loaded in read]
         sound = [
-            loaded.definition or (recovered_.definition if recovered_ else None)
-            for (_, loaded), recovered_ in zip(read, recovered, strict=True)
+            (path, definition)
+            for path, (_, loaded), recovered_ in zip(paths, read, recovered, strict=True)
+            if (definition := loaded.definition or (recovered_.definition if recovered_ else None))
         ]
-        linted = iter(lint_all(filter(None, sound), known=known, standards=standards, stage=stage))
+        known = [lookup(path) if lookup else None for path, _ in sound]
+        definitions = [definition for _, definition in sound]
+        linted = iter(lint_all(definitions, known=known, standards=standards, stage=stage))
     found: list[FileProblem] = []
     for (file, loaded), recovered_ in zip(read, recovered, strict=True):
         problems = list(loaded.problems)

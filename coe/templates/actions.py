@@ -11,7 +11,7 @@ from coe.catalog.links import system_links
 from coe.catalog.models import EntryKind
 from coe.catalog.records import Preview, SavedVersion
 from coe.catalog.versions.saving import NewVersion, SaveOutcome, save_version, saved_version
-from coe.errors import Invalid, errors_in
+from coe.errors import Invalid, Problem, errors_in
 from coe.language.canonical import digest
 from coe.templates.instance import instance_of
 from coe.templates.manifest import MANIFEST, TemplateFiles, read_template
@@ -52,7 +52,7 @@ async def register_template(
     problems += await try_out(work, template)
     if errors_in(problems):
         raise Invalid(problems)
-    saving = await save_version(work, _new_version(template, changelog))
+    saving = await save_version(work, _new_version(template, problems, changelog))
     if saving.changed:
         await work.record(
             Tag.CATALOG_TEMPLATE_REGISTER,
@@ -120,7 +120,9 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
     return await saved_version(work, saving)
 
 
-def _new_version(template: TemplateFiles, changelog: str | None) -> NewVersion:
+def _new_version(
+    template: TemplateFiles, problems: tuple[Problem, ...], changelog: str | None
+) -> NewVersion:
     manifest, texts = template.manifest, template.texts
     bare = {path: text for path, text in texts.items() if path != MANIFEST}
     return NewVersion(
@@ -135,6 +137,7 @@ def _new_version(template: TemplateFiles, changelog: str | None) -> NewVersion:
         content=dict(texts),
         schemas={"parameters": manifest.parameters},
         path=f"/{MANIFEST}",
+        problems=problems,
         links=system_links(manifest.systems),
         changelog=changelog,
     )

@@ -45,6 +45,8 @@ from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.documents import validate
 from coe.language.json_schema.meta import schema_problems
+from coe.language.names.directory import KnownNames, name_problems
+from coe.language.names.references import Reference, named_by
 from coe.language.source import Source, Unreadable, point, read
 
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"
@@ -117,6 +119,18 @@ def read_template(files: Mapping[str, str]) -> tuple[TemplateFiles | None, tuple
     if manifest is None or flow is None or problems:
         return None, tuple(problems)
     return TemplateFiles(manifest, flow, texts), ()
+
+
+def template_names(template: TemplateFiles) -> tuple[Reference, ...]:
+    """The names in the manifest."""
+    return tuple(named_by(read(template.texts[MANIFEST], file=MANIFEST).data))
+
+
+def template_name_problems(template: TemplateFiles, known: KnownNames) -> tuple[Problem, ...]:
+    """The problems of the names in the manifest, with the severities of a publication."""
+    source, team = read(template.texts[MANIFEST], file=MANIFEST), template.manifest.namespace
+    found = name_problems(source, named_by(source.data), known, team=team)
+    return tuple(in_file(MANIFEST, each) for each in found)
 
 
 def in_file(file: str, problem: Problem) -> Problem:

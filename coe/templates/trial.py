@@ -9,9 +9,18 @@ from dataclasses import replace
 
 from coe.catalog.flows.checking import check
 from coe.catalog.flows.documents import read_flow
+from coe.catalog.names import known_names
 from coe.errors import Problem
 from coe.json_types import JSON
-from coe.templates.manifest import FLOW, MANIFEST, TemplateFiles, in_file
+from coe.language.lint.stages import Stage, at_stage
+from coe.templates.manifest import (
+    FLOW,
+    MANIFEST,
+    TemplateFiles,
+    in_file,
+    template_name_problems,
+    template_names,
+)
 from coe.templates.render import Target, render, unknown_parameters
 from coe.work import Read
 
@@ -25,6 +34,8 @@ async def try_out(read: Read, template: TemplateFiles) -> tuple[Problem, ...]:
     found: dict[Problem, None] = dict.fromkeys(problems)
     for parameters in examples_of(template):
         found |= dict.fromkeys(await _try(read, template, parameters))
+    names = await known_names(read, template_names(template), template.manifest.namespace)
+    found |= dict.fromkeys(at_stage(template_name_problems(template, names), Stage.DRAFT))
     return tuple(found)
 
 
@@ -61,5 +72,5 @@ async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Pr
         return mistakes
     document, found = read_flow(rendered.text)
     if document is not None:
-        found += await check(read, document)
+        found += await check(read, document, sample=True)
     return [in_file(FLOW, replace(each, line=None, column=None)) for each in found]

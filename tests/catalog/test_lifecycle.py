@@ -199,12 +199,12 @@ async def test_a_team_gives_nobody_the_data_of_its_runs_without_a_review(
             return await actions.publish(work, saved.version.ref)
 
     with pytest.raises(Conflict, match="approvals"):
-        await publish(_named("0.9.0", deputy="outsider"))
+        await publish(_named("0.9.0", deputy="finance-lead"))
     await publish(_named("1.0.0", processOwner="warehouse-lead"))
     await publish(_named("1.1.0", processOwner="warehouse-lead"))
     for changed in (
         _named("1.2.0", processOwner="warehouse-developer"),
-        _named("1.3.0", processOwner="warehouse-lead", deputy="outsider"),
+        _named("1.3.0", processOwner="warehouse-lead", deputy="finance-lead"),
     ):
         with pytest.raises(Conflict, match="approvals"):
             await publish(changed)

@@ -205,7 +205,7 @@ url: https://crm.acme.example
 
 
 async def test_systems_are_published_as_they_are_saved(platform: Platform) -> None:
-    caller = await register(platform, SALES_OWNER, central())
+    caller = await register(platform, SALES_OWNER, central(systems="sales/crm"))
     async with platform.work(SALES_OWNER) as work:
         saved = await register_system(work, SYSTEM)
     async with platform.work(SALES_OWNER) as work:

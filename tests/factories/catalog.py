@@ -25,7 +25,7 @@ def central(
     summary: str = "Takes goods back.",
     data_class: str = "INTERNAL",
     tags: str = "order, returns",
-    systems: str = "sales/crm",
+    systems: str = "",
     owner: str = "sales-owner",
     calls: str | None = None,
     extra: str = "",
@@ -78,6 +78,7 @@ def local(
     version: str = "1.0.0",
     data_class: str = "INTERNAL",
     title: str = "Pick and pack",
+    systems: str = "",
 ) -> str:
     return textwrap.dedent(
         f"""\
@@ -89,7 +90,7 @@ def local(
         summary: Reserves the stock of an order.
         dataClass: {data_class}
         tags: [order, warehouse]
-        systems: [warehouse/wms]
+        systems: [{systems}]
         entrypoint: flows/teams/warehouse/pick_and_pack.py:pick_and_pack
         timeout: PT5M
         input:

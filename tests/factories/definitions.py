@@ -16,14 +16,15 @@ document:
 """
 
 
-def flow(tasks: str, *, more: str = "") -> str:
-    """A document with these tasks under `do`, and more keys at its top."""
+def flow(tasks: str, *, more: str = "", about: str = "") -> str:
+    """A document with these tasks under `do`, more keys at its top, and more under `document`."""
     body = textwrap.indent(textwrap.dedent(tasks).strip("\n"), "  ")
-    return f"{HEAD}{textwrap.dedent(more)}do:\n{body}\n"
+    head = HEAD + textwrap.indent(about and f"{about}\n", "  ")
+    return f"{head}{textwrap.dedent(more)}do:\n{body}\n"
 
 
-def loaded(tasks: str, *, more: str = "") -> Definition:
+def loaded(tasks: str, *, more: str = "", about: str = "") -> Definition:
     """The definition of such a document, which must load."""
-    result = load(flow(tasks, more=more))
+    result = load(flow(tasks, more=more, about=about))
     assert result.definition is not None, result.problems
     return result.definition

@@ -56,7 +56,7 @@ REPORTED = {
         "",
         "OWS050",
     ),
-    "Document.tags": ("- a: {wait: PT1S}", "DOCUMENT tags: {x: y}\n", "OWS057"),
+    "Document.tags": ("- a: {wait: PT1S}", "tags: {x: y}", "OWS057"),
     "EvaluateOptions.language": ("- a: {wait: PT1S}", "evaluate: {language: js}\n", "OWS019"),
     "EvaluateOptions.mode": ("- a: {wait: PT1S}", "evaluate: {mode: loose}\n", "OWS019"),
     "OAuth2Endpoints.introspection": (
@@ -80,9 +80,9 @@ REPORTED = {
 }
 
 
-def problems(tasks: str, more: str = "") -> tuple[Problem, ...]:
-    """The problems at publication; a line that begins with DOCUMENT is a key of the document."""
-    loaded = load(flow(tasks, more=more).replace("DOCUMENT", " "))
+def problems(tasks: str, more: str = "", about: str = "") -> tuple[Problem, ...]:
+    """The problems at publication."""
+    loaded = load(flow(tasks, more=more, about=about))
     assert loaded.definition is not None, loaded.problems
     return lint(loaded.definition, standards=NO_STANDARDS, stage=Stage.PUBLICATION)
 
@@ -147,7 +147,8 @@ def test_every_argument_of_a_function_is_read() -> None:
 @pytest.mark.parametrize("key", REPORTED)
 def test_a_key_that_nothing_evaluates_is_reported(key: str) -> None:
     tasks, more, code = REPORTED[key]
-    assert [each.code for each in problems(tasks, more)] == [code]
+    part = {"about" if key.startswith("Document.") else "more": more}
+    assert [each.code for each in problems(tasks, **part)] == [code]
 
 
 def test_a_grant_that_needs_a_person_is_reported() -> None:
@@ -207,8 +208,8 @@ def test_a_directive_of_a_declared_function_that_nothing_follows_is_an_error() -
 
 def test_metadata_that_looks_misspelt_is_a_warning() -> None:
     assert {alias(name) for name in FlowMetadata.model_fields} | {TIME_ZONE} == set(METADATA_KEYS)
-    more = "DOCUMENT metadata: {sytems: [a/b], proccessOwner: x, costCentre: 7}\n"
-    found = problems("- a: {wait: PT1S}", more)
+    about = "metadata: {sytems: [a/b], proccessOwner: x, costCentre: 7}"
+    found = problems("- a: {wait: PT1S}", about=about)
     assert [(each.code, each.severity, each.path) for each in found] == [
         ("OWS057", Severity.WARNING, "/document/metadata/sytems"),
         ("OWS057", Severity.WARNING, "/document/metadata/proccessOwner"),

@@ -99,7 +99,9 @@ def test_help_says_what_is_wanted_and_no_message_repeats_a_value() -> None:
     by_path = {problem.path: problem for problem in problems}
     assert by_path["/parameters/words"].help == "What to say; such as Hello"
     assert by_path["/parameters/twize"].message == "`twize` is not known here"
-    assert by_path["/parameters/twize"].help == "did you mean `twice`?"
+    assert by_path["/parameters/twize"].help == (
+        "did you mean `twice`? known here: words, twice, limits"
+    )
     assert not any("471147" in str(problem) for problem in problems)
 
 

@@ -17,9 +17,10 @@ class DecisionQuery:
     """The fields of Query about decision tables."""
 
     @field
-    async def check_decision(self, manifest: str) -> DecisionPreview:
+    async def check_decision(self, info: Info, manifest: str) -> DecisionPreview:
         """What registerDecision would save, and its problems; saves nothing."""
-        return DecisionPreview.of(await check_decision(manifest))
+        async with info.context.read() as read:
+            return DecisionPreview.of(await check_decision(read, manifest))
 
     @field
     async def replay_decision(self, info: Info, input: ReplayDecisionInput) -> DecisionReplay:  # noqa: A002  # the contract's name

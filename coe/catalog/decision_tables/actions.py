@@ -12,6 +12,7 @@ from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.decision_tables.documents import DecisionEntry, opened_decision, read_decision
 from coe.catalog.models import EntryKind
+from coe.catalog.names import check_names
 from coe.catalog.records import VERSION_COLUMNS, SavedVersion, VersionRecord
 from coe.catalog.refs import require_ref
 from coe.catalog.tables import ENTRIES, VERSIONS
@@ -22,6 +23,8 @@ from coe.catalog.versions.sealing import unseal
 from coe.catalog.versions.signatures import check_signature
 from coe.decisions.table import DecisionTable
 from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.language.lint.stages import Stage, at_stage
+from coe.language.names.references import named_by_table
 from coe.work import Platform, Read, Work
 
 _VERSION = "/decision/version"
@@ -60,6 +63,7 @@ async def register_decision(
         team=about.namespace,
         data_class=entry.search_document.data_class,
     )
+    problems += await _names(work, entry)
     position = source.locate(_VERSION) if source else None
     new = NewVersion(
         kind=EntryKind.DECISION,
@@ -92,9 +96,11 @@ async def register_decision(
     return await saved_version(work, saving)
 
 
-async def check_decision(manifest: str) -> DecisionPreview:
+async def check_decision(read: Read, manifest: str) -> DecisionPreview:
     """Preview what `register_decision` would save and report; nothing is saved."""
     entry, problems, _ = await asyncio.to_thread(read_decision, manifest)
+    if entry is not None:
+        problems += await _names(read, entry)
     return DecisionPreview(manifest, entry.table.digest if entry else "", problems, entry)
 
 
@@ -147,3 +153,10 @@ async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str)
     table = await asyncio.to_thread(opened_decision, opened)
     check_signature(holder, version, table.digest)
     return table
+
+
+async def _names(read: Read, entry: DecisionEntry) -> tuple[Problem, ...]:
+    """The problems of the names in a draft."""
+    source, team = entry.table.source, entry.table.document.decision.namespace
+    found = await check_names(read, source, named_by_table(source.data), team)
+    return at_stage(found, Stage.DRAFT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_, select, tuple_
@@ -12,6 +13,7 @@ from coe.access.permissions import Permission
 from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.links import Link
 from coe.catalog.models import EntryKind, Lifecycle, LinkKind
+from coe.catalog.names import check_names, known_names, similar_entries
 from coe.catalog.records import VersionRecord
 from coe.catalog.scope import readable_versions
 from coe.catalog.tables import ENTRIES, VERSIONS
@@ -21,7 +23,9 @@ from coe.catalog.versions.sealing import unseal
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.json_schema.meta import schema_problems
-from coe.language.lint import Catalogued, KnownFlow, Stage, Standards, lint, published
+from coe.language.lint import Catalogued, KnownFlow, Stage, Standards, at_stage, lint, published
+from coe.language.names.directory import KnownNames, Names
+from coe.language.names.references import NameKind, named_by, references_of
 from coe.work import Read
 
 
@@ -29,20 +33,42 @@ async def check(
     read: Read,
     document: FlowDocument,
     stage: Stage = Stage.DRAFT,
+    *,
+    sample: bool = False,
 ) -> tuple[Problem, ...]:
     """All problems of a document at a stage: every door asks this function.
 
     Called flows and decision tables are searched among those that the actor may read. Actors who
-    write or publish flows also find all published ones, which are an offer to all teams. What
-    a draft may still lack is in `coe.language.lint.stages`.
+    write or publish flows also find all published ones, which are an offer to all teams. Other
+    names are looked up in `coe.catalog.names`. What a draft may still lack is in
+    `coe.language.lint.stages`. A `sample` stands for the flows that a template gives, whose team
+    and owner are not known: the team may have every role.
     """
     if document.definition is None:
-        return _schema_problems(document)
+        named = named_by(document.source.data)
+        found = await check_names(read, document.source, named, document.namespace)
+        return _schema_problems(document) + at_stage(found, stage)
     known = await _known(read, document, published=stage is not Stage.DRAFT or _writes_flows(read))
+    names = await known_names(read, references_of(document.definition), document.namespace)
+    if sample:
+        names = _of_any_team(document, names)
+    known = replace(known, known_names=names)
     standards = published(read.platform.settings.content_dir)
     return await asyncio.to_thread(
         lint, document.definition, known=known, standards=standards, stage=stage
     )
+
+
+def _of_any_team(document: FlowDocument, known: KnownNames) -> KnownNames:
+    """The names for a document whose own team and owner stand for any others."""
+    kinds = {NameKind.CHANNEL, NameKind.SECRET}
+    by_kind = {kind: names for kind, names in known.by_kind.items() if kind not in kinds}
+    people, roles = by_kind[NameKind.PERSON], by_kind[NameKind.ROLE]
+    owner = document.search_document.process_owner
+    by_kind[NameKind.PERSON] = Names({*people.exist, str(owner)}, people.suggested)
+    own = {(document.namespace, role) for role in roles.exist}
+    why = dict.fromkeys(kinds, "each team that uses the template has its own")
+    return KnownNames(by_kind, {*known.held, *own}, why)
 
 
 def approvals_needed(read: Read) -> int:
@@ -75,9 +101,14 @@ async def _known(read: Read, document: FlowDocument, *, published: bool) -> Cata
     available = readable_versions(read)
     if published:
         available = or_(VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)), available)
+    flows = await _called(read, called, available, EntryKind.FLOW)
+    decisions = await _called(read, called, available, EntryKind.DECISION)
+    missing = {link.entry for ref, link in called.items() if ref not in flows | decisions}
     return Catalogued(
-        await _called(read, called, available, EntryKind.FLOW),
-        await _called(read, called, available, EntryKind.DECISION),
+        flows,
+        decisions,
+        await similar_entries(read, missing, EntryKind.FLOW),
+        await similar_entries(read, missing, EntryKind.DECISION),
     )
 
 

@@ -11,6 +11,7 @@ from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
+from coe.language.source import Source, read
 
 CATALOG_PURPOSE = "catalog"
 _TABLE = EntryVersion.__tablename__
@@ -49,6 +50,12 @@ async def unseal(keyring: Keyring, ident: UUID, team: str, column: str, sealed: 
         DoesNotOpen: It was changed or moved, or its key is missing.
     """
     return await keyring.open_json(_cell(ident, team, column), CATALOG_PURPOSE, sealed)
+
+
+def opened_manifest(files: JSON) -> Source:
+    """The manifest of a template among its opened files, which map paths to texts."""
+    texts = files if isinstance(files, dict) else {}
+    return read(str(texts.get("template.yaml", "")), file="template.yaml")
 
 
 def problems_to_json(problems: tuple[Problem, ...]) -> JSON:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coe.cli.folder_lookup import lookup_beside
 from coe.cli.output import problem_line
 from coe.decisions.load import load_decision
 from coe.decisions.table import DecisionFault
@@ -15,6 +16,9 @@ from coe.decisions.table_tests import TESTS, TableResult, run_tests
 from coe.errors import CoeError, Invalid, Problem
 from coe.json_types import JSON
 from coe.language.check import FileProblem, as_sarif
+from coe.language.lint.stages import Stage, at_stage
+from coe.language.names.directory import name_problems
+from coe.language.names.references import named_by_table
 
 
 def check_tables(files: Sequence[Path]) -> list[FileProblem]:
@@ -59,7 +63,14 @@ def _problems(path: Path) -> tuple[Problem, ...]:
         return (Problem("OWS007", "the file is not UTF-8"),)
     except OSError as error:
         return (Problem("OWS007", f"cannot read the file: {error.strerror}"),)
-    return load_decision(text, file=str(path)).problems
+    loaded = load_decision(text, file=str(path))
+    problems = loaded.problems
+    if loaded.table is not None and loaded.source is not None:
+        references = named_by_table(loaded.source.data)
+        known, team = lookup_beside(path).known_names, loaded.table.document.decision.namespace
+        names = tuple(name_problems(loaded.source, references, known, team=team))
+        problems += at_stage(names, Stage.DRAFT)
+    return problems
 
 
 def _tables_of(file: Path) -> list[Path]:

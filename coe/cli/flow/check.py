@@ -30,10 +30,12 @@ def check(
     flows_dir: Path | None,
     no_import: bool,  # noqa: FBT001  # click passes it by keyword
 ) -> Result:
-    """Check definitions and manifests, offline: the language and the standards.
+    """Check definitions and manifests, offline: the language, the standards and the names.
 
-    For a folder, check the flows in it. The entrypoint of a local flow is tried where its code is
-    at hand: the file is imported in another process.
+    For a folder, check the flows in its YAML files, and say which files are skipped. People, roles,
+    teams, systems, flows and tables are looked up in the nearest folder with `catalog/teams`. The
+    entrypoint of a local flow is tried where its code is at hand: the file is imported in another
+    process.
 
     Exit code 0 without errors, 1 with errors; a file that cannot be read is an error too.
     """
@@ -42,10 +44,12 @@ def check(
     from coe.language.lint.stages import Stage  # noqa: PLC0415  # the same
 
     trial = None if no_import else EntrypointTrial(flows_dir)
-    found = check_files(files, Stage(stage), trial)
+    checked = check_files(files, Stage(stage), trial)
+    found = checked.problems
     return Result(
         [each.to_json() for each in found],
         [str(each) for each in found],
+        notes=checked.skipped,
         code=int(has_errors(found)),
         formats={"sarif": lambda: as_sarif(found)},
     )

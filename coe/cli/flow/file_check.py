@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from coe.cli.flow.file_kinds import FileKind, flow_files, kind_of
+from coe.cli.folder_lookup import lookup_beside
 from coe.errors import Problem
 from coe.language.check import FileProblem, check, read_text, unreadable
-from coe.language.lint.stages import Stage
-from coe.language.source import MAX_BYTES
+from coe.language.lint.stages import Stage, at_stage
+from coe.language.names.directory import name_problems
+from coe.language.names.references import named_by
 
 if TYPE_CHECKING:
     from coe.cli.flow.entrypoints import Found
 
-_MANIFEST: Final = re.compile(rb"^kind:\s*['\"]?localFlow\b", re.MULTILINE)
+
+@dataclass(frozen=True, slots=True)
+class CheckedFiles:
+    """The problems of files in the order of the arguments, and notes on files that were skipped."""
+
+    problems: tuple[FileProblem, ...]
+    skipped: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +38,29 @@ def check_files(
     files: Sequence[Path],
     stage: Stage = Stage.DRAFT,
     trial: EntrypointTrial | None = None,
-) -> list[FileProblem]:
-    """Check files and the flows in folders; the problems are in the order of the arguments.
+) -> CheckedFiles:
+    """Check files and the flows in folders.
 
     A file that cannot be read, a folder without flows and a template's file is each an error
     (OWS007). With a `trial`, the files of entrypoints are imported in another process.
     """
     found: dict[str, list[FileProblem]] = {}
+    skipped: dict[str, None] = {}
     definitions: list[Path] = []
     entrypoints: dict[str, Found] = {}
     for file in files:
-        paths, problem = _flows_of(file)
+        paths, problem, notes = _flows_of(file)
+        skipped |= dict.fromkeys(notes)
         if problem is not None:
             found[str(file)] = [FileProblem(str(file), problem)]
-        for path in paths:
+        for path, kind in paths.items():
             if str(path) not in found:
-                manifest = _is_manifest(path)
                 found[str(path)] = []
-                if manifest:
-                    found[str(path)] = _manifest_problems(path, trial, entrypoints)
+                if kind is FileKind.MANIFEST:
+                    found[str(path)] = _manifest_problems(path, stage, trial, entrypoints)
                 else:
                     definitions.append(path)
-    for each in check(definitions, stage=stage):
+    for each in check(definitions, lookup=lookup_beside, stage=stage):
         found[each.file].append(each)
     if entrypoints:
         from coe.cli.flow.entrypoints import try_all  # noqa: PLC0415  # only for manifests
@@ -59,38 +68,25 @@ def check_files(
         tried = try_all(list(entrypoints.values()))
         for name, wrong in zip(entrypoints, tried, strict=True):
             found[name] += [FileProblem(name, wrong)] if wrong else []
-    return [problem for problems in found.values() for problem in problems]
+    problems = tuple(problem for problems in found.values() for problem in problems)
+    return CheckedFiles(problems, tuple(skipped))
 
 
-def _flows_of(file: Path) -> tuple[list[Path], Problem | None]:
-    """The files of flows that an argument names, or the problem if there are none."""
-    if not file.is_dir():
-        if _is_template(file):
-            help = f"check it with: coe template render {file.parent}"
-            return [], unreadable("a template, whose placeholders are not filled in", help)
-        return [file], None
-    inside = [
-        path
-        for path in sorted(file.rglob("*.yaml"))
-        if (path.name == "flow.yaml" and not _is_template(path)) or _is_manifest(path)
-    ]
-    return inside, None if inside else unreadable("a folder without flows")
-
-
-def _is_template(file: Path) -> bool:
-    return file.name == "flow.yaml" and file.with_name("template.yaml").exists()
-
-
-def _is_manifest(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return bool(_MANIFEST.search(file.read(MAX_BYTES)))
-    except OSError:
-        return False
+def _flows_of(file: Path) -> tuple[dict[Path, FileKind], Problem | None, list[str]]:
+    """The files of flows that an argument names, the problem if there are none, and notes."""
+    if file.is_dir():
+        inside, skipped = flow_files(file)
+        notes = [f"skipped {path}: {kind.value}" for path, kind in skipped.items()]
+        return inside, None if inside else unreadable("a folder without flows"), notes
+    kind = kind_of(file)
+    if kind is FileKind.TEMPLATE_FLOW:
+        help = f"check it with: coe template render {file.parent}"
+        return {}, unreadable("a template, whose placeholders are not filled in", help), []
+    return {file: kind}, None, []
 
 
 def _manifest_problems(
-    path: Path, trial: EntrypointTrial | None, entrypoints: dict[str, Found]
+    path: Path, stage: Stage, trial: EntrypointTrial | None, entrypoints: dict[str, Found]
 ) -> list[FileProblem]:
     """The problems of a manifest; its entrypoint is added to those that are to be tried."""
     from coe.catalog.flows.documents import read_flow  # noqa: PLC0415  # slow, and only for manifests
@@ -104,4 +100,9 @@ def _manifest_problems(
         entrypoint = find(document, path, trial.flows_dir)
         if entrypoint is not None:
             entrypoints[str(path)] = entrypoint
+    if document is not None:
+        references = named_by(document.source.data)
+        known = lookup_beside(path).known_names
+        names = name_problems(document.source, references, known, team=document.namespace)
+        problems += at_stage(tuple(names), stage)
     return [FileProblem(str(path), each) for each in problems]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coe.cli.folder_lookup import lookup_beside
 from coe.errors import CoeError, Problem, errors_in
 from coe.json_types import JSON
-from coe.language.lint import lint
+from coe.language.lint import Stage, at_stage, lint
 from coe.language.load import load
-from coe.templates.manifest import read_template
+from coe.language.names.references import NameKind
+from coe.templates.manifest import read_template, template_name_problems
 from coe.templates.render import Target, render
 
 
@@ -23,6 +25,8 @@ def render_folder(
 ) -> tuple[str | None, tuple[Problem, ...]]:
     """Render the template in a folder and check the definition.
 
+    The names in the definition are looked up if the namespace is that of a team.
+
     Returns:
         The definition (None if the template or the parameters have errors), and all problems.
     """
@@ -30,6 +34,8 @@ def render_folder(
     if template is None:
         return None, problems
     manifest = template.manifest
+    lookup = lookup_beside(folder)
+    problems += at_stage(template_name_problems(template, lookup.known_names), Stage.DRAFT)
     target = Target(
         namespace=namespace,
         name=name or manifest.name,
@@ -44,7 +50,9 @@ def render_folder(
     loaded = load(rendered.text)
     problems += loaded.problems
     if loaded.definition is not None:
-        problems += lint(loaded.definition)
+        teams = lookup.known_names.by_kind.get(NameKind.TEAM)
+        in_team = teams is not None and namespace in teams.exist
+        problems += lint(loaded.definition, known=lookup if in_team else None)
     return rendered.text, problems
 
 

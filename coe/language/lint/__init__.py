@@ -13,6 +13,7 @@ from coe.language.lint.data import check_schemas
 from coe.language.lint.effects import check_effects, check_metadata
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
 from coe.language.lint.loops import check_loops
+from coe.language.lint.names import check_names
 from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
@@ -59,6 +60,7 @@ _RULES: Final[tuple[Callable[[LintContext], Iterator[Problem]], ...]] = (
     check_functions,
     check_arguments,
     check_flows,
+    check_names,
     check_secrets,
     check_schemas,
     check_schedule,
@@ -80,25 +82,32 @@ def lint(
 ) -> tuple[Problem, ...]:
     """The problems of a definition that loads, in the order of its text.
 
-    Without `known`, the flows that it calls are not checked; without `standards`, the published
-    ones apply (`NO_STANDARDS` for none). `stage` says what a draft may still lack.
+    Without `known`, what it refers to is not looked up; without `standards`, the published ones
+    apply (`NO_STANDARDS` for none). `stage` says what a draft may still lack.
     Blocks for about 30 ms when it compiles new expressions: call it in a thread
     (`asyncio.to_thread`) from the event loop.
     """
-    [found] = lint_all([definition], known=known, standards=standards, stage=stage)
+    [found] = lint_all([definition], known=[known], standards=standards, stage=stage)
     return found
 
 
 def lint_all(
     definitions: Iterable[Definition],
     *,
-    known: Lookup | None = None,
+    known: Sequence[Lookup | None] | None = None,
     standards: Standards | None = None,
     stage: Stage = Stage.DRAFT,
 ) -> list[tuple[Problem, ...]]:
-    """The problems of several definitions, whose expressions are compiled together."""
+    """The problems of several definitions, whose expressions are compiled together.
+
+    `known` has what each of them can refer to.
+    """
     rules = published() if standards is None else standards
-    contexts = [LintContext(definition, rules, known) for definition in definitions]
+    every = list(definitions)
+    lookups = [None] * len(every) if known is None else known
+    contexts = [
+        LintContext(each, rules, lookup) for each, lookup in zip(every, lookups, strict=True)
+    ]
     with ThreadPoolExecutor(max_workers=1) as pool:
         compiled = pool.submit(
             compile_sites, [site for context in contexts for site in context.sites]

@@ -10,11 +10,12 @@ from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression
 from coe.language.functions import FUNCTIONS
 from coe.language.json_schema.violations import Violation, violations
-from coe.language.lint.context import KnownFlow, LintContext
+from coe.language.lint.context import KnownFlow, LintContext, Lookup
 from coe.language.model.calls import CallFunction
 from coe.language.model.task import Task
 from coe.language.model.task_types import RunTask
 from coe.language.source import tokens
+from coe.language.suggestions import did_you_mean
 
 _DECISION: Final = "decision"
 
@@ -47,8 +48,7 @@ def check_flows(context: LintContext) -> Iterator[Problem]:
         flow = context.known.decision(ref) if table else context.known.flow(ref)
         noun = "decision table" if table else "flow"
         if flow is None:
-            message = f"the catalog has no {noun} `{ref.partition('@')[0]}`"
-            yield context.problem("OWS052", message, where, value=True)
+            yield _missing(context, context.known, ref, where, table=table)
         elif flow.version is None:
             message = f"the {noun} `{ref.partition('@')[0]}` has no version for `{ref}`"
             yield context.problem("OWS053", message, where, value=True)
@@ -58,6 +58,21 @@ def check_flows(context: LintContext) -> Iterator[Problem]:
                 for found in _static(flow.input_schema, data):
                     message = f"`{ref}` refuses this input: {found}"
                     yield context.problem("OWS054", message, data_at + found.path, value=True)
+
+
+def _missing(context: LintContext, known: Lookup, ref: str, where: str, *, table: bool) -> Problem:
+    """A flow or table that is not there; where not all are known here, it may be elsewhere."""
+    noun, entry = "decision table" if table else "flow", ref.partition("@")[0]
+    names = known.names(decisions=table)
+    message = f"the {noun} `{entry}` is not looked up: there is no folder of {noun}s"
+    severity = Severity.INFO
+    if names is not None:
+        message = f"the catalog has no {noun} `{entry}`{did_you_mean(entry, names)}"
+        severity = Severity.ERROR
+    if names is not None and not known.complete:
+        message = f"no {noun} `{entry}` is in the content folders{did_you_mean(entry, names)}"
+        severity = Severity.WARNING
+    return context.problem("OWS052", message, where, value=True, severity=severity)
 
 
 def _flow(context: LintContext, ref: str, where: str, flow: KnownFlow) -> Iterator[Problem]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from coe.language.lint.parts import models
 from coe.language.lint.standards import Standards
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task, TaskList
+from coe.language.names.directory import KnownNames
 
 PartT = TypeVar("PartT", bound=Model)
 
@@ -31,7 +32,24 @@ class KnownFlow:
 
 
 class Lookup(Protocol):
-    """The part of the catalog that a definition can refer to."""
+    """What a definition can refer to: flows and tables, people, teams and other names."""
+
+    @property
+    def known_names(self) -> KnownNames | None:
+        """The names of what is neither a flow nor a decision table; None to look none up."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is no other entry than those that are known here."""
+        ...
+
+    def names(self, *, decisions: bool) -> Collection[str] | None:
+        """The refs without versions that may be suggested: of flows, or of decision tables.
+
+        None if nothing is known of them here.
+        """
+        ...
 
     def flow(self, ref: str) -> KnownFlow | None:
         """The flow of a ref such as `warehouse/pick-and-pack@^1`; None if there is none."""
@@ -42,24 +60,29 @@ class Lookup(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class Catalogued:
-    """A lookup in flows and tables that were fetched before, by the ref in the definition."""
+    """A lookup in what was fetched before; flows and tables are by the ref in the definition."""
 
-    def __init__(
-        self,
-        flows: Mapping[str, KnownFlow],
-        decisions: Mapping[str, KnownFlow] | None = None,
-    ) -> None:
-        self._flows = flows
-        self._decisions = decisions or {}
+    flows: Mapping[str, KnownFlow]
+    decisions: Mapping[str, KnownFlow] = field(default_factory=dict)
+    # What may be suggested for a flow, or for a table, that is not there.
+    flow_names: Collection[str] = ()
+    decision_names: Collection[str] = ()
+    complete: bool = True
+    known_names: KnownNames | None = None
+
+    def names(self, *, decisions: bool) -> Collection[str]:
+        """What may be suggested."""
+        return self.decision_names if decisions else self.flow_names
 
     def flow(self, ref: str) -> KnownFlow | None:
         """The flow of a ref."""
-        return self._flows.get(ref)
+        return self.flows.get(ref)
 
     def decision(self, ref: str) -> KnownFlow | None:
         """The decision table of a ref."""
-        return self._decisions.get(ref)
+        return self.decisions.get(ref)
 
 
 class ScopeAt(NamedTuple):

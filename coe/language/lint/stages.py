@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from coe.errors import Problem, Severity
+from coe.language.names.references import NameKind
 
 
 class Stage(StrEnum):
@@ -24,10 +25,11 @@ class Stage(StrEnum):
     """It is submitted for review, or published."""
 
 
-ALLOWED_IN_DRAFTS: Final = {
+ALLOWED_IN_DRAFTS: Final[dict[str, str]] = {
     "OWS050": "publication refuses what is not supported: replace it before you submit",
     "OWS052": "it must be published before this flow is submitted",
     "OWS053": "it must be published before this flow is submitted",
+    **{kind.value: "it must exist before this is submitted" for kind in NameKind},
 }
 """Codes of errors that are warnings in a draft, each with the advice for it."""
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 
+from coe.cli.flow.file_kinds import kind_of
 from coe.cli.main import cli
 from coe.language.source import MAX_BYTES
 
@@ -101,8 +102,130 @@ def test_files_come_in_the_order_in_which_they_were_named(flow: Path, tmp_path: 
 
 
 def test_without_errors_it_ends_with_zero() -> None:
-    done = coe("check", ROOT / "flows", "--output", "json")
-    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+    done = coe("check", ROOT / "flows", "--for", "publication", "--output", "json")
+    assert done.exit_code == 0
+    # The channel is the installation's.
+    assert {(each["code"], each["severity"]) for each in json.loads(done.stdout)} == {
+        ("OWS081", "WARNING"),
+        ("OWS084", "INFO"),
+    }
+
+
+CONTENT = {
+    "catalog/teams/sales.yaml": "team: sales\nmembers: [{subject: ada, roles: [lead]}]\n",
+    "catalog/systems/crm.yaml": "kind: System\nnamespace: sales\nname: crm\n",
+    "policies/roles.yaml": "roles: {lead: leads}\n",
+    "flows/other.yml": (
+        "document: {dsl: 1.0.3, namespace: sales, name: other, version: 1.2.0}\n"
+        "input: {schema: {document: {type: object, required: [id]}}}\n"
+        "do:\n  - a: {set: {x: 1}}\n"
+    ),
+    "flows/order process.yaml": """
+document:
+  dsl: 1.0.3
+  namespace: sales
+  name: order
+  version: 1.0.0
+  metadata: {processOwner: adda, systems: [sales/crn]}
+do:
+  - ask: {call: 'humanTask:1@default', with: {title: x, candidates: {roles: [leed]}}}
+  - one: {run: {workflow: {namespace: sales, name: othr, version: latest}}}
+  - two: {call: 'localFlow:1@default', with: {ref: sales/other@^2}}
+  - three: {call: 'localFlow:1@default', with: {ref: sales/other@^1, input: {}}}
+  - four: {call: 'decision:1@default', with: {ref: sales/level}}
+""",
+    "flows/order.tests.yaml": "tests: []\n",
+    "flows/notes.yaml": "hello: world\n",
+    "flows/manifest.yaml": (
+        MANIFEST.read_text()
+        .replace("finance-lead", "ghost")
+        .replace("namespace: finance", "namespace: sales")
+    ),
+}
+
+
+def test_names_are_looked_up_in_the_content_folders(tmp_path: Path) -> None:
+    for name, text in CONTENT.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = coe("check", tmp_path / "flows", "--for", "publication", "--output", "json")
+    found = {
+        (Path(each["file"]).name, each["code"], each["severity"], each["message"])
+        for each in json.loads(done.stdout)
+        if each["code"].startswith(("OWS05", "OWS08"))
+    }
+    flow, manifest = "order process.yaml", "manifest.yaml"
+    assert found == {
+        (flow, "OWS080", "ERROR", "there is no person `adda`, did you mean `ada`?"),
+        (flow, "OWS083", "ERROR", "there is no system `sales/crn`, did you mean `sales/crm`?"),
+        (flow, "OWS081", "ERROR", "there is no role `leed`, did you mean `lead`?"),
+        (
+            flow,
+            "OWS052",
+            "WARNING",
+            "no flow `sales/othr` is in the content folders, did you mean `sales/other`?",
+        ),
+        (flow, "OWS053", "ERROR", "the flow `sales/other` has no version for `sales/other@^2`"),
+        (flow, "OWS054", "ERROR", "`sales/other@^1` refuses this input: /id is missing"),
+        (
+            flow,
+            "OWS052",
+            "INFO",
+            (
+                "the decision table `sales/level` is not looked up: "
+                "there is no folder of decision tables"
+            ),
+        ),
+        (manifest, "OWS080", "ERROR", "there is no person `ghost`"),
+        (manifest, "OWS083", "ERROR", "there is no system `finance/erp`"),
+    }
+    assert done.exit_code == 1
+
+
+def test_a_folder_with_any_file_names_is_checked_and_says_what_is_skipped(tmp_path: Path) -> None:
+    for name, text in CONTENT.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "flow.yaml").write_text("document: {}\n")
+    done = coe("check", tmp_path, "--output", "json")
+    checked = {Path(str(each["file"])).name for each in json.loads(done.stdout)}
+    assert checked == {"order process.yaml", "other.yml", "manifest.yaml"}
+    notes = dict(
+        line.removeprefix(f"skipped {tmp_path}/").split(": ", 1)
+        for line in done.stderr.splitlines()
+    )
+    assert notes == {
+        "catalog/systems/crm.yaml": "a team or a system, which is checked when it is loaded",
+        "catalog/teams/sales.yaml": "neither a definition (`document` and `do`) nor a manifest "
+        "(`kind: localFlow`)",
+        "flows/notes.yaml": "neither a definition (`document` and `do`) nor a manifest "
+        "(`kind: localFlow`)",
+        "flows/order.tests.yaml": "tests: coe flow test",
+        "policies/roles.yaml": "neither a definition (`document` and `do`) nor a manifest "
+        "(`kind: localFlow`)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("document: {}\ndo: []\n", "DEFINITION"),
+        ('{"document": {}, "do": []}', "DEFINITION"),
+        ("# a comment\nkind: 'localFlow'\n", "MANIFEST"),
+        ("kind: template\nname: x\n", "TEMPLATE"),
+        ("kind: Team\n", "CONTENT"),
+        ("tests:\n  - name: x\n    document: 1\n", "TESTS"),
+        ("hitPolicy: unique\ndecision:\n  name: x\n", "DECISION"),
+        ("document: [broken\n", "DEFINITION"),
+        ("nested:\n  document: x\n", "OTHER"),
+        ("", "OTHER"),
+    ],
+)
+def test_a_file_is_told_by_its_keys(tmp_path: Path, content: str, kind: str) -> None:
+    file = tmp_path / "any.yaml"
+    file.write_text(content)
+    assert kind_of(file).name == kind
 
 
 def test_sarif_names_files_as_uris(flow: Path) -> None:

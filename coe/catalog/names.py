@@ -1,0 +1,160 @@
+"""The names of an installation, which documents refer to: people, roles, teams, systems and others.
+
+A name that the actor may not know of has the same answer as one that does not exist. Who may write
+or publish in the team of the document also finds what exists beyond what it may read: that a person
+is in some team, that a role is held, that a system is published, and which channels and secrets the
+team may use; the verbs refuse by them. Suggested are only names that the actor may read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from sqlalchemy import ColumnElement, or_, select, tuple_
+from sqlmodel import col
+
+from coe.access.actor import DataClass
+from coe.access.models import Team
+from coe.access.permissions import Permission
+from coe.catalog.models import EntryKind
+from coe.catalog.scope import readable_entries
+from coe.catalog.tables import ENTRIES
+from coe.catalog.versions.lifecycle import RUNNABLE
+from coe.channels import Channels
+from coe.crypto.operator_files import OperatorFileError
+from coe.errors import Problem
+from coe.language.names.directory import KnownNames, Names, name_problems
+from coe.language.names.references import NameKind, Reference
+from coe.language.source import Source
+from coe.secrets import SecretStore
+from coe.work import Read
+
+WRITING: Final = (
+    Permission.DECISION_PUBLISH,
+    Permission.DECISION_REGISTER,
+    Permission.DECISION_SUBMIT,
+    Permission.FLOW_PUBLISH,
+    Permission.FLOW_REGISTER,
+    Permission.FLOW_SUBMIT,
+    Permission.TEMPLATE_INSTANTIATE,
+    Permission.TEMPLATE_PUBLISH,
+    Permission.TEMPLATE_REGISTER,
+    Permission.TEMPLATE_SUBMIT,
+)
+"""The permissions by which a document of a team is saved, submitted or published."""
+MAX_SUGGESTED: Final = 500
+_NO_FILE: Final = "this installation has no file of them here"
+_NOT_TOLD: Final = "only those who write for the team may know"
+
+
+async def known_names(read: Read, references: Iterable[Reference], team: str) -> KnownNames:
+    """What is known here of these names, in a document of the team."""
+    wanted = list(references)
+    writes = any(read.decide(permission, team=team).allowed for permission in WRITING)
+    people, held = _people(read, everywhere=writes)
+    teams = frozenset(await read.session.scalars(select(col(Team.slug))))
+    roles = _names({role for _, role in held})
+    found = {
+        NameKind.PERSON: people,
+        NameKind.ROLE: roles,
+        NameKind.TEAM: _names(teams),
+        NameKind.SYSTEM: await _systems(read, wanted, published=writes),
+    }
+    missing = dict.fromkeys((NameKind.CHANNEL, NameKind.SECRET), _NO_FILE if writes else _NOT_TOLD)
+    kinds = {reference.kind for reference in wanted}
+    if writes and kinds & missing.keys():
+        found |= await asyncio.to_thread(_operators_names, read, team)
+    return KnownNames(found, held, missing)
+
+
+async def check_names(
+    read: Read, source: Source, references: Iterable[Reference], team: str
+) -> tuple[Problem, ...]:
+    """The problems of names in a document of the team, with the severities of a publication."""
+    wanted = tuple(references)
+    return tuple(name_problems(source, wanted, await known_names(read, wanted, team), team=team))
+
+
+def _people(read: Read, *, everywhere: bool) -> tuple[Names, frozenset[tuple[str, str]]]:
+    """The people in teams, and the roles that are held, as (team, role)."""
+    memberships = read.policy.memberships
+    readable = {
+        team
+        for team in memberships.all_teams()
+        if read.decide(Permission.ENTRY_READ, team=team, data_class=DataClass.INTERNAL).allowed
+    }
+    named = frozenset(each for each in memberships if memberships.teams(each) & readable)
+    exist = frozenset(memberships) if everywhere else named
+    held = frozenset(
+        (team, role)
+        for subject in exist
+        for role, team in memberships.roles(subject)
+        if everywhere or team in readable
+    )
+    return Names(exist, named), held
+
+
+async def _systems(read: Read, references: Iterable[Reference], *, published: bool) -> Names:
+    wanted = {each.name for each in references if each.kind is NameKind.SYSTEM}
+    if not wanted:
+        return _names(())
+    readable = readable_entries(read)
+    allowed = or_(readable, ENTRIES.c.lifecycle.in_(RUNNABLE)) if published else readable
+    exist = await entries_among(read, wanted, EntryKind.SYSTEM, allowed)
+    near = await similar_entries(read, wanted - exist, EntryKind.SYSTEM)
+    return Names(exist, near)
+
+
+async def entries_among(
+    read: Read, refs: Collection[str], kind: EntryKind, allowed: ColumnElement[bool]
+) -> frozenset[str]:
+    """Those of the refs, `namespace/name`, that are entries of the kind and allowed."""
+    pairs = sorted(tuple(ref.split("/", 1)) for ref in refs if "/" in ref)
+    query = select(ENTRIES.c.namespace, ENTRIES.c.name).where(
+        tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(pairs), ENTRIES.c.kind == kind, allowed
+    )
+    rows = (await read.session.execute(query)).all() if pairs else []
+    return frozenset(f"{row.namespace}/{row.name}" for row in rows)
+
+
+async def similar_entries(read: Read, refs: Collection[str], kind: EntryKind) -> frozenset[str]:
+    """Readable entries that may be meant by refs: those with the same namespace or name."""
+    if not refs:
+        return frozenset()
+    namespaces, names = zip(*(ref.partition("/")[::2] for ref in sorted(refs)), strict=True)
+    query = (
+        select(ENTRIES.c.namespace, ENTRIES.c.name)
+        .where(
+            or_(ENTRIES.c.namespace.in_(namespaces), ENTRIES.c.name.in_(names)),
+            ENTRIES.c.kind == kind,
+            readable_entries(read),
+        )
+        .order_by(ENTRIES.c.namespace, ENTRIES.c.name)
+        .limit(MAX_SUGGESTED)
+    )
+    rows = (await read.session.execute(query)).all()
+    return frozenset(f"{row.namespace}/{row.name}" for row in rows)
+
+
+def _operators_names(read: Read, team: str) -> dict[NameKind, Names]:
+    """The channels and secrets that flows of the team may use, where their files are here."""
+    settings, found = read.platform.settings, {}
+    secrets = SecretStore(settings.secrets_file).names(team)
+    if secrets is not None:
+        found[NameKind.SECRET] = _names(secrets)
+    if settings.channels_file is not None:
+        try:
+            channels = Channels(settings.channels_file).current()
+        except OperatorFileError:
+            return found
+        found[NameKind.CHANNEL] = _names(
+            name for name, channel in channels.items() if channel.serves(team)
+        )
+    return found
+
+
+def _names(names: Iterable[str]) -> Names:
+    listed = frozenset(names)
+    return Names(listed, listed)

@@ -1,0 +1,1 @@
+"""The names that a document refers to: what they are, and whether something has them."""
