@@ -17,12 +17,13 @@ from uuid import UUID
 from coe.access.actor import Actor
 from coe.errors import CoeError, Conflict, NotFound
 from coe.execution.advance import advance
-from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
+from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef, StartedRun
 from coe.execution.runtime import Runtime
 from coe.json_types import JSON
 from coe.machine.commands import StepState
 from coe.machine.errors import type_of
 from coe.runs import local_runs
+from coe.runs.models import RunState
 from coe.runs.records import LocalClaim
 from coe.work import Platform
 
@@ -137,6 +138,13 @@ class InlineEngine:
 
     async def deploy(self, flow: LocalFlowRef) -> None:
         """Do nothing: the code of local flows is here from the start."""
+
+    async def started_runs(self, *, older_than: timedelta) -> list[StartedRun]:  # noqa: ARG002  # the port's
+        """None: a task of this process ends with the run."""
+        return []
+
+    async def settle(self, started: StartedRun, state: RunState | None) -> None:
+        """Do nothing."""
 
     async def health(self) -> EngineHealth:
         """Always up, for it is this process."""

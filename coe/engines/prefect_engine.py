@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from coe.engines.prefect_http import PrefectHTTP, segment
 from coe.errors import Conflict, NotFound
-from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef
+from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef, StartedRun
 from coe.formats import instants
+from coe.runs.models import RunState
 from coe.settings import Settings
 
 WORKER_TYPE: Final = "coe"
@@ -27,6 +29,9 @@ CENTRAL_ENTRYPOINT: Final = "coe.engines.central_flow:process_run"
 STALE_PENDING: Final = timedelta(seconds=6)
 """A run that has been claimed (`Pending`) for longer has lost its worker."""
 SOON: Final = timedelta(seconds=1)
+PAGE: Final = 200
+MAX_SWEPT: Final = 5_000
+"""Flow runs that are looked at in one sweep: more than all workers of an installation carry out."""
 
 JOB_TEMPLATE: Final[dict[str, Any]] = {
     "job_configuration": {"name": "{{ name }}"},
@@ -122,6 +127,39 @@ class PrefectEngine:
             pool,
             flow.entrypoint,
         )
+
+    async def started_runs(self, *, older_than: timedelta) -> list[StartedRun]:
+        """The flow runs of ours in Prefect that a worker has claimed and not ended."""
+        wanted = {
+            "tags": {"all_": ["coe"]},
+            "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
+            "expected_start_time": {"before_": (datetime.now(UTC) - older_than).isoformat()},
+        }
+        found: list[StartedRun] = []
+        for offset in range(0, MAX_SWEPT, PAGE):
+            body = {
+                "flow_runs": wanted,
+                "sort": "EXPECTED_START_TIME_ASC",
+                "limit": PAGE,
+                "offset": offset,
+            }
+            page = await self._http.post("/flow_runs/filter", body)
+            found += [StartedRun(each["id"], run_id) for each in page if (run_id := _run_of(each))]
+            if len(page) < PAGE:
+                break
+        return found
+
+    async def settle(self, started: StartedRun, state: RunState | None) -> None:
+        """Give the flow run the state in which the run ended; `CRASHED` if it runs elsewhere."""
+        path = f"/flow_runs/{segment(started.id)}"
+        kind = _SETTLED.get(state, "CRASHED")
+        try:
+            found = await self._http.get(path)
+            if not _is_final(found["state"]):
+                body = {"state": {"type": kind, "name": kind.title()}, "force": True}
+                await self._http.post(f"{path}/set_state", body)
+        except NotFound:
+            return
 
     async def health(self) -> EngineHealth:
         """Whether the server answers."""
@@ -225,6 +263,21 @@ def _starts_soon(state: Any, now: datetime) -> bool:
         due = state["state_details"].get("scheduled_time")
         return due is None or _time(due) <= now + SOON
     return state["type"] == "PENDING" and _time(state["timestamp"]) > now - STALE_PENDING
+
+
+_SETTLED: Final[dict[RunState | None, str]] = {
+    RunState.COMPLETED: "COMPLETED",
+    RunState.FAULTED: "FAILED",
+    RunState.CANCELLED: "CANCELLED",
+}
+
+
+def _run_of(flow_run: dict[str, Any]) -> UUID | None:
+    """The id of the run that a flow run carries out; None if it is none of ours."""
+    try:
+        return UUID(str(flow_run["parameters"]["run_id"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _is_final(state: Any) -> bool:

@@ -9,7 +9,7 @@ The contract, which `tests/engines/conformance` checks for every engine:
   attempt returns the same engine run (use `RunRef.idempotency_key`). `wake` for a run that is
   running, parked, dead or unknown to the engine results in a call of `advance` (or of the local
   flow's code) that starts after `wake` was called, unless one is running and holds the lease.
-  `cancel` of an unknown or ended run is no error.
+  `cancel` of an unknown or ended run is no error, and neither is `settle`.
 * **Concurrency**: many runs; and, after a crash or a doubled call, two executions of one run. The
   lease and its fence (`coe.runs.journal`) let only one of them write, so an engine needs no lock.
 * **Duties**: for a central run, call `coe.execution.advance.advance` in a worker and act on its
@@ -24,8 +24,11 @@ The contract, which `tests/engines/conformance` checks for every engine:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
+
+from coe.runs.models import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,14 @@ class EngineRun:
 
     id: str
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run that the engine has handed to a worker and that has not ended: its id, and ours."""
+
+    id: str
+    run_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,12 @@ class Engine(Protocol):
 
     async def deploy(self, flow: LocalFlowRef) -> None:
         """Make a team's local flow startable: its pool and its deployment, if they are missing."""
+
+    async def started_runs(self, *, older_than: timedelta) -> list[StartedRun]:
+        """Its runs that should be under way at a worker, and were due longer ago than that."""
+
+    async def settle(self, started: StartedRun, state: RunState | None) -> None:
+        """End the engine's run as the run ended; None: another engine run has taken its place."""
 
     async def health(self) -> EngineHealth:
         """Whether the engine answers; never raises."""

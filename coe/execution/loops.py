@@ -12,10 +12,12 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe.db.notifications import Listener
+from coe.errors import Unavailable
 from coe.execution.dispatch import MAX_MESSAGES, dispatch_once, next_message
 from coe.execution.due_timers import fire_due, next_due
 from coe.execution.engine import Engine
 from coe.execution.reaper import reap_once, tidy_once
+from coe.execution.sweep import sweep_once
 from coe.human_tasks.reminder_sender import send_reminders
 from coe.leaves.notify import notifier_of
 from coe.outbox import OUTBOX_CHANNEL
@@ -25,6 +27,7 @@ from coe.work import Platform
 LONGEST_SLEEP: Final = 1.0
 SHORTEST_SLEEP: Final = 0.05
 TIDY_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +51,14 @@ class Loops:
         await self._listener.start()
         self._tasks = [
             asyncio.create_task(self._for_ever(step), name=f"coe-{step.__name__.strip('_')}")
-            for step in (self._dispatch, self._fire, self._reap, self._tidy, self._remind)
+            for step in (
+                self._dispatch,
+                self._fire,
+                self._reap,
+                self._tidy,
+                self._sweep,
+                self._remind,
+            )
         ]
 
     async def close(self) -> None:
@@ -99,6 +109,11 @@ class Loops:
     async def _tidy(self) -> None:
         await asyncio.sleep(TIDY_SECONDS)
         await tidy_once(self._platform)
+
+    async def _sweep(self) -> None:
+        await asyncio.sleep(SWEEP_SECONDS)
+        with contextlib.suppress(Unavailable):
+            await sweep_once(self._platform, self._engine)
 
 
 def _seconds(due: timedelta | None) -> float:

@@ -7,10 +7,11 @@ in an inbox that nobody reads any more.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.execution.dispatch import EXPECTED_WITHIN
@@ -45,14 +46,21 @@ async def reap_once(platform: Platform) -> int:
 async def tidy_once(platform: Platform) -> int:
     """Delete inbox rows of runs that cannot be retried, and timers of ended runs; returns how many.
 
-    Sending to a run does not lock it, so its end may be committed in between.
+    Sending to a run does not lock it, so its end may be committed in between. A faulted run keeps
+    what arrived for as long as events are kept, for somebody may retry it: but not a run that
+    another one called, nor a local one, which has no use for it.
     """
+    kept_for = timedelta(days=platform.settings.event_days)
+    no_retry = or_(RUNS.c.local, RUNS.c.parent_id.is_not(None), RUNS.c.ended_at < NOW - kept_for)
     async with platform.database.session() as session:
         late = await session.execute(
             delete(INBOX).where(
                 exists().where(
                     RUNS.c.id == INBOX.c.run_id,
-                    RUNS.c.state.in_((RunState.COMPLETED, RunState.CANCELLED)),
+                    or_(
+                        RUNS.c.state.in_((RunState.COMPLETED, RunState.CANCELLED)),
+                        and_(RUNS.c.state == RunState.FAULTED, no_retry),
+                    ),
                 ),
             ),
         )

@@ -13,7 +13,8 @@ from coe.engines import prefect_engine
 from coe.engines.prefect_engine import PrefectEngine, team_pool
 from coe.engines.prefect_http import PrefectHTTP
 from coe.errors import NotFound
-from coe.execution.engine import LocalFlowRef, RunRef
+from coe.execution.engine import LocalFlowRef, RunRef, StartedRun
+from coe.runs.models import RunState
 from tests.factories.ports import free_port
 
 
@@ -183,3 +184,26 @@ async def test_health_is_reported_and_never_raises(engine: PrefectEngine) -> Non
     )
     assert not (await gone.health()).ready
     await gone.close()
+
+
+async def test_a_sweep_finds_what_workers_left_and_settles_it(
+    engine: PrefectEngine, http: PrefectHTTP
+) -> None:
+    runs = [central() for _ in range(4)]
+    left, pending, done, waiting = [(await engine.request(run)).id for run in runs]
+    await put(http, left, "RUNNING")
+    await put(http, pending, "PENDING")
+    await put(http, done, "COMPLETED")
+    soon = timedelta(seconds=-5)
+    found = {each.id: each for each in await engine.started_runs(older_than=soon)}
+    assert {left, pending} <= set(found)
+    assert not {done, waiting} & set(found)
+    assert found[left].run_id == runs[0].id
+    old = await engine.started_runs(older_than=timedelta(minutes=5))
+    assert left not in {each.id for each in old}
+    await engine.settle(found[left], RunState.FAULTED)
+    await engine.settle(found[pending], None)
+    assert [(await state(http, each))[0] for each in (left, pending)] == ["FAILED", "CRASHED"]
+    await engine.settle(StartedRun(str(uuid.uuid4()), runs[0].id), RunState.COMPLETED)
+    await engine.settle(StartedRun(done, runs[2].id), RunState.CANCELLED)
+    assert (await state(http, done))[0] == "COMPLETED"

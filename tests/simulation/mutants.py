@@ -279,6 +279,12 @@ def no_tidying() -> None:
     coe.execution.loops.tidy_once = _nothing  # type: ignore[attr-defined]
 
 
+@mutant
+def no_sweep() -> None:
+    """What a dead worker left running in the engine stays so."""
+    coe.execution.loops.sweep_once = _nothing  # type: ignore[attr-defined]
+
+
 # ---------------------------------------------------------------------- what people see
 
 

@@ -281,7 +281,9 @@ def _judge_rows(world: World) -> None:
     ended = {ident for ident, run in runs.items() if run["state"].ended}
     for name in ("timers", "run_inbox"):
         for row in world.rows(name):
-            kept = name == "run_inbox" and runs[row["run_id"]]["state"].value == "FAULTED"
+            run = runs[row["run_id"]]
+            retriable = run["parent_id"] is None and not run["local"]
+            kept = name == "run_inbox" and run["state"].value == "FAULTED" and retriable
             if row["run_id"] in ended and not kept:  # it may be retried
                 world.fault(
                     f"a row of {name} is left of run {row['run_id']} "
@@ -336,4 +338,6 @@ def _judge_engine(world: World, runs: dict[UUID, Data]) -> None:
         ):
             kind = made["state"]["type"]
             world.report.counts[f"engine runs left {kind.lower()}"] += 1
+            if kind in {"RUNNING", "PENDING"}:
+                world.fault(f"the engine believes that {ident} of run {made['run']} is {kind}")
             world.prefect.orphans.append(ident)

@@ -60,6 +60,8 @@ class PrefectServer:
                 return self.set_state(ident, body["state"], force=body.get("force", False))
             case "post", ["deployments", deployment, "create_flow_run"]:
                 return self._create(deployment, body)
+            case "post", ["flow_runs", "filter"]:
+                return self._filtered(body)
             case "get", ["deployments", "name", flow, name]:
                 if f"{flow}/{name}" not in self.deployments:
                     raise NotFound
@@ -82,6 +84,17 @@ class PrefectServer:
         run = self.runs[ident]
         return {"id": ident, "state": dict(run["state"])}
 
+    def _filtered(self, body: Any) -> list[dict[str, Any]]:
+        """The flow runs of the sweep: of some types of state, and due before a time."""
+        kinds = body["flow_runs"]["state"]["type"]["any_"]
+        before = datetime.fromisoformat(body["flow_runs"]["expected_start_time"]["before_"])
+        found = [
+            {"id": ident, "parameters": {"run_id": str(run["run"])}}
+            for ident, run in self.runs.items()
+            if run["state"]["type"] in kinds and run["due"] < before
+        ]
+        return found[body["offset"] :][: body["limit"]]
+
     def _create(self, deployment: str, body: Any) -> dict[str, Any]:
         key = body["idempotency_key"]
         if deployment not in self.deployments.values():
@@ -94,6 +107,7 @@ class PrefectServer:
                 "run": UUID(body["parameters"]["run_id"]),
                 "pool": deployment.partition(":")[0],
                 "key": key,
+                "due": self.world.clock(),
                 "state": self._state("SCHEDULED", "Scheduled"),
             }
         return {"id": known}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,7 @@ import coe.execution.dispatch
 import coe.execution.loops
 import coe.execution.replay
 import coe.execution.runtime
+import coe.execution.sweep
 import coe.execution.turn
 import coe.runs.actions
 import coe.runs.event_subscriptions
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from tests.simulation.nodes import Node
     from tests.simulation.world import World
 
+SWEEP_SECONDS: Final = 8.0
+GRACE_SECONDS: Final = 6.0
+"""Shorter than in an installation, so that the end of a world need not wait for minutes."""
 NODE: ContextVar[Node | None] = ContextVar("simulated_node", default=None)
 _current: list[World] = []
 
@@ -263,6 +267,8 @@ def install() -> Callable[[], None]:
         (coe.execution.runtime, "load", loaded),
         (coe.runs.event_subscriptions, "load", loaded),
         (coe.execution.loops, "LONGEST_SLEEP", 8.0),
+        (coe.execution.loops, "SWEEP_SECONDS", SWEEP_SECONDS),
+        (coe.execution.sweep, "GRACE", timedelta(seconds=GRACE_SECONDS)),
         (coe.runs.actions, "find_version", _find_version),
         (coe.sdk.client, "time", SimpleNamespace(monotonic=_monotonic)),
         (coe.sdk.client, "random", SimpleNamespace(uniform=_uniform)),

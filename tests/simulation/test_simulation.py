@@ -27,7 +27,7 @@ QUICK = (
 )
 BUGS = (
     *("acknowledged_before_done", "answer_not_sent", "failed_append_goes_on"),
-    *("inbox_never_emptied", "lease_of_a_living_holder", "no_reaper", "no_tidying"),
+    *("inbox_never_emptied", "lease_of_a_living_holder", "no_reaper", "no_sweep", "no_tidying"),
     *(
         "no_timers",
         "open_tasks_of_ended_runs",

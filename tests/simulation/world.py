@@ -219,7 +219,7 @@ class World:
                 break
         else:
             self._stuck()
-        await asyncio.sleep(TIDY_SECONDS + 5)
+        await asyncio.sleep(max(TIDY_SECONDS, 2 * seams.SWEEP_SECONDS + seams.GRACE_SECONDS) + 5)
 
     def _decided(self) -> bool:
         """Whether enough is known already, where one violation is all that is wanted.
