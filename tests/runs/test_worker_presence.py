@@ -11,7 +11,7 @@ from sqlalchemy import update
 from coe.db import utcnow
 from coe.runs import actions, local_runs
 from coe.runs.tables import RUNS, TEAM_WORKERS
-from coe.runs.worker_presence import note_worker, waits_of_runs, workers_of_teams
+from coe.runs.worker_presence import _length, note_worker, waits_of_runs, workers_of_teams
 from coe.work import Platform
 from tests.factories.people import OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER, WAREHOUSE_WORKER
 from tests.factories.runs import central, local, publish, start
@@ -50,9 +50,9 @@ async def test_at_first_a_run_is_on_its_way(platform: Platform) -> None:
 
 
 async def test_it_says_that_no_worker_was_ever_seen(platform: Platform) -> None:
-    run_id = await _requested(platform, timedelta(seconds=40.5))
+    run_id = await _requested(platform, timedelta(days=2, hours=3, minutes=1))
     said = await _says(platform, run_id)
-    assert said == "no worker of warehouse has taken it for 40 s; none was ever seen"
+    assert said == "no worker of warehouse has taken it for 2 d 3 h; none was ever seen"
 
 
 async def test_it_says_when_one_was_last_seen(platform: Platform) -> None:
@@ -76,22 +76,22 @@ async def test_a_run_that_a_worker_has_does_not_wait_and_a_released_one_does(
     async with platform.work(WAREHOUSE_WORKER) as work:
         await local_runs.release_run(work, run_id, attempt=attempt)
     assert await _says(platform, run_id) is None
-    await _since(platform, timedelta(seconds=20))
+    await _since(platform, timedelta(hours=1, seconds=9))
     said = await _says(platform, run_id) or ""
-    assert said.startswith("it waits to go on: no worker of warehouse has taken it for 20 s")
+    assert said.startswith("it waits to go on: no worker of warehouse has taken it for 1 h ")
 
 
 async def test_a_central_run_says_so_too(platform: Platform) -> None:
     await publish(platform, central("simple", "  - a:\n      set: {b: 1}\n"))
     run = await start(platform, "sales/simple")
-    await _since(platform, timedelta(seconds=12.5))
+    await _since(platform, timedelta(hours=4, minutes=5, seconds=5))
     async with platform.read(WAREHOUSE_DEVELOPER) as read:
         assert await waits_of_runs(read, [run.id]) == {}
     async with platform.read(OUTSIDER) as read:
         assert await waits_of_runs(read, [run.id]) == {}
     async with platform.read(SALES_OWNER) as read:
         said = (await waits_of_runs(read, [run.id]))[run.id]
-    assert said == "no central worker has taken it for 12 s"
+    assert said == "no central worker has taken it for 4 h 5 min"
 
 
 async def test_a_team_without_a_worker_is_left_out(platform: Platform) -> None:
@@ -99,3 +99,8 @@ async def test_a_team_without_a_worker_is_left_out(platform: Platform) -> None:
     async with platform.read(OUTSIDER) as read:
         found = await workers_of_teams(read, ["warehouse", "finance"])
     assert set(found) == {"warehouse"}
+
+
+def test_a_length_of_time_is_in_its_two_largest_units() -> None:
+    lengths = {0: "0 s", 40: "40 s", 90: "1 min 30 s", 3600: "1 h", 93_784: "1 d 2 h"}
+    assert {number: _length(timedelta(seconds=number)) for number in lengths} == lengths
