@@ -13,6 +13,7 @@ A local flow is an ordinary Prefect flow whose only parameter is the run id:
 
 The platform's database stores the input, the outputs of steps and the output of the run encrypted.
 Prefect gets none of them, and of an error only its id. The SDK imports only httpx and `coe.errors`.
+Tests of a flow use `coe.sdk.testing`.
 """
 
 from coe.sdk.client import Client

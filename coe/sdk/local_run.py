@@ -32,6 +32,9 @@ EXECUTION: Final[ContextVar[dict[str, str] | None]] = ContextVar("coe_execution"
 Within one execution a run is claimed with one token, so that claiming it again returns the attempt.
 """
 
+TRIAL: Final[ContextVar[Client | None]] = ContextVar("coe_trial", default=None)
+"""The client of a trial in a test (`coe.sdk.testing`)."""
+
 _CLAIM: Final = """
 mutation Claim($input: ClaimRunInput!) {
   claimRun(input: $input) { claim { attempt input done heartbeatEvery } problems { message } }
@@ -224,9 +227,10 @@ async def held_run(run_id: str, *, client: Client | None = None) -> AsyncIterato
 
 @asynccontextmanager
 async def _opened(client: Client | None) -> AsyncIterator[Client]:
-    """The client, or one of the environment for the block."""
-    if client is not None:
-        yield client
+    """The client, that of a trial, or one of the environment for the block."""
+    given = client or TRIAL.get()
+    if given is not None:
+        yield given
         return
     url, token = os.environ["COE_URL"], os.environ["COE_TOKEN"]
     async with Client(url, token, patience=MAX_OUTAGE) as own:
