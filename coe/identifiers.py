@@ -15,6 +15,17 @@ _SLUG: Final = re.compile(SLUG)
 _MAX_LENGTH: Final = 63
 
 
+ROLE: Final = rf"(?:(?:{SLUG}|\*)/)?{SLUG}"
+"""The pattern of a role of a human task: `role`, `team/role`, or `*/role` for every team."""
+
+EVERY_TEAM: Final = "*"
+
+
+def qualified_role(role: str, team: str) -> str:
+    """The role with its team: one that names none is held in the team given, that of the flow."""
+    return role if "/" in role else f"{team}/{role}"
+
+
 def is_slug(value: str) -> bool:
     """Whether this is a valid name of a team or a role: at most 63 characters of `SLUG`."""
     return len(value) <= _MAX_LENGTH and _SLUG.fullmatch(value) is not None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from coe.access.actor import ActorKind, subject_kind
 from coe.access.policy_lines import ANY
 from coe.access.records import MembershipRecord
+from coe.identifiers import EVERY_TEAM
 
 
 class Memberships:
@@ -50,15 +51,15 @@ class Memberships:
         return frozenset().union(*self._teams.values())
 
     def holds(self, subject: str, role: str) -> bool:
-        """Whether the subject holds a role: `finance-approver` in any team, or `finance/lead`."""
+        """Whether the subject holds a role: `finance/lead`, or in any team `*/lead`."""
         return subject in self.holders(role)
 
     def holders(self, role: str) -> frozenset[str]:
         """The subjects that hold a role, named as in `holds`."""
-        team, slash, name = role.partition("/")
-        if slash:
+        team, _, name = role.partition("/")
+        if team != EVERY_TEAM:
             return frozenset(self._holders.get((name, team), ()))
-        found = (some for (each, _), some in self._holders.items() if each == role)
+        found = (some for (each, _), some in self._holders.items() if each == name)
         return frozenset().union(*found)
 
     def grants(self, qualified: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:

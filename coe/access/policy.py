@@ -142,7 +142,7 @@ class Policy:
         return self.memberships.teams(subject)
 
     def holds(self, subject: str, role: str) -> bool:
-        """Whether the subject holds a role: `finance-approver` in any team, or `finance/lead`."""
+        """Whether the subject holds a role: `finance/lead`, or in any team `*/lead`."""
         return self.memberships.holds(subject, role)
 
     def lines(self, permission: str) -> tuple[PolicyLine, ...]:

@@ -16,11 +16,12 @@ from coe.catalog.models import EntryKind
 from coe.errors import Invalid, NotFound, Problem
 from coe.formats import uuids
 from coe.identifiers import PLATFORM_TEAM
-from coe.runs.tables import APPROVALS, RUNS, TASKS
+from coe.runs.tables import RUNS, TASKS
 from coe.runs.visibility import (
     owned,
     readable_runs,
     readable_tasks,
+    relation_columns,
     run_relations,
     task_relations,
 )
@@ -120,17 +121,14 @@ async def _run(read: Read, name: str, key: UUID, subject: str) -> Resource:
 
 
 async def _task(read: Read, name: str, key: UUID, subject: str) -> Resource:
+    theirs = replace(read, actor=Actor.of(subject))
     found = await read.session.execute(
-        select(TASKS).where(TASKS.c.id == key, readable_tasks(read)),
+        select(TASKS, *relation_columns(theirs)).where(TASKS.c.id == key, readable_tasks(read)),
     )
     row = found.one_or_none()
     if row is None:
         raise NotFound
-    relations = set(task_relations(replace(read, actor=Actor.of(subject)), row))
-    given = select(APPROVALS.c.id).where(APPROVALS.c.task_id == key, APPROVALS.c.by == subject)
-    if row.state.open and await read.session.scalar(given) is not None:
-        relations.add(Relation.APPROVER.value)
-    return Resource(name, row.team, DataClass(row.data_class), frozenset(relations))
+    return Resource(name, row.team, DataClass(row.data_class), task_relations(theirs, row))
 
 
 async def _token(read: Read, name: str, key: UUID, subject: str) -> Resource:

@@ -6,15 +6,15 @@ requester, excluded, approver), and a refusal names the line that decided.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 
-from coe.access.actor import DataClass
+from coe.access.actor import Actor, DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
-from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
@@ -28,8 +28,14 @@ from coe.runs.sealing import TeamSealer
 from coe.runs.tables import APPROVALS, ESCALATIONS, RUNS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import TASK_COLUMNS, TaskRecord, task_record
-from coe.runs.visibility import excludes, readable_tasks, task_relations
-from coe.work import Work
+from coe.runs.visibility import (
+    process_of,
+    qualified_roles,
+    readable_tasks,
+    relation_columns,
+    task_relations,
+)
+from coe.work import Read, Work
 
 TAGS: Final = {
     Permission.HUMAN_TASK_CLAIM: Tag.RUNS_HUMAN_TASK_CLAIM,
@@ -87,11 +93,9 @@ async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> 
     task = await _lock(work, task_id)
     decision = await _require(work, task, Permission.HUMAN_TASK_DELEGATE)
     _check_open(task)
-    is_candidate = any(work.policy.holds(to, role) for role in task.candidate_roles)
-    has_approved = await _has_approved(work, task, to)
-    if not is_candidate or has_approved or excludes(task, to) or to == task.requester:
+    if not await _may_complete(work, task, to):
         message = "this person may not answer the task"
-        roles = ", ".join(task.candidate_roles)
+        roles = ", ".join(qualified_roles(task))
         raise Invalid([Problem("INPUT_TO", message, path="/to", help=f"Its roles: {roles}.")])
     await _change(work, task, state=HumanTaskState.CLAIMED, assignee=to)
     await _record(work, task, decision, Permission.HUMAN_TASK_DELEGATE, comment, detail={"to": to})
@@ -117,6 +121,7 @@ async def complete_task(
         Conflict: The task is closed, or another person has claimed it.
         Invalid: The task has no such outcome, or the answer does not fit its form.
     """
+    await _lock_process(work, task_id)
     task = await _lock(work, task_id)
     decision = await _require(work, task, Permission.HUMAN_TASK_COMPLETE)
     _check_open(task)
@@ -148,26 +153,48 @@ async def _lock(work: Work, task_id: UUID) -> Any:
     return task
 
 
+async def _lock_process(work: Work, task_id: UUID) -> None:
+    """Let the answers to the tasks of one process wait for each other.
+
+    So nobody answers two tasks at once of which one excludes who answered the other. A run is
+    locked before its tasks, everywhere (see `completion.close`).
+    """
+    root = select(process_of(TASKS)).where(TASKS.c.id == task_id).scalar_subquery()
+    await work.session.execute(
+        select(RUNS.c.id).where(RUNS.c.id == root).with_for_update(key_share=True)
+    )
+
+
 async def _require(work: Work, task: Any, permission: Permission) -> Decision:
-    has_approved = await _has_approved(work, task, work.actor.subject)
-    relations = set(task_relations(work, task))
-    if has_approved and task.state.open:
-        relations.add(Relation.APPROVER)
     return work.require(
         permission,
         resource=f"human_task:{task.id}",
         team=task.team,
         data_class=DataClass(task.data_class),
-        relations=relations,
+        relations=await _relations(work, task),
         correlation_id=task.correlation_id,
     )
 
 
-async def _has_approved(work: Work, task: Any, subject: str) -> bool:
-    found = await work.session.scalar(
-        select(APPROVALS.c.id).where(APPROVALS.c.task_id == task.id, APPROVALS.c.by == subject),
+async def _relations(read: Read, task: Any) -> frozenset[str]:
+    found = await read.session.execute(
+        select(TASKS, *relation_columns(read)).where(TASKS.c.id == task.id),
     )
-    return found is not None
+    return task_relations(read, found.one())
+
+
+async def _may_complete(work: Work, task: Any, subject: str) -> bool:
+    """Whether somebody else may answer the task."""
+    try:
+        theirs = replace(work, actor=Actor.of(subject))
+    except ValueError:
+        return False
+    return theirs.decide(
+        Permission.HUMAN_TASK_COMPLETE,
+        team=task.team,
+        data_class=DataClass(task.data_class),
+        relations=await _relations(theirs, task),
+    ).allowed
 
 
 def _check_open(task: Any) -> None:

@@ -16,6 +16,7 @@ from coe.audit.log import append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.human_tasks.reminders import iso_texts, schedule_reminder
+from coe.identifiers import qualified_role
 from coe.json_types import JSON
 from coe.machine.commands import OpenHumanTask
 from coe.machine.facts import Fact, FactKind
@@ -27,6 +28,7 @@ from coe.runs.sealing import TeamSealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.runs.timers import delete_timers, store_timers, timer_row
+from coe.runs.visibility import qualified_roles
 
 DEFAULT_OUTCOMES: Final = ("done",)
 
@@ -49,7 +51,7 @@ async def prepare_task(
 
     Call it before the transaction, as it may create a data key.
     """
-    arguments = _object(command.arguments)
+    arguments = command.arguments if isinstance(command.arguments, dict) else {}
     sealer = TeamSealer(keyring, run.team)
     task_id = new_id()
     row = {
@@ -62,8 +64,9 @@ async def prepare_task(
         "data_class": run.data_class,
         "state": HumanTaskState.OPEN,
         "requester": run.requester,
-        "candidate_roles": _texts(_object(arguments.get("candidates")).get("roles")),
-        "exclude": _texts(arguments.get("exclude")),
+        "candidate_roles": [qualified_role(role, run.team) for role in command.roles],
+        "exclude": list(command.exclude),
+        "question": f"{run.flow}\n{command.question}",
         "outcomes": _texts(arguments.get("outcomes")) or list(DEFAULT_OUTCOMES),
         "approvals_needed": command.approvals,
         "title_sealed": await sealer.seal(
@@ -86,7 +89,7 @@ async def prepare_task(
 
 async def open_task(session: AsyncSession, keyring: Keyring, task: NewTask) -> None:
     """Insert the task, its timers and the audit event; reopen a task that a fault had cancelled."""
-    row = task.row
+    row = task.row | {"root_run_id": await _root(session, task.run)}
     statement = upsert(TASKS).values(row)
     opened = await session.scalar(
         statement.on_conflict_do_update(
@@ -110,6 +113,16 @@ async def open_task(session: AsyncSession, keyring: Keyring, task: NewTask) -> N
     resource = f"human_task:{opened}"
     event = run_event(task.run, Tag.RUNS_HUMAN_TASK_OPEN, row["created_at"], resource=resource)
     await append(session, keyring, event)
+
+
+async def _root(session: AsyncSession, run: RunIdentity) -> UUID | None:
+    """The run at the root of the calls; None for a run that no other run called."""
+    root = None
+    parent = run.parent_id
+    while parent is not None:
+        root = parent
+        parent = await session.scalar(select(RUNS.c.parent_id).where(RUNS.c.id == root))
+    return root
 
 
 async def escalate_or_expire(
@@ -151,7 +164,7 @@ async def _escalate(
     at: datetime,
 ) -> None:
     stage, *later = task.stages
-    to = str(stage["to"])
+    to = qualified_role(str(stage["to"]), task.team)
     due = (task.due_at or at) + timedelta(seconds=float(stage["after"]))
     await session.execute(
         update(TASKS)
@@ -159,7 +172,7 @@ async def _escalate(
         .values(
             state=HumanTaskState.ESCALATED,
             assignee=None,
-            candidate_roles=sorted({*task.candidate_roles, to}),
+            candidate_roles=sorted({*qualified_roles(task), to}),
             due_at=due,
             stages=later,
         ),
@@ -203,10 +216,6 @@ async def _expire(
 
 async def _set_timer(session: AsyncSession, run_id: UUID, key: str, due: datetime) -> None:
     await store_timers(session, [timer_row(run_id, TimerKind.TASK, key, due)])
-
-
-def _object(value: JSON) -> dict[str, JSON]:
-    return value if isinstance(value, dict) else {}
 
 
 def _texts(value: JSON) -> list[str]:

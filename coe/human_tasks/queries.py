@@ -10,10 +10,8 @@ from collections.abc import Collection, Sequence
 from typing import Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, any_, func, literal, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, and_, func, not_, select, tuple_
 
-from coe.access.permissions import Permission
-from coe.access.policy_lines import Relation
 from coe.catalog.refs import require_entries
 from coe.db.records import Columns
 from coe.formats import instants, uuids
@@ -31,7 +29,7 @@ from coe.runs.task_records import (
     TaskRecord,
     task_record,
 )
-from coe.runs.visibility import REQUESTER, is_candidate, readable_tasks
+from coe.runs.visibility import claimable_tasks, readable_tasks
 from coe.work import Read
 
 R = TypeVar("R")
@@ -128,32 +126,12 @@ def _conditions(read: Read, filters: TaskFilter) -> list[ColumnElement[bool]]:
         conditions.append(TASKS.c.flow.in_(require_entries(filters.flows, "flow")))
     for requested, condition in (
         (filters.assigned_to_me, TASKS.c.assignee == read.actor.subject),
-        (filters.claimable, _claimable(read)),
+        (filters.claimable, and_(TASKS.c.state.in_(_UNCLAIMED_STATES), claimable_tasks(read))),
         (filters.overdue, and_(TASKS.c.due_at < read.now, TASKS.c.state.in_(OPEN_TASK_STATES))),
     ):
         if requested is not None:
             conditions.append(condition if requested else not_(func.coalesce(condition, False)))
     return conditions
-
-
-def _claimable(read: Read) -> ColumnElement[bool]:
-    """Unclaimed tasks that the actor is a candidate for, is not excluded from, and may claim."""
-    subject = read.actor.subject
-    excluded = or_(
-        literal(subject) == any_(TASKS.c.exclude),
-        and_(literal(REQUESTER) == any_(TASKS.c.exclude), TASKS.c.requester == subject),
-    )
-    allowed = read.policy.scope(
-        read.actor,
-        Permission.HUMAN_TASK_CLAIM,
-        relations={Relation.CANDIDATE},
-    )
-    return and_(
-        TASKS.c.state.in_(_UNCLAIMED_STATES),
-        is_candidate(read),
-        not_(excluded),
-        allowed.clause(TASKS.c.team, TASKS.c.data_class),
-    )
 
 
 def _after(cursor: str | None) -> list[ColumnElement[bool]]:

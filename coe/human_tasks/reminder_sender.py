@@ -22,6 +22,7 @@ from coe.leaves.leaf import LeafFault
 from coe.leaves.notify import Notifier
 from coe.machine.commands import RunLeaf
 from coe.runs.tables import REMINDERS, TASKS
+from coe.runs.visibility import qualified_roles
 from coe.work import Platform
 
 REMINDER_BATCH: Final = 10
@@ -106,7 +107,7 @@ async def _send(platform: Platform, notifier: Notifier, reminder: _DueReminder) 
 
 def _message(platform: Platform, reminder: _DueReminder, channel: str) -> RunLeaf:
     task = reminder.task
-    to = [task.assignee] if task.assignee else list(task.candidate_roles)
+    to: JSON = [task.assignee] if task.assignee else [*qualified_roles(task)]
     link = platform.settings.public_url or platform.settings.url
     arguments: JSON = {
         "channel": channel,

@@ -9,8 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from coe.identifiers import ROLE
 from coe.json_types import JSON
 
+REQUESTER: Final = "requester"
+"""In a human task's `exclude`: who started the run."""
+APPROVERS: Final = "approvers"
+"""In a human task's `exclude`: who answered another human task of the run."""
 _TEXT: Final[dict[str, JSON]] = {"type": "string", "minLength": 1}
 _TEXTS: Final[dict[str, Any]] = {"type": "array", "items": _TEXT, "minItems": 1}
 # A name that is stored as it is, without control characters.
@@ -30,6 +35,15 @@ _DURATION: Final[dict[str, Any]] = {
             },
         },
     ]
+}
+_ROLE: Final[dict[str, JSON]] = {
+    "type": "string",
+    "maxLength": 127,
+    "pattern": f"^{ROLE}$",
+    "description": (
+        "`lead` is the lead of the flow's own team, `finance/lead` that of another team, "
+        '`"*/lead"` those of every team'
+    ),
 }
 _REF: Final[dict[str, JSON]] = {
     "type": "string",
@@ -78,11 +92,16 @@ HUMAN_TASK: Final = CatalogFunction(
             "title": _TEXT,
             "instructions": {"type": "string", "description": "Markdown"},
             "context": {"description": "What the person needs to see in order to decide"},
-            "candidates": _object(("roles",), {"roles": _TEXTS}, "Who may answer"),
+            "candidates": _object(
+                ("roles",), {"roles": _TEXTS | {"items": _ROLE}}, "Who may answer"
+            ),
             "exclude": _NAMES
             | {
                 "minItems": 0,
-                "description": "Subjects, or relations such as `requester`, who may not answer",
+                "description": (
+                    "Who may not answer: subjects, `requester` (who started the run), `approvers` "
+                    "(who answered another task of it; the default of a task with `approvals`)"
+                ),
             },
             "form": {
                 "type": ["object", "boolean"],
@@ -99,7 +118,7 @@ HUMAN_TASK: Final = CatalogFunction(
             "remind": {"anyOf": [*_DURATION["anyOf"], {"type": "array", "items": _DURATION}]},
             "escalate": {
                 "type": "array",
-                "items": _object(("after", "to"), {"after": _DURATION, "to": _TEXT}),
+                "items": _object(("after", "to"), {"after": _DURATION, "to": _ROLE}),
                 "description": "Who is asked next, stage by stage, if the task is not answered",
             },
         },
@@ -163,3 +182,11 @@ FUNCTIONS: Final[Mapping[tuple[str, str], CatalogFunction]] = {
     (function.name, function.version): function
     for function in (DECISION, HUMAN_TASK, LOCAL_FLOW, NOTIFY, PARALLEL_MAP)
 }
+
+
+def excluded_by(arguments: Mapping[str, JSON]) -> tuple[str, ...]:
+    """Who may not answer a human task: its `exclude`, by default `approvers` with `approvals`."""
+    given = arguments.get("exclude")
+    if given is None:
+        return (APPROVERS,) if "approvals" in arguments else ()
+    return tuple(map(str, given)) if isinstance(given, list) else (str(given),)

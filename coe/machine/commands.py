@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from coe.json_types import JSON
+from coe.language.functions import excluded_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class OpenHumanTask:
     to the first of `stages`, and is due again `after` later. When `due` passes and no stage is
     left, TASK_EXPIRED is recorded. Without `due` the task waits forever. `reminders` are the times
     at which its candidates are reminded. `approvals` answers of different persons make one
-    TASK_ANSWERED; the caller counts them.
+    TASK_ANSWERED; the caller counts them. `place` are the pointers of the calls of functions
+    around the task, and its own.
     """
 
     key: str
@@ -109,6 +111,29 @@ class OpenHumanTask:
     due: datetime | None = None
     stages: tuple[Stage, ...] = ()
     reminders: tuple[datetime, ...] = ()
+    place: tuple[str, ...] = ()
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Who may not answer, with the default of a task that has `approvals`."""
+        return excluded_by(self.arguments if isinstance(self.arguments, dict) else {})
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Who is asked first, as the definition has it: `role`, `team/role` or `*/role`."""
+        arguments = self.arguments if isinstance(self.arguments, dict) else {}
+        candidates = arguments.get("candidates")
+        roles = candidates.get("roles") if isinstance(candidates, dict) else None
+        return tuple(map(str, roles)) if isinstance(roles, list) else ()
+
+    @property
+    def question(self) -> str:
+        """What tells this task from the other tasks of its definition.
+
+        It is the same for a task that is asked again, on a further visit, iteration or attempt; a
+        loop that asks other roles asks another question.
+        """
+        return "\n".join((*self.place, *sorted(self.roles)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
         due=due,
         stages=stages,
         reminders=_reminders(run, frame, arguments.get("remind")),
+        place=_place(frame),
     )
     fact = await run.perform(frame, command, StepState.WAITING)
     if fact.kind is FactKind.TASK_EXPIRED:
@@ -89,6 +90,16 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
     run.on_branch(frame, outcomes.ANSWERED)
     run.on_branch(frame, outcomes.decides(str(outcome)))
     return fact.data
+
+
+def _place(frame: Frame) -> tuple[str, ...]:
+    """The pointers of the calls of functions around a task, outermost first, and its own."""
+    around, calls = frame.scope.frame, [frame.pointer]
+    while around is not None:
+        if isinstance(around.task, CallFunction):
+            calls.append(around.pointer)
+        around = around.scope.frame
+    return tuple(reversed(calls))
 
 
 def _schedule(

@@ -24,6 +24,7 @@ from coe.runs.visibility import (
     owned,
     readable_runs,
     readable_tasks,
+    relation_columns,
     run_relations,
     task_relations,
 )
@@ -80,7 +81,7 @@ async def read_task_data(work: Work, ids: Collection[UUID]) -> dict[UUID, TaskDa
     Whoever may read a task (`human_task:read`) may see what its decision needs.
     """
     rows = await work.session.execute(
-        select(TASKS, RUNS.c.correlation_id)
+        select(TASKS, RUNS.c.correlation_id, *relation_columns(work))
         .join(RUNS, RUNS.c.id == TASKS.c.run_id)
         .where(TASKS.c.id.in_(ids), readable_tasks(work)),
     )

@@ -38,10 +38,12 @@ OPEN_TASK_STATES: Final = (HumanTaskState.OPEN, HumanTaskState.CLAIMED, HumanTas
 class HumanTask(SQLModel, table=True):
     """A question that a run asks a person.
 
-    `candidate_roles` holds role names (held in any team) or "team/role". `exclude` holds subjects
-    and the word `requester`. `stages` are the escalations still to come when nobody answers: a list
-    of `{"after": seconds, "to": role}`; `due_at` is the end of the present stage. `reminders` are
-    the times (ISO 8601) of the reminders still to come.
+    `candidate_roles` holds "team/role" or "*/role"; a role without a team, which an earlier version
+    of the platform wrote, is one of the task's own team. `exclude` holds subjects and the words
+    `requester` and `approvers`. `root_run_id` is the run at the root of the calls, if that is
+    another; `question` is the same for a task that is asked again. `stages` are the escalations
+    still to come when nobody answers: a list of `{"after": seconds, "to": role}`; `due_at` is the
+    end of the present stage. `reminders` are the times (ISO 8601) of the reminders still to come.
     """
 
     __tablename__ = "human_tasks"
@@ -54,8 +56,10 @@ class HumanTask(SQLModel, table=True):
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     run_id: UUID
+    root_run_id: UUID | None = Field(default=None, index=True)
     key: str
     path: str
+    question: str | None = None
     flow: str
     team: str
     data_class: str

@@ -10,11 +10,19 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from coe.crypto.keys import Keyring
-from coe.db.records import Columns, Given
+from coe.db.records import Columns, From, Given
+from coe.identifiers import qualified_role
 from coe.json_types import JSON
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
 from coe.runs.task_models import HumanTaskState
+
+
+def _qualified(roles: list[str], team: str) -> tuple[str, ...]:
+    return tuple(qualified_role(role, team) for role in roles)
+
+
+_ROLES: Final = From("candidate_roles", "team", make=_qualified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,8 @@ class TaskRecord:
     title: Annotated[str, Given("title_sealed")]
     instructions: Annotated[str | None, Given("instructions_sealed")]
     form: Annotated[JSON, Given("form_sealed")]
-    candidate_roles: tuple[str, ...]
+    candidate_roles: Annotated[tuple[str, ...], _ROLES]
+    exclude: tuple[str, ...]
     assignee: str | None
     outcomes: tuple[str, ...]
     outcome: str | None

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Text, and_, cast, exists, false, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Text,
+    and_,
+    any_,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from coe.access.permissions import Permission
-from coe.access.policy import Policy
 from coe.access.policy_lines import Relation
 from coe.catalog.tables import ENTRIES, VERSIONS
-from coe.runs.tables import RUNS, TASKS
+from coe.identifiers import EVERY_TEAM, qualified_role
+from coe.language.functions import APPROVERS, REQUESTER
+from coe.runs.tables import APPROVALS, RUNS, TASKS
+from coe.runs.task_models import OPEN_TASK_STATES
 from coe.work import Read
 
-REQUESTER: Final = "requester"
-"""In a task's `exclude`: the requester of the run."""
-
 _PARENTS: Final = RUNS.alias("parents")
-
-
-def roles_of(policy: Policy, subject: str) -> list[str]:
-    """The values of `candidate_roles` that make the subject a candidate: "role" and "team/role"."""
-    held = policy.roles(subject)
-    return sorted({role for role, _ in held} | {f"{team}/{role}" for role, team in held})
+_OTHERS: Final = TASKS.alias("others")
 
 
 def readable_runs(
@@ -44,22 +53,94 @@ def readable_tasks(
 ) -> ColumnElement[bool]:
     """Tasks of the actor's scope, and those to which it has a relation."""
     subject = read.actor.subject
-    of_owned = TASKS.c.run_id.in_(select(RUNS.c.id).where(is_owner(read, RUNS)))
     return or_(
         _within(read, permission, TASKS),
         and_(is_candidate(read), _within(read, permission, TASKS, Relation.CANDIDATE)),
         and_(TASKS.c.assignee == subject, _within(read, permission, TASKS, Relation.CLAIMANT)),
         and_(TASKS.c.requester == subject, _within(read, permission, TASKS, Relation.REQUESTER)),
-        and_(of_owned, _within(read, permission, TASKS, Relation.OWNER)),
+        and_(_owned_task(read), _within(read, permission, TASKS, Relation.OWNER)),
     )
 
 
 def is_candidate(read: Read) -> ColumnElement[bool]:
-    """Tasks that name a role of the actor."""
-    roles = roles_of(read.policy, read.actor.subject)
-    if not roles:
+    """Tasks that name a role of the actor: in its team, or in every team."""
+    held = sorted(read.policy.roles(read.actor.subject))
+    if not held:
         return false()
+    named = {f"{place}/{role}" for role, team in held for place in (team, EVERY_TEAM)}
+    unqualified = [and_(TASKS.c.team == team, _asks([role])) for role, team in held]
+    return or_(_asks(sorted(named)), *unqualified)
+
+
+def claimable_tasks(read: Read) -> ColumnElement[bool]:
+    """Tasks that the actor is a candidate for, and may claim whatever else it is to them."""
+
+    def allowed(*others: Relation) -> ColumnElement[bool]:
+        return _within(read, Permission.HUMAN_TASK_CLAIM, TASKS, Relation.CANDIDATE, *others)
+
+    others = {
+        Relation.APPROVER: _has_approved(read),
+        Relation.EXCLUDED: _is_excluded(read),
+        Relation.REQUESTER: TASKS.c.requester == read.actor.subject,
+    }
+    denied = (or_(not_(holds), allowed(relation)) for relation, holds in others.items())
+    return and_(is_candidate(read), allowed(), *denied)
+
+
+def _asks(roles: list[str]) -> ColumnElement[bool]:
     return TASKS.c.candidate_roles.op("&&")(cast(roles, ARRAY(Text)))
+
+
+def qualified_roles(task: Any) -> list[str]:
+    """The candidate roles of a task, each with its team."""
+    return [qualified_role(role, task.team) for role in task.candidate_roles]
+
+
+def _is_excluded(read: Read) -> ColumnElement[bool]:
+    """Tasks that their definition excludes the actor from."""
+    subject = read.actor.subject
+    return or_(
+        literal(subject) == any_(TASKS.c.exclude),
+        and_(literal(REQUESTER) == any_(TASKS.c.exclude), TASKS.c.requester == subject),
+        and_(literal(APPROVERS) == any_(TASKS.c.exclude), _has_answered_another(read)),
+    )
+
+
+def _has_approved(read: Read) -> ColumnElement[bool]:
+    """Open tasks to which the actor has given one of their approvals."""
+    mine = APPROVALS.c.by == read.actor.subject
+    given = exists().where(APPROVALS.c.task_id == TASKS.c.id, mine)
+    return and_(TASKS.c.state.in_(OPEN_TASK_STATES), given)
+
+
+def _has_answered_another(read: Read) -> ColumnElement[bool]:
+    """Tasks of a process in which the actor has answered another task.
+
+    The process is the run, the runs that it called, and those from which it was called. A task that
+    is asked again is not another task.
+    """
+    root = process_of(TASKS)
+    return exists().where(
+        APPROVALS.c.task_id == _OTHERS.c.id,
+        APPROVALS.c.by == read.actor.subject,
+        or_(_OTHERS.c.run_id == root, _OTHERS.c.root_run_id == root),
+        _OTHERS.c.id != TASKS.c.id,
+        _question(_OTHERS) != _question(TASKS),
+    )
+
+
+def process_of(tasks: FromClause) -> ColumnElement[UUID]:
+    """The run at the root of the calls that led to a task."""
+    return func.coalesce(tasks.c.root_run_id, tasks.c.run_id)
+
+
+def _question(tasks: FromClause) -> ColumnElement[str]:
+    return func.coalesce(tasks.c.question, tasks.c.path)
+
+
+def _owned_task(read: Read) -> ColumnElement[bool]:
+    """Tasks of runs of flows whose process owner or deputy is the actor."""
+    return TASKS.c.run_id.in_(select(RUNS.c.id).where(is_owner(read, RUNS)))
 
 
 def is_owner(read: Read, runs: FromClause) -> ColumnElement[bool]:
@@ -87,22 +168,27 @@ def run_relations(read: Read, run: Any) -> frozenset[str]:
     return frozenset(relation.value for relation, holds in relations.items() if holds)
 
 
+def relation_columns(read: Read) -> tuple[ColumnElement[bool], ...]:
+    """The columns `approved`, `excluded` and `owned` of a human task, for `task_relations`."""
+    return (
+        _has_approved(read).label("approved"),
+        _is_excluded(read).label("excluded"),
+        _owned_task(read).label("owned"),
+    )
+
+
 def task_relations(read: Read, task: Any) -> frozenset[str]:
-    """The actor's relations to a human task, as far as its row shows them."""
+    """The actor's relations to a human task, from its row with the `relation_columns`."""
     subject = read.actor.subject
-    requested = subject == task.requester
     relations = {
-        Relation.CANDIDATE: any(read.policy.holds(subject, role) for role in task.candidate_roles),
+        Relation.APPROVER: task.approved,
+        Relation.CANDIDATE: any(read.policy.holds(subject, role) for role in qualified_roles(task)),
         Relation.CLAIMANT: task.assignee == subject,
-        Relation.EXCLUDED: excludes(task, subject),
-        Relation.REQUESTER: requested,
+        Relation.EXCLUDED: task.excluded,
+        Relation.OWNER: task.owned,
+        Relation.REQUESTER: subject == task.requester,
     }
     return frozenset(relation.value for relation, holds in relations.items() if holds)
-
-
-def excludes(task: Any, subject: str) -> bool:
-    """Whether the definition of a task excludes a subject from it."""
-    return subject in task.exclude or (REQUESTER in task.exclude and subject == task.requester)
 
 
 def _runs(read: Read, permission: Permission, runs: FromClause) -> ColumnElement[bool]:

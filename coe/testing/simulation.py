@@ -33,7 +33,7 @@ from coe.machine.machine import EvaluateJq, Machine, RunContext, StepData
 from coe.testing.agenda import Agenda, delayed
 from coe.testing.cases import SimulationCase, Trace
 from coe.testing.missing_stubs import NoAnswerError, missing_stub
-from coe.testing.stubs import fault_of, human_answer
+from coe.testing.stubs import TESTER, exclusions, fault_of, human_answer
 
 # Facts with a key whose command stays pending.
 _INFORMING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.TIMER_ARMED}
@@ -82,6 +82,8 @@ class Simulation:
         self._stopped = False
         self._data: dict[str, StepData] = {}
         self._unmatched: list[tuple[str, str]] = []
+        self._asked: dict[str, OpenHumanTask] = {}
+        self._answered: list[tuple[str, str]] = []
 
     async def go(self) -> None:
         """Run until nothing more can happen."""
@@ -149,6 +151,8 @@ class Simulation:
             stages = self._escalations[fact.key]
             stages.append(outcomes.escalates(len(stages)))
             self._branch_outcomes.add((stages[0], stages[-1]))
+        if fact.kind is FactKind.TASK_ANSWERED and fact.key in self._asked:
+            self._judge(self._asked.pop(fact.key), fact.data)
         commands = await self._machine.apply(fact)
         self._journal.extend([*self._machine.exceeded(), fact])
         self._unmatched += [
@@ -236,6 +240,7 @@ class Simulation:
         self._agenda.add(fact, deadline=command.reason is TimerReason.TIMEOUT)
 
     def _ask(self, command: OpenHumanTask) -> None:
+        self._asked[command.key] = command
         stub = self._stub(command)
         if stub is None or stub.get("silent"):
             if stub is None:
@@ -247,6 +252,13 @@ class Simulation:
         self._mistakes |= dict.fromkeys(mistakes)
         self._expire(command)
         self._agenda.add(Fact(FactKind.TASK_ANSWERED, at, command.key, data))
+
+    def _judge(self, command: OpenHumanTask, answer: JSON) -> None:
+        """Note a mistake if the person who answers is excluded; the tester stands for anybody."""
+        by = str(answer.get("by")) if isinstance(answer, dict) else TESTER
+        if by != TESTER:
+            self._mistakes |= dict.fromkeys(exclusions(command, by, self._answered))
+            self._answered.append((by, command.question))
 
     def _expire(self, command: OpenHumanTask) -> None:
         """Add the escalations of a task to the agenda, and its expiry after the last stage."""

@@ -10,11 +10,12 @@ error (`timeout`), or an RFC 7807 object, whose `type` may be such a name (`{sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 
 from coe.json_types import JSON
 from coe.language.error_types import BASE, STATUSES
+from coe.language.functions import APPROVERS
 from coe.language.json_schema.violations import violations
 from coe.language.suggestions import did_you_mean
 from coe.machine.commands import OpenHumanTask
@@ -81,6 +82,20 @@ def human_answer(
         "at": at,
     }
     return answer, list(_mistakes(command.name, arguments, answer))
+
+
+def exclusions(
+    command: OpenHumanTask, by: str, answered: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """The mistakes of an answer by a person whom the task excludes.
+
+    `answered` are the answers before it: who gave each, and the question of its task.
+    """
+    if by in command.exclude:
+        yield f"{command.name} cannot be answered by {by}, whom its `exclude` names"
+    others = (who for who, question in answered if question != command.question)
+    if APPROVERS in command.exclude and by in others:
+        yield f"{command.name} cannot be answered by {by}, who answered a task before it"
 
 
 def _mistakes(

@@ -62,8 +62,8 @@ async def test_a_change_of_a_file_reaches_the_policy(database: Database, copy: P
 
         assert loaded.changed
         assert after.version != before.version
-        assert before.holds("finance-lead", "finance-approver")
-        assert not after.holds("finance-lead", "finance-approver")
+        assert before.holds("finance-lead", "finance/finance-approver")
+        assert not after.holds("finance-lead", "finance/finance-approver")
         assert before.roles("auditor")
         assert not after.roles("auditor")
         assert dict((await session.execute(select(Team.slug, Team.id))).all()) == team_ids

@@ -200,7 +200,7 @@ async def test_the_shipped_content_is_loaded_once_and_found(
     async with platform.read(SALES_OWNER) as read:
         found = await search(read, CatalogSearch(text="order"))
         crm = await queries.find_entry(read, "sales/crm", EntryKind.SYSTEM)
-        version = await queries.find_version(read, "coe/order-to-cash@1.0.0")
+        version = await queries.find_version(read, "coe/order-to-cash@1.1.0")
     assert found.items[0].entry.ref == "coe/order-to-cash"
     assert "<mark>Order</mark> to cash" in found.items[0].highlights
     assert crm is not None
@@ -208,7 +208,7 @@ async def test_the_shipped_content_is_loaded_once_and_found(
     assert version is not None
     assert version.lifecycle is Lifecycle.IN_REVIEW
     async with platform.read(SALES_OWNER) as read:
-        onboarding = await queries.find_version(read, "sales/customer-onboarding@1.0.0")
+        onboarding = await queries.find_version(read, "sales/customer-onboarding@1.1.0")
     assert onboarding is not None
     assert onboarding.lifecycle is Lifecycle.IN_REVIEW
     assert onboarding.created_by == "service:content"

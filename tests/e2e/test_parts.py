@@ -83,7 +83,7 @@ def ask(url: str, token: str) -> dict[str, Any]:
 
 def test_each_part_starts_from_its_settings(installation: dict[str, str], served: str) -> None:
     loaded = coe(installation, "content", "load")
-    assert "template coe/order-to-cash@1.0.0: new" in loaded
+    assert "template coe/order-to-cash@1.1.0: new" in loaded
     assert "unchanged" in coe(installation, "content", "load")
     first = ("token", "issue", "coe-lead", "--name", "first", "--operator")
     issued = coe(installation, *first, "--output", "json")

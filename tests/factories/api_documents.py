@@ -83,7 +83,7 @@ do:
         context:
           amount: ${ .amount }
         candidates:
-          roles: [finance-approver]
+          roles: [finance/finance-approver]
         exclude: [requester]
         outcomes: [approved, rejected]
         form:

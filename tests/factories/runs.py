@@ -135,7 +135,7 @@ APPROVAL = """  - approve:
         title: '${ "Approve the order of " + .customer }'
         instructions: Look at the amount.
         context: '${ {customer: .customer} }'
-        candidates: {roles: [finance-approver]}
+        candidates: {roles: [finance/finance-approver]}
         exclude: [requester]
         form:
           type: object

@@ -42,7 +42,7 @@ async def test_an_unanswered_task_escalates_and_expires(running: Runtime) -> Non
         extras = (await task_queries.task_extras(read, [task_id]))[task_id]
     assert task is not None
     assert task.state == "ESCALATED"
-    assert task.candidate_roles == ("finance-approver", "sales/process-owner")
+    assert task.candidate_roles == ("finance/finance-approver", "sales/process-owner")
     assert [each.to for each in extras.escalations] == ["sales/process-owner"]
     assert isinstance(await advance(running, run_id), Parked)
     await _bring_forward(platform, run_id)

@@ -99,7 +99,7 @@ async def test_reminders_fire_one_after_the_other_and_each_once(running: Runtime
     async with platform.read(SALES_OWNER) as read:
         task = await task_queries.task(read, task_id)
     assert task is not None
-    assert (task.state, task.candidate_roles) == ("OPEN", ("finance-approver",))
+    assert (task.state, task.candidate_roles) == ("OPEN", ("finance/finance-approver",))
     async with platform.database.session() as session:
         events = await session.execute(
             select(AUDIT.c.resource).where(AUDIT.c.action == "runs:human_task:remind")
@@ -188,7 +188,7 @@ async def test_a_reminder_is_sent_once_by_the_channel_of_the_team(
         assert await send_reminders(platform, notifier) == 0
     [(_, body)] = receiver.requests
     assert body["title"] == "A task of sales/asks waits for an answer"
-    assert body["to"] == "finance-approver"
+    assert body["to"] == "finance/finance-approver"
     assert CANARY not in str(receiver.requests)
     [row] = await reminded(platform, task_id)
     assert row.channel == "bell"

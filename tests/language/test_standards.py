@@ -57,9 +57,17 @@ do:
       call: humanTask:1@default
       with:
         title: Approve the order
-        candidates: {roles: [finance-approver]}
+        candidates: {roles: [finance/finance-approver]}
         exclude: [requester]
         outcomes: [approve, reject]
+        dueIn: P1D
+  - release:
+      call: humanTask:1@default
+      with:
+        title: Release the order
+        candidates: {roles: [lead]}
+        exclude: [requester, approvers]
+        outcomes: [released, stopped]
         dueIn: P1D
 """
 
@@ -110,6 +118,19 @@ BROKEN = [
     ("COE025", "pick-and-pack@^1", "pick-and-pack", "/do/0/guarded/try/1/pick/with/ref"),
     ("COE030", "        dueIn: P1D\n", "", "/do/1/approve"),
     ("COE031", "        exclude: [requester]\n", "", "/do/1/approve"),
+    (
+        "COE032",
+        "finance/finance-approver",
+        "'*/lead'",
+        "/do/1/approve/with/candidates/roles/0",
+    ),
+    (
+        "COE032",
+        "dueIn: P1D",
+        "dueIn: P1D\n        escalate: [{after: PT1H, to: '*/lead'}]",
+        "/do/1/approve/with/escalate/0/to",
+    ),
+    ("COE033", "exclude: [requester, approvers]", "exclude: [requester]", "/do/2/release"),
     ("COE040", "- approve:", "- Approve it:", "/do/1/Approve it"),
 ]
 

@@ -193,6 +193,7 @@ async def test_one_approval_is_enough_by_default(evaluate: EvaluateJq):
         path="/do/0/ask",
         name="ask",
         arguments={**ASK, "remind": "PT1H"},
+        place=("/do/0/ask",),
         approvals=1,
         reminders=(DEFAULT_START + timedelta(hours=1),),
     )

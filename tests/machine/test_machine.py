@@ -19,7 +19,6 @@ from coe.machine.commands import (
     Finish,
     OpenHumanTask,
     RunLeaf,
-    Stage,
     StartChild,
     TimerReason,
 )
@@ -213,28 +212,6 @@ async def test_a_child_that_started_is_still_waited_for(evaluate: EvaluateJq):
     assert run.machine.pending() == [child]
     [finish] = await run.fact(FactKind.CHILD_COMPLETED, child.key, {"output": 1})
     assert finish == Finish(Completed(1))
-
-
-async def test_a_human_task_has_a_due_time_and_an_escalation(evaluate: EvaluateJq):
-    arguments = {
-        "title": "Look",
-        "candidates": {"roles": ["clerk"]},
-        "approvals": 2,
-        "dueIn": "PT4H",
-        "remind": ["PT3H", "PT1H"],
-        "escalate": [{"after": "PT2H", "to": "lead"}],
-    }
-    run = Driver({"do": [{"a": {"call": "humanTask:1@default", "with": arguments}}]}, evaluate)
-    [task] = await run.start()
-    assert isinstance(task, OpenHumanTask)
-    assert task.due == DEFAULT_START + timedelta(hours=4)
-    assert task.reminders == (
-        DEFAULT_START + timedelta(hours=1),
-        DEFAULT_START + timedelta(hours=3),
-    )
-    assert (task.approvals, task.stages) == (2, (Stage(timedelta(hours=2), "lead"),))
-    assert await run.fact(FactKind.TASK_ESCALATED, task.key, {"to": "lead"}) == []
-    assert run.machine.pending() == [task]
 
 
 async def test_a_fork_issues_the_commands_of_all_branches(evaluate: EvaluateJq):

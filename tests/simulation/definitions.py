@@ -113,6 +113,8 @@ class _Writer:
                 "dueIn": {"seconds": 6},
                 "escalate": [{"after": {"hours": 5}, "to": "boss"}],
             }
+        elif chance < 0.75:  # some are for whoever has answered no other
+            arguments["exclude"] = ["approvers"]
         return {
             name: {
                 "call": "humanTask:1@default",

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import delete
+from sqlalchemy import delete, false
 
 import coe.execution.advance
 import coe.execution.dispatch
@@ -21,6 +21,7 @@ import coe.runs.completion
 import coe.runs.inbox
 import coe.runs.leases
 import coe.runs.step_projection
+import coe.runs.visibility
 from coe.errors import Unavailable
 from coe.execution.advance import _Execution
 from coe.execution.runtime import Runtime
@@ -247,6 +248,12 @@ def no_reaper() -> None:
 def open_tasks_of_ended_runs() -> None:
     """A run that ends leaves its tasks open."""
     coe.runs.completion.withdraw_tasks = _nothing
+
+
+@mutant
+def approvers_not_excluded() -> None:
+    """Whoever answered a task answers another of the process that excludes them."""
+    coe.runs.visibility._has_answered_another = lambda _: false()
 
 
 @mutant

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -302,6 +304,7 @@ def _judge_tasks(world: World, runs: dict[UUID, Data]) -> None:
     approvals: defaultdict[UUID, list[str]] = defaultdict(list)
     for approval in world.rows("human_task_approvals"):
         approvals[approval["task_id"]].append(approval["by"])
+    _judge_exclusions(world, approvals)
     for task in world.rows("human_tasks"):
         given = approvals[task["id"]]
         if len(given) > task["approvals_needed"] or len(given) != len(set(given)):
@@ -316,6 +319,20 @@ def _judge_tasks(world: World, runs: dict[UUID, Data]) -> None:
             certain = _certain(world, world.written.get(run["flow"]))
             if certain:
                 world.fault(f"the answer to task {task['id']} is lost")
+
+
+def _judge_exclusions(world: World, approvals: Mapping[UUID, list[str]]) -> None:
+    """Nobody answered two tasks of a process that exclude whoever answered another."""
+    processes: defaultdict[UUID, list[Data]] = defaultdict(list)
+    for task in world.rows("human_tasks"):
+        if task["exclude"]:
+            processes[task["root_run_id"] or task["run_id"]].append(task)
+    for tasks in processes.values():
+        for one, other in combinations(tasks, 2):
+            both = set(approvals[one["id"]]) & set(approvals[other["id"]])
+            world.report.counts["pairs of tasks that exclude"] += 1
+            if both and one["question"] != other["question"]:
+                world.fault(f"{both} answered the tasks {one['id']} and {other['id']}")
 
 
 def _judge_children(world: World, runs: dict[UUID, Data]) -> None:

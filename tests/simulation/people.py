@@ -105,10 +105,12 @@ class People:
                 continue
             self._asked[task["id"]] = now + self.dice.uniform(2, 6)
             for _ in range(1 + (self.dice.random() < 0.3)):  # often two at once
-                self.world.spawn(self._answer(task["id"], task["path"].rpartition("/")[2]))
+                self.world.spawn(self._answer(task, task["path"].rpartition("/")[2]))
 
-    async def _answer(self, task_id: UUID, name: str) -> None:
-        who = f"clerk-{self.dice.randrange(4)}"
+    async def _answer(self, task: Any, name: str) -> None:
+        task_id, who = task["id"], f"clerk-{self.dice.randrange(4)}"
+        if task["exclude"] and who in {"clerk-2", "clerk-3"}:  # the others try, whoever they are
+            who = f"substitute-{self.dice.randrange(1000)}"
         self.answers[task_id] += 1
         try:
             done = await self.verb(

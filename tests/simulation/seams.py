@@ -7,7 +7,7 @@ by simulated ones, once a process; each call looks up the present world.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -120,12 +120,15 @@ def opened(sealed: bytes | None) -> Any:
 
 
 class OpenPolicy:
-    """A policy that allows everything: other tests check permissions."""
+    """A policy that allows everything but what a task excludes: other tests check permissions."""
 
     version = 1
 
-    def decide(self, _: Any, permission: str, **__: Any) -> Decision:
-        return Decision(allowed=True, permission=str(permission), rules=(), explanation="all may")
+    def decide(
+        self, _: Any, permission: str, *, relations: Collection[str] = (), **__: Any
+    ) -> Decision:
+        allowed = "excluded" not in relations
+        return Decision(allowed=allowed, permission=str(permission), rules=(), explanation="")
 
     def scope(self, *_: Any, **__: Any) -> AccessScope:
         return AccessScope(frozenset(DataClass))

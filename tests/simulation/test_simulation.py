@@ -26,8 +26,9 @@ QUICK = (
     *("lease_without_a_new_fence", "no_heartbeat", "no_wake_after_sending"),
 )
 BUGS = (
-    *("acknowledged_before_done", "answer_not_sent", "failed_append_goes_on"),
-    *("inbox_never_emptied", "lease_of_a_living_holder", "no_reaper", "no_sweep", "no_tidying"),
+    *("acknowledged_before_done", "answer_not_sent", "approvers_not_excluded"),
+    *("failed_append_goes_on", "inbox_never_emptied", "lease_of_a_living_holder"),
+    *("no_reaper", "no_sweep", "no_tidying"),
     *(
         "no_timers",
         "open_tasks_of_ended_runs",

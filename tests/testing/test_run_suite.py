@@ -268,6 +268,40 @@ async def test_an_impossible_answer_is_reported(pool: Expressions) -> None:
     ]
 
 
+TWO_DECISIONS = """
+document: {dsl: 1.0.3, namespace: sales, name: lend, version: 1.0.0}
+do:
+  - offer:
+      call: humanTask:1@default
+      with: {title: Offer it?, candidates: {roles: [lender]}, exclude: [sales-owner]}
+  - lend:
+      call: humanTask:1@default
+      with: {title: Lend it?, candidates: {roles: [bank/lender]}, approvals: 1}
+"""
+
+
+async def test_an_answer_of_a_person_whom_the_task_excludes_is_reported(pool: Expressions) -> None:
+    result = await run(
+        pool,
+        """
+        - name: a
+          stubs: {offer: {by: lena}, lend: {by: lena}}
+          expect: {state: COMPLETED}
+        - name: b
+          stubs: {offer: {by: sales-owner}, lend: {by: lena}}
+          expect: {state: COMPLETED}
+        - name: c
+          stubs: {offer: {}, lend: {}}
+          expect: {state: COMPLETED}
+        """,
+        **{"flow.yaml": TWO_DECISIONS},
+    )
+    assert failures(result) == [
+        "4: lend cannot be answered by lena, who answered a task before it",
+        "7: offer cannot be answered by sales-owner, whom its `exclude` names",
+    ]
+
+
 # ---------------------------------------------------------------- names
 async def test_unknown_steps_are_reported_all_at_once(pool: Expressions) -> None:
     result = await run(pool, "- {name: a, parameters: {limit: 1}, expect: {}}")

@@ -79,7 +79,15 @@ class HumanTask(Node):
     title: str
     instructions: str | None
     state: HumanTaskState
-    candidate_roles: list[str]
+    candidate_roles: list[str] = strawberry.field(
+        description='Who may answer: "team/role", or "*/role" for the role in every team'
+    )
+    exclude: list[str] = strawberry.field(
+        description=(
+            "Who may not, whatever their roles: subjects, `requester` (who started the run), "
+            "`approvers` (who answered another task of the process)"
+        )
+    )
     assignee: str | None
     form: Json = strawberry.field(description="JSON Schema of the answer")
     outcomes: list[str]
@@ -100,6 +108,7 @@ class HumanTask(Node):
             instructions=record.instructions,
             state=record.state,
             candidate_roles=list(record.candidate_roles),
+            exclude=list(record.exclude),
             assignee=record.assignee,
             form=Json(record.form if record.form is not None else {}),
             outcomes=list(record.outcomes),

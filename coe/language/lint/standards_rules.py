@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from coe.errors import Problem
-from coe.language.lint import standards_calls
+from coe.language.lint import standards_calls, standards_people
 from coe.language.lint.context import LintContext
 from coe.language.lint.standard_findings import StandardFinding, StandardRule
 from coe.language.lint.standards import Standard
-from coe.language.model.calls import CallFunction, CallHttp, CallOpenApi
+from coe.language.model.calls import CallHttp, CallOpenApi
 from coe.language.model.task_types import ForkTask
 from coe.language.source import point
 
@@ -148,33 +148,6 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-# ---------------------------------------------------------------- people
-def _due(context: LintContext, _: Standard) -> Iterator[StandardFinding]:
-    for task in _human_tasks(context):
-        if "dueIn" not in task.with_ and not task.with_.get("escalate"):
-            help = "give it `dueIn` and an `escalate` chain"
-            yield StandardFinding(f"the human task `{task.name}` never expires", task.pointer, help)
-
-
-def _four_eyes(context: LintContext, standard: Standard) -> Iterator[StandardFinding]:
-    deciding = {_plain(outcome) for outcome in standard.texts("outcomes")}
-    for task in _human_tasks(context):
-        outcomes = task.with_.get("outcomes")
-        decides = isinstance(outcomes, list) and any(
-            isinstance(outcome, str) and _plain(outcome) in deciding for outcome in outcomes
-        )
-        if decides and "exclude" not in task.with_:
-            help = "give it `exclude: [requester]`"
-            message = f"the requester may decide `{task.name}` too"
-            yield StandardFinding(message, task.pointer, help)
-
-
-def _human_tasks(context: LintContext) -> Iterator[CallFunction]:
-    for task in context.tasks:
-        if isinstance(task, CallFunction) and task.function.name == "humanTask":
-            yield task
-
-
 # ---------------------------------------------------------------- style
 def _names(context: LintContext, standard: Standard) -> Iterator[StandardFinding]:
     pattern = str(standard.options.get("pattern", ".*"))
@@ -211,8 +184,10 @@ STANDARD_RULES: Final[Mapping[str, StandardRule]] = {
     "COE023": standards_calls.check_https,
     "COE024": standards_calls.check_credentials,
     "COE025": standards_calls.check_pinned,
-    "COE030": _due,
-    "COE031": _four_eyes,
+    "COE030": standards_people.check_due,
+    "COE031": standards_people.check_four_eyes,
+    "COE032": standards_people.check_teams,
+    "COE033": standards_people.check_one_decision_each,
     "COE040": _names,
     "COE041": _size,
 }

@@ -19,7 +19,7 @@ do:
       with: {method: get, endpoint: {uri: 'http://erp.acme.example/credit'}}
   - ask:
       call: humanTask:1@default
-      with: {title: Decide, candidates: {roles: [finance-approver]}, outcomes: [approved, rejected]}
+      with: {title: Decide, candidates: {roles: [lead]}, outcomes: [approved, rejected]}
   - done:
       set: {outcome: '${ .outcome }'}
 """

@@ -22,7 +22,7 @@ do:
       call: humanTask:1@default
       with:
         title: Decide
-        candidates: {roles: [finance-approver]}
+        candidates: {roles: [finance/finance-approver]}
         outcomes: [approved, rejected]
   - done:
       set: {outcome: '${ .outcome }'}

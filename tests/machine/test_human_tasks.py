@@ -1,0 +1,79 @@
+"""The commands of human tasks: who may answer, when they are due, which question they are."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from coe.json_types import JSON
+from coe.machine.commands import OpenHumanTask, Stage
+from coe.machine.facts import FactKind
+from coe.machine.machine import EvaluateJq
+from coe.testing.cases import DEFAULT_START
+from tests.machine.driver import Driver
+
+
+async def test_a_human_task_has_a_due_time_and_an_escalation(evaluate: EvaluateJq):
+    arguments = {
+        "title": "Look",
+        "candidates": {"roles": ["clerk"]},
+        "approvals": 2,
+        "dueIn": "PT4H",
+        "remind": ["PT3H", "PT1H"],
+        "escalate": [{"after": "PT2H", "to": "lead"}],
+    }
+    run = Driver({"do": [{"a": {"call": "humanTask:1@default", "with": arguments}}]}, evaluate)
+    [task] = await run.start()
+    assert isinstance(task, OpenHumanTask)
+    assert task.due == DEFAULT_START + timedelta(hours=4)
+    assert task.reminders == (
+        DEFAULT_START + timedelta(hours=1),
+        DEFAULT_START + timedelta(hours=3),
+    )
+    assert (task.approvals, task.stages) == (2, (Stage(timedelta(hours=2), "lead"),))
+    assert await run.fact(FactKind.TASK_ESCALATED, task.key, {"to": "lead"}) == []
+    assert run.machine.pending() == [task]
+
+
+@pytest.mark.parametrize(
+    ("given", "excluded"),
+    [
+        ({}, ()),
+        ({"approvals": 1}, ("approvers",)),
+        ({"approvals": 2, "exclude": ["requester"]}, ("requester",)),
+        ({"approvals": 2, "exclude": []}, ()),
+        ({"exclude": ["${ .author }", "approvers"]}, ("sam", "approvers")),
+    ],
+)
+async def test_a_human_task_says_who_may_not_answer(
+    evaluate: EvaluateJq, given: dict[str, JSON], excluded: tuple[str, ...]
+):
+    arguments = {"title": "Look", "candidates": {"roles": ["clerk"]}} | given
+    ask = {"call": "humanTask:1@default", "with": arguments}
+    run = Driver({"do": [{"a": ask}]}, evaluate)
+    [task] = await run.start({"author": "sam"})
+    assert isinstance(task, OpenHumanTask)
+    assert task.exclude == excluded
+
+
+async def test_a_task_that_is_asked_again_has_the_same_question(evaluate: EvaluateJq):
+    ask = {
+        "call": "humanTask:1@default",
+        "with": {"title": "Look", "candidates": {"roles": ["${ .role }"]}},
+    }
+    roles = ["lead", "finance/lead", "lead"]
+    loop = {
+        "for": {"in": f"${{ {json.dumps(roles)} }}", "each": "role"},
+        "do": [{"one": {"call": "ask", "with": {"role": "${ $role }"}}}],
+    }
+    run = Driver({"use": {"functions": {"ask": ask}}, "do": [{"all": loop}]}, evaluate)
+    questions = []
+    [task] = await run.start()
+    for _ in roles:
+        assert isinstance(task, OpenHumanTask)
+        questions.append(task.question)
+        [task] = await run.fact(FactKind.TASK_ANSWERED, task.key, {"outcome": "done"})
+    assert questions[0] == questions[2] != questions[1]
+    assert questions[0].splitlines() == ["/do/0/all/do/0/one", "/use/functions/ask", "lead"]
