@@ -35,6 +35,7 @@ class FlowExecutor:
         self._newest: dict[UUID, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._reports: set[asyncio.Task[None]] = set()
+        self._failures: dict[UUID, int] = {}
         self._handing_over = False
 
     @property
@@ -73,8 +74,10 @@ class FlowExecutor:
                 await asyncio.wait({earlier})
             if not self._handing_over:
                 await _run(await self._load(entrypoint), flow_run)
+                self._failures.pop(flow_run.id, None)
                 return
         except (Abort, Pause):
+            self._failures.pop(flow_run.id, None)
             return
         except asyncio.CancelledError:
             _log.info("flow run %s is left to another worker", flow_run.id)
@@ -92,8 +95,13 @@ class FlowExecutor:
             del self._newest[flow_run_id]
 
     def _report_later(self, flow_run_id: UUID) -> None:
-        """Have the run executed again once Prefect answers: it did not get the run's state."""
-        report = asyncio.create_task(_schedule_again_until_accepted(flow_run_id))
+        """Have the run executed again once Prefect answers: it did not get the run's state.
+
+        One that fails again and again is executed after growing pauses.
+        """
+        failures = self._failures.get(flow_run_id, 0)
+        self._failures[flow_run_id] = failures + 1
+        report = asyncio.create_task(_schedule_again_until_accepted(flow_run_id, failures))
         self._reports.add(report)
         report.add_done_callback(self._reports.discard)
 
@@ -122,8 +130,8 @@ async def _schedule_again(flow_run_id: UUID) -> None:
             await client.set_flow_run_state(flow_run_id, AwaitingRetry())
 
 
-async def _schedule_again_until_accepted(flow_run_id: UUID) -> None:
-    for attempt in range(REPORT_ATTEMPTS):
+async def _schedule_again_until_accepted(flow_run_id: UUID, failures: int) -> None:
+    for attempt in range(failures, failures + REPORT_ATTEMPTS):
         await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
         with contextlib.suppress(Exception):
             await _schedule_again(flow_run_id)
