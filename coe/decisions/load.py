@@ -101,7 +101,18 @@ class _Loader:
         )
         if document.default is not None:
             self._values("/default", document.default, outputs)
-        return DecisionTable(document, self._source, columns, rules)
+        return DecisionTable(document, self._source, columns, rules, self._texts())
+
+    def _texts(self) -> frozenset[str]:
+        """The outputs with numbers that any rule writes as text."""
+        document = self._document
+        given = [rule.then for rule in document.rules] + [document.default or {}]
+        return frozenset(
+            output.name
+            for output in document.outputs
+            if output.type in (ValueType.INTEGER, ValueType.NUMBER)
+            and any(isinstance(each.get(output.name), str) for each in given)
+        )
 
     def report(self, code: str, message: str, path: str, *, help: str | None = None) -> None:
         """Add a problem at a pointer."""

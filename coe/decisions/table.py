@@ -15,7 +15,17 @@ from typing import Any, Final
 
 from coe.decisions.conditions import Column, Condition, holds, within
 from coe.decisions.document import DEFAULT, DecisionDocument
-from coe.decisions.values import EXACT, Key, WrongValue, decimals_of, json_of, key_of
+from coe.decisions.values import (
+    EXACT,
+    SAFE,
+    Key,
+    ValueType,
+    WrongValue,
+    decimals_of,
+    json_of,
+    json_text,
+    key_of,
+)
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.canonical import digest
@@ -28,6 +38,7 @@ class DecisionFaultKind(StrEnum):
     INPUT = "input"
     NO_RULE = "no rule"
     SEVERAL_RULES = "several rules"
+    SUM = "sum"
 
 
 class DecisionFault(Exception):
@@ -66,6 +77,8 @@ class DecisionTable:
     source: Source = field(repr=False)
     columns: tuple[Column, ...]
     rules: tuple[CompiledRule, ...]
+    # Outputs with numbers that any rule writes as text, as money is: all of them are text.
+    texts: frozenset[str]
 
     @property
     def ref(self) -> str:
@@ -87,7 +100,8 @@ class DecisionTable:
 
         Raises:
             DecisionFault: An input is missing or of another type, no rule fires and there is no
-                default, or several rules fire where the hit policy is unique.
+                default, several rules fire where the hit policy is unique, or a sum is not exact
+                as a number.
         """
         case = self._case(data)
         fired = self._fired(case)
@@ -185,7 +199,7 @@ def _found(path: str, data: Any) -> Any:
 def _combined(table: DecisionTable, fired: Sequence[CompiledRule]) -> dict[str, JSON]:
     """Combine the outputs of the rules that fired, as the hit policy says."""
     names = [output.name for output in table.document.outputs]
-    given = {name: [rule.outputs.get(name) for rule in fired] for name in names}
+    given = {name: [_output(table, name, rule) for rule in fired] for name in names}
     if table.aggregate == "one":
         return {name: values[0] for name, values in given.items()}
     if table.aggregate == "list":
@@ -199,24 +213,30 @@ def _combined(table: DecisionTable, fired: Sequence[CompiledRule]) -> dict[str, 
     kind = table.document.outputs[0].type
     keys = [key_of(kind, value) for value in known]
     if table.aggregate == "sum":
-        return {name: _sum(keys, as_text=_writes_text(table, name))}
+        return {name: _sum(name, keys, as_text=name in table.texts)}
     chosen = (min if table.aggregate == "min" else max)(range(len(keys)), key=keys.__getitem__)
     return {name: known[chosen]}
 
 
-def _writes_text(table: DecisionTable, name: str) -> bool:
-    """Whether the table writes an output as text, as money is, in any of its rules."""
-    default = table.document.default or {}
-    values = [rule.outputs.get(name) for rule in table.rules]
-    return any(isinstance(value, str) for value in (*values, default.get(name)))
+def _output(table: DecisionTable, name: str, rule: CompiledRule) -> JSON:
+    """An output of a rule, of one JSON type whichever rule it is."""
+    value = rule.outputs.get(name)
+    if name not in table.texts or value is None or isinstance(value, str):
+        return value
+    return json_text(key_of(ValueType.NUMBER, value))
 
 
-def _sum(keys: Iterable[Key], *, as_text: bool) -> JSON:
+def _sum(name: str, keys: Iterable[Key], *, as_text: bool) -> JSON:
     """The sum, as text or as a number: the same JSON type whichever rules fire."""
     total = reduce(EXACT.add, [Decimal(key) for key in keys])
     if as_text:
         return format(total, "f")
-    return int(total) if total == total.to_integral_value() else float(total)
+    number = int(total) if total == total.to_integral_value() else float(total)
+    if (isinstance(number, int) and abs(number) >= SAFE) or Decimal(repr(number)) != total:
+        message = f"the sum of `{name}` has more digits than a number keeps: write texts"
+        problem = Problem("DEC022", message, path="", help=f'such as then: {{{name}: "12.50"}}')
+        raise DecisionFault(DecisionFaultKind.SUM, [problem])
+    return number
 
 
 def example_of(column: Column, key: Key | None) -> JSON:

@@ -10,8 +10,8 @@
         input: {amount: "0.005", kind: goods}
         expect: {fault: input, problems: [{code: INPUT_VALUE, path: /amount}]}
 
-`output` and `rules` must be equal to the answer; `fault` is `input`, `no rule` or `several rules`;
-of `problems` the members that are given must be equal. A rule that fires in no test is reported.
+`output` and `rules` must be equal to the answer; `fault` is `input`, `no rule`, `several rules` or
+`sum`; of `problems` the members that are given must be equal. A rule that fires in no test is reported.
 """
 
 from __future__ import annotations

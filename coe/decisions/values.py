@@ -24,10 +24,11 @@ Key: TypeAlias = str | bool | int | Decimal
 EXACT: Final = Context(prec=400)
 """Arithmetic that never rounds: numbers have at most 60 digits on each side of the point."""
 
+SAFE: Final = 2**53
+"""From here on JSON numbers are not exact everywhere, jq among others."""
+
 _DIGITS: Final = 60
 _LARGEST: Final = 10**_DIGITS
-# From here on JSON numbers are not exact everywhere, jq among others.
-_SAFE: Final = 2**53
 _DECIMAL: Final = re.compile(r"-?\d{1,60}(\.\d{1,60})?", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,60}", re.ASCII)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -153,13 +154,14 @@ def _quoted(key: Key) -> str:
     return f'"{escaped}"'
 
 
-def _plain(key: Key) -> str:
+def json_text(key: Key) -> str:
+    """A number as text, without an exponent."""
     return format(key, "f") if isinstance(key, Decimal) else str(key)
 
 
 def _exact(key: Key) -> JSON:
     whole = int(key)
-    return whole if whole == key and abs(whole) < _SAFE else _plain(key)
+    return whole if whole == key and abs(whole) < SAFE else json_text(key)
 
 
 def _date_text(key: Key) -> str:
@@ -179,8 +181,8 @@ KINDS: Final[dict[ValueType, Kind]] = {
     ValueType.BOOLEAN: Kind(
         "true or false", _boolean, lambda key: str(key).lower(), bool, ordered=False
     ),
-    ValueType.INTEGER: Kind("a whole number, or one as text", _integer, _plain, _exact, step=1),
-    ValueType.NUMBER: Kind('a number, or one as text such as "12.50"', _number, _plain, _exact),
+    ValueType.INTEGER: Kind("a whole number, or one as text", _integer, json_text, _exact, step=1),
+    ValueType.NUMBER: Kind('a number, or one as text such as "12.50"', _number, json_text, _exact),
     ValueType.DATE: Kind(
         "a date such as 2026-01-31",
         _date,

@@ -30,6 +30,7 @@ _RETRY_SECONDS: Final = (0.1, 0.5, 2.0)
 _TITLES: Final = {
     DecisionFaultKind.INPUT: ("validation", "The input does not fit the decision table"),
     DecisionFaultKind.NO_RULE: ("runtime", "No rule of the decision table matches"),
+    DecisionFaultKind.SUM: ("runtime", "The sum of the decision table is not exact as a number"),
     DecisionFaultKind.SEVERAL_RULES: ("runtime", "Several rules of the decision table match"),
 }
 
@@ -56,7 +57,8 @@ def call_decision(table: DecisionTable, command: RunLeaf) -> JSON:
 
     Raises:
         LeafFault: `validation` for an input that does not fit the table, `runtime` where no rule
-            or several rules match. The error names the input and never quotes it.
+            or several rules match, or a sum is not exact. The error names the input and never
+            quotes it.
     """
     try:
         return table.answer(table.decide(input_of(command)))

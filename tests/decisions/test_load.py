@@ -358,6 +358,35 @@ def test_a_sum_has_one_type_whichever_rules_fire(fees: tuple[str, ...], sums: An
     assert found == sums
 
 
+def test_a_sum_that_a_number_does_not_keep_is_a_fault_and_exact_as_text() -> None:
+    text = document(FEES, policy="collect") + "collect: sum\n"
+    case = {"weight": 11, "express": True}
+    for fees, exact in (
+        (("9007199254740991", "1", "0"), "9007199254740992"),
+        (("1000000000000000", "0.25", "0.125"), "1000000000000000.375"),
+    ):
+        numbers = text
+        for old, new in zip(("4.90", "0.10", "0.20"), fees, strict=True):
+            numbers = numbers.replace(f'"{old}"', new)
+        with pytest.raises(DecisionFault, match="more digits than a number keeps") as raised:
+            table(numbers).decide(case)
+        assert raised.value.kind is DecisionFaultKind.SUM
+        texts = text
+        for old, new in zip(("4.90", "0.10", "0.20"), fees, strict=True):
+            texts = texts.replace(old, new)
+        assert table(texts).decide(case).outputs == {"fee": exact}
+
+
+@pytest.mark.parametrize("collect", ["", "collect: list\n", "collect: max\n"])
+def test_an_output_has_one_type_whichever_rule_writes_it(collect: str) -> None:
+    """A process compares it; jq sorts every text above every number."""
+    text = document(FEES, policy="collect" if collect else "first").replace('"0.10"', "0.00001")
+    text = text.replace("{id: base, ", '{id: base, when: {weight: "<= 10"}, ') + collect
+    found = [table(text).decide({"weight": w, "express": False}).outputs["fee"] for w in (1, 11)]
+    expected: Any = ["4.90", "0.00001"]
+    assert found == ([[each] for each in expected] if "list" in collect else expected)
+
+
 def test_the_first_rule_that_fires_is_the_answer() -> None:
     decided = table(
         document(FEES, policy="first").replace("{id: base, ", '{id: base, when: {weight: "> 20"}, ')

@@ -88,7 +88,7 @@ def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None
     "--now",
     metavar="TIME",
     callback=_moment,
-    help="When the run starts, ISO 8601; UTC without a time zone.",
+    help="When the run starts: a day (its start, UTC) or RFC 3339.",
 )
 @click.option(
     "--decisions",
