@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
@@ -24,29 +26,76 @@ _MAX: Final = 2**64 - 1
 _LONG_NUMBER: Final = re.compile(
     rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])', re.DOTALL
 )
+_DIGITS: Final = re.compile(r"-?[0-9]+(?![0-9.eE])")
 
 
-class InexactNumber(ValueError):
+class NotJson(ValueError):
+    """A text is not JSON, or has what cannot be kept as it is; the message says what and where."""
+
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        place = f" (line {line}, column {column})" if line else ""
+        super().__init__(f"{reason}{place}")
+        self.reason = reason
+
+
+class InexactNumber(NotJson):
     """A whole number has more than 64 bits and would be rounded: write it as text."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "A whole number has more than 64 bits and would be rounded: write it as text."
-        )
+    def __init__(self, line: int | None = None, column: int | None = None) -> None:
+        message = "A whole number has more than 64 bits and would be rounded: write it as text"
+        super().__init__(message, line, column)
 
 
-def read_json(content: bytes) -> JSON:
-    """Read JSON text.
+def read_json(content: bytes, *, computed: bool = False) -> JSON:
+    """Read JSON text in UTF-8; a byte order mark before it is ignored (RFC 8259, section 8.1).
+
+    A `computed` number of more than 64 bits is a number of binary floating point in any case; it
+    is refused only if it has digits that such a number does not have.
 
     Raises:
         InexactNumber: A whole number has more than 64 bits.
-        ValueError: The text is not JSON.
+        NotJson: The text is not JSON, or has half of a surrogate pair.
     """
-    value: JSON = orjson.loads(content)
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        value: JSON = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise _explained(error, content) from None
     for found in _LONG_NUMBER.finditer(content):
-        if not found[0].startswith(b'"'):
-            read_whole_number(found[0])
+        if not found[0].startswith(b'"') and not (computed and _is_float(found[0])):
+            _read_located(found[0], content, found.start())
     return value
+
+
+def _explained(error: orjson.JSONDecodeError, content: bytes) -> NotJson:
+    """What is wrong with a text, in our words where the parser's say too little."""
+    if not content.strip():
+        return NotJson("It is not JSON: it is empty")
+    place = error.lineno, error.colno
+    if "surrogate in string" in error.msg:
+        return NotJson("Half of a surrogate pair is not a character", *place)
+    if "depth limit" in error.msg:
+        return NotJson("It is nested too deep", *place)
+    if "UTF-8" in error.msg:
+        return NotJson("It is not JSON: it is not UTF-8")
+    if "infinity" in error.msg:
+        digits = _DIGITS.match(error.doc, error.pos)
+        return InexactNumber(*place) if digits else NotJson("A number is too large", *place)
+    return NotJson(f"It is not JSON: {error.msg}", *place)
+
+
+def _is_float(digits: bytes) -> bool:
+    """Whether these are the digits of a number of binary floating point."""
+    return Decimal(repr(float(digits))) == Decimal(digits.decode())
+
+
+def _read_located(digits: bytes, content: bytes, start: int) -> None:
+    try:
+        read_whole_number(digits)
+    except InexactNumber:
+        before = content[:start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise InexactNumber(line, column) from None
 
 
 def read_whole_number(digits: str | bytes, base: int = 10) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from coe.decisions.load import load_decision
-from coe.json_types import InexactNumber, read_json, read_whole_number, value_text
+from coe.json_types import InexactNumber, NotJson, read_json, read_whole_number, value_text
 from coe.language.load import load
 from coe.language.openapi.parameters import Parameter, path_text, query_pairs
 from coe.testing.suite_format import read_suite
@@ -41,6 +41,44 @@ def test_a_number_has_one_text_in_a_path_and_in_a_query() -> None:
 def test_a_whole_number_that_would_be_rounded_is_refused(digits: str) -> None:
     with pytest.raises(InexactNumber):
         read_json(b'{"a": [' + digits.encode() + b"]}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            b'{"a":\n  18446744073709551616}',
+            "rounded: write it as text (line 2, column 3)",
+        ),
+        (b'{"a": ' + b"9" * 400 + b"}", "would be rounded: write it as text (line 1, column 7)"),
+        ('{"\u00e4": 18446744073709551616}'.encode(), "(line 1, column 7)"),
+        (b'{"a": "\\ud83d"}', "Half of a surrogate pair is not a character (line 1, column 8)"),
+        (b'{"a": "\\udc00"}', "Half of a surrogate pair is not a character (line 1, column 8)"),
+        (b'"\xed\xa0\x80"', "It is not JSON: it is not UTF-8"),
+        (b"1e400", "A number is too large (line 1, column 1)"),
+        (b"[" * 2000 + b"]" * 2000, "It is nested too deep"),
+        (b"{\n,}", "It is not JSON: "),
+        (b" ", "It is not JSON: it is empty"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_located(text: bytes, message: str) -> None:
+    with pytest.raises(NotJson) as refused:
+        read_json(text)
+    assert message in str(refused.value)
+    if message.startswith("It is not JSON: ") and b"\n" in text:
+        assert "line 2, column 1" in str(refused.value)
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+def test_a_computed_number_is_refused_only_with_digits_that_would_be_lost() -> None:
+    for digits, value in (("100000000000000000000", 1e20), ("18446744073709552000", 2.0**64)):
+        assert read_json(digits.encode(), computed=True) == value
+    for digits in ("18446744073709551616", "18446744073709551617", "123456789012345678901"):
+        with pytest.raises(InexactNumber):
+            read_json(digits.encode(), computed=True)
 
 
 @pytest.mark.parametrize("digits", [str(2**64), str(-(2**63) - 1), "9" * 5000])

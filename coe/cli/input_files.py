@@ -7,7 +7,7 @@ import sys
 import click
 
 from coe.errors import CoeError
-from coe.json_types import JSON, InexactNumber, read_json
+from coe.json_types import JSON, NotJson, read_json
 
 
 def source_name(path: str) -> str:
@@ -47,7 +47,5 @@ def parse_json_input(text: str, name: str) -> JSON:
     """
     try:
         return read_json(text.encode())
-    except InexactNumber as error:
-        raise CoeError(f"{name} cannot be used: {error}", code="INVALID") from None
-    except ValueError as error:
-        raise CoeError(f"{name} is not JSON: {error}", code="INVALID") from None
+    except NotJson as error:
+        raise CoeError(f"{name} cannot be read. {error}", code="INVALID") from None

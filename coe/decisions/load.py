@@ -64,6 +64,9 @@ def load_decision_source(source: Source, *, whole: bool = True) -> LoadedDecisio
     except ValidationError as error:
         found = problems_of(error, source, DecisionDocument)
         return LoadedDecision(None, tuple(found), source)
+    unstorable = tuple(source.unstorable())
+    if unstorable:
+        return LoadedDecision(None, unstorable, source)
     loader = _Loader(document, source)
     table = loader.table()
     problems = loader.problems

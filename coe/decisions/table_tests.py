@@ -11,7 +11,8 @@
         expect: {fault: input, problems: [{code: INPUT_VALUE, path: /amount}]}
 
 `output` and `rules` must be equal to the answer; `fault` is `input`, `no rule`, `several rules` or
-`sum`; of `problems` the members that are given must be equal. A rule that fires in no test is reported.
+`sum`; of `problems` the members that are given must be equal. A rule that fires in no test is
+reported.
 """
 
 from __future__ import annotations

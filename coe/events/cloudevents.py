@@ -18,7 +18,7 @@ from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.v1.event import CloudEvent
 
 from coe.errors import Invalid, Problem
-from coe.json_types import JSON, InexactNumber, read_json
+from coe.json_types import JSON, NotJson, read_json
 from coe.language.event_attributes import (
     INVALID_ATTRIBUTE,
     INVALID_DATA,
@@ -135,10 +135,8 @@ def _add_body(value: dict[str, JSON], content_type: str | None, body: bytes) -> 
     if _JSON.fullmatch(media.strip()):
         try:
             value["data"] = read_json(body)
-        except InexactNumber as error:
-            yield Problem(INVALID_DATA, str(error), path="/data")
-        except ValueError:
-            yield Problem(INVALID_DATA, "the body is not valid JSON", path="/data")
+        except NotJson as error:
+            yield Problem(INVALID_DATA, f"the body cannot be read: {error}", path="/data")
         return
     if _TEXT.fullmatch(media.strip()) and _is_utf8(parameters):
         try:

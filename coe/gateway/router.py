@@ -23,6 +23,7 @@ from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication
 from coe.gateway.body_redaction import redact_body
 from coe.gateway.rules import ASKS_FOR_RUNS, AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
+from coe.json_types import NotJson, read_json
 from coe.work import Platform, RequestInfo
 
 MAX_PROXIED_BYTES: Final = 1_048_576
@@ -147,9 +148,9 @@ async def _json(request: Request) -> Any:
     if not content:
         return None
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        raise Forbidden("the body is not JSON") from None
+        return read_json(bytes(content))
+    except NotJson as error:
+        raise Forbidden(f"the body cannot be read: {error}") from None
 
 
 async def _stream(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -31,9 +31,12 @@ def validate(
     for key in at:
         part = part.get(key, {}) if isinstance(part, dict) else part
     try:
-        return model.model_validate(part), ()
+        found = model.model_validate(part)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
+    else:
+        unstorable = tuple(source.unstorable())
+        return (None, unstorable) if unstorable else (found, ())
     known = [field.alias or name for name, field in model.model_fields.items()]
     return None, tuple(_problem(each, source, at, known) for each in details)
 

@@ -94,6 +94,9 @@ def load_source(source: Source) -> LoadedDefinition:
         definition = Definition.model_validate(source.data)
     except ValidationError as error:
         return LoadedDefinition(None, tuple(problems_of(error, source)), source)
+    unstorable = tuple(source.unstorable())
+    if unstorable:
+        return LoadedDefinition(None, unstorable, source)
     definition.put(source)
     return LoadedDefinition(definition, (), source)
 

@@ -5,7 +5,7 @@ The one place that turns a JSON pointer into a line and a column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,22 @@ class Source:
         """The line of a JSON pointer's key, from 1; None for a document without text."""
         mark = self.locate(pointer)
         return mark.line if mark else None
+
+    def unstorable(self) -> Iterator[Problem]:
+        """Problems of texts that cannot be stored: those with the character NUL.
+
+        For documents that are kept and searched; the data of runs may have them, as it is sealed.
+        """
+        waiting: list[tuple[str, JSON]] = [("", self.data)]
+        while waiting:
+            pointer, part = waiting.pop()
+            if isinstance(part, dict):
+                waiting += ((pointer + point(key), item) for key, item in part.items())
+            elif isinstance(part, list):
+                waiting += ((pointer + point(index), item) for index, item in enumerate(part))
+            elif isinstance(part, str) and "\x00" in part:
+                message = "the character NUL cannot be stored"
+                yield self.problem("OWS006", message, pointer, value=True)
 
     def locate(self, pointer: str, *, value: bool = False) -> Mark | None:
         """The position of a JSON pointer's key (RFC 6901), or with `value` of its value.

@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from coe.json_types import JSON, InexactNumber, read_json
+from coe.json_types import JSON, InexactNumber, NotJson, read_json
 from coe.leaves.authentication import HttpExchange
 from coe.leaves.leaf import LeafFault
 from coe.leaves.transport import HttpRequest, HttpResponse
@@ -87,10 +87,10 @@ def _content(response: HttpResponse, path: str, secrets: tuple[str, ...]) -> JSO
         except InexactNumber:
             title = "The response has a whole number of more than 64 bits, which would be rounded"
             raise _unusable(title, path) from None
-        except ValueError:
+        except NotJson as error:
             if declared:
                 title = "The response is declared as JSON but is not valid JSON"
-                raise _unusable(title, path) from None
+                raise _unusable(title, path, detail=str(error)) from None
     if not kind or kind.startswith("text/") or any(part in kind for part in _TEXTS):
         try:
             return response.content.decode(_charset(response))
@@ -99,9 +99,10 @@ def _content(response: HttpResponse, path: str, secrets: tuple[str, ...]) -> JSO
     return _in_base64(response.content, secrets)
 
 
-def _unusable(title: str, path: str) -> LeafFault:
+def _unusable(title: str, path: str, *, detail: str | None = None) -> LeafFault:
     """The error of a response that cannot be the output of a call."""
-    return LeafFault(standard_error("communication", title=title, status=502, instance=path))
+    error = standard_error("communication", title=title, detail=detail, status=502, instance=path)
+    return LeafFault(error)
 
 
 def _in_base64(content: bytes, secrets: tuple[str, ...]) -> str:

@@ -212,9 +212,10 @@ def _schema_problems(schema: dict[str, JSON], source: Source) -> list[Problem]:
 
 def _flow(text: str) -> tuple[dict[str, JSON] | None, list[Problem]]:
     try:
-        data = read(text, file=FLOW).data
+        source = read(text, file=FLOW)
     except Unreadable as error:
         return None, [in_file(FLOW, error.problem)]
-    if not isinstance(data, dict):
+    if not isinstance(source.data, dict):
         return None, [in_file(FLOW, Problem("OWS005", "the document must be an object", line=1))]
-    return data, []
+    unstorable = [in_file(FLOW, problem) for problem in source.unstorable()]
+    return (None, unstorable) if unstorable else (source.data, [])

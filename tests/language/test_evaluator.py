@@ -230,6 +230,25 @@ async def test_data_that_is_no_json_is_an_error(expressions: Expressions) -> Non
         assert caught.value.reason is Reason.DATA
 
 
+async def test_jq_passes_numbers_on_exactly() -> None:
+    """Ids of 64 bits go through a process unchanged; only arithmetic is that of floating point."""
+    data = {"id": 2**64 - 1, "least": -(2**63), "n": 2**53 + 1, "rate": 0.00001}
+    async with Expressions() as expressions:
+        for program, expected in (
+            ("{id, least, n}", {"id": 2**64 - 1, "least": -(2**63), "n": 2**53 + 1}),
+            ("[.[]] | .[0:3]", [2**64 - 1, -(2**63), 2**53 + 1]),
+            ("12345678901234567890", 12345678901234567890),
+            (".n + 0", 2**53),
+            ('"\\(.id) \\(.rate)"', "18446744073709551615 0.00001"),
+            ("[1.0, 1e2, 1E2, 1.50, 2 / 2, -0]", [1, 100, 100, 1.5, 1, 0]),
+        ):
+            found = await expressions.evaluate(program, {}, data)
+            assert repr(found) == repr(expected), program
+        for program in ("18446744073709551616", "1e400"):
+            with pytest.raises(ExpressionError, match="cannot be kept as it is"):
+                await expressions.evaluate(program, {}, data)
+
+
 async def test_a_result_that_is_too_large_is_an_error() -> None:
     async with Expressions(workers=1, time_limit=10) as pool:
         with pytest.raises(ExpressionError) as caught:

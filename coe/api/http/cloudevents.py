@@ -38,7 +38,7 @@ from coe.events.cloudevents import (
     read_event,
     read_events,
 )
-from coe.json_types import JSON, InexactNumber, read_json
+from coe.json_types import JSON, NotJson, read_json
 from coe.language.event_attributes import INVALID_EVENT
 from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event
@@ -138,10 +138,9 @@ def _check_structured(media: str, parameters: str) -> None:
 def _json(body: bytes) -> JSON:
     try:
         value = read_json(body)
-    except InexactNumber as error:
-        raise Invalid([Problem(INVALID_EVENT, str(error), path="")]) from None
-    except ValueError:
-        raise Invalid([Problem(INVALID_EVENT, "the body is not JSON", path="")]) from None
+    except NotJson as error:
+        message = f"the body cannot be read: {error}"
+        raise Invalid([Problem(INVALID_EVENT, message, path="")]) from None
     check_nesting(value)
     return value
 

@@ -15,6 +15,7 @@ from coe.api.graphql import limits
 from coe.api.graphql.context import Context, EngineStatus
 from coe.api.graphql.documents import Documents, Prepared
 from coe.api.graphql.errors import format_error, refusal, status_of
+from coe.api.graphql.texts import text_problems
 from coe.api.http.requests import (
     authenticate_request,
     check_nesting,
@@ -24,7 +25,7 @@ from coe.api.http.requests import (
 )
 from coe.api.schema import make_schema
 from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated
-from coe.json_types import InexactNumber, read_json
+from coe.json_types import NotJson, read_json
 from coe.work import Platform, RequestInfo
 
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -89,6 +90,9 @@ class GraphQLEndpoint:
             return _with_errors({}, prepared.errors, about)
         operation = _operation(prepared, name)
         limits.check_limits(self._schema._schema, prepared.document, operation, variables)  # noqa: SLF001  # the same
+        problems = tuple(text_problems(self._schema._schema, operation, variables))  # noqa: SLF001  # the same
+        if problems:
+            raise Invalid(problems)
         context = Context(
             platform=self._platform,
             actor=actor,
@@ -116,10 +120,8 @@ async def _read(request: Request) -> dict[str, Any]:
         raise _problem("INPUT_CONTENT_TYPE", f"Send the request as {PLAIN_JSON}.")
     try:
         body = read_json(await read_body(request))
-    except InexactNumber as error:
-        raise _problem("INPUT_JSON", str(error)) from None
-    except ValueError:
-        raise _problem("INPUT_JSON", "The body is not JSON.") from None
+    except NotJson as error:
+        raise _problem("INPUT_JSON", f"The body cannot be read. {error}.") from None
     if isinstance(body, list):
         raise _problem("INPUT_BATCH", "Send one operation in a request: an array is not accepted.")
     if not isinstance(body, dict):

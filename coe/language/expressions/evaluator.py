@@ -11,13 +11,16 @@ from typing import Any, Final, Self
 
 import orjson
 
-from coe.json_types import JSON
+from coe.json_types import JSON, NotJson, read_json
 from coe.language.expression_syntax import is_expression, program_of
 from coe.language.expressions.jq_pool import TIME_LIMIT, JqPool, WorkerDied
 from coe.language.expressions.jq_process import MEMORY_LIMIT
 from coe.language.expressions.jq_syntax import key_path, scan
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+# Perhaps a whole number that is written otherwise.
+_OTHER_WHOLE: Final = re.compile(rb"\.0|[0-9][eE]")
+_EXACT: Final = 2**53
 
 
 class Reason(StrEnum):
@@ -30,6 +33,7 @@ class Reason(StrEnum):
     DIED = "it took too much memory"
     SIZE = "its result is too large"
     DATA = "its data is not JSON"
+    RESULT = "its result cannot be kept as it is"
 
 
 class ExpressionError(Exception):
@@ -191,9 +195,25 @@ def _encoded(data: Any) -> bytes:
 
 def _decoded(answer: bytes, program: str) -> Any:
     try:
-        return orjson.loads(answer)
-    except orjson.JSONDecodeError:
-        raise ExpressionError(program, Reason.FAILED, "its result is not JSON") from None
+        value = read_json(answer, computed=True)
+    except NotJson as error:
+        raise ExpressionError(program, Reason.RESULT, error.reason) from None
+    if _OTHER_WHOLE.search(answer):
+        _write_whole(value)
+    return value
+
+
+def _write_whole(value: JSON) -> None:
+    """Replace 3.0 and 1E+2 inside of a value by whole numbers: jq passes on how one was written."""
+    waiting = [value]
+    while waiting:
+        part: Any = waiting.pop()
+        places = enumerate(part) if isinstance(part, list) else part.items()
+        for place, item in list(places):
+            if isinstance(item, dict | list):
+                waiting.append(item)
+            elif isinstance(item, float) and item.is_integer() and abs(item) < _EXACT:
+                part[place] = int(item)
 
 
 def _value(program: str, outcome: dict[str, Any]) -> JSON:

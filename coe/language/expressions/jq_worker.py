@@ -69,12 +69,15 @@ PRELUDE = "".join(
 
 
 def wrap_programs(names: list[str], programs: list[str]) -> str:
-    """One program with the outcomes of several in an array, their variables bound."""
+    """One program with the outcomes of several in an array, their variables bound.
+
+    It gives the array as text: in jq, a number that is only passed on keeps all its digits.
+    """
     bound = f".v as {{{','.join('$' + name for name in names)}}} | " if names else ""
     outcomes = ",".join(
         f"(try {{r:[limit(2;(\n{program}\n))]}} catch {{e:.}})" for program in programs
     )
-    return f"{PRELUDE} {{}} as $ENV | {bound}.i | [{outcomes}]"
+    return f"{PRELUDE} {{}} as $ENV | {bound}.i | [{outcomes}] | tojson"
 
 
 def compile_all(jq: Any, requests: list[dict[str, Any]]) -> list[str | None]:
@@ -108,7 +111,7 @@ def message(jq: Any, program: str) -> str | None:
 
 
 def evaluate(jq: Any, compiled: dict[bytes, Any], header: bytes, data: bytes) -> Any:
-    """The outcomes of a request's programs."""
+    """The outcomes of a request's programs as a text of JSON, or an object that says why not."""
     program = compiled.get(header)
     if program is None:
         request = json.loads(header)
@@ -218,7 +221,7 @@ def has_free_memory(memory: int) -> bool:
 
 def encode_answer(answer: Any) -> bytes:
     """An answer as a line without its newline; one that is too large is replaced by its size."""
-    line = json.dumps(answer).encode()
+    line = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
     values = line.count(b",") + line.count(b"[") + line.count(b"{")
     if len(line) > MAX_ANSWER_BYTES or values > MAX_ANSWER_VALUES:
         return json.dumps({"too_large": len(line)}).encode()

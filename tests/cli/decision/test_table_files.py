@@ -58,7 +58,7 @@ def test_try_prints_the_outputs_and_the_rule() -> None:
     assert coe("decision", "try", table, stdin='{"amount": "x"}').exit_code == 1
     large = coe("decision", "try", table, stdin=f'{{"amount": {2**64}, "kind": "goods"}}')
     assert large.exit_code == 1
-    assert "stdin cannot be used: A whole number has more than 64 bits" in large.stderr
+    assert "stdin cannot be read. A whole number has more than 64 bits" in large.stderr
 
 
 def test_test_fails_for_a_rule_that_never_fires(tmp_path: Path) -> None:
