@@ -30,7 +30,10 @@ _REPORT: Final = {
     for name in ("heartbeatRun", "releaseRun", "reportStep", "reportRun")
 }
 _attempt = click.option(
-    "--attempt", required=True, type=click.IntRange(0), help="The attempt of `coe worker claim`."
+    "--attempt",
+    required=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="As `coe worker claim` says.",
 )
 _output = click.option("--result", metavar="FILE", help="The JSON output; - is stdin.")
 _error = click.option("--error", metavar="FILE", help="The error, as RFC 7807 describes it.")

@@ -6,14 +6,17 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from click.testing import CliRunner, Result
 from graphql import (
+    DocumentNode,
     FieldNode,
     GraphQLEnumType,
+    GraphQLError,
     GraphQLList,
     GraphQLNonNull,
     GraphQLResolveInfo,
@@ -31,7 +34,7 @@ from graphql import (
 from coe.cli.flow.skeleton import NewFlow, central_files
 from coe.cli.grammar import Noun, Verb
 from coe.cli.main import COMMANDS, cli
-from coe.errors import CoeError
+from coe.errors import CoeError, Invalid
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: GraphQLSchema = build_schema((ROOT / "coe" / "api" / "schema.graphql").read_text())
@@ -87,8 +90,7 @@ class Server:
 
     def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
         self.calls += 1
-        document = parse(query)
-        assert not validate(SCHEMA, document), validate(SCHEMA, document)
+        document = _document(query)
         operations = [
             each for each in document.definitions if isinstance(each, OperationDefinitionNode)
         ]
@@ -112,7 +114,8 @@ class Server:
                 if f"... on {each.name} " in query or "... on" not in query
             ),
         )
-        assert not result.errors, result.errors
+        if result.errors:
+            raise Invalid((), str(result.errors))
         assert result.data is not None
         return result.data
 
@@ -156,7 +159,19 @@ def _made(_: object, info: GraphQLResolveInfo, **__: object) -> Any:
     return [value] if isinstance(get_nullable_type(info.return_type), GraphQLList) else value
 
 
-def run(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
+@cache
+def _document(query: str) -> DocumentNode:
+    try:
+        document = parse(query)
+    except GraphQLError as error:
+        raise Invalid((), str(error)) from None
+    problems = validate(SCHEMA, document)
+    if problems:
+        raise Invalid((), f"{query} is not of the schema: {problems}")
+    return document
+
+
+def run(*arguments: str, stdin: str | bytes | None = None, **environment: str) -> Result:
     """Run a command line in this process."""
     clean = {"COE_URL": None, "COE_TOKEN": None, "COE_PROFILE": None}
     return CliRunner(env={**clean, **environment}).invoke(cli, list(arguments), input=stdin)

@@ -124,7 +124,7 @@ def test_each_error_has_its_exit_code(words: str, server: Server) -> None:
 @pytest.mark.parametrize("words", sorted(set(VERBS) - PROCESSES - PRINTS_A_TEXT - set(NEED_MORE)))
 @pytest.mark.parametrize("output", ["table", "json", "yaml"])
 def test_the_examples_do_what_they_say(words: str, output: str, server: Server) -> None:
-    for arguments in examples(words):
+    for arguments in examples(words) if output == "table" else examples(words)[-1:]:
         if "--operator" in arguments:
             continue  # it needs the database, see tests/e2e
         if words.startswith("profile") or words == "logout":

@@ -97,7 +97,9 @@ def show(api: ApiClient, event: str) -> Result:
 
 
 @command.command()
-@click.option("--from", "older", type=click.IntRange(0), help="Prove that the log has only grown.")
+@click.option(
+    "--from", "older", type=click.IntRange(0, 2**31 - 1), help="Prove that the log has only grown."
+)
 @example("coe audit checkpoint", "coe audit checkpoint --from 1200")
 @printed()
 @with_api

@@ -11,7 +11,7 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.form import describe, set_option, set_values
 from coe.cli.grammar import Noun, example
-from coe.cli.input_files import parse_json_input, read_text_input
+from coe.cli.input_files import parse_json_input, read_json_input
 from coe.cli.lifecycle import add_lifecycle
 from coe.cli.output import Result, Table, View, cell_text, printed, problem_fields
 from coe.cli.pages import Page, fetch, notes_on, paged
@@ -112,8 +112,11 @@ def render(
 
     values: Any = {}
     if parameters is not None:
-        text = read_text_input(parameters[1:]) if parameters.startswith("@") else parameters
-        values = parse_json_input(text, "--parameters")
+        values = (
+            read_json_input(parameters[1:])
+            if parameters.startswith("@")
+            else parse_json_input(parameters, "--parameters")
+        )
     if pairs:
         if not isinstance(values, dict):
             raise click.UsageError("--set is for parameters that are an object")
