@@ -6,13 +6,13 @@ records them as done by `service:content`.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
 from coe import content
 from coe.access.actor import Actor
 from coe.catalog import actions as catalog
-from coe.catalog.decision_tables.actions import register_decision
 from coe.catalog.models import Lifecycle
 from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
@@ -20,6 +20,8 @@ from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
 from coe.governance import access, tokens
 from coe.governance.tokens import TokenRequest
+from coe.review.drafts import register_decision, register_flow
+from coe.review.submission import gather_evidence
 from coe.settings import Settings
 from coe.templates.actions import register_template
 from coe.work import Platform
@@ -83,11 +85,11 @@ async def _load_system(platform: Platform, file: Path) -> str:
 
 
 async def _load_decision(platform: Platform, file: Path) -> str:
-    text = _texts(file)
+    text = _texts(file)[file.name]
+    tests = await asyncio.to_thread(_tests_beside, file.parent)
     async with platform.work(CONTENT) as work:
-        saved = await register_decision(work, text[file.name])
-        if saved.version.lifecycle is Lifecycle.DRAFT:
-            await catalog.submit_for_review(work, saved.version.ref)
+        saved = await register_decision(work, text, tests=tests)
+    await _submit(platform, saved)
     return f"decision {saved.version.ref}: {_outcome(saved)}"
 
 
@@ -95,18 +97,33 @@ async def _load_template(platform: Platform, folder: Path) -> str:
     files = _texts(folder)
     async with platform.work(CONTENT) as work:
         saved = await register_template(work, files)
-        if saved.version.lifecycle is Lifecycle.DRAFT:
-            await catalog.submit_for_review(work, saved.version.ref)
+    await _submit(platform, saved)
     return f"template {saved.version.ref}: {_outcome(saved)}"
 
 
 async def _load_flow(platform: Platform, folder: Path) -> str:
     manifest = (folder / "flow.yaml").read_text()
+    tests = await asyncio.to_thread(_tests_beside, folder)
     async with platform.work(CONTENT) as work:
-        saved = await catalog.register_flow(work, manifest)
-        if saved.version.lifecycle is Lifecycle.DRAFT:
-            await catalog.submit_for_review(work, saved.version.ref)
+        saved = await register_flow(work, manifest, tests=tests)
+    await _submit(platform, saved)
     return f"flow {saved.version.ref}: {_outcome(saved)}"
+
+
+async def _submit(platform: Platform, saved: SavedVersion) -> None:
+    """Submit a draft with the result of its tests; a load that was interrupted goes on here."""
+    if saved.version.lifecycle is not Lifecycle.DRAFT:
+        return
+    ref = saved.version.ref
+    evidence = await gather_evidence(platform, CONTENT, ref)
+    async with platform.work(CONTENT) as work:
+        await catalog.submit_for_review(work, ref, evidence=evidence)
+
+
+def _tests_beside(folder: Path) -> str | None:
+    """The text of the tests in a folder."""
+    file = folder / _TESTS
+    return file.read_text() if file.exists() else None
 
 
 def _outcome(saved: SavedVersion) -> str:

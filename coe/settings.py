@@ -106,6 +106,13 @@ class Settings(BaseSettings):
         description="The number of runs that a worker executes at the same time.",
     )
 
+    # Versions under review
+    test_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="The seconds after which the tests of a submitted version are ended.",
+    )
+
     # A team's worker
     url: str = Field(
         default="http://127.0.0.1:8700",

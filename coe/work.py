@@ -7,6 +7,7 @@ commits, once, at the end.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -221,7 +222,8 @@ class Platform:
 
     `expressions` evaluates expressions outside of runs, such as the filters of schedules; its
     worker starts with the first evaluation. `authenticator` accepts further tokens beside those in
-    the database: only the demo has one.
+    the database: only the demo has one. `test_slots` bounds how many suites of submitted versions
+    run at once.
     """
 
     settings: Settings
@@ -232,6 +234,7 @@ class Platform:
     clock: Callable[[], datetime] = utcnow
     expressions: Expressions = field(default_factory=lambda: Expressions(workers=1))
     authenticator: tokens.Authenticator | None = None
+    test_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
     @classmethod
     def open(

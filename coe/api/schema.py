@@ -16,6 +16,7 @@ from coe.api.graphql.config import schema_config
 from coe.api.graphql.documents import TakePrepared
 from coe.api.mutations.access import AccessMutation
 from coe.api.mutations.decisions import DecisionMutation
+from coe.api.mutations.drafts import DraftMutation
 from coe.api.mutations.events import EventMutation
 from coe.api.mutations.flows import FlowMutation
 from coe.api.mutations.human_tasks import HumanTaskMutation
@@ -32,6 +33,7 @@ from coe.api.queries.engine import EngineQuery
 from coe.api.queries.flows import FlowQuery
 from coe.api.queries.human_tasks import HumanTaskQuery
 from coe.api.queries.nodes import NodeQuery
+from coe.api.queries.reviews import ReviewQuery
 from coe.api.queries.runs import RunQuery
 from coe.api.queries.teams import TeamQuery
 from coe.api.types.decisions import DecisionTable, DecisionTableVersion
@@ -50,6 +52,7 @@ class Query(
     CatalogQuery,
     FlowQuery,
     DecisionQuery,
+    ReviewQuery,
     RunQuery,
     HumanTaskQuery,
     AuditQuery,
@@ -64,6 +67,7 @@ class Mutation(
     FlowMutation,
     TemplateMutation,
     DecisionMutation,
+    DraftMutation,
     LifecycleMutation,
     RunMutation,
     EventMutation,

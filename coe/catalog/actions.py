@@ -31,6 +31,7 @@ from coe.catalog.semver import is_alias
 from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.approvals import add_verdict, require_approvals
 from coe.catalog.versions.current import refresh_entry
+from coe.catalog.versions.evidence import TestEvidence, keep_evidence
 from coe.catalog.versions.lifecycle import RUNNABLE, LifecycleAction
 from coe.catalog.versions.saving import saved_version
 from coe.catalog.versions.sealing import opened_manifest, seal_text, unseal
@@ -99,23 +100,38 @@ async def check_flow(read: Read, manifest: str) -> Preview:
     return await preview_draft(read, document, problems)
 
 
-async def submit_for_review(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
+async def submit_for_review(
+    work: Work,
+    ref: str,
+    *,
+    comment: str | None = None,
+    evidence: TestEvidence | None = None,
+) -> ChangedVersion:
     """DRAFT → IN_REVIEW, for an exact version of an entry.
+
+    Args:
+        work: The transaction.
+        ref: The version.
+        comment: What its reviewers should know.
+        evidence: The result of its tests, from `coe.review.submission.gather_evidence`.
 
     Raises:
         NotFound, Forbidden, Conflict: As for every transition
             (`coe.catalog.versions.transitions.begin`).
-        Invalid: The content has problems that a publication would refuse.
+        Invalid: The content has problems that a publication would refuse, or its tests are
+            missing, failed or reach too little (standard COE060).
+        Conflict: The draft was changed after its tests ran.
     """
     transition = await begin(work, ref, LifecycleAction.SUBMIT)
     await _check_for_publication(work, transition.version)
+    problems = await keep_evidence(work, transition.version, evidence)
     transition.version.submitted_at = work.now
     transition.version.submitted_by = work.actor.subject
     transition.version.submission_sealed = await seal_text(
         work.keyring, transition.version, "submission_sealed", comment
     )
     await _apply(work, transition, LifecycleAction.SUBMIT, comment)
-    return transition.result()
+    return transition.result(problems)
 
 
 async def review(work: Work, ref: str, *, approve: bool, comment: str) -> ChangedVersion:
@@ -150,8 +166,7 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Change
     transition = await begin(work, ref, LifecycleAction.PUBLISH)
     version = transition.version
     has_schedule = await _check_for_publication(work, version)
-    needed = checking.approvals_needed(work)
-    await require_approvals(work, transition.entry, version, needed)
+    await require_approvals(work, transition.entry, version)
     version.published_at = work.now
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (transition.entry.id, LIVE)) is None:

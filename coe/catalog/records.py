@@ -175,10 +175,11 @@ class SavedVersion:
 
 @dataclass(frozen=True, slots=True)
 class ChangedVersion:
-    """A version after a lifecycle action, or after an alias was set to it."""
+    """A version after a lifecycle action, or after an alias was set to it; with warnings."""
 
     entry: EntryRecord
     version: VersionRecord
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def readable_versions(read: Read, relations: Collection[str] = ()) -> ColumnElem
     return or_(
         _scope(read, relations).clause(*cells),
         and_(owned, _scope(read, {Relation.OWNER}).clause(*cells)),
-        and_(_wrote(subject), _scope(read, {Relation.AUTHOR}).clause(*cells)),
+        and_(wrote(subject), _scope(read, {Relation.AUTHOR}).clause(*cells)),
     )
 
 
@@ -55,7 +55,7 @@ def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> froz
     return frozenset(found)
 
 
-def _wrote(subject: str) -> ColumnElement[bool]:
+def wrote(subject: str) -> ColumnElement[bool]:
     """Whether a person wrote a version while it was a draft."""
     return or_(VERSIONS.c.created_by == subject, VERSIONS.c.editors.contains([subject]))
 

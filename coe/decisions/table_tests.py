@@ -77,10 +77,13 @@ class TableResult:
         )
 
 
-def run_tests(files: Mapping[str, str]) -> tuple[list[TableResult], tuple[Problem, ...]]:
+def run_tests(
+    files: Mapping[str, str], *, only: str | None = None
+) -> tuple[list[TableResult], tuple[Problem, ...]]:
     """Run the tests of a folder's files (name to text): a result for each table, and problems.
 
-    A file without a `decision` is no table, and is ignored.
+    A file without a `decision` is no table, and is ignored. With `only`, the name of a file, tests
+    of other tables are left out.
     """
     tables = {
         name: _loaded(name, text)
@@ -97,6 +100,8 @@ def run_tests(files: Mapping[str, str]) -> tuple[list[TableResult], tuple[Proble
         return list(tables.values()), (problem,)
     problems: list[Problem] = []
     for index, test in enumerate(tests):
+        if only is not None and isinstance(test, dict) and test.get("decision", only) != only:
+            continue
         problems += _try(source, point("tests", index), test, tables)
     return list(tables.values()), tuple(problems)
 

@@ -106,6 +106,7 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
         document,
         instance.problems,
         changelog=changelog,
+        tests=instance.tests,
         may_replace=False,
     )
     if saving.outcome is SaveOutcome.CREATED:

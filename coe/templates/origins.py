@@ -41,10 +41,23 @@ async def keep_origin(
         ),
     )
     await work.session.flush()
-    flows = select(func.count(ORIGINS.c.flow_entry_id.distinct())).where(
-        ORIGINS.c.template_entry_id == template.entry_id,
+    await count_flows(work, template.entry_id)
+
+
+async def template_of(work: Work, flow: EntryVersion) -> UUID | None:
+    """The id of the template from which a version was made, if it was."""
+    found: UUID | None = await work.session.scalar(
+        select(ORIGINS.c.template_entry_id).where(ORIGINS.c.flow_version_id == flow.id),
     )
-    counted = ENTRIES.update().where(ENTRIES.c.id == template.entry_id)
+    return found
+
+
+async def count_flows(work: Work, template: UUID) -> None:
+    """Update the number of flows that were made from a template."""
+    flows = select(func.count(ORIGINS.c.flow_entry_id.distinct())).where(
+        ORIGINS.c.template_entry_id == template,
+    )
+    counted = ENTRIES.update().where(ENTRIES.c.id == template)
     await work.session.execute(counted.values(uses=flows.scalar_subquery()))
 
 

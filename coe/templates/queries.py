@@ -94,7 +94,12 @@ async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginR
         .scalar_subquery()
     )
     query = (
-        select(ORIGINS, VERSIONS.c.data_class, behind.label("behind"))
+        select(
+            ORIGINS,
+            VERSIONS.c.edited_at,
+            VERSIONS.c.digest.label("digest_now"),
+            behind.label("behind"),
+        )
         .join(VERSIONS, VERSIONS.c.id == ORIGINS.c.flow_version_id)
         .join(template, template.c.id == ORIGINS.c.template_version_id)
         .where(ORIGINS.c.flow_version_id.in_(version_ids), readable_versions(read))
@@ -110,6 +115,9 @@ async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginR
                 row.parameters_sealed,
             ),
             behind_by=row.behind,
+            changed=(
+                row.edited_at is not None if row.digest is None else row.digest != row.digest_now
+            ),
         )
     return found
 

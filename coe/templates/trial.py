@@ -72,5 +72,5 @@ async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Pr
         return mistakes
     document, found = read_flow(rendered.text)
     if document is not None:
-        found += await check(read, document, sample=True)
+        found += await check(read, document, Stage.TEMPLATE, sample=True)
     return [in_file(FLOW, replace(each, line=None, column=None)) for each in found]

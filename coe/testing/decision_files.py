@@ -6,7 +6,7 @@ the highest release within it, no version or an alias to the highest of all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from coe.testing.run_definition import LeafRunner
 FOLDER: Final = Path("catalog") / "decisions"
 
 
-@dataclass(frozen=True)
+@dataclass
 class DecisionFiles:
     """The decision tables in the `*.yaml` files of a folder; other documents are ignored."""
 
@@ -74,6 +74,23 @@ class DecisionFiles:
             title = f"There is no decision table {ref[:100]} in {self.folder}"
             raise table_unavailable(title, command.path)
         return call_decision(table, command)
+
+
+class CatalogTables(DecisionFiles):
+    """The tables of a catalog, as texts by their exact refs; `aliases` are other refs of them."""
+
+    def __init__(self, texts: Mapping[str, str], aliases: Mapping[str, str]) -> None:
+        super().__init__(Path("the catalog"))
+        self._texts, self._aliases = texts, aliases
+
+    @cached_property
+    def sources(self) -> tuple[tuple[Path, Source], ...]:
+        """Every table, with its ref in place of a file."""
+        return tuple((Path(ref), read(text, file=ref)) for ref, text in self._texts.items())
+
+    def table(self, ref: str) -> DecisionTable | None:
+        """The table of a ref; None where the catalog has none."""
+        return super().table(self._aliases.get(ref, ref))
 
 
 def decisions_beside(place: Path) -> DecisionFiles | None:

@@ -14,7 +14,6 @@ from coe.catalog.versions.lifecycle import LifecycleAction, next_state
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Severity, errors_in
 from coe.settings import Settings
 from coe.work import Platform
-from tests.conftest import ROOT
 from tests.factories.catalog import central, local, published, register
 from tests.factories.people import (
     COE_LEAD,
@@ -289,7 +288,7 @@ async def test_a_system_has_no_lifecycle_verbs(platform: Platform) -> None:
 async def test_the_standards_set_how_many_must_approve(settings: Settings, tmp_path: Path) -> None:
     root = tmp_path / "content"
     for folder in content.FOLDERS:
-        shutil.copytree(ROOT / folder, root / folder)
+        shutil.copytree(settings.content_dir / folder, root / folder)
     standards = root / "policies" / "standards.yaml"
     standards.write_text(standards.read_text().replace("approvals: 1", "approvals: 2"))
     platform = Platform.open(settings.model_copy(update={"content_dir": root}))

@@ -12,9 +12,13 @@ from coe.api.graphql.context import BatchLoader, Context
 from coe.catalog import first_pages, queries
 from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.flows.contents import flow_contents
+from coe.catalog.records import VersionRecord
+from coe.catalog.versions.approvals import approval_states
+from coe.catalog.versions.evidence import evidence_of, tests_of
 from coe.governance import audit_log, teams
 from coe.human_tasks import queries as human_tasks
 from coe.paging import Page
+from coe.review.queries import live_versions
 from coe.runs import queries as runs
 from coe.runs import worker_presence
 from coe.runs.data_readers import readers_of_runs
@@ -73,6 +77,13 @@ def first_page_batch(
     return load
 
 
+async def _live_versions(
+    read: Read, versions: Sequence[VersionRecord]
+) -> Mapping[VersionRecord, VersionRecord]:
+    found = await live_versions(read, versions)
+    return {version: found[version.id] for version in versions if version.id in found}
+
+
 # ---------------------------------------------------------------- the catalog
 entry_by_id = batch(queries.entries_by_id)
 version_by_id = batch(queries.versions_by_id)
@@ -82,6 +93,10 @@ first_flows = first_page_batch(first_pages.first_flows)
 aliases_of = batch(queries.aliases)
 approvals_of = batch(queries.approvals)
 notes_of = batch(queries.notes)
+approval_state_of = batch(approval_states)
+evidence_by_version = batch(evidence_of)
+tests_by_version = batch(tests_of)
+live_version_of = batch(_live_versions)
 systems_of = batch(queries.systems_of)
 called_flows_of = batch(queries.calls)
 decision_tables_of = batch(queries.decision_tables_of)

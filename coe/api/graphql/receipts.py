@@ -12,7 +12,7 @@ from coe.idempotency import Receipt
 def receipt_of(result: SavedVersion | ChangedVersion) -> Receipt:
     """The receipt of a version that was saved or changed."""
     values = {"entry": str(result.entry.id), "version": str(result.version.id)}
-    return Receipt({**values}, result.problems if isinstance(result, SavedVersion) else ())
+    return Receipt({**values}, result.problems)
 
 
 async def records_of(

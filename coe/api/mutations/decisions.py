@@ -14,8 +14,8 @@ from coe.api.types.decisions import (
     DecisionTableVersion,
     RegisterDecisionInput,
 )
-from coe.catalog.decision_tables.actions import register_decision
 from coe.idempotency import Receipt
+from coe.review.drafts import register_decision
 from coe.work import Work
 
 
@@ -32,7 +32,9 @@ class DecisionMutation:
         """
 
         async def verb(work: Work) -> Receipt:
-            saved = await register_decision(work, input.manifest, changelog=input.changelog)
+            saved = await register_decision(
+                work, input.manifest, changelog=input.changelog, tests=input.tests
+            )
             return receipt_of(saved)
 
         key = input.client_mutation_id

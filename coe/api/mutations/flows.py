@@ -13,6 +13,7 @@ from coe.api.types.flows import Flow, FlowPayload, RegisterFlowInput, SetAliasIn
 from coe.api.types.templates import InstantiateTemplateInput
 from coe.catalog import actions
 from coe.idempotency import Receipt
+from coe.review import drafts
 from coe.templates import actions as templates
 from coe.work import Work
 
@@ -45,7 +46,9 @@ class FlowMutation:
         """
 
         async def verb(work: Work) -> Receipt:
-            saved = await actions.register_flow(work, input.manifest, changelog=input.changelog)
+            saved = await drafts.register_flow(
+                work, input.manifest, changelog=input.changelog, tests=input.tests
+            )
             return receipt_of(saved)
 
         receipt = await once(info.context, "registerFlow", input.client_mutation_id, input, verb)

@@ -15,6 +15,7 @@ from coe.api.types.lifecycle import LifecycleInput, LifecyclePayload, ReviewInpu
 from coe.catalog import actions
 from coe.catalog.records import ChangedVersion
 from coe.idempotency import Receipt
+from coe.review.submission import gather_evidence
 from coe.work import Work
 
 
@@ -42,12 +43,18 @@ class LifecycleMutation:
 
     @mutation
     async def submit_for_review(self, info: Info, input: LifecycleInput) -> LifecyclePayload:  # noqa: A002  # the contract's name, here and below
-        """Submit a draft for review."""
+        """Submit a draft for review: it is checked as for a publication, and its tests are run."""
+        context = info.context
+        evidence = await gather_evidence(
+            context.platform, context.actor, input.ref, context.request
+        )
         return await _change(
             info,
             "submitForReview",
             input,
-            lambda work: actions.submit_for_review(work, input.ref, comment=input.comment),
+            lambda work: actions.submit_for_review(
+                work, input.ref, comment=input.comment, evidence=evidence
+            ),
         )
 
     @mutation

@@ -9,8 +9,8 @@ from coe.api.graphql.idempotency import once
 from coe.api.graphql.nodes import mutation
 from coe.api.graphql.receipts import receipt_of, records_of
 from coe.api.graphql.scalars import Json
+from coe.api.types.reviews import texts_of
 from coe.api.types.templates import Template, TemplatePayload, TemplateVersion
-from coe.errors import Invalid, Problem
 from coe.idempotency import Receipt
 from coe.templates import actions
 from coe.work import Work
@@ -37,7 +37,7 @@ class TemplateMutation:
         """
 
         async def verb(work: Work) -> Receipt:
-            saved = await actions.register_template(work, _texts(files), changelog=changelog)
+            saved = await actions.register_template(work, texts_of(files), changelog=changelog)
             return receipt_of(saved)
 
         given = {"files": files, "changelog": changelog}
@@ -48,17 +48,3 @@ class TemplateMutation:
             version=TemplateVersion.of(version) if version else None,
             problems=problems,
         )
-
-
-def _texts(files: Json) -> dict[str, str]:
-    """The files as text by path.
-
-    Raises:
-        Invalid: They are anything else.
-    """
-    if isinstance(files, dict) and all(
-        isinstance(path, str) and isinstance(text, str) for path, text in files.items()
-    ):
-        return files
-    message = "`files` is one object: each name is the path of a file, each value its text"
-    raise Invalid([Problem("INPUT_FILES", message, path="/files")])

@@ -10,7 +10,6 @@ from coe.access.actor import DataClass
 from coe.api.graphql.context import Info
 from coe.api.graphql.loaders import (
     aliases_of,
-    approvals_of,
     callers_of,
     decision_content,
     entry_by_id,
@@ -18,7 +17,7 @@ from coe.api.graphql.loaders import (
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
-from coe.api.types.entries import Approval, VersionedEntry, VersionFields
+from coe.api.types.entries import VersionedEntry, VersionFields
 from coe.catalog.decision_tables.actions import DecisionPreview as PreviewRecord
 from coe.catalog.decision_tables.documents import DecisionContent
 from coe.catalog.records import EntryRecord, VersionRecord
@@ -119,12 +118,6 @@ class DecisionTableVersion(VersionFields):
         return DecisionTable.of(await info.context.load_existing(entry_by_id, self.record.entry_id))
 
     @field
-    async def approvals(self, info: Info) -> list[Approval]:
-        """The decisions of its reviewers, oldest first."""
-        records = await info.context.load(approvals_of, self.record.id)
-        return [Approval.of_review(record) for record in records or ()]
-
-    @field
     async def cases(
         self,
         info: Info,
@@ -190,6 +183,11 @@ class RegisterDecisionInput:
     """A decision table to save as a draft."""
 
     manifest: str = strawberry.field(description="The table's document, in YAML or JSON")
+    tests: str | None = strawberry.field(
+        default=None,
+        description="The text of the tests.yaml beside it, which the platform runs at the "
+        "submission; null keeps those of a draft that is replaced, an empty text removes them",
+    )
     changelog: str | None = None
     client_mutation_id: str | None = None
 

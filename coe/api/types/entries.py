@@ -10,8 +10,16 @@ import strawberry
 from coe.access.actor import DataClass
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
-from coe.api.graphql.loaders import first_versions, notes_of, version_by_selector
-from coe.api.graphql.nodes import Node, field, interface, object_type
+from coe.api.graphql.loaders import (
+    approval_state_of,
+    approvals_of,
+    evidence_by_version,
+    first_versions,
+    notes_of,
+    tests_by_version,
+    version_by_selector,
+)
+from coe.api.graphql.nodes import Node, Problem, field, interface, object_type
 from coe.api.graphql.paging import Connection, page_size
 from coe.api.graphql.scalars import DateTime
 from coe.api.types.teams import Team, owner_of
@@ -19,6 +27,8 @@ from coe.catalog import queries
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import EntryRecord, VersionApprovalRecord, VersionRecord
 from coe.catalog.records import FacetValue as CountedValue
+from coe.catalog.versions.evidence import TestEvidence
+from coe.catalog.versions.saving import tests_digest
 
 
 @interface
@@ -59,6 +69,76 @@ class CatalogEntry:
     async def owner(self, info: Info) -> Team:
         """The team that owns the entry."""
         return await owner_of(info, self.record.team)
+
+
+@object_type
+class TestCase:
+    """One test of a version: it passed if it has no failures."""
+
+    __test__: ClassVar = False  # pytest must not collect it
+
+    name: str
+    passed: bool
+    failures: list[Problem]
+
+
+@object_type
+class TestResult:
+    """The result of a version's tests when it was submitted; the platform ran them."""
+
+    __test__: ClassVar = False
+
+    passed: bool = strawberry.field(description="Whether all passed and reach enough (COE060)")
+    at: DateTime
+    seconds: float
+    cases: list[TestCase]
+    failed: int = strawberry.field(description="How many of the cases failed")
+    branches: int = strawberry.field(description="Branches, or the rules of a decision table")
+    branches_reached: int
+    steps: int
+    steps_reached: int
+    missed: list[str] = strawberry.field(description="Steps and branches that no test reached")
+    problems: list[Problem] = strawberry.field(
+        description="What prevented the tests, or that they reach too little",
+    )
+    template: str | None = strawberry.field(
+        description="The version of a template of which the flow is an unchanged rendering: the "
+        "template's tests reach every branch over all its renderings, so the flow's need not",
+    )
+
+    @classmethod
+    def of(cls, record: TestEvidence) -> TestResult:
+        """The view of the evidence."""
+        return cls(
+            passed=record.passed,
+            at=DateTime(record.at),
+            seconds=record.seconds,
+            cases=[
+                TestCase(
+                    name=case.name,
+                    passed=not case.failures,
+                    failures=Problem.all_of(case.failures),
+                )
+                for case in record.cases
+            ],
+            failed=record.failed,
+            branches=record.branches,
+            branches_reached=record.branches_reached,
+            steps=record.steps,
+            steps_reached=record.steps_reached,
+            missed=list(record.missed),
+            problems=Problem.all_of(record.problems),
+            template=record.template,
+        )
+
+
+@object_type
+class VersionTests:
+    """The tests of a version, and their result."""
+
+    text: str | None = strawberry.field(description="The text of its tests.yaml")
+    digest: str | None = strawberry.field(description="SHA-256 of that text, in hex")
+    result: TestResult | None = strawberry.field(description="Null until it is submitted")
 
 
 @object_type
@@ -113,6 +193,40 @@ class VersionFields(Node):
         """What is new in this version."""
         notes = await info.context.load(notes_of, self.record.id)
         return notes.changelog if notes else None
+
+    @field
+    async def approvals(self, info: Info) -> list[Approval]:
+        """The decisions of its reviewers, oldest first; those before a refusal count no more."""
+        records = await info.context.load(approvals_of, self.record.id)
+        return [Approval.of_review(record) for record in records or ()]
+
+    @field
+    async def approvals_needed(self, info: Info) -> int:
+        """How many people other than its authors must approve it before its publication."""
+        state = await info.context.load_existing(approval_state_of, self.record.id)
+        return state.needed
+
+    @field
+    async def approvals_given(self, info: Info) -> int:
+        """How many have approved it since its last submission."""
+        state = await info.context.load_existing(approval_state_of, self.record.id)
+        return state.given
+
+    @field
+    async def tests(self, info: Info) -> VersionTests | None:
+        """Its tests, and their result when it was submitted; null if it has none."""
+        text = await self._tests_text(info)
+        evidence = await info.context.load(evidence_by_version, self.record.id)
+        if text is None and evidence is None:
+            return None
+        return VersionTests(
+            text=text,
+            digest=None if text is None else tests_digest(text),
+            result=TestResult.of(evidence) if evidence else None,
+        )
+
+    async def _tests_text(self, info: Info) -> str | None:
+        return await info.context.load(tests_by_version, self.record.id)
 
     @field
     async def submission_comment(self, info: Info) -> str | None:

@@ -9,7 +9,6 @@ import strawberry
 
 from coe.api.graphql.context import Info
 from coe.api.graphql.loaders import (
-    approvals_of,
     entry_by_id,
     flow_content,
     origin_of,
@@ -17,7 +16,7 @@ from coe.api.graphql.loaders import (
 )
 from coe.api.graphql.nodes import Problem, enum_type, field, object_type
 from coe.api.graphql.scalars import Json
-from coe.api.types.entries import Approval, VersionFields, selector_of
+from coe.api.types.entries import VersionFields, selector_of
 from coe.api.types.templates import TemplateVersion
 from coe.catalog.flows import contents
 from coe.catalog.records import FlowContent, VersionChange, VersionRecord
@@ -37,11 +36,19 @@ class Origin:
     behind_by: int = strawberry.field(
         description="How many published versions of the template are newer",
     )
+    changed: bool = strawberry.field(
+        description="Whether the draft was changed by hand after it was rendered",
+    )
 
     @classmethod
     def of(cls, record: OriginRecord) -> Origin:
         """The view of an origin."""
-        return cls(record=record, parameters=Json(record.parameters), behind_by=record.behind_by)
+        return cls(
+            record=record,
+            parameters=Json(record.parameters),
+            behind_by=record.behind_by,
+            changed=record.changed,
+        )
 
     @field
     async def template_version(self, info: Info) -> TemplateVersion:
@@ -161,12 +168,6 @@ class FlowVersion(VersionFields):
         if change is None:
             raise NotFound
         return VersionDiff.of(change)
-
-    @field
-    async def approvals(self, info: Info) -> list[Approval]:
-        """The decisions of its reviewers, oldest first."""
-        records = await info.context.load(approvals_of, self.record.id)
-        return [Approval.of_review(record) for record in records or ()]
 
     async def _content(self, info: Info) -> FlowContent:
         return await info.context.load_existing(flow_content, self.record.id)

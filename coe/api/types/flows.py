@@ -122,6 +122,11 @@ class RegisterFlowInput:
     manifest: str = strawberry.field(
         description="A flow document: a central flow's definition, or a local flow's manifest",
     )
+    tests: str | None = strawberry.field(
+        default=None,
+        description="The text of the tests.yaml of a central flow, which the platform runs at the "
+        "submission; null keeps those of a draft that is replaced, an empty text removes them",
+    )
     changelog: str | None = None
     client_mutation_id: str | None = None
 

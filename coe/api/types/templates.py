@@ -13,6 +13,7 @@ from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
 from coe.api.types.entries import FacetValue, VersionedEntry, VersionFields
 from coe.catalog.records import EntryRecord
+from coe.templates.manifest import TESTS
 from coe.templates.records import Instantiation, TemplateContent
 from coe.templates.records import TemplateUsage as UsageRecord
 
@@ -64,6 +65,9 @@ class TemplateVersion(VersionFields):
     async def template(self, info: Info) -> Template:
         """The template of this version."""
         return Template.of(await info.context.load_existing(entry_by_id, self.record.entry_id))
+
+    async def _tests_text(self, info: Info) -> str | None:
+        return (await self._content(info)).files.get(TESTS)
 
     async def _content(self, info: Info) -> TemplateContent:
         return await info.context.load_existing(template_content, self.record.id)

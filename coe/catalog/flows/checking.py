@@ -23,7 +23,7 @@ from coe.catalog.versions.sealing import unseal
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.json_schema.meta import schema_problems
-from coe.language.lint import Catalogued, KnownFlow, Stage, Standards, at_stage, lint, published
+from coe.language.lint import Catalogued, KnownFlow, Stage, at_stage, lint, published
 from coe.language.names.directory import KnownNames, Names
 from coe.language.names.references import NameKind, named_by, references_of
 from coe.work import Read
@@ -48,7 +48,9 @@ async def check(
         named = named_by(document.source.data)
         found = await check_names(read, document.source, named, document.namespace)
         return _schema_problems(document) + at_stage(found, stage)
-    known = await _known(read, document, published=stage is not Stage.DRAFT or _writes_flows(read))
+    known = await _known(
+        read, document, published=stage is Stage.PUBLICATION or _writes_flows(read)
+    )
     names = await known_names(read, references_of(document.definition), document.namespace)
     if sample:
         names = _of_any_team(document, names)
@@ -69,14 +71,6 @@ def _of_any_team(document: FlowDocument, known: KnownNames) -> KnownNames:
     own = {(document.namespace, role) for role in roles.exist}
     why = dict.fromkeys(kinds, "each team that uses the template has its own")
     return KnownNames(by_kind, {*known.held, *own}, why)
-
-
-def approvals_needed(read: Read) -> int:
-    """The number of people who must approve a central flow or a template (standard COE050)."""
-    standards: Standards = published(read.platform.settings.content_dir)
-    standard = standards.standards.get("COE050")
-    needed = standard.options.get("approvals", 1) if standard else 1
-    return int(str(needed))
 
 
 def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:

@@ -173,8 +173,8 @@ async def _is_equal(work: Work, version: EntryVersion, new: NewVersion) -> bool:
     Tests and changelogs are compared only if they are given. A version of an earlier release was
     submitted without tests: what it would get now is ignored.
     """
-    if version.digest != new.digest:
-        return False
+    if version.digest != new.digest or not new.may_replace:
+        return version.digest == new.digest
     is_draft = version.lifecycle is Lifecycle.DRAFT
     if new.tests is not None and (is_draft or version.tests_digest is not None):
         given = tests_digest(new.tests) if new.tests else None

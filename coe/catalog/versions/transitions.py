@@ -16,7 +16,7 @@ from coe.catalog.scope import relations_to
 from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.lifecycle import LifecycleAction, next_state, permission_for
 from coe.catalog.versions.saving import lock_catalog
-from coe.errors import NotFound
+from coe.errors import NotFound, Problem
 from coe.work import Work
 
 _KINDS_WITH_LIFECYCLE = frozenset({EntryKind.DECISION, EntryKind.FLOW, EntryKind.TEMPLATE})
@@ -40,9 +40,10 @@ class Transition:
         """CENTRAL or LOCAL; None for an entry that is no flow."""
         return self.entry.flow_kind
 
-    def result(self) -> ChangedVersion:
-        """What the verb returns."""
-        return ChangedVersion(ENTRY_COLUMNS.of(self.entry), VERSION_COLUMNS.of(self.version))
+    def result(self, problems: tuple[Problem, ...] = ()) -> ChangedVersion:
+        """What the verb returns; the problems are warnings."""
+        entry, version = ENTRY_COLUMNS.of(self.entry), VERSION_COLUMNS.of(self.version)
+        return ChangedVersion(entry, version, problems)
 
 
 def resource_name(entry: Entry, version: EntryVersion) -> str:

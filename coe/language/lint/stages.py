@@ -7,7 +7,7 @@ checked as a publication is, so that nothing is refused first after an approval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -21,6 +21,8 @@ class Stage(StrEnum):
 
     DRAFT = "draft"
     """It is saved as a draft, which may be unfinished."""
+    TEMPLATE = "template"
+    """It is an example of a template: the names that it calls depend on the flow to come."""
     PUBLICATION = "publication"
     """It is submitted for review, or published."""
 
@@ -32,17 +34,22 @@ ALLOWED_IN_DRAFTS: Final[dict[str, str]] = {
     **{kind.value: "it must exist before this is submitted" for kind in NameKind},
 }
 """Codes of errors that are warnings in a draft, each with the advice for it."""
+_UNFINISHED: Final = frozenset({"OWS050"})
+"""Those of them that no name can mend."""
 
 
 def at_stage(problems: Sequence[Problem], stage: Stage) -> tuple[Problem, ...]:
     """The problems with the severities of a stage."""
     if stage is Stage.PUBLICATION:
         return tuple(problems)
-    return tuple(_in_draft(each) for each in problems)
+    allowed = ALLOWED_IN_DRAFTS
+    if stage is Stage.TEMPLATE:
+        allowed = {code: advice for code, advice in allowed.items() if code not in _UNFINISHED}
+    return tuple(_allowed(each, allowed) for each in problems)
 
 
-def _in_draft(problem: Problem) -> Problem:
-    advice = ALLOWED_IN_DRAFTS.get(problem.code)
+def _allowed(problem: Problem, allowed: Mapping[str, str]) -> Problem:
+    advice = allowed.get(problem.code)
     if advice is None or problem.severity is not Severity.ERROR:
         return problem
     return replace(problem, severity=Severity.WARNING, help=problem.help or advice)

@@ -1,0 +1,1 @@
+"""Versions before they are published: drafts, their tests, submissions, and who reviews what."""
