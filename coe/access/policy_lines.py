@@ -44,6 +44,8 @@ class Relation(StrEnum):
     """Is named as this flow's process owner or deputy."""
     PROXY = "proxy"
     """Would act as another person, or as a service of the platform."""
+    PUBLISHER = "publisher"
+    """Published this version."""
     REQUESTER = "requester"
     """Started this run."""
     SELF = "self"

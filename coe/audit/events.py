@@ -75,6 +75,8 @@ class Tag(StrEnum):
     """A reviewer approved a version of a flow, or sent it back."""
     CATALOG_FLOW_SUBMIT = "catalog:flow:submit"
     """A draft version of a flow was submitted for review."""
+    CATALOG_SYSTEM_ALIAS = "catalog:system:alias"
+    """An alias of a system was set to another version."""
     CATALOG_TEMPLATE_ALIAS = "catalog:template:alias"
     """An alias of a template was set to another version."""
     CATALOG_TEMPLATE_DELETE = "catalog:template:delete"

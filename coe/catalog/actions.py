@@ -152,11 +152,14 @@ async def review(work: Work, ref: str, *, approve: bool, comment: str) -> Change
     return transition.result()
 
 
-async def publish(work: Work, ref: str, *, comment: str | None = None) -> ChangedVersion:
+async def publish(
+    work: Work, ref: str, *, comment: str | None = None, set_live: bool = False
+) -> ChangedVersion:
     """IN_REVIEW → PUBLISHED; a local flow also from DRAFT, usually without a review.
 
     The content is checked again, against its signed digest and the standards. The first published
-    version gets the alias `live`; later ones do not move it.
+    version gets the alias `live`; a later one only with `set_live`, which needs the permission to
+    set aliases too: a policy may require a second person for it (relation `publisher`).
 
     Raises:
         Invalid: The content has problems, because the standards or the called flows changed.
@@ -173,7 +176,10 @@ async def publish(work: Work, ref: str, *, comment: str | None = None) -> Change
         await point_alias(work, transition.entry, version, LIVE)
         if has_schedule:
             await _reschedule(work, transition.entry)
+        set_live = False
     await _apply(work, transition, LifecycleAction.PUBLISH, comment, digest=version.digest)
+    if set_live:
+        await _set_alias(work, transition.entry, version, LIVE)
     if transition.flow_kind is FlowKind.LOCAL:
         await enqueue(work.session, OutboxKind.DEPLOY, version.id)
     return transition.result()
@@ -212,11 +218,15 @@ async def retire(work: Work, ref: str, *, comment: str | None = None) -> Changed
     return transition.result()
 
 
-async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedVersion:
-    """Set an alias of a flow, template or decision table to one of its published versions.
+async def set_alias(
+    work: Work, entry: str, alias: str, version: str, *, path: str = "/entry"
+) -> ChangedVersion:
+    """Set an alias of an entry of any kind to one of its published versions.
+
+    `path` is the pointer of the entry's ref in the input, for problems.
 
     Raises:
-        Invalid: `flow` is not a ref, `alias` is not an alias, or `version` is not exact.
+        Invalid: `entry` is not a ref, `alias` is not an alias, or `version` is not exact.
         NotFound, Forbidden: There is no such version, or the policy refuses.
         Conflict: The version was never published, or is retired.
     """
@@ -224,14 +234,21 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedV
         message = f"{alias[:80]!r} cannot be an alias"
         help = "a letter, then letters, digits and hyphens, such as live or canary"
         raise Invalid([Problem("INPUT_ALIAS", message, path="/alias", help=help)])
-    entry_ref = require_ref(flow, path="/flow").entry
+    entry_ref = require_ref(entry, path=path).entry
     ref = require_ref(f"{entry_ref}@{version}", path="/version", exact=True)
-    entry, found = await find_for_update(work, ref)
-    transition = require_permission(work, entry, found, _ALIAS[entry.kind])
-    if found.lifecycle not in RUNNABLE:
-        raise Conflict(f"{ref} is {found.lifecycle}: an alias names a published version")
-    before = await point_alias(work, entry, found, alias)
-    if before != version:
+    row, found = await find_for_update(work, ref, kinds=_ALIAS.keys())
+    return await _set_alias(work, row, found, alias)
+
+
+async def _set_alias(work: Work, entry: Entry, version: EntryVersion, alias: str) -> ChangedVersion:
+    transition = require_permission(work, entry, version, _ALIAS[entry.kind])
+    if version.lifecycle not in RUNNABLE:
+        raise Conflict(
+            f"{entry.namespace}/{entry.name}@{version.version} is {version.lifecycle}: "
+            "an alias names a published version"
+        )
+    before = await point_alias(work, entry, version, alias)
+    if before != version.version:
         await refresh_entry(work, entry)
         if alias == LIVE:
             await _reschedule(work, entry)
@@ -240,7 +257,7 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedV
             resource=transition.resource,
             team=entry.team,
             decision=transition.decision,
-            detail={"alias": alias, "before": before, "after": version},
+            detail={"alias": alias, "before": before, "after": version.version},
         )
     return transition.result()
 
@@ -248,6 +265,7 @@ async def set_alias(work: Work, flow: str, alias: str, version: str) -> ChangedV
 _ALIAS = {
     EntryKind.DECISION: Permission.DECISION_ALIAS,
     EntryKind.FLOW: Permission.FLOW_ALIAS,
+    EntryKind.SYSTEM: Permission.FLOW_ALIAS,
     EntryKind.TEMPLATE: Permission.TEMPLATE_PUBLISH,
 }
 _TAGS: dict[tuple[EntryKind, LifecycleAction | None], Tag] = {
@@ -265,6 +283,7 @@ _TAGS: dict[tuple[EntryKind, LifecycleAction | None], Tag] = {
     (EntryKind.FLOW, LifecycleAction.PUBLISH): Tag.CATALOG_FLOW_PUBLISH,
     (EntryKind.FLOW, LifecycleAction.DEPRECATE): Tag.CATALOG_FLOW_DEPRECATE,
     (EntryKind.FLOW, LifecycleAction.RETIRE): Tag.CATALOG_FLOW_RETIRE,
+    (EntryKind.SYSTEM, None): Tag.CATALOG_SYSTEM_ALIAS,
     (EntryKind.TEMPLATE, None): Tag.CATALOG_TEMPLATE_ALIAS,
     (EntryKind.TEMPLATE, LifecycleAction.SUBMIT): Tag.CATALOG_TEMPLATE_SUBMIT,
     (EntryKind.TEMPLATE, LifecycleAction.APPROVE): Tag.CATALOG_TEMPLATE_REVIEW,

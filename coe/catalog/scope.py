@@ -52,6 +52,8 @@ def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> froz
         found.add(Relation.OWNER)
     if version is not None and subject in (version.created_by, *version.editors):
         found.add(Relation.AUTHOR)
+    if version is not None and version.published_by == subject:
+        found.add(Relation.PUBLISHER)
     return frozenset(found)
 
 

@@ -20,6 +20,11 @@ FRAGMENTS: Final = {
   ... on TemplateVersion { ref lifecycle digest }
   ... on DecisionTableVersion { ref lifecycle digest }
 }""",
+    "versionState": """fragment versionState on EntryVersion {
+  ... on FlowVersion { ref lifecycle digest approvalsNeeded approvalsGiven }
+  ... on TemplateVersion { ref lifecycle digest approvalsNeeded approvalsGiven }
+  ... on DecisionTableVersion { ref lifecycle digest approvalsNeeded approvalsGiven }
+}""",
 }
 _SPREAD: Final = re.compile(r"\.\.\.([a-z]\w*)")
 

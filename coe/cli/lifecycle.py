@@ -6,19 +6,21 @@ ref.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document
+from coe.cli.drafts import delete_draft, update_draft
 from coe.cli.grammar import Noun, example, verb
-from coe.cli.output import Result, printed
+from coe.cli.output import Result, has_errors, printed
 
 _MOVE: Final = {
     name: document(
-        f"mutation Move($input: {kind}!) "
-        f"{{ {name}(input: $input) {{ version {{ ...version }} problems {{ ...problem }} }} }}"
+        f"mutation Move($input: {kind}!) {{ {name}(input: $input) "
+        "{ live version { ...versionState } problems { ...problem } } }"
     )
     for name, kind in {
         "submitForReview": "LifecycleInput",
@@ -26,13 +28,14 @@ _MOVE: Final = {
         "publish": "LifecycleInput",
         "deprecate": "LifecycleInput",
         "retire": "LifecycleInput",
+        "setEntryAlias": "SetEntryAliasInput",
     }.items()
 }
 
 
 def add_lifecycle(group: Noun) -> None:
     """Add the commands of the lifecycle to the group of a noun."""
-    for each in (submit, review, publish, deprecate, retire):
+    for each in (submit, review, publish, deprecate, retire, alias, update_draft, delete_draft):
         group.add_command(each)
 
 
@@ -55,19 +58,54 @@ def submit(api: ApiClient, ref: str, comment: str | None) -> Result:
 @printed()
 @with_api
 def review(api: ApiClient, ref: str, approve: bool, comment: str) -> Result:  # noqa: FBT001  # click passes it by keyword
-    """Approve or refuse REF (namespace/name@version); authors cannot review their own versions."""
+    """Approve or refuse REF (namespace/name@version); authors cannot review their own versions.
+
+    It prints how far the version is then: approved, or how many more must approve.
+    """
     return _result(move(api, "review", {"ref": ref, "approve": approve, "comment": comment}))
 
 
 @verb()
 @click.argument("ref")
 @click.option("--comment", help="A note for the readers of the version.")
-@example("coe flow publish sales/order-to-cash@1.1.0")
+@click.option("--live", is_flag=True, help="Let `live` name it too: new runs use it from then on.")
+@example(
+    "coe flow publish sales/order-to-cash@1.1.0",
+    "coe flow publish sales/order-to-cash@1.1.0 --live",
+)
 @printed()
 @with_api
-def publish(api: ApiClient, ref: str, comment: str | None) -> Result:
-    """Publish REF (namespace/name@version), once it is approved."""
-    return _result(move(api, "publish", {"ref": ref, "comment": comment}))
+def publish(api: ApiClient, ref: str, comment: str | None, live: bool) -> Result:  # noqa: FBT001  # click passes it by keyword
+    """Publish REF (namespace/name@version), once it is approved; say what `live` names."""
+    given = {"ref": ref, "comment": comment, **({"setLive": True} if live else {})}
+    answer = move(api, "publish", given)
+    version, notes = answer["version"], []
+    if version is not None:
+        name, _, number = version["ref"].partition("@")
+        noun = click.get_current_context().parent
+        move_it = f"coe {noun.info_name if noun else 'flow'} alias {name} live {number}"
+        if answer["live"] is None:
+            notes = [f"nothing is live yet; to let new uses take it: {move_it}"]
+        elif answer["live"] == number:
+            notes = [f"live is {number}"]
+        else:
+            notes = [f"live is still {answer['live']}; to move it: {move_it}"]
+    return _result(answer, notes)
+
+
+@verb()
+@click.argument("ref")
+@click.argument("name")
+@click.argument("version")
+@example("coe flow alias sales/order-to-cash live 1.1.0")
+@printed()
+@with_api
+def alias(api: ApiClient, ref: str, name: str, version: str) -> Result:
+    """Let the alias NAME of REF (namespace/name) name VERSION, which is published."""
+    answer = move(api, "setEntryAlias", {"entry": ref, "alias": name, "version": version})
+    failed = has_errors(answer["problems"])
+    view = () if failed else f"{ref}@{name} is {ref}@{version}"
+    return Result(answer, view, problems=answer["problems"], code=int(failed))
 
 
 @verb()
@@ -98,7 +136,19 @@ def move(api: ApiClient, mutation: str, given: dict[str, Any]) -> dict[str, Any]
     return answer
 
 
-def _result(answer: dict[str, Any]) -> Result:
+def _result(answer: dict[str, Any], notes: Sequence[str] = ()) -> Result:
     version = answer["version"]
-    view = f"{version['ref']} {version['lifecycle']}" if version else ()
-    return Result(answer, view, problems=answer["problems"], code=0 if version else 1)
+    view = _state(version) if version else ()
+    code = 0 if version else 1
+    return Result(answer, view, notes, problems=answer["problems"], code=code)
+
+
+def _state(version: dict[str, Any]) -> str:
+    """The state that a version has now, and what it needs next."""
+    state = f"{version['ref']} {version['lifecycle']}"
+    if version["lifecycle"] != "IN_REVIEW":
+        return state
+    missing = version["approvalsNeeded"] - version["approvalsGiven"]
+    if missing <= 0:
+        return f"{state}: approved, it can be published"
+    return f"{state}: {missing} more {'approval' if missing == 1 else 'approvals'} needed"

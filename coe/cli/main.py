@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "logout": "coe.cli.profile:logout",
     "migrate": "coe.cli.migrate",
     "profile": "coe.cli.profile",
+    "review": "coe.cli.review",
     "run": "coe.cli.run.group",
     "schedule": "coe.cli.schedule",
     "system": "coe.cli.system",

@@ -104,6 +104,7 @@ async def _entry(read: Read, name: str, kind: EntryKind, ref: str, subject: str)
         if version is None:
             raise NotFound
         relations |= _relation(Relation.AUTHOR, holds=subject in version.authors)
+        relations |= _relation(Relation.PUBLISHER, holds=version.published_by == subject)
     return Resource(name, row.team, row.data_class, frozenset(relations))
 
 

@@ -37,13 +37,14 @@ class ReviewFilter:
     """Which versions in review; every part that is given must hold.
 
     `waiting_for_me` are those that the actor may review, has not approved since their submission,
-    and that need an approval still. `owners` are slugs of teams.
+    and that need an approval still. `owners` are slugs of teams, `entries` refs without a version.
     """
 
     waiting_for_me: bool = False
     submitted_by_me: bool = False
     kinds: tuple[EntryKind, ...] = ()
     owners: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
 
 async def reviews_page(
@@ -60,6 +61,8 @@ async def reviews_page(
         conditions.append(VERSIONS.c.kind.in_(wanted.kinds))
     if wanted.owners:
         conditions.append(VERSIONS.c.team.in_(wanted.owners))
+    if wanted.entries:
+        conditions.append((VERSIONS.c.namespace + "/" + VERSIONS.c.name).in_(wanted.entries))
     subject = read.actor.subject
     if wanted.submitted_by_me:
         conditions.append(or_(VERSIONS.c.submitted_by == subject, wrote(subject)))

@@ -92,7 +92,7 @@ async def _input_problems(
         found.append(Problem("INPUT_TEMPLATE", message, path="/template"))
     elif template.lifecycle is Lifecycle.DEPRECATED:
         message = f"{template.ref} is deprecated"
-        help = f"{template.entry_ref} without a version is its live one"
+        help = f"{template.entry_ref} without a version is its newest published one"
         found.append(Problem("INPUT_TEMPLATE", message, Severity.WARNING, "/template", help=help))
     if not is_slug(request.name):
         message = "the name must be words of a-z and 0-9 with hyphens, at most 63"

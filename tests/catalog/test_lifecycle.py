@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from coe import content
+from coe.access.models import PolicyRule
 from coe.catalog import actions, queries
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
 from coe.catalog.records import ChangedVersion
@@ -14,6 +15,7 @@ from coe.catalog.versions.lifecycle import LifecycleAction, next_state
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Severity, errors_in
 from coe.settings import Settings
 from coe.work import Platform
+from tests.factories.audit_events import details_of
 from tests.factories.catalog import central, local, published, register
 from tests.factories.people import (
     COE_LEAD,
@@ -128,6 +130,46 @@ async def test_a_second_version_leaves_live_where_it_is(platform: Platform) -> N
         moved = await actions.set_alias(work, "sales/returns", "live", "1.1.0")
     assert moved.entry.title == "Returns, new"
     assert moved.entry.current_version == "1.1.0"
+
+
+async def _in_review(platform: Platform, text_: str) -> str:
+    ref = (await register(platform, SALES_OWNER, text_)).version.ref
+    async with platform.work(SALES_OWNER) as work:
+        await actions.submit_for_review(work, ref)
+    async with platform.work(COE_LEAD) as work:
+        await actions.review(work, ref, approve=True, comment="good")
+    return ref
+
+
+async def test_a_publication_moves_live_where_it_is_asked_to(platform: Platform) -> None:
+    await published(platform, SALES_OWNER, central())
+    ref = await _in_review(platform, central(version="1.1.0", title="Returns, new"))
+    async with platform.work(SALES_OWNER) as work:
+        moved = await actions.publish(work, ref, set_live=True)
+    assert (moved.entry.current_version, moved.entry.title) == ("1.1.0", "Returns, new")
+    [detail] = await details_of(platform, "catalog:flow:alias")
+    assert detail == {"alias": "live", "before": "1.0.0", "after": "1.1.0"}
+
+
+async def test_a_policy_may_ask_for_a_second_person_to_move_live(platform: Platform) -> None:
+    await published(platform, SALES_OWNER, central())
+    ref = await _in_review(platform, central(version="1.1.0"))
+    line = ["relation:publisher", "*", "flow:alias", "*", "deny"]
+    async with platform.database.session() as session:
+        session.add(PolicyRule(ptype="p", fields=line, source="test"))
+        await session.execute(text("UPDATE policy_state SET version = version + 1"))
+        await session.commit()
+    with pytest.raises(Forbidden) as refused:
+        async with platform.work(COE_LEAD) as work:
+            await actions.publish(work, ref, set_live=True)
+    assert refused.value.extensions["permission"] == "flow:alias"
+    async with platform.work(COE_LEAD) as work:
+        await actions.publish(work, ref)
+    with pytest.raises(Forbidden):
+        async with platform.work(COE_LEAD) as work:
+            await actions.set_alias(work, "sales/returns", "live", "1.1.0")
+    async with platform.work(SALES_OWNER) as work:
+        await actions.set_alias(work, "sales/returns", "live", "1.1.0")
 
 
 async def test_an_alias_names_only_what_was_published(platform: Platform) -> None:

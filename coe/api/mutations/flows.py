@@ -56,10 +56,12 @@ class FlowMutation:
 
     @mutation
     async def set_alias(self, info: Info, input: SetAliasInput) -> FlowPayload:  # noqa: A002  # the contract's name
-        """Set an alias of a flow to a published version."""
+        """Set an alias of a flow to a published version; setEntryAlias takes every kind."""
 
         async def verb(work: Work) -> Receipt:
-            moved = await actions.set_alias(work, input.flow, input.alias, input.version)
+            moved = await actions.set_alias(
+                work, input.flow, input.alias, input.version, path="/flow"
+            )
             return receipt_of(moved)
 
         receipt = await once(info.context, "setAlias", input.client_mutation_id, input, verb)

@@ -10,10 +10,16 @@ from coe.api.graphql.context import Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.nodes import mutation
 from coe.api.graphql.receipts import receipt_of, records_of
-from coe.api.types.entry_kinds import entry_view, version_view
-from coe.api.types.lifecycle import LifecycleInput, LifecyclePayload, ReviewInput
+from coe.api.types.entry_kinds import VERSION_KINDS, entry_view, version_view
+from coe.api.types.lifecycle import (
+    LifecycleInput,
+    LifecyclePayload,
+    ReviewInput,
+    SetEntryAliasInput,
+)
 from coe.catalog import actions
 from coe.catalog.records import ChangedVersion
+from coe.errors import Invalid, Problem
 from coe.idempotency import Receipt
 from coe.review.submission import gather_evidence
 from coe.work import Work
@@ -22,17 +28,20 @@ from coe.work import Work
 async def _change(
     info: Info,
     name: str,
-    given: LifecycleInput | ReviewInput,
+    given: LifecycleInput | ReviewInput | SetEntryAliasInput,
     verb: Callable[[Work], Awaitable[ChangedVersion]],
 ) -> LifecyclePayload:
     async def act(work: Work) -> Receipt:
+        if name != "publish" and getattr(given, "set_live", None):
+            message = "only `publish` moves `live`; setEntryAlias moves it at any time"
+            raise Invalid([Problem("INPUT_LIVE", message, path="/setLive")])
         return receipt_of(await verb(work))
 
     receipt = await once(info.context, name, given.client_mutation_id, given, act)
     entry, version, problems = await records_of(info.context, receipt)
     return LifecyclePayload(
         entry=entry_view(entry) if entry else None,
-        version=version_view(version) if version else None,
+        version=version_view(version) if version and version.kind in VERSION_KINDS else None,
         problems=problems,
     )
 
@@ -74,12 +83,27 @@ class LifecycleMutation:
 
     @mutation
     async def publish(self, info: Info, input: LifecycleInput) -> LifecyclePayload:  # noqa: A002
-        """Sign and publish a version; the first of its entry gets the alias `live`."""
+        """Sign and publish a version; the first of its entry gets the alias `live`.
+
+        `live` names the same version as before otherwise, unless `setLive` moves it.
+        """
         return await _change(
             info,
             "publish",
             input,
-            lambda work: actions.publish(work, input.ref, comment=input.comment),
+            lambda work: actions.publish(
+                work, input.ref, comment=input.comment, set_live=bool(input.set_live)
+            ),
+        )
+
+    @mutation
+    async def set_entry_alias(self, info: Info, input: SetEntryAliasInput) -> LifecyclePayload:  # noqa: A002
+        """Set an alias of an entry of any kind to a published version."""
+        return await _change(
+            info,
+            "setEntryAlias",
+            input,
+            lambda work: actions.set_alias(work, input.entry, input.alias, input.version),
         )
 
     @mutation

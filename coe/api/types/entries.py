@@ -241,7 +241,11 @@ class VersionedEntry(CatalogEntry):
     VERSION_VIEW: ClassVar[type[VersionFields]]
 
     async def version_by_ref(self, info: Info, ref: str | None = None) -> Any:
-        """The version that a ref names: exact, range or alias; without one, `live`."""
+        """The version that a ref names: exact, range or alias.
+
+        Without a ref: of a flow or decision table the one of the alias `live`, of a template the
+        highest published one.
+        """
         record = await info.context.load(version_by_selector, (self.record.id, selector_of(ref)))
         return self.VERSION_VIEW.of(record) if record else None
 

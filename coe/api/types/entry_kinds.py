@@ -22,6 +22,9 @@ EntryVersion = Annotated[
     ),
 ]
 
+VERSION_KINDS = frozenset({EntryKind.DECISION, EntryKind.FLOW, EntryKind.TEMPLATE})
+"""The kinds whose versions the API shows."""
+
 _ENTRIES: dict[EntryKind, type[CatalogEntry]] = {
     EntryKind.DECISION: DecisionTable,
     EntryKind.FLOW: Flow,

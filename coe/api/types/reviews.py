@@ -34,6 +34,9 @@ class ReviewFilter:
     )
     kinds: list[EntryKind] | None = None
     owners: list[str] | None = strawberry.field(default=None, description="Slugs of teams")
+    entries: list[str] | None = strawberry.field(
+        default=None, description="Refs of entries, without a version"
+    )
 
     def wanted(self) -> queries.ReviewFilter:
         """The input of the query."""
@@ -42,6 +45,7 @@ class ReviewFilter:
             submitted_by_me=bool(self.submitted_by_me),
             kinds=tuple(self.kinds or ()),
             owners=tuple(self.owners or ()),
+            entries=tuple(each.partition("@")[0] for each in self.entries or ()),
         )
 
 

@@ -342,7 +342,9 @@ class Run(Node):
 class StartRunInput:
     """The flow to run, and its input."""
 
-    flow: str
+    flow: str = strawberry.field(
+        description="Ref; without a version, the one that the alias `live` names",
+    )
     input: Json
     correlation_id: str | None = None
     client_mutation_id: str | None = None

@@ -98,7 +98,9 @@ class Template(VersionedEntry, Node):
 class InstantiateTemplateInput:
     """The template, the team that will own the flow, and the parameters."""
 
-    template: str = strawberry.field(description="Template ref")
+    template: str = strawberry.field(
+        description="Template ref; without a version, the highest published one",
+    )
     namespace: str = strawberry.field(description="Team that will own the flow")
     name: str
     title: str | None = None

@@ -21,7 +21,10 @@ _CALLED = frozenset({EntryKind.DECISION, EntryKind.FLOW})
 
 
 async def refresh_entry(work: Work, entry: Entry) -> None:
-    """Set the entry's current version: `live`, or else the newest in the most advanced state."""
+    """Set the entry's current version: `live`, or else the newest in the most advanced state.
+
+    For a template, `live` does not count: without a version, its newest published one is meant.
+    """
     session = work.session
     await session.flush()
     live = (
@@ -29,6 +32,7 @@ async def refresh_entry(work: Work, entry: Entry) -> None:
         .where(col(EntryAlias.entry_id) == entry.id, col(EntryAlias.alias) == LIVE)
         .scalar_subquery()
     )
+    is_live = col(EntryVersion.id) == func.coalesce(live, entry.id)
     rank = case(
         {state: place for place, state in enumerate(DISPLAY_ORDER)},
         value=col(EntryVersion.lifecycle),
@@ -37,7 +41,7 @@ async def refresh_entry(work: Work, entry: Entry) -> None:
         select(EntryVersion)
         .where(col(EntryVersion.entry_id) == entry.id)
         .order_by(
-            (col(EntryVersion.id) == func.coalesce(live, entry.id)).desc(),
+            *([] if entry.kind is EntryKind.TEMPLATE else [is_live.desc()]),
             rank,
             col(EntryVersion.precedence).desc(),
         )

@@ -1,23 +1,25 @@
 """Resolution: from an entry and a selector to one version.
 
 An exact version resolves in any state. An alias resolves to its version. A range resolves to the
-highest PUBLISHED release within it, or else to the highest DEPRECATED one.
+highest PUBLISHED release within it, or else to the highest DEPRECATED one. Without a selector the
+alias `live` is meant, because callers depend on it; of a template it is the highest PUBLISHED
+version, because nothing depends on a template after it was rendered.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy import ColumnElement, and_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.models import Lifecycle
+from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import VERSION_COLUMNS, VersionRecord
 from coe.catalog.refs import selector_or_live
 from coe.catalog.semver import Range, parse_range, parse_version
-from coe.catalog.tables import ALIASES, VERSIONS
+from coe.catalog.tables import ALIASES, ENTRIES, VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
 
 VersionKey = tuple[UUID, str | None]
@@ -30,7 +32,10 @@ async def resolve(
     allowed: ColumnElement[bool],
 ) -> dict[VersionKey, VersionRecord]:
     """The version of each key, among those that a predicate over the versions allows."""
-    meant = {key: (key[0], selector_or_live(key[1])) for key in keys}
+    newest = await _newest(session, {ident for ident, selector in keys if not selector}, allowed)
+    meant = {
+        key: (key[0], selector_or_live(key[1])) for key in keys if key[1] or key[0] not in newest
+    }
     exact = {each for each in meant.values() if parse_version(each[1])}
     ranges = {
         each: found
@@ -41,7 +46,41 @@ async def resolve(
     resolved = await _exact(session, exact, allowed)
     resolved |= await _named(session, named, allowed)
     resolved |= await _within(session, ranges, allowed)
-    return {key: resolved[each] for key, each in meant.items() if each in resolved}
+    answers = {key: resolved[each] for key, each in meant.items() if each in resolved}
+    for key in keys:
+        if not key[1] and (version := newest.get(key[0])) is not None:
+            answers[key] = version
+    return answers
+
+
+async def _newest(
+    session: AsyncSession, entry_ids: Collection[UUID], allowed: ColumnElement[bool]
+) -> dict[UUID, VersionRecord | None]:
+    """The highest published version of each of these entries that is a template, releases first."""
+    if not entry_ids:
+        return {}
+    query = (
+        select(ENTRIES.c.id.label("template_id"), *VERSION_COLUMNS)
+        .outerjoin(
+            VERSIONS,
+            and_(
+                VERSIONS.c.entry_id == ENTRIES.c.id,
+                VERSIONS.c.lifecycle.in_(RUNNABLE),
+                allowed,
+            ),
+        )
+        .where(ENTRIES.c.id.in_(sorted(entry_ids)), ENTRIES.c.kind == EntryKind.TEMPLATE)
+        .order_by(
+            (VERSIONS.c.lifecycle == Lifecycle.PUBLISHED).desc(),
+            VERSIONS.c.version.contains("-").asc(),
+            VERSIONS.c.precedence.desc(),
+        )
+    )
+    found: dict[UUID, VersionRecord | None] = {}
+    for row in (await session.execute(query)).all():
+        version = VERSION_COLUMNS.record(row, at=1) if row.id is not None else None
+        found.setdefault(row.template_id, version)
+    return found
 
 
 async def _exact(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -67,7 +68,9 @@ async def begin(work: Work, ref: str, action: LifecycleAction) -> Transition:
     return transition
 
 
-async def find_for_update(work: Work, ref: Ref) -> tuple[Entry, EntryVersion]:
+async def find_for_update(
+    work: Work, ref: Ref, *, kinds: Collection[EntryKind] = _KINDS_WITH_LIFECYCLE
+) -> tuple[Entry, EntryVersion]:
     """The entry and the exact version of a ref, with the catalog locked until the commit.
 
     Raises:
@@ -78,7 +81,7 @@ async def find_for_update(work: Work, ref: Ref) -> tuple[Entry, EntryVersion]:
         select(Entry).where(
             col(Entry.namespace) == ref.namespace,
             col(Entry.name) == ref.name,
-            col(Entry.kind).in_(_KINDS_WITH_LIFECYCLE),
+            col(Entry.kind).in_(list(kinds)),
         ),
     )
     if entry is None:

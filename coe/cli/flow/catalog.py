@@ -89,19 +89,19 @@ def preview(api: ApiClient, file: str) -> Result:
     return Result(found, view, problems=found["problems"], file=file, code=int(failed))
 
 
-@verb()
-@click.argument("ref")
+@verb("set-alias", hidden=True)
+@click.argument("flow")
 @click.argument("alias")
 @click.argument("version")
-@example("coe flow alias sales/order-to-cash live 1.1.0")
+@example("coe flow set-alias sales/order-to-cash live 1.1.0")
 @printed()
 @with_api
-def alias(api: ApiClient, ref: str, alias: str, version: str) -> Result:
-    """Let ALIAS of the flow REF (namespace/name) name VERSION, which is published."""
-    given = {"flow": ref, "alias": alias, "version": version}
+def set_alias(api: ApiClient, flow: str, alias: str, version: str) -> Result:
+    """Do what `coe flow alias` does, by the field that takes flows only."""
+    given = {"flow": flow, "alias": alias, "version": version}
     answer = api.call(_ALIAS, {"input": given})["setAlias"]
     done = answer["version"]
-    view = f"{ref}@{alias} is {done['ref']}" if done else ()
+    view = f"{flow}@{alias} is {done['ref']}" if done else ()
     return Result(answer, view, problems=answer["problems"], code=0 if done else 1)
 
 

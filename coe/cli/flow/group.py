@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from coe.cli.flow.catalog import alias, preview, show
+from coe.cli.flow.catalog import preview, set_alias, show
 from coe.cli.flow.check import check
 from coe.cli.flow.diagram import diagram
 from coe.cli.flow.diff import diff
@@ -25,7 +25,6 @@ def command() -> None:
 
 
 for each in (
-    alias,
     check,
     diagram,
     diff,
@@ -34,6 +33,7 @@ for each in (
     register,
     run,
     schedule,
+    set_alias,
     show,
     test,
     try_flow,

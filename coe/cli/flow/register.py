@@ -10,6 +10,7 @@ import click
 
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document
+from coe.cli.drafts import tests_beside, tests_option
 from coe.cli.flow.entrypoint_options import entrypoint_options
 from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_text_input
@@ -33,6 +34,7 @@ LOCAL_FLOW: Final = re.compile(r"^kind:\s*['\"]?localFlow\b", re.MULTILINE)
 @verb()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--changelog", help="What is new in this version.")
+@tests_option()
 @click.option("--publish", is_flag=True, help="Publish it too, where the policy allows that.")
 @entrypoint_options
 @example("coe flow register order.yaml --changelog 'the new carrier'")
@@ -42,21 +44,24 @@ def register(
     api: ApiClient,
     file: str,
     changelog: str | None,
+    tests: str | None,
     publish: bool,  # noqa: FBT001  # click passes it by keyword
     flows_dir: Path | None,
     no_import: bool,  # noqa: FBT001  # the same
 ) -> Result:
     """Save FILE, a definition or a local flow's manifest, as a draft version.
 
-    If a version with the same content exists, that version is returned. The entrypoint of a local
-    flow is tried first where its code is at hand: the file is imported in another process, and
-    nothing is saved if that fails.
+    A draft of the same version is replaced; the same content again gives the same version. The
+    tests.yaml beside FILE is sent with it: the platform runs it when the version is submitted. The
+    entrypoint of a local flow is tried first where its code is at hand: the file is imported in
+    another process, and nothing is saved if that fails.
     """
     text = read_text_input(file)
     tried = [] if no_import else _try_entrypoint(text, file, flows_dir)
     if has_errors(tried):
         return Result({"version": None, "problems": tried}, problems=tried, file=file, code=1)
-    given = {"input": {"manifest": text, "changelog": changelog}}
+    beside = None if LOCAL_FLOW.search(text) else tests_beside(file, tests)
+    given = {"input": {"manifest": text, "changelog": changelog, "tests": beside}}
     answer = api.call(_REGISTER, given)["registerFlow"]
     version = answer["version"]
     if version is not None and publish and version["lifecycle"] == "DRAFT":
