@@ -125,7 +125,8 @@ def _views(review: dict[str, Any], *, diff: bool) -> Iterator[View]:
     version, tests = review["version"], review["version"]["tests"]
     yield f"{version['ref']}  {version['lifecycle']}, live is {review['live'] or 'none'}"
     rows = {
-        "submitted": f"{review['submittedAt']} by {review['submittedBy']}",
+        "submitted": review["submittedAt"],
+        "by": review["submittedBy"],
         "comment": review["comment"],
         "changelog": version["changelog"],
         "approvals": f"{version['approvalsGiven']} of {version['approvalsNeeded']}",

@@ -180,6 +180,8 @@ async def test_an_instance_has_the_tests_of_its_parameters_and_says_if_it_was_ch
     platform: Platform,
 ) -> None:
     files = {path.name: path.read_text() for path in (ROOT / "templates/order-to-cash").iterdir()}
+    systems = "systems: [sales/crm, finance/erp, warehouse/wms]"
+    files["template.yaml"] = files["template.yaml"].replace(systems, "systems: []")
     async with platform.work(COE_LEAD) as work:
         template = await register_template(work, files)
     await publish_version(platform, template.version.ref, author=COE_LEAD)
