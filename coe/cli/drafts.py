@@ -11,7 +11,7 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document
 from coe.cli.grammar import example, verb
-from coe.cli.input_files import read_text_input
+from coe.cli.input_files import read_text_input, texts_of
 from coe.cli.output import Result, printed
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -69,8 +69,6 @@ def update_draft(
     """Change the draft REF (namespace/name@version); what is not given stays as it is."""
     given: dict[str, object] = {"ref": ref, "changelog": changelog, "digest": digest}
     if file is not None and file.is_dir():
-        from coe.cli.template.render import texts_of  # noqa: PLC0415  # YAML is slow to import
-
         given["files"] = texts_of(file)
     elif file is not None:
         given["manifest"] = read_text_input(str(file))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -49,3 +50,23 @@ def parse_json_input(text: str, name: str) -> JSON:
         return read_json(text.encode())
     except NotJson as error:
         raise CoeError(f"{name} cannot be read. {error}", code="INVALID") from None
+
+
+def texts_of(folder: Path) -> dict[str, str]:
+    """The texts of all files in a folder by their path, without hidden ones.
+
+    Raises:
+        CoeError: A file cannot be read, or is not UTF-8.
+    """
+    texts: dict[str, str] = {}
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts):
+            continue
+        try:
+            texts[inside.as_posix()] = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise CoeError(f"{path} is not UTF-8", code="INVALID") from None
+        except OSError as error:
+            raise CoeError(f"{path} cannot be read: {error.strerror}", code="INVALID") from None
+    return texts

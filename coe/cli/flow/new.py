@@ -12,6 +12,7 @@ import click
 from coe.cli.api_client import DEFAULT_URL, connect, server_options
 from coe.cli.form import read_values, values_options
 from coe.cli.grammar import example, verb
+from coe.cli.input_files import texts_of
 from coe.cli.output import Result, has_errors, printed
 from coe.errors import CoeError
 
@@ -139,7 +140,7 @@ def _from_folder(
 ) -> tuple[str, str, list[Any]]:
     from coe.cli.flow.skeleton import first_tests  # noqa: PLC0415  # only here
     from coe.cli.output import problem_fields  # noqa: PLC0415  # the same
-    from coe.cli.template.render import render_folder, schema_of, texts_of  # noqa: PLC0415  # YAML is slow to import
+    from coe.cli.template.render import render_folder, schema_of  # noqa: PLC0415  # YAML is slow to import
 
     values = read_values(
         schema_of(folder), file=file, pairs=pairs, asking=f"Parameters of {folder}"

@@ -10,6 +10,7 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document
 from coe.cli.grammar import example, verb
+from coe.cli.input_files import texts_of
 from coe.cli.output import Result, printed
 
 _REGISTER: Final = document("""
@@ -34,8 +35,6 @@ def register(api: ApiClient, folder: Path, changelog: str | None) -> Result:
 
     The same content again gives the same version.
     """
-    from coe.cli.template.render import texts_of  # noqa: PLC0415  # YAML is slow to import
-
     answer = api.call(_REGISTER, {"files": texts_of(folder), "changelog": changelog})
     saved = answer["registerTemplate"]
     version = saved["version"]

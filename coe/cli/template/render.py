@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from coe.cli.folder_lookup import lookup_beside
-from coe.errors import CoeError, Problem, errors_in
+from coe.cli.input_files import texts_of
+from coe.errors import Problem, errors_in
 from coe.json_types import JSON
 from coe.language.lint import Stage, at_stage, lint
 from coe.language.load import load
@@ -60,23 +61,3 @@ def schema_of(folder: Path) -> JSON:
     """The JSON Schema of the parameters of the template in a folder; anything if it has errors."""
     template, _ = read_template(texts_of(folder))
     return template.manifest.parameters if template is not None else {}
-
-
-def texts_of(folder: Path) -> dict[str, str]:
-    """The texts of all files in a folder by their path, without hidden ones.
-
-    Raises:
-        CoeError: A file cannot be read, or is not UTF-8.
-    """
-    texts: dict[str, str] = {}
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
-        inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts):
-            continue
-        try:
-            texts[inside.as_posix()] = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError:
-            raise CoeError(f"{path} is not UTF-8", code="INVALID") from None
-        except OSError as error:
-            raise CoeError(f"{path} cannot be read: {error.strerror}", code="INVALID") from None
-    return texts
