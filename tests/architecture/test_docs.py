@@ -14,7 +14,7 @@ from coe.cli.main import COMMANDS, cli
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)")
-COMMAND = re.compile(r"(?:^|[ `/])coe ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|[ `/])coe ([a-z]+)(?: ([a-z]+(?:-[a-z]+)*))?", re.MULTILINE)
 TARGET = re.compile(r"`make ([a-z-]+)`")
 CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
 OF_THE_DEMO = {"demo-api", "demo-company"}
