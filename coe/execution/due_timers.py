@@ -59,7 +59,7 @@ async def _due(platform: Platform) -> list[Any]:
                     TIMERS.c.due_at < NOW - GRACE,
                 ),
             )
-            .order_by(TIMERS.c.due_at)
+            .order_by(TIMERS.c.due_at, TIMERS.c.id)
             .limit(MAX_TIMERS),
         )
         return list(rows)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,8 @@ class TimerQueue:
 
     def __init__(self) -> None:
         self._due: dict[str, datetime] = {}
-        self._order: list[tuple[datetime, str]] = []
+        self._order: list[tuple[datetime, int, str]] = []
+        self._numbers = count()
         self._stored: set[str] = set()
         """Those that may have a row, which is deleted with them."""
 
@@ -43,7 +45,7 @@ class TimerQueue:
     def arm(self, key: str, due: datetime) -> bool:
         """Set or move a timer; returns whether a row may have it at another time."""
         self._due[key] = due
-        heapq.heappush(self._order, (due, key))
+        heapq.heappush(self._order, (due, next(self._numbers), key))
         return key in self._stored
 
     def drop(self, key: str) -> bool:
@@ -54,16 +56,20 @@ class TimerQueue:
         return stored
 
     def take_due(self, now: datetime) -> list[str]:
-        """The timers that are due, in the order of their times; each is returned once."""
+        """The timers that are due, in the order of their times; each is returned once.
+
+        Those of one time are in the order in which they were set: a timeout comes before a retry
+        that was chosen after it.
+        """
         found = []
         while (due := self.next_due()) is not None and due <= now:
-            found.append(heapq.heappop(self._order)[1])
+            found.append(heapq.heappop(self._order)[2])
         return found
 
     def next_due(self) -> datetime | None:
         """When the next timer is due."""
         while self._order:
-            due, key = self._order[0]
+            due, _, key = self._order[0]
             if self._due.get(key) == due:
                 return due
             heapq.heappop(self._order)

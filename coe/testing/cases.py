@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.machine.commands import Command, Completed, Faulted, PendingCommand, RunOutcome, StepUpdate
-from coe.machine.data import time_descriptor
 from coe.machine.facts import Fact
 from coe.machine.machine import StepData
 from coe.testing.missing_stubs import MissingStub
@@ -119,4 +119,4 @@ class Trace:
 
 
 def _text(at: datetime) -> JSON:
-    return time_descriptor(at)["iso8601"]
+    return instants.write(at)

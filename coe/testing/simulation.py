@@ -183,8 +183,7 @@ class Simulation:
             case StartChild():
                 self._start(command)
             case EmitEvent():
-                self._events.append(command.event)
-                self._answer(FactKind.EVENT_EMITTED, command.key, {"event": command.event})
+                self._emit(command)
             case Cancel():
                 self._agenda.drop(command.key)
                 self._unanswered.pop(command.key, None)
@@ -192,6 +191,14 @@ class Simulation:
                 self._ended_at = self._now
             case _:
                 self._unanswered[command.key] = self._now
+
+    def _emit(self, command: EmitEvent) -> None:
+        """Send an event; it reaches every run that matches, and so this one too."""
+        self._events.append(command.event)
+        self._answer(FactKind.EVENT_EMITTED, command.key, {"event": command.event})
+        wanted = self._machine.event_types
+        if wanted is None or command.event.get("type") in wanted:
+            self._answer(FactKind.EVENT_CONSUMED, "", {"event": command.event})
 
     async def _call(self, command: RunLeaf) -> None:
         stub = self._stub(command)
