@@ -68,7 +68,7 @@ def printed(*formats: str) -> Callable[[FunctionT], Callable[..., None]]:
     """Add the option `--output`, print the `Result` of the command, and exit with its code."""
 
     def decorate(function: FunctionT) -> Callable[..., None]:
-        @_output_option(*formats, expose_value=False)
+        @_output_option(*formats)
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> None:
             result: Result = function(*args, **kwargs)
@@ -80,7 +80,7 @@ def printed(*formats: str) -> Callable[[FunctionT], Callable[..., None]]:
     return decorate
 
 
-def _output_option(*formats: str, expose_value: bool) -> Callable[[FunctionT], FunctionT]:
+def _output_option(*formats: str) -> Callable[[FunctionT], FunctionT]:
     choices = [*FORMATS, *formats]
 
     def choose(ctx: click.Context, _: click.Parameter, value: str | None) -> str:
@@ -96,14 +96,9 @@ def _output_option(*formats: str, expose_value: bool) -> Callable[[FunctionT], F
         type=click.Choice([*choices, "text"]),
         metavar=f"[{'|'.join(choices)}]",
         callback=choose,
-        expose_value=expose_value,
+        expose_value=False,
         help="How to print; by default a table.",
     )
-
-
-def output_option(*formats: str) -> Callable[[FunctionT], FunctionT]:
-    """Add the option `--output` to a command that prints by itself."""
-    return _output_option(*formats, expose_value=True)
 
 
 def output_format() -> str:

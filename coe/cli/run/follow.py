@@ -24,6 +24,7 @@ id state correlationId startedBy requestedAt startedAt endedAt version { ref } w
 interventions { kind by at reason }
 steps {
   id name kind state attempt iteration startedAt endedAt workedFor waitedFor waitsBecause
+  unmatchedEvents unmatchedAt
   humanTask { id title state candidateRoles assignee dueAt }
   childRun { id state version { ref } }
 }
@@ -174,6 +175,12 @@ def waiting_lines(run: dict[str, Any]) -> Iterator[str]:
     for step in run["steps"]:
         if step.get("waitsBecause"):
             yield "             " + cell_text(f"waits: {step['waitsBecause']}")
+        if step["unmatchedEvents"] and step["state"] == "WAITING":
+            events = (
+                "1 event" if step["unmatchedEvents"] == 1 else f"{step['unmatchedEvents']} events"
+            )
+            line = f"{step['name']}: {events} could not be compared by {step['unmatchedAt']}"
+            yield "             " + cell_text(line)
     for task in _waits_for_a_person(run):
         who = task["assignee"] or ", ".join(task["candidateRoles"]) or "somebody"
         due = f", due {task['dueAt']}" if task["dueAt"] else ""

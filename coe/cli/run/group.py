@@ -47,7 +47,7 @@ query Run($id: ID!) {
     steps {
       id path name kind state attempt iteration startedAt endedAt workedFor waitedFor
       error { type status }
-      waitsBecause
+      waitsBecause unmatchedEvents unmatchedAt
       humanTask { id title state candidateRoles assignee dueAt }
       childRun { id state version { ref } }
     }

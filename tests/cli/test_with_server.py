@@ -1,0 +1,169 @@
+"""The commands against the API: a run with a human task, the catalog, the log, tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from coe.cli.documents import plain_id
+from tests.cli.conftest import Served
+from tests.factories.runs import APPROVAL, central, publish
+
+INPUT = '{"customer": "Wilhelmina Zwicknagel"}'
+
+
+def data(done: Result) -> Any:
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+async def test_a_run_is_followed_answered_and_taken_up_again(served: Served) -> None:
+    await publish(served.platform, central("asks", APPROVAL))
+    left = await served.coe("sales-owner", "flow", "run", "sales/asks", stdin=INPUT)
+    assert left.exit_code == 4, left.output
+    assert "waits for finance" in left.stdout
+    key = left.stderr.split("coe run watch ")[1].strip()
+    shown = await served.coe("sales-owner", "run", "show", key)
+    assert "WAITING" in shown.stdout
+    own = await served.coe("sales-owner", "task", "list", "--claimable", "--output", "json")
+    assert data(own)["nodes"] == []
+    listed = data(await served.coe("finance-approver", "task", "list", "--output", "json"))
+    task = plain_id(listed["nodes"][0]["id"])
+    about = await served.coe("finance-approver", "task", "show", task)
+    assert "limit" in about.stdout
+    assert (await served.coe("finance-approver", "task", "claim", task)).exit_code == 0
+    assert (await served.coe("sales-owner", "task", "release", task)).exit_code == 5
+    answer = ("task", "complete", task, "--outcome", "approved")
+    wrong = await served.coe("finance-approver", *answer, "--set", "limit=much")
+    assert wrong.exit_code == 1, wrong.output
+    assert "--set limit" in wrong.stderr
+    missing = await served.coe("finance-approver", *answer, "--set", "other=1")
+    assert (missing.exit_code, "limit" in missing.stderr) == (1, True)
+    assert (await served.coe("finance-approver", "task", "complete", task)).exit_code == 2
+    done = await served.coe("finance-approver", *answer, "--set", "limit=5000")
+    assert done.exit_code == 0, done.output
+    ended = await served.coe("sales-owner", "run", "watch", key, "--output", "json")
+    assert data(ended)["state"] == "COMPLETED"
+    output = data(await served.coe("sales-owner", "run", "output", key, "--output", "json"))
+    assert output["answer"] == {"limit": 5000}
+    found = data(
+        await served.coe("sales-owner", "run", "list", "--flow", "sales/asks", "-o", "json")
+    )
+    assert [plain_id(each["id"]) for each in found["nodes"]] == [key]
+    hidden = await served.coe("outsider", "run", "show", key)
+    assert hidden.exit_code == 6
+
+
+async def test_a_run_that_is_cancelled_says_by_whom_and_why(served: Served) -> None:
+    await publish(served.platform, central("asks", APPROVAL))
+    started = await served.coe(
+        "sales-owner", "flow", "run", "sales/asks", "--no-follow", "-o", "json", stdin=INPUT
+    )
+    key = plain_id(data(started)["id"])
+    assert (await served.coe("sales-owner", "run", "cancel", key)).exit_code == 2
+    done = await served.coe("sales-owner", "run", "cancel", key, "--reason", "ordered twice")
+    assert done.exit_code == 0, done.output
+    ended = await served.coe("sales-owner", "run", "watch", key)
+    assert ended.exit_code == 3, ended.output
+    assert "ordered twice" in ended.stdout
+    assert "None" not in ended.output
+    again = await served.coe("sales-owner", "run", "retry", key, "--reason", "no")
+    assert again.exit_code == 8
+
+
+async def test_a_new_flow_goes_from_a_folder_to_the_catalog(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = await served.coe(
+        "sales-owner", "flow", "new", "sales/refund", "--process-owner", "sales-owner"
+    )
+    assert made.exit_code == 0, made.output
+    again = await served.coe("sales-owner", "flow", "new", "sales/refund", "--process-owner", "x")
+    assert again.exit_code == 8
+    assert Path("refund/flow.yaml").read_text().startswith("# yaml-language-server: $schema=http")
+    assert (await served.coe("sales-owner", "flow", "check", "refund")).exit_code == 0
+    tested = await served.coe("sales-owner", "flow", "test", "refund")
+    assert tested.exit_code == 0, tested.output
+    preview = await served.coe("sales-owner", "flow", "preview", "refund/flow.yaml")
+    assert preview.exit_code == 0, preview.output
+    saved = await served.coe("sales-owner", "flow", "register", "refund/flow.yaml")
+    assert "sales/refund@0.1.0 DRAFT" in saved.stdout, saved.output
+    versions = data(
+        await served.coe("sales-owner", "flow", "versions", "sales/refund", "--output", "json")
+    )
+    assert [each["lifecycle"] for each in versions["nodes"]] == ["DRAFT"]
+    definition = await served.coe(
+        "sales-owner", "flow", "show", "sales/refund@0.1.0", "--definition"
+    )
+    assert definition.stdout == Path("refund/flow.yaml").read_text()
+
+
+async def test_a_token_lives_from_its_issue_to_its_revocation(served: Served) -> None:
+    issued = data(
+        await served.coe(
+            "sales-owner", "token", "issue", "sales-owner", "--name", "laptop", "-o", "json"
+        )
+    )
+    kept = await served.coe(
+        "sales-owner", "login", served.url, "--token", issued["token"], "--profile", "mine"
+    )
+    assert kept.exit_code == 0, kept.output
+    listed = data(await served.coe("sales-owner", "token", "list", "--active", "-o", "json"))
+    assert [each["name"] for each in listed["nodes"]] == ["laptop"]
+    key = plain_id(issued["id"])
+    revoke = ("token", "revoke", key, "--reason", "lost")
+    assert (await served.coe("outsider", *revoke)).exit_code == 6
+    assert (await served.coe("sales-owner", *revoke)).exit_code == 0
+    assert (await served.coe("sales-owner", *revoke)).exit_code == 8
+
+
+async def test_the_log_is_read_exported_and_verified(served: Served, tmp_path: Path) -> None:
+    await publish(served.platform, central("asks", APPROVAL))
+    about = ("--resource", "sales/asks", "--since", "1h")
+    for _ in range(50):
+        listed = data(await served.coe("auditor", "audit", "list", *about, "-o", "json"))
+        if len(listed["nodes"]) >= 4:
+            break
+    event = await served.coe("auditor", "audit", "show", listed["nodes"][0]["id"])
+    assert "proven in the tree of" in event.stdout
+    file = tmp_path / "part.jsonl"
+    exported = await served.coe("auditor", "audit", "export", "--to", str(file), *about)
+    assert exported.exit_code == 0, exported.output
+    loose = await served.coe("auditor", "audit", "verify", str(file))
+    assert loose.exit_code == 0, loose.output
+    assert "the key came with the bundle" in loose.stderr
+    key = served.platform.signer.vkey
+    assert f"--key {key}" in loose.stderr or f"--key '{key}'" in loose.stderr
+    pinned = await served.coe("auditor", "audit", "verify", str(file), "--key", key)
+    assert (pinned.exit_code, pinned.stderr) == (0, "")
+    other = key.replace("+", "x+", 1)
+    assert (
+        await served.coe("auditor", "audit", "verify", str(file), "--key", other)
+    ).exit_code == 1
+    whole = await served.coe("auditor", "audit", "verify")
+    assert whole.exit_code == 0, whole.output
+    grown = await served.coe("auditor", "audit", "checkpoint", "--from", "1")
+    assert grown.exit_code == 0, grown.output
+    wrong = await served.coe("auditor", "audit", "export", "--to", "x", "--action", "flow:publsh")
+    assert (wrong.exit_code, "did you mean" in wrong.stderr) == (1, True)
+    empty = await served.coe("auditor", "audit", "list", "--action", "run:cancle")
+    assert empty.exit_code == 1
+
+
+async def test_access_is_explained_and_reviewed(served: Served) -> None:
+    await publish(served.platform, central("asks", APPROVAL))
+    me = await served.coe("sales-owner", "access", "me")
+    assert me.stdout.startswith("sales-owner")
+    asked = ("access", "explain", "sales-owner", "flow:review", "flow:sales/asks@1.0.0")
+    told = data(await served.coe("auditor", *asked, "--output", "json"))
+    assert told["allowed"] is False
+    who = data(
+        await served.coe("auditor", "access", "who", "flow:review", "flow:sales/asks", "-o", "json")
+    )
+    assert "coe-lead" in {each["subject"] for each in who}
+    assert "sales-owner" not in {each["subject"] for each in who}
