@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +15,7 @@ from coe.audit.events import Tag
 from coe.audit.log import append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
+from coe.formats import instants
 from coe.human_tasks.reminders import iso_texts, schedule_reminder
 from coe.identifiers import qualified_role
 from coe.json_types import JSON
@@ -79,9 +80,7 @@ async def prepare_task(
         "context_sealed": await sealer.seal(TASKS, task_id, "context", arguments.get("context")),
         "created_at": at,
         "due_at": command.due,
-        "stages": [
-            {"after": stage.after.total_seconds(), "to": stage.to} for stage in command.stages
-        ],
+        "stages": [{"at": instants.write(stage.at), "to": stage.to} for stage in command.stages],
         "reminders": iso_texts(command.reminders),
     }
     return NewTask(run, row)
@@ -107,8 +106,10 @@ async def open_task(session: AsyncSession, keyring: Keyring, task: NewTask) -> N
     )
     if opened is None:
         return
-    if row["due_at"] is not None:
-        await _set_timer(session, row["run_id"], row["key"], row["due_at"])
+    stages = row["stages"]
+    if opened != row["id"]:
+        stages = await _stages_left(session, opened, stages)
+    await _set_timer(session, row["run_id"], row["key"], _next_time(stages, row["due_at"]))
     await schedule_reminder(session, row["run_id"], row["key"], row["reminders"])
     resource = f"human_task:{opened}"
     event = run_event(task.run, Tag.RUNS_HUMAN_TASK_OPEN, row["created_at"], resource=resource)
@@ -132,9 +133,10 @@ async def escalate_or_expire(
     key: str,
     at: datetime,
 ) -> None:
-    """Escalate an unanswered task to its next stage, or expire it after the last one.
+    """Escalate an unanswered task to its next stage, or expire it when no stage is left.
 
-    A task never answers itself: when it expires the machine raises a timeout error.
+    So a stage that is later than the due time delays the expiry. A task never answers itself: when
+    it expires the machine raises a timeout error.
     """
     found = await session.execute(
         select(TASKS).where(TASKS.c.run_id == run_id, TASKS.c.key == key).with_for_update(),
@@ -163,9 +165,11 @@ async def _escalate(
     task: Any,
     at: datetime,
 ) -> None:
-    stage, *later = task.stages
+    stage, *left = task.stages
+    due = task.due_at
+    if "after" in stage:  # an earlier version of the platform opened it, and counted from there
+        due = (due or at) + timedelta(seconds=float(stage["after"]))
     to = qualified_role(str(stage["to"]), task.team)
-    due = (task.due_at or at) + timedelta(seconds=float(stage["after"]))
     await session.execute(
         update(TASKS)
         .where(TASKS.c.id == task.id)
@@ -174,7 +178,7 @@ async def _escalate(
             assignee=None,
             candidate_roles=sorted({*qualified_roles(task), to}),
             due_at=due,
-            stages=later,
+            stages=left,
         ),
     )
     await session.execute(
@@ -186,9 +190,10 @@ async def _escalate(
             reason="nobody answered in time",
         ),
     )
-    await _set_timer(session, run.id, task.key, due)
+    await _set_timer(session, run.id, task.key, _next_time(left, due))
     fact = Fact(FactKind.TASK_ESCALATED, at, task.key, {"to": to})
-    await inbox.send(session, keyring, run.id, fact, dedupe=f"escalated:{task.key}:{due}")
+    dedupe = f"escalated:{task.key}:{stage.get('at', due)}:{len(left)}"
+    await inbox.send(session, keyring, run.id, fact, dedupe=dedupe)
     resource = f"human_task:{task.id}"
     event = run_event(run, Tag.RUNS_HUMAN_TASK_ESCALATE, at, resource=resource, detail={"to": to})
     await append(session, keyring, event)
@@ -214,7 +219,30 @@ async def _expire(
     )
 
 
-async def _set_timer(session: AsyncSession, run_id: UUID, key: str, due: datetime) -> None:
+async def _stages_left(
+    session: AsyncSession, task_id: UUID, stages: list[dict[str, str]]
+) -> list[dict[str, str]]:
+    """The stages of a task that is opened again which have not fired; they fire in order."""
+    escalations = select(func.count()).where(ESCALATIONS.c.task_id == task_id)
+    fired = await session.scalar(escalations) or 0
+    if fired == 0:
+        return stages
+    await session.execute(
+        update(TASKS)
+        .where(TASKS.c.id == task_id)
+        .values(state=HumanTaskState.ESCALATED, stages=stages[fired:]),
+    )
+    return stages[fired:]
+
+
+def _next_time(stages: list[dict[str, str]], due: datetime | None) -> datetime | None:
+    """When the next stage fires, or the task expires; None if neither comes."""
+    return instants.read(stages[0]["at"]) if stages and "at" in stages[0] else due
+
+
+async def _set_timer(session: AsyncSession, run_id: UUID, key: str, due: datetime | None) -> None:
+    if due is None:
+        return
     await store_timers(session, [timer_row(run_id, TimerKind.TASK, key, due)])
 
 

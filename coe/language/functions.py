@@ -114,12 +114,23 @@ HUMAN_TASK: Final = CatalogFunction(
                 "maximum": 20,
                 "description": "How many different persons must answer",
             },
-            "dueIn": _DURATION,
-            "remind": {"anyOf": [*_DURATION["anyOf"], {"type": "array", "items": _DURATION}]},
+            "dueIn": _DURATION
+            | {
+                "description": (
+                    "How long after its opening the task raises the error `timeout` (408), once no "
+                    "stage of `escalate` is left; without it never"
+                )
+            },
+            "remind": {
+                "anyOf": [*_DURATION["anyOf"], {"type": "array", "items": _DURATION}],
+                "description": "How long after its opening people are reminded of the task",
+            },
             "escalate": {
                 "type": "array",
                 "items": _object(("after", "to"), {"after": _DURATION, "to": _ROLE}),
-                "description": "Who is asked next, stage by stage, if the task is not answered",
+                "description": (
+                    "Who is asked too if the task is not answered: `to`, `after` its opening"
+                ),
             },
         },
     ),

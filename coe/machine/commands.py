@@ -22,7 +22,7 @@ must not be stored anywhere. Neither is in the `repr` of a command.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from coe.json_types import JSON
@@ -84,9 +84,9 @@ class ArmTimer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of an escalation: the task goes to `to` and is due again `after` later."""
+    """One stage of an escalation: from `at` on the task asks `to` too, unless it is answered."""
 
-    after: timedelta
+    at: datetime
     to: str
 
 
@@ -95,9 +95,9 @@ class OpenHumanTask:
     """Open a human task.
 
     `arguments` are those of `humanTask:1@default`, evaluated: `{title, instructions?, context?,
-    candidates: {roles}, exclude?, form?, outcomes?, approvals?}`. When `due` passes, the task goes
-    to the first of `stages`, and is due again `after` later. When `due` passes and no stage is
-    left, TASK_EXPIRED is recorded. Without `due` the task waits forever. `reminders` are the times
+    candidates: {roles}, exclude?, form?, outcomes?, approvals?}`. TASK_ESCALATED is
+    recorded at each of `stages`, which are in the order of their times, and TASK_EXPIRED when `due`
+    has passed and no stage is left. Without `due` the task waits forever. `reminders` are the times
     at which its candidates are reminded. `approvals` answers of different persons make one
     TASK_ANSWERED; the caller counts them. `place` are the pointers of the calls of functions
     around the task, and its own.
@@ -112,6 +112,13 @@ class OpenHumanTask:
     stages: tuple[Stage, ...] = ()
     reminders: tuple[datetime, ...] = ()
     place: tuple[str, ...] = ()
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the task expires: at `due`, or with a later stage; None if it never does."""
+        if self.due is None:
+            return None
+        return max([self.due, *(stage.at for stage in self.stages)])
 
     @property
     def exclude(self) -> tuple[str, ...]:

@@ -105,17 +105,21 @@ def _place(frame: Frame) -> tuple[str, ...]:
 def _schedule(
     run: Interpreter, frame: Frame, arguments: Mapping[str, JSON]
 ) -> tuple[datetime | None, tuple[Stage, ...]]:
-    """The due time and the escalation; without `dueIn`, the first `after` gives the due time."""
+    """The due time and the escalation; all times count from now, the opening of the task."""
     site = ExpressionSite(DEFINITION, frame=frame)
+
+    def after(length: JSON) -> datetime:
+        return later(run.now, run.data.parse_duration(length, site))
+
     chain = arguments.get("escalate")
-    stages = tuple(
-        Stage(run.data.parse_duration(stage.get("after"), site), str(stage.get("to")))
+    stages = [
+        Stage(after(stage.get("after")), str(stage.get("to")))
         for stage in (chain if isinstance(chain, list) else [chain])
         if isinstance(stage, dict)
-    )
-    if arguments.get("dueIn") is not None:
-        return later(run.now, run.data.parse_duration(arguments["dueIn"], site)), stages
-    return (later(run.now, stages[0].after) if stages else None), stages
+    ]
+    due = arguments.get("dueIn")
+    in_order = tuple(sorted(stages, key=lambda stage: stage.at))
+    return None if due is None else after(due), in_order
 
 
 def _reminders(run: Interpreter, frame: Frame, remind: JSON) -> tuple[datetime, ...]:

@@ -97,10 +97,11 @@ class PendingCommands:
 
 
 def _delayed(command: PendingCommand, pause: timedelta) -> PendingCommand:
-    if isinstance(command, OpenHumanTask) and command.due is not None:
+    if isinstance(command, OpenHumanTask):
         return replace(
             command,
-            due=later(command.due, pause),
+            due=None if command.due is None else later(command.due, pause),
+            stages=tuple(replace(each, at=later(each.at, pause)) for each in command.stages),
             reminders=tuple(later(at, pause) for at in command.reminders),
         )
     if isinstance(command, ArmTimer) and command.reason is TimerReason.TIMEOUT:

@@ -42,8 +42,9 @@ class HumanTask(SQLModel, table=True):
     of the platform wrote, is one of the task's own team. `exclude` holds subjects and the words
     `requester` and `approvers`. `root_run_id` is the run at the root of the calls, if that is
     another; `question` is the same for a task that is asked again. `stages` are the escalations
-    still to come when nobody answers: a list of `{"after": seconds, "to": role}`; `due_at` is the
-    end of the present stage. `reminders` are the times (ISO 8601) of the reminders still to come.
+    still to come when nobody answers, in order: `{"at": time, "to": role}`, or `{"after": seconds
+    from the due time, "to": role}` of an earlier version of the platform. `reminders` are the times
+    (ISO 8601) of the reminders still to come.
     """
 
     __tablename__ = "human_tasks"

@@ -13,7 +13,6 @@ from coe.language.branches import outcomes
 from coe.language.event_attributes import event_problems, without_nulls
 from coe.language.model.definition import Definition
 from coe.leaves.leaf import LeafFault
-from coe.machine.clock import later
 from coe.machine.commands import (
     ArmTimer,
     Cancel,
@@ -268,16 +267,14 @@ class Simulation:
             self._answered.append((by, command.question))
 
     def _expire(self, command: OpenHumanTask) -> None:
-        """Add the escalations of a task to the agenda, and its expiry after the last stage."""
-        due = command.due
-        if due is None:
-            return
+        """Add the escalations of a task to the agenda, and its expiry after them."""
         self._escalations[command.key] = [command.path]
         for stage in command.stages:
-            escalated = Fact(FactKind.TASK_ESCALATED, due, command.key, {"to": stage.to})
+            escalated = Fact(FactKind.TASK_ESCALATED, stage.at, command.key, {"to": stage.to})
             self._agenda.add(escalated, deadline=True)
-            due = later(due, stage.after)
-        self._agenda.add(Fact(FactKind.TASK_EXPIRED, due, command.key), deadline=True)
+        if command.expires is not None:
+            expired = Fact(FactKind.TASK_EXPIRED, command.expires, command.key)
+            self._agenda.add(expired, deadline=True)
 
     # ------------------------------------------------------------ stubs
     def _stub(self, command: RunLeaf | OpenHumanTask | StartChild) -> Mapping[str, JSON] | None:

@@ -175,6 +175,10 @@ HUMAN = [
         ["h is answered yes", "h escalates (1)", "h escalates (2)", "h is never answered"],
     ),
     (
+        "title: T, candidates: {roles: [r]}, escalate: [{after: P1D, to: a/b}]",
+        ["h escalates (1)"],
+    ),
+    (
         "title: T, candidates: {roles: [r]}, outcomes: '${ .all }', dueIn: '${ .due }'",
         ["h is answered", "h is never answered"],
     ),
@@ -265,7 +269,8 @@ def test_a_local_flow_may_be_too_late() -> None:
 def test_what_comes_too_late_for_a_timeout_around_it_does_not_count() -> None:
     task = (
         "- h:\n    call: humanTask:1@default\n    timeout: {after: P2D}\n    with: {title: T, "
-        "candidates: {roles: [r]}, outcomes: [yes], dueIn: P1D, escalate: [{after: P3D, to: a/b}]}"
+        "candidates: {roles: [r]}, outcomes: [yes], dueIn: P4D, escalate: "
+        "[{after: P3D, to: a/b}, {after: P1D, to: a/b}]}"
     )
     assert labels(task) == ["h ends in time", "h times out", "h is answered yes", "h escalates (1)"]
 

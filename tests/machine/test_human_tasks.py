@@ -22,7 +22,7 @@ async def test_a_human_task_has_a_due_time_and_an_escalation(evaluate: EvaluateJ
         "approvals": 2,
         "dueIn": "PT4H",
         "remind": ["PT3H", "PT1H"],
-        "escalate": [{"after": "PT2H", "to": "lead"}],
+        "escalate": [{"after": "PT5H", "to": "head"}, {"after": "PT2H", "to": "lead"}],
     }
     run = Driver({"do": [{"a": {"call": "humanTask:1@default", "with": arguments}}]}, evaluate)
     [task] = await run.start()
@@ -32,7 +32,12 @@ async def test_a_human_task_has_a_due_time_and_an_escalation(evaluate: EvaluateJ
         DEFAULT_START + timedelta(hours=1),
         DEFAULT_START + timedelta(hours=3),
     )
-    assert (task.approvals, task.stages) == (2, (Stage(timedelta(hours=2), "lead"),))
+    assert task.approvals == 2
+    assert task.stages == (
+        Stage(DEFAULT_START + timedelta(hours=2), "lead"),
+        Stage(DEFAULT_START + timedelta(hours=5), "head"),
+    )
+    assert task.expires == DEFAULT_START + timedelta(hours=5)
     assert await run.fact(FactKind.TASK_ESCALATED, task.key, {"to": "lead"}) == []
     assert run.machine.pending() == [task]
 

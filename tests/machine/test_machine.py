@@ -461,6 +461,7 @@ async def test_human_tasks_do_not_age_while_the_run_stands_still(evaluate: Evalu
         "candidates": {"roles": ["clerk"]},
         "dueIn": "PT4H",
         "remind": "PT1H",
+        "escalate": [{"after": "PT2H", "to": "lead"}],
     }
     ask = {"call": "humanTask:1@default", "with": arguments}
     timed = {**HTTP, "timeout": {"after": "PT10S"}}
@@ -476,7 +477,8 @@ async def test_human_tasks_do_not_age_while_the_run_stands_still(evaluate: Evalu
             case OpenHumanTask():
                 reminders = tuple(at + pause for at in command.reminders)
                 due = command.due + pause if command.due else None
-                assert again[key] == replace(command, due=due, reminders=reminders)
+                stages = tuple(replace(each, at=each.at + pause) for each in command.stages)
+                assert again[key] == replace(command, due=due, reminders=reminders, stages=stages)
             case ArmTimer(reason=TimerReason.TIMEOUT):
                 due = command.due + pause if command.due else None
                 assert again[key] == replace(command, due=due, earliest=due, latest=due)

@@ -110,8 +110,8 @@ class _Writer:
             arguments["approvals"] = 2
         elif chance < 0.45:  # some are escalated in time
             arguments |= {
-                "dueIn": {"seconds": 6},
-                "escalate": [{"after": {"hours": 5}, "to": "boss"}],
+                "dueIn": {"hours": 5},
+                "escalate": [{"after": {"seconds": 6}, "to": "boss"}],
             }
         elif chance < 0.75:  # some are for whoever has answered no other
             arguments["exclude"] = ["approvers"]

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from coe.json_types import JSON
 from coe.language.branches import outcomes
-from coe.language.branches.duration_bounds import NO_TIME, due_times, literal, retry_of, work_bound
+from coe.language.branches.duration_bounds import (
+    NO_TIME,
+    TaskTimes,
+    literal,
+    retry_of,
+    task_times,
+    work_bound,
+)
 from coe.language.branches.successors import never_ends, raises
 from coe.language.durations import iso
 from coe.language.model.calls import CallFunction, CallParallelMap
@@ -221,23 +228,30 @@ def _function(at: TaskAt, task: CallFunction) -> Iterator[Branch]:
 def _human(at: TaskAt, task: CallFunction) -> Iterator[Branch]:
     declared = task.with_.get("outcomes")
     given = _plain(declared)
-    times = due_times(task)
+    times = task_times(task)
+    expires = "dueIn" in task.with_
     for index, outcome in enumerate(given):
         how = f"`{task.name}: {{outcome: {outcome}}}`"
         yield at.branch(outcomes.decides(outcome), how, f"/with/outcomes/{index}")
-    if not given and times != []:
+    if not given and expires:
         yield at.branch(outcomes.ANSWERED, f"`{task.name}: {{}}`", "/with")
-    chain = task.with_.get("escalate")
-    stages = len(chain) if isinstance(chain, list) else 0
-    for number in range(1, stages + 1):
-        due = times[number - 1] if times else None
-        if _comes(at, due):
-            when = f"after {_text(due)}" if due else "late"
+    for number, (after, index) in enumerate(_stages(task, times), start=1):
+        if _comes(at, after):
+            when = f"after {_text(after)}" if after else "late"
             how = f"let it be answered {when}: `{task.name}: {{outcome: …, after: …}}`"
-            yield at.branch(outcomes.escalates(number), how, f"/with/escalate/{number - 1}")
-    if times is None or (times and _comes(at, times[-1])):
-        place = "/with/dueIn" if "dueIn" in task.with_ else "/with/escalate"
-        yield at.branch(outcomes.EXPIRES, f"`{task.name}: {{silent: true}}`", place)
+            yield at.branch(outcomes.escalates(number), how, f"/with/escalate/{index}")
+    if expires and _comes(at, times.expires if times else None):
+        yield at.branch(outcomes.EXPIRES, f"`{task.name}: {{silent: true}}`", "/with/dueIn")
+
+
+def _stages(
+    task: CallFunction, times: TaskTimes | None
+) -> tuple[tuple[timedelta | None, int], ...]:
+    """When each stage of the escalation fires, if that is known, and its index."""
+    if times is not None:
+        return times.stages
+    chain = task.with_.get("escalate")
+    return tuple((None, index) for index, _ in enumerate(chain if isinstance(chain, list) else []))
 
 
 def _plain(declared: JSON) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from coe.formats.durations import DurationError
 from coe.json_types import JSON
@@ -70,24 +70,34 @@ def limit_of(definition: Definition, task: Task | None = None) -> timedelta | No
         return None
 
 
-def due_times(task: CallFunction) -> list[timedelta] | None:
-    """When each stage of a human task's escalation starts, and last when the task expires.
+class TaskTimes(NamedTuple):
+    """The times of a human task, from its opening.
 
-    Times count from its opening. Empty for a task that never expires; None if a time is computed.
+    `stages` are those of its escalation in the order in which they fire, each with its index in the
+    definition. `due` and `expires` are None for a task that never expires.
     """
-    due, chain = task.with_.get("dueIn"), task.with_.get("escalate")
-    stages = chain if isinstance(chain, list) else []
-    steps = [stage.get("after") if isinstance(stage, dict) else None for stage in stages]
-    first = due if due is not None else (steps[0] if steps else None)
-    if first is None:
-        return []
-    times: list[timedelta] = []
-    for step in (first, *steps):
-        length = literal(step)
-        if length is None:
+
+    stages: tuple[tuple[timedelta, int], ...]
+    due: timedelta | None = None
+    expires: timedelta | None = None
+
+
+def task_times(task: CallFunction) -> TaskTimes | None:
+    """The times of a human task; None if one of them is computed."""
+    chain, given = task.with_.get("escalate"), task.with_.get("dueIn")
+    stages: list[tuple[timedelta, int]] = []
+    for index, stage in enumerate(chain if isinstance(chain, list) else []):
+        after = literal(stage.get("after")) if isinstance(stage, dict) else None
+        if after is None:
             return None
-        times.append((times[-1] if times else NO_TIME) + length)
-    return times
+        stages.append((after, index))
+    stages.sort()
+    if given is None:
+        return TaskTimes(tuple(stages))
+    due = literal(given)
+    if due is None:
+        return None
+    return TaskTimes(tuple(stages), due, max([due, *(after for after, _ in stages)]))
 
 
 def literal(value: Duration | JSON) -> timedelta | None:
@@ -155,8 +165,8 @@ def _function(definition: Definition, task: CallFunction) -> timedelta | None:
         case "localFlow":
             return literal(task.with_.get("timeout"))
         case "humanTask":
-            times = due_times(task)
-            return times[-1] if times else None
+            times = task_times(task)
+            return times.expires if times else None
     return None
 
 

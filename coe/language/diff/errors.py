@@ -61,7 +61,7 @@ def _expires(task: Task) -> bool:
     """Whether a call has a time limit among its arguments."""
     if not isinstance(task, CallFunction):
         return False
-    keys = {"humanTask": ("dueIn", "escalate"), "localFlow": ("timeout",)}
+    keys = {"humanTask": ("dueIn",), "localFlow": ("timeout",)}
     return any(key in task.with_ for key in keys.get(task.function.name, ()))
 
 

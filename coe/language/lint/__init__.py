@@ -28,6 +28,7 @@ from coe.language.lint.structure import (
     check_supported,
     check_variables,
 )
+from coe.language.lint.task_times import check_task_times
 from coe.language.model.definition import Definition
 
 __all__ = [
@@ -59,6 +60,7 @@ _RULES: Final[tuple[Callable[[LintContext], Iterator[Problem]], ...]] = (
     check_references,
     check_functions,
     check_arguments,
+    check_task_times,
     check_flows,
     check_names,
     check_secrets,
