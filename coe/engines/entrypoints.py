@@ -32,9 +32,17 @@ ResultT = TypeVar("ResultT")
 
 
 class FlowBroken(CoeError):
-    """The file cannot be loaded as an async Prefect flow with the one parameter `run_id`."""
+    """The file cannot be loaded as an async Prefect flow with the one parameter `run_id`.
+
+    `title` says so in a constant text, which everyone may read; the message may quote an exception.
+    """
 
     code = "INVALID"
+
+    def __init__(self, message: str, *, title: str) -> None:
+        """Create the error."""
+        super().__init__(message)
+        self.title = title
 
 
 def load_entrypoint(folder: Path, entrypoint: str) -> Flow[..., Any]:
@@ -48,15 +56,19 @@ def load_entrypoint(folder: Path, entrypoint: str) -> Flow[..., Any]:
     found = _named(_execute(path), path, function)
     if not isinstance(found, Flow):
         kind = "a function" if inspect.isroutine(found) else f"of the type {type(found).__name__}"
-        raise FlowBroken(f"`{function}` in {path.name} is {kind}, not a flow: write {WANTED}")
+        raise _not_a_flow(f"`{function}` in {path.name} is {kind}, not a flow")
     parameters = list(inspect.signature(found.fn).parameters)
     if not found.isasync:
-        raise FlowBroken(f"`{function}` in {path.name} is not async: write {WANTED}")
+        raise _not_a_flow(f"`{function}` in {path.name} is not async")
     if parameters != ["run_id"]:
         has = ", ".join(f"`{each}`" for each in parameters) or "no parameter"
-        message = f"`{function}` in {path.name} has {has}: write {WANTED}"
-        raise FlowBroken(message)
+        raise _not_a_flow(f"`{function}` in {path.name} has {has}")
     return found
+
+
+def _not_a_flow(wrong: str) -> FlowBroken:
+    title = "The local flow cannot be loaded: its function is no async flow of one run_id"
+    return FlowBroken(f"{wrong}: write {WANTED}", title=title)
 
 
 def find_entrypoint(folder: Path, entrypoint: str) -> tuple[Path, str]:
@@ -68,10 +80,14 @@ def find_entrypoint(folder: Path, entrypoint: str) -> tuple[Path, str]:
     name, _, function = entrypoint.rpartition(":")
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise FlowBroken(f"{name} lies outside of the folder of flows")
+        raise _not_there(f"{name} lies outside of the folder of flows")
     if not name or not path.is_file():
-        raise FlowBroken(f"there is no file {name or entrypoint} in the folder of flows")
+        raise _not_there(f"there is no file {name or entrypoint} in the folder of flows")
     return path, function
+
+
+def _not_there(message: str) -> FlowBroken:
+    return FlowBroken(message, title="The local flow cannot be loaded: its file is not there")
 
 
 def with_paths(*folders: Path) -> None:
@@ -116,23 +132,29 @@ def _execute(path: Path) -> ModuleType:
     name = f"coe_flow_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise FlowBroken(f"{path.name} is not a file of Python")
+        raise _not_imported(f"{path.name} is not a file of Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except SystemExit:
-        raise FlowBroken(f"{path.name} ends the process when it is imported{_line(path)}") from None
+        message = f"{path.name} ends the process when it is imported{_line(path)}"
+        raise _not_imported(message) from None
     except Exception as error:
-        raise FlowBroken(f"{path.name} cannot be imported: {_told(error, path)}") from error
+        raise _not_imported(f"{path.name} cannot be imported: {_told(error, path)}") from error
     return module
+
+
+def _not_imported(message: str) -> FlowBroken:
+    return FlowBroken(message, title="The local flow cannot be loaded: its file cannot be imported")
 
 
 def _named(module: ModuleType, path: Path, function: str) -> Any:
     found = getattr(module, function, None)
     if found is None:
         near = did_you_mean(function, sorted(_public(module)))
-        raise FlowBroken(f"{path.name} has no function `{function}`{near}")
+        title = "The local flow cannot be loaded: its file has no such function"
+        raise FlowBroken(f"{path.name} has no function `{function}`{near}", title=title)
     return found
 
 

@@ -89,7 +89,9 @@ class TeamFlows:
         try:
             status = path.stat()
         except OSError as error:
-            raise FlowBroken(f"{path.name} cannot be read: {error.strerror}") from None
+            title = "The local flow cannot be loaded: its file cannot be read"
+            message = f"{path.name} cannot be read: {error.strerror}"
+            raise FlowBroken(message, title=title) from None
         return status.st_mtime_ns, status.st_size
 
     async def _load(self, entrypoint: str) -> Flow[..., Any]:
@@ -98,7 +100,8 @@ class TeamFlows:
         except TimeoutError:
             name = Path(entrypoint.rpartition(":")[0]).name
             message = f"{name} is still being imported after {LOAD_SECONDS:.0f} seconds"
-            raise FlowBroken(message) from None
+            title = "The local flow cannot be loaded: its file takes too long to be imported"
+            raise FlowBroken(message, title=title) from None
 
     def _broken(self, entrypoint: str, error: FlowBroken) -> Flow[..., Any]:
         """A flow in place of one that could not be loaded."""
@@ -126,8 +129,7 @@ class TeamFlows:
         attempts = len(self._pauses) + 1
         sentence = f"{error.message[:1].upper()}{error.message[1:]}."
         detail = f"{sentence} The worker tried {attempts} times to load {entrypoint}."
-        title = "The local flow cannot be loaded"
-        return Fault("configuration", status=400, title=title, detail=detail)
+        return Fault("configuration", status=400, title=error.title, detail=detail)
 
     def _quiet(self, loaded: Flow[..., Any]) -> Flow[..., Any]:
         """The same flow; Prefect gets no result of it, and of an exception only an id."""

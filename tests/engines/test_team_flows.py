@@ -15,6 +15,7 @@ from coe.engines import team_flows
 from coe.engines.entrypoints import FlowBroken
 from coe.engines.team_flows import TeamFlows
 from coe.runs import actions
+from coe.runs.error_reasons import public_title
 from coe.sdk import LocalRunFailed
 from coe.settings import Settings
 from coe.work import Platform
@@ -122,6 +123,7 @@ async def test_what_is_wrong_with_a_file_is_said_in_a_sentence(
     with pytest.raises(FlowBroken) as caught:
         await TeamFlows(tmp_path).load_once("work.py:work")
     assert said in caught.value.message
+    assert public_title(caught.value.title)
     assert "work.py" in caught.value.message
 
 
@@ -154,7 +156,7 @@ async def test_the_run_of_a_broken_flow_faults_after_bounded_tries(
         "/configuration",
         400,
     )
-    assert now.error.reason == "The local flow cannot be loaded."
+    assert now.error.reason == "The local flow cannot be loaded: its file is not there."
     assert error is not None
     assert error.detail == (
         "There is no file work.py in the folder of flows. "

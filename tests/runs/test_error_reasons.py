@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
 from coe.access.actor import Actor
@@ -11,47 +9,11 @@ from coe.json_types import JSON
 from coe.language.error_types import BASE, STATUSES
 from coe.runs import actions, local_runs
 from coe.runs.data_readers import readers_of_runs
-from coe.runs.error_reasons import TITLES, public_title, reason_of
+from coe.runs.error_reasons import public_title, reason_of
 from coe.runs.queries import run as read_run
 from coe.work import Platform
-from tests.conftest import ROOT
 from tests.factories.people import OUTSIDER, WAREHOUSE_DEVELOPER, WAREHOUSE_WORKER
 from tests.factories.runs import CANARY, local, publish
-
-RAISING = ("engines", "execution", "leaves", "machine", "runs", "sdk")
-"""The packages whose code makes errors of runs."""
-
-
-def constant_titles() -> set[str]:
-    """Every constant text that code gives an error as its title."""
-    found: set[str] = set()
-    for package in RAISING:
-        for path in (ROOT / "coe" / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                found |= set(_titles(node))
-    return found
-
-
-def _titles(node: ast.AST):
-    assigned = node.targets if isinstance(node, ast.Assign) else []
-    names = {each.id for each in assigned if isinstance(each, ast.Name)}
-    if isinstance(node, ast.keyword):
-        names = {node.arg}
-    if "title" in names:
-        yield from _text(node.value)
-    elif isinstance(node, ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant) and key.value == "title":
-                yield from _text(value)
-
-
-def _text(node: ast.AST):
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-
-
-def test_every_constant_title_of_the_code_is_public_and_no_other() -> None:
-    assert constant_titles() == TITLES
 
 
 @pytest.mark.parametrize("name", STATUSES)
