@@ -11,6 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.access.actor import DataClass
+from coe.access.permissions import Permission
 from coe.runs.models import ENDED
 from coe.runs.tables import NOW, RUNS, TEAM_WORKERS
 from coe.runs.visibility import readable_runs
@@ -33,9 +35,19 @@ async def note_worker(session: AsyncSession, team: str) -> None:
 
 
 async def workers_of_teams(read: Read, teams: Collection[str]) -> dict[str, datetime]:
-    """For each of the teams when a worker of it was last seen; a team without one is left out."""
+    """For each of the teams when a worker of it was last seen.
+
+    A team without one is left out, and so is one whose internals the actor may not read.
+    """
+    internal = [
+        team
+        for team in teams
+        if read.decide(Permission.ENTRY_READ, team=team, data_class=DataClass.INTERNAL).allowed
+    ]
     rows = await read.session.execute(
-        select(TEAM_WORKERS.c.team, TEAM_WORKERS.c.seen_at).where(TEAM_WORKERS.c.team.in_(teams)),
+        select(TEAM_WORKERS.c.team, TEAM_WORKERS.c.seen_at).where(
+            TEAM_WORKERS.c.team.in_(internal)
+        ),
     )
     return {row.team: row.seen_at for row in rows}
 

@@ -94,11 +94,13 @@ async def test_a_central_run_says_so_too(platform: Platform) -> None:
     assert said == "no central worker has taken it for 4 h 5 min"
 
 
-async def test_a_team_without_a_worker_is_left_out(platform: Platform) -> None:
+async def test_a_team_without_a_worker_is_left_out_and_outsiders_learn_nothing(
+    platform: Platform,
+) -> None:
     await _seen(platform)
-    async with platform.read(OUTSIDER) as read:
-        found = await workers_of_teams(read, ["warehouse", "finance"])
-    assert set(found) == {"warehouse"}
+    for actor, known in ((SALES_OWNER, {"warehouse"}), (OUTSIDER, set())):
+        async with platform.read(actor) as read:
+            assert set(await workers_of_teams(read, ["warehouse", "finance"])) == known
 
 
 def test_a_length_of_time_is_in_its_two_largest_units() -> None:

@@ -60,7 +60,7 @@ class Team(Node):
 
     @field
     async def worker_seen_at(self, info: Info) -> DateTime | None:
-        """When a worker of the team last asked for runs; null if none ever has."""
+        """When a worker of the team last asked for runs; null if none has, or from outside."""
         seen = await info.context.load(worker_of_team, self.slug)
         return DateTime(seen) if seen else None
 
