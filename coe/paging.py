@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from coe.errors import Invalid, Problem
+from coe.formats import instants
 
 MAX_PAGE_SIZE = 100
 
@@ -65,7 +66,8 @@ def check_span(after: datetime | None, before: datetime | None, *, path: str) ->
         Invalid: Nothing can.
     """
     if after is not None and before is not None and after >= before:
-        message = f"nothing is both at {after.isoformat()} or later and before {before.isoformat()}"
+        earliest, end = instants.write(after), instants.write(before)
+        message = f"nothing is both at {earliest} or later and before {end}"
         raise Invalid([Problem("INPUT_FILTER", message, path=path)])
 
 

@@ -14,6 +14,7 @@ from coe.decisions.conditions import Column
 from coe.decisions.document import DecisionDocument, Output
 from coe.decisions.table import DecisionTable
 from coe.decisions.values import ValueType
+from coe.formats import durations
 from coe.json_types import JSON
 from coe.language.source import tokens
 
@@ -31,7 +32,7 @@ _SHAPES: Final[dict[ValueType, dict[str, Any]]] = {
     ValueType.DATE: {"type": "string", "format": "date"},
     ValueType.DATE_TIME: {"type": "string", "format": "date-time"},
     # Not `format: duration`: that is RFC 3339's, which has no fractions of a second.
-    ValueType.DURATION: {"type": "string", "pattern": r"^P[0-9.DHMSTW]+$"},
+    ValueType.DURATION: {"type": "string", "pattern": durations.PATTERN},
 }
 _NUMBERS: Final = frozenset({ValueType.INTEGER, ValueType.NUMBER})
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from coe.engines.prefect_http import PrefectHTTP, segment
 from coe.errors import Conflict, NotFound
 from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef, StartedRun
-from coe.formats import instants
+from coe.formats import instants, uuids
 from coe.runs.models import RunState
 from coe.settings import Settings
 
@@ -133,7 +133,7 @@ class PrefectEngine:
         wanted = {
             "tags": {"all_": ["coe"]},
             "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
-            "expected_start_time": {"before_": (datetime.now(UTC) - older_than).isoformat()},
+            "expected_start_time": {"before_": instants.write(datetime.now(UTC) - older_than)},
         }
         found: list[StartedRun] = []
         for offset in range(0, MAX_SWEPT, PAGE):
@@ -275,7 +275,7 @@ _SETTLED: Final[dict[RunState | None, str]] = {
 def _run_of(flow_run: dict[str, Any]) -> UUID | None:
     """The id of the run that a flow run carries out; None if it is none of ours."""
     try:
-        return UUID(str(flow_run["parameters"]["run_id"]))
+        return uuids.read(str(flow_run["parameters"]["run_id"]))
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -13,7 +13,13 @@ from typing import Final
 MAX_DURATION: Final = timedelta(days=1000 * 366)
 """A thousand years: a longer duration is a mistake, and exceeds the range of our clock."""
 
-_NUMBER: Final = r"(\d+(?:\.\d+)?)"
+_AMOUNT: Final = r"\d+(?:\.\d+)?"
+_CLOCK: Final = (
+    rf"T({_AMOUNT}H({_AMOUNT}M)?({_AMOUNT}S)?|{_AMOUNT}M({_AMOUNT}S)?|{_AMOUNT}S)"  # at least one
+)
+PATTERN: Final = rf"^P(({_AMOUNT}W({_AMOUNT}D)?|{_AMOUNT}D)({_CLOCK})?|{_CLOCK})$"
+"""For schemas: what `read` takes, but for its limits; without look-around, which not all know."""
+_NUMBER: Final = f"({_AMOUNT})"
 _TEXT: Final = re.compile(
     rf"P(?!$)(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
     rf"(?:T(?=\d)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from coe.access import tokens
@@ -14,6 +14,7 @@ from coe.access.models import AccessToken
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.formats import instants, uuids
 from coe.governance.access import relations_to_subject
 from coe.governance.resources import team_of_subject
 from coe.identifiers import PLATFORM_TEAM
@@ -119,7 +120,7 @@ async def list_tokens(
             to 100.
     """
     size = check_first(first)
-    beyond = decode(_CURSOR, after, [datetime.fromisoformat, UUID]) if after else None
+    beyond = decode(_CURSOR, after, [instants.read, uuids.read]) if after else None
     if subject is not None:
         _check_subject(subject)
     known = [subject] if subject is not None else await tokens.subjects(read.session)
@@ -131,7 +132,7 @@ async def list_tokens(
     return Page(
         items=items,
         cursors=tuple(
-            encode(_CURSOR, [each.created_at.isoformat(), str(each.id)]) for each in items
+            encode(_CURSOR, [instants.write(each.created_at), str(each.id)]) for each in items
         ),
         has_next=len(found) > size,
         has_previous=after is not None,

@@ -60,10 +60,6 @@ class Duration:
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """The three forms, without months and years, which have no fixed length."""
-        amount = r"\d+(?:\.\d+)?"
-        iso_pattern = (
-            rf"^P(?!$)({amount}W)?({amount}D)?(T(?=\d)({amount}H)?({amount}M)?({amount}S)?)?$"
-        )
         units = {unit: {"type": "integer", "minimum": 0} for unit in UNITS}
         return {
             "oneOf": [
@@ -73,7 +69,7 @@ class Duration:
                     "additionalProperties": False,
                     "properties": units,
                 },
-                {"type": "string", "pattern": iso_pattern},
+                {"type": "string", "pattern": durations.PATTERN},
                 {"type": "string", "pattern": r"^\s*\$\{.+\}\s*$"},
             ]
         }

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from coe.errors import Problem
-from coe.formats import instants
+from coe.formats import durations, instants
 from coe.json_types import JSON
 from coe.language.durations import Duration
 from coe.language.fields import TAG, Model
@@ -66,7 +66,10 @@ def _moment(value: str) -> str:
 
 
 _LENGTH: Final = {
-    "anyOf": [{"type": "string", "pattern": "^P"}, {"type": "object", "minProperties": 1}],
+    "anyOf": [
+        {"type": "string", "pattern": durations.PATTERN},
+        {"type": "object", "minProperties": 1},
+    ],
     "description": "ISO 8601, such as PT4H, or an object, such as {hours: 4}",
 }
 _FAULT: Final = {

@@ -45,6 +45,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from coe.access.actor import DataClass
+from coe.formats import durations
 from coe.json_types import JSON
 from coe.language.durations import parse
 
@@ -57,7 +58,6 @@ SEMVER_PATTERN = (
 REF_PATTERN = r"^[a-z][a-z0-9-]{0,62}/[a-z][a-z0-9-]{0,62}\Z"
 ENTRYPOINT_PATTERN = r"^(?!/)(?!.*\.\.)[\w./-]+\.py:[A-Za-z_]\w*\Z"
 ENTRYPOINT_EXAMPLE = "flows/teams/warehouse/pick_and_pack.py:pick_and_pack"
-DURATION_PATTERN = r"^P(?!$)(?:\d+W|(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?)\Z"
 
 
 def text_of(pattern: str, wanted: str) -> WrapValidator:
@@ -133,8 +133,8 @@ SingleLine = Annotated[
 ]
 DurationText = Annotated[
     str,
-    StringConstraints(pattern=DURATION_PATTERN),
-    text_of(DURATION_PATTERN, "a duration of ISO 8601 without months and years: PT10M"),
+    StringConstraints(pattern=durations.PATTERN),
+    text_of(durations.PATTERN, "a duration of ISO 8601 without months and years: PT10M"),
 ]
 
 
