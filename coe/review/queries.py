@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from coe.catalog.tables import VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions.approvals import approvals_needed
 from coe.catalog.versions.evidence import tests_of
 from coe.catalog.versions.lifecycle import LifecycleAction, permission_for
+from coe.formats import instants, uuids
 from coe.paging import Page
 from coe.templates.manifest import FLOW, TESTS
 from coe.templates.queries import template_contents
@@ -71,7 +71,7 @@ async def reviews_page(
     since = func.coalesce(VERSIONS.c.submitted_at, VERSIONS.c.created_at)
     page = select(*VERSION_COLUMNS, since.label("since")).where(*conditions)
     if after is not None:
-        at, ident = paging.decode(_CURSOR, after, (datetime.fromisoformat, UUID))
+        at, ident = paging.decode(_CURSOR, after, (instants.read, uuids.read))
         page = page.where(or_(since > at, and_(since == at, VERSIONS.c.id > ident)))
     page = page.order_by(since, VERSIONS.c.id).limit(first + 1)
     rows = (await read.session.execute(page)).all()
@@ -79,7 +79,7 @@ async def reviews_page(
     return Page(
         items=tuple(VERSION_COLUMNS.record(row) for row in rows[:first]),
         cursors=tuple(
-            paging.encode(_CURSOR, (row.since.isoformat(), str(row.id))) for row in rows[:first]
+            paging.encode(_CURSOR, (instants.write(row.since), str(row.id))) for row in rows[:first]
         ),
         has_next=len(rows) > first,
         has_previous=after is not None,

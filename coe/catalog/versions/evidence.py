@@ -19,6 +19,7 @@ from coe.catalog.scope import readable_versions
 from coe.catalog.tables import VERSIONS
 from coe.catalog.versions.sealing import problems_from_json, problems_to_json, seal, unseal
 from coe.errors import Conflict, Invalid, Problem, Severity, errors_in
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.lint import Standard, published
 from coe.work import Read, Work
@@ -165,7 +166,7 @@ def evidence_to_json(evidence: TestEvidence) -> dict[str, JSON]:
     return {
         "digest": evidence.digest,
         "testsDigest": evidence.tests_digest,
-        "at": evidence.at.isoformat(),
+        "at": instants.write(evidence.at),
         "cases": cases,
         "problems": problems_to_json(evidence.problems),
         "missed": list(evidence.missed),
@@ -180,7 +181,7 @@ def evidence_from_json(value: JSON) -> TestEvidence:
     return TestEvidence(
         digest=given["digest"],
         tests_digest=given["testsDigest"],
-        at=datetime.fromisoformat(given["at"]),
+        at=instants.read(given["at"]),
         cases=tuple(
             TestCaseEvidence(case["name"], problems_from_json(case["failures"]))
             for case in given["cases"]
