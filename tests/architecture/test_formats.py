@@ -59,6 +59,8 @@ ALLOWED = {
     ("coe/leaves/oauth2.py", "orjson.loads"): "a token's answer; its two members are checked",
     ("coe/leaves/openapi_fetch.py", "orjson.loads"): "a document of others, read for its addresses",
     ("coe/paging.py", "orjson.loads"): OURS,
+    ("coe/review/suite_process.py", "json.loads"): "what its parent wrote",
+    ("coe/review/suites.py", "orjson.loads"): TOOL,
     ("coe/sdk/testing.py", "json.loads"): "copies a value",
     # numbers
     ("coe/catalog/search/query.py", "float"): NUMBER,
