@@ -361,10 +361,12 @@ def test_the_arguments_of_a_request(given: dict[str, Any], problems: list[str]):
     assert list(request_problems(given)) == problems
 
 
-@pytest.mark.parametrize("part", [".", "..", "%2e", "%2E%2e", ".%2e", "%2e."])
-@pytest.mark.parametrize("place", ["a/{}/b", "{}", "a/{}?b", "{}#b", "a\\{}\\b"])
-def test_a_path_that_leads_elsewhere(part: str, place: str):
-    url = f"https://a.example/{place.format(part)}"
+@pytest.mark.parametrize(
+    "path",
+    [".", "a/../b", "%2e/b", "a/%2E%2e", "a/.%2e/b", "%2e.", "a/..?b", "..#b", "a\\..\\b"],
+)
+def test_a_path_that_leads_elsewhere(path: str):
+    url = f"https://a.example/{path}"
     assert list(request_problems({"endpoint": url})) == [
         "the path of `endpoint` contains `.` or `..`"
     ]

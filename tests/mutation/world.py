@@ -52,7 +52,8 @@ class _Direct:
 
     async def ask(self, request: bytes) -> bytes:
         header, _, data = request.partition(b"\n")
-        return json.dumps(jq_worker.evaluate(jq, self._compiled, header, data)).encode()
+        answer = jq_worker.evaluate(jq, self._compiled, header, data)
+        return (answer if isinstance(answer, str) else json.dumps(answer)).encode()
 
 
 EXPRESSIONS = Expressions()

@@ -237,7 +237,7 @@ class _Pool:
     async def ask(self, request: bytes) -> bytes:
         header, _, data = request.partition(b"\n")
         answer = jq_worker.evaluate(jq, self.compiled, header, data.strip())
-        return orjson.dumps(answer)
+        return answer.encode() if isinstance(answer, str) else orjson.dumps(answer)
 
     async def close(self) -> None: ...
 
