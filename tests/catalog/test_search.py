@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from coe.access.actor import Actor, DataClass
+from coe.catalog import actions
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import Hits
 from coe.catalog.search.query import CatalogFilter, CatalogOrder, CatalogSearch, search
 from coe.errors import Invalid
 from coe.work import Platform
 from tests.factories.catalog import central, local, published, register
-from tests.factories.people import AUDITOR, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
+from tests.factories.people import AUDITOR, COE_REVIEWER, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
 
 
 @pytest.fixture
@@ -234,3 +235,22 @@ async def test_a_cursor_of_another_order_or_a_wrong_size_is_refused(filled: Plat
     ):
         with pytest.raises(Invalid):
             await _find(filled, SALES_OWNER, **request)
+
+
+async def test_a_new_version_in_review_of_a_published_entry_is_found_by_its_state(
+    platform: Platform,
+) -> None:
+    await published(platform, SALES_OWNER, central())
+    saved = await register(
+        platform, SALES_OWNER, central(version="1.1.0", data_class="CONFIDENTIAL")
+    )
+    async with platform.work(SALES_OWNER) as work:
+        await actions.submit_for_review(work, saved.version.ref)
+    wanted = CatalogSearch(filter=CatalogFilter(lifecycles=(Lifecycle.IN_REVIEW,)))
+    for actor, found in ((COE_REVIEWER, ["sales/returns"]), (WAREHOUSE_DEVELOPER, [])):
+        async with platform.read(actor) as read:
+            hits = await search(read, wanted)
+        assert [hit.entry.ref for hit in hits.items] == found
+        states = {"PUBLISHED": 1, "IN_REVIEW": 1} if found else {"PUBLISHED": 1}
+        assert _facet(hits, "lifecycles") == states
+        assert hits.total == len(found)

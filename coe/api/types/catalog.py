@@ -26,7 +26,12 @@ class CatalogFilter:
     tags: list[str] | None = None
     domains: list[str] | None = None
     systems: list[str] | None = None
-    lifecycles: list[Lifecycle] | None = None
+    lifecycles: list[Lifecycle] | None = strawberry.field(
+        default=None,
+        description="States of versions: an entry is found if the caller may read a version of it "
+        "in one of them, such as a new one in review beside the published one. By default every "
+        "entry whose current version is not retired",
+    )
     data_classes: list[DataClass] | None = None
 
     def wanted(self) -> Wanted:
@@ -46,7 +51,8 @@ class CatalogFilter:
 class Facet:
     """Counts by one property, over everything that matches and that the caller may read.
 
-    Each facet ignores its own filter.
+    Each facet ignores its own filter. An entry counts for every tag, every system and every state
+    of its versions.
     """
 
     name: str

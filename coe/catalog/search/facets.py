@@ -17,11 +17,12 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.catalog.records import Facet, FacetValue
+from coe.catalog.scope import readable_versions
 from coe.catalog.search.filters import CatalogFilter, predicates
-from coe.catalog.tables import ENTRIES
+from coe.catalog.tables import ENTRIES, VERSIONS
+from coe.work import Read
 
 _TOTAL = ""
 _MAX_VALUES = 50
@@ -29,15 +30,14 @@ _SINGLE = {
     "kinds": "kind",
     "owners": "team",
     "domains": "domain",
-    "lifecycles": "lifecycle",
     "dataClasses": "data_class",
 }
-_MANY = {"tags": "tags", "systems": "systems"}
+_MANY = {"tags": "tags", "systems": "systems", "lifecycles": "states"}
 FACET_NAMES = ("kinds", "owners", "tags", "domains", "systems", "lifecycles", "dataClasses")
 
 
 async def count(
-    session: AsyncSession,
+    read: Read,
     matched: ColumnElement[bool],
     wanted: CatalogFilter,
     *,
@@ -46,17 +46,17 @@ async def count(
     """The number of matching entries, and their numbers by the values of each property.
 
     Args:
-        session: One statement is executed.
+        read: One statement is executed.
         matched: The predicate of the text and of the actor's scope, without the filter.
         wanted: The filter.
         with_facets: If false, only the total is counted.
     """
-    narrowing = predicates(wanted)
-    base = _base(matched, narrowing)
+    narrowing = predicates(read, wanted)
+    base = _base(read, matched, narrowing)
     parts = [select(literal(_TOTAL), literal(_TOTAL), func.count()).where(_flags(base, narrowing))]
     if with_facets:
         parts += [_values(base, name, narrowing) for name in FACET_NAMES]
-    rows = (await session.execute(union_all(*parts))).all()
+    rows = (await read.session.execute(union_all(*parts))).all()
     counted: defaultdict[str, list[FacetValue]] = defaultdict(list)
     for name, value, number in rows:
         counted[name].append(FacetValue(value, number))
@@ -66,8 +66,19 @@ async def count(
     return total, tuple(Facet(name, _most_frequent(counted[name])) for name in FACET_NAMES)
 
 
-def _base(matched: ColumnElement[bool], narrowing: dict[str, ColumnElement[bool]]) -> CTE:
-    properties = [ENTRIES.c[column] for column in (*_SINGLE.values(), *_MANY.values())]
+def _base(
+    read: Read, matched: ColumnElement[bool], narrowing: dict[str, ColumnElement[bool]]
+) -> CTE:
+    stored = (*_SINGLE.values(), "tags", "systems")
+    states = (
+        select(cast(VERSIONS.c.lifecycle, Text))
+        .distinct()
+        .where(VERSIONS.c.entry_id == ENTRIES.c.id, readable_versions(read))
+    )
+    properties = [
+        *(ENTRIES.c[column] for column in stored),
+        func.array(states.scalar_subquery()).label("states"),
+    ]
     flags = [
         func.coalesce(predicate, False).label(f"in_{name}") for name, predicate in narrowing.items()
     ]

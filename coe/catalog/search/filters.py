@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, exists
 
 from coe.access.actor import DataClass
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.refs import require_entries
-from coe.catalog.tables import ENTRIES
+from coe.catalog.scope import readable_versions
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.errors import Invalid, Problem
 from coe.identifiers import is_slug
+from coe.work import Read
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogFilter:
     """The properties of wanted entries; one value of each tuple that is not empty must match.
 
-    `owners` are slugs of teams, `systems` are refs. Without `lifecycles`, RETIRED is excluded.
+    `owners` are slugs of teams, `systems` are refs. `lifecycles` are the states of versions: an
+    entry is found if the actor may read a version of it in one of them, whatever its current
+    version is. Without `lifecycles`, entries whose current version is RETIRED are excluded.
     """
 
     kinds: tuple[EntryKind, ...] = ()
@@ -30,7 +34,7 @@ class CatalogFilter:
     data_classes: tuple[DataClass, ...] = ()
 
 
-def predicates(wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
+def predicates(read: Read, wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
     """The predicate of each property that narrows, by the name of its facet.
 
     Raises:
@@ -50,7 +54,11 @@ def predicates(wanted: CatalogFilter) -> dict[str, ColumnElement[bool]]:
         systems = require_entries(wanted.systems, "system", path="/filter/systems")
         found["systems"] = columns.systems.overlap(list(systems))
     if wanted.lifecycles:
-        found["lifecycles"] = columns.lifecycle.in_(wanted.lifecycles)
+        found["lifecycles"] = exists().where(
+            VERSIONS.c.entry_id == columns.id,
+            VERSIONS.c.lifecycle.in_(wanted.lifecycles),
+            readable_versions(read),
+        )
     else:
         found["lifecycles"] = columns.lifecycle != Lifecycle.RETIRED
     if wanted.data_classes:

@@ -155,7 +155,7 @@ async def _counted(
     if not (request.count or request.facets):
         return 0, ()
     return await facets.count(
-        read.session,
+        read,
         matched,
         request.filter,
         with_facets=request.facets,
@@ -173,7 +173,7 @@ async def _rows(
     score = literal(None) if matching.score is None else matching.score
     page = select(*ENTRY_COLUMNS, order.key.label("sort_key"), score.label("score"), *_BODY).where(
         matched,
-        *predicates(request.filter).values(),
+        *predicates(read, request.filter).values(),
     )
     if request.after is not None:
         page = page.where(order.beyond(request.after))
