@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -87,6 +88,16 @@ async def published(platform: Platform, manifest: str) -> str:
     return ref
 
 
+def _content(folder: Path) -> Path:
+    """The shipped content, without the standard that processes have tests."""
+    made = folder / "content"
+    for name in content.FOLDERS:
+        shutil.copytree(ROOT / name, made / name)
+    file = made / "policies" / "standards.yaml"
+    file.write_text(file.read_text().replace("  COE060:\n", "  COE060:\n    severity: WARNING\n"))
+    return made
+
+
 @contextlib.asynccontextmanager
 async def bench_platform(url: str, folder: Path) -> AsyncIterator[Platform]:
     """A platform over an empty database, with its keys in a folder."""
@@ -96,7 +107,7 @@ async def bench_platform(url: str, folder: Path) -> AsyncIterator[Platform]:
         await load_access_files(session, content.root(ROOT))
         await session.commit()
     await database.close()
-    settings = Settings(database_url=url, data_dir=folder, content_dir=ROOT)
+    settings = Settings(database_url=url, data_dir=folder, content_dir=_content(folder))
     platform = Platform.open(settings, name="bench", pool_size=20)
     try:
         yield platform

@@ -15,6 +15,7 @@ from coe.sdk import Client
 
 FLOW: Final = "sales/chaos-order"
 PROCESS: Final = Path(__file__).with_name("process.yaml")
+TESTS: Final = Path(__file__).with_name("tests.yaml")
 ANSWER_SECONDS: Final = 120.0
 ENDED: Final = frozenset({"COMPLETED", "FAULTED", "CANCELLED"})
 START: Final = """
@@ -39,8 +40,8 @@ class Driver:
 
     async def publish(self) -> None:
         """Bring the process live, unless it is."""
-        manifest = PROCESS.read_text()
-        saved = await self._do("sales-owner", queries.REGISTER, manifest=manifest)
+        given = {"manifest": PROCESS.read_text(), "tests": TESTS.read_text()}
+        saved = await self._do("sales-owner", queries.REGISTER, **given)
         version = saved["version"]
         if version["lifecycle"] == "DRAFT":
             await self._do("sales-owner", queries.SUBMIT, ref=version["ref"])
