@@ -16,6 +16,7 @@ from coe.catalog import actions as catalog
 from coe.catalog.models import Lifecycle
 from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
+from coe.catalog.versions.clear_texts import seal_clear_texts
 from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
 from coe.governance import access, tokens
@@ -42,15 +43,19 @@ async def load_all(settings: Settings) -> list[str]:
 
     Raises:
         Invalid: A file has problems; the entries before it are loaded.
+        Conflict: A version that was submitted has other content in its file.
     """
     root = content.root(settings.content_dir)
     platform = Platform.open(settings, name="coe-content", pool_size=2)
     try:
         lines = [await _load_access(platform, root)]
         lines += [await _load_system(platform, file) for file in _files(root / "catalog/systems")]
-        lines += [await _load_decision(platform, file) for file in _decisions(root)]
-        lines += [await _load_template(platform, each) for each in _folders(root / "templates")]
-        lines += [await _load_flow(platform, each) for each in _folders(root / "flows/central")]
+        lines += await _seal_clear_texts(platform)
+        saved = [await _load_decision(platform, file) for file in _decisions(root)]
+        saved += [await _load_template(platform, each) for each in _folders(root / "templates")]
+        saved += [await _load_flow(platform, each) for each in _folders(root / "flows/central")]
+        await _submit(platform, saved)
+        lines += map(_line, saved)
     finally:
         await platform.close()
     return lines
@@ -84,40 +89,44 @@ async def _load_system(platform: Platform, file: Path) -> str:
     return f"system {saved.entry.ref}: {_outcome(saved)}"
 
 
-async def _load_decision(platform: Platform, file: Path) -> str:
+async def _load_decision(platform: Platform, file: Path) -> SavedVersion:
     text = _texts(file)[file.name]
     tests = await asyncio.to_thread(_tests_beside, file.parent)
     async with platform.work(CONTENT) as work:
-        saved = await register_decision(work, text, tests=tests)
-    await _submit(platform, saved)
-    return f"decision {saved.version.ref}: {_outcome(saved)}"
+        return await register_decision(work, text, tests=tests)
 
 
-async def _load_template(platform: Platform, folder: Path) -> str:
+async def _load_template(platform: Platform, folder: Path) -> SavedVersion:
     files = _texts(folder)
     async with platform.work(CONTENT) as work:
-        saved = await register_template(work, files)
-    await _submit(platform, saved)
-    return f"template {saved.version.ref}: {_outcome(saved)}"
+        return await register_template(work, files)
 
 
-async def _load_flow(platform: Platform, folder: Path) -> str:
+async def _load_flow(platform: Platform, folder: Path) -> SavedVersion:
     manifest = (folder / "flow.yaml").read_text()
     tests = await asyncio.to_thread(_tests_beside, folder)
     async with platform.work(CONTENT) as work:
-        saved = await register_flow(work, manifest, tests=tests)
-    await _submit(platform, saved)
-    return f"flow {saved.version.ref}: {_outcome(saved)}"
+        return await register_flow(work, manifest, tests=tests)
 
 
-async def _submit(platform: Platform, saved: SavedVersion) -> None:
-    """Submit a draft with the result of its tests; a load that was interrupted goes on here."""
-    if saved.version.lifecycle is not Lifecycle.DRAFT:
-        return
-    ref = saved.version.ref
-    evidence = await gather_evidence(platform, CONTENT, ref)
-    async with platform.work(CONTENT) as work:
-        await catalog.submit_for_review(work, ref, evidence=evidence)
+async def _submit(platform: Platform, saved: list[SavedVersion]) -> None:
+    """Submit the drafts with the results of their tests; an interrupted load goes on here."""
+    drafts = [each.version.ref for each in saved if each.version.lifecycle is Lifecycle.DRAFT]
+    evidence = await asyncio.gather(*(gather_evidence(platform, CONTENT, ref) for ref in drafts))
+    for ref, result in zip(drafts, evidence, strict=True):
+        async with platform.work(CONTENT) as work:
+            await catalog.submit_for_review(work, ref, evidence=result)
+
+
+async def _seal_clear_texts(platform: Platform) -> list[str]:
+    """Seal what earlier releases stored in clear; a line about it if there was something."""
+    total = 0
+    while True:
+        async with platform.work(CONTENT) as work:
+            sealed = await seal_clear_texts(work)
+        if not sealed:
+            return [f"changelogs and comments in clear: {total} sealed"] if total else []
+        total += sealed
 
 
 def _tests_beside(folder: Path) -> str | None:
@@ -126,8 +135,14 @@ def _tests_beside(folder: Path) -> str | None:
     return file.read_text() if file.exists() else None
 
 
+def _line(saved: SavedVersion) -> str:
+    return f"{saved.entry.kind.lower()} {saved.version.ref}: {_outcome(saved)}"
+
+
 def _outcome(saved: SavedVersion) -> str:
-    return "new" if saved.created else "unchanged"
+    if saved.created:
+        return "new"
+    return "replaced" if saved.replaced else "unchanged"
 
 
 def _texts(place: Path) -> dict[str, str]:

@@ -59,6 +59,8 @@ class Tag(StrEnum):
     """A reviewer approved a version of a decision table, or sent it back."""
     CATALOG_DECISION_SUBMIT = "catalog:decision:submit"
     """A draft version of a decision table was submitted for review."""
+    CATALOG_DEFINITION_READ_DATA = "catalog:definition:read_data"
+    """Someone read the definitions of confidential flows, templates or tables."""
     CATALOG_FLOW_ALIAS = "catalog:flow:alias"
     """An alias of a flow was set to another version."""
     CATALOG_FLOW_DELETE = "catalog:flow:delete"

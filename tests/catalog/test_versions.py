@@ -227,3 +227,6 @@ async def test_systems_are_published_as_they_are_saved(platform: Platform) -> No
             SYSTEM.replace("1.0.0", "1.1.0").replace("Customer relations", "CRM"),
         )
     assert (newer.entry.current_version, newer.entry.title) == ("1.1.0", "CRM")
+    async with platform.work(SALES_OWNER) as work:
+        moved = await actions.set_alias(work, "sales/crm", "live", "1.0.0")
+    assert moved.entry.title == "Customer relations"

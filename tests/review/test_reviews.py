@@ -7,6 +7,7 @@ from sqlalchemy import text
 from coe.access.actor import Actor
 from coe.catalog import actions, queries
 from coe.catalog.models import EntryKind
+from coe.catalog.versions.clear_texts import seal_clear_texts
 from coe.review.queries import ReviewFilter, reviews_page, unified_diff
 from coe.work import Platform
 from tests.factories.catalog import central, published, register
@@ -86,3 +87,34 @@ async def test_the_comments_of_people_are_sealed(platform: Platform) -> None:
 async def test_tables_wait_for_their_own_reviewers(platform: Platform) -> None:
     await publish_table(platform, level())
     assert await refs(platform, COE_REVIEWER, ReviewFilter()) == []
+
+
+async def test_texts_of_earlier_releases_are_read_and_then_sealed(platform: Platform) -> None:
+    moved = await published(platform, SALES_OWNER, central())
+    async with platform.database.session() as session:
+        await session.execute(
+            text("UPDATE entry_versions SET changelog = 'of old', changelog_sealed = NULL")
+        )
+        await session.execute(
+            text(
+                "UPDATE version_approvals SET comment = 'good old', comment_sealed = NULL, "
+                "digest = NULL"
+            )
+        )
+        await session.commit()
+
+    async def seen() -> tuple[str | None, str | None]:
+        ident = moved.version.id
+        async with platform.read(COE_REVIEWER) as read:
+            [approval] = (await queries.approvals(read, [ident]))[ident]
+            return (await queries.notes(read, [ident]))[ident].changelog, approval.comment
+
+    assert await seen() == ("of old", "good old")
+    async with platform.work(SALES_OWNER) as work:
+        assert await seal_clear_texts(work) == 2
+    async with platform.work(SALES_OWNER) as work:
+        assert await seal_clear_texts(work) == 0
+    assert await seen() == ("of old", "good old")
+    async with platform.database.session() as session:
+        rows = (await session.execute(text("SELECT v::text FROM entry_versions v"))).all()
+    assert "of old" not in str(rows)

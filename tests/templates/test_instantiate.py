@@ -9,7 +9,7 @@ from coe.catalog import actions as catalog
 from coe.catalog import queries as entries
 from coe.catalog.flows import contents
 from coe.catalog.models import EntryKind, Lifecycle
-from coe.errors import Forbidden, Invalid, NotFound
+from coe.errors import Forbidden, Invalid, NotFound, errors_in
 from coe.language.canonical import digest
 from coe.templates import actions, queries
 from coe.work import Platform
@@ -226,3 +226,33 @@ async def test_parameters_and_files_stand_nowhere_in_clear(platform: Platform) -
                 assert secret not in row
                 assert secret.encode().hex() not in row
                 assert b"$(params".hex() not in row
+
+
+async def test_a_template_without_a_version_is_its_newest_published_one(
+    platform: Platform,
+) -> None:
+    await published(platform)
+    newer = MANIFEST.replace("version: 1.0.0", "version: 1.1.0").replace("Greeting", "Salute")
+    await published(platform, manifest=newer)
+    await register(platform, manifest=newer.replace("version: 1.1.0", "version: 2.0.0"))
+    async with platform.read(SALES_OWNER) as read:
+        found = await entries.find_version(read, "coe/greeting", EntryKind.TEMPLATE)
+        live = await entries.find_version(read, "coe/greeting@live", EntryKind.TEMPLATE)
+        entry = await entries.find_entry(read, "coe/greeting")
+    assert found is not None
+    assert live is not None
+    assert entry is not None
+    assert (found.version, live.version, entry.title) == ("1.1.0", "1.0.0", "Salute")
+    saved = await instantiate(platform, SALES_OWNER)
+    async with platform.read(SALES_OWNER) as read:
+        origin = (await queries.origins(read, [saved.version.id]))[saved.version.id]
+    assert origin.template_version_id == found.id
+
+
+async def test_an_unsupported_part_of_a_template_is_refused_at_once(platform: Platform) -> None:
+    script = """do:
+  - run: {run: {script: {language: python, code: "print(1)"}}, timeout: {after: PT5S}}
+"""
+    with pytest.raises(Invalid) as invalid:
+        await register(platform, COE_LEAD, flow=FLOW.replace("do:\n", script, 1))
+    assert {each.code for each in errors_in(invalid.value.problems)} == {"OWS050"}

@@ -106,6 +106,7 @@ class GraphQLEndpoint:
             context_value=context,
             operation_name=name,
         )
+        await context.record_readings()
         return _with_errors({"data": result.data}, result.errors or (), about)
 
 

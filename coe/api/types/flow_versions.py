@@ -141,6 +141,7 @@ class FlowVersion(VersionFields):
     @field
     async def diagram(self, info: Info) -> str:
         """Mermaid source."""
+        info.context.note_reading([self.record.id])
         async with info.context.read() as read:
             drawn = await contents.diagram(read, self.record.id)
         if drawn is None:
@@ -154,6 +155,7 @@ class FlowVersion(VersionFields):
         It holds no scripts and refers to nothing outside. Shape, icon and colour of a step show
         who performs it.
         """
+        info.context.note_reading([self.record.id])
         async with info.context.read() as read:
             drawn = await contents.diagram_svg(read, self.record.id)
         if drawn is None:
@@ -163,6 +165,7 @@ class FlowVersion(VersionFields):
     @field
     async def diff(self, info: Info, to: str) -> VersionDiff:
         """The differences to another version of the same flow; `to` is a version or an alias."""
+        info.context.note_reading([self.record.id])
         async with info.context.read() as read:
             change = await contents.diff(read, self.record.id, selector_of(to) or to)
         if change is None:
