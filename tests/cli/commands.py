@@ -87,9 +87,11 @@ class Server:
     bare: Literal["", "leaves", "all"] = ""
     fields: set[str] = field(default_factory=set)
     calls: int = 0
+    given: list[Mapping[str, object]] = field(default_factory=list)
 
     def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
         self.calls += 1
+        self.given.append(variables or {})
         document = _document(query)
         operations = [
             each for each in document.definitions if isinstance(each, OperationDefinitionNode)

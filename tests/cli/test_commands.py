@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
+from graphql import GraphQLInputObjectType
 
 from coe.cli.api_client import ApiClient
 from coe.errors import (
@@ -169,6 +170,33 @@ def test_nothing_of_the_api_is_out_of_reach(server: Server) -> None:
         for name in kind.fields
     }
     assert fields - server.fields == set()
+
+
+FILTERS = {
+    "AuditFilter": "audit list",
+    "CatalogFilter": "catalog search",
+    "HumanTaskFilter": "task list",
+    "RunFilter": "run list",
+}
+
+
+@pytest.mark.parametrize(("filter_type", "words"), sorted(FILTERS.items()))
+def test_every_part_of_a_filter_is_an_option(filter_type: str, words: str, server: Server) -> None:
+    arguments: list[str] = []
+    for option in VERBS[words].params:
+        if option.name in {"first", "after", "every", "output", "url", "profile", "text", "order"}:
+            continue
+        choices = getattr(option.type, "choices", None)
+        value = choices[0] if choices else "2026-01-05" if option.metavar == "TIME" else "sales/x"
+        flag = getattr(option, "is_flag", False)
+        arguments += [option.opts[0]] if flag else [option.opts[0], str(value)]
+    done = run(*words.split(), *arguments)
+    assert done.exit_code == 0, done.output
+    given = server.given[-1]["filter"]
+    kind = SCHEMA.type_map[filter_type]
+    assert isinstance(kind, GraphQLInputObjectType)
+    assert isinstance(given, dict)
+    assert set(given) == set(kind.fields)
 
 
 def _online(words: str) -> list[str]:

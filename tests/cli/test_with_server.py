@@ -129,8 +129,9 @@ async def test_the_log_is_read_exported_and_verified(served: Served, tmp_path: P
         listed = data(await served.coe("auditor", "audit", "list", *about, "-o", "json"))
         if len(listed["nodes"]) >= 4:
             break
-    event = await served.coe("auditor", "audit", "show", listed["nodes"][0]["id"])
-    assert "proven in the tree of" in event.stdout
+    for key in (listed["nodes"][0]["id"], plain_id(listed["nodes"][0]["id"])):
+        event = await served.coe("auditor", "audit", "show", key)
+        assert "proven in the tree of" in event.stdout, event.output
     file = tmp_path / "part.jsonl"
     exported = await served.coe("auditor", "audit", "export", "--to", str(file), *about)
     assert exported.exit_code == 0, exported.output

@@ -15,6 +15,7 @@ from coe.errors import NotFound
 from coe.formats import uuids
 
 RESOURCES: Final = {
+    "AuditEvent": "audit_event",
     "DecisionTable": "decision",
     "Flow": "flow",
     "HumanTask": "human_task",
@@ -24,7 +25,7 @@ RESOURCES: Final = {
     "Template": "template",
     "Token": "token",
 }
-"""For a type its kind of resource in the audit log."""
+"""For a type its kind of resource in the audit log, by which its id can be written too."""
 
 
 def to_global(kind: str, key: str | UUID) -> str:

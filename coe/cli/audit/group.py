@@ -16,6 +16,8 @@ from coe.cli.input_files import read_text_input
 from coe.cli.output import Result, Table, View, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.settings_option import config_option, settings_from
+from coe.errors import NotFound
+from coe.formats import uuids
 
 _LIST: Final = """
 query Log($filter: AuditFilter, $first: Int!, $after: String) {
@@ -77,7 +79,9 @@ def list_events(api: ApiClient, page: Page, wanted: dict[str, Any]) -> Result:
 @with_api
 def show(api: ApiClient, event: str) -> Result:
     """Show the event with this id: its detail, if you may read it, and its proof."""
-    found = api.call(_SHOW, {"id": event})["node"]
+    found = api.call(_SHOW, {"id": _event_id(event)})["node"]
+    if not found:
+        raise NotFound(f"{event} is not the id of an event")
     hidden = {"id", "proof", "detail"}
     views: list[View] = [
         f"{name + ':':<15} {value}"
@@ -185,6 +189,14 @@ def show_key(config: str | None) -> Result:
 
     text = log_key(settings_from(config))
     return Result({"key": text}, text)
+
+
+def _event_id(text: str) -> str:
+    """An id of an event; a plain UUID gets its kind, because other UUIDs are looked for first."""
+    try:
+        return f"audit_event:{uuids.read(text)}"
+    except ValueError:
+        return text
 
 
 def _verified(result: dict[str, Any], notes: list[str]) -> Result:
