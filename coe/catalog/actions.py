@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -13,7 +13,7 @@ from coe.audit.events import Tag
 from coe.catalog.decision_tables.documents import opened_decision
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import opened_flow
-from coe.catalog.flows.documents import read_flow
+from coe.catalog.flows.documents import FlowDocument, read_flow
 from coe.catalog.flows.drafts import preview_draft, save_flow
 from coe.catalog.models import (
     LIVE,
@@ -96,8 +96,21 @@ async def check_flow(read: Read, manifest: str) -> Preview:
     """Preview what `register_flow` would save and report; nothing is saved."""
     document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
-        return Preview(manifest, "", problems, "", None)
-    return await preview_draft(read, document, problems)
+        return Preview(manifest, problems)
+    return await preview_draft(read, document, (*problems, *_refused(read, document)))
+
+
+def _refused(read: Read, document: FlowDocument) -> Iterator[Problem]:
+    """The problem that the actor may not save a flow in the document's namespace, if so."""
+    decision = read.decide(
+        Permission.FLOW_REGISTER,
+        team=document.namespace,
+        data_class=document.search_document.data_class,
+    )
+    if not decision.allowed:
+        place = "/document/namespace" if document.definition is not None else "/namespace"
+        message = f"you may not save flows of `{document.namespace}`: {decision.explanation}"
+        yield document.source.problem("INPUT_NAMESPACE", message, place, value=True)
 
 
 async def submit_for_review(

@@ -153,9 +153,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Hits(Page[Hit]):
-    """A page of found entries, with counts over all matching entries."""
+    """A page of found entries, with counts over all matching entries.
+
+    `note` says why the text can match nothing, if so.
+    """
 
     facets: tuple[Facet, ...]
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +198,18 @@ class VersionChange:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a registration would save, and its problems; `diff` is against `live`."""
+    """What a registration would save, and its problems; `diff` is against `live`.
+
+    `ref` has the version that would be saved, and `template` that of which it would be made.
+    """
 
     definition: str
-    digest: str
     problems: tuple[Problem, ...]
-    diagram: str
-    diff: VersionChange | None
+    digest: str = ""
+    diagram: str = ""
+    diff: VersionChange | None = None
+    ref: str | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ query Search(
   $search: String, $filter: CatalogFilter, $order: CatalogOrder, $first: Int!, $after: String
 ) {
   catalog(search: $search, filter: $filter, orderBy: $order, first: $first, after: $after) {
-    totalCount
+    totalCount note
     pageInfo { hasNextPage endCursor }
     facets { name values { value count } }
     edges {
@@ -90,7 +90,8 @@ def search(
     view: list[View] = [Table(rows, columns, "Nothing found; try fewer words, or fewer filters.")]
     if facets:
         view += ["", Table(_facet_rows(found["facets"]), ["facet", "value", "count"])]
-    return Result(found, view, notes_on(found))
+    notes = [found["note"]] if found["note"] else []
+    return Result(found, view, [*notes, *notes_on(found)])
 
 
 def _facet_rows(facets: list[dict[str, Any]]) -> list[dict[str, object]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
+from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.flows.drafts import preview_draft, save_flow
 from coe.catalog.links import system_links
 from coe.catalog.models import EntryKind
@@ -13,7 +16,7 @@ from coe.catalog.records import Preview, SavedVersion
 from coe.catalog.versions.saving import NewVersion, SaveOutcome, save_version, saved_version
 from coe.errors import Invalid, Problem, errors_in
 from coe.language.canonical import digest
-from coe.templates.instance import instance_of
+from coe.templates.instance import Instance, instance_of
 from coe.templates.manifest import MANIFEST, TemplateFiles, read_template
 from coe.templates.origins import keep_origin
 from coe.templates.records import Instantiation
@@ -72,9 +75,11 @@ async def preview(read: Read, request: Instantiation) -> Preview:
         NotFound: No such template, or it may not be read.
     """
     instance = await instance_of(read, request)
+    problems = instance.problems + _refused(read, request, instance)
     if instance.document is None:
-        return Preview(instance.rendered.text, "", instance.problems, "", None)
-    return await preview_draft(read, instance.document, instance.problems)
+        return Preview(instance.rendered.text, problems, template=instance.template.ref)
+    draft = await preview_draft(read, instance.document, problems)
+    return replace(draft, template=instance.template.ref)
 
 
 async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
@@ -94,9 +99,7 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
         Permission.TEMPLATE_INSTANTIATE,
         resource=f"flow:{request.namespace}/{request.name}",
         team=request.namespace,
-        data_class=(
-            document.search_document if document else instance.files.search_document()
-        ).data_class,
+        data_class=_data_class(instance),
     )
     if document is None or errors_in(instance.problems):
         raise Invalid(instance.problems)
@@ -119,6 +122,25 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
             detail=saving.detail(template=instance.template.ref, parameters=rendered.parameters),
         )
     return await saved_version(work, saving)
+
+
+def _data_class(instance: Instance) -> DataClass:
+    found = instance.document or instance.files
+    described = (
+        found.search_document if isinstance(found, FlowDocument) else found.search_document()
+    )
+    return described.data_class
+
+
+def _refused(read: Read, request: Instantiation, instance: Instance) -> tuple[Problem, ...]:
+    """The problem that the actor may not make flows for the team, if so."""
+    decision = read.decide(
+        Permission.TEMPLATE_INSTANTIATE, team=request.namespace, data_class=_data_class(instance)
+    )
+    if decision.allowed or any(each.path == "/namespace" for each in instance.problems):
+        return ()
+    message = f"you may not make flows of the team `{request.namespace}`: {decision.explanation}"
+    return (Problem("INPUT_NAMESPACE", message, path="/namespace"),)
 
 
 def _new_version(

@@ -113,13 +113,17 @@ async def test_a_check_locates_gaps_and_saves_nothing(api: Api) -> None:
     [problem] = found["problems"]
     assert (problem["code"], problem["severity"], problem["line"]) == ("DEC010", "ERROR", 14)
     assert found["rules"] == []
-    good = (await api.persona("sales-owner").ask(CHECK, text=level()))["checkDecision"]
+    [refused] = (await api.persona("sales-owner").ask(CHECK, text=level()))["checkDecision"][
+        "problems"
+    ]
+    assert (refused["code"], refused["path"]) == ("INPUT_NAMESPACE", "/decision/namespace")
+    good = (await api.persona("finance-lead").ask(CHECK, text=level()))["checkDecision"]
     assert good["problems"] == []
     assert [rule["id"] for rule in good["rules"]] == ["small", "large"]
     assert good["rules"][0]["when"] == {"amount": "<= 1000.00"}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as unknown:
         await api.persona("sales-owner").ask(TABLE, ref=REF)
-    assert refused.value.code == "NOT_FOUND"
+    assert unknown.value.code == "NOT_FOUND"
 
 
 async def test_a_table_is_registered_once_and_refused_with_its_problems(api: Api) -> None:

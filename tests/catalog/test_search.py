@@ -125,6 +125,17 @@ async def test_no_text_breaks_the_search(filled: Platform) -> None:
         await _find(filled, SALES_OWNER, text=text)
 
 
+@pytest.mark.parametrize("text", ["!!!", "-", '""', "_ _", "→", "*"])
+async def test_a_text_without_words_finds_nothing_and_says_so(filled: Platform, text: str) -> None:
+    found = await _find(filled, SALES_OWNER, text=text)
+    assert (found.items, found.total) == ((), 0)
+    assert found.note == "The text has no word: entries are found by letters and digits."
+    for given in (None, "", "  ", "order"):
+        found = await _find(filled, SALES_OWNER, text=given)
+        assert found.total > 0
+        assert found.note is None
+
+
 async def test_highlights_are_escaped(filled: Platform) -> None:
     found = await _find(filled, SALES_OWNER, text="complaints")
     (title, *_) = found.items[0].highlights

@@ -103,6 +103,19 @@ async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Pl
     assert preview.diagram.startswith("flowchart")
     assert preview.diff is None
     assert not [problem for problem in preview.problems if problem.severity == "ERROR"]
+    assert preview.template == "coe/greeting@1.0.0"
+    assert preview.ref == saved.version.ref == "sales/welcome@1.0.0"
+
+
+async def test_a_preview_says_who_may_not_instantiate(platform: Platform) -> None:
+    await published(platform)
+    async with platform.read(WAREHOUSE_DEVELOPER) as read:
+        preview = await actions.preview(read, asked())
+    [problem] = [each for each in preview.problems if each.severity == "ERROR"]
+    assert (problem.code, problem.path) == ("INPUT_NAMESPACE", "/namespace")
+    assert problem.message.startswith("you may not make flows of the team `sales`: ")
+    with pytest.raises(Forbidden):
+        await instantiate(platform, WAREHOUSE_DEVELOPER)
 
 
 async def test_a_preview_reveals_nothing_of_a_flow_that_is_hidden(platform: Platform) -> None:

@@ -80,6 +80,7 @@ class CatalogConnection(Connection[CatalogEntry]):
 
     edges: Sequence[CatalogEdge]
     facets: list[Facet]
+    note: str | None = strawberry.field(description="Why the text can match nothing, if so")
 
     @classmethod
     def of_hits(cls, hits: Hits) -> CatalogConnection:
@@ -99,4 +100,5 @@ class CatalogConnection(Connection[CatalogEntry]):
             page_info=PageInfo.of(hits),
             total_count=hits.total,
             facets=[Facet.of(facet) for facet in hits.facets],
+            note=hits.note,
         )

@@ -152,6 +152,12 @@ class FlowPreview:
     diff: VersionDiff | None = strawberry.field(
         description="Against the live version, if there is one",
     )
+    ref: str | None = strawberry.field(
+        description="The version that would be saved, namespace/name@version",
+    )
+    template: str | None = strawberry.field(
+        description="The version of the template that it would be made from",
+    )
 
     @field
     async def diagram_svg(self) -> str:
@@ -167,6 +173,8 @@ class FlowPreview:
             problems=Problem.all_of(record.problems),
             diagram=record.diagram,
             diff=VersionDiff.of(record.diff) if record.diff else None,
+            ref=record.ref,
+            template=record.template,
         )
 
 

@@ -100,7 +100,7 @@ async def check_decision(read: Read, manifest: str) -> DecisionPreview:
     """Preview what `register_decision` would save and report; nothing is saved."""
     entry, problems, _ = await asyncio.to_thread(read_decision, manifest)
     if entry is not None:
-        problems += await _names(read, entry)
+        problems += (*await _names(read, entry), *_refused(read, entry))
     return DecisionPreview(manifest, entry.table.digest if entry else "", problems, entry)
 
 
@@ -160,3 +160,14 @@ async def _names(read: Read, entry: DecisionEntry) -> tuple[Problem, ...]:
     source, team = entry.table.source, entry.table.document.decision.namespace
     found = await check_names(read, source, named_by_table(source.data), team)
     return at_stage(found, Stage.DRAFT)
+
+
+def _refused(read: Read, entry: DecisionEntry) -> tuple[Problem, ...]:
+    """The problem that the actor may not save a table in its namespace, if so."""
+    team, data_class = entry.table.document.decision.namespace, entry.search_document.data_class
+    decision = read.decide(Permission.DECISION_REGISTER, team=team, data_class=data_class)
+    if decision.allowed:
+        return ()
+    message = f"you may not save tables of `{team}`: {decision.explanation}"
+    place = "/decision/namespace"
+    return (entry.table.source.problem("INPUT_NAMESPACE", message, place, value=True),)

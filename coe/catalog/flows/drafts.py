@@ -78,6 +78,7 @@ async def preview_draft(
     """Preview a document: its problems, its diagram, and its changes to the live version."""
     found = problems + await checking.check(read, document)
     return Preview(
+        ref=f"{document.namespace}/{document.name}@{document.version}",
         definition=document.source.text,
         digest=document.digest,
         problems=found,

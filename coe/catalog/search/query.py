@@ -45,6 +45,7 @@ from coe.work import Read
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_NO_WORD = "The text has no word: entries are found by letters and digits."
 _MAX_TEXT_LENGTH = 200
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
 _BODY = (ENTRIES.c.search_body, ENTRIES.c.search_tags)
@@ -74,11 +75,15 @@ class CatalogSearch:
 
 @dataclass(frozen=True, slots=True)
 class _Matching:
-    """The matching of a text: the predicate, the score, and the query of the highlights."""
+    """The matching of a text: the predicate, the score, and the query of the highlights.
+
+    `note` says why the text matches nothing.
+    """
 
     predicate: ColumnElement[bool]
     score: ColumnElement[Any] | None = None
     query: ColumnElement[Any] | None = None
+    note: str | None = None
 
 
 async def search(read: Read, request: CatalogSearch) -> Hits:
@@ -104,13 +109,16 @@ async def search(read: Read, request: CatalogSearch) -> Hits:
         has_previous=request.after is not None,
         total=total,
         facets=counted,
+        note=matching.note,
     )
 
 
 async def _matching(read: Read, request: CatalogSearch, allowed: ColumnElement[bool]) -> _Matching:
     words = " ".join((request.text or "").replace("\0", " ").split())[:_MAX_TEXT_LENGTH]
-    if not _WORD.search(words):
+    if not words:
         return _Matching(true())
+    if not _WORD.search(words):
+        return _Matching(false(), note=_NO_WORD)
     exact = _by_words(words)
     found = select(literal(1)).where(allowed, exact.predicate).limit(1)
     if await read.session.scalar(found):

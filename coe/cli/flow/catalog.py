@@ -36,7 +36,7 @@ query Flow($ref: String!, $version: String) {
 _CHECK: Final = document("""
 query Check($manifest: String!) {
   checkFlow(manifest: $manifest) {
-    digest diagram diff { breaking asks unified changes { ...problem } } problems { ...problem }
+    ref digest diagram diff { breaking asks unified changes { ...problem } } problems { ...problem }
   }
 }
 """)
@@ -79,7 +79,7 @@ def preview(api: ApiClient, file: str) -> Result:
     """
     found = api.call(_CHECK, {"manifest": read_text_input(file)})["checkFlow"]
     diff = found["diff"]
-    lines = [f"sha256:{found['digest']}"]
+    lines = [f"{found['ref']} sha256:{found['digest']}"]
     if diff:
         breaking = "breaking" if diff["breaking"] else "not breaking"
         lines.append(f"against the live version: {breaking}, {len(diff['changes'])} changes")

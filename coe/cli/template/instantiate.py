@@ -25,7 +25,7 @@ query Parameters($ref: String!, $version: String) {
 _PREVIEW: Final = document("""
 query Preview($input: InstantiateTemplateInput!) {
   previewTemplate(input: $input) {
-    definition digest diagram diff { breaking unified } problems { ...problem }
+    ref template definition digest diagram diff { breaking unified } problems { ...problem }
   }
 }
 """)
@@ -70,7 +70,8 @@ def preview(
     answer = api.call(_PREVIEW, {"input": given})["previewTemplate"]
     failed = has_errors(answer["problems"])
     view = answer["definition"].removesuffix("\n") or ()
-    return Result(answer, view, problems=answer["problems"], code=int(failed))
+    notes = [f"{answer['ref']}, from {answer['template']}"] if answer["ref"] else []
+    return Result(answer, view, notes=notes, problems=answer["problems"], code=int(failed))
 
 
 @verb()
