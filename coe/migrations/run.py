@@ -54,9 +54,15 @@ def head() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def upgrade(url: str) -> None:
-    """Migrate the database to the newest revision, in one transaction."""
-    _on(url, lambda connection: command.upgrade(_config(connection), "head"))
+def revisions() -> list[str]:
+    """The revisions of the code, the oldest first."""
+    script = ScriptDirectory.from_config(_config())
+    return [each.revision for each in script.walk_revisions()][::-1]
+
+
+def upgrade(url: str, to: str = "head") -> None:
+    """Migrate the database to a revision, by default the newest, in one transaction."""
+    _on(url, lambda connection: command.upgrade(_config(connection), to))
 
 
 def revision(url: str, message: str, name: str) -> None:

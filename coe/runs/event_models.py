@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Enum, ForeignKeyConstraint, Identity, Index, UniqueConstraint
@@ -17,7 +18,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
+from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
+
+OWN_NAME: Final = sql("uuid_send(gen_random_uuid())")
+"""The name of an event in a row of a process that does not write it."""
 
 
 class ReceivedEvent(SQLModel, table=True):
@@ -42,7 +47,7 @@ class ReceivedEvent(SQLModel, table=True):
         sa_column_args=(Identity(always=True),),
         nullable=False,
     )
-    team: str
+    team: str = Field(sa_column_kwargs={"server_default": PLATFORM_TEAM})
     name: bytes
     source: str
     event_id: str
@@ -108,7 +113,7 @@ class EventDelivery(SQLModel, table=True):
 
     event_id: UUID = Field(primary_key=True)
     run_id: UUID = Field(primary_key=True)
-    name: bytes
+    name: bytes = Field(sa_column_kwargs={"server_default": OWN_NAME})
     started: bool = False
     state: DeliveryState = Field(
         default=DeliveryState.OFFERED,

@@ -128,7 +128,7 @@ class Run(SQLModel, table=True):
     claim_token: str | None = None
     timeout_seconds: float | None = None
     journal_length: int = Field(default=0, sa_type=BigInteger)
-    steps_told: int = Field(default=0, sa_type=BigInteger)
+    steps_told: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class JournalEntry(SQLModel, table=True):

@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
 from coe.language.schedules import ScheduleKind
+from coe.runs.event_models import OWN_NAME
 
 
 class Schedule(SQLModel, table=True):
@@ -86,7 +87,7 @@ class ScheduleEvent(SQLModel, table=True):
 
     schedule_id: UUID = Field(primary_key=True)
     event_id: UUID = Field(primary_key=True, index=True)
-    name: bytes
+    name: bytes = Field(sa_column_kwargs={"server_default": OWN_NAME})
     state: ScheduleEventState = Field(
         sa_type=Enum(ScheduleEventState, native_enum=False, length=16),
     )

@@ -84,7 +84,9 @@ class HumanTask(SQLModel, table=True):
     created_at: datetime = Field(default_factory=utcnow)
     due_at: datetime | None = None
     stages: list[dict[str, str | float]] = Field(default_factory=list, sa_type=JSONB)
-    reminders: list[str] = Field(default_factory=list, sa_type=JSONB)
+    reminders: list[str] = Field(
+        default_factory=list, sa_type=JSONB, sa_column_kwargs={"server_default": "[]"}
+    )
     completed_at: datetime | None = None
     completed_by: str | None = None
 
