@@ -29,6 +29,7 @@ from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
 from coe.idempotency import forget_expired
 from coe.settings import LOOPBACK, Settings
+from coe.web.client_address import ForwardedAddress
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
 from coe.web.pages import Persona, routes
@@ -202,6 +203,7 @@ def create_app(
     _add_probes(app, services)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(ForwardedAddress, trusted=settings.proxy_networks)
     return app
 
 

@@ -6,6 +6,7 @@ docs/settings.md lists them; tests/architecture/test_settings.py compares the tw
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
@@ -85,6 +86,15 @@ class Settings(BaseSettings):
         description=(
             "Further host names (a JSON list) under which the API answers, beside loopback,"
             " `COE_HOST` and the host of `COE_PUBLIC_URL`."
+        ),
+    )
+
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            'The addresses or networks (a JSON list, such as `["10.0.0.0/8"]`) of proxies before'
+            " the API: what they write into `X-Forwarded-For` is the client's address in the audit"
+            " log."
         ),
     )
 
@@ -188,6 +198,18 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("an address begins with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            ip_network(value)
+        return values
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of the proxies that are trusted."""
+        return tuple(ip_network(each) for each in self.trusted_proxies)
 
     @property
     def kek_path(self) -> Path:

@@ -34,7 +34,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # a client could write any address into the log
+        proxy_headers=False,  # the application believes only trusted proxies (COE_TRUSTED_PROXIES)
         server_header=False,
         timeout_graceful_shutdown=5,
     )

@@ -49,7 +49,8 @@ class Trace:
     that a human task does not have, `event_mistakes` events that the platform would not receive.
     `unmatched` has the id of each event that a task could not compare, and the pointer of the
     expression that failed on it. `missing` has the stubs that the waiting steps need, and `data`
-    the data of each step by its key, of a traced case.
+    the data of each step by its key, of a traced case. `unused` has the keys of stubs that no step
+    asked for, or of lists with answers that were left over, each with the number of its calls.
     """
 
     outcome: RunOutcome | None
@@ -65,6 +66,7 @@ class Trace:
     event_mistakes: list[str] = field(default_factory=list)
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     missing: list[MissingStub] = field(default_factory=list)
+    unused: dict[str, int] = field(default_factory=dict)
     data: dict[str, StepData] = field(default_factory=dict, repr=False)
 
     @property

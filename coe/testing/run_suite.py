@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from coe.errors import Invalid, Problem
+from coe.errors import Invalid, Problem, Severity
 from coe.json_types import JSON
 from coe.language.check import FileProblem, has_errors
 from coe.language.lint.standards import Standard, Standards
@@ -23,6 +23,7 @@ from coe.testing.cases import Trace
 from coe.testing.coverage import Coverage, CoverageResult
 from coe.testing.run_definition import LeafRunner
 from coe.testing.step_names import name_problems
+from coe.testing.stubs import unused_stub
 from coe.testing.subjects import DefinitionUnderTest, Subject, subject_of
 from coe.testing.suite_format import WrittenSuite, read_suite
 from coe.testing.suites import CaseVerdict, Difference, judge
@@ -107,10 +108,42 @@ async def run_suite(
         *(_judge(written, index, tested[index], evaluate, runner) for index in chosen)
     )
     cases = tuple(case for case, _ in results)
+    passed = {
+        index: trace
+        for index, (case, trace) in zip(chosen, results, strict=True)
+        if trace is not None and not case.failures
+    }
+    unused = _in(TESTS, tuple(_unused(written, passed)))
     if only is not None:
-        return SuiteResult(cases, ())
+        return SuiteResult(cases, unused)
     covered = _located(_coverage(examples, tested, [trace for _, trace in results]), subject)
-    return SuiteResult(cases, _in(TESTS, _too_little(covered, standards)), covered)
+    return SuiteResult(cases, unused + _in(TESTS, _too_little(covered, standards)), covered)
+
+
+def _unused(written: WrittenSuite, traces: Mapping[int, Trace]) -> Iterator[Problem]:
+    """Warn of answers that a test has and its run does not ask for, and of defaults for no test.
+
+    A test that failed says nothing of its answers.
+    """
+    data: Any = written.source.data
+    used: set[str] = set()
+    for index, trace in traces.items():
+        stubs: Any = written.tests[index].get("stubs", {})
+        used |= {name for name in stubs if name not in trace.unused}
+        for name in data["tests"][index].get("stubs", {}):
+            if name in trace.unused:
+                message = unused_stub(name, stubs[name], trace.unused[name])
+                yield _warning(written, point("tests", index, "stubs", name), message)
+    if len(traces) == len(written.tests):
+        for name in data.get("defaults", {}).get("stubs", {}):
+            if name not in used:
+                message = f"no test asks for the answer of `{name}`"
+                yield _warning(written, point("defaults", "stubs", name), message)
+
+
+def _warning(written: WrittenSuite, place: str, message: str) -> Problem:
+    problem = Problem("TEST_STUB_UNUSED", message, Severity.WARNING, place)
+    return written.source.located(problem)
 
 
 def _coverage(

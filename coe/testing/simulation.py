@@ -125,7 +125,14 @@ class Simulation:
             ],
             data=self._data | {each.key: each for each in self._open_data()},
             unmatched=self._unmatched,
+            unused=dict(self._unused_stubs()),
         )
+
+    def _unused_stubs(self) -> Iterator[tuple[str, int]]:
+        for place, answers in self._case.stubs.items():
+            calls = self._calls.get(place, 0)
+            if calls < (len(answers) if isinstance(answers, list) else 1):
+                yield place, calls
 
     def _open_data(self) -> list[StepData]:
         return self._machine.open_data() if self._case.traced else []

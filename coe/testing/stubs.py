@@ -64,6 +64,14 @@ def _of_name(name: str) -> dict[str, JSON]:
     return {"type": name, "status": STATUSES.get(name.removeprefix(BASE), 500)}
 
 
+def unused_stub(name: str, answers: JSON, calls: int) -> str:
+    """What is wrong with a stub that has more answers than the run asks for."""
+    if calls == 0:
+        return f"the run never asks for the answer of `{name}`"
+    count = len(answers) if isinstance(answers, list) else 1
+    return f"the run asks for {calls} of the {count} answers of `{name}`"
+
+
 def human_answer(
     command: OpenHumanTask, stub: Mapping[str, JSON], at: str
 ) -> tuple[dict[str, JSON], list[str]]:

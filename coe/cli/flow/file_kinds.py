@@ -68,7 +68,7 @@ def flow_files(folder: Path) -> tuple[dict[Path, FileKind], dict[Path, FileKind]
     """The definitions and manifests at or below a folder, and its other YAML files."""
     flows: dict[Path, FileKind] = {}
     others: dict[Path, FileKind] = {}
-    for file in _yaml_files(folder):
+    for file in yaml_files(folder):
         kind = kind_of(file)
         is_flow = kind in {FileKind.DEFINITION, FileKind.MANIFEST}
         (flows if is_flow else others)[file] = kind
@@ -79,7 +79,7 @@ def _has_key(content: bytes, key: str) -> bool:
     return re.search(_TOP_KEY.encode() % key.encode(), content, re.MULTILINE) is not None
 
 
-def _yaml_files(folder: Path) -> Iterator[Path]:
+def yaml_files(folder: Path) -> Iterator[Path]:
     """The YAML files at or below a folder, without those in hidden folders."""
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)

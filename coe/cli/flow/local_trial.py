@@ -29,6 +29,7 @@ from coe.testing.cases import DEFAULT_START
 from coe.testing.decision_files import DecisionFiles, decisions_beside
 from coe.testing.missing_stubs import NoAnswerError
 from coe.testing.run_definition import SimulationCase, Trace, simulate
+from coe.testing.stubs import unused_stub
 from coe.testing.suite_format import RunSetup
 from coe.testing.suites import case_of
 
@@ -103,7 +104,8 @@ def try_file(
     if unknown:
         raise BadValue("; ".join(unknown))
     trace = asyncio.run(_try(definition, case, resolve, tables, live=live))
-    return Trial(trace, (*trace.mistakes, *trace.event_mistakes))
+    unused = [unused_stub(name, case.stubs[name], calls) for name, calls in trace.unused.items()]
+    return Trial(trace, (*trace.mistakes, *trace.event_mistakes, *unused))
 
 
 async def _try(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET  # it writes, and parses nothing
 
+from coe.cli.flow.suite_files import SuiteFiles
 from coe.cli.flow.suites import SuitesReport
 from coe.cli.output import problem_fields, problem_line
 from coe.errors import Problem, Severity
@@ -35,7 +35,7 @@ def as_text(report: SuitesReport) -> str:
     return "\n".join([*lines, summary]) + "\n"
 
 
-def _suite_lines(folder: Path, suite: SuiteResult) -> Iterator[str]:
+def _suite_lines(folder: SuiteFiles, suite: SuiteResult) -> Iterator[str]:
     if suite.cases or suite.problems:
         yield str(folder)
     for case in suite.cases:
@@ -43,22 +43,22 @@ def _suite_lines(folder: Path, suite: SuiteResult) -> Iterator[str]:
     if suite.covered is not None:
         yield from _coverage_lines(folder, suite.covered)
     for each in suite.problems:
-        line = problem_line(each.problem, str(folder / each.file))
+        line = problem_line(each.problem, folder.file(each.file))
         yield "  " + line.replace("\n", "\n    ")
 
 
-def _case_lines(folder: Path, case: CaseResult) -> Iterator[str]:
+def _case_lines(folder: SuiteFiles, case: CaseResult) -> Iterator[str]:
     if not case.failures:
         yield f"  passed  {case.name}"
         return
-    yield f"  FAILED  {case.name}  ({folder / TESTS}:{case.line}:{case.column})"
+    yield f"  FAILED  {case.name}  ({folder.file(TESTS)}:{case.line}:{case.column})"
     for failure in case.failures:
         first, *rest = failure.message.splitlines()
         yield f"          {failure.line}: {first}"
         yield from (f"          {line}" for line in rest)
 
 
-def _coverage_lines(folder: Path, covered: CoverageResult) -> Iterator[str]:
+def _coverage_lines(folder: SuiteFiles, covered: CoverageResult) -> Iterator[str]:
     branches = covered.branches - len(covered.missed_branches)
     steps = covered.steps - len(covered.missed_steps)
     yield (
@@ -71,8 +71,8 @@ def _coverage_lines(folder: Path, covered: CoverageResult) -> Iterator[str]:
         yield f"  {_place(folder, branch)}: missed: {branch}; {branch.how}"
 
 
-def _place(folder: Path, step: ReachableStep) -> str:
-    parts = (str(folder / FLOW), step.line, step.column)
+def _place(folder: SuiteFiles, step: ReachableStep) -> str:
+    parts = (folder.file(FLOW), step.line, step.column)
     return ":".join(str(part) for part in parts if part is not None)
 
 
@@ -88,13 +88,13 @@ def as_object(report: SuitesReport) -> dict[str, Any]:
     }
 
 
-def _suite_object(folder: Path, suite: SuiteResult) -> dict[str, Any]:
+def _suite_object(folder: SuiteFiles, suite: SuiteResult) -> dict[str, Any]:
     covered = suite.covered
     return {
-        "folder": str(folder),
+        "folder": str(folder.folder),
         "passed": suite.passed,
         "problems": [
-            {"file": str(folder / each.file), **problem_fields(each.problem)}
+            {"file": folder.file(each.file), **problem_fields(each.problem)}
             for each in suite.problems
         ],
         "tests": [_case_object(folder, case) for case in suite.cases],
@@ -117,10 +117,10 @@ def _suite_object(folder: Path, suite: SuiteResult) -> dict[str, Any]:
     }
 
 
-def _case_object(folder: Path, case: CaseResult) -> dict[str, Any]:
+def _case_object(folder: SuiteFiles, case: CaseResult) -> dict[str, Any]:
     return {
         "name": case.name,
-        "file": str(folder / TESTS),
+        "file": folder.file(TESTS),
         "line": case.line,
         "column": case.column,
         "passed": not case.failures,
@@ -133,11 +133,11 @@ def _case_object(folder: Path, case: CaseResult) -> dict[str, Any]:
     }
 
 
-def _missed(folder: Path, step: ReachableStep) -> dict[str, Any]:
+def _missed(folder: SuiteFiles, step: ReachableStep) -> dict[str, Any]:
     data: dict[str, Any] = {
         "step": step.name,
         "path": step.place,
-        "file": str(folder / FLOW),
+        "file": folder.file(FLOW),
         "line": step.line,
         "column": step.column,
     }
@@ -158,7 +158,7 @@ def as_junit(report: SuitesReport) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def _suite_element(folder: Path, suite: SuiteResult) -> ET.Element:
+def _suite_element(folder: SuiteFiles, suite: SuiteResult) -> ET.Element:
     element = ET.Element("testsuite", {"name": str(folder)})
     for case in suite.cases:
         element.append(_case_element(folder, case))
@@ -177,11 +177,11 @@ def _suite_element(folder: Path, suite: SuiteResult) -> ET.Element:
     return element
 
 
-def _case_element(folder: Path, case: CaseResult) -> ET.Element:
+def _case_element(folder: SuiteFiles, case: CaseResult) -> ET.Element:
     given = {
         "name": _xml(case.name),
         "classname": str(folder),
-        "file": str(folder / TESTS),
+        "file": folder.file(TESTS),
         "line": str(case.line or 1),
         "time": f"{case.seconds:.6f}",
     }
@@ -190,8 +190,8 @@ def _case_element(folder: Path, case: CaseResult) -> ET.Element:
     return element
 
 
-def _test(parent: ET.Element, folder: Path, name: str) -> ET.Element:
-    file = str(folder / (name if name == FLOW else TESTS))
+def _test(parent: ET.Element, folder: SuiteFiles, name: str) -> ET.Element:
+    file = folder.file(name if name == FLOW else TESTS)
     given = {"name": name, "classname": str(folder), "file": file, "time": "0"}
     return ET.SubElement(parent, "testcase", given)
 

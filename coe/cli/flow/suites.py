@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from coe.cli.flow.suite_files import SuiteFiles, suites_in
 from coe.errors import CoeError
+from coe.language.check import FileProblem
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import Standards, load_standards, published
-from coe.templates.manifest import FLOW, MANIFEST, TESTS
 from coe.testing.decision_files import DecisionFiles, decisions_beside, leaf_runner
 from coe.testing.run_suite import SuiteResult, run_suite
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SuitesReport:
-    """The results of suites by their folder, and the seconds that they took together."""
+    """The results of suites by their files, and the seconds that they took together."""
 
-    suites: tuple[tuple[Path, SuiteResult], ...]
+    suites: tuple[tuple[SuiteFiles, SuiteResult], ...]
     seconds: float
 
     @property
@@ -45,26 +46,26 @@ class SuitesReport:
         return sum(len(suite.cases) for _, suite in self.suites)
 
 
-def run_folders(
-    folders: Sequence[Path],
+def run_suites(
+    places: Sequence[Path],
     *,
     only: str | None = None,
     standards: Path | None = None,
     decisions: Path | None = None,
 ) -> SuitesReport:
-    """Run the tests of every flow and template at or below the folders.
+    """Run the tests of every flow and template at or below the places.
 
     Args:
-        folders: Folders; one that is named twice is tested once.
+        places: Folders and definitions; one that is named twice is tested once.
         only: Run only the tests with this text in their name.
         standards: A file of standards instead of the shipped ones.
         decisions: The folder of decision tables; by default the nearest `catalog/decisions`.
 
     Raises:
-        UsageError: A folder has no flow, or no test has `only` in its name.
+        UsageError: A place has no flow, or no test has `only` in its name.
         CoeError: The standards cannot be read.
     """
-    found = dict.fromkeys(flow for folder in folders for flow in _flows_in(folder))
+    found = dict.fromkeys(suite for place in places for suite in _suites_in(place))
     rules = _standards(standards)
     since = time.perf_counter()
     suites = asyncio.run(_test(list(found), only, rules, decisions))
@@ -74,10 +75,10 @@ def run_folders(
     return report
 
 
-def _flows_in(folder: Path) -> list[Path]:
-    found = sorted({path.parent for name in (FLOW, MANIFEST) for path in folder.rglob(name)})
+def _suites_in(place: Path) -> list[SuiteFiles]:
+    found = suites_in(place)
     if not found:
-        raise click.UsageError(f"{folder}: no {FLOW} at or below it")
+        raise click.UsageError(f"{place}: no definition (`document` and `do`) at or below it")
     return found
 
 
@@ -96,35 +97,32 @@ def _standards(file: Path | None) -> Standards:
 
 
 async def _test(
-    folders: Sequence[Path], only: str | None, standards: Standards, decisions: Path | None
+    suites: Sequence[SuiteFiles], only: str | None, standards: Standards, decisions: Path | None
 ) -> list[SuiteResult]:
     async with Expressions(workers=2) as expressions:
         return [
-            await _suite(folder, expressions.evaluate, only, standards, decisions)
-            for folder in folders
+            await _suite(suite, expressions.evaluate, only, standards, decisions)
+            for suite in suites
         ]
 
 
 async def _suite(
-    folder: Path,
+    suite: SuiteFiles,
     evaluate: EvaluateJq,
     only: str | None,
     standards: Standards,
     decisions: Path | None,
 ) -> SuiteResult:
-    tables = DecisionFiles(decisions) if decisions else decisions_beside(folder)
-    return await run_suite(
-        _texts(folder), evaluate, standards=standards, only=only, runner=leaf_runner(tables)
+    tables = DecisionFiles(decisions) if decisions else decisions_beside(suite.folder)
+    result = await run_suite(
+        suite.texts(), evaluate, standards=standards, only=only, runner=leaf_runner(tables)
     )
+    return replace(result, problems=tuple(_renamed(each, suite) for each in result.problems))
 
 
-def _texts(folder: Path) -> dict[str, str]:
-    """The texts of a folder's files by their path; other files that are not UTF-8 are left out."""
-    texts: dict[str, str] = {}
-    for path in sorted(each for each in folder.rglob("*.*") if each.is_file()):
-        try:
-            texts[str(path.relative_to(folder))] = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError:
-            if path.name in {FLOW, TESTS, MANIFEST}:
-                raise CoeError(f"{path} is not UTF-8", code="INVALID") from None
-    return texts
+def _renamed(found: FileProblem, suite: SuiteFiles) -> FileProblem:
+    problem = found.problem
+    help = suite.renamed(problem.help) if problem.help else None
+    return replace(
+        found, problem=replace(problem, message=suite.renamed(problem.message), help=help)
+    )

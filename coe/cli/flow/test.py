@@ -33,12 +33,15 @@ def test(
 ) -> Result:
     """Run the tests of the flows and templates at or below FOLDERS, on a simulated clock.
 
+    The tests of `order.yaml` are in `order.tests.yaml` beside it; those of `flow.yaml`, and of the
+    only definition of a folder, in `tests.yaml`.
+
     Exit code 0 if all pass and reach the coverage that the standards require, else 1.
     """
     from coe.cli.flow.suite_output import as_junit, as_object, as_text  # noqa: PLC0415  # the machine is slow to import
-    from coe.cli.flow.suites import run_folders  # noqa: PLC0415  # the same
+    from coe.cli.flow.suites import run_suites  # noqa: PLC0415  # the same
 
-    report = run_folders(folders, only=case, standards=standards, decisions=decisions)
+    report = run_suites(folders, only=case, standards=standards, decisions=decisions)
     return Result(
         as_object(report),
         as_text(report).removesuffix("\n"),

@@ -133,7 +133,7 @@ def test_a_folder_without_tests_gets_advice(folder: Path) -> None:
 def test_a_folder_without_flows_is_wrong_usage(tmp_path: Path) -> None:
     done = coe("flow", "test", tmp_path)
     assert done.exit_code == 2
-    assert "no flow.yaml at or below it" in done.output
+    assert "no definition (`document` and `do`) at or below it" in done.output
 
 
 def test_problems_of_a_suite_are_located(folder: Path) -> None:
@@ -220,3 +220,44 @@ def test_build_servers_get_junit(folder: Path) -> None:
     write(folder, APPROVED.replace("stubs:", "stub:"))
     root = junit(folder)
     assert (root.get("tests"), root.get("errors")) == ("1", "1")
+
+
+# ---------------------------------------------------------------- other file names
+PLAIN = "document: {{dsl: 1.0.3, namespace: sales, name: {name}, version: 1.0.0}}\ndo:\n  - a: {{set: {{x: 1}}}}\n"
+PASSES = "tests: [{name: it ends, expect: {state: COMPLETED, output: {x: 1}}}]\n"
+FAILS = "tests: [{name: it faults, expect: {state: FAULTED}}]\n"
+
+
+def test_files_of_any_names_are_tested(tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    for file, text in {
+        alone / "order process.yaml": PLAIN.format(name="one"),
+        alone / "tests.yaml": PASSES,
+        alone / "notes.yaml": "hello: world\n",
+        shared / "flow.yaml": PLAIN.format(name="two"),
+        shared / "tests.yaml": PASSES,
+        shared / "other.yml": PLAIN.format(name="three"),
+        shared / "other.tests.yaml": FAILS,
+        shared / "untested.yaml": PLAIN.format(name="four"),
+    }.items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    done = json.loads(coe("flow", "test", tmp_path, "--output", "json").stdout)
+    found = {
+        (suite["folder"], case["file"], case["name"], case["passed"])
+        for suite in done["suites"]
+        for case in suite["tests"]
+    }
+    assert found == {
+        (str(alone), str(alone / "tests.yaml"), "it ends", True),
+        (str(shared), str(shared / "tests.yaml"), "it ends", True),
+        (str(shared), str(shared / "other.tests.yaml"), "it faults", False),
+    }
+    [problem] = [each for suite in done["suites"] for each in suite["problems"]]
+    assert problem["file"] == str(shared / "untested.tests.yaml")
+    assert problem["message"] == "there is no untested.tests.yaml"
+    assert "write untested.tests.yaml beside untested.yaml" in problem["help"]
+    one = coe("flow", "test", shared / "other.yml")
+    assert f"FAILED  it faults  ({shared / 'other.tests.yaml'}:1:" in one.output
+    assert "it ends" not in one.output
+    assert coe("flow", "test", alone / "notes.yaml").exit_code == 2

@@ -1,0 +1,64 @@
+"""The address of a client behind proxies: from `X-Forwarded-For`, where a proxy is trusted."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_HEADER: Final = "x-forwarded-for"
+
+
+class ForwardedAddress:
+    """Middleware that gives a request the address of its client, for every door and the audit log.
+
+    Each proxy appends the address that it was called from. So from the right, what trusted proxies
+    wrote is believed, and the first address that is not theirs is the client's; what is to the left
+    of it may be invented. From a peer that is not trusted the header is ignored.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[IPNetwork]) -> None:
+        """Wrap the application; `trusted` are the networks of the proxies."""
+        self._app = app
+        self._trusted = tuple(trusted)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle the request."""
+        client = scope.get("client")
+        if self._trusted and client:
+            address = self._address(client[0], Headers(scope=scope).getlist(_HEADER))
+            if address != client[0]:
+                scope = {**scope, "client": (address, 0)}
+        await self._app(scope, receive, send)
+
+    def _address(self, peer: str, headers: Sequence[str]) -> str:
+        found, address = peer, _parsed(peer)
+        hops = [hop for header in headers for hop in header.split(",")]
+        while address is not None and self._is_trusted(address) and hops:
+            address = _parsed(hops.pop())
+            found = str(address) if address is not None else found
+        return found
+
+    def _is_trusted(self, address: IP) -> bool:
+        return any(address in network for network in self._trusted)
+
+
+def _parsed(text: str) -> IP | None:
+    """An address, with or without a port; None if it is none."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
