@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from coe.errors import Problem, Severity
+from coe.identifiers import EVERY_TEAM, qualified_role
 from coe.language.names.references import NameKind, Reference
 from coe.language.source import Source
 from coe.language.suggestions import did_you_mean
-
-EVERY_TEAM: Final = "*"
 
 
 class Names(NamedTuple):
@@ -91,10 +90,9 @@ def _role_fault(name: str, own_team: str, known: KnownNames) -> _Fault | None:
 
     That nobody holds an existing role is a warning: people come and go without a new version.
     """
-    given, slash, role = name.partition("/")
-    team, role = (given, role) if slash else (own_team, given)
+    team, _, role = qualified_role(name, own_team).partition("/")
     roles, teams = known.by_kind[NameKind.ROLE], known.by_kind.get(NameKind.TEAM)
-    if slash and team != EVERY_TEAM and teams is not None and team not in teams.exist:
+    if team not in (EVERY_TEAM, own_team) and teams is not None and team not in teams.exist:
         return f"there is no team `{team}`{did_you_mean(team, teams.suggested)}", Severity.ERROR
     if role not in roles.exist:
         return f"there is no role `{role}`{did_you_mean(role, roles.suggested)}", Severity.ERROR

@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from coe.json_types import JSON
+from coe.language.functions import APPROVERS, REQUESTER
 from coe.language.model.calls import CallFunction
 from coe.language.model.definition import Definition
 from coe.language.source import point
 
 # In `exclude` of a human task: relations to the run, not people.
-RELATIONS: Final = frozenset(("requester", "approvers"))
+RELATIONS: Final = frozenset((REQUESTER, APPROVERS))
 
 
 class NameKind(StrEnum):

@@ -223,7 +223,11 @@ def test_build_servers_get_junit(folder: Path) -> None:
 
 
 # ---------------------------------------------------------------- other file names
-PLAIN = "document: {{dsl: 1.0.3, namespace: sales, name: {name}, version: 1.0.0}}\ndo:\n  - a: {{set: {{x: 1}}}}\n"
+PLAIN = """
+document: {{dsl: 1.0.3, namespace: sales, name: {name}, version: 1.0.0}}
+do:
+  - a: {{set: {{x: 1}}}}
+"""
 PASSES = "tests: [{name: it ends, expect: {state: COMPLETED, output: {x: 1}}}]\n"
 FAILS = "tests: [{name: it faults, expect: {state: FAULTED}}]\n"
 
