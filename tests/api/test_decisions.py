@@ -116,7 +116,7 @@ async def test_a_check_locates_gaps_and_saves_nothing(api: Api) -> None:
     [refused] = (await api.persona("sales-owner").ask(CHECK, text=level()))["checkDecision"][
         "problems"
     ]
-    assert (refused["code"], refused["path"]) == ("INPUT_NAMESPACE", "/decision/namespace")
+    assert (refused["code"], refused["severity"]) == ("INPUT_NAMESPACE", "ERROR")
     good = (await api.persona("finance-lead").ask(CHECK, text=level()))["checkDecision"]
     assert good["problems"] == []
     assert [rule["id"] for rule in good["rules"]] == ["small", "large"]
