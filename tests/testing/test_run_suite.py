@@ -558,37 +558,3 @@ async def test_invalid_parameters_are_reported_at_their_test(pool: Expressions) 
     result = await run(pool, "- {name: a, parameters: {careful: 1}, expect: {}}", **more)
     [problem] = problems(result)
     assert problem.startswith("tests.yaml:2:")
-
-
-# ---------------------------------------------------------------- unused answers
-async def test_an_answer_that_no_run_asks_for_is_a_warning(pool: Expressions) -> None:
-    suite = textwrap.dedent(
-        """\
-        defaults:
-          stubs:
-            readRating: {output: {rating: A}}
-            ask: {outcome: lend}
-        tests:
-          - name: by the defaults
-            expect: {state: COMPLETED}
-          - name: too many
-            stubs:
-              readRating: [{output: {rating: A}}, {output: {rating: A}}]
-              ask: {outcome: refuse}
-            expect: {state: COMPLETED}
-          - name: a failed test says nothing of its answers
-            stubs: {readRating: {output: {rating: A}}, ask: {outcome: lend}}
-            expect: {state: FAULTED}
-        """
-    )
-    files = {"flow.yaml": FLOW, "tests.yaml": suite}
-    result = await run_suite(files, pool.evaluate, standards=NO_STANDARDS)
-    assert problems(result) == [
-        "tests.yaml:10:7 the run asks for 1 of the 2 answers of `readRating`",
-        "tests.yaml:11:7 the run never asks for the answer of `ask`",
-    ]
-    assert {each.problem.severity for each in result.problems} == {Severity.WARNING}
-    files["tests.yaml"] = suite.partition("  - name: too many")[0]
-    result = await run_suite(files, pool.evaluate, standards=NO_STANDARDS)
-    assert problems(result) == ["tests.yaml:4:5 no test asks for the answer of `ask`"]
-    assert result.passed
