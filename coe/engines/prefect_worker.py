@@ -19,6 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import anyio.abc
+import httpx
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.events.clients import get_events_subscriber
@@ -44,6 +45,12 @@ RUN_EVENTS: Final = (
     "prefect.flow-run.Scheduled",
 )
 """Events that say that a run waits for a worker."""
+
+_REFUSALS: Final = {
+    401: "it does not know the token (401): is COE_TOKEN the one of this team, and not expired?",
+    403: "it refuses the token (403): may its subject connect for this team?",
+    404: "there is no platform at this address (404): is COE_URL right?",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -185,7 +192,7 @@ async def serve_pool(
         except Exception as error:  # noqa: BLE001  # the top of the loop: it connects again
             failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             if failures == 0:
-                _log.warning("worker %s lost its server (%s); trying again", name, _kind(error))
+                _log.warning("worker %s has no server: %s; trying again", name, _why(error))
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             await _first_of(stop, patience=pause)
     await executor.hand_over()
@@ -201,8 +208,13 @@ async def _first_of(*events: asyncio.Event, patience: float) -> None:
             each.cancel()
 
 
-def _kind(error: BaseException) -> str:
-    """The type of an exception, of the first one in a group."""
+def _why(error: BaseException) -> str:
+    """Why there is no connection, of the first exception in a group; without its texts."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, httpx.HTTPStatusError):
+        status = error.response.status_code
+        return _REFUSALS.get(status, f"it answered {status}")
+    if isinstance(error, httpx.TransportError):
+        return f"it cannot be reached ({type(error).__name__})"
     return type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,13 @@ from sqlalchemy import update
 from coe.api.graphql.ids import to_uuid
 from coe.db import utcnow
 from coe.demo.api import create_demo_app
+from coe.engines.inline import InlineEngine
+from coe.execution.open_runtime import open_runtime
 from coe.runs.tables import RUNS
 from coe.settings import Settings
+from coe.work import Platform
 from tests.factories.api import Api, Persona
-from tests.factories.api_story import publish_count_stock, with_token
+from tests.factories.api_story import publish, publish_count_stock, with_token
 
 CANARY = "Wilhelmina Zwicknagel"
 BASE = "https://open-workflow-specification.org/spec/1.0.0/errors/"
@@ -123,3 +127,59 @@ async def test_a_worker_gives_a_run_up_and_a_claim_is_answered_again(api: Api) -
     await worker.do("releaseRun", "ReleaseRunInput", "run { id }", **released)
     again = await worker.do("claimRun", "ClaimRunInput", "claim { attempt }", run=run_id)
     assert again["claim"]["attempt"] > 1
+
+
+STEPS = """
+query ($id: ID!) {
+  run(id: $id) { state waitsBecause steps { name waitsBecause childRun { id waitsBecause } } }
+}
+"""
+CALLS = """
+document:
+  dsl: 1.0.3
+  namespace: sales
+  name: counts
+  version: 1.0.0
+  title: Count for an order
+  summary: Has the warehouse count what is there.
+  metadata: {processOwner: sales-owner, domain: sales, dataClass: INTERNAL, tags: [stock]}
+input:
+  schema:
+    document: {type: object, examples: [{}]}
+do:
+  - count:
+      call: localFlow:1@default
+      with: {ref: warehouse/count-stock@^1, input: {sku: A-1}}
+"""
+
+
+async def test_the_step_of_a_calling_run_says_why_it_waits(settings: Settings) -> None:
+    platform = Platform.open(settings, name="test-engine")
+    async with open_runtime(platform) as runtime:
+        app = create_demo_app(settings, engine=InlineEngine(runtime))
+        async with app.router.lifespan_context(app):
+            api = Api(app)
+            await publish_count_stock(api)
+            owner = await publish(api, CALLS)
+            given = {"flow": "sales/counts", "input": {}}
+            started = await owner.do("startRun", "StartRunInput", "run { id }", **given)
+            step: dict[str, Any] = {}
+            async with asyncio.timeout(30):
+                while not step.get("waitsBecause"):
+                    shown = (await owner.ask(STEPS, id=started["run"]["id"]))["run"]
+                    step = next(iter(shown["steps"]), {})
+                    await _make_wait(api)
+    await platform.close()
+    said = "no worker of warehouse has taken it for 1 h"
+    assert shown["waitsBecause"] is None
+    assert step["waitsBecause"].startswith(f"warehouse/count-stock@1.0.0: {said}")
+    assert step["childRun"]["waitsBecause"].startswith(said)
+
+
+async def _make_wait(api: Api) -> None:
+    """Let local runs have waited for an hour already."""
+    async with api.services.platform.database.session() as session:
+        since = utcnow() - timedelta(hours=1, seconds=5)
+        await session.execute(update(RUNS).where(RUNS.c.local).values(waits_since=since))
+        await session.commit()
+    await asyncio.sleep(0.05)

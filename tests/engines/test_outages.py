@@ -55,7 +55,7 @@ async def test_runs_wait_while_prefect_is_unavailable_and_then_continue(
                 given = {"limit": 5}
                 await human_tasks.complete_task(work, task, outcome="approved", answer=given)
             begun_meanwhile = await start(platform, "sales/patient")
-            await until(lambda: _says(worker, "lost its server"), seconds=30)
+            await until(lambda: _says(worker, "has no server"), seconds=30)
             assert service.calls["invoice"] == 0
             await process.start()
             await wait_until_healthy(server.api_url)
@@ -63,7 +63,7 @@ async def test_runs_wait_while_prefect_is_unavailable_and_then_continue(
             await open_task(platform, begun_meanwhile.id, seconds=60)
             assert service.calls["invoice"] == 1
             assert worker.alive
-            assert worker.log.count("lost its server") == 1
+            assert worker.log.count("has no server") == 1
         finally:
             await house.end()
 
@@ -89,7 +89,7 @@ async def test_a_teams_worker_waits_for_the_api_and_continues(
         await service.called("pack")
         await api.kill()
         service.release()
-        await until(lambda: _says(worker, "lost its server"), seconds=30)
+        await until(lambda: _says(worker, "has no server"), seconds=30)
         await house.api()
         await until_state(house.platform, run.id, "COMPLETED", seconds=60)
         assert service.calls["reserve"] == 1
