@@ -32,7 +32,7 @@ DO = """  - began:
       export: {as: $output}
   - ask:
       call: humanTask:1@default
-      with: {title: Look, candidates: {roles: [finance-approver]}, outcomes: [seen]}
+      with: {title: Look, candidates: {roles: [finance/finance-approver]}, outcomes: [seen]}
       output: {as: "$context + {answered: .at}"}
 """
 SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
