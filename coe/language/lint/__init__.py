@@ -11,6 +11,7 @@ from coe.language.lint.calls import check_arguments, check_flows
 from coe.language.lint.context import Catalogued, KnownFlow, LintContext, Lookup
 from coe.language.lint.data import check_schemas
 from coe.language.lint.effects import check_effects, check_metadata
+from coe.language.lint.events import check_events
 from coe.language.lint.expressions import check_expressions, check_secrets, compile_sites
 from coe.language.lint.loops import check_loops
 from coe.language.lint.names import check_names
@@ -70,6 +71,7 @@ _RULES: Final[tuple[Callable[[LintContext], Iterator[Problem]], ...]] = (
     check_portability,
     check_supported,
     check_effects,
+    check_events,
     check_metadata,
     check_standards,
 )
