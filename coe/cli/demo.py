@@ -22,8 +22,15 @@ from coe.cli.grammar import example, verb
 @click.option("--stop", is_flag=True, help="Stop the demo that runs on this folder.")
 @click.option("--once", is_flag=True, help="Stop when the story has run.")
 @click.option("--no-story", is_flag=True, help="Start everything, but run no flows.")
-@example("coe demo", "coe demo --once")
-def command(data: Path, stop: bool, once: bool, no_story: bool) -> None:  # noqa: FBT001  # click passes them by keyword
+@click.option(
+    "--reset-story",
+    is_flag=True,
+    help="Run the story again on the data that are there, also of a demo that runs: it gives the "
+    "flow a new version, which becomes live, and starts new runs. Nothing is erased: flows, runs "
+    "and the audit log of earlier times stay.",
+)
+@example("coe demo", "coe demo --once", "coe demo --reset-story")
+def command(data: Path, stop: bool, once: bool, no_story: bool, reset_story: bool) -> None:  # noqa: FBT001  # click passes them by keyword
     """Start the platform on loopback, seed the sample company and run its story.
 
     Ctrl-C stops everything; the same command again resumes with the data. If COE_DATABASE_URL is
@@ -34,5 +41,7 @@ def command(data: Path, stop: bool, once: bool, no_story: bool) -> None:  # noqa
     if stop:
         click.echo(stop_demo(data.absolute()))
         return
-    demo = Demo(data.absolute(), story=not no_story, once=once, echo=click.echo)
+    if no_story and reset_story:
+        raise click.UsageError("--no-story and --reset-story exclude each other")
+    demo = Demo(data.absolute(), story=not no_story, once=once, again=reset_story, echo=click.echo)
     sys.exit(asyncio.run(demo.run()))

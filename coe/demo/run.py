@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -21,7 +20,7 @@ import asyncpg
 import httpx
 
 from coe import content
-from coe.bootstrap import issue_operator_token, load_all
+from coe.bootstrap import load_all
 from coe.demo.layout import (
     API_PORT,
     COMPANY_PORT,
@@ -33,16 +32,14 @@ from coe.demo.layout import (
 from coe.demo.personas import PERSONAS, persona_token
 from coe.demo.ports import reserve_port
 from coe.demo.processes import Processes, end_left_over
-from coe.demo.story import LOCAL_FLOWS, Story
+from coe.demo.telling import Telling, kept_token, number_of_telling
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_server import kept_secret, make_auth_string
-from coe.errors import CoeError, Conflict, Unavailable
-from coe.governance.tokens import TokenRequest
+from coe.errors import Conflict, Unavailable
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
 
 API_PATIENCE: Final = 60.0
-ENGINE_PATIENCE: Final = 120.0
 POSTGRES_CHECK_SECONDS: Final = 0.2
 DATABASES: Final = ("coe", "prefect", "acme")
 NEXT = """
@@ -58,7 +55,8 @@ CoE is up at {url}
      .venv/bin/coe audit verify audit-bundle
 
   Prefect's own pages: {prefect} (user and password are in {settings})
-  Ctrl-C stops everything; `make demo` again resumes with the data; `make clean` erases it.
+  Ctrl-C stops everything; `make demo` again resumes with the data; `make clean` erases it;
+  `.venv/bin/coe demo --reset-story` tells the story again, also while this one runs.
 """
 
 
@@ -70,16 +68,20 @@ class Demo:
         data: The absolute path of the folder.
         story: Whether to seed the sample company and run its story.
         once: Whether to stop after the story, instead of waiting for Ctrl-C.
+        again: Whether to tell the story once more, on the data that are there.
         echo: Prints a line for people.
     """
 
     data: Path
     story: bool
     once: bool
+    again: bool
     echo: Callable[[str], object]
 
     async def run(self) -> int:
         """Run until Ctrl-C or SIGTERM (or the end of the story with `once`).
+
+        With `again`, where a demo runs on the folder already, only tell the story to that.
 
         Returns:
             The exit code: 0, or 1 if the story failed.
@@ -88,11 +90,16 @@ class Demo:
         self.data.mkdir(parents=True, exist_ok=True)
         (self.data / "logs").mkdir(exist_ok=True, mode=0o700)
         stop = _on_signals()
+        if self.again and _runs_already(self.data):
+            settings = read_settings(self.data / "demo.env")
+            number = number_of_telling(self.data, again=True)
+            return await Telling(self.data, settings, number, self.echo).run(stop, began)
         with _lock(self.data):
+            number = number_of_telling(self.data, again=self.again) if self.story else 1
             for name in end_left_over(self.data / "processes.json"):
                 self.echo(f"ended {name}, left running by an earlier demo")
             async with self._databases() as urls, self._processes() as processes:
-                return await self._serve(urls, processes, stop, began)
+                return await self._serve(urls, processes, stop, began, number)
 
     async def _serve(
         self,
@@ -100,6 +107,7 @@ class Demo:
         processes: Processes,
         stop: asyncio.Event,
         began: float,
+        number: int,
     ) -> int:
         layout = self._layout(urls)
         layout.write_settings()
@@ -116,40 +124,13 @@ class Demo:
         await self._start_team_workers(layout, settings, processes)
         code = 0
         if self.story and not stop.is_set():
-            code = await self._run_story(layout, settings, stop, began)
+            telling = Telling(self.data, settings, number, self.echo)
+            code = await telling.run(stop, began)
         if not self.once and not stop.is_set():
             self._print_next_steps(layout)
             await stop.wait()
         self.echo("stopping …")
         return code
-
-    async def _run_story(
-        self,
-        layout: Layout,
-        settings: Settings,
-        stop: asyncio.Event,
-        began: float,
-    ) -> int:
-        """Run the story, unless Ctrl-C comes first."""
-        tokens = {persona: persona_token(persona) for persona in PERSONAS}
-        for author, _ in LOCAL_FLOWS.values():
-            tokens.setdefault(author, await self._kept_token(settings, author))
-        story = Story(layout.url, layout.content, tokens, self.echo)
-        running = asyncio.create_task(story.run(patience=ENGINE_PATIENCE))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not running.done():
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            return 0
-        try:
-            running.result()
-        except CoeError as error:
-            self.echo(f"the story stopped: {error.message} (logs are in {self.data / 'logs'})")
-            return 1
-        self.echo(f"story: complete after {time.monotonic() - began:.0f} s")
-        return 0
 
     def _layout(self, urls: dict[str, str]) -> Layout:
         auth = kept_secret(self.data / "prefect" / "auth", make_auth_string)
@@ -213,17 +194,8 @@ class Demo:
         processes: Processes,
     ) -> None:
         for team in TEAMS:
-            token = await self._kept_token(settings, f"service:worker/{team}")
+            token = await kept_token(self.data, settings, f"service:worker/{team}")
             await processes.start(layout.team_worker(team, token))
-
-    async def _kept_token(self, settings: Settings, subject: str) -> str:
-        """A token for a subject that is no persona; issued once, kept in a private file."""
-        file = self.data / "tokens" / subject.replace(":", "-").replace("/", "-")
-        if not file.exists():
-            request = TokenRequest(f"demo of {subject}", subject, ("*",), timedelta(days=365))
-            token = await issue_operator_token(settings, request)
-            write_private(file, token)
-        return file.read_text().strip()
 
     def _write_state(self, layout: Layout) -> None:
         state = {
@@ -263,6 +235,14 @@ def stop_demo(data: Path) -> str:
             return "stopped"
         time.sleep(0.1)
     raise Unavailable(f"the demo (process {pid}) does not stop; see {data / 'logs'}")
+
+
+def _runs_already(data: Path) -> bool:
+    """Whether a demo runs on this folder and answers."""
+    try:
+        return (data / "demo.json").exists() and _alive(int((data / "demo.pid").read_text()))
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _alive(pid: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coe.demo import story_queries as queries
-from coe.errors import CoeError, Forbidden, NotFound, Unavailable
+from coe.errors import CoeError, Forbidden, Unavailable
 from coe.sdk import Client
 
 FLOW: Final = "sales/order-to-cash"
@@ -59,17 +59,22 @@ STORY_CASES: Final = (
 class Story:
     """The story on one installation.
 
+    Each telling has a number. It gives the flow a new version, from the same template with another
+    title, and starts new runs; everything else is as the first telling left it.
+
     Args:
         url: The API's address.
         content: The folder that holds `flows/`.
         tokens: A bearer token for each person of the story.
         echo: Prints a line for people.
+        number: The number of the telling, from 1.
     """
 
     url: str
     content: Path
     tokens: Mapping[str, str]
     echo: Callable[[str], object]
+    number: int = 1
 
     async def run(self, *, patience: float) -> None:
         """Run the steps of the story that are not done yet.
@@ -110,6 +115,10 @@ class Story:
             raise CoeError(f"{errors[0]['message']} ({errors[0]['path']})", code="INVALID")
         return payload
 
+    def _suffix(self, separator: str) -> str:
+        """What tells the names of this telling from those of the first."""
+        return "" if self.number == 1 else f"{separator}{self.number}"
+
     # ------------------------------------------------------------ the catalog
 
     async def _search(self) -> None:
@@ -139,21 +148,16 @@ class Story:
             "template": TEMPLATE,
             "namespace": "sales",
             "name": "order-to-cash",
-            "title": "Order to cash",
+            "title": f"Order to cash{self._suffix(' ')}",
             "processOwner": "sales-owner",
         }
         wrong = {"input": target | {"parameters": TEMPLATE_PARAMETERS | {"carrier": "pigeon"}}}
         preview = await self._ask("sales-owner", queries.PREVIEW, wrong)
         problem = preview["previewTemplate"]["problems"][0]
         self.echo(f"a wrong parameter is reported: {problem['path']}: {problem['message']}")
-        try:
-            existing = await self._ask("sales-owner", queries.FLOW_VERSIONS, {"ref": FLOW})
-            version = existing["flow"]["versions"]["nodes"][0]
-        except NotFound:
-            given = target | {"parameters": TEMPLATE_PARAMETERS}
-            saved = await self._do("sales-owner", queries.INSTANTIATE, **given)
-            version = saved["version"]
-        await self._bring_live(version, "coe-lead", submitter="sales-owner")
+        given = target | {"parameters": TEMPLATE_PARAMETERS}
+        saved = await self._do("sales-owner", queries.INSTANTIATE, **given)
+        await self._bring_live(saved["version"], "coe-lead", submitter="sales-owner")
         live = await self._ask("sales-owner", queries.FLOW_VERSIONS, {"ref": FLOW})
         aliases = live["flow"]["aliases"]
         self.echo(f"{FLOW} is published, signed, and live is {aliases['live']}")
@@ -174,7 +178,7 @@ class Story:
         if lifecycle == "IN_REVIEW":
             comment = "Follows the standards"
             await self._do(reviewer, queries.REVIEW, ref=ref, approve=True, comment=comment)
-            await self._do(reviewer, queries.PUBLISH, ref=ref)
+            await self._do(reviewer, queries.PUBLISH, ref=ref, setLive=submitter is not None)
 
     async def _own_review(self, author: str, ref: str) -> None:
         """Check that authors cannot approve their own versions.
@@ -204,7 +208,7 @@ class Story:
             await asyncio.sleep(0.5)
 
     async def _run_case(self, case: StoryCase) -> None:
-        correlation = f"demo-{case.name}"
+        correlation = f"demo-{case.name}{self._suffix('-')}"
         wanted = {"flow": FLOW, "correlationId": correlation}
         known = (await self._ask("sales-owner", queries.BY_CORRELATION, wanted))["runs"]["nodes"]
         if known:
