@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,13 +76,13 @@ def number_of_telling(data: Path, *, again: bool) -> int:
 
     It is kept in the folder, so that a telling that was interrupted goes on.
     """
-    file = data / "story.json"
+    file = data / "telling"
     if file.exists():
-        told = int(json.loads(file.read_text())["telling"])
+        told = int(file.read_text())
     else:
         told = 1 if (data / "demo.env").exists() else 0
     number = told + 1 if again else max(told, 1)
-    write_private(file, json.dumps({"telling": number}) + "\n")
+    write_private(file, f"{number}\n")
     return number
 
 
