@@ -77,10 +77,9 @@ def number_of_telling(data: Path, *, again: bool) -> int:
     It is kept in the folder, so that a telling that was interrupted goes on.
     """
     file = data / "telling"
+    told = 1 if (data / "demo.env").exists() else 0
     if file.exists():
         told = int(file.read_text())
-    else:
-        told = 1 if (data / "demo.env").exists() else 0
     number = told + 1 if again else max(told, 1)
     write_private(file, f"{number}\n")
     return number
