@@ -26,7 +26,7 @@ def read_text_input(path: str) -> str:
         click.echo("reading from stdin until its end (Ctrl-D) …", err=True)
     try:
         with click.open_file(path, encoding="utf-8") as file:
-            return str(file.read())
+            return str(file.read()).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
         raise CoeError(f"{source_name(path)} cannot be read: {error}", code="INVALID") from None
 

@@ -11,7 +11,7 @@ import orjson
 
 from coe.json_types import JSON
 from coe.leaves.leaf import LeafFault, LeafIO
-from coe.leaves.oauth2 import authentication_fault, request_token
+from coe.leaves.oauth2 import authentication_fault, credential, request_token
 from coe.leaves.transport import HttpRequest, HttpResponse, send
 from coe.machine.redaction import redacted, secret_texts
 
@@ -41,11 +41,12 @@ async def send_authenticated(request: HttpRequest, policy: JSON, io: LeafIO) -> 
     match scheme:
         case "basic" | "digest":
             auth_class = httpx.BasicAuth if scheme == "basic" else httpx.DigestAuth
-            name, password = str(properties.get("username")), str(properties.get("password"))
+            name = credential(properties, "username", request)
+            password = credential(properties, "password", request)
             authenticated = replace(request, auth=auth_class(name, password))
             return HttpExchange(authenticated, await send(authenticated, io), ())
         case "bearer":
-            return await _send_with_bearer(request, str(properties.get("token")), io)
+            return await _send_with_bearer(request, credential(properties, "token", request), io)
         case _:
             return await _send_with_issued_token(scheme, properties, request, io)
 

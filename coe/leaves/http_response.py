@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-import orjson
-
 from coe.json_types import JSON, InexactNumber, NotJson, read_json
 from coe.leaves.authentication import HttpExchange
 from coe.leaves.leaf import LeafFault
@@ -58,7 +56,7 @@ def _status_error(response: HttpResponse, path: str, *, redirect: bool) -> dict[
     problem: JSON = None
     if _media_type(response) == "application/problem+json":
         with suppress(ValueError):
-            problem = orjson.loads(response.content)
+            problem = read_json(response.content)
     fields = problem if isinstance(problem, dict) else {}
     title = str(fields.get("title") or response.reason or "The service refused the call")
     detail = fields.get("detail")

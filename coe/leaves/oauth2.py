@@ -17,7 +17,7 @@ import orjson
 
 from coe.crypto.jose import sign_with_secret, unverified_claims
 from coe.db import new_id
-from coe.json_types import JSON
+from coe.json_types import JSON, NotJson, read_json
 from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest, send
 from coe.machine.errors import standard_error
@@ -41,6 +41,18 @@ _ERROR_CODES: Final = {
     "unauthorized_client",
     "unsupported_grant_type",
 }
+
+
+def credential(policy: Mapping[str, JSON], name: str, request: HttpRequest) -> str:
+    """A text of an authentication policy.
+
+    Raises:
+        LeafFault: `authentication` (401), when it is missing, or neither text nor a number.
+    """
+    value = policy.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise authentication_fault(request, f"The authentication policy has no `{name}`")
+    return str(value)
 
 
 def authentication_fault(request: HttpRequest, title: str, detail: str | None = None) -> LeafFault:
@@ -145,7 +157,7 @@ def _grant_parameters(policy: Mapping[str, JSON], request: HttpRequest) -> dict[
         if isinstance(values, list) and values:
             form[parameter] = " ".join(map(str, values))
     if grant == "password":
-        form |= {"username": str(policy.get("username")), "password": str(policy.get("password"))}
+        form |= {name: credential(policy, name, request) for name in ("username", "password")}
     elif grant == "refresh_token":
         form["refresh_token"] = _refresh_token(policy, request)
     elif grant == _TOKEN_EXCHANGE:
@@ -186,7 +198,8 @@ def _authenticate_client(
     client = policy.get("client")
     if not isinstance(client, dict):
         return {}
-    name, secret = str(client.get("id", "")), str(client.get("secret", ""))
+    name = credential({"id": ""} | client, "id", request)
+    secret = credential({"secret": ""} | client, "secret", request)
     match client.get("authentication", "client_secret_post"):
         case "client_secret_basic":
             pair = f"{quote(name, safe='')}:{quote(secret, safe='')}"
@@ -231,7 +244,7 @@ def _signed_assertion(client: str, secret: str, endpoint: httpx.URL, request: Ht
 
 def _json_object(content: bytes) -> dict[str, JSON]:
     try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        value = read_json(content)
+    except NotJson:
         return {}
     return value if isinstance(value, dict) else {}

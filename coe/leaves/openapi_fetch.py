@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import hashlib
 from typing import Any, Final
 
@@ -83,6 +84,7 @@ def _read(content: bytes, uri: str) -> OpenApiDocument:
     Raises:
         OpenApiError: It is no supported OpenAPI document.
     """
+    content = content.removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] in {b"{", b""}:
         try:
             return OpenApiDocument(orjson.loads(content), uri)

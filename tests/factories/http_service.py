@@ -57,6 +57,7 @@ async def typed(request: Request) -> Response:
         "xml": (b"<a/>", "application/xml"),
         "broken": (b"{", "application/json"),
         "vendor": (b'{"a":1}', "application/vnd.company+json"),
+        "marked": (b'\xef\xbb\xbf{"a":1}', "application/json"),
         "empty": (b"", "application/json"),
         "numbers": (b'{"id": 18446744073709551616}', "application/json"),
         "untyped": (b'{"id": 18446744073709551616}', ""),

@@ -34,6 +34,34 @@ async def test_basic_and_digest(service: tuple[LeafIO, Starlette]):
     assert answer == {"ok": True}
 
 
+@pytest.mark.parametrize(
+    ("policy", "missing"),
+    [
+        ({"basic": {"username": None, "password": "canary-0001"}}, "username"),
+        ({"basic": {"username": "ann"}}, "password"),
+        ({"digest": {"username": "ann", "password": ["x"]}}, "password"),
+        ({"bearer": {"token": None}}, "token"),
+    ],
+)
+async def test_a_credential_that_data_lacks_is_not_made_up(
+    service: tuple[LeafIO, Starlette], policy: dict[str, Any], missing: str
+):
+    error = await fails(call("https://erp.example/echo", authentication=policy), service[0])
+    assert (error["type"], error["status"], error["title"]) == (
+        f"{BASE}authentication",
+        401,
+        f"The authentication policy has no `{missing}`",
+    )
+
+
+async def test_a_password_may_be_a_number(service: tuple[LeafIO, Starlette]):
+    policy = {"basic": {"username": "ann", "password": 1234}}
+    answer: Any = await run_leaf(
+        call("https://erp.example/echo", authentication=policy), service[0]
+    )
+    assert answer["headers"]["authorization"] == "Basic " + base64.b64encode(b"ann:1234").decode()
+
+
 async def test_a_token_is_requested_once_and_never_shown(service: tuple[LeafIO, Starlette]):
     io, app = service
     policy = {

@@ -112,6 +112,7 @@ async def test_a_base_url_may_have_a_path(service: tuple[LeafIO, Starlette]):
         ("bytes", base64.b64encode(b"\x00\xff").decode()),
         ("xml", "<a/>"),
         ("vendor", {"a": 1}),
+        ("marked", {"a": 1}),
         ("empty", None),
     ],
 )

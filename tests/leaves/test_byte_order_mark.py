@@ -1,0 +1,37 @@
+"""A byte order mark before JSON is accepted wherever JSON is read (RFC 8259, section 8.1)."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import httpx
+import pytest
+
+from coe.cli.flow.local_trial import read_value
+from coe.cli.input_files import read_json_input, read_text_input
+from coe.json_types import read_json
+from coe.leaves import http_response, oauth2, openapi_fetch
+from coe.leaves.transport import HttpResponse
+
+
+def test_in_an_answer_a_problem_a_token_and_a_document() -> None:
+    marked = codecs.BOM_UTF8 + b'{"title": "Out of stock", "openapi": "3.0.4"}'
+    assert read_json(marked) == {"title": "Out of stock", "openapi": "3.0.4"}
+    headers = httpx.Headers({"content-type": "application/problem+json"})
+    response = HttpResponse(422, "Unprocessable", headers, marked)
+    error = http_response._status_error(response, "/do/0/a", redirect=False)
+    assert error is not None
+    assert error["title"] == "Out of stock"
+    assert oauth2._json_object(marked) == {"title": "Out of stock", "openapi": "3.0.4"}
+    assert openapi_fetch._read(marked, "https://a.example").version == "3.0"
+    assert openapi_fetch._read(codecs.BOM_UTF8 + b"openapi: 3.1.0", "").version == "3.1"
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "a: 1"])
+def test_in_a_file_of_the_command_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(codecs.BOM_UTF8 + text.encode())
+    assert read_value(read_text_input(str(file))) == {"a": 1}
+    if text.startswith("{"):
+        assert read_json_input(str(file)) == {"a": 1}
