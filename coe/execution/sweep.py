@@ -6,8 +6,10 @@ or ends, and the first one would stay "running" in the engine for ever.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import select
 
@@ -18,6 +20,7 @@ from coe.work import Platform
 
 GRACE: Final = timedelta(seconds=60)
 """How long a worker may take to report the end of a run that has ended, through an outage."""
+BATCH: Final = 500
 
 
 async def sweep_once(platform: Platform, engine: Engine) -> int:
@@ -28,27 +31,40 @@ async def sweep_once(platform: Platform, engine: Engine) -> int:
     Raises:
         Unavailable: The engine does not answer.
     """
+    started = await engine.started_runs(older_than=GRACE)
     swept = 0
-    for started in await engine.started_runs(older_than=GRACE):
-        over, state = await _over(platform, started)
-        if over:
-            await engine.settle(started, state)
-            swept += 1
+    for some in _batches(started):
+        runs = await _runs(platform, some)
+        for each in some:
+            over, state = _over(each, runs.get(each.run_id))
+            if over:
+                await engine.settle(each, state)
+                swept += 1
     return swept
 
 
-async def _over(platform: Platform, started: StartedRun) -> tuple[bool, RunState | None]:
-    """Whether nobody carries it out, and how its run ended; None if that goes on elsewhere."""
+def _batches(started: Sequence[StartedRun]) -> Iterator[Sequence[StartedRun]]:
+    for first in range(0, len(started), BATCH):
+        yield started[first : first + BATCH]
+
+
+async def _runs(platform: Platform, started: Sequence[StartedRun]) -> dict[UUID, Any]:
+    """The runs of these that are known, by their ids."""
     async with platform.database.session() as session:
         found = await session.execute(
             select(
+                RUNS.c.id,
                 RUNS.c.state,
                 RUNS.c.engine_run_id,
                 RUNS.c.local,
                 (RUNS.c.ended_at < NOW - GRACE).label("ended"),
-            ).where(RUNS.c.id == started.run_id),
+            ).where(RUNS.c.id.in_([each.run_id for each in started])),
         )
-        run: Any = found.one_or_none()
+        return {row.id: row for row in found}
+
+
+def _over(started: StartedRun, run: Any) -> tuple[bool, RunState | None]:
+    """Whether nobody carries it out, and how its run ended; None if that goes on elsewhere."""
     if run is None:
         return False, None
     if run.ended and run.state.ended:
