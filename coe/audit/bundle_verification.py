@@ -54,9 +54,15 @@ class BundleRefused(CoeError):
 
 
 def verify_bundle(
-    path: Path, *, vkey: str | None = None, checkpoint_file: Path | None = None
+    path: Path,
+    *,
+    vkey: str | None = None,
+    checkpoint_file: Path | None = None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Verification:
     """Verify the bundle with the given key, or else with the key that the bundle itself names.
+
+    `advance` is told how many bytes are verified.
 
     Raises:
         BundleRefused: The file does not start as a bundle, or its own key is damaged.
@@ -71,6 +77,7 @@ def verify_bundle(
         verifier = _BundleVerifier(header, _key(header, vkey), checkpoint_file)
         for number, line in enumerate(lines, start=2):
             verifier.check_line(number, line)
+            advance(file.tell())
         return verifier.finish()
 
 

@@ -70,7 +70,11 @@ def query(api: ApiClient, file: str, variables: str | None, pairs: tuple[str, ..
 def node(api: ApiClient, id: str) -> Result:  # noqa: A002  # the argument's name
     """Say what ID is: a global id, a plain UUID or a ref."""
     found = api.call(_NODE, {"id": id})["node"]
-    lines = [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict)]
+    lines = [
+        f"{name}: {value}"
+        for name, value in found.items()
+        if value is not None and not isinstance(value, dict)
+    ]
     return Result(found, lines)
 
 

@@ -137,10 +137,10 @@ def example(*lines: str) -> Callable[[CommandT], CommandT]:
 
 def report(error: CoeError) -> int:
     """Print an error for a person, and return its exit code."""
-    click.echo(f"error: {error.message}", err=True)
-    if isinstance(error, Invalid):
-        from coe.cli.output import problem_line  # noqa: PLC0415  # only on this path
+    from coe.cli.output import printable, problem_line  # noqa: PLC0415  # only on this path
 
+    click.echo(printable(f"error: {error.message}"), err=True)
+    if isinstance(error, Invalid):
         for problem in error.problems:
             if problem.message == error.message and not (problem.path or problem.line):
                 continue

@@ -129,9 +129,9 @@ def write(result: Result) -> None:
             if isinstance(view, Table):
                 print_table(view.rows, view.columns, view.empty)
             else:
-                click.echo(view)
+                click.echo(printable(view))
     for note in result.notes:
-        click.echo(note, err=True)
+        click.echo(printable(note), err=True)
 
 
 def print_json(value: object) -> None:
@@ -165,6 +165,11 @@ def print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], em
         click.echo("  ".join(padded).rstrip())
 
 
+def printable(text: str) -> str:
+    """A text without what a terminal would obey; lines and tabs stay."""
+    return "".join(each if each.isprintable() or each in "\n\t" else " " for each in text)
+
+
 def cell_text(value: object) -> str:
     """The text of a value in a table: one line, without what a terminal would obey."""
     if value is None:
@@ -175,7 +180,7 @@ def cell_text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False, default=str)
-    return "".join(each if each.isprintable() else " " for each in str(value))
+    return " ".join(printable(str(value)).replace("\t", " ").splitlines())
 
 
 def problem_line(problem: Problem | Mapping[str, object], file: str | None = None) -> str:
@@ -187,7 +192,7 @@ def problem_line(problem: Problem | Mapping[str, object], file: str | None = Non
     where = place if problem["line"] else f"{place}: {path}" if place and path else place or path
     line = f"{str(problem['severity']).lower()} {problem['code']}: {problem['message']}"
     line = f"{where}: {line}" if where else line
-    return line + (f" ({problem['help']})" if problem["help"] else "")
+    return printable(line + (f" ({problem['help']})" if problem["help"] else ""))
 
 
 def problem_fields(problem: Problem) -> dict[str, object]:

@@ -18,6 +18,7 @@ from coe.errors import (
     Invalid,
     NotFound,
     Problem,
+    Severity,
     TooCostly,
     Unauthenticated,
     Unavailable,
@@ -132,6 +133,7 @@ def problem_of(entry: Mapping[str, Any]) -> Problem:
     return Problem(
         code=str(entry.get("code", Invalid.code)),
         message=str(entry.get("message", "")),
+        severity=Severity(entry.get("severity") or Severity.ERROR),
         path=entry.get("path"),
         line=entry.get("line"),
         column=entry.get("column"),

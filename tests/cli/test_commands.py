@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
-from graphql import GraphQLInputObjectType
+from graphql import GraphQLEnumType, GraphQLInputObjectType
 
 from coe.cli.api_client import ApiClient
 from coe.errors import (
@@ -187,6 +187,13 @@ def test_every_part_of_a_filter_is_an_option(filter_type: str, words: str, serve
         if option.name in {"first", "after", "every", "output", "url", "profile", "text", "order"}:
             continue
         choices = getattr(option.type, "choices", None)
+        if choices:
+            of_enum = {
+                name
+                for name, kind in SCHEMA.type_map.items()
+                if isinstance(kind, GraphQLEnumType) and set(kind.values) == set(choices)
+            }
+            assert of_enum, f"{option.name} has other choices than the API"
         value = choices[0] if choices else "2026-01-05" if option.metavar == "TIME" else "sales/x"
         flag = getattr(option, "is_flag", False)
         arguments += [option.opts[0]] if flag else [option.opts[0], str(value)]

@@ -133,7 +133,7 @@ def test_an_event_starts_a_flow(demo: RunningDemo, tmp_path: Path) -> None:
     event.write_text(json.dumps(document))
     sent = coe(demo, "sales-owner", "event", "send", str(event))
     assert sent.returncode == 0, sent.stderr
-    assert sent.stdout.startswith("reached 1 run that you may read")
+    assert sent.stdout.startswith("taken by 1 run that you may read")
     assert "sales/on-event@1.0.0" in sent.stdout
     again = coe(demo, "sales-owner", "event", "send", str(event), "--output", "json")
     assert json.loads(again.stdout)["duplicate"] is True

@@ -68,7 +68,8 @@ def verify_bundle_file(path: Path, *, key: str | None, checkpoints: Path | None)
     from coe.crypto.signing import KeyRefused  # noqa: PLC0415  # only here
 
     try:
-        result = verify_bundle(path, vkey=key, checkpoint_file=checkpoints)
+        with progress("verifying", path.stat().st_size, unit="bytes") as advance:
+            result = verify_bundle(path, vkey=key, checkpoint_file=checkpoints, advance=advance)
     except KeyRefused as error:
         raise CoeError(f"--key: {error.message}", code="INVALID") from None
     return {

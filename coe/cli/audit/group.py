@@ -15,6 +15,7 @@ from coe.cli.grammar import Noun, example
 from coe.cli.input_files import read_text_input
 from coe.cli.output import Result, Table, View, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
+from coe.cli.progress import progress
 from coe.cli.settings_option import config_option, settings_from
 from coe.errors import NotFound
 from coe.formats import uuids
@@ -170,7 +171,7 @@ def verify(
     if path is None:
         if key or checkpoints:
             raise click.UsageError("--key and --checkpoints are for a bundle: give its PATH")
-        with connect(url, token, profile) as api:
+        with connect(url, token, profile) as api, progress("verifying the log"):
             return _verified(api.call(_VERIFY)["verifyAudit"], [])
     from coe.cli.audit.bundle import verify_bundle_file  # noqa: PLC0415  # cryptography is slow to import
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coe.cli.flow.suite_files import SuiteFiles, suites_in
+from coe.cli.progress import progress
 from coe.errors import CoeError
 from coe.language.check import FileProblem
 from coe.language.expressions.evaluator import Expressions
@@ -100,10 +101,13 @@ async def _test(
     suites: Sequence[SuiteFiles], only: str | None, standards: Standards, decisions: Path | None
 ) -> list[SuiteResult]:
     async with Expressions(workers=2) as expressions:
-        return [
-            await _suite(suite, expressions.evaluate, only, standards, decisions)
-            for suite in suites
-        ]
+        tested = []
+        with progress("testing", len(suites), unit="suites") as advance:
+            for suite in suites:
+                result = await _suite(suite, expressions.evaluate, only, standards, decisions)
+                tested.append(result)
+                advance(len(tested))
+        return tested
 
 
 async def _suite(
