@@ -79,7 +79,8 @@ def preview(api: ApiClient, file: str) -> Result:
     """
     found = api.call(_CHECK, {"manifest": read_text_input(file)})["checkFlow"]
     diff = found["diff"]
-    lines = [f"{found['ref']} sha256:{found['digest']}"]
+    ref = f"{found['ref']} " if found["ref"] else ""
+    lines = [f"{ref}sha256:{found['digest']}"]
     if diff:
         breaking = "breaking" if diff["breaking"] else "not breaking"
         lines.append(f"against the live version: {breaking}, {len(diff['changes'])} changes")
