@@ -24,7 +24,7 @@ from coe.catalog.models import (
     FlowKind,
     ReviewVerdict,
 )
-from coe.catalog.names import check_names
+from coe.catalog.names import check_names, known_names, of_any_team
 from coe.catalog.records import VERSION_COLUMNS, ChangedVersion, Preview, SavedVersion
 from coe.catalog.refs import require_ref
 from coe.catalog.semver import is_alias
@@ -34,7 +34,7 @@ from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.evidence import TestEvidence, keep_evidence
 from coe.catalog.versions.lifecycle import RUNNABLE, LifecycleAction
 from coe.catalog.versions.saving import saved_version
-from coe.catalog.versions.sealing import opened_manifest, seal_text, unseal
+from coe.catalog.versions.sealing import opened_file, seal_text, unseal
 from coe.catalog.versions.signatures import check_signature
 from coe.catalog.versions.transitions import (
     Transition,
@@ -47,7 +47,13 @@ from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
 from coe.language.lint import Stage
-from coe.language.names.references import Reference, named_by, named_by_table
+from coe.language.names.directory import name_problems
+from coe.language.names.references import (
+    Reference,
+    named_by,
+    named_by_table,
+    named_by_template,
+)
 from coe.language.source import Source
 from coe.outbox import OutboxKind, enqueue
 from coe.work import Read, Work
@@ -342,8 +348,14 @@ async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     if version.kind is EntryKind.TEMPLATE:
         check_signature(work, VERSION_COLUMNS.of(version), digest(opened))
-        source = opened_manifest(opened)
+        source = opened_file(opened, "template.yaml")
         await _refuse_names(work, source, named_by(source.data), version.team)
+        flow = opened_file(opened, "flow.yaml")
+        references = tuple(named_by_template(flow.data))
+        known = of_any_team(await known_names(work, references, version.team), version.team)
+        problems = tuple(name_problems(flow, references, known, team=version.team))
+        if errors_in(problems):
+            raise Invalid(problems)
         return False
     if version.kind is EntryKind.DECISION:
         table = await asyncio.to_thread(opened_decision, opened)

@@ -77,6 +77,17 @@ async def check_names(
     return tuple(name_problems(source, wanted, await known_names(read, wanted, team), team=team))
 
 
+def of_any_team(known: KnownNames, team: str, owner: str | None = None) -> KnownNames:
+    """The names for a document whose team and owner stand for any others: that of a template."""
+    kinds = {NameKind.CHANNEL, NameKind.SECRET}
+    by_kind = {kind: names for kind, names in known.by_kind.items() if kind not in kinds}
+    people, roles = by_kind[NameKind.PERSON], by_kind[NameKind.ROLE]
+    by_kind[NameKind.PERSON] = Names({*people.exist, str(owner)}, people.suggested)
+    own = {(team, role) for role in roles.exist}
+    why = dict.fromkeys(kinds, "each team that uses the template has its own")
+    return KnownNames(by_kind, {*known.held, *own}, why)
+
+
 def _people(read: Read, *, everywhere: bool) -> tuple[Names, frozenset[tuple[str, str]]]:
     """The people in teams, and the roles that are held, as (team, role)."""
     memberships = read.policy.memberships

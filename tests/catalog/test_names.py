@@ -27,7 +27,7 @@ from tests.factories.people import (
     SALES_OWNER,
     WAREHOUSE_DEVELOPER,
 )
-from tests.factories.templates import MANIFEST, files
+from tests.factories.templates import FLOW, MANIFEST, files
 
 ASK = """
   - ask:
@@ -138,6 +138,36 @@ async def test_a_template_is_checked_too(platform: Platform) -> None:
         async with platform.work(developer) as work:
             await actions.submit_for_review(work, saved.version.ref)
     assert [each.code for each in refused.value.problems] == ["OWS080"]
+
+
+async def test_the_names_in_the_flow_of_a_template_are_checked(platform: Platform) -> None:
+    asking = """
+  - ask:
+      call: humanTask:1@default
+      with:
+        title: Is it right?
+        candidates: {roles: [developer, $(flow.namespace)/lead, leed]}
+        escalate: [{after: P1D, to: nowhere/lead}]
+  - tell:
+      call: notify:1@default
+      with: {channel: some-mail, to: a@b.example, subject: x, body: y}
+output:"""
+    flow = FLOW.replace("\noutput:", asking)
+    async with platform.work(COE_LEAD) as work:
+        saved = await register_template(work, files(flow=flow))
+    assert {
+        each.message.partition(": ")[2] for each in saved.problems if each.code == "OWS081"
+    } == {
+        "there is no role `leed`, did you mean `lead`?",
+        "there is no team `nowhere`",
+    }
+    with pytest.raises(Invalid) as refused:
+        async with platform.work(COE_LEAD) as work:
+            await actions.submit_for_review(work, saved.version.ref)
+    assert [(each.code, each.message) for each in refused.value.problems] == [
+        ("OWS081", "there is no role `leed`, did you mean `lead`?"),
+        ("OWS081", "there is no team `nowhere`"),
+    ]
 
 
 async def test_a_system_belongs_to_a_team(platform: Platform) -> None:

@@ -13,7 +13,7 @@ from coe.access.permissions import Permission
 from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.links import Link
 from coe.catalog.models import EntryKind, Lifecycle, LinkKind
-from coe.catalog.names import check_names, known_names, similar_entries
+from coe.catalog.names import check_names, known_names, of_any_team, similar_entries
 from coe.catalog.records import VersionRecord
 from coe.catalog.scope import readable_versions
 from coe.catalog.tables import ENTRIES, VERSIONS
@@ -24,8 +24,7 @@ from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.json_schema.meta import schema_problems
 from coe.language.lint import Catalogued, KnownFlow, Stage, at_stage, lint, published
-from coe.language.names.directory import KnownNames, Names
-from coe.language.names.references import NameKind, named_by, references_of
+from coe.language.names.references import named_by, references_of
 from coe.work import Read
 
 
@@ -53,24 +52,12 @@ async def check(
     )
     names = await known_names(read, references_of(document.definition), document.namespace)
     if sample:
-        names = _of_any_team(document, names)
+        names = of_any_team(names, document.namespace, document.search_document.process_owner)
     known = replace(known, known_names=names)
     standards = published(read.platform.settings.content_dir)
     return await asyncio.to_thread(
         lint, document.definition, known=known, standards=standards, stage=stage
     )
-
-
-def _of_any_team(document: FlowDocument, known: KnownNames) -> KnownNames:
-    """The names for a document whose own team and owner stand for any others."""
-    kinds = {NameKind.CHANNEL, NameKind.SECRET}
-    by_kind = {kind: names for kind, names in known.by_kind.items() if kind not in kinds}
-    people, roles = by_kind[NameKind.PERSON], by_kind[NameKind.ROLE]
-    owner = document.search_document.process_owner
-    by_kind[NameKind.PERSON] = Names({*people.exist, str(owner)}, people.suggested)
-    own = {(document.namespace, role) for role in roles.exist}
-    why = dict.fromkeys(kinds, "each team that uses the template has its own")
-    return KnownNames(by_kind, {*known.held, *own}, why)
 
 
 def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:

@@ -52,10 +52,10 @@ async def unseal(keyring: Keyring, ident: UUID, team: str, column: str, sealed: 
     return await keyring.open_json(_cell(ident, team, column), CATALOG_PURPOSE, sealed)
 
 
-def opened_manifest(files: JSON) -> Source:
-    """The manifest of a template among its opened files, which map paths to texts."""
+def opened_file(files: JSON, name: str) -> Source:
+    """A file of a template among its opened files, which map paths to texts."""
     texts = files if isinstance(files, dict) else {}
-    return read(str(texts.get("template.yaml", "")), file="template.yaml")
+    return read(str(texts.get(name, "")), file=name)
 
 
 def problems_to_json(problems: tuple[Problem, ...]) -> JSON:

@@ -86,6 +86,26 @@ def named_by(manifest: JSON) -> Iterator[Reference]:
         yield from described_by(manifest)
 
 
+def named_by_template(flow: JSON) -> Iterator[Reference]:
+    """The names in the flow of a template, as far as its placeholders do not fill them in.
+
+    Its channels and secrets are left out: each team that uses the template has its own.
+    """
+    document = flow.get("document") if isinstance(flow, dict) else None
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    yield from described_by(metadata if isinstance(metadata, dict) else {}, "/document/metadata")
+    waiting: list[tuple[JSON, str]] = [(flow, "")]
+    while waiting:
+        part, place = waiting.pop()
+        if isinstance(part, dict):
+            arguments, call = part.get("with"), str(part.get("call"))
+            if isinstance(arguments, dict) and call.partition(":")[0] == "humanTask":
+                yield from _asked(arguments, f"{place}/with")
+            waiting.extend((value, place + point(key)) for key, value in part.items())
+        elif isinstance(part, list):
+            waiting.extend((value, f"{place}/{index}") for index, value in enumerate(part))
+
+
 def _asked(arguments: Mapping[str, JSON], place: str) -> Iterator[Reference]:
     """The names in the arguments of a human task: who may answer, who may not, who comes next."""
     candidates = arguments.get("candidates")
