@@ -146,7 +146,7 @@ async def test_only_allowed_calls_of_all_routes_of_prefect_pass(
     gate: Gate,
     prefect: PrefectServer,
 ) -> None:
-    async with httpx.AsyncClient(trust_env=False) as anyone:
+    async with httpx.AsyncClient(trust_env=False, timeout=120) as anyone:
         api = (await anyone.get(f"{prefect.url}/openapi.json")).json()
     routes = [
         (method.upper(), path.removeprefix("/api"))
