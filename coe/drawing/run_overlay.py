@@ -24,12 +24,14 @@ class StepOverlay:
     """The state of one task in a run, over all its executions.
 
     `state` is one of RUNNING, WAITING, RETRYING, COMPLETED, FAULTED, CANCELLED and SKIPPED. The
-    times are sums over all executions. `attempts` is the largest number that one execution needed.
+    times are sums over all executions; `worked` is without what people `held`. `attempts` is the
+    largest number that one execution needed.
     `executions` counts the rounds of loops and the visits. `error` is a short description.
     """
 
     state: str
     worked: timedelta | None = None
+    held: timedelta | None = None
     waited: timedelta | None = None
     attempts: int = 1
     executions: int = 1
@@ -40,6 +42,8 @@ class StepOverlay:
         counts = []
         if self.worked:
             counts.append(f"worked {brief_duration(self.worked)}")
+        if self.held:
+            counts.append(f"with people {brief_duration(self.held)}")
         if self.waited:
             counts.append(f"waited {brief_duration(self.waited)}")
         if self.attempts > 1:

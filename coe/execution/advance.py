@@ -314,7 +314,10 @@ class _Execution:
     async def _close(self, outcome: RunOutcome) -> Advanced:
         """End the run with no new fact: also one that was opened for a retry that did not come."""
         run, keyring = self.lease.run, self._platform.keyring
-        end = await completion.prepare(keyring, run, outcome, self._platform.clock())
+        at, times = self._platform.clock(), None
+        if self._active is not None:
+            at, times = self._active.times_until(at)
+        end = await completion.prepare(keyring, run, outcome, at, times)
 
         async def close(session: AsyncSession) -> None:
             await completion.close(session, keyring, end)

@@ -50,10 +50,11 @@ async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> Acti
             machine.event_uses()  # they are noted with the facts
             changes = machine.changed_steps()
             if at >= lease.projected:  # the others are written; held, they would fill the memory
-                active.projection.hold(changes, at, fact.at, seconds=seconds)
+                active.projection.hold(changes, at, seconds=seconds)
             at += 1
     active.pending = {command.key: command for command in machine.pending()}
     active.timers.inherit(active.pending.values())
+    active.resumed = lease.position > 0
     return active
 
 
@@ -63,8 +64,14 @@ async def first_fact(platform: Platform, lease: Lease, definition: Definition) -
     value: JSON = await sealer.open(RUNS, lease.run_id, "input", lease.input_sealed)
     flows: dict[str, JSON] = dict(await _resolve(platform, definition))
     max_visits = platform.settings.max_task_visits
-    data: JSON = {"input": value, "flows": flows, "max_visits": max_visits}
-    return Fact(FactKind.RUN_STARTED, platform.clock(), data=data)
+    requested = lease.requested_at
+    data: JSON = {
+        "input": value,
+        "flows": flows,
+        "max_visits": max_visits,
+        "requested": requested.isoformat(),
+    }
+    return Fact(FactKind.RUN_STARTED, max(platform.clock(), requested), data=data)
 
 
 async def _read(platform: Platform, sealer: TeamSealer, run_id: UUID, at: int) -> list[Fact]:

@@ -13,7 +13,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,6 +33,7 @@ from coe.machine.commands import (
     Finish,
     OpenHumanTask,
     PendingCommand,
+    Phase,
     RunLeaf,
     RunOutcome,
     StartChild,
@@ -49,6 +50,7 @@ from coe.runs.models import ENDED, TimerKind
 from coe.runs.records import RunIdentity
 from coe.runs.sealing import TeamSealer
 from coe.runs.step_projection import ProjectedStep, StepProjection, step_row
+from coe.runs.step_times import RunTimes
 from coe.runs.tables import JOURNAL, RUNS
 from coe.runs.timers import TimerQueue, delete_timers, store_timers, timer_row
 from coe.work import Platform
@@ -59,6 +61,7 @@ class ActiveRun:
     """A run as its holder has it: the lease, the machine, and the commands that it still waits for.
 
     The next fact of the journal goes to `position`. `finished` is set once the end is written.
+    `resumed` is whether its journal was replayed and has no fact of this holder yet.
     """
 
     platform: Platform
@@ -70,11 +73,23 @@ class ActiveRun:
     timers: TimerQueue = field(default_factory=TimerQueue)
     projection: StepProjection = field(default_factory=StepProjection)
     finished: RunOutcome | None = None
+    resumed: bool = False
 
     @property
     def run(self) -> RunIdentity:
         """What never changes of the run."""
         return self.lease.run
+
+    def times_until(self, now: datetime) -> tuple[datetime, RunTimes | None]:
+        """When the run ends, and its times until then.
+
+        Between its last fact and this turn nobody carried it on.
+        """
+        at, times = max(now, self.machine.now), self.machine.times()
+        if times is None:
+            return at, None
+        times = times.until(self.machine.now).until(at, Phase.DISPATCH)
+        return at, RunTimes(times, began=min(self.lease.requested_at, at))
 
 
 @dataclass(slots=True)
@@ -108,7 +123,12 @@ async def prepare_turn(
     """Apply the facts to the machine and collect what follows; nothing is written yet."""
     turn = Turn(active)
     turn.append.consumed.extend(each.id for each in arrived)
-    await turn.apply([*(each.fact for each in arrived), *facts])
+    given = [each.fact for each in arrived]
+    if active.resumed and given:
+        since = min(fact.at for fact in given)
+        given += [Fact(FactKind.RUN_TAKEN_UP, turn.now, data={"since": since.isoformat()})]
+    active.resumed = False
+    await turn.apply([*given, *facts])
     return turn
 
 
@@ -123,7 +143,7 @@ async def write_turn(active: ActiveRun, turn: Turn) -> Effects:
     if turn.append.projected is not None:
         active.projection.clear()
     else:
-        active.projection.hold(turn.changes, active.position, turn.now, seconds=turn.seconds)
+        active.projection.hold(turn.changes, active.position, seconds=turn.seconds)
     active.position += len(turn.append.entries)
     active.finished = turn.finished
     return turn.effects
@@ -211,7 +231,7 @@ class Turn:
             "fence": self._active.lease.fence,
             "kind": fact.kind.value,
             "key": fact.key,
-            "at": fact.at,
+            "at": self._active.machine.now,
             "payload_sealed": await self._sealer.seal(JOURNAL, place, "payload", fact.data),
         }
 
@@ -297,7 +317,8 @@ class Turn:
                 self._change(lambda session: _cancel_child(session, self._run.id, key))
 
     async def _finish(self, command: Finish) -> None:
-        end = await completion.prepare(self._keyring, self._run, command.outcome, self.now)
+        at, times = self._active.times_until(self.now)
+        end = await completion.prepare(self._keyring, self._run, command.outcome, at, times)
         if not self._leaves_rows():
             self.append.end = completion.plain_end(end)
         if self.append.end is None:
@@ -337,7 +358,7 @@ class Turn:
         self.changes = self._active.machine.changed_steps()
         due = projection.is_due(self.changes, seconds=self.seconds)
         if due or self.finished is not None:
-            steps = projection.held(self.changes, self._active.position, self.now)
+            steps = projection.held(self.changes, self._active.position)
             await add_steps(self._active, self.append, steps)
 
 

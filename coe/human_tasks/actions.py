@@ -26,6 +26,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import APPROVALS, ESCALATIONS, RUNS, TASKS
+from coe.runs.task_holders import change_holder, end_holding
 from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import TASK_COLUMNS, TaskRecord, task_record
 from coe.runs.visibility import (
@@ -276,6 +277,11 @@ async def _unclaimed_state(work: Work, task: Any) -> HumanTaskState:
 
 
 async def _change(work: Work, task: Any, **values: Any) -> None:
+    closes = values.get("completed_at") is not None
+    if closes:
+        await end_holding(work.session, [task.id], work.now)
+    else:
+        await change_holder(work.session, work.keyring, task, values["assignee"], work.now)
     await work.session.execute(update(TASKS).where(TASKS.c.id == task.id).values(values))
 
 

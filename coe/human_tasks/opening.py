@@ -27,6 +27,7 @@ from coe.runs.models import TimerKind
 from coe.runs.records import IDENTITY_COLUMNS, RunIdentity
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS
+from coe.runs.task_holders import change_holder, end_holding
 from coe.runs.task_models import HumanTaskState
 from coe.runs.timers import delete_timers, store_timers, timer_row
 from coe.runs.visibility import qualified_roles
@@ -170,6 +171,7 @@ async def _escalate(
     if "after" in stage:  # an earlier version of the platform opened it, and counted from there
         due = (due or at) + timedelta(seconds=float(stage["after"]))
     to = qualified_role(str(stage["to"]), task.team)
+    await change_holder(session, keyring, task, None, at)
     await session.execute(
         update(TASKS)
         .where(TASKS.c.id == task.id)
@@ -211,6 +213,7 @@ async def _expire(
         .where(TASKS.c.id == task.id)
         .values(state=HumanTaskState.EXPIRED, completed_at=at),
     )
+    await end_holding(session, [task.id], at)
     await delete_task_timers(session, run.id, task.key)
     await inbox.send(session, keyring, run.id, Fact(FactKind.TASK_EXPIRED, at, task.key))
     resource = f"human_task:{task.id}"

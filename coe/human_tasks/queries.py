@@ -17,10 +17,11 @@ from coe.db.records import Columns
 from coe.formats import instants, uuids
 from coe.paging import Page, check_first, decode, encode
 from coe.runs.queries import StepKey
-from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
+from coe.runs.tables import APPROVALS, ESCALATIONS, HOLDERS, REMINDERS, TASKS
 from coe.runs.task_models import OPEN_TASK_STATES, HumanTaskState
 from coe.runs.task_records import (
     ESCALATION_COLUMNS,
+    HOLDER_COLUMNS,
     REMINDER_COLUMNS,
     TASK_APPROVAL_COLUMNS,
     TASK_COLUMNS,
@@ -86,13 +87,17 @@ async def inbox(
 
 
 async def task_extras(read: Read, ids: Collection[UUID]) -> dict[UUID, TaskExtras]:
-    """Approvals (without comments), escalations and reminders of each task, by time."""
+    """Approvals (without comments), escalations, reminders and holders of each task, by time."""
     approvals = await _by_task(read, ids, TASK_APPROVAL_COLUMNS, APPROVALS)
     escalations = await _by_task(read, ids, ESCALATION_COLUMNS, ESCALATIONS)
     reminders = await _by_task(read, ids, REMINDER_COLUMNS, REMINDERS)
+    holders = await _by_task(read, ids, HOLDER_COLUMNS, HOLDERS)
     return {
         task_id: TaskExtras(
-            tuple(approvals[task_id]), tuple(escalations[task_id]), tuple(reminders[task_id])
+            tuple(approvals[task_id]),
+            tuple(escalations[task_id]),
+            tuple(reminders[task_id]),
+            tuple(holders[task_id]),
         )
         for task_id in ids
     }

@@ -21,8 +21,9 @@ must not be stored anywhere. Neither is in the `repr` of a command.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from coe.json_types import JSON
@@ -243,6 +244,79 @@ class StepState(StrEnum):
     RETRYING = "RETRYING"
 
 
+class WaitCause(StrEnum):
+    """For what a step waits."""
+
+    OPERATOR = "OPERATOR"
+    """The run has faulted, and somebody has to retry it."""
+    MAINTENANCE = "MAINTENANCE"
+    """The platform is stopped on purpose."""
+    PEOPLE_QUEUE = "PEOPLE_QUEUE"
+    """A human task that nobody has claimed."""
+    OTHER_TEAM = "OTHER_TEAM"
+    """A called run of another team that its worker has not taken, or that itself waits."""
+    EVENT = "EVENT"
+    """An event."""
+    DISPATCH = "DISPATCH"
+    """A process that carries it on: a worker of the platform, or of the own team."""
+    RETRY = "RETRY"
+    """The delay before a further attempt."""
+    TIMER = "TIMER"
+    """A time."""
+
+
+class Phase(StrEnum):
+    """What a step does at a moment. Of several steps that are open inside it the first counts."""
+
+    WORK = "WORK"
+    HELD = "HELD"
+    """A person works: who has claimed the human task."""
+    OPERATOR = "OPERATOR"
+    MAINTENANCE = "MAINTENANCE"
+    PEOPLE_QUEUE = "PEOPLE_QUEUE"
+    OTHER_TEAM = "OTHER_TEAM"
+    EVENT = "EVENT"
+    DISPATCH = "DISPATCH"
+    RETRY = "RETRY"
+    TIMER = "TIMER"
+
+    @property
+    def waits(self) -> bool:
+        """Whether the step waits in this phase."""
+        return self not in {Phase.WORK, Phase.HELD}
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """How long people held a step, and how long it waited for what, until `since`.
+
+    The rest is work. `phase` is what it does since then. At the end of a step `since` is its end.
+    """
+
+    held: timedelta
+    waits: Mapping[WaitCause, timedelta]
+    phase: Phase
+    since: datetime
+
+    def until(self, at: datetime, phase: Phase | None = None) -> StepTimes:
+        """The times until `at`, if the phase lasts until then (or another one does)."""
+        lasted, of = at - self.since, phase or self.phase
+        if lasted <= timedelta():
+            return self
+        if of is Phase.HELD:
+            return replace(self, held=self.held + lasted, since=at)
+        if of is Phase.WORK:
+            return replace(self, since=at)
+        cause = WaitCause(of.value)
+        waits = {**self.waits, cause: self.waits.get(cause, timedelta()) + lasted}
+        return replace(self, waits=waits, since=at)
+
+    @property
+    def waited(self) -> timedelta:
+        """How long it waited, for anything."""
+        return sum(self.waits.values(), timedelta())
+
+
 @dataclass(frozen=True, slots=True)
 class StepUpdate:
     """The current state of one execution of a task; a later update of the same key replaces it.
@@ -253,7 +327,7 @@ class StepUpdate:
     `attempt` counts from 1 the executions by the nearest `try` and by retries of the run.
     `iteration` has the indexes of the enclosing loops, outermost first, such as "0" or "2.1".
     `unmatched` counts the events on which an expression of a `listen` failed, and `unmatched_at` is
-    the pointer of the expression that failed last.
+    the pointer of the expression that failed last. `parent_key` is the key of the step around it.
     """
 
     key: str
@@ -264,7 +338,9 @@ class StepUpdate:
     attempt: int
     iteration: str | None
     started_at: datetime
+    times: StepTimes
     ended_at: datetime | None = None
     error: dict[str, JSON] | None = field(default=None, repr=False)
     unmatched: int = 0
     unmatched_at: str | None = None
+    parent_key: str | None = None

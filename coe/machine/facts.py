@@ -7,22 +7,30 @@ it was recorded (`at`), the key of the command that it answers, or "" (`key`), a
 
 | kind             | key            | data                                                       |
 |------------------|----------------|------------------------------------------------------------|
-| RUN_STARTED      | ""             | `{input, flows?, runtime?: {name, …}, max_visits?}`        |
+| RUN_STARTED      | ""             | `{input, flows?, runtime?, max_visits?, requested?}`       |
 | LEAF_COMPLETED   | of RunLeaf     | `{output}`                                                 |
 | LEAF_FAULTED     | of RunLeaf     | `{error}`                                                  |
 | TIMER_ARMED      | of ArmTimer    | `{due}`; only for a timer whose command has no `due`       |
 | TIMER_FIRED      | of ArmTimer    | null                                                       |
 | TASK_ANSWERED    | of a task      | `{outcome, answer, reason, by, at}`                        |
 | TASK_ESCALATED   | of a task      | `{to}`; informs only, causes nothing                       |
+| TASK_HELD        | of a task      | `{by}`, null when nobody has it any more; informs only     |
 | TASK_EXPIRED     | of a task      | null; nobody answered until the end of the escalation      |
 | EVENT_CONSUMED   | ""             | `{event}`, a CloudEvent in structured JSON form            |
 | EVENT_EMITTED    | of EmitEvent   | `{event}`, the event as sent                               |
 | CHILD_STARTED    | of StartChild  | `{run}`, the id of the child run                           |
-| CHILD_COMPLETED  | of StartChild  | `{output}`                                                 |
-| CHILD_FAULTED    | of StartChild  | `{error}`; also `{error, cancelled: true}`                 |
+| CHILD_COMPLETED  | of StartChild  | `{output, times?}`                                         |
+| CHILD_FAULTED    | of StartChild  | `{error, times?}`; also `{error, cancelled: true, times?}` |
 | EXPRESSION_LIMITED | ""           | `{evaluation, reason}`: n-th evaluation of the next fact   |
 | RUN_CANCELLED    | ""             | `{reason?}`                                                |
-| RUN_RETRIED      | ""             | null; a faulted run continues from its faulted step        |
+| RUN_RETRIED      | ""             | `{since?}`; a faulted run continues from its faulted step  |
+| RUN_TAKEN_UP     | ""             | `{since}`; informs only                                    |
+
+The time of a run never goes back: a fact with an earlier time than one before it happened at that
+time (`Machine.now`). What informs only changes how the time of steps is counted, nothing else:
+`requested` is when the run was requested; a process took the run up for facts that nobody had
+taken since `since`; a retried run stood still since `since`; the called run took its `times`,
+`{worked, held?, waits?: {cause: …}}` in seconds.
 
 A repeated fact has no effect: a fact whose key was answered or cancelled before, an event with a
 known `source` and `id`, a cancellation of an ended run.
@@ -60,9 +68,11 @@ class FactKind(StrEnum):
     RUN_CANCELLED = "RUN_CANCELLED"
     RUN_RETRIED = "RUN_RETRIED"
     RUN_STARTED = "RUN_STARTED"
+    RUN_TAKEN_UP = "RUN_TAKEN_UP"
     TASK_ANSWERED = "TASK_ANSWERED"
     TASK_ESCALATED = "TASK_ESCALATED"
     TASK_EXPIRED = "TASK_EXPIRED"
+    TASK_HELD = "TASK_HELD"
     TIMER_ARMED = "TIMER_ARMED"
     TIMER_FIRED = "TIMER_FIRED"
 

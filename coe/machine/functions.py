@@ -12,10 +12,11 @@ from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.functions import FUNCTIONS
 from coe.language.model.calls import DEFAULT_CATALOG, CallFunction
+from coe.language.model.definition import Definition
 from coe.language.model.task import Task
 from coe.machine.calls import output_of, perform_leaf, render_arguments
 from coe.machine.clock import later
-from coe.machine.commands import OpenHumanTask, Stage, StartChild, StepState
+from coe.machine.commands import OpenHumanTask, Phase, Stage, StartChild, StepState
 from coe.machine.data import DEFINITION, ExpressionSite
 from coe.machine.errors import TaskFault, standard_error
 from coe.machine.facts import FactKind
@@ -81,7 +82,7 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
         reminders=_reminders(run, frame, arguments.get("remind")),
         place=_place(frame),
     )
-    fact = await run.perform(frame, command, StepState.WAITING)
+    fact = await run.perform(frame, command, StepState.WAITING, Phase.PEOPLE_QUEUE)
     if fact.kind is FactKind.TASK_EXPIRED:
         run.on_branch(frame, outcomes.EXPIRES)
         title = "Nobody answered in time"
@@ -159,8 +160,14 @@ async def start_child(
         local=local,
         wait=wait,
     )
-    fact = await run.perform(frame, command, StepState.WAITING)
+    phase = Phase.OTHER_TEAM if is_of_other_team(run.definition, command) else Phase.DISPATCH
+    fact = await run.perform(frame, command, StepState.WAITING, phase)
     return output_of(fact, frame)
+
+
+def is_of_other_team(definition: Definition, command: StartChild) -> bool:
+    """Whether the called flow belongs to another team than the flow that calls it."""
+    return command.flow.partition("/")[0] != definition.document.namespace
 
 
 async def run_decision(run: Interpreter, frame: Frame, arguments: dict[str, JSON]) -> JSON:

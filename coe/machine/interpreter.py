@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
@@ -17,6 +17,7 @@ from coe.machine.commands import (
     Faulted,
     Finish,
     PendingCommand,
+    Phase,
     RunOutcome,
     StepState,
     TimerReason,
@@ -30,6 +31,9 @@ from coe.machine.fibers import EvaluateJq, Fiber, Mailbox, Scheduler, Start
 from coe.machine.pending import PendingCommands, StepTracker
 from coe.machine.redaction import redacted, secret_texts
 from coe.machine.scope import Frame
+
+BEFORE: Final = datetime.min.replace(tzinfo=UTC)
+"""Before every time."""
 
 
 class EndRun(Exception):
@@ -72,7 +76,7 @@ class Done:
 
 
 class Interpreter:
-    """One run in one process. `now` is the time of the fact that is being applied."""
+    """One run in one process. `now` is the latest time of the facts, and never goes back."""
 
     def __init__(
         self,
@@ -100,18 +104,22 @@ class Interpreter:
         self.events = EventBuffer(self.scheduler, event_types)
         self.secrets = secret_texts(data.secrets)
         self.outcome: RunOutcome | None = None
-        self.now: datetime
+        self.now = BEFORE
         self._halted: Mailbox | None = None
         self._halted_at: datetime
 
     # ------------------------------------------------------------ commands
-    async def perform(self, frame: Frame, command: PendingCommand, state: StepState) -> Fact:
-        """Issue a command, and wait for its answer."""
+    async def perform(
+        self, frame: Frame, command: PendingCommand, state: StepState, phase: Phase = Phase.WORK
+    ) -> Fact:
+        """Issue a command, and wait for its answer, in a phase."""
         box = Mailbox()
         self.commands.issue(command, box)
-        self.steps.move(frame, state)
+        self.steps.awaits(frame, command.key)
+        self.steps.move(frame, state, phase, self.now)
         fact: Fact = await box.receive()
-        self.steps.move(frame, StepState.RUNNING)
+        self.steps.answered(command.key)
+        self.steps.move(frame, StepState.RUNNING, Phase.WORK, self.now)
         return fact
 
     def spawn(self, start: Start, box: Mailbox) -> Fiber:
@@ -197,15 +205,19 @@ class Interpreter:
         self._halted, self._halted_at = Mailbox(), self.now
         await self._halted.receive()
 
-    def resume(self) -> None:
-        """Continue a faulted run where it stopped."""
+    def resume(self, stopped_at: datetime) -> None:
+        """Continue a faulted run where it stopped.
+
+        Where the platform stopped it, `stopped_at`, the machine knows of no fault.
+        """
         box = self._halted
         if box is None:
+            self.steps.stood_still(stopped_at, self.now)
             return
         self._halted, self.outcome = None, None
         self.scheduler.halted = False
         self.commands.resume(self.now - self._halted_at)
-        self.steps.resume()
+        self.steps.resume(self._halted_at, self.now)
         self.scheduler.post(box, None, first=True)
 
     def complete(self, output: JSON) -> None:

@@ -36,6 +36,7 @@ from coe.machine.commands import (
     PendingCommand,
     RunOutcome,
     StartChild,
+    StepTimes,
     StepUpdate,
 )
 from coe.machine.data import RunDescriptor
@@ -44,7 +45,9 @@ from coe.machine.event_filters import event_types
 from coe.machine.facts import Fact, FactKind
 from coe.machine.fibers import EvaluateJq, Fiber
 from coe.machine.flow import run_definition
+from coe.machine.functions import is_of_other_team
 from coe.machine.interpreter import BranchObserver, DataObserver, Interpreter, StepData
+from coe.machine.step_times import parts_of
 from coe.machine.task_bodies import TASK_BODIES
 
 __all__ = ["BranchObserver", "DataObserver", "EvaluateJq", "Machine", "RunContext", "StepData"]
@@ -113,13 +116,14 @@ class Machine:
         """Apply one fact, and give the commands that follow from it, withdrawals included.
 
         A fact that answers no pending command changes nothing. `Finish` is the last command of a
-        run. Read `exceeded` after each fact.
+        run. Read `exceeded` after each fact. A fact that is earlier than one before it happens at
+        the time of that one (`now`).
 
         Raises:
             ValueError: the journal cannot contain the fact at this place.
         """
         run = self._run
-        run.now = fact.at
+        run.now = max(run.now, fact.at)
         run.limits.begin()
         if fact.kind is FactKind.EXPRESSION_LIMITED:
             run.limits.foresee(fact.data)
@@ -130,16 +134,17 @@ class Machine:
             case FactKind.RUN_CANCELLED:
                 self._cancel(fact)
             case FactKind.RUN_RETRIED:
-                run.resume()
+                run.resume(_time(fact.data, "since", run.now))
             case FactKind.EVENT_CONSUMED:
                 run.events.receive(_member(fact.data, "event"))
-            case FactKind.TASK_ESCALATED:
-                pass
+            case FactKind.RUN_TAKEN_UP | FactKind.TASK_HELD | FactKind.TASK_ESCALATED:
+                self._inform(fact)
             case FactKind.TIMER_ARMED:
                 self._arm(fact)
             case FactKind.CHILD_STARTED if self._awaits_child(fact.key):
                 pass
             case _:
+                self._count(fact)
                 run.commands.answer(fact)
         await run.scheduler.run()
         run.limits.end()
@@ -152,6 +157,15 @@ class Machine:
         journal, the state differs from the journal, and the replay must be repeated.
         """
         return self._run.limits.facts(self._run.now)
+
+    @property
+    def now(self) -> datetime:
+        """The time of the run: the latest of its facts."""
+        return self._run.now
+
+    def times(self) -> StepTimes | None:
+        """How long the run as a whole has waited, and for what, since its request; None before."""
+        return self._run.steps.whole.times() if self._root is not None else None
 
     def pending(self) -> list[PendingCommand]:
         """The pending commands, in the order of their issue."""
@@ -183,7 +197,8 @@ class Machine:
         if run.descriptor.started_at is not None:
             raise ValueError("a run starts once")
         data = fact.data if isinstance(fact.data, dict) else {}
-        run.descriptor.started_at = fact.at
+        run.descriptor.started_at = run.now
+        run.steps.start(min(_time(data, "requested", run.now), run.now), run.now)
         run.descriptor.input = data.get("input")
         flows, runtime = data.get("flows"), data.get("runtime")
         if isinstance(flows, dict):
@@ -205,6 +220,32 @@ class Machine:
         run.outcome = Cancelled(None if reason is None else str(reason))
         run.commands.finish(Finish(run.outcome))
 
+    def _inform(self, fact: Fact) -> None:
+        """Take note of a fact that changes nothing but how time is counted."""
+        run = self._run
+        if not self._goes_on():
+            return
+        if fact.kind is FactKind.RUN_TAKEN_UP:
+            run.steps.lacked_a_process(_time(fact.data, "since", run.now), run.now)
+        elif fact.kind is FactKind.TASK_HELD:
+            run.steps.hold(fact.key, run.now, held=_member(fact.data, "by") is not None)
+
+    def _goes_on(self) -> bool:
+        """Whether the run has started, and has neither ended nor faulted."""
+        return self._root is not None and self._run.outcome is None
+
+    def _count(self, fact: Fact) -> None:
+        """Count the time of the step that a fact answers, as far as the answer says more of it."""
+        run = self._run
+        timed, command = run.steps.waiting_for(fact.key), run.commands.get(fact.key)
+        if timed is None or not self._goes_on():
+            return
+        if isinstance(command, ArmTimer) and command.due is not None:
+            timed.was_late(command.due, run.now)
+        elif isinstance(command, StartChild):
+            other = is_of_other_team(run.definition, command)
+            timed.divide(parts_of(_member(fact.data, "times"), of_other_team=other), run.now)
+
     def _arm(self, fact: Fact) -> None:
         """Issue a timer again with the time that was chosen for it."""
         command = self._run.commands.get(fact.key)
@@ -215,6 +256,12 @@ class Machine:
     def _awaits_child(self, key: str) -> bool:
         command = self._run.commands.get(key)
         return isinstance(command, StartChild) and command.wait
+
+
+def _time(data: JSON, name: str, default: datetime) -> datetime:
+    """A time in the data of a fact; facts of earlier releases do not have it."""
+    found = _member(data, name)
+    return default if found is None else datetime.fromisoformat(str(found))
 
 
 def _member(data: JSON, name: str) -> JSON:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from coe.json_types import JSON
 from coe.language.model.task import Task
@@ -16,6 +17,7 @@ from coe.machine.commands import (
     Finish,
     OpenHumanTask,
     PendingCommand,
+    Phase,
     StepState,
     StepUpdate,
     TimerReason,
@@ -23,6 +25,7 @@ from coe.machine.commands import (
 from coe.machine.facts import Fact
 from coe.machine.fibers import Fiber, Mailbox, Scheduler
 from coe.machine.scope import Frame
+from coe.machine.step_times import TimedStep
 
 
 class PendingCommands:
@@ -120,6 +123,7 @@ class _Step:
     error: dict[str, JSON] | None = None
     unmatched: int = 0
     unmatched_at: str | None = None
+    timed: TimedStep = field(init=False)
 
     def update(self) -> StepUpdate:
         frame = self.frame
@@ -136,7 +140,14 @@ class _Step:
             error=self.error,
             unmatched=self.unmatched,
             unmatched_at=self.unmatched_at,
+            parent_key=_parent_key(frame),
+            times=self.timed.times(),
         )
+
+
+def _parent_key(frame: Frame) -> str | None:
+    outer = frame.scope.frame
+    return None if outer is None else outer.key
 
 
 StepWatcher = Callable[[Frame], None]
@@ -144,28 +155,79 @@ StepWatcher = Callable[[Frame], None]
 
 
 class StepTracker:
-    """The open steps of a run, and the steps that changed since the last report."""
+    """The open steps of a run, and the steps that changed since the last report.
+
+    `whole` has the times of the run as a whole.
+    """
 
     def __init__(self, scheduler: Scheduler, watch: StepWatcher | None = None) -> None:
         self._scheduler = scheduler
         self._watch = watch
         self._open: dict[str, tuple[_Step, Fiber]] = {}
         self._changed: dict[str, _Step] = {}
+        self._awaited: dict[str, str] = {}
+        self.whole: TimedStep
 
-    def open(self, frame: Frame, kind: str) -> None:
+    def start(self, requested: datetime, at: datetime) -> None:
+        """Begin with the run as a whole, which a process takes now."""
+        self.whole = TimedStep(requested, phase=Phase.DISPATCH)
+        self.whole.be(Phase.WORK, at)
+
+    def open(self, frame: Frame, kind: str, at: datetime) -> None:
         """Open the step of a task that starts."""
         step = _Step(frame, kind, StepState.RUNNING, StepState.RUNNING)
+        around = self._open.get(_parent_key(frame) or "")
+        parent = self.whole if around is None else around[0].timed
+        step.timed = TimedStep(at, parent, changed=partial(self._note, step))
         fiber = self._scheduler.current
         fiber.steps[frame.key] = None
         self._open[frame.key] = (step, fiber)
         self._changed[frame.key] = step
 
-    def move(self, frame: Frame, state: StepState) -> None:
-        """Change the state of an open step."""
+    def _note(self, step: _Step) -> None:
+        self._changed[step.frame.key] = step
+
+    def move(self, frame: Frame, state: StepState, phase: Phase, at: datetime) -> None:
+        """Change the state of an open step, and what it does."""
         entry = self._open.get(frame.key)
         if entry is not None:
             entry[0].state = entry[0].live = state
+            entry[0].timed.be(phase, at)
             self._changed[frame.key] = entry[0]
+
+    def awaits(self, frame: Frame, key: str) -> None:
+        """Note that a step waits for the answer to the command `key`."""
+        self._awaited[key] = frame.key
+
+    def answered(self, key: str) -> None:
+        """Note that it waits for it no more."""
+        self._awaited.pop(key, None)
+
+    def waiting_for(self, key: str) -> TimedStep | None:
+        """The step that waits for the answer to a command, if any."""
+        entry = self._open.get(self._awaited.get(key, ""))
+        return None if entry is None else entry[0].timed
+
+    def hold(self, key: str, at: datetime, *, held: bool) -> None:
+        """Note that a person has claimed a human task, or that nobody has it any more."""
+        step = self.waiting_for(key)
+        if step is not None:
+            step.be(Phase.HELD if held else Phase.PEOPLE_QUEUE, at)
+
+    def lacked_a_process(self, since: datetime, at: datetime) -> None:
+        """Note that no process carried the run on from `since` until now."""
+        for timed in self._timed():
+            timed.lacked_a_process(since, at)
+
+    def stood_still(self, since: datetime, at: datetime) -> None:
+        """Note that the run was faulted from `since` until now; nobody holds its tasks any more."""
+        for timed in self._timed():
+            timed.was(Phase.OPERATOR, since, at)
+        for timed in self._timed():
+            timed.give_back(at)
+
+    def _timed(self) -> list[TimedStep]:
+        return [self.whole, *(step.timed for step, _ in self._open.values())]
 
     def unmatched(self, frame: Frame, pointer: str) -> None:
         """Count an event on which the expression at `pointer` failed."""
@@ -180,6 +242,7 @@ class StepTracker:
         """Close the step of a task that ends."""
         step, fiber = self._open.pop(key)
         fiber.steps.pop(key, None)
+        step.timed.end(at)
         step.state, step.ended_at, step.error = state, at, error
         self._changed[key] = step
         if self._watch is not None:
@@ -210,9 +273,12 @@ class StepTracker:
             step.error = error if key in faulted else None
             step.ended_at = at
             self._changed[key] = step
+        for timed in self._timed():
+            timed.spend(at)
 
-    def resume(self) -> None:
-        """Give the open steps the states again that they had before `halt`."""
+    def resume(self, since: datetime, at: datetime) -> None:
+        """Give the open steps the states again that they had before `halt`, at `since`."""
+        self.stood_still(since, at)
         for key, (step, _) in self._open.items():
             step.state, step.ended_at, step.error = step.live, None, None
             self._changed[key] = step

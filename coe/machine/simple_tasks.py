@@ -11,7 +11,7 @@ from coe.language.event_attributes import event_problems, without_nulls
 from coe.language.expression_syntax import is_expression
 from coe.language.model.task_types import EmitTask, RaiseTask, RunTask, SetTask, WaitTask
 from coe.machine.calls import expand_uri, render_arguments
-from coe.machine.commands import EmitEvent, StepState, TimerReason
+from coe.machine.commands import EmitEvent, Phase, StepState, TimerReason
 from coe.machine.data import DEFINITION, MAX_VIOLATIONS, ExpressionSite
 from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.functions import start_child
@@ -48,7 +48,7 @@ async def run_wait(run: Interpreter, frame: Frame) -> Done:
     site = ExpressionSite(DEFINITION, frame=frame)
     after = await run.data.duration(typed(frame, WaitTask).wait, frame.input, site)
     timer = run.timer(frame, frame.key, TimerReason.WAIT, after, timedelta())
-    await run.perform(frame, timer, StepState.WAITING)
+    await run.perform(frame, timer, StepState.WAITING, Phase.TIMER)
     return Done(frame.input)
 
 

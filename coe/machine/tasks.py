@@ -76,7 +76,7 @@ async def execute(
     """Execute one task; execute it again when the run is retried after its fault."""
     frame = Frame(task, scope, visit, data, run.now)
     while True:
-        run.steps.open(frame, step_kind(task))
+        run.steps.open(frame, step_kind(task), run.now)
         try:
             done = await _flow(run, frame)
         except TaskFault as fault:

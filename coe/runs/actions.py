@@ -35,6 +35,7 @@ from coe.runs.requests import (
     insert_request,
     seal_request,
 )
+from coe.runs.step_times import LOCAL_TIMES, local_waits
 from coe.runs.tables import RUNS
 from coe.runs.visibility import owned, readable_runs, run_relations
 from coe.work import Work
@@ -145,9 +146,13 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
     if run.local:
         await reopen_local(work.session, run, work.now)
     else:
-        await work.session.execute(update(RUNS).where(RUNS.c.id == run_id).values(REOPENED))
+        unknown = {"waits": None, "held_seconds": None}
+        await work.session.execute(
+            update(RUNS).where(RUNS.c.id == run_id).values(REOPENED | unknown)
+        )
         await subscribe_again(work.session, run_id)
-        fact = Fact(FactKind.RUN_RETRIED, work.now)
+        data: JSON = {"since": run.ended_at.isoformat()} if run.ended_at else None
+        fact = Fact(FactKind.RUN_RETRIED, work.now, data=data)
         await inbox.send(work.session, work.keyring, run_id, fact, dedupe=f"retry:{new_id()}")
     await _keep(work, run, InterventionKind.RETRY, reason)
     await work.record(
@@ -169,10 +174,12 @@ async def reopen_local(session: AsyncSession, run: Any, at: datetime) -> None:
     """
     stopping = (OUTBOX.c.kind == OutboxKind.CANCEL) & (OUTBOX.c.subject == run.id)
     await session.execute(delete(OUTBOX).where(stopping))
+    before = await session.execute(select(*LOCAL_TIMES).where(RUNS.c.id == run.id))
+    waits = local_waits(before.one(), at) or None
     await session.execute(
         update(RUNS)
         .where(RUNS.c.id == run.id, RUNS.c.state.in_(ENDED))
-        .values(REOPENED | {"fence": RUNS.c.fence + 1, "waits_since": at}),
+        .values(REOPENED | {"fence": RUNS.c.fence + 1, "waits_since": at, "waits": waits}),
     )
     await arm_timeout(session, run.id, run.timeout_seconds)
     await enqueue(session, OutboxKind.START, run.id)
@@ -228,6 +235,7 @@ async def _lock(work: Work, run_id: UUID) -> Any:
             RUNS.c.holder,
             RUNS.c.journal_length,
             RUNS.c.timeout_seconds,
+            RUNS.c.ended_at,
             owned(work),
         )
         .where(RUNS.c.id == run_id, readable_runs(work))

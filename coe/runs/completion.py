@@ -7,19 +7,28 @@ on its row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, update
+import orjson
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append, clear_columns
 from coe.crypto.keys import Keyring
 from coe.json_types import JSON
-from coe.machine.commands import Cancelled, Completed, Faulted, RunOutcome, StepState
+from coe.machine.commands import (
+    Cancelled,
+    Completed,
+    Faulted,
+    Phase,
+    RunOutcome,
+    StepState,
+    StepTimes,
+)
 from coe.machine.errors import type_of
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
@@ -29,7 +38,9 @@ from coe.runs.journal import End
 from coe.runs.models import RunState
 from coe.runs.records import RunIdentity
 from coe.runs.sealing import TeamSealer, error_columns
+from coe.runs.step_times import LOCAL_TIMES, RunTimes, local_waits, waits_of
 from coe.runs.tables import INBOX, RUNS, STEPS, TASKS, TIMERS
+from coe.runs.task_holders import end_holding
 from coe.runs.task_models import OPEN_TASK_STATES, HumanTaskState
 
 
@@ -41,14 +52,24 @@ class Completion:
     outcome: RunOutcome
     at: datetime
     columns: dict[str, Any]
+    times: dict[str, JSON] | None = None
 
 
 async def prepare(
-    keyring: Keyring, run: RunIdentity, outcome: RunOutcome, at: datetime
+    keyring: Keyring,
+    run: RunIdentity,
+    outcome: RunOutcome,
+    at: datetime,
+    times: RunTimes | None = None,
 ) -> Completion:
-    """Seal the output or the error, for `close` or `plain_end`."""
+    """Seal the output or the error, for `close` or `plain_end`.
+
+    `times` are those of a central run, if they are known.
+    """
     sealer = TeamSealer(keyring, run.team)
     columns: dict[str, Any] = {"ended_at": at, "holder": None, "lease_until": None}
+    if times is not None:
+        columns |= times.columns()
     match outcome:
         case Completed(output):
             columns |= error_columns(None) | {
@@ -63,7 +84,7 @@ async def prepare(
             }
         case Cancelled():
             columns |= {"state": RunState.CANCELLED}
-    return Completion(run, outcome, at, columns)
+    return Completion(run, outcome, at, columns, times.json() if times else None)
 
 
 def plain_end(end: Completion) -> End | None:
@@ -74,12 +95,19 @@ def plain_end(end: Completion) -> End | None:
     run = end.run
     if not isinstance(end.outcome, Completed) or run.parent_id is not None:
         return None
-    return End(end.columns, clear_columns(_event(end)))
+    waits = end.columns.get("waits")
+    given = {
+        "waits": None if waits is None else orjson.dumps(waits).decode(),
+        "held_seconds": end.columns.get("held_seconds"),
+    }
+    return End(end.columns | given, clear_columns(_event(end)))
 
 
 async def close(session: AsyncSession, keyring: Keyring, end: Completion) -> None:
     """Write the end: the row, timers, inbox, open tasks, the fact for the caller, the event."""
     run = end.run
+    if run.local:
+        end = await _with_local_times(session, end)
     await session.execute(update(RUNS).where(RUNS.c.id == run.id).values(end.columns))
     await withdraw_tasks(session, keyring, run, end.at)
     await session.execute(delete(TIMERS).where(TIMERS.c.run_id == run.id))
@@ -111,12 +139,30 @@ def _obsolete(end: Completion) -> list[ColumnElement[bool]]:
     return [INBOX.c.kind == FactKind.RUN_CANCELLED.value] if faulted else []
 
 
+async def _with_local_times(session: AsyncSession, end: Completion) -> Completion:
+    """The end of a local run with its times: it waits while it has no holder, else it works.
+
+    It does not end before it began, whatever the clocks of two processes show.
+    """
+    found = await session.execute(select(*LOCAL_TIMES).where(RUNS.c.id == end.run.id))
+    row = found.one()
+    waits = local_waits(row, end.at)
+    waited = timedelta(seconds=sum(waits.values()))
+    at = max(end.at, row.requested_at + waited, row.started_at or row.requested_at)
+    times = RunTimes(
+        StepTimes(timedelta(), waits_of(waits), Phase.WORK, at), began=row.requested_at
+    )
+    columns = end.columns | times.columns() | {"ended_at": at}
+    return replace(end, at=at, columns=columns, times=times.json())
+
+
 async def _end_steps(session: AsyncSession, run_id: UUID, at: datetime) -> None:
     """Cancel the running steps of a local run; a central run projects its own steps."""
+    ended = func.greatest(STEPS.c.changed_at, at)
     await session.execute(
         update(STEPS)
         .where(STEPS.c.run_id == run_id, STEPS.c.state == StepState.RUNNING)
-        .values(state=StepState.CANCELLED, ended_at=at, changed_at=at),
+        .values(state=StepState.CANCELLED, ended_at=ended, changed_at=ended, phase=None),
     )
 
 
@@ -143,7 +189,10 @@ async def withdraw_tasks(
         .values(state=HumanTaskState.CANCELLED, completed_at=at)
         .returning(TASKS.c.id),
     )
-    for task_id in withdrawn.scalars().all():
+    tasks = withdrawn.scalars().all()
+    if tasks:
+        await end_holding(session, tasks, at)
+    for task_id in tasks:
         resource = f"human_task:{task_id}"
         event = run_event(run, Tag.RUNS_HUMAN_TASK_CANCEL, at, resource=resource)
         await append(session, keyring, event)
@@ -154,10 +203,12 @@ async def _notify_parent(session: AsyncSession, keyring: Keyring, end: Completio
     if run.parent_id is None or run.parent_key is None:
         return
     kind, data = _answer(end.outcome)
+    if end.times is not None:
+        data["times"] = end.times
     await inbox.send(session, keyring, run.parent_id, Fact(kind, end.at, run.parent_key, data))
 
 
-def _answer(outcome: RunOutcome) -> tuple[FactKind, JSON]:
+def _answer(outcome: RunOutcome) -> tuple[FactKind, dict[str, JSON]]:
     match outcome:
         case Completed(output):
             return FactKind.CHILD_COMPLETED, {"output": output}

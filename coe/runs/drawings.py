@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,10 +21,11 @@ from coe.drawing import RunOverlay, StepOverlay, svg_of
 from coe.drawing.graph import NodeGroup, graph_of_steps
 from coe.drawing.mermaid import mermaid_of
 from coe.drawing.run_overlay import brief_duration
-from coe.machine.commands import StepState
+from coe.machine.commands import StepState, StepTimes
 from coe.runs.queries import run as run_of
 from coe.runs.records import RunRecord
 from coe.runs.tables import RUNS, STEPS
+from coe.runs.times_now import TIME_COLUMNS, times_now
 from coe.runs.visibility import readable_runs
 from coe.work import Read
 
@@ -48,7 +49,9 @@ async def run_svg(read: Read, run_id: UUID) -> str | None:
         return None
     steps = await _steps(read, run_id)
     group, title = await _drawn(read, row, steps)
-    overlay = RunOverlay({step.path: _overlay(step) for step in steps}, _caption(row, read))
+    going = await _going(read, run_id)
+    drawn = {step.path: _overlay(step, going.get(step.path, ())) for step in steps}
+    overlay = RunOverlay(drawn, _caption(row, read))
     return await asyncio.to_thread(svg_of, group, title, row.ref, overlay)
 
 
@@ -65,9 +68,8 @@ async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple
 async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:
     """The executions of each task aggregated, in the order of their first start."""
     state = cast(STEPS.c.state, Text)
-    whole = _seconds(func.coalesce(STEPS.c.ended_at, read.now) - STEPS.c.started_at)
-    since = _seconds(read.now - STEPS.c.changed_at)
-    waited = STEPS.c.waited_seconds + case((STEPS.c.state == StepState.WAITING, since), else_=0)
+    ended = STEPS.c.ended_at.is_not(None)
+    whole = extract("epoch", STEPS.c.ended_at - STEPS.c.started_at)
     going = [(func.bool_or(STEPS.c.state == each), each.value) for each in _GOING]
     query = (
         select(
@@ -76,7 +78,8 @@ async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:
             func.min(STEPS.c.kind).label("kind"),
             case(*going, else_=_last(state)).label("state"),
             func.sum(whole).label("whole"),
-            func.sum(waited).label("waited"),
+            func.sum(STEPS.c.waited_seconds).filter(ended).label("waited"),
+            func.sum(STEPS.c.held_seconds).filter(ended).label("held"),
             func.max(STEPS.c.attempt).label("attempts"),
             func.count().filter(STEPS.c.attempt == 1).label("executions"),
             _last(STEPS.c.error_type).label("error_type"),
@@ -90,26 +93,46 @@ async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:
     return (await read.session.execute(query)).all()
 
 
+async def _going(read: Read, run_id: UUID) -> dict[str, list[tuple[datetime, StepTimes]]]:
+    """The starts and times until now of the executions that have not ended, by their tasks."""
+    found = await read.session.execute(
+        select(*TIME_COLUMNS, STEPS.c.path)
+        .join(RUNS, RUNS.c.id == STEPS.c.run_id)
+        .where(STEPS.c.run_id == run_id, STEPS.c.ended_at.is_(None), readable_runs(read))
+    )
+    rows = found.all()
+    times = await times_now(read.session, rows, read.now)
+    going: dict[str, list[tuple[datetime, StepTimes]]] = {}
+    for row in rows:
+        now = times[row.id]
+        if now is not None:
+            going.setdefault(row.path, []).append((row.started_at, now))
+    return going
+
+
 def _last(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The value of the execution that started last."""
     ordered = aggregate_order_by(column, STEPS.c.place.desc(), STEPS.c.id.desc())
     return func.array_agg(ordered)[1]
 
 
-def _seconds(length: ColumnElement[Any]) -> ColumnElement[Any]:
-    return extract("epoch", length)
-
-
-def _overlay(step: Row[Any]) -> StepOverlay:
+def _overlay(step: Row[Any], going: Sequence[tuple[datetime, StepTimes]]) -> StepOverlay:
+    """What is drawn of a task: its executions that have ended, and those that have not."""
     waited = timedelta(seconds=float(step.waited or 0))
+    held = timedelta(seconds=float(step.held or 0))
     whole = timedelta(seconds=float(step.whole or 0))
+    for started_at, times in going:
+        whole += times.since - started_at
+        waited += times.waited
+        held += times.held
     error = None
     if step.error_type is not None and step.state == StepState.FAULTED:
         kind = str(step.error_type).rstrip("/").rpartition("/")[2]
         error = f"{kind} {step.error_status or ''}".strip()
     return StepOverlay(
         state=str(step.state),
-        worked=max(whole - waited, timedelta()),
+        worked=max(whole - waited - held, timedelta()),
+        held=held,
         waited=waited,
         attempts=int(step.attempts),
         executions=max(int(step.executions), 1),

@@ -48,13 +48,30 @@ async def send(
 
     Facts with the same `dedupe` (by default kind and key) are kept once.
     """
+    sent = await tell(session, keyring, run_id, fact, dedupe=dedupe)
+    if sent:
+        await enqueue(session, OutboxKind.WAKE, run_id)
+    return sent
+
+
+async def tell(
+    session: AsyncSession,
+    keyring: Keyring,
+    run_id: UUID,
+    fact: Fact,
+    *,
+    dedupe: str | None = None,
+) -> bool:
+    """Put a fact into the inbox of a run, and do not wake the run: its holder, if any, sees it.
+
+    False if the run has ended.
+    """
     found = (
         await session.execute(select(RUNS.c.team, RUNS.c.state).where(RUNS.c.id == run_id))
     ).one_or_none()
     if found is None or found.state in ENDED:
         return False
     await _insert(session, TeamSealer(keyring, found.team), run_id, fact, dedupe)
-    await enqueue(session, OutboxKind.WAKE, run_id)
     await notify(session, run_id)
     return True
 

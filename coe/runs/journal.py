@@ -17,14 +17,12 @@ from operator import or_
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import case, extract
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import Database
 from coe.errors import Unavailable
-from coe.machine.commands import StepState
 from coe.runs import journal_sql
 from coe.runs.journal_sql import NOTHING_MORE, Part, Row
 from coe.runs.tables import STEPS
@@ -241,17 +239,11 @@ _SAVE_STEP: Final = upsert(STEPS).on_conflict_do_update(
         "unmatched": _new.unmatched,
         "unmatched_at": _new.unmatched_at,
         "fence": _new.fence,
-        "changed_at": case(
-            (STEPS.c.state == _new.state, STEPS.c.changed_at), else_=_new.changed_at
-        ),
-        "waited_seconds": STEPS.c.waited_seconds
-        + case(
-            (
-                (STEPS.c.state == StepState.WAITING) & (_new.state != StepState.WAITING),
-                extract("epoch", _new.changed_at - STEPS.c.changed_at),
-            ),
-            else_=0,
-        ),
+        "changed_at": _new.changed_at,
+        "phase": _new.phase,
+        "waited_seconds": _new.waited_seconds,
+        "held_seconds": _new.held_seconds,
+        "waits": _new.waits,
     },
 )
 

@@ -61,7 +61,13 @@ _RUN: Final = _columns_of(id="uuid", fence="bigint", position="bigint", count="b
 _RUN_PARTS: Final = {
     Part.TAKES: _columns_of(holder="text", seconds="double precision"),
     Part.PROJECTS: _columns_of(projected="bigint"),
-    Part.ENDS: _columns_of(state="text", ended_at="timestamptz", output_sealed="bytea"),
+    Part.ENDS: _columns_of(
+        state="text",
+        ended_at="timestamptz",
+        output_sealed="bytea",
+        waits="jsonb",
+        held_seconds="double precision",
+    ),
 }
 _ENTRY: Final = _columns_of(
     position="bigint", kind="text", key="text", at="timestamptz", payload_sealed="bytea"
@@ -79,6 +85,11 @@ _STEP: Final = _columns_of(
     started_at="timestamptz",
     ended_at="timestamptz",
     changed_at="timestamptz",
+    parent_key="text",
+    phase="text",
+    waited_seconds="double precision",
+    held_seconds="double precision",
+    waits="jsonb",
     error_type="text",
     error_status="integer",
     error_instance="text",
@@ -118,11 +129,11 @@ ON CONFLICT (run_id, key) DO UPDATE SET
     unmatched = excluded.unmatched,
     unmatched_at = excluded.unmatched_at,
     fence = excluded.fence,
-    changed_at = CASE WHEN run_steps.state = excluded.state
-        THEN run_steps.changed_at ELSE excluded.changed_at END,
-    waited_seconds = run_steps.waited_seconds
-        + CASE WHEN run_steps.state = 'WAITING' AND excluded.state <> 'WAITING'
-            THEN extract(epoch FROM excluded.changed_at - run_steps.changed_at) ELSE 0 END
+    changed_at = excluded.changed_at,
+    phase = excluded.phase,
+    waited_seconds = excluded.waited_seconds,
+    held_seconds = excluded.held_seconds,
+    waits = excluded.waits
 """
 _HELD: Final = "runs.fence = given.fence AND runs.holder IS NOT NULL"
 _FREE: Final = """
@@ -151,8 +162,8 @@ def statement(parts: Part) -> str:
         steps = _given([_columns_of(batch="bigint"), _STEP], number)
         names = ", ".join(f"given.{name}" for name in STEP)
         ctes.append(f"""projected AS (
-            INSERT INTO run_steps (run_id, fence, waited_seconds, {", ".join(STEP)})
-            SELECT moved.id, moved.fence, 0, {names}
+            INSERT INTO run_steps (run_id, fence, {", ".join(STEP)})
+            SELECT moved.id, moved.fence, {names}
             FROM {steps} JOIN moved ON moved.batch = given.batch {_CONFLICT})""")  # noqa: S608  # the same
     if Part.CONSUMES in parts:
         taken = _given([_columns_of(batch="bigint", id="uuid")], number)
@@ -195,7 +206,7 @@ def _moved(parts: Part, given: str) -> str:
         lease = f"CASE WHEN {not_ended} THEN {lease} END"
         holder = f"CASE WHEN {not_ended} THEN {holder} END"
         changes |= {name: f"CASE WHEN {not_ended} THEN runs.{name} END" for name in _ERROR}
-        for name in ("ended_at", "output_sealed"):
+        for name in ("ended_at", "output_sealed", "waits", "held_seconds"):
             changes[name] = f"coalesce(given.{name}, runs.{name})"
     if takes or ends:
         changes |= {"state": state, "holder": holder, "lease_until": lease}

@@ -35,7 +35,9 @@ class Parking(Enum):
     """Another holder has the run."""
 
 
-_TAKEN: Final = f"{IDENTITY_COLUMNS.text}, fence, journal_length, steps_told, input_sealed"
+_TAKEN: Final = (
+    f"{IDENTITY_COLUMNS.text}, fence, journal_length, steps_told, requested_at, input_sealed"
+)
 
 ACQUIRE: Final = f"""
 UPDATE runs SET holder = $2, fence = fence + 1, state = 'RUNNING',
@@ -66,6 +68,7 @@ class Lease:
     holder: str
     fence: int
     position: int
+    requested_at: datetime
     projected: int = 0
     input_sealed: bytes = field(default=b"", repr=False)
     taken: bool = True
@@ -119,6 +122,7 @@ def _lease(holder: str, row: Mapping[str, Any]) -> Lease:
         holder=holder,
         fence=row["fence"],
         position=row["journal_length"],
+        requested_at=row["requested_at"],
         projected=row["steps_told"],
         input_sealed=row["input_sealed"],
     )

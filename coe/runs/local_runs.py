@@ -24,7 +24,7 @@ from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
-from coe.machine.commands import Completed, Faulted, RunOutcome, StepState
+from coe.machine.commands import Completed, Faulted, Phase, RunOutcome, StepState, WaitCause
 from coe.machine.errors import type_of
 from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion
@@ -32,6 +32,7 @@ from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, LocalClaim, RunRecord
 from coe.runs.sealing import TeamSealer, error_columns
+from coe.runs.step_times import LOCAL_TIMES, local_waits
 from coe.runs.tables import NOW, RUNS, STEPS
 from coe.work import Work
 
@@ -81,6 +82,7 @@ async def claim_run(work: Work, run_id: UUID, *, token: str | None = None) -> Lo
             lease_until=_lease_end(work),
             started_at=func.coalesce(RUNS.c.started_at, NOW),
             state=RunState.RUNNING,
+            waits=local_waits(run, run.now) or None,
         )
         .returning(*RUN_COLUMNS),
     )
@@ -218,11 +220,12 @@ async def _lock(work: Work, run_id: UUID) -> Any:
         select(
             *IDENTITY_COLUMNS,
             RUNS.c.state,
-            RUNS.c.holder,
             RUNS.c.claim_token,
             RUNS.c.fence,
             and_(RUNS.c.holder.is_not(None), RUNS.c.lease_until >= NOW).label("held"),
             RUNS.c.input_sealed,
+            *LOCAL_TIMES,
+            NOW.label("now"),
         )
         .where(RUNS.c.id == run_id, RUNS.c.local)
         .with_for_update(key_share=True),
@@ -279,7 +282,14 @@ async def _done(work: Work, sealer: TeamSealer, run_id: UUID) -> dict[str, JSON]
 
 async def _step(work: Work, run_id: UUID, name: str) -> Any:
     found = await work.session.execute(
-        select(STEPS.c.state, STEPS.c.attempt, STEPS.c.started_at, STEPS.c.place).where(
+        select(
+            STEPS.c.state,
+            STEPS.c.attempt,
+            STEPS.c.started_at,
+            STEPS.c.changed_at,
+            STEPS.c.waits,
+            STEPS.c.place,
+        ).where(
             STEPS.c.run_id == run_id,
             STEPS.c.key == step_key(run_id, name),
         ),
@@ -296,11 +306,20 @@ class _Report:
 
 
 async def _step_row(work: Work, run: Any, report: _Report, before: Any) -> dict[str, Any]:
-    """The row of the step; each RUNNING after an earlier report is a further attempt."""
+    """The row of the step; each RUNNING after an earlier report is a further attempt.
+
+    The time from a fault to the next attempt is a wait. A worker that dies says nothing: until the
+    next one reports, its step counts as working.
+    """
     sealer = TeamSealer(work.keyring, run.team)
     key = step_key(run.id, report.name)
     row_key = f"{run.id}:{key}"
     again = before is not None and report.state is StepState.RUNNING
+    at = max(work.now, before.changed_at) if before else work.now
+    waits = dict(before.waits or {}) if before else {}
+    if again and before.state != StepState.RUNNING:
+        paused = (at - before.changed_at).total_seconds()
+        waits[WaitCause.RETRY.value] = waits.get(WaitCause.RETRY.value, 0.0) + paused
     return {
         "id": new_id(),
         "run_id": run.id,
@@ -312,10 +331,12 @@ async def _step_row(work: Work, run: Any, report: _Report, before: Any) -> dict[
         "state": report.state,
         "attempt": (before.attempt if before else 1) + again,
         "iteration": None,
-        "started_at": before.started_at if before else work.now,
-        "ended_at": None if report.state is StepState.RUNNING else work.now,
-        "changed_at": work.now,
-        "waited_seconds": 0.0,
+        "started_at": before.started_at if before else at,
+        "ended_at": None if report.state is StepState.RUNNING else at,
+        "changed_at": at,
+        "phase": Phase.WORK.value if report.state is StepState.RUNNING else None,
+        "waited_seconds": sum(waits.values()),
+        "waits": waits or None,
         **error_columns(report.error),
         "error_sealed": await sealer.maybe(STEPS, row_key, "error", report.error),
         "output_sealed": None

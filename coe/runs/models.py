@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Enum, ForeignKeyConstraint, Identity, Index, UniqueConstraint
 from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
@@ -73,7 +74,10 @@ class Run(SQLModel, table=True):
     `waits_since` is since when a local run has waited for a worker, while it has no holder, and
     `claim_token` is what its holder sent to claim it; `timeout_seconds` count from its
     request. `error_title` is the title of the error if it
-    is one of the platform's own, which contain no data.
+    is one of the platform's own, which contain no data. From its request to its end a run waited
+    for `waits` (seconds by cause), and people held it for `held_seconds`; the rest is work. Both
+    are null while a central run is carried on, and where they are not known; those of a local run
+    grow with each claim.
     """
 
     __tablename__ = "runs"
@@ -127,6 +131,8 @@ class Run(SQLModel, table=True):
     waits_since: datetime | None = None
     claim_token: str | None = None
     timeout_seconds: float | None = None
+    waits: dict[str, float] | None = Field(default=None, sa_type=JSONB)
+    held_seconds: float | None = None
     journal_length: int = Field(default=0, sa_type=BigInteger)
     steps_told: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
@@ -182,8 +188,11 @@ class RunStep(SQLModel, table=True):
     """One execution of a task as readers see it: a projection of the journal, never read back.
 
     The steps of a local flow are reported by its team; their output is kept (sealed) so that a
-    completed step never runs again. `place` orders the steps of a run by their start; `changed_at`
-    is when the step entered its state, `waited_seconds` how long it was in WAITING before.
+    completed step never runs again. `place` orders the steps of a run by their start; `parent_key`
+    is the key of the step around it. Until `changed_at` (its end, if it has ended) the step waited
+    for `waits`, seconds by cause (`WaitCause`), together `waited_seconds`, and people held it for
+    `held_seconds`; the rest of the time since its start is work. `phase` is what it does since
+    then; null once it has ended.
     `unmatched` counts the events on which an expression of the step failed; `unmatched_at` is the
     pointer of the expression that failed last.
     """
@@ -205,6 +214,10 @@ class RunStep(SQLModel, table=True):
     ended_at: datetime | None = None
     changed_at: datetime
     waited_seconds: float = 0.0
+    held_seconds: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    waits: dict[str, float] | None = Field(default=None, sa_type=JSONB)
+    phase: str | None = None
+    parent_key: str | None = None
     error_type: str | None = None
     error_status: int | None = None
     error_instance: str | None = None

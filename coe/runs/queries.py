@@ -24,9 +24,9 @@ from coe.runs.records import (
     RunFilter,
     RunRecord,
     StepRecord,
-    step_record,
 )
 from coe.runs.tables import RUNS, STEPS
+from coe.runs.times_now import RUN_OF_STEP, times_now
 from coe.runs.visibility import readable_runs
 from coe.work import Read
 
@@ -102,15 +102,17 @@ async def children_by_step(read: Read, keys: Sequence[StepKey]) -> dict[StepKey,
 
 async def steps_of_runs(read: Read, ids: Collection[UUID]) -> dict[UUID, tuple[StepRecord, ...]]:
     """For each run its steps, in the order of their start."""
-    rows = await read.session.execute(
-        select(*STEP_COLUMNS)
+    found = await read.session.execute(
+        select(*STEP_COLUMNS, *RUN_OF_STEP)
         .join(RUNS, RUNS.c.id == STEPS.c.run_id)
         .where(STEPS.c.run_id.in_(ids), readable_runs(read))
         .order_by(STEPS.c.run_id, STEPS.c.place, STEPS.c.id),
     )
+    rows = found.all()
+    times = await times_now(read.session, rows, read.now)
     grouped: defaultdict[UUID, list[StepRecord]] = defaultdict(list)
     for row in rows:
-        grouped[row.run_id].append(step_record(row, read.now))
+        grouped[row.run_id].append(STEP_COLUMNS.record(row, times=times[row.id]))
     return {run_id: tuple(steps) for run_id, steps in grouped.items()}
 
 

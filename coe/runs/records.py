@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from coe.db.records import Columns, From, Given
 from coe.json_types import JSON
-from coe.machine.commands import StepState
+from coe.machine.commands import StepState, StepTimes
 from coe.runs.error_reasons import reason_of
 from coe.runs.models import InterventionKind, RunState
 from coe.runs.tables import INTERVENTIONS, RUNS, STEPS
@@ -100,6 +98,8 @@ class RunRecord:
     attempt: Annotated[int, From("fence")]
     holder: str | None
     waits_since: datetime | None
+    waits: dict[str, float] | None
+    held_seconds: float | None
 
     @property
     def ref(self) -> str:
@@ -118,7 +118,7 @@ class RunData:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One execution of a task of a run; `waited_for` is the time spent in WAITING."""
+    """One execution of a task of a run; `times` are until now, None before it has started."""
 
     id: UUID
     run_id: UUID
@@ -134,8 +134,23 @@ class StepRecord:
     error: Annotated[ErrorRecord | None, ERROR]
     unmatched: int
     unmatched_at: str | None
-    waited_for: Annotated[timedelta | None, Given("waited_seconds", "changed_at")]
-    worked_for: Annotated[timedelta | None, Given()]
+    parent_key: str | None
+    times: Annotated[
+        StepTimes | None,
+        Given("changed_at", "phase", "waited_seconds", "held_seconds", "waits"),
+    ]
+
+    @property
+    def waited_for(self) -> timedelta | None:
+        """How long it waited, for anything."""
+        return None if self.times is None else self.times.waited
+
+    @property
+    def worked_for(self) -> timedelta | None:
+        """The rest of its time; what a person held is work."""
+        if self.times is None or self.started_at is None:
+            return None
+        return self.times.since - self.started_at - self.times.waited
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +168,6 @@ RUN_COLUMNS: Final = Columns(RunRecord, RUNS)
 IDENTITY_COLUMNS: Final = Columns(RunIdentity, RUNS)
 STEP_COLUMNS: Final = Columns(StepRecord, STEPS)
 INTERVENTION_COLUMNS: Final = Columns(InterventionRecord, INTERVENTIONS)
-
-
-def step_record(row: Row[*tuple[Any, ...]], now: datetime) -> StepRecord:
-    """A step from `STEP_COLUMNS`; the times of one that has not ended are counted up to now."""
-    waited = timedelta(seconds=row.waited_seconds)
-    if row.state == StepState.WAITING:
-        waited += now - row.changed_at
-    whole = (row.ended_at or now) - row.started_at if row.started_at else None
-    return STEP_COLUMNS.record(
-        row,
-        waited_for=waited if whole is not None else None,
-        worked_for=max(whole - waited, timedelta()) if whole is not None else None,
-    )
 
 
 def faulted_step(steps: Sequence[StepRecord], error: ErrorRecord) -> StepRecord | None:

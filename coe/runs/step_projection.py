@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from coe.db import new_id
 from coe.machine.commands import StepState, StepUpdate
 from coe.runs.journal_sql import Row
 from coe.runs.sealing import TeamSealer, error_columns
+from coe.runs.step_times import time_columns
 from coe.runs.tables import STEPS
 
 HOLD_SECONDS: Final = 0.2
@@ -31,11 +31,10 @@ _CAN_WAIT: Final = frozenset({StepState.RUNNING, StepState.COMPLETED, StepState.
 
 @dataclass(frozen=True, slots=True)
 class ProjectedStep:
-    """A change of a step, the place of the step in the order of its run, and when it changed."""
+    """A change of a step, and the place of the step in the order of its run."""
 
     change: StepUpdate
     place: int
-    at: datetime
 
 
 class StepProjection:
@@ -52,13 +51,11 @@ class StepProjection:
         """Whether any step is held back."""
         return bool(self._held)
 
-    def hold(
-        self, changes: Iterable[StepUpdate], position: int, at: datetime, *, seconds: float
-    ) -> None:
-        """Hold back the changes that follow from a journaled fact, given its position and time."""
+    def hold(self, changes: Iterable[StepUpdate], position: int, *, seconds: float) -> None:
+        """Hold back the changes that follow from a journaled fact, given its position."""
         if not self._held:
             self._since = seconds
-        self._add(self._held, changes, position, at)
+        self._add(self._held, changes, position)
 
     def is_due(self, changes: Sequence[StepUpdate], *, seconds: float) -> bool:
         """Whether to write now: somebody may have to act, or steps were held long enough."""
@@ -68,14 +65,10 @@ class StepProjection:
         many = len(self._held) + len(changes) >= MAX_HELD_STEPS
         return many or (due is not None and due <= seconds)
 
-    def held(
-        self, changes: Iterable[StepUpdate] = (), position: int = 0, at: datetime | None = None
-    ) -> list[ProjectedStep]:
+    def held(self, changes: Iterable[StepUpdate] = (), position: int = 0) -> list[ProjectedStep]:
         """All steps held back, with further changes; they stay held until `clear`."""
-        if at is None:
-            return list(self._held.values())
         held = dict(self._held)
-        self._add(held, changes, position, at)
+        self._add(held, changes, position)
         return list(held.values())
 
     def clear(self) -> None:
@@ -87,15 +80,11 @@ class StepProjection:
         return self._since + HOLD_SECONDS if self._held else None
 
     @staticmethod
-    def _add(
-        held: dict[str, ProjectedStep], changes: Iterable[StepUpdate], position: int, at: datetime
-    ) -> None:
+    def _add(held: dict[str, ProjectedStep], changes: Iterable[StepUpdate], position: int) -> None:
         for order, change in enumerate(changes):
             earlier = held.get(change.key)
-            place, since = position * PLACES_A_TURN + order, at
-            if earlier is not None:
-                place, since = earlier.place, max(earlier.at, at)
-            held[change.key] = ProjectedStep(change, place, since)
+            place = position * PLACES_A_TURN + order if earlier is None else earlier.place
+            held[change.key] = ProjectedStep(change, place)
 
 
 async def step_row(sealer: TeamSealer, run_id: UUID, step: ProjectedStep) -> Row:
@@ -117,7 +106,8 @@ async def step_row(sealer: TeamSealer, run_id: UUID, step: ProjectedStep) -> Row
         "iteration": change.iteration,
         "started_at": change.started_at,
         "ended_at": change.ended_at,
-        "changed_at": step.at,
+        "parent_key": change.parent_key,
+        **time_columns(change.times, ended=change.ended_at is not None),
         "error_sealed": sealed,
         **error_columns(error),
         "unmatched": change.unmatched,

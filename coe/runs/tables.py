@@ -23,6 +23,7 @@ from coe.runs.task_models import (
     HumanTask,
     HumanTaskApproval,
     HumanTaskEscalation,
+    HumanTaskHolder,
     HumanTaskReminder,
 )
 
@@ -44,6 +45,7 @@ TEAM_WORKERS: Final = _table(TeamWorker)
 TASKS: Final = _table(HumanTask)
 APPROVALS: Final = _table(HumanTaskApproval)
 ESCALATIONS: Final = _table(HumanTaskEscalation)
+HOLDERS: Final = _table(HumanTaskHolder)
 REMINDERS: Final = _table(HumanTaskReminder)
 EVENTS: Final = _table(ReceivedEvent)
 SUBSCRIPTIONS: Final = _table(EventSubscription)

@@ -125,6 +125,22 @@ class HumanTaskEscalation(SQLModel, table=True):
     reason: str
 
 
+class HumanTaskHolder(SQLModel, table=True):
+    """That a person had a task: claimed it, or was given it, until it was out of their hands."""
+
+    __tablename__ = "human_task_holders"
+    __table_args__ = (
+        ForeignKeyConstraint(["task_id"], ["human_tasks.id"]),
+        Index(None, "task_id", "at"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    task_id: UUID
+    by: str
+    at: datetime
+    until: datetime | None = None
+
+
 class HumanTaskReminder(SQLModel, table=True):
     """That people were reminded of a task.
 

@@ -14,7 +14,7 @@ from coe.db.records import Columns, From, Given
 from coe.identifiers import qualified_role
 from coe.json_types import JSON
 from coe.runs.sealing import TeamSealer
-from coe.runs.tables import APPROVALS, ESCALATIONS, REMINDERS, TASKS
+from coe.runs.tables import APPROVALS, ESCALATIONS, HOLDERS, REMINDERS, TASKS
 from coe.runs.task_models import HumanTaskState
 
 
@@ -80,6 +80,15 @@ class EscalationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class HolderRecord:
+    """Who had a task, from when until when; None: still."""
+
+    by: str
+    at: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReminderRecord:
     """That people were reminded; `channel` and `notified_at` only where a message was sent."""
 
@@ -91,6 +100,7 @@ class ReminderRecord:
 TASK_COLUMNS: Final = Columns(TaskRecord, TASKS)
 TASK_APPROVAL_COLUMNS: Final = Columns(TaskApprovalRecord, APPROVALS)
 ESCALATION_COLUMNS: Final = Columns(EscalationRecord, ESCALATIONS)
+HOLDER_COLUMNS: Final = Columns(HolderRecord, HOLDERS)
 REMINDER_COLUMNS: Final = Columns(ReminderRecord, REMINDERS)
 
 
@@ -118,8 +128,9 @@ class TaskFilter:
 
 @dataclass(frozen=True, slots=True)
 class TaskExtras:
-    """Approvals, escalations and reminders of one task."""
+    """Approvals, escalations, reminders and holders of one task."""
 
     approvals: tuple[TaskApprovalRecord, ...] = ()
     escalations: tuple[EscalationRecord, ...] = ()
     reminders: tuple[ReminderRecord, ...] = ()
+    holders: tuple[HolderRecord, ...] = ()

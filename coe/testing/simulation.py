@@ -35,7 +35,10 @@ from coe.testing.missing_stubs import NoAnswerError, missing_stub
 from coe.testing.stubs import TESTER, exclusions, fault_of, human_answer
 
 # Facts with a key whose command stays pending.
-_INFORMING: Final = {FactKind.CHILD_STARTED, FactKind.TASK_ESCALATED, FactKind.TIMER_ARMED}
+_INFORMING: Final = {
+    *(FactKind.CHILD_STARTED, FactKind.TIMER_ARMED),
+    *(FactKind.TASK_ESCALATED, FactKind.TASK_HELD),
+}
 # The pointer of the task of a declared function, which runs as one more step below its call.
 _FUNCTION: Final = re.compile(r"/use/functions/[^/]+")
 

@@ -339,8 +339,8 @@ async def test_a_run_held_twice_in_one_process_is_lost_to_the_earlier(platform: 
     run = await start(platform, "sales/simple")
     async with (
         runtime(platform, Leaves()) as running,
-        running.hold(Lease(identity(run.id), running.holder, 1, 0)) as earlier,
-        running.hold(Lease(identity(run.id), running.holder, 2, 0)) as later,
+        running.hold(Lease(identity(run.id), running.holder, 1, 0, utcnow())) as earlier,
+        running.hold(Lease(identity(run.id), running.holder, 2, 0, utcnow())) as later,
     ):
         assert (earlier.lost, later.lost) == (True, False)
 

@@ -12,7 +12,7 @@ import pytest
 from coe.execution.advance import Finished, advance
 from coe.human_tasks import actions as human_tasks
 from coe.json_types import JSON
-from coe.machine.commands import RunLeaf, StepState, StepUpdate
+from coe.machine.commands import Phase, RunLeaf, StepState, StepTimes, StepUpdate
 from coe.runs import actions, queries
 from coe.runs.journal import Append, Journal
 from coe.runs.models import RunState
@@ -38,7 +38,8 @@ NOON = datetime.fromisoformat("2026-11-22T12:00:00+00:00")
 
 
 def _change(key: str, state: StepState) -> StepUpdate:
-    return StepUpdate(key, f"/do/{key}", key, "http", state, 1, None, NOON)
+    times = StepTimes(timedelta(), {}, Phase.WORK, NOON)
+    return StepUpdate(key, f"/do/{key}", key, "http", state, 1, None, NOON, times)
 
 
 async def _visible(platform: Platform, run_id: UUID) -> list[tuple[str, str]]:
@@ -50,8 +51,8 @@ async def _visible(platform: Platform, run_id: UUID) -> list[tuple[str, str]]:
 def test_a_short_step_is_written_once_at_the_place_of_its_start() -> None:
     projection = StepProjection()
     started = [_change("a", StepState.RUNNING), _change("b", StepState.RUNNING)]
-    projection.hold(started, 1, NOON, seconds=10.0)
-    projection.hold([_change("a", StepState.COMPLETED)], 2, NOON, seconds=10.1)
+    projection.hold(started, 1, seconds=10.0)
+    projection.hold([_change("a", StepState.COMPLETED)], 2, seconds=10.1)
     assert not projection.is_due([], seconds=10.1)
     assert projection.due() == 10.0 + HOLD_SECONDS
     first, second = projection.held()
@@ -65,10 +66,9 @@ def test_a_short_step_is_written_once_at_the_place_of_its_start() -> None:
 
 def test_changes_that_are_not_journaled_yet_are_not_held_back() -> None:
     projection = StepProjection()
-    projection.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
-    later = NOON + timedelta(seconds=1)
-    ended = projection.held([_change("a", StepState.COMPLETED)], 2, later)
-    assert [(each.change.state, each.at) for each in ended] == [(StepState.COMPLETED, later)]
+    projection.hold([_change("a", StepState.RUNNING)], 1, seconds=10.0)
+    [ended] = projection.held([_change("a", StepState.COMPLETED)], 2)
+    assert (ended.change.state, ended.place) == (StepState.COMPLETED, 1 << 20)
     assert [each.change.state for each in projection.held()] == [StepState.RUNNING]
 
 
@@ -81,7 +81,7 @@ def test_a_step_that_needs_somebody_is_written_at_once() -> None:
 
 def test_many_steps_are_written_at_once_and_old_ones_when_they_are_due() -> None:
     projection = StepProjection()
-    projection.hold([_change("a", StepState.RUNNING)], 1, NOON, seconds=10.0)
+    projection.hold([_change("a", StepState.RUNNING)], 1, seconds=10.0)
     assert not projection.is_due([], seconds=10.0 + HOLD_SECONDS / 2)
     assert projection.is_due([], seconds=10.0 + HOLD_SECONDS)
     projection.clear()

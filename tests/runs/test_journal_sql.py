@@ -56,6 +56,11 @@ def _step() -> dict[str, Any]:
         "attempt": 1,
         "started_at": now,
         "changed_at": now,
+        "parent_key": None,
+        "phase": "WORK",
+        "waited_seconds": 0.0,
+        "held_seconds": 0.0,
+        "waits": '{"TIMER": 1.5}',
         "error_sealed": None,
         "unmatched": 0,
         "unmatched_at": None,
@@ -93,7 +98,13 @@ async def _append(platform: Platform, parts: Part) -> tuple[Append, Any]:
         append.projected, append.steps = position + 1, [_step()]
     append.consumed = arrived[:1] if Part.CONSUMES in parts else []
     if Part.ENDS in parts:
-        end = {"state": RunState.COMPLETED, "ended_at": now, "output_sealed": b"out"}
+        end = {
+            "state": RunState.COMPLETED,
+            "ended_at": now,
+            "output_sealed": b"out",
+            "waits": '{"TIMER": 1.5}',
+            "held_seconds": 0.5,
+        }
         append.end = End(end, _event())
     assert append.parts == parts
     return append, await _run(platform, run.id)
@@ -122,6 +133,7 @@ async def _check(platform: Platform, append: Append, before: Any) -> None:
     assert run.steps_told == (before.steps_told if append.projected is None else append.projected)
     assert run.error_sealed == (None if ends else b"e")
     assert run.output_sealed == (b"out" if ends else None)
+    assert (run.waits, run.held_seconds) == (({"TIMER": 1.5}, 0.5) if ends else (None, None))
     if ends:
         assert run.lease_until is None
     elif takes:

@@ -6,6 +6,7 @@ refused by name: register a new one here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -208,7 +209,7 @@ async def _write(env: Env, moved: dict[int, Data], given: _Given) -> None:
     for batch, step in given.rows(Part.PROJECTS, STEP):
         if batch in moved:
             run = moved[batch]
-            mine = {"run_id": run["id"], "fence": run["fence"], "waited_seconds": 0.0}
+            mine = {"run_id": run["id"], "fence": run["fence"], "waits": _json(step["waits"])}
             await _save_step(env, step | mine)
     for batch, taken in given.rows(Part.CONSUMES, ["id"]):
         if batch in moved and Bugs.consumes:
@@ -322,7 +323,7 @@ async def _moved(env: Env, given: list[tuple[Any, ...]]) -> dict[int, Data]:
                 last |= {"fence": fence - 1 + Bugs.next_fence} | _taken(row, holder, seconds, now)
             if end[0] is not None:
                 last |= dict.fromkeys(_NO_MORE) | dict(zip(END, end, strict=True))
-                last["state"] = RunState(end[0])
+                last |= {"state": RunState(end[0]), "waits": _json(last["waits"])}
             return row | {"journal_length": row["journal_length"] + count} | last
 
         rows = list(env.store.relations["runs"].candidates("id", run_id))
@@ -331,6 +332,10 @@ async def _moved(env: Env, given: list[tuple[Any, ...]]) -> dict[int, Data]:
             moved[batch] = changed
             env.transaction.appended.append((run_id, fence, changed["fence"]))
     return moved
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 async def _save_step(env: Env, step: Data) -> None:

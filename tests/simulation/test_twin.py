@@ -166,7 +166,7 @@ class Statements:
         return _rows(gone.returning(OUTBOX.c.kind, OUTBOX.c.subject))
 
     def park(self) -> Step:
-        lease = leases.Lease(identity(self.run()), "me", self.dice.randrange(3), 0)
+        lease = leases.Lease(identity(self.run()), "me", self.dice.randrange(3), 0, LONG_AGO)
 
         async def park(session: Any) -> Any:
             return (await leases.park(session, lease)).name
@@ -209,7 +209,13 @@ class Statements:
         group.consumed = [(1, each) for each in self.sent[-2:]]
         group.ends = [None]
         if self.dice.random() < 0.3:
-            end = {"state": "COMPLETED", "ended_at": LONG_AGO, "output_sealed": b"out"}
+            end = {
+                "state": "COMPLETED",
+                "ended_at": LONG_AGO,
+                "output_sealed": b"out",
+                "waits": '{"TIMER": 1.5}',
+                "held_seconds": 0.5,
+            }
             group.ends, group.events = [end], [(1, self._event())]
         statement, given = journal_sql.statement(parts), group.arguments(parts)
 
@@ -238,6 +244,11 @@ class Statements:
             "started_at": LONG_AGO,
             "ended_at": None,
             "changed_at": LONG_AGO + timedelta(seconds=self.number),
+            "parent_key": self.dice.choice([None, "around"]),
+            "phase": self.dice.choice([None, "WORK", "TIMER"]),
+            "waited_seconds": float(self.number),
+            "held_seconds": 0.5,
+            "waits": self.dice.choice([None, '{"TIMER": 1.5}']),
             "error_type": None,
             "error_status": None,
             "error_instance": None,
@@ -248,7 +259,7 @@ class Statements:
         }
 
     def steps(self) -> Step:
-        row = self._step() | {"run_id": self.run(), "waited_seconds": 0.0, "fence": 1}
+        row = self._step() | {"run_id": self.run(), "waits": {"RETRY": 2.5}, "fence": 1}
 
         async def save(session: Any) -> None:
             await save_steps(session, [row | {"output_sealed": None}])

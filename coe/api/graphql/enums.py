@@ -13,7 +13,7 @@ from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.search.query import CatalogOrder
 from coe.errors import Severity
 from coe.language.schedules import ScheduleKind
-from coe.machine.commands import StepState
+from coe.machine.commands import StepState, WaitCause
 from coe.runs.models import InterventionKind, RunState
 from coe.runs.task_models import HumanTaskState
 
@@ -33,3 +33,4 @@ strawberry.enum(
 )
 strawberry.enum(Severity, description="Only an ERROR refuses the document or the input")
 strawberry.enum(StepState, description="The state of one execution of a task")
+strawberry.enum(WaitCause, description="For what a step or a run waits")

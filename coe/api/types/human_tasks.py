@@ -12,7 +12,13 @@ from coe.api.graphql.scalars import DateTime, Json
 from coe.api.types.entries import Approval
 from coe.api.types.runs import Run
 from coe.runs.task_models import HumanTaskState
-from coe.runs.task_records import EscalationRecord, ReminderRecord, TaskData, TaskRecord
+from coe.runs.task_records import (
+    EscalationRecord,
+    HolderRecord,
+    ReminderRecord,
+    TaskData,
+    TaskRecord,
+)
 from coe.runs.task_records import TaskFilter as Wanted
 
 
@@ -52,6 +58,21 @@ class Escalation:
     def of(cls, record: EscalationRecord) -> Escalation:
         """The view of an escalation."""
         return cls(at=DateTime(record.at), to=record.to, reason=record.reason)
+
+
+@object_type
+class HumanTaskHolder:
+    """A person who had the task: claimed it, or was given it."""
+
+    by: str
+    since: DateTime = strawberry.field(name="from")
+    until: DateTime | None = strawberry.field(description="Null while the person has it")
+
+    @classmethod
+    def of(cls, record: HolderRecord) -> HumanTaskHolder:
+        """The view of who had a task."""
+        until = DateTime(record.until) if record.until else None
+        return cls(by=record.by, since=DateTime(record.at), until=until)
 
 
 @object_type
@@ -154,6 +175,12 @@ class HumanTask(Node):
         """Its reminders so far, as `remind` of the task defines."""
         extras = await info.context.load(task_extras, self.record.id)
         return [HumanTaskReminder.of(record) for record in extras.reminders] if extras else []
+
+    @field
+    async def holders(self, info: Info) -> list[HumanTaskHolder]:
+        """Who has had it, from when until when; the time between is that of a queue."""
+        extras = await info.context.load(task_extras, self.record.id)
+        return [HumanTaskHolder.of(record) for record in extras.holders] if extras else []
 
     @field
     async def approvals(self, info: Info) -> list[Approval]:

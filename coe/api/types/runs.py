@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -30,7 +32,7 @@ from coe.api.graphql.scalars import DateTime, IsoDuration, Json
 from coe.api.types.flow_versions import FlowVersion
 from coe.api.types.flows import Flow
 from coe.errors import NotFound
-from coe.machine.commands import StepState
+from coe.machine.commands import StepState, StepTimes, WaitCause
 from coe.runs import drawings, queries
 from coe.runs.models import InterventionKind, RunState
 from coe.runs.records import (
@@ -41,6 +43,7 @@ from coe.runs.records import (
     faulted_step,
 )
 from coe.runs.records import RunFilter as Wanted
+from coe.runs.times_now import run_times
 
 if TYPE_CHECKING:
     from coe.api.types.human_tasks import HumanTask
@@ -125,8 +128,26 @@ class DataReader:
 
 
 @object_type
+class Wait:
+    """How long a step or a run waited for one thing."""
+
+    cause: WaitCause
+    lasted: IsoDuration = strawberry.field(name="for")
+
+    @classmethod
+    def all_of(cls, waits: Mapping[WaitCause, timedelta]) -> list[Wait]:
+        """The views of waits, the longest first."""
+        longest = sorted(waits.items(), key=lambda each: (-each[1], each[0]))
+        return [cls(cause=cause, lasted=IsoDuration(length)) for cause, length in longest]
+
+
+@object_type
 class Step:
-    """One execution of a task of a run."""
+    """One execution of a task of a run.
+
+    It works or waits at each moment from its start to its end, or until now: `workedFor` and the
+    `waits` add up to that time. A step with steps inside works while any of them works.
+    """
 
     record: strawberry.Private[StepRecord]
     id: strawberry.ID
@@ -138,8 +159,14 @@ class Step:
     iteration: str | None
     started_at: DateTime | None
     ended_at: DateTime | None
-    worked_for: IsoDuration | None
-    waited_for: IsoDuration | None
+    worked_for: IsoDuration | None = strawberry.field(
+        description="Also while a person has the task",
+    )
+    held_for: IsoDuration | None = strawberry.field(
+        description="The part of it in which a person had the task, and nothing else worked",
+    )
+    waited_for: IsoDuration | None = strawberry.field(description="The sum of the waits")
+    waits: list[Wait] = strawberry.field(description="For what it waited, the longest first")
     error: RunError | None
     unmatched_events: int = strawberry.field(
         description="How many events it could not compare, because an expression failed on their"
@@ -152,6 +179,7 @@ class Step:
     @classmethod
     def of(cls, record: StepRecord) -> Step:
         """The view of a step."""
+        times = record.times
         return cls(
             record=record,
             id=strawberry.ID(to_global("Step", record.id)),
@@ -164,7 +192,9 @@ class Step:
             started_at=DateTime(record.started_at) if record.started_at else None,
             ended_at=DateTime(record.ended_at) if record.ended_at else None,
             worked_for=IsoDuration(record.worked_for) if record.worked_for is not None else None,
-            waited_for=IsoDuration(record.waited_for) if record.waited_for is not None else None,
+            held_for=IsoDuration(times.held) if times else None,
+            waited_for=IsoDuration(times.waited) if times else None,
+            waits=Wait.all_of(times.waits) if times else [],
             error=RunError.of(record.error) if record.error else None,
             unmatched_events=record.unmatched,
             unmatched_at=record.unmatched_at,
@@ -289,6 +319,34 @@ class Run(Node):
         """Its steps, in the order in which they started."""
         records = await info.context.load(steps_of, self.record.id)
         return [Step.of(record) for record in records or ()]
+
+    @field
+    async def worked_for(self, info: Info) -> IsoDuration | None:
+        """The time since its request in which it did not wait; null if that is not known."""
+        times = await self._times(info)
+        return IsoDuration(times.since - self.record.requested_at - times.waited) if times else None
+
+    @field
+    async def held_for(self, info: Info) -> IsoDuration | None:
+        """The part of it in which a person had a task, and nothing else worked."""
+        times = await self._times(info)
+        return IsoDuration(times.held) if times else None
+
+    @field
+    async def waited_for(self, info: Info) -> IsoDuration | None:
+        """The sum of the waits; null if it is not known."""
+        times = await self._times(info)
+        return IsoDuration(times.waited) if times else None
+
+    @field
+    async def waits(self, info: Info) -> list[Wait]:
+        """For what it waited since its request, until its end or until now, the longest first."""
+        times = await self._times(info)
+        return Wait.all_of(times.waits) if times else []
+
+    async def _times(self, info: Info) -> StepTimes | None:
+        steps = () if self.record.local else await info.context.load(steps_of, self.record.id)
+        return run_times(self.record, steps or (), info.context.platform.clock())
 
     @field
     async def faulted_step(self, info: Info) -> Step | None:
