@@ -31,11 +31,11 @@ class StepOverlay:
 
     state: str
     worked: timedelta | None = None
-    held: timedelta | None = None
     waited: timedelta | None = None
     attempts: int = 1
     executions: int = 1
     error: str | None = None
+    held: timedelta | None = None
 
     def lines(self) -> tuple[str, ...]:
         """The lines in a drawing: the state, then times and counts, then the error."""

@@ -16,6 +16,7 @@ from coe.catalog.models import LinkKind
 from coe.errors import CoeError, Unavailable
 from coe.execution.runtime import Runtime
 from coe.execution.turn import ActiveRun
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
 from coe.machine.facts import Fact, FactKind
@@ -69,7 +70,7 @@ async def first_fact(platform: Platform, lease: Lease, definition: Definition) -
         "input": value,
         "flows": flows,
         "max_visits": max_visits,
-        "requested": requested.isoformat(),
+        "requested": instants.write(requested),
     }
     return Fact(FactKind.RUN_STARTED, max(platform.clock(), requested), data=data)
 

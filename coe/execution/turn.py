@@ -126,7 +126,7 @@ async def prepare_turn(
     given = [each.fact for each in arrived]
     if active.resumed and given:
         since = min(fact.at for fact in given)
-        given += [Fact(FactKind.RUN_TAKEN_UP, turn.now, data={"since": since.isoformat()})]
+        given += [Fact(FactKind.RUN_TAKEN_UP, turn.now, data={"since": instants.write(since)})]
     active.resumed = False
     await turn.apply([*given, *facts])
     return turn

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -261,7 +262,7 @@ class Machine:
 def _time(data: JSON, name: str, default: datetime) -> datetime:
     """A time in the data of a fact; facts of earlier releases do not have it."""
     found = _member(data, name)
-    return default if found is None else datetime.fromisoformat(str(found))
+    return default if found is None else instants.read(str(found))
 
 
 def _member(data: JSON, name: str) -> JSON:

@@ -121,7 +121,6 @@ class TimedStep:
         self._count(self.phase, since)
         for phase in sorted(parts, key=_RANK.__getitem__):
             self._count(phase, min(self._since + parts[phase], at))
-        self._count(self.phase, at)
         self._changed()
 
     def _settle(self, at: datetime) -> None:

@@ -19,6 +19,7 @@ from coe.catalog.queries import find_entry, find_version
 from coe.catalog.records import RunnableFlow
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.formats import instants
 from coe.json_types import JSON
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OUTBOX, OutboxKind, enqueue
@@ -151,7 +152,7 @@ async def retry_run(work: Work, run_id: UUID, *, reason: str) -> RunRecord:
             update(RUNS).where(RUNS.c.id == run_id).values(REOPENED | unknown)
         )
         await subscribe_again(work.session, run_id)
-        data: JSON = {"since": run.ended_at.isoformat()} if run.ended_at else None
+        data: JSON = {"since": instants.write(run.ended_at)} if run.ended_at else None
         fact = Fact(FactKind.RUN_RETRIED, work.now, data=data)
         await inbox.send(work.session, work.keyring, run_id, fact, dedupe=f"retry:{new_id()}")
     await _keep(work, run, InterventionKind.RETRY, reason)

@@ -124,7 +124,11 @@ def _phase_by_kind(row: Any) -> Phase:
 
 @dataclass(frozen=True, slots=True)
 class CalledRun:
-    """What a called run shows of its time so far; `steps` are those that no other step contains."""
+    """What a called run shows of its time so far.
+
+    `steps` are those that no other step contains, each with its start: the first begins with the
+    journal of the run, which may be a little before its row says so.
+    """
 
     of_other_team: bool
     requested_at: datetime
@@ -132,12 +136,12 @@ class CalledRun:
     until: datetime
     waits: Mapping[str, float] | None
     held_seconds: float | None
-    steps: Sequence[StepTimes] = ()
+    steps: Sequence[tuple[datetime, StepTimes]] = ()
     waits_since: datetime | None = None
 
     def times(self) -> StepTimes:
         """Its times since its request, until now or until its end."""
-        begun = self.started_at or self.until
+        begun = min([at for at, _ in self.steps], default=self.started_at or self.until)
         times = StepTimes(timedelta(), {}, Phase.DISPATCH, self.requested_at)
         if self.waits is not None or self.held_seconds is not None:
             held = timedelta(seconds=self.held_seconds or 0.0)
@@ -147,7 +151,7 @@ class CalledRun:
         if self.waits_since is not None:
             lasted = max(self.until - self.waits_since, timedelta())
             times = times.until(times.since + lasted, Phase.DISPATCH)
-        for each in self.steps:
+        for _, each in self.steps:
             times = _added(times, each)
         return StepTimes(times.held, times.waits, times.phase, max(self.until, times.since))
 

@@ -24,6 +24,8 @@ from coe.runs.step_times import (
 from coe.runs.tables import HOLDERS, RUNS, STEPS, TASKS
 
 StepKey = tuple[UUID, str]
+Outermost = tuple[datetime, StepTimes]
+"""The start and the times of a step that no other step contains."""
 
 RUN_OF_STEP: Final = (RUNS.c.ended_at.label("run_ended_at"), RUNS.c.team.label("run_team"))
 TIME_COLUMNS: Final = (
@@ -103,7 +105,7 @@ def key_of(run: Any) -> StepKey:
 
 
 def called_run(
-    run: Any, steps: Sequence[StepTimes], now: datetime, *, of_other_team: bool
+    run: Any, steps: Sequence[Outermost], now: datetime, *, of_other_team: bool
 ) -> CalledRun:
     """What the row of a run shows of its times until now."""
     waiting = run.local and run.holder is None and run.state not in ENDED
@@ -123,16 +125,20 @@ def run_times(run: RunRecord, steps: Sequence[StepRecord], now: datetime) -> Ste
     """The times of a run since its request, until its end or now; None if they are not known."""
     if run.ended_at is not None and run.waits is None and run.held_seconds is None:
         return None
-    outermost = [each.times for each in steps if each.parent_key is None and each.times]
-    of_steps = () if run.local or run.ended_at is not None else outermost
-    return called_run(run, of_steps, now, of_other_team=False).times()
+    going = () if run.local or run.ended_at is not None else steps
+    outermost = [
+        (each.started_at, each.times)
+        for each in going
+        if each.parent_key is None and each.started_at is not None and each.times is not None
+    ]
+    return called_run(run, outermost, now, of_other_team=False).times()
 
 
 async def _outermost(
     session: AsyncSession, runs: Sequence[UUID], now: datetime
-) -> Mapping[UUID, list[StepTimes]]:
+) -> Mapping[UUID, list[Outermost]]:
     """The times of the outermost steps of runs; a run that they call waits until it ends."""
-    found: dict[UUID, list[StepTimes]] = defaultdict(list)
+    found: dict[UUID, list[Outermost]] = defaultdict(list)
     if runs:
         rows = await session.execute(
             select(*TIME_COLUMNS)
@@ -142,5 +148,6 @@ async def _outermost(
         for row in rows:
             times = stored_times(row)
             if times is not None:
-                found[row.run_id].append(times if row.ended_at else times.until(now))
+                times = times if row.ended_at else times.until(now)
+                found[row.run_id].append((row.started_at, times))
     return found

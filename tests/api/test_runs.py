@@ -28,7 +28,9 @@ query ($id: ID!) {
   run(id: $id) {
     id state correlationId startedBy input output traceId engineRunId parent { id } children { id }
     error { type status title detail instance } flow { ref } version { ref }
-    steps { path name kind state attempt workedFor waitedFor error { type }
+    workedFor heldFor waitedFor waits { cause for }
+    steps { path name kind state attempt workedFor heldFor waitedFor waits { cause for }
+            error { type }
             humanTask { id state } childRun { id } }
   }
 }
@@ -45,7 +47,7 @@ query ($id: ID!) {
   humanTask(id: $id) {
     id title instructions state candidateRoles assignee form context outcomes outcome answer reason
     completedBy approvalsNeeded approvals { by decision } escalations { to }
-    reminders { at channel notifiedAt }
+    reminders { at channel notifiedAt } holders { by from until }
     run { id state startedBy flow { ref } version { ref } }
   }
 }

@@ -36,7 +36,10 @@ RELOADED = (
 KEPT = ("coe.machine.commands", "coe.machine.facts", "coe.machine.redaction")
 BY_HAND = tuple(
     f"tests.machine.test_{name}"
-    for name in ("machine", "commands", "human_tasks", "values", "limits", "arguments")
+    for name in (
+        *("machine", "commands", "human_tasks", "step_times"),
+        *("values", "limits", "arguments"),
+    )
 )
 # Slow scenarios run last.
 LAST = ("flow/visits",)

@@ -17,6 +17,7 @@ import coe.execution.due_timers
 import coe.execution.loops
 import coe.execution.replay
 import coe.human_tasks.actions
+import coe.machine.machine
 import coe.runs.completion
 import coe.runs.inbox
 import coe.runs.leases
@@ -316,3 +317,20 @@ def last_steps_not_written() -> None:
         return []
 
     coe.runs.step_projection.StepProjection.held = nothing  # type: ignore[method-assign]
+
+
+@mutant
+def clock_of_a_run_goes_back() -> None:
+    """Each fact happens at the time that the clock of its witness showed."""
+    coe.machine.machine.max = lambda _, at: at  # type: ignore[attr-defined]
+
+
+@mutant
+def waits_not_written() -> None:
+    """The rows of steps do not say for what they waited."""
+    project = coe.runs.step_projection.time_columns
+
+    def columns(times: Any, *, ended: bool) -> dict[str, Any]:
+        return project(times, ended=ended) | {"waits": None}
+
+    coe.runs.step_projection.time_columns = columns  # type: ignore[attr-defined]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coe.machine.commands import ArmTimer, Cancelled, Completed, Faulted, RunLeaf, StepState
+from coe.machine.commands import ArmTimer, Cancelled, Completed, Faulted, RunLeaf, StepUpdate
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine, RunContext
+from coe.runs.step_times import time_columns
 from tests.simulation import reference, seams
 from tests.simulation.definitions import RAISED
 from tests.simulation.storage import Data, Transaction
@@ -123,6 +126,7 @@ async def _judge_run(world: World, run: Data) -> None:
         world.fault(f"run {run['id']} ended {ends} times and was reopened {reopened} times")
     if not run["local"]:
         await _judge_journal(world, run)
+    _judge_times(world, run)
     await _judge_outcome(world, run)
 
 
@@ -143,12 +147,14 @@ async def _judge_journal(world: World, run: Data) -> None:
     for length, timers in world.watch.parks[run["id"]]:
         parks[length].append(timers)
     answered: Counter[tuple[str, str]] = Counter()
-    steps: dict[str, StepState] = {}
+    steps: dict[str, StepUpdate] = {}
     for entry in journal:
         for command in await machine.apply(_fact(entry)):
             if isinstance(command, RunLeaf):
                 wanted_at.setdefault(command.key, entry["position"])
-        steps |= {each.key: each.state for each in machine.changed_steps()}
+        steps |= {each.key: each for each in machine.changed_steps()}
+        if entry["at"] != machine.now:
+            world.fault(f"the clock in the journal of {ident} is not that of the run")
         _judge_parks(world, ident, machine, parks[entry["position"] + 1])
         kind = ANSWERS.get(entry["kind"])
         if kind is not None:
@@ -160,14 +166,59 @@ async def _judge_journal(world: World, run: Data) -> None:
         _judge_steps(world, run, steps)
 
 
-def _judge_steps(world: World, run: Data, steps: dict[str, StepState]) -> None:
+def _judge_steps(world: World, run: Data, steps: dict[str, StepUpdate]) -> None:
     """The rows of steps agree with the journal, whichever holder died before it wrote them."""
+    seen = {each["key"]: _shown(each) for each in _steps(world, run)}
+    told = {key: _told(each) for key, each in steps.items()}
+    for key in told.keys() | seen.keys():
+        if told.get(key) != seen.get(key):
+            shown = f"{seen.get(key)} instead of {told.get(key)}"
+            world.fault(f"step {key[:8]} of run {run['id']} of {run['flow']} shows {shown}")
+
+
+def _steps(world: World, run: Data) -> list[Data]:
     rows = world.server.store.relations["run_steps"].candidates("run_id", run["id"])
-    seen = {each["key"]: each["state"] for row in rows if (each := row.data) is not None}
-    for key in steps.keys() | seen.keys():
-        if steps.get(key) != seen.get(key):
-            seen_state = f"{seen.get(key)} instead of {steps.get(key)}"
-            world.fault(f"step {key[:8]} of run {run['id']} of {run['flow']} shows {seen_state}")
+    return [each for row in rows if (each := row.data) is not None]
+
+
+def _told(step: StepUpdate) -> tuple[Any, ...]:
+    columns = time_columns(step.times, ended=step.ended_at is not None)
+    waits = columns.pop("waits")
+    told = (step.state, step.parent_key, json.loads(waits) if waits else None)
+    return (*told, *columns.values())
+
+
+def _shown(row: Data) -> tuple[Any, ...]:
+    names = ("phase", "changed_at", "waited_seconds", "held_seconds")
+    return (row["state"], row["parent_key"], row["waits"], *(row[name] for name in names))
+
+
+def _judge_times(world: World, run: Data) -> None:
+    """The parts of the time of the run, and of each of its steps, add up to the whole."""
+    for row in _steps(world, run):
+        ident = f"step {row['name']} of run {run['id']} of {run['flow']}"
+        if row["ended_at"] is not None:
+            _judge_parts(world, ident, row, row["started_at"])
+    if run["waits"] is None and run["held_seconds"] is None:
+        world.report.counts["ends with unknown times"] += 1
+    else:
+        _judge_parts(world, f"run {run['id']} of {run['flow']}", run, run["requested_at"])
+    for row in world.rows("human_task_holders"):
+        if row["until"] is not None and row["until"] < row["at"]:
+            world.fault(f"{row['by']} had the task {row['task_id']} for less than no time")
+
+
+def _judge_parts(world: World, ident: str, row: Data, began: datetime) -> None:
+    waits, held = row["waits"] or {}, row["held_seconds"] or 0.0
+    whole = (row["ended_at"] - began).total_seconds()
+    parts = [*waits.values(), held, whole - sum(waits.values()) - held]
+    if min(parts) < -0.000_01:  # of rounding
+        world.fault(f"the times of {ident} do not add up: {waits}, {held} held, of {whole}")
+    for cause, seconds in waits.items():
+        world.report.counts[f"seconds of {cause}"] += round(seconds)
+    world.report.counts["seconds held"] += round(held)
+    if abs(row.get("waited_seconds", sum(waits.values())) - sum(waits.values())) > 0.000_01:
+        world.fault(f"the waits of {ident} are not their sum")
 
 
 def _fact(entry: Data) -> Fact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,6 +33,7 @@ class People:
     def __init__(self, world: World) -> None:
         self.world = world
         self.dice = seams.dice(world.seed, "people")
+        self._hands = seams.dice(world.seed, "hands")
         self.retries: Counter[UUID] = Counter()
         self.retrying: set[UUID] = set()
         """Whose retry is on its way: the run may go on at any moment."""
@@ -106,6 +108,33 @@ class People:
             self._asked[task["id"]] = now + self.dice.uniform(2, 6)
             for _ in range(1 + (self.dice.random() < 0.3)):  # often two at once
                 self.world.spawn(self._answer(task, task["path"].rpartition("/")[2]))
+        self._hold_tasks()
+
+    def _hold_tasks(self) -> None:
+        """Claim, pass on and give back tasks; often two people at once."""
+        for task in self.world.rows("human_tasks"):
+            if task["state"].value in OPEN and self._hands.random() < 0.2:  # seldom each
+                for _ in range(1 + (self._hands.random() < 0.3)):  # often two at once
+                    self.world.spawn(self._hold(task["id"]))
+
+    async def _hold(self, task_id: UUID) -> None:
+        hands = self._hands
+        who, to = f"clerk-{hands.randrange(4)}", f"clerk-{hands.randrange(4)}"
+        passes = hands.random() < 0.3
+        with contextlib.suppress(CoeError):
+            await self.verb(lambda work: human_tasks.claim_task(work, task_id), who)
+            await asyncio.sleep(hands.uniform(0, 2))
+            if passes:
+                await self.verb(
+                    lambda work: human_tasks.delegate_task(work, task_id, to=to, comment="please"),
+                    who,
+                )
+                await asyncio.sleep(hands.uniform(0, 2))
+            given_back = None
+            while given_back is None and not self.world.over:
+                given_back = await self.verb(
+                    lambda work: human_tasks.release_task(work, task_id), who
+                )
 
     async def _answer(self, task: Any, name: str) -> None:
         task_id, who = task["id"], f"clerk-{self.dice.randrange(4)}"

@@ -24,6 +24,7 @@ RUNS_A_WORLD = 31
 QUICK = (
     *("append_without_fence", "inbox_emptied_when_read", "leaf_before_commit"),
     *("lease_without_a_new_fence", "no_heartbeat", "no_wake_after_sending"),
+    "clock_of_a_run_goes_back",
 )
 BUGS = (
     *("acknowledged_before_done", "answer_not_sent", "approvers_not_excluded"),
@@ -35,7 +36,7 @@ BUGS = (
         "parent_not_notified",
         "park_without_reading_the_inbox",
     ),
-    *("steps_of_a_dead_holder_not_written", "last_steps_not_written"),
+    *("steps_of_a_dead_holder_not_written", "last_steps_not_written", "waits_not_written"),
     *("spins_before_a_timer", "timer_gone_before_its_fact", "timers_of_the_dead_not_stored"),
 )
 RARE = {"no_heartbeat"}
