@@ -32,7 +32,7 @@ from coe.machine.pending import PendingCommands, StepTracker
 from coe.machine.redaction import redacted, secret_texts
 from coe.machine.scope import Frame
 
-BEFORE: Final = datetime.min.replace(tzinfo=UTC)
+BEFORE: Final = datetime(1, 1, 1, tzinfo=UTC)
 """Before every time."""
 
 

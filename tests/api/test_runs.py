@@ -95,6 +95,9 @@ async def test_a_run_completes_and_shows_its_steps(live_api: Api) -> None:
     assert run["correlationId"] == "case-7"
     assert run["version"] == {"ref": "sales/welcome@1.0.0"}
     assert [step["name"] for step in run["steps"]] == ["greet"]
+    assert {each["cause"] for each in run["waits"]} <= {"DISPATCH"}
+    assert (run["heldFor"], run["steps"][0]["waits"]) == ("PT0S", [])
+    assert run["workedFor"].startswith("PT")
     found = await owner.ask(
         'query { runs(filter: {correlationId: "case-7", states: [COMPLETED]}) '
         '{ totalCount nodes { id } } flow(ref: "sales/welcome") { runs { totalCount } } }'
@@ -175,6 +178,9 @@ async def test_a_person_decides_who_did_not_request_the_run(live_api: Api) -> No
         "claimHumanTask", "HumanTaskInput", "task { state assignee }", task=task["id"]
     )
     assert claimed["task"] == {"state": "CLAIMED", "assignee": "finance-approver"}
+    [holder] = (await approver.ask(TASK, id=task["id"]))["humanTask"]["holders"]
+    assert (holder["by"], holder["until"]) == ("finance-approver", None)
+    assert holder["from"]
     wrong = await approver.do(
         "completeHumanTask",
         "CompleteHumanTaskInput",

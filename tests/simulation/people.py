@@ -135,6 +135,7 @@ class People:
                 given_back = await self.verb(
                     lambda work: human_tasks.release_task(work, task_id), who
                 )
+                await asyncio.sleep(1)
 
     async def _answer(self, task: Any, name: str) -> None:
         task_id, who = task["id"], f"clerk-{self.dice.randrange(4)}"
