@@ -135,7 +135,7 @@ async def test_a_number_that_would_be_rounded_is_refused(still_api: Api) -> None
     large = {"order": 2**64}
     response = await post(still_api, event(data=large))
     assert response.status_code == 400
-    assert located(response)[0][1].startswith("A whole number has more than 64 bits")
+    assert "A whole number has more than 64 bits" in located(response)[0][1]
     response = await post(still_api, large, kind="application/json", more=headers())
     assert response.status_code == 400
     assert located(response)[0][0] == "/data"
