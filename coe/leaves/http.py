@@ -8,6 +8,7 @@ import httpx
 
 from coe.json_types import JSON, value_text
 from coe.language.openapi.encoding import PropertyEncoding
+from coe.language.request_arguments import request_problems
 from coe.leaves.authentication import send_authenticated
 from coe.leaves.http_body import encode_body
 from coe.leaves.http_response import call_output
@@ -15,7 +16,6 @@ from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard_error
-from coe.machine.request_arguments import request_problems
 
 
 async def call_http(command: RunLeaf, io: LeafIO) -> JSON:

@@ -23,6 +23,7 @@ from coe.language.openapi.parameters import (
     query_pairs,
 )
 from coe.language.openapi.references import OpenApiError
+from coe.language.request_arguments import has_dot_segments
 from coe.language.suggestions import did_you_mean
 from coe.leaves.authentication import send_authenticated
 from coe.leaves.http import encoded_body, malformed, step_headers
@@ -32,7 +33,6 @@ from coe.leaves.openapi_fetch import fetch_document
 from coe.leaves.transport import HttpRequest
 from coe.machine.commands import RunLeaf
 from coe.machine.errors import standard_error
-from coe.machine.request_arguments import has_dot_segments
 
 _BODY: Final = "body"
 

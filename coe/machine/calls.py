@@ -17,13 +17,13 @@ from coe.language.model.authentication import (
     Secret,
 )
 from coe.language.model.calls import CallHttp, CallOpenApi
+from coe.language.request_arguments import request_problems
 from coe.machine.commands import RunLeaf, StepState
 from coe.machine.data import AUTHENTICATION, DEFINITION, MAX_VIOLATIONS, ExpressionSite
 from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.interpreter import Done, Interpreter
 from coe.machine.redaction import secret_texts
-from coe.machine.request_arguments import request_problems
 from coe.machine.scope import Frame
 from coe.machine.tasks import declared, typed
 

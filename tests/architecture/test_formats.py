@@ -78,7 +78,7 @@ ALLOWED = {
     ("coe/cli/api_client.py", "urlsplit"): ADDRESS,
     ("coe/demo/run.py", "urlsplit"): ADDRESS,
     ("coe/language/openapi/servers.py", "urlsplit"): ADDRESS,
-    ("coe/machine/request_arguments.py", "urlsplit"): "an address to call: http and a host",
+    ("coe/language/request_arguments.py", "urlsplit"): "an address to call: http and a host",
     ("coe/sdk/client.py", "urlsplit"): ADDRESS,
     ("coe/web/hosts.py", "urlsplit"): ADDRESS,
     # patterns

@@ -10,6 +10,7 @@ import pytest
 from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.json_schema.patterns import fault_of, matches_whole
+from coe.language.request_arguments import request_problems
 from coe.machine import machine
 from coe.machine.clock import LATEST, later
 from coe.machine.commands import Completed, RunLeaf
@@ -17,7 +18,6 @@ from coe.machine.errors import TaskFault, normalised_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.interpreter import EndRun, StepData
 from coe.machine.machine import EvaluateJq, RunContext
-from coe.machine.request_arguments import request_problems
 from coe.machine.scope import json_equal
 from coe.settings import Settings
 from coe.testing.cases import DEFAULT_START

@@ -18,13 +18,15 @@ from tests.mutation.world import World, mutated
 CODE = Path(__file__).resolve().parents[2] / "coe"
 # Facts and commands are plain data; redaction has its own tests.
 DATA = {CODE / "machine" / f"{name}.py" for name in ("__init__", "commands", "facts", "redaction")}
-# The machine, the table of expression variables, and the patterns of event filters.
+# The machine, the table of expression variables, the patterns of event filters, and the rules of
+# requests.
 PATHS = {
     path.name: path
     for path in [
         *sorted(set((CODE / "machine").glob("*.py")) - DATA),
         CODE / "language" / "expressions" / "variables.py",
         CODE / "language" / "json_schema" / "patterns.py",
+        CODE / "language" / "request_arguments.py",
     ]
 }
 

@@ -28,6 +28,7 @@ from tests.mutation.operators import Mutant
 RELOADED = (
     "coe.language.expressions.variables",
     "coe.language.json_schema.patterns",
+    "coe.language.request_arguments",
     "coe.machine.",
     "coe.testing.",
     "tests.machine.",

@@ -18,6 +18,7 @@ from coe.language.lint.names import check_names
 from coe.language.lint.patterns import check_patterns
 from coe.language.lint.portability import check_portability
 from coe.language.lint.references import check_functions, check_references
+from coe.language.lint.requests import check_requests
 from coe.language.lint.retries import check_retries
 from coe.language.lint.schedules import check_schedule
 from coe.language.lint.stages import Stage, at_stage
@@ -58,6 +59,7 @@ _RULES: Final[tuple[Callable[[LintContext], Iterator[Problem]], ...]] = (
     check_scopes,
     check_directives,
     check_loops,
+    check_requests,
     check_retries,
     check_variables,
     check_references,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from coe.errors import Problem, Severity
+from coe.json_types import JSON
 from coe.language.event_attributes import name_fault, value_fault
 from coe.language.lint.context import LintContext
 from coe.language.model.events import EventFilter, EventProperties
@@ -14,6 +16,9 @@ from coe.language.source import point
 from coe.language.suggestions import closest
 
 _DATA: Final = ("data", "data_base64")
+# The attributes that are URI templates.
+_ADDRESSES: Final = ("dataschema", "source")
+_KEY: Final = re.compile(r"\{[^{}]*\}")
 _ATTRIBUTES: Final = (
     "datacontenttype",
     "dataschema",
@@ -34,7 +39,7 @@ def check_events(context: LintContext) -> Iterator[Problem]:
         yield from _names(context, emitted.with_, f"{place}/with")
         for name, value in emitted.with_.given().items():
             if name not in _DATA and name_fault(name) is None and not _is_dynamic(value):
-                fault = value_fault(name, value, flow=flow)
+                fault = value_fault(name, _filled(name, value), flow=flow)
                 if fault is None and name == "specversion" and value != "1.0":
                     fault = "only version 1.0 of CloudEvents is supported"
                 if fault is not None:
@@ -42,6 +47,13 @@ def check_events(context: LintContext) -> Iterator[Problem]:
                     yield context.problem("OWS059", f"`{name}`: {fault}", where, value=True)
     for place, wanted in context.parts(EventFilter):
         yield from _names(context, wanted.with_, f"{place}/with")
+
+
+def _filled(name: str, value: JSON) -> JSON:
+    """An address with a text in place of each `{key}`, which a run takes from its input."""
+    if name in _ADDRESSES and isinstance(value, str):
+        return _KEY.sub("x", value)
+    return value
 
 
 def _names(context: LintContext, event: EventProperties, place: str) -> Iterator[Problem]:
