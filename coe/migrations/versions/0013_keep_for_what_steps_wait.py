@@ -4,7 +4,7 @@ New columns are nullable or have a default, so processes of the earlier version 
 so far waited gets its cause by the kind of the step, and is at most as long as the step; who holds a
 task now has held it since now.
 
-Revision: 0012, after 0011.
+Revision: 0013, after 0012.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = '0012'
-down_revision = '0011'
+revision = '0013'
+down_revision = '0012'
 branch_labels = None
 depends_on = None
 
