@@ -179,8 +179,14 @@ def run(*arguments: str, stdin: str | bytes | None = None, **environment: str) -
     return CliRunner(env={**clean, **environment}).invoke(cli, list(arguments), input=stdin)
 
 
-def fill(folder: Path) -> None:
-    """Make the files that the examples name."""
+_NAMES = (".yaml", ".json", ".graphql", ".vkey", " flows", "templates/", "catalog/")
+
+
+def fill(folder: Path, words: str | None = None) -> None:
+    """Make the files that the examples name; nothing for a command whose examples name none."""
+    typed = " ".join(VERBS[words].examples) if words else ""
+    if words and not any(each in typed for each in _NAMES):
+        return
     (folder / "catalog").symlink_to(ROOT / "catalog")
     (folder / "templates").mkdir()
     (folder / "templates" / "order-to-cash").symlink_to(ROOT / "templates" / "order-to-cash")

@@ -59,9 +59,12 @@ ASK = {"flow new", "template instantiate"}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Server:
     """A server for the commands, and the files that their examples name in the folder of now."""
-    fill(tmp_path)
+    callspec = getattr(request.node, "callspec", None)
+    fill(tmp_path, callspec.params.get("words") if callspec else None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     made = Server()
@@ -96,7 +99,7 @@ def test_a_command_prints_a_table_or_data(words: str) -> None:
 def test_without_a_token_a_command_says_how_to_give_one(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(tmp_path)
+    fill(tmp_path, words)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     done = run(*_online(words))
