@@ -11,7 +11,10 @@ from click.testing import Result
 
 from coe.cli.documents import plain_id
 from tests.cli.conftest import Served
+from tests.factories.lifecycle import publish_version
+from tests.factories.people import COE_LEAD
 from tests.factories.runs import APPROVAL, central, publish
+from tests.factories.templates import files
 
 INPUT = '{"customer": "Wilhelmina Zwicknagel"}'
 
@@ -168,3 +171,38 @@ async def test_access_is_explained_and_reviewed(served: Served) -> None:
     )
     assert "coe-lead" in {each["subject"] for each in who}
     assert "sales-owner" not in {each["subject"] for each in who}
+
+
+TESTS = """
+tests:
+  - name: it greets
+    input: {name: Ada}
+    expect: {state: COMPLETED, output: {said: Hello Ada, most: 3}}
+"""
+
+
+async def test_a_flow_is_made_from_a_published_template_with_its_tests(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("greeting").mkdir()
+    for name, text in (files() | {"tests.yaml": TESTS}).items():
+        Path("greeting", name).write_text(text)
+    saved = await served.coe("coe-lead", "template", "register", "greeting")
+    assert saved.exit_code == 0, saved.output
+    ref = saved.stdout.split()[0]
+    shown = await served.coe("coe-lead", "template", "show", ref)
+    assert "words" in shown.stdout
+    assert (await served.coe("coe-lead", "template", "show", "coe/greeting@9.0.0")).exit_code == 6
+    asked = ("flow", "new", "sales/hi", "--template", ref, "--process-owner", "sales-owner")
+    early = await served.coe("sales-owner", *asked)
+    assert early.exit_code in {1, 6}
+    assert not Path("hi").exists()
+    await publish_version(served.platform, ref, author=COE_LEAD)
+    lacking = await served.coe("sales-owner", *asked)
+    assert (lacking.exit_code, "/parameters/words" in lacking.stderr) == (1, True)
+    made = await served.coe("sales-owner", *asked, "--set", "words=Hello")
+    assert made.exit_code == 0, made.output
+    tested = await served.coe("sales-owner", "flow", "test", "hi")
+    assert tested.exit_code == 0, tested.output
+    assert "it greets" in tested.stdout

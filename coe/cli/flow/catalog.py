@@ -12,6 +12,7 @@ from coe.cli.documents import document
 from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_text_input
 from coe.cli.output import Result, View, cell_text, has_errors, printed
+from coe.errors import NotFound
 
 _SHOW: Final = document("""
 query Flow($ref: String!, $version: String) {
@@ -60,6 +61,8 @@ def show(api: ApiClient, ref: str, definition: bool) -> Result:  # noqa: FBT001 
     """Show the flow REF (namespace/name[@version]): whose it is, what it uses, its version."""
     name, _, version = ref.partition("@")
     found = api.call(_SHOW, {"ref": name, "version": version or None})["flow"]
+    if version and found["version"] is None:
+        raise NotFound(f"there is no {ref}, or you may not read it: coe flow versions {name}")
     if definition:
         text = (found["version"] or {}).get("definition") or ""
         raw = {"table": lambda: str(text)}

@@ -17,10 +17,11 @@ from coe.cli.output import Result, has_errors, printed
 from coe.errors import CoeError
 
 _PREVIEW: Final = """
-query New($input: InstantiateTemplateInput!) {
+query New($input: InstantiateTemplateInput!, $ref: String!, $version: String) {
   previewTemplate(input: $input) {
     definition problems { code severity message path line column help }
   }
+  template(ref: $ref) { version(ref: $version) { tests { text } } }
 }
 """
 _CLASSES: Final = ["PUBLIC", "INTERNAL", "CONFIDENTIAL", "PERSONAL"]
@@ -127,9 +128,13 @@ def _from_template(
         }
         with connect(*server) as api:
             asked = instantiation(api, given["template"], target, file=file, pairs=pairs)
-            answer = api.call(_PREVIEW, {"input": asked})["previewTemplate"]
-        definition, problems = answer["definition"], answer["problems"]
-        tests = first_tests(_first_example(definition))
+            ref, _, version = given["template"].partition("@")
+            about = {"input": asked, "ref": ref, "version": version or None}
+            answer = api.call(_PREVIEW, about)
+        preview = answer["previewTemplate"]
+        definition, problems = preview["definition"], preview["problems"]
+        kept = ((answer["template"] or {}).get("version") or {}).get("tests") or {}
+        tests = kept.get("text") or first_tests(_first_example(definition))
     line = SCHEMA_LINE.format(url=_schema_url(server[0]), name="flow")
     head = "" if definition.startswith("# yaml-language-server:") else line
     return {"flow.yaml": head + definition, "tests.yaml": tests}, problems

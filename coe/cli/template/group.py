@@ -18,7 +18,7 @@ from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.template.instantiate import instantiate, preview
 from coe.cli.template.register import register
 from coe.cli.versions import add_versions
-from coe.errors import errors_in
+from coe.errors import NotFound, errors_in
 
 _LIST: Final = """
 query Templates($first: Int!, $after: String) {
@@ -86,6 +86,8 @@ def show(api: ApiClient, ref: str) -> Result:
     """Show REF (namespace/name[@version]): what it is for, and its parameters."""
     name, _, version = ref.partition("@")
     found = api.call(_SHOW, {"ref": name, "version": version or None})["template"]
+    if version and found["version"] is None:
+        raise NotFound(f"there is no {ref}, or you may not read it: coe template versions {name}")
     return Result(found, list(_views(found)))
 
 
