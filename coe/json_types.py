@@ -26,6 +26,7 @@ _MAX: Final = 2**64 - 1
 _LONG_NUMBER: Final = re.compile(
     rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])', re.DOTALL
 )
+_LONG_DIGITS: Final = re.compile(rb"[0-9]{19}")
 _DIGITS: Final = re.compile(r"-?[0-9]+(?![0-9.eE])")
 
 
@@ -61,6 +62,8 @@ def read_json(content: bytes, *, computed: bool = False) -> JSON:
         value: JSON = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise _explained(error, content) from None
+    if not _LONG_DIGITS.search(content):
+        return value
     for found in _LONG_NUMBER.finditer(content):
         if not found[0].startswith(b'"') and not (computed and _is_float(found[0])):
             _read_located(found[0], content, found.start())
