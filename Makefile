@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WEB := coe/web/static/vendor
+SITE := coe/web/site
 # Two processes, each with its own PostgreSQL; tests that share something stay in one of them.
 PARALLEL := -n 2 --dist loadgroup
 
-.PHONY: setup demo fmt check quick test test-more test-shuffled bench hooks clean help
+.PHONY: setup demo docs references fmt check quick test test-more test-shuffled bench hooks clean help
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -25,8 +26,22 @@ $(WEB)/.ready: coe/web/package-lock.json $(VENV)/.ready
 	$(BIN)/python coe/web/vendor.py
 	touch $@
 
-demo: setup ## Start everything, load the sample company and run its story; Ctrl-C stops it
+demo: setup docs ## Start everything, load the sample company and run its story; Ctrl-C stops it
 	$(BIN)/coe demo
+
+docs: $(SITE)/index.html ## Build the documentation that the platform serves under /docs
+
+$(SITE)/index.html: .venv-docs/.ready mkdocs.yml $(shell find docs -name '*.md')
+	.venv-docs/bin/zensical build --clean --strict
+	touch $@
+
+.venv-docs/.ready: docs/requirements.lock
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	touch $@
+
+references: setup ## Write the references of the command line and of GraphQL from the code
+	$(BIN)/python -m docs.reference.generate
 
 fmt: setup ## Format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix --quiet . || true
@@ -46,7 +61,7 @@ quick: setup ## Lint, types, contracts and the tests of what changed since the l
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.changed --since $(or $(SINCE),HEAD)
 
-test: check ## All checks and all tests but those of `make test-more`
+test: check docs ## All checks and all tests but those of `make test-more`
 	$(BIN)/pytest tests $(PARALLEL) --ignore tests/architecture
 
 test-more: setup ## What takes longer: many simulated runs, every mutant, real processes killed for minutes

@@ -1,4 +1,4 @@
-"""Fill placeholders: `$(path)` in scalars, `$if` in lists and mappings. Nothing is evaluated.
+"""Fill placeholders: `$(path)` in scalars, `$if` and `$for` around parts. Nothing is evaluated.
 
 The file with placeholders stays plain YAML, and `$( )` is no jq and no `${ }`:
 
@@ -11,6 +11,9 @@ The file with placeholders stays plain YAML, and `$( )` is no jq and no `${ }`:
 - `{$if: CONDITION, $then: A, $else: B}` becomes A or B. In a list, the items of a list A or B are
   inserted, and a missing branch adds nothing; in a mapping, a missing branch removes the key.
   A condition is a path, `not` and a path, or a path with `==` or `!=` and a JSON literal.
+- `{$for: PATH, $each: NAME, $do: A}` becomes a list: A for each item of the list at the path. In A,
+  `$(NAME)` is the item (`item` without `$each`) and `$(index)` its position from 0. In a list, the
+  items are inserted, and those of a list A one by one.
 """
 
 from __future__ import annotations
@@ -32,7 +35,11 @@ _CONDITION = re.compile(
     rf"(?P<negated>not\s+)?(?P<path>{_PATH})(?:\s*(?P<operator>==|!=)\s*(?P<literal>.+))?",
 )
 _IF, _THEN, _ELSE = "$if", "$then", "$else"
-_KEYS = frozenset({_IF, _THEN, _ELSE})
+_FOR, _EACH, _DO = "$for", "$each", "$do"
+_INDEX = "index"
+_NAME = re.compile(r"[A-Za-z]\w*")
+MAX_REPETITIONS = 10_000
+"""How often the parts of all `$for` of a document are repeated, at most."""
 _HELP = "write $(params.name), or $$( for the two characters themselves"
 
 
@@ -53,6 +60,7 @@ class Filling:
 
     values: Mapping[str, JSON]
     problems: list[Problem] = field(default_factory=list)
+    repetitions: int = 0
 
     def fill(self, document: JSON) -> JSON:
         """Replace every placeholder of a document; an invalid one stays as it is."""
@@ -67,6 +75,8 @@ class Filling:
                 return self._list(node, pointer)
             case dict() if _IF in node:
                 return self._branch(node, pointer)
+            case dict() if _FOR in node:
+                return self._repeat(node, pointer)
             case dict():
                 return self._mapping(node, pointer)
             case _:
@@ -78,7 +88,8 @@ class Filling:
             value = self._fill(item, f"{pointer}/{index}")
             if isinstance(value, _Missing):
                 continue
-            if isinstance(item, dict) and _IF in item and isinstance(value, list):
+            inserts = isinstance(item, dict) and (_IF in item or _FOR in item)
+            if inserts and isinstance(value, list):
                 filled.extend(value)
             else:
                 filled.append(value)
@@ -95,12 +106,56 @@ class Filling:
         return filled
 
     def _branch(self, mapping: dict[str, JSON], pointer: str) -> _Filled:
-        for key in mapping.keys() - _KEYS:
-            self._refuse(f"{key!r} is not allowed beside $if", pointer, "use $then and $else alone")
+        self._check_keys(mapping, (_IF, _THEN, _ELSE), pointer)
         branch = _THEN if self._holds(mapping[_IF], f"{pointer}/{_IF}") else _ELSE
         if branch not in mapping:
             return _MISSING
         return self._fill(mapping[branch], f"{pointer}/{branch}")
+
+    def _repeat(self, mapping: dict[str, JSON], pointer: str) -> JSON:
+        self._check_keys(mapping, (_FOR, _EACH, _DO), pointer)
+        path, name = mapping[_FOR], mapping.get(_EACH, "item")
+        if not isinstance(path, str) or not re.fullmatch(_PATH, path.strip()):
+            self._refuse(f"{path!r} is not a path", f"{pointer}/{_FOR}", "write params.name")
+            return []
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == _INDEX:
+            self._refuse(f"{name!r} is not a name", f"{pointer}/{_EACH}", "such as item")
+            return []
+        if name in self.values:
+            self._refuse(f"{name!r} is already something else here", f"{pointer}/{_EACH}")
+            return []
+        if _DO not in mapping:
+            self._refuse("$for needs $do", pointer, "write what to repeat under $do")
+            return []
+        found = len(self.problems)
+        items = self._value(path.strip(), f"{pointer}/{_FOR}")
+        if not isinstance(items, list):
+            if len(self.problems) == found:
+                self._refuse(f"{path.strip()} is not a list", f"{pointer}/{_FOR}")
+            return []
+        return self._repeated(items, name, mapping[_DO], f"{pointer}/{_DO}")
+
+    def _repeated(self, items: list[JSON], name: str, part: JSON, pointer: str) -> JSON:
+        outer, filled = self.values, list[JSON]()
+        for index, item in enumerate(items):
+            self.repetitions += 1
+            if self.repetitions > MAX_REPETITIONS:
+                if self.repetitions == MAX_REPETITIONS + 1:
+                    self._refuse(f"more than {MAX_REPETITIONS} repetitions", pointer)
+                break
+            self.values = {**outer, name: item, _INDEX: index}
+            value = self._fill(part, pointer)
+            if isinstance(value, list):
+                filled.extend(value)
+            elif not isinstance(value, _Missing):
+                filled.append(value)
+        self.values = outer
+        return filled
+
+    def _check_keys(self, mapping: dict[str, JSON], known: tuple[str, ...], pointer: str) -> None:
+        for key in sorted(mapping.keys() - set(known)):
+            message = f"{key!r} is not allowed beside {known[0]}"
+            self._refuse(message, pointer, f"use {known[1]} and {known[2]} alone")
 
     def _holds(self, condition: JSON, pointer: str) -> bool:
         match = _CONDITION.fullmatch(condition.strip()) if isinstance(condition, str) else None
@@ -175,10 +230,11 @@ def paths_in(document: JSON) -> frozenset[str]:
     found: set[str] = set()
     for text in _texts(document):
         found |= {match["path"] for match in _PLACEHOLDER.finditer(text) if match["path"]}
-    for condition in _conditions(document):
+    for condition in _values_of(document, _IF):
         match = _CONDITION.fullmatch(condition.strip())
         if match:
             found.add(match["path"])
+    found |= {path.strip() for path in _values_of(document, _FOR)}
     return frozenset(found)
 
 
@@ -200,14 +256,15 @@ def _texts(node: JSON) -> Iterator[str]:
                 yield from _texts(value)
 
 
-def _conditions(node: JSON) -> Iterator[str]:
+def _values_of(node: JSON, key: str) -> Iterator[str]:
+    """The texts under a key, wherever it stands."""
     match node:
         case list():
             for item in node:
-                yield from _conditions(item)
+                yield from _values_of(item, key)
         case dict():
-            condition = node.get(_IF)
-            if isinstance(condition, str):
-                yield condition
-            for value in node.values():
-                yield from _conditions(value)
+            value = node.get(key)
+            if isinstance(value, str):
+                yield value
+            for inner in node.values():
+                yield from _values_of(inner, key)

@@ -1,4 +1,4 @@
-"""The pages: an index, and the GraphQL explorer with examples; all files are served from here."""
+"""The pages, all served from here: an index, the GraphQL explorer, and the documentation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from coe.decisions.schemas import DECISION_FILE as DECISION_SCHEMA
 from coe.language.editor_schema import SCHEMA_FILE as PROFILE_SCHEMA
 from coe.testing.suite_format import SUITE_SCHEMA_FILE as SUITE_SCHEMA
+from coe.web.documentation import documentation_routes
 from coe.web.headers import explorer_policy
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -56,7 +57,7 @@ def _variables(document: Path) -> str:
 
 
 def routes(personas: Sequence[Persona]) -> APIRouter:
-    """Create the routes `/`, `/graphiql`, `/schemas` and `/static`; only the demo has personas."""
+    """Create the routes of the pages and of the files; only the demo has personas."""
     index = (STATIC / "index.html").read_text(encoding="utf-8")
     explorer = Template((STATIC / "graphiql.html").read_text(encoding="utf-8"))
     data = _embedded(personas)
@@ -75,6 +76,7 @@ def routes(personas: Sequence[Persona]) -> APIRouter:
     for schema in SCHEMAS:
         _publish(router, schema)
     router.routes.append(Mount("/static", StaticFiles(directory=STATIC), name="static"))
+    router.routes.extend(documentation_routes())
     return router
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from coe.errors import Problem
 from coe.json_types import JSON
-from coe.templates.placeholders import Filling, paths_in
+from coe.templates.placeholders import MAX_REPETITIONS, Filling, paths_in
 
 VALUES: dict[str, JSON] = {
     "params": {
@@ -19,6 +19,8 @@ VALUES: dict[str, JSON] = {
         "list": [1, 2],
         "expression": "${ $secrets.key }",
         "brace": "{ env }",
+        "none": [],
+        "systems": [{"name": "crm", "on": True}, {"name": "erp", "on": False}],
     },
 }
 
@@ -51,6 +53,36 @@ def fill(document: JSON) -> tuple[JSON, list[Problem]]:
         ([1, {"$if": "params.no", "$then": [2, 3]}, 4], [1, 4]),
         ([{"$if": "params.yes", "$then": {"$if": "params.no", "$then": 1, "$else": 2}}], [2]),
         ([{"$if": "params.yes", "$then": "$(params.list)"}], [1, 2]),
+        ([0, {"$for": "params.list", "$do": "n$(item)"}, 9], [0, "n1", "n2", 9]),
+        ([{"$for": "params.none", "$do": 1}], []),
+        (
+            {"a": {"$for": "params.list", "$each": "n", "$do": {"at": "$(index)", "n": "$(n)"}}},
+            {"a": [{"at": 0, "n": 1}, {"at": 1, "n": 2}]},
+        ),
+        ([{"$for": "params.list", "$do": ["$(item)", "-"]}], [1, "-", 2, "-"]),
+        (
+            [
+                {
+                    "$for": "params.systems",
+                    "$each": "system",
+                    "$do": {
+                        "$if": "system.on",
+                        "$then": {"ask-$(system.name)": {"set": {"at": "$(index)"}}},
+                    },
+                }
+            ],
+            [{"ask-crm": {"set": {"at": 0}}}],
+        ),
+        (
+            [
+                {
+                    "$for": "params.list",
+                    "$each": "a",
+                    "$do": {"$for": "params.list", "$each": "b", "$do": "$(a)$(b)"},
+                }
+            ],
+            ["11", "12", "21", "22"],
+        ),
         ({"plain": ["text", 1, None, 1.5, {"x": True}]},) * 2,
     ],
 )
@@ -93,6 +125,14 @@ def test_no_text_becomes_an_expression_or_leaves_its_literal(value: str) -> None
         ({"$if": "params.text == Hello", "$then": 1}, "/$if"),
         ({"$if": "params.yes", "then": 1}, ""),
         ({"$if": True, "$then": 1}, "/$if"),
+        ({"$for": "params.text", "$do": 1}, "/$for"),
+        ({"$for": "params.unknown", "$do": 1}, "/$for"),
+        ({"$for": "not a path", "$do": 1}, "/$for"),
+        ({"$for": "params.list", "$each": "params", "$do": 1}, "/$each"),
+        ({"$for": "params.list", "$each": "index", "$do": 1}, "/$each"),
+        ({"$for": "params.list"}, ""),
+        ({"$for": "params.list", "$do": 1, "do": 2}, ""),
+        ([{"$for": "params.list", "$do": "$(other)"}], "/0/$do"),
     ],
 )
 def test_slips_are_located(document: JSON, path: str | None) -> None:
@@ -115,5 +155,14 @@ def test_which_paths_are_named() -> None:
     document: JSON = {
         "a": "$(params.one) and $$(params.two)",
         "b": [{"$if": "not params.three", "$then": "${ $(params.four) }"}],
+        "c": {"$for": "params.five", "$each": "each", "$do": "$(each.name)"},
     }
-    assert paths_in(document) == {"params.one", "params.three", "params.four"}
+    expected = {"params.one", "params.three", "params.four", "params.five", "each.name"}
+    assert paths_in(document) == expected
+
+
+def test_repetitions_in_repetitions_have_a_bound() -> None:
+    filling = Filling({"params": {"list": list(range(200))}})
+    filling.fill([{"$for": "params.list", "$do": {"$for": "params.list", "$each": "b", "$do": 1}}])
+    assert [problem.message for problem in filling.problems] == ["more than 10000 repetitions"]
+    assert filling.repetitions <= MAX_REPETITIONS + 200
