@@ -1,11 +1,13 @@
 """The documentation under /docs, as `make docs` built it, with a content policy of its own.
 
-The generator writes a few short scripts into each page. The policy names their hashes, computed
-from the built pages at start; no other inline script runs, and nothing comes from elsewhere.
+The generator writes a few short scripts into each page, and its own script adds the style sheet of
+the search. The policy names their hashes, computed from the built site at start; nothing else that
+is inline has an effect, and nothing comes from elsewhere.
 """
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import re
@@ -22,28 +24,38 @@ from coe.web.headers import POLICY
 
 SITE: Final = Path(__file__).resolve().parent / "site"
 _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+# In the script of the generator: where it adds a sheet, and the text of that sheet.
+_ADDED_SHEET: Final = re.compile(r'"style",\{\},(\w+)\.toString\(\)')
+_TEXT: Final = r"\b{name}=('(?:[^'\\]|\\.)*')"
 _NOT_BUILT: Final = "The documentation is not built here. Run `make docs`, then start again.\n"
 
 
 def script_hashes(site: Path) -> tuple[str, ...]:
     """The sources `'sha256-…'` of the inline scripts of all pages, sorted."""
-    scripts = {
-        script
-        for page in site.rglob("*.html")
-        for script in _INLINE_SCRIPT.findall(page.read_text(encoding="utf-8"))
-    }
-    return tuple(sorted(f"'sha256-{_digest(script)}'" for script in scripts))
+    pages = (page.read_text(encoding="utf-8") for page in site.rglob("*.html"))
+    return _sources({script for page in pages for script in _INLINE_SCRIPT.findall(page)})
+
+
+def style_hashes(site: Path) -> tuple[str, ...]:
+    """The sources `'sha256-…'` of the style sheets that the scripts of the site add, sorted."""
+    sheets: set[str] = set()
+    for script in site.rglob("assets/javascripts/*.js"):
+        text = script.read_text(encoding="utf-8")
+        for name in _ADDED_SHEET.findall(text):
+            sheets |= set(map(ast.literal_eval, re.findall(_TEXT.format(name=name), text)))
+    return _sources(sheets)
 
 
 def documentation_policy(site: Path) -> str:
     """The Content Security Policy of the site's pages."""
-    scripts = " ".join(("script-src 'self'", *script_hashes(site)))
-    return (
-        POLICY.replace("script-src 'self'", scripts).replace(
-            "img-src 'self'", "img-src 'self' data:"
-        )
-        + "; worker-src 'self'"
-    )
+    policy = POLICY + "; worker-src 'self'"
+    for directive, sources in (
+        ("script-src 'self'", script_hashes(site)),
+        ("style-src 'self'", style_hashes(site)),
+        ("img-src 'self'", ("data:",)),
+    ):
+        policy = policy.replace(directive, " ".join((directive, *sources)))
+    return policy
 
 
 def documentation_routes(site: Path = SITE) -> list[BaseRoute]:
@@ -62,8 +74,9 @@ async def _not_built(_: object) -> PlainTextResponse:
     return PlainTextResponse(_NOT_BUILT, status_code=404)
 
 
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def _sources(texts: set[str]) -> tuple[str, ...]:
+    digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+    return tuple(sorted(f"'sha256-{base64.b64encode(each).decode()}'" for each in digests))
 
 
 class _WithPolicy:
