@@ -34,6 +34,7 @@ TOP_LEVEL = {
     "docs",
     "flows",
     "helm",
+    "mkdocs.yml",
     "policies",
     "pyproject.toml",
     "requirements.lock",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -35,6 +37,17 @@ async def triggers(url: str) -> set[tuple[str, str]]:
 def in_thread(function, *arguments):
     """Alembic runs its own loop, so it needs a thread without one."""
     return asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+
+
+def test_revisions_stand_in_one_line_by_their_numbers() -> None:
+    files = sorted((Path(run.__file__).parent / "versions").glob("*.py"))
+    texts = [file.read_text() for file in files]
+    numbers = [f"{number:04}" for number in range(len(files) + 1)]
+    found = [re.findall(r"^revision.*'(\d+)'", text, re.MULTILINE) for text in texts]
+    assert found == [[number] for number in numbers[1:]]
+    for file, text, number, before in zip(files, texts, numbers[1:], numbers, strict=False):
+        assert file.name.startswith(number)
+        assert before == "0000" or f"down_revision = '{before}'" in text.replace(": str", "")
 
 
 async def test_the_migrations_create_the_schema(empty_url: str, database: Database) -> None:
