@@ -3,13 +3,13 @@
 So they can go on while the new schema stands. An event without a team is of the platform, as those
 were that revision 0006 found. A delivery without the name of its event has a name of its own.
 
-Revision: 0013, after 0012.
+Revision: 0012, after 0011.
 """
 
 from alembic import op
 
-revision = '0013'
-down_revision = '0012'
+revision = '0012'
+down_revision = '0011'
 branch_labels = None
 depends_on = None
 
