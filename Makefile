@@ -35,13 +35,13 @@ $(SITE)/index.html: .venv-docs/.ready mkdocs.yml $(shell find docs -name '*.md')
 	.venv-docs/bin/zensical build --clean --strict
 	touch $@
 
-.venv-docs/.ready: docs/requirements.lock
+.venv-docs/.ready: requirements-docs.lock
 	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	touch $@
 
 references: setup ## Write the references of the command line and of GraphQL from the code
-	$(BIN)/python -m docs.reference.generate
+	$(BIN)/python -m tests.docs.references
 
 fmt: setup ## Format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix --quiet . || true

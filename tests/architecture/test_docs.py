@@ -37,6 +37,7 @@ TOP_LEVEL = {
     "mkdocs.yml",
     "policies",
     "pyproject.toml",
+    "requirements-docs.lock",
     "requirements.lock",
     "requirements-node.lock",
     "templates",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.reference.generate import FOLDER, PAGES
+from tests.docs.references import FOLDER, PAGES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -27,8 +27,9 @@ from graphql import (
 
 from coe.cli.main import COMMANDS, cli
 
-FOLDER: Final = Path(__file__).resolve().parent
-SNAPSHOT: Final = FOLDER.parents[1] / "coe" / "api" / "schema.graphql"
+ROOT: Final = Path(__file__).resolve().parents[2]
+FOLDER: Final = ROOT / "docs" / "reference"
+SNAPSHOT: Final = ROOT / "coe" / "api" / "schema.graphql"
 HIDDEN: Final = {"demo-api", "demo-company"}
 """Processes that `coe demo` starts; nobody types them."""
 
