@@ -8,11 +8,11 @@ from typing import Final
 
 from sqlalchemy import select, true
 
-from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.catalog.flows.contents import changes, flow_contents, flow_in
 from coe.catalog.flows.documents import FlowDocument, at_version, read_flow
 from coe.catalog.models import EntryKind, Lifecycle
+from coe.catalog.names import known_names
 from coe.catalog.queries import find_version
 from coe.catalog.records import VersionRecord
 from coe.catalog.refs import require_ref
@@ -22,6 +22,8 @@ from coe.catalog.tables import VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.errors import NotFound, Problem, Severity, errors_in
 from coe.identifiers import is_slug
+from coe.language.names.references import NameKind
+from coe.language.suggestions import did_you_mean
 from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.queries import template_contents
 from coe.templates.records import Instantiation
@@ -97,12 +99,16 @@ async def _input_problems(
     if not is_slug(request.name):
         message = "the name must be words of a-z and 0-9 with hyphens, at most 63"
         found.append(Problem("INPUT_NAME", message, path="/name", help="such as order-to-cash"))
-    if await read.session.get(Team, request.namespace) is None:
-        message = "the namespace must be the slug of a team"
-        found.append(Problem("INPUT_NAMESPACE", message, path="/namespace"))
-    if not read.policy.roles(request.process_owner):
-        message = "the process owner must be somebody who is in a team"
-        found.append(Problem("INPUT_PROCESS_OWNER", message, path="/processOwner"))
+    known = (await known_names(read, (), request.namespace)).by_kind
+    for field, name, kind, wanted in (
+        ("namespace", request.namespace, NameKind.TEAM, "the slug of a team"),
+        ("processOwner", request.process_owner, NameKind.PERSON, "somebody who is in a team"),
+    ):
+        if name not in known[kind].exist:
+            noun = "process owner" if kind is NameKind.PERSON else field
+            message = f"the {noun} must be {wanted}{did_you_mean(name, known[kind].suggested)}"
+            code = f"INPUT_{noun.upper().replace(' ', '_')}"
+            found.append(Problem(code, message, path=f"/{field}"))
     return tuple(found)
 
 

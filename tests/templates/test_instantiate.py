@@ -107,6 +107,20 @@ async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Pl
     assert preview.ref == saved.version.ref == "sales/welcome@1.0.0"
 
 
+async def test_a_misspelt_team_or_owner_is_recognised(platform: Platform) -> None:
+    await published(platform)
+    wrong = {"namespace": "salse", "process_owner": "sales-ownr"}
+    async with platform.read(SALES_OWNER) as read:
+        preview = await actions.preview(read, asked(**wrong))
+    assert [(each.code, each.message) for each in preview.problems] == [
+        ("INPUT_NAMESPACE", "the namespace must be the slug of a team, did you mean `sales`?"),
+        (
+            "INPUT_PROCESS_OWNER",
+            "the process owner must be somebody who is in a team, did you mean `sales-owner`?",
+        ),
+    ]
+
+
 async def test_a_preview_says_who_may_not_instantiate(platform: Platform) -> None:
     await published(platform)
     async with platform.read(WAREHOUSE_DEVELOPER) as read:
