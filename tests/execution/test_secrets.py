@@ -18,9 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from coe.errors import Invalid, errors_in
 from coe.execution.advance import Finished, advance
 from coe.execution.open_runtime import open_runtime
 from coe.json_types import JSON
+from coe.language.names.references import NameKind
 from coe.runs.models import RunState
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import JOURNAL
@@ -242,7 +244,10 @@ async def test_a_secret_of_another_team_is_not_had(
         update={"resolve": {"erp.example": service[0]}, "secrets_file": file}
     )
     opened = replace(platform, settings=settings)
-    await publish(opened, definition("guarded"))
+    with pytest.raises(Invalid) as refused:  # it is known here, so that it is not even published
+        await publish(opened, definition("guarded"))
+    assert {each.code for each in errors_in(refused.value.problems)} == {NameKind.SECRET}
+    await publish(platform, definition("guarded"))
     run = await start(opened, "sales/guarded")
     async with open_runtime(opened) as runtime:
         assert await advance(runtime, run.id) == Finished(RunState.FAULTED)

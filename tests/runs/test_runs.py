@@ -84,7 +84,11 @@ async def test_formats_and_unknown_names_are_checked_before_a_run_starts(
     with pytest.raises(Invalid) as refused:
         await start(platform, "sales/simple", {"customer": "x", "due": "xx", "amuont": 1})
     assert [(each.code, each.path, each.help) for each in refused.value.problems] == [
-        ("INPUT_ADDITIONALPROPERTIES", "/input/amuont", "did you mean `amount`?"),
+        (
+            "INPUT_ADDITIONALPROPERTIES",
+            "/input/amuont",
+            "did you mean `amount`? known here: customer, amount, due",
+        ),
         ("INPUT_FORMAT", "/input/due", None),
     ]
 
