@@ -101,6 +101,30 @@ def _check(words: str, arguments: list[str], about: str | None = None) -> None:
         assert named or by_server or about[0] == "@", told
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (RecursionError(), 1, "nested too deeply"),
+        ("\udcff".encode, 1, "not valid Unicode"),
+        (PermissionError(13, "Permission denied", "x.yaml"), 1, "x.yaml: Permission denied"),
+        (ConnectionRefusedError(111, "refused"), 7, "cannot be reached"),
+    ],
+)
+def test_what_no_reader_has_located_is_still_the_inputs_fault(
+    error: object, code: int, message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        if isinstance(error, Exception):
+            raise error
+        assert callable(error)
+        error()
+
+    monkeypatch.setattr(ApiClient, "call", broken)
+    done = run("team", "list", "--token", "x")
+    assert (done.exit_code, "Traceback" in done.output) == (code, False)
+    assert message in done.stderr
+
+
 def test_an_error_of_ours_is_called_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("x")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 30
 
 
@@ -24,7 +25,13 @@ def typed(folder: Path, arguments: list[str], answers: dict[str, str]) -> str:
         stdout=theirs,
         stderr=theirs,
         cwd=folder,
-        env={**os.environ, "COLUMNS": "60", "TERM": "xterm", "XDG_CONFIG_HOME": str(folder)},
+        env={
+            **os.environ,
+            "COLUMNS": "60",
+            "PYTHONPATH": str(ROOT),
+            "TERM": "xterm",
+            "XDG_CONFIG_HOME": str(folder),
+        },
         start_new_session=True,
     )
     os.close(theirs)
@@ -59,7 +66,7 @@ def test_a_new_flow_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_parameters_of_a_template_are_asked_one_by_one(tmp_path: Path) -> None:
-    template = Path(__file__).resolve().parents[2] / "templates" / "purchase-approval"
+    template = ROOT / "templates" / "purchase-approval"
     shown = typed(
         tmp_path,
         ["flow", "new", "sales/buy", "--template", str(template), "--process-owner", "sales-owner"],
