@@ -26,7 +26,7 @@ REFUSED: Final = {
 """Scenarios whose events no door of the platform lets in: they are the machine's alone."""
 ONCE_DIFFERENT: Final = {
     "emit/emit: an attribute that is null is absent, or derived",
-    "human/task: at the end of the chain it raises a timeout, and approves nothing",
+    "human/task: a stage later than the due time delays the timeout, which approves nothing",
     "journal/completion: a retry goes on inside loops, tries and branches, beside the neighbours",
     "listen/listen: events are distinguished by source and id",
     "timeout/timeout: it covers the retries and delays of a try",
