@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -14,7 +14,7 @@ from coe.catalog.decision_tables.documents import opened_decision
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import opened_flow
 from coe.catalog.flows.documents import FlowDocument, read_flow
-from coe.catalog.flows.drafts import preview_draft, save_flow
+from coe.catalog.flows.drafts import preview_draft, save_flow, taken_number
 from coe.catalog.models import (
     LIVE,
     Entry,
@@ -34,7 +34,13 @@ from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.evidence import TestEvidence, keep_evidence
 from coe.catalog.versions.lifecycle import RUNNABLE, LifecycleAction
 from coe.catalog.versions.saving import saved_version
-from coe.catalog.versions.sealing import opened_file, seal_text, unseal
+from coe.catalog.versions.sealing import (
+    opened_file,
+    problems_to_json,
+    seal,
+    seal_text,
+    unseal,
+)
 from coe.catalog.versions.signatures import check_signature
 from coe.catalog.versions.transitions import (
     Transition,
@@ -49,12 +55,10 @@ from coe.language.canonical import digest
 from coe.language.lint import Stage
 from coe.language.names.directory import name_problems
 from coe.language.names.references import (
-    Reference,
     named_by,
     named_by_table,
     named_by_template,
 )
-from coe.language.source import Source
 from coe.outbox import OutboxKind, enqueue
 from coe.work import Read, Work
 
@@ -98,12 +102,13 @@ async def register_flow(
     return await saved_version(work, saving)
 
 
-async def check_flow(read: Read, manifest: str) -> Preview:
-    """Preview what `register_flow` would save and report; nothing is saved."""
+async def check_flow(read: Read, manifest: str, stage: Stage = Stage.DRAFT) -> Preview:
+    """Preview what `register_flow` would save, and report what a stage asks; nothing is saved."""
     document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
         return Preview(manifest, problems)
-    return await preview_draft(read, document, (*problems, *_refused(read, document)))
+    problems = (*problems, *_refused(read, document), *await taken_number(read, document))
+    return await preview_draft(read, document, problems, stage)
 
 
 def _refused(read: Read, document: FlowDocument) -> Iterator[Problem]:
@@ -142,7 +147,11 @@ async def submit_for_review(
         Conflict: The draft was changed after its tests ran.
     """
     transition = await begin(work, ref, LifecycleAction.SUBMIT)
-    await _check_for_publication(work, transition.version)
+    document, found = await _check_for_publication(work, transition.version)
+    if document is not None:  # what its reviewers see is what holds now
+        transition.version.problems_sealed = await seal(
+            work.keyring, transition.version, "problems_sealed", problems_to_json(found)
+        )
     problems = await keep_evidence(work, transition.version, evidence)
     transition.version.submitted_at = work.now
     transition.version.submitted_by = work.actor.subject
@@ -187,13 +196,13 @@ async def publish(
     """
     transition = await begin(work, ref, LifecycleAction.PUBLISH)
     version = transition.version
-    has_schedule = await _check_for_publication(work, version)
+    document, _ = await _check_for_publication(work, version)
     await require_approvals(work, transition.entry, version)
     version.published_at = work.now
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (transition.entry.id, LIVE)) is None:
         await point_alias(work, transition.entry, version, LIVE)
-        if has_schedule:
+        if _starts_by_itself(document):
             await _reschedule(work, transition.entry)
         set_live = False
     await _apply(work, transition, LifecycleAction.PUBLISH, comment, digest=version.digest)
@@ -342,38 +351,47 @@ async def _apply(
     )
 
 
-async def _check_for_publication(work: Work, version: EntryVersion) -> bool:
-    """Check the content for publication; return whether it is a flow with a schedule."""
+async def _check_for_publication(
+    work: Work, version: EntryVersion
+) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
+    """Check the content for publication: the document of a flow, and the warnings about it.
+
+    Raises:
+        Invalid: It has errors.
+        Conflict: It is not what was signed.
+    """
     column, sealed = "content_sealed", version.content_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
-    if version.kind is EntryKind.TEMPLATE:
-        check_signature(work, VERSION_COLUMNS.of(version), digest(opened))
-        source = opened_file(opened, "template.yaml")
-        await _refuse_names(work, source, named_by(source.data), version.team)
-        flow = opened_file(opened, "flow.yaml")
-        references = tuple(named_by_template(flow.data))
-        known = of_any_team(await known_names(work, references, version.team), version.team)
-        problems = tuple(name_problems(flow, references, known, team=version.team))
-        if errors_in(problems):
-            raise Invalid(problems)
-        return False
-    if version.kind is EntryKind.DECISION:
-        table = await asyncio.to_thread(opened_decision, opened)
-        check_signature(work, VERSION_COLUMNS.of(version), table.digest)
-        await _refuse_names(work, table.source, named_by_table(table.source.data), version.team)
-        return False
-    document = opened_flow(opened)
-    check_signature(work, VERSION_COLUMNS.of(version), document.digest)
-    problems = await checking.check(work, document, Stage.PUBLICATION)
+    document = None
+    match version.kind:
+        case EntryKind.TEMPLATE:
+            check_signature(work, VERSION_COLUMNS.of(version), digest(opened))
+            problems = await _template_names(work, opened, version.team)
+        case EntryKind.DECISION:
+            table = await asyncio.to_thread(opened_decision, opened)
+            check_signature(work, VERSION_COLUMNS.of(version), table.digest)
+            named = named_by_table(table.source.data)
+            problems = await check_names(work, table.source, named, version.team)
+        case _:
+            document = opened_flow(opened)
+            check_signature(work, VERSION_COLUMNS.of(version), document.digest)
+            problems = await checking.check(work, document, Stage.PUBLICATION)
     if errors_in(problems):
         raise Invalid(problems)
-    return document.definition is not None and document.definition.schedule is not None
+    return document, problems
 
 
-async def _refuse_names(
-    work: Work, source: Source, references: Iterable[Reference], team: str
-) -> None:
-    """Refuse names in a document of the team that lead nowhere."""
-    problems = await check_names(work, source, references, team)
-    if errors_in(problems):
-        raise Invalid(problems)
+def _starts_by_itself(document: FlowDocument | None) -> bool:
+    definition = document.definition if document else None
+    return definition is not None and definition.schedule is not None
+
+
+async def _template_names(work: Work, files: JSON, team: str) -> tuple[Problem, ...]:
+    """The names in a template's files that lead nowhere."""
+    manifest, flow = opened_file(files, "template.yaml"), opened_file(files, "flow.yaml")
+    references = tuple(named_by_template(flow.data))
+    known = of_any_team(await known_names(work, references, team), team)
+    return (
+        *await check_names(work, manifest, named_by(manifest.data), team),
+        *name_problems(flow, references, known, team=team),
+    )

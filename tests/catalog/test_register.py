@@ -12,6 +12,7 @@ from coe.catalog.flows.contents import flow_contents
 from coe.catalog.flows.documents import read_flow
 from coe.catalog.models import FlowKind, Lifecycle
 from coe.errors import Conflict, Forbidden, Invalid, Severity, errors_in
+from coe.language.lint import Stage
 from coe.work import Platform
 from tests.factories.audit_events import details_of
 from tests.factories.catalog import SECRET, central, local, published, register
@@ -335,3 +336,18 @@ async def test_checking_shows_what_changes_of_the_live_version(platform: Platfor
     assert preview.diff is not None
     assert preview.diff.breaking
     assert "+" in preview.diff.unified
+
+
+async def test_a_preview_says_that_the_number_is_taken_and_what_a_submission_refuses(
+    platform: Platform,
+) -> None:
+    await published(platform, SALES_OWNER, central())
+    changed = central(step="other", calls="warehouse/nowhere@^1")
+    async with platform.read(SALES_OWNER) as read:
+        draft = await actions.check_flow(read, changed)
+        strict = await actions.check_flow(read, changed, Stage.PUBLICATION)
+        own = await actions.check_flow(read, central())
+    [taken] = errors_in(draft.problems)
+    assert (taken.code, taken.path, taken.line) == ("INPUT_VERSION", "/document/version", 5)
+    assert {each.code for each in errors_in(strict.problems)} == {"INPUT_VERSION", "OWS052"}
+    assert errors_in(own.problems) == ()

@@ -9,6 +9,7 @@ from coe.api.graphql.nodes import field
 from coe.api.types.flows import FlowPreview
 from coe.api.types.templates import InstantiateTemplateInput
 from coe.catalog import actions
+from coe.language.lint import Stage
 from coe.templates import actions as templates
 
 
@@ -23,7 +24,16 @@ class FlowQuery:
             return FlowPreview.of(await templates.preview(read, input.instantiation()))
 
     @field
-    async def check_flow(self, info: Info, manifest: str) -> FlowPreview:
-        """What registerFlow would save, and its problems; saves nothing."""
+    async def check_flow(
+        self,
+        info: Info,
+        manifest: str,
+        for_publication: bool | None = False,  # noqa: FBT001, FBT002  # an argument of the field
+    ) -> FlowPreview:
+        """What registerFlow would save, and its problems; saves nothing.
+
+        With `forPublication`, what a submission for review would refuse is an error.
+        """
+        stage = Stage.PUBLICATION if for_publication else Stage.DRAFT
         async with info.context.read() as read:
-            return FlowPreview.of(await actions.check_flow(read, manifest))
+            return FlowPreview.of(await actions.check_flow(read, manifest, stage))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from coe.catalog.flows import checking
 from coe.catalog.flows.contents import changes, flow_contents, flow_in
 from coe.catalog.flows.documents import FlowDocument, draw_mermaid
-from coe.catalog.models import EntryKind
+from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.queries import find_version
 from coe.catalog.records import Preview, VersionChange
 from coe.catalog.versions.saving import NewVersion, Saving, save_version
 from coe.errors import Invalid, Problem, errors_in
+from coe.language.lint import Stage
 from coe.work import Read, Work
 
 DEFAULT_ENGINE = "prefect"
@@ -70,13 +71,28 @@ def _tests_problems(document: FlowDocument, tests: str | None) -> tuple[Problem,
     return (Problem("INPUT_TESTS", message, path="/tests"),)
 
 
+async def taken_number(read: Read, document: FlowDocument) -> tuple[Problem, ...]:
+    """The problem of a version number that a submitted version has, if the actor may read it."""
+    ref = f"{document.namespace}/{document.name}@{document.version}"
+    version = await find_version(read, ref, EntryKind.FLOW)
+    if version is None or version.lifecycle is Lifecycle.DRAFT:
+        return ()
+    if version.digest == document.digest:
+        return ()
+    path = "/document/version" if document.definition else "/version"
+    message = f"{ref} is {version.lifecycle} with other content"
+    help = "from its submission on a version never changes: use a higher number"
+    return (document.source.problem("INPUT_VERSION", message, path, help=help),)
+
+
 async def preview_draft(
     read: Read,
     document: FlowDocument,
     problems: tuple[Problem, ...],
+    stage: Stage = Stage.DRAFT,
 ) -> Preview:
-    """Preview a document: its problems, its diagram, and its changes to the live version."""
-    found = problems + await checking.check(read, document)
+    """Preview a document: its problems at a stage, its diagram, its changes to the live version."""
+    found = problems + await checking.check(read, document, stage)
     return Preview(
         ref=f"{document.namespace}/{document.name}@{document.version}",
         definition=document.source.text,

@@ -35,8 +35,8 @@ query Flow($ref: String!, $version: String) {
 }
 """)
 _CHECK: Final = document("""
-query Check($manifest: String!) {
-  checkFlow(manifest: $manifest) {
+query Check($manifest: String!, $forPublication: Boolean) {
+  checkFlow(manifest: $manifest, forPublication: $forPublication) {
     ref digest diagram diff { breaking asks unified changes { ...problem } } problems { ...problem }
   }
 }
@@ -72,15 +72,26 @@ def show(api: ApiClient, ref: str, definition: bool) -> Result:  # noqa: FBT001 
 
 @verb()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@example("coe flow preview order.yaml")
+@click.option(
+    "--for",
+    "stage",
+    type=click.Choice(["draft", "publication"]),
+    default="draft",
+    show_default=True,
+    help="What a draft may still lack is a warning; a submission for review refuses it.",
+)
+@example("coe flow preview order.yaml", "coe flow preview order.yaml --for publication")
 @printed()
 @with_api
-def preview(api: ApiClient, file: str) -> Result:
+def preview(api: ApiClient, file: str, stage: str) -> Result:
     """Say what a registration of FILE would find, with the catalog at hand; nothing is saved.
 
     It compares with the live version, if there is one. Exit code 1 if there are errors.
     """
-    found = api.call(_CHECK, {"manifest": read_text_input(file)})["checkFlow"]
+    found = api.call(
+        _CHECK,
+        {"manifest": read_text_input(file), "forPublication": stage == "publication"},
+    )["checkFlow"]
     diff = found["diff"]
     ref = f"{found['ref']} " if found["ref"] else ""
     lines = [f"{ref}sha256:{found['digest']}"]
