@@ -15,7 +15,7 @@ from coe.cli.input_files import read_text_input, texts_of
 from coe.cli.output import Result, printed
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
-_TESTS: Final = "tests.yaml"
+TESTS: Final = "tests.yaml"
 _UPDATE: Final = document("""
 mutation Update($input: UpdateDraftInput!) {
   updateDraft(input: $input) { version { ...version } problems { ...problem } }
@@ -41,7 +41,7 @@ def tests_beside(file: str, tests: str | None) -> str | None:
     """The text of the tests of a file: those that were named, else the tests.yaml beside it."""
     if tests is not None:
         return read_text_input(tests)
-    beside = Path(file).with_name(_TESTS)
+    beside = Path(file).with_name(TESTS)
     return read_text_input(str(beside)) if beside.is_file() else None
 
 

@@ -161,10 +161,10 @@ async def test_drafts_of_tables_and_templates_are_alike(platform: Platform) -> N
     )
     assert changed.replaced
     await delete(platform, ref=table, actor=FINANCE_DEVELOPER)
-    template = "coe/incident-review@1.0.0"
     files = {path.name: path.read_text() for path in (ROOT / "templates/incident-review").iterdir()}
     async with platform.work(COE_LEAD) as work:
         saved = await register_template(work, files)
+    template = saved.version.ref
     files["README.md"] += "\nMore.\n"
     changed = await update(platform, DraftChange(files=files), ref=template, actor=COE_LEAD)
     assert changed.replaced

@@ -194,9 +194,9 @@ async def test_the_tests_of_a_template_are_among_its_files(platform: Platform) -
     files = {path.name: path.read_text() for path in (ROOT / "templates/incident-review").iterdir()}
     files["tests.yaml"] = files["tests.yaml"].replace("COMPLETED", "FAULTED", 1)
     async with platform.work(COE_LEAD) as work:
-        await register_template(work, files)
+        saved = await register_template(work, files)
     with pytest.raises(Invalid) as refused:
-        await submit(platform, "coe/incident-review@1.0.0", COE_LEAD)
+        await submit(platform, saved.version.ref, COE_LEAD)
     assert "TEST_FAILED" in {each.code for each in errors_in(refused.value.problems)}
 
 

@@ -33,7 +33,8 @@ def check(
     """Check definitions and manifests, offline: the language, the standards and the names.
 
     For a folder, check the flows in its YAML files, and say which files are skipped. People, roles,
-    teams, systems, flows and tables are looked up in the nearest folder with `catalog/teams`. The
+    teams, systems, flows and tables are looked up in the nearest folder with `catalog/teams`. With
+    `--for publication`, the tests.yaml beside a definition is run: a submission requires it. The
     entrypoint of a local flow is tried where its code is at hand: the file is imported in another
     process.
 

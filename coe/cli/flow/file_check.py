@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from coe.cli.flow.file_kinds import FileKind, flow_files, kind_of
 from coe.cli.folder_lookup import lookup_beside
 from coe.errors import Problem
-from coe.language.check import FileProblem, check, read_text, unreadable
+from coe.language.check import FileProblem, check, has_errors, read_text, unreadable
 from coe.language.lint.stages import Stage, at_stage
 from coe.language.names.directory import name_problems
 from coe.language.names.references import named_by
@@ -42,7 +42,8 @@ def check_files(
     """Check files and the flows in folders.
 
     A file that cannot be read, a folder without flows and a template's file is each an error
-    (OWS007). With a `trial`, the files of entrypoints are imported in another process.
+    (OWS007). With a `trial`, the files of entrypoints are imported in another process. For a
+    publication the tests beside the definitions are run.
     """
     found: dict[str, list[FileProblem]] = {}
     skipped: dict[str, None] = {}
@@ -62,14 +63,30 @@ def check_files(
                     definitions.append(path)
     for each in check(definitions, lookup=lookup_beside, stage=stage):
         found[each.file].append(each)
+    if stage is Stage.PUBLICATION:
+        _add_suites(definitions, found)
     if entrypoints:
-        from coe.cli.flow.entrypoints import try_all  # noqa: PLC0415  # only for manifests
-
-        tried = try_all(list(entrypoints.values()))
-        for name, wrong in zip(entrypoints, tried, strict=True):
-            found[name] += [FileProblem(name, wrong)] if wrong else []
+        _add_entrypoints(entrypoints, found)
     problems = tuple(problem for problems in found.values() for problem in problems)
     return CheckedFiles(problems, tuple(skipped))
+
+
+def _add_suites(definitions: Sequence[Path], found: dict[str, list[FileProblem]]) -> None:
+    """Run the tests beside the definitions that have no errors."""
+    from coe.cli.flow.suites import suite_problems  # noqa: PLC0415  # the machine is slow to import
+
+    sound = [path for path in definitions if not has_errors(found[str(path)])]
+    for path, problems in suite_problems(sound).items():
+        found[str(path)] += problems
+
+
+def _add_entrypoints(entrypoints: dict[str, Found], found: dict[str, list[FileProblem]]) -> None:
+    """Try the entrypoints of local flows."""
+    from coe.cli.flow.entrypoints import try_all  # noqa: PLC0415  # only for manifests
+
+    tried = try_all(list(entrypoints.values()))
+    for name, wrong in zip(entrypoints, tried, strict=True):
+        found[name] += [FileProblem(name, wrong)] if wrong else []
 
 
 def _flows_of(file: Path) -> tuple[dict[Path, FileKind], Problem | None, list[str]]:

@@ -10,7 +10,7 @@ import click
 
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document
-from coe.cli.drafts import tests_beside, tests_option
+from coe.cli.drafts import TESTS, tests_option
 from coe.cli.flow.entrypoint_options import entrypoint_options
 from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_text_input
@@ -60,7 +60,7 @@ def register(
     tried = [] if no_import else _try_entrypoint(text, file, flows_dir)
     if has_errors(tried):
         return Result({"version": None, "problems": tried}, problems=tried, file=file, code=1)
-    beside = None if LOCAL_FLOW.search(text) else tests_beside(file, tests)
+    beside = None if LOCAL_FLOW.search(text) else _tests(file, tests)
     given = {"input": {"manifest": text, "changelog": changelog, "tests": beside}}
     answer = api.call(_REGISTER, given)["registerFlow"]
     version = answer["version"]
@@ -85,3 +85,16 @@ def _try_entrypoint(text: str, file: str, flows_dir: Path | None) -> list[dict[s
     found = find(document, Path(file), flows_dir) if document is not None else None
     problems = try_all([found]) if found is not None else []
     return [problem_fields(each) for each in problems if each is not None]
+
+
+def _tests(file: str, tests: str | None) -> str | None:
+    """The text of the tests of a definition, as `coe flow test` finds them."""
+    if tests is not None:
+        return read_text_input(tests)
+    from coe.cli.flow.suite_files import suites_in  # noqa: PLC0415  # YAML is slow to import
+
+    for suite in suites_in(Path(file)):
+        beside = Path(suite.file(TESTS))
+        if beside.is_file():
+            return read_text_input(str(beside))
+    return None

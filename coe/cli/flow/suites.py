@@ -17,6 +17,7 @@ from coe.errors import CoeError
 from coe.language.check import FileProblem
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import Standards, load_standards, published
+from coe.templates.manifest import TESTS
 from coe.testing.decision_files import DecisionFiles, decisions_beside, leaf_runner
 from coe.testing.run_suite import SuiteResult, run_suite
 
@@ -130,3 +131,22 @@ def _renamed(found: FileProblem, suite: SuiteFiles) -> FileProblem:
     return replace(
         found, problem=replace(problem, message=suite.renamed(problem.message), help=help)
     )
+
+
+def suite_problems(definitions: Sequence[Path]) -> dict[Path, list[FileProblem]]:
+    """What a submission would refuse of the tests beside definitions, which have no errors."""
+    suites = {path: suites_in(path) for path in definitions}
+    wanted = [suite for found in suites.values() for suite in found]
+    results = dict(zip(wanted, asyncio.run(_test(wanted, None, published(), None)), strict=True))
+    return {
+        path: [problem for suite in found for problem in _problems_of(suite, results[suite])]
+        for path, found in suites.items()
+    }
+
+
+def _problems_of(suite: SuiteFiles, result: SuiteResult) -> list[FileProblem]:
+    failures = [each for case in result.cases for each in case.failures]
+    return [
+        *(FileProblem(suite.file(each.file), each.problem) for each in result.problems),
+        *(FileProblem(suite.file(TESTS), each) for each in failures),
+    ]

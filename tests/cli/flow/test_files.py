@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from coe.cli.flow.file_kinds import kind_of
 from coe.cli.main import cli
 from coe.language.source import MAX_BYTES
+from tests.factories.catalog import central
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ROOT / "flows" / "teams" / "finance" / "credit_check.yaml"
@@ -48,6 +49,22 @@ def test_what_publication_refuses_is_an_error_with_for_publication(tmp_path: Pat
         for stage in ("draft", "publication")
     }
     assert severity == {"draft": ["WARNING"], "publication": ["ERROR"]}
+
+
+def test_for_publication_the_tests_are_run(tmp_path: Path) -> None:
+    file, tests = tmp_path / "order.yaml", tmp_path / "tests.yaml"
+    file.write_text(central())
+
+    def found() -> set[tuple[str, str]]:
+        done = coe("check", file, "--for", "publication", "--output", "json")
+        errors = [each for each in json.loads(done.stdout) if each["severity"] == "ERROR"]
+        return {(Path(each["file"]).name, each["code"]) for each in errors}
+
+    assert found() == {("tests.yaml", "COE060")}
+    tests.write_text("tests: [{name: a, input: {orderId: a}, expect: {output: {orderId: b}}}]")
+    assert found() == {("tests.yaml", "TEST_FAILED")}
+    tests.write_text("tests: [{name: a, input: {orderId: a}, expect: {output: {orderId: a}}}]")
+    assert found() == set()
 
 
 def listed(*files: Path) -> list[dict[str, object]]:
