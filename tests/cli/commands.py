@@ -179,6 +179,14 @@ def run(*arguments: str, stdin: str | bytes | None = None, **environment: str) -
     return CliRunner(env={**clean, **environment}).invoke(cli, list(arguments), input=stdin)
 
 
+ORDER_TESTS = """\
+defaults: {input: {amount: 5}, stubs: {limit: {output: {}}}}
+tests:
+  - {name: it ends, expect: {state: COMPLETED}}
+  - {name: nothing comes, stubs: {limit: {silent: true}}, expect: {error: {status: 408}}}
+"""
+
+
 _NAMES = (".yaml", ".json", ".graphql", ".vkey", " flows", "templates/", "catalog/")
 
 
@@ -197,6 +205,7 @@ def fill(folder: Path, words: str | None = None) -> None:
     flow = (ROOT / "tests" / "cli" / "order.yaml").read_text()
     texts = {
         "order.yaml": flow,
+        "order.tests.yaml": ORDER_TESTS,
         "order2.yaml": flow.replace("version: 1.0.0", "version: 1.0.1"),
         "stubs.yaml": "limit: {output: {limit: 9000}}\n",
         "order.json": '{"amount": 5}',
