@@ -14,8 +14,11 @@ from fastapi.responses import FileResponse, HTMLResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from coe.catalog.flows.manifest_schema import LOCAL_FLOW_FILE as LOCAL_FLOW_SCHEMA
 from coe.decisions.schemas import DECISION_FILE as DECISION_SCHEMA
 from coe.language.editor_schema import SCHEMA_FILE as PROFILE_SCHEMA
+from coe.templates.manifest_schema import TEMPLATE_FILE as TEMPLATE_SCHEMA
+from coe.templates.manifest_schema import TEMPLATE_FLOW_FILE as TEMPLATE_FLOW_SCHEMA
 from coe.testing.suite_format import SUITE_SCHEMA_FILE as SUITE_SCHEMA
 from coe.web.documentation import documentation_routes
 from coe.web.headers import explorer_policy
@@ -24,7 +27,14 @@ STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
 EXAMPLES = STATIC / "examples"
 # The JSON Schemas for editors; each is published under /schemas/ by its file name.
-SCHEMAS = (PROFILE_SCHEMA, DECISION_SCHEMA, SUITE_SCHEMA)
+SCHEMAS = (
+    PROFILE_SCHEMA,
+    LOCAL_FLOW_SCHEMA,
+    TEMPLATE_SCHEMA,
+    TEMPLATE_FLOW_SCHEMA,
+    DECISION_SCHEMA,
+    SUITE_SCHEMA,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ _CLASSES: Final = ["PUBLIC", "INTERNAL", "CONFIDENTIAL", "PERSONAL"]
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder to write; by default one of the flow's name.",
 )
+@click.option(
+    "--flows-dir",
+    envvar="COE_FLOWS_DIR",
+    show_envvar=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder in which workers look for entrypoints; by default that with catalog/teams.",
+)
 @values_options("parameters", "the template's parameters")
 @server_options
 @example(
@@ -59,6 +66,7 @@ def new(
     process_owner: str | None,
     data_class: str | None,
     to: Path | None,
+    flows_dir: Path | None,
     file: str | None,
     pairs: tuple[str, ...],
     url: str | None,
@@ -93,8 +101,8 @@ def new(
         from coe.cli.flow.skeleton import NewFlow, central_files, local_files  # noqa: PLC0415  # only here
 
         about = NewFlow(namespace, name, words, owner, data_class or "INTERNAL")
-        files = local_files(about) if local else central_files(about, _schema_url(url))
-    written = [] if has_errors(problems) else _write(folder, files)
+        files = local_files(about, _below(flows_dir, folder)) if local else central_files(about)
+    written = [] if has_errors(problems) else _write(folder, files, _schema_url(url))
     next_step = f"next: coe flow check {folder}" + ("" if local else f" && coe flow test {folder}")
     return Result(
         {"folder": str(folder), "files": written, "problems": problems},
@@ -112,7 +120,7 @@ def _from_template(
     file: str | None,
     pairs: tuple[str, ...],
 ) -> tuple[dict[str, str], list[Any]]:
-    from coe.cli.flow.skeleton import SCHEMA_LINE, first_tests  # noqa: PLC0415  # only here
+    from coe.cli.flow.skeleton import first_tests  # noqa: PLC0415  # only here
 
     folder = Path(given["template"])
     if folder.is_dir():
@@ -135,9 +143,7 @@ def _from_template(
         definition, problems = preview["definition"], preview["problems"]
         kept = ((answer["template"] or {}).get("version") or {}).get("tests") or {}
         tests = kept.get("text") or first_tests(_first_example(definition))
-    line = SCHEMA_LINE.format(url=_schema_url(server[0]), name="flow")
-    head = "" if definition.startswith("# yaml-language-server:") else line
-    return {"flow.yaml": head + definition, "tests.yaml": tests}, problems
+    return {"flow.yaml": definition, "tests.yaml": tests}, problems
 
 
 def _from_folder(
@@ -173,9 +179,22 @@ def _first_example(definition: str) -> Any:
     return data[0] if isinstance(data, list) and data else {}
 
 
-def _write(folder: Path, files: dict[str, str]) -> list[str]:
+def _below(flows_dir: Path | None, folder: Path) -> str:
+    """The folder as an entrypoint names it: relative to where workers look for entrypoints."""
+    from coe.language.names.folders import root_above  # noqa: PLC0415  # only here
+
+    root = flows_dir or root_above(folder)
+    if root is None or not folder.resolve().is_relative_to(root.resolve()):
+        return ""
+    below = folder.resolve().relative_to(root.resolve()).as_posix()
+    return "" if below == "." else f"{below}/"
+
+
+def _write(folder: Path, files: dict[str, str], server: str) -> list[str]:
     """Write files that do not exist yet; all of them, or none."""
-    paths = {folder / name: text for name, text in files.items()}
+    from coe.cli.flow.skeleton import with_schema  # noqa: PLC0415  # only here
+
+    paths = {folder / name: with_schema(name, text, server) for name, text in files.items()}
     there = [str(path) for path in paths if path.exists()]
     if there:
         message = f"{', '.join(there)} exists already; choose another folder with --to"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import Final
 
-SCHEMA_LINE: Final = "# yaml-language-server: $schema={url}/schemas/{name}.schema.json\n"
-"""The line by which editors complete and explain a file."""
+_SCHEMA_LINE: Final = "# yaml-language-server: $schema="
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +21,27 @@ class NewFlow:
     data_class: str
 
 
-def central_files(flow: NewFlow, url: str) -> dict[str, str]:
+def with_schema(path: str, text: str, server: str) -> str:
+    """A file with the line by which editors complete and explain it, if it is YAML without one."""
+    if not path.endswith(".yaml") or text.startswith(_SCHEMA_LINE):
+        return text
+    name = {"flow.yaml": "flow", "tests.yaml": "tests"}.get(path, "local-flow")
+    return f"{_SCHEMA_LINE}{server}/schemas/{name}.schema.json\n{text}"
+
+
+def central_files(flow: NewFlow) -> dict[str, str]:
     """The files of a central flow by their path: its definition and tests that pass."""
-    schema = SCHEMA_LINE.format(url=url, name="flow")
-    return {"flow.yaml": schema + _filled(_CENTRAL, flow), "tests.yaml": _filled(_TESTS, flow)}
+    return {"flow.yaml": _filled(_CENTRAL, flow), "tests.yaml": _filled(_TESTS, flow)}
 
 
-def local_files(flow: NewFlow) -> dict[str, str]:
-    """The files of a local flow by their path: its manifest and its code."""
+def local_files(flow: NewFlow, below: str = "") -> dict[str, str]:
+    """The files of a local flow by their path: its manifest and its code.
+
+    `below` is their folder, relative to the one in which workers look for entrypoints.
+    """
     module = flow.name.replace("-", "_")
     return {
-        f"{module}.yaml": _filled(_MANIFEST, flow),
+        f"{module}.yaml": _filled(_MANIFEST, flow, below=below),
         f"{module}.py": _filled(_CODE, flow),
     }
 
@@ -43,7 +52,7 @@ def first_tests(example: object) -> str:
     return _FIRST_TESTS.replace("INPUT", given)
 
 
-def _filled(text: str, flow: NewFlow) -> str:
+def _filled(text: str, flow: NewFlow, *, below: str = "") -> str:
     return Template(text).substitute(
         namespace=flow.namespace,
         name=flow.name,
@@ -51,6 +60,7 @@ def _filled(text: str, flow: NewFlow) -> str:
         title=json.dumps(flow.title, ensure_ascii=False),
         owner=flow.process_owner,
         data_class=flow.data_class,
+        below=below,
     )
 
 
@@ -96,7 +106,7 @@ do:
         exclude: [requester]
         outcomes: [approved, rejected]
         dueIn: P2D
-        escalate: [{after: P1D, to: $owner}]
+        escalate: [{after: P1D, to: process-owner}]
   - keep:
       set: {decision: "$${ .outcome }"}
 """
@@ -142,7 +152,7 @@ summary: Does a part of a process, on the worker of the team.
 processOwner: $owner
 domain: $namespace
 dataClass: $data_class
-entrypoint: $module.py:$module
+entrypoint: $below$module.py:$module
 timeout: PT30M
 input:
   schema:
