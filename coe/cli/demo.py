@@ -19,6 +19,11 @@ from coe.cli.grammar import example, verb
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of the demo's data.",
 )
+@click.option(
+    "--content",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of catalog, templates, flows and policies; by default those that are shipped.",
+)
 @click.option("--stop", is_flag=True, help="Stop the demo that runs on this folder.")
 @click.option("--once", is_flag=True, help="Stop when the story has run.")
 @click.option("--no-story", is_flag=True, help="Start everything, but run no flows.")
@@ -30,7 +35,14 @@ from coe.cli.grammar import example, verb
     "and the audit log of earlier times stay.",
 )
 @example("coe demo", "coe demo --once", "coe demo --reset-story")
-def command(data: Path, stop: bool, once: bool, no_story: bool, reset_story: bool) -> None:  # noqa: FBT001  # click passes them by keyword
+def command(
+    data: Path,
+    content: Path | None,
+    stop: bool,  # noqa: FBT001  # click passes it by keyword
+    once: bool,  # noqa: FBT001  # the same
+    no_story: bool,  # noqa: FBT001  # the same
+    reset_story: bool,  # noqa: FBT001  # the same
+) -> None:
     """Start the platform on loopback, seed the sample company and run its story.
 
     Ctrl-C stops everything; the same command again resumes with the data. If COE_DATABASE_URL is
@@ -43,5 +55,12 @@ def command(data: Path, stop: bool, once: bool, no_story: bool, reset_story: boo
         return
     if no_story and reset_story:
         raise click.UsageError("--no-story and --reset-story exclude each other")
-    demo = Demo(data.absolute(), story=not no_story, once=once, again=reset_story, echo=click.echo)
+    demo = Demo(
+        data.absolute(),
+        content=content and content.absolute(),
+        story=not no_story,
+        once=once,
+        again=reset_story,
+        echo=click.echo,
+    )
     sys.exit(asyncio.run(demo.run()))

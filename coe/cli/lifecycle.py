@@ -149,6 +149,8 @@ def _state(version: dict[str, Any]) -> str:
     if version["lifecycle"] != "IN_REVIEW":
         return state
     missing = version["approvalsNeeded"] - version["approvalsGiven"]
+    if version["approvalsNeeded"] == 0:
+        return f"{state}: no approval is needed, it can be published"
     if missing <= 0:
         return f"{state}: approved, it can be published"
     return f"{state}: {missing} more {'approval' if missing == 1 else 'approvals'} needed"

@@ -66,6 +66,7 @@ class Demo:
 
     Args:
         data: The absolute path of the folder.
+        content: The folder of catalog, templates, flows and policies; None for those shipped.
         story: Whether to seed the sample company and run its story.
         once: Whether to stop after the story, instead of waiting for Ctrl-C.
         again: Whether to tell the story once more, on the data that are there.
@@ -73,6 +74,7 @@ class Demo:
     """
 
     data: Path
+    content: Path | None
     story: bool
     once: bool
     again: bool
@@ -136,7 +138,7 @@ class Demo:
         auth = kept_secret(self.data / "prefect" / "auth", make_auth_string)
         return Layout(
             data=self.data,
-            content=content.root(),
+            content=content.root(self.content),
             api_port=reserve_port(range(API_PORT, API_PORT + 80)),
             prefect_port=reserve_port(range(PREFECT_PORT, PREFECT_PORT + 80)),
             company_port=reserve_port(range(COMPANY_PORT, COMPANY_PORT + 80)),

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from coe.content import FOLDERS
 from tests.e2e.personas import Persona
 
+ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 240
 STOP_SECONDS = 60
 
@@ -28,6 +30,7 @@ class RunningDemo:
     """A demo after its story; `printed` is its output."""
 
     data: Path
+    content: Path
     url: str
     state: dict[str, Any]
     printed: str
@@ -50,11 +53,23 @@ class RunningDemo:
 def demo() -> Iterator[RunningDemo]:
     folder = Path(tempfile.mkdtemp(prefix="coe-e2e-"))
     data = folder / "data"
+    content = folder / "content"
+    for each in FOLDERS:  # a copy, in which tests may write flows
+        shutil.copytree(ROOT / each, content / each, ignore=shutil.ignore_patterns("__pycache__"))
     output = folder / "output"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COE_")}
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "coe.cli.main", "demo", "--data", str(data)],
+            [
+                sys.executable,
+                "-m",
+                "coe.cli.main",
+                "demo",
+                "--data",
+                str(data),
+                "--content",
+                str(content),
+            ],
             stdout=sink,
             stderr=sink,
             env=environment | {"PYTHONUNBUFFERED": "1"},
@@ -63,7 +78,7 @@ def demo() -> Iterator[RunningDemo]:
     try:
         _wait_for_story(process, output, data)
         state = json.loads((data / "demo.json").read_text())
-        yield RunningDemo(data, state["url"], state, output.read_text())
+        yield RunningDemo(data, content, state["url"], state, output.read_text())
     finally:
         process.send_signal(signal.SIGINT)
         try:
