@@ -36,7 +36,7 @@ from coe.testing.suite_format import read_suite
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^( *)```([a-z]*)([^\n]*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-WITHOUT_CHECK = {"text", "", "console", "sh", "mermaid"}
+WITHOUT_CHECK = {"text", "", "console", "sh", "mermaid", "sql"}
 """Pictures and output; the commands in them are checked apart."""
 DEFINITION_KEYS = {"document", "do", "input", "output", "use", "timeout", "schedule"}
 DOCUMENT = """document:
