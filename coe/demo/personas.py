@@ -14,9 +14,9 @@ PERSONAS: Final = {
     "finance-approver": "Farid Aziz, finance approver",
     "finance-lead": "Greta Holm, finance lead",
     "warehouse-developer": "Wanda Nowak, warehouse developer",
-    "warehouse-lead": "Wim Janssen, warehouse lead and process owner",
+    "warehouse-lead": "Wim Janssen, warehouse lead",
     "coe-lead": "Cora Weiss, lead of the centre of excellence",
-    "coe-reviewer": "Ravi Menon, reviewer of the centre of excellence",
+    "coe-reviewer": "Ravi Menon, process architect",
     "auditor": "Amir Haddad, internal audit",
     "outsider": "Otto Fremd, member of no team",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -17,6 +19,7 @@ from coe.api.schema import make_schema
 from coe.app import create_app
 from coe.demo.api import create_demo_app
 from coe.settings import Settings
+from coe.web.documentation import SITE, documentation_routes, style_hashes
 from coe.web.pages import EXAMPLES, SCHEMAS, STATIC, VENDOR, examples
 from coe.web.vendor import SERVED
 
@@ -167,3 +170,40 @@ async def test_the_schemas_of_documents_are_published_for_editors(
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("application/schema+json")
     assert answer.json()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+async def test_the_documentation_has_a_policy_with_the_hashes_of_its_own_scripts(
+    settings: Settings,
+) -> None:
+    async with _client(create_app(settings)) as client:
+        start = await client.get("/docs", follow_redirects=True)
+        page = await client.get("/docs/start.html")
+        missing = await client.get("/docs/nothing.html")
+        sheet = re.search(r'href="(assets/stylesheets[^"]+)"', start.text.replace("./", ""))
+        assert sheet is not None
+        assert (await client.get(f"/docs/{sheet[1]}")).status_code == 200
+    assert (start.status_code, page.status_code, missing.status_code) == (200, 200, 404)
+    [policy] = page.headers.get_list("content-security-policy")
+    scripts = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    assert scripts
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert len(style_hashes(SITE)) == 1  # the sheet that the search adds
+
+
+async def test_documentation_that_is_not_built_says_how(tmp_path: Path) -> None:
+    app = FastAPI(routes=documentation_routes(tmp_path))
+    async with _client(app) as client:
+        answer = await client.get("/docs/start.html")
+    assert answer.status_code == 404
+    assert "make docs" in answer.text
+
+
+async def test_no_page_of_the_documentation_loads_anything_from_elsewhere() -> None:
+    for page in SITE.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r'<(?:script|img|iframe)[^>]*src="(?:https?:)?//', text), page
+        assert not re.search(r'<link[^>]*rel="stylesheet"[^>]*href="(?:https?:)?//', text), page
