@@ -153,7 +153,16 @@ def _value(text: str, schema: Mapping[str, Any], name: str) -> JSON:
     if kinds and "string" not in kinds:
         if kinds == {"boolean"} and text.lower() in {"yes", "no", "y", "n"}:
             return text.lower().startswith("y")
-        return parse_json_input(text, name)
+        try:
+            return parse_json_input(text, name)
+        except CoeError:
+            if text.strip().lstrip("-").isdigit():  # it is too long
+                raise
+            takes = {"boolean": "yes or no", "integer": "a whole number", "number": "a number"}
+            wanted = takes.get(next(iter(kinds)), "") if len(kinds) == 1 else ""
+            if not wanted:
+                raise
+            raise CoeError(f"{name} takes {wanted}, not {text!r}", code="INVALID") from None
     try:  # it takes text and more, or anything
         return parse_json_input(text, name)
     except CoeError:

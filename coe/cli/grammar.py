@@ -61,9 +61,28 @@ class Verb(click.Command):
 
 
 class Noun(click.Group):
-    """The group of the verbs of a noun."""
+    """The group of the verbs of a noun.
+
+    Args:
+        elsewhere: For a verb that one may look for here, the command that does it.
+    """
 
     command_class = Verb
+
+    def __init__(
+        self, *args: Any, elsewhere: Mapping[str, str] | None = None, **attributes: Any
+    ) -> None:
+        super().__init__(*args, **attributes)
+        self._elsewhere = dict(elsewhere or {})
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; name the command that does what one that does not exist promises."""
+        if args[0] in self._elsewhere:
+            message = f"No such command {args[0]!r}: use {self._elsewhere[args[0]]}"
+            raise click.UsageError(message, ctx)
+        return super().resolve_command(ctx, args)
 
 
 def verb(name: str | None = None, **attributes: Any) -> Callable[[CommandT], Verb]:
@@ -139,12 +158,15 @@ def report(error: CoeError) -> int:
     """Print an error for a person, and return its exit code."""
     from coe.cli.output import printable, problem_line  # noqa: PLC0415  # only on this path
 
-    click.echo(printable(f"error: {error.message}"), err=True)
-    if isinstance(error, Invalid):
-        for problem in error.problems:
-            if problem.message == error.message and not (problem.path or problem.line):
-                continue
-            click.echo(f"  {problem_line(problem)}", err=True)
+    problems = error.problems if isinstance(error, Invalid) else ()
+    located = [each for each in problems if each.path or each.line]
+    if len(problems) == 1 and located and located[0].message == error.message:
+        click.echo(problem_line(located[0]), err=True)
+    else:
+        click.echo(printable(f"error: {error.message}"), err=True)
+        for problem in problems:
+            if problem in located or problem.message != error.message:
+                click.echo(f"  {problem_line(problem)}", err=True)
     for name in ("permission", "rule", "errorId"):
         if name in error.extensions:
             click.echo(f"  {name}: {error.extensions[name]}", err=True)

@@ -52,16 +52,20 @@ def submit(api: ApiClient, ref: str, comment: str | None) -> Result:
 
 @verb()
 @click.argument("ref")
-@click.option("--approve/--refuse", required=True, help="Approve it, or send it back to draft.")
+@click.option(
+    "--approve/--refuse", default=None, help="Approve it, or send it back to draft. Required."
+)
 @click.option("--comment", required=True, help="Why.")
 @example("coe flow review sales/order-to-cash@1.1.0 --approve --comment 'fits'")
 @printed()
 @with_api
-def review(api: ApiClient, ref: str, approve: bool, comment: str) -> Result:  # noqa: FBT001  # click passes it by keyword
+def review(api: ApiClient, ref: str, approve: bool | None, comment: str) -> Result:  # noqa: FBT001  # click passes it by keyword
     """Approve or refuse REF (namespace/name@version); authors cannot review their own versions.
 
     It prints how far the version is then: approved, or how many more must approve.
     """
+    if approve is None:
+        raise click.UsageError("give --approve or --refuse")
     return _result(move(api, "review", {"ref": ref, "approve": approve, "comment": comment}))
 
 

@@ -20,16 +20,17 @@ _MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list is wanted: `first` items after a cursor, or all of them."""
+    """Which part of a list is wanted: `first` items after a cursor, or all, `most` at a time."""
 
     first: int
     after: str | None
     every: bool
+    most: int = _MAX
 
     @property
     def variables(self) -> dict[str, object]:
         """The variables `first` and `after` of a document."""
-        return {"first": _MAX if self.every else self.first, "after": self.after}
+        return {"first": self.most if self.every else self.first, "after": self.after}
 
 
 def paged(first: int = 20) -> Callable[[FunctionT], Callable[..., Any]]:

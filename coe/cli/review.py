@@ -37,6 +37,8 @@ query Reviews($filter: ReviewFilter, $first: Int!, $after: String) {{
   }}
 }}
 """)
+_AT_ONCE: Final = 5
+"""Reviews a request: one with all that `_SHOW` selects costs about 500."""
 _SHOW: Final = document(f"""
 query Review($filter: ReviewFilter, $first: Int!, $after: String) {{
   reviews(filter: $filter, first: $first, after: $after) {{
@@ -110,7 +112,7 @@ def list_reviews(
 @with_api
 def show(api: ApiClient, ref: str, diff: bool) -> Result:  # noqa: FBT001  # click passes it by keyword
     """Show REF (namespace/name[@version]), in review: its comment, changes, tests, problems."""
-    page = Page(100, None, every=True)
+    page = Page(_AT_ONCE, None, every=True, most=_AT_ONCE)
     found = fetch(api, _SHOW, {"filter": {"entries": [ref]}}, page, "reviews")
     whole = "@" in ref
     review = next(

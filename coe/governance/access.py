@@ -19,6 +19,7 @@ from coe.audit.events import Tag
 from coe.errors import Invalid, NotFound, Problem
 from coe.governance import resources
 from coe.identifiers import PLATFORM_TEAM
+from coe.language.suggestions import did_you_mean
 from coe.work import Read, Work
 
 WORKER_ROLE = "worker"
@@ -54,7 +55,7 @@ async def explain_access(work: Work, subject: str, permission: str, resource: st
         Invalid: The permission, the subject or the resource is not valid.
     """
     if permission not in PERMISSIONS:
-        message = f"there is no permission {permission!r}"
+        message = f"there is no permission {permission!r}{did_you_mean(permission, PERMISSIONS)}"
         raise Invalid([Problem("INPUT_PERMISSION", message, path="/permission")])
     try:
         thing = await resources.find_resource(work, resource, subject)

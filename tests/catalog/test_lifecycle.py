@@ -84,7 +84,7 @@ async def test_a_reviewer_may_not_approve_an_own_version(platform: Platform) -> 
 
 async def test_without_an_approval_nothing_is_published(platform: Platform) -> None:
     await register(platform, SALES_OWNER, central())
-    with pytest.raises(Conflict, match=r"DRAFT cannot publish: .* coe flow submit"):
+    with pytest.raises(Conflict, match=r"DRAFT cannot be published: .* coe flow submit"):
         async with platform.work(SALES_OWNER) as work:
             await actions.publish(work, "sales/returns@1.0.0")
     async with platform.work(SALES_OWNER) as work:
@@ -188,7 +188,7 @@ async def test_deprecate_then_retire_once_no_alias_names_it(platform: Platform) 
     ref = "sales/returns@1.0.0"
     await published(platform, SALES_OWNER, central())
     await published(platform, SALES_OWNER, central(version="1.1.0", step="other"))
-    with pytest.raises(Conflict, match="PUBLISHED cannot retire"):
+    with pytest.raises(Conflict, match="PUBLISHED cannot be retired"):
         async with platform.work(SALES_OWNER) as work:
             await actions.retire(work, ref)
     async with platform.work(SALES_OWNER) as work:

@@ -200,7 +200,7 @@ def fill(folder: Path, words: str | None = None) -> None:
     (folder / "templates" / "order-to-cash").symlink_to(ROOT / "templates" / "order-to-cash")
     (folder / "flows").mkdir()
     about = NewFlow("sales", "refund", "A refund", "sales-owner", "INTERNAL")
-    for name, text in central_files(about, "http://127.0.0.1:8700").items():
+    for name, text in central_files(about).items():
         (folder / "flows" / name).write_text(text)
     flow = (ROOT / "tests" / "cli" / "order.yaml").read_text()
     texts = {

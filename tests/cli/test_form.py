@@ -57,6 +57,20 @@ def test_a_value_that_cannot_be_read_is_named() -> None:
         read_values(SCHEMA, file=None, pairs=("limit=much",))
 
 
+@pytest.mark.parametrize(
+    ("pair", "takes"),
+    [("limit=much", "takes a number, not 'much'"), ("urgent=maybe", "takes yes or no, not")],
+)
+def test_a_value_of_another_kind_says_what_is_taken(pair: str, takes: str) -> None:
+    with pytest.raises(CoeError, match=takes):
+        read_values(SCHEMA, file=None, pairs=(pair,))
+
+
+def test_a_number_that_would_be_rounded_says_so() -> None:
+    with pytest.raises(CoeError, match="rounded"):
+        read_values(SCHEMA, file=None, pairs=(f"limit={'9' * 30}",))
+
+
 def _asked(answers: str) -> tuple[dict[str, Any], str]:
     found: dict[str, Any] = {}
 
@@ -80,7 +94,7 @@ def test_a_wrong_answer_is_explained_and_asked_again() -> None:
     found, shown = _asked("much\n0\n7\nx\nfood\nservices\nno\n[1]\n\n")
     assert found["limit"] == 7
     assert (found["kind"], found["urgent"], found["lines"]) == ("services", False, [1])
-    assert "is not JSON" in shown
+    assert "takes a number, not 'much'" in shown
     assert shown.count("Credit limit (number)") == 3
     assert shown.count("kind (goods") == 2
 

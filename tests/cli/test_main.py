@@ -38,6 +38,13 @@ def test_a_version_of_any_kind_has_the_same_lifecycle(noun: str) -> None:
         assert f"\n  {verb} " in listed, verb
 
 
+@pytest.mark.parametrize("noun", ["decision", "flow"])
+def test_a_list_that_is_elsewhere_is_named(noun: str) -> None:
+    done = coe(noun, "list")
+    assert done.exit_code == 2
+    assert f"coe catalog search --kind {noun.upper()}" in done.stderr
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"

@@ -106,6 +106,35 @@ async def test_a_new_flow_goes_from_a_folder_to_the_catalog(
     assert definition.stdout == Path("refund/flow.yaml").read_text()
 
 
+async def test_a_review_is_listed_shown_and_decided(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ref = "sales/refund@0.1.0"
+    for line in (
+        ("flow", "new", "sales/refund", "--process-owner", "sales-owner"),
+        ("flow", "register", "refund/flow.yaml"),
+        ("flow", "submit", ref, "--comment", "the first one"),
+    ):
+        done = await served.coe("sales-owner", *line)
+        assert done.exit_code == 0, done.output
+    again = await served.coe("sales-owner", "flow", "submit", ref)
+    assert (again.exit_code, "cannot be submitted" in again.stderr) == (8, True)
+    early = await served.coe("sales-owner", "flow", "publish", ref)
+    assert early.exit_code == 8
+    assert f"{ref} has 0 of the 1 approvals" in early.stderr
+    assert "coe flow review" in early.stderr
+    listed = data(await served.coe("coe-lead", "review", "list", "--waiting", "-o", "json"))
+    assert [each["version"]["ref"] for each in listed["nodes"]] == [ref]
+    for named in (ref, "sales/refund"):
+        shown = await served.coe("coe-lead", "review", "show", named)
+        assert (shown.exit_code, "the first one" in shown.stdout) == (0, True), shown.output
+    undecided = await served.coe("coe-lead", "flow", "review", ref, "--comment", "fits")
+    assert (undecided.exit_code, "--approve or --refuse" in undecided.stderr) == (2, True)
+    approved = await served.coe("coe-lead", "flow", "review", ref, "--approve", "--comment", "fits")
+    assert approved.exit_code == 0, approved.output
+
+
 async def test_a_token_lives_from_its_issue_to_its_revocation(served: Served) -> None:
     issued = data(
         await served.coe(
@@ -166,6 +195,9 @@ async def test_access_is_explained_and_reviewed(served: Served) -> None:
     asked = ("access", "explain", "sales-owner", "flow:review", "flow:sales/asks@1.0.0")
     told = data(await served.coe("auditor", *asked, "--output", "json"))
     assert told["allowed"] is False
+    mistyped = await served.coe("auditor", "access", "explain", "sales-owner", "flow:reveiw", "x")
+    assert mistyped.stderr.count("there is no permission") == 1
+    assert "did you mean `flow:review`" in mistyped.stderr
     who = data(
         await served.coe("auditor", "access", "who", "flow:review", "flow:sales/asks", "-o", "json")
     )

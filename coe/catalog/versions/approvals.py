@@ -145,7 +145,12 @@ async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> 
     needed = await _needed(work, entry, version)
     given = (await _given(work, [version]))[version.id]
     if given < needed:
-        raise Conflict(f"{version.version} has {given} of the {needed} approvals that it needs")
+        ref = f"{entry.namespace}/{entry.name}@{version.version}"
+        command = f"coe {entry.kind.value.lower()} review"
+        raise Conflict(
+            f"{ref} has {given} of the {needed} approvals that it needs; a reviewer approves it "
+            f"first: {command}"
+        )
 
 
 async def _names_new_owner(read: Read, entry: Entry, version: EntryVersion) -> bool:

@@ -71,6 +71,7 @@ def next_state(
 
 
 _FIRST: dict[tuple[LifecycleAction, Lifecycle], str] = {
+    (LifecycleAction.SUBMIT, Lifecycle.IN_REVIEW): "it waits already: coe {noun} review",
     (LifecycleAction.APPROVE, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
     (LifecycleAction.REFUSE, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
     (LifecycleAction.PUBLISH, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
@@ -81,13 +82,21 @@ _FIRST: dict[tuple[LifecycleAction, Lifecycle], str] = {
 }
 """The command that makes an action possible, or that does what was meant."""
 
+_DONE: dict[LifecycleAction, str] = {
+    LifecycleAction.SUBMIT: "submitted",
+    LifecycleAction.APPROVE: "approved",
+    LifecycleAction.REFUSE: "refused",
+    LifecycleAction.PUBLISH: "published",
+    LifecycleAction.DEPRECATE: "deprecated",
+    LifecycleAction.RETIRE: "retired",
+}
+
 
 def _refusal(
     action: LifecycleAction, state: Lifecycle, origins: list[Lifecycle], noun: str
 ) -> Conflict:
     needed = " or ".join(sorted(origins))
-    verb = action.value.replace("approve", "be approved").replace("refuse", "be refused")
-    message = f"a version in {state} cannot {verb}: that needs {needed}"
+    message = f"a version in {state} cannot be {_DONE[action]}: that needs {needed}"
     first = _FIRST.get((action, state))
     return Conflict(f"{message}; {first.format(noun=noun)}" if first else message)
 

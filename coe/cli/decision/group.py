@@ -15,7 +15,7 @@ from coe.cli.lifecycle import add_lifecycle
 from coe.cli.versions import add_versions
 
 
-@click.group(cls=Noun)
+@click.group(cls=Noun, elsewhere={"list": "`coe catalog search --kind DECISION`"})
 def command() -> None:
     """Check, try, test and publish decision tables; see what a new version changes."""
 

@@ -19,7 +19,7 @@ from coe.cli.lifecycle import add_lifecycle
 from coe.cli.versions import add_versions
 
 
-@click.group(cls=Noun)
+@click.group(cls=Noun, elsewhere={"list": "`coe catalog search --kind FLOW`"})
 def command() -> None:
     """Write, check, register, publish and run flows."""
 
