@@ -187,6 +187,9 @@ async def test_an_alias_names_only_what_was_published(platform: Platform) -> Non
 async def test_deprecate_then_retire_once_no_alias_names_it(platform: Platform) -> None:
     ref = "sales/returns@1.0.0"
     await published(platform, SALES_OWNER, central())
+    with pytest.raises(Conflict, match=r"PUBLISHED cannot be published: .* coe flow alias"):
+        async with platform.work(SALES_OWNER) as work:
+            await actions.publish(work, ref)
     await published(platform, SALES_OWNER, central(version="1.1.0", step="other"))
     with pytest.raises(Conflict, match="PUBLISHED cannot be retired"):
         async with platform.work(SALES_OWNER) as work:

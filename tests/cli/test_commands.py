@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from coe.errors import (
     Unauthenticated,
     Unavailable,
 )
+from coe.formats import instants
 from tests.cli.commands import (
     PRINTS_A_TEXT,
     PROCESSES,
@@ -207,6 +209,13 @@ def test_every_part_of_a_filter_is_an_option(filter_type: str, words: str, serve
     assert isinstance(kind, GraphQLInputObjectType)
     assert isinstance(given, dict)
     assert set(given) == set(kind.fields)
+
+
+def test_the_cases_of_a_replay_are_chosen_by_how_long_ago_too(server: Server) -> None:
+    run("decision", "replay", "finance/limit@1.1.0", "--from", "12h", "--token", "x")
+    given = server.given[-1]["input"]
+    assert isinstance(given, dict)
+    assert instants.read(str(given["after"])) < datetime.now(UTC)
 
 
 def _online(words: str) -> list[str]:

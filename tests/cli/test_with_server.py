@@ -57,6 +57,8 @@ async def test_a_run_is_followed_answered_and_taken_up_again(served: Served) -> 
         await served.coe("sales-owner", "run", "list", "--flow", "sales/asks", "-o", "json")
     )
     assert [plain_id(each["id"]) for each in found["nodes"]] == [key]
+    unread = await served.coe("auditor", "run", "output", key)
+    assert (unread.exit_code, "who may: sales-owner (" in unread.stderr) == (5, True), unread.stderr
     hidden = await served.coe("outsider", "run", "show", key)
     assert hidden.exit_code == 6
 
@@ -161,6 +163,8 @@ async def test_the_log_is_read_exported_and_verified(served: Served, tmp_path: P
         listed = data(await served.coe("auditor", "audit", "list", *about, "-o", "json"))
         if len(listed["nodes"]) >= 4:
             break
+    table = await served.coe("auditor", "audit", "list", *about)
+    assert plain_id(listed["nodes"][0]["id"]) in table.stdout
     for key in (listed["nodes"][0]["id"], plain_id(listed["nodes"][0]["id"])):
         event = await served.coe("auditor", "audit", "show", key)
         assert "proven in the tree of" in event.stdout, event.output
@@ -174,6 +178,11 @@ async def test_the_log_is_read_exported_and_verified(served: Served, tmp_path: P
     assert f"--key {key}" in loose.stderr or f"--key '{key}'" in loose.stderr
     pinned = await served.coe("auditor", "audit", "verify", str(file), "--key", key)
     assert (pinned.exit_code, pinned.stderr) == (0, "")
+    (tmp_path / "log.vkey").write_text(key)
+    loose_file = await served.coe(
+        "auditor", "audit", "verify", str(file), "--key", str(tmp_path / "log.vkey")
+    )
+    assert (loose_file.exit_code, "--key @FILE" in loose_file.stderr) == (1, True)
     other = key.replace("+", "x+", 1)
     assert (
         await served.coe("auditor", "audit", "verify", str(file), "--key", other)

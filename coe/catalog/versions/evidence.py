@@ -126,7 +126,7 @@ async def keep_evidence(
 
 def missing_tests(standard: Standard) -> Problem:
     """The problem of a version that is submitted without tests."""
-    help = "send its tests.yaml as `tests`, or register it beside the file (coe flow register)"
+    help = "write tests.yaml beside the file and register it again; over the API, send `tests`"
     return Problem(
         COVERAGE_STANDARD, "the version has no tests", standard.severity, path="/tests", help=help
     )

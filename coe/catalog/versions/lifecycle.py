@@ -75,6 +75,7 @@ _FIRST: dict[tuple[LifecycleAction, Lifecycle], str] = {
     (LifecycleAction.APPROVE, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
     (LifecycleAction.REFUSE, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
     (LifecycleAction.PUBLISH, Lifecycle.DRAFT): "submit it first: coe {noun} submit",
+    (LifecycleAction.PUBLISH, Lifecycle.PUBLISHED): "to move live to it: coe {noun} alias",
     (LifecycleAction.DEPRECATE, Lifecycle.DRAFT): "retire it: coe {noun} retire",
     (LifecycleAction.DEPRECATE, Lifecycle.IN_REVIEW): "publish it first: coe {noun} publish",
     (LifecycleAction.RETIRE, Lifecycle.IN_REVIEW): "refuse it first: coe {noun} review --refuse",

@@ -71,7 +71,8 @@ def verify_bundle_file(path: Path, *, key: str | None, checkpoints: Path | None)
         with progress("verifying", path.stat().st_size, unit="bytes") as advance:
             result = verify_bundle(path, vkey=key, checkpoint_file=checkpoints, advance=advance)
     except KeyRefused as error:
-        raise CoeError(f"--key: {error.message}", code="INVALID") from None
+        message = f"--key: {error.message} For a key in a file, write --key @FILE."
+        raise CoeError(message, code="INVALID") from None
     return {
         "ok": result.ok,
         "checkedEvents": result.checked_events,

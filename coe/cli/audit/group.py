@@ -69,7 +69,7 @@ def list_events(api: ApiClient, page: Page, wanted: dict[str, Any]) -> Result:
     """List the events that you may read, the newest first; reading them is recorded."""
     found = fetch(api, _LIST, {"filter": wanted or None}, page, "auditLog")
     rows = [row | {"event": plain_id(row["id"])} for row in found["nodes"]]
-    columns = ["index", "at", "actor", "action", "resource", "outcome"]
+    columns = ["index", "at", "actor", "action", "resource", "outcome", "event"]
     return Result(found, Table(rows, columns, "No events."), notes_on(found))
 
 

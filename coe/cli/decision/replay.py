@@ -12,8 +12,7 @@ from coe.cli.api_client import ApiClient, with_api
 from coe.cli.grammar import example, verb
 from coe.cli.output import Result, printed
 from coe.cli.progress import progress
-from coe.errors import CoeError
-from coe.formats import instants
+from coe.cli.times import moment_option
 
 _REPLAY: Final = """
 query Replay($input: ReplayDecisionInput!) {
@@ -35,8 +34,8 @@ _COUNTS: Final = ("same", "otherRules", "changed", "failed")
 
 @verb()
 @click.argument("ref")
-@click.option("--from", "since", help="Cases from this time on, ISO 8601; a day is its start, UTC.")
-@click.option("--to", "until", help="Cases before this time.")
+@moment_option("--from", "since", "Cases from this time on.")
+@moment_option("--to", "until", "Cases before this time.")
 @click.option("--flow", "flows", multiple=True, help="Only cases of runs of this flow.")
 @example("coe decision replay finance/limit@1.1.0 --from 2026-01-01 --to 2026-02-01")
 @printed()
@@ -54,8 +53,8 @@ def replay(
     """
     given: dict[str, Any] = {
         "ref": ref,
-        "after": _moment(since, "--from"),
-        "before": _moment(until, "--to"),
+        "after": since,
+        "before": until,
         "flows": list(flows) or None,
         "first": PAGE_SIZE,
     }
@@ -98,12 +97,3 @@ def _lines(item: dict[str, Any]) -> Iterator[str]:
         outcome = item[name]
         result = outcome["failure"] or json.dumps(outcome["output"], ensure_ascii=False)
         yield f"  {name:<6} {result} by {', '.join(outcome['rules']) or 'no rule'}"
-
-
-def _moment(given: str | None, option: str) -> str | None:
-    if given is None:
-        return None
-    try:
-        return instants.write(instants.read_day_or_instant(given))
-    except ValueError:
-        raise CoeError(f"{option} must be a date, or {instants.WANTED}", code="INVALID") from None

@@ -30,7 +30,10 @@ def trial_lines(trace: Mapping[str, Any], *, data: bool) -> Iterator[str]:
         if step["endedAt"] not in {None, step["startedAt"]}:
             yield f"    until    {step['endedAt']}"
     result = trace["output"] if trace["error"] is None else trace["error"]
-    yield f"{trace['state']}: {json.dumps(result, ensure_ascii=False)}"
+    if trace["state"] == "WAITING":  # it has neither
+        yield "WAITING"
+    else:
+        yield f"{trace['state']}: {json.dumps(result, ensure_ascii=False)}"
 
 
 def missing_lines(missing: Sequence[Mapping[str, Any]]) -> Iterator[str]:

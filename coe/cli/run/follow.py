@@ -219,10 +219,15 @@ def error_lines(run: dict[str, Any]) -> Iterator[str]:
     title = error.get("title") or error.get("reason") or "it faulted"
     detail = f": {error['detail']}" if error.get("detail") else ""
     yield cell_text(f"error: {title} ({error['type']}, {error['status']}){_place(run)}{detail}")
-    readers = run.get("dataReaders") or ()
+    readers = data_readers(run)
     if not error.get("title") and readers:
-        who = ", ".join(f"{each['subject']} ({each['via']})" for each in readers)
-        yield cell_text(f"  the rest may contain data; who may read it: {who}")
+        yield cell_text(f"  the rest may contain data; who may read it: {readers}")
+
+
+def data_readers(run: dict[str, Any]) -> str:
+    """Who may read the data of a run, as a list in words; empty where nobody is named."""
+    readers = run.get("dataReaders") or ()
+    return ", ".join(f"{each['subject']} ({each['via']})" for each in readers)
 
 
 def _place(run: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from coe.cli.output import Result, Table, View, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.run.follow import (
     ERROR,
+    data_readers,
     error_lines,
     follow,
     follow_options,
@@ -55,7 +56,7 @@ query Run($id: ID!) {
 }
 """.replace("ERROR", ERROR)
 )
-_DATA: Final = "query Data($id: ID!) { run(id: $id) { id state %s } }"
+_DATA: Final = "query Data($id: ID!) { run(id: $id) { id state %s dataReaders { subject via } } }"
 _DIAGRAM: Final = "query Diagram($id: ID!) { run(id: $id) { id diagram diagramSvg } }"
 _CHANGE: Final = {
     name: document(
@@ -222,7 +223,10 @@ def _data(api: ApiClient, run: str, name: str) -> Result:
     found = api.call(_DATA % name, {"id": run})["run"]
     value = found[name]
     if value is None and (name == "input" or found["state"] == "COMPLETED"):
-        raise Forbidden(f"you may not read the {name} of this run", permission="run:read_data")
+        readers = data_readers(found)
+        message = f"you may not read the {name} of this run"
+        message += f"; who may: {readers}" if readers else ""
+        raise Forbidden(message, permission="run:read_data")
     if value is None:
         return Result(None, (), [f"the run is {found['state']}: it has no {name}"])
     return Result(value, json.dumps(value, indent=2, ensure_ascii=False))

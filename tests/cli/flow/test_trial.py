@@ -380,6 +380,29 @@ def test_the_stubs_that_are_missing_can_be_copied(flow: Path, tmp_path: Path) ->
     assert state == "COMPLETED"
 
 
+def test_a_stub_to_copy_has_each_field_that_the_form_requires(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        """
+        - ask:
+            call: humanTask:1@default
+            with:
+              title: How much?
+              candidates: {roles: [lead]}
+              form:
+                type: object
+                required: [costCentre, days]
+                properties:
+                  costCentre: {type: string, pattern: "^[0-9]{4}$"}
+                  days: {type: integer, minimum: 1}
+        """,
+    )
+    done = tried(file)
+    assert done.stdout.splitlines()[-1] == "WAITING"
+    assert "ask: {outcome: done, answer: {costCentre: " in done.stderr
+    assert "days: 1}}" in done.stderr
+
+
 def _merged(lines: list[str], more: list[str]) -> list[str]:
     """Stub files, one after the other: each section with the lines of both."""
     sections: dict[str, list[str]] = {}
