@@ -9,6 +9,7 @@ from sqlalchemy import text
 from coe import content
 from coe.access.models import PolicyRule
 from coe.catalog import actions, queries
+from coe.catalog.flows.contents import flow_contents
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
 from coe.catalog.records import ChangedVersion
 from coe.catalog.versions.lifecycle import LifecycleAction, next_state
@@ -17,6 +18,7 @@ from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.audit_events import details_of
 from tests.factories.catalog import central, local, published, register
+from tests.factories.lifecycle import publish_version
 from tests.factories.people import (
     COE_LEAD,
     COE_REVIEWER,
@@ -380,3 +382,15 @@ async def test_a_flow_that_is_not_published_yet_cannot_be_called(platform: Platf
     with pytest.raises(Invalid, match="correct them"):
         async with platform.work(SALES_OWNER) as work:
             await actions.submit_for_review(work, "sales/returns@1.0.0")
+
+
+async def test_reviewers_see_the_problems_that_hold_at_the_submission(platform: Platform) -> None:
+    await register(platform, SALES_OWNER, central("parts"))
+    saved = await register(platform, SALES_OWNER, central(calls="sales/parts@1.0.0"))
+    await publish_version(platform, "sales/parts@1.0.0", author=SALES_OWNER)
+    async with platform.work(SALES_OWNER) as work:
+        await actions.submit_for_review(work, "sales/returns@1.0.0")
+    async with platform.read(COE_REVIEWER) as read:
+        seen = (await flow_contents(read, [saved.version.id]))[saved.version.id].problems
+    assert "OWS053" in {each.code for each in saved.problems}
+    assert "OWS053" not in {each.code for each in seen}

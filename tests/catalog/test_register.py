@@ -7,6 +7,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from coe.access.models import PolicyRule
 from coe.catalog import actions, queries
 from coe.catalog.flows.contents import flow_contents
 from coe.catalog.flows.documents import read_flow
@@ -67,6 +68,33 @@ async def test_other_content_replaces_a_draft_and_conflicts_after_the_submission
         await register(platform, SALES_OWNER, central())
     assert not (await register(platform, SALES_OWNER, other)).replaced
     assert await _count(platform, "entry_versions") == 1
+
+
+async def test_other_tests_replace_those_of_a_draft_and_conflict_after_the_submission(
+    platform: Platform,
+) -> None:
+    await register(platform, SALES_OWNER, central(), tests="tests: [a]")
+    assert (await register(platform, SALES_OWNER, central(), tests="tests: [b]")).replaced
+    async with platform.work(SALES_OWNER) as work:
+        await actions.submit_for_review(work, "sales/returns@1.0.0")
+    with pytest.raises(Conflict, match="is IN_REVIEW with other tests"):
+        await register(platform, SALES_OWNER, central(), tests="tests: [c]")
+    assert not (await register(platform, SALES_OWNER, central(), tests="tests: [b]")).replaced
+
+
+async def test_a_draft_of_a_class_that_one_may_not_save_is_not_replaced(
+    platform: Platform,
+) -> None:
+    line = ["developer", "*", "flow:register", "CONFIDENTIAL", "deny"]
+    async with platform.database.session() as session:
+        session.add(PolicyRule(ptype="p", fields=line, source="test"))
+        await session.execute(text("UPDATE policy_state SET version = version + 1"))
+        await session.commit()
+    await register(platform, SALES_OWNER, central(data_class="CONFIDENTIAL"))
+    with pytest.raises(Forbidden):
+        await register(platform, SALES_DEVELOPER, central(step="other"))
+    assert (await register(platform, SALES_OWNER, central(step="other"))).replaced
+    assert (await register(platform, SALES_DEVELOPER, central(step="third"))).replaced
 
 
 async def test_the_log_has_the_digests_before_and_after_a_draft_was_replaced(

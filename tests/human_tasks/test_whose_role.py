@@ -145,6 +145,12 @@ async def test_a_task_of_an_earlier_version_of_the_platform_asks_the_flow_s_team
     assert await sees(platform, task_id, SALES_LEAD)
     assert not await sees(platform, task_id, FINANCE_LEAD)
     assert (await tasks_of(platform, run_id))["look"].candidate_roles == ("sales/lead",)
+    async with platform.work(SALES_OWNER) as work:
+        for actor in (SALES_LEAD, FINANCE_LEAD):
+            decision = await access.explain_access(
+                work, actor.subject, "human_task:claim", f"human_task:{task_id}"
+            )
+            assert decision.allowed is (actor is SALES_LEAD)
     await answered(running, run_id, "look", SALES_LEAD)
 
 

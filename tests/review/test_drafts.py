@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update as update_rows
 
 from coe.access.actor import Actor
 from coe.catalog import actions, queries
 from coe.catalog.flows.contents import flow_contents
 from coe.catalog.records import SavedVersion
+from coe.catalog.tables import VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions import evidence
 from coe.catalog.versions.drafts import DeletedDraft
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
@@ -117,6 +119,31 @@ async def test_an_approval_of_other_content_does_not_count(platform: Platform) -
     async with platform.read(COE_LEAD) as read:
         [approval] = (await queries.approvals(read, [saved.version.id]))[saved.version.id]
     assert (approval.comment, approval.digest) == ("fine", saved.version.digest)
+    async with platform.database.session() as session:
+        await session.execute(update_rows(VERSION_APPROVALS).values(digest="of other content"))
+        await session.commit()
+    with pytest.raises(Conflict, match="has 0 of the 1 approvals"):
+        async with platform.work(COE_REVIEWER) as work:
+            await actions.publish(work, REF)
+
+
+async def test_who_changed_a_draft_neither_approves_it_nor_counts_as_approving(
+    platform: Platform,
+) -> None:
+    await register(platform, SALES_OWNER, central())
+    async with platform.work(SALES_OWNER) as work:
+        await actions.submit_for_review(work, REF)
+    async with platform.work(COE_LEAD) as work:
+        await actions.review(work, REF, approve=True, comment="fine")
+    async with platform.database.session() as session:
+        await session.execute(update_rows(VERSIONS).values(editors=[COE_LEAD.subject]))
+        await session.commit()
+    with pytest.raises(Forbidden):
+        async with platform.work(COE_LEAD) as work:
+            await actions.review(work, REF, approve=True, comment="fine")
+    with pytest.raises(Conflict, match="has 0 of the 1 approvals"):
+        async with platform.work(COE_REVIEWER) as work:
+            await actions.publish(work, REF)
 
 
 async def test_a_deleted_draft_frees_its_number_and_its_name(platform: Platform) -> None:

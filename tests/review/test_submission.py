@@ -76,6 +76,11 @@ async def test_the_tests_are_run_and_their_result_is_kept(platform: Platform) ->
     assert [case.name for case in kept.cases] == ["the order is kept"]
     assert (kept.steps, kept.steps_reached) == (1, 1)
     assert (kept.digest, kept.tests_digest) == (saved.version.digest, saved.version.tests_digest)
+    async with platform.work(COE_REVIEWER) as work:
+        await actions.review(work, REF, approve=False, comment="no")
+    await register(platform, SALES_OWNER, central(step="other"))
+    async with platform.read(COE_REVIEWER) as read:
+        assert await evidence_of(read, [saved.version.id]) == {}
 
 
 @pytest.mark.usefixtures("in_this_process")
