@@ -8,8 +8,8 @@ from coe.access.actor import Actor
 from coe.execution.runtime import Runtime
 from coe.human_tasks import queries as task_queries
 from coe.runs import disclosure
-from coe.runs.task_models import HumanTaskState
 from coe.runs.tables import TASKS
+from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import TaskFilter
 from coe.work import Platform
 from tests.factories.audit import AUDIT
