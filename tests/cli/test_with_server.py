@@ -26,6 +26,8 @@ def data(done: Result) -> Any:
 
 async def test_a_run_is_followed_answered_and_taken_up_again(served: Served) -> None:
     await publish(served.platform, central("asks", APPROVAL))
+    empty = await served.coe("sales-owner", "flow", "run", "sales/asks", stdin="null")
+    assert (empty.exit_code, "the input is null" in empty.stderr) == (1, True)
     left = await served.coe("sales-owner", "flow", "run", "sales/asks", stdin=INPUT)
     assert left.exit_code == 4, left.output
     assert "waits for finance" in left.stdout

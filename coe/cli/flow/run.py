@@ -12,6 +12,7 @@ from coe.cli.grammar import example, verb
 from coe.cli.input_files import read_json_input
 from coe.cli.output import Result, printed
 from coe.cli.run.follow import exit_code, follow, follow_options, following
+from coe.errors import Invalid, Problem
 
 _START: Final = document("""
 mutation Start($input: StartRunInput!) {
@@ -50,7 +51,10 @@ def run(
     `coe run watch` takes it up again. Exit code 0 completed, 3 faulted or cancelled, 4 still
     running or waiting for a person.
     """
-    given = {"flow": ref, "input": read_json_input(input_file), "correlationId": correlation_id}
+    value = read_json_input(input_file)
+    if value is None:
+        raise Invalid([Problem("INPUT_TYPE", "the input is null: give an object", path="/input")])
+    given = {"flow": ref, "input": value, "correlationId": correlation_id}
     started: dict[str, Any] = api.call(_START, {"input": given})["startRun"]
     found = started["run"]
     if found is None:

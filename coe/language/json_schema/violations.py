@@ -260,8 +260,13 @@ def _message(keyword: str, wanted: Any) -> str:
 
 
 def _quoted(value: Any) -> str:
+    return f"`{value}`" if isinstance(value, str) else _written(value)
+
+
+def _written(value: Any) -> str:
+    """A text as it is, any other value as JSON."""
     if isinstance(value, str):
-        return f"`{value}`"
+        return value
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # a whole number of more than 64 bits
@@ -276,7 +281,7 @@ def _description(schema: JSON) -> str | None:
     words = [str(schema["description"])] if isinstance(schema.get("description"), str) else []
     examples = schema.get("examples")
     if isinstance(examples, list) and examples:
-        words.append(f"such as {', '.join(str(each) for each in examples[:3])}")
+        words.append(f"such as {', '.join(_written(each) for each in examples[:3])}")
     return "; ".join(words)[:_MAX_QUOTED] or None
 
 

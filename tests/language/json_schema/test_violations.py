@@ -166,6 +166,12 @@ def test_problems_of_an_input_are_located(value: JSON, expected: list[tuple[str,
     assert "secret" not in "".join(each.message for each in problems)
 
 
+def test_an_example_is_written_as_json() -> None:
+    schema = {"type": "object", "examples": [{"a": "Ada", "b": None}, "text"]}
+    [problem] = input_problems(schema, [], path="/input")
+    assert problem.help == 'such as {"a":"Ada","b":null}, text'
+
+
 def test_the_description_helps() -> None:
     [problem] = input_problems(FORM, {"a": 1, "b": []}, path="/input")
     assert problem.help == "The name; such as Ada"
