@@ -39,7 +39,7 @@ do:
         candidates: {roles: [lender]}
         outcomes: [lend, refuse]
         form: {type: object, required: [limit], properties: {limit: {type: integer}}}
-        dueIn: P1D
+        dueIn: P2D
         escalate: [{after: P1D, to: bank/lead}]
   - give:
       emit: {event: {with: {type: bank.lent.v1, data: {id: 7}}}}
@@ -239,7 +239,7 @@ async def test_people_answer_in_time_late_or_never(pool: Expressions) -> None:
           expect:
             state: COMPLETED
             took: PT5H
-            calls: [{name: readRating}, {name: ask, due: P1D}, {name: give}]
+            calls: [{name: readRating}, {name: ask, due: P2D}, {name: give}]
         - name: after it was handed on
           stubs:
             readRating: *unknown
