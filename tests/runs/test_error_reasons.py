@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from coe.access.actor import Actor
 from coe.json_types import JSON
@@ -11,6 +12,7 @@ from coe.runs import actions, local_runs
 from coe.runs.data_readers import readers_of_runs
 from coe.runs.error_reasons import public_title, reason_of
 from coe.runs.queries import run as read_run
+from coe.runs.tables import RUNS
 from coe.work import Platform
 from tests.factories.people import OUTSIDER, WAREHOUSE_DEVELOPER, WAREHOUSE_WORKER
 from tests.factories.runs import CANARY, local, publish
@@ -60,3 +62,9 @@ async def test_a_developer_who_may_not_read_data_sees_why_and_whom_to_ask(
     ]
     async with platform.read(OUTSIDER) as read:
         assert await readers_of_runs(read, [run_id]) == {}
+    async with platform.database.session() as session:
+        await session.execute(update(RUNS).values(requester=OUTSIDER.subject))
+        await session.commit()
+    async with platform.read(OUTSIDER) as read:
+        assert await read_run(read, run_id) is not None
+        assert await readers_of_runs(read, [run_id]) == {}, "it may not know who is in the team"
