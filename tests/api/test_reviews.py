@@ -124,7 +124,7 @@ async def test_reading_a_confidential_definition_is_recorded_once_a_request(
     owner, platform = still_api.persona("sales-owner"), still_api.services.platform
     refs = [
         await register(owner, central(data_class="CONFIDENTIAL")),
-        await register(owner, central("1.1.0", data_class="CONFIDENTIAL")),
+        await register(owner, central("1.1.0", data_class="PERSONAL")),
         await register(owner, central("1.2.0")),
     ]
     action = "catalog:definition:read_data"
@@ -140,3 +140,9 @@ async def test_reading_a_confidential_definition_is_recorded_once_a_request(
     assert await details_of(platform, action) == [{"versions": refs[:2]}]
     await owner.ask('query { flow(ref: "sales/welcome") { version(ref: "1.0.0") { definition } } }')
     assert (await events_of(platform, action))[-1].resource == f"flow:{refs[0]}"
+    before = await events_of(platform, action)
+    await owner.do("submitForReview", "LifecycleInput", "entry { ref }", ref=refs[0])
+    await owner.ask("query { reviews { nodes { comment } } }")
+    assert await events_of(platform, action) == before
+    await owner.ask("query { reviews { nodes { unifiedDiff } } }")
+    assert len(await events_of(platform, action)) == len(before) + 1
