@@ -16,7 +16,7 @@ def files(tmp_path: Path) -> list[Path]:
         tmp_path / name for name in ("good.yaml", "misspelt.yaml", "broken.yaml")
     )
     good.write_text(GOOD)
-    misspelt.write_text(GOOD.replace("dueIn: P1D", "dueIn: P1D\n        due: P1D"))
+    misspelt.write_text(GOOD.replace("dueIn: P1D", "dueIn: P1D\n        due: P1D", 1))
     broken.write_text("a: [")
     return [good, misspelt, broken, tmp_path / "missing.yaml"]
 

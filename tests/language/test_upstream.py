@@ -112,7 +112,7 @@ def _keys(schema: Any) -> set[str]:
 
 # Keys that no definition has (the result of a process, a received message), and keys that have
 # another name in the specification's text: `detail` of an error, `version` of an MCP client.
-NOT_WRITTEN = {"stdout", "stderr", "correlationId", "details", "description"}
+NOT_WRITTEN = {"stdout", "stderr", "correlationId", "details"}
 
 
 def test_every_key_of_the_specification_is_known_here() -> None:
