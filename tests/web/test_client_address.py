@@ -78,3 +78,4 @@ def test_the_setting_has_networks() -> None:
 async def test_the_application_has_it_around_every_door(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"trusted_proxies": ("10.0.0.0/8",)}))
     assert app.user_middleware[0].cls is ForwardedAddress
+    assert list(app.user_middleware[0].kwargs["trusted"]) == PROXIES[:1]
