@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -21,7 +22,7 @@ from coe.outbox import OUTBOX
 from coe.runs.journal import Append, Journal, LeaseLostError
 from coe.runs.leases import Lease, acquire
 from coe.runs.models import RunState
-from coe.runs.tables import JOURNAL, STEPS, TASKS
+from coe.runs.tables import JOURNAL, RUNS, STEPS, TASKS
 from coe.work import Platform
 from tests.factories.people import FINANCE_APPROVER
 from tests.factories.runs import (
@@ -206,6 +207,36 @@ async def test_a_holder_that_lost_the_lease_can_append_nothing(platform: Platfor
     with pytest.raises(LeaseLostError):
         await journal.append(Append(run.id, new.fence, new.position + 1))
     await journal.close()
+
+
+async def test_the_lease_of_a_living_holder_is_renewed_while_a_leaf_takes_long(
+    platform: Platform,
+) -> None:
+    await publish(platform, central("simple", HTTP.format(name="credit")))
+    gate = asyncio.Event()
+
+    async def slow(leaf: RunLeaf) -> JSON:
+        await gate.wait()
+        return {}
+
+    async def lease_until() -> datetime:
+        async with platform.database.session() as session:
+            found = await session.scalar(select(RUNS.c.lease_until).where(RUNS.c.id == run.id))
+        assert found is not None
+        return found
+
+    leaves = Leaves({"credit": slow})
+    run = await start(platform, "sales/simple")
+    async with runtime(platform, leaves) as holder:
+        running = asyncio.create_task(advance(holder, run.id))
+        while not leaves.calls:
+            await asyncio.sleep(0.01)
+        before = await lease_until()
+        async with asyncio.timeout(60):
+            while await lease_until() <= before:
+                await asyncio.sleep(0.05)
+        gate.set()
+        await running
 
 
 async def test_two_executors_at_once_run_each_leaf_once(platform: Platform) -> None:
