@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,14 @@ class Served:
         return await asyncio.to_thread(run, *arguments, stdin=stdin, **given)
 
 
+class _Server(uvicorn.Server):
+    """A server that leaves the signals of the process to the tests."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 @pytest.fixture
 async def served(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -40,8 +48,7 @@ async def served(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     app = create_demo_app(settings)
     config = uvicorn.Config(app, port=free_port(), log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+    server = _Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         assert not serving.done()

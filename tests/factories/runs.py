@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -235,7 +236,7 @@ async def lapse(platform: Platform) -> None:
         await session.commit()
 
 
-async def column(platform: Platform, run_id: UUID, name: str) -> object:
+async def column(platform: Platform, run_id: UUID, name: str) -> Any:
     """A column of the run's row."""
     async with platform.database.session() as session:
         return await session.scalar(select(RUNS.c[name]).where(RUNS.c.id == run_id))

@@ -103,7 +103,7 @@ async def test_a_retry_counts_anew_and_is_not_cancelled_by_the_end_before(
         await actions.retry_run(work, run_id, reason="a worker is there now")
     timer = await _timer(platform, run_id)
     assert abs(timer.due_at - utcnow() - TIMEOUT) < timedelta(seconds=5)
-    assert await column(platform, run_id, "fence") == before + 1  # type: ignore[operator]
+    assert await column(platform, run_id, "fence") == before + 1
     async with platform.database.session() as session:
         mine = select(OUTBOX.c.kind).where(OUTBOX.c.subject == run_id)
         assert OutboxKind.CANCEL not in (await session.scalars(mine)).all()

@@ -224,13 +224,21 @@ def test_a_wrong_expression_is_no_problem_of_the_file(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["error"]["instance"] == "/do/0/a"
 
 
-class _Erp(BaseHTTPRequestHandler):
+class _ErpServer(HTTPServer):
     """A service on a loopback address, which keeps what it received."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Erp)
+        self.received: list[str] = []
+
+
+class _Erp(BaseHTTPRequestHandler):
+    server: _ErpServer
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length", "0"))
         self.rfile.read(length)
-        self.server.received.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
+        self.server.received.append(f"{self.command} {self.path}")
         answer = {"path": self.path, "access_token": "token-0001", "expires_in": 60}
         document = {
             "openapi": "3.0.4",
@@ -244,16 +252,17 @@ class _Erp(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_DELETE = _answer  # noqa: N815  # http.server's names
-
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # its name
         """Say nothing."""
 
 
+for _method in ("GET", "POST", "DELETE"):
+    setattr(_Erp, f"do_{_method}", _Erp._answer)
+
+
 @pytest.fixture
-def erp() -> Iterator[HTTPServer]:
-    server = HTTPServer(("127.0.0.1", 0), _Erp)
-    server.received = []  # type: ignore[attr-defined]
+def erp() -> Iterator[_ErpServer]:
+    server = _ErpServer()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -262,13 +271,12 @@ def erp() -> Iterator[HTTPServer]:
     server.server_close()
 
 
-def url(server: HTTPServer) -> str:
+def url(server: _ErpServer) -> str:
     return f"http://127.0.0.1:{server.server_port}"
 
 
-def received(server: HTTPServer) -> list[str]:
-    found: list[str] = server.received  # type: ignore[attr-defined]
-    return found
+def received(server: _ErpServer) -> list[str]:
+    return server.received
 
 
 def written(folder: Path, tasks: str) -> Path:
@@ -278,7 +286,7 @@ def written(folder: Path, tasks: str) -> Path:
 
 
 def test_loopback_addresses_are_reached_through_resolve_only(
-    tmp_path: Path, erp: HTTPServer
+    tmp_path: Path, erp: _ErpServer
 ) -> None:
     call = "- get: {call: http, with: {method: get, endpoint: 'HOST/credit/{id}'}}"
     file = written(tmp_path, call.replace("HOST", "http://erp.acme.example"))
@@ -321,7 +329,7 @@ CALLS = """
 """
 
 
-def test_nothing_leaves_the_process_unless_it_is_allowed(tmp_path: Path, erp: HTTPServer) -> None:
+def test_nothing_leaves_the_process_unless_it_is_allowed(tmp_path: Path, erp: _ErpServer) -> None:
     file = written(tmp_path, CALLS)
     hosts = {name: f"{name}.acme.example" for name in ("erp", "login", "docs", "orders")}
 
