@@ -61,8 +61,22 @@ def _filled(text: str, flow: NewFlow, *, below: str = "") -> str:
         owner=flow.process_owner,
         data_class=flow.data_class,
         below=below,
+        input=_INPUT,
     )
 
+
+_INPUT: Final = """\
+input:
+  schema:
+    document:
+      type: object
+      additionalProperties: false
+      required: [request]
+      properties:
+        request: {type: string, minLength: 1, maxLength: 500}
+      examples:
+        - {request: A new screen}
+"""
 
 _CENTRAL: Final = """\
 document:
@@ -77,17 +91,7 @@ document:
     domain: $namespace
     dataClass: $data_class
 
-input:
-  schema:
-    document:
-      type: object
-      additionalProperties: false
-      required: [request]
-      properties:
-        request: {type: string, minLength: 1, maxLength: 500}
-      examples:
-        - {request: A new screen}
-output:
+${input}output:
   schema:
     document:
       type: object
@@ -154,17 +158,7 @@ domain: $namespace
 dataClass: $data_class
 entrypoint: $below$module.py:$module
 timeout: PT30M
-input:
-  schema:
-    document:
-      type: object
-      additionalProperties: false
-      required: [request]
-      properties:
-        request: {type: string, minLength: 1, maxLength: 500}
-      examples:
-        - {request: A new screen}
-output:
+${input}output:
   schema:
     document:
       type: object
