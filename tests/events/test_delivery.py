@@ -14,11 +14,12 @@ from sqlalchemy import func, select
 from coe.access.actor import Actor
 from coe.db import utcnow
 from coe.events.bus import deliveries, send_events
-from coe.events.delivery import catch_up, redeliver
+from coe.events.delivery import catch_up, note_uses, redeliver
 from coe.execution.advance import Parked, advance
 from coe.execution.dispatch import dispatch_once
 from coe.leaves.leaf import LeafFault
 from coe.machine.commands import StepState
+from coe.machine.event_buffer import EventUse
 from coe.outbox import OUTBOX
 from coe.runs import actions, queries
 from coe.runs.tables import DELIVERIES, EVENTS, INBOX, SUBSCRIPTIONS
@@ -84,6 +85,21 @@ async def test_an_event_that_cannot_be_compared_is_shown_and_the_run_waits_on(
     async with platform.read(SALES_OWNER) as read:
         [each] = await deliveries(read.session, other.id)
     assert not each.pending  # its run has ended
+
+
+async def test_an_event_that_was_taken_stays_so_when_another_task_reports_later(
+    platform: Platform,
+) -> None:
+    await publish(platform, central("pay", PAID))
+    async with engine(platform):
+        run = await waiting(platform)
+        event = paid()
+        [sent] = await send(platform, event)
+        await until(platform, run.id, "COMPLETED")
+    async with platform.database.session() as session:
+        await note_uses(session, run.id, [EventUse(event, FROM, taken=False)])
+        await session.commit()
+    assert await made_of(platform, sent.id) == [("TAKEN", None)]
 
 
 async def test_what_one_task_takes_is_taken_whatever_fails_in_another(platform: Platform) -> None:
