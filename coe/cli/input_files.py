@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -44,12 +46,24 @@ def parse_json_input(text: str, name: str) -> JSON:
     """Parse a JSON text; `name` is where it comes from, in messages.
 
     Raises:
-        CoeError: It is not JSON, or has a number that would be rounded.
+        CoeError: It is not JSON, has a number that would be rounded, or an object has a key twice.
     """
     try:
-        return read_json(text.encode())
+        value = read_json(text.encode())
     except NotJson as error:
         raise CoeError(f"{name} cannot be read. {error}", code="INVALID") from None
+    json.loads(text.removeprefix("\ufeff"), object_pairs_hook=partial(_refuse_repeated, name))
+    return value
+
+
+def _refuse_repeated(name: str, pairs: list[tuple[str, object]]) -> None:
+    """Refuse an object with a key twice, as in a definition: which value is meant?"""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            message = f"{name} cannot be read. The key {json.dumps(key)} stands twice in an object"
+            raise CoeError(message, code="INVALID")
+        seen.add(key)
 
 
 def texts_of(folder: Path) -> dict[str, str]:

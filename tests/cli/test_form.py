@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from coe.cli.form import ask, describe, read_values
+from coe.cli.input_files import parse_json_input
 from coe.errors import CoeError
 
 SCHEMA: Any = {
@@ -109,3 +110,12 @@ def test_a_form_is_described() -> None:
     assert rows["limit"] == "number"
     assert rows["kind?"] == "goods | services"
     assert rows["lines?"] == "array, as JSON"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [('{"a": 1, "a": 2}', "a"), ('{"x": [{"b": 1, "b": 1}]}', "b")]
+)
+def test_a_key_that_stands_twice_is_refused(text: str, key: str) -> None:
+    with pytest.raises(CoeError, match=f'in.json cannot be read. The key "{key}" stands twice'):
+        parse_json_input(text, "in.json")
+    assert parse_json_input('[{"a": 1}, {"a": 2}]', "in.json") == [{"a": 1}, {"a": 2}]
