@@ -132,7 +132,6 @@ async def _run(place: str, argument: str, program: str, evaluate: EvaluateJq) ->
     return await simulate(definition(flow), case, evaluate)
 
 
-@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize(("place", "argument"), CELLS)
 async def test_an_argument_is_bound_as_in_the_table(
     place: str, argument: str, evaluate: EvaluateJq

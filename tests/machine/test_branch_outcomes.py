@@ -11,8 +11,6 @@ from coe.testing.run_definition import simulate
 from coe.testing.suites import case_of
 from tests.machine.scenarios import Scenario, scenarios
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 ALL = scenarios()
 # Outcomes that are no choice where they stand alone, and so are not counted there.
 ALONE = (

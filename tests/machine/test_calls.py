@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from coe.machine.machine import EvaluateJq
 from tests.machine.driver import Driver
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 OAUTH = {
     "oauth2": {

@@ -17,8 +17,6 @@ from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver, key
 from tests.machine.scenarios import definition
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 ASK = {"title": "Look", "candidates": {"roles": ["clerk"]}}
 
 

@@ -16,8 +16,6 @@ from coe.machine.machine import EvaluateJq
 from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 FLOW: dict[str, Any] = {
     "do": [
         {"first": {"set": "${ {n: 1} | .n += 0 }"}},

@@ -28,8 +28,6 @@ from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver
 from tests.machine.scenarios import definition
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 async def test_the_key_of_a_leaf_never_changes_between_releases(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": {"for": {"in": [1, 2]}, "do": [{"b": HTTP}]}}]}, evaluate)

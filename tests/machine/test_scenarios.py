@@ -11,8 +11,6 @@ from coe.testing.run_definition import simulate
 from coe.testing.suites import case_of, differences
 from tests.machine.scenarios import Scenario, replayed, scenarios
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 ALL = scenarios()
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from coe.json_types import JSON
 from coe.machine.commands import ArmTimer, OpenHumanTask, RunLeaf, StartChild, StepUpdate
 from coe.machine.facts import Fact, FactKind
@@ -14,8 +12,6 @@ from coe.machine.machine import EvaluateJq, Machine, RunContext
 from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP
 from tests.machine.scenarios import definition
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ASK = {
     "call": "humanTask:1@default",

@@ -26,7 +26,6 @@ from tests.machine.scenarios import definition
 
 BASE = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 ASK = {"title": "Look", "candidates": {"roles": ["clerk"]}}
-SESSION = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,6 @@ def test_a_pattern_of_an_event_matches_the_whole_value():
     assert "look-around" in str(fault_of("order(?=[.])"))
 
 
-@SESSION
 async def test_a_validation_error_lists_a_limited_number_of_violations(evaluate: EvaluateJq):
     schema = {"document": {"type": "array", "items": {"type": "string"}}}
     run = Driver({"do": [{"a": {"input": {"schema": schema}, "set": {}}}]}, evaluate)
@@ -135,7 +133,6 @@ async def test_a_validation_error_lists_a_limited_number_of_violations(evaluate:
     }
 
 
-@SESSION
 async def test_a_task_whose_name_is_a_pointer_knows_its_definition(evaluate: EvaluateJq):
     name = "a/b~1"
     run = Driver({"do": [{name: {"set": "${ $task | {name, reference, definition} }"}}]}, evaluate)
@@ -150,7 +147,6 @@ async def test_a_task_whose_name_is_a_pointer_knows_its_definition(evaluate: Eva
 
 
 # ---------------------------------------------------------------- resources
-@SESSION
 async def test_a_caught_deadline_leaves_nothing_behind(evaluate: EvaluateJq):
     timed = {"do": [{"slow": HTTP}], "timeout": {"after": "PT1S"}}
     flow = {"do": [{"t": {"try": [{"timed": timed}], "catch": {}}}, {"after": HTTP}]}
@@ -165,7 +161,6 @@ async def test_a_caught_deadline_leaves_nothing_behind(evaluate: EvaluateJq):
     assert list(root.steps) == [leaf.key]
 
 
-@SESSION
 async def test_listening_leaves_nothing_behind(evaluate: EvaluateJq):
     receive = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
     flow = {"do": [{"loop": {"for": {"in": [1, 2, 3]}, "do": [{"receive": receive}]}}, {"a": HTTP}]}
@@ -179,7 +174,6 @@ async def test_listening_leaves_nothing_behind(evaluate: EvaluateJq):
     assert [each.name for each in run.machine.pending()] == ["a"]
 
 
-@SESSION
 async def test_an_answered_command_leaves_nothing_behind(evaluate: EvaluateJq):
     run = Driver({"do": [{"a": HTTP}, {"b": HTTP}, {"c": HTTP}]}, evaluate)
     [leaf] = await run.start()
@@ -191,7 +185,6 @@ async def test_an_answered_command_leaves_nothing_behind(evaluate: EvaluateJq):
 
 
 # ---------------------------------------------------------------- order
-@SESSION
 async def test_concurrent_listeners_continue_in_document_order(evaluate: EvaluateJq):
     receive = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
     branches = [{name: {"do": [{"receive": receive}, {f"{name}1": HTTP}]}} for name in "abc"]
@@ -204,7 +197,6 @@ async def test_concurrent_listeners_continue_in_document_order(evaluate: Evaluat
     assert leaves == ["a1", "b1", "c1"]
 
 
-@SESSION
 async def test_after_a_retry_the_faulted_step_continues_first(evaluate: EvaluateJq):
     good = {"do": [{"one": HTTP}, {"two": HTTP}]}
     flow = {"do": [{"fork": {"fork": {"branches": [{"good": good}, {"bad": HTTP}]}}}]}
@@ -216,7 +208,6 @@ async def test_after_a_retry_the_faulted_step_continues_first(evaluate: Evaluate
     assert [(each.name, each.attempt) for each in commands] == [("bad", 2), ("two", 1)]
 
 
-@SESSION
 async def test_a_run_that_was_retried_can_fault_and_be_retried_again(evaluate: EvaluateJq):
     timed = {"do": [{"a": HTTP}], "timeout": {"after": "PT1H"}}
     run = Driver({"do": [{"timed": timed}]}, evaluate)
@@ -232,7 +223,6 @@ async def test_a_run_that_was_retried_can_fault_and_be_retried_again(evaluate: E
         assert timer.due == due
 
 
-@SESSION
 async def test_steps_have_their_start_and_end_times(evaluate: EvaluateJq):
     run = Driver({"do": [{"fork": {"fork": {"branches": [{"a": HTTP}, {"b": HTTP}]}}}]}, evaluate)
     a, b = await run.start()
@@ -260,7 +250,6 @@ async def test_steps_have_their_start_and_end_times(evaluate: EvaluateJq):
     assert (done.state, done.started_at, done.ended_at) == ("COMPLETED", at[0], at[3])
 
 
-@SESSION
 async def test_a_passed_deadline_has_a_new_key_after_a_retry(evaluate: EvaluateJq):
     timed = {"do": [{"slow": HTTP}], "timeout": {"after": "PT10S"}}
     run = Driver({"do": [{"timed": timed}]}, evaluate)
@@ -274,7 +263,6 @@ async def test_a_passed_deadline_has_a_new_key_after_a_retry(evaluate: EvaluateJ
     assert run.machine.outcome is None
 
 
-@SESSION
 async def test_a_human_task_without_a_due_time_survives_a_retry(evaluate: EvaluateJq):
     ask = {"call": "humanTask:1@default", "with": ASK}
     run = Driver({"do": [{"f": {"fork": {"branches": [{"ask": ask}, {"a": HTTP}]}}}]}, evaluate)
@@ -284,7 +272,6 @@ async def test_a_human_task_without_a_due_time_survives_a_retry(evaluate: Evalua
 
 
 # ---------------------------------------------------------------- the observer
-@SESSION
 @pytest.mark.parametrize(
     ("wanted", "types", "expected"),
     [
@@ -323,7 +310,6 @@ async def test_the_observer_receives_the_consumed_events(
     assert seen == expected
 
 
-@SESSION
 async def test_the_observer_receives_the_outcome_of_a_human_task(evaluate: EvaluateJq):
     seen: list[str] = []
     ask = {"call": "humanTask:1@default", "with": ASK}
@@ -381,7 +367,6 @@ def test_a_time_is_at_most_the_end_of_the_calendar():
     assert later(LATEST + day, day) == LATEST + day
 
 
-@SESSION
 async def test_the_data_of_steps_is_observed_at_their_end(evaluate: EvaluateJq):
     flow = {
         "use": {"secrets": ["erp"]},
