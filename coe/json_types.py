@@ -70,6 +70,26 @@ def read_json(content: bytes, *, computed: bool = False) -> JSON:
     return value
 
 
+def refuse_repeated_keys(text: str) -> None:
+    """Refuse JSON text with an object that has a key twice: which value is meant?
+
+    Raises:
+        NotJson: It has one, or is nested too deep to tell.
+    """
+    try:
+        json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_once)
+    except RecursionError:
+        raise NotJson("It is nested too deep") from None
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise NotJson(f"The key {json.dumps(key)} stands twice in an object")
+        seen.add(key)
+
+
 def _explained(error: orjson.JSONDecodeError, content: bytes) -> NotJson:
     """What is wrong with a text, in our words where the parser's say too little."""
     if not content.strip():

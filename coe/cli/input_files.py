@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import click
 
 from coe.errors import CoeError
-from coe.json_types import JSON, NotJson, read_json
+from coe.json_types import JSON, NotJson, read_json, refuse_repeated_keys
 
 
 def source_name(path: str) -> str:
@@ -50,20 +48,10 @@ def parse_json_input(text: str, name: str) -> JSON:
     """
     try:
         value = read_json(text.encode())
+        refuse_repeated_keys(text)
     except NotJson as error:
         raise CoeError(f"{name} cannot be read. {error}", code="INVALID") from None
-    json.loads(text.removeprefix("\ufeff"), object_pairs_hook=partial(_refuse_repeated, name))
     return value
-
-
-def _refuse_repeated(name: str, pairs: list[tuple[str, object]]) -> None:
-    """Refuse an object with a key twice, as in a definition: which value is meant?"""
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            message = f"{name} cannot be read. The key {json.dumps(key)} stands twice in an object"
-            raise CoeError(message, code="INVALID")
-        seen.add(key)
 
 
 def texts_of(folder: Path) -> dict[str, str]:

@@ -119,3 +119,9 @@ def test_a_key_that_stands_twice_is_refused(text: str, key: str) -> None:
     with pytest.raises(CoeError, match=f'in.json cannot be read. The key "{key}" stands twice'):
         parse_json_input(text, "in.json")
     assert parse_json_input('[{"a": 1}, {"a": 2}]', "in.json") == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("depth", [1010, 5000])
+def test_json_that_is_nested_too_deep_is_refused(depth: int) -> None:
+    with pytest.raises(CoeError, match=r"cannot be read\. It is nested too deep"):
+        parse_json_input("[" * depth + "]" * depth, "in.json")
