@@ -7,7 +7,7 @@ A message in the outbox makes dispatch deliver once more after the commit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -168,18 +168,26 @@ class Delivery:
         return self.state is DeliveryState.OFFERED and not self.ended
 
 
-async def deliveries(session: AsyncSession, event_id: UUID) -> list[Delivery]:
-    """The runs that have an event, or were started by it."""
+async def deliveries(
+    session: AsyncSession, event_ids: Collection[UUID]
+) -> dict[UUID, list[Delivery]]:
+    """For each event the runs that have it, or were started by it."""
     found = await session.execute(
-        select(DELIVERIES.c.run_id, DELIVERIES.c.state, DELIVERIES.c.unmatched_at, RUNS.c.state)
+        select(
+            DELIVERIES.c.event_id,
+            DELIVERIES.c.run_id,
+            DELIVERIES.c.state,
+            DELIVERIES.c.unmatched_at,
+            RUNS.c.state,
+        )
         .join(RUNS, RUNS.c.id == DELIVERIES.c.run_id)
-        .where(DELIVERIES.c.event_id == event_id)
+        .where(DELIVERIES.c.event_id.in_(event_ids))
         .order_by(DELIVERIES.c.run_id),
     )
-    return [
-        Delivery(run_id, state, pointer, run_state.ended)
-        for run_id, state, pointer, run_state in found
-    ]
+    by_event: dict[UUID, list[Delivery]] = {event_id: [] for event_id in event_ids}
+    for event_id, run_id, state, pointer, run_state in found:
+        by_event[event_id].append(Delivery(run_id, state, pointer, run_state.ended))
+    return by_event
 
 
 def _require(work: Work, reach: AccessScope) -> tuple[str, Decision]:

@@ -83,7 +83,7 @@ async def test_an_event_that_cannot_be_compared_is_shown_and_the_run_waits_on(
     assert await made_of(platform, other.id) == [("OFFERED", None)]
     assert await made_of(platform, right.id) == [("TAKEN", None)]
     async with platform.read(SALES_OWNER) as read:
-        [each] = await deliveries(read.session, other.id)
+        [[each]] = (await deliveries(read.session, [other.id])).values()
     assert not each.pending  # its run has ended
 
 

@@ -60,13 +60,13 @@ async def send(
 async def reached(platform: Platform, event_id: UUID) -> list[UUID]:
     """The runs that have the event, whatever they made of it."""
     async with platform.database.session() as session:
-        return [each.run_id for each in await deliveries(session, event_id)]
+        return [each.run_id for each in (await deliveries(session, [event_id]))[event_id]]
 
 
 async def made_of(platform: Platform, event_id: UUID) -> list[tuple[str, str | None]]:
     """What the runs that have the event made of it, and the pointer that failed."""
     async with platform.database.session() as session:
-        found = await deliveries(session, event_id)
+        found = (await deliveries(session, [event_id]))[event_id]
     return [(each.state.value, each.pointer) for each in found]
 
 

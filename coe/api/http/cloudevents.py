@@ -150,19 +150,20 @@ async def _accepted(
 ) -> Response:
     results: list[dict[str, JSON]] = []
     async with platform.database.session() as session:
-        for event, each in zip(received.events, sent, strict=True):
-            found = await deliveries(session, each.id)
-            states = Counter(one.state for one in found)
-            results.append(
-                {
-                    "id": event["id"],
-                    "source": event["source"],
-                    "delivered": states[DeliveryState.TAKEN],
-                    "pending": sum(one.pending for one in found),
-                    "unmatched": states[DeliveryState.UNMATCHED],
-                    "duplicate": each.duplicate,
-                },
-            )
+        by_event = await deliveries(session, {each.id for each in sent})
+    for event, each in zip(received.events, sent, strict=True):
+        found = by_event[each.id]
+        states = Counter(one.state for one in found)
+        results.append(
+            {
+                "id": event["id"],
+                "source": event["source"],
+                "delivered": states[DeliveryState.TAKEN],
+                "pending": sum(one.pending for one in found),
+                "unmatched": states[DeliveryState.UNMATCHED],
+                "duplicate": each.duplicate,
+            },
+        )
     status = 200 if all(each.duplicate for each in sent) else 202
     return Response(
         orjson.dumps(results if received.batched else results[0]),

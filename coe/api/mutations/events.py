@@ -44,7 +44,7 @@ class EventMutation:
             if not duplicate:
                 await settle_soon(context.platform, [event_id])
             async with context.read() as read:
-                found = await deliveries(read.session, event_id)
+                found = (await deliveries(read.session, [event_id]))[event_id]
                 schedules = await unmatched_by_schedules(read, event_id)
         runs = await context.load_many(run_by_id, [each.run_id for each in found])
         return EventPayload.of(
