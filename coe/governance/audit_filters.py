@@ -91,11 +91,8 @@ def _actions(text: str) -> Sequence[str]:
 
 
 def _similar_action(text: str) -> str:
-    parts = text.split(":")
-    if len(parts) == 1:
-        known = [each for each in _ACTIONS if each.endswith(f":{text}")]
-        return f", did you mean `{known[0]}`?" if known else ""
-    return did_you_mean(text, _ACTIONS)
+    verbs = [each.rpartition(":")[2] for each in _ACTIONS]
+    return did_you_mean(text, _ACTIONS if ":" in text else verbs)
 
 
 def _resources(text: str) -> Sequence[str]:

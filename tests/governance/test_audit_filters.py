@@ -69,6 +69,7 @@ def test_every_action_is_known(tag: Tag) -> None:
         ("resources", "sales", "sales"),
         ("resources", "", "''"),
         ("actions", "runs:run:cancle", "did you mean `runs:run:cancel`"),
+        ("actions", "cancle", "did you mean `cancel`"),
         ("actions", "", "''"),
         ("actors", "Fiona Smith", "is not a subject"),
         ("teams", "Sales Team", "is not the name of a team"),
