@@ -14,12 +14,16 @@ from coe import paging
 from coe.access.policy_lines import Relation
 from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.flows.contents import flow_contents
-from coe.catalog.models import LIVE, EntryKind, Lifecycle, ReviewVerdict
+from coe.catalog.models import LIVE, EntryKind, Lifecycle
 from coe.catalog.queries import resolve_versions
 from coe.catalog.records import VERSION_COLUMNS, VersionRecord
 from coe.catalog.scope import readable_versions, wrote
 from coe.catalog.tables import VERSION_APPROVALS, VERSIONS
-from coe.catalog.versions.approvals import approvals_needed
+from coe.catalog.versions.approvals import (
+    approvals_needed,
+    approvals_of_submission,
+    approvals_that_count,
+)
 from coe.catalog.versions.evidence import tests_of
 from coe.catalog.versions.lifecycle import LifecycleAction, permission_for
 from coe.formats import instants, uuids
@@ -101,8 +105,8 @@ async def live_versions(read: Read, versions: Sequence[VersionRecord]) -> dict[U
 async def unified_diff(read: Read, version: VersionRecord) -> str:
     """What differs from the live version, as text: its files and its tests, each as a whole."""
     live = (await live_versions(read, [version])).get(version.id)
-    new = await _texts(read, version)
-    old = {} if live is None else await _texts(read, live)
+    new = await files_of(read, version)
+    old = {} if live is None else await files_of(read, live)
     before = "nothing" if live is None else f"@{live.version}"
     lines: list[str] = []
     for path in sorted({*old, *new}):
@@ -118,10 +122,6 @@ async def unified_diff(read: Read, version: VersionRecord) -> str:
 
 async def files_of(read: Read, version: VersionRecord) -> dict[str, str]:
     """The texts of a version by their paths, its tests among them; empty if it may not be read."""
-    return await _texts(read, version)
-
-
-async def _texts(read: Read, version: VersionRecord) -> dict[str, str]:
     match version.kind:
         case EntryKind.TEMPLATE:
             template = (await template_contents(read, [version.id])).get(version.id)
@@ -149,19 +149,10 @@ def _may_review(read: Read) -> ColumnElement[bool]:
     return or_(*parts)
 
 
-def _approvals() -> ColumnElement[bool]:
-    """The approvals that count: of the present content, since the last submission."""
-    return and_(
-        VERSION_APPROVALS.c.version_id == VERSIONS.c.id,
-        VERSION_APPROVALS.c.decision == ReviewVerdict.APPROVED,
-        VERSION_APPROVALS.c.at >= VERSIONS.c.submitted_at,
-    )
-
-
 def _approved_by(subject: str) -> ColumnElement[bool]:
-    return exists().where(_approvals(), VERSION_APPROVALS.c.by == subject)
+    return exists().where(approvals_of_submission(), VERSION_APPROVALS.c.by == subject)
 
 
 def _lacks_approvals(read: Read) -> ColumnElement[bool]:
-    given = select(func.count(VERSION_APPROVALS.c.by.distinct())).where(_approvals())
-    return given.scalar_subquery() < approvals_needed(read)
+    given = select(func.count(VERSION_APPROVALS.c.by.distinct())).where(approvals_that_count())
+    return given.correlate(VERSIONS).scalar_subquery() < approvals_needed(read)

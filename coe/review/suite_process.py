@@ -27,10 +27,11 @@ from coe.errors import Problem, Severity
 from coe.language.check import FileProblem
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import Standards
+from coe.language.lint.standards_rules import COVERAGE_STANDARD
 from coe.templates.manifest import in_file
 from coe.testing.coverage import share
 from coe.testing.decision_files import CatalogTables
-from coe.testing.run_suite import COVERAGE_STANDARD, minimum, run_suite
+from coe.testing.run_suite import minimum, run_suite
 
 TABLE: Final = "table.yaml"
 """The file of the table in a request of kind DECISION."""

@@ -15,10 +15,11 @@ from typing import Any, Final
 import orjson
 
 from coe.catalog.models import EntryKind
-from coe.catalog.versions.evidence import COVERAGE_STANDARD, TestCaseEvidence, TestEvidence
+from coe.catalog.versions.evidence import TestCaseEvidence, TestEvidence
 from coe.catalog.versions.sealing import problems_from_json
 from coe.errors import Problem
 from coe.language.lint import Standards
+from coe.language.lint.standards_rules import COVERAGE_STANDARD
 from coe.work import Platform
 
 MEMORY_LIMIT: Final = 4 * 2**30

@@ -16,6 +16,7 @@ from coe.errors import Invalid, Problem, Severity
 from coe.json_types import JSON
 from coe.language.check import FileProblem, has_errors
 from coe.language.lint.standards import Standard, Standards
+from coe.language.lint.standards_rules import COVERAGE_STANDARD
 from coe.language.source import Mark, point
 from coe.machine.machine import EvaluateJq
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
@@ -28,8 +29,6 @@ from coe.testing.subjects import DefinitionUnderTest, Subject, subject_of
 from coe.testing.suite_format import WrittenSuite, read_suite
 from coe.testing.suites import CaseVerdict, Difference, judge
 
-COVERAGE_STANDARD: Final = "COE060"
-"""The standard that sets how much of a definition its tests must reach."""
 _HOW_TO_START: Final = (
     "write tests.yaml beside flow.yaml, starting with\n"
     "  tests:\n"

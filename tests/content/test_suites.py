@@ -11,9 +11,10 @@ from coe import content
 from coe.errors import Severity
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint import Stage, lint, published
+from coe.language.lint.standards_rules import COVERAGE_STANDARD
 from coe.language.load import load
 from coe.testing.decision_files import decisions_beside, leaf_runner
-from coe.testing.run_suite import COVERAGE_STANDARD, minimum, run_suite
+from coe.testing.run_suite import minimum, run_suite
 
 ROOT = content.root()
 CENTRAL = sorted(path for path in (ROOT / "flows" / "central").iterdir() if path.is_dir())

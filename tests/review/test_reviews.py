@@ -55,6 +55,18 @@ async def test_what_waits_for_a_reviewer_is_listed_until_it_is_approved(
     assert "+  - other:" in diff
 
 
+async def test_an_approval_of_other_content_leaves_a_version_waiting(platform: Platform) -> None:
+    waiting = ReviewFilter(waiting_for_me=True)
+    ref = await submit(platform, central())
+    async with platform.work(COE_LEAD) as work:
+        await actions.review(work, ref, approve=True, comment="fine")
+    assert await refs(platform, COE_LEAD, waiting) == []
+    async with platform.database.session() as session:
+        await session.execute(text("UPDATE version_approvals SET digest = 'of another content'"))
+        await session.commit()
+    assert await refs(platform, COE_LEAD, waiting) == [ref]
+
+
 async def test_a_page_of_reviews_goes_on_after_its_cursor(platform: Platform) -> None:
     wanted = [await submit(platform, central(name)) for name in ("one", "two", "three")]
     async with platform.read(COE_REVIEWER) as read:

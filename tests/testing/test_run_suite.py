@@ -12,8 +12,9 @@ from coe.errors import Severity
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import NO_STANDARDS, Standard, Standards
+from coe.language.lint.standards_rules import COVERAGE_STANDARD
 from coe.machine.commands import RunLeaf
-from coe.testing.run_suite import COVERAGE_STANDARD, SuiteResult, run_suite
+from coe.testing.run_suite import SuiteResult, run_suite
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,11 +9,11 @@ before it are void.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, and_, any_, func, not_, or_, select
 from sqlmodel import col
 
 from coe.catalog.models import (
@@ -27,10 +27,11 @@ from coe.catalog.models import (
 )
 from coe.catalog.scope import readable_versions
 from coe.catalog.search.document import search_document_of
-from coe.catalog.tables import VERSIONS
+from coe.catalog.tables import VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions.sealing import seal_comment
 from coe.errors import Conflict
 from coe.language.lint import Standards, published
+from coe.language.lint.standards_rules import APPROVALS_STANDARD
 from coe.work import Read, Work
 
 
@@ -45,7 +46,7 @@ class ApprovalState:
 def approvals_needed(read: Read) -> int:
     """The number of people who must approve a version (standard COE050)."""
     standards: Standards = published(read.platform.settings.content_dir)
-    standard = standards.standards.get("COE050")
+    standard = standards.standards.get(APPROVALS_STANDARD)
     needed = standard.options.get("approvals", 1) if standard else 1
     return int(str(needed))
 
@@ -58,39 +59,57 @@ async def approval_states(read: Read, version_ids: Sequence[UUID]) -> dict[UUID,
         .where(VERSIONS.c.id.in_(version_ids), readable_versions(read)),
     )
     versions = {version.id: (entry, version) for version, entry in rows.all()}
-    given = await _given(read, [version for _, version in versions.values()])
+    given = await _given(read, versions)
+    live = await _with_live_version(read, [entry for entry, _ in versions.values()])
     return {
-        ident: ApprovalState(await _needed(read, entry, version), given[ident])
+        ident: ApprovalState(_needed(read, entry, version, live), given.get(ident, 0))
         for ident, (entry, version) in versions.items()
     }
 
 
-async def _given(read: Read, versions: Sequence[EntryVersion]) -> dict[UUID, int]:
-    """How many people other than the authors approved each version since its submission."""
+def approvals_of_submission() -> ColumnElement[bool]:
+    """The approvals of a version as it is now, since its last submission."""
+    given, version = VERSION_APPROVALS.c, VERSIONS.c
+    return and_(
+        given.version_id == version.id,
+        given.decision == ReviewVerdict.APPROVED,
+        given.at >= func.coalesce(version.submitted_at, version.created_at),
+        or_(given.digest.is_(None), given.digest == version.digest),
+    )
+
+
+def approvals_that_count() -> ColumnElement[bool]:
+    """Those of them by others than the version's authors."""
+    by, version = VERSION_APPROVALS.c.by, VERSIONS.c
+    is_author = or_(by == version.created_by, by == any_(version.editors))
+    return and_(approvals_of_submission(), not_(is_author))
+
+
+async def _given(read: Read, version_ids: Collection[UUID]) -> dict[UUID, int]:
+    """How many people have approved each version, if any, with an approval that counts."""
     rows = await read.session.execute(
-        select(VersionApproval).where(
-            col(VersionApproval.version_id).in_([version.id for version in versions]),
-            col(VersionApproval.decision) == ReviewVerdict.APPROVED,
+        select(VERSIONS.c.id, func.count(VERSION_APPROVALS.c.by.distinct()).label("given"))
+        .where(VERSIONS.c.id.in_(version_ids), approvals_that_count())
+        .group_by(VERSIONS.c.id),
+    )
+    return {row.id: row.given for row in rows}
+
+
+async def _with_live_version(read: Read, entries: Collection[Entry]) -> frozenset[UUID]:
+    """The ids of those entries that have a live version."""
+    found = await read.session.scalars(
+        select(col(EntryAlias.entry_id)).where(
+            col(EntryAlias.entry_id).in_({entry.id for entry in entries}),
+            col(EntryAlias.alias) == LIVE,
         ),
     )
-    found = rows.scalars().all()
-    return {
-        version.id: len(
-            {
-                row.by
-                for row in found
-                if row.version_id == version.id
-                and row.at >= (version.submitted_at or version.created_at)
-                and row.digest in (None, version.digest)
-            }
-            - {version.created_by, *version.editors}
-        )
-        for version in versions
-    }
+    return frozenset(found)
 
 
-async def _needed(read: Read, entry: Entry, version: EntryVersion) -> int:
-    if entry.flow_kind is FlowKind.LOCAL and not await _names_new_owner(read, entry, version):
+def _needed(read: Read, entry: Entry, version: EntryVersion, live: Collection[UUID]) -> int:
+    if entry.flow_kind is FlowKind.LOCAL and not _names_new_owner(
+        read, entry, version, has_live=entry.id in live
+    ):
         return 0
     return approvals_needed(read)
 
@@ -119,16 +138,9 @@ async def add_verdict(
 
 async def approvers(read: Read, version: EntryVersion) -> frozenset[str]:
     """The subjects that approved the version, as it is now, since its last submission."""
-    since = version.submitted_at or version.created_at
     found = await read.session.scalars(
-        select(col(VersionApproval.by)).where(
-            col(VersionApproval.version_id) == version.id,
-            col(VersionApproval.decision) == ReviewVerdict.APPROVED,
-            col(VersionApproval.at) >= since,
-            or_(
-                col(VersionApproval.digest).is_(None),
-                col(VersionApproval.digest) == version.digest,
-            ),
+        select(VERSION_APPROVALS.c.by).where(
+            VERSIONS.c.id == version.id, approvals_of_submission()
         ),
     )
     return frozenset(found)
@@ -142,8 +154,8 @@ async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> 
     Raises:
         Conflict: Approvals are missing.
     """
-    needed = await _needed(work, entry, version)
-    given = (await _given(work, [version]))[version.id]
+    needed = _needed(work, entry, version, await _with_live_version(work, [entry]))
+    given = (await _given(work, [version.id])).get(version.id, 0)
     if given < needed:
         ref = f"{entry.namespace}/{entry.name}@{version.version}"
         command = f"coe {entry.kind.value.lower()} review"
@@ -153,13 +165,13 @@ async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> 
         )
 
 
-async def _names_new_owner(read: Read, entry: Entry, version: EntryVersion) -> bool:
+def _names_new_owner(read: Read, entry: Entry, version: EntryVersion, *, has_live: bool) -> bool:
     """Whether a version names a process owner or deputy that the live version does not name.
 
     The first version may name people of the team.
     """
     document = search_document_of(version)
     named = {each for each in (document.process_owner, document.deputy) if each is not None}
-    if await read.session.get(EntryAlias, (entry.id, LIVE)) is not None:
+    if has_live:
         return not named <= {entry.process_owner, entry.deputy}
     return any(entry.team not in read.policy.teams(each) for each in named)

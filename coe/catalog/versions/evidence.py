@@ -22,11 +22,9 @@ from coe.errors import Conflict, Invalid, Problem, Severity, errors_in
 from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.lint import Standard, published
+from coe.language.lint.standards_rules import COVERAGE_STANDARD
 from coe.work import Read, Work
 
-COVERAGE_STANDARD: Final = "COE060"
-"""The standard that sets how much of a definition its tests must reach."""
-TEST_FAILED: Final = "TEST_FAILED"
 _COLUMN: Final = "evidence_sealed"
 
 

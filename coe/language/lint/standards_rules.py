@@ -23,9 +23,13 @@ from coe.language.source import point
 DATA_CLASSES: Final = ("PUBLIC", "INTERNAL", "CONFIDENTIAL", "PERSONAL")
 
 
-# Standards that are checked elsewhere: the number of approvals at the review, the coverage of tests
-# by `coe flow test`.
-ELSEWHERE: Final = frozenset(("COE050", "COE060"))
+APPROVALS_STANDARD: Final = "COE050"
+"""The standard that sets how many people must approve a version."""
+COVERAGE_STANDARD: Final = "COE060"
+"""The standard that sets how much of a definition its tests must reach."""
+
+# Standards that are checked elsewhere: at the publication, and by whatever runs the tests.
+ELSEWHERE: Final = frozenset((APPROVALS_STANDARD, COVERAGE_STANDARD))
 
 
 def check_standards(context: LintContext) -> Iterator[Problem]:
