@@ -140,6 +140,11 @@ async def test_reading_a_confidential_definition_is_recorded_once_a_request(
     assert await details_of(platform, action) == [{"versions": refs[:2]}]
     await owner.ask('query { flow(ref: "sales/welcome") { version(ref: "1.0.0") { definition } } }')
     assert (await events_of(platform, action))[-1].resource == f"flow:{refs[0]}"
+    seen = len(await events_of(platform, action))
+    change = 'version(ref: "1.2.0") { diff(to: "1.0.0") { breaking } }'
+    await owner.ask(f'query {{ flow(ref: "sales/welcome") {{ {change} }} }}')
+    assert (await events_of(platform, action))[-1].resource == f"flow:{refs[0]}"
+    assert len(await events_of(platform, action)) == seen + 1
     before = await events_of(platform, action)
     await owner.do("submitForReview", "LifecycleInput", "entry { ref }", ref=refs[0])
     await owner.ask("query { reviews { nodes { comment } } }")

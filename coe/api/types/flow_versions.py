@@ -13,6 +13,7 @@ from coe.api.graphql.loaders import (
     flow_content,
     origin_of,
     version_by_id,
+    version_by_selector,
 )
 from coe.api.graphql.nodes import Problem, enum_type, field, object_type
 from coe.api.graphql.scalars import Json
@@ -20,6 +21,7 @@ from coe.api.types.entries import VersionFields, selector_of
 from coe.api.types.templates import TemplateVersion
 from coe.catalog.flows import contents
 from coe.catalog.records import FlowContent, VersionChange, VersionRecord
+from coe.catalog.versions.resolution import VersionKey
 from coe.errors import NotFound
 from coe.templates.records import OriginRecord
 
@@ -165,9 +167,11 @@ class FlowVersion(VersionFields):
     @field
     async def diff(self, info: Info, to: str) -> VersionDiff:
         """The differences to another version of the same flow; `to` is a version or an alias."""
-        info.context.note_reading([self.record.id])
+        key: VersionKey = (self.record.entry_id, selector_of(to) or to)
+        base = await info.context.load_existing(version_by_selector, key)
+        info.context.note_reading([self.record.id, base.id])
         async with info.context.read() as read:
-            change = await contents.diff(read, self.record.id, selector_of(to) or to)
+            change = await contents.diff(read, self.record.id, base.version)
         if change is None:
             raise NotFound
         return VersionDiff.of(change)

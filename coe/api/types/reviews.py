@@ -93,7 +93,7 @@ class Review:
         live = await info.context.load(live_version_of, self.record)
         if live is None or self.record.kind is not EntryKind.FLOW:
             return None
-        info.context.note_reading([self.record.id])
+        info.context.note_reading([self.record.id, live.id])
         async with info.context.read() as read:
             change = await contents.diff(read, self.record.id, live.version)
         return VersionDiff.of(change) if change else None
