@@ -17,6 +17,7 @@ from coe.work import Platform
 from tests.factories.api import Api, Persona, Refused
 from tests.factories.api_documents import approval, central
 from tests.factories.api_story import publish, publish_count_stock, publish_welcome
+from tests.factories.audit_events import events_of
 
 START = """
 mutation ($input: StartRunInput!) { startRun(input: $input) { run { id } problems { code } } }
@@ -122,6 +123,9 @@ async def test_a_caller_who_may_not_read_the_definition_sees_only_the_steps_take
         assert "approve" in drawing
         assert "secret" not in drawing
         assert "decide" not in drawing
+    platform = live_api.services.platform
+    readings = await events_of(platform, "catalog:definition:read_data")
+    assert {event.actor for event in readings} == {"sales-owner"}
 
 
 async def test_a_caller_who_may_not_read_the_run_receives_no_diagram(live_api: Api) -> None:
