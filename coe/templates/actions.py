@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from coe.templates.instance import Instance, instance_of
 from coe.templates.manifest import MANIFEST, TemplateFiles, read_template
 from coe.templates.origins import keep_origin
 from coe.templates.records import Instantiation
+from coe.templates.rendered_tests import rendered_tests
 from coe.templates.trial import try_out
 from coe.work import Read, Work
 
@@ -103,13 +105,14 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
     )
     if document is None or errors_in(instance.problems):
         raise Invalid(instance.problems)
+    tests = await asyncio.to_thread(rendered_tests, instance.files, instance.target, rendered)
     changelog = f"Made from {instance.template.ref}"
     saving = await save_flow(
         work,
         document,
         instance.problems,
         changelog=changelog,
-        tests=instance.tests,
+        tests=tests,
         may_replace=False,
     )
     if saving.outcome is SaveOutcome.CREATED:

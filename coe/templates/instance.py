@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +27,6 @@ from coe.templates.manifest import TemplateFiles, read_template
 from coe.templates.queries import template_contents
 from coe.templates.records import Instantiation
 from coe.templates.render import Rendered, Target, render
-from coe.templates.rendered_tests import rendered_tests
 from coe.work import Read
 
 FIRST_VERSION: Final = "1.0.0"
@@ -36,17 +34,14 @@ FIRST_VERSION: Final = "1.0.0"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A prepared instantiation; `document` is None if the rendering could not be read.
-
-    `tests` are those of the template's tests that apply to this rendering.
-    """
+    """A prepared instantiation; `document` is None if the rendering could not be read."""
 
     template: VersionRecord
     files: TemplateFiles
+    target: Target
     rendered: Rendered
     document: FlowDocument | None
     problems: tuple[Problem, ...]
-    tests: str | None = None
 
 
 async def instance_of(read: Read, request: Instantiation) -> Instance:
@@ -75,12 +70,10 @@ async def instance_of(read: Read, request: Instantiation) -> Instance:
     rendered = render(files, target, request.parameters)
     problems += rendered.problems
     document, found = (None, ()) if errors_in(problems) else read_flow(rendered.text)
-    tests = None
     if document is not None:
-        tests = await asyncio.to_thread(rendered_tests, files, target, rendered)
         document = at_version(document, await _next_version(read, document))
         rendered = replace(rendered, text=document.source.text)
-    return Instance(template, files, rendered, document, problems + found, tests)
+    return Instance(template, files, target, rendered, document, problems + found)
 
 
 async def _input_problems(
