@@ -11,6 +11,7 @@ from click.testing import Result
 
 from coe.cli.documents import plain_id
 from tests.cli.conftest import Served
+from tests.factories.api_documents import local
 from tests.factories.lifecycle import publish_version
 from tests.factories.people import COE_LEAD
 from tests.factories.runs import APPROVAL, central, publish
@@ -108,6 +109,19 @@ async def test_a_new_flow_goes_from_a_folder_to_the_catalog(
         "sales-owner", "flow", "show", "sales/refund@0.1.0", "--definition"
     )
     assert definition.stdout == Path("refund/flow.yaml").read_text()
+
+
+async def test_tests_that_are_named_for_a_local_flow_are_refused(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("local.yaml").write_text(local())
+    Path("tests.yaml").write_text("tests: [{name: it counts, expect: {state: COMPLETED}}]")
+    command = ("flow", "register", "local.yaml", "--no-import")
+    refused = await served.coe("warehouse-developer", *command, "--tests", "tests.yaml")
+    assert refused.exit_code == 1
+    assert "a local flow has no tests here" in refused.output
+    assert (await served.coe("warehouse-developer", *command)).exit_code == 0
 
 
 async def test_a_review_is_listed_shown_and_decided(

@@ -55,9 +55,8 @@ class DraftMutation:
         receipt = await once(info.context, "deleteDraft", input.client_mutation_id, input, verb)
         entry_id = receipt.id("entry")
         entry = await info.context.load(entry_by_id, entry_id) if entry_id else None
-        deleted = receipt.values.get("deleted")
         return DeleteDraftPayload(
-            deleted=None if deleted is None else str(deleted),
+            deleted=receipt.text("deleted"),
             entry=entry_view(entry) if entry else None,
             problems=Problem.all_of(receipt.problems),
         )

@@ -60,9 +60,8 @@ def register(
     tried = [] if no_import else _try_entrypoint(text, file, flows_dir)
     if has_errors(tried):
         return Result({"version": None, "problems": tried}, problems=tried, file=file, code=1)
-    beside = None if LOCAL_FLOW.search(text) else _tests(file, tests)
-    given = {"input": {"manifest": text, "changelog": changelog, "tests": beside}}
-    answer = api.call(_REGISTER, given)["registerFlow"]
+    given = {"manifest": text, "changelog": changelog, "tests": _tests(text, file, tests)}
+    answer = api.call(_REGISTER, {"input": given})["registerFlow"]
     version = answer["version"]
     if version is not None and publish and version["lifecycle"] == "DRAFT":
         published = move(api, "publish", {"ref": version["ref"]})
@@ -87,10 +86,12 @@ def _try_entrypoint(text: str, file: str, flows_dir: Path | None) -> list[dict[s
     return [problem_fields(each) for each in problems if each is not None]
 
 
-def _tests(file: str, tests: str | None) -> str | None:
-    """The text of the tests of a definition, as `coe flow test` finds them."""
+def _tests(text: str, file: str, tests: str | None) -> str | None:
+    """The text of the tests that were named, else those that `coe flow test` finds."""
     if tests is not None:
         return read_text_input(tests)
+    if LOCAL_FLOW.search(text):
+        return None
     from coe.cli.flow.suite_files import suites_in  # noqa: PLC0415  # YAML is slow to import
 
     for suite in suites_in(Path(file)):
