@@ -183,12 +183,18 @@ def cell_text(value: object) -> str:
     return " ".join(printable(str(value)).replace("\t", " ").splitlines())
 
 
+_TESTS: Final = "/tests.yaml"
+"""Where the problems of the tests that are sent with a file are; their lines are not the file's."""
+
+
 def problem_line(problem: Problem | Mapping[str, object], file: str | None = None) -> str:
     """Format a problem as one line: place, severity, code, message, help."""
     if isinstance(problem, Problem):
         problem = problem_fields(problem)
-    place = ":".join(str(part) for part in (file, problem["line"], problem["column"]) if part)
     path = problem["path"] or ""
+    if file and path == _TESTS:
+        file = _TESTS[1:]
+    place = ":".join(str(part) for part in (file, problem["line"], problem["column"]) if part)
     where = place if problem["line"] else f"{place}: {path}" if place and path else place or path
     line = f"{str(problem['severity']).lower()} {problem['code']}: {problem['message']}"
     line = f"{where}: {line}" if where else line

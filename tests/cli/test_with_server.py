@@ -121,6 +121,9 @@ async def test_tests_that_are_named_for_a_local_flow_are_refused(
     refused = await served.coe("warehouse-developer", *command, "--tests", "tests.yaml")
     assert refused.exit_code == 1
     assert "a local flow has no tests here" in refused.output
+    Path("tests.yaml").write_text("tests: [{name: it counts}]")
+    wrong = await served.coe("warehouse-developer", *command, "--tests", "tests.yaml")
+    assert wrong.stderr.startswith("tests.yaml:1:9: error")
     assert (await served.coe("warehouse-developer", *command)).exit_code == 0
 
 
