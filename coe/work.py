@@ -25,7 +25,7 @@ from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database, new_id, utcnow
-from coe.errors import Forbidden, NotFound
+from coe.errors import Forbidden, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
@@ -46,6 +46,23 @@ _SOURCES: Final = {
 
 
 _TAGS: Final = {tag.value: tag for tag in Tag}
+
+
+MAX_REASON_LENGTH: Final = 2000
+
+
+def check_reason(reason: str, *, path: str = "/reason") -> None:
+    """Require a reason that says something, wherever a verb asks for one.
+
+    Raises:
+        Invalid: It is blank, or longer than `MAX_REASON_LENGTH`.
+    """
+    if not reason.strip():
+        message = "say why: the reason is kept, also in the audit log"
+        raise Invalid([Problem("INPUT_REASON", message, path=path)])
+    if len(reason) > MAX_REASON_LENGTH:
+        message = f"a reason has at most {MAX_REASON_LENGTH} characters, and this has {len(reason)}"
+        raise Invalid([Problem("INPUT_REASON", message, path=path)])
 
 
 def _refused_tag(permission: Permission) -> Tag:

@@ -19,7 +19,7 @@ from coe.governance.access import relations_to_subject
 from coe.governance.resources import team_of_subject
 from coe.identifiers import PLATFORM_TEAM
 from coe.paging import Page, check_first, decode, encode
-from coe.work import Read, Work
+from coe.work import Read, Work, check_reason
 
 _CURSOR = "tokens"
 
@@ -74,6 +74,7 @@ async def revoke_token(work: Work, token_id: UUID, reason: str) -> None:
     Raises:
         NotFound: The token does not exist, or the actor may not revoke it.
         Conflict: The token is already revoked.
+        Invalid: The reason is blank or too long.
     """
     token = await tokens.find_token(work.session, token_id)
     if token is None:
@@ -86,6 +87,7 @@ async def revoke_token(work: Work, token_id: UUID, reason: str) -> None:
         relations=relations_to_subject(work, token.subject),
         hide=True,
     )
+    check_reason(reason)
     if not await tokens.revoke(work.session, token_id, now=work.now):
         raise Conflict("The token is already revoked.")
     await work.record(

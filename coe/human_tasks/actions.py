@@ -36,7 +36,7 @@ from coe.runs.visibility import (
     relation_columns,
     task_relations,
 )
-from coe.work import Read, Work
+from coe.work import Read, Work, check_reason
 
 TAGS: Final = {
     Permission.HUMAN_TASK_CLAIM: Tag.RUNS_HUMAN_TASK_CLAIM,
@@ -89,10 +89,11 @@ async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> 
         NotFound: There is no such task, or it may not be read.
         Forbidden: `human_task:delegate` is refused, with the line that decided.
         Conflict: The task is closed.
-        Invalid: `to` is not one of the task's candidates.
+        Invalid: `to` is not one of the task's candidates, or the comment is blank or too long.
     """
     task = await _lock(work, task_id)
     decision = await _require(work, task, Permission.HUMAN_TASK_DELEGATE)
+    check_reason(comment, path="/comment")
     _check_open(task)
     if not await _may_complete(work, task, to):
         message = "this person may not answer the task"

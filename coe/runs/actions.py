@@ -25,7 +25,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.outbox import OUTBOX, OutboxKind, enqueue
 from coe.runs import completion, inbox
 from coe.runs.event_subscriptions import subscribe_again
-from coe.runs.interventions import check_reason, keep_intervention
+from coe.runs.interventions import keep_intervention
 from coe.runs.local_timeouts import arm_timeout
 from coe.runs.models import ENDED, InterventionKind, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, RunRecord
@@ -39,7 +39,7 @@ from coe.runs.requests import (
 from coe.runs.step_times import LOCAL_TIMES, local_waits
 from coe.runs.tables import RUNS
 from coe.runs.visibility import owned, readable_runs, run_relations
-from coe.work import Work
+from coe.work import Work, check_reason
 
 _CORRELATION: Final = re.compile(rf"[A-Za-z0-9._:/+=-]{{1,{MAX_CORRELATION_LENGTH}}}")
 

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.keys import Keyring
 from coe.db import new_id
-from coe.errors import Invalid, Problem
 from coe.runs.models import InterventionKind
 from coe.runs.records import INTERVENTION_COLUMNS, InterventionRecord
 from coe.runs.sealing import TeamSealer
@@ -24,22 +23,7 @@ from coe.runs.tables import INTERVENTIONS, RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Read
 
-MAX_REASON_LENGTH: Final = 2000
 NO_LONGER_NEEDED: Final = "the run that called it no longer needs it"
-
-
-def check_reason(reason: str) -> None:
-    """Require a reason that says something.
-
-    Raises:
-        Invalid: It is blank, or longer than `MAX_REASON_LENGTH`.
-    """
-    if not reason.strip():
-        message = "say why: the reason is kept with the run and in the audit log"
-        raise Invalid([Problem("INPUT_REASON", message, path="/reason")])
-    if len(reason) > MAX_REASON_LENGTH:
-        message = f"a reason has at most {MAX_REASON_LENGTH} characters, and this has {len(reason)}"
-        raise Invalid([Problem("INPUT_REASON", message, path="/reason")])
 
 
 async def keep_intervention(

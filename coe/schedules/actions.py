@@ -17,7 +17,7 @@ from coe.errors import Conflict, NotFound
 from coe.language.schedules import ScheduleKind
 from coe.runs.tables import SCHEDULES
 from coe.schedules.sync import timing_of_row
-from coe.work import Work
+from coe.work import Work, check_reason
 
 
 async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
@@ -29,8 +29,10 @@ async def pause_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
         NotFound: There is no such flow, or it may not be read.
         Forbidden: `schedule:pause` is refused.
         Conflict: The live version has no schedule, or it is paused already.
+        Invalid: The reason is blank or too long.
     """
     entry, schedule, decision = await _lock(work, flow, Permission.SCHEDULE_PAUSE)
+    check_reason(reason)
     if not schedule.enabled:
         raise Conflict(f"the schedule of {entry.ref} is paused already")
     await _set(work, schedule, enabled=False)
@@ -45,8 +47,10 @@ async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
         NotFound: There is no such flow, or it may not be read.
         Forbidden: `schedule:resume` is refused.
         Conflict: The live version has no schedule, or it is not paused.
+        Invalid: The reason is blank or too long.
     """
     entry, schedule, decision = await _lock(work, flow, Permission.SCHEDULE_RESUME)
+    check_reason(reason)
     if schedule.enabled:
         raise Conflict(f"the schedule of {entry.ref} is not paused")
     values: dict[str, Any] = {"enabled": True}

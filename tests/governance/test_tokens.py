@@ -81,6 +81,8 @@ async def test_a_token_is_revoked_once_and_by_nobody_else(platform: Platform) ->
             with pytest.raises(refusal):
                 await tokens.revoke_token(work, token_id, "lost")
     async with platform.work(SALES_OWNER) as work:
+        with pytest.raises(Invalid):
+            await tokens.revoke_token(work, token.id, " ")
         await tokens.revoke_token(work, token.id, "lost")
     async with platform.work(SALES_OWNER) as work:
         with pytest.raises(Conflict):

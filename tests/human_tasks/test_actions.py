@@ -126,6 +126,8 @@ async def test_a_task_is_delegated_to_a_candidate_only(running: Runtime) -> None
             async with platform.work(FINANCE_APPROVER) as work:
                 await human_tasks.delegate_task(work, task_id, to=to, comment="please")
     async with platform.work(FINANCE_APPROVER) as work:
+        with pytest.raises(Invalid):
+            await human_tasks.delegate_task(work, task_id, to="finance-lead", comment="\n")
         task = await human_tasks.delegate_task(
             work, task_id, to="finance-lead", comment="I am away"
         )

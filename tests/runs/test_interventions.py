@@ -11,10 +11,10 @@ from coe.access.actor import Actor
 from coe.errors import Invalid
 from coe.json_types import JSON
 from coe.runs import actions, local_runs
-from coe.runs.interventions import MAX_REASON_LENGTH, interventions_of_runs
+from coe.runs.interventions import interventions_of_runs
 from coe.runs.queries import children_of_runs
 from coe.runs.tables import INTERVENTIONS
-from coe.work import Platform
+from coe.work import MAX_REASON_LENGTH, Platform
 from tests.factories.people import FINANCE_LEAD, WAREHOUSE_DEVELOPER, WAREHOUSE_WORKER
 from tests.factories.runs import CANARY, central, engine, local, publish, read_run, start, until
 

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from coe.access.actor import Actor
 from coe.catalog import actions as catalog
-from coe.errors import Conflict, Forbidden, NotFound
+from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.execution.dispatch import dispatch_once
 from coe.execution.engine import EngineHealth
 from coe.language.schedules import ScheduleKind
@@ -301,8 +301,14 @@ async def test_a_paused_schedule_starts_nothing_and_makes_up_for_nothing(
     platform: Platform, clock: Clock
 ) -> None:
     await publish_scheduled(platform, flow("{every: PT1H}"))
+    with pytest.raises(Invalid):
+        async with platform.work(SALES_OWNER) as work:
+            await pause_schedule(work, "sales/nightly", reason=" ")
     async with platform.work(SALES_OWNER) as work:
         await pause_schedule(work, "sales/nightly", reason="stocktaking")
+    with pytest.raises(Invalid):
+        async with platform.work(SALES_OWNER) as work:
+            await resume_schedule(work, "sales/nightly", reason="")
     clock.now += timedelta(hours=3, minutes=30)
     assert await fire_schedules(platform) == 0
     with pytest.raises(Conflict):
