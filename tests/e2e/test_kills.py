@@ -26,7 +26,7 @@ def company_calls(demo: RunningDemo) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-@pytest.mark.parametrize("after", [0.3, 1.5])
+@pytest.mark.parametrize("after", [0.3, pytest.param(1.5, marks=pytest.mark.more)])
 def test_a_killed_process_loses_and_repeats_nothing(
     demo: RunningDemo,
     process: str,
