@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access import tokens
+from coe.access import people, tokens
 from coe.access.actor import Actor, DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
@@ -282,40 +282,57 @@ class Platform:
         """Find the actor of a bearer token; the use of an expired or revoked one is recorded.
 
         Raises:
-            Unauthenticated: It is no valid token.
+            Unauthenticated: It is no valid token, or the person is suspended or has left.
         """
+        actor = None
         if self.authenticator is not None:
             actor = self.authenticator.authenticate(bearer, request.address or "")
-            if actor is not None:
-                return actor
         async with self.database.session() as session:
             try:
-                return await tokens.authenticate(session, bearer, now=self.clock())
+                found = actor or await tokens.authenticate(session, bearer, now=self.clock())
             except tokens.InactiveToken as spent:
-                policy = await self.policies.current(session)
-                await append(session, self.keyring, self._refused_login(policy, spent, request))
-                await session.commit()
+                await self._refuse(
+                    session,
+                    Actor.of(spent.subject),
+                    f"token:{spent.token_id}",
+                    f"The token was refused: {spent.why}.",
+                    request,
+                )
                 raise
+            return await self.admit(session, found, request)
 
-    def _refused_login(
-        self,
-        policy: Policy,
-        spent: tokens.InactiveToken,
-        request: RequestInfo,
-    ) -> NewEvent:
-        return NewEvent(
+    async def admit(self, session: AsyncSession, actor: Actor, request: RequestInfo) -> Actor:
+        """Let an actor in whose credential is valid: the last step of every way in.
+
+        Raises:
+            InactivePerson: The person is suspended or has left; that is recorded.
+        """
+        try:
+            return await people.admit(session, actor)
+        except people.InactivePerson as inactive:
+            why = f"The account is {inactive.state.lower()}."
+            await self._refuse(session, actor, f"person:{actor.subject}", why, request)
+            raise
+
+    async def _refuse(
+        self, session: AsyncSession, actor: Actor, resource: str, why: str, request: RequestInfo
+    ) -> None:
+        policy = await self.policies.current(session)
+        event = NewEvent(
             at=self.clock(),
-            actor=spent.subject,
-            actor_kind=spent.kind,
+            actor=actor.subject,
+            actor_kind=actor.kind,
             action=Tag.ACCESS_LOGIN_REFUSE,
-            resource=f"token:{spent.token_id}",
-            team=min(policy.teams(spent.subject), default=PLATFORM_TEAM),
+            resource=resource,
+            team=min(policy.teams(actor.subject), default=PLATFORM_TEAM),
             outcome=AuditOutcome.DENIED,
-            reason=f"The token was refused: {spent.why}.",
+            reason=why,
             correlation_id=request.correlation_id,
             request_id=request.request_id,
             address=request.address,
         )
+        await append(session, self.keyring, event)
+        await session.commit()
 
     @asynccontextmanager
     async def read(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Read]:

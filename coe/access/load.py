@@ -44,7 +44,7 @@ async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
         Invalid: The files have problems, each with its file and line; nothing is changed.
     """
     files = await asyncio.to_thread(read_files, root)
-    await _lock(session)
+    await lock_policy(session)
     await _sync_teams(session, files.teams)
     await _sync_memberships(session, files.teams)
     await _sync_rules(session, files)
@@ -61,7 +61,7 @@ async def renew_version(session: AsyncSession, *, model: str | None = None) -> L
         session: The transaction of the change.
         model: The text of the model; the one in force by default.
     """
-    await _lock(session)
+    await lock_policy(session)
     state = await session.get(PolicyState, 1, populate_existing=True)
     text = model if model is not None else (state.model if state else "")
     digest = await _digest(session, text)
@@ -77,7 +77,8 @@ async def renew_version(session: AsyncSession, *, model: str | None = None) -> L
     return LoadedPolicy(state.version, changed=True)
 
 
-async def _lock(session: AsyncSession) -> None:
+async def lock_policy(session: AsyncSession) -> None:
+    """Hold the policy for this transaction: one changes it at a time."""
     await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 

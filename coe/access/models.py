@@ -1,17 +1,83 @@
-"""Tables of access: teams and their members, policy lines, the policy's version, tokens."""
+"""Tables of access: people, teams and their members, policy lines, the policy's version, tokens."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
 
 FROM_CONTENT = "content"
+
+
+class PersonState(StrEnum):
+    """Whether a person may use the platform."""
+
+    ACTIVE = "ACTIVE"
+    """They may."""
+    SUSPENDED = "SUSPENDED"
+    """Not for now, whatever they present; what they hold stays."""
+    LEFT = "LEFT"
+    """No more; their subject is never given to anybody else."""
+
+
+class Person(SQLModel, table=True):
+    """A person with an account: who they are elsewhere, and whether they may use the platform.
+
+    Policies, the log and the catalog name the `subject`, which is chosen once and is never given to
+    another person: no two differ only in case. `issuer` (its URL) and `external_id` (the `sub`
+    there) are who signs in as this person; both are None until the first sign-in. `source` says
+    what made the account: `oidc:<issuer>` at a first sign-in, or `scim` (whose `externalId` is
+    `provisioned_id`, and whose `userName` is `user_name`). `email_sealed` is sealed with the
+    platform team's key (`coe.access.people`). A person who is only named in `catalog/teams/` has
+    no row, and is active.
+    """
+
+    __tablename__ = "people"
+    __table_args__ = (
+        UniqueConstraint("issuer", "external_id"),
+        Index("ix_people_subject_lower", text("lower(subject)"), unique=True),
+    )
+
+    subject: str = Field(primary_key=True)
+    id: UUID = Field(default_factory=new_id, unique=True)
+    issuer: str | None = None
+    external_id: str | None = None
+    provisioned_id: str | None = Field(default=None, index=True)
+    user_name: str | None = Field(default=None, index=True)
+    display_name: str
+    email_sealed: bytes | None = None
+    source: str
+    state: str = Field(
+        default=PersonState.ACTIVE.value,
+        sa_column_kwargs={"server_default": PersonState.ACTIVE.value},
+    )
+    state_changed_at: datetime | None = Field(
+        default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
+    )
+    created_at: datetime = Field(
+        default_factory=utcnow, sa_column=Column(DateTime(timezone=True), nullable=False)
+    )
+    changed_at: datetime = Field(
+        default_factory=utcnow, sa_column=Column(DateTime(timezone=True), nullable=False)
+    )
+    last_sign_in_at: datetime | None = Field(
+        default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
+    )
 
 
 class Team(SQLModel, table=True):
@@ -30,7 +96,8 @@ class Membership(SQLModel, table=True):
     """A person or a service in a team, with its roles there.
 
     `origin` names the owner of the row: the rows of `content` equal the files in `catalog/teams/`
-    (`coe.access.load.load_access_files`).
+    (`coe.access.load.load_access_files`), those of `oidc:<issuer>` follow the groups of a person
+    at the last sign-in (`coe.access.replacement.replace_memberships`).
     """
 
     __tablename__ = "memberships"

@@ -24,7 +24,7 @@ class Tag(StrEnum):
     ACCESS_GRANTS_REVIEW = "access:grants:review"
     """Someone read who may do what in a team's namespace."""
     ACCESS_LOGIN_REFUSE = "access:login:refuse"
-    """A bearer token was used that had expired or was revoked."""
+    """A credential was refused: a token that had expired or was revoked, an account not active."""
     ACCESS_PERMISSION_REFUSE = "access:permission:refuse"
     """The policy refused an actor a permission; the event's rule is the line that decided."""
     ACCESS_POLICY_LOAD = "access:policy:load"

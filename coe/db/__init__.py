@@ -38,6 +38,7 @@ MODELS = (
     "coe.catalog.models",
     "coe.crypto.models",
     "coe.idempotency",
+    "coe.identity.models",
     "coe.outbox",
     "coe.runs.models",
     "coe.templates.models",

@@ -1,0 +1,90 @@
+"""The accounts of people, and the one place that turns away those who may not use the platform."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from coe.access.actor import Actor, ActorKind
+from coe.access.models import Person, PersonState
+from coe.crypto.envelope import Cell
+from coe.crypto.keys import Keyring
+from coe.errors import Unauthenticated
+from coe.identifiers import PLATFORM_TEAM
+
+PEOPLE_PURPOSE = "people"
+
+
+class InactivePerson(Unauthenticated):
+    """A person who is suspended or has left; clients see the same error as for any bad token."""
+
+    def __init__(self, subject: str, state: PersonState) -> None:
+        super().__init__(Unauthenticated().message)
+        self.subject = subject
+        self.state = state
+
+
+async def admit(session: AsyncSession, actor: Actor) -> Actor:
+    """Let an actor in whose credential is valid, with the name of their account.
+
+    Every way in ends here, whatever the credential: session, API token, or persona.
+
+    Raises:
+        InactivePerson: The person's account is not active.
+    """
+    if actor.kind is not ActorKind.PERSON:
+        return actor
+    found = await session.execute(
+        select(col(Person.state), col(Person.display_name)).where(
+            col(Person.subject) == actor.subject
+        )
+    )
+    row = found.one_or_none()
+    if row is None:
+        return actor
+    if row.state != PersonState.ACTIVE:
+        raise InactivePerson(actor.subject, PersonState(row.state))
+    return replace(actor, display_name=row.display_name)
+
+
+async def find_person(session: AsyncSession, subject: str, *, lock: bool = False) -> Person | None:
+    """The account with a subject, in whatever case; `lock` keeps it until the transaction ends."""
+    statement = select(Person).where(func.lower(col(Person.subject)) == subject.lower())
+    found: Person | None = await session.scalar(
+        statement.with_for_update() if lock else statement,
+        execution_options={"populate_existing": True},
+    )
+    return found
+
+
+async def find_identity(session: AsyncSession, issuer: str, external_id: str) -> Person | None:
+    """The account of an issuer's `sub`, locked until the transaction ends."""
+    found: Person | None = await session.scalar(
+        select(Person)
+        .where(col(Person.issuer) == issuer, col(Person.external_id) == external_id)
+        .with_for_update(),
+        execution_options={"populate_existing": True},
+    )
+    return found
+
+
+async def set_email(keyring: Keyring, person: Person, email: str | None) -> None:
+    """Seal the person's e-mail address into its row; the caller commits."""
+    sealed = None
+    if email is not None:
+        sealed = await keyring.seal(_cell(person), PEOPLE_PURPOSE, email.encode())
+    person.email_sealed = sealed
+
+
+async def email_of(keyring: Keyring, person: Person) -> str | None:
+    """The person's e-mail address."""
+    if person.email_sealed is None:
+        return None
+    return (await keyring.open(_cell(person), PEOPLE_PURPOSE, person.email_sealed)).decode()
+
+
+def _cell(person: Person) -> Cell:
+    return Cell("people", str(person.id), "email_sealed", PLATFORM_TEAM)
