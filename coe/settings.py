@@ -51,6 +51,13 @@ class Settings(BaseSettings):
             " folder."
         ),
     )
+    mac_key_file: Path | None = Field(
+        default=None,
+        description=(
+            "The file with the keys of message authentication codes (mode 0600): of tokens,"
+            " sessions and unsealed events; by default `keys/mac` in the data folder."
+        ),
+    )
     signing_key_file: Path | None = Field(
         default=None,
         description=(
@@ -215,6 +222,11 @@ class Settings(BaseSettings):
     def kek_path(self) -> Path:
         """The file with the key-encryption key (mode 0600)."""
         return self.kek_file or self.data_dir / "keys" / "kek"
+
+    @property
+    def mac_key_path(self) -> Path:
+        """The file with the keys of message authentication codes (mode 0600)."""
+        return self.mac_key_file or self.data_dir / "keys" / "mac"
 
     @property
     def signing_key_path(self) -> Path:

@@ -23,6 +23,7 @@ from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
+from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
 from coe.db import Database, new_id, utcnow
 from coe.errors import Forbidden, Invalid, NotFound, Problem
@@ -248,6 +249,7 @@ class Platform:
     policies: PolicyStore
     keyring: Keyring
     signer: SigningKey
+    macs: MacKeys
     clock: Callable[[], datetime] = utcnow
     expressions: Expressions = field(default_factory=lambda: Expressions(workers=1))
     authenticator: tokens.Authenticator | None = None
@@ -270,6 +272,7 @@ class Platform:
             policies=PolicyStore(),
             keyring=Keyring(database, settings.kek_path),
             signer=SigningKey.load(settings.signing_key_path, settings.log_origin),
+            macs=MacKeys(settings.mac_key_path),
             authenticator=authenticator,
         )
 

@@ -53,6 +53,7 @@ class Node:
             policies=seams.OpenPolicies(),  # type: ignore[arg-type]  # the same
             keyring=seams.ClearKeys(),  # type: ignore[arg-type]  # the same
             signer=None,  # type: ignore[arg-type]  # nothing is signed
+            macs=seams.NoCodes(),  # type: ignore[arg-type]  # the same
             clock=self.clock,
         )
         self.runtime: SimulatedRuntime | None = None
