@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision, matched, refused, unmatched
-from coe.access.enforcer import AccessRequest, Enforcers
+from coe.access.enforcer import AccessRequest, EnforcerResult, Enforcers
 from coe.access.memberships import Memberships
 from coe.access.network import Network, NetworkLine
 from coe.access.permissions import PERMISSIONS, Permission, in_scopes
@@ -21,6 +21,7 @@ from coe.access.policy_lines import (
     LINE_FIELDS,
     RELATION_PREFIX,
     DerivedRole,
+    Effect,
     PolicyLine,
     Relation,
 )
@@ -84,7 +85,8 @@ class Policy:
             team: The slug of the team that owns the resource.
             data_class: The class of the resource.
             relations: The actor's relations to the resource
-                (`coe.access.policy_lines.Relation`).
+                (`coe.access.policy_lines.Relation`). They allow something only to a subject in a
+                team; what they deny, they deny to everybody.
         """
         name = str(permission)
         if actor.scopes is not None and not in_scopes(name, actor.scopes):
@@ -162,7 +164,8 @@ class Policy:
         if self._objection(actor, permission, team, data_class, relations):
             return ()
         question = self._question(actor, permission, team, data_class, frozenset(relations))
-        return self._enforcers.matching(self._request(question))
+        found = self._enforcers.matching(self._request(question))
+        return tuple(line for line in found if self._counts(question, line))
 
     def _objection(
         self,
@@ -220,9 +223,24 @@ class Policy:
             marks=tuple(marks),
         )
 
+    def _counts(self, question: _Question, line: PolicyLine) -> bool:
+        """Whether a line that matches has an effect: a relation gives nothing to who is in no team.
+
+        So whoever leaves the last team loses what was written, started, owned or claimed, and stays
+        excluded from what a relation excludes from.
+        """
+        gives = line.effect is Effect.ALLOW and line.subject.startswith(RELATION_PREFIX)
+        return not gives or question.subject in self.memberships
+
+    def _evaluate(self, question: _Question) -> EnforcerResult:
+        verdict = self._enforcers.evaluate(self._request(question))
+        if not verdict.allowed or verdict.line is None or self._counts(question, verdict.line):
+            return verdict
+        return self._enforcers.evaluate(self._request(question._replace(relations=frozenset())))
+
     def _decide(self, question: _Question) -> Decision:
         try:
-            verdict = self._enforcers.evaluate(self._request(question))
+            verdict = self._evaluate(question)
         except Exception:  # noqa: BLE001  # a failing engine must refuse, whatever it raises
             _log.exception("the policy engine failed on %s", question.permission)
             return refused(question.permission, "The policy engine failed, so it is refused.")

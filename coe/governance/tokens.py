@@ -143,8 +143,6 @@ async def list_tokens(
 
 
 def _may_see(read: Read, subject: str) -> bool:
-    if subject == read.actor.subject:
-        return True
     team = _deciding_team(read, subject, Permission.TOKEN_REVOKE)
     relations = relations_to_subject(read, subject)
     return read.decide(Permission.TOKEN_REVOKE, team=team, relations=relations).allowed

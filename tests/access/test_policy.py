@@ -362,7 +362,7 @@ def read_again(  # noqa: PLR0917  # the same as the test's
     mine = members.get(who, {})
     is_person = not who.startswith("service:")
     names = {"everyone", f"kind:{'person' if is_person else 'service'}"}
-    names |= {f"relation:{relation}" for relation in relations}
+    related = {f"relation:{relation}" for relation in relations}
     names |= set(mine.get(team, ()))
     names |= {f"{where}/{role}" for where, roles in mine.items() for role in roles}
     if is_person and mine:
@@ -372,7 +372,7 @@ def read_again(  # noqa: PLR0917  # the same as the test's
     matching = [
         fields
         for fields in lines
-        if fields[0] in names
+        if fields[0] in names | (related if mine or fields[4] == "deny" else set())
         and fields[1] in {"*", team}
         and fields[2] == permission
         and fields[3] in {"*", data_class.value}

@@ -14,7 +14,7 @@ from coe.runs.error_reasons import public_title, reason_of
 from coe.runs.queries import run as read_run
 from coe.runs.tables import RUNS
 from coe.work import Platform
-from tests.factories.people import OUTSIDER, WAREHOUSE_DEVELOPER, WAREHOUSE_WORKER
+from tests.factories.people import OUTSIDER, WAREHOUSE_DEVELOPER, WAREHOUSE_WORKER, WEB_SHOP
 from tests.factories.runs import CANARY, local, publish
 
 
@@ -63,8 +63,8 @@ async def test_a_developer_who_may_not_read_data_sees_why_and_whom_to_ask(
     async with platform.read(OUTSIDER) as read:
         assert await readers_of_runs(read, [run_id]) == {}
     async with platform.database.session() as session:
-        await session.execute(update(RUNS).values(requester=OUTSIDER.subject))
+        await session.execute(update(RUNS).values(requester=WEB_SHOP.subject))
         await session.commit()
-    async with platform.read(OUTSIDER) as read:
+    async with platform.read(WEB_SHOP) as read:
         assert await read_run(read, run_id) is not None
         assert await readers_of_runs(read, [run_id]) == {}, "it may not know who is in the team"
