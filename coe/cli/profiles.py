@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import click
-
+from coe.cli.user_files import user_file, write_user_file
 from coe.errors import CoeError, NotFound
 
 DEFAULT: Final = "default"
@@ -65,7 +63,7 @@ class Profiles:
 
 def profiles_file() -> Path:
     """Where the profiles of this user are kept."""
-    return Path(click.get_app_dir("coe")) / "profiles.json"
+    return user_file("profiles.json")
 
 
 def read_profiles() -> Profiles:
@@ -101,23 +99,10 @@ def save_profiles(profiles: Profiles) -> None:
     Raises:
         CoeError: The file cannot be written.
     """
-    path = profiles_file()
-    data = {
-        "current": profiles.current,
-        "profiles": {name: asdict(each) for name, each in sorted(profiles.profiles.items())},
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".profiles-")  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(data, file, indent=2)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CoeError(f"{path} cannot be written: {error.strerror}", code="INVALID") from None
+    write_user_file(
+        profiles_file(),
+        {
+            "current": profiles.current,
+            "profiles": {name: asdict(each) for name, each in sorted(profiles.profiles.items())},
+        },
+    )

@@ -52,7 +52,8 @@ CoE is up at {url}
   1. Open {url}/graphiql, choose a persona and run the example queries.
   2. COE_URL={url} COE_TOKEN=demo-sales-owner .venv/bin/coe catalog search order
   3. COE_URL={url} COE_TOKEN=demo-auditor .venv/bin/coe audit export --to audit-bundle
-     .venv/bin/coe audit verify audit-bundle
+     .venv/bin/coe audit key --config {settings} > log.vkey
+     .venv/bin/coe audit verify audit-bundle --key @log.vkey
 
   Prefect's own pages: {prefect} (user and password are in {settings})
   Ctrl-C stops everything; `make demo` again resumes with the data; `make clean` erases it;

@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from coe.crypto.keys import Keyring
 from coe.db import Database
-from tests.factories.audit import Log
-from tests.factories.keys import signing_key
+from tests.factories.audit import Log, open_log
 
 
 @pytest.fixture
 def log(database: Database, tmp_path: Path) -> Log:
-    return Log(
-        database,
-        Keyring(database, tmp_path / "kek"),
-        signing_key(),
-        tmp_path / "checkpoints",
-    )
+    return open_log(database, tmp_path)

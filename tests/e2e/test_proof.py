@@ -129,15 +129,22 @@ def bundle(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     path = tmp_path_factory.mktemp("audit") / "bundle"
-    done = coe("audit", "export", "--to", str(path), COE_URL=demo.url, COE_TOKEN="demo-auditor")
+    given = {"COE_URL": demo.url, "COE_TOKEN": "demo-auditor", "XDG_CONFIG_HOME": str(path.parent)}
+    done = coe("audit", "export", "--to", str(path), **given)
     assert done.returncode == 0, done.stderr
     return path
 
 
 def test_a_bundle_is_proven_offline(demo: RunningDemo, bundle: Path) -> None:
     checkpoints = demo.data / "checkpoints"
-    for more in ([], ["--checkpoints", str(checkpoints)]):
-        done = coe("audit", "verify", str(bundle), "--output", "json", *more)
+    printed = coe("audit", "key", "--config", str(demo.data / "demo.env"))
+    assert printed.returncode == 0, printed.stderr
+    key = ["--key", printed.stdout.strip()]
+    for more in ([], key, [*key, "--checkpoints", str(checkpoints)]):
+        done = coe(
+            *("audit", "verify", str(bundle), "--output", "json", *more),
+            XDG_CONFIG_HOME=str(bundle.parent),
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(done.stdout)["ok"] is True
 

@@ -16,6 +16,7 @@ from coe.audit.sealer import LogSealer
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
+from tests.factories.keys import signing_key
 
 AUDIT = AuditEvent.metadata.tables["audit_events"]
 FLOW = "flow:sales/order-to-cash"
@@ -78,3 +79,8 @@ class Log:
             for statement in statements:
                 await session.execute(text(statement))
             await session.commit()
+
+
+def open_log(database: Database, folder: Path) -> Log:
+    """A log over a fresh database, with its own keys and checkpoint file."""
+    return Log(database, Keyring(database, folder / "kek"), signing_key(), folder / "checkpoints")

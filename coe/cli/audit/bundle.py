@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coe.cli.api_client import ApiClient
+from coe.cli.audit.known_logs import (
+    key_in_bundle,
+    known_logs_file,
+    origin_of,
+    read_known_logs,
+    remember,
+)
 from coe.cli.output import problem_fields
 from coe.cli.progress import progress
-from coe.errors import CoeError, Unavailable
+from coe.errors import CoeError, Problem, Unavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -58,8 +66,31 @@ def download(api: ApiClient, path: Path, wanted: Mapping[str, Any]) -> dict[str,
     return {"path": str(path), "bytes": size}
 
 
+def remember_key(api: ApiClient, path: Path) -> list[dict[str, object]]:
+    """Remember the key of an exported bundle's log, the first time; else compare it.
+
+    Returns:
+        A problem if another key is known for the log; the bundle stays, as evidence.
+    """
+    key = key_in_bundle(path)
+    if key is None:
+        return []
+    known = remember(key, api.url)
+    if known.key == key:
+        return []
+    message = (
+        f"{api.url} names another key of the log {origin_of(key)} than the one that is known here "
+        f"since {known.since} from {known.source}: its operator changed it, or this is not the log"
+    )
+    help_text = f"ask the operator for the key, and then: coe audit trust {shlex.quote(key)}"
+    return [problem_fields(Problem("AUDIT_KEY_CHANGED", message, help=help_text))]
+
+
 def verify_bundle_file(path: Path, *, key: str | None, checkpoints: Path | None) -> dict[str, Any]:
     """Verify a bundle; returns the object of the JSON output.
+
+    Without `key` it is verified with the key that this user knows for its log. If none is known,
+    only the key that came with the bundle is left, and then nothing is proven.
 
     Raises:
         CoeError: `key` is not a verifier key.
@@ -67,20 +98,45 @@ def verify_bundle_file(path: Path, *, key: str | None, checkpoints: Path | None)
     from coe.audit.bundle_verification import verify_bundle  # noqa: PLC0415  # only here
     from coe.crypto.signing import KeyRefused  # noqa: PLC0415  # only here
 
+    source = "given" if key else "remembered"
+    if key is None:
+        known = read_known_logs().get(origin_of(key_in_bundle(path) or ""))
+        source, key = ("bundle", None) if known is None else (source, known.key)
     try:
         with progress("verifying", path.stat().st_size, unit="bytes") as advance:
             result = verify_bundle(path, vkey=key, checkpoint_file=checkpoints, advance=advance)
     except KeyRefused as error:
         message = f"--key: {error.message} For a key in a file, write --key @FILE."
+        if source == "remembered":
+            message = f"{known_logs_file()}: {error.message}"
         raise CoeError(message, code="INVALID") from None
+    problems = [problem_fields(problem) for problem in result.problems]
+    if source == "bundle":
+        problems.append(problem_fields(_not_pinned(path, result.key)))
     return {
-        "ok": result.ok,
+        "ok": result.ok and source != "bundle",
+        "consistent": result.ok,
         "checkedEvents": result.checked_events,
         "treeSize": result.tree_size,
         "rootHash": result.root_hash.hex(),
         "key": result.key,
-        "problems": [problem_fields(problem) for problem in result.problems],
+        "keySource": source,
+        "problems": problems,
     }
+
+
+def _not_pinned(path: Path, key: str) -> Problem:
+    """The problem of a bundle of which only its own key is known: anybody can sign such a one."""
+    message = (
+        f"the key came with the bundle, and no key of the log {origin_of(key)} is known here: "
+        "whoever wrote the bundle may have made the key, so nothing is proven"
+    )
+    again = f"coe audit verify {shlex.quote(str(path))} --key {shlex.quote(key)}"
+    help_text = (
+        "ask the log's operator for its key in another way (`coe audit key`), compare it, and pin "
+        f"it: {again}"
+    )
+    return Problem("AUDIT_KEY_NOT_PINNED", message, help=help_text)
 
 
 def _refusal(answer: httpx.Response) -> CoeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from coe.cli.output import Result, Table, View, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.progress import progress
 from coe.cli.settings_option import config_option, settings_from
-from coe.errors import NotFound
+from coe.errors import CoeError, NotFound
 from coe.formats import uuids
 
 _LIST: Final = """
@@ -133,14 +132,17 @@ def export(api: ApiClient, path: Path, wanted: dict[str, Any]) -> Result:
     """Write the events up to the newest checkpoint, each with its proof, to PATH.
 
     With a filter, the leaf hashes of all other events stay in the bundle, so that each proof and
-    the root still stand.
+    the root still stand. The key of the server's log is remembered the first time, for
+    `coe audit verify`; exit code 1 if the server names another one later.
     """
-    from coe.cli.audit.bundle import download  # noqa: PLC0415  # httpx is slow to import
+    from coe.cli.audit.bundle import download, remember_key  # noqa: PLC0415  # slow to import
 
     written = download(api, path, wanted)
     size = written["bytes"]
+    problems = remember_key(api, path)
     line = f"{size} bytes written to {path}; verify them with: coe audit verify {path}"
-    return Result(written, line)
+    data = {**written, "problems": problems}
+    return Result(data, line, problems=problems, code=1 if problems else 0)
 
 
 @command.command()
@@ -164,20 +166,20 @@ def verify(
 ) -> Result:
     """Verify the bundle at PATH, offline: every row, completeness, the signature.
 
-    Without `--key` the bundle is verified with the key that came with it: that shows that it is
-    whole in itself, and not whose log it is. Without PATH, the server verifies its whole log.
-    Exit code 0 if everything is proven, 1 if not, with the rows that are not.
+    Without `--key` the key is the one that `coe audit export` or `coe audit trust` remembered for
+    the log. If none is known, the bundle is only consistent with the key that came with it, which
+    proves nothing. Without PATH, the server verifies its whole log. Exit code 0 if everything is
+    proven, 1 if not, with the rows that are not.
     """
     if path is None:
         if key or checkpoints:
             raise click.UsageError("--key and --checkpoints are for a bundle: give its PATH")
         with connect(url, token, profile) as api, progress("verifying the log"):
-            return _verified(api.call(_VERIFY)["verifyAudit"], [])
+            return _verified(api.call(_VERIFY)["verifyAudit"])
     from coe.cli.audit.bundle import verify_bundle_file  # noqa: PLC0415  # cryptography is slow to import
 
-    given = key and (read_text_input(key[1:]).strip() if key.startswith("@") else key)
-    result = verify_bundle_file(path, key=given, checkpoints=checkpoints)
-    return _verified(result, [] if given else _unpinned(path, result["key"]))
+    given = key and _key_text(key)
+    return _verified(verify_bundle_file(path, key=given, checkpoints=checkpoints))
 
 
 @command.command("key")
@@ -192,6 +194,34 @@ def show_key(config: str | None) -> Result:
     return Result({"key": text}, text)
 
 
+@command.command()
+@click.argument("key")
+@example("coe audit trust @log.vkey")
+@printed()
+def trust(key: str) -> Result:
+    """Remember KEY (a C2SP verifier key, or @FILE), as the log's operator gave it to you.
+
+    It replaces the key that is known for the log, and `coe audit verify` uses it from now on.
+    """
+    from coe.cli.audit.known_logs import origin_of  # noqa: PLC0415  # as below
+    from coe.cli.audit.known_logs import trust as keep  # noqa: PLC0415  # as below
+    from coe.crypto.signing import KeyRefused, VerifyKey  # noqa: PLC0415  # slow to import
+
+    given = _key_text(key)
+    try:
+        VerifyKey.parse(given)
+    except KeyRefused as error:
+        raise CoeError(f"KEY: {error.message}", code="INVALID") from None
+    log = keep(given, "coe audit trust")
+    line = f"bundles of {origin_of(given)} are verified with {given}"
+    return Result({"origin": origin_of(given), "key": log.key, "since": log.since}, line)
+
+
+def _key_text(key: str) -> str:
+    """A key as it was given, or the content of the file of `@FILE`."""
+    return read_text_input(key[1:]).strip() if key.startswith("@") else key
+
+
 def _event_id(text: str) -> str:
     """An id of an event; a plain UUID gets its kind, because other UUIDs are looked for first."""
     try:
@@ -200,23 +230,14 @@ def _event_id(text: str) -> str:
         return text
 
 
-def _verified(result: dict[str, Any], notes: list[str]) -> Result:
+def _verified(result: dict[str, Any]) -> Result:
     verdict = "proven" if result["ok"] else "NOT proven"
+    if result.get("keySource") == "bundle" and result["consistent"]:
+        verdict = "consistent with its own key only"
     key = f", key {result['key']}" if "key" in result else ""
     line = (
         f"{verdict}: {result['checkedEvents']} events, tree of {result['treeSize']}, "
         f"root {result['rootHash']}{key}"
     )
     problems = [problem | {"line": None, "column": None} for problem in result["problems"]]
-    return Result(result, line, notes, problems=problems, code=0 if result["ok"] else 1)
-
-
-def _unpinned(path: Path, key: str) -> list[str]:
-    note = (
-        "note: the key came with the bundle, so this does not show whose log it is. Ask the log's "
-        "operator for its key in another way (`coe audit key`), compare it, and pin it:"
-    )
-    return [
-        note,
-        f"  coe audit verify {shlex.quote(str(path))} --key {shlex.quote(key)}",
-    ]
+    return Result(result, line, problems=problems, code=0 if result["ok"] else 1)
