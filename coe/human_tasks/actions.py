@@ -10,22 +10,23 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import select, update
 
 from coe.access.actor import Actor, DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
 from coe.audit.events import Tag
-from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.formats import instants
+from coe.human_tasks.approvals import NewAnswer, add_approval
 from coe.human_tasks.opening import delete_task_timers
 from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
+from coe.machine.approvals import Agreement
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
 from coe.runs.sealing import TeamSealer
-from coe.runs.tables import APPROVALS, ESCALATIONS, RUNS, TASKS
+from coe.runs.tables import ESCALATIONS, RUNS, TASKS
 from coe.runs.task_holders import change_holder, end_holding
 from coe.runs.task_models import HumanTaskState
 from coe.runs.task_records import TASK_COLUMNS, TaskRecord, task_record
@@ -111,17 +112,30 @@ async def complete_task(
     outcome: str,
     answer: JSON,
     reason: str | None = None,
+    agrees_to: str | None = None,
 ) -> TaskRecord:
     """Answer a task, and let the run continue.
 
-    When a task needs several approvals, that many different people must give its first outcome;
-    any other outcome decides at once.
+    When a task needs several approvals, that many different people must give the same answer with
+    its first outcome: another answer starts over, and the approvals before it are void. Any other
+    outcome decides at once.
+
+    Args:
+        work: The transaction.
+        task_id: The task.
+        outcome: One of its outcomes.
+        answer: What fits its form.
+        reason: Why.
+        agrees_to: The digest of the answer of an earlier approver. If that answer is not the one
+            that stands, nothing is approved.
 
     Raises:
         NotFound: There is no such task, or it may not be read.
         Forbidden: `human_task:complete` is refused, with the line that decided.
-        Conflict: The task is closed, or another person has claimed it.
-        Invalid: The task has no such outcome, or the answer does not fit its form.
+        Conflict: The task is closed, another person has claimed it, or nobody's approval of the
+            answer `agrees_to` counts any more.
+        Invalid: The task has no such outcome, the answer does not fit its form, or it is not the
+            answer `agrees_to`.
     """
     await _lock_process(work, task_id)
     task = await _lock(work, task_id)
@@ -130,13 +144,18 @@ async def complete_task(
     if task.assignee not in {None, work.actor.subject}:
         raise Conflict(f"{task.assignee} has claimed this task")
     await _check_answer(work, task, outcome, answer)
-    await _add_approval(work, task, outcome, answer, reason)
-    approvals = await _count_approvals(work, task, outcome)
-    if outcome == task.outcomes[0] and approvals < task.approvals_needed:
-        await _change(work, task, state=await _unclaimed_state(work, task), assignee=None)
+    new = NewAnswer(outcome, answer, reason, agrees_to)
+    agreement = await add_approval(work, task, new)
+    if agreement.decided:
+        await _complete(work, task, new, agreement)
     else:
-        await _complete(work, task, outcome, answer, reason)
-    detail: dict[str, JSON] = {"outcome": outcome, "approvals": approvals}
+        await _change(work, task, state=await _unclaimed_state(work, task), assignee=None)
+    detail: dict[str, JSON] = {
+        "outcome": outcome,
+        "approvals": len(agreement.approvals),
+        "digest": agreement.approvals[-1].digest,
+        "void": [each.to_json() for each in agreement.void],
+    }
     await _record(work, task, decision, Permission.HUMAN_TASK_COMPLETE, reason, detail=detail)
     return await _read_back(work, task_id)
 
@@ -216,35 +235,7 @@ async def _check_answer(work: Work, task: Any, outcome: str, answer: JSON) -> No
         raise Invalid(problems)
 
 
-async def _add_approval(
-    work: Work, task: Any, outcome: str, answer: JSON, reason: str | None
-) -> None:
-    sealer = TeamSealer(work.keyring, task.team)
-    approval_id = new_id()
-    await work.session.execute(
-        insert(APPROVALS).values(
-            id=approval_id,
-            task_id=task.id,
-            by=work.actor.subject,
-            at=work.now,
-            decision=outcome,
-            comment_sealed=await sealer.maybe(APPROVALS, approval_id, "comment", reason),
-            answer_sealed=await sealer.seal(APPROVALS, approval_id, "answer", answer),
-        ),
-    )
-
-
-async def _count_approvals(work: Work, task: Any, outcome: str) -> int:
-    count = await work.session.scalar(
-        select(func.count()).where(
-            APPROVALS.c.task_id == task.id,
-            APPROVALS.c.decision == outcome,
-        ),
-    )
-    return count or 0
-
-
-async def _complete(work: Work, task: Any, outcome: str, answer: JSON, reason: str | None) -> None:
+async def _complete(work: Work, task: Any, new: NewAnswer, agreement: Agreement) -> None:
     sealer = TeamSealer(work.keyring, task.team)
     by = work.actor.subject
     await _change(
@@ -252,19 +243,20 @@ async def _complete(work: Work, task: Any, outcome: str, answer: JSON, reason: s
         task,
         state=HumanTaskState.COMPLETED,
         assignee=by,
-        outcome=outcome,
-        answer_sealed=await sealer.seal(TASKS, task.id, "answer", answer),
-        reason_sealed=await sealer.maybe(TASKS, task.id, "reason", reason),
+        outcome=new.outcome,
+        answer_sealed=await sealer.seal(TASKS, task.id, "answer", new.answer),
+        reason_sealed=await sealer.maybe(TASKS, task.id, "reason", new.reason),
         completed_at=work.now,
         completed_by=by,
     )
     await delete_task_timers(work.session, task.run_id, task.key)
     data: dict[str, JSON] = {
-        "outcome": outcome,
-        "answer": answer,
-        "reason": reason,
+        "outcome": new.outcome,
+        "answer": new.answer,
+        "reason": new.reason,
         "by": by,
         "at": instants.write_seconds(work.now),
+        "approvals": [each.to_json() for each in agreement.approvals],
     }
     fact = Fact(FactKind.TASK_ANSWERED, work.now, task.key, data)
     await inbox.send(work.session, work.keyring, task.run_id, fact)

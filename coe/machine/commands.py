@@ -99,9 +99,9 @@ class OpenHumanTask:
     candidates: {roles}, exclude?, form?, outcomes?, approvals?}`. TASK_ESCALATED is
     recorded at each of `stages`, which are in the order of their times, and TASK_EXPIRED when `due`
     has passed and no stage is left. Without `due` the task waits forever. `reminders` are the times
-    at which its candidates are reminded. `approvals` answers of different persons make one
-    TASK_ANSWERED; the caller counts them. `place` are the pointers of the calls of functions
-    around the task, and its own.
+    at which its candidates are reminded. `approvals` equal answers of different persons make
+    one TASK_ANSWERED; the caller counts them (`coe.machine.approvals`). `place` are the pointers of
+    the calls of functions around the task, and its own.
     """
 
     key: str

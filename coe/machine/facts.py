@@ -12,7 +12,7 @@ it was recorded (`at`), the key of the command that it answers, or "" (`key`), a
 | LEAF_FAULTED     | of RunLeaf     | `{error}`                                                  |
 | TIMER_ARMED      | of ArmTimer    | `{due}`; only for a timer whose command has no `due`       |
 | TIMER_FIRED      | of ArmTimer    | null                                                       |
-| TASK_ANSWERED    | of a task      | `{outcome, answer, reason, by, at}`                        |
+| TASK_ANSWERED    | of a task      | `{outcome, answer, reason, by, at, approvals?}`            |
 | TASK_ESCALATED   | of a task      | `{to}`; informs only, causes nothing                       |
 | TASK_HELD        | of a task      | `{by}`, null when nobody has it any more; informs only     |
 | TASK_EXPIRED     | of a task      | null; nobody answered until the end of the escalation      |
@@ -31,6 +31,9 @@ time (`Machine.now`). What informs only changes how the time of steps is counted
 `requested` is when the run was requested; a process took the run up for facts that nobody had
 taken since `since`; a retried run stood still since `since`; the called run took its `times`,
 `{worked, held?, waits?: {cause: …}}` in seconds.
+
+`approvals` of an answered task are who gave this answer, `{by, at, digest}` each
+(`coe.machine.approvals`).
 
 A repeated fact has no effect: a fact whose key was answered or cancelled before, an event with a
 known `source` and `id`, a cancellation of an ended run.

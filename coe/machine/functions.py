@@ -90,7 +90,9 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
     outcome = fact.data.get("outcome") if isinstance(fact.data, dict) else None
     run.on_branch(frame, outcomes.ANSWERED)
     run.on_branch(frame, outcomes.decides(str(outcome)))
-    return fact.data
+    if not isinstance(fact.data, dict):
+        return fact.data
+    return {name: value for name, value in fact.data.items() if name != "approvals"}
 
 
 def _place(frame: Frame) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ from coe.access.actor import DataClass
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.json_types import JSON
+from coe.machine.approvals import answer_digest
 from coe.runs.records import ErrorRecord, RunData
 from coe.runs.sealing import TeamSealer
-from coe.runs.tables import RUNS, TASKS
-from coe.runs.task_records import TaskData
+from coe.runs.tables import APPROVALS, RUNS, TASKS
+from coe.runs.task_records import ApprovalData, TaskData
 from coe.runs.visibility import (
     owned,
     readable_runs,
@@ -88,6 +89,28 @@ async def read_task_data(work: Work, ids: Collection[UUID]) -> dict[UUID, TaskDa
     return {row.id: await _open_task(work, row) for row in rows.all()}
 
 
+async def read_approval_data(work: Work, ids: Collection[UUID]) -> dict[UUID, ApprovalData]:
+    """What the answers to tasks say that the actor may read the data of; recorded for each task.
+
+    So every approver sees the answer that those before approved.
+    """
+    approvals = (await work.session.execute(select(APPROVALS).where(APPROVALS.c.id.in_(ids)))).all()
+    tasks = await work.session.execute(
+        select(TASKS, RUNS.c.correlation_id, *relation_columns(work))
+        .join(RUNS, RUNS.c.id == TASKS.c.run_id)
+        .where(TASKS.c.id.in_({each.task_id for each in approvals}), readable_tasks(work)),
+    )
+    teams = {}
+    for task in tasks.all():
+        await _record_task_reading(work, task)
+        teams[task.id] = task.team
+    return {
+        each.id: await _open_approval(work, each, teams[each.task_id])
+        for each in approvals
+        if each.task_id in teams
+    }
+
+
 _DATA = Permission.RUN_READ_DATA
 
 
@@ -101,8 +124,24 @@ async def _open_run(work: Work, row: Row[*tuple[Any, ...]]) -> RunData:
     )
 
 
+async def _open_approval(work: Work, row: Row[*tuple[Any, ...]], team: str) -> ApprovalData:
+    sealer = TeamSealer(work.keyring, team)
+    answer = await sealer.open(APPROVALS, row.id, "answer", row.answer_sealed)
+    comment = await sealer.open(APPROVALS, row.id, "comment", row.comment_sealed)
+    return ApprovalData(answer, answer_digest(row.decision, answer), comment)
+
+
 async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
     sealer = TeamSealer(work.keyring, row.team)
+    await _record_task_reading(work, row)
+    return TaskData(
+        context=await sealer.open(TASKS, row.id, "context", row.context_sealed),
+        answer=await sealer.open(TASKS, row.id, "answer", row.answer_sealed),
+        reason=await sealer.open(TASKS, row.id, "reason", row.reason_sealed),
+    )
+
+
+async def _record_task_reading(work: Work, row: Row[*tuple[Any, ...]]) -> None:
     await work.record(
         Tag.RUNS_HUMAN_TASK_READ_DATA,
         resource=f"human_task:{row.id}",
@@ -114,11 +153,6 @@ async def _open_task(work: Work, row: Row[*tuple[Any, ...]]) -> TaskData:
             relations=task_relations(work, row),
         ),
         correlation_id=row.correlation_id,
-    )
-    return TaskData(
-        context=await sealer.open(TASKS, row.id, "context", row.context_sealed),
-        answer=await sealer.open(TASKS, row.id, "answer", row.answer_sealed),
-        reason=await sealer.open(TASKS, row.id, "reason", row.reason_sealed),
     )
 
 

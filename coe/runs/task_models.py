@@ -92,12 +92,22 @@ class HumanTask(SQLModel, table=True):
 
 
 class HumanTaskApproval(SQLModel, table=True):
-    """One person's answer to a task; a task that needs several takes them of different persons."""
+    """One person's answer to a task; a task that needs several takes them of different persons.
+
+    An answer that differs from those before it voids them: they do not count any more, and whoever
+    gave one may answer again.
+    """
 
     __tablename__ = "human_task_approvals"
     __table_args__ = (
         ForeignKeyConstraint(["task_id"], ["human_tasks.id"]),
-        UniqueConstraint("task_id", "by"),
+        Index(
+            "ix_human_task_approvals_counting",
+            "task_id",
+            "by",
+            unique=True,
+            postgresql_where=sql("voided_at IS NULL"),
+        ),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -105,6 +115,8 @@ class HumanTaskApproval(SQLModel, table=True):
     by: str
     at: datetime = Field(default_factory=utcnow)
     decision: str
+    voided_at: datetime | None = None
+    voided_by: str | None = None
     comment_sealed: bytes | None = None
     answer_sealed: bytes
 

@@ -63,11 +63,25 @@ class TaskData:
 
 @dataclass(frozen=True, slots=True)
 class TaskApprovalRecord:
-    """One person's answer to a task; its comment is read with the data of the run."""
+    """One person's answer to a task, without what it says (`ApprovalData`).
 
+    `voided_by` gave another answer afterwards, so that this one does not count any more.
+    """
+
+    id: UUID
     by: str
     at: datetime
     decision: str
+    voided_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalData:
+    """What a person's answer to a task says, and its digest: what a later approver agrees to."""
+
+    answer: JSON
+    digest: str
+    comment: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,8 @@ def _is_excluded(read: Read) -> ColumnElement[bool]:
 
 
 def _has_approved(read: Read) -> ColumnElement[bool]:
-    """Open tasks to which the actor has given one of their approvals."""
-    mine = APPROVALS.c.by == read.actor.subject
+    """Open tasks to which the actor has given one of the approvals that count."""
+    mine = and_(APPROVALS.c.by == read.actor.subject, APPROVALS.c.voided_at.is_(None))
     given = exists().where(APPROVALS.c.task_id == TASKS.c.id, mine)
     return and_(TASKS.c.state.in_(OPEN_TASK_STATES), given)
 

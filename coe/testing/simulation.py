@@ -32,7 +32,8 @@ from coe.machine.machine import EvaluateJq, Machine, RunContext, StepData
 from coe.testing.agenda import Agenda, delayed
 from coe.testing.cases import SimulationCase, Trace
 from coe.testing.missing_stubs import NoAnswerError, missing_stub
-from coe.testing.stubs import TESTER, exclusions, fault_of, human_answer
+from coe.testing.people import TESTER, approvers, exclusions, human_answers
+from coe.testing.stubs import fault_of
 
 # Facts with a key whose command stays pending.
 _INFORMING: Final = {
@@ -263,18 +264,20 @@ class Simulation:
                 self._unanswered[command.key] = self._now
             self._expire(command)
             return
-        at, answer = delayed(stub, self._now)
-        data, mistakes = human_answer(command, answer, instants.write_seconds(at))
+        answered, mistakes = human_answers(command, stub, self._now)
         self._mistakes |= dict.fromkeys(mistakes)
         self._expire(command)
-        self._agenda.add(Fact(FactKind.TASK_ANSWERED, at, command.key, data))
+        if answered is None:  # too few people agree on one answer
+            self._unanswered[command.key] = self._now
+        else:
+            self._agenda.add(answered)
 
     def _judge(self, command: OpenHumanTask, answer: JSON) -> None:
-        """Note a mistake if the person who answers is excluded; the tester stands for anybody."""
-        by = str(answer.get("by")) if isinstance(answer, dict) else TESTER
-        if by != TESTER:
-            self._mistakes |= dict.fromkeys(exclusions(command, by, self._answered))
-            self._answered.append((by, command.question))
+        """Note a mistake if a person who answers is excluded; the tester stands for anybody."""
+        for by in approvers(answer):
+            if by != TESTER:
+                self._mistakes |= dict.fromkeys(exclusions(command, by, self._answered))
+        self._answered += [(by, command.question) for by in approvers(answer) if by != TESTER]
 
     def _expire(self, command: OpenHumanTask) -> None:
         """Add the escalations of a task to the agenda, and its expiry after them."""

@@ -2,7 +2,9 @@
 
 A call, a flow or a decision gives `{output: …}`, or fails with `{fault: …}` or, as a complete error
 object, `{error: {type, status, …}}`. `{silent: true}` means that no answer ever arrives. A person
-answers `{outcome: approved, answer: {}, reason: …, by: finance-lead}`.
+answers `{outcome: approved, answer: {}, reason: …, by: finance-lead}`, and several people, where a
+task needs their approvals, `{answers: [{by: finance-lead, answer: …}, {by: cfo, answer: …}]}`
+(`coe.testing.people`).
 
 A fault is an HTTP status (`503` is the standard error `communication`), the name of a standard
 error (`timeout`), or an RFC 7807 object, whose `type` may be such a name (`{status: 422}`).
@@ -10,19 +12,12 @@ error (`timeout`), or an RFC 7807 object, whose `type` may be such a name (`{sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 
 from coe.json_types import JSON
 from coe.language.error_types import BASE, STATUSES
-from coe.language.functions import APPROVERS
-from coe.language.json_schema.violations import violations
 from coe.language.suggestions import did_you_mean
-from coe.machine.commands import OpenHumanTask
 from coe.machine.errors import type_of
-
-# Answers a human task if the stub names nobody.
-TESTER = "tester"
 
 
 def fault_of(value: JSON) -> dict[str, JSON]:
@@ -70,49 +65,3 @@ def unused_stub(name: str, answers: JSON, calls: int) -> str:
         return f"the run never asks for the answer of `{name}`"
     count = len(answers) if isinstance(answers, list) else 1
     return f"the run asks for {calls} of the {count} answers of `{name}`"
-
-
-def human_answer(
-    command: OpenHumanTask, stub: Mapping[str, JSON], at: str
-) -> tuple[dict[str, JSON], list[str]]:
-    """The answer to a human task, and its mistakes: what nobody could have answered.
-
-    Without an `outcome`, the answer has the first declared one.
-    """
-    arguments = command.arguments if isinstance(command.arguments, dict) else {}
-    outcomes = arguments.get("outcomes")
-    declared = outcomes if isinstance(outcomes, list) and outcomes else ["done"]
-    answer: dict[str, JSON] = {
-        "outcome": stub.get("outcome", declared[0]),
-        "answer": stub.get("answer"),
-        "reason": stub.get("reason"),
-        "by": stub.get("by", TESTER),
-        "at": at,
-    }
-    return answer, list(_mistakes(command.name, arguments, answer))
-
-
-def exclusions(
-    command: OpenHumanTask, by: str, answered: Iterable[tuple[str, str]]
-) -> Iterator[str]:
-    """The mistakes of an answer by a person whom the task excludes.
-
-    `answered` are the answers before it: who gave each, and the question of its task.
-    """
-    if by in command.exclude:
-        yield f"{command.name} cannot be answered by {by}, whom its `exclude` names"
-    others = (who for who, question in answered if question != command.question)
-    if APPROVERS in command.exclude and by in others:
-        yield f"{command.name} cannot be answered by {by}, who answered a task before it"
-
-
-def _mistakes(
-    name: str, arguments: Mapping[str, JSON], answer: Mapping[str, JSON]
-) -> Iterator[str]:
-    outcomes, form = arguments.get("outcomes"), arguments.get("form")
-    if isinstance(outcomes, list) and answer["outcome"] not in outcomes:
-        known = ", ".join(map(str, outcomes))
-        yield f"{name} cannot be answered `{answer['outcome']}`: its outcomes are {known}"
-    if form is not None and answer["answer"] is not None:
-        for each in violations(form, answer["answer"]):
-            yield f"the answer of {name} does not fit its form: {each}"

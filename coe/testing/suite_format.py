@@ -89,8 +89,23 @@ _BY_NUMBER: Final = Discriminator(
 )
 
 
+class PersonAnswer(Model):
+    """The answer of one of several people to a human task that needs their approvals."""
+
+    NULLABLE = frozenset({"answer", "reason"})
+
+    after: DurationField | None = None
+    outcome: str | None = None
+    answer: JSON = None
+    reason: str | None = None
+    by: str
+
+
 class StubAnswer(Model):
-    """The answer to a step: the output or fault of a call, or the decision of a person."""
+    """The answer to a step: the output or fault of a call, or the decision of people.
+
+    `answers` are those of several people to a human task, in the order in which they give them.
+    """
 
     NULLABLE = frozenset({"output", "answer", "reason"})
 
@@ -103,11 +118,12 @@ class StubAnswer(Model):
     answer: JSON = None
     reason: str | None = None
     by: str | None = None
+    answers: Annotated[tuple[PersonAnswer, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_answer(self) -> StubAnswer:
         given = self.model_fields_set
-        forms = given & {"output", "fault", "error"}
+        forms = given & {"output", "fault", "error", "answers"}
         if self.silent:
             forms |= {"silent"}
         forms |= given & _HUMAN and {"outcome"}

@@ -24,7 +24,7 @@ from coe.runs import queries as runs
 from coe.runs import worker_presence
 from coe.runs.data_readers import readers_of_runs
 from coe.runs.decision_cases import read_case_data
-from coe.runs.disclosure import read_run_data, read_task_data
+from coe.runs.disclosure import read_approval_data, read_run_data, read_task_data
 from coe.runs.first_pages import first_runs
 from coe.runs.interventions import interventions_of_runs
 from coe.schedules.queries import schedules_of_flows
@@ -139,6 +139,7 @@ task_by_id = batch(human_tasks.tasks_by_id)
 task_of_step = batch(human_tasks.tasks_by_step)
 task_extras = batch(human_tasks.task_extras)
 task_data = recorded_batch(read_task_data)
+approval_data = recorded_batch(read_approval_data)
 
 # ---------------------------------------------------------------- teams and the audit log
 team_by_slug = batch(teams.teams_by_slug)

@@ -92,7 +92,7 @@ class HumanTaskMutation:
         info: Info,
         input: CompleteHumanTaskInput,  # noqa: A002
     ) -> HumanTaskPayload:
-        """Complete a task with an answer; the run continues."""
+        """Complete a task with an answer; the run continues when enough people gave this answer."""
         return await _change(
             info,
             "completeHumanTask",
@@ -103,5 +103,6 @@ class HumanTaskMutation:
                 outcome=input.outcome,
                 answer=input.answer,  # type: ignore[arg-type]  # a value of JSON
                 reason=input.reason,
+                agrees_to=input.agrees_to,
             ),
         )

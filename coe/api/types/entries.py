@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 import strawberry
 
@@ -11,6 +11,7 @@ from coe.access.actor import DataClass
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import (
+    approval_data,
     approval_state_of,
     approvals_of,
     evidence_by_version,
@@ -21,7 +22,7 @@ from coe.api.graphql.loaders import (
 )
 from coe.api.graphql.nodes import Node, Problem, field, interface, object_type
 from coe.api.graphql.paging import Connection, page_size
-from coe.api.graphql.scalars import DateTime
+from coe.api.graphql.scalars import DateTime, Json
 from coe.api.types.teams import Team, owner_of
 from coe.catalog import queries
 from coe.catalog.models import EntryKind, Lifecycle
@@ -29,6 +30,7 @@ from coe.catalog.records import EntryRecord, VersionApprovalRecord, VersionRecor
 from coe.catalog.records import FacetValue as CountedValue
 from coe.catalog.versions.evidence import TestEvidence
 from coe.catalog.versions.saving import tests_digest
+from coe.runs.task_records import ApprovalData, TaskApprovalRecord
 
 
 @interface
@@ -281,20 +283,62 @@ class System(CatalogEntry, Node):
 class Approval:
     """A reviewer's decision on a version, or a person's on a human task."""
 
+    said: strawberry.Private[str | None]
+    answer_id: strawberry.Private[UUID | None]
     by: str
     at: DateTime
     decision: str
-    comment: str | None
+    voided: str | None = strawberry.field(
+        description="Why the answer to a human task counts no more; null while it counts"
+    )
 
     @classmethod
-    def of(cls, by: str, at: datetime, decision: str, comment: str | None) -> Approval:
-        """The view of a decision."""
-        return cls(by=by, at=DateTime(at), decision=decision, comment=comment)
+    def of_task(cls, record: TaskApprovalRecord) -> Approval:
+        """The view of an answer to a human task."""
+        by = record.voided_by
+        return cls(
+            said=None,
+            answer_id=record.id,
+            by=record.by,
+            at=DateTime(record.at),
+            decision=record.decision,
+            voided=f"{by} gave another answer" if by else None,
+        )
 
     @classmethod
     def of_review(cls, record: VersionApprovalRecord) -> Approval:
         """The view of a review."""
-        return cls.of(record.by, record.at, record.decision.value, record.comment)
+        return cls(
+            said=record.comment,
+            answer_id=None,
+            by=record.by,
+            at=DateTime(record.at),
+            decision=record.decision.value,
+            voided=None,
+        )
+
+    @field
+    async def comment(self, info: Info) -> str | None:
+        """Why; reading that of a human task is recorded."""
+        data = await self._data(info)
+        return data.comment if data else self.said
+
+    @field
+    async def answer(self, info: Info) -> Json | None:
+        """The answer to a human task that was approved; reading it is recorded."""
+        data = await self._data(info)
+        return Json(data.answer) if data and data.answer is not None else None
+
+    @field
+    async def digest(self, info: Info) -> str | None:
+        """The SHA-256 of outcome and answer of a human task: what `agreesTo` names."""
+        data = await self._data(info)
+        return data.digest if data else None
+
+    async def _data(self, info: Info) -> ApprovalData | None:
+        if self.answer_id is None:
+            return None
+        return await info.context.load(approval_data, self.answer_id)
 
 
 @object_type

@@ -117,7 +117,9 @@ class HumanTask(Node):
     due_at: DateTime | None
     completed_at: DateTime | None
     completed_by: str | None
-    approvals_needed: int
+    approvals_needed: int = strawberry.field(
+        description="How many people must give the same answer with the first outcome"
+    )
 
     @classmethod
     def of(cls, record: TaskRecord) -> HumanTask:
@@ -184,10 +186,15 @@ class HumanTask(Node):
 
     @field
     async def approvals(self, info: Info) -> list[Approval]:
-        """The answers so far."""
+        """The answers so far, also those that count no more, by time."""
         extras = await info.context.load(task_extras, self.record.id)
-        records = extras.approvals if extras else ()
-        return [Approval.of(record.by, record.at, record.decision, None) for record in records]
+        return [Approval.of_task(record) for record in extras.approvals] if extras else []
+
+    @field
+    async def approvals_given(self, info: Info) -> int:
+        """How many of its answers count: approvals of one and the same answer."""
+        extras = await info.context.load(task_extras, self.record.id)
+        return sum(each.voided_by is None for each in extras.approvals) if extras else 0
 
     async def _data(self, info: Info) -> TaskData | None:
         return await info.context.load(task_data, self.record.id)
@@ -220,6 +227,13 @@ class CompleteHumanTaskInput:
     outcome: str
     answer: Json
     reason: str | None = None
+    agrees_to: str | None = strawberry.field(
+        default=None,
+        description=(
+            "The digest of the answer of an earlier approver: if another answer stands by now, "
+            "nothing is approved. Without it another answer starts over"
+        ),
+    )
     client_mutation_id: str | None = None
 
 

@@ -26,6 +26,13 @@ _CHANGE: Final = {
     }.items()
 }
 _FORM: Final = "query Form($id: ID!) { humanTask(id: $id) { id title state form outcomes } }"
+_ANSWERS: Final = """
+query Answers($id: ID!) {
+  humanTask(id: $id) { approvals { by decision answer digest voided } }
+}
+"""
+SHOWN_DIGEST: Final = 16
+"""How many characters of a digest are shown, and the least that `--agree` takes."""
 _TASK: Final = "01a204ad-a69e-70a2-985e-cb36c368b5b1"
 
 
@@ -68,10 +75,16 @@ def delegate(api: ApiClient, task: str, to: str, comment: str) -> Result:
 @click.option("--outcome", help="One of its outcomes; it is asked if there are several.")
 @values_options("answer", "the answer")
 @click.option("--reason", help="Why.")
+@click.option(
+    "--agree",
+    metavar="DIGEST",
+    help="Approve the answer of an earlier approver with this digest, as `coe task show` has it.",
+)
 @example(
     f"coe task complete {_TASK}",
     f"coe task complete {_TASK} --outcome approved --set limit=5000 --reason 'known customer'",
     f"coe task complete {_TASK} --outcome rejected --answer answer.json",
+    f"coe task complete {_TASK} --agree 5f70bf18a0860070",
 )
 @printed()
 @with_api
@@ -82,11 +95,18 @@ def complete(
     file: str | None,
     pairs: tuple[str, ...],
     reason: str | None,
+    agree: str | None,
 ) -> Result:
     """Complete TASK with an outcome and an answer; the run continues.
 
-    The answer comes from a file or from `--set`; on a terminal, it is asked field by field.
+    The answer comes from a file or from `--set`; on a terminal, it is asked field by field. Where
+    several people must give the same answer, `--agree` approves that of an earlier one; another
+    answer starts over.
     """
+    if agree is not None:
+        if outcome is not None or file is not None or pairs:
+            raise click.UsageError("--agree approves an answer that was given: give no other")
+        return _change(api, "completeHumanTask", _agreed(api, task, agree) | {"reason": reason})
     form = api.call(_FORM, {"id": task})["humanTask"]
     asked = outcome is None and sys.stdin.isatty()
     chosen = _outcome(form, outcome)
@@ -95,6 +115,20 @@ def complete(
         reason = click.prompt("Reason (optional)", default="", show_default=False, err=True) or None
     given = {"task": task, "outcome": chosen, "answer": answer, "reason": reason}
     return _change(api, "completeHumanTask", given)
+
+
+def _agreed(api: ApiClient, task: str, digest: str) -> dict[str, Any]:
+    """The input that agrees to the answer with a digest, of which a beginning is enough."""
+    if len(digest) < SHOWN_DIGEST:
+        raise click.UsageError(f"give at least {SHOWN_DIGEST} characters of the digest")
+    approvals = api.call(_ANSWERS, {"id": task})["humanTask"]["approvals"]
+    for each in approvals:
+        if each["digest"] and each["digest"].startswith(digest) and not each["voided"]:
+            answer = {"outcome": each["decision"], "answer": each["answer"]}
+            return {"task": task, "agreesTo": each["digest"], **answer}
+    raise click.ClickException(
+        f"no approval that counts has this digest: read the task again (coe task show {task})"
+    )
 
 
 def _outcome(form: dict[str, Any], given: str | None) -> str:

@@ -13,7 +13,7 @@ from coe.cli.form import describe
 from coe.cli.grammar import Noun, example
 from coe.cli.output import Result, Table, View, cell_text, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
-from coe.cli.task.change import claim, complete, delegate, release
+from coe.cli.task.change import SHOWN_DIGEST, claim, complete, delegate, release
 
 STATES: Final = ["OPEN", "CLAIMED", "COMPLETED", "ESCALATED", "CANCELLED", "EXPIRED"]
 _LIST: Final = document("""
@@ -21,7 +21,7 @@ query Inbox($filter: HumanTaskFilter, $first: Int!, $after: String) {
   inbox(filter: $filter, first: $first, after: $after) {
     totalCount
     pageInfo { hasNextPage endCursor }
-    nodes { ...taskLine }
+    nodes { ...taskLine approvalsNeeded approvalsGiven }
   }
 }
 """)
@@ -29,7 +29,7 @@ _SHOW: Final = document("""
 query Task($id: ID!) {
   humanTask(id: $id) {
     ...taskLine instructions context form outcomes approvalsNeeded
-    approvals { by at decision comment }
+    approvals { by at decision comment answer digest voided }
     escalations { at to reason }
     completedAt completedBy answer reason
   }
@@ -70,7 +70,7 @@ def list_tasks(api: ApiClient, /, page: Page, **chosen: Any) -> Result:
         {
             "task": plain_id(task["id"]),
             "title": task["title"],
-            "state": task["state"],
+            "state": _state(task),
             "for": task["assignee"] or task["candidateRoles"],
             "due": task["dueAt"],
             "flow": task["run"]["version"]["ref"],
@@ -105,8 +105,38 @@ def _views(task: dict[str, Any]) -> Iterator[View]:
     fields = describe(task["form"])
     if fields:
         yield Table(fields, ["field", "takes", "what"])
+    yield from _approvals(task)
     if task["outcome"]:
         yield f"outcome: {task['outcome']} by {task['completedBy'] or 'several'}"
     else:
         key = plain_id(task["id"])
         yield f"outcomes: {', '.join(task['outcomes'])}  (coe task complete {key})"
+
+
+def _state(task: dict[str, Any]) -> str:
+    needed = task["approvalsNeeded"]
+    given = f", {task['approvalsGiven']} of {needed} approvals" if needed > 1 else ""
+    return f"{task['state']}{given}"
+
+
+def _approvals(task: dict[str, Any]) -> Iterator[View]:
+    """The answers so far to a task that needs several, and how one agrees to that which counts."""
+    if task["approvalsNeeded"] == 1 or not task["approvals"]:
+        return
+    rows = [
+        {
+            "answer": each["answer"],
+            "outcome": each["decision"],
+            "by": each["by"],
+            "at": each["at"],
+            "digest": each["digest"][:SHOWN_DIGEST] if each["digest"] else None,
+            "counts": each["voided"] or "yes",
+            "comment": each["comment"],
+        }
+        for each in task["approvals"]
+    ]
+    yield Table(rows, ["outcome", "answer", "by", "at", "digest", "counts", "comment"])
+    counting = [each for each in task["approvals"] if not each["voided"] and each["digest"]]
+    if counting and not task["outcome"]:
+        key, short = plain_id(task["id"]), counting[-1]["digest"][:SHOWN_DIGEST]
+        yield f"to approve this answer: coe task complete {key} --agree {short}"
