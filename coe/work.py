@@ -320,7 +320,7 @@ class Platform:
     async def _refuse(
         self, session: AsyncSession, actor: Actor, resource: str, why: str, request: RequestInfo
     ) -> None:
-        policy = await self.policies.current(session)
+        policy = await self.policies.current(session, now=self.clock())
         event = NewEvent(
             at=self.clock(),
             actor=actor.subject,
@@ -341,7 +341,7 @@ class Platform:
     async def read(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Read]:
         """Open a session for reading; it is never committed."""
         async with self.database.session() as session:
-            policy = await self.policies.current(session)
+            policy = await self.policies.current(session, now=self.clock())
             yield Read(self, session, actor, policy, self.clock(), request or RequestInfo())
 
     @asynccontextmanager
@@ -351,7 +351,7 @@ class Platform:
         Refusals are recorded in both cases: after a roll-back in a second transaction.
         """
         async with self.database.session() as session:
-            policy = await self.policies.current(session)
+            policy = await self.policies.current(session, now=self.clock())
             work = Work(self, session, actor, policy, self.clock(), request or RequestInfo())
             try:
                 yield work

@@ -4,6 +4,7 @@
 - `policies/roles.yaml`: every role, with its purpose;
 - `policies/rules/<area>.csv`: the lines, `p, subject, team, permission, data class, effect`; a
   comment explains the lines below it, up to the next blank line;
+- `policies/approvals.csv` (optional): the roles that two people give and take, `a, team, role`;
 - `policies/network.csv` (optional): the private addresses that flows may reach, `n, team, host,
   network, port`, each with its reason in a comment above it;
 - `catalog/teams/<team>.yaml`: a team, its members and its services.
@@ -21,7 +22,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from coe.access.actor import ActorKind, subject_kind
-from coe.access.network import NetworkLine
+from coe.access.approval_lines import APPROVALS_FILE, ApprovalLine
+from coe.access.membership_changes import MembersSource
+from coe.access.network import NETWORK_FILE, NetworkLine
 from coe.access.policy_lines import ANY, PolicyLine, is_role
 from coe.errors import Invalid, Problem
 from coe.identifiers import is_slug
@@ -29,7 +32,7 @@ from coe.language.source import Source, Unreadable, point, read
 
 ACCESS_FILE_CODE: Final = "INPUT_ACCESS_FILE"
 _MAX_BYTES: Final = 1_000_000
-LineT = TypeVar("LineT", PolicyLine, NetworkLine)
+LineT = TypeVar("LineT", PolicyLine, NetworkLine, ApprovalLine)
 
 
 def _slug(value: str) -> str:
@@ -81,13 +84,17 @@ class ServiceDocument(_Document):
 
 
 class TeamDocument(_Document):
-    """A file of `catalog/teams/`: a team, its members and its services."""
+    """A file of `catalog/teams/`: a team, its members and its services.
+
+    `members_source` names another source of its people: then the file has no members.
+    """
 
     kind: Literal["Team"]
     team: Annotated[str, AfterValidator(_slug)]
     name: Name
     domain: Annotated[str, AfterValidator(_slug)] | None = None
     contact: Name | None = None
+    members_source: Literal["api", "content", "oidc", "scim"] | None = None
     members: list[MemberDocument] = Field(default_factory=list)
     services: list[ServiceDocument] = Field(default_factory=list)
 
@@ -112,6 +119,7 @@ class AccessFiles:
     lines: tuple[PolicyLine, ...]
     teams: tuple[TeamDocument, ...]
     network: tuple[NetworkLine, ...] = ()
+    approvals: tuple[ApprovalLine, ...] = ()
 
 
 @dataclass(slots=True)
@@ -174,9 +182,10 @@ def read_files(root: Path) -> AccessFiles:
     lines = tuple(_read_lines(reader, roles))
     teams = tuple(_read_teams(reader, roles))
     network = tuple(_read_network(reader))
+    approvals = tuple(_read_approvals(reader, roles))
     if reader.problems:
         raise Invalid(reader.problems)
-    return AccessFiles(model or "", roles, lines, teams, network)
+    return AccessFiles(model or "", roles, lines, teams, network, approvals)
 
 
 def _line(source: Source, *location: str | int) -> int | None:
@@ -198,7 +207,7 @@ def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[PolicyLine]:
         )
     for file in files:
         for line in _read_area(reader, file, "p", PolicyLine.of):
-            number = int(line.source.rpartition(":")[2])
+            number = _number(line)
             role = line.role
             if role and role[0] not in roles:
                 reader.report(file, number, f"there is no role {role[0]!r}", _near(role[0], roles))
@@ -209,21 +218,46 @@ def _read_lines(reader: _Reader, roles: dict[str, str]) -> Iterator[PolicyLine]:
 
 
 def _read_network(reader: _Reader) -> Iterator[NetworkLine]:
-    file = reader.root / "policies" / "network.csv"
-    teams = {each.stem for each in (reader.root / "catalog" / "teams").glob("*.yaml")}
+    teams = _team_names(reader)
+    for file, line in _read_reasoned(reader, NETWORK_FILE, "n", NetworkLine.of):
+        if line.team != ANY and line.team not in teams:
+            number = _number(line)
+            reader.report(file, number, f"there is no team {line.team!r}", _near(line.team, teams))
+        yield line
+
+
+def _read_approvals(reader: _Reader, roles: dict[str, str]) -> Iterator[ApprovalLine]:
+    for file, line in _read_reasoned(reader, APPROVALS_FILE, "a", ApprovalLine.of):
+        if line.role != ANY and line.role not in roles:
+            number = _number(line)
+            reader.report(file, number, f"there is no role {line.role!r}", _near(line.role, roles))
+        yield line
+
+
+def _team_names(reader: _Reader) -> set[str]:
+    return {each.stem for each in (reader.root / "catalog" / "teams").glob("*.yaml")}
+
+
+def _number(line: PolicyLine | NetworkLine | ApprovalLine) -> int:
+    return int(line.source.rpartition(":")[2])
+
+
+def _read_reasoned(
+    reader: _Reader, name: str, kind: str, make: Callable[..., LineT]
+) -> Iterator[tuple[Path, LineT]]:
+    """The lines of a file that may be missing; each has a reason, and stands there once."""
+    file = reader.root / name
     if not file.is_file():
         return
     seen: set[tuple[str, ...]] = set()
-    for line in _read_area(reader, file, "n", NetworkLine.of):
-        number = int(line.source.rpartition(":")[2])
+    for line in _read_area(reader, file, kind, make):
+        number = _number(line)
         if not line.note:
             reader.report(file, number, "the reason is missing", "say why in a comment above it")
-        if line.team != ANY and line.team not in teams:
-            reader.report(file, number, f"there is no team {line.team!r}", _near(line.team, teams))
         if line.fields in seen:
             reader.report(file, number, "the same line stands above")
         seen.add(line.fields)
-        yield line
+        yield file, line
 
 
 def _read_area(
@@ -273,6 +307,10 @@ def _read_teams(reader: _Reader, roles: dict[str, str]) -> Iterator[TeamDocument
             line = _line(source, "team")
             reader.report(file, line, f"the file of team {team.team!r} is {team.team}.yaml")
         _check_people(reader, file, team, source, roles)
+        if team.members and team.members_source not in {None, MembersSource.CONTENT}:
+            message = f"the members of {team.team} come from {team.members_source}, not from here"
+            help_ = "take out `members`, or write `members_source: content`"
+            reader.report(file, _line(source, "members"), message, help_)
         yield team
 
 

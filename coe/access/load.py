@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from sqlalchemy import delete, func, inspect, or_, select
@@ -15,19 +15,43 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coe.access.files import AccessFiles, TeamDocument, read_files
-from coe.access.models import FROM_CONTENT, Membership, PolicyRule, PolicyState, Team
+from coe.access.files import ACCESS_FILE_CODE, AccessFiles, TeamDocument, read_files
+from coe.access.membership_changes import (
+    GivenMembership,
+    MembersSource,
+    drop_membership,
+    hand_over,
+    is_person,
+    lock_policy,
+    named_source,
+    put_membership,
+    sources_of,
+    without_team,
+)
+from coe.access.models import (
+    FROM_CONTENT,
+    Membership,
+    Person,
+    PersonState,
+    PolicyRule,
+    PolicyState,
+    Team,
+)
 from coe.db import new_id, utcnow
-
-_LOCK: Final = 0x_C0E_ACCE55  # pg_advisory_xact_lock: one writer of policies at a time
+from coe.errors import Invalid, Problem
+from coe.formats import instants
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """The policy after loading: its version number, and whether that is new."""
+    """The policy after loading: its version number, and whether that is new.
+
+    `left` are the subjects that the change took out of their last team.
+    """
 
     version: int
     changed: bool
+    left: tuple[str, ...] = ()
 
 
 async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
@@ -35,6 +59,7 @@ async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
 
     Loading the same files again changes nothing. Lines and memberships of another origin stay. A
     team without a file stays too, because its namespace outlives it; its members from files do not.
+    Where a team's people come from another source, the file's services are loaded.
 
     Args:
         session: The transaction of all changes.
@@ -46,9 +71,10 @@ async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
     files = await asyncio.to_thread(read_files, root)
     await lock_policy(session)
     await _sync_teams(session, files.teams)
-    await _sync_memberships(session, files.teams)
+    dropped = await _sync_memberships(session, files.teams)
     await _sync_rules(session, files)
-    return await renew_version(session, model=files.model)
+    loaded = await renew_version(session, model=files.model)
+    return replace(loaded, left=await without_team(session, dropped, utcnow()))
 
 
 async def renew_version(session: AsyncSession, *, model: str | None = None) -> LoadedPolicy:
@@ -77,11 +103,6 @@ async def renew_version(session: AsyncSession, *, model: str | None = None) -> L
     return LoadedPolicy(state.version, changed=True)
 
 
-async def lock_policy(session: AsyncSession) -> None:
-    """Hold the policy for this transaction: one changes it at a time."""
-    await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-
-
 async def _sync_teams(session: AsyncSession, teams: Iterable[TeamDocument]) -> None:
     rows = [
         {
@@ -96,21 +117,58 @@ async def _sync_teams(session: AsyncSession, teams: Iterable[TeamDocument]) -> N
     await _upsert(session, Team, rows, keys=("slug",), values=("name", "domain", "contact"))
 
 
-async def _sync_memberships(session: AsyncSession, teams: Iterable[TeamDocument]) -> None:
-    rows = [
-        {
-            "team": team.team,
-            "subject": person.subject,
-            "display_name": person.name,
-            "roles": sorted(set(person.roles)),
-            "origin": FROM_CONTENT,
-        }
+async def _sync_memberships(session: AsyncSession, teams: Iterable[TeamDocument]) -> frozenset[str]:
+    """Make the memberships those of the files; the subjects that were taken out of a team."""
+    teams = tuple(teams)
+    await _sync_sources(session, teams)
+    wanted = {
+        (team.team, person.subject): GivenMembership(
+            team.team, person.subject, person.name, tuple(person.roles)
+        )
         for team in teams
         for person in team.people
-    ]
-    await _delete_others(session, Membership, rows, keys=("team", "subject"))
-    values = ("display_name", "roles", "origin")
-    await _upsert(session, Membership, rows, keys=("team", "subject"), values=values)
+    }
+    rows = await session.scalars(
+        select(Membership)
+        .where(col(Membership.origin) == FROM_CONTENT)
+        .execution_options(populate_existing=True)
+    )
+    stored = {(row.team, row.subject): row for row in rows}
+    dropped = sorted(set(stored) - set(wanted))
+    for team, subject in dropped:
+        await drop_membership(session, team, subject)
+    for key, given in wanted.items():
+        row = stored.get(key)
+        same = row is not None and (row.display_name, sorted(row.roles)) == (
+            given.display_name,
+            sorted(set(given.roles)),
+        )
+        if not same:
+            await put_membership(session, FROM_CONTENT, given)
+    return frozenset(subject for _, subject in dropped)
+
+
+async def _sync_sources(session: AsyncSession, teams: Sequence[TeamDocument]) -> None:
+    """Give teams the source that their file names; refuse members that another source has.
+
+    Raises:
+        Invalid: A file has members, and another source has the say about them.
+    """
+    stored = await sources_of(session, {team.team for team in teams})
+    problems: list[Problem] = []
+    for team in teams:
+        source = stored.get(team.team, FROM_CONTENT)
+        if team.members_source is not None and team.members_source != source:
+            await hand_over(session, team.team, MembersSource(team.members_source))
+        elif source != FROM_CONTENT and any(is_person(each.subject) for each in team.members):
+            name = f"catalog/teams/{team.team}.yaml"
+            message = (
+                f"{name}: the members of {team.team} come from {named_source(source, team.team)}"
+            )
+            help_ = f"take out `members`, or write `members_source: {source}` or `content`"
+            problems.append(Problem(ACCESS_FILE_CODE, message, path=name, help=help_))
+    if problems:
+        raise Invalid(problems)
 
 
 async def _sync_rules(session: AsyncSession, files: AccessFiles) -> None:
@@ -123,7 +181,7 @@ async def _sync_rules(session: AsyncSession, files: AccessFiles) -> None:
             "source": line.source,
             "origin": FROM_CONTENT,
         }
-        for ptype, lines in (("p", files.lines), ("n", files.network))
+        for ptype, lines in (("p", files.lines), ("n", files.network), ("a", files.approvals))
         for line in lines
     ]
     await _delete_others(session, PolicyRule, rows, keys=("ptype", "fields"))
@@ -133,7 +191,7 @@ async def _sync_rules(session: AsyncSession, files: AccessFiles) -> None:
 
 async def _delete_others(
     session: AsyncSession,
-    table: type[Membership | PolicyRule],
+    table: type[PolicyRule],
     rows: list[dict[str, Any]],
     *,
     keys: tuple[str, ...],
@@ -183,13 +241,32 @@ async def _digest(session: AsyncSession, model: str) -> str:
         )
     )
     members = await session.execute(
-        select(col(Membership.team), col(Membership.subject), col(Membership.roles))
+        select(
+            col(Membership.team),
+            col(Membership.subject),
+            col(Membership.roles),
+            col(Membership.expires_at),
+            col(Membership.granted),
+        )
+    )
+    inactive = await session.scalars(
+        select(func.lower(col(Person.subject))).where(col(Person.state) != PersonState.ACTIVE.value)
     )
     whole = {
         "model": model,
         "rules": sorted(
             [ptype, *fields, note or "", source] for ptype, fields, note, source in rules
         ),
-        "memberships": sorted([team, subject, sorted(roles)] for team, subject, roles in members),
+        "memberships": sorted(
+            [
+                row.team,
+                row.subject,
+                sorted(row.roles),
+                instants.write(row.expires_at) if row.expires_at else "",
+                sorted(row.granted.items()),
+            ]
+            for row in members
+        ),
+        "inactive": sorted(inactive),
     }
     return hashlib.sha256(orjson.dumps(whole)).hexdigest()

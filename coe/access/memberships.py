@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from coe.access.actor import ActorKind, subject_kind
+from coe.access.ends import ends_of, is_alive, live_grants
 from coe.access.policy_lines import ANY
 from coe.access.records import MembershipRecord
 from coe.identifiers import EVERY_TEAM
 
 
 class Memberships:
-    """The memberships of one policy version; they never change."""
+    """The memberships of one policy version, as they count at one time; they never change."""
 
-    def __init__(self, memberships: Iterable[MembershipRecord] = ()) -> None:
+    def __init__(self, memberships: Iterable[MembershipRecord], now: datetime) -> None:
+        """Keep what counts now; `until` is when the first of it ends, None if nothing does."""
+        self.until: datetime | None = None
         self._roles: dict[str, frozenset[tuple[str, str]]] = {}
         self._teams: dict[str, frozenset[str]] = {}
         self._holders: dict[tuple[str, str], set[str]] = {}
         self._kinds: dict[str, ActorKind | None] = {}
         for each in memberships:
+            if not is_alive(each.expires_at, each.granted, now):
+                continue
+            roles = _roles_now(each, now)
+            later = (end for end in ends_of(each.expires_at, each.granted) if end > now)
+            self.until = min((end for end in (self.until, *later) if end), default=None)
             subject = each.subject
             self._kinds[subject] = _kind(subject)
             self._teams[subject] = self.teams(subject) | {each.team}
-            self._roles[subject] = self.roles(subject) | {(role, each.team) for role in each.roles}
-            for role in each.roles:
+            self._roles[subject] = self.roles(subject) | {(role, each.team) for role in roles}
+            for role in roles:
                 self._holders.setdefault((role, each.team), set()).add(subject)
 
     def __contains__(self, subject: str) -> bool:
@@ -74,6 +83,12 @@ class Memberships:
         for role, team in qualified:
             for subject in self._holders.get((role, team), ()):
                 yield subject, f"{team}/{role}", ANY
+
+
+def _roles_now(membership: MembershipRecord, now: datetime) -> frozenset[str]:
+    ended = membership.expires_at is not None and membership.expires_at <= now
+    own = () if ended else membership.roles
+    return frozenset(role for role in (*own, *live_grants(membership.granted, now)) if role)
 
 
 def _kind(subject: str) -> ActorKind | None:

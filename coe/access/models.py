@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
@@ -80,8 +80,21 @@ class Person(SQLModel, table=True):
     )
 
 
+class TeamState(StrEnum):
+    """Whether a team works with the platform."""
+
+    ACTIVE = "ACTIVE"
+    """It does."""
+    RETIRED = "RETIRED"
+    """No more: its flows are retired and it has no members; its namespace stays taken."""
+
+
 class Team(SQLModel, table=True):
-    """A team: it owns a namespace of the catalog, and its members hold their roles in it."""
+    """A team: it owns a namespace of the catalog, and its members hold their roles in it.
+
+    `members_source` says where its people come from
+    (`coe.access.membership_changes.MembersSource`): a change of another source is refused.
+    """
 
     __tablename__ = "teams"
 
@@ -90,6 +103,13 @@ class Team(SQLModel, table=True):
     name: str
     domain: str | None = None
     contact: str | None = None
+    members_source: str = Field(
+        default=FROM_CONTENT, sa_column_kwargs={"server_default": FROM_CONTENT}
+    )
+    state: str = Field(
+        default=TeamState.ACTIVE.value,
+        sa_column_kwargs={"server_default": TeamState.ACTIVE.value},
+    )
 
 
 class Membership(SQLModel, table=True):
@@ -97,7 +117,9 @@ class Membership(SQLModel, table=True):
 
     `origin` names the owner of the row: the rows of `content` equal the files in `catalog/teams/`
     (`coe.access.load.load_access_files`), those of `oidc:<issuer>` follow the groups of a person
-    at the last sign-in (`coe.access.replacement.replace_memberships`).
+    at the last sign-in (`coe.access.replacement.replace_memberships`), those of `grant` have only
+    granted roles. It counts until `expires_at`. `granted` are further roles, each until its time
+    (RFC 3339); the role "" is the membership alone. Only `coe.access.membership_changes` writes it.
     """
 
     __tablename__ = "memberships"
@@ -109,14 +131,20 @@ class Membership(SQLModel, table=True):
     display_name: str
     roles: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     origin: str = FROM_CONTENT
+    expires_at: datetime | None = Field(
+        default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
+    )
+    granted: dict[str, str] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}")
+    )
 
 
 class PolicyRule(SQLModel, table=True):
     """One policy line, with its fields as an array: they are never joined and parsed again.
 
-    `ptype` is `p` (subject, team, permission, data class, effect) or `n` (team, host, network,
-    port). `note` is the comment above the line in its file. `source` is `file:line`, or who added
-    it.
+    `ptype` is `p` (subject, team, permission, data class, effect), `n` (team, host, network, port)
+    or `a` (team, role). `note` is the comment above the line in its file. `source` is `file:line`,
+    or who added it.
     """
 
     __tablename__ = "policy_rules"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,6 +28,7 @@ from coe.access.policy_lines import (
 )
 from coe.access.records import PolicyRecord, read_policy, read_policy_version
 from coe.access.scope import AccessScope
+from coe.db import utcnow
 from coe.identifiers import is_slug
 
 __all__ = ["AccessScope", "Decision", "Policy", "PolicyStore"]
@@ -55,12 +57,14 @@ class Policy:
     unknown permission, relation or class, an id outside its alphabet, a broken line, an exception.
     """
 
-    def __init__(self, record: PolicyRecord | None = None) -> None:
+    def __init__(self, record: PolicyRecord | None = None, *, now: datetime | None = None) -> None:
+        """Read the record as it counts now; by default the clock's time."""
         record = record or PolicyRecord()
         self.version: Final = record.version
         self._broken: dict[str, str] = {}
-        self.memberships: Final = Memberships(record.memberships)
+        self.memberships: Final = Memberships(record.memberships, now or utcnow())
         self.network: Final = Network(_valid_network_lines(record))
+        self._approvals = frozenset(tuple(each.fields) for each in record.approvals)
         lines = list(self._valid_lines(record))
         self._enforcers = self._make(record.model, lines)
         self._teams = self.memberships.all_teams() | {
@@ -146,6 +150,19 @@ class Policy:
     def holds(self, subject: str, role: str) -> bool:
         """Whether the subject holds a role: `finance/lead`, or in any team `*/lead`."""
         return self.memberships.holds(subject, role)
+
+    def needs_approval(self, team: str, roles: Iterable[str]) -> frozenset[str]:
+        """Those of the roles that a second person approves before they are given or taken.
+
+        The lines of `policies/approvals.csv` say so.
+        """
+        return frozenset(
+            role
+            for role in roles
+            if any(
+                (place, name) in self._approvals for place in (team, ANY) for name in (role, ANY)
+            )
+        )
 
     def lines(self, permission: str) -> tuple[PolicyLine, ...]:
         """The lines of the permission."""
@@ -301,16 +318,25 @@ class PolicyStore:
     """Keeps the policy in force: one query a call, and a new `Policy` only after a change."""
 
     _policy: Policy = field(default_factory=Policy)
+    _record: PolicyRecord = field(default_factory=PolicyRecord)
 
-    async def current(self, session: AsyncSession) -> Policy:
-        """The policy in force, as the session sees it.
+    async def current(self, session: AsyncSession, *, now: datetime | None = None) -> Policy:
+        """The policy in force, as the session sees it, with the memberships that count now.
 
         An installation without a policy gets one that refuses everything. A new policy replaces the
         old reference only when it is complete; a caller that holds the old one keeps it.
+
+        Args:
+            session: Only read from.
+            now: By default the clock's time.
         """
+        now = now or utcnow()
         version = await read_policy_version(session)
         if version != self._policy.version:
             record = await read_policy(session)
             if record.version != self._policy.version:
-                self._policy = Policy(record)
+                self._policy, self._record = Policy(record, now=now), record
+        until = self._policy.memberships.until
+        if until is not None and until <= now:
+            self._policy = Policy(self._record, now=now)
         return self._policy

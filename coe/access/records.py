@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Final
 
-from sqlalchemy import ColumnElement, ScalarSelect, Table, func, literal_column, select
+from sqlalchemy import ColumnElement, ScalarSelect, Table, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
-from coe.access.models import Membership, PolicyRule, PolicyState
-from coe.db.records import Columns
+from coe.access.models import Membership, Person, PersonState, PolicyRule, PolicyState
+from coe.db.records import Columns, From
+from coe.formats import instants
 
 NO_POLICY: Final = "0"
 """The version of an installation that has no policy yet."""
@@ -21,9 +24,15 @@ def _table(model: type[SQLModel]) -> Table:
     return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
+def _instant(stored: str | None) -> datetime | None:
+    """A time as `jsonb_build_array` writes it."""
+    return instants.read(stored) if stored else None
+
+
 _RULES: Final = _table(PolicyRule)
 _MEMBERSHIPS: Final = _table(Membership)
 _STATE: Final = _table(PolicyState)
+_PEOPLE: Final = _table(Person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +46,16 @@ class RuleRecord:
 
 @dataclass(frozen=True, slots=True)
 class MembershipRecord:
-    """A subject in a team, with its roles there; it may have none."""
+    """A subject in a team, with its roles there; it may have none.
+
+    It counts until `expires_at`. `granted` are further roles, each until its time.
+    """
 
     subject: str
     team: str
     roles: tuple[str, ...]
+    expires_at: Annotated[datetime | None, From("expires_at", make=_instant)] = None
+    granted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,7 @@ class PolicyRecord:
     rules: tuple[RuleRecord, ...] = ()
     memberships: tuple[MembershipRecord, ...] = ()
     network: tuple[RuleRecord, ...] = ()
+    approvals: tuple[RuleRecord, ...] = ()
 
 
 _RULE_COLUMNS: Final = Columns(RuleRecord, _RULES)
@@ -76,6 +91,7 @@ async def read_policy(session: AsyncSession) -> PolicyRecord:
         rules=tuple(map(_RULE_COLUMNS.record, row.rules)),
         memberships=tuple(map(_MEMBERSHIP_COLUMNS.record, row.memberships)),
         network=tuple(map(_RULE_COLUMNS.record, row.network)),
+        approvals=tuple(map(_RULE_COLUMNS.record, row.approvals)),
     )
 
 
@@ -95,6 +111,11 @@ def _rows_of(
     return (query if where is None else query.where(where)).scalar_subquery()
 
 
+_INACTIVE: Final = exists().where(
+    func.lower(_PEOPLE.c.subject) == func.lower(_MEMBERSHIPS.c.subject),
+    _PEOPLE.c.state != PersonState.ACTIVE.value,
+)
+"""Memberships of people who are suspended or have left: they count for nothing."""
 _VERSION: Final = select(_STATE.c.version, _STATE.c.digest).where(_STATE.c.id == 1)
 _POLICY: Final = select(
     _STATE.c.version,
@@ -102,5 +123,8 @@ _POLICY: Final = select(
     _STATE.c.model,
     _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "p").label("rules"),
     _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "n").label("network"),
-    _rows_of(_MEMBERSHIP_COLUMNS, _MEMBERSHIPS.c.team, _MEMBERSHIPS.c.subject).label("memberships"),
+    _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "a").label("approvals"),
+    _rows_of(
+        _MEMBERSHIP_COLUMNS, _MEMBERSHIPS.c.team, _MEMBERSHIPS.c.subject, where=~_INACTIVE
+    ).label("memberships"),
 ).where(_STATE.c.id == 1)

@@ -1,43 +1,40 @@
-"""Replace the memberships of one origin: the one way to change them beside the content folders."""
+"""Replace the memberships that an origin gives, such as an issuer at a sign-in or a directory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coe.access.load import LoadedPolicy, lock_policy, renew_version
-from coe.access.models import Membership, Team
+from coe.access.load import LoadedPolicy, renew_version
+from coe.access.membership_changes import (
+    GivenMembership,
+    drop_membership,
+    lock_policy,
+    put_membership,
+    source_of,
+    sources_of,
+    without_team,
+)
+from coe.access.models import Membership
+from coe.db import utcnow
 from coe.json_types import JSON
 
-_COLUMNS: Final = (
-    col(Membership.team),
-    col(Membership.subject),
-    col(Membership.display_name),
-    col(Membership.roles),
-)
+__all__ = ["GivenMembership", "MembershipChanges", "replace_memberships"]
 
-
-@dataclass(frozen=True, slots=True)
-class GivenMembership:
-    """A membership as its origin gives it."""
-
-    team: str
-    subject: str
-    display_name: str
-    roles: tuple[str, ...] = ()
+_Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipChanges:
     """What a replacement did, each as `team/subject`, and the policy after it.
 
-    `skipped` were not made: the team does not exist, or another origin has the membership.
+    `skipped` were not made: the team does not exist, or its people come from another source. `left`
+    are the subjects that are in no team any more.
     """
 
     policy: LoadedPolicy
@@ -45,6 +42,7 @@ class MembershipChanges:
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -70,11 +68,13 @@ async def replace_memberships(
     *,
     subject: str | None = None,
     team: str | None = None,
+    now: datetime | None = None,
 ) -> MembershipChanges:
     """Make the memberships of an origin those given, with a new version of the policy.
 
-    The caller commits, and records the change. A membership that another origin has stays as it is:
-    one source has the say about a person in a team.
+    The caller commits, records the change, and settles those who left
+    (`coe.identity.teams.changes.replace` does all three). The people of a team come from one source
+    (`Team.members_source`): what another one gives is skipped.
 
     Args:
         session: The transaction of the change.
@@ -82,24 +82,15 @@ async def replace_memberships(
         given: All that the origin has, within `subject` and `team`.
         subject: Replace only those of this person.
         team: Replace only those in this team.
+        now: By default the clock's time.
     """
     await lock_policy(session)
-    mine = [col(Membership.origin) == origin]
-    if subject is not None:
-        mine.append(col(Membership.subject) == subject)
-    if team is not None:
-        mine.append(col(Membership.team) == team)
-    rows = await session.execute(select(*_COLUMNS).where(*mine))
-    stored = {(row.team, row.subject): (row.display_name, sorted(row.roles)) for row in rows}
+    stored = await _stored(session, origin, subject=subject, team=team)
     wanted = {(each.team, each.subject): each for each in given}
     possible = await _possible(session, origin, wanted)
     removed = sorted(set(stored) - set(possible))
     for key in removed:
-        await session.execute(
-            delete(Membership).where(
-                col(Membership.team) == key[0], col(Membership.subject) == key[1]
-            )
-        )
+        await drop_membership(session, *key, now=now)
     added = sorted(set(possible) - set(stored))
     changed = sorted(
         key
@@ -107,7 +98,7 @@ async def replace_memberships(
         if stored.get(key, _content(possible[key])) != _content(possible[key])
     )
     for key in (*added, *changed):
-        await _write(session, origin, possible[key])
+        await put_membership(session, origin, possible[key])
     policy = await renew_version(session)
     return MembershipChanges(
         policy,
@@ -115,44 +106,50 @@ async def replace_memberships(
         changed=_names(changed),
         removed=_names(removed),
         skipped=_names(sorted(set(wanted) - set(possible))),
+        left=await without_team(session, {each for _, each in removed}, now or utcnow()),
     )
+
+
+async def _stored(
+    session: AsyncSession, origin: str, *, subject: str | None, team: str | None
+) -> dict[_Key, tuple[str, list[str], datetime | None]]:
+    """What the origin has, and what the team's people were when it was given to the origin."""
+    mine: list[ColumnElement[bool]] = [col(Membership.origin).in_({origin, source_of(origin)})]
+    if subject is not None:
+        mine.append(col(Membership.subject) == subject)
+    if team is not None:
+        mine.append(col(Membership.team) == team)
+    rows = await session.scalars(
+        select(Membership).where(*mine).execution_options(populate_existing=True)
+    )
+    return {
+        (row.team, row.subject): (row.display_name, sorted(row.roles), row.expires_at)
+        for row in rows
+    }
 
 
 async def _possible(
-    session: AsyncSession, origin: str, wanted: dict[tuple[str, str], GivenMembership]
-) -> dict[tuple[str, str], GivenMembership]:
-    """Those whose team exists and that no other origin has."""
-    teams = set(
-        await session.scalars(
-            select(col(Team.slug)).where(col(Team.slug).in_({team for team, _ in wanted}))
-        )
-    )
+    session: AsyncSession, origin: str, wanted: dict[_Key, GivenMembership]
+) -> dict[_Key, GivenMembership]:
+    """Those whose team takes its people from this source, and that no other origin of it has."""
+    sources = await sources_of(session, {team for team, _ in wanted})
     others = await session.execute(
         select(col(Membership.team), col(Membership.subject)).where(
-            col(Membership.origin) != origin,
+            col(Membership.origin).not_in({origin, source_of(origin), "grant"}),
             col(Membership.subject).in_({subject for _, subject in wanted}),
         )
     )
     taken = {(row.team, row.subject) for row in others}
-    return {key: each for key, each in wanted.items() if key[0] in teams and key not in taken}
+    return {
+        key: each
+        for key, each in wanted.items()
+        if sources.get(key[0]) == source_of(origin) and key not in taken
+    }
 
 
-async def _write(session: AsyncSession, origin: str, given: GivenMembership) -> None:
-    values = {"display_name": given.display_name, "roles": _roles(given), "origin": origin}
-    await session.execute(
-        insert(Membership)
-        .values(team=given.team, subject=given.subject, **values)
-        .on_conflict_do_update(index_elements=["team", "subject"], set_=values)
-    )
+def _content(given: GivenMembership) -> tuple[str, list[str], datetime | None]:
+    return given.display_name, sorted(set(given.roles)), given.expires_at
 
 
-def _content(given: GivenMembership) -> tuple[str, list[str]]:
-    return given.display_name, _roles(given)
-
-
-def _roles(given: GivenMembership) -> list[str]:
-    return sorted(set(given.roles))
-
-
-def _names(keys: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+def _names(keys: Collection[_Key]) -> tuple[str, ...]:
     return tuple(f"{team}/{subject}" for team, subject in keys)

@@ -63,7 +63,7 @@ class WorkerAuthentication:
         """
         actor = await self.platform.authenticate(bearer, request_info)
         async with self.platform.database.session() as session:
-            policy = await self.platform.policies.current(session)
+            policy = await self.platform.policies.current(session, now=self.platform.clock())
         valid = is_slug(team)
         if not valid or not policy.decide(actor, Permission.WORKER_CONNECT, team=team).allowed:
             recorded_team = team if valid else PLATFORM_TEAM

@@ -41,7 +41,7 @@ async def test_loading_again_changes_nothing(database: Database) -> None:
         assert second.version == first.version
         assert set(await session.scalars(select(PolicyRule.id))) == ids
         files = read_files(ROOT)
-        assert len(ids) == len(files.lines) + len(files.network)
+        assert len(ids) == len(files.lines) + len(files.network) + len(files.approvals)
 
 
 async def test_a_change_of_a_file_reaches_the_policy(database: Database, copy: Path) -> None:
