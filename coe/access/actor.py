@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
+from uuid import UUID
 
 from coe.identifiers import SLUG
 
@@ -44,12 +45,25 @@ class Actor:
     """The authenticated caller.
 
     `scopes` are those of its token; they only narrow what the policy allows. None does not narrow.
+    `token_id` is the token that it sent, if that is in the database. `maker` is who made the
+    credential of a service: the two count as one person wherever a rule tells people apart.
     """
 
     subject: str
     kind: ActorKind
     display_name: str
     scopes: frozenset[str] | None = None
+    maker: str | None = None
+    token_id: UUID | None = None
+
+    @property
+    def persons(self) -> frozenset[str]:
+        """The actor and the maker of its credential: an act of the one is an act of the other.
+
+        What is kept of an act has both (`coe.access.persons`). They only count against the actor:
+        what the one may, the other may not for that.
+        """
+        return frozenset({self.subject, self.maker or self.subject})
 
     @classmethod
     def of(
@@ -58,13 +72,16 @@ class Actor:
         *,
         display_name: str | None = None,
         scopes: frozenset[str] | None = None,
+        maker: str | None = None,
+        token_id: UUID | None = None,
     ) -> Self:
         """The actor of a subject, whose form gives the kind.
 
         Raises:
             ValueError: The subject is not one of the three forms.
         """
-        return cls(subject, subject_kind(subject), display_name or subject, scopes)
+        kind = subject_kind(subject)
+        return cls(subject, kind, display_name or subject, scopes, maker, token_id)
 
 
 def subject_kind(subject: str) -> ActorKind:

@@ -16,6 +16,7 @@ from coe.access.enforcer import AccessRequest, EnforcerResult, Enforcers
 from coe.access.memberships import Memberships
 from coe.access.network import Network, NetworkLine
 from coe.access.permissions import PERMISSIONS, Permission, in_scopes
+from coe.access.persons import AGAINST_PREFIX
 from coe.access.policy_lines import (
     ANY,
     KIND_PREFIX,
@@ -90,18 +91,19 @@ class Policy:
             data_class: The class of the resource.
             relations: The actor's relations to the resource
                 (`coe.access.policy_lines.Relation`). They allow something only to a subject in a
-                team; what they deny, they deny to everybody.
+                team; what they deny, they deny to everybody. One with `against:` before it is that
+                of a person who counts as one with the actor (`coe.access.persons`): it only denies.
         """
         name = str(permission)
         if actor.scopes is not None and not in_scopes(name, actor.scopes):
             return refused(name, f"The token that was sent has no scope for {name}.")
-        objection = self._objection(actor, name, team, data_class, relations)
+        own, every = _split(relations)
+        objection = self._objection(actor, name, team, data_class, every)
         if objection:
             return refused(name, objection)
-        question = self._question(actor, name, team, data_class, frozenset(relations))
-        decision = self._decisions.get(question)
-        if decision is None:
-            decision = self._decide(question)
+        decision = self._answer(self._question(actor, name, team, data_class, own))
+        if decision.allowed and every != own:
+            return self._answer(self._question(actor, name, team, data_class, every))
         return decision
 
     def scope(
@@ -178,11 +180,17 @@ class Policy:
         relations: Collection[str] = (),
     ) -> tuple[PolicyLine, ...]:
         """Every line that matches, not only the deciding one. Slow: for explanations."""
-        if self._objection(actor, permission, team, data_class, relations):
+        own, every = _split(relations)
+        if self._objection(actor, permission, team, data_class, every):
             return ()
-        question = self._question(actor, permission, team, data_class, frozenset(relations))
+        question = self._question(actor, permission, team, data_class, own)
         found = self._enforcers.matching(self._request(question))
-        return tuple(line for line in found if self._counts(question, line))
+        lines = tuple(line for line in found if self._counts(question, line))
+        if every == own:
+            return lines
+        against = self._enforcers.matching(self._request(question._replace(relations=every)))
+        denied = tuple(each for each in against if each.effect is Effect.DENY)
+        return (*(each for each in lines if each not in denied), *denied)
 
     def _objection(
         self,
@@ -239,6 +247,10 @@ class Policy:
             data_class=question.data_class.value,
             marks=tuple(marks),
         )
+
+    def _answer(self, question: _Question) -> Decision:
+        decision = self._decisions.get(question)
+        return self._decide(question) if decision is None else decision
 
     def _counts(self, question: _Question, line: PolicyLine) -> bool:
         """Whether a line that matches has an effect: a relation gives nothing to who is in no team.
@@ -302,6 +314,12 @@ class Policy:
             _log.exception("the policy model cannot be read")
             self._broken[ANY] = f"the model: {type(error).__name__}"
             return Enforcers("", (), ())
+
+
+def _split(relations: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The actor's own relations, and these with those that only count against it."""
+    own = frozenset(each for each in relations if not each.startswith(AGAINST_PREFIX))
+    return own, frozenset(each.removeprefix(AGAINST_PREFIX) for each in relations)
 
 
 def _valid_network_lines(record: PolicyRecord) -> Iterable[NetworkLine]:

@@ -80,6 +80,8 @@ async def authenticate(session: AsyncSession, bearer: str, *, now: datetime | No
         token.subject,
         display_name=await _display_name(session, token.subject),
         scopes=None if EVERY_SCOPE in token.scopes else frozenset(token.scopes),
+        maker=_maker(token),
+        token_id=token.id,
     )
 
 
@@ -192,6 +194,12 @@ async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None 
 def hash_token(bearer: str) -> bytes:
     """SHA-256 of the token. It has 256 random bits, so a slow hash would add nothing."""
     return hashlib.sha256(bearer.encode()).digest()
+
+
+def _maker(token: AccessToken) -> str | None:
+    """The person who made a service's token; an operator, who holds the database, is none."""
+    is_person = subject_kind(token.created_by) is ActorKind.PERSON
+    return token.created_by if is_person and token.kind == ActorKind.SERVICE else None
 
 
 async def _display_name(session: AsyncSession, subject: str) -> str | None:

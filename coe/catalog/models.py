@@ -165,7 +165,8 @@ class EntryVersion(SQLModel, table=True):
     same without its version number; `signature` (Ed25519, base64) is over the digest.
     `precedence` sorts as semver does. `engine` is where a flow runs. `card` is the JSON form of
     `coe.catalog.search.document.SearchDocument`. The sealed columns contain JSON. `editors` are
-    the subjects besides `created_by` who replaced the draft. `tests_digest` is over the text of
+    the subjects besides `created_by` who replaced the draft, and `author_persons` all who count as
+    an author (`coe.access.persons`). `tests_digest` is over the text of
     the tests that came with it; `evidence_sealed` has their result at the submission. `changelog`
     is in clear only in rows of earlier releases, until `seal_clear_texts` has sealed them.
     """
@@ -211,6 +212,10 @@ class EntryVersion(SQLModel, table=True):
     problems_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime = Field(default_factory=utcnow, sa_column=_moment())
     created_by: str
+    author_persons: list[str] = Field(
+        default_factory=list,
+        sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"),
+    )
     submitted_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     submitted_by: str | None = None
     published_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
@@ -233,7 +238,8 @@ class EntryAlias(SQLModel, table=True):
 class VersionApproval(SQLModel, table=True):
     """The decision of one reviewer on one version, and why; rows are only added.
 
-    `digest` is that of the content that was reviewed: a version that was sent back may change.
+    `persons` are those who count as having decided (`coe.access.persons`). `digest` is that of the
+    content that was reviewed: a version that was sent back may change.
     `comment` is in clear only in rows of earlier releases, until `seal_clear_texts` seals them.
     """
 
@@ -242,6 +248,10 @@ class VersionApproval(SQLModel, table=True):
     id: UUID = Field(default_factory=new_id, primary_key=True)
     version_id: UUID = Field(foreign_key="entry_versions.id", index=True)
     by: str
+    persons: list[str] = Field(
+        default_factory=list,
+        sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"),
+    )
     at: datetime = Field(default_factory=utcnow, sa_column=_moment())
     decision: ReviewVerdict = Field(sa_column=Column(_enum(ReviewVerdict), nullable=False))
     comment: str | None = None

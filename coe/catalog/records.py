@@ -69,6 +69,7 @@ class VersionRecord:
     created_by: str
     edited_at: datetime | None
     editors: tuple[str, ...]
+    author_persons: tuple[str, ...]
     submitted_at: datetime | None
     submitted_by: str | None
     published_at: datetime | None
@@ -83,11 +84,6 @@ class VersionRecord:
     def ref(self) -> str:
         """`namespace/name@version`."""
         return f"{self.namespace}/{self.name}@{self.version}"
-
-    @property
-    def authors(self) -> tuple[str, ...]:
-        """Everyone who wrote it while it was a draft."""
-        return (self.created_by, *self.editors)
 
 
 ENTRY_COLUMNS: Final = Columns(EntryRecord, ENTRIES)

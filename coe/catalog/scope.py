@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 
+from coe.access.actor import Actor
 from coe.access.permissions import Permission
+from coe.access.persons import acted, relation
 from coe.access.policy_lines import Relation
 from coe.access.scope import AccessScope
 from coe.catalog.models import Entry, EntryVersion
+from coe.catalog.records import VersionRecord
 from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.work import Read
 
@@ -44,22 +47,35 @@ def readable_versions(read: Read, relations: Collection[str] = ()) -> ColumnElem
     )
 
 
-def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> frozenset[Relation]:
+def relations_to(read: Read, entry: Entry, version: EntryVersion | None) -> frozenset[str]:
     """The actor's relations to an entry and a version of it."""
-    found: set[Relation] = set()
+    found: set[str] = set()
     subject = read.actor.subject
     if subject in (entry.process_owner, entry.deputy):
         found.add(Relation.OWNER)
-    if version is not None and subject in (version.created_by, *version.editors):
-        found.add(Relation.AUTHOR)
+    if version is not None:
+        found |= author_relation(read.actor, version)
     if version is not None and version.published_by == subject:
         found.add(Relation.PUBLISHER)
     return frozenset(found)
 
 
+def author_relation(actor: Actor, version: EntryVersion | VersionRecord) -> set[str]:
+    """Whether the actor is one of the authors of a version, or counts as one with an author."""
+    authors = {version.created_by, *version.editors}
+    subject = actor.subject if actor.subject in authors else None
+    return relation(actor, Relation.AUTHOR, subject, authors | {*version.author_persons})
+
+
 def wrote(subject: str) -> ColumnElement[bool]:
     """Whether a person wrote a version while it was a draft."""
     return or_(VERSIONS.c.created_by == subject, VERSIONS.c.editors.contains([subject]))
+
+
+def wrote_as_one(actor: Actor) -> ColumnElement[bool]:
+    """Whether the actor wrote a version, or a person who counts as one with it."""
+    theirs = func.array_cat(VERSIONS.c.editors, VERSIONS.c.author_persons)
+    return acted(actor, VERSIONS.c.created_by, theirs)
 
 
 def _scope(read: Read, relations: Collection[str]) -> AccessScope:

@@ -50,12 +50,14 @@ class Sender:
     """Who sends an event.
 
     `team` is the team that the event is received for, `requester` the person who caused it (of a
-    run, its requester), and `reach` the teams and data classes of the runs that may get it.
+    run, its requester), `persons` are all who count as one with it, and `reach` the teams and data
+    classes of the runs that may get it.
     """
 
     subject: str
     team: str
     requester: str
+    persons: Collection[str]
     reach: AccessScope
     correlation_id: str | None = None
 
@@ -76,6 +78,7 @@ async def send_events(work: Work, events: Sequence[Event]) -> list[SentEvent]:
         subject=work.actor.subject,
         team=team,
         requester=work.actor.subject,
+        persons=work.actor.persons,
         reach=reach,
         correlation_id=work.request.correlation_id,
     )
@@ -121,6 +124,7 @@ async def event_row(
         "keep_until": at + kept_for,
         "sent_by": sender.subject,
         "requester": sender.requester,
+        "requester_persons": sorted(sender.persons),
         "correlation_id": sender.correlation_id,
         "reach": scope_to_json(sender.reach),
         "payload_sealed": await seal_event(keyring, row_id, event),

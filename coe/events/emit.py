@@ -37,7 +37,14 @@ async def prepare_emission(
     """Determine which runs it may reach, and seal it; call it before the transaction."""
     async with platform.read(Actor.of(f"run:{run.id}")) as read:
         reach = read.scope(Permission.EVENT_SEND)
-    sender = Sender(f"run:{run.id}", run.team, run.requester, reach, run.correlation_id)
+    sender = Sender(
+        subject=f"run:{run.id}",
+        team=run.team,
+        requester=run.requester,
+        persons=run.requester_persons,
+        reach=reach,
+        correlation_id=run.correlation_id,
+    )
     row_id = new_id()
     kept_for = timedelta(days=platform.settings.event_days)
     row = await event_row(platform.keyring, row_id, event, sender, at=at, kept_for=kept_for)

@@ -127,6 +127,7 @@ def _request(
         correlation_id=parent.correlation_id,
         started_by=read.actor,
         requester=parent.requester,
+        requester_persons=parent.requester_persons,
         at=at,
         parent=(parent.id, command.key),
     )

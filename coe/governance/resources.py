@@ -13,6 +13,7 @@ from coe.access.policy import Policy
 from coe.access.policy_lines import Relation
 from coe.catalog import queries as catalog
 from coe.catalog.models import EntryKind
+from coe.catalog.scope import author_relation
 from coe.errors import Invalid, NotFound, Problem
 from coe.formats import uuids
 from coe.identifiers import PLATFORM_TEAM
@@ -103,7 +104,7 @@ async def _entry(read: Read, name: str, kind: EntryKind, ref: str, subject: str)
         version = await catalog.find_version(read, ref, kind)
         if version is None:
             raise NotFound
-        relations |= _relation(Relation.AUTHOR, holds=subject in version.authors)
+        relations |= author_relation(Actor.of(subject), version)
         relations |= _relation(Relation.PUBLISHER, holds=version.published_by == subject)
     return Resource(name, row.team, row.data_class, frozenset(relations))
 
@@ -111,9 +112,13 @@ async def _entry(read: Read, name: str, kind: EntryKind, ref: str, subject: str)
 async def _run(read: Read, name: str, key: UUID, subject: str) -> Resource:
     theirs = replace(read, actor=Actor.of(subject))
     found = await read.session.execute(
-        select(RUNS.c.team, RUNS.c.data_class, RUNS.c.requester, owned(theirs)).where(
-            RUNS.c.id == key, readable_runs(read)
-        ),
+        select(
+            RUNS.c.team,
+            RUNS.c.data_class,
+            RUNS.c.requester,
+            RUNS.c.requester_persons,
+            owned(theirs),
+        ).where(RUNS.c.id == key, readable_runs(read)),
     )
     row = found.one_or_none()
     if row is None:

@@ -95,6 +95,7 @@ async def _insert(work: Work, task: Any, new: NewAnswer) -> None:
             id=approval_id,
             task_id=task.id,
             by=work.actor.subject,
+            persons=sorted(work.actor.persons),
             at=work.now,
             decision=new.outcome,
             comment_sealed=await sealer.maybe(APPROVALS, approval_id, "comment", new.reason),

@@ -66,6 +66,7 @@ async def prepare_task(
         "data_class": run.data_class,
         "state": HumanTaskState.OPEN,
         "requester": run.requester,
+        "requester_persons": list(run.requester_persons),
         "candidate_roles": [qualified_role(role, run.team) for role in command.roles],
         "exclude": list(command.exclude),
         "question": f"{run.flow}\n{command.question}",

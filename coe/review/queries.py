@@ -11,18 +11,20 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
 from coe import paging
+from coe.access.persons import AGAINST_PREFIX
 from coe.access.policy_lines import Relation
 from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.flows.contents import flow_contents
 from coe.catalog.models import LIVE, EntryKind, Lifecycle
 from coe.catalog.queries import resolve_versions
 from coe.catalog.records import VERSION_COLUMNS, VersionRecord
-from coe.catalog.scope import readable_versions, wrote
+from coe.catalog.scope import readable_versions, wrote, wrote_as_one
 from coe.catalog.tables import VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions.approvals import (
     approvals_needed,
     approvals_of_submission,
     approvals_that_count,
+    approved,
 )
 from coe.catalog.versions.evidence import tests_of
 from coe.catalog.versions.lifecycle import LifecycleAction, permission_for
@@ -71,7 +73,7 @@ async def reviews_page(
     if wanted.submitted_by_me:
         conditions.append(or_(VERSIONS.c.submitted_by == subject, wrote(subject)))
     if wanted.waiting_for_me:
-        conditions += [_may_review(read), ~_approved_by(subject), _lacks_approvals(read)]
+        conditions += [_may_review(read), ~_approved_by_me(read), _lacks_approvals(read)]
     since = func.coalesce(VERSIONS.c.submitted_at, VERSIONS.c.created_at)
     page = select(*VERSION_COLUMNS, since.label("since")).where(*conditions)
     if after is not None:
@@ -138,19 +140,24 @@ async def files_of(read: Read, version: VersionRecord) -> dict[str, str]:
 
 def _may_review(read: Read) -> ColumnElement[bool]:
     """Whether the actor may review a version; its authors are asked with that relation."""
-    cells, author = (VERSIONS.c.team, VERSIONS.c.data_class), wrote(read.actor.subject)
+    cells = (VERSIONS.c.team, VERSIONS.c.data_class)
+    author, as_one = wrote(read.actor.subject), wrote_as_one(read.actor)
     parts: list[ColumnElement[bool]] = []
     for kind in _KINDS:
         permission = permission_for(kind, LifecycleAction.APPROVE)
-        theirs = read.policy.scope(read.actor, permission, relations=(Relation.AUTHOR,))
-        own = and_(author, theirs.clause(*cells))
-        others = and_(~author, read.scope(permission).clause(*cells))
-        parts.append(and_(VERSIONS.c.kind == kind, or_(own, others)))
+        relations = {
+            (Relation.AUTHOR.value,): author,
+            (AGAINST_PREFIX + Relation.AUTHOR,): and_(~author, as_one),
+            (): ~as_one,
+        }
+        for each, holds in relations.items():
+            scope = read.policy.scope(read.actor, permission, relations=each)
+            parts.append(and_(VERSIONS.c.kind == kind, holds, scope.clause(*cells)))
     return or_(*parts)
 
 
-def _approved_by(subject: str) -> ColumnElement[bool]:
-    return exists().where(approvals_of_submission(), VERSION_APPROVALS.c.by == subject)
+def _approved_by_me(read: Read) -> ColumnElement[bool]:
+    return exists().where(approvals_of_submission(), approved(read))
 
 
 def _lacks_approvals(read: Read) -> ColumnElement[bool]:

@@ -32,6 +32,7 @@ from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, RunRecord
 from coe.runs.requests import (
     MAX_CORRELATION_LENGTH,
     NewRun,
+    Requester,
     check_input,
     insert_request,
     seal_request,
@@ -51,12 +52,12 @@ async def start_run(
     input: JSON,  # noqa: A002  # the contract's name
     correlation_id: str | None = None,
     trace_id: str | None = None,
-    requester: str | None = None,
+    requester: Requester | None = None,
     reason: str | None = None,
 ) -> RunRecord:
     """Request a run of one exact version of a flow; later publications do not change it.
 
-    `requester` is who is at the root of the calls (by default the actor); `reason` is for the log.
+    `requester` is who asks for it (by default the actor); `reason` is for the log.
 
     Raises:
         NotFound: There is no such flow or version, or it may not be read.
@@ -66,12 +67,14 @@ async def start_run(
     """
     chosen, decision = await _choose(work, flow)
     correlation = _check_request(chosen, input, correlation_id)
+    asking = requester or Requester(work.actor.subject, work.actor.persons)
     new = NewRun(
         flow=chosen,
         input=input,
         correlation_id=correlation,
         started_by=work.actor,
-        requester=requester or work.actor.subject,
+        requester=asking.subject,
+        requester_persons=asking.persons,
         at=work.now,
         trace_id=trace_id,
     )

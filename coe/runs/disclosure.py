@@ -55,6 +55,7 @@ def reading_columns(read: Read) -> tuple[ColumnElement[Any], ...]:
         RUNS.c.team,
         RUNS.c.data_class,
         RUNS.c.requester,
+        RUNS.c.requester_persons,
         RUNS.c.correlation_id,
         owned(read),
     )

@@ -12,9 +12,17 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Enum, ForeignKeyConstraint, Identity, Index, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Enum,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
@@ -30,8 +38,9 @@ class ReceivedEvent(SQLModel, table=True):
 
     `name` is the SHA-256 of source and id. It identifies an event among those that came through one
     team (`team`), so no team can use up the names of another. `reach` is where its sender may send
-    to (`Scope` as JSON). `requester` is who sent it, or the requester of the run that emitted it.
-    The row is deleted after `keep_until`.
+    to (`Scope` as JSON). `requester` is who sent it, or the requester of the run that emitted it,
+    and `requester_persons` are those who count as one with it. The row is deleted after
+    `keep_until`.
     """
 
     __tablename__ = "events"
@@ -56,6 +65,9 @@ class ReceivedEvent(SQLModel, table=True):
     keep_until: datetime = Field(index=True)
     sent_by: str
     requester: str
+    requester_persons: list[str] = Field(
+        default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"}
+    )
     correlation_id: str | None = None
     reach: dict[str, JSON] = Field(default_factory=dict, sa_type=JSONB)
     payload_sealed: bytes

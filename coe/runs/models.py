@@ -12,9 +12,17 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Enum, ForeignKeyConstraint, Identity, Index, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Enum,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
@@ -70,7 +78,8 @@ class Run(SQLModel, table=True):
     `fence` grows with every holder; a write for the run names the fence of its holder, and a
     smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
     the position of the next journal entry; `run_steps` shows the steps up to `steps_told`.
-    `started_by` may be a run that called this one; `requester` is who is at the root of the calls.
+    `started_by` may be a run that called this one; `requester` is who is at the root of the calls,
+    and `requester_persons` are all who count as having started it (`coe.access.persons`).
     `waits_since` is since when a local run has waited for a worker, while it has no holder, and
     `claim_token` is what its holder sent to claim it; `timeout_seconds` count from its
     request. `error_title` is the title of the error if it
@@ -112,6 +121,9 @@ class Run(SQLModel, table=True):
     started_by: str
     started_by_kind: str
     requester: str = Field(index=True)
+    requester_persons: list[str] = Field(
+        default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"}
+    )
     requested_at: datetime = Field(default_factory=utcnow, index=True)
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -68,6 +68,7 @@ class RunIdentity:
     parent_id: UUID | None
     parent_key: str | None
     requester: str
+    requester_persons: tuple[str, ...]
     trace_id: str | None
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -34,7 +35,10 @@ MAX_CORRELATION_LENGTH: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """The parts of a new run. `parent` is the calling run and the key of its step."""
+    """The parts of a new run. `parent` is the calling run and the key of its step.
+
+    `requester_persons` are all who count as its requester (`coe.access.persons`).
+    """
 
     flow: RunnableFlow
     input: JSON
@@ -42,8 +46,17 @@ class NewRun:
     started_by: Actor
     at: datetime
     requester: str
+    requester_persons: Collection[str]
     parent: tuple[UUID, str] | None = None
     trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks for a run, and all who count as one with it."""
+
+    subject: str
+    persons: Collection[str]
 
 
 def check_input(flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
@@ -77,6 +90,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
         "started_by": new.started_by.subject,
         "started_by_kind": new.started_by.kind.value,
         "requester": new.requester,
+        "requester_persons": sorted(new.requester_persons),
         "requested_at": new.at,
         "input_sealed": await sealer.seal(RUNS, run_id, "input", new.input),
         "trace_id": new.trace_id,

@@ -40,11 +40,11 @@ class HumanTask(SQLModel, table=True):
 
     `candidate_roles` holds "team/role" or "*/role"; a role without a team, which an earlier version
     of the platform wrote, is one of the task's own team. `exclude` holds subjects and the words
-    `requester` and `approvers`. `root_run_id` is the run at the root of the calls, if that is
-    another; `question` is the same for a task that is asked again. `stages` are the escalations
-    still to come when nobody answers, in order: `{"at": time, "to": role}`, or `{"after": seconds
-    from the due time, "to": role}` of an earlier version of the platform. `reminders` are the times
-    (ISO 8601) of the reminders still to come.
+    `requester` and `approvers`; `requester_persons` are those of the run. `root_run_id` is the run
+    at the root of the calls, if that is another; `question` is the same for a task that is asked
+    again. `stages` are the escalations still to come when nobody answers, in order: `{"at": time,
+    "to": role}`, or `{"after": seconds from the due time, "to": role}` of an earlier version of the
+    platform. `reminders` are the times (ISO 8601) of the reminders still to come.
     """
 
     __tablename__ = "human_tasks"
@@ -69,6 +69,9 @@ class HumanTask(SQLModel, table=True):
         sa_type=Enum(HumanTaskState, native_enum=False, length=16),
     )
     requester: str
+    requester_persons: list[str] = Field(
+        default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"}
+    )
     candidate_roles: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
     exclude: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
     outcomes: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
@@ -95,7 +98,8 @@ class HumanTaskApproval(SQLModel, table=True):
     """One person's answer to a task; a task that needs several takes them of different persons.
 
     An answer that differs from those before it voids them: they do not count any more, and whoever
-    gave one may answer again.
+    gave one may answer again. `persons` are those who count as having given it
+    (`coe.access.persons`).
     """
 
     __tablename__ = "human_task_approvals"
@@ -113,6 +117,9 @@ class HumanTaskApproval(SQLModel, table=True):
     id: UUID = Field(default_factory=new_id, primary_key=True)
     task_id: UUID
     by: str
+    persons: list[str] = Field(
+        default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"}
+    )
     at: datetime = Field(default_factory=utcnow)
     decision: str
     voided_at: datetime | None = None

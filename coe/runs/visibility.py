@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from coe.access.permissions import Permission
+from coe.access.persons import AGAINST_PREFIX, acted, relation
 from coe.access.policy_lines import Relation
 from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.identifiers import EVERY_TEAM, qualified_role
@@ -76,19 +77,20 @@ def claimable_tasks(read: Read) -> ColumnElement[bool]:
     """Tasks that the actor is a candidate for, and may claim whatever else it is to them."""
 
     def allowed(*others: Relation) -> ColumnElement[bool]:
-        return _within(read, Permission.HUMAN_TASK_CLAIM, TASKS, Relation.CANDIDATE, *others)
+        against = (AGAINST_PREFIX + other for other in others)
+        return _within(read, Permission.HUMAN_TASK_CLAIM, TASKS, Relation.CANDIDATE, *against)
 
     others = {
-        Relation.APPROVER: _has_approved(read),
+        Relation.APPROVER: _has_approved_as_one(read),
         Relation.EXCLUDED: _is_excluded(read),
-        Relation.REQUESTER: TASKS.c.requester == read.actor.subject,
+        Relation.REQUESTER: _requested(read),
     }
     denied = (or_(not_(holds), allowed(relation)) for relation, holds in others.items())
     return and_(is_candidate(read), allowed(), *denied)
 
 
 def _asks(roles: list[str]) -> ColumnElement[bool]:
-    return TASKS.c.candidate_roles.op("&&")(cast(roles, ARRAY(Text)))
+    return TASKS.c.candidate_roles.bool_op("&&")(cast(roles, ARRAY(Text)))
 
 
 def qualified_roles(task: Any) -> list[str]:
@@ -97,24 +99,42 @@ def qualified_roles(task: Any) -> list[str]:
 
 
 def _is_excluded(read: Read) -> ColumnElement[bool]:
-    """Tasks that their definition excludes the actor from."""
-    subject = read.actor.subject
+    """Tasks that their definition excludes the actor from, or who counts as one with it."""
     return or_(
-        literal(subject) == any_(TASKS.c.exclude),
-        and_(literal(REQUESTER) == any_(TASKS.c.exclude), TASKS.c.requester == subject),
+        TASKS.c.exclude.bool_op("&&")(cast(sorted(read.actor.persons), ARRAY(Text))),
+        and_(literal(REQUESTER) == any_(TASKS.c.exclude), _requested(read)),
         and_(literal(APPROVERS) == any_(TASKS.c.exclude), _has_answered_another(read)),
     )
 
 
+def _requested(read: Read) -> ColumnElement[bool]:
+    """Tasks of runs that the actor started, or who counts as one with it."""
+    return acted(read.actor, TASKS.c.requester, TASKS.c.requester_persons)
+
+
+def _approvals_by(read: Read) -> ColumnElement[bool]:
+    """Answers of the actor, or of who counts as one with it."""
+    return acted(read.actor, APPROVALS.c.by, APPROVALS.c.persons)
+
+
 def _has_approved(read: Read) -> ColumnElement[bool]:
     """Open tasks to which the actor has given one of the approvals that count."""
-    mine = and_(APPROVALS.c.by == read.actor.subject, APPROVALS.c.voided_at.is_(None))
-    given = exists().where(APPROVALS.c.task_id == TASKS.c.id, mine)
+    return _has_given(APPROVALS.c.by == read.actor.subject)
+
+
+def _has_approved_as_one(read: Read) -> ColumnElement[bool]:
+    """Open tasks to which the actor has given one, or who counts as one with it."""
+    return _has_given(_approvals_by(read))
+
+
+def _has_given(mine: ColumnElement[bool]) -> ColumnElement[bool]:
+    counts = and_(mine, APPROVALS.c.voided_at.is_(None))
+    given = exists().where(APPROVALS.c.task_id == TASKS.c.id, counts)
     return and_(TASKS.c.state.in_(OPEN_TASK_STATES), given)
 
 
 def _has_answered_another(read: Read) -> ColumnElement[bool]:
-    """Tasks of a process in which the actor has answered another task.
+    """Tasks of a process in which the actor, or who counts as one with it, answered another task.
 
     The process is the run, the runs that it called, and those from which it was called. A task that
     is asked again is not another task.
@@ -122,7 +142,7 @@ def _has_answered_another(read: Read) -> ColumnElement[bool]:
     root = process_of(TASKS)
     return exists().where(
         APPROVALS.c.task_id == _OTHERS.c.id,
-        APPROVALS.c.by == read.actor.subject,
+        _approvals_by(read),
         or_(_OTHERS.c.run_id == root, _OTHERS.c.root_run_id == root),
         _OTHERS.c.id != TASKS.c.id,
         _question(_OTHERS) != _question(TASKS),
@@ -160,18 +180,16 @@ def owned(read: Read) -> ColumnElement[bool]:
 
 
 def run_relations(read: Read, run: Any) -> frozenset[str]:
-    """The actor's relations to a run, from a row that has `requester` and `owned`."""
-    relations = {
-        Relation.OWNER: run.owned,
-        Relation.REQUESTER: run.requester == read.actor.subject,
-    }
-    return frozenset(relation.value for relation, holds in relations.items() if holds)
+    """The actor's relations to a run: its row has `requester`, `requester_persons` and `owned`."""
+    requested = relation(read.actor, Relation.REQUESTER, run.requester, run.requester_persons)
+    return frozenset({Relation.OWNER.value, *requested} if run.owned else requested)
 
 
 def relation_columns(read: Read) -> tuple[ColumnElement[bool], ...]:
-    """The columns `approved`, `excluded` and `owned` of a human task, for `task_relations`."""
+    """The columns of a human task beside its own that `task_relations` needs."""
     return (
         _has_approved(read).label("approved"),
+        _has_approved_as_one(read).label("approved_as_one"),
         _is_excluded(read).label("excluded"),
         _owned_task(read).label("owned"),
     )
@@ -182,13 +200,14 @@ def task_relations(read: Read, task: Any) -> frozenset[str]:
     subject = read.actor.subject
     relations = {
         Relation.APPROVER: task.approved,
+        AGAINST_PREFIX + Relation.APPROVER: task.approved_as_one,
         Relation.CANDIDATE: any(read.policy.holds(subject, role) for role in qualified_roles(task)),
         Relation.CLAIMANT: task.assignee == subject,
         Relation.EXCLUDED: task.excluded,
         Relation.OWNER: task.owned,
-        Relation.REQUESTER: subject == task.requester,
     }
-    return frozenset(relation.value for relation, holds in relations.items() if holds)
+    requested = relation(read.actor, Relation.REQUESTER, task.requester, task.requester_persons)
+    return frozenset(str(name) for name, holds in relations.items() if holds) | requested
 
 
 def _runs(read: Read, permission: Permission, runs: FromClause) -> ColumnElement[bool]:
@@ -207,7 +226,7 @@ def _within(
     read: Read,
     permission: Permission,
     table: FromClause,
-    *relations: Relation,
+    *relations: str,
 ) -> ColumnElement[bool]:
     scope = read.policy.scope(read.actor, permission, relations=relations)
     return scope.clause(table.c.team, table.c.data_class)

@@ -23,6 +23,7 @@ from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine, RunContext
 from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event, open_events
+from coe.runs.requests import Requester
 from coe.runs.schedule_models import ScheduleEventState
 from coe.runs.tables import DELIVERIES, EVENTS, SCHEDULE_EVENTS
 from coe.schedules.firing import start_scheduled_run
@@ -122,14 +123,19 @@ class EventSets:
         return _EventSet(machine)
 
     async def _start(self, complete: _EventSet, events: JSON) -> None:
-        """Start a run with the events; the sender of the last one is its requester."""
-        last = complete.members[-1].row
+        """Start a run with the events.
+
+        The sender of the last one is its requester, and all of them count as one with it.
+        """
+        rows = [member.row for member in complete.members]
+        last = rows[-1]
+        persons = {each for row in rows for each in (row.requester, *row.requester_persons)}
         run_id = await start_scheduled_run(
             self._work,
             self._schedule,
             events,
             correlation_id=last.correlation_id,
-            requester=last.requester,
+            requester=Requester(last.requester, persons),
         )
         if run_id is None:
             await self._mark(complete.members, ScheduleEventState.DROPPED)

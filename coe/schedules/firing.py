@@ -21,6 +21,7 @@ from coe.json_types import JSON
 from coe.language.schedules import ScheduleKind
 from coe.runs.actions import start_run
 from coe.runs.models import ENDED
+from coe.runs.requests import Requester
 from coe.runs.tables import RUNS, SCHEDULES
 from coe.schedules.sync import REASON, SCHEDULER, live_version, refresh_schedule_in, timing_of_row
 from coe.work import Platform, Work
@@ -116,7 +117,7 @@ async def start_scheduled_run(
     input_: JSON,
     *,
     correlation_id: str | None = None,
-    requester: str | None = None,
+    requester: Requester | None = None,
 ) -> UUID | None:
     """Start a run of a schedule's version; when it is refused, store the problem and return None.
 

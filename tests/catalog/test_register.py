@@ -54,7 +54,7 @@ async def test_other_content_replaces_a_draft_and_conflicts_after_the_submission
     assert (second.created, second.replaced) == (False, True)
     assert second.version.id == first.version.id
     assert (second.entry.title, second.entry.data_class) == ("Other returns", "CONFIDENTIAL")
-    assert second.version.authors == ("sales-owner", "sales-developer")
+    assert second.version.author_persons == ("sales-developer", "sales-owner")
     assert platform.signer.public.verify_digest(second.version.digest, second.version.signature)
     async with platform.read(SALES_OWNER) as read:
         contents = await flow_contents(read, [first.version.id])

@@ -158,7 +158,15 @@ class DurableScenarios:
         flow = replace(self._flow, definition=str(text), input_schema=None)
         event_subscriptions._known.clear()  # of versions, which never change but here
         event_subscriptions._known[flow.version.id] = self._wanted()
-        new = NewRun(flow, self._case.input, "c-1", SALES_OWNER, self._now, SALES_OWNER.subject)
+        new = NewRun(
+            flow=flow,
+            input=self._case.input,
+            correlation_id="c-1",
+            started_by=SALES_OWNER,
+            at=self._now,
+            requester=SALES_OWNER.subject,
+            requester_persons=SALES_OWNER.persons,
+        )
         row = await seal_request(self.platform.keyring, new)
         async with self.platform.database.session() as session:
             await insert_request(session, row)

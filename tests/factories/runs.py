@@ -69,6 +69,7 @@ def identity(run_id: UUID) -> RunIdentity:
         parent_id=None,
         parent_key=None,
         requester="",
+        requester_persons=(),
         trace_id=None,
     )
 

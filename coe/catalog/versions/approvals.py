@@ -13,9 +13,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, any_, func, not_, or_, select
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 from sqlmodel import col
 
+from coe.access.persons import acted
 from coe.catalog.models import (
     LIVE,
     Entry,
@@ -79,9 +80,10 @@ def approvals_of_submission() -> ColumnElement[bool]:
 
 
 def approvals_that_count() -> ColumnElement[bool]:
-    """Those of them by others than the version's authors."""
-    by, version = VERSION_APPROVALS.c.by, VERSIONS.c
-    is_author = or_(by == version.created_by, by == any_(version.editors))
+    """Those of them by others than the version's authors, and who counts as one with them."""
+    given, version = VERSION_APPROVALS.c, VERSIONS.c
+    authors = version.editors.op("||")(version.author_persons).op("||")(version.created_by)
+    is_author = given.persons.op("||")(given.by).bool_op("&&")(authors)
     return and_(approvals_of_submission(), not_(is_author))
 
 
@@ -122,11 +124,12 @@ async def add_verdict(
     Raises:
         Conflict: The actor has approved this submission already.
     """
-    if verdict is ReviewVerdict.APPROVED and work.actor.subject in await approvers(work, version):
+    if verdict is ReviewVerdict.APPROVED and await has_approved(work, version):
         raise Conflict(f"{work.actor.subject} has approved this submission already")
     row = VersionApproval(
         version_id=version.id,
         by=work.actor.subject,
+        persons=sorted(work.actor.persons),
         at=work.now,
         decision=verdict,
         digest=version.digest,
@@ -136,14 +139,19 @@ async def add_verdict(
     await work.session.flush()
 
 
-async def approvers(read: Read, version: EntryVersion) -> frozenset[str]:
-    """The subjects that approved the version, as it is now, since its last submission."""
-    found = await read.session.scalars(
-        select(VERSION_APPROVALS.c.by).where(
-            VERSIONS.c.id == version.id, approvals_of_submission()
-        ),
+def approved(read: Read) -> ColumnElement[bool]:
+    """Approvals by the actor, or by who counts as one with it."""
+    return acted(read.actor, VERSION_APPROVALS.c.by, VERSION_APPROVALS.c.persons)
+
+
+async def has_approved(read: Read, version: EntryVersion) -> bool:
+    """Whether the actor approved the version, as it is now, since its last submission."""
+    found = await read.session.scalar(
+        select(VERSION_APPROVALS.c.id)
+        .where(VERSIONS.c.id == version.id, approvals_of_submission(), approved(read))
+        .limit(1),
     )
-    return frozenset(found)
+    return found is not None
 
 
 async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> None:

@@ -257,6 +257,7 @@ async def _version(work: Work, entry: Entry, new: NewVersion) -> EntryVersion:
         problems_sealed=b"",
         created_at=work.now,
         created_by=work.actor.subject,
+        author_persons=sorted(work.actor.persons),
     )
     await _fill(work, version, new)
     work.session.add(version)
@@ -279,6 +280,7 @@ async def _replace(work: Work, entry: Entry, version: EntryVersion, new: NewVers
     version.edited_at = work.now
     if work.actor.subject not in (version.created_by, *version.editors):
         version.editors = [*version.editors, work.actor.subject]
+    version.author_persons = sorted({*version.author_persons, *work.actor.persons})
     called = await link_targets(work.session, [version.id])
     await work.session.execute(
         delete(EntryLink).where(col(EntryLink.version_id) == version.id),
