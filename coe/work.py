@@ -22,6 +22,7 @@ from coe.access.permissions import Permission
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
+from coe.audit.readings import Readings
 from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
@@ -85,7 +86,10 @@ class RequestInfo:
 
 @dataclass(slots=True)
 class Read:
-    """The context of a reader: a session, the actor, the current policy and the time."""
+    """The context of a reader: a session, the actor, the current policy and the time.
+
+    `readings` are the definitions that it opens for the actor: `Platform` records them.
+    """
 
     platform: Platform
     session: AsyncSession
@@ -93,6 +97,7 @@ class Read:
     policy: Policy
     now: datetime
     request: RequestInfo
+    readings: Readings
 
     @property
     def keyring(self) -> Keyring:
@@ -338,21 +343,56 @@ class Platform:
         await session.commit()
 
     @asynccontextmanager
-    async def read(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Read]:
-        """Open a session for reading; it is never committed."""
+    async def read(
+        self,
+        actor: Actor,
+        request: RequestInfo | None = None,
+        readings: Readings | None = None,
+    ) -> AsyncIterator[Read]:
+        """Open a session for reading; it is never committed.
+
+        The definitions that are read in it are recorded when it is over, unless `readings` takes
+        them.
+        """
+        if readings is None:
+            async with (
+                self.readings(actor, request) as own,
+                self.read(actor, request, own) as read,
+            ):
+                yield read
+            return
+        info = request or RequestInfo()
         async with self.database.session() as session:
             policy = await self.policies.current(session, now=self.clock())
-            yield Read(self, session, actor, policy, self.clock(), request or RequestInfo())
+            yield Read(self, session, actor, policy, self.clock(), info, readings)
+
+    @asynccontextmanager
+    async def readings(
+        self, actor: Actor, request: RequestInfo | None = None
+    ) -> AsyncIterator[Readings]:
+        """Take the readings of several sessions, and record them at the end in one transaction.
+
+        What was read must not be handed out before the end.
+        """
+        taken = Readings()
+        try:
+            yield taken
+        finally:
+            if taken:
+                async with self.work(actor, request) as work:
+                    work.readings = taken
 
     @asynccontextmanager
     async def work(self, actor: Actor, request: RequestInfo | None = None) -> AsyncIterator[Work]:
         """Open a transaction for a verb: commit at the end, roll back on any error.
 
-        Refusals are recorded in both cases: after a roll-back in a second transaction.
+        Refusals, and readings of definitions, are recorded in both cases: after a roll-back in a
+        second transaction.
         """
+        info = request or RequestInfo()
         async with self.database.session() as session:
             policy = await self.policies.current(session, now=self.clock())
-            work = Work(self, session, actor, policy, self.clock(), request or RequestInfo())
+            work = Work(self, session, actor, policy, self.clock(), info, Readings())
             try:
                 yield work
                 await self._append(session, work)
@@ -367,3 +407,13 @@ class Platform:
         denied, work._denied = work._denied, []  # noqa: SLF001  # the two classes are one mechanism
         for event in denied:
             await append(session, self.keyring, event)
+        for read in work.readings.take():
+            await work.record(
+                Tag.CATALOG_DEFINITION_READ_DATA,
+                resource=read.resource,
+                team=read.team,
+                decision=work.decide(
+                    Permission.ENTRY_READ, team=read.team, data_class=read.data_class
+                ),
+                detail={"versions": list(read.refs)},
+            )

@@ -122,19 +122,25 @@ async def unified_diff(read: Read, version: VersionRecord) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-async def files_of(read: Read, version: VersionRecord) -> dict[str, str]:
-    """The texts of a version by their paths, its tests among them; empty if it may not be read."""
+async def files_of(
+    read: Read, version: VersionRecord, *, handed_out: bool = True
+) -> dict[str, str]:
+    """The texts of a version by their paths, its tests among them; empty if it may not be read.
+
+    `handed_out` as for `disclose`.
+    """
+    ids = [version.id]
     match version.kind:
         case EntryKind.TEMPLATE:
-            template = (await template_contents(read, [version.id])).get(version.id)
+            template = (await template_contents(read, ids, handed_out=handed_out)).get(version.id)
             return template.files if template else {}
         case EntryKind.DECISION:
-            table = (await decision_contents(read, [version.id])).get(version.id)
+            table = (await decision_contents(read, ids, handed_out=handed_out)).get(version.id)
             files = {f"{version.name}.yaml": table.definition} if table else {}
         case _:
-            flow = (await flow_contents(read, [version.id])).get(version.id)
+            flow = (await flow_contents(read, ids, handed_out=handed_out)).get(version.id)
             files = {FLOW: flow.definition} if flow else {}
-    tests = (await tests_of(read, [version.id])).get(version.id)
+    tests = (await tests_of(read, ids, handed_out=handed_out)).get(version.id)
     return files if tests is None else {**files, TESTS: tests}
 
 

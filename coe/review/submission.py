@@ -50,7 +50,7 @@ async def _suite_of(read: Read, ref: str) -> SuiteRequest | None:
     version = await find_version(read, ref)
     if version is None or not _may_submit(read, version):
         return None
-    files = await files_of(read, version)
+    files = await files_of(read, version, handed_out=False)
     template = await _template_of(read, version)
     if TESTS not in files:
         files = {}

@@ -135,7 +135,7 @@ async def _table(work: Work, ref: str) -> tuple[VersionRecord, DecisionTable]:
     version = await find_version(work, ref, EntryKind.DECISION)
     if version is None:
         raise NotFound
-    contents = await decision_contents(work, [version.id])
+    contents = await decision_contents(work, [version.id], handed_out=False)
     if version.id not in contents:
         raise NotFound
     return version, contents[version.id].table

@@ -132,7 +132,7 @@ async def _next_version(read: Read, draft: FlowDocument) -> str:
     newest = parse_version(kept[0].version) if kept else None
     if newest is None:
         return FIRST_VERSION
-    contents = await flow_contents(read, [kept[0].id])
+    contents = await flow_contents(read, [kept[0].id], handed_out=False)
     old = contents.get(kept[0].id)
     step = changes(flow_in(old.definition), draft).least_step if old else "major"
     return str(bump(newest, step))

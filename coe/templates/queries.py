@@ -14,7 +14,7 @@ from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import FacetValue
 from coe.catalog.scope import readable_entries, readable_versions
 from coe.catalog.tables import ENTRIES, VERSIONS
-from coe.catalog.versions.sealing import unseal
+from coe.catalog.versions.disclosure import IDENTITY, disclose, note_reading
 from coe.json_types import JSON
 from coe.templates.manifest import FLOW, README
 from coe.templates.origins import ORIGINS, open_parameters
@@ -25,25 +25,25 @@ from coe.work import Read
 async def template_contents(
     read: Read,
     version_ids: Sequence[UUID],
+    *,
+    handed_out: bool = True,
 ) -> dict[UUID, TemplateContent]:
-    """Files and parameter schemas of the template versions that the actor may read."""
-    query = select(
-        VERSIONS.c.id,
-        VERSIONS.c.team,
-        VERSIONS.c.content_sealed,
-        VERSIONS.c.schemas_sealed,
-    ).where(
+    """Files and parameter schemas of the template versions that the actor may read.
+
+    `handed_out` as for `disclose`.
+    """
+    sealed = ("content_sealed", "schemas_sealed")
+    query = select(*IDENTITY, *(VERSIONS.c[name] for name in sealed)).where(
         VERSIONS.c.id.in_(version_ids),
         VERSIONS.c.kind == EntryKind.TEMPLATE,
         readable_versions(read),
     )
     found: dict[UUID, TemplateContent] = {}
-    for ident, team, content, schemas in (await read.session.execute(query)).all():
-        files = _mapping(await unseal(read.keyring, ident, team, "content_sealed", content))
-        schema = _mapping(await unseal(read.keyring, ident, team, "schemas_sealed", schemas))
-        texts = {path: str(text) for path, text in files.items()}
-        found[ident] = TemplateContent(
-            parameters=schema.get("parameters"),
+    for row in (await read.session.execute(query)).all():
+        content, schemas = await disclose(read, row, *sealed, handed_out=handed_out)
+        texts = {path: str(text) for path, text in _mapping(content).items()}
+        found[row.id] = TemplateContent(
+            parameters=_mapping(schemas).get("parameters"),
             definition=texts[FLOW],
             readme=texts.get(README),
             files=texts,
@@ -95,7 +95,9 @@ async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginR
     )
     query = (
         select(
-            ORIGINS,
+            ORIGINS.c.flow_version_id,
+            ORIGINS.c.template_version_id,
+            ORIGINS.c.digest,
             VERSIONS.c.edited_at,
             VERSIONS.c.digest.label("digest_now"),
             behind.label("behind"),
@@ -108,17 +110,26 @@ async def origins(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, OriginR
     for row in (await read.session.execute(query)).all():
         found[row.flow_version_id] = OriginRecord(
             template_version_id=row.template_version_id,
-            parameters=await open_parameters(
-                read.keyring,
-                row.flow_version_id,
-                row.flow_team,
-                row.parameters_sealed,
-            ),
             behind_by=row.behind,
             changed=(
                 row.edited_at is not None if row.digest is None else row.digest != row.digest_now
             ),
         )
+    return found
+
+
+async def origin_parameters(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, JSON]:
+    """The parameters with which each flow version was made from a template; they are a reading."""
+    query = (
+        select(*IDENTITY, ORIGINS.c.flow_team, ORIGINS.c.parameters_sealed)
+        .join(ORIGINS, VERSIONS.c.id == ORIGINS.c.flow_version_id)
+        .where(VERSIONS.c.id.in_(version_ids), readable_versions(read))
+    )
+    found: dict[UUID, JSON] = {}
+    for row in (await read.session.execute(query)).all():
+        note_reading(read, row)
+        sealed = row.parameters_sealed
+        found[row.id] = await open_parameters(read.keyring, row.id, row.flow_team, sealed)
     return found
 
 

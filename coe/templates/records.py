@@ -45,12 +45,10 @@ class TemplateUsage:
 class OriginRecord:
     """The origin of a flow version; `behind_by` is the number of newer published versions.
 
-    `changed` says that the draft was changed by hand after it was rendered.
-
-    `parameters` is null for an actor who may not read the flow's data class.
+    `changed` says that the draft was changed by hand after it was rendered. The parameters are
+    read by themselves, because their reading is recorded.
     """
 
     template_version_id: UUID
-    parameters: JSON
     behind_by: int
     changed: bool

@@ -83,10 +83,11 @@ async def test_instantiating_saves_a_draft_with_its_origin(platform: Platform) -
     assert saved.entry.title == "Greeting"
     async with platform.read(SALES_OWNER) as read:
         origin = (await queries.origins(read, [saved.version.id]))[saved.version.id]
+        parameters = (await queries.origin_parameters(read, [saved.version.id]))[saved.version.id]
         content = (await contents.flow_contents(read, [saved.version.id]))[saved.version.id]
         found = await entries.find_entry(read, "coe/greeting")
     assert origin.template_version_id == template.version.id
-    assert origin.parameters == {"words": "Hello", "twice": False, "limits": {"most": 3}}
+    assert parameters == {"words": "Hello", "twice": False, "limits": {"most": 3}}
     assert origin.behind_by == 0
     assert content.definition.startswith("# Made from coe/greeting@1.0.0\n")
     assert found is not None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from uuid import UUID
 
 import strawberry
 from graphql import (
@@ -20,7 +19,7 @@ from graphql import (
 from strawberry.dataloader import DataLoader
 
 from coe.access.actor import Actor
-from coe.catalog.disclosure import confidential_among, record_reading
+from coe.audit.readings import Readings
 from coe.errors import NotFound
 from coe.execution.engine import EngineHealth
 from coe.work import Platform, Read, RequestInfo, Work
@@ -42,37 +41,26 @@ class EngineStatus:
 
 @dataclass(slots=True)
 class Context:
-    """One request; each root field and each batch of a loader opens its own session."""
+    """One request; each root field and each batch of a loader opens its own session.
+
+    `readings` takes the definitions that are read in all of them, to be recorded together.
+    """
 
     platform: Platform
     actor: Actor
     request: RequestInfo
     document: DocumentNode
     engine: Callable[[], EngineStatus]
+    readings: Readings
     _loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
-    _disclosed: set[UUID] = field(default_factory=set)
 
     def read(self) -> AbstractAsyncContextManager[Read]:
         """Open a session for reading as this actor."""
-        return self.platform.read(self.actor, self.request)
+        return self.platform.read(self.actor, self.request, self.readings)
 
     def work(self) -> AbstractAsyncContextManager[Work]:
         """Open a transaction as this actor, committed at its end."""
         return self.platform.work(self.actor, self.request)
-
-    def note_reading(self, version_ids: Iterable[UUID]) -> None:
-        """Note that the definitions of these versions are read."""
-        self._disclosed.update(version_ids)
-
-    async def record_readings(self) -> None:
-        """Record the definitions that were read, those that are confidential, before the answer."""
-        if not self._disclosed:
-            return
-        async with self.read() as read:
-            versions = await confidential_among(read, sorted(self._disclosed))
-        if versions:
-            async with self.work() as work:
-                await record_reading(work, versions)
 
     async def load(self, batch: BatchLoader[K, V], key: K) -> V:
         """Load the value of a key, in one batch with the other keys that are wanted now."""

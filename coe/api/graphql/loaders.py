@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
-from uuid import UUID
 
 from coe.api.graphql.context import BatchLoader, Context
 from coe.catalog import first_pages, queries
@@ -61,19 +60,6 @@ def recorded_batch(
     return load
 
 
-def definition_batch(
-    query: Callable[[Read, Sequence[UUID]], Awaitable[Mapping[UUID, V]]],
-) -> BatchLoader[UUID, V | None]:
-    """Make a loader of the definitions of versions; reading confidential ones is recorded."""
-    plain = batch(query)
-
-    async def load(context: Context, keys: list[UUID]) -> Sequence[V | None]:
-        context.note_reading(keys)
-        return await plain(context, keys)
-
-    return load
-
-
 def first_page_batch(
     query: Callable[[Read, Sequence[K], int], Awaitable[Mapping[K, Page[V]]]],
 ) -> BatchLoader[tuple[K, int], Page[V]]:
@@ -115,11 +101,12 @@ systems_of = batch(queries.systems_of)
 called_flows_of = batch(queries.calls)
 decision_tables_of = batch(queries.decision_tables_of)
 callers_of = batch(queries.called_by)
-flow_content = definition_batch(flow_contents)
-decision_content = definition_batch(decision_contents)
-template_content = definition_batch(templates.template_contents)
+flow_content = batch(flow_contents)
+decision_content = batch(decision_contents)
+template_content = batch(templates.template_contents)
 template_usage = batch(templates.usage)
 origin_of = batch(templates.origins)
+origin_parameters_of = batch(templates.origin_parameters)
 schedule_of = batch(schedules_of_flows)
 
 # ---------------------------------------------------------------- runs and human tasks

@@ -93,20 +93,21 @@ class GraphQLEndpoint:
         problems = tuple(text_problems(self._schema._schema, operation, variables))  # noqa: SLF001  # the same
         if problems:
             raise Invalid(problems)
-        context = Context(
-            platform=self._platform,
-            actor=actor,
-            request=about,
-            document=prepared.document,
-            engine=self._engine,
-        )
-        result = await self._schema.execute(
-            query,
-            variable_values=variables,
-            context_value=context,
-            operation_name=name,
-        )
-        await context.record_readings()
+        async with self._platform.readings(actor, about) as readings:
+            context = Context(
+                platform=self._platform,
+                actor=actor,
+                request=about,
+                document=prepared.document,
+                engine=self._engine,
+                readings=readings,
+            )
+            result = await self._schema.execute(
+                query,
+                variable_values=variables,
+                context_value=context,
+                operation_name=name,
+            )
         return _with_errors({"data": result.data}, result.errors or (), about)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import strawberry
 
@@ -12,6 +13,7 @@ from coe.api.graphql.loaders import (
     entry_by_id,
     flow_content,
     origin_of,
+    origin_parameters_of,
     version_by_id,
     version_by_selector,
 )
@@ -34,7 +36,7 @@ class Origin:
     """The template, and the parameters, from which a version was made."""
 
     record: strawberry.Private[OriginRecord]
-    parameters: Json
+    flow_version_id: strawberry.Private[UUID]
     behind_by: int = strawberry.field(
         description="How many published versions of the template are newer",
     )
@@ -43,14 +45,19 @@ class Origin:
     )
 
     @classmethod
-    def of(cls, record: OriginRecord) -> Origin:
-        """The view of an origin."""
+    def of(cls, record: OriginRecord, flow_version_id: UUID) -> Origin:
+        """The view of the origin of a flow's version."""
         return cls(
             record=record,
-            parameters=Json(record.parameters),
+            flow_version_id=flow_version_id,
             behind_by=record.behind_by,
             changed=record.changed,
         )
+
+    @field
+    async def parameters(self, info: Info) -> Json:
+        """The parameters with which it was rendered."""
+        return Json(await info.context.load(origin_parameters_of, self.flow_version_id))
 
     @field
     async def template_version(self, info: Info) -> TemplateVersion:
@@ -138,12 +145,11 @@ class FlowVersion(VersionFields):
     async def origin(self, info: Info) -> Origin | None:
         """The template from which it was made, if it was."""
         record = await info.context.load(origin_of, self.record.id)
-        return Origin.of(record) if record else None
+        return Origin.of(record, self.record.id) if record else None
 
     @field
     async def diagram(self, info: Info) -> str:
         """Mermaid source."""
-        info.context.note_reading([self.record.id])
         async with info.context.read() as read:
             drawn = await contents.diagram(read, self.record.id)
         if drawn is None:
@@ -157,7 +163,6 @@ class FlowVersion(VersionFields):
         It holds no scripts and refers to nothing outside. Shape, icon and colour of a step show
         who performs it.
         """
-        info.context.note_reading([self.record.id])
         async with info.context.read() as read:
             drawn = await contents.diagram_svg(read, self.record.id)
         if drawn is None:
@@ -169,7 +174,6 @@ class FlowVersion(VersionFields):
         """The differences to another version of the same flow; `to` is a version or an alias."""
         key: VersionKey = (self.record.entry_id, selector_of(to) or to)
         base = await info.context.load_existing(version_by_selector, key)
-        info.context.note_reading([self.record.id, base.id])
         async with info.context.read() as read:
             change = await contents.diff(read, self.record.id, base.version)
         if change is None:

@@ -93,7 +93,6 @@ class Review:
         live = await info.context.load(live_version_of, self.record)
         if live is None or self.record.kind is not EntryKind.FLOW:
             return None
-        info.context.note_reading([self.record.id, live.id])
         async with info.context.read() as read:
             change = await contents.diff(read, self.record.id, live.version)
         return VersionDiff.of(change) if change else None
@@ -101,8 +100,6 @@ class Review:
     @field
     async def unified_diff(self, info: Info) -> str:
         """What differs from the live version as text, in all its files and its tests."""
-        live = await info.context.load(live_version_of, self.record)
-        info.context.note_reading([self.record.id, *([live.id] if live else [])])
         async with info.context.read() as read:
             return await queries.unified_diff(read, self.record)
 

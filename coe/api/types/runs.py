@@ -380,7 +380,6 @@ class Run(Node):
 
         For a caller who may not read the definition, it shows only the steps that were taken.
         """
-        info.context.note_reading([self.record.version_id])
         async with info.context.read() as read:
             drawn = await drawings.run_mermaid(read, self.record.id)
         if drawn is None:
@@ -390,7 +389,6 @@ class Run(Node):
     @field
     async def diagram_svg(self, info: Info) -> str:
         """The diagram as an SVG document, with states, times and attempts of the steps."""
-        info.context.note_reading([self.record.version_id])
         async with info.context.read() as read:
             drawn = await drawings.run_svg(read, self.record.id)
         if drawn is None:

@@ -15,7 +15,8 @@ from coe.catalog.models import EntryKind
 from coe.catalog.scope import readable_versions
 from coe.catalog.search.document import SearchDocument
 from coe.catalog.tables import VERSIONS
-from coe.catalog.versions.sealing import problems_from_json, unseal
+from coe.catalog.versions.disclosure import IDENTITY, disclose
+from coe.catalog.versions.sealing import problems_from_json
 from coe.decisions.load import load_decision_source
 from coe.decisions.schemas import input_schema, output_schema
 from coe.decisions.table import DecisionTable
@@ -123,22 +124,24 @@ def opened_decision(content: JSON) -> DecisionTable:
 async def decision_contents(
     read: Read,
     version_ids: Sequence[UUID],
+    *,
+    handed_out: bool = True,
 ) -> dict[UUID, DecisionContent]:
-    """The definitions, schemas and problems of the table versions that the actor may read."""
+    """The definitions, schemas and problems of the table versions that the actor may read.
+
+    `handed_out` as for `disclose`.
+    """
     sealed = ("content_sealed", "schemas_sealed", "problems_sealed")
-    query = select(VERSIONS.c.id, VERSIONS.c.team, *(VERSIONS.c[name] for name in sealed)).where(
+    query = select(*IDENTITY, *(VERSIONS.c[name] for name in sealed)).where(
         VERSIONS.c.id.in_(version_ids),
         VERSIONS.c.kind == EntryKind.DECISION,
         readable_versions(read),
     )
     found: dict[UUID, DecisionContent] = {}
-    for ident, team, *parts in (await read.session.execute(query)).all():
-        content, schemas, problems = [
-            await unseal(read.keyring, ident, team, name, part)
-            for name, part in zip(sealed, parts, strict=True)
-        ]
+    for row in (await read.session.execute(query)).all():
+        content, schemas, problems = await disclose(read, row, *sealed, handed_out=handed_out)
         table = opened_decision(content)
-        found[ident] = DecisionContent(
+        found[row.id] = DecisionContent(
             definition=table.source.text,
             table=table,
             input_schema=schemas.get("input") if isinstance(schemas, dict) else None,

@@ -22,6 +22,7 @@ from coe.catalog.records import (
 from coe.catalog.refs import require_ref
 from coe.catalog.scope import readable_versions
 from coe.catalog.tables import ENTRIES, VERSIONS
+from coe.catalog.versions.disclosure import IDENTITY, disclose
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import problems_from_json, unseal
@@ -34,27 +35,23 @@ from coe.work import Platform, Read
 _SEALED = ("content_sealed", "schemas_sealed", "problems_sealed")
 
 
-async def flow_contents(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, FlowContent]:
-    """The definitions, schemas and problems of the flow versions that the actor may read."""
-    query = select(
-        VERSIONS.c.id,
-        VERSIONS.c.team,
-        VERSIONS.c.content_sealed,
-        VERSIONS.c.schemas_sealed,
-        VERSIONS.c.problems_sealed,
-    ).where(
+async def flow_contents(
+    read: Read, version_ids: Sequence[UUID], *, handed_out: bool = True
+) -> dict[UUID, FlowContent]:
+    """The definitions, schemas and problems of the flow versions that the actor may read.
+
+    `handed_out` as for `disclose`.
+    """
+    query = select(*IDENTITY, *(VERSIONS.c[name] for name in _SEALED)).where(
         VERSIONS.c.id.in_(version_ids),
         VERSIONS.c.kind == EntryKind.FLOW,
         readable_versions(read),
     )
     found: dict[UUID, FlowContent] = {}
-    for ident, team, *sealed in (await read.session.execute(query)).all():
-        opened = [
-            await unseal(read.keyring, ident, team, column, each)
-            for column, each in zip(_SEALED, sealed, strict=True)
-        ]
+    for row in (await read.session.execute(query)).all():
+        opened = await disclose(read, row, *_SEALED, handed_out=handed_out)
         schemas = _mapping(opened[1])
-        found[ident] = FlowContent(
+        found[row.id] = FlowContent(
             definition=str(_mapping(opened[0])["definition"]),
             input_schema=schemas.get("input"),
             output_schema=schemas.get("output"),

@@ -17,7 +17,8 @@ from sqlalchemy import select
 from coe.catalog.models import EntryKind, EntryVersion, FlowKind
 from coe.catalog.scope import readable_versions
 from coe.catalog.tables import VERSIONS
-from coe.catalog.versions.sealing import problems_from_json, problems_to_json, seal, unseal
+from coe.catalog.versions.disclosure import IDENTITY, disclose
+from coe.catalog.versions.sealing import problems_from_json, problems_to_json, seal
 from coe.errors import Conflict, Invalid, Problem, Severity, errors_in
 from coe.formats import instants
 from coe.json_types import JSON
@@ -132,27 +133,35 @@ def missing_tests(standard: Standard) -> Problem:
 
 async def evidence_of(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, TestEvidence]:
     """The evidence of the versions that have some and that the actor may read."""
-    query = select(VERSIONS.c.id, VERSIONS.c.team, VERSIONS.c.evidence_sealed).where(
+    query = select(*IDENTITY, VERSIONS.c.evidence_sealed).where(
         VERSIONS.c.id.in_(version_ids),
         VERSIONS.c.evidence_sealed.is_not(None),
         readable_versions(read),
     )
     return {
-        ident: evidence_from_json(await unseal(read.keyring, ident, team, _COLUMN, sealed))
-        for ident, team, sealed in (await read.session.execute(query)).all()
+        row.id: evidence_from_json((await disclose(read, row, _COLUMN))[0])
+        for row in (await read.session.execute(query)).all()
     }
 
 
-async def tests_of(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The text of the tests of the versions that have some of their own, if readable."""
-    query = select(VERSIONS.c.id, VERSIONS.c.team, VERSIONS.c.tests_sealed).where(
+async def tests_of(
+    read: Read,
+    version_ids: Sequence[UUID],
+    *,
+    handed_out: bool = True,  # noqa: PT028  # no test
+) -> dict[UUID, str]:
+    """The text of the tests of the versions that have some of their own, if readable.
+
+    `handed_out` as for `disclose`.
+    """
+    query = select(*IDENTITY, VERSIONS.c.tests_sealed).where(
         VERSIONS.c.id.in_(version_ids),
         VERSIONS.c.tests_sealed.is_not(None),
         readable_versions(read),
     )
     return {
-        ident: str(await unseal(read.keyring, ident, team, "tests_sealed", sealed))
-        for ident, team, sealed in (await read.session.execute(query)).all()
+        row.id: str((await disclose(read, row, "tests_sealed", handed_out=handed_out))[0])
+        for row in (await read.session.execute(query)).all()
     }
 
 
