@@ -19,8 +19,9 @@ from coe.catalog.systems import register_system
 from coe.catalog.versions.clear_texts import seal_clear_texts
 from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
-from coe.governance import access, tokens
+from coe.governance import tokens
 from coe.governance.tokens import TokenRequest
+from coe.identity.teams.loading import load_policy_and_settle
 from coe.review.drafts import register_decision, register_flow
 from coe.review.submission import gather_evidence
 from coe.settings import Settings
@@ -78,7 +79,7 @@ async def issue_operator_token(settings: Settings, request: TokenRequest) -> str
 
 async def _load_access(platform: Platform, root: Path) -> str:
     async with platform.work(CONTENT) as work:
-        loaded = await access.load_policy(work, root)
+        loaded = await load_policy_and_settle(work, root)
     return f"policies and teams: version {loaded.version}"
 
 

@@ -40,8 +40,11 @@ _SOURCES: Final = {
     "event": "runs",
     "flow": "catalog",
     "human_task": "runs",
+    "person": "access",
     "run": "runs",
     "schedule": "runs",
+    "scim": "access",
+    "team": "access",
     "template": "catalog",
     "token": "access",
 }

@@ -42,6 +42,8 @@ class Relation(StrEnum):
     """Is excluded from this human task by its definition."""
     OWNER = "owner"
     """Is named as this flow's process owner or deputy."""
+    PROPOSER = "proposer"
+    """Proposed this change of a team's members."""
     PROXY = "proxy"
     """Would act as another person, or as a service of the platform."""
     PUBLISHER = "publisher"

@@ -39,6 +39,7 @@ MODELS = (
     "coe.crypto.models",
     "coe.idempotency",
     "coe.identity.models",
+    "coe.identity.teams.models",
     "coe.outbox",
     "coe.runs.models",
     "coe.templates.models",

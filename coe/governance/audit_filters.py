@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
-from coe.access.actor import subject_kind
+from coe.access.actor import ActorKind, subject_kind
 from coe.audit.events import Tag
 from coe.audit.queries import AuditEventFilter
 from coe.catalog.refs import read_ref
@@ -25,7 +25,7 @@ _ACTIONS: Final = tuple(tag.value for tag in Tag)
 _ENTRIES: Final = ("decision", "flow", "lesson", "system", "template")
 _BY_UUID: Final = ("event", "human_task", "run", "token")
 _NAMED: Final = ("audit:log", "event:new", "policy:content")
-_KINDS: Final = (*_ENTRIES, *_BY_UUID, "audit", "policy", "team")
+_KINDS: Final = (*_ENTRIES, *_BY_UUID, "audit", "person", "policy", "team")
 _ALL: Final = "*"
 
 
@@ -107,6 +107,8 @@ def _resources(text: str) -> Sequence[str]:
     entry = kind in _ENTRIES and _is_entry(key)
     if key.endswith(_ALL) or entry or (kind == "team" and is_slug(key)):
         return [text]
+    if kind == "person" and _is_person(key):
+        return [text]
     if kind in _BY_UUID and _uuid(key):
         return [f"{kind}:{_uuid(key)}"]
     helps = dict.fromkeys(_ENTRIES, "namespace/name, or namespace/name@1.0.0")
@@ -131,6 +133,13 @@ def _any_kind(text: str) -> Iterator[str]:
 def _is_entry(text: str) -> bool:
     ref = read_ref(text)
     return ref is not None and (ref.selector is None or ref.exact is not None)
+
+
+def _is_person(text: str) -> bool:
+    try:
+        return subject_kind(text) is ActorKind.PERSON
+    except ValueError:
+        return False
 
 
 def _uuid(text: str) -> UUID | None:

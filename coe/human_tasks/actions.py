@@ -78,7 +78,7 @@ async def release_task(work: Work, task_id: UUID, *, comment: str | None = None)
     _check_open(task)
     if task.assignee is None:
         raise Conflict("nobody has claimed this task")
-    await _change(work, task, state=await _unclaimed_state(work, task), assignee=None)
+    await _change(work, task, state=await unclaimed_state(work, task), assignee=None)
     await _record(work, task, decision, Permission.HUMAN_TASK_RELEASE, comment)
     return await _read_back(work, task_id)
 
@@ -96,7 +96,7 @@ async def delegate_task(work: Work, task_id: UUID, *, to: str, comment: str) -> 
     decision = await _require(work, task, Permission.HUMAN_TASK_DELEGATE)
     check_reason(comment, path="/comment")
     _check_open(task)
-    if not await _may_complete(work, task, to):
+    if not await may_complete(work, task, to):
         message = "this person may not answer the task"
         roles = ", ".join(qualified_roles(task))
         raise Invalid([Problem("INPUT_TO", message, path="/to", help=f"Its roles: {roles}.")])
@@ -149,7 +149,7 @@ async def complete_task(
     if agreement.decided:
         await _complete(work, task, new, agreement)
     else:
-        await _change(work, task, state=await _unclaimed_state(work, task), assignee=None)
+        await _change(work, task, state=await unclaimed_state(work, task), assignee=None)
     detail: dict[str, JSON] = {
         "outcome": outcome,
         "approvals": len(agreement.approvals),
@@ -204,7 +204,7 @@ async def _relations(read: Read, task: Any) -> frozenset[str]:
     return task_relations(read, found.one())
 
 
-async def _may_complete(work: Work, task: Any, subject: str) -> bool:
+async def may_complete(work: Work, task: Any, subject: str) -> bool:
     """Whether somebody else may answer the task."""
     try:
         theirs = replace(work, actor=Actor.of(subject))
@@ -262,7 +262,8 @@ async def _complete(work: Work, task: Any, new: NewAnswer, agreement: Agreement)
     await inbox.send(work.session, work.keyring, task.run_id, fact)
 
 
-async def _unclaimed_state(work: Work, task: Any) -> HumanTaskState:
+async def unclaimed_state(work: Work, task: Any) -> HumanTaskState:
+    """The state of the open task when nobody has it."""
     escalated = await work.session.scalar(
         select(ESCALATIONS.c.id).where(ESCALATIONS.c.task_id == task.id).limit(1),
     )

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, update
 from sqlmodel import col
 
+from coe import content
 from coe.access.actor import Actor, DataClass
 from coe.access.load import renew_version
-from coe.access.models import Membership
+from coe.access.models import Membership, PersonState
 from coe.access.permissions import Permission
 from coe.access.policy_lines import RELATION_PREFIX, Effect, Relation
+from coe.bootstrap import CONTENT
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry, find_version
-from coe.errors import Forbidden, NotFound
+from coe.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from coe.execution.runtime import Runtime
 from coe.governance import access, tokens
 from coe.governance.tokens import TokenRequest
 from coe.human_tasks import actions as human_tasks
-from coe.human_tasks.queries import inbox
+from coe.human_tasks.queries import inbox, task
+from coe.identity.teams import people
+from coe.identity.teams.holdings import HoldingKind, holdings_of
+from coe.identity.teams.loading import load_policy_and_settle
 from coe.runs import actions, disclosure
 from coe.runs.queries import run as read_run
 from coe.runs.tables import RUNS, TASKS
-from coe.work import Platform
+from coe.runs.task_models import HumanTaskState
+from coe.work import Platform, RequestInfo
+from tests.conftest import ROOT
+from tests.factories.audit_events import events_of
 from tests.factories.human_tasks import open_waiting, running
-from tests.factories.people import SALES_OWNER
+from tests.factories.people import COE_LEAD, FINANCE_APPROVER, FINANCE_LEAD, SALES_OWNER
 from tests.factories.policies import shipped
 
 __all__ = ["running"]
 
+Verb = Callable[..., Awaitable[Any]]
 LEAVER = Actor.of("left-long-ago")
 POLICY = shipped()
 GIVING = [
@@ -151,3 +164,131 @@ async def test_asking_what_one_may_still_do(left: tuple[Platform, UUID, UUID]) -
     async with platform.work(SALES_OWNER) as work:
         with pytest.raises(NotFound):
             await access.explain_access(work, SALES_OWNER.subject, "run:read", f"run:{run_id}")
+
+
+async def files_without(platform: Platform, folder: Path, *subjects: str) -> None:
+    """Load the shipped access files without these people."""
+    root = content.root(ROOT)
+    for part in ("catalog", "policies"):
+        shutil.copytree(root / part, folder / part)
+    for file in (folder / "catalog" / "teams").glob("*.yaml"):
+        lines = file.read_text().splitlines()
+        for subject in subjects:
+            if f"  - subject: {subject}" in lines:
+                at = lines.index(f"  - subject: {subject}")
+                del lines[at : at + 3]
+        file.write_text("\n".join(lines) + "\n")
+    async with platform.work(CONTENT) as work:
+        await load_policy_and_settle(work, folder)
+
+
+async def token_of(platform: Platform, actor: Actor, subject: str | None = None) -> str:
+    request = TokenRequest("laptop", subject or actor.subject, ["*"], timedelta(days=30))
+    async with platform.work(actor) as work:
+        return (await tokens.issue_token(work, request))[0]
+
+
+async def test_using_a_token_after_the_files_name_one_no_more(
+    platform: Platform, tmp_path: Path
+) -> None:
+    bearer = await token_of(platform, SALES_OWNER)
+    assert (await platform.authenticate(bearer, RequestInfo())).subject == SALES_OWNER.subject
+    await files_without(platform, tmp_path, SALES_OWNER.subject)
+    with pytest.raises(Unauthenticated):
+        await platform.authenticate(bearer, RequestInfo())
+
+
+async def test_keeping_a_task_by_leaving(running: Runtime, tmp_path: Path) -> None:
+    _, task_id = await open_waiting(running)
+    platform = running.platform
+    async with platform.work(FINANCE_APPROVER) as work:
+        await human_tasks.claim_task(work, task_id)
+    await files_without(platform, tmp_path, FINANCE_APPROVER.subject)
+    async with platform.read(FINANCE_LEAD) as read:
+        found = await task(read, task_id)
+    assert found is not None
+    assert (found.state, found.assignee) == (HumanTaskState.OPEN, None)
+    events = await events_of(platform, "runs:human_task:reassign")
+    assert [event.resource for event in events] == [f"human_task:{task_id}"]
+    left = await events_of(platform, "access:person:leave")
+    assert [event.resource for event in left] == [f"person:{FINANCE_APPROVER.subject}"]
+
+
+async def test_leaving_a_task_that_nobody_else_may_decide(running: Runtime, tmp_path: Path) -> None:
+    _, task_id = await open_waiting(running)
+    platform = running.platform
+    subjects = (FINANCE_APPROVER.subject, FINANCE_LEAD.subject)
+    await files_without(platform, tmp_path, *subjects)
+    async with platform.read(Actor.of("sales-lead")) as read:
+        found = await task(read, task_id)
+    assert found is not None
+    assert found.state is HumanTaskState.ESCALATED
+    assert "sales/lead" in found.candidate_roles
+
+
+async def test_using_a_token_while_suspended_and_having_it_again_after(
+    platform: Platform,
+) -> None:
+    bearer = await token_of(platform, SALES_OWNER)
+    async with platform.work(COE_LEAD) as work:
+        await people.suspend_person(work, SALES_OWNER.subject, reason="an inquiry")
+    with pytest.raises(Unauthenticated):
+        await platform.authenticate(bearer, RequestInfo())
+    async with platform.read(SALES_OWNER) as read:
+        assert read.policy.roles(SALES_OWNER.subject) == frozenset(), "also where a session lasts"
+    async with platform.work(COE_LEAD) as work:
+        await people.activate_person(work, SALES_OWNER.subject, reason="it is over")
+    assert await platform.authenticate(bearer, RequestInfo())
+    async with platform.read(SALES_OWNER) as read:
+        assert read.policy.roles(SALES_OWNER.subject) == {("process-owner", "sales")}
+
+
+async def test_coming_back_after_one_has_left_for_good(platform: Platform, tmp_path: Path) -> None:
+    bearer = await token_of(platform, SALES_OWNER)
+    async with platform.work(COE_LEAD) as work:
+        gone = await people.offboard_person(work, SALES_OWNER.subject, reason="the contract ended")
+    assert (gone.state, gone.teams) == (PersonState.LEFT, ())
+    with pytest.raises(Unauthenticated):
+        await platform.authenticate(bearer, RequestInfo())
+    await files_without(platform, tmp_path)
+    async with platform.read(SALES_OWNER) as read:
+        assert read.policy.teams(SALES_OWNER.subject) == frozenset(), "the files still name them"
+    async with platform.work(COE_LEAD) as work:
+        with pytest.raises(Conflict):
+            await people.activate_person(work, SALES_OWNER.subject, reason="come back")
+
+
+@pytest.mark.parametrize("verb", [people.suspend_person, people.offboard_person])
+async def test_locking_out_others_or_oneself(platform: Platform, verb: Verb) -> None:
+    for actor, subject in (
+        (Actor.of("sales-lead"), "coe-lead"),
+        (Actor.of("sales-lead"), "sales-developer"),
+        (COE_LEAD, COE_LEAD.subject),
+    ):
+        async with platform.work(actor) as work:
+            with pytest.raises(Forbidden):
+                await verb(work, subject, reason="mine")
+
+
+async def test_hiding_what_one_owned(running: Runtime) -> None:
+    run_id, _ = await open_waiting(running)
+    platform = running.platform
+    async with platform.database.session() as session:
+        await session.execute(update(RUNS).values(requester=SALES_OWNER.subject))
+        await session.commit()
+    await token_of(platform, FINANCE_LEAD, "service:worker/finance")
+    async with platform.work(COE_LEAD) as work:
+        await people.offboard_person(work, SALES_OWNER.subject, reason="left")
+    async with platform.work(Actor.of("sales-owner")) as work:
+        with pytest.raises(Forbidden):
+            await holdings_of(work, SALES_OWNER.subject)
+    async with platform.work(COE_LEAD) as work:
+        found = [
+            (each.kind, each.name, each.as_) for each in await holdings_of(work, "sales-owner")
+        ]
+    assert (HoldingKind.RUN, str(run_id), "requester") in found
+    assert (HoldingKind.ENTRY, "sales/asks", "process owner") in found
+    async with platform.work(FINANCE_LEAD) as work:
+        assert await holdings_of(work, SALES_OWNER.subject) == [], "only of one's own team"
+        mine = [each.kind for each in await holdings_of(work, FINANCE_LEAD.subject)]
+    assert mine == [HoldingKind.TOKEN]

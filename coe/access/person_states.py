@@ -1,0 +1,71 @@
+"""Suspend people, let them in again, and note that they have left.
+
+Only an active person may use the platform, and only an active one's memberships count: each change
+of a state gives the policy a new version.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from coe.access.load import renew_version
+from coe.access.membership_changes import lock_policy
+from coe.access.models import FROM_CONTENT, Membership, Person, PersonState
+from coe.access.people import find_person
+from coe.errors import Conflict, NotFound
+
+_WORDS: Final = {
+    PersonState.ACTIVE: "active",
+    PersonState.SUSPENDED: "suspended",
+    PersonState.LEFT: "gone",
+}
+
+
+async def known_person(session: AsyncSession, subject: str) -> Person:
+    """The account of a person, locked; made now for one who is only in `catalog/teams/`.
+
+    Raises:
+        NotFound: Nobody has this subject.
+    """
+    person = await find_person(session, subject, lock=True)
+    if person is not None:
+        return person
+    name = await session.scalar(
+        select(col(Membership.display_name))
+        .where(col(Membership.subject) == subject)
+        .order_by(col(Membership.team))
+        .limit(1)
+    )
+    if name is None:
+        raise NotFound
+    person = Person(subject=subject, display_name=name, source=FROM_CONTENT)
+    session.add(person)
+    await session.flush()
+    return person
+
+
+async def change_state(
+    session: AsyncSession, person: Person, state: PersonState, *, now: datetime
+) -> None:
+    """Change the state of a person's account, with a new version of the policy.
+
+    Raises:
+        Conflict: It is so already, or the person has left for good.
+    """
+    if person.state == state:
+        raise Conflict(f"{person.subject} is {_WORDS[state]} already")
+    if person.state == PersonState.LEFT:
+        message = (
+            f"{person.subject} has left, and the name is never given again: "
+            "a person who comes back gets an account of another name"
+        )
+        raise Conflict(message)
+    await lock_policy(session)
+    person.state, person.state_changed_at, person.changed_at = state.value, now, now
+    await session.flush()
+    await renew_version(session)

@@ -1,0 +1,1 @@
+"""Teams and their people: joining, moving, leaving, and asking for access."""

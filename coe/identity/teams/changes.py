@@ -1,0 +1,150 @@
+"""Carry out changes of memberships: write them, settle those who left, record what was done.
+
+All sources end here; only the loading of the content folders writes memberships elsewhere
+(`coe.access.load`), and `coe.identity.teams.loading` settles who left by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from coe.access.decision import Decision
+from coe.access.ends import live_grants
+from coe.access.load import renew_version
+from coe.access.membership_changes import (
+    GivenMembership,
+    drop_membership,
+    find_membership,
+    grant_role,
+    lock_policy,
+    put_membership,
+    without_team,
+)
+from coe.access.models import Membership
+from coe.access.policy import Policy
+from coe.access.records import read_policy
+from coe.access.replacement import MembershipChanges, replace_memberships
+from coe.audit.events import Tag
+from coe.formats import instants
+from coe.identity.teams.leaving import settle_leavers
+from coe.json_types import JSON
+from coe.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of one membership: the roles that the subject gets; None takes it out of the team.
+
+    With `until` the roles are granted beside those of the team's source, until then.
+    """
+
+    team: str
+    subject: str
+    display_name: str
+    roles: tuple[str, ...] | None
+    expires_at: datetime | None = None
+    until: datetime | None = None
+
+    def affected(self, before: Sequence[str] | None) -> frozenset[str]:
+        """The roles that it gives or takes; "" stands for the membership itself."""
+        old = frozenset(before or ()) | (frozenset() if before is None else {""})
+        new = frozenset(self.roles or ()) | (frozenset() if self.roles is None else {""})
+        if self.until is not None:
+            return new - old
+        return old ^ new
+
+
+async def roles_before(work: Work, team: str, subject: str) -> list[str] | None:
+    """The roles that a subject has from the team's source; None if that knows it not."""
+    row = await find_membership(work.session, team, subject)
+    if row is None or row.origin == "grant":
+        return None
+    return sorted(row.roles)
+
+
+async def apply(
+    work: Work,
+    origin: str,
+    change: Change,
+    *,
+    tag: Tag,
+    decision: Decision | None,
+    reason: str,
+) -> None:
+    """Make a change that is allowed and approved, and record it."""
+    await lock_policy(work.session)
+    row = await find_membership(work.session, change.team, change.subject)
+    before = _state(row, work.now)
+    await _write(work, origin, change)
+    await renew_version(work.session)
+    row = await find_membership(work.session, change.team, change.subject)
+    after = _state(row, work.now)
+    await work.record(
+        tag,
+        resource=f"team:{change.team}",
+        team=change.team,
+        decision=decision,
+        reason=reason,
+        detail={"subject": change.subject, "source": origin, "before": before, "after": after},
+    )
+    if after is None:
+        left = await without_team(work.session, {change.subject}, work.now)
+        await settle_leavers(work, left, why=f"{change.subject} was in no other team than this")
+    await refresh(work)
+
+
+async def replace_all(
+    work: Work,
+    origin: str,
+    given: Sequence[GivenMembership],
+    *,
+    subject: str | None = None,
+    team: str | None = None,
+) -> MembershipChanges:
+    """Make the memberships of an origin those given, and settle those who left.
+
+    The caller records the changes (`MembershipChanges.detail`).
+
+    Args:
+        work: The transaction.
+        origin: Whose memberships they are, such as `oidc:acme`.
+        given: All that the origin has, within `subject` and `team`.
+        subject: Replace only those of this person.
+        team: Replace only those in this team.
+    """
+    changes = await replace_memberships(
+        work.session, origin, given, subject=subject, team=team, now=work.now
+    )
+    await settle_leavers(work, changes.left, why=f"{origin} gives no membership any more")
+    await refresh(work)
+    return changes
+
+
+async def refresh(work: Work) -> None:
+    """Let the rest of the transaction decide by the memberships as they are now."""
+    record = await read_policy(work.session)
+    work.policy = Policy(replace(record, version=f"{record.version}-uncommitted"), now=work.now)
+
+
+async def _write(work: Work, origin: str, change: Change) -> None:
+    given = GivenMembership(
+        change.team, change.subject, change.display_name, change.roles or (), change.expires_at
+    )
+    if change.until is not None:
+        await grant_role(work.session, given, change.until, now=work.now)
+    elif change.roles is None:
+        await drop_membership(work.session, change.team, change.subject, now=work.now)
+    else:
+        await put_membership(work.session, origin, given)
+
+
+def _state(row: Membership | None, now: datetime) -> JSON:
+    if row is None:
+        return None
+    return {
+        "roles": [*sorted(row.roles)],
+        "expiresAt": instants.write(row.expires_at) if row.expires_at else None,
+        "granted": dict(live_grants(row.granted, now)),
+    }

@@ -1,0 +1,103 @@
+"""Leave no access and no open work behind: what happens when somebody is in no team any more.
+
+Whichever source took the person out: tokens and sessions end and open tasks go to others, in the
+transaction of the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from sqlalchemy import update
+from sqlmodel import col
+
+from coe.access.actor import ActorKind, subject_kind
+from coe.access.decision import Decision
+from coe.access.models import AccessToken
+from coe.access.policy import Policy
+from coe.access.records import read_policy
+from coe.audit.events import Tag
+from coe.human_tasks.reassignment import Reassigned, reassign_tasks
+from coe.identifiers import PLATFORM_TEAM
+from coe.identity.models import Session
+from coe.json_types import JSON
+from coe.work import Work
+
+
+async def settle_leavers(
+    work: Work, subjects: Collection[str], *, why: str, decision: Decision | None = None
+) -> None:
+    """End what subjects have that are in no team now: tokens, sessions, and open tasks.
+
+    Call it in the transaction of the change, after it; `work.policy` is the one before. Each leaver
+    is recorded, with what was ended and given to others.
+    """
+    if not subjects:
+        return
+    record = await read_policy(work.session)
+    after = Policy(replace(record, version=f"{record.version}-uncommitted"), now=work.now)
+    for subject in sorted(subjects):
+        if subject not in after.memberships:
+            await _settle(work, subject, after, why, decision)
+
+
+async def _settle(
+    work: Work, subject: str, after: Policy, why: str, decision: Decision | None
+) -> None:
+    tokens = await end_tokens(work, subject)
+    sessions = await end_sessions(work, subject, why="left")
+    tasks: tuple[Reassigned, ...] = ()
+    if subject_kind(subject) is ActorKind.PERSON:
+        roles = work.policy.roles(subject)
+        tasks = await reassign_tasks(work, subject, roles, after)
+    teams = work.policy.teams(subject)
+    await work.record(
+        Tag.ACCESS_PERSON_LEAVE,
+        resource=f"person:{subject}",
+        team=min(teams, default=PLATFORM_TEAM),
+        decision=decision,
+        reason=why,
+        detail={
+            "teams": [*sorted(teams)],
+            "tokens": [*tokens],
+            "sessions": sessions,
+            "tasks": [_plain(each) for each in tasks],
+        },
+    )
+
+
+async def end_tokens(work: Work, subject: str) -> list[str]:
+    """Revoke all tokens of a subject; their ids."""
+    found = await work.session.scalars(
+        update(AccessToken)
+        .where(
+            col(AccessToken.subject) == subject,
+            col(AccessToken.revoked_at).is_(None),
+            col(AccessToken.expires_at) > work.now,
+        )
+        .values(revoked_at=work.now)
+        .returning(col(AccessToken.id))
+        .execution_options(synchronize_session="fetch")
+    )
+    return sorted(str(each) for each in found)
+
+
+async def end_sessions(work: Work, subject: str, *, why: str) -> int:
+    """End all sessions of a person; how many there were."""
+    found = await work.session.scalars(
+        update(Session)
+        .where(
+            col(Session.subject) == subject,
+            col(Session.revoked_at).is_(None),
+            col(Session.expires_at) > work.now,
+        )
+        .values(mac=b"", revoked_at=work.now, revoked_by=work.actor.subject, revoked_why=why)
+        .returning(col(Session.id))
+        .execution_options(synchronize_session="fetch")
+    )
+    return len(list(found))
+
+
+def _plain(task: Reassigned) -> JSON:
+    return {"task": str(task.task), "to": task.to}
