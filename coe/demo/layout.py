@@ -19,6 +19,7 @@ PREFECT_PORT: Final = 4200
 COMPANY_PORT: Final = 8790
 INHERITED: Final = (
     "PATH",
+    "PYTHONPATH",
     "HOME",
     "LANG",
     "LC_ALL",

@@ -102,7 +102,7 @@ class Gateway:
         if call.rule is ASKS_FOR_RUNS:
             await self._authentication.note_presence(worker)
         if body is not None:
-            body = redact_body(call, body)
+            body = redact_body(call, body, pool=worker.pool)
             if body is None:
                 method, why = call.rule.method, "a worker may not send this"
                 raise await self._authentication.refusal(worker, method, call.path, why)

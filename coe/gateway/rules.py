@@ -29,6 +29,7 @@ class Owned(StrEnum):
     DEPLOYMENT = "deployment"
     WORK_QUEUE = "work_queue"
     FLOW_RUN = "flow_run"
+    TASK_RUN = "task_run"
     LOGS = "logs"
 
 
@@ -127,9 +128,7 @@ class Ownership:
         except NotFound:
             return False
         if is_owned:
-            self._owned[key] = None
-            if len(self._owned) > MAX_CACHED:
-                self._owned.popitem(last=False)
+            self._remember(key)
         return is_owned
 
     async def pool_id(self) -> str:
@@ -144,19 +143,55 @@ class Ownership:
         return self._pool_id
 
     async def owns_resources(self, event: Mapping[str, Any]) -> bool:
-        """Whether an event names flow runs or pools, and the team owns all of them."""
-        ids = _resource_ids(event)
-        runs = [each.removeprefix(_RUN) for each in ids if each.startswith(_RUN)]
-        pools = [each.removeprefix(_POOL) for each in ids if each.startswith(_POOL)]
-        own_pools = [each == await self.pool_id() for each in pools]
-        own_runs = [await self.owns(Owned.FLOW_RUN, each) for each in runs]
-        return bool(own_pools or own_runs) and all(own_pools) and all(own_runs)
+        """Whether an event names flow runs or pools, and the team owns all that it names.
+
+        The event of a task run names its flow run. A task run that is not known yet is of that one.
+        """
+        named = _resources(event)
+        if not any(kind in {Owned.FLOW_RUN, Owned.POOL} for kind, _ in named):
+            return False
+        subject = _subject_kind(event)
+        if subject is Owned.TASK_RUN and not any(kind is Owned.FLOW_RUN for kind, _ in named):
+            return False
+        return all([await self._owns_named(kind, each) for kind, each in named])
+
+    async def _owns_named(self, kind: Owned, subject: str) -> bool:
+        match kind:
+            case Owned.POOL:
+                return subject == await self.pool_id()
+            case Owned.TASK_RUN:
+                return await self._owns_task_run(subject)
+            case _:
+                return await self.owns(kind, subject)
+
+    async def _owns_task_run(self, subject: str) -> bool:
+        """Whether a task run is one of the team's, or of nobody yet."""
+        key = (Owned.TASK_RUN, subject)
+        if key in self._owned:
+            return True
+        try:
+            found = await self._http.get(f"/task_runs/{segment(subject)}")
+        except NotFound:
+            return True
+        flow_run = found.get("flow_run_id")
+        if not flow_run or not await self.owns(Owned.FLOW_RUN, str(flow_run)):
+            return False
+        self._remember(key)
+        return True
 
     async def _owns_logs(self, body: object) -> bool:
-        if not isinstance(body, list):
+        if not isinstance(body, list) or not all(isinstance(each, dict) for each in body):
             return False
-        runs = {each.get("flow_run_id") if isinstance(each, dict) else None for each in body}
-        return all([each and await self.owns(Owned.FLOW_RUN, str(each)) for each in runs])
+        runs = {str(each.get("flow_run_id") or "") for each in body}
+        task_runs = {str(each["task_run_id"]) for each in body if each.get("task_run_id")}
+        own_runs = [_is_id(each) and await self.owns(Owned.FLOW_RUN, each) for each in runs]
+        own_task_runs = [_is_id(each) and await self._owns_task_run(each) for each in task_runs]
+        return all(own_runs) and all(own_task_runs)
+
+    def _remember(self, key: tuple[Owned, str]) -> None:
+        self._owned[key] = None
+        if len(self._owned) > MAX_CACHED:
+            self._owned.popitem(last=False)
 
     async def _look_up(self, kind: Owned, subject: str) -> bool:
         if kind is Owned.FLOW:
@@ -173,13 +208,36 @@ class Ownership:
         return bool(await self._http.post("/deployments/count", conditions))
 
 
-_RUN: Final = "prefect.flow-run."
-_POOL: Final = "prefect.work-pool."
+_KINDS: Final = {
+    "prefect.deployment": Owned.DEPLOYMENT,
+    "prefect.flow": Owned.FLOW,
+    "prefect.flow-run": Owned.FLOW_RUN,
+    "prefect.task-run": Owned.TASK_RUN,
+    "prefect.work-pool": Owned.POOL,
+    "prefect.work-queue": Owned.WORK_QUEUE,
+}
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def _resource_ids(event: Mapping[str, Any]) -> list[str]:
+def _is_id(text: str) -> bool:
+    return bool(_ID.fullmatch(text))
+
+
+def _resources(event: Mapping[str, Any]) -> list[tuple[Owned, str]]:
+    """The resources of an event that belong to a team, by kind and id."""
     related = event.get("related")
-    resources = [event.get("resource"), *(related if isinstance(related, list) else ())]
-    return [
-        str(each.get("prefect.resource.id", "")) for each in resources if isinstance(each, Mapping)
-    ]
+    listed = [event.get("resource"), *(related if isinstance(related, list) else ())]
+    named = [_named(each) for each in listed if isinstance(each, Mapping)]
+    return [each for each in named if each is not None]
+
+
+def _named(resource: Any) -> tuple[Owned, str] | None:
+    prefix, _, subject = str(resource.get("prefect.resource.id", "")).rpartition(".")
+    kind = _KINDS.get(prefix)
+    return None if kind is None or not _is_id(subject) else (kind, subject)
+
+
+def _subject_kind(event: Mapping[str, Any]) -> Owned | None:
+    resource = event.get("resource")
+    named = _named(resource) if isinstance(resource, Mapping) else None
+    return named[0] if named else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -22,7 +23,7 @@ from coe.audit.events import Tag
 from coe.engines.prefect_http import basic
 from coe.errors import CoeError, Forbidden, Unauthenticated, Unavailable
 from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, token_of
-from coe.gateway.body_redaction import redact_event
+from coe.gateway.body_redaction import is_frame, is_known_event, redact_event
 from coe.gateway.rules import AllowedCall, match_call
 from coe.work import RequestInfo
 
@@ -153,28 +154,54 @@ def _filters(
     authentication: WorkerAuthentication, worker: AuthenticatedWorker, call: AllowedCall
 ) -> tuple[MessageFilter, MessageFilter]:
     """The filters for messages of the worker and for messages of the server."""
+    messages = _Messages(authentication, worker, call)
+    match call.path:
+        case "/events/in":
+            return messages.event_from_worker, messages.unchanged
+        case "/events/out":
+            return messages.unchanged, messages.event_from_server
+        case _:
+            return messages.frame_from_worker, messages.unchanged
 
-    async def unchanged(text: str) -> str:
+
+@dataclass(frozen=True, slots=True)
+class _Messages:
+    """What is passed on of the messages of one connection."""
+
+    authentication: WorkerAuthentication
+    worker: AuthenticatedWorker
+    call: AllowedCall
+
+    async def unchanged(self, text: str) -> str:
+        """The message itself."""
         return text
 
-    async def owned_event_from_worker(text: str) -> str:
+    async def frame_from_worker(self, text: str) -> str:
+        """A frame of a worker's connection, which names the worker."""
+        if not is_frame(_object(text) or {}):
+            raise await self._refusal("FRAME", "the worker's name has not the form of a name")
+        return text
+
+    async def event_from_worker(self, text: str) -> str | None:
+        """An event about the team's own runs, without free text; None for one of another name."""
         event = _object(text)
+        if event is not None and isinstance(event.get("event"), str) and not is_known_event(event):
+            return None
         redacted = redact_event(event) if event is not None else None
-        if redacted is None or not await worker.ownership.owns_resources(redacted):
-            raise await authentication.refusal(worker, "EVENT", call.path, "not the team's own")
+        if redacted is None or not await self.worker.ownership.owns_resources(redacted):
+            raise await self._refusal("EVENT", "not the team's own")
         return orjson.dumps(redacted).decode()
 
-    async def owned_event_from_server(text: str) -> str | None:
+    async def event_from_server(self, text: str) -> str | None:
+        """An event about the team's own runs."""
         message = _object(text) or {}
         if message.get("type") != "event":
             return text
-        return text if await worker.ownership.owns_resources(message.get("event") or {}) else None
+        owns = await self.worker.ownership.owns_resources(message.get("event") or {})
+        return text if owns else None
 
-    if call.path == "/events/in":
-        return owned_event_from_worker, unchanged
-    if call.path == "/events/out":
-        return unchanged, owned_event_from_server
-    return unchanged, unchanged
+    async def _refusal(self, method: str, why: str) -> Forbidden:
+        return await self.authentication.refusal(self.worker, method, self.call.path, why)
 
 
 async def _relay(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from coe.json_types import JSON, value_text
 
-_DOT_SEGMENTS: Final = frozenset({".", "..", "%2e", "%2e%2e", ".%2e", "%2e."})
+_MAX_DECODINGS: Final = 4
 # RFC 9110, section 5.6.2: the names of methods and headers.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
@@ -35,11 +35,22 @@ def request_problems(arguments: Mapping[str, JSON]) -> Iterator[str]:
 
 
 def has_dot_segments(url: str) -> bool:
-    """Whether a path contains `.` or `..`: data in a path must not lead to another resource."""
-    path = url.partition("?")[0].partition("#")[0].partition("://")[2]
-    return any(
-        segment.lower() in _DOT_SEGMENTS for segment in path.replace("\\", "/").split("/")[1:]
-    )
+    """Whether a path contains `.` or `..`: data in a path must not lead to another resource.
+
+    Servers and proxies decode a path before they resolve it, some of them twice; some take a
+    backslash for a slash, and cut off what follows a semicolon in a segment. So the path is looked
+    at after each decoding, and with each of these readings.
+    """
+    path = url.partition("?")[0].partition("#")[0].partition("://")[2].partition("/")[2]
+    for _ in range(_MAX_DECODINGS):
+        segments = path.replace("\\", "/").split("/")
+        if any(each.partition(";")[0].strip() in {".", ".."} for each in segments):
+            return True
+        decoded = unquote(path, errors="replace")
+        if decoded == path:
+            return False
+        path = decoded
+    return True
 
 
 def _is_method(value: JSON) -> bool:

@@ -83,6 +83,7 @@ ALLOWED = {
     ("coe/web/hosts.py", "urlsplit"): ADDRESS,
     # patterns
     ("coe/access/actor.py", "pattern"): "names a run as an actor, in small letters only",
+    ("coe/gateway/forms.py", "pattern"): "the forms that Prefect reads, which may have a space",
     ("coe/gateway/rules.py", "pattern"): "a path of Prefect's, in small letters only",
 }
 
