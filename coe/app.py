@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from coe import logs
 from coe.access.tokens import Authenticator
 from coe.api.graphql.context import EngineStatus
-from coe.api.http import audit_bundle, cloudevents
+from coe.api.http import audit_bundle, cloudevents, signin
 from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
@@ -28,6 +28,8 @@ from coe.execution.engine import Engine, EngineHealth
 from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
 from coe.idempotency import forget_expired
+from coe.identity.signin import sessions
+from coe.identity.signin.sign_ins import SignIns
 from coe.settings import LOOPBACK, Settings
 from coe.web.client_address import ForwardedAddress
 from coe.web.headers import SecurityHeaders
@@ -56,6 +58,7 @@ class Services:
     engine: Engine | None
     gateway: Gateway | None
     sealer: LogSealer
+    sign_ins: SignIns
     status: EngineStatus
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -74,6 +77,7 @@ class Services:
             engine=engine,
             gateway=Gateway.open(platform),
             sealer=LogSealer(platform.database, platform.signer, settings.checkpoint_path),
+            sign_ins=SignIns.open(platform),
             status=EngineStatus(starting if engine else NO_ENGINE, seen=False),
         )
 
@@ -95,6 +99,7 @@ class Services:
             await self.gateway.close()
         if self.engine is not None:
             await self.engine.close()
+        await self.sign_ins.close()
         await self.platform.close()
 
     async def database_answers(self) -> bool:
@@ -137,11 +142,12 @@ class Services:
             await loops.close()
 
     async def _clean_up(self) -> None:
-        """Delete expired idempotency keys and expired events."""
+        """Delete expired idempotency keys, events and sessions."""
         while True:
             async with self.platform.database.session() as session:
                 await forget_expired(session, self.platform.clock())
                 await delete_expired_events(session, self.platform.clock())
+                await sessions.forget_expired(session, self.platform.clock())
                 await session.commit()
             await asyncio.sleep(CLEAN_UP_SECONDS)
 
@@ -194,9 +200,11 @@ def create_app(
         openapi_url=None,
     )
     app.state.services = services
+    app.state.sign_ins = services.sign_ins
     app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
     app.include_router(audit_bundle.router(services.platform))
     app.include_router(cloudevents.router(services.platform))
+    app.include_router(signin.router(services.sign_ins))
     app.include_router(routes(personas))
     if services.gateway is not None:
         app.include_router(services.gateway.router())

@@ -70,6 +70,13 @@ class Forbidden(CoeError):
     status = 403
 
 
+class StepUpRequired(CoeError):
+    """Sign in afresh to do this: the policy asks for it; see `signIn` for the address."""
+
+    code = "STEP_UP_REQUIRED"
+    status = 403
+
+
 class NotFound(CoeError):
     """This does not exist, or you may not read it."""
 

@@ -105,6 +105,22 @@ class Settings(BaseSettings):
         ),
     )
 
+    # People who sign in
+    issuers_file: Path | None = Field(
+        default=None,
+        description="The YAML file of the issuers by which people sign in (mode 0600).",
+    )
+    session_idle_minutes: int = Field(
+        default=60,
+        ge=1,
+        description="The minutes without a request after which a person's session ends.",
+    )
+    session_hours: int = Field(
+        default=12,
+        ge=1,
+        description="The hours after which a session ends in any case, since its sign-in.",
+    )
+
     # Prefect
     prefect_url: str | None = Field(
         default=None,

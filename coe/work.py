@@ -11,15 +11,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access import people, tokens
-from coe.access.actor import Actor, DataClass
+from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
+from coe.access.step_up import StepUpLine
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.audit.readings import Readings
@@ -27,7 +28,7 @@ from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
 from coe.db import Database, new_id, utcnow
-from coe.errors import Forbidden, Invalid, NotFound, Problem
+from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
@@ -44,6 +45,7 @@ _SOURCES: Final = {
     "run": "runs",
     "schedule": "runs",
     "scim": "access",
+    "session": "access",
     "team": "access",
     "template": "catalog",
     "token": "access",
@@ -76,6 +78,18 @@ def _refused_tag(permission: Permission) -> Tag:
     source = _SOURCES.get(noun, "")
     name = f"{source}:{verb}" if ":" in source else f"{source}:{noun}:{verb}"
     return _TAGS.get(name, Tag.ACCESS_PERMISSION_REFUSE)
+
+
+def _step_up_error(actor: Actor, permission: Permission, line: StepUpLine) -> StepUpRequired:
+    if actor.sign_in is None:
+        message = (
+            f"{permission} asks for a sign-in at most {line.minutes} minutes old, and a token is "
+            "none: do this in the browser"
+        )
+        return StepUpRequired(message, permission=permission.value, rule=str(line), signIn="/auth")
+    message = f"{permission} asks for a sign-in at most {line.minutes} minutes old: sign in afresh"
+    address = f"/auth/{actor.sign_in.issuer}/login?fresh=1"
+    return StepUpRequired(message, permission=permission.value, rule=str(line), signIn=address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,20 @@ class Read:
             relations=relations,
         )
 
+    def step_up_for(
+        self, permission: Permission, *, team: str, data_class: DataClass = DataClass.INTERNAL
+    ) -> StepUpLine | None:
+        """The line for which the actor has to sign in afresh; None where it need not.
+
+        Only people are asked. A token proves no presence, so it is never fresh.
+        """
+        line = self.policy.step_up.asks(permission.value, team=team, data_class=data_class)
+        if line is None or self.actor.kind is not ActorKind.PERSON:
+            return None
+        proved = self.actor.sign_in.proved_at if self.actor.sign_in else None
+        fresh = proved is not None and self.now - proved <= timedelta(minutes=line.minutes)
+        return None if fresh else line
+
 
 @dataclass(slots=True)
 class Work(Read):
@@ -160,6 +188,7 @@ class Work(Read):
         Raises:
             Forbidden: With the permission and the deciding policy line.
             NotFound: The same, if `hide` is set.
+            StepUpRequired: The policy allows it, to a person who signed in a moment ago.
         """
         decision = self.decide(
             permission,
@@ -182,6 +211,21 @@ class Work(Read):
             if hide:
                 raise NotFound
             raise Forbidden(decision.explanation, permission=permission.value, rule=decision.rule)
+        stale = self.step_up_for(permission, team=team, data_class=data_class)
+        if stale is not None:
+            self._denied.append(
+                self._event(
+                    _refused_tag(permission),
+                    resource=resource,
+                    team=team,
+                    decision=decision,
+                    detail={"permission": permission.value, "stepUp": str(stale)},
+                    reason=f"A fresh sign-in is asked for: {stale}.",
+                    outcome=AuditOutcome.DENIED,
+                    correlation_id=correlation_id,
+                )
+            )
+            raise _step_up_error(self.actor, permission, stale)
         return decision
 
     async def record(

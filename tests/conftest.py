@@ -25,7 +25,11 @@ from coe.embedded_postgres import EmbeddedPostgres
 from coe.settings import Settings
 from coe.work import Platform
 
-pytest_plugins = ("tests.factories.gateway", "tests.factories.prefect_fixtures")
+pytest_plugins = (
+    "tests.factories.gateway",
+    "tests.factories.oidc_fixtures",
+    "tests.factories.prefect_fixtures",
+)
 
 LONGEST = {
     "demo": 0,

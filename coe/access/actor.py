@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 from uuid import UUID
@@ -41,12 +42,26 @@ class DataClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """The session of a person who signed in.
+
+    `issuer` is its name in the operator's file; `proved_at` is when the person last proved who they
+    are, in a way that counts for a step-up, and None if they never did.
+    """
+
+    session: UUID
+    issuer: str
+    proved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """The authenticated caller.
 
     `scopes` are those of its token; they only narrow what the policy allows. None does not narrow.
     `token_id` is the token that it sent, if that is in the database. `maker` is who made the
     credential of a service: the two count as one person wherever a rule tells people apart.
+    `sign_in` is the session of a person in a browser; None for every token.
     """
 
     subject: str
@@ -55,6 +70,7 @@ class Actor:
     scopes: frozenset[str] | None = None
     maker: str | None = None
     token_id: UUID | None = None
+    sign_in: SignIn | None = None
 
     @property
     def persons(self) -> frozenset[str]:
@@ -74,6 +90,7 @@ class Actor:
         scopes: frozenset[str] | None = None,
         maker: str | None = None,
         token_id: UUID | None = None,
+        sign_in: SignIn | None = None,
     ) -> Self:
         """The actor of a subject, whose form gives the kind.
 
@@ -81,7 +98,8 @@ class Actor:
             ValueError: The subject is not one of the three forms.
         """
         kind = subject_kind(subject)
-        return cls(subject, kind, display_name or subject, scopes, maker, token_id)
+        name = display_name or subject
+        return cls(subject, kind, name, scopes, maker, token_id, sign_in)
 
 
 def subject_kind(subject: str) -> ActorKind:

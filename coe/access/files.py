@@ -7,6 +7,8 @@
 - `policies/approvals.csv` (optional): the roles that two people give and take, `a, team, role`;
 - `policies/network.csv` (optional): the private addresses that flows may reach, `n, team, host,
   network, port`, each with its reason in a comment above it;
+- `policies/step-up.csv` (optional): where people sign in afresh, `s, team, permission, data class,
+  minutes`;
 - `catalog/teams/<team>.yaml`: a team, its members and its services.
 """
 
@@ -26,13 +28,14 @@ from coe.access.approval_lines import APPROVALS_FILE, ApprovalLine
 from coe.access.membership_changes import MembersSource
 from coe.access.network import NETWORK_FILE, NetworkLine
 from coe.access.policy_lines import ANY, PolicyLine, is_role
+from coe.access.step_up import StepUpLine
 from coe.errors import Invalid, Problem
 from coe.identifiers import is_slug
 from coe.language.source import Source, Unreadable, point, read
 
 ACCESS_FILE_CODE: Final = "INPUT_ACCESS_FILE"
 _MAX_BYTES: Final = 1_000_000
-LineT = TypeVar("LineT", PolicyLine, NetworkLine, ApprovalLine)
+LineT = TypeVar("LineT", PolicyLine, NetworkLine, ApprovalLine, StepUpLine)
 
 
 def _slug(value: str) -> str:
@@ -120,6 +123,7 @@ class AccessFiles:
     teams: tuple[TeamDocument, ...]
     network: tuple[NetworkLine, ...] = ()
     approvals: tuple[ApprovalLine, ...] = ()
+    step_up: tuple[StepUpLine, ...] = ()
 
 
 @dataclass(slots=True)
@@ -183,9 +187,10 @@ def read_files(root: Path) -> AccessFiles:
     teams = tuple(_read_teams(reader, roles))
     network = tuple(_read_network(reader))
     approvals = tuple(_read_approvals(reader, roles))
+    step_up = tuple(_read_step_up(reader))
     if reader.problems:
         raise Invalid(reader.problems)
-    return AccessFiles(model or "", roles, lines, teams, network, approvals)
+    return AccessFiles(model or "", roles, lines, teams, network, approvals, step_up)
 
 
 def _line(source: Source, *location: str | int) -> int | None:
@@ -238,7 +243,7 @@ def _team_names(reader: _Reader) -> set[str]:
     return {each.stem for each in (reader.root / "catalog" / "teams").glob("*.yaml")}
 
 
-def _number(line: PolicyLine | NetworkLine | ApprovalLine) -> int:
+def _number(line: PolicyLine | NetworkLine | ApprovalLine | StepUpLine) -> int:
     return int(line.source.rpartition(":")[2])
 
 
@@ -258,6 +263,22 @@ def _read_reasoned(
             reader.report(file, number, "the same line stands above")
         seen.add(line.fields)
         yield file, line
+
+
+def _read_step_up(reader: _Reader) -> Iterator[StepUpLine]:
+    file = reader.root / "policies" / "step-up.csv"
+    teams = {each.stem for each in (reader.root / "catalog" / "teams").glob("*.yaml")}
+    if not file.is_file():
+        return
+    seen: set[tuple[str, ...]] = set()
+    for line in _read_area(reader, file, "s", StepUpLine.of):
+        number = int(line.source.rpartition(":")[2])
+        if line.team != ANY and line.team not in teams:
+            reader.report(file, number, f"there is no team {line.team!r}", _near(line.team, teams))
+        if line.fields[:-1] in seen:
+            reader.report(file, number, "a line above is about the same")
+        seen.add(line.fields[:-1])
+        yield line
 
 
 def _read_area(

@@ -181,7 +181,12 @@ async def _sync_rules(session: AsyncSession, files: AccessFiles) -> None:
             "source": line.source,
             "origin": FROM_CONTENT,
         }
-        for ptype, lines in (("p", files.lines), ("n", files.network), ("a", files.approvals))
+        for ptype, lines in (
+            ("p", files.lines),
+            ("n", files.network),
+            ("a", files.approvals),
+            ("s", files.step_up),
+        )
         for line in lines
     ]
     await _delete_others(session, PolicyRule, rows, keys=("ptype", "fields"))

@@ -142,9 +142,9 @@ class Membership(SQLModel, table=True):
 class PolicyRule(SQLModel, table=True):
     """One policy line, with its fields as an array: they are never joined and parsed again.
 
-    `ptype` is `p` (subject, team, permission, data class, effect), `n` (team, host, network, port)
-    or `a` (team, role). `note` is the comment above the line in its file. `source` is `file:line`,
-    or who added it.
+    `ptype` is `p` (subject, team, permission, data class, effect), `n` (team, host, network, port),
+    `a` (team, role) or `s` (team, permission, data class, minutes). `note` is the comment above the
+    line in its file. `source` is `file:line`, or who added it.
     """
 
     __tablename__ = "policy_rules"

@@ -48,6 +48,7 @@ class Permission(StrEnum):
     SCHEDULE_PAUSE = "schedule:pause"
     SCHEDULE_RESUME = "schedule:resume"
     SCIM_PROVISION = "scim:provision"
+    SESSION_REVOKE = "session:revoke"
     TEAM_APPROVE = "team:approve"
     TEAM_CREATE = "team:create"
     TEAM_MEMBERS = "team:members"

@@ -29,6 +29,7 @@ from coe.access.policy_lines import (
 )
 from coe.access.records import PolicyRecord, read_policy, read_policy_version
 from coe.access.scope import AccessScope
+from coe.access.step_up import StepUp, StepUpLine
 from coe.db import utcnow
 from coe.identifiers import is_slug
 
@@ -66,6 +67,7 @@ class Policy:
         self.memberships: Final = Memberships(record.memberships, now or utcnow())
         self.network: Final = Network(_valid_network_lines(record))
         self._approvals = frozenset(tuple(each.fields) for each in record.approvals)
+        self.step_up: Final = StepUp(_step_up_lines(record))
         lines = list(self._valid_lines(record))
         self._enforcers = self._make(record.model, lines)
         self._teams = self.memberships.all_teams() | {
@@ -329,6 +331,16 @@ def _valid_network_lines(record: PolicyRecord) -> Iterable[NetworkLine]:
             yield NetworkLine.of(rule.fields, note=rule.note, source=rule.source)
         except ValueError as error:
             _log.warning("%s is left out: %s", rule.source, error)
+
+
+def _step_up_lines(record: PolicyRecord) -> Iterable[StepUpLine]:
+    """The lines of where a fresh sign-in is asked; one that cannot be read asks for it always."""
+    for rule in record.step_up:
+        try:
+            yield StepUpLine.of(rule.fields, note=rule.note, source=rule.source)
+        except ValueError as error:
+            _log.warning("%s asks for a fresh sign-in everywhere: %s", rule.source, error)
+            yield StepUpLine.broken(rule.source)
 
 
 @dataclass(slots=True)

@@ -68,6 +68,7 @@ class PolicyRecord:
     memberships: tuple[MembershipRecord, ...] = ()
     network: tuple[RuleRecord, ...] = ()
     approvals: tuple[RuleRecord, ...] = ()
+    step_up: tuple[RuleRecord, ...] = ()
 
 
 _RULE_COLUMNS: Final = Columns(RuleRecord, _RULES)
@@ -92,6 +93,7 @@ async def read_policy(session: AsyncSession) -> PolicyRecord:
         memberships=tuple(map(_MEMBERSHIP_COLUMNS.record, row.memberships)),
         network=tuple(map(_RULE_COLUMNS.record, row.network)),
         approvals=tuple(map(_RULE_COLUMNS.record, row.approvals)),
+        step_up=tuple(map(_RULE_COLUMNS.record, row.step_up)),
     )
 
 
@@ -127,4 +129,5 @@ _POLICY: Final = select(
     _rows_of(
         _MEMBERSHIP_COLUMNS, _MEMBERSHIPS.c.team, _MEMBERSHIPS.c.subject, where=~_INACTIVE
     ).label("memberships"),
+    _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "s").label("step_up"),
 ).where(_STATE.c.id == 1)

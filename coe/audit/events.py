@@ -19,12 +19,16 @@ class AuditOutcome(StrEnum):
 class Tag(StrEnum):
     """The action of an event; each verb records one."""
 
+    ACCESS_ACCOUNT_CREATE = "access:account:create"
+    """A person signed in for the first time: their account was made, or tied to who they are."""
     ACCESS_DECISION_EXPLAIN = "access:decision:explain"
     """Someone asked why a subject may or may not do something."""
     ACCESS_GRANTS_REVIEW = "access:grants:review"
     """Someone read who may do what in a team's namespace."""
     ACCESS_LOGIN_REFUSE = "access:login:refuse"
     """A credential was refused: a token that had expired or was revoked, an account not active."""
+    ACCESS_MEMBERSHIP_RENEW = "access:membership:renew"
+    """The groups of a person at the sign-in changed their memberships."""
     ACCESS_PERMISSION_REFUSE = "access:permission:refuse"
     """The policy refused an actor a permission; the event's rule is the line that decided."""
     ACCESS_PERSON_ACTIVATE = "access:person:activate"
@@ -35,6 +39,14 @@ class Tag(StrEnum):
     """A person was suspended: nothing lets them in, and everything of theirs is kept."""
     ACCESS_POLICY_LOAD = "access:policy:load"
     """Policies and memberships were loaded from the content folders, with changes."""
+    ACCESS_SESSION_CLOSE = "access:session:close"
+    """A person signed out, here or at the issuer."""
+    ACCESS_SESSION_OPEN = "access:session:open"
+    """A person signed in."""
+    ACCESS_SESSION_RENEW = "access:session:renew"
+    """A person proved afresh who they are (step-up): a new session took the place of the old."""
+    ACCESS_SESSION_REVOKE = "access:session:revoke"
+    """Sessions of a person were ended by somebody who may."""
     ACCESS_TOKEN_ISSUE = "access:token:issue"  # noqa: S105  # the name of an event
     """A bearer token was issued; only its hash is kept."""
     ACCESS_TOKEN_REVOKE = "access:token:revoke"  # noqa: S105  # the same

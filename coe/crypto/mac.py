@@ -38,8 +38,10 @@ class MacPurpose(StrEnum):
     ACCESS_TOKEN = "access token"  # noqa: S105  # the name of a purpose
     AUDIT_EVENT = "audit event"
     CLIENT_SECRET = "client secret"  # noqa: S105  # the name of a purpose
+    CSRF = "csrf token"
     ENROLMENT_CODE = "enrolment code"
     SESSION = "session"
+    SIGN_IN = "sign-in"
 
 
 @dataclass(slots=True)

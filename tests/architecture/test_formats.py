@@ -57,6 +57,7 @@ ALLOWED = {
     ("coe/leaves/notify_process.py", "json.loads"): "what its parent wrote",
     ("coe/leaves/openapi_fetch.py", "orjson.loads"): "a document of others, read for its addresses",
     ("coe/paging.py", "orjson.loads"): OURS,
+    ("coe/identity/signin/pending.py", "orjson.loads"): "what it wrote itself, with a code",
     ("coe/review/suite_process.py", "json.loads"): "what its parent wrote",
     ("coe/review/suites.py", "orjson.loads"): TOOL,
     ("coe/sdk/testing.py", "json.loads"): "copies a value",
@@ -73,10 +74,13 @@ ALLOWED = {
     # times
     ("coe/runs/worker_presence.py", "strftime"): "a sentence for people",
     # addresses
+    ("coe/api/http/browser.py", "urlsplit"): ADDRESS,
     ("coe/app.py", "urlsplit"): ADDRESS,
     ("coe/channels.py", "urlsplit"): ADDRESS,
     ("coe/cli/api_client.py", "urlsplit"): ADDRESS,
     ("coe/demo/run.py", "urlsplit"): ADDRESS,
+    ("coe/identity/discovery.py", "urlsplit"): ADDRESS,
+    ("coe/identity/signin/exchange.py", "urlsplit"): ADDRESS,
     ("coe/language/openapi/servers.py", "urlsplit"): ADDRESS,
     ("coe/language/request_arguments.py", "urlsplit"): "an address to call: http and a host",
     ("coe/sdk/client.py", "urlsplit"): ADDRESS,

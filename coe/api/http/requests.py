@@ -8,22 +8,48 @@ from fastapi import Request
 
 from coe.access.actor import Actor
 from coe.api.graphql import limits
+from coe.api.http import browser
 from coe.errors import TooCostly, Unauthenticated
+from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
 from coe.work import Platform, RequestInfo
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
 async def authenticate_request(platform: Platform, request: Request, about: RequestInfo) -> Actor:
-    """Find the actor of a request by its `Authorization: Bearer …`.
+    """Find the actor of a request by its `Authorization: Bearer …`, else by a session's cookie.
+
+    A browser adds the cookie by itself, so a request with it has to come from our own pages; one
+    that may change something carries the token of the session too (`X-CSRF-Token`).
 
     Raises:
-        Unauthenticated: The token is missing, unknown, expired or revoked.
+        Unauthenticated: The token or the session is missing, unknown, expired or revoked.
+        NotFromThePages: The request with a session was not sent by our own pages.
     """
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    header = request.headers.get("authorization")
+    if header is None:
+        return await _by_session(platform, request, about)
+    scheme, _, bearer = header.partition(" ")
     if scheme.lower() != "bearer" or not bearer.strip():
         raise Unauthenticated
     return await platform.authenticate(bearer.strip(), about)
+
+
+async def _by_session(platform: Platform, request: Request, about: RequestInfo) -> Actor:
+    sign_ins: SignIns | None = getattr(request.app.state, "sign_ins", None)
+    cookie = browser.session_cookie(platform.settings, request)
+    if sign_ins is None or not cookie or browser.is_from_elsewhere(request):
+        raise Unauthenticated
+    found = await sign_ins.session(cookie, about)
+    if request.method not in browser.SAFE_METHODS:
+        await sign_ins.check_csrf(
+            found,
+            cookie=cookie,
+            given=request.headers.get(CSRF_HEADER, ""),
+            own_origin=browser.is_own_origin(platform.settings, request),
+            about=about,
+        )
+    return found.actor
 
 
 def request_info(request: Request) -> RequestInfo:
