@@ -24,6 +24,7 @@ from coe.api.mutations.lifecycle import LifecycleMutation
 from coe.api.mutations.local_runs import LocalRunMutation
 from coe.api.mutations.runs import RunMutation
 from coe.api.mutations.schedules import ScheduleMutation
+from coe.api.mutations.sessions import SessionMutation
 from coe.api.mutations.templates import TemplateMutation
 from coe.api.queries.access import AccessQuery
 from coe.api.queries.audit import AuditQuery
@@ -35,6 +36,7 @@ from coe.api.queries.human_tasks import HumanTaskQuery
 from coe.api.queries.nodes import NodeQuery
 from coe.api.queries.reviews import ReviewQuery
 from coe.api.queries.runs import RunQuery
+from coe.api.queries.sessions import SessionQuery
 from coe.api.queries.teams import TeamQuery
 from coe.api.types.decisions import DecisionTable, DecisionTableVersion
 from coe.api.types.entries import System
@@ -57,6 +59,7 @@ class Query(
     HumanTaskQuery,
     AuditQuery,
     AccessQuery,
+    SessionQuery,
     EngineQuery,
 ):
     """Everything that can be read."""
@@ -74,6 +77,7 @@ class Mutation(
     ScheduleMutation,
     HumanTaskMutation,
     AccessMutation,
+    SessionMutation,
     LocalRunMutation,
 ):
     """Everything that can be changed."""

@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "review": "coe.cli.review",
     "run": "coe.cli.run.group",
     "schedule": "coe.cli.schedule",
+    "session": "coe.cli.session",
     "system": "coe.cli.system",
     "task": "coe.cli.task.group",
     "team": "coe.cli.team",

@@ -20,6 +20,7 @@ RESOURCES: Final = {
     "Flow": "flow",
     "HumanTask": "human_task",
     "Run": "run",
+    "Session": "session",
     "System": "system",
     "Team": "team",
     "Template": "template",
@@ -68,14 +69,14 @@ def plain_uuid(text: str) -> UUID | None:
 
 
 def resource_name(text: str) -> str:
-    """The name in the audit log of the run, task or token that a global id is of.
+    """The name in the audit log of the run, session, task or token that a global id is of.
 
     Any other text is unchanged: the log names entries and teams by ref and slug, not by their ids.
     """
     if ":" in text or not is_global(text):
         return text
     kind, key = split(text)
-    return f"{RESOURCES[kind]}:{key}" if kind in {"HumanTask", "Run", "Token"} else text
+    return f"{RESOURCES[kind]}:{key}" if kind in {"HumanTask", "Run", "Session", "Token"} else text
 
 
 def to_uuid(kind: str, text: str) -> UUID:

@@ -9,15 +9,18 @@ const CHOSEN = "coe.persona";
 const ENGINE_QUERY = "{ engine { name state detail queued } }";
 
 let bearer = "";
+let session = { signedIn: false };
 
 async function ask(body, signal) {
   const headers = { "Content-Type": "application/json", Accept: "application/json" };
+  const bySession = !bearer && session.signedIn;
   if (bearer) headers.Authorization = "Bearer " + bearer;
+  if (bySession) headers["X-CSRF-Token"] = session.csrfToken;
   const response = await fetch("/graphql", {
     method: "POST",
     headers,
     body: JSON.stringify(body),
-    credentials: "omit",
+    credentials: bySession ? "same-origin" : "omit",
     signal,
   });
   return response.json();
@@ -66,7 +69,7 @@ function show() {
 }
 
 async function showEngine() {
-  if (!bearer) {
+  if (!bearer && !session.signedIn) {
     engine.textContent = "";
     return;
   }
@@ -105,8 +108,19 @@ if (page.personas.length) {
   persona.addEventListener("change", choosePersona);
   choosePersona();
 } else {
-  reveal("token-label", "token", "use-token");
+  reveal("token-label", "token", "use-token", "account");
   show();
+  useSession();
+}
+
+// A person who signed in asks as themselves, as long as no token is in use.
+async function useSession() {
+  const response = await fetch("/auth/session", { credentials: "same-origin" });
+  session = await response.json();
+  if (!session.signedIn) return;
+  document.getElementById("account").textContent = session.displayName;
+  show();
+  showEngine();
 }
 
 document.getElementById("identity").addEventListener("submit", (event) => {
