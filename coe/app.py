@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from coe import logs
 from coe.access.tokens import Authenticator
 from coe.api.graphql.context import EngineStatus
-from coe.api.http import audit_bundle, cloudevents, signin
+from coe.api.http import audit_bundle, cloudevents, machines, signin
 from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
@@ -28,6 +28,8 @@ from coe.execution.engine import Engine, EngineHealth
 from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
 from coe.idempotency import forget_expired
+from coe.identity import workers
+from coe.identity.sign_in import forget_spent
 from coe.identity.signin import sessions
 from coe.identity.signin.sign_ins import SignIns
 from coe.settings import LOOPBACK, Settings
@@ -148,6 +150,8 @@ class Services:
                 await forget_expired(session, self.platform.clock())
                 await delete_expired_events(session, self.platform.clock())
                 await sessions.forget_expired(session, self.platform.clock())
+                await forget_spent(session, self.platform.clock())
+                await workers.forget_expired(session, self.platform.clock())
                 await session.commit()
             await asyncio.sleep(CLEAN_UP_SECONDS)
 
@@ -205,6 +209,7 @@ def create_app(
     app.include_router(audit_bundle.router(services.platform))
     app.include_router(cloudevents.router(services.platform))
     app.include_router(signin.router(services.sign_ins))
+    app.include_router(machines.router(services.platform))
     app.include_router(routes(personas))
     if services.gateway is not None:
         app.include_router(services.gateway.router())

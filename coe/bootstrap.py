@@ -21,6 +21,7 @@ from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
 from coe.governance import tokens
 from coe.governance.tokens import TokenRequest
+from coe.identity import workers
 from coe.identity.teams.loading import load_policy_and_settle
 from coe.review.drafts import register_decision, register_flow
 from coe.review.submission import gather_evidence
@@ -75,6 +76,22 @@ async def issue_operator_token(settings: Settings, request: TokenRequest) -> str
     finally:
         await platform.close()
     return token
+
+
+async def operator_enrolment_code(settings: Settings, team: str) -> str:
+    """Make a one-time code for a worker of a team, as the operator.
+
+    Raises:
+        NotFound: There is no such team.
+        Conflict: No worker is a member of the team.
+    """
+    platform = Platform.open(settings, name="coe-worker-code", pool_size=1)
+    try:
+        async with platform.work(CONTENT) as work:
+            code, _ = await workers.create_enrolment_code_as_operator(work, team)
+    finally:
+        await platform.close()
+    return code
 
 
 async def _load_access(platform: Platform, root: Path) -> str:

@@ -98,6 +98,13 @@ class TooCostly(CoeError):
     status = 413
 
 
+class RateLimited(CoeError):
+    """There were too many attempts; try again after `retry_after` seconds."""
+
+    code = "RATE_LIMITED"
+    status = 429
+
+
 class Unavailable(CoeError):
     """A part of the platform is not available now; try again shortly."""
 

@@ -54,10 +54,14 @@ class ClientMutation(SQLModel, table=True):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Receipt:
-    """What an answer is rebuilt from: ids of what was made, and the problems that only warn."""
+    """What an answer is rebuilt from: ids of what was made, and the problems that only warn.
+
+    `shown` is for the first answer alone, such as a secret: it is not kept, so a repeat lacks it.
+    """
 
     values: dict[str, JSON] = dataclasses.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    shown: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     def id(self, name: str) -> UUID | None:
         """One of the ids, or None."""

@@ -121,6 +121,16 @@ class Settings(BaseSettings):
         description="The hours after which a session ends in any case, since its sign-in.",
     )
 
+    # Machines that sign in
+    access_token_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        le=3600,
+        description=(
+            "The seconds for which an access token of a machine is good; a worker renews its own."
+        ),
+    )
+
     # Prefect
     prefect_url: str | None = Field(
         default=None,
@@ -152,6 +162,10 @@ class Settings(BaseSettings):
         description="The address at which a client reaches the API.",
     )
     token: SecretStr | None = Field(default=None, description="The bearer token of a client.")
+    worker_code: SecretStr | None = Field(
+        default=None,
+        description="The one-time code with which a team's worker enrols when it first starts.",
+    )
     flows_dir: Path | None = Field(
         default=None,
         description="The folder of a team's local flows; by default the working directory.",
@@ -233,6 +247,11 @@ class Settings(BaseSettings):
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks of the proxies that are trusted."""
         return tuple(ip_network(each) for each in self.trusted_proxies)
+
+    @property
+    def issuer(self) -> str:
+        """The platform, in tokens for it: its public address, or by default its log's origin."""
+        return self.public_url.rstrip("/") if self.public_url else f"urn:coe:{self.log_origin}"
 
     @property
     def kek_path(self) -> Path:

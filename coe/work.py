@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access import people, tokens
+from coe.access import machines, people, tokens
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
@@ -49,6 +49,7 @@ _SOURCES: Final = {
     "team": "access",
     "template": "catalog",
     "token": "access",
+    "worker": "access",
 }
 
 
@@ -282,8 +283,15 @@ class Work(Read):
             correlation_id=correlation_id or self.request.correlation_id,
             request_id=self.request.request_id,
             address=self.request.address,
-            detail=detail,
+            detail=_with_credential(detail, self.actor),
         )
+
+
+def _with_credential(detail: JSON, actor: Actor) -> JSON:
+    """The detail, and with which credential it was done and who made that, if it has one."""
+    if actor.credential is None or not isinstance(detail, dict | None):
+        return detail
+    return {**(detail or {}), "credential": actor.credential, "maker": actor.maker}
 
 
 @dataclass(slots=True)
@@ -306,6 +314,14 @@ class Platform:
     expressions: Expressions = field(default_factory=lambda: Expressions(workers=1))
     authenticator: tokens.Authenticator | None = None
     test_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    machines: machines.MachineKeys = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the keys for machines from the signing key."""
+        seconds = self.settings.access_token_seconds
+        self.machines = machines.MachineKeys.of(
+            self.signer, self.macs, self.settings.issuer, seconds
+        )
 
     @classmethod
     def open(
@@ -333,8 +349,13 @@ class Platform:
         await self.expressions.close()
         await self.database.close()
 
-    async def authenticate(self, bearer: str, request: RequestInfo) -> Actor:
+    async def authenticate(
+        self, bearer: str, request: RequestInfo, *, connected: bool = False
+    ) -> Actor:
         """Find the actor of a bearer token; the use of an expired or revoked one is recorded.
+
+        It is an API token, or the access token of a machine. With `connected` the token was good
+        when a connection was opened, and the question is whether its credential still is.
 
         Raises:
             Unauthenticated: It is no valid token, or the person is suspended or has left.
@@ -344,7 +365,12 @@ class Platform:
             actor = self.authenticator.authenticate(bearer, request.address or "")
         async with self.database.session() as session:
             try:
-                found = actor or await tokens.authenticate(session, bearer, now=self.clock())
+                found = actor or await self._find(session, bearer, connected=connected)
+            except machines.RefusedCredential as refused:
+                why = f"The credential was refused: {refused.why}."
+                machine = Actor.of(refused.subject)
+                await self._refuse(session, machine, refused.credential, why, request)
+                raise
             except tokens.InactiveToken as spent:
                 await self._refuse(
                     session,
@@ -355,6 +381,13 @@ class Platform:
                 )
                 raise
             return await self.admit(session, found, request)
+
+    async def _find(self, session: AsyncSession, bearer: str, *, connected: bool) -> Actor:
+        if machines.is_access_token(bearer):
+            return await machines.authenticate_machine(
+                session, self.machines, bearer, now=self.clock(), connected=connected
+            )
+        return await tokens.authenticate(session, bearer, now=self.clock())
 
     async def admit(self, session: AsyncSession, actor: Actor, request: RequestInfo) -> Actor:
         """Let an actor in whose credential is valid: the last step of every way in.

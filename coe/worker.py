@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import httpx
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +28,15 @@ from coe.engines.prefect_server import worker_environment
 from coe.errors import CoeError, Unauthenticated, Unavailable
 from coe.execution.loops import Loops
 from coe.execution.open_runtime import open_runtime
+from coe.identity.forwarder import Forwarded, forwarding
+from coe.identity.worker_identity import (
+    AccessTokens,
+    WorkerIdentity,
+    client_of,
+    enrol,
+    identity_file,
+    read_identity,
+)
 from coe.settings import Settings
 from coe.work import Platform
 
@@ -48,12 +58,34 @@ async def run_central_worker(settings: Settings) -> None:
 
 
 async def run_team_worker(settings: Settings, team: str) -> None:
-    """Run a team's local runs until SIGTERM or Ctrl-C, with the team's token alone.
+    """Run a team's local runs until SIGTERM or Ctrl-C, with the key of this worker alone.
+
+    What runs in the process reaches the platform through a forwarder, which adds the access token
+    of the moment. The forwarder is in the loop of the main thread, so that no flow holds it up.
 
     Raises:
-        Unauthenticated: `COE_TOKEN` is not set.
+        Unauthenticated: The worker has not enrolled, or the platform refuses `COE_WORKER_CODE`.
+        Unavailable: The platform cannot be reached to enrol.
     """
-    await _until_signal(lambda stop: _serve_team(settings, team, stop))
+    async with client_of(settings.url, settings.ca_file) as http:
+        identity = await _identity(settings, team, http)
+        async with forwarding(http, AccessTokens(identity, http)) as forwarded:
+            await _until_signal(lambda stop: _serve_team(settings, team, forwarded, stop))
+
+
+async def _identity(settings: Settings, team: str, http: httpx.AsyncClient) -> WorkerIdentity:
+    """The identity of this worker; it enrols first where it has none, but a code."""
+    file = identity_file(settings.data_dir, team)
+    found = read_identity(file)
+    if found is not None and found.credential is not None:
+        return found
+    if settings.worker_code is None:
+        raise Unauthenticated(
+            f"there is no key in {file}: enrol this worker with `coe worker enrol {team} --code "
+            "CODE`, or start it with COE_WORKER_CODE; a lead of the team makes the code"
+        )
+    code = settings.worker_code.get_secret_value()
+    return await enrol(http, settings.data_dir, team, code=code, name=socket.gethostname())
 
 
 async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
@@ -85,15 +117,16 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
         _log.info("the central worker has stopped")
 
 
-async def _serve_team(settings: Settings, team: str, stop: asyncio.Event) -> None:
-    if settings.token is None:
-        raise Unauthenticated("COE_TOKEN is not set: a worker needs the token of its team")
-    url, token = settings.url.rstrip("/"), settings.token.get_secret_value()
-    os.environ |= {"COE_URL": url, "COE_TOKEN": token} | worker_environment(
-        api_url=f"{url}/gateway/{team}/api",
-        auth=f"{team}:{token}",
+async def _serve_team(
+    settings: Settings, team: str, forwarded: Forwarded, stop: asyncio.Event
+) -> None:
+    os.environ |= {"COE_URL": forwarded.url, "COE_TOKEN": forwarded.secret} | worker_environment(
+        api_url=f"{forwarded.url}/gateway/{team}/api",
+        auth=f"{team}:{forwarded.secret}",
         home=settings.data_dir / "prefect" / f"worker-{team}",
     )
+    os.environ |= {name: _no_proxy(os.environ.get(name)) for name in ("NO_PROXY", "no_proxy")}
+    os.environ.pop("COE_WORKER_CODE", None)
     from coe.engines.prefect_flow_executor import FlowExecutor  # noqa: PLC0415  # it reads the environment
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
     from coe.engines.team_flows import TeamFlows  # noqa: PLC0415  # the same
@@ -108,6 +141,11 @@ async def _serve_team(settings: Settings, team: str, stop: asyncio.Event) -> Non
         stop=stop,
     )
     _log.info("the worker of %s has stopped", team)
+
+
+def _no_proxy(before: str | None) -> str:
+    """The hosts that are reached without a proxy, and this machine."""
+    return ",".join(filter(None, (before, "127.0.0.1")))
 
 
 @asynccontextmanager

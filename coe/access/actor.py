@@ -62,6 +62,7 @@ class Actor:
     `token_id` is the token that it sent, if that is in the database. `maker` is who made the
     credential of a service: the two count as one person wherever a rule tells people apart.
     `sign_in` is the session of a person in a browser; None for every token.
+    `credential` is the key of a machine, `worker:<uuid>`.
     """
 
     subject: str
@@ -71,6 +72,7 @@ class Actor:
     maker: str | None = None
     token_id: UUID | None = None
     sign_in: SignIn | None = None
+    credential: str | None = None
 
     @property
     def persons(self) -> frozenset[str]:
@@ -80,6 +82,11 @@ class Actor:
         what the one may, the other may not for that.
         """
         return frozenset({self.subject, self.maker or self.subject})
+
+    @property
+    def identity(self) -> str:
+        """Which one of the machines of its subject it is: its credential, else the subject."""
+        return self.credential or self.subject
 
     @classmethod
     def of(

@@ -65,6 +65,9 @@ class Permission(StrEnum):
     TOKEN_ISSUE = "token:issue"  # noqa: S105  # a permission's name
     TOKEN_REVOKE = "token:revoke"  # noqa: S105  # the same
     WORKER_CONNECT = "worker:connect"
+    WORKER_ENROL = "worker:enrol"
+    WORKER_READ = "worker:read"
+    WORKER_REVOKE = "worker:revoke"
 
 
 PERMISSIONS: Final = frozenset(permission.value for permission in Permission)

@@ -40,6 +40,8 @@ class Relation(StrEnum):
     """Has claimed this human task."""
     EXCLUDED = "excluded"
     """Is excluded from this human task by its definition."""
+    HOLDER = "holder"
+    """Is the worker that was the last to claim this local run."""
     OWNER = "owner"
     """Is named as this flow's process owner or deputy."""
     PROPOSER = "proposer"
@@ -52,6 +54,8 @@ class Relation(StrEnum):
     """Started this run."""
     SELF = "self"
     """Is itself the subject: of its token, of its access."""
+    WORKER = "worker"
+    """Would act as a team's worker, which signs in with a key of its own."""
 
 
 class DerivedRole(StrEnum):

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coe.access.actor import Actor, ActorKind, subject_kind
+from coe.access.machines import is_worker
 from coe.access.models import AccessToken, Membership
 from coe.access.permissions import is_scope
 from coe.db import utcnow
@@ -42,7 +43,13 @@ class InactiveToken(Unauthenticated):
         self.token_id = token.id
         self.subject = token.subject
         self.kind = token.kind
-        self.why = "it expired" if token.revoked_at is None else "it was revoked"
+        self.why = _why(token)
+
+
+def _why(token: AccessToken) -> str:
+    if token.revoked_at is not None:
+        return "it was revoked"
+    return "a worker signs in with its key" if is_worker(token.subject) else "it expired"
 
 
 class Authenticator(Protocol):
@@ -74,7 +81,7 @@ async def authenticate(session: AsyncSession, bearer: str, *, now: datetime | No
     now = now or utcnow()
     if token is None or not hmac.compare_digest(token.token_hash, digest):
         raise Unauthenticated
-    if token.revoked_at is not None or token.expires_at <= now:
+    if token.revoked_at is not None or token.expires_at <= now or is_worker(token.subject):
         raise InactiveToken(token)
     return Actor.of(
         token.subject,
@@ -225,6 +232,9 @@ def _subject_problems(subject: str) -> list[Problem]:
         return [Problem("INPUT_TOKEN_SUBJECT", str(error), path="/subject")]
     if kind is ActorKind.RUN:
         message = "a token is for a person or a service, not for a run"
+        return [Problem("INPUT_TOKEN_SUBJECT", message, path="/subject")]
+    if is_worker(subject):
+        message = "a team's worker has no token: it enrols with a key of its own"
         return [Problem("INPUT_TOKEN_SUBJECT", message, path="/subject")]
     return []
 

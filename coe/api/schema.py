@@ -26,6 +26,7 @@ from coe.api.mutations.runs import RunMutation
 from coe.api.mutations.schedules import ScheduleMutation
 from coe.api.mutations.sessions import SessionMutation
 from coe.api.mutations.templates import TemplateMutation
+from coe.api.mutations.workers import WorkerMutation
 from coe.api.queries.access import AccessQuery
 from coe.api.queries.audit import AuditQuery
 from coe.api.queries.catalog import CatalogQuery
@@ -38,6 +39,7 @@ from coe.api.queries.reviews import ReviewQuery
 from coe.api.queries.runs import RunQuery
 from coe.api.queries.sessions import SessionQuery
 from coe.api.queries.teams import TeamQuery
+from coe.api.queries.workers import WorkerQuery
 from coe.api.types.decisions import DecisionTable, DecisionTableVersion
 from coe.api.types.entries import System
 from coe.api.types.flow_versions import FlowVersion
@@ -61,6 +63,7 @@ class Query(
     AccessQuery,
     SessionQuery,
     EngineQuery,
+    WorkerQuery,
 ):
     """Everything that can be read."""
 
@@ -79,6 +82,7 @@ class Mutation(
     AccessMutation,
     SessionMutation,
     LocalRunMutation,
+    WorkerMutation,
 ):
     """Everything that can be changed."""
 

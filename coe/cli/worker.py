@@ -1,4 +1,4 @@
-"""`coe worker`: run the central flows, or one team's own; claim and report a local run by hand."""
+"""`coe worker`: run the central flows, or one team's own; enrol, list and revoke teams' workers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import click
 
-from coe.cli.api_client import ApiClient, with_api
+from coe.cli.api_client import ApiClient, connect, server_options, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Noun, example
 from coe.cli.input_files import read_json_input
-from coe.cli.output import Result, printed
+from coe.cli.output import Result, Table, printed
+from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.settings_option import config_option, settings_from
 
 _CLAIM: Final = document("""
@@ -29,6 +30,28 @@ _REPORT: Final = {
     )
     for name in ("heartbeatRun", "releaseRun", "reportStep", "reportRun")
 }
+_CODE: Final = document("""
+mutation Code($team: String!) {
+  createEnrolmentCode(team: $team) { code team expiresAt problems { ...problem } }
+}
+""")
+_LIST: Final = """
+query Workers($team: String!, $active: Boolean, $first: Int!, $after: String) {
+  workers(team: $team, active: $active, first: $first, after: $after) {
+    totalCount
+    pageInfo { hasNextPage endCursor }
+    nodes {
+      id name team subject enrolledBy enrolledAt expiresAt address lastSeenAt lastAddress
+      revokedAt revokedBy active
+    }
+  }
+}
+"""
+_REVOKE: Final = document("""
+mutation Revoke($id: ID!, $reason: String!) {
+  revokeWorker(id: $id, reason: $reason) { id problems { ...problem } }
+}
+""")
 _attempt = click.option(
     "--attempt",
     required=True,
@@ -41,7 +64,7 @@ _error = click.option("--error", metavar="FILE", help="The error, as RFC 7807 de
 
 @click.group(cls=Noun)
 def command() -> None:
-    """Run the central flows, or a team's own; claim and report a local run by hand."""
+    """Run the central flows, or a team's own; enrol, list and revoke teams' workers."""
 
 
 @command.command()
@@ -59,10 +82,100 @@ def central(config: str | None) -> None:
 @config_option
 @example("coe worker team warehouse")
 def team(team: str, config: str | None) -> None:
-    """Run TEAM's local flows (needs COE_URL, the team's COE_TOKEN and COE_FLOWS_DIR only)."""
+    """Run TEAM's local flows (needs COE_URL, COE_FLOWS_DIR and the key with which it enrolled).
+
+    With COE_WORKER_CODE it enrols itself where it has no key yet.
+    """
     from coe.worker import run_team_worker  # noqa: PLC0415  # Prefect takes seconds to import
 
     asyncio.run(run_team_worker(settings_from(config), team))
+
+
+@command.command()
+@click.argument("team")
+@click.option(
+    "--operator",
+    is_flag=True,
+    help="With the database in place of the API: before a lead of the team has signed in.",
+)
+@config_option
+@server_options
+@example("coe worker code warehouse", "coe worker code warehouse --operator")
+@printed()
+def code(
+    team: str,
+    operator: bool,  # noqa: FBT001  # click passes it by keyword
+    config: str | None,
+    url: str | None,
+    token: str | None,
+    profile: str | None,
+) -> Result:
+    """Make a one-time code with which a worker of TEAM enrols; it is printed only once."""
+    if operator:
+        from coe.bootstrap import operator_enrolment_code  # noqa: PLC0415  # SQLAlchemy is slow to import
+
+        made = asyncio.run(operator_enrolment_code(settings_from(config), team))
+        return Result({"code": made}, made)
+    with connect(url, token, profile) as api:
+        answer = api.call(_CODE, {"team": team})["createEnrolmentCode"]
+    made = answer["code"]
+    notes = [f"good until {answer['expiresAt']}, once: coe worker enrol {team}"] if made else []
+    return Result(answer, made or (), notes, problems=answer["problems"], code=0 if made else 1)
+
+
+@command.command()
+@click.argument("team")
+@click.option(
+    "--code", envvar="COE_WORKER_CODE", metavar="CODE", help="The code; else it is asked."
+)
+@click.option("--name", help="What the worker is called in lists; by default this host's name.")
+@config_option
+@example("coe worker enrol warehouse --code coew_…")
+@printed()
+def enrol(team: str, code: str | None, name: str | None, config: str | None) -> Result:
+    """Make a key for a worker of TEAM on this machine, and have it enrolled with a one-time code.
+
+    The private key stays here, in `workers/TEAM.json` of COE_DATA_DIR, which only you may read.
+    """
+    from coe.identity.worker_identity import enrol_here  # noqa: PLC0415  # httpx is slow to import
+
+    code = code or click.prompt("Code", hide_input=True, err=True)
+    settings = settings_from(config)
+    file, made = asyncio.run(enrol_here(settings, team, code=str(code).strip(), name=name))
+    answer = {"worker": made.credential, "team": team, "issuer": made.issuer, "file": str(file)}
+    return Result(answer, f"{made.credential} of {team}, its key is in {file}")
+
+
+@command.command("list")
+@click.argument("team")
+@click.option("--active/--inactive", default=None, help="Only those whose key is good, or is not.")
+@paged()
+@example("coe worker list warehouse --active")
+@printed()
+@with_api
+def list_workers(api: ApiClient, team: str, active: bool | None, page: Page) -> Result:  # noqa: FBT001  # click passes it by keyword
+    """List the workers that enrolled for TEAM, the newest first; the reading is recorded."""
+    found = fetch(api, _LIST, {"team": team, "active": active}, page, "workers")
+    rows = [
+        row | {"worker": plain_id(row["id"]), "seen": row["lastSeenAt"], "from": row["lastAddress"]}
+        for row in found["nodes"]
+    ]
+    columns = ["name", "active", "enrolledBy", "enrolledAt", "seen", "from", "worker"]
+    return Result(found, Table(rows, columns, "No workers."), notes_on(found))
+
+
+@command.command()
+@click.argument("id")
+@click.option("--reason", required=True, help="Why.")
+@example("coe worker revoke 01a204ad-a69e-70a2-985e-cb36c368b5b1 --reason 'the machine is sold'")
+@printed()
+@with_api
+def revoke(api: ApiClient, id: str, reason: str) -> Result:  # noqa: A002  # the argument's name
+    """Make the key of the worker ID worthless from now on."""
+    answer = api.call(_REVOKE, {"id": id, "reason": reason})["revokeWorker"]
+    done = answer["id"]
+    view = f"{plain_id(done)} is revoked" if done else ()
+    return Result(answer, view, problems=answer["problems"], code=0 if done else 1)
 
 
 @command.command()

@@ -42,6 +42,7 @@ class MacPurpose(StrEnum):
     ENROLMENT_CODE = "enrolment code"
     SESSION = "session"
     SIGN_IN = "sign-in"
+    WORKER_KEY = "worker key"
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from coe.crypto.secret_files import SecretFileRefused, create_secret, read_secret
 from coe.errors import CoeError
@@ -155,6 +157,16 @@ class SigningKey:
     def vkey(self) -> str:
         """The verification key, for those who verify."""
         return self.public.text
+
+    def derive(self, purpose: str) -> bytes:
+        """Another secret of 32 bytes for one purpose (HKDF, RFC 5869), always the same.
+
+        It says nothing of this key nor of those for other purposes, so that one file of the
+        operator's serves for all of them.
+        """
+        info = b"coe derived key\n" + purpose.encode()
+        kdf = HKDF(SHA256(), length=_KEY_BYTES, salt=None, info=info)
+        return kdf.derive(self._private.private_bytes_raw())
 
     def sign(self, message: bytes) -> bytes:
         """The signature over the message: 64 bytes."""

@@ -33,6 +33,7 @@ SQLModel.metadata.naming_convention = {
 }
 
 MODELS = (
+    "coe.access.machine_models",
     "coe.access.models",
     "coe.audit.models",
     "coe.catalog.models",

@@ -96,7 +96,7 @@ class Layout:
         write_private(self.settings_file, "\n".join(lines) + "\n")
 
     def services(self) -> list[Service]:
-        """The processes without a team's token, in the order in which they start."""
+        """The processes that are no team's, in the order in which they start."""
         config = ["--config", str(self.settings_file)]
         company = {
             "COE_ACME_DATABASE_URL": self.company_database_url,
@@ -110,12 +110,18 @@ class Layout:
             self._coe("worker-central", ["worker", "central", *config], {}),
         ]
 
-    def team_worker(self, team: str, token: str) -> Service:
-        """A team's own worker: it gets only the API, its token, its flows and its systems."""
-        environment = {
+    def worker_data(self, team: str) -> Path:
+        """The data folder of a team's worker: its key is in it."""
+        return self.data / "workers" / team
+
+    def team_worker(self, team: str, code: str | None) -> Service:
+        """A team's own worker: it gets only the API, its flows and its systems.
+
+        `code` is what it enrols with at its first start.
+        """
+        environment = ({} if code is None else {"COE_WORKER_CODE": code}) | {
             "COE_URL": self.url,
-            "COE_TOKEN": token,
-            "COE_DATA_DIR": str(self.data / "workers" / team),
+            "COE_DATA_DIR": str(self.worker_data(team)),
             "COE_FLOWS_DIR": str(self.content),
             "ACME_CRM_URL": f"{self.company_url}/crm",
             "ACME_ERP_URL": f"{self.company_url}/erp",

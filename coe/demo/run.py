@@ -20,7 +20,7 @@ import asyncpg
 import httpx
 
 from coe import content
-from coe.bootstrap import load_all
+from coe.bootstrap import load_all, operator_enrolment_code
 from coe.demo.layout import (
     API_PORT,
     COMPANY_PORT,
@@ -32,10 +32,11 @@ from coe.demo.layout import (
 from coe.demo.personas import PERSONAS, persona_token
 from coe.demo.ports import reserve_port
 from coe.demo.processes import Processes, end_left_over
-from coe.demo.telling import Telling, kept_token, number_of_telling
+from coe.demo.telling import Telling, number_of_telling
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_server import kept_secret, make_auth_string
 from coe.errors import Conflict, Unavailable
+from coe.identity.worker_identity import identity_file
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
 
@@ -197,8 +198,9 @@ class Demo:
         processes: Processes,
     ) -> None:
         for team in TEAMS:
-            token = await kept_token(self.data, settings, f"service:worker/{team}")
-            await processes.start(layout.team_worker(team, token))
+            enrolled = identity_file(layout.worker_data(team), team).exists()
+            code = None if enrolled else await operator_enrolment_code(settings, team)
+            await processes.start(layout.team_worker(team, code))
 
     def _write_state(self, layout: Layout) -> None:
         state = {

@@ -47,9 +47,10 @@ RUN_EVENTS: Final = (
 """Events that say that a run waits for a worker."""
 
 _REFUSALS: Final = {
-    401: "it does not know the token (401): is COE_TOKEN the one of this team, and not expired?",
-    403: "it refuses the token (403): may its subject connect for this team?",
+    401: "it does not know this worker (401): was its key revoked? coe worker enrol TEAM",
+    403: "it refuses this worker (403): may its subject connect for this team?",
     404: "there is no platform at this address (404): is COE_URL right?",
+    504: "it cannot be reached (504)",
 }
 
 _log = logging.getLogger(__name__)

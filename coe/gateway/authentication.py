@@ -53,15 +53,17 @@ class WorkerAuthentication:
     _pools: set[str] = field(default_factory=set)
 
     async def authenticate(
-        self, team: str, bearer: str, request_info: RequestInfo
+        self, team: str, bearer: str, request_info: RequestInfo, *, connected: bool = False
     ) -> AuthenticatedWorker:
         """Authenticate a worker, and check that the policy lets it connect for this team.
+
+        With `connected` its token was good when its connection was opened, and may have expired.
 
         Raises:
             Unauthenticated: The token is not valid.
             Forbidden: It belongs to no worker of this team; that is recorded.
         """
-        actor = await self.platform.authenticate(bearer, request_info)
+        actor = await self.platform.authenticate(bearer, request_info, connected=connected)
         async with self.platform.database.session() as session:
             policy = await self.platform.policies.current(session, now=self.platform.clock())
         valid = is_slug(team)

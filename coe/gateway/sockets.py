@@ -63,7 +63,7 @@ async def serve_socket(
             worker,
             call,
             websocket,
-            lambda: authentication.authenticate(team, bearer, request_info),
+            lambda: authentication.authenticate(team, bearer, request_info, connected=True),
         )
     except (WebSocketDisconnect, ConnectionClosed):
         return

@@ -12,6 +12,7 @@ from coe.access.actor import ActorKind
 from coe.access.decision import Decision
 from coe.access.explain import Grant, explain, review_grants
 from coe.access.load import LoadedPolicy, load_access_files
+from coe.access.machines import is_worker
 from coe.access.models import Team
 from coe.access.permissions import PERMISSIONS, Permission
 from coe.access.policy_lines import Relation
@@ -102,13 +103,15 @@ async def review_access(work: Work, team: str) -> list[Grant]:
 
 
 def relations_to_subject(read: Read, subject: str) -> frozenset[str]:
-    """The actor's relation to a subject: SELF, PROXY for a person, or none.
+    """The actor's relation to a subject: SELF, WORKER, PROXY for a person, or none.
 
     A service of the platform counts as a person here: it needs no token, and a token in its name
-    could read and report every run. A team's worker does not.
+    could read and report every run.
     """
     if subject == read.actor.subject:
         return frozenset({Relation.SELF.value})
+    if is_worker(subject):
+        return frozenset({Relation.WORKER.value})
     is_person = read.policy.memberships.kind(subject) is ActorKind.PERSON
     platform_roles = {role for role, team in read.policy.roles(subject) if team == PLATFORM_TEAM}
     is_proxy = is_person or bool(platform_roles - {WORKER_ROLE})

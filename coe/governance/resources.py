@@ -19,6 +19,7 @@ from coe.formats import uuids
 from coe.identifiers import PLATFORM_TEAM
 from coe.runs.tables import RUNS, TASKS
 from coe.runs.visibility import (
+    held,
     owned,
     readable_runs,
     readable_tasks,
@@ -118,6 +119,7 @@ async def _run(read: Read, name: str, key: UUID, subject: str) -> Resource:
             RUNS.c.requester,
             RUNS.c.requester_persons,
             owned(theirs),
+            held(theirs),
         ).where(RUNS.c.id == key, readable_runs(read)),
     )
     row = found.one_or_none()

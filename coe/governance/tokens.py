@@ -10,10 +10,11 @@ from uuid import UUID
 from coe.access import tokens
 from coe.access.actor import subject_kind
 from coe.access.decision import Decision
+from coe.access.machines import is_worker
 from coe.access.models import AccessToken
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
-from coe.errors import Conflict, Invalid, NotFound, Problem
+from coe.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from coe.formats import instants, uuids
 from coe.governance.access import relations_to_subject
 from coe.governance.resources import team_of_subject
@@ -53,6 +54,7 @@ async def issue_token(work: Work, request: TokenRequest) -> tuple[str, AccessTok
         team=team,
         relations=relations_to_subject(work, request.subject),
     )
+    _check_no_worker(request.subject)
     _check_scopes(work, request.scopes)
     return await _issue(work, request, team=team, decision=decision)
 
@@ -63,8 +65,10 @@ async def issue_token_as_operator(work: Work, request: TokenRequest) -> tuple[st
     A new installation has no other token yet. No API leads here.
 
     Raises:
+        Forbidden: The subject is a team's worker.
         Invalid: The request has problems; nothing is saved.
     """
+    _check_no_worker(request.subject)
     return await _issue(work, request, team=PLATFORM_TEAM, decision=None)
 
 
@@ -162,6 +166,17 @@ def _deciding_team(read: Read, subject: str, permission: Permission) -> str:
         if read.decide(permission, team=team, relations=relations).allowed:
             return team
     return team_of_subject(read.policy, subject)
+
+
+def _check_no_worker(subject: str) -> None:
+    """Refuse a token for a team's worker to everybody, whatever the policy says."""
+    if is_worker(subject):
+        team = subject.rpartition("/")[2]
+        raise Forbidden(
+            f"nobody issues a token for {subject}: it enrols with a key of its own, by a code of "
+            f"`coe worker code {team}`",
+            permission=Permission.TOKEN_ISSUE.value,
+        )
 
 
 def _check_scopes(read: Read, scopes: Sequence[str]) -> None:

@@ -1,1 +1,1 @@
-"""People and how they sign in: sessions, issuers, accounts."""
+"""Who is who: how people and machines come in: accounts, sessions, enrolment, sign-in."""

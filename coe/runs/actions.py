@@ -39,7 +39,7 @@ from coe.runs.requests import (
 )
 from coe.runs.step_times import LOCAL_TIMES, local_waits
 from coe.runs.tables import RUNS
-from coe.runs.visibility import owned, readable_runs, run_relations
+from coe.runs.visibility import held, owned, readable_runs, run_relations
 from coe.work import Work, check_reason
 
 _CORRELATION: Final = re.compile(rf"[A-Za-z0-9._:/+=-]{{1,{MAX_CORRELATION_LENGTH}}}")
@@ -241,6 +241,7 @@ async def _lock(work: Work, run_id: UUID) -> Any:
             RUNS.c.timeout_seconds,
             RUNS.c.ended_at,
             owned(work),
+            held(work),
         )
         .where(RUNS.c.id == run_id, readable_runs(work))
         .with_for_update(key_share=True, of=RUNS),

@@ -22,6 +22,7 @@ from coe.runs.sealing import TeamSealer
 from coe.runs.tables import APPROVALS, RUNS, TASKS
 from coe.runs.task_records import ApprovalData, TaskData
 from coe.runs.visibility import (
+    held,
     owned,
     readable_runs,
     readable_tasks,
@@ -58,6 +59,7 @@ def reading_columns(read: Read) -> tuple[ColumnElement[Any], ...]:
         RUNS.c.requester_persons,
         RUNS.c.correlation_id,
         owned(read),
+        held(read),
     )
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import and_, func, select, update
 
 from coe.access.actor import DataClass
 from coe.access.permissions import Permission
+from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.catalog.flows.contents import runnable_version
 from coe.db import new_id
@@ -65,11 +66,12 @@ async def claim_run(work: Work, run_id: UUID, *, token: str | None = None) -> Lo
         resource=f"run:{run_id}",
         team=run.team,
         data_class=DataClass(run.data_class),
+        relations={Relation.HOLDER},
         correlation_id=run.correlation_id,
     )
     if run.state in ENDED:
         raise Conflict(f"the run has ended: {run.state.value}")
-    again = token is not None and run.holder is not None and token == run.claim_token
+    again = _is_repeat(work, run, token)
     if run.held and not again:
         raise Conflict("another worker has the run")
     taken = await work.session.execute(
@@ -79,6 +81,7 @@ async def claim_run(work: Work, run_id: UUID, *, token: str | None = None) -> Lo
             holder=work.actor.subject,
             fence=RUNS.c.fence + int(not again),
             claim_token=token,
+            claimed_by=work.actor.identity,
             lease_until=_lease_end(work),
             started_at=func.coalesce(RUNS.c.started_at, NOW),
             state=RunState.RUNNING,
@@ -113,7 +116,7 @@ async def heartbeat_run(work: Work, run_id: UUID, *, attempt: int) -> RunRecord:
         Conflict: The attempt is stale, or the run has ended: stop the work.
     """
     run = await _lock(work, run_id)
-    _check_attempt(run, attempt)
+    _check_attempt(work, run, attempt)
     if run.state in ENDED:
         raise Conflict(f"the run has ended: {run.state.value}")
     await work.session.execute(
@@ -134,7 +137,7 @@ async def release_run(work: Work, run_id: UUID, *, attempt: int) -> RunRecord:
         Conflict: The attempt is stale, or the run has ended.
     """
     run = await _lock(work, run_id)
-    _check_attempt(run, attempt)
+    _check_attempt(work, run, attempt)
     if run.state in ENDED:
         raise Conflict(f"the run has ended: {run.state.value}")
     released = {"holder": None, "claim_token": None, "lease_until": None, "waits_since": work.now}
@@ -166,7 +169,7 @@ async def report_step(
         Invalid: The name of the step is not valid, or the state is none of these three.
     """
     run = await _lock(work, run_id)
-    _check_attempt(run, attempt)
+    _check_attempt(work, run, attempt)
     _check_name(name)
     _check_state(state)
     before = await _step(work, run_id, name)
@@ -202,7 +205,7 @@ async def report_run(
         Conflict: The attempt is stale, or the run has ended in another state.
     """
     run = await _lock(work, run_id)
-    _check_attempt(run, attempt)
+    _check_attempt(work, run, attempt)
     if run.state in ENDED:
         same = run.state is (RunState.COMPLETED if error is None else RunState.FAULTED)
         if not same:
@@ -221,6 +224,7 @@ async def _lock(work: Work, run_id: UUID) -> Any:
             *IDENTITY_COLUMNS,
             RUNS.c.state,
             RUNS.c.claim_token,
+            RUNS.c.claimed_by,
             RUNS.c.fence,
             and_(RUNS.c.holder.is_not(None), RUNS.c.lease_until >= NOW).label("held"),
             RUNS.c.input_sealed,
@@ -244,9 +248,17 @@ async def _lock(work: Work, run_id: UUID) -> Any:
     return run
 
 
-def _check_attempt(run: Any, attempt: int) -> None:
+def _is_repeat(work: Work, run: Any, token: str | None) -> bool:
+    """Whether this is a claim that its holder has sent already."""
+    mine = run.holder is not None and run.claimed_by == work.actor.identity
+    return mine and token is not None and token == run.claim_token
+
+
+def _check_attempt(work: Work, run: Any, attempt: int) -> None:
     if run.fence != attempt:
         raise Conflict(f"attempt {attempt} is stale: the run is at {run.fence}")
+    if run.claimed_by != work.actor.identity:
+        raise Conflict(f"attempt {attempt} is another worker's")
 
 
 def _check_token(token: str | None) -> None:

@@ -81,9 +81,10 @@ class Run(SQLModel, table=True):
     `started_by` may be a run that called this one; `requester` is who is at the root of the calls,
     and `requester_persons` are all who count as having started it (`coe.access.persons`).
     `waits_since` is since when a local run has waited for a worker, while it has no holder, and
-    `claim_token` is what its holder sent to claim it; `timeout_seconds` count from its
-    request. `error_title` is the title of the error if it
-    is one of the platform's own, which contain no data. From its request to its end a run waited
+    `claim_token` is what its holder sent to claim it, and `claimed_by` which worker claimed a local
+    run last (`Actor.identity`); `timeout_seconds` count from its request. `error_title` is the
+    title of the error if it is one of the platform's own, which contain no data. From its request
+    to its end a run waited
     for `waits` (seconds by cause), and people held it for `held_seconds`; the rest is work. Both
     are null while a central run is carried on, and where they are not known; those of a local run
     grow with each claim.
@@ -142,6 +143,7 @@ class Run(SQLModel, table=True):
     lease_until: datetime | None = None
     waits_since: datetime | None = None
     claim_token: str | None = None
+    claimed_by: str | None = None
     timeout_seconds: float | None = None
     waits: dict[str, float] | None = Field(default=None, sa_type=JSONB)
     held_seconds: float | None = None

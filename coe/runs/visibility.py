@@ -179,10 +179,24 @@ def owned(read: Read) -> ColumnElement[bool]:
     return is_owner(read, RUNS).label("owned")
 
 
+def held(read: Read) -> ColumnElement[bool]:
+    """The column `held` of a run, for `run_relations`."""
+    return _is_held(read, RUNS).label("held")
+
+
+def _is_held(read: Read, runs: FromClause) -> ColumnElement[bool]:
+    """Local runs that the actor was the last to claim."""
+    return func.coalesce(runs.c.claimed_by == read.actor.identity, false())
+
+
 def run_relations(read: Read, run: Any) -> frozenset[str]:
-    """The actor's relations to a run: its row has `requester`, `requester_persons` and `owned`."""
+    """The actor's relations to a run.
+
+    Its row has `requester`, `requester_persons`, and the columns `owned` and `held`.
+    """
     requested = relation(read.actor, Relation.REQUESTER, run.requester, run.requester_persons)
-    return frozenset({Relation.OWNER.value, *requested} if run.owned else requested)
+    relations = {Relation.OWNER: run.owned, Relation.HOLDER: run.held}
+    return frozenset(requested) | {name.value for name, holds in relations.items() if holds}
 
 
 def relation_columns(read: Read) -> tuple[ColumnElement[bool], ...]:
@@ -219,6 +233,7 @@ def _runs(read: Read, permission: Permission, runs: FromClause) -> ColumnElement
         and_(runs.c.requester == subject, _within(read, permission, runs, Relation.REQUESTER)),
         and_(is_owner(read, runs), _within(read, permission, runs, Relation.OWNER)),
         and_(has_task, _within(read, permission, runs, Relation.CANDIDATE)),
+        and_(_is_held(read, runs), _within(read, permission, runs, Relation.HOLDER)),
     )
 
 

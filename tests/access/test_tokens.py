@@ -54,7 +54,7 @@ async def test_a_service_token_carries_its_scopes(database: Database) -> None:
     async with database.session() as session:
         bearer, row = await make(
             session,
-            subject="service:worker/warehouse",
+            subject="service:web-shop",
             scopes=["worker:connect", "run:*", "worker:connect"],
         )
         actor = await tokens.authenticate(session, bearer, now=NOW)

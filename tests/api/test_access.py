@@ -85,15 +85,15 @@ async def test_a_narrower_token_does_not_receive_the_answer_of_a_wider_one(api: 
     assert refused.value.code == "CONFLICT"
 
 
-async def test_a_team_lead_issues_the_token_of_the_teams_worker(api: Api) -> None:
-    lead = await with_token(api, "warehouse-lead")
-    worker = "service:worker/warehouse"
-    issued = (await lead.ask(ISSUE, input=_for(worker, "run:*", "worker:connect")))["issueToken"]
+async def test_a_team_lead_issues_the_token_of_a_service_of_the_team(api: Api) -> None:
+    lead = await with_token(api, "sales-lead")
+    shop = "service:web-shop"
+    issued = (await lead.ask(ISSUE, input=_for(shop, "event:send")))["issueToken"]
     me = (await Persona(api, issued["token"]).ask("{ me { subject kind } }"))["me"]
-    assert me == {"subject": worker, "kind": "SERVICE"}
+    assert me == {"subject": shop, "kind": "SERVICE"}
     for asker in (api.persona("finance-lead"), api.persona("warehouse-developer")):
         with pytest.raises(Refused) as refused:
-            await asker.ask(ISSUE, input=_for(worker, "run:*"))
+            await asker.ask(ISSUE, input=_for(shop, "event:send"))
         assert refused.value.code == "FORBIDDEN"
         assert refused.value.extensions["permission"] == "token:issue"
     hidden = 'mutation ($id: ID!) { revokeToken(id: $id, reason: "x") { id } }'

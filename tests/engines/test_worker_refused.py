@@ -11,9 +11,10 @@ from coe.engines.prefect_worker import _why
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (401, "does not know the token"),
-        (403, "refuses the token"),
+        (401, "does not know this worker"),
+        (403, "refuses this worker"),
         (404, "no platform at this address"),
+        (504, "cannot be reached"),
         (500, "it answered 500"),
     ],
 )

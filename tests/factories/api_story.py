@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from coe.access import tokens
+from coe.access.machines import is_worker
 from coe.db import utcnow
 from tests.factories.api import Api, Persona
 from tests.factories.api_documents import central, local
+from tests.factories.prefect import issue
 
 
 async def publish(api: Api, manifest: str, *, by: str = "sales-owner") -> Persona:
@@ -39,7 +41,9 @@ async def publish_count_stock(api: Api) -> Persona:
 
 
 async def with_token(api: Api, subject: str, *scopes: str) -> Persona:
-    """Somebody who is no persona, with a separate token."""
+    """Somebody who is no persona, with a separate token; a team's worker with its key."""
+    if is_worker(subject):
+        return Persona(api, await issue(api.services.platform, subject))
     async with api.services.platform.database.session() as session:
         bearer, _ = await tokens.issue(
             session,

@@ -43,7 +43,7 @@ class Team:
         return found
 
     async def data(self) -> RunData:
-        async with self.platform.work(Actor.of("service:worker/warehouse")) as work:
+        async with self.platform.work(Actor.of("warehouse-lead")) as work:
             return (await read_run_data(work, [self.run.id]))[self.run.id]
 
     async def steps(self) -> dict[str, str]:

@@ -16,10 +16,12 @@ from pathlib import Path
 import httpx
 
 from coe.access import tokens
+from coe.access.machines import is_worker
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_http import PrefectHTTP
 from coe.engines.prefect_server import PrefectServer, wait_until_healthy
 from coe.work import Platform
+from tests.factories.machines import enrolled, enrolment_code
 from tests.factories.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +111,7 @@ class House:
         pool: The central pool.
         resolve: As `COE_RESOLVE`.
         limit: How many flow runs a worker carries at once.
+        more: Further settings of the API and the central worker.
     """
 
     platform: Platform
@@ -118,6 +121,7 @@ class House:
     resolve: str = "{}"
     limit: int = 50
     port: int = field(default_factory=free_port)
+    more: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
 
     @property
@@ -141,6 +145,7 @@ class House:
             "COE_LINGER_SECONDS": "0.2",
             "COE_RESOLVE": self.resolve,
             "COE_WORKER_LIMIT": str(self.limit),
+            **self.more,
         }
 
     async def api(self) -> Process:
@@ -155,11 +160,11 @@ class House:
         return await self._start("central", ["worker", "central"], self.environment)
 
     async def team(self, team: str, flows: Path, **more: str) -> Process:
-        """Start a team's worker, which gets the API's address and its token alone."""
+        """Start a team's worker, which gets the API's address and a code to enrol with alone."""
         environment = inherited() | {
             "PYTHONUNBUFFERED": "1",
             "COE_URL": self.url,
-            "COE_TOKEN": await self.token(team),
+            "COE_WORKER_CODE": await enrolment_code(self.platform, team),
             "COE_DATA_DIR": str(self.folder / team),
             "COE_FLOWS_DIR": str(flows),
             **more,
@@ -183,7 +188,10 @@ class House:
 
 
 async def issue(platform: Platform, subject: str) -> str:
-    """A token for a subject, with every scope."""
+    """A token for a subject, with every scope; for a team's worker the access token of a key."""
+    if is_worker(subject):
+        worker = await enrolled(platform, subject.rpartition("/")[2])
+        return platform.machines.sign(subject, str(worker.credential), platform.clock())
     async with platform.database.session() as session:
         bearer, _ = await tokens.issue(
             session,

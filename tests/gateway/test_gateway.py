@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 from websockets.exceptions import ConnectionClosed
 
-from coe.access.models import AccessToken
+from coe.access.machine_models import WorkerKey
 from coe.db import utcnow
 from coe.demo.api import create_demo_app
 from coe.engines.prefect_http import PrefectHTTP, basic
@@ -244,13 +244,15 @@ async def test_a_socket_opens_with_the_teams_token_for_the_teams_pool_only(gate:
     assert actions == ["access:permission:refuse", "engines:worker:refuse", "engines:worker:refuse"]
 
 
-async def test_a_socket_ends_with_its_token(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_ends_with_the_key_of_its_worker(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sockets, "RECHECK_SECONDS", 0.1)
     channel = f"/work_pools/{gate.warehouse.pool}/workers/connect"
     async with socket(gate, gate.warehouse, channel) as worker:
         assert await greet(worker, f"warehouse:{gate.warehouse.token}") == "auth_success"
         async with gate.platform.database.session() as session:
-            await session.execute(update(AccessToken).values(revoked_at=utcnow()))
+            await session.execute(update(WorkerKey).values(revoked_at=utcnow()))
             await session.commit()
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(worker.recv(), 20)

@@ -91,5 +91,5 @@ async def test_the_relation_to_a_subject(platform: Platform) -> None:
         "sales-owner": {"self"},
         "finance-lead": {"proxy"},
         "service:central": {"proxy"},
-        "service:worker/sales": set(),
+        "service:worker/sales": {"worker"},
     }

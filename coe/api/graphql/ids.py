@@ -25,8 +25,12 @@ RESOURCES: Final = {
     "Team": "team",
     "Template": "template",
     "Token": "token",
+    "Worker": "worker",
 }
 """For a type its kind of resource in the audit log, by which its id can be written too."""
+
+_BY_UUID: Final = frozenset({"HumanTask", "Run", "Session", "Token", "Worker"})
+"""Those that the audit log names by their ids."""
 
 
 def to_global(kind: str, key: str | UUID) -> str:
@@ -76,7 +80,7 @@ def resource_name(text: str) -> str:
     if ":" in text or not is_global(text):
         return text
     kind, key = split(text)
-    return f"{RESOURCES[kind]}:{key}" if kind in {"HumanTask", "Run", "Session", "Token"} else text
+    return f"{RESOURCES[kind]}:{key}" if kind in _BY_UUID else text
 
 
 def to_uuid(kind: str, text: str) -> UUID:

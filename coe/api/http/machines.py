@@ -1,0 +1,152 @@
+"""The doors of machines: `POST /auth/workers` to enrol, `POST /auth/token` to sign in.
+
+Both are before any token. `POST /auth/workers` takes JSON, `{"team", "code", "proof",
+"name"}`, and answers
+a refusal with a problem document (RFC 9457). `POST /auth/token` is the token endpoint of RFC 6749,
+with its form and its errors. `/.well-known/oauth-authorization-server` describes it (RFC 8414).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from coe.api.graphql.errors import refusal, status_of
+from coe.api.http.requests import check_nesting, read_body, request_info, response_headers
+from coe.errors import Invalid, Problem, RateLimited
+from coe.formats import instants
+from coe.identity.sign_in import (
+    CLIENT_CREDENTIALS,
+    TOKEN_PATH,
+    TokenRefused,
+    sign_in,
+)
+from coe.identity.workers import enrol_worker
+from coe.json_types import JSON, NotJson, read_json
+from coe.work import Platform, RequestInfo
+
+ENROL_PATH: Final = "/auth/workers"
+METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
+_ENROLMENT: Final = ("team", "code", "proof", "name")
+_FORM: Final = "application/x-www-form-urlencoded"
+_MAX_FIELDS: Final = 20
+
+
+def router(platform: Platform) -> APIRouter:
+    """The routes of machines."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.post(ENROL_PATH)
+    async def enrol(request: Request) -> Response:
+        about = request_info(request)
+        try:
+            given = await _object(request)
+            made = await enrol_worker(
+                platform,
+                team=given["team"],
+                code=given["code"],
+                proof=given["proof"],
+                name=given["name"],
+                request=about,
+            )
+        except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
+            return _problem(error, about)
+        answer: JSON = {
+            "worker": made.credential,
+            "team": made.team,
+            "subject": made.subject,
+            "issuer": made.issuer,
+            "expiresAt": instants.write(made.expires_at),
+        }
+        return JSONResponse(answer, status_code=201, headers=response_headers(about))
+
+    @routes.post(TOKEN_PATH)
+    async def token(request: Request) -> Response:
+        about = request_info(request)
+        try:
+            granted = await sign_in(platform, await _form(request), about)
+        except TokenRefused as refused:
+            body = {"error": refused.error, "error_description": refused.message}
+            return JSONResponse(body, refused.http_status, headers=response_headers(about))
+        except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
+            return _problem(error, about)
+        answer = {
+            "access_token": granted.access_token,
+            "token_type": "Bearer",
+            "expires_in": int(granted.expires_in),
+        }
+        return JSONResponse(answer, headers=response_headers(about))
+
+    @routes.get(METADATA_PATH)
+    async def metadata() -> JSONResponse:
+        issuer = platform.machines.issuer
+        described = {
+            "issuer": issuer,
+            "token_endpoint": issuer + TOKEN_PATH,
+            "grant_types_supported": [CLIENT_CREDENTIALS],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "Ed25519"],
+        }
+        return JSONResponse(described)
+
+    return routes
+
+
+async def _object(request: Request) -> dict[str, str]:
+    """The texts of an enrolment.
+
+    Raises:
+        Invalid: The body is no such object.
+    """
+    try:
+        body = read_json(await read_body(request))
+    except NotJson as error:
+        raise Invalid([Problem("INPUT_JSON", str(error), path="")]) from None
+    check_nesting(body)
+    given = body if isinstance(body, dict) else {}
+    missing = [name for name in _ENROLMENT if not isinstance(given.get(name), str)]
+    if missing:
+        raise Invalid(
+            [Problem("INPUT_ENROLMENT", f"{each} is a text", path=f"/{each}") for each in missing]
+        )
+    return {name: str(given[name]) for name in _ENROLMENT}
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The parameters of a token request, each at most once (RFC 6749, section 3.2)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await read_body(request)
+    if kind != _FORM:
+        raise TokenRefused("invalid_request", f"the Content-Type of a token request is {_FORM}")
+    try:
+        fields = parse_qsl(
+            body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict"
+        )
+    except ValueError:
+        raise TokenRefused("invalid_request", "the form cannot be read") from None
+    form = dict(fields)
+    if len(form) != len(fields):
+        raise TokenRefused("invalid_request", "a parameter is there twice")
+    return form
+
+
+def _problem(error: Exception, about: RequestInfo) -> Response:
+    """A refusal as a problem document; an error of ours is masked, and logged."""
+    explained = refusal(error, request_id=about.request_id)["errors"][0]
+    status = status_of(error)
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": explained["message"],
+        **explained["extensions"],
+    }
+    headers = response_headers(about, error)
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.extensions.get("retry_after", 60))
+    return Response(orjson.dumps(body), status, headers, "application/problem+json")

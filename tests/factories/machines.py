@@ -1,0 +1,49 @@
+"""Machines of tests: teams' workers that are enrolled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from coe.access.actor import Actor
+from coe.crypto import jose
+from coe.identity.worker_identity import WorkerIdentity
+from coe.identity.workers import create_enrolment_code, enrol_worker
+from coe.work import Platform, RequestInfo
+
+ADDRESS = "192.0.2.7"
+
+
+async def enrolment_code(platform: Platform, team: str, *, by: str | None = None) -> str:
+    """A one-time code that the lead of the team made, or somebody else."""
+    async with platform.work(Actor.of(by or f"{team}-lead")) as work:
+        code, _ = await create_enrolment_code(work, team)
+    return code
+
+
+async def enrolled(
+    platform: Platform, team: str, *, by: str | None = None, name: str = "test"
+) -> WorkerIdentity:
+    """A worker of the team with a key of its own."""
+    code = await enrolment_code(platform, team, by=by)
+    identity = new_identity(team)
+    made = await enrol_worker(
+        platform,
+        team=team,
+        code=code,
+        proof=identity.proof(code),
+        name=name,
+        request=RequestInfo(address=ADDRESS),
+    )
+    return replace(identity, credential=made.credential, issuer=made.issuer)
+
+
+def new_identity(team: str) -> WorkerIdentity:
+    """A worker with a new key that has not enrolled."""
+    return WorkerIdentity("http://127.0.0.1:8700", team, jose.new_private_key())
+
+
+async def actor_of(platform: Platform, identity: WorkerIdentity) -> Actor:
+    """The actor that the worker's access token stands for."""
+    subject = f"service:worker/{identity.team}"
+    token = platform.machines.sign(subject, str(identity.credential), platform.clock())
+    return await platform.authenticate(token, RequestInfo(address=ADDRESS))
