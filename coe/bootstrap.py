@@ -17,6 +17,7 @@ from coe.catalog.models import Lifecycle
 from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
 from coe.catalog.versions.clear_texts import seal_clear_texts
+from coe.catalog.versions.earlier_publications import sign_earlier_publications
 from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
 from coe.governance import tokens
@@ -53,6 +54,7 @@ async def load_all(settings: Settings) -> list[str]:
         lines = [await _load_access(platform, root)]
         lines += [await _load_system(platform, file) for file in _files(root / "catalog/systems")]
         lines += await _seal_clear_texts(platform)
+        lines += await _sign_earlier_publications(platform)
         saved = [await _load_decision(platform, file) for file in _decisions(root)]
         saved += [await _load_template(platform, each) for each in _folders(root / "templates")]
         saved += [await _load_flow(platform, each) for each in _folders(root / "flows/central")]
@@ -145,6 +147,16 @@ async def _seal_clear_texts(platform: Platform) -> list[str]:
         if not sealed:
             return [f"changelogs and comments in clear: {total} sealed"] if total else []
         total += sealed
+
+
+async def _sign_earlier_publications(platform: Platform) -> list[str]:
+    """Sign the publications of earlier releases that the log proves; a line if there are any."""
+    async with platform.work(CONTENT) as work:
+        signed, unproven = await sign_earlier_publications(work)
+    lines = [f"publications of an earlier release: {signed} signed"] if signed else []
+    if unproven:
+        lines.append(f"publications that the log does not prove: {unproven}; they do not run")
+    return lines
 
 
 def _tests_beside(folder: Path) -> str | None:

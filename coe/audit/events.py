@@ -129,6 +129,8 @@ class Tag(StrEnum):
     """A reviewer approved a version of a template, or sent it back."""
     CATALOG_TEMPLATE_SUBMIT = "catalog:template:submit"
     """A draft version of a template was submitted for review."""
+    CATALOG_VERSION_REFUSE = "catalog:version:refuse"
+    """A version was not used: it is not what was published, so the database was changed."""
     ENGINES_WORKER_CONNECT = "engines:worker:connect"
     """A team's worker opened its connection to its own work pool."""
     ENGINES_WORKER_REFUSE = "engines:worker:refuse"

@@ -41,7 +41,7 @@ from coe.catalog.versions.sealing import (
     seal_text,
     unseal,
 )
-from coe.catalog.versions.signatures import check_signature
+from coe.catalog.versions.signatures import check_draft, sign_publication, sign_retirement
 from coe.catalog.versions.transitions import (
     Transition,
     apply,
@@ -49,6 +49,7 @@ from coe.catalog.versions.transitions import (
     find_for_update,
     require_permission,
 )
+from coe.catalog.versions.written import require_row_as_written
 from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
@@ -197,7 +198,8 @@ async def publish(
     transition = await begin(work, ref, LifecycleAction.PUBLISH)
     version = transition.version
     document, _ = await _check_for_publication(work, version)
-    await require_approvals(work, transition.entry, version)
+    approvers = await require_approvals(work, transition.entry, version)
+    sign_publication(work.platform, version, approvers)
     version.published_at = work.now
     version.published_by = work.actor.subject
     if await work.session.get(EntryAlias, (transition.entry.id, LIVE)) is None:
@@ -242,6 +244,7 @@ async def retire(work: Work, ref: str, *, comment: str | None = None) -> Changed
         raise Conflict(
             f"the alias {named} names {transition.version.version}: set it to another version first"
         )
+    sign_retirement(work.platform, transition.version)
     await _apply(work, transition, LifecycleAction.RETIRE, comment)
     return transition.result()
 
@@ -363,18 +366,19 @@ async def _check_for_publication(
     column, sealed = "content_sealed", version.content_sealed
     opened = await unseal(work.keyring, version.id, version.team, column, sealed)
     document = None
+    require_row_as_written(version, opened)
     match version.kind:
         case EntryKind.TEMPLATE:
-            check_signature(work, VERSION_COLUMNS.of(version), digest(opened))
+            check_draft(work, VERSION_COLUMNS.of(version), digest(opened))
             problems = await _template_names(work, opened, version.team)
         case EntryKind.DECISION:
             table = await asyncio.to_thread(opened_decision, opened)
-            check_signature(work, VERSION_COLUMNS.of(version), table.digest)
+            check_draft(work, VERSION_COLUMNS.of(version), table.digest)
             named = named_by_table(table.source.data)
             problems = await check_names(work, table.source, named, version.team)
         case _:
             document = opened_flow(opened)
-            check_signature(work, VERSION_COLUMNS.of(version), document.digest)
+            check_draft(work, VERSION_COLUMNS.of(version), document.digest)
             problems = await checking.check(work, document, Stage.PUBLICATION)
     if errors_in(problems):
         raise Invalid(problems)

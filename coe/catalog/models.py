@@ -162,7 +162,8 @@ class EntryVersion(SQLModel, table=True):
 
     A draft can be replaced and deleted; from its submission on a version never changes.
     `digest` (SHA-256, hex) is over the canonical form of the content, `body_digest` over the
-    same without its version number; `signature` (Ed25519, base64) is over the digest.
+    same without its version number; `signature` (Ed25519, base64) is over the digest, from its
+    publication on over `publication` (`coe.catalog.versions.signatures`).
     `precedence` sorts as semver does. `engine` is where a flow runs. `card` is the JSON form of
     `coe.catalog.search.document.SearchDocument`. The sealed columns contain JSON. `editors` are
     the subjects besides `created_by` who replaced the draft, and `author_persons` all who count as
@@ -194,6 +195,7 @@ class EntryVersion(SQLModel, table=True):
     digest: str = Field(index=True)
     body_digest: str
     signature: str
+    publication: str | None = None
     engine: str | None = None
     changelog: str | None = None
     changelog_sealed: bytes | None = Field(default=None, sa_column=_sealed())
@@ -241,6 +243,7 @@ class VersionApproval(SQLModel, table=True):
     `persons` are those who count as having decided (`coe.access.persons`). `digest` is that of the
     content that was reviewed: a version that was sent back may change.
     `comment` is in clear only in rows of earlier releases, until `seal_clear_texts` seals them.
+    `signature` is over the whole row (`coe.catalog.versions.approvals`): without it it counts not.
     """
 
     __tablename__ = "version_approvals"
@@ -257,6 +260,7 @@ class VersionApproval(SQLModel, table=True):
     comment: str | None = None
     comment_sealed: bytes | None = Field(default=None, sa_column=_sealed())
     digest: str | None = None
+    signature: str | None = None
 
 
 class EntryLink(SQLModel, table=True):

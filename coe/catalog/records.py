@@ -49,7 +49,10 @@ class EntryRecord:
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A version without its sealed parts; `digest` in hex, `signature` in base64."""
+    """A version without its sealed parts; `digest` in hex, `signature` in base64.
+
+    `publication` is the canonical JSON that is signed, once it is published.
+    """
 
     id: UUID
     entry_id: UUID
@@ -63,6 +66,7 @@ class VersionRecord:
     lifecycle: Lifecycle
     digest: str
     signature: str
+    publication: str | None
     engine: str | None
     tests_digest: str | None
     created_at: datetime

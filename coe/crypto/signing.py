@@ -93,6 +93,14 @@ class VerifyKey:
         except (binascii.Error, ValueError):
             return False
 
+    def verify_statement(self, statement: bytes, signature: str) -> bool:
+        """Whether this key signed the statement (`SigningKey.sign_statement`)."""
+        try:
+            decoded = base64.b64decode(signature, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        return self.verify(statement, decoded)
+
     def open_note(self, note: str) -> str:
         """The text of a note that only this key signed, with its last newline.
 
@@ -181,6 +189,16 @@ class SigningKey:
         if len(decoded) != hashlib.sha256().digest_size:
             raise ValueError("a SHA-256 digest has 64 hexadecimal digits")
         return base64.b64encode(self.sign(decoded)).decode()
+
+    def sign_statement(self, statement: bytes) -> str:
+        """The signature over canonical JSON with a `type`, in base64.
+
+        It begins with a brace, as no note does, and is longer than a digest, so no signature is
+        valid for two of them.
+        """
+        if not statement.startswith(b"{") or len(statement) <= hashlib.sha256().digest_size:
+            raise ValueError("a statement is a JSON object of more than 32 bytes")
+        return base64.b64encode(self.sign(statement)).decode()
 
     def sign_note(self, text: str) -> str:
         """The text, which ends with a newline, as a note signed by this key."""

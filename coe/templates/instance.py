@@ -19,8 +19,10 @@ from coe.catalog.scope import readable_versions
 from coe.catalog.semver import bump, parse_version
 from coe.catalog.tables import VERSIONS
 from coe.catalog.versions.lifecycle import RUNNABLE
+from coe.catalog.versions.signatures import check_draft, require_published
 from coe.errors import NotFound, Problem, Severity, errors_in
 from coe.identifiers import is_slug
+from coe.language.canonical import digest
 from coe.language.names.references import NameKind
 from coe.language.suggestions import did_you_mean
 from coe.templates.manifest import TemplateFiles, read_template
@@ -50,13 +52,20 @@ async def instance_of(read: Read, request: Instantiation) -> Instance:
     Raises:
         Invalid: The template's reference is not valid.
         NotFound: No such template, or it may not be read.
+        NotAsPublished: It is not what was published.
+        Conflict: It is a draft, and not what was saved.
     """
     require_ref(request.template, path="/template")
     template = await find_version(read, request.template, EntryKind.TEMPLATE)
     if template is None:
         raise NotFound(f"there is no template {request.template}, or you may not read it")
     contents = await template_contents(read, [template.id])
-    files, problems = read_template(contents[template.id].files)
+    texts = contents[template.id].files
+    if template.lifecycle in RUNNABLE:
+        await require_published(read, template, digest(dict(texts)), starting=True)
+    else:
+        check_draft(read, template, digest(dict(texts)))
+    files, problems = read_template(texts)
     if files is None:
         raise NotFound(f"{template.ref} was saved in a format that is no longer supported")
     problems += await _input_problems(read, request, template)

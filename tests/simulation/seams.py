@@ -191,6 +191,7 @@ def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRecord:
         lifecycle=Lifecycle.PUBLISHED,
         digest="",
         signature="",
+        publication=None,
         engine="prefect",
         created_at=at,
         created_by="somebody",

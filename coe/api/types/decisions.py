@@ -17,7 +17,7 @@ from coe.api.graphql.loaders import (
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
-from coe.api.types.entries import VersionedEntry, VersionFields
+from coe.api.types.entries import PUBLICATION, SIGNATURE, VersionedEntry, VersionFields
 from coe.catalog.decision_tables.actions import DecisionPreview as PreviewRecord
 from coe.catalog.decision_tables.documents import DecisionContent
 from coe.catalog.records import EntryRecord, VersionRecord
@@ -58,13 +58,12 @@ class DecisionRule:
 class DecisionTableVersion(VersionFields):
     """One version of a decision table; from its submission on its contents never change."""
 
-    signature: str = strawberry.field(
-        description="Ed25519 signature over the digest by the platform's signing key",
-    )
+    signature: str = strawberry.field(description=SIGNATURE)
+    publication: str | None = strawberry.field(description=PUBLICATION)
 
     @classmethod
     def _own_fields(cls, record: VersionRecord) -> dict[str, Any]:
-        return {"signature": record.signature}
+        return {"signature": record.signature, "publication": record.publication}
 
     @field
     async def definition(self, info: Info) -> str:

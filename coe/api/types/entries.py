@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
 import strawberry
@@ -31,6 +31,15 @@ from coe.catalog.records import FacetValue as CountedValue
 from coe.catalog.versions.evidence import TestEvidence
 from coe.catalog.versions.saving import tests_digest
 from coe.runs.task_records import ApprovalData, TaskApprovalRecord
+
+SIGNATURE: Final = (
+    "Ed25519 signature by the platform's signing key, in base64: over `publication`, and of a "
+    "draft over the bytes of its digest"
+)
+PUBLICATION: Final = (
+    "What is signed of a published version: canonical JSON {type, ref, digest, dataClass, "
+    "approvers}, of the type coe-publication/1, or coe-retirement/1 once it is retired"
+)
 
 
 @interface

@@ -19,7 +19,7 @@ from coe.api.graphql.loaders import (
 )
 from coe.api.graphql.nodes import Problem, enum_type, field, object_type
 from coe.api.graphql.scalars import Json
-from coe.api.types.entries import VersionFields, selector_of
+from coe.api.types.entries import PUBLICATION, SIGNATURE, VersionFields, selector_of
 from coe.api.types.templates import TemplateVersion
 from coe.catalog.flows import contents
 from coe.catalog.records import FlowContent, VersionChange, VersionRecord
@@ -103,14 +103,17 @@ class VersionDiff:
 class FlowVersion(VersionFields):
     """One version of a flow; from its submission on its contents never change."""
 
-    signature: str = strawberry.field(
-        description="Ed25519 signature over the digest by the platform's signing key",
-    )
+    signature: str = strawberry.field(description=SIGNATURE)
+    publication: str | None = strawberry.field(description=PUBLICATION)
     engine: str = strawberry.field(description="prefect, inline, http, …: where it runs")
 
     @classmethod
     def _own_fields(cls, record: VersionRecord) -> dict[str, Any]:
-        return {"signature": record.signature, "engine": record.engine or "none"}
+        return {
+            "signature": record.signature,
+            "publication": record.publication,
+            "engine": record.engine or "none",
+        }
 
     @field
     async def definition(self, info: Info) -> str:

@@ -11,8 +11,8 @@ from coe.api.graphql.loaders import entry_by_id, template_content, template_usag
 from coe.api.graphql.nodes import Node, Problem, field, input_type, object_type
 from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
-from coe.api.types.entries import FacetValue, VersionedEntry, VersionFields
-from coe.catalog.records import EntryRecord
+from coe.api.types.entries import PUBLICATION, SIGNATURE, FacetValue, VersionedEntry, VersionFields
+from coe.catalog.records import EntryRecord, VersionRecord
 from coe.templates.manifest import TESTS
 from coe.templates.records import Instantiation, TemplateContent
 from coe.templates.records import TemplateUsage as UsageRecord
@@ -45,6 +45,12 @@ class TemplateVersion(VersionFields):
     digest: str = strawberry.field(
         description="SHA-256 over the canonical form of all its files",
     )
+    signature: str = strawberry.field(description=SIGNATURE)
+    publication: str | None = strawberry.field(description=PUBLICATION)
+
+    @classmethod
+    def _own_fields(cls, record: VersionRecord) -> dict[str, Any]:
+        return {"signature": record.signature, "publication": record.publication}
 
     @field
     async def parameters(self, info: Info) -> Json:

@@ -20,7 +20,7 @@ from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.saving import NewVersion, save_version, saved_version
 from coe.catalog.versions.sealing import unseal
-from coe.catalog.versions.signatures import check_signature
+from coe.catalog.versions.signatures import require_published
 from coe.decisions.table import DecisionTable
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.language.lint.stages import Stage, at_stage
@@ -131,11 +131,12 @@ async def resolve_decision(session: AsyncSession, ref: str) -> VersionRecord:
 
 
 async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str) -> DecisionTable:
-    """The table of an exact ref in any state, with its signature verified.
+    """The table of an exact ref, as it was published; a run keeps it when it is retired.
 
     Raises:
         NotFound: There is no such version.
-        Conflict: Its signature is invalid, or the document is no longer valid.
+        NotAsPublished: It is not what was published.
+        Conflict: The document is no longer valid.
     """
     parsed = require_ref(ref, exact=True)
     query = select(*VERSION_COLUMNS, VERSIONS.c.content_sealed).where(
@@ -151,7 +152,7 @@ async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str)
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
     table = await asyncio.to_thread(opened_decision, opened)
-    check_signature(holder, version, table.digest)
+    await require_published(holder, version, table.digest)
     return table
 
 

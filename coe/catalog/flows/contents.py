@@ -26,7 +26,7 @@ from coe.catalog.versions.disclosure import IDENTITY, disclose
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import problems_from_json, unseal
-from coe.catalog.versions.signatures import check_signature
+from coe.catalog.versions.signatures import require_published
 from coe.errors import Conflict, NotFound
 from coe.json_types import JSON
 from coe.language.diff import diff as compare
@@ -132,19 +132,21 @@ async def runnable(session: AsyncSession, holder: Read | Platform, ref: str) -> 
         raise NotFound(f"{ref} names no version that was published")
     if version.lifecycle not in RUNNABLE:
         raise Conflict(f"{version.ref} is {version.lifecycle}: only a published version runs")
-    return await runnable_version(session, holder, version.id)
+    return await runnable_version(session, holder, version.id, starting=True)
 
 
 async def runnable_version(
     session: AsyncSession,
     holder: Read | Platform,
     version_id: UUID,
+    *,
+    starting: bool = False,
 ) -> RunnableFlow:
-    """The same by the id of a version in any state: a run keeps its version.
+    """The same by the id of a version that was published: a run keeps it when it is retired.
 
     Raises:
         NotFound: There is no such flow version.
-        Conflict: Its signature is invalid.
+        NotAsPublished: It is not what was published.
     """
     query = (
         select(*ENTRY_COLUMNS, *_labelled(VERSION_COLUMNS), VERSIONS.c.content_sealed)
@@ -158,7 +160,7 @@ async def runnable_version(
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
     document = opened_flow(opened)
-    check_signature(holder, version, document.digest)
+    await require_published(holder, version, document.digest, starting=starting)
     manifest = document.manifest
     return RunnableFlow(
         entry=ENTRY_COLUMNS.record(row),

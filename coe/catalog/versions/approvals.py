@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
@@ -31,6 +32,8 @@ from coe.catalog.search.document import search_document_of
 from coe.catalog.tables import VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions.sealing import seal_comment
 from coe.errors import Conflict
+from coe.formats import instants
+from coe.language.canonical import canonical
 from coe.language.lint import Standards, published
 from coe.language.lint.standards_rules import APPROVALS_STANDARD
 from coe.work import Read, Work
@@ -75,7 +78,8 @@ def approvals_of_submission() -> ColumnElement[bool]:
         given.version_id == version.id,
         given.decision == ReviewVerdict.APPROVED,
         given.at >= func.coalesce(version.submitted_at, version.created_at),
-        or_(given.digest.is_(None), given.digest == version.digest),
+        given.digest == version.digest,
+        given.signature.is_not(None),
     )
 
 
@@ -135,6 +139,7 @@ async def add_verdict(
         digest=version.digest,
     )
     row.comment_sealed = await seal_comment(work.keyring, row, version.team, comment)
+    row.signature = work.platform.signer.sign_statement(_statement(row))
     work.session.add(row)
     await work.session.flush()
 
@@ -154,8 +159,8 @@ async def has_approved(read: Read, version: EntryVersion) -> bool:
     return found is not None
 
 
-async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> None:
-    """Require approvals by enough people other than the author.
+async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> frozenset[str]:
+    """Require approvals by enough people other than the author; return who they are.
 
     A local flow usually needs none.
 
@@ -163,7 +168,8 @@ async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> 
         Conflict: Approvals are missing.
     """
     needed = _needed(work, entry, version, await _with_live_version(work, [entry]))
-    given = (await _given(work, [version.id])).get(version.id, 0)
+    signed = await _signed_approvers(work, version)
+    given = len(signed)
     if given < needed:
         ref = f"{entry.namespace}/{entry.name}@{version.version}"
         command = f"coe {entry.kind.value.lower()} review"
@@ -171,6 +177,34 @@ async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> 
             f"{ref} has {given} of the {needed} approvals that it needs; a reviewer approves it "
             f"first: {command}"
         )
+    return signed
+
+
+async def _signed_approvers(work: Work, version: EntryVersion) -> frozenset[str]:
+    """Who has approved the version, as it is now: of rows that the platform itself has written."""
+    await work.session.flush()
+    rows = await work.session.execute(
+        select(VERSION_APPROVALS).where(VERSIONS.c.id == version.id, approvals_that_count())
+    )
+    key = work.platform.signer.public
+    return frozenset(
+        row.by for row in rows if key.verify_statement(_statement(row), row.signature or "")
+    )
+
+
+def _statement(row: Any) -> bytes:
+    """What is signed of a verdict, so that nobody gives it in another person's name."""
+    return canonical(
+        {
+            "type": "coe-review/1",
+            "id": str(row.id),
+            "version": str(row.version_id),
+            "digest": row.digest,
+            "by": row.by,
+            "verdict": row.decision.value,
+            "at": instants.write(row.at),
+        }
+    )
 
 
 def _names_new_owner(read: Read, entry: Entry, version: EntryVersion, *, has_live: bool) -> bool:
