@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -41,7 +42,16 @@ async def test_from_draft_to_live_with_a_signature(platform: Platform) -> None:
     moved = await published(platform, SALES_OWNER, central())
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
     assert moved.version.published_by == "coe-lead"
-    assert platform.signer.public.verify_digest(moved.version.digest, moved.version.signature)
+    said = json.loads(moved.version.publication or "")
+    assert said == {
+        "type": "coe-publication/1",
+        "ref": "sales/returns@1.0.0",
+        "digest": moved.version.digest,
+        "dataClass": "INTERNAL",
+        "approvers": ["coe-lead"],
+    }
+    statement = (moved.version.publication or "").encode()
+    assert platform.signer.public.verify_statement(statement, moved.version.signature)
     async with platform.read(SALES_OWNER) as read:
         assert await queries.aliases(read, [moved.entry.id]) == {moved.entry.id: {"live": "1.0.0"}}
         (approval,) = (await queries.approvals(read, [moved.version.id]))[moved.version.id]
