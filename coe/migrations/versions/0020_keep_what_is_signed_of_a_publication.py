@@ -4,7 +4,7 @@ Both are nullable, so processes of the earlier version go on. `coe content load`
 so far, as far as the audit log proves them. Reviews so far are not signed: what waits for its
 publication is approved again.
 
-Revision: 0016, after 0015.
+Revision: 0020, after 0019.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0016'
-down_revision = '0015'
+revision = '0020'
+down_revision = '0019'
 branch_labels = None
 depends_on = None
 
