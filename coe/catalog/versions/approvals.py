@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlmodel import col
 
 from coe.access.persons import acted
@@ -201,6 +201,7 @@ def _statement(row: Any) -> bytes:
             "version": str(row.version_id),
             "digest": row.digest,
             "by": row.by,
+            "persons": sorted(row.persons),
             "verdict": row.decision.value,
             "at": instants.write(row.at),
         }
