@@ -15,6 +15,7 @@ OPENS_FOR_THE_PLATFORM = {
     "coe/catalog/flows/contents.py": "the flow that a run executes",
     "coe/catalog/queries.py": "changelogs and comments: what people wrote about a version",
     "coe/catalog/versions/disclosure.py": "hands out, and notes it",
+    "coe/catalog/versions/earlier_publications.py": "whether the row says what the content says",
     "coe/catalog/versions/saving.py": "the warnings of what the actor itself saves",
     "coe/review/drafts.py": "the parts of a draft that its change keeps",
     "coe/review/submission.py": "the tables that the tests of a draft evaluate",
