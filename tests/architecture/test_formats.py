@@ -36,6 +36,7 @@ ALLOWED = {
     ("coe/audit/bundle_format.py", "orjson.loads"): f"a line of a bundle, {OURS}: digests are next",
     ("coe/audit/checkpoint_file.py", "orjson.loads"): OURS,
     ("coe/audit/queries.py", "orjson.loads"): OURS,
+    ("coe/catalog/versions/signatures.py", "json.loads"): f"{OURS}, and signed",
     ("coe/cli/flow/entrypoints.py", "json.loads"): TOOL,
     ("coe/cli/output.py", "json.loads"): OURS,
     ("coe/cli/profiles.py", "json.loads"): OURS,
