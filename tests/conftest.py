@@ -7,14 +7,12 @@ so do those that share something expensive: the demo of the end-to-end tests, th
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import hypothesis
 import pytest
 
@@ -24,6 +22,7 @@ from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.settings import Settings
 from coe.work import Platform
+from tests.factories.databases import fresh_database
 
 pytest_plugins = (
     "tests.factories.gateway",
@@ -40,7 +39,6 @@ LONGEST = {
 }
 """Groups that take minutes, in the order in which they start."""
 
-_numbers = itertools.count()
 ROOT = Path(__file__).resolve().parent.parent
 
 # The examples of property tests depend on the test alone, and no example has a deadline: a test
@@ -116,12 +114,8 @@ def template_database(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres, template_database: str) -> AsyncIterator[str]:
     """The URL of a fresh database, dropped at the end."""
-    name = f"test_{next(_numbers)}"
-    connection = await asyncpg.connect(postgres.url("postgres"))
-    await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
-    yield postgres.url(name)
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
+    async with fresh_database(postgres, template_database) as url:
+        yield url
 
 
 @pytest.fixture

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.factories.api import Api, Refused
-from tests.factories.oidc_fixtures import Open
+import pytest
+
+from tests.factories.api import Refused
+from tests.factories.oidc_fixtures import Open, Site
 
 LIST = "query ($subject: String) { sessions(subject: $subject) { nodes { id subject current } } }"
 REVOKE = 'mutation ($id: ID!) { revokeSession(id: $id, reason: "lost") { ended } }'
 REVOKE_ALL = 'mutation ($who: String!) { revokeSessions(subject: $who, reason: "lost") { ended } }'
 
 
-async def sessions(site: Api, who: str, **given: Any) -> list[dict[str, Any]]:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def sessions(site: Site, who: str, **given: Any) -> list[dict[str, Any]]:
     answer = await site.persona(who).ask(LIST, **given)
     nodes: list[dict[str, Any]] = answer["sessions"]["nodes"]
     return nodes
 
 
-async def refused(site: Api, actor: str, query: str, **given: Any) -> str:
+async def refused(site: Site, actor: str, query: str, **given: Any) -> str:
     try:
         await site.persona(actor).ask(query, **given)
     except Refused as error:
@@ -26,7 +31,7 @@ async def refused(site: Api, actor: str, query: str, **given: Any) -> str:
     return "done"
 
 
-async def test_who_sees_and_ends_which(site: Api, browser: Open) -> None:
+async def test_who_sees_and_ends_which(site: Site, browser: Open) -> None:
     greta, anna = browser("u-greta"), browser()
     await greta.sign_in()
     await anna.sign_in()
@@ -52,7 +57,7 @@ async def test_who_sees_and_ends_which(site: Api, browser: Open) -> None:
     assert await sessions(site, "coe-lead") == []
 
 
-async def test_pages_of_sessions(site: Api, browser: Open) -> None:
+async def test_pages_of_sessions(site: Site, browser: Open) -> None:
     anna = browser()
     for _ in range(3):
         await browser().sign_in()
