@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
@@ -21,12 +20,15 @@ from coe.api.http import audit_bundle, cloudevents, machines, signin
 from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
+from coe.audit.watch import SealingWatch
+from coe.db import Database
 from coe.engines.prefect_engine import PrefectEngine
 from coe.events.retention import delete_expired_events
 from coe.execution.dispatch import engine_health, queued_messages
 from coe.execution.engine import Engine, EngineHealth
 from coe.execution.loops import Loops
 from coe.gateway.router import Gateway
+from coe.governance.audit_log import open_sealer
 from coe.idempotency import forget_expired
 from coe.identity import workers
 from coe.identity.sign_in import forget_spent
@@ -41,6 +43,7 @@ from coe.work import Platform
 
 ENGINE_CHECK_SECONDS = 2.0
 CLEAN_UP_SECONDS = 600.0
+WATCH_SECONDS = 5.0
 RESTART_SECONDS = 1.0
 
 NO_ENGINE = EngineHealth(
@@ -59,8 +62,10 @@ class Services:
     platform: Platform
     engine: Engine | None
     gateway: Gateway | None
+    sealing_database: Database
     sealer: LogSealer
     sign_ins: SignIns
+    watch: SealingWatch
     status: EngineStatus
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -74,18 +79,22 @@ class Services:
             engine = PrefectEngine.open(settings)
         name = engine.name if engine else NO_ENGINE.name
         starting = EngineHealth(name, ready=False, detail="the engine is starting; runs wait")
+        sealing = Database(settings.sealing_url, name="coe-sealer", pool_size=2)
         return cls(
             platform=platform,
             engine=engine,
             gateway=Gateway.open(platform),
-            sealer=LogSealer(platform.database, platform.signer, settings.checkpoint_path),
             sign_ins=SignIns.open(platform),
+            sealing_database=sealing,
+            sealer=open_sealer(platform, sealing),
+            watch=SealingWatch(settings.seal_alarm_seconds),
             status=EngineStatus(starting if engine else NO_ENGINE, seen=False),
         )
 
     def start(self) -> None:
         """Start the loops; with `COE_LOOPS` off, only the check of the engine."""
         self._run("engine check", self._check_engine)
+        self._run("audit watch", self._watch_sealing)
         if self.platform.settings.loops:
             self._run("audit sealer", self.sealer.run_forever)
             self._run("runs", self._dispatch_runs)
@@ -102,16 +111,26 @@ class Services:
         if self.engine is not None:
             await self.engine.close()
         await self.sign_ins.close()
+        with suppress(SQLAlchemyError, OSError):
+            await self.sealer.close()
+        await self.sealing_database.close()
         await self.platform.close()
 
     async def database_answers(self) -> bool:
-        """Whether the database answers."""
+        """Whether the database answers; looks at the sealing of the audit log."""
         try:
             async with self.platform.database.session() as session:
-                await session.execute(text("SELECT 1"))
+                await self.watch.look(session)
         except (SQLAlchemyError, OSError):
             return False
         return True
+
+    async def _watch_sealing(self) -> None:
+        """Raise the alarm when the audit log is not sealed in time, also by another process."""
+        while True:
+            async with self.sealing_database.session() as session:
+                await self.watch.look(session)
+            await asyncio.sleep(WATCH_SECONDS)
 
     def _run(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         self.tasks.append(asyncio.create_task(_keep_running(name, loop), name=name))
@@ -246,5 +265,17 @@ def _add_probes(app: FastAPI, services: Services) -> None:
                 "queued": status.health.queued,
             },
             "auditSealer": "down" if services.sealer.problem else "up",
+            "auditLog": _sealing(services.watch),
         }
         return JSONResponse(body, status_code=200 if database else 503)
+
+
+def _sealing(watch: SealingWatch) -> dict[str, object]:
+    """How far the sealing is; an alarm leaves the API ready, or it would stop the API."""
+    state = watch.state
+    return {
+        "state": "ok" if watch.ok else "alarm",
+        "waiting": state.waiting if state else None,
+        "oldestSeconds": round(state.seconds, 1) if state else None,
+        "refused": state.refused if state else None,
+    }

@@ -6,6 +6,7 @@ docs/settings.md lists them; tests/architecture/test_settings.py compares the tw
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -32,6 +33,20 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="postgresql://coe@127.0.0.1:5432/coe",
         description="The URL of the PostgreSQL database.",
+    )
+    migrate_database_url: str | None = Field(
+        default=None,
+        description=(
+            "The URL with the role of the database that owns the tables and migrates them; by"
+            " default that of `COE_DATABASE_URL`."
+        ),
+    )
+    sealer_database_url: str | None = Field(
+        default=None,
+        description=(
+            "The URL with the role of the database that seals the audit log; by default that of"
+            " `COE_DATABASE_URL`."
+        ),
     )
     data_dir: Path = Field(
         default=Path(".coe"),
@@ -75,6 +90,21 @@ class Settings(BaseSettings):
     log_origin: str = Field(
         default="coe.local/audit",
         description="The name of the audit log in its checkpoints and in its verifier key.",
+    )
+    seal_alarm_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description=(
+            "The seconds that an event of the audit log may wait for its seal: then it is an alarm"
+            " in the log records and in `/readyz`, and a problem of `verifyAudit`."
+        ),
+    )
+    audit_unsigned_until: datetime | None = Field(
+        default=None,
+        description=(
+            "Until when events without a code are sealed, as earlier releases write them (a time"
+            " with its zone): for the hour of a rolling upgrade."
+        ),
     )
     log_level: str = Field(
         default="INFO",
@@ -242,6 +272,23 @@ class Settings(BaseSettings):
         for value in values:
             ip_network(value)
         return values
+
+    @field_validator("audit_unsigned_until")
+    @classmethod
+    def _has_zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time has its zone, such as 2026-01-31T09:00:00Z")
+        return value
+
+    @property
+    def migrating_url(self) -> str:
+        """The URL of the database for the role that migrates."""
+        return self.migrate_database_url or self.database_url
+
+    @property
+    def sealing_url(self) -> str:
+        """The URL of the database for the role that seals the audit log."""
+        return self.sealer_database_url or self.database_url
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -334,13 +334,14 @@ class Platform:
     ) -> Platform:
         """Create the parts from the settings; nothing connects yet."""
         database = Database(settings.database_url, name=name, pool_size=pool_size)
+        macs = MacKeys(settings.mac_key_path)
         return cls(
             settings=settings,
             database=database,
             policies=PolicyStore(),
-            keyring=Keyring(database, settings.kek_path),
+            keyring=Keyring(database, settings.kek_path, macs=macs),
             signer=SigningKey.load(settings.signing_key_path, settings.log_origin),
-            macs=MacKeys(settings.mac_key_path),
+            macs=macs,
             authenticator=authenticator,
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from coe.audit.watch import SealingState
 from coe.errors import Problem, Severity, errors_in
 
 MAX_KEPT_FINDINGS: Final = 1000
@@ -25,6 +26,8 @@ class FindingCode(StrEnum):
     CHECKPOINT_MISSING = "AUDIT_CHECKPOINT_MISSING"
     TREE_CHANGED = "AUDIT_TREE_CHANGED"
     BUNDLE_CHANGED = "AUDIT_BUNDLE_CHANGED"
+    ROW_REFUSED = "AUDIT_ROW_REFUSED"
+    SEALING_LATE = "AUDIT_SEALING_LATE"
 
 
 class Findings:
@@ -52,13 +55,17 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of a verification; `key` is the verification key that was used."""
+    """The result of a verification; `key` is the verification key that was used.
+
+    `sealing` is what waits to be sealed, in a verification of the database.
+    """
 
     checked_events: int
     tree_size: int
     root_hash: bytes
     key: str
     problems: tuple[Problem, ...]
+    sealing: SealingState | None = None
 
     @property
     def ok(self) -> bool:
@@ -86,6 +93,21 @@ def rows_missing(first: int, last: int, *, line: int | None = None) -> Problem:
 def row_inserted(position: int | None, name: str, how: str) -> Problem:
     """The log has a row that was not sealed there."""
     return Problem(FindingCode.ROW_INSERTED, f"event {name}: {how}", path=f"/events/{position}")
+
+
+def row_refused(name: str, how: str) -> Problem:
+    """A row of the table is no event of the log, or was set aside although it is one."""
+    message = f"the row {name} is not sealed: {how}"
+    return Problem(FindingCode.ROW_REFUSED, message, path=f"/refused/{name}")
+
+
+def sealing_late(state: SealingState, holder: str | None) -> Problem:
+    """Events wait too long for their seal: until then nothing proves them."""
+    why = f"; the oldest transaction that writes is that of {holder}" if holder else ""
+    message = (
+        f"{state.waiting} events are not sealed, the oldest since {state.seconds:.0f} seconds{why}"
+    )
+    return Problem(FindingCode.SEALING_LATE, message, path="/sealing")
 
 
 def node_finding(fault: FindingCode, level: int, offset: int, how: str) -> Problem:

@@ -13,11 +13,13 @@ import orjson
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.audit.admission import code_of
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.models import AuditEvent
 from coe.crypto.envelope import Cell
 from coe.crypto.keys import Keyring
-from coe.db import new_id
+from coe.crypto.mac import MacKeys
+from coe.db import new_id, utcnow
 from coe.json_types import JSON
 
 AUDIT_PURPOSE: Final = "audit"
@@ -67,14 +69,20 @@ async def append(session: AsyncSession, keyring: Keyring, event: NewEvent) -> UU
             sealed = await keyring.seal(cell, AUDIT_PURPOSE, data)
         values[f"{column}_sealed"] = sealed
         values[f"{column}_digest"] = sealed and hashlib.sha256(sealed).digest()
-    await session.execute(_INSERT, values)
+    await session.execute(_INSERT, with_code(keyring.macs, values))
     return event_id
+
+
+def with_code(keys: MacKeys, values: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a new row with its code and the time of its insertion, which is now."""
+    written = values | {"written_at": utcnow()}
+    return written | {"mac": code_of(keys, written)}
 
 
 def clear_columns(event: NewEvent) -> dict[str, Any]:
     """The columns in clear of a new event, which are all if it has no reason and no detail.
 
-    For callers that insert the row in a statement with the change itself.
+    For callers that insert the row in a statement with the change itself, `with_code`.
     """
     return {
         "id": new_id(),

@@ -1,8 +1,9 @@
 """Tables of the log: events, the nodes of the Merkle tree over them, signed checkpoints.
 
 An event is inserted in the transaction of the change that it records, without a position; the
-sealer gives it one a moment later. From then on triggers refuse every change of the three tables.
-The triggers prevent mistakes; the tree and its signature expose a database administrator.
+sealer gives it one a moment later, if its code shows that the platform wrote it. From then on
+triggers refuse every change of the three tables. The triggers prevent mistakes; the codes, the tree
+and its signature expose a database administrator.
 """
 
 from __future__ import annotations
@@ -47,14 +48,22 @@ class AuditEvent(SQLModel, table=True):
 
     `reason` and `detail` can contain personal data, so both are sealed. The tree covers the SHA-256
     of the sealed bytes: the log still verifies after the key of a detail is destroyed. All other
-    columns are in clear and take no personal data. The sealer sets `position` (from 0, without
-    gaps) and `leaf_hash`.
+    columns are in clear and take no personal data. `mac` is a code over them all and `written_at`,
+    the time of the insertion by the clock of its process (`coe.audit.admission`); `stored_at` is
+    the same by the clock of the database, and `xid` its transaction. The sealer sets `position`
+    (from 0, without gaps) and `leaf_hash`, or else `refused`: why the row is no event.
     """
 
     __tablename__ = "audit_events"
     __table_args__ = (
         Index("uq_audit_events_position", "position", unique=True),
-        Index("ix_audit_events_unsealed", "xid", "id", postgresql_where=text("position IS NULL")),
+        Index(
+            "ix_audit_events_waiting",
+            "xid",
+            "id",
+            postgresql_where=text("position IS NULL AND refused IS NULL"),
+        ),
+        Index("ix_audit_events_refused", "id", postgresql_where=text("refused IS NOT NULL")),
         Index("ix_audit_events_actor", "actor", "position"),
         Index("ix_audit_events_action", "action", "position"),
         Index(
@@ -88,6 +97,10 @@ class AuditEvent(SQLModel, table=True):
         default=None,
         sa_column=Column(Xid8(), nullable=False, server_default=text("pg_current_xact_id()")),
     )
+    written_at: datetime | None = None
+    mac: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    stored_at: datetime | None = None
+    refused: str | None = Field(default=None, sa_column=Column(Text))
     position: int | None = Field(default=None, sa_column=Column(BigInteger))
     leaf_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
 
@@ -107,7 +120,10 @@ class AuditNode(SQLModel, table=True):
 
 
 class AuditCheckpoint(SQLModel, table=True):
-    """The signed size and root of the log at a time; the note contains all of it."""
+    """The signed size and root of the log at a time; the note contains all of it.
+
+    `fence` is that of the sealer; a trigger refuses it if another one has sealed since.
+    """
 
     __tablename__ = "audit_checkpoints"
 
@@ -115,14 +131,43 @@ class AuditCheckpoint(SQLModel, table=True):
     root_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     at: datetime
     note: str = Field(sa_column=Column(Text, nullable=False))
+    fence: int | None = Field(default=None, sa_column=Column(BigInteger))
+
+
+class AuditSealer(SQLModel, table=True):
+    """Who seals, and until when unless that is renewed: one row, which only sealers may write.
+
+    `fence` grows with each holder.
+    """
+
+    __tablename__ = "audit_sealer"
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    holder: str = Field(sa_column=Column(Text, nullable=False))
+    fence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    until: datetime
 
 
 CONTENT_COLUMNS: Final = tuple(
     column.name
     for column in AuditEvent.metadata.tables[AuditEvent.__tablename__].columns
-    if column.name not in {"position", "leaf_hash"}
+    if column.name not in {"position", "leaf_hash", "refused"}
 )
 """The columns of an event that its writer sets; the sealer sets the others."""
+
+
+CLOCK_BOUND: Final = 300
+"""Seconds by which the clock of a process may differ from the database's: else no event is written.
+
+So a row whose two times differ more is none of the platform's, and the sealer refuses it.
+"""
+
+_MAX_BYTES: Final = 4 * 500
+_TEXTS: Final = tuple(
+    column.name
+    for column in AuditEvent.metadata.tables[AuditEvent.__tablename__].columns
+    if isinstance(column.type, Text) and column.name != "refused"
+)
 
 
 def _refuse(table: str, when: str, condition: str = "") -> str:
@@ -141,6 +186,37 @@ _SEALED_OR_OTHER: Final = (
     f"WHEN (OLD.position IS NOT NULL OR {_record('OLD')} IS DISTINCT FROM {_record('NEW')})"
 )
 
+_ACCEPT: Final = f"""
+    CREATE OR REPLACE FUNCTION audit_accept() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog AS $$
+    BEGIN
+      IF NEW.position IS NOT NULL OR NEW.leaf_hash IS NOT NULL OR NEW.refused IS NOT NULL
+        OR NEW.xid <> pg_current_xact_id()
+        OR greatest({", ".join(f"octet_length(NEW.{name})" for name in _TEXTS)}) > {_MAX_BYTES}
+      THEN
+        RAISE EXCEPTION 'this is not how events of the audit log are written'
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      NEW.stored_at := clock_timestamp();
+      IF abs(extract(epoch FROM NEW.written_at - NEW.stored_at)) > {CLOCK_BOUND} THEN
+        RAISE EXCEPTION 'by the clock of the process it is %, and by the clock of the database %: '
+          'no event is written while they differ by more than {CLOCK_BOUND} seconds',
+          NEW.written_at, NEW.stored_at USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$
+"""
+_FENCE: Final = """
+    CREATE OR REPLACE FUNCTION audit_fence() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF NEW.fence IS DISTINCT FROM (SELECT max(fence) FROM audit_sealer) THEN
+        RAISE EXCEPTION 'another sealer of the audit log has taken over'
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$
+"""
+
 DDL: Final = (
     """
     CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -148,6 +224,20 @@ DDL: Final = (
       RAISE EXCEPTION 'the audit log is append-only: % on % is refused', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
     END $$
+    """,
+    _ACCEPT,
+    _FENCE,
+    """
+    CREATE OR REPLACE TRIGGER audit_events_accept BEFORE INSERT ON audit_events
+    FOR EACH ROW EXECUTE FUNCTION audit_accept()
+    """,
+    """
+    CREATE OR REPLACE TRIGGER audit_checkpoints_fence BEFORE INSERT ON audit_checkpoints
+    FOR EACH ROW EXECUTE FUNCTION audit_fence()
+    """,
+    """
+    INSERT INTO audit_sealer (id, holder, fence, until) VALUES (1, '', 0, '-infinity')
+    ON CONFLICT DO NOTHING
     """,
     _refuse("audit_events", "UPDATE", _SEALED_OR_OTHER),
     _refuse("audit_events", "DELETE"),

@@ -23,7 +23,8 @@ class AuditEventRecord:
     """An event with all its columns.
 
     `coe.audit.queries.open_reason` and `open_detail` open `reason_sealed` and `detail_sealed`.
-    `position` and `leaf_hash` are None until the event is sealed.
+    `position` and `leaf_hash` are None until the event is sealed; `written_at`, `mac` and
+    `stored_at` are None in rows of earlier releases.
     """
 
     id: UUID
@@ -43,6 +44,9 @@ class AuditEventRecord:
     detail_sealed: bytes | None
     detail_digest: bytes | None
     xid: int
+    written_at: datetime | None
+    mac: bytes | None
+    stored_at: datetime | None
     position: int | None
     leaf_hash: bytes | None
 

@@ -2,83 +2,103 @@
 
 The transaction of an event leaves a row without a position. The sealer reads the rows below the
 transaction horizon (no running transaction can still add one before them) in the order of
-transaction and id. In one transaction it gives them the next positions, writes the tree nodes that
-they complete, and stores the signed checkpoint. After the commit it appends the checkpoint to a
-file outside the database.
+transaction and id, and refuses those that the platform did not write (`coe.audit.admission`). In
+one transaction it gives the others the next positions, writes the tree nodes that they complete,
+and stores the signed checkpoint. After the commit it appends the checkpoint to a file outside the
+database.
 
-An advisory lock, which ends with the transaction, lets one process seal at a time. A kill is safe
-at any point:
-
-- before the commit nothing is stored or published, and the rows are sealed the next time;
-- between commit and append the file lacks checkpoints, and the next sealer appends them. The
-  database comes first, so that the file never has a checkpoint of a tree that does not exist: if
-  another tree replaced a signed one, the log would have forked;
-- within the append the last line is incomplete, and the next append drops it.
+One process seals at a time: the one with the lease (`coe.audit.lease`). A kill is safe at any
+point, and no two checkpoints of one size are ever signed (`coe.audit.history`).
 
 Before it extends the tree, the sealer checks that the stored nodes have the root of the newest
-checkpoint, and that the tree starts with the last one in the file. If not (a row of the tree was
-changed, or the database was restored from an older backup), it signs nothing more until somebody
-has run `coe audit verify`.
+checkpoint, and that the database continues what was signed. If not (a row of the tree was changed,
+or the database was restored from an older backup), it signs nothing more until somebody has run
+`coe audit verify`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, Row, func, literal_column, null, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.audit.admission import Admission, Waiting
 from coe.audit.checkpoint import Checkpoint
-from coe.audit.checkpoint_file import CheckpointFile, note_of
+from coe.audit.history import LogBroken, SignedHistory
+from coe.audit.lease import SealerLease
 from coe.audit.merkle import Frontier, NodeId
-from coe.audit.records import AUDIT_CHECKPOINTS, EVENT_COLUMNS, AuditEventRecord
-from coe.audit.tree import TreeDamaged, frontier_at, root_at
-from coe.crypto.signing import NoteRefused, SigningKey
+from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
+from coe.audit.signed_file import Signed
+from coe.audit.threads import in_thread
+from coe.audit.tree import TreeDamaged, frontier_at
+from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
 from coe.errors import CoeError
-
-LOCK: Final = 0x636F_6510
-"""Advisory lock of the one process that seals."""
 
 INTERVAL: Final = 0.25
 """Seconds between two polls, so that an event is sealed well within a second of its commit."""
 
 _BATCH: Final = 2000
+_NAMED: Final = 20
+"""The most refused rows that a log record names."""
 _LOG: Final = logging.getLogger(__name__)
 
+# Nobody who locks a row or lets this transaction wait stops the log without an error.
+_LIMITS: Final = text("""
+    SELECT set_config('lock_timeout', '5s', true),
+           set_config('idle_in_transaction_session_timeout', '30s', true)
+""")
 _BELOW_HORIZON: Final = text(
-    "position IS NULL AND (xid < pg_snapshot_xmin(pg_current_snapshot())"
+    "position IS NULL AND refused IS NULL AND (xid < pg_snapshot_xmin(pg_current_snapshot())"
     # Visible, yet of a future transaction: the rows were restored from a backup.
     " OR xid >= pg_snapshot_xmax(pg_current_snapshot()))"
 )
+_WAITS: Final = text(f"SELECT EXISTS (SELECT 1 FROM audit_events WHERE {_BELOW_HORIZON.text})")  # noqa: S608  # made of constants
 _SET_POSITIONS: Final = text("""
     UPDATE audit_events AS event SET position = new.position, leaf_hash = new.leaf_hash
     FROM unnest(CAST(:ids AS uuid[]), CAST(:positions AS bigint[]), CAST(:leaves AS bytea[]))
       AS new(id, position, leaf_hash)
     WHERE event.id = new.id AND event.position IS NULL
 """)
+_REFUSE: Final = text("""
+    UPDATE audit_events AS event SET refused = new.refused
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:refused AS text[])) AS new(id, refused)
+    WHERE event.id = new.id AND event.position IS NULL
+""")
+_ADMIT_AGAIN: Final = text("""
+    UPDATE audit_events SET refused = NULL
+    WHERE refused IS NOT NULL AND refused = 'NO_CODE' AND position IS NULL
+""")
 _ADD_NODES: Final = text("""
     INSERT INTO audit_nodes (level, "offset", hash)
     SELECT * FROM unnest(
       CAST(:levels AS smallint[]), CAST(:offsets AS bigint[]), CAST(:hashes AS bytea[]))
 """)
-
-
-class LogBroken(CoeError):
-    """The audit log does not continue what was signed before: nothing is sealed; verify the log."""
+_SEALED: Final = {"reason_sealed", "detail_sealed"}
+_DIGESTS_MATCH: Final[ColumnElement[bool]] = literal_column(
+    "sha256(reason_sealed) IS NOT DISTINCT FROM reason_digest"
+    " AND sha256(detail_sealed) IS NOT DISTINCT FROM detail_digest"
+)
+_COLUMNS: Final = (
+    *(null() if name in _SEALED else AUDIT_EVENTS.c[name] for name in EVENT_COLUMNS.names),
+    _DIGESTS_MATCH,
+    func.clock_timestamp(),
+)
+"""The columns of a record without its sealed bytes, whether they fit, and the time."""
 
 
 class LogSealer:
     """Seals the events of one database with one key, and writes one checkpoint file.
 
     `problem` is why the last attempt failed; None if it did not. `batch` is the most events of one
-    transaction.
+    transaction. `lease` names the sealer; two of one name count as one.
     """
 
     def __init__(
@@ -86,19 +106,22 @@ class LogSealer:
         database: Database,
         signer: SigningKey,
         checkpoint_file: Path,
+        admission: Admission,
         *,
         clock: Callable[[], datetime] = utcnow,
         batch: int = _BATCH,
+        lease: SealerLease | None = None,
     ) -> None:
         self.problem: str | None = None
         self._database = database
         self._signer = signer
-        self._file = CheckpointFile(checkpoint_file)
+        self._history = SignedHistory(checkpoint_file, signer.public)
+        self._admission = admission
         self._clock = clock
         self._batch = batch
+        self._lease = lease or SealerLease()
         self._wakeup = asyncio.Event()
-        self._checked: Checkpoint | None = None
-        self._published = 0
+        self._settled = False
 
     def wake(self) -> None:
         """Seal now, as after a commit."""
@@ -121,8 +144,15 @@ class LogSealer:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wakeup.wait(), INTERVAL)
 
+    async def close(self) -> None:
+        """Give up the lease, so that another process seals at once."""
+        async with self._database.session() as session:
+            await session.execute(_LIMITS)
+            await self._lease.give_up(session)
+            await session.commit()
+
     async def seal_once(self) -> int:
-        """Seal at most a batch, publish its checkpoint, and return the number of events.
+        """Seal or refuse at most a batch of rows, publish the checkpoint, and return their number.
 
         The number is 0 too while another process seals.
 
@@ -130,20 +160,34 @@ class LogSealer:
             LogBroken: The log does not continue what was signed before.
         """
         async with self._database.session() as session:
-            locked = text("SELECT pg_try_advisory_xact_lock(:lock)")
-            if not await session.scalar(locked, {"lock": LOCK}):
+            await session.execute(_LIMITS)
+            lease = await self._lease.state(session)
+            if lease.taken:
                 return 0
-            newest = await self._newest(session)
-            rows = await self._unsealed(session)
-            size = newest.tree_size if newest else 0
-            if rows or self._published != size:
-                await self._check_file(session, size)
-            if rows:
-                size = await self._seal(session, newest, rows)
-                await session.commit()
-        if self._published != size:
-            await self._publish()
-        return len(rows)
+            if self._settled and lease.mine and not lease.due and not await session.scalar(_WAITS):
+                return 0
+            with self._history.locked() as free:
+                fence = await self._lease.take(session) if free else None
+                return 0 if fence is None else await self._turn(session, fence)
+
+    async def _turn(self, session: AsyncSession, fence: int) -> int:
+        """Complete what was signed, or else seal what waits; the files and the lease are locked."""
+        newest = await self._newest(session)
+        unfinished = await self._history.check(session, newest)
+        if unfinished is not None:
+            rows = await self._of(session, unfinished)
+            handled, found = len(rows), [row.event for row in rows]
+        else:
+            waiting, now = await self._waiting(session)
+            handled = len(waiting)
+            found = await self._admitted(session, waiting, now)
+        if found:
+            newest = await self._seal(session, newest, found, fence, unfinished)
+        await session.commit()
+        if newest is not None:
+            await self._history.publish(newest)
+        self._settled = True
+        return handled
 
     async def _newest(self, session: AsyncSession) -> Checkpoint | None:
         statement = (
@@ -152,69 +196,89 @@ class LogSealer:
         row = (await session.execute(statement)).one_or_none()
         return Checkpoint(row.tree_size, row.root_hash, row.at, row.note) if row else None
 
-    async def _unsealed(self, session: AsyncSession) -> list[AuditEventRecord]:
-        statement = select(*EVENT_COLUMNS).where(_BELOW_HORIZON).order_by(text("xid, id"))
-        return [
-            EVENT_COLUMNS.record(row) for row in await session.execute(statement.limit(self._batch))
-        ]
+    async def _waiting(self, session: AsyncSession) -> tuple[list[Waiting], datetime]:
+        """The rows that wait, and the time of the database."""
+        if not self._settled and self._admission.admits_unsigned(self._clock()):
+            await session.execute(_ADMIT_AGAIN)
+        statement = select(*_COLUMNS).where(_BELOW_HORIZON).order_by(text("xid, id"))
+        rows = (await session.execute(statement.limit(self._batch))).all()
+        return [_row(row) for row in rows], _time(rows[0]) if rows else self._clock()
 
-    async def _check_file(self, session: AsyncSession, size: int) -> None:
-        """Check that the tree starts with the last one in the file."""
-        line = await asyncio.to_thread(self._file.last_line)
-        if line is None:
-            if self._published:
-                raise LogBroken(f"{self._file.path} was emptied while this process ran")
-            return
-        last = self._opened(note_of(line))
-        if last == self._checked:
-            return
-        if last.tree_size > size:
+    async def _of(self, session: AsyncSession, unfinished: Signed) -> list[Waiting]:
+        """The events that a signed checkpoint adds, in its order."""
+        statement = select(*_COLUMNS).where(
+            AUDIT_EVENTS.c.id.in_(unfinished.events), AUDIT_EVENTS.c.position.is_(None)
+        )
+        rows = [_row(row) for row in await session.execute(statement)]
+        found = {row.event.id: row for row in rows}
+        if set(found) != set(unfinished.events):
+            size = self._history.opened(unfinished.note).tree_size
             message = (
-                f"{self._file.path} has a checkpoint of {last.tree_size} events, and the database "
-                f"of {size}: it was restored from an older backup, or events were removed"
+                f"a checkpoint of {size} events was signed, and the database lacks some of them: "
+                "it was restored from an older backup, or events were removed"
             )
             raise LogBroken(message)
-        if await self._root(session, last.tree_size) != last.root_hash:
-            raise LogBroken(f"the tree does not start with the last one in {self._file.path}")
-        self._checked = last
+        return [found[event_id] for event_id in unfinished.events]
 
-    def _opened(self, note: str | None) -> Checkpoint:
-        try:
-            return Checkpoint.open(note or "", self._signer.public)
-        except NoteRefused as refused:
-            message = f"a checkpoint was changed, or another key signed it: {refused.message}"
-            raise LogBroken(message) from refused
-
-    async def _root(self, session: AsyncSession, size: int) -> bytes | None:
-        try:
-            return await root_at(session, size)
-        except TreeDamaged:
-            return None
+    async def _admitted(
+        self, session: AsyncSession, rows: Sequence[Waiting], now: datetime
+    ) -> list[AuditEventRecord]:
+        """The rows that are events; the others are marked as refused, and reported."""
+        refusals = await in_thread(lambda: [self._admission.refusal(row, now) for row in rows])
+        refused = [
+            (row.event.id, why) for row, why in zip(rows, refusals, strict=True) if why is not None
+        ]
+        if refused:
+            ids, reasons = [each for each, _ in refused], [why.value for _, why in refused]
+            await session.execute(_REFUSE, {"ids": ids, "refused": reasons})
+            _LOG.error(
+                "%d rows of the audit log are not the platform's, and are not sealed",
+                len(refused),
+                extra={"rows": [f"{name} {why}" for name, why in refused[:_NAMED]]},
+            )
+        return [row.event for row, why in zip(rows, refusals, strict=True) if why is None]
 
     async def _seal(
-        self, session: AsyncSession, newest: Checkpoint | None, rows: list[AuditEventRecord]
-    ) -> int:
+        self,
+        session: AsyncSession,
+        newest: Checkpoint | None,
+        rows: list[AuditEventRecord],
+        fence: int,
+        unfinished: Signed | None,
+    ) -> Checkpoint:
         frontier = await self._continue(session, newest)
         first = frontier.size
-        leaves = await asyncio.to_thread(_leaves, rows, first)
+        leaves = await in_thread(_leaves, rows, first)
         nodes = [node for leaf in leaves for node in frontier.append(leaf)]
         await self._store(session, first, rows, leaves, nodes)
-        checkpoint = Checkpoint.sign(self._signer, frontier.size, frontier.root(), self._clock())
+        if unfinished is None:
+            checkpoint = Checkpoint.sign(
+                self._signer, frontier.size, frontier.root(), self._clock()
+            )
+        else:
+            checkpoint = self._history.opened(unfinished.note)
+            if checkpoint.root_hash != frontier.root():
+                raise LogBroken(
+                    f"another checkpoint of {frontier.size} events was signed: one was changed"
+                )
         await session.execute(
             AUDIT_CHECKPOINTS.insert().values(
                 tree_size=checkpoint.tree_size,
                 root_hash=checkpoint.root_hash,
                 at=checkpoint.at,
                 note=checkpoint.note,
+                fence=fence,
             )
         )
-        return frontier.size
+        if unfinished is None:
+            await self._history.will_sign(checkpoint, [row.id for row in rows])
+        return checkpoint
 
     async def _continue(self, session: AsyncSession, newest: Checkpoint | None) -> Frontier:
         """The tree of the newest checkpoint, compared with its root."""
         if newest is None:
             return Frontier()
-        signed = self._opened(newest.note)
+        signed = self._history.opened(newest.note)
         try:
             frontier = await frontier_at(session, newest.tree_size)
         except TreeDamaged as damaged:
@@ -249,22 +313,15 @@ class LogSealer:
             },
         )
 
-    async def _publish(self) -> None:
-        """Append to the file the checkpoints that it lacks."""
-        line = await asyncio.to_thread(self._file.last_line)
-        last = self._opened(note_of(line)).tree_size if line else 0
-        statement = (
-            AUDIT_CHECKPOINTS.select()
-            .where(AUDIT_CHECKPOINTS.c.tree_size > last)
-            .order_by(AUDIT_CHECKPOINTS.c.tree_size)
-        )
-        async with self._database.session() as session:
-            async for rows in (await session.stream(statement)).partitions(500):
-                await asyncio.to_thread(
-                    self._file.append, [(row.tree_size, row.note) for row in rows]
-                )
-                last = rows[-1].tree_size
-        self._published = last
+
+def _row(row: Row[Any]) -> Waiting:
+    values: Sequence[Any] = row
+    return Waiting(EVENT_COLUMNS.record(values), values[-2])
+
+
+def _time(row: Row[Any]) -> datetime:
+    values: Sequence[Any] = row
+    return values[-1]  # type: ignore[no-any-return]  # a column of _COLUMNS
 
 
 def _leaves(rows: list[AuditEventRecord], first: int) -> list[bytes]:

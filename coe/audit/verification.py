@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.audit.admission import Admission, Refusal
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import (
+    MAX_KEPT_FINDINGS,
     FindingCode,
     Findings,
     Verification,
@@ -26,13 +30,16 @@ from coe.audit.findings import (
     node_finding,
     row_changed,
     row_inserted,
+    row_refused,
     rows_missing,
+    sealing_late,
     tree_changed,
 )
 from coe.audit.hash_candidates import CandidateTree
 from coe.audit.merkle import EMPTY_ROOT, NodeId
 from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
 from coe.audit.tree import read_completed
+from coe.audit.watch import horizon_holder, sealing_state
 from coe.crypto.signing import NoteRefused, VerifyKey
 
 _CHUNK: Final = 1024
@@ -62,12 +69,22 @@ _EXTRA_NODES: Final = text("""
 
 
 async def verify(
-    session: AsyncSession, key: VerifyKey, checkpoint_file: Path | None = None
+    session: AsyncSession,
+    key: VerifyKey,
+    checkpoint_file: Path | None = None,
+    *,
+    admission: Admission | None = None,
+    late_seconds: float = math.inf,
 ) -> Verification:
-    """Verify the whole log, and that it starts with every tree of the checkpoint file."""
-    verifier = _Verifier(key, checkpoint_file)
+    """Verify the whole log, and that the checkpoint file has every checkpoint of it.
+
+    `admission` tells rows that were refused from events that somebody set aside. `late_seconds` is
+    how long an event may wait for its seal.
+    """
     size, end, events = (await session.execute(_BOUNDS)).one()
+    verifier = _Verifier(key, checkpoint_file)
     await _look_outside(session, verifier.findings)
+    await _look_at_refused(session, verifier.findings, admission)
     if size - events <= _MAX_MISSING:
         end = size
     elif end - events > _MAX_MISSING:
@@ -80,7 +97,13 @@ async def verify(
         await asyncio.to_thread(verifier.check, start, stop, rows, nodes, signed)
     for row in await _signed(session, end, size):
         verifier.check_note(row)
-    return await asyncio.to_thread(verifier.finish, size, events)
+    newest = await session.scalar(select(func.max(AUDIT_CHECKPOINTS.c.tree_size)))
+    sealing = await sealing_state(session)
+    if sealing.seconds > late_seconds:
+        holder = await horizon_holder(session)
+        verifier.findings.add(sealing_late(sealing, str(holder) if holder else None))
+    found = await asyncio.to_thread(verifier.finish, size, events, newest or 0)
+    return replace(found, sealing=sealing)
 
 
 async def _look_outside(session: AsyncSession, findings: Findings) -> None:
@@ -102,6 +125,22 @@ async def _look_outside(session: AsyncSession, findings: Findings) -> None:
         findings.add(
             checkpoint_finding(FindingCode.CHECKPOINT_CHANGED, row.tree_size, "is of no events")
         )
+
+
+async def _look_at_refused(
+    session: AsyncSession, findings: Findings, admission: Admission | None
+) -> None:
+    refused = AUDIT_EVENTS.c.refused
+    statement = select(*EVENT_COLUMNS, refused).where(refused.is_not(None)).limit(1000)
+    for row in await session.execute(statement):
+        event = EVENT_COLUMNS.record(row)
+        known = {each.value: each.text for each in Refusal}
+        how = known.get(row.refused, "it was set aside")
+        if event.position is not None:
+            how = "it is sealed, and marked as refused since"
+        elif admission and event.digests_match and admission.fits(event):
+            how = "its code fits: somebody set an event aside"
+        findings.add(row_refused(str(event.id), how))
 
 
 async def _rows(session: AsyncSession, start: int, stop: int) -> list[AuditEventRecord]:
@@ -150,7 +189,10 @@ class _Verifier:
             if checkpoint and checkpoint.tree_size == size:
                 self._newest = checkpoint
                 self._settle(checkpoint)
-            for checkpoint_in_file in self._file.of(size):
+            in_file = list(self._file.of(size))
+            if row is not None and not in_file:
+                self._file.lack(size)
+            for checkpoint_in_file in in_file:
                 if row is None:
                     how = "the file has it, and the database does not"
                     self.findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
@@ -172,12 +214,15 @@ class _Verifier:
             )
         return checkpoint
 
-    def finish(self, size: int, events: int) -> Verification:
-        """The result over all chunks; the newest checkpoint has `size` and covers `events` rows."""
+    def finish(self, size: int, events: int, newest: int) -> Verification:
+        """The result over all chunks; the newest checkpoint has `size` and covers `events` rows.
+
+        `newest` is the size of the newest one now.
+        """
         if self._missing is not None or self._tree.size < size:
             first = self._tree.size if self._missing is None else self._missing
             self.findings.add(rows_missing(first, size - 1))
-        self._file.finish(self._tree.size)
+        self._file.finish(self._tree.size, newest)
         self._tree.conclude()
         covered = self._newest.tree_size if self._newest else 0
         if covered < self._tree.size:
@@ -234,16 +279,21 @@ class _Verifier:
 
 
 class _FileCheckpoints:
-    """The checkpoints of the file, read in step with the tree."""
+    """The checkpoints of the file, read in step with the tree.
+
+    The file is read after the bounds of the log: it may have newer checkpoints than the rows read,
+    and lacks at most the newest of theirs, if the sealer has not appended it yet.
+    """
 
     def __init__(self, path: Path | None, key: VerifyKey, findings: Findings) -> None:
         self._findings = findings
         self._key = key
-        # Checkpoints that the sealer appends from now on may be newer than the rows read.
         until = CheckpointFile(path).size() if path else 0
+        self._given = path is not None
         self._absent = path is not None and not path.exists()
         self._rest = self._open(path, until) if path and not self._absent else iter(())
         self._next = next(self._rest, None)
+        self._lacking: list[int] = []
 
     def of(self, size: int) -> Iterator[Checkpoint]:
         """The checkpoints of this tree size."""
@@ -252,17 +302,27 @@ class _FileCheckpoints:
                 yield self._next
             self._next = next(self._rest, None)
 
-    def finish(self, size: int) -> None:
-        """Report checkpoints of a larger tree than the log's, or that the file is missing."""
+    def lack(self, size: int) -> None:
+        """Note that the file does not have a checkpoint that the database has."""
+        if len(self._lacking) <= MAX_KEPT_FINDINGS:
+            self._lacking.append(size)
+
+    def finish(self, size: int, newest: int) -> None:
+        """Report what the file lacks, and what only the file has; `newest` is that of the log."""
         if self._absent and size:
-            how = "the checkpoint file is missing"
-            self._findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
+            self._missing(size, "the checkpoint file is missing")
+        elif self._given:
+            for lacking in self._lacking:
+                if lacking != size:
+                    self._missing(lacking, "the database has it, and the file does not")
         while self._next:
-            how = f"the file has it, and the log has {size} events: events were removed"
-            self._findings.add(
-                checkpoint_finding(FindingCode.CHECKPOINT_MISSING, self._next.tree_size, how)
-            )
+            if self._next.tree_size > newest:
+                how = f"the file has it, and the log has {newest} events: events were removed"
+                self._missing(self._next.tree_size, how)
             self._next = next(self._rest, None)
+
+    def _missing(self, size: int, how: str) -> None:
+        self._findings.add(checkpoint_finding(FindingCode.CHECKPOINT_MISSING, size, how))
 
     def _open(self, path: Path, until: int) -> Iterator[Checkpoint]:
         last = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from coe.cli.grammar import example, verb
@@ -15,16 +17,27 @@ from coe.cli.settings_option import config_option, settings_from
 @example("coe migrate", "coe migrate --check")
 @printed()
 def command(config: str | None, check: bool) -> Result:  # noqa: FBT001  # click passes it by keyword
-    """Migrate the database of COE_DATABASE_URL to this version's tables."""
+    """Migrate the database to this version's tables, and grant the roles what they need.
+
+    The role of COE_MIGRATE_DATABASE_URL owns the tables. Those of COE_DATABASE_URL, which serves,
+    and of COE_SEALER_DATABASE_URL, which seals the audit log, get the rights that they need and
+    lose all others.
+    """
+    from coe.crypto.mac import MacKeys  # noqa: PLC0415  # cryptography is slow to import
+    from coe.migrations.roles import Roles  # noqa: PLC0415  # SQLAlchemy is slow to import
     from coe.migrations.run import current, head, upgrade  # noqa: PLC0415  # Alembic is slow
 
     settings = settings_from(config)
-    before = current(settings.database_url)
+    url = settings.migrating_url
+    before = current(url)
     if check:
         data = {"database": before, "code": head()}
         due = before != head()
         return Result(data, f"database at {before or 'nothing'}, code at {head()}", code=int(due))
-    upgrade(settings.database_url)
-    after = current(settings.database_url)
+    roles = Roles.of(settings)
+    upgrade(url, keys=MacKeys(settings.mac_key_path), roles=roles)
+    after = current(url)
     was = "" if before == after else f", was {before or 'empty'}"
-    return Result({"before": before, "after": after}, f"database at {after}{was}")
+    done = {"before": before, "after": after, "roles": asdict(roles) | {"apart": roles.apart}}
+    notes = [f"note: {roles.unprotected}"] if roles.unprotected else []
+    return Result(done, f"database at {after}{was}", notes)

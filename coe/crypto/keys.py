@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool
 
 from coe.crypto.envelope import KEY_BYTES, Cell, DoesNotOpen, Header, OpenKey
 from coe.crypto.kek import Kek, create_keks, read_keks
+from coe.crypto.mac import MacKeys
 from coe.crypto.models import DataKey
 from coe.crypto.secret_files import SecretFileRefused
 from coe.db import Database, new_id, utcnow
@@ -57,6 +58,8 @@ class _Block:
 class Keyring:
     """The data keys of one database, opened with the key-encryption keys of one file.
 
+    `macs` are the keys of codes, by default those in the file `mac` beside it.
+
     Safe for any number of tasks of one event loop, and for any number of processes. The first use
     reads the file, or creates it if there is no data key yet.
     """
@@ -66,11 +69,13 @@ class Keyring:
         database: Database,
         kek_file: Path,
         *,
+        macs: MacKeys | None = None,
         nonces_per_key: int = NONCES_PER_KEY,
         nonces_per_block: int = NONCES_PER_BLOCK,
     ) -> None:
         self.engine = create_async_engine(database.url, poolclass=NullPool, hide_parameters=True)
         self.kek_file = kek_file
+        self.macs = macs or MacKeys(kek_file.with_name("mac"))
         self._nonces_per_key = nonces_per_key
         self._nonces_per_block = nonces_per_block
         self._keks: dict[str, Kek] = {}

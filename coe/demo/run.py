@@ -21,6 +21,7 @@ import httpx
 
 from coe import content
 from coe.bootstrap import load_all, operator_enrolment_code
+from coe.crypto.mac import MacKeys
 from coe.demo.layout import (
     API_PORT,
     COMPANY_PORT,
@@ -116,7 +117,8 @@ class Demo:
         layout = self._layout(urls)
         layout.write_settings()
         settings = read_settings(layout.settings_file)
-        await asyncio.to_thread(upgrade, layout.database_url)
+        keys = MacKeys(settings.mac_key_path)
+        await asyncio.to_thread(upgrade, layout.database_url, keys=keys)
         self.echo("database: migrated")
         for service in layout.services():
             await processes.start(service)

@@ -320,7 +320,7 @@ class Turn:
         at, times = self._active.times_until(self.now)
         end = await completion.prepare(self._keyring, self._run, command.outcome, at, times)
         if not self._leaves_rows():
-            self.append.end = completion.plain_end(end)
+            self.append.end = completion.plain_end(self._keyring.macs, end)
         if self.append.end is None:
             self._change(lambda session: completion.close(session, self._keyring, end))
         self.finished = command.outcome

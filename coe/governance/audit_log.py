@@ -15,13 +15,16 @@ from sqlalchemy import ColumnElement, True_
 from coe.access.decision import Decision
 from coe.access.permissions import Permission
 from coe.audit import queries
+from coe.audit.admission import Admission
 from coe.audit.bundle import export
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.findings import Verification
 from coe.audit.queries import AuditEventFilter, Inclusion, Window
 from coe.audit.records import AUDIT_EVENTS, AuditEventRecord
+from coe.audit.sealer import LogSealer
 from coe.audit.verification import verify
+from coe.db import Database
 from coe.governance.audit_filters import as_meant
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
@@ -159,8 +162,25 @@ async def verify_log(platform: Platform) -> Verification:
     It takes long, so it runs after the transaction of `request_verification`, in a session that
     only reads.
     """
+    settings = platform.settings
     async with platform.database.session() as session:
-        return await verify(session, platform.signer.public, platform.settings.checkpoint_path)
+        return await verify(
+            session,
+            platform.signer.public,
+            settings.checkpoint_path,
+            admission=_admission(platform),
+            late_seconds=settings.seal_alarm_seconds,
+        )
+
+
+def open_sealer(platform: Platform, database: Database) -> LogSealer:
+    """The sealer of the log, over the database as the role that seals."""
+    path = platform.settings.checkpoint_path
+    return LogSealer(database, platform.signer, path, _admission(platform))
+
+
+def _admission(platform: Platform) -> Admission:
+    return Admission(platform.macs, platform.settings.audit_unsigned_until)
 
 
 async def request_export(work: Work, wanted: AuditEventFilter | None = None) -> Window:

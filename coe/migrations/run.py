@@ -13,7 +13,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from coe.audit.unsigned import has_codes, sign_waiting
+from coe.crypto.mac import MacKeys
 from coe.db import Database
+from coe.migrations.roles import Roles, grant
 
 ReturnT = TypeVar("ReturnT")
 MIGRATION_LOCK = 0x636F655F6D696772
@@ -60,9 +63,35 @@ def revisions() -> list[str]:
     return [each.revision for each in script.walk_revisions()][::-1]
 
 
-def upgrade(url: str, to: str = "head") -> None:
-    """Migrate the database to a revision, by default the newest, in one transaction."""
-    _on(url, lambda connection: command.upgrade(_config(connection), to))
+def upgrade(
+    url: str, to: str = "head", *, keys: MacKeys | None = None, roles: Roles | None = None
+) -> None:
+    """Migrate the database to a revision, by default the newest, in one transaction.
+
+    Args:
+        url: The database, with the role that owns its tables.
+        to: The revision.
+        keys: Give events that wait for their seal their code, when codes are new.
+        roles: Grant these roles what they need, and revoke the rest.
+
+    Raises:
+        CoeError: A role does not exist, or has powers that no grant takes away.
+    """
+
+    def migrate(connection: Connection) -> None:
+        coded = has_codes(connection)
+        command.upgrade(_config(connection), to)
+        if keys is not None and not coded and has_codes(connection):
+            sign_waiting(connection, keys)
+        if roles is not None:
+            grant(connection, roles)
+
+    _on(url, migrate)
+
+
+def downgrade(url: str, to: str) -> None:
+    """Take the database back to an older revision, in one transaction (development)."""
+    _on(url, lambda connection: command.downgrade(_config(connection), to))
 
 
 def revision(url: str, message: str, name: str) -> None:

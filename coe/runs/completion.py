@@ -17,8 +17,9 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.events import AuditOutcome, Tag
-from coe.audit.log import NewEvent, append, clear_columns
+from coe.audit.log import NewEvent, append, clear_columns, with_code
 from coe.crypto.keys import Keyring
+from coe.crypto.mac import MacKeys
 from coe.json_types import JSON
 from coe.machine.commands import (
     Cancelled,
@@ -87,7 +88,7 @@ async def prepare(
     return Completion(run, outcome, at, columns, times.json() if times else None)
 
 
-def plain_end(end: Completion) -> End | None:
+def plain_end(keys: MacKeys, end: Completion) -> End | None:
     """The end as part of an append, for a run that completed and that no other run waits for.
 
     The caller knows that the run has no open task and no subscription.
@@ -100,7 +101,7 @@ def plain_end(end: Completion) -> End | None:
         "waits": None if waits is None else orjson.dumps(waits).decode(),
         "held_seconds": end.columns.get("held_seconds"),
     }
-    return End(end.columns | given, clear_columns(_event(end)))
+    return End(end.columns | given, with_code(keys, clear_columns(_event(end))))
 
 
 async def close(session: AsyncSession, keyring: Keyring, end: Completion) -> None:

@@ -108,6 +108,8 @@ _EVENT: Final = _columns_of(
     team="text",
     outcome="text",
     correlation_id="text",
+    written_at="timestamptz",
+    mac="bytea",
 )
 ENTRY: Final = _ENTRY.names
 STEP: Final = _STEP.names

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import event as hooks
 
-from coe.audit import checkpoint_file
+from coe.audit import checkpoint_file, signed_file
 from coe.audit.verification import verify
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
@@ -24,6 +24,8 @@ from coe.db import Database
 from tests.factories.audit import Log, event
 
 EVENTS = 5
+STATEMENTS = 9
+"""Of a seal, at each of which one is killed."""
 
 
 def die(*_: object) -> None:
@@ -50,6 +52,10 @@ def at_the_commit(log: Log) -> None:
 
 def before_the_file(_: Log) -> None:
     checkpoint_file.CheckpointFile.append = die  # type: ignore[method-assign,assignment]
+
+
+def before_it_is_signed(_: Log) -> None:
+    signed_file.SignedFile.write = die  # type: ignore[method-assign,assignment]
 
 
 def within_the_line(log: Log) -> None:
@@ -108,8 +114,9 @@ async def recover(url: str, folder: Path) -> list[str]:
 
 
 def main(url: str, folder: Path) -> None:
-    points = [at_statement(number) for number in range(12)]
-    points += [at_the_commit, before_the_file, within_the_line, before_the_sync]
+    points = [at_statement(number) for number in range(STATEMENTS)]
+    points += [at_the_commit, before_it_is_signed]
+    points += [before_the_file, within_the_line, before_the_sync]
     kills, problems = 0, []
     for point in points:
         asyncio.run(write(url, folder))

@@ -24,7 +24,7 @@ async def test_a_sealer_killed_anywhere_loses_and_repeats_nothing(
     output, _ = await process.communicate()
     report = json.loads(output)
     assert report["problems"] == []
-    assert report["kills"] == report["points"] == 16
+    assert report["kills"] == report["points"] == killed_sealer.STATEMENTS + 5
     events = report["points"] * killed_sealer.EVENTS
     rows = await log.rows(
         "SELECT count(*), count(DISTINCT position), max(position) FROM audit_events"

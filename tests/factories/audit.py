@@ -9,10 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from coe.audit.admission import Admission
 from coe.audit.events import AuditOutcome, Tag
+from coe.audit.lease import SealerLease
 from coe.audit.log import NewEvent, append
 from coe.audit.models import AuditEvent
 from coe.audit.sealer import LogSealer
+from coe.audit.signed_file import SignedFile
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
@@ -48,8 +51,19 @@ class Log:
     signer: SigningKey
     file: Path
 
-    def sealer(self, **options: int) -> LogSealer:
-        return LogSealer(self.database, self.signer, self.file, **options)
+    @property
+    def admission(self) -> Admission:
+        return Admission(self.keyring.macs)
+
+    def sealer(self, holder: str = "test", **options: int) -> LogSealer:
+        lease = SealerLease(holder)
+        return LogSealer(
+            self.database, self.signer, self.file, self.admission, lease=lease, **options
+        )
+
+    @property
+    def signed(self) -> Path:
+        return SignedFile(self.file).path
 
     async def write(self, *events: NewEvent) -> list[UUID]:
         async with self.database.session() as session:
@@ -79,6 +93,15 @@ class Log:
             for statement in statements:
                 await session.execute(text(statement))
             await session.commit()
+
+
+def cut_to(size: int, events: str = "DELETE FROM audit_events") -> list[str]:
+    """Statements that cut a log back to a size at which it had a checkpoint."""
+    return [
+        f"{events} WHERE position >= {size}",
+        f"DELETE FROM audit_checkpoints WHERE tree_size > {size}",
+        f'DELETE FROM audit_nodes WHERE ("offset" + 1) << level > {size}',
+    ]
 
 
 def open_log(database: Database, folder: Path) -> Log:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from coe.audit.queries import AuditEventFilter
-from coe.audit.sealer import LogSealer
 from coe.errors import Forbidden, Invalid
 from coe.governance import audit_log
 from coe.governance.access import review_access
@@ -15,9 +14,10 @@ from tests.factories.people import AUDITOR, COE_LEAD, SALES_OWNER, WAREHOUSE_DEV
 
 
 async def _seal(platform: Platform) -> None:
-    sealer = LogSealer(platform.database, platform.signer, platform.settings.checkpoint_path)
+    sealer = audit_log.open_sealer(platform, platform.database)
     while await sealer.seal_once():
         pass
+    await sealer.close()
 
 
 async def _review(platform: Platform, times: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +15,7 @@ from coe.cli.main import cli
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.migrations import run
+from tests.factories.audit import open_log
 
 TRIGGERS = "SELECT tgname, tgrelid::regclass::text AS on FROM pg_trigger WHERE NOT tgisinternal"
 
@@ -135,3 +137,32 @@ async def test_the_models_have_the_defaults_of_the_migrations(
     migrated = await defaults(empty_url)
     made = await defaults(database.url.replace("+asyncpg", ""))
     assert migrated == made
+
+
+async def test_events_that_wait_during_the_upgrade_are_sealed(
+    empty_url: str, tmp_path: Path
+) -> None:
+    """Those of an earlier release, which have no code, get one by whoever upgrades."""
+    before = "base"
+    for revision in await in_thread(run.revisions):
+        await in_thread(run.upgrade, empty_url, revision)
+        if ("audit_events", "mac") in await columns(empty_url):
+            break
+        before = revision
+    database = Database(empty_url)
+    log = open_log(database, tmp_path)
+    await in_thread(run.downgrade, empty_url, before)
+    insert = (
+        "INSERT INTO audit_events (id, at, actor, actor_kind, action, resource, team, outcome)"
+        " VALUES (gen_random_uuid(), now(), 'sales-owner', 'PERSON', 'catalog:flow:publish',"
+        " 'flow:sales/x', 'sales', 'ALLOWED')"
+    )
+    connection = await asyncpg.connect(empty_url)
+    await connection.execute(insert)
+    await in_thread(partial(run.upgrade, empty_url, keys=log.keyring.macs))
+    await connection.execute(insert)  # by a process of the earlier release, too late
+    await connection.close()
+    await log.seal()
+    rows = await log.rows("SELECT position, refused FROM audit_events ORDER BY position")
+    assert rows == [(0, None), (None, "NO_CODE")]
+    await database.close()

@@ -172,6 +172,13 @@ class AuditVerification:
     checked_events: int
     tree_size: int
     root_hash: str
+    unsealed: int = strawberry.field(description="Events that wait for their seal, at most 10000")
+    oldest_unsealed_seconds: float = strawberry.field(
+        description="How long the oldest of them has waited; too long is a problem"
+    )
+    refused: int = strawberry.field(
+        description="Rows that the platform did not write, at most 10000: they are no events"
+    )
     problems: list[Problem]
 
     @classmethod
@@ -182,5 +189,8 @@ class AuditVerification:
             checked_events=record.checked_events,
             tree_size=record.tree_size,
             root_hash=record.root_hash.hex(),
+            unsealed=record.sealing.waiting if record.sealing else 0,
+            oldest_unsealed_seconds=record.sealing.seconds if record.sealing else 0.0,
+            refused=record.sealing.refused if record.sealing else 0,
             problems=Problem.all_of(record.problems),
         )
