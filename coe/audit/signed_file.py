@@ -20,6 +20,7 @@ import orjson
 
 from coe.crypto.secret_files import create_secret, read_secret, replace_secret
 from coe.errors import CoeError
+from coe.formats import uuids
 
 SUFFIX: Final = ".signed"
 
@@ -51,7 +52,7 @@ class SignedFile:
         """
         try:
             content: Any = orjson.loads(read_secret(self.path))
-            return Signed(str(content["note"]), tuple(UUID(each) for each in content["events"]))
+            return Signed(str(content["note"]), tuple(map(uuids.read, content["events"])))
         except FileNotFoundError:
             return None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):

@@ -21,7 +21,8 @@ _STATE: Final = text("""
     refused AS (
       SELECT 1 FROM audit_events WHERE refused IS NOT NULL AND position IS NULL LIMIT :most)
     SELECT count(*) AS waiting,
-           greatest(extract(epoch FROM clock_timestamp() - min(since)), 0) AS seconds,
+           greatest(extract(epoch FROM clock_timestamp() - min(since)), 0)::double precision
+             AS seconds,
            (SELECT count(*) FROM refused) AS refused
     FROM waiting
 """)
@@ -32,7 +33,7 @@ _HOLDER: Final = text("""
            coalesce(prepared.owner, session.usename) AS role,
            coalesce('prepared transaction ' || prepared.gid, session.application_name) AS program,
            extract(epoch FROM clock_timestamp() - coalesce(prepared.prepared, session.xact_start))
-             AS seconds
+             ::double precision AS seconds
     FROM oldest
     LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = oldest.xid
     LEFT JOIN pg_locks AS lock ON lock.locktype = 'transactionid' AND lock.granted
@@ -80,7 +81,7 @@ class SealingState:
 async def sealing_state(session: AsyncSession) -> SealingState:
     """The rows that wait, and those that are refused."""
     row = (await session.execute(_STATE, {"most": MAX_COUNTED})).one()
-    return SealingState(row.waiting, float(row.seconds or 0.0), row.refused)
+    return SealingState(row.waiting, row.seconds or 0.0, row.refused)
 
 
 async def horizon_holder(session: AsyncSession) -> HorizonHolder | None:
@@ -88,8 +89,7 @@ async def horizon_holder(session: AsyncSession) -> HorizonHolder | None:
     row: Any = (await session.execute(_HOLDER)).one_or_none()
     if row is None:
         return None
-    seconds = None if row.seconds is None else float(row.seconds)
-    return HorizonHolder(row.pid, row.database, row.role, row.program, seconds)
+    return HorizonHolder(row.pid, row.database, row.role, row.program, row.seconds)
 
 
 @dataclass(slots=True)

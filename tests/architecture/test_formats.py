@@ -37,6 +37,7 @@ ALLOWED = {
     ("coe/audit/checkpoint_file.py", "orjson.loads"): OURS,
     ("coe/audit/queries.py", "orjson.loads"): OURS,
     ("coe/catalog/versions/signatures.py", "json.loads"): f"{OURS}, and signed",
+    ("coe/audit/signed_file.py", "orjson.loads"): OURS,
     ("coe/cli/flow/entrypoints.py", "json.loads"): TOOL,
     ("coe/cli/output.py", "json.loads"): OURS,
     ("coe/cli/profiles.py", "json.loads"): OURS,
