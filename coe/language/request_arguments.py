@@ -27,7 +27,7 @@ def request_problems(arguments: Mapping[str, JSON]) -> Iterator[str]:
     for name, value in headers.items() if isinstance(headers, dict) else ():
         if not _TOKEN.fullmatch(name):
             yield "a name in `headers` is not that of a header"
-        elif value is not None and not _HEADER_VALUE.fullmatch(value_text(value)):
+        elif not _HEADER_VALUE.fullmatch(value_text(value)):
             yield f"the header `{name}` has characters other than printable ASCII"
     for name in ("endpoint", "document"):
         if name in arguments:

@@ -18,7 +18,7 @@ from coe.language.model.authentication import (
 )
 from coe.language.model.calls import CallHttp, CallOpenApi
 from coe.language.request_arguments import request_problems
-from coe.machine.commands import RunLeaf, StepState
+from coe.machine.commands import RunLeaf
 from coe.machine.data import AUTHENTICATION, DEFINITION, MAX_VIOLATIONS, ExpressionSite
 from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.facts import Fact, FactKind
@@ -111,7 +111,6 @@ async def perform_leaf(
             run=run.descriptor.id,
             document_authentication=fetching,
         ),
-        StepState.RUNNING,
     )
     return output_of(fact, frame)
 

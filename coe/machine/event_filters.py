@@ -8,7 +8,7 @@ expects is computed on the input of the task; where that fails, the task faults.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from coe.json_types import JSON
 from coe.language.expression_syntax import is_expression, program_of
@@ -21,9 +21,6 @@ from coe.machine.data import DEFINITION, ExpressionSite, pointer_token
 from coe.machine.errors import TaskFault
 from coe.machine.interpreter import Interpreter
 from coe.machine.scope import Frame, json_equal
-
-# The attributes of a filter that are URI templates.
-_ADDRESSES: Final = frozenset({"source", "dataschema"})
 
 
 def event_types(definition: Definition) -> frozenset[str] | None:
@@ -81,11 +78,8 @@ class _Filter:
 
     async def prepare(self) -> None:
         """Evaluate the addresses and the expected values, once, on the input of the task."""
-        for name in _ADDRESSES & self._wanted.keys():
-            wanted = self._wanted[name]
-            if isinstance(wanted, str) and not is_expression(wanted):
-                filled = await expand_uri(self._run, self._frame, wanted, pattern=True)
-                self._wanted[name] = filled
+        for name, uri in self._given.with_.templates().items():
+            self._wanted[name] = await expand_uri(self._run, self._frame, uri, pattern=True)
         for name, correlation in self._given.correlate.items():
             if correlation.expect is not None:
                 self._expected[name] = await self._run.data.render(

@@ -16,7 +16,7 @@ from coe.language.model.definition import Definition
 from coe.language.model.task import Task
 from coe.machine.calls import output_of, perform_leaf, render_arguments
 from coe.machine.clock import later
-from coe.machine.commands import OpenHumanTask, Phase, Stage, StartChild, StepState
+from coe.machine.commands import OpenHumanTask, Phase, Stage, StartChild
 from coe.machine.data import DEFINITION, ExpressionSite
 from coe.machine.errors import TaskFault, standard_error
 from coe.machine.facts import FactKind
@@ -82,7 +82,7 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
         reminders=_reminders(run, frame, arguments.get("remind")),
         place=_place(frame),
     )
-    fact = await run.perform(frame, command, StepState.WAITING, Phase.PEOPLE_QUEUE)
+    fact = await run.perform(frame, command, Phase.PEOPLE_QUEUE)
     if fact.kind is FactKind.TASK_EXPIRED:
         run.on_branch(frame, outcomes.EXPIRES)
         title = "Nobody answered in time"
@@ -163,7 +163,7 @@ async def start_child(
         wait=wait,
     )
     phase = Phase.OTHER_TEAM if is_of_other_team(run.definition, command) else Phase.DISPATCH
-    fact = await run.perform(frame, command, StepState.WAITING, phase)
+    fact = await run.perform(frame, command, phase)
     return output_of(fact, frame)
 
 

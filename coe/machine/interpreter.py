@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any
 
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task
-from coe.machine.clock import later
+from coe.machine.clock import EARLIEST, later
 from coe.machine.commands import (
     ArmTimer,
     Completed,
@@ -31,9 +31,6 @@ from coe.machine.fibers import EvaluateJq, Fiber, Mailbox, Scheduler, Start
 from coe.machine.pending import PendingCommands, StepTracker
 from coe.machine.redaction import redacted, secret_texts
 from coe.machine.scope import Frame
-
-BEFORE: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""Before every time."""
 
 
 class EndRun(Exception):
@@ -104,22 +101,20 @@ class Interpreter:
         self.events = EventBuffer(self.scheduler, event_types)
         self.secrets = secret_texts(data.secrets)
         self.outcome: RunOutcome | None = None
-        self.now = BEFORE
+        self.now = EARLIEST
         self._halted: Mailbox | None = None
         self._halted_at: datetime
 
     # ------------------------------------------------------------ commands
     async def perform(
-        self, frame: Frame, command: PendingCommand, state: StepState, phase: Phase = Phase.WORK
+        self, frame: Frame, command: PendingCommand, phase: Phase = Phase.WORK
     ) -> Fact:
         """Issue a command, and wait for its answer, in a phase."""
         box = Mailbox()
-        self.commands.issue(command, box)
-        self.steps.awaits(frame, command.key)
-        self.steps.move(frame, state, phase, self.now)
+        self.commands.issue(command, box, self.steps.timed(frame))
+        self.steps.move(frame, phase, self.now)
         fact: Fact = await box.receive()
-        self.steps.answered(command.key)
-        self.steps.move(frame, StepState.RUNNING, Phase.WORK, self.now)
+        self.steps.move(frame, Phase.WORK, self.now)
         return fact
 
     def spawn(self, start: Start, box: Mailbox) -> Fiber:

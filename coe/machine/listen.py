@@ -12,7 +12,7 @@ from coe.language.expression_syntax import program_of
 from coe.language.model.events import EventConsumption
 from coe.language.model.task import SubscriptionIterator
 from coe.language.model.task_types import ListenTask
-from coe.machine.commands import AwaitEvent, Phase, StepState
+from coe.machine.commands import AwaitEvent, Phase
 from coe.machine.data import DEFINITION, EXPORT, ExpressionSite
 from coe.machine.errors import TaskFault
 from coe.machine.event_buffer import BufferedEvent
@@ -37,7 +37,7 @@ async def run_listen(run: Interpreter, frame: Frame) -> Done:
     command = AwaitEvent(frame.key, frame.pointer, frame.task.name, types_of(wanted))
     box = run.events.listen(frame.key)
     run.commands.issue(command, box)
-    run.steps.move(frame, StepState.WAITING, Phase.EVENT, run.now)
+    run.steps.move(frame, Phase.EVENT, run.now)
     try:
         output = await _consume(run, frame, box, _Offer(strategy, until, failed))
     finally:

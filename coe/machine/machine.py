@@ -35,6 +35,7 @@ from coe.machine.commands import (
     Command,
     Finish,
     PendingCommand,
+    Phase,
     RunOutcome,
     StartChild,
     StepTimes,
@@ -224,22 +225,21 @@ class Machine:
     def _inform(self, fact: Fact) -> None:
         """Take note of a fact that changes nothing but how time is counted."""
         run = self._run
-        if not self._goes_on():
+        if run.outcome is not None:
             return
         if fact.kind is FactKind.RUN_TAKEN_UP:
             run.steps.lacked_a_process(_time(fact.data, "since", run.now), run.now)
         elif fact.kind is FactKind.TASK_HELD:
-            run.steps.hold(fact.key, run.now, held=_member(fact.data, "by") is not None)
-
-    def _goes_on(self) -> bool:
-        """Whether the run has started, and has neither ended nor faulted."""
-        return self._root is not None and self._run.outcome is None
+            held = _member(fact.data, "by") is not None
+            timed = run.commands.waiting_for(fact.key)
+            if timed is not None:
+                timed.be(Phase.HELD if held else Phase.PEOPLE_QUEUE, run.now)
 
     def _count(self, fact: Fact) -> None:
         """Count the time of the step that a fact answers, as far as the answer says more of it."""
         run = self._run
-        timed, command = run.steps.waiting_for(fact.key), run.commands.get(fact.key)
-        if timed is None or not self._goes_on():
+        timed, command = run.commands.waiting_for(fact.key), run.commands.get(fact.key)
+        if timed is None or run.outcome is not None:
             return
         if isinstance(command, ArmTimer) and command.due is not None:
             timed.was_late(command.due, run.now)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from coe.json_types import JSON
 from coe.language.model.task import Task
-from coe.machine.clock import later
+from coe.machine.clock import EARLIEST, later
 from coe.machine.commands import (
     ArmTimer,
     Cancel,
@@ -28,46 +29,59 @@ from coe.machine.scope import Frame
 from coe.machine.step_times import TimedStep
 
 
+@dataclass(slots=True)
+class _Entry:
+    """A pending command; `timed` has the times of the step that waits for its answer, if any."""
+
+    command: PendingCommand
+    box: Mailbox
+    fiber: Fiber
+    timed: TimedStep | None
+
+
 class PendingCommands:
     """The pending commands, each with the mailbox and the fiber that wait for its answer."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._pending: dict[str, tuple[PendingCommand, Mailbox, Fiber]] = {}
+        self._pending: dict[str, _Entry] = {}
         self._issued: dict[str, Command] = {}
 
-    def issue(self, command: PendingCommand, box: Mailbox) -> None:
-        """Issue a command whose answer goes to the mailbox."""
+    def issue(self, command: PendingCommand, box: Mailbox, timed: TimedStep | None = None) -> None:
+        """Issue a command whose answer goes to the mailbox; `timed` waits for nothing else."""
         fiber = self._scheduler.current
         fiber.keys[command.key] = None
-        self._pending[command.key] = (command, box, fiber)
+        self._pending[command.key] = _Entry(command, box, fiber, timed)
         self._issued[command.key] = command
 
     def get(self, key: str) -> PendingCommand | None:
         """The pending command with this key, or None."""
         entry = self._pending.get(key)
-        return entry[0] if entry else None
+        return entry.command if entry else None
+
+    def waiting_for(self, key: str) -> TimedStep | None:
+        """The times of the step that waits for the answer to a command, if any."""
+        entry = self._pending.get(key)
+        return entry.timed if entry else None
 
     def replace(self, command: PendingCommand) -> None:
         """Replace a pending command by a more exact one with the same key."""
-        _, box, fiber = self._pending[command.key]
-        self._pending[command.key] = (command, box, fiber)
+        self._pending[command.key].command = command
         self._issued[command.key] = command
 
     def answer(self, fact: Fact) -> None:
         """Post a fact to the fiber that waits for it, if any."""
         entry = self._pending.pop(fact.key, None)
         if entry is not None:
-            _, box, fiber = entry
-            fiber.keys.pop(fact.key, None)
-            self._scheduler.post(box, fact)
+            entry.fiber.keys.pop(fact.key, None)
+            self._scheduler.post(entry.box, fact)
 
     def cancel(self, key: str) -> None:
         """Withdraw a command, if it is still pending."""
         entry = self._pending.pop(key, None)
         if entry is None:
             return
-        entry[2].keys.pop(key, None)
+        entry.fiber.keys.pop(key, None)
         if self._issued.pop(key, None) is None:
             self._issued[key] = Cancel(key)
 
@@ -79,10 +93,9 @@ class PendingCommands:
 
     def resume(self, pause: timedelta) -> None:
         """Issue all pending commands again, with deadlines moved by the pause."""
-        for key, (command, box, fiber) in self._pending.items():
-            moved = _delayed(command, pause)
-            self._pending[key] = (moved, box, fiber)
-            self._issued[key] = moved
+        for key, entry in self._pending.items():
+            entry.command = _delayed(entry.command, pause)
+            self._issued[key] = entry.command
 
     def finish(self, command: Finish) -> None:
         """Close the run, after the commands to cancel."""
@@ -90,7 +103,7 @@ class PendingCommands:
 
     def pending(self) -> list[PendingCommand]:
         """The pending commands, in the order of their issue."""
-        return [command for command, _, _ in self._pending.values()]
+        return [entry.command for entry in self._pending.values()]
 
     def issued(self) -> list[Command]:
         """The commands issued or withdrawn since the last call."""
@@ -111,6 +124,10 @@ def _delayed(command: PendingCommand, pause: timedelta) -> PendingCommand:
         due = later(command.earliest, pause)  # no jitter remains
         return replace(command, due=due, earliest=due, latest=due)
     return command
+
+
+# The states of an open step by what it does; in all other phases it waits.
+_STATES: Final = {Phase.WORK: StepState.RUNNING, Phase.RETRY: StepState.RETRYING}
 
 
 @dataclass(slots=True)
@@ -165,8 +182,7 @@ class StepTracker:
         self._watch = watch
         self._open: dict[str, tuple[_Step, Fiber]] = {}
         self._changed: dict[str, _Step] = {}
-        self._awaited: dict[str, str] = {}
-        self.whole: TimedStep
+        self.whole = TimedStep(EARLIEST)
 
     def start(self, requested: datetime, at: datetime) -> None:
         """Begin with the run as a whole, which a process takes now."""
@@ -176,8 +192,8 @@ class StepTracker:
     def open(self, frame: Frame, kind: str, at: datetime) -> None:
         """Open the step of a task that starts."""
         step = _Step(frame, kind, StepState.RUNNING, StepState.RUNNING)
-        around = self._open.get(_parent_key(frame) or "")
-        parent = self.whole if around is None else around[0].timed
+        outer = frame.scope.frame
+        parent = self.whole if outer is None else self.timed(outer)
         step.timed = TimedStep(at, parent, changed=partial(self._note, step))
         fiber = self._scheduler.current
         fiber.steps[frame.key] = None
@@ -187,32 +203,16 @@ class StepTracker:
     def _note(self, step: _Step) -> None:
         self._changed[step.frame.key] = step
 
-    def move(self, frame: Frame, state: StepState, phase: Phase, at: datetime) -> None:
-        """Change the state of an open step, and what it does."""
-        entry = self._open.get(frame.key)
-        if entry is not None:
-            entry[0].state = entry[0].live = state
-            entry[0].timed.be(phase, at)
-            self._changed[frame.key] = entry[0]
+    def move(self, frame: Frame, phase: Phase, at: datetime) -> None:
+        """Change what an open step does, and so its state."""
+        step, _ = self._open[frame.key]
+        step.state = step.live = _STATES.get(phase, StepState.WAITING)
+        step.timed.be(phase, at)
 
-    def awaits(self, frame: Frame, key: str) -> None:
-        """Note that a step waits for the answer to the command `key`."""
-        self._awaited[key] = frame.key
-
-    def answered(self, key: str) -> None:
-        """Note that it waits for it no more."""
-        self._awaited.pop(key, None)
-
-    def waiting_for(self, key: str) -> TimedStep | None:
-        """The step that waits for the answer to a command, if any."""
-        entry = self._open.get(self._awaited.get(key, ""))
-        return None if entry is None else entry[0].timed
-
-    def hold(self, key: str, at: datetime, *, held: bool) -> None:
-        """Note that a person has claimed a human task, or that nobody has it any more."""
-        step = self.waiting_for(key)
-        if step is not None:
-            step.be(Phase.HELD if held else Phase.PEOPLE_QUEUE, at)
+    def timed(self, frame: Frame) -> TimedStep:
+        """The times of an open step."""
+        step, _ = self._open[frame.key]
+        return step.timed
 
     def lacked_a_process(self, since: datetime, at: datetime) -> None:
         """Note that no process carried the run on from `since` until now."""
@@ -278,10 +278,9 @@ class StepTracker:
 
     def resume(self, since: datetime, at: datetime) -> None:
         """Give the open steps the states again that they had before `halt`, at `since`."""
-        self.stood_still(since, at)
-        for key, (step, _) in self._open.items():
+        self.stood_still(since, at)  # each step is told of
+        for step, _ in self._open.values():
             step.state, step.ended_at, step.error = step.live, None, None
-            self._changed[key] = step
 
     def changed(self) -> list[StepUpdate]:
         """The steps that changed since the last call, each with its current state."""

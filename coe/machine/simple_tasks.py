@@ -8,10 +8,9 @@ from uuid import NAMESPACE_URL, uuid5
 from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.event_attributes import event_problems, without_nulls
-from coe.language.expression_syntax import is_expression
 from coe.language.model.task_types import EmitTask, RaiseTask, RunTask, SetTask, WaitTask
 from coe.machine.calls import expand_uri, render_arguments
-from coe.machine.commands import EmitEvent, Phase, StepState, TimerReason
+from coe.machine.commands import EmitEvent, Phase, TimerReason
 from coe.machine.data import DEFINITION, MAX_VIOLATIONS, ExpressionSite
 from coe.machine.errors import TaskFault, normalised_error, standard_error
 from coe.machine.functions import start_child
@@ -34,7 +33,7 @@ async def run_raise(run: Interpreter, frame: Frame) -> Done:
     """
     task = typed(frame, RaiseTask)
     given = declared(frame.pointer, lambda: run.definition.error_of(task.raise_))
-    error = await render_arguments(run, frame, given.model_dump(exclude_none=True))
+    error = await render_arguments(run, frame, given.model_dump())
     error["type"] = await expand_uri(run, frame, given.type)
     for name, value in error.items():
         if isinstance(value, dict | list):
@@ -48,7 +47,7 @@ async def run_wait(run: Interpreter, frame: Frame) -> Done:
     site = ExpressionSite(DEFINITION, frame=frame)
     after = await run.data.duration(typed(frame, WaitTask).wait, frame.input, site)
     timer = run.timer(frame, frame.key, TimerReason.WAIT, after, timedelta())
-    await run.perform(frame, timer, StepState.WAITING, Phase.TIMER)
+    await run.perform(frame, timer, Phase.TIMER)
     return Done(frame.input)
 
 
@@ -80,7 +79,7 @@ async def run_emit(run: Interpreter, frame: Frame) -> Done:
             standard_error("validation", title=title, detail=detail, instance=frame.pointer)
         )
     command = EmitEvent(key=frame.key, path=frame.pointer, name=frame.task.name, event=clean)
-    fact = await run.perform(frame, command, StepState.RUNNING)
+    fact = await run.perform(frame, command)
     sent = fact.data.get("event") if isinstance(fact.data, dict) else None
     return Done(clean if sent is None else sent)
 
@@ -89,9 +88,8 @@ async def _attributes(run: Interpreter, frame: Frame) -> dict[str, JSON]:
     """The attributes that the task gives; its addresses are URI templates."""
     given = typed(frame, EmitTask).emit.event.with_
     found = await render_arguments(run, frame, given.given())
-    for name, uri in (("source", given.source), ("dataschema", given.dataschema)):
-        if uri is not None and not is_expression(uri):
-            found[name] = await expand_uri(run, frame, uri)
+    for name, uri in given.templates().items():
+        found[name] = await expand_uri(run, frame, uri)
     return found
 
 

@@ -109,19 +109,19 @@ class TimedStep:
     def divide(self, parts: Mapping[Phase, timedelta], at: datetime) -> None:
         """Divide the present phase by what a called run says of its time; what is left stays.
 
-        Steps around that were in the same phase, so for this call, are divided alike.
+        Steps around that are in the same phase, so for this call, are divided alike. That they are
+        began with the call or later, because each step begins with work. The end of the call tells
+        of the change.
         """
-        phase, begin = self.phase, self._since
+        phase = self.phase
         each: TimedStep | None = self if parts else None
         while each is not None and each.phase is phase:
-            each._divide(parts, max(each._since, begin), at)  # noqa: SLF001  # of the same class
+            each._divide(parts, at)  # noqa: SLF001  # of the same class
             each = each._parent  # noqa: SLF001  # the same
 
-    def _divide(self, parts: Mapping[Phase, timedelta], since: datetime, at: datetime) -> None:
-        self._count(self.phase, since)
+    def _divide(self, parts: Mapping[Phase, timedelta], at: datetime) -> None:
         for phase in sorted(parts, key=_RANK.__getitem__):
             self._count(phase, min(self._since + parts[phase], at))
-        self._changed()
 
     def _settle(self, at: datetime) -> None:
         inside = [phase for phase, count in self._inside.items() if count]

@@ -13,7 +13,7 @@ from coe.language.branches import outcomes
 from coe.language.durations import Duration
 from coe.language.model.components import AttemptLimit, Backoff, RetryLimit, RetryPolicy
 from coe.language.model.task_types import TryTask
-from coe.machine.commands import Phase, StepState, TimerReason
+from coe.machine.commands import Phase, TimerReason
 from coe.machine.data import DEFINITION, ExpressionSite
 from coe.machine.errors import ErrorHandler, TaskFault, error_matches
 from coe.machine.interpreter import Done, Interpreter
@@ -200,7 +200,7 @@ async def _pause(run: Interpreter, frame: Frame, number: int, retry: _Retry) -> 
         return
     key = frame.subkey("retry", number)
     timer = run.timer(frame, key, TimerReason.RETRY, retry.after, retry.spread)
-    await run.perform(frame, timer, StepState.RETRYING, Phase.RETRY)
+    await run.perform(frame, timer, Phase.RETRY)
 
 
 async def _caught(run: Interpreter, frame: Frame, error: dict[str, JSON]) -> Done:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from coe.json_types import JSON
 from coe.machine.commands import ArmTimer, OpenHumanTask, RunLeaf, StartChild, StepUpdate
 from coe.machine.facts import Fact, FactKind
@@ -150,6 +152,16 @@ async def test_a_timer_that_fires_late_waits_for_a_process_from_its_time_on(eval
     assert run.of("/do/1/t1") == {"worked": 1, "RETRY": 5, "DISPATCH": 2}
 
 
+async def test_a_timer_that_fires_before_its_time_was_chosen_is_not_late(evaluate: EvaluateJq):
+    jitter = {**RETRY["retry"], "jitter": {"from": "PT1S", "to": "PT9S"}}
+    run = Clocked(evaluate, {"try": [{"c": HTTP}], "catch": {"retry": jitter}})
+    await run.start()
+    await run.answer(1, RunLeaf, FactKind.LEAF_FAULTED, {"error": {"status": 500}})
+    await run.answer(9, ArmTimer, FactKind.TIMER_FIRED)
+    await run.done(10)
+    assert run.of("/do/0/t0") == {"worked": 2, "RETRY": 8}
+
+
 async def test_a_late_timer_beside_a_person_does_not_count_around_them(evaluate: EvaluateJq):
     branches = [{"ask": ASK}, {"rest": {"wait": "PT5S"}}]
     run = Clocked(evaluate, {"fork": {"branches": branches}})
@@ -249,9 +261,25 @@ async def test_the_run_as_a_whole_begins_with_its_request(evaluate: EvaluateJq):
     times = run.machine.times()
     assert times is not None
     assert times.waits == {"DISPATCH": timedelta(seconds=4)}
+    assert times.phase == "WORK"
     late = Clocked(evaluate, HTTP)
     await late.start(requested=_time(7))
     assert late.whole() == {}
+
+
+@pytest.mark.parametrize(
+    "kind", [FactKind.RUN_TAKEN_UP, FactKind.TASK_HELD, FactKind.RUN_RETRIED, FactKind.TIMER_FIRED]
+)
+async def test_what_comes_before_the_start_of_a_run_changes_nothing(
+    kind: FactKind, evaluate: EvaluateJq
+):
+    run = Clocked(evaluate, HTTP)
+    await run.at(-3, kind, data={"since": _time(-4), "by": "ann"})
+    assert run.machine.times() is None
+    await run.start()
+    await run.done(2)
+    assert run.of("/do/0/t0") == {"worked": 2}
+    assert run.whole() == {}
 
 
 # ---------------------------------------------------------------- called runs
@@ -278,6 +306,14 @@ async def test_a_called_run_that_took_longer_than_its_step_takes_all_of_it(evalu
     error: JSON = {"error": {"status": 500}, "times": {"worked": 4, "waits": {"TIMER": 9}}}
     await run.answer(6, StartChild, FactKind.CHILD_FAULTED, error)
     assert run.of("/do/0/t0") == {"worked": 4, "OTHER_TEAM": 2}
+
+
+async def test_times_of_a_called_run_may_have_parts_of_a_second(evaluate: EvaluateJq):
+    run = Clocked(evaluate, PICK)
+    await run.start()
+    done: JSON = {"output": {}, "times": {"worked": 1.5, "waits": {"TIMER": 2.25}}}
+    await run.answer(6, StartChild, FactKind.CHILD_COMPLETED, done)
+    assert run.of("/do/0/t0") == {"worked": 1.5, "OTHER_TEAM": 4.5}
 
 
 async def test_two_calls_at_once_are_counted_around_them_once(evaluate: EvaluateJq):

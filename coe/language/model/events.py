@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from coe.json_types import JSON
+from coe.language.expression_syntax import is_expression
 from coe.language.fields import (
     BY_SHAPE,
     INLINE,
@@ -44,6 +45,15 @@ class EventProperties(Model):
         return {name: value for name, value in values.items() if name in self.model_fields_set} | (
             self.model_extra or {}
         )
+
+    def templates(self) -> dict[str, str]:
+        """The attributes that are URI templates: the addresses that are no expression."""
+        addresses = {"source": self.source, "dataschema": self.dataschema}
+        return {
+            name: uri
+            for name, uri in addresses.items()
+            if uri is not None and not is_expression(uri)
+        }
 
 
 class Correlation(Model):
