@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 OPEN = frozenset({"OPEN", "CLAIMED", "ESCALATED"})
 OVERDUE = 45.0
-"""Seconds after which a timer must have fired, if no fault happened for as long."""
+"""Seconds after which a timer must have fired, or a run whose holder fell silent must have been
+taken from it, if no fault happened for as long."""
 
 
 def look(world: World, transaction: Transaction) -> None:
@@ -41,13 +42,20 @@ def stored_timers(world: World, run_id: UUID, transaction: Transaction) -> froze
 
 
 def overdue(world: World) -> None:
-    """Somebody fires what is due, once all has been well for a while."""
+    """Somebody fires what is due, and takes runs from the dead, once all has been well for a while.
+
+    An engine that hands a run out twice may bring it to life too; nothing may rely on that.
+    """
     if world.loop.time() - world.faults.disturbed_at < OVERDUE:
         return
     latest = world.clock() - timedelta(seconds=OVERDUE)
     for timer in world.rows("timers"):
         if timer["due_at"] < latest:
             world.fault(f"a timer of run {timer['run_id']} has been due since {timer['due_at']}")
+    for run in world.rows("runs"):
+        until = run["lease_until"]
+        if until is not None and until < latest and not run["state"].ended:
+            world.fault(f"run {run['id']} is left to {run['holder']}, silent since {until}")
 
 
 def _no_open_task(world: World, run_id: UUID, transaction: Transaction) -> None:
