@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 import warnings
 from pathlib import Path
 
-from tests.mutation.forks import try_each
+from tests.mutation.forks import begin_check, try_each
 from tests.mutation.lists import Semantic, equivalents, semantic_mutants
 from tests.mutation.operators import Mutant, mutants
 from tests.mutation.world import World, mutated
@@ -39,6 +40,7 @@ def main() -> int:
     options = _options()
     sys.setrecursionlimit(3000)
     warnings.simplefilter("ignore")  # coroutines that a mutant never awaits
+    signal.signal(signal.SIGPROF, signal.SIG_IGN)  # only mutants are limited
     world = World()
     failing = _killer(world, None, None)
     if failing is not None:
@@ -111,6 +113,7 @@ def _killer(world: World, mutant: Mutant | None, shown_by: frozenset[str] | None
     with mutated(mutant):
         try:
             for name, check in world.checks(shown_by):
+                begin_check()
                 try:
                     check()
                 except Exception:  # noqa: BLE001 - any failure kills the mutant

@@ -14,7 +14,9 @@ import types
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, ClassVar
 
 import jq
 
@@ -79,16 +81,14 @@ def mutated(mutant: Mutant | None) -> Iterator[None]:
     kept = {name: module for name, module in sys.modules.items() if _is_reloaded(name)}
     for name in kept:
         _forget(name)
-    if mutant is not None:
-        own = mutant.file.removesuffix(".py")
-        [name] = [each for each in kept if each.rpartition(".")[2] == own]
-        finder = _Finder(name, mutant)
-        sys.meta_path.insert(0, finder)
+    own = None if mutant is None else mutant.file.removesuffix(".py")
+    names = [each for each in kept if each.rpartition(".")[2] == own]
+    finder = _Finder(names[0] if names else None, mutant)
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        if mutant is not None:
-            sys.meta_path.remove(finder)
+        sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if _is_reloaded(name)]:
             _forget(name)
         sys.modules.update(kept)
@@ -106,22 +106,32 @@ def _forget(name: str) -> None:
 
 
 class _Finder:
-    """An import finder for the mutated module."""
+    """An import finder for the reloaded modules; all but the mutated one are compiled once."""
 
-    def __init__(self, name: str, mutant: Mutant) -> None:
+    compiled: ClassVar[dict[str, types.CodeType]] = {}
+
+    def __init__(self, name: str | None, mutant: Mutant | None) -> None:
         self._name = name
         self._mutant = mutant
 
-    def find_spec(self, name: str, *_: Any) -> Any:
-        if name != self._name:
-            return None
-        return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]
+    def find_spec(self, name: str, path: Any = None, _: Any = None) -> Any:
+        found = PathFinder.find_spec(name, path) if _is_reloaded(name) else None
+        if found is not None:
+            found.loader = self  # type: ignore[assignment]
+        return found
 
     def create_module(self, _: Any) -> None:
         return None
 
     def exec_module(self, module: types.ModuleType) -> None:
-        exec(compile(self._mutant.tree(), self._mutant.file, "exec"), module.__dict__)  # noqa: S102 - the mutant
+        exec(self._code(module.__name__, str(module.__file__)), module.__dict__)  # noqa: S102 - the mutant
+
+    def _code(self, name: str, file: str) -> types.CodeType:
+        if self._mutant is not None and name == self._name:
+            return compile(self._mutant.tree(), self._mutant.file, "exec")
+        if name not in self.compiled:
+            self.compiled[name] = compile(Path(file).read_bytes(), file, "exec")
+        return self.compiled[name]
 
 
 # ---------------------------------------------------------------- checks
