@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import warnings
+from collections import deque
 from pathlib import Path
 
 from tests.mutation.forks import begin_check, try_each
@@ -32,6 +33,10 @@ PATHS = {
 }
 
 
+KILLERS = 12
+"""So many checks that noticed the latest mutants are tried first: neighbours often die alike."""
+
+
 def main() -> int:
     """Try the chosen mutants, and report those that survive.
 
@@ -52,10 +57,17 @@ def main() -> int:
     wrong: list[str] = []
     known = equivalents()
     counts = {"total": len(items), "killed": 0, "equivalent": 0, "alive": 0}
-    for item, verdict in try_each(items, lambda item: _killer(world, *item), options.jobs):
+    killers: deque[str] = deque(maxlen=KILLERS)
+
+    def attempt(item: Item) -> str | None:
+        return _killer(world, *item, tuple(killers))
+
+    for item, verdict in try_each(items, attempt, options.jobs):
         mutant = item[0]
         if not verdict.alive:
             counts["killed"] += 1
+            if verdict.by not in killers:
+                killers.append(verdict.by)
             if mutant.name in known:
                 wrong.append(mutant.name)
                 _say(f"NOT EQUIVALENT {mutant.name}: killed by {verdict.by}")
@@ -108,11 +120,19 @@ def _items(options: argparse.Namespace) -> list[Item]:
     return [item for item in items if options.only in item[0].name]
 
 
-def _killer(world: World, mutant: Mutant | None, shown_by: frozenset[str] | None) -> str | None:
-    """The check that a mutant fails; None if it passes all."""
+def _killer(
+    world: World,
+    mutant: Mutant | None,
+    shown_by: frozenset[str] | None,
+    first: tuple[str, ...] = (),
+) -> str | None:
+    """The check that a mutant fails, those of these names tried first; None if it passes all."""
     with mutated(mutant):
         try:
-            for name, check in world.checks(shown_by):
+            checks = world.checks(shown_by)
+            if shown_by is None:
+                checks = iter(sorted(checks, key=lambda check: check[0] not in first))
+            for name, check in checks:
                 begin_check()
                 try:
                     check()
