@@ -31,7 +31,7 @@ PURE_MODULES = {
     "urllib.parse",
 }
 PURE_NAMES = {
-    "datetime": {"UTC", "combine", "date", "datetime", "fromisoformat", "time", "timedelta"},
+    "datetime": {"UTC", "combine", "date", "datetime", "fromisoformat", "min", "time", "timedelta"},
     "sys": {"maxsize"},
     "uuid": {"NAMESPACE_URL", "UUID", "uuid5"},
 }

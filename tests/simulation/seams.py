@@ -202,6 +202,7 @@ def version_of(flow: str, ident: UUID, *, local: bool) -> VersionRecord:
         tests_digest=None,
         edited_at=None,
         editors=(),
+        author_persons=(),
     )
 
 
