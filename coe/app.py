@@ -228,7 +228,7 @@ def create_app(
     app.include_router(audit_bundle.router(services.platform))
     app.include_router(cloudevents.router(services.platform))
     app.include_router(signin.router(services.sign_ins))
-    app.include_router(machines.router(services.platform))
+    app.include_router(machines.router(services.platform, services.sign_ins.discovery))
     app.include_router(routes(personas))
     if services.gateway is not None:
         app.include_router(services.gateway.router())

@@ -152,6 +152,13 @@ class Settings(BaseSettings):
     )
 
     # Machines that sign in
+    ci_issuers: tuple[str, ...] = Field(
+        default=("https://token.actions.githubusercontent.com", "https://gitlab.com"),
+        description=(
+            "The issuers (a JSON list of addresses) whose tokens teams may trust as those of their"
+            " CI."
+        ),
+    )
     access_token_seconds: float = Field(
         default=600.0,
         gt=0,

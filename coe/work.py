@@ -37,6 +37,7 @@ from coe.settings import Settings
 _SOURCES: Final = {
     "access": "access",
     "audit": "audit:log",
+    "client": "access",
     "decision": "catalog",
     "event": "runs",
     "flow": "catalog",
@@ -49,6 +50,7 @@ _SOURCES: Final = {
     "team": "access",
     "template": "catalog",
     "token": "access",
+    "trust": "access",
     "worker": "access",
 }
 

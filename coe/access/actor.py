@@ -62,7 +62,8 @@ class Actor:
     `token_id` is the token that it sent, if that is in the database. `maker` is who made the
     credential of a service: the two count as one person wherever a rule tells people apart.
     `sign_in` is the session of a person in a browser; None for every token.
-    `credential` is the key of a machine, `worker:<uuid>`.
+    `credential` is that of a machine, such as `worker:<uuid>`; `bound_to` is the team that alone it
+    may act in, by the lines for a `machine`.
     """
 
     subject: str
@@ -73,6 +74,7 @@ class Actor:
     token_id: UUID | None = None
     sign_in: SignIn | None = None
     credential: str | None = None
+    bound_to: str | None = None
 
     @property
     def persons(self) -> frozenset[str]:

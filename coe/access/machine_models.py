@@ -1,4 +1,4 @@
-"""Tables of machines: one-time codes, the keys of teams' workers, assertions that were used."""
+"""Tables of machines: workers' codes and keys, clients, trust rules, assertions that were used."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Column, DateTime, ForeignKey, Index, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id
@@ -54,6 +55,57 @@ class WorkerKey(SQLModel, table=True):
     enrolled_by: str
     enrolled_at: datetime = Field(sa_column=_time())
     address: str | None = None
+    expires_at: datetime = Field(sa_column=_time())
+    last_seen_at: datetime | None = Field(default=None, sa_column=_time(nullable=True))
+    last_address: str | None = None
+    revoked_at: datetime | None = Field(default=None, sa_column=_time(nullable=True))
+    revoked_by: str | None = None
+    mac: bytes
+
+
+class MachineClient(SQLModel, table=True):
+    """A machine of a team that is registered, with a secret or with a public key.
+
+    It acts as `service:<name>/<team>`, in its team alone and within its scopes. Of its secret only
+    `secret_mac` is kept. `mac` is as that of `WorkerKey`.
+    """
+
+    __tablename__ = "machine_clients"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    team: str = Field(sa_column=_team())
+    name: str
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    secret_mac: bytes | None = None
+    public_key: bytes | None = None
+    created_by: str
+    created_at: datetime = Field(sa_column=_time())
+    expires_at: datetime = Field(sa_column=_time())
+    last_seen_at: datetime | None = Field(default=None, sa_column=_time(nullable=True))
+    last_address: str | None = None
+    revoked_at: datetime | None = Field(default=None, sa_column=_time(nullable=True))
+    revoked_by: str | None = None
+    mac: bytes
+
+
+class TrustRule(SQLModel, table=True):
+    """Which tokens of another issuer stand for a machine of a team, such as those of a CI.
+
+    A token of `issuer` for `audience` whose `sub` fits `subject_pattern` (`coe.identity.patterns`)
+    stands for `service:<name>/<team>`, in its team alone and within the scopes.
+    """
+
+    __tablename__ = "trust_rules"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    team: str = Field(sa_column=_team())
+    name: str
+    issuer: str = Field(index=True)
+    audience: str
+    subject_pattern: str
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    created_by: str
+    created_at: datetime = Field(sa_column=_time())
     expires_at: datetime = Field(sa_column=_time())
     last_seen_at: datetime | None = Field(default=None, sa_column=_time(nullable=True))
     last_address: str | None = None

@@ -1,8 +1,9 @@
 """Access tokens of machines: JSON Web Tokens (RFC 9068) that the platform signs for some minutes.
 
-A machine has a credential: the key of a team's worker. It gets an access token for it, which names
-the credential. With each request the signature is checked, and that the credential is still good:
-to revoke it is enough, everywhere and at once.
+A machine has a credential: the key of a team's worker, the secret or key of a registered client, or
+the rule by which a CI is trusted. It gets an access token for it, which names the credential. With
+each request the signature is checked, and that the credential is still good: to revoke it is
+enough, everywhere and at once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access.actor import Actor, ActorKind, subject_kind
-from coe.access.machine_models import WorkerKey
+from coe.access.machine_models import MachineClient, TrustRule, WorkerKey
 from coe.crypto import jose
 from coe.crypto.mac import MacKeys, MacPurpose
 from coe.crypto.signing import SigningKey
@@ -27,6 +28,18 @@ from coe.json_types import JSON
 ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105  # the type of a token (RFC 9068)
 WORKER: Final = "worker"
 """The kind of the credential of a team's worker, before its id: `worker:<uuid>`."""
+CLIENT: Final = "client"
+TRUST: Final = "trust"
+MachineRow = WorkerKey | MachineClient | TrustRule
+"""The rows of credentials."""
+
+_MODELS: Final[dict[str, type[MachineRow]]] = {
+    WORKER: WorkerKey,
+    CLIENT: MachineClient,
+    TRUST: TrustRule,
+}
+_KINDS: Final = {model: kind for kind, model in _MODELS.items()}
+_CHANGING: Final = frozenset({"last_address", "last_seen_at", "revoked_at", "revoked_by"})
 _PARTS: Final = 3
 
 
@@ -76,17 +89,28 @@ class MachineKeys:
         """What may be kept of a one-time code; what is kept now comes first."""
         return self.macs.codes(MacPurpose.ENROLMENT_CODE, code.encode())
 
-    def worker_mac(self, row: WorkerKey) -> bytes:
-        """The code over what never changes in the row of a worker's key."""
-        return self.macs.code(MacPurpose.WORKER_KEY, *_parts(row))
+    def mac(self, row: MachineRow) -> bytes:
+        """The code over what never changes in the row of a credential."""
+        return self.macs.code(MacPurpose.MACHINE, *_parts(row))
 
-    def is_ours(self, row: WorkerKey) -> bool:
+    def is_ours(self, row: MachineRow) -> bool:
         """Whether the platform wrote this row, and nobody changed it since."""
-        return self.macs.verify(MacPurpose.WORKER_KEY, row.mac, *_parts(row))
+        return self.macs.verify(MacPurpose.MACHINE, row.mac, *_parts(row))
 
-    def sign(self, subject: str, credential: str, now: datetime) -> str:
-        """An access token of a subject for its credential."""
-        until = now + timedelta(seconds=self.seconds)
+    def secret_mac(self, row: MachineClient, secret: str) -> bytes:
+        """What is kept of a client's secret."""
+        return self.macs.code(MacPurpose.CLIENT_SECRET, row.id.bytes, secret.encode())
+
+    def is_secret(self, row: MachineClient, secret: str) -> bool:
+        """Whether this is the client's secret."""
+        parts = (row.id.bytes, secret.encode())
+        return self.macs.verify(MacPurpose.CLIENT_SECRET, row.secret_mac, *parts)
+
+    def sign(
+        self, subject: str, credential: str, now: datetime, *, seconds: float | None = None
+    ) -> str:
+        """An access token of a subject for its credential; `seconds` is the most that it lasts."""
+        until = now + timedelta(seconds=min(self.seconds, seconds or self.seconds))
         claims: dict[str, JSON] = {
             "iss": self.issuer,
             "aud": self.issuer,
@@ -113,16 +137,29 @@ class MachineKeys:
         return claims
 
 
-def _parts(row: WorkerKey) -> list[bytes]:
-    texts = (
-        str(row.id),
-        row.team,
-        row.name,
-        row.enrolled_by,
-        instants.write(row.enrolled_at),
-        instants.write(row.expires_at),
-    )
-    return [row.public_key, *(each.encode() for each in texts)]
+def _parts(row: MachineRow) -> list[bytes]:
+    """All columns but those that change, and the code itself, by their names."""
+    kept = row.model_dump(exclude={"mac", *_CHANGING})
+    return [
+        str(row.__tablename__).encode(),
+        *(part for name, value in sorted(kept.items()) for part in _part(name, value)),
+    ]
+
+
+def _part(name: str, value: object) -> tuple[bytes, ...]:
+    """A column and its value; nothing without one, so that later columns do not change the code."""
+    match value:
+        case None:
+            return ()
+        case bytes():
+            written = value
+        case datetime():
+            written = instants.write(value).encode()
+        case list():
+            written = "\n".join(value).encode()
+        case _:
+            written = str(value).encode()
+    return name.encode(), written
 
 
 def is_access_token(bearer: str) -> bool:
@@ -166,27 +203,40 @@ async def authenticate_machine(
     if not isinstance(until, int | float) or (not connected and until <= now.timestamp()):
         raise Unauthenticated
     credential = str(claims.get("client_id"))
-    kind, _, key = credential.partition(":")
-    if kind != WORKER:
+    row = await find_credential(session, credential)
+    if row is None or claims.get("sub") != subject_of(row):
         raise Unauthenticated
-    row = await find_worker_key(session, key)
-    if row is None or claims.get("sub") != worker_subject(row.team):
-        raise Unauthenticated
-    check_worker_key(keys, row, now)
-    return worker_actor(row)
+    check_credential(keys, row, now)
+    return machine_actor(row)
 
 
-async def find_worker_key(session: AsyncSession, key: str) -> WorkerKey | None:
-    """The row of a worker's key, by its id as text."""
+async def find_credential(session: AsyncSession, credential: str) -> MachineRow | None:
+    """The row of a credential, such as `worker:<uuid>`; a client may leave out its kind."""
+    kind, colon, key = credential.partition(":")
+    if not colon:
+        kind, key = CLIENT, credential
     try:
         number: UUID = uuids.read(key)
     except ValueError:
         return None
-    return await session.get(WorkerKey, number)
+    model = _MODELS.get(kind)
+    return await session.get(model, number) if model is not None else None
 
 
-def check_worker_key(keys: MachineKeys, row: WorkerKey, now: datetime) -> None:
-    """Refuse a key that is not good.
+def credential_of(row: MachineRow) -> str:
+    """The kind and the id of a credential."""
+    return f"{_KINDS[type(row)]}:{row.id}"
+
+
+def subject_of(row: MachineRow) -> str:
+    """Whom a credential stands for."""
+    return (
+        worker_subject(row.team) if isinstance(row, WorkerKey) else f"service:{row.name}/{row.team}"
+    )
+
+
+def check_credential(keys: MachineKeys, row: MachineRow, now: datetime) -> None:
+    """Refuse a credential that is not good.
 
     Raises:
         RefusedCredential: It is revoked or expired, or the platform did not write its row.
@@ -199,16 +249,19 @@ def check_worker_key(keys: MachineKeys, row: WorkerKey, now: datetime) -> None:
     elif row.expires_at <= now:
         why = "it expired"
     if why is not None:
-        subject = worker_subject(row.team)
-        raise RefusedCredential(subject, f"{WORKER}:{row.id}", row.team, why)
+        raise RefusedCredential(subject_of(row), credential_of(row), row.team, why)
 
 
-def worker_actor(row: WorkerKey) -> Actor:
-    """The actor that a worker's key stands for."""
+def machine_actor(row: MachineRow) -> Actor:
+    """The actor that a credential stands for."""
+    maker = row.enrolled_by if isinstance(row, WorkerKey) else row.created_by
+    is_worker_key = isinstance(row, WorkerKey)
     return Actor(
-        worker_subject(row.team),
+        subject_of(row),
         ActorKind.SERVICE,
-        f"{row.name}, worker of {row.team}",
-        maker=row.enrolled_by if subject_kind(row.enrolled_by) is ActorKind.PERSON else None,
-        credential=f"{WORKER}:{row.id}",
+        f"{row.name}, {'worker' if is_worker_key else 'machine'} of {row.team}",
+        scopes=None if isinstance(row, WorkerKey) else frozenset(row.scopes),
+        maker=maker if subject_kind(maker) is ActorKind.PERSON else None,
+        credential=credential_of(row),
+        bound_to=None if is_worker_key else row.team,
     )

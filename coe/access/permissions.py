@@ -14,6 +14,9 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     AUDIT_READ_DETAIL = "audit:read_detail"
     AUDIT_VERIFY = "audit:verify"
+    CLIENT_CREATE = "client:create"
+    CLIENT_READ = "client:read"
+    CLIENT_REVOKE = "client:revoke"
     DECISION_ALIAS = "decision:alias"
     DECISION_DEPRECATE = "decision:deprecate"
     DECISION_PUBLISH = "decision:publish"
@@ -64,6 +67,9 @@ class Permission(StrEnum):
     TEMPLATE_SUBMIT = "template:submit"
     TOKEN_ISSUE = "token:issue"  # noqa: S105  # a permission's name
     TOKEN_REVOKE = "token:revoke"  # noqa: S105  # the same
+    TRUST_ADD = "trust:add"
+    TRUST_READ = "trust:read"
+    TRUST_REMOVE = "trust:remove"
     WORKER_CONNECT = "worker:connect"
     WORKER_ENROL = "worker:enrol"
     WORKER_READ = "worker:read"

@@ -38,6 +38,8 @@ __all__ = ["AccessScope", "Decision", "Policy", "PolicyStore"]
 MAX_CACHED_DECISIONS: Final = 50_000
 _OTHER: Final = "?"  # any team or subject that the policy does not name; not a slug
 _RELATIONS: Final = frozenset(Relation)
+_READ_ELSEWHERE: Final = frozenset({Permission.ENTRY_READ.value})
+"""What a machine that is bound to a team may do in others: read what every team may reuse."""
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,7 @@ class _Question(NamedTuple):
     team: str
     data_class: DataClass
     relations: frozenset[str]
+    machine_of: str | None
 
 
 class Policy:
@@ -101,6 +104,7 @@ class Policy:
             return refused(name, f"The token that was sent has no scope for {name}.")
         own, every = _split(relations)
         objection = self._objection(actor, name, team, data_class, every)
+        objection = objection or _bound_elsewhere(actor, name, team)
         if objection:
             return refused(name, objection)
         decision = self._answer(self._question(actor, name, team, data_class, own))
@@ -134,6 +138,7 @@ class Policy:
         elsewhere = classes(self._unnamed_team())
         named = self.memberships.teams(actor.subject)
         named |= {line.team for line in self.lines(str(permission)) if line.team != ANY}
+        named |= {actor.bound_to} if actor.bound_to else set()
         teams = {team: classes(team) for team in sorted(named)}
         return AccessScope(
             elsewhere, {team: some for team, some in teams.items() if some != elsewhere}
@@ -183,7 +188,8 @@ class Policy:
     ) -> tuple[PolicyLine, ...]:
         """Every line that matches, not only the deciding one. Slow: for explanations."""
         own, every = _split(relations)
-        if self._objection(actor, permission, team, data_class, every):
+        objection = self._objection(actor, permission, team, data_class, every)
+        if objection or _bound_elsewhere(actor, permission, team):
             return ()
         question = self._question(actor, permission, team, data_class, own)
         found = self._enforcers.matching(self._request(question))
@@ -233,6 +239,7 @@ class Policy:
             team=team if team in self._teams else _OTHER,
             data_class=data_class,
             relations=relations,
+            machine_of=actor.bound_to,
         )
 
     def _request(self, question: _Question) -> AccessRequest:
@@ -241,6 +248,10 @@ class Policy:
             marks.append(DerivedRole.EMPLOYEE.value)
             if question.team in self.teams(question.subject):
                 marks.append(DerivedRole.MEMBER.value)
+        if question.machine_of is not None:
+            marks.append(DerivedRole.EMPLOYEE.value)
+            if question.machine_of == question.team:
+                marks.append(DerivedRole.MACHINE.value)
         marks += sorted(RELATION_PREFIX + relation for relation in question.relations)
         return AccessRequest(
             subject=question.subject,
@@ -316,6 +327,13 @@ class Policy:
             _log.exception("the policy model cannot be read")
             self._broken[ANY] = f"the model: {type(error).__name__}"
             return Enforcers("", (), ())
+
+
+def _bound_elsewhere(actor: Actor, permission: str, team: str) -> str | None:
+    """Why a machine may not act in this team; None if it may, or is bound to none."""
+    if actor.bound_to in {None, team} or permission in _READ_ELSEWHERE:
+        return None
+    return f"The credential that was sent is bound to the team {actor.bound_to}."
 
 
 def _split(relations: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:

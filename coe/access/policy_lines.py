@@ -64,7 +64,9 @@ class DerivedRole(StrEnum):
     EVERYONE = "everyone"
     """Every authenticated actor."""
     EMPLOYEE = "employee"
-    """A person in any team."""
+    """A person in any team, or a machine that is bound to one."""
+    MACHINE = "machine"
+    """A registered client of the resource's team, or a job of a CI that it trusts."""
     MEMBER = "member"
     """A person in the resource's team."""
 

@@ -22,6 +22,7 @@ from coe.api.mutations.flows import FlowMutation
 from coe.api.mutations.human_tasks import HumanTaskMutation
 from coe.api.mutations.lifecycle import LifecycleMutation
 from coe.api.mutations.local_runs import LocalRunMutation
+from coe.api.mutations.machines import MachineMutation
 from coe.api.mutations.runs import RunMutation
 from coe.api.mutations.schedules import ScheduleMutation
 from coe.api.mutations.sessions import SessionMutation
@@ -34,6 +35,7 @@ from coe.api.queries.decisions import DecisionQuery
 from coe.api.queries.engine import EngineQuery
 from coe.api.queries.flows import FlowQuery
 from coe.api.queries.human_tasks import HumanTaskQuery
+from coe.api.queries.machines import MachineQuery
 from coe.api.queries.nodes import NodeQuery
 from coe.api.queries.reviews import ReviewQuery
 from coe.api.queries.runs import RunQuery
@@ -64,6 +66,7 @@ class Query(
     SessionQuery,
     EngineQuery,
     WorkerQuery,
+    MachineQuery,
 ):
     """Everything that can be read."""
 
@@ -83,6 +86,7 @@ class Mutation(
     SessionMutation,
     LocalRunMutation,
     WorkerMutation,
+    MachineMutation,
 ):
     """Everything that can be changed."""
 

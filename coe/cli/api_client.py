@@ -1,7 +1,8 @@
 """The client of commands that call a server: its address, the token, GraphQL operations.
 
 The address and the token come from the options, else from COE_URL and COE_TOKEN, else from a
-profile (`--profile`, COE_PROFILE, or the current one).
+profile (`--profile`, COE_PROFILE, or the current one). Without a token, a job of a CI and a
+registered client sign in with what their environment has (`coe.cli.ci`).
 """
 
 from __future__ import annotations
@@ -131,6 +132,10 @@ def connect(url: str | None, token: str | None, profile: str | None) -> ApiClien
         elif kept is not None:
             url, token = kept.url, token or kept.token
     url = checked_url(url or DEFAULT_URL)
+    if not token and not elsewhere:
+        from coe.cli import ci  # noqa: PLC0415  # only on this path
+
+        token = ci.access_token(url) if ci.is_here() else None
     if not token:
         raise Unauthenticated(
             f"no token for {url}{elsewhere}: "

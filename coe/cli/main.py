@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "api": "coe.cli.api",
     "audit": "coe.cli.audit.group",
     "catalog": "coe.cli.catalog",
+    "client": "coe.cli.client",
     "completion": "coe.cli.completion",
     "content": "coe.cli.content",
     "decision": "coe.cli.decision.group",
@@ -43,6 +44,7 @@ COMMANDS: Final = {
     "team": "coe.cli.team",
     "template": "coe.cli.template.group",
     "token": "coe.cli.token",
+    "trust": "coe.cli.trust",
     "up": "coe.cli.up",
     "worker": "coe.cli.worker",
 }

@@ -16,17 +16,30 @@ _ME = "query { me { subject kind displayName roles teams { slug } } }"
 @verb("login")
 @click.argument("url", required=False, envvar="COE_URL")
 @click.option("--token", envvar="COE_TOKEN", metavar="TOKEN", help="The token; else it is asked.")
+@click.option(
+    "--ci", "as_job", is_flag=True, help="Sign in as this job of a CI; the token lasts minutes."
+)
 @click.option("--profile", metavar="NAME", help=f"The profile to write; by default `{DEFAULT}`.")
 @example("coe login https://coe.example.com", "coe login http://127.0.0.1:8700 --profile demo")
 @printed()
 @click.pass_context
-def login(ctx: click.Context, url: str | None, token: str | None, profile: str | None) -> Result:
+def login(
+    ctx: click.Context,
+    url: str | None,
+    token: str | None,
+    as_job: bool,  # noqa: FBT001  # click passes it by keyword
+    profile: str | None,
+) -> Result:
     """Keep the server at URL, and your token there, in a profile that commands use from now on.
 
     The token is tried first. It is kept in your configuration, in a file that only you may read.
     """
     name = profile or ctx.meta.get(PROFILE) or DEFAULT
     url = checked_url(url or click.prompt("Server", default=DEFAULT_URL, err=True))
+    if as_job:
+        from coe.cli.ci import access_token  # noqa: PLC0415  # only on this path
+
+        token = access_token(url)
     token = token or click.prompt("Token", hide_input=True, err=True)
     token = str(token).strip()
     if not token or not all("!" <= character <= "~" for character in token):

@@ -149,9 +149,18 @@ def key_in_header(token: str) -> bytes:
         raise JwtRefused("the header has no Ed25519 key (jwk)")
     if "d" in found:
         raise JwtRefused("the header holds the private key")
-    public = _base64url_bytes(str(found.get("x", "")))
+    return read_public_key(str(found.get("x", "")))
+
+
+def read_public_key(text: str) -> bytes:
+    """An Ed25519 public key in base64url, the `x` of a JWK (RFC 8037).
+
+    Raises:
+        JwtRefused: It is none of 32 bytes.
+    """
+    public = _base64url_bytes(text)
     if len(public) != _KEY_BYTES:
-        raise JwtRefused("the key in the header is not one of 32 bytes")
+        raise JwtRefused("an Ed25519 public key has 32 bytes, in base64url")
     return public
 
 

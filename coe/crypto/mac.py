@@ -40,9 +40,9 @@ class MacPurpose(StrEnum):
     CLIENT_SECRET = "client secret"  # noqa: S105  # the name of a purpose
     CSRF = "csrf token"
     ENROLMENT_CODE = "enrolment code"
+    MACHINE = "machine"
     SESSION = "session"
     SIGN_IN = "sign-in"
-    WORKER_KEY = "worker key"
 
 
 @dataclass(slots=True)

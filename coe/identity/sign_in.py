@@ -1,6 +1,7 @@
-"""How a machine signs in: with an assertion that its key signed it gets an access token.
+"""How a machine signs in: it gets an access token, by the client credentials grant of RFC 6749.
 
-The assertion is that of RFC 7523 (`private_key_jwt`), in the client credentials grant of RFC 6749.
+A worker, and a client with a key, sends an assertion that its key signed (RFC 7523,
+`private_key_jwt`); a client with a secret sends that.
 """
 
 from __future__ import annotations
@@ -10,26 +11,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coe.access.machine_models import SpentAssertion, WorkerKey
+from coe.access.machine_models import MachineClient, SpentAssertion, TrustRule
 from coe.access.machines import (
-    WORKER,
+    MachineRow,
     RefusedCredential,
-    check_worker_key,
-    find_worker_key,
-    worker_actor,
+    check_credential,
+    credential_of,
+    find_credential,
+    machine_actor,
+    subject_of,
 )
 from coe.audit.events import AuditOutcome, Tag
 from coe.crypto import jose
 from coe.errors import CoeError
 from coe.json_types import JSON
-from coe.work import Platform, RequestInfo
+from coe.work import Platform, RequestInfo, Work
 
 TOKEN_PATH: Final = "/auth/token"  # noqa: S105  # a path
 CLIENT_CREDENTIALS: Final = "client_credentials"
@@ -65,18 +68,21 @@ class Granted:
     expires_in: float
 
 
-async def sign_in(platform: Platform, form: Mapping[str, str], request: RequestInfo) -> Granted:
-    """Give a machine an access token for the form of a token request.
+async def by_client_credentials(
+    platform: Platform, form: Mapping[str, str], request: RequestInfo
+) -> Granted:
+    """Give a machine an access token for its assertion or its secret.
 
     Raises:
-        TokenRefused: It is no request that we know, or the machine is not who it says.
+        TokenRefused: It sent neither, or is not who it says.
     """
-    grant = form.get("grant_type", "")
-    if grant != CLIENT_CREDENTIALS:
-        raise TokenRefused("unsupported_grant_type", f"the grant_type is {CLIENT_CREDENTIALS}")
-    if form.get("client_assertion_type") != JWT_BEARER:
-        raise TokenRefused("invalid_request", f"the client_assertion_type is {JWT_BEARER}")
-    return await _by_assertion(platform, form.get("client_assertion", ""), request)
+    if "client_assertion" in form:
+        if form.get("client_assertion_type") != JWT_BEARER:
+            raise TokenRefused("invalid_request", f"the client_assertion_type is {JWT_BEARER}")
+        return await _by_assertion(platform, form["client_assertion"], request)
+    if "client_id" in form and "client_secret" in form:
+        return await _by_secret(platform, form["client_id"], form["client_secret"], request)
+    raise TokenRefused("invalid_client", "send a client_assertion, or a client_id and its secret")
 
 
 async def forget_spent(session: AsyncSession, now: datetime) -> None:
@@ -84,26 +90,98 @@ async def forget_spent(session: AsyncSession, now: datetime) -> None:
     await session.execute(delete(SpentAssertion).where(col(SpentAssertion.expires_at) < now))
 
 
+async def note_use(
+    work: Work, row: MachineRow, *, always: bool = False, detail: JSON = None
+) -> None:
+    """Note when and from where a machine signed in; recorded if that is another address.
+
+    Raises:
+        TokenRefused: The machine is gone meanwhile.
+    """
+    model: type[MachineRow] = type(row)
+    kept: MachineRow | None = await work.session.get(model, row.id)
+    if kept is None:
+        raise TokenRefused("invalid_client", "this machine is gone")
+    moved = kept.last_address != work.request.address
+    kept.last_seen_at, kept.last_address = work.now, work.request.address
+    await work.session.flush()
+    if moved or always:
+        resource = credential_of(row)
+        await work.record(
+            Tag.ACCESS_MACHINE_SIGN_IN, resource=resource, team=row.team, detail=detail
+        )
+
+
+async def record_refusal(
+    platform: Platform, row: MachineRow, why: str, request: RequestInfo
+) -> None:
+    """Record that a machine that is known was not signed in."""
+    async with platform.work(machine_actor(row), request) as work:
+        await work.record(
+            Tag.ACCESS_MACHINE_REFUSE,
+            resource=credential_of(row),
+            team=row.team,
+            reason=f"The machine was not signed in: {why}.",
+            outcome=AuditOutcome.DENIED,
+        )
+
+
+def granted(platform: Platform, row: MachineRow, *, seconds: float | None = None) -> Granted:
+    """An access token for a credential that is good; at most so many seconds."""
+    keys, now = platform.machines, platform.clock()
+    token = keys.sign(subject_of(row), credential_of(row), now, seconds=seconds)
+    return Granted(token, min(keys.seconds, seconds or keys.seconds))
+
+
 async def _by_assertion(platform: Platform, assertion: str, request: RequestInfo) -> Granted:
     read = jose.unverified(assertion)
     credential = str(read.claims.get("sub", "")) if read else ""
-    kind, _, key = credential.partition(":")
-    async with platform.database.session() as session:
-        row = await find_worker_key(session, key) if kind == WORKER else None
-    if row is None:
+    row = await _find(platform, credential)
+    if row is None or isinstance(row, TrustRule) or row.public_key is None:
         raise TokenRefused("invalid_client", "the assertion names no machine that is known here")
     try:
-        checked = _check_assertion(platform, assertion, row, credential)
-        check_worker_key(platform.machines, row, platform.clock())
-        await _use(platform, checked, row, request)
-    except RefusedCredential as refused:
-        await _record_refusal(platform, row, f"its key is refused: {refused.why}", request)
-        raise TokenRefused("invalid_client", f"this machine is refused: {refused.why}") from None
-    except TokenRefused as refused:
-        await _record_refusal(platform, row, refused.message, request)
-        raise
-    token = platform.machines.sign(worker_actor(row).subject, credential, platform.clock())
-    return Granted(token, platform.machines.seconds)
+        checked = _check_assertion(platform, assertion, row.public_key, credential)
+        check_credential(platform.machines, row, platform.clock())
+        async with platform.work(machine_actor(row), request) as work:
+            await _spend(work, row, checked)
+            await note_use(work, row)
+    except (RefusedCredential, TokenRefused) as refused:
+        raise await _refusal(platform, row, refused, request) from None
+    return granted(platform, row)
+
+
+async def _by_secret(platform: Platform, client: str, secret: str, request: RequestInfo) -> Granted:
+    row = await _find(platform, client)
+    if not isinstance(row, MachineClient) or row.secret_mac is None:
+        raise TokenRefused("invalid_client", "there is no such client with a secret")
+    try:
+        if not platform.machines.is_secret(row, secret):
+            raise TokenRefused("invalid_client", "there is no such client with a secret")  # noqa: TRY301
+        check_credential(platform.machines, row, platform.clock())
+        async with platform.work(machine_actor(row), request) as work:
+            await note_use(work, row)
+    except (RefusedCredential, TokenRefused) as refused:
+        raise await _refusal(platform, row, refused, request) from None
+    return granted(platform, row)
+
+
+async def _find(platform: Platform, credential: str) -> MachineRow | None:
+    async with platform.database.session() as session:
+        return await find_credential(session, credential)
+
+
+async def _refusal(
+    platform: Platform,
+    row: MachineRow,
+    refused: RefusedCredential | TokenRefused,
+    request: RequestInfo,
+) -> TokenRefused:
+    """Record a refusal, and return the error to raise."""
+    if isinstance(refused, TokenRefused):
+        await record_refusal(platform, row, refused.message, request)
+        return refused
+    await record_refusal(platform, row, f"its credential is refused: {refused.why}", request)
+    return TokenRefused("invalid_client", f"this machine is refused: {refused.why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +193,11 @@ class _Checked:
 
 
 def _check_assertion(
-    platform: Platform, assertion: str, row: WorkerKey, credential: str
+    platform: Platform, assertion: str, public: bytes, credential: str
 ) -> _Checked:
     """Check the signature, for whom the assertion is, and its times (RFC 7523, section 3)."""
     try:
-        claims = jose.verify_with_key(assertion, row.public_key, typ=None).claims
+        claims = jose.verify_with_key(assertion, public, typ=None).claims
     except jose.JwtRefused:
         raise TokenRefused("invalid_client", "this machine did not sign the assertion") from None
     if claims.get("iss") != credential or claims.get("sub") != credential:
@@ -129,62 +207,43 @@ def _check_assertion(
     meant = audience if isinstance(audience, list) else [audience]
     if len(meant) != 1 or meant[0] not in {issuer, issuer + TOKEN_PATH}:
         raise TokenRefused("invalid_client", f"the audience of the assertion is {issuer}")
-    until = _check_times(claims, platform.clock().timestamp())
+    until = check_times(claims, platform.clock().timestamp())
+    if until > platform.clock().timestamp() + ASSERTION_SECONDS + SKEW_SECONDS:
+        message = f"an assertion is good for at most {ASSERTION_SECONDS:.0f} seconds"
+        raise TokenRefused("invalid_client", message)
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= _MAX_JTI:
         raise TokenRefused("invalid_client", "the assertion has no id (jti)")
-    return _Checked(jti, until)
+    return _Checked(jti, datetime.fromtimestamp(until, UTC))
 
 
-def _check_times(claims: Mapping[str, JSON], now: float) -> datetime:
+def check_times(claims: Mapping[str, Any], now: float) -> float:
+    """Until when a token is good, in seconds since 1970, if it is good now.
+
+    Raises:
+        TokenRefused: It has expired, is of the future, or does not say.
+    """
     until, since = claims.get("exp"), claims.get("iat")
     if not isinstance(until, int | float) or not isfinite(until) or until <= now:
         raise TokenRefused("invalid_client", "the assertion has expired: check the clock")
-    if until > now + ASSERTION_SECONDS + SKEW_SECONDS:
-        message = f"an assertion is good for at most {ASSERTION_SECONDS:.0f} seconds"
-        raise TokenRefused("invalid_client", message)
     for each in (since, claims.get("nbf")):
         if each is not None and (not isinstance(each, int | float) or each > now + SKEW_SECONDS):
             raise TokenRefused("invalid_client", "the assertion is of the future: check the clock")
-    return datetime.fromtimestamp(until, UTC)
+    return until
 
 
-async def _use(platform: Platform, checked: _Checked, row: WorkerKey, request: RequestInfo) -> None:
-    """Note that the assertion is used, and where the machine was seen.
+async def _spend(work: Work, row: MachineRow, checked: _Checked) -> None:
+    """Note that the assertion is used.
 
     Raises:
         TokenRefused: It was used before.
     """
-    digest = hashlib.sha256(f"{WORKER}:{row.id}\n{checked.jti}".encode()).digest()
-    async with platform.work(worker_actor(row), request) as work:
-        new = await work.session.scalar(
-            insert(SpentAssertion)
-            .values(digest=digest, expires_at=checked.until + timedelta(seconds=SKEW_SECONDS))
-            .on_conflict_do_nothing()
-            .returning(col(SpentAssertion.expires_at))
-        )
-        if new is None:
-            raise TokenRefused("invalid_client", "this assertion was used before")
-        kept = await work.session.get(WorkerKey, row.id)
-        if kept is None:
-            raise TokenRefused("invalid_client", "this machine is gone")
-        moved = kept.last_address != request.address
-        kept.last_seen_at, kept.last_address = work.now, request.address
-        await work.session.flush()
-        if moved:
-            await work.record(
-                Tag.ACCESS_MACHINE_SIGN_IN, resource=f"{WORKER}:{row.id}", team=row.team
-            )
-
-
-async def _record_refusal(
-    platform: Platform, row: WorkerKey, why: str, request: RequestInfo
-) -> None:
-    async with platform.work(worker_actor(row), request) as work:
-        await work.record(
-            Tag.ACCESS_MACHINE_REFUSE,
-            resource=f"{WORKER}:{row.id}",
-            team=row.team,
-            reason=f"The machine was not signed in: {why}.",
-            outcome=AuditOutcome.DENIED,
-        )
+    digest = hashlib.sha256(f"{credential_of(row)}\n{checked.jti}".encode()).digest()
+    new = await work.session.scalar(
+        insert(SpentAssertion)
+        .values(digest=digest, expires_at=checked.until + timedelta(seconds=SKEW_SECONDS))
+        .on_conflict_do_nothing()
+        .returning(col(SpentAssertion.expires_at))
+    )
+    if new is None:
+        raise TokenRefused("invalid_client", "this assertion was used before")

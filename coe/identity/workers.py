@@ -23,7 +23,7 @@ from sqlmodel import col
 from coe.access.actor import Actor
 from coe.access.decision import Decision
 from coe.access.machine_models import EnrolmentCode, FailedEnrolment, WorkerKey
-from coe.access.machines import WORKER, is_access_token, worker_actor, worker_subject
+from coe.access.machines import WORKER, is_access_token, machine_actor, worker_subject
 from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.audit.events import AuditOutcome, Tag
@@ -286,7 +286,7 @@ async def _use(work: Work, row: EnrolmentCode, public: bytes, name: str) -> Enro
     key = await _insert_key(work, row, public, name)
     row.used_at, row.worker = work.now, key.id
     await work.session.flush()
-    acting = replace(work, actor=worker_actor(key))
+    acting = replace(work, actor=machine_actor(key))
     await acting.record(
         Tag.ACCESS_WORKER_ENROL,
         resource=f"{WORKER}:{key.id}",
@@ -308,7 +308,7 @@ async def _insert_key(work: Work, code: EnrolmentCode, public: bytes, name: str)
         expires_at=work.now + KEY_LIFE,
         mac=b"",
     )
-    values: dict[str, Any] = key.model_dump() | {"mac": work.platform.machines.worker_mac(key)}
+    values: dict[str, Any] = key.model_dump() | {"mac": work.platform.machines.mac(key)}
     inserted = await work.session.scalar(
         insert(WorkerKey)
         .values(**values)

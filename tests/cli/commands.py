@@ -175,7 +175,7 @@ def _document(query: str) -> DocumentNode:
 
 def run(*arguments: str, stdin: str | bytes | None = None, **environment: str) -> Result:
     """Run a command line in this process."""
-    clean = {"COE_URL": None, "COE_TOKEN": None, "COE_PROFILE": None}
+    clean = dict.fromkeys(("COE_URL", "COE_TOKEN", "COE_PROFILE", "COE_ID_TOKEN", "COE_CLIENT_ID"))
     return CliRunner(env={**clean, **environment}).invoke(cli, list(arguments), input=stdin)
 
 

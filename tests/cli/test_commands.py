@@ -54,6 +54,7 @@ NEED_MORE = {
     "content load": "needs a database",
     "migrate": "needs a database",
     "audit key": "needs the signing key",
+    "worker enrol": "asks /auth/workers, see tests/cli/test_ci.py",
 }
 """Commands whose examples need more than the API."""
 ASK = {"flow new", "template instantiate"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ class Example:
     data_class: DataClass = DataClass.INTERNAL
     relations: tuple[str, ...] = ()
     by: str | None = None
+    machine_of: str | None = None
 
     def __str__(self) -> str:
         word = "may" if self.allowed else "may not"
@@ -37,7 +38,7 @@ def read_examples() -> list[Example]:
     table: dict[str, dict[str, list[dict[str, Any]]]] = YAML(typ="safe").load(
         (ROOT / "policies" / "examples.yaml").read_text()
     )
-    keys = {"who", "team", "class", "as", "by"}
+    keys = {"who", "team", "class", "as", "by", "machine_of"}
     rows = []
     for permission, kinds in table.items():
         assert set(kinds) <= {"allowed", "denied"}, permission
@@ -53,6 +54,7 @@ def read_examples() -> list[Example]:
                         DataClass(row.get("class", "INTERNAL")),
                         tuple(row.get("as", ())),
                         row.get("by"),
+                        row.get("machine_of"),
                     )
                 )
     return rows
@@ -69,7 +71,7 @@ def policy() -> Policy:
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_example(policy: Policy, example: Example) -> None:
     decision = policy.decide(
-        Actor.of(example.who),
+        replace(Actor.of(example.who), bound_to=example.machine_of),
         example.permission,
         team=example.team,
         data_class=example.data_class,
@@ -98,7 +100,7 @@ def test_every_line_has_an_example_that_it_matches(policy: Policy) -> None:
     matched: set[str] = set()
     for example in EXAMPLES:
         lines = policy.matching(
-            Actor.of(example.who),
+            replace(Actor.of(example.who), bound_to=example.machine_of),
             example.permission,
             team=example.team,
             data_class=example.data_class,

@@ -16,6 +16,7 @@ from coe.formats import uuids
 
 RESOURCES: Final = {
     "AuditEvent": "audit_event",
+    "Client": "client",
     "DecisionTable": "decision",
     "Flow": "flow",
     "HumanTask": "human_task",
@@ -25,11 +26,14 @@ RESOURCES: Final = {
     "Team": "team",
     "Template": "template",
     "Token": "token",
+    "TrustRule": "trust",
     "Worker": "worker",
 }
 """For a type its kind of resource in the audit log, by which its id can be written too."""
 
-_BY_UUID: Final = frozenset({"HumanTask", "Run", "Session", "Token", "Worker"})
+_BY_UUID: Final = frozenset(
+    {"Client", "HumanTask", "Run", "Session", "Token", "TrustRule", "Worker"}
+)
 """Those that the audit log names by their ids."""
 
 

@@ -8,9 +8,11 @@ with its form and its errors. `/.well-known/oauth-authorization-server` describe
 
 from __future__ import annotations
 
+import base64
+import binascii
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -20,11 +22,14 @@ from coe.api.graphql.errors import refusal, status_of
 from coe.api.http.requests import check_nesting, read_body, request_info, response_headers
 from coe.errors import Invalid, Problem, RateLimited
 from coe.formats import instants
+from coe.identity.discovery import Discovery
+from coe.identity.exchange import ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, by_exchange
 from coe.identity.sign_in import (
     CLIENT_CREDENTIALS,
     TOKEN_PATH,
+    Granted,
     TokenRefused,
-    sign_in,
+    by_client_credentials,
 )
 from coe.identity.workers import enrol_worker
 from coe.json_types import JSON, NotJson, read_json
@@ -37,8 +42,8 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 20
 
 
-def router(platform: Platform) -> APIRouter:
-    """The routes of machines."""
+def router(platform: Platform, discovery: Discovery) -> APIRouter:
+    """The routes of machines; `discovery` has the keys of the issuers that teams trust."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.post(ENROL_PATH)
@@ -69,7 +74,8 @@ def router(platform: Platform) -> APIRouter:
     async def token(request: Request) -> Response:
         about = request_info(request)
         try:
-            granted = await sign_in(platform, await _form(request), about)
+            form = await _form(request)
+            granted = await _granted(platform, discovery, form, about)
         except TokenRefused as refused:
             body = {"error": refused.error, "error_description": refused.message}
             return JSONResponse(body, refused.http_status, headers=response_headers(about))
@@ -78,8 +84,10 @@ def router(platform: Platform) -> APIRouter:
         answer = {
             "access_token": granted.access_token,
             "token_type": "Bearer",
-            "expires_in": int(granted.expires_in),
+            "expires_in": max(1, int(granted.expires_in)),
         }
+        if form["grant_type"] == TOKEN_EXCHANGE:
+            answer["issued_token_type"] = ACCESS_TOKEN_TYPE
         return JSONResponse(answer, headers=response_headers(about))
 
     @routes.get(METADATA_PATH)
@@ -88,13 +96,30 @@ def router(platform: Platform) -> APIRouter:
         described = {
             "issuer": issuer,
             "token_endpoint": issuer + TOKEN_PATH,
-            "grant_types_supported": [CLIENT_CREDENTIALS],
-            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
+            "token_endpoint_auth_methods_supported": [
+                "private_key_jwt",
+                "client_secret_basic",
+                "client_secret_post",
+                "none",
+            ],
             "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "Ed25519"],
         }
         return JSONResponse(described)
 
     return routes
+
+
+async def _granted(
+    platform: Platform, discovery: Discovery, form: dict[str, str], about: RequestInfo
+) -> Granted:
+    match form.get("grant_type"):
+        case "client_credentials":
+            return await by_client_credentials(platform, form, about)
+        case "urn:ietf:params:oauth:grant-type:token-exchange":
+            return await by_exchange(platform, discovery, form, about)
+    known = f"the grant_type is {CLIENT_CREDENTIALS} or {TOKEN_EXCHANGE}"
+    raise TokenRefused("unsupported_grant_type", known)
 
 
 async def _object(request: Request) -> dict[str, str]:
@@ -132,7 +157,22 @@ async def _form(request: Request) -> dict[str, str]:
     form = dict(fields)
     if len(form) != len(fields):
         raise TokenRefused("invalid_request", "a parameter is there twice")
-    return form
+    return form | _basic(request.headers.get("authorization", ""), form)
+
+
+def _basic(header: str, form: dict[str, str]) -> dict[str, str]:
+    """The client and its secret of an Authorization header (RFC 6749, section 2.3.1)."""
+    scheme, _, value = header.partition(" ")
+    if not header:
+        return {}
+    try:
+        decoded = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        decoded = ""
+    client, colon, secret = decoded.partition(":")
+    if scheme.lower() != "basic" or not colon or "client_secret" in form:
+        raise TokenRefused("invalid_request", "the client is named once, by Basic or in the form")
+    return {"client_id": unquote_plus(client), "client_secret": unquote_plus(secret)}
 
 
 def _problem(error: Exception, about: RequestInfo) -> Response:
