@@ -26,6 +26,7 @@ from coe.channels import Channels
 from coe.cli.main import cli
 from coe.decisions.load import load_decision
 from coe.errors import Problem, Severity
+from coe.identity.signin.issuers import Issuers
 from coe.language.lint import lint
 from coe.language.load import load
 from coe.secrets import SecretStore
@@ -109,7 +110,7 @@ def _yaml_problems(snippet: Snippet, folder: Path) -> Iterator[str]:
         yield from map(str, problems)
     elif "rules" in data:
         yield from _errors(load_decision(snippet.text).problems)
-    elif "secrets" in data or "channels" in data:
+    elif {"secrets", "channels", "issuers"} & set(data):
         yield from _operator_file(snippet.text, folder)
     else:
         assert set(data) <= DEFINITION_KEYS, f"what is this? {set(data)}"
@@ -138,6 +139,9 @@ def _operator_file(text: str, folder: Path) -> Iterator[str]:
     file = folder / "operator.yaml"
     file.write_text(text.replace("…", "x"))
     file.chmod(0o600)
+    if text.startswith("issuers"):
+        assert Issuers(file).current()
+        return
     store = SecretStore(file) if text.startswith("secrets") else Channels(file)
     assert store is not None
     yield from ()
