@@ -203,5 +203,8 @@ def log_key(settings: Settings) -> str:
     """
     path = settings.signing_key_path
     if not path.exists():
-        raise NotFound(f"there is no signing key at {path}: see COE_SIGNING_KEY_FILE")
+        raise NotFound(
+            f"there is no signing key at {path}: name the installation's settings with --config, "
+            "or its folder with COE_DATA_DIR, or the key itself with COE_SIGNING_KEY_FILE"
+        )
     return SigningKey.load(path, settings.log_origin).vkey

@@ -65,26 +65,19 @@ class OutboxRow(SQLModel, table=True):
 OUTBOX: Final = OutboxRow.metadata.tables["outbox"]
 
 
-async def enqueue(
-    session: AsyncSession,
-    kind: OutboxKind,
-    subject: UUID,
-    *,
-    payload: dict[str, str] | None = None,
-    due_at: datetime | None = None,
-) -> None:
+async def enqueue(session: AsyncSession, kind: OutboxKind, subject: UUID) -> None:
     """Insert a message in the caller's transaction; its commit notifies the dispatchers.
 
-    Without `due_at` it is due at once. Every time in this table is the database's.
+    It is due at once. Every time in this table is the database's.
     """
     await session.execute(
         insert(OUTBOX).values(
             id=new_id(),
             kind=kind.value,
             subject=subject,
-            payload=payload or {},
+            payload={},
             created_at=func.now(),
-            due_at=due_at or func.now(),
+            due_at=func.now(),
         ),
     )
     await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": OUTBOX_CHANNEL})

@@ -97,11 +97,15 @@ def _step_up_error(actor: Actor, permission: Permission, line: StepUpLine) -> St
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """The id of a request, its business correlation id, and the client's address."""
+    """The id of a request, its business correlation id, the client's address.
+
+    `trace_id` is that of the caller's W3C trace context: 32 digits of hex.
+    """
 
     request_id: str = field(default_factory=lambda: str(new_id()))
     correlation_id: str | None = None
     address: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -106,14 +106,13 @@ async def events_page(
     *,
     first: int,
     after: int | None = None,
-    oldest_first: bool = False,
 ) -> AuditPage:
-    """The next `first` events after the one at position `after`, newest first by default."""
+    """The next `first` events after the one at position `after`, the newest first."""
     position = AUDIT_EVENTS.c.position
     statement = select(*EVENT_COLUMNS).where(*window.clauses())
     if after is not None:
-        statement = statement.where(position > after if oldest_first else position < after)
-    statement = statement.order_by(position.asc() if oldest_first else position.desc())
+        statement = statement.where(position < after)
+    statement = statement.order_by(position.desc())
     rows = [EVENT_COLUMNS.record(row) for row in await session.execute(statement.limit(first + 1))]
     page = rows[:first]
     return AuditPage(page, len(rows) > first, page[-1].position if page else after)

@@ -9,7 +9,7 @@ team may use; the verbs refuse by them. Suggested are only names that the actor 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import ColumnElement, or_, select, tuple_
@@ -24,10 +24,11 @@ from coe.catalog.tables import ENTRIES
 from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.channels import Channels
 from coe.crypto.operator_files import OperatorFileError
-from coe.errors import Problem
+from coe.errors import Invalid, Problem
 from coe.language.names.directory import KnownNames, Names, name_problems
 from coe.language.names.references import NameKind, Reference
 from coe.language.source import Source
+from coe.language.suggestions import did_you_mean
 from coe.secrets import SecretStore
 from coe.work import Read
 
@@ -147,6 +148,37 @@ async def similar_entries(read: Read, refs: Collection[str], kind: EntryKind) ->
     )
     rows = (await read.session.execute(query)).all()
     return frozenset(f"{row.namespace}/{row.name}" for row in rows)
+
+
+async def require_known(
+    read: Read, refs: Sequence[str], *kinds: EntryKind, path: str = "/filter/flows"
+) -> None:
+    """Refuse a filter that found nothing because an entry is not there to be read.
+
+    Call it for an empty result only: whoever may read a run may filter by its flow, also where the
+    catalog hides it.
+
+    Raises:
+        Invalid: With those of the entries that do not exist, or may not be read.
+    """
+    exist: set[str] = set()
+    for kind in kinds:
+        exist |= await entries_among(read, refs, kind, readable_entries(read))
+    missing = [ref for ref in refs if ref not in exist]
+    near: set[str] = set()
+    for kind in kinds:
+        near |= await similar_entries(read, missing, kind)
+    noun = kinds[0].lower() if len(kinds) == 1 else "entry"
+    problems = [
+        Problem(
+            "INPUT_FILTER",
+            f"there is no {noun} {ref[:130]}, or you may not read it{did_you_mean(ref, near)}",
+            path=f"{path}/{refs.index(ref)}",
+        )
+        for ref in missing
+    ]
+    if problems:
+        raise Invalid(problems)
 
 
 def _operators_names(read: Read, team: str) -> dict[NameKind, Names]:

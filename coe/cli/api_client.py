@@ -49,11 +49,18 @@ class ApiClient:
             self._runner.run(self._client.__aexit__())
             self._runner.close()
 
-    def call(self, query: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
+    def call(
+        self,
+        query: str,
+        variables: Mapping[str, object] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> dict[str, Any]:
         """Execute one GraphQL operation and return its data.
 
         Raises:
             CoeError: The error that the server returned, or the server cannot be reached.
+            TimeoutError: It did not answer within `seconds`, if they are given.
         """
         import asyncio  # noqa: PLC0415  # offline commands do without it
 
@@ -62,7 +69,8 @@ class ApiClient:
         if self._runner is None or self._client is None:
             self._runner = asyncio.Runner()
             self._client = Client(self.url, self.token)
-        return self._runner.run(self._client.execute(query, dict(variables or {})))
+        asked = self._client.execute(query, dict(variables or {}))
+        return self._runner.run(asked if seconds is None else asyncio.wait_for(asked, seconds))
 
     def pages(self, query: str, variables: Mapping[str, object], *path: str) -> Iterator[Any]:
         """Each page of a list, from the first to the last; `path` leads to it in the data.

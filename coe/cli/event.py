@@ -10,7 +10,7 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Noun, example
-from coe.cli.input_files import read_json_input, source_name
+from coe.cli.input_files import read_value_input, source_name
 from coe.cli.output import Result, View, has_errors, printed
 
 _SEND: Final = document("""
@@ -43,7 +43,7 @@ def send(api: ApiClient, file: str) -> Result:
     is a duplicate and has no effect, so send it again to see what became of it. Exit code 0 if the
     event was accepted, 1 if it has problems.
     """
-    answer = api.call(_SEND, {"input": {"event": read_json_input(file)}})["sendEvent"]
+    answer = api.call(_SEND, {"input": {"event": read_value_input(file)}})["sendEvent"]
     failed = has_errors(answer["problems"])
     view = [] if failed else list(_views(answer))
     return Result(

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
-from coe.cli.input_files import parse_json_input, read_json_input, source_name
+from coe.cli.input_files import parse_json_input, read_value_input, source_name
 from coe.errors import CoeError
 from coe.json_types import JSON
 
@@ -22,7 +22,10 @@ def values_options(name: str, what: str) -> Callable[[FunctionT], FunctionT]:
 
     def add(function: FunctionT) -> FunctionT:
         return click.option(
-            f"--{name}", "file", metavar="FILE", help=f"A file with {what}, JSON; - is stdin."
+            f"--{name}",
+            "file",
+            metavar="FILE",
+            help=f"A file with {what}, JSON or YAML; - is stdin.",
         )(set_option(what)(function))
 
     return add
@@ -53,7 +56,7 @@ def read_values(
     Raises:
         CoeError: The file or a value cannot be read.
     """
-    given: JSON = {} if file is None else read_json_input(file)
+    given: JSON = {} if file is None else read_value_input(file)
     if not isinstance(given, dict):
         raise CoeError(f"{source_name(str(file))} is not an object", code="INVALID")
     set_values(given, pairs, schema)

@@ -75,6 +75,13 @@ class Noun(click.Group):
         super().__init__(*args, **attributes)
         self._elsewhere = dict(elsewhere or {})
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a verb; a shell completes what the server knows."""
+        from coe.cli.ref_completion import add_completion  # noqa: PLC0415  # it needs the grammar
+
+        add_completion(cmd)
+        super().add_command(cmd, name)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

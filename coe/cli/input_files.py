@@ -1,4 +1,4 @@
-"""Files that a command is given: read as text or JSON; `-` is stdin."""
+"""Files that a command is given: read as text, or as a value in JSON or YAML; `-` is stdin."""
 
 from __future__ import annotations
 
@@ -31,13 +31,27 @@ def read_text_input(path: str) -> str:
         raise CoeError(f"{source_name(path)} cannot be read: {error}", code="INVALID") from None
 
 
-def read_json_input(path: str) -> JSON:
-    """Read the JSON value of a file, or of stdin for `-`.
+def read_value_input(path: str) -> JSON:
+    """Read the value of a file, or of stdin for `-`: JSON or YAML; of a `.json` file JSON alone.
 
     Raises:
-        CoeError: The file cannot be read, or is not JSON, or has a number that would be rounded.
+        CoeError: The file cannot be read, or is neither, has a number that would be rounded, or an
+            object has a key twice.
     """
-    return parse_json_input(read_text_input(path), source_name(path))
+    text, name = read_text_input(path), source_name(path)
+    try:
+        return parse_json_input(text, name)
+    except CoeError:
+        if path.endswith(".json") or not text.strip():
+            raise
+    from coe.language.source import Unreadable, read  # noqa: PLC0415  # YAML is slow to import
+
+    try:
+        return read(text).data
+    except Unreadable as error:
+        problem = error.problem
+        place = f"line {problem.line}, column {problem.column}: " if problem.line else ""
+        raise CoeError(f"{name} cannot be read: {place}{problem.message}", code="INVALID") from None
 
 
 def parse_json_input(text: str, name: str) -> JSON:

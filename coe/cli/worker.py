@@ -10,7 +10,7 @@ import click
 from coe.cli.api_client import ApiClient, connect, server_options, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Noun, example
-from coe.cli.input_files import read_json_input
+from coe.cli.input_files import read_value_input
 from coe.cli.output import Result, Table, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.settings_option import config_option, settings_from
@@ -58,7 +58,9 @@ _attempt = click.option(
     type=click.IntRange(0, 2**31 - 1),
     help="As `coe worker claim` says.",
 )
-_output = click.option("--result", metavar="FILE", help="The JSON output; - is stdin.")
+_output = click.option(
+    "--result", metavar="FILE", help="A file with the output, JSON or YAML; - is stdin."
+)
 _error = click.option("--error", metavar="FILE", help="The error, as RFC 7807 describes it.")
 
 
@@ -261,9 +263,9 @@ def report(api: ApiClient, run: str, attempt: int, result: str | None, error: st
 def _values(result: str | None, error: str | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if result is not None:
-        values["output"] = read_json_input(result)
+        values["output"] = read_value_input(result)
     if error is not None:
-        values["error"] = read_json_input(error)
+        values["error"] = read_value_input(error)
     return values
 
 

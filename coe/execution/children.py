@@ -130,6 +130,7 @@ def _request(
         requester_persons=parent.requester_persons,
         at=at,
         parent=(parent.id, command.key),
+        trace_id=parent.trace_id,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from coe.access.actor import Actor, DataClass
 from coe.access.models import AccessToken
@@ -129,9 +129,14 @@ async def _run(read: Read, name: str, key: UUID, subject: str) -> Resource:
 
 
 async def _task(read: Read, name: str, key: UUID, subject: str) -> Resource:
+    """A task; whoever may read its run, such as an auditor, may ask who may do what with it."""
+    runs = select(RUNS.c.id).where(readable_runs(read))
     theirs = replace(read, actor=Actor.of(subject))
     found = await read.session.execute(
-        select(TASKS, *relation_columns(theirs)).where(TASKS.c.id == key, readable_tasks(read)),
+        select(TASKS, *relation_columns(theirs)).where(
+            TASKS.c.id == key,
+            or_(readable_tasks(read), TASKS.c.run_id.in_(runs)),
+        ),
     )
     row = found.one_or_none()
     if row is None:

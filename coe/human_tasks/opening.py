@@ -120,12 +120,17 @@ async def open_task(session: AsyncSession, keyring: Keyring, task: NewTask) -> N
 
 async def _root(session: AsyncSession, run: RunIdentity) -> UUID | None:
     """The run at the root of the calls; None for a run that no other run called."""
-    root = None
-    parent = run.parent_id
-    while parent is not None:
-        root = parent
-        parent = await session.scalar(select(RUNS.c.parent_id).where(RUNS.c.id == root))
-    return root
+    if run.parent_id is None:
+        return None
+    columns = (RUNS.c.id, RUNS.c.parent_id)
+    callers = select(*columns).where(RUNS.c.id == run.parent_id).cte("callers", recursive=True)
+    callers = callers.union_all(
+        select(*columns).join(callers, RUNS.c.id == callers.c.parent_id),
+    )
+    found: UUID | None = await session.scalar(
+        select(callers.c.id).where(callers.c.parent_id.is_(None)),
+    )
+    return found
 
 
 async def escalate_or_expire(

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, and_, func, not_, select, tuple_
 
+from coe.catalog.models import EntryKind
+from coe.catalog.names import require_known
 from coe.catalog.refs import require_entries
 from coe.db.records import Columns
 from coe.formats import instants, uuids
@@ -64,7 +66,8 @@ async def inbox(
     """A page of human tasks, the oldest first.
 
     Raises:
-        Invalid: `first` or `after` is not valid.
+        Invalid: `first` or `after` is not valid, or the filter names a flow that is not there to be
+            read.
     """
     size = check_first(first)
     which = and_(readable_tasks(read), *_conditions(read, filters or TaskFilter()))
@@ -76,6 +79,8 @@ async def inbox(
     )
     found = rows.all()
     total = await read.session.scalar(select(func.count()).select_from(TASKS).where(which))
+    if not total and filters and filters.flows:
+        await require_known(read, require_entries(filters.flows, "flow"), EntryKind.FLOW)
     items = tuple([await task_record(read.keyring, row) for row in found[:size]])
     return Page(
         items=items,

@@ -16,6 +16,7 @@ from coe.access.policy_lines import Relation
 from coe.catalog.decision_tables.documents import decision_contents
 from coe.catalog.flows.contents import flow_contents
 from coe.catalog.models import LIVE, EntryKind, Lifecycle
+from coe.catalog.names import require_known
 from coe.catalog.queries import resolve_versions
 from coe.catalog.records import VERSION_COLUMNS, VersionRecord
 from coe.catalog.scope import readable_versions, wrote, wrote_as_one
@@ -25,6 +26,7 @@ from coe.catalog.versions.approvals import (
     approvals_of_submission,
     approvals_that_count,
     approved,
+    needing_none,
 )
 from coe.catalog.versions.evidence import tests_of
 from coe.catalog.versions.lifecycle import LifecycleAction, permission_for
@@ -59,12 +61,13 @@ async def reviews_page(
     """The versions in review that the actor may read, the longest waiting first.
 
     Raises:
-        Invalid: `first` or `after` is not valid.
+        Invalid: `first` or `after` is not valid, or the filter names an entry that is not there to
+            be read.
     """
     paging.check_first(first)
     conditions = [VERSIONS.c.lifecycle == Lifecycle.IN_REVIEW, readable_versions(read)]
-    if wanted.kinds:
-        conditions.append(VERSIONS.c.kind.in_(wanted.kinds))
+    kinds = wanted.kinds or _KINDS
+    conditions.append(VERSIONS.c.kind.in_(kinds))
     if wanted.owners:
         conditions.append(VERSIONS.c.team.in_(wanted.owners))
     if wanted.entries:
@@ -73,6 +76,7 @@ async def reviews_page(
     if wanted.submitted_by_me:
         conditions.append(or_(VERSIONS.c.submitted_by == subject, wrote(subject)))
     if wanted.waiting_for_me:
+        conditions.append(VERSIONS.c.id.not_in(await needing_none(read)))
         conditions += [_may_review(read), ~_approved_by_me(read), _lacks_approvals(read)]
     since = func.coalesce(VERSIONS.c.submitted_at, VERSIONS.c.created_at)
     page = select(*VERSION_COLUMNS, since.label("since")).where(*conditions)
@@ -82,6 +86,8 @@ async def reviews_page(
     page = page.order_by(since, VERSIONS.c.id).limit(first + 1)
     rows = (await read.session.execute(page)).all()
     total = await read.session.scalar(select(func.count(VERSIONS.c.id)).where(*conditions))
+    if not total and wanted.entries:
+        await require_known(read, wanted.entries, *kinds, path="/filter/entries")
     return Page(
         items=tuple(VERSION_COLUMNS.record(row) for row in rows[:first]),
         cursors=tuple(

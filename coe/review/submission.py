@@ -6,9 +6,12 @@ they take seconds, and nothing may be locked meanwhile.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, tuple_
 
 from coe.access.actor import Actor
 from coe.catalog.models import LIVE, EntryKind, Lifecycle
@@ -26,6 +29,8 @@ from coe.review.suites import SuiteRequest, run_tests
 from coe.templates.manifest import TESTS
 from coe.templates.queries import origins
 from coe.work import Platform, Read, RequestInfo
+
+_PATH: Final = re.compile(r"[a-z0-9-]+(?:/[a-z0-9-]+)+")
 
 
 async def gather_evidence(
@@ -87,20 +92,24 @@ async def _template_of(read: Read, version: VersionRecord) -> str | None:
     return template.ref if template and template.lifecycle in RUNNABLE else None
 
 
+def _possible_names(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Everything in the texts that could be the name of an entry."""
+    paths = (found.split("/") for text in texts for found in _PATH.findall(text))
+    return sorted({pair for path in paths for pair in pairwise(path)})
+
+
 async def _tables(read: Read, texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """The texts of the decision tables that these texts name, by exact ref, and other refs of them.
 
     A template names them in ways that depend on its parameters, so a table counts if its name
     occurs. Published tables are an offer to all teams.
     """
-    whole = "\n".join(texts)
     names = select(ENTRIES.c.id, ENTRIES.c.namespace, ENTRIES.c.name).where(
-        ENTRIES.c.kind == EntryKind.DECISION
+        ENTRIES.c.kind == EntryKind.DECISION,
+        tuple_(ENTRIES.c.namespace, ENTRIES.c.name).in_(_possible_names(texts)),
     )
     named = {
-        row.id: f"{row.namespace}/{row.name}"
-        for row in (await read.session.execute(names)).all()
-        if f"{row.namespace}/{row.name}" in whole
+        row.id: f"{row.namespace}/{row.name}" for row in (await read.session.execute(names)).all()
     }
     query = select(*VERSION_COLUMNS, VERSIONS.c.content_sealed).where(
         VERSIONS.c.entry_id.in_(named),

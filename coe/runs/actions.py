@@ -51,7 +51,6 @@ async def start_run(
     flow: str,
     input: JSON,  # noqa: A002  # the contract's name
     correlation_id: str | None = None,
-    trace_id: str | None = None,
     requester: Requester | None = None,
     reason: str | None = None,
 ) -> RunRecord:
@@ -76,7 +75,7 @@ async def start_run(
         requester=asking.subject,
         requester_persons=asking.persons,
         at=work.now,
-        trace_id=trace_id,
+        trace_id=work.request.trace_id,
     )
     row = await seal_request(work.keyring, new)
     await insert_request(work.session, row)

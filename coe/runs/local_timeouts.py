@@ -11,11 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.keys import Keyring
-from coe.db import new_id
 from coe.json_types import JSON
 from coe.language.durations import iso
 from coe.language.error_types import STATUSES
@@ -26,6 +24,7 @@ from coe.runs import completion
 from coe.runs.models import ENDED, TimerKind
 from coe.runs.records import IDENTITY_COLUMNS
 from coe.runs.tables import NOW, RUNS, TIMERS
+from coe.runs.timers import store_timer
 
 
 async def arm_timeout(session: AsyncSession, run_id: UUID, seconds: float | None) -> None:
@@ -33,14 +32,7 @@ async def arm_timeout(session: AsyncSession, run_id: UUID, seconds: float | None
     if seconds is None:
         return
     due = NOW + timedelta(seconds=seconds)
-    row = {"id": new_id(), "run_id": run_id, "kind": TimerKind.LOCAL_RUN, "key": "", "due_at": due}
-    statement = insert(TIMERS).values(row)
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
-            set_={"due_at": statement.excluded.due_at},
-        ),
-    )
+    await store_timer(session, run_id, TimerKind.LOCAL_RUN, "", due)
 
 
 async def expire(session: AsyncSession, keyring: Keyring, timer: Any, now: datetime) -> bool:

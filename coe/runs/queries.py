@@ -13,6 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 
+from coe.catalog.models import EntryKind
+from coe.catalog.names import require_known
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, EntryRecord, VersionRecord
 from coe.catalog.refs import require_entries
 from coe.catalog.tables import ENTRIES, VERSIONS
@@ -57,7 +59,7 @@ async def runs(
 
     Raises:
         Invalid: `first` or `after` is not as it should be, or the filter can match nothing because
-            of its form.
+            of its form or names a flow that is not there to be read.
     """
     size = check_first(first)
     which = and_(readable_runs(read), *_conditions(wanted or RunFilter()))
@@ -70,6 +72,8 @@ async def runs(
     )
     found = [RUN_COLUMNS.record(row) for row in rows]
     total = await read.session.scalar(select(func.count()).select_from(RUNS).where(which))
+    if not total and wanted and wanted.flows:
+        await require_known(read, require_entries(wanted.flows, "flow"), EntryKind.FLOW)
     items = tuple(found[:size])
     return Page(
         items=items,

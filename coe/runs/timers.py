@@ -14,8 +14,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, delete
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.db import new_id
@@ -92,13 +92,21 @@ def timer_row(run_id: UUID, kind: TimerKind, key: str, due: datetime) -> dict[st
 
 async def store_timers(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
     """Insert timers; update the time of one that is there already."""
-    statement = insert(TIMERS)
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
-            set_={"due_at": statement.excluded.due_at},
-        ),
-        rows,
+    await session.execute(_or_move(insert(TIMERS)), rows)
+
+
+async def store_timer(
+    session: AsyncSession, run_id: UUID, kind: TimerKind, key: str, due: ColumnElement[datetime]
+) -> None:
+    """The same for one timer, whose time the database computes."""
+    row = {"id": new_id(), "run_id": run_id, "kind": kind, "key": key, "due_at": due}
+    await session.execute(_or_move(insert(TIMERS).values(row)))
+
+
+def _or_move(statement: Insert) -> Insert:
+    return statement.on_conflict_do_update(
+        index_elements=[TIMERS.c.run_id, TIMERS.c.kind, TIMERS.c.key],
+        set_={"due_at": statement.excluded.due_at},
     )
 
 

@@ -48,11 +48,9 @@ def readable_runs(
     )
 
 
-def readable_tasks(
-    read: Read,
-    permission: Permission = Permission.HUMAN_TASK_READ,
-) -> ColumnElement[bool]:
+def readable_tasks(read: Read) -> ColumnElement[bool]:
     """Tasks of the actor's scope, and those to which it has a relation."""
+    permission = Permission.HUMAN_TASK_READ
     subject = read.actor.subject
     return or_(
         _within(read, permission, TASKS),

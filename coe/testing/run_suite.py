@@ -86,16 +86,14 @@ async def run_suite(
         only: Run only tests with this text in their names, and measure no coverage.
         runner: Carries out calls that have no stub, such as decisions.
     """
-    if TESTS not in files:
-        return SuiteResult((), _in(TESTS, _missing(standards)))
-    written, problems = read_suite(files[TESTS], file=TESTS)
-    if written is None:
-        return SuiteResult((), _in(TESTS, problems))
+    written, problems = _read(files, standards)
     try:
         subject = subject_of(files)
         examples = list(subject.examples())
     except Invalid as error:
-        return SuiteResult((), _in(FLOW, error.problems))
+        return SuiteResult((), _in(FLOW, error.problems) + _in(TESTS, problems))
+    if written is None:
+        return SuiteResult((), _in(TESTS, problems))
     tested, problems = _definitions(written, subject)
     if not problems:
         every = [each.definition for each in (*tested, *examples)]
@@ -117,6 +115,16 @@ async def run_suite(
         return SuiteResult(cases, unused)
     covered = _located(_coverage(examples, tested, [trace for _, trace in results]), subject)
     return SuiteResult(cases, unused + _in(TESTS, _too_little(covered, standards)), covered)
+
+
+def _read(
+    files: Mapping[str, str], standards: Standards
+) -> tuple[WrittenSuite | None, tuple[Problem, ...]]:
+    """The tests, or why there are none."""
+    if TESTS not in files:
+        return None, _missing(standards)
+    written, problems = read_suite(files[TESTS], file=TESTS)
+    return (None, problems) if written is None else (written, ())
 
 
 def _unused(written: WrittenSuite, traces: Mapping[int, Trace]) -> Iterator[Problem]:

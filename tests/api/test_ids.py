@@ -55,6 +55,64 @@ async def test_what_is_no_id_is_not_found(api: Api, form: str) -> None:
     assert refused.value.code == "NOT_FOUND"
 
 
+async def test_what_does_not_exist_is_named(api: Api) -> None:
+    owner = await publish_welcome(api)
+    key = "01a204ad-a69e-70a2-985e-cb36c368b5b1"
+    reason = f'{{run: "{key}", reason: "no"}}'
+    for query, argument, value in (
+        ("query ($ref: String!) { flow(ref: $ref) { ref } }", "ref", "sales/nothing"),
+        (f'{{ one: run(id: "{key}") {{ state }} }}', "id", key),
+        (f"mutation {{ cancelRun(input: {reason}) {{ run {{ id }} }} }}", "run", key),
+        ("query ($ref: String!) { teams { slug } template(ref: $ref) { ref } }", "ref", "coe/x"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await owner.ask(query, **({"ref": value} if "$ref" in query else {}))
+        wanted = f"`{argument}` '{value}' does not exist, or you may not read it."
+        assert (refused.value.code, refused.value.message) == ("NOT_FOUND", wanted)
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ('runs(filter: {flows: ["sales/welcom"]}) { totalCount }', "/filter/flows/0"),
+        ('inbox(filter: {flows: ["sales/welcom"]}) { totalCount }', "/filter/flows/0"),
+        ('reviews(filter: {entries: ["sales/welcom"]}) { totalCount }', "/filter/entries/0"),
+    ],
+)
+async def test_a_filter_by_what_does_not_exist_says_so(api: Api, query: str, path: str) -> None:
+    owner = await publish_welcome(api)
+    with pytest.raises(Refused) as refused:
+        await owner.ask(f"{{ {query} }}")
+    [problem] = refused.value.extensions["problems"]
+    assert problem["path"] == path
+    assert "there is no" in problem["message"]
+    assert "did you mean `sales/welcome`?" in problem["message"]
+    empty = query.replace("sales/welcom", "sales/welcome")
+    found = await owner.ask(f"{{ {empty} }}")
+    assert [each["totalCount"] for each in found.values()] == [0]
+
+
+async def test_a_run_keeps_the_trace_of_its_caller(api: Api) -> None:
+    owner = await publish_welcome(api)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    query = "mutation ($input: StartRunInput!) { startRun(input: $input) { run { traceId } } }"
+    body = {
+        "query": query,
+        "variables": {"input": {"flow": "sales/welcome", "input": {"name": "Ada"}}},
+    }
+    for header, kept in (
+        (f"00-{trace}-b7ad6b7169203331-01", trace),
+        (f"cc-{trace}-b7ad6b7169203331-01-what-the-future-will-be-like", trace),
+        (f"ff-{trace}-b7ad6b7169203331-01", None),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        (f"00-{trace}-{'0' * 16}-01", None),
+        ("nonsense", None),
+    ):
+        async with api.client(owner.token) as client:
+            answer = await client.post("/graphql", json=body, headers={"traceparent": header})
+        assert answer.json()["data"]["startRun"]["run"]["traceId"] == kept, header
+
+
 async def test_a_filter_of_runs_is_understood_or_refused(api: Api) -> None:
     owner = await publish_welcome(api)
     await _start(owner)

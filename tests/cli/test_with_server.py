@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 from coe.cli.documents import plain_id
+from coe.cli.main import PROGRAM, cli
 from tests.cli.conftest import Served
 from tests.factories.api_documents import local
 from tests.factories.lifecycle import publish_version
@@ -264,3 +266,65 @@ async def test_a_flow_is_made_from_a_published_template_with_its_tests(
     tested = await served.coe("sales-owner", "flow", "test", "hi")
     assert tested.exit_code == 0, tested.output
     assert "it greets" in tested.stdout
+
+
+async def test_a_new_template_goes_from_a_folder_to_the_catalog(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (await served.coe("coe-lead", "template", "new", "coe/refund")).exit_code == 2
+    made = await served.coe(
+        "coe-lead", "template", "new", "coe/refund", "--process-owner", "coe-lead"
+    )
+    assert made.exit_code == 0, made.output
+    head = Path("refund/flow.yaml").read_text().splitlines()[0]
+    assert head.endswith("/schemas/template-flow.schema.json")
+    tested = await served.coe("coe-lead", "flow", "test", "refund")
+    assert tested.exit_code == 0, tested.output
+    saved = await served.coe("coe-lead", "template", "register", "refund")
+    assert "coe/refund@0.1.0 DRAFT" in saved.stdout, saved.output
+    again = await served.coe("coe-lead", "template", "new", "coe/refund", "--process-owner", "x")
+    assert again.exit_code == 8
+
+
+@pytest.mark.parametrize("name", ["input.yaml", "-", "input.json"])
+async def test_the_input_of_a_run_is_json_or_yaml(
+    served: Served, tmp_path: Path, name: str
+) -> None:
+    await publish(served.platform, central("asks", APPROVAL))
+    file = tmp_path / name
+    text = "# who buys\ncustomer: Wilhelmina Zwicknagel\n"
+    if name != "-":
+        file.write_text(text)
+    place = name if name == "-" else str(file)
+    started = await served.coe(
+        "sales-owner", "flow", "run", "sales/asks", "--no-follow", "--input", place, stdin=text
+    )
+    wanted = (1, "is not JSON") if name.endswith(".json") else (0, "REQUESTED")
+    assert (started.exit_code, wanted[1] in started.output) == (wanted[0], True), started.output
+
+
+async def test_a_shell_completes_what_the_server_knows(served: Served) -> None:
+    await publish(served.platform, central("asks", APPROVAL))
+    await publish(served.platform, central("other", APPROVAL))
+    started = await served.coe(
+        "sales-owner", "flow", "run", "sales/asks", "--no-follow", "-o", "json", stdin=INPUT
+    )
+    run_id = plain_id(data(started)["id"])
+
+    async def completed(typed: str, *, who: str = "sales-owner") -> list[str]:
+        given = {"_COE_COMPLETE": "bash_complete", "COMP_WORDS": typed}
+        given |= {"COMP_CWORD": str(typed.count(" ")), "COE_URL": served.url}
+        given["COE_TOKEN"] = f"demo-{who}"
+        done = await asyncio.to_thread(CliRunner().invoke, cli, prog_name=PROGRAM, env=given)
+        assert done.exit_code == 0, done.output
+        return [line.removeprefix("plain,") for line in done.output.split()]
+
+    assert await completed("coe flow show sales/") == ["sales/asks", "sales/other"]
+    assert await completed("coe flow publish sales/o") == ["sales/other"]
+    assert await completed("coe schedule pause sales/o") == ["sales/other"]
+    assert await completed("coe flow show sales/asks@") == ["sales/asks@1.0.0"]
+    assert await completed("coe template show sales/") == []
+    assert await completed("coe run show ") == [run_id]
+    assert await completed("coe run show ", who="outsider") == []
+    assert await completed("coe run show ", who="nobody") == []

@@ -8,11 +8,16 @@ from coe.access.actor import DataClass
 from coe.catalog import actions
 from coe.db import new_id
 from coe.errors import Invalid, NotFound
+from coe.execution.runtime import Runtime
 from coe.governance import resources
+from coe.governance.access import explain_access
 from coe.governance.resources import Resource
 from coe.work import Platform
 from tests.factories.catalog import central
-from tests.factories.people import COE_LEAD, OUTSIDER, SALES_DEVELOPER
+from tests.factories.human_tasks import open_waiting, running
+from tests.factories.people import AUDITOR, COE_LEAD, OUTSIDER, SALES_DEVELOPER
+
+__all__ = ["running"]
 
 
 async def test_a_flow_has_its_owner_and_its_version_an_author(platform: Platform) -> None:
@@ -53,3 +58,19 @@ async def test_what_is_no_resource_name_is_invalid(platform: Platform, name: str
     async with platform.read(COE_LEAD) as read:
         with pytest.raises(Invalid):
             await resources.find_resource(read, name, "auditor")
+
+
+async def test_an_auditor_may_ask_about_a_human_task(running: Runtime) -> None:
+    """He may read the run, but not what is asked."""
+    platform = running.platform
+    _, task = await open_waiting(running)
+    name = f"human_task:{task}"
+    async with platform.work(AUDITOR) as work:
+        found = await resources.find_resource(work, name, "finance-approver")
+        asked = await explain_access(work, "finance-approver", "human_task:complete", name)
+        refused = await explain_access(work, "sales-owner", "human_task:complete", name)
+    assert (found.team, "candidate" in found.relations) == ("sales", True)
+    assert (asked.allowed, refused.allowed) == (True, False)
+    async with platform.read(OUTSIDER) as read:
+        with pytest.raises(NotFound):
+            await resources.find_resource(read, name, "finance-approver")

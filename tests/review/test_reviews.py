@@ -10,9 +10,18 @@ from coe.catalog.models import EntryKind
 from coe.catalog.versions.clear_texts import seal_clear_texts
 from coe.review.queries import ReviewFilter, reviews_page, unified_diff
 from coe.work import Platform
+from tests.factories import templates
+from tests.factories.api_documents import local
 from tests.factories.catalog import central, published, register
 from tests.factories.decision_flows import level, publish_table
-from tests.factories.people import COE_LEAD, COE_REVIEWER, OUTSIDER, SALES_DEVELOPER, SALES_OWNER
+from tests.factories.people import (
+    COE_LEAD,
+    COE_REVIEWER,
+    OUTSIDER,
+    SALES_DEVELOPER,
+    SALES_OWNER,
+    WAREHOUSE_DEVELOPER,
+)
 
 
 async def refs(platform: Platform, actor: Actor, wanted: ReviewFilter) -> list[str]:
@@ -53,6 +62,30 @@ async def test_what_waits_for_a_reviewer_is_listed_until_it_is_approved(
         diff = await unified_diff(read, version)
     assert "--- flow.yaml (@1.0.0)\n+++ flow.yaml (@1.1.0)" in diff
     assert "+  - other:" in diff
+
+
+async def test_nobody_waits_for_himself(platform: Platform) -> None:
+    """The lead may review what others wrote, and writes too."""
+    waiting = ReviewFilter(waiting_for_me=True)
+    saved = await templates.register(platform, COE_LEAD)
+    async with platform.work(COE_LEAD) as work:
+        await actions.submit_for_review(work, saved.version.ref)
+    assert await refs(platform, COE_REVIEWER, waiting) == [saved.version.ref]
+    assert await refs(platform, COE_LEAD, waiting) == []
+
+
+async def test_a_local_flow_waits_for_a_reviewer_only_if_it_needs_an_approval(
+    platform: Platform,
+) -> None:
+    for version, owner in (("1.0.0", "warehouse-developer"), ("1.1.0", "sales-owner")):
+        manifest = local(version).replace("warehouse-developer", owner)
+        saved = await register(platform, WAREHOUSE_DEVELOPER, manifest)
+        async with platform.work(WAREHOUSE_DEVELOPER) as work:
+            await actions.submit_for_review(work, saved.version.ref)
+    everything = await refs(platform, COE_REVIEWER, ReviewFilter())
+    waiting = await refs(platform, COE_REVIEWER, ReviewFilter(waiting_for_me=True))
+    assert everything == ["warehouse/count-stock@1.0.0", "warehouse/count-stock@1.1.0"]
+    assert waiting == ["warehouse/count-stock@1.1.0"]
 
 
 async def test_an_approval_of_other_content_leaves_a_version_waiting(platform: Platform) -> None:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from graphql import GraphQLError
+from graphql import GraphQLError, value_from_ast_untyped
 
 from coe.db import is_unreachable, new_id
-from coe.errors import CoeError, Invalid, Problem, Unavailable
+from coe.errors import CoeError, Invalid, NotFound, Problem, Unavailable
 from coe.logs import describe
+
+_NAMES: Final = (
+    *("id", "ref", "run", "task", "flow", "entry", "template", "decision", "team"),
+    *("slug", "subject", "resource"),
+)
+"""The arguments and the members of an input that name a thing which may not exist."""
 
 _log = logging.getLogger("coe.api")
 
 
-def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
-    """Format one entry of `errors` of a response.
+def format_error(
+    error: GraphQLError, *, request_id: str, variables: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Format one entry of `errors` of a response; `variables` are those of the request.
 
     A `CoeError` keeps its message, code and extensions. A fault of the document, of a variable or
     of an argument is INVALID, an addition to the contract; `extensions.problems` says what, where
@@ -33,6 +41,9 @@ def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
         entry["extensions"] = {"code": "INVALID", **(error.extensions or {})}
     else:
         entry["message"], entry["extensions"] = _explain(cause, request_id)
+        if isinstance(cause, NotFound) and cause.message == NotFound().message:
+            named = _named(error, variables) or "This"
+            entry["message"] = entry["message"].replace("This", named, 1)
     return entry
 
 
@@ -57,6 +68,19 @@ def _cause(error: GraphQLError) -> Exception | None:
     if cause is None and error.path and not error.extensions:
         return error  # the executor refuses what a resolver returned: a fault of the server
     return cause
+
+
+def _named(error: GraphQLError, variables: Mapping[str, Any] | None) -> str | None:
+    """The argument of the field that names a thing, with its value, as the client sent it."""
+    given: dict[str, Any] = {}
+    for node in error.nodes or ():
+        for argument in getattr(node, "arguments", ()):
+            value = value_from_ast_untyped(argument.value, dict(variables or {}))
+            given |= value if isinstance(value, dict) else {argument.name.value: value}
+    for name in _NAMES:
+        if isinstance(given.get(name), str):
+            return f"`{name}` {given[name][:80]!r}"
+    return None
 
 
 def _explain(error: Exception, request_id: str) -> tuple[str, Mapping[str, Any]]:

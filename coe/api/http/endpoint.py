@@ -108,7 +108,7 @@ class GraphQLEndpoint:
                 context_value=context,
                 operation_name=name,
             )
-        return _with_errors({"data": result.data}, result.errors or (), about)
+        return _with_errors({"data": result.data}, result.errors or (), about, variables)
 
 
 def _problem(code: str, message: str, path: str | None = None) -> Invalid:
@@ -154,9 +154,14 @@ def _operation(prepared: Prepared, name: str | None) -> OperationDefinitionNode:
 
 
 def _with_errors(
-    response: dict[str, Any], errors: Iterable[GraphQLError], about: RequestInfo
+    response: dict[str, Any],
+    errors: Iterable[GraphQLError],
+    about: RequestInfo,
+    variables: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    formatted = [format_error(error, request_id=about.request_id) for error in errors]
+    formatted = [
+        format_error(error, request_id=about.request_id, variables=variables) for error in errors
+    ]
     return {**response, "errors": formatted} if formatted else response
 
 

@@ -14,6 +14,8 @@ from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
 from coe.work import Platform, RequestInfo
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-.*")
+"""W3C Trace Context, 3.2: version, trace id, parent id and flags; later versions may add parts."""
 
 
 async def authenticate_request(platform: Platform, request: Request, about: RequestInfo) -> Actor:
@@ -53,11 +55,13 @@ async def _by_session(platform: Platform, request: Request, about: RequestInfo) 
 
 
 def request_info(request: Request) -> RequestInfo:
-    """The origin of a request: a new id, the caller's well-formed correlation id, the address."""
+    """The origin of a request: a new id, the caller's address, and its well-formed other ids."""
+    trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
     correlation_id = request.headers.get("x-correlation-id", "")
     return RequestInfo(
         correlation_id=correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else None,
         address=request.client.host if request.client else None,
+        trace_id=trace[1] if trace else None,
     )
 
 

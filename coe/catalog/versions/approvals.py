@@ -14,22 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, not_, select
-from sqlmodel import col
+from sqlalchemy import ColumnElement, Row, and_, exists, func, not_, select
 
 from coe.access.persons import acted
 from coe.catalog.models import (
     LIVE,
     Entry,
-    EntryAlias,
     EntryVersion,
     FlowKind,
+    Lifecycle,
     ReviewVerdict,
     VersionApproval,
 )
 from coe.catalog.scope import readable_versions
-from coe.catalog.search.document import search_document_of
-from coe.catalog.tables import VERSION_APPROVALS, VERSIONS
+from coe.catalog.tables import ALIASES, ENTRIES, VERSION_APPROVALS, VERSIONS
 from coe.catalog.versions.sealing import seal_comment
 from coe.errors import Conflict
 from coe.formats import instants
@@ -57,18 +55,16 @@ def approvals_needed(read: Read) -> int:
 
 async def approval_states(read: Read, version_ids: Sequence[UUID]) -> dict[UUID, ApprovalState]:
     """How far the approvals of versions are, those that the actor may read."""
-    rows = await read.session.execute(
-        select(EntryVersion, Entry)
-        .join(Entry, col(Entry.id) == col(EntryVersion.entry_id))
-        .where(VERSIONS.c.id.in_(version_ids), readable_versions(read)),
-    )
-    versions = {version.id: (entry, version) for version, entry in rows.all()}
-    given = await _given(read, versions)
-    live = await _with_live_version(read, [entry for entry, _ in versions.values()])
-    return {
-        ident: ApprovalState(_needed(read, entry, version, live), given.get(ident, 0))
-        for ident, (entry, version) in versions.items()
-    }
+    needed = await _needed(read, VERSIONS.c.id.in_(version_ids), readable_versions(read))
+    given = await _given(read, needed)
+    return {ident: ApprovalState(most, given.get(ident, 0)) for ident, most in needed.items()}
+
+
+async def needing_none(read: Read) -> list[UUID]:
+    """The versions in review that need no approval: they wait for nobody."""
+    local = ENTRIES.c.flow_kind == FlowKind.LOCAL
+    needed = await _needed(read, VERSIONS.c.lifecycle == Lifecycle.IN_REVIEW, local)
+    return [ident for ident, most in needed.items() if most == 0]
 
 
 def approvals_of_submission() -> ColumnElement[bool]:
@@ -101,23 +97,29 @@ async def _given(read: Read, version_ids: Collection[UUID]) -> dict[UUID, int]:
     return {row.id: row.given for row in rows}
 
 
-async def _with_live_version(read: Read, entries: Collection[Entry]) -> frozenset[UUID]:
-    """The ids of those entries that have a live version."""
-    found = await read.session.scalars(
-        select(col(EntryAlias.entry_id)).where(
-            col(EntryAlias.entry_id).in_({entry.id for entry in entries}),
-            col(EntryAlias.alias) == LIVE,
-        ),
+async def _needed(read: Read, *which: ColumnElement[bool]) -> dict[UUID, int]:
+    """How many people must approve each of these versions, of versions joined with entries."""
+    card = VERSIONS.c.card
+    live = exists().where(ALIASES.c.entry_id == ENTRIES.c.id, ALIASES.c.alias == LIVE)
+    rows = await read.session.execute(
+        select(
+            VERSIONS.c.id,
+            ENTRIES.c.flow_kind,
+            ENTRIES.c.team,
+            ENTRIES.c.process_owner,
+            ENTRIES.c.deputy,
+            card["process_owner"].astext.label("named_owner"),
+            card["deputy"].astext.label("named_deputy"),
+            live.label("has_live"),
+        )
+        .join(ENTRIES, ENTRIES.c.id == VERSIONS.c.entry_id)
+        .where(*which),
     )
-    return frozenset(found)
-
-
-def _needed(read: Read, entry: Entry, version: EntryVersion, live: Collection[UUID]) -> int:
-    if entry.flow_kind is FlowKind.LOCAL and not _names_new_owner(
-        read, entry, version, has_live=entry.id in live
-    ):
-        return 0
-    return approvals_needed(read)
+    every = approvals_needed(read)
+    return {
+        row.id: every if row.flow_kind is not FlowKind.LOCAL or _names_new_owner(read, row) else 0
+        for row in rows
+    }
 
 
 async def add_verdict(
@@ -167,7 +169,7 @@ async def require_approvals(work: Work, entry: Entry, version: EntryVersion) -> 
     Raises:
         Conflict: Approvals are missing.
     """
-    needed = _needed(work, entry, version, await _with_live_version(work, [entry]))
+    needed = (await _needed(work, VERSIONS.c.id == version.id))[version.id]
     signed = await _signed_approvers(work, version)
     given = len(signed)
     if given < needed:
@@ -208,13 +210,12 @@ def _statement(row: Any) -> bytes:
     )
 
 
-def _names_new_owner(read: Read, entry: Entry, version: EntryVersion, *, has_live: bool) -> bool:
+def _names_new_owner(read: Read, row: Row[*tuple[Any, ...]]) -> bool:
     """Whether a version names a process owner or deputy that the live version does not name.
 
     The first version may name people of the team.
     """
-    document = search_document_of(version)
-    named = {each for each in (document.process_owner, document.deputy) if each is not None}
-    if has_live:
-        return not named <= {entry.process_owner, entry.deputy}
-    return any(entry.team not in read.policy.teams(each) for each in named)
+    named = {each for each in (row.named_owner, row.named_deputy) if each is not None}
+    if row.has_live:
+        return not named <= {row.process_owner, row.deputy}
+    return any(row.team not in read.policy.teams(each) for each in named)

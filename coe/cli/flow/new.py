@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from coe.cli.api_client import DEFAULT_URL, connect, server_options
+from coe.cli.api_client import connect, server_options
 from coe.cli.form import read_values, values_options
 from coe.cli.grammar import example, verb
 from coe.cli.input_files import texts_of
+from coe.cli.new_files import ask_for, parts_of, write_new
 from coe.cli.output import Result, has_errors, printed
-from coe.errors import CoeError
 
 _PREVIEW: Final = """
 query New($input: InstantiateTemplateInput!, $ref: String!, $version: String) {
@@ -81,10 +79,10 @@ def new(
     """
     if template and local:
         raise click.UsageError("a template gives a central flow: leave --local out")
-    ref = flow or _ask("Flow (namespace/name)", "FLOW")
-    namespace, name = _parts(ref)
+    ref = flow or ask_for("Flow (namespace/name)", "FLOW")
+    namespace, name = parts_of(ref)
     folder = to or Path(name)
-    owner = process_owner or _ask("Process owner", "--process-owner")
+    owner = process_owner or ask_for("Process owner", "--process-owner")
     words = title or name.replace("-", " ").capitalize()
     problems: list[Any] = []
     if template:
@@ -102,7 +100,7 @@ def new(
 
         about = NewFlow(namespace, name, words, owner, data_class or "INTERNAL")
         files = local_files(about, _below(flows_dir, folder)) if local else central_files(about)
-    written = [] if has_errors(problems) else _write(folder, files, _schema_url(url))
+    written = [] if has_errors(problems) else write_new(folder, files, url)
     next_step = f"next: coe flow check {folder}" + ("" if local else f" && coe flow test {folder}")
     return Result(
         {"folder": str(folder), "files": written, "problems": problems},
@@ -188,41 +186,3 @@ def _below(flows_dir: Path | None, folder: Path) -> str:
         return ""
     below = folder.resolve().relative_to(root.resolve()).as_posix()
     return "" if below == "." else f"{below}/"
-
-
-def _write(folder: Path, files: dict[str, str], server: str) -> list[str]:
-    """Write files that do not exist yet; all of them, or none."""
-    from coe.cli.flow.skeleton import with_schema  # noqa: PLC0415  # only here
-
-    paths = {folder / name: with_schema(name, text, server) for name, text in files.items()}
-    there = [str(path) for path in paths if path.exists()]
-    if there:
-        message = f"{', '.join(there)} exists already; choose another folder with --to"
-        raise CoeError(message, code="CONFLICT")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, text in paths.items():
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CoeError(f"{folder} cannot be written: {error.strerror}", code="INVALID") from None
-    return [str(path) for path in paths]
-
-
-def _parts(ref: str) -> tuple[str, str]:
-    from coe.identifiers import is_slug  # noqa: PLC0415  # only here
-
-    namespace, slash, name = ref.partition("/")
-    if not slash or not is_slug(namespace) or not is_slug(name):
-        message = f"{json.dumps(ref)} is not namespace/name in lower case, such as sales/refund"
-        raise click.UsageError(message)
-    return namespace, name
-
-
-def _schema_url(url: str | None) -> str:
-    return (url or DEFAULT_URL).rstrip("/")
-
-
-def _ask(question: str, option: str) -> str:
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"give {option}")
-    return str(click.prompt(question, err=True))

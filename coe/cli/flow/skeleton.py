@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from string import Template
 from typing import Final
 
-_SCHEMA_LINE: Final = "# yaml-language-server: $schema="
-
 
 @dataclass(frozen=True, slots=True)
 class NewFlow:
@@ -19,14 +17,6 @@ class NewFlow:
     title: str
     process_owner: str
     data_class: str
-
-
-def with_schema(path: str, text: str, server: str) -> str:
-    """A file with the line by which editors complete and explain it, if it is YAML without one."""
-    if not path.endswith(".yaml") or text.startswith(_SCHEMA_LINE):
-        return text
-    name = {"flow.yaml": "flow", "tests.yaml": "tests"}.get(path, "local-flow")
-    return f"{_SCHEMA_LINE}{server}/schemas/{name}.schema.json\n{text}"
 
 
 def central_files(flow: NewFlow) -> dict[str, str]:

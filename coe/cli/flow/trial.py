@@ -10,7 +10,7 @@ import click
 
 from coe.cli.flow.trial_output import missing_lines, trial_lines
 from coe.cli.grammar import example, verb
-from coe.cli.input_files import read_text_input, source_name
+from coe.cli.input_files import read_text_input, read_value_input
 from coe.cli.output import Result, printed
 from coe.cli.run.follow import exit_code
 from coe.errors import CoeError
@@ -42,12 +42,10 @@ def _moment(_: click.Context, __: click.Parameter, given: str | None) -> datetim
 
 
 def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:
-    from coe.cli.flow.local_trial import BadValue, read_value  # noqa: PLC0415  # YAML is slow to import
-
     try:
-        return None if file is None else read_value(read_text_input(file))
-    except (BadValue, CoeError) as error:
-        raise click.BadParameter(f"{source_name(str(file))}: {error}") from None
+        return None if file is None else read_value_input(file)
+    except CoeError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None:

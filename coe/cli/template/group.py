@@ -11,11 +11,12 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.form import describe, set_option, set_values
 from coe.cli.grammar import Noun, example
-from coe.cli.input_files import parse_json_input, read_json_input
+from coe.cli.input_files import parse_json_input, read_value_input
 from coe.cli.lifecycle import add_lifecycle
 from coe.cli.output import Result, Table, View, cell_text, printed, problem_fields
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.template.instantiate import instantiate, preview
+from coe.cli.template.new import new
 from coe.cli.template.register import register
 from coe.cli.versions import add_versions
 from coe.errors import NotFound, errors_in
@@ -48,7 +49,7 @@ def command() -> None:
     """Find, render, instantiate and publish templates of processes."""
 
 
-for each in (instantiate, preview, register):
+for each in (instantiate, new, preview, register):
     command.add_command(each)
 add_lifecycle(command)
 add_versions(command, "template")
@@ -93,7 +94,7 @@ def show(api: ApiClient, ref: str) -> Result:
 
 @command.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--parameters", help="JSON, or @FILE with JSON.")
+@click.option("--parameters", help="JSON, or @FILE with JSON or YAML.")
 @click.option("--namespace", default="example", show_default=True)
 @click.option("--name", help="The flow's name; by default the template's.")
 @set_option("the parameters")
@@ -115,7 +116,7 @@ def render(
     values: Any = {}
     if parameters is not None:
         values = (
-            read_json_input(parameters[1:])
+            read_value_input(parameters[1:])
             if parameters.startswith("@")
             else parse_json_input(parameters, "--parameters")
         )
