@@ -41,14 +41,17 @@ def read_value_input(path: str) -> JSON:
     text, name = read_text_input(path), source_name(path)
     try:
         return parse_json_input(text, name)
-    except CoeError:
+    except CoeError as error:
         if path.endswith(".json") or not text.strip():
             raise
+        no_json = error
     from coe.language.source import Unreadable, read  # noqa: PLC0415  # YAML is slow to import
 
     try:
         return read(text).data
     except Unreadable as error:
+        if text.lstrip()[0] in "{[":
+            raise no_json from None
         problem = error.problem
         place = f"line {problem.line}, column {problem.column}: " if problem.line else ""
         raise CoeError(f"{name} cannot be read: {place}{problem.message}", code="INVALID") from None

@@ -88,11 +88,18 @@ def table_unavailable(title: str, instance: str) -> LeafFault:
     return LeafFault(standard_error("configuration", title=title, instance=instance))
 
 
+def unresolved(ref: str) -> str:
+    """The title of the error of a ref that has no exact version."""
+    return (
+        f"The decision table {ref[:100]} could not be resolved when the run started: a ref that a "
+        "run computes has an exact version"
+    )
+
+
 async def _read(platform: Platform, ref: str, instance: str) -> DecisionTable:
     parsed = read_ref(ref)
     if parsed is None or parsed.exact is None:
-        title = f"The decision table {ref[:100]} could not be resolved when the run started"
-        raise table_unavailable(title, instance)
+        raise table_unavailable(unresolved(ref), instance)
     for pause in (*_RETRY_SECONDS, None):
         try:
             async with platform.database.session() as session:

@@ -52,7 +52,7 @@ async def _suite(request: Mapping[str, Any], standards: Standards) -> dict[str, 
     tables = CatalogTables(request["tables"], request["aliases"])
     async with Expressions(workers=1) as expressions:
         result = await run_suite(
-            request["files"], expressions.evaluate, standards=standards, runner=tables.run_leaf
+            request["files"], expressions.evaluate, standards=standards, runner=tables
         )
     covered = result.covered
     steps = covered.missed_steps if covered else ()

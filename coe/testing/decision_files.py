@@ -6,20 +6,29 @@ the highest release within it, no version or an alias to the highest of all.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from coe.catalog.links import decision_links
 from coe.catalog.refs import Ref, read_ref
 from coe.catalog.semver import Version, parse_range, parse_version, precedence
 from coe.decisions.load import load_decision_source
 from coe.decisions.table import DecisionTable
 from coe.errors import Invalid
 from coe.json_types import JSON
+from coe.language.model.definition import Definition
 from coe.language.source import Source, Unreadable, read
-from coe.leaves.decision import DECISION_KIND, call_decision, ref_of, table_unavailable
+from coe.leaves.decision import (
+    DECISION_KIND,
+    call_decision,
+    ref_of,
+    table_unavailable,
+    unresolved,
+)
 from coe.machine.commands import RunLeaf
 from coe.testing.missing_stubs import NoAnswerError
 from coe.testing.run_definition import LeafRunner
@@ -56,8 +65,21 @@ class DecisionFiles:
             self._known[ref] = loaded.table
         return self._known[ref]
 
-    async def run_leaf(self, command: RunLeaf) -> JSON:
-        """Carry out a decision.
+    def exact_refs(self, definition: Definition) -> dict[str, str]:
+        """The exact refs by the refs of a definition, as a run resolves them when it starts.
+
+        One that names nothing faults where it is used; so does a range that a run computes.
+        """
+        exact: dict[str, str] = {}
+        for link in decision_links(definition.tasks.values()):
+            with contextlib.suppress(Invalid):
+                table = self.table(str(link))
+                if table is not None:
+                    exact[str(link)] = table.ref
+        return exact
+
+    async def __call__(self, command: RunLeaf) -> JSON:
+        """Carry out a decision (a `LeafRunner`).
 
         Raises:
             LeafFault: As in a run; `configuration` also for a table that no file has.
@@ -66,6 +88,7 @@ class DecisionFiles:
         if command.kind != DECISION_KIND:
             raise NoAnswerError
         ref = ref_of(command)
+        parsed = read_ref(ref)
         try:
             table = self.table(ref)
         except Invalid as error:
@@ -73,6 +96,8 @@ class DecisionFiles:
         if table is None:
             title = f"There is no decision table {ref[:100]} in {self.folder}"
             raise table_unavailable(title, command.path)
+        if parsed is None or parsed.exact is None:
+            raise table_unavailable(unresolved(ref), command.path)
         return call_decision(table, command)
 
 
@@ -104,7 +129,7 @@ def decisions_beside(place: Path) -> DecisionFiles | None:
 
 def leaf_runner(tables: DecisionFiles | None) -> LeafRunner | None:
     """Carry out decisions with these tables; None without tables."""
-    return None if tables is None else tables.run_leaf
+    return tables
 
 
 def _documents(folder: Path) -> Iterator[tuple[Path, Source]]:

@@ -18,12 +18,25 @@ that counts from the start of the run: `- {after: PT1H, type: order.paid, source
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
 from coe.language.model.definition import Definition
 from coe.machine.machine import EvaluateJq
 from coe.testing.cases import SimulationCase, Trace
 from coe.testing.simulation import LeafRunner, Simulation
 
 __all__ = ["LeafRunner", "SimulationCase", "Trace", "simulate"]
+
+
+@runtime_checkable
+class ResolvesRefs(Protocol):
+    """A runner of leaves that knows the exact versions of refs."""
+
+    def exact_refs(self, definition: Definition) -> Mapping[str, str]:
+        """The exact refs by the refs that the definition names."""
+        ...
 
 
 async def simulate(
@@ -36,8 +49,11 @@ async def simulate(
     """Run a definition until it ends, or waits for something that never arrives.
 
     `runner` carries out calls that have no stub. A call that nothing answers is not made: the step
-    waits, and `Trace.missing` has a stub for it.
+    waits, and `Trace.missing` has a stub for it. A runner that resolves refs does so first, as a
+    run does when it starts.
     """
+    if isinstance(runner, ResolvesRefs):
+        case = replace(case, flows={**runner.exact_refs(definition), **case.flows})
     run = Simulation(definition, case, evaluate, runner)
     await run.go()
     return run.trace()

@@ -114,7 +114,7 @@ async def _run(name: str, test: dict[str, JSON], pool: Expressions) -> tuple[Flo
     document = rendered(name, test.get("parameters", {}))
     assert document.definition is not None
     return document, await simulate(
-        document.definition, case_of(test), pool.evaluate, runner=DECISIONS.run_leaf
+        document.definition, case_of(test), pool.evaluate, runner=DECISIONS
     )
 
 

@@ -19,11 +19,16 @@ from coe.errors import Invalid, NotFound
 from coe.execution.loops import Loops
 from coe.execution.open_runtime import open_runtime
 from coe.json_types import JSON
+from coe.language.expressions.evaluator import Expressions
+from coe.language.load import load
 from coe.runs.decision_cases import CaseFilter, cases_page, read_case_data
 from coe.runs.decision_replay import ReplayRequest, replay_cases
 from coe.runs.disclosure import read_run_data
 from coe.runs.records import RunRecord
 from coe.runs.tables import CASES
+from coe.testing.cases import SimulationCase
+from coe.testing.decision_files import CatalogTables
+from coe.testing.run_definition import simulate
 from coe.work import Platform
 from tests.factories.decision_flows import ASKING, REF, level, publish_table
 from tests.factories.people import AUDITOR, FINANCE_DEVELOPER, FINANCE_LEAD, SALES_OWNER
@@ -272,3 +277,40 @@ async def test_a_case_of_a_table_that_faulted_is_answered_by_the_draft(
     assert (found.changed, found.failed) == (1, 0)
     assert found.items[0].before.failure is not None
     assert found.items[0].after.output == {"level": "none"}
+
+
+COMPUTED = ASKING.replace("name: credit", "name: computed").replace(f"{REF}@^1", "${ .table }")
+
+
+@pytest.mark.parametrize(
+    ("process", "table", "state"),
+    [
+        (ASKING, "", "COMPLETED"),
+        (COMPUTED, f"{REF}@1.0.0", "COMPLETED"),
+        (COMPUTED, f"{REF}@^1", "FAULTED"),
+        (COMPUTED, REF, "FAULTED"),
+        (COMPUTED, f"{REF}@7.0.0", "FAULTED"),
+        (COMPUTED, "nonsense", "FAULTED"),
+    ],
+)
+async def test_a_test_resolves_the_ref_of_a_table_as_a_run_does(
+    platform: Platform, process: str, table: str, state: str
+) -> None:
+    """A run keeps its versions: a range that it computes later would name another one."""
+    await publish_table(platform, level())
+    await publish(platform, process)
+    name = "sales/computed" if process is COMPUTED else "sales/credit"
+    given: JSON = {"customer": CANARY, "amount": 5, "table": table}
+    async with carried(platform):
+        started = await start(platform, name, given)
+        run = await until(platform, started.id, "COMPLETED", "FAULTED")
+    definition = load(process).definition
+    assert definition is not None
+    tables = CatalogTables({f"{REF}@1.0.0": level()}, {})
+    case = SimulationCase(input=given)
+    async with Expressions(workers=1) as expressions:
+        trace = await simulate(definition, case, expressions.evaluate, runner=tables)
+    assert (run.state, trace.state) == (state, state)
+    if state == "FAULTED":
+        assert run.error is not None
+        assert run.error.type == trace.to_json()["error"]["type"]

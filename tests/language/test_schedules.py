@@ -197,6 +197,26 @@ def test_an_invalid_schedule_is_located(
         timing_of(definition(schedule, metadata=metadata))
 
 
+@pytest.mark.parametrize(
+    ("on", "places"),
+    [
+        ("{one: {with: {source: 'https://erp/{order}'}}}", ["/one/with/source"]),
+        ("{all: [{with: {type: a}}, {with: {dataschema: '{a}'}}]}", ["/all/1/with/dataschema"]),
+        (
+            "{any: [{with: {type: a}}], until: {one: {with: {source: 'urn:{a}:{b}'}}}}",
+            ["/until/one/with/source"] * 2,
+        ),
+        ("{one: {with: {source: 'https://erp/[0-9]{2}'}}}", []),
+        ("{one: {with: {source: '${ startswith(\"https://erp/\") }'}}}", []),
+    ],
+)
+def test_a_filter_before_a_run_takes_nothing_of_its_input(on: str, places: list[str]) -> None:
+    problems = [each for each in found(f"{{on: {on}}}") if each[0] != "OWS045"]
+    assert [(code, place) for code, place, _ in problems] == [
+        ("OWS075", f"/schedule/on{place}") for place in places
+    ]
+
+
 def test_a_misspelt_zone_gets_a_suggestion() -> None:
     made = definition("{cron: 0 6 * * *}", metadata="{timeZone: Europe/Berlyn}")
     [problem] = lint(made, standards=NO_STANDARDS)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
 from coe.language.durations import Duration
+from coe.language.expression_syntax import is_expression
 from coe.language.json_schema.violations import violations
 from coe.language.lint.context import LintContext
 from coe.language.model.definition import FlowSchedule
+from coe.language.model.events import EventConsumption
 from coe.language.schedules import (
     MIN_INTERVAL,
     TIME_ZONE,
@@ -21,10 +24,12 @@ from coe.language.schedules import (
 from coe.language.suggestions import did_you_mean
 
 _KINDS: Final = ("every", "cron", "after", "on")
+_KEY: Final = re.compile(r"\{([A-Za-z_][^{}]*)\}")
+"""A member of the input in a URI; a number in braces is a repetition of a pattern."""
 
 
 def check_schedule(context: LintContext) -> Iterator[Problem]:
-    """OWS070 to OWS074: invalid schedules, and an input schema that refuses their runs."""
+    """OWS070 to OWS075: invalid schedules, and an input schema that refuses their runs."""
     schedule = context.definition.schedule
     if schedule is None:
         return
@@ -41,7 +46,29 @@ def check_schedule(context: LintContext) -> Iterator[Problem]:
     for kind, duration in (("every", schedule.every), ("after", schedule.after)):
         if duration is not None:
             yield from _duration(context, kind, duration)
+    if schedule.on is not None:
+        yield from _addresses(context, schedule.on, "/schedule/on")
     yield from _input(context, schedule)
+
+
+def _addresses(
+    context: LintContext, consumption: EventConsumption, place: str
+) -> Iterator[Problem]:
+    """OWS075: an address of a filter that takes a value of the input, of which there is none."""
+    for name in ("one", "all", "any"):
+        given = getattr(consumption, name)
+        for number, each in enumerate(given if isinstance(given, tuple) else (given,)):
+            inside = f"{place}/{name}" + (f"/{number}" if isinstance(given, tuple) else "")
+            for attribute in ("source", "dataschema"):
+                address = getattr(each.with_, attribute) if each is not None else None
+                if isinstance(address, str) and not is_expression(address):
+                    for key in _KEY.findall(address):
+                        message = f"before a run there is no input from which `{{{key}}}` is taken"
+                        help = 'write the address, or a condition: ${ startswith("https://…") }'
+                        at = f"{inside}/with/{attribute}"
+                        yield context.problem("OWS075", message, at, value=True, help=help)
+    if isinstance(consumption.until, EventConsumption):
+        yield from _addresses(context, consumption.until, f"{place}/until")
 
 
 def _zone(context: LintContext, schedule: FlowSchedule) -> Iterator[Problem]:
