@@ -6,7 +6,6 @@ the highest release within it, no version or an alias to the highest of all.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -65,18 +64,22 @@ class DecisionFiles:
             self._known[ref] = loaded.table
         return self._known[ref]
 
-    def exact_refs(self, definition: Definition) -> dict[str, str]:
-        """The exact refs by the refs of a definition, as a run resolves them when it starts.
+    def resolved(self, definition: Definition) -> LeafRunner:
+        """Carry out the decisions of a run: it resolves the refs of its definition when it starts.
 
-        One that names nothing faults where it is used; so does a range that a run computes.
+        A ref that the run computes has to be exact: otherwise it faults, as in production.
         """
-        exact: dict[str, str] = {}
-        for link in decision_links(definition.tasks.values()):
-            with contextlib.suppress(Invalid):
-                table = self.table(str(link))
-                if table is not None:
-                    exact[str(link)] = table.ref
-        return exact
+        written = {str(link) for link in decision_links(definition.tasks.values())}
+
+        async def run_leaf(command: RunLeaf) -> JSON:
+            ref = ref_of(command)
+            parsed = read_ref(ref)
+            is_exact = parsed is not None and parsed.exact is not None
+            if command.kind == DECISION_KIND and not is_exact and ref not in written:
+                raise table_unavailable(unresolved(ref), command.path)
+            return await self(command)
+
+        return run_leaf
 
     async def __call__(self, command: RunLeaf) -> JSON:
         """Carry out a decision (a `LeafRunner`).
@@ -88,7 +91,6 @@ class DecisionFiles:
         if command.kind != DECISION_KIND:
             raise NoAnswerError
         ref = ref_of(command)
-        parsed = read_ref(ref)
         try:
             table = self.table(ref)
         except Invalid as error:
@@ -96,8 +98,6 @@ class DecisionFiles:
         if table is None:
             title = f"There is no decision table {ref[:100]} in {self.folder}"
             raise table_unavailable(title, command.path)
-        if parsed is None or parsed.exact is None:
-            raise table_unavailable(unresolved(ref), command.path)
         return call_decision(table, command)
 
 

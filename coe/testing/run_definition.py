@@ -18,8 +18,6 @@ that counts from the start of the run: `- {after: PT1H, type: order.paid, source
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from coe.language.model.definition import Definition
@@ -32,10 +30,10 @@ __all__ = ["LeafRunner", "SimulationCase", "Trace", "simulate"]
 
 @runtime_checkable
 class ResolvesRefs(Protocol):
-    """A runner of leaves that knows the exact versions of refs."""
+    """A runner of leaves that resolves the refs of a definition."""
 
-    def exact_refs(self, definition: Definition) -> Mapping[str, str]:
-        """The exact refs by the refs that the definition names."""
+    def resolved(self, definition: Definition) -> LeafRunner:
+        """The runner for one run of the definition."""
         ...
 
 
@@ -53,7 +51,7 @@ async def simulate(
     run does when it starts.
     """
     if isinstance(runner, ResolvesRefs):
-        case = replace(case, flows={**runner.exact_refs(definition), **case.flows})
+        runner = runner.resolved(definition)
     run = Simulation(definition, case, evaluate, runner)
     await run.go()
     return run.trace()

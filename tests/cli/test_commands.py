@@ -57,7 +57,7 @@ NEED_MORE = {
     "worker enrol": "asks /auth/workers, see tests/cli/test_ci.py",
 }
 """Commands whose examples need more than the API."""
-ASK = {"flow new", "template instantiate"}
+ASK = {"flow new", "template instantiate", "template new"}
 """Commands that ask on a terminal for what an example leaves out."""
 
 

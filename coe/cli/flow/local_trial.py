@@ -116,12 +116,10 @@ async def _try(
     *,
     live: bool,
 ) -> Trace:
-    if tables is not None:
-        case = replace(case, flows=tables.exact_refs(definition))
     expressions = Expressions(workers=1)
     try:
         async with open_client() as client:
-            handlers = {DECISION_KIND: tables} if tables else {}
+            handlers = {DECISION_KIND: tables.resolved(definition)} if tables else {}
             advice = "`--resolve HOST=URL` sends the calls of a host elsewhere."
             io = LeafIO(
                 client=client, resolve=resolve, handlers=handlers, how_to_allow=advice, live=live

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from coe.cli.api_client import server_options
+from coe.cli.api_client import DEFAULT_URL
 from coe.cli.grammar import example, verb
 from coe.cli.new_files import ask_for, parts_of, write_new
 from coe.cli.output import Result, printed
@@ -21,7 +21,12 @@ from coe.cli.output import Result, printed
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder to write; by default one of the template's name.",
 )
-@server_options
+@click.option(
+    "--schemas",
+    envvar="COE_URL",
+    metavar="URL",
+    help=f"The server whose schemas editors use, by default {DEFAULT_URL}. [COE_URL]",
+)
 @example("coe template new coe/refund --process-owner coe-lead")
 @printed()
 def new(
@@ -29,9 +34,7 @@ def new(
     title: str | None,
     process_owner: str | None,
     to: Path | None,
-    url: str | None,
-    token: str | None,  # noqa: ARG001  # it is with the server's address, and nothing is asked
-    profile: str | None,  # noqa: ARG001  # the same
+    schemas: str | None,
 ) -> Result:
     """Write the first files of TEMPLATE (namespace/name): manifest, flow, tests and a README.
 
@@ -43,7 +46,7 @@ def new(
     owner = process_owner or ask_for("Process owner", "--process-owner")
     folder = to or Path(name)
     words = title or name.replace("-", " ").capitalize()
-    written = write_new(folder, template_files(namespace, name, words, owner), url)
+    written = write_new(folder, template_files(namespace, name, words, owner), schemas)
     return Result(
         {"folder": str(folder), "files": written},
         [f"written: {each}" for each in written],

@@ -134,7 +134,7 @@ def test_wrong_usage_ends_with_two(flow: Path, arguments: list[str], expected: s
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"a": 1, "a": 2}', "`a` occurs twice"),
+        ('{"a": 1, "a": 2}', "stands twice"),
         ("a: 1\na: 2\n", "`a` occurs twice"),
         ("a: [", "not YAML"),
         ("", "empty"),
