@@ -505,14 +505,6 @@ async def test_a_definition_that_does_not_load_is_reported_with_its_file(pool: E
     assert problems(await run(pool, suite, **{"flow.yaml": "{"}))[0].startswith("flow.yaml:1:2 ")
 
 
-async def test_faults_of_the_tests_hide_none_of_the_definition(pool: Expressions) -> None:
-    wrong = {"flow.yaml": FLOW.replace("switch:", "swich:")}
-    for tests in ({}, {"tests.yaml": "- a"}, {"tests.yaml": "{"}):
-        result = await run_suite({**wrong, **tests}, pool.evaluate, standards=bound(100))
-        assert [each.file for each in result.problems] == ["flow.yaml", "tests.yaml"]
-        assert "`swich`" in result.problems[0].problem.message
-
-
 # ---------------------------------------------------------------- templates
 MANIFEST = """
 kind: template
