@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from coe.language.expressions.evaluator import Expressions
 from coe.testing.run_suite import run_suite
-from tests.testing.test_run_suite import FLOW, bound
+from tests.testing.test_run_suite import FLOW, bound, pool
+
+__all__ = ["pool"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_faults_of_the_tests_hide_none_of_the_definition(pool: Expressions) -> None:
