@@ -34,6 +34,7 @@ from coe.identity import workers
 from coe.identity.sign_in import forget_spent
 from coe.identity.signin import sessions
 from coe.identity.signin.sign_ins import SignIns
+from coe.identity.teams.endings import DISPATCH, end_what_is_over
 from coe.settings import LOOPBACK, Settings
 from coe.web.client_address import ForwardedAddress
 from coe.web.headers import SecurityHeaders
@@ -44,6 +45,7 @@ from coe.work import Platform
 ENGINE_CHECK_SECONDS = 2.0
 CLEAN_UP_SECONDS = 600.0
 WATCH_SECONDS = 5.0
+ENDINGS_SECONDS = 20.0
 RESTART_SECONDS = 1.0
 
 NO_ENGINE = EngineHealth(
@@ -99,6 +101,7 @@ class Services:
             self._run("audit sealer", self.sealer.run_forever)
             self._run("runs", self._dispatch_runs)
             self._run("clean-up", self._clean_up)
+            self._run("ends of memberships", self._end_memberships)
 
     async def stop(self) -> None:
         """Stop the loops, then close the engine and the database."""
@@ -161,6 +164,13 @@ class Services:
             await asyncio.Event().wait()
         finally:
             await loops.close()
+
+    async def _end_memberships(self) -> None:
+        """Record the ends of memberships and grants; they count no more since then."""
+        while True:
+            async with self.platform.work(DISPATCH) as work:
+                await end_what_is_over(work)
+            await asyncio.sleep(ENDINGS_SECONDS)
 
     async def _clean_up(self) -> None:
         """Delete expired idempotency keys, events and sessions."""

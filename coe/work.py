@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access import machines, people, tokens
 from coe.access.actor import Actor, ActorKind, DataClass
+from coe.access.asking import explain_refusal
 from coe.access.permissions import Permission
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
 from coe.access.step_up import StepUpLine
@@ -53,8 +54,6 @@ _SOURCES: Final = {
     "trust": "access",
     "worker": "access",
 }
-
-
 _TAGS: Final = {tag.value: tag for tag in Tag}
 
 
@@ -217,7 +216,8 @@ class Work(Read):
             self._denied.append(event)
             if hide:
                 raise NotFound
-            raise Forbidden(decision.explanation, permission=permission.value, rule=decision.rule)
+            why = explain_refusal(self.policy, self.actor, decision, team, data_class)
+            raise Forbidden(why, permission=permission.value, rule=decision.rule)
         stale = self.step_up_for(permission, team=team, data_class=data_class)
         if stale is not None:
             self._denied.append(

@@ -357,3 +357,16 @@ def _near(name: str, known: Collection[str]) -> str:
     meant = f"did you mean {close[0]}? " if close and name != ANY else ""
     kind = "roles are in policies/roles.yaml" if isinstance(known, dict) else "teams: catalog/teams"
     return f"{meant}the {kind}"
+
+
+def read_roles(root: Path) -> dict[str, str]:
+    """Every role of `policies/roles.yaml`, with its purpose.
+
+    Raises:
+        Invalid: The file has problems.
+    """
+    reader = _Reader(root)
+    roles = _read_roles(reader)
+    if reader.problems:
+        raise Invalid(reader.problems)
+    return roles

@@ -33,7 +33,7 @@ class MembersSource(StrEnum):
     """Where the people of a team come from."""
 
     API = "api"
-    """The mutations of the API, and `coe team members`."""
+    """The mutations of the API, and `coe team add`."""
     CONTENT = "content"
     """The files in `catalog/teams/`."""
     OIDC = "oidc"
@@ -43,7 +43,7 @@ class MembersSource(StrEnum):
 
 
 _NAMES: Final = {
-    MembersSource.API: "the API (coe team members)",
+    MembersSource.API: "the API (coe team add, change and remove)",
     MembersSource.CONTENT: "the file catalog/teams/{team}.yaml",
     MembersSource.OIDC: "the groups of people at their sign-in",
     MembersSource.SCIM: "the groups of the directory, by SCIM",
@@ -172,11 +172,29 @@ async def withdraw_grant(
 
 @dataclass(frozen=True, slots=True)
 class EndedGrant:
-    """A membership, or a role beside it, whose time is over; without a role the membership."""
+    """A membership, or a role beside it, whose time is over; without a role the membership.
+
+    `roles` are those that ended with it.
+    """
 
     team: str
     subject: str
     role: str | None
+    roles: tuple[str, ...] = ()
+
+
+async def has_ended(session: AsyncSession, now: datetime) -> bool:
+    """Whether the end of a membership or grant is past and not noted; takes no lock."""
+    rows = await session.execute(
+        select(col(Membership.expires_at), col(Membership.granted), col(Membership.origin)).where(
+            (col(Membership.expires_at) <= now) | (col(Membership.granted) != {})
+        )
+    )
+    return any(
+        (row.expires_at is not None and row.expires_at <= now and row.origin != "grant")
+        or len(live_grants(row.granted, now)) < len(row.granted)
+        for row in rows
+    )
 
 
 async def forget_ended(session: AsyncSession, now: datetime) -> tuple[EndedGrant, ...]:
@@ -195,7 +213,7 @@ async def forget_ended(session: AsyncSession, now: datetime) -> tuple[EndedGrant
     for row in list(rows):
         live = live_grants(row.granted, now)
         ended += [
-            EndedGrant(row.team, row.subject, role or None)
+            EndedGrant(row.team, row.subject, role or None, (role,) if role else ())
             for role in sorted(set(row.granted) - set(live))
         ]
         if row.granted != live:
@@ -210,8 +228,8 @@ async def forget_ended(session: AsyncSession, now: datetime) -> tuple[EndedGrant
 def _ended_base(row: Membership, now: datetime) -> Iterable[EndedGrant]:
     if row.expires_at is None or row.expires_at > now or row.origin == "grant":
         return
-    row.roles, row.origin = [], "grant"
-    yield EndedGrant(row.team, row.subject, None)
+    roles, row.roles, row.origin = tuple(row.roles), [], "grant"
+    yield EndedGrant(row.team, row.subject, None, roles)
 
 
 async def _forget_if_over(session: AsyncSession, row: Membership, now: datetime) -> None:

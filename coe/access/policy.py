@@ -160,6 +160,19 @@ class Policy:
         """Whether the subject holds a role: `finance/lead`, or in any team `*/lead`."""
         return self.memberships.holds(subject, role)
 
+    def enabling_roles(self, permission: str, team: str, data_class: DataClass) -> tuple[str, ...]:
+        """The roles of a team that the lines of a permission allow it to, in their order."""
+        if team not in self._teams:
+            return ()
+        return tuple(
+            line.role[0]
+            for line in self.lines(permission)
+            if line.effect is Effect.ALLOW
+            and line.role is not None
+            and line.role[1] in {ANY, team}
+            and line.takes_in(team, data_class.value)
+        )
+
     def needs_approval(self, team: str, roles: Iterable[str]) -> frozenset[str]:
         """Those of the roles that a second person approves before they are given or taken.
 

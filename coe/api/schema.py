@@ -23,9 +23,11 @@ from coe.api.mutations.human_tasks import HumanTaskMutation
 from coe.api.mutations.lifecycle import LifecycleMutation
 from coe.api.mutations.local_runs import LocalRunMutation
 from coe.api.mutations.machines import MachineMutation
+from coe.api.mutations.people import PeopleMutation
 from coe.api.mutations.runs import RunMutation
 from coe.api.mutations.schedules import ScheduleMutation
 from coe.api.mutations.sessions import SessionMutation
+from coe.api.mutations.teams import TeamMutation
 from coe.api.mutations.templates import TemplateMutation
 from coe.api.mutations.workers import WorkerMutation
 from coe.api.queries.access import AccessQuery
@@ -37,6 +39,7 @@ from coe.api.queries.flows import FlowQuery
 from coe.api.queries.human_tasks import HumanTaskQuery
 from coe.api.queries.machines import MachineQuery
 from coe.api.queries.nodes import NodeQuery
+from coe.api.queries.people import PeopleQuery
 from coe.api.queries.reviews import ReviewQuery
 from coe.api.queries.runs import RunQuery
 from coe.api.queries.sessions import SessionQuery
@@ -55,6 +58,7 @@ from coe.api.types.templates import Template, TemplateVersion
 class Query(
     NodeQuery,
     TeamQuery,
+    PeopleQuery,
     CatalogQuery,
     FlowQuery,
     DecisionQuery,
@@ -84,6 +88,8 @@ class Mutation(
     HumanTaskMutation,
     AccessMutation,
     SessionMutation,
+    TeamMutation,
+    PeopleMutation,
     LocalRunMutation,
     WorkerMutation,
     MachineMutation,

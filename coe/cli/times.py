@@ -13,6 +13,7 @@ from coe.formats import instants
 
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+END_HELP: Final = "A day (its start, UTC), RFC 3339, or how long from now: 12h, 14d, 4w."
 HELP: Final = "A day (its start, UTC), RFC 3339, or how long ago: 90m, 12h, 7d."
 
 
@@ -20,6 +21,27 @@ def moment_option(*names: str) -> Callable[[Any], Any]:
     """Add an option that takes a time; the last of `names` is its help."""
     *options, help_text = names
     return click.option(*options, callback=_callback, metavar="TIME", help=f"{help_text} {HELP}")
+
+
+def end_option(name: str, help_text: str) -> Callable[[Any], Any]:
+    """Add an option that takes a time in the future."""
+    return click.option(
+        name, callback=_end_callback, metavar="TIME", help=f"{help_text} {END_HELP}"
+    )
+
+
+def _end_callback(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    if given is None:
+        return None
+    ahead = _AGO.fullmatch(given)
+    try:
+        if ahead:
+            length = timedelta(**{_UNITS[ahead[2]]: int(ahead[1])})
+            return instants.write(datetime.now(UTC) + length)
+        return instants.write(instants.read_day_or_instant(given))
+    except (ValueError, OverflowError):
+        message = f"{given!r} must be a date, how long from now such as 14d, or {instants.WANTED}"
+        raise click.BadParameter(message) from None
 
 
 def moment(text: str, *, now: datetime | None = None) -> str:

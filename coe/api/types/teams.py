@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from coe.access.actor import ActorKind
+from coe.access.ends import is_alive, live_grants
+from coe.access.membership_changes import MembersSource
+from coe.access.models import Membership, TeamState
 from coe.access.models import Team as TeamRecord
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
@@ -21,9 +25,18 @@ from coe.api.graphql.nodes import Node, field, object_type
 from coe.api.graphql.paging import Connection, page_size
 from coe.api.graphql.scalars import DateTime
 from coe.catalog import queries
+from coe.formats import instants
 
 if TYPE_CHECKING:
     from coe.api.types.flows import Flow
+
+
+@object_type
+class GrantedRole:
+    """A role that a person was granted until a time; without a role the membership alone."""
+
+    role: str | None
+    until: DateTime
 
 
 @object_type
@@ -33,6 +46,29 @@ class Member:
     subject: str
     display_name: str
     roles: list[str]
+    expires_at: DateTime | None = strawberry.field(
+        description="When the membership ends by itself",
+    )
+    granted: list[GrantedRole] = strawberry.field(
+        description="Roles beside these, each until a time",
+    )
+
+    @classmethod
+    def of(cls, record: Membership, now: datetime) -> Member | None:
+        """The view of a membership at this time; None if it has ended."""
+        if not is_alive(record.expires_at, record.granted, now):
+            return None
+        ended = record.expires_at is not None and record.expires_at <= now
+        return cls(
+            subject=record.subject,
+            display_name=record.display_name,
+            roles=[] if ended else sorted(record.roles),
+            expires_at=DateTime(record.expires_at) if record.expires_at and not ended else None,
+            granted=[
+                GrantedRole(role=role or None, until=DateTime(instants.read(end)))
+                for role, end in sorted(live_grants(record.granted, now).items())
+            ],
+        )
 
 
 @object_type
@@ -42,6 +78,10 @@ class Team(Node):
     slug: str
     name: str
     domain: str | None
+    members_source: MembersSource = strawberry.field(
+        description="Where its people come from: a change of another source is refused",
+    )
+    state: TeamState = strawberry.field(description="Whether it works with the platform")
 
     @classmethod
     def of(cls, record: TeamRecord) -> Team:
@@ -51,6 +91,8 @@ class Team(Node):
             slug=record.slug,
             name=record.name,
             domain=record.domain,
+            members_source=MembersSource(record.members_source),
+            state=TeamState(record.state),
         )
 
     @field
@@ -68,12 +110,9 @@ class Team(Node):
     async def members(self, info: Info) -> list[Member]:
         """The members of the team; none for a caller from outside the organisation."""
         records = await info.context.load(members_of, self.slug)
-        return [
-            Member(
-                subject=record.subject, display_name=record.display_name, roles=sorted(record.roles)
-            )
-            for record in records or ()
-        ]
+        now = info.context.platform.clock()
+        members = (Member.of(record, now) for record in records or ())
+        return [each for each in members if each is not None]
 
     @field
     async def flows(

@@ -14,6 +14,7 @@ from coe.cli.grammar import Noun, example
 from coe.cli.output import Result, Table, View, cell_text, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.task.change import SHOWN_DIGEST, claim, complete, delegate, release
+from coe.cli.team.requests import waiting
 
 STATES: Final = ["OPEN", "CLAIMED", "COMPLETED", "ESCALATED", "CANCELLED", "EXPIRED"]
 _LIST: Final = document("""
@@ -78,7 +79,8 @@ def list_tasks(api: ApiClient, /, page: Page, **chosen: Any) -> Result:
         for task in found["nodes"]
     ]
     columns = ["title", "state", "for", "due", "flow", "task"]
-    return Result(found, Table(rows, columns, "Nothing waits."), notes_on(found))
+    notes = [*notes_on(found), *waiting(api)]
+    return Result(found, Table(rows, columns, "Nothing waits."), notes)
 
 
 @command.command()

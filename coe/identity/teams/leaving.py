@@ -6,7 +6,7 @@ transaction of the change.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from sqlalchemy import update
@@ -26,12 +26,25 @@ from coe.work import Work
 
 
 async def settle_leavers(
-    work: Work, subjects: Collection[str], *, why: str, decision: Decision | None = None
+    work: Work,
+    subjects: Collection[str],
+    *,
+    why: str,
+    decision: Decision | None = None,
+    held: Mapping[str, Collection[tuple[str, str]]] | None = None,
 ) -> None:
     """End what subjects have that are in no team now: tokens, sessions, and open tasks.
 
     Call it in the transaction of the change, after it; `work.policy` is the one before. Each leaver
     is recorded, with what was ended and given to others.
+
+    Args:
+        work: The transaction of the change.
+        subjects: Who may have left; those who are in a team are left alone.
+        why: The reason, for the log.
+        decision: What allowed the change.
+        held: The roles, as (role, team), that the subjects held until now, where `work.policy` does
+            not know them.
     """
     if not subjects:
         return
@@ -39,32 +52,33 @@ async def settle_leavers(
     after = Policy(replace(record, version=f"{record.version}-uncommitted"), now=work.now)
     for subject in sorted(subjects):
         if subject not in after.memberships:
-            await _settle(work, subject, after, why, decision)
+            roles = {*work.policy.roles(subject), *(held or {}).get(subject, ())}
+            detail = await _settle(work, subject, after, roles)
+            teams = {*work.policy.teams(subject), *(team for _, team in roles)}
+            await work.record(
+                Tag.ACCESS_PERSON_LEAVE,
+                resource=f"person:{subject}",
+                team=min(teams, default=PLATFORM_TEAM),
+                decision=decision,
+                reason=why,
+                detail={"teams": [*sorted(teams)], **detail},
+            )
 
 
 async def _settle(
-    work: Work, subject: str, after: Policy, why: str, decision: Decision | None
-) -> None:
+    work: Work, subject: str, after: Policy, roles: Collection[tuple[str, str]]
+) -> dict[str, JSON]:
+    """End and hand over what one subject has; what was done, for the log."""
     tokens = await end_tokens(work, subject)
     sessions = await end_sessions(work, subject, why="left")
     tasks: tuple[Reassigned, ...] = ()
     if subject_kind(subject) is ActorKind.PERSON:
-        roles = work.policy.roles(subject)
         tasks = await reassign_tasks(work, subject, roles, after)
-    teams = work.policy.teams(subject)
-    await work.record(
-        Tag.ACCESS_PERSON_LEAVE,
-        resource=f"person:{subject}",
-        team=min(teams, default=PLATFORM_TEAM),
-        decision=decision,
-        reason=why,
-        detail={
-            "teams": [*sorted(teams)],
-            "tokens": [*tokens],
-            "sessions": sessions,
-            "tasks": [_plain(each) for each in tasks],
-        },
-    )
+    return {
+        "tokens": [*tokens],
+        "sessions": sessions,
+        "tasks": [_plain(each) for each in tasks],
+    }
 
 
 async def end_tokens(work: Work, subject: str) -> list[str]:

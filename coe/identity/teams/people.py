@@ -98,14 +98,16 @@ async def leave_for_good(
 ) -> PersonRecord:
     """What `offboard_person` does, for a caller that has checked its own permission."""
     await change_state(work.session, person, PersonState.LEFT, now=work.now)
-    rows = await work.session.execute(
-        select(col(Membership.team), col(Membership.subject)).where(
-            func.lower(col(Membership.subject)) == person.subject.lower()
-        )
+    found = await work.session.scalars(
+        select(Membership).where(func.lower(col(Membership.subject)) == person.subject.lower())
     )
+    rows = found.all()
+    held = {(role, row.team) for row in rows for role in (*row.roles, *row.granted) if role}
     await drop_all(work.session, [(row.team, row.subject) for row in rows])
     await renew_version(work.session)
-    await settle_leavers(work, [person.subject], why=reason, decision=decision)
+    await settle_leavers(
+        work, [person.subject], why=reason, decision=decision, held={person.subject: held}
+    )
     await refresh(work)
     return _read_back(work, person)
 
@@ -143,6 +145,15 @@ async def list_people(
         has_previous=after is not None,
         total=total or 0,
     )
+
+
+async def find_record(read: Read, subject: str) -> PersonRecord:
+    """The account of a person, for who has just changed it.
+
+    Raises:
+        NotFound: Nobody has this subject.
+    """
+    return _read_back(read, await known_person(read.session, subject))
 
 
 def _require(work: Work, subject: str, permission: Permission) -> Decision:

@@ -1,0 +1,1 @@
+"""`coe team`: teams, their members, and who asks for access."""

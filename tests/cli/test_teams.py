@@ -1,0 +1,89 @@
+"""`coe team` and `coe person` against the API: a team is made, people join, ask and leave."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from click.testing import Result
+
+from coe.cli.documents import plain_id
+from tests.cli.conftest import Served
+
+WHY = ("--reason", "because")
+
+
+def data(done: Result) -> Any:
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+async def test_a_team_is_made_joined_asked_and_left(served: Served) -> None:
+    coe = served.coe
+    made = await coe("coe-lead", "team", "create", "returns", "--name", "Returns")
+    assert "members come from API" in made.stdout
+    assert (await coe("coe-lead", "team", "create", "returns", "--name", "R")).exit_code == 8
+    added = await coe("coe-lead", "team", "add", "returns", "outsider", "--role", "lead", *WHY)
+    assert "second person" in added.stdout, added.output
+    key = added.stderr.split("coe team approve ")[1].strip()
+    listed = data(await coe("coe-reviewer", "team", "changes", "-o", "json"))
+    assert [plain_id(node["id"]) for node in listed["nodes"]] == [key]
+    own = await coe("coe-lead", "team", "approve", key)
+    assert (own.exit_code, "relation:proposer" in own.stderr) == (5, True), own.output
+    assert "APPROVED" in (await coe("coe-reviewer", "team", "approve", key)).stdout
+    wrong = await coe("outsider", "team", "add", "returns", "rosa", "--role", "develper", *WHY)
+    assert (wrong.exit_code, "did you mean" in wrong.stderr) == (1, True), wrong.output
+    done = await coe("outsider", "team", "add", "returns", "rosa", "--role", "developer", *WHY)
+    assert "done" in done.stdout
+    given = ("--role", "operator", "--until", "14d", *WHY)
+    changed = await coe("outsider", "team", "change", "returns", "rosa", *given)
+    assert "done" in changed.stdout, changed.output
+    assert "rosa" in (await coe("outsider", "team", "show", "returns")).stdout
+    given = ("finance", "rosa", "--role", "operator", *WHY)
+    refused = await coe("finance-lead", "team", "add", *given)
+    assert (refused.exit_code, "catalog/teams/finance.yaml" in refused.stderr) == (8, True)
+
+    given = ("returns", "--role", "developer", *WHY)
+    asked = await coe("warehouse-developer", "team", "request", *given)
+    assert "asked: returns/developer" in asked.stdout, asked.output
+    inbox = await coe("outsider", "task", "list")
+    assert "coe team requests" in inbox.stderr
+    assert "coe team requests" not in (await coe("warehouse-developer", "task", "list")).stderr
+    waiting = data(await coe("outsider", "team", "requests", "-o", "json"))
+    request = plain_id(waiting["nodes"][0]["id"])
+    granted = await coe("outsider", "team", "grant", request, "--until", "7d")
+    assert "GRANTED" in granted.stdout, granted.output
+    assert (await coe("outsider", "team", "decline", request, *WHY)).exit_code == 8
+    again = data(
+        await coe(
+            "warehouse-developer", "team", "requests", "--mine", "--state", "granted", "-o", "json"
+        )
+    )
+    assert again["totalCount"] == 1
+
+    moved = await coe("coe-lead", "team", "source", "returns", "scim", *WHY)
+    assert "come from SCIM" in moved.stdout
+    gone = await coe("outsider", "team", "remove", "returns", "rosa", *WHY)
+    assert (gone.exit_code, "by SCIM" in gone.stderr) == (8, True)
+    refused = await coe("coe-reviewer", "team", "refuse", key, *WHY)
+    assert refused.exit_code == 8
+
+
+async def test_people_are_suspended_and_leave(served: Served) -> None:
+    coe = served.coe
+    assert (await coe("warehouse-developer", "access", "me")).exit_code == 0
+    done = await coe("coe-lead", "person", "suspend", "warehouse-developer", *WHY)
+    assert "SUSPENDED" in done.stdout, done.output
+    assert (await coe("warehouse-developer", "access", "me")).exit_code == 5
+    assert "warehouse-developer" in (await coe("coe-lead", "person", "list")).stdout
+    assert "No accounts" in (await coe("sales-owner", "person", "list")).stdout
+    done = await coe("coe-lead", "person", "activate", "warehouse-developer", *WHY)
+    assert "ACTIVE" in done.stdout
+    assert (await coe("warehouse-developer", "access", "me")).exit_code == 0
+    refused = await coe("finance-lead", "person", "leave", "warehouse-developer", *WHY)
+    assert refused.exit_code == 5
+    left = await coe("coe-lead", "person", "leave", "warehouse-developer", *WHY)
+    assert "LEFT" in left.stdout, left.output
+    assert (await coe("warehouse-developer", "access", "me")).exit_code == 5
+    held = await coe("finance-lead", "person", "holdings", "sales-owner")
+    assert held.exit_code == 0, held.output
