@@ -11,7 +11,9 @@ from typing import Final
 from coe import content
 from coe.access.actor import Actor
 from coe.access.load import load_access_files
+from coe.access.signed_policy import SIGNER
 from coe.catalog import actions as catalog
+from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.settings import Settings
 from coe.work import Platform
@@ -101,13 +103,14 @@ def _content(folder: Path) -> Path:
 @contextlib.asynccontextmanager
 async def bench_platform(url: str, folder: Path) -> AsyncIterator[Platform]:
     """A platform over an empty database, with its keys in a folder."""
-    database = Database(url)
+    settings = Settings(database_url=url, data_dir=folder, content_dir=_content(folder))
+    signer = SigningKey.load(settings.signing_key_path, settings.log_origin)
+    database = Database(url, info={SIGNER: signer})
     await database.create_all()
     async with database.session() as session:
         await load_access_files(session, content.root(ROOT))
         await session.commit()
     await database.close()
-    settings = Settings(database_url=url, data_dir=folder, content_dir=_content(folder))
     platform = Platform.open(settings, name="bench", pool_size=20)
     try:
         yield platform

@@ -135,6 +135,15 @@ class Services:
                 await self.watch.look(session)
             await asyncio.sleep(WATCH_SECONDS)
 
+    async def policy_problem(self) -> str | None:
+        """Why the policy in the database does not count, if it does not; the last good one does."""
+        policies = self.platform.policies
+        async with self.platform.database.session() as session:
+            await policies.current(session, now=self.platform.clock())
+        if policies.problem is None and not policies.in_force:
+            return "The database has no policy: load it with `coe content load`."
+        return policies.problem
+
     def _run(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         self.tasks.append(asyncio.create_task(_keep_running(name, loop), name=name))
 
@@ -264,9 +273,11 @@ def _add_probes(app: FastAPI, services: Services) -> None:
     @app.get("/readyz")
     async def ready() -> JSONResponse:
         database = await services.database_answers()
+        policy = await services.policy_problem() if database else None
+        ready = database and services.platform.policies.in_force
         status = services.status
         body = {
-            "status": "ready" if database else "not ready",
+            "status": "ready" if ready else "not ready",
             "database": "up" if database else "down",
             "engine": {
                 "name": status.health.name,
@@ -274,10 +285,11 @@ def _add_probes(app: FastAPI, services: Services) -> None:
                 "detail": status.health.detail,
                 "queued": status.health.queued,
             },
+            "policy": policy or "up",
             "auditSealer": "down" if services.sealer.problem else "up",
             "auditLog": _sealing(services.watch),
         }
-        return JSONResponse(body, status_code=200 if database else 503)
+        return JSONResponse(body, status_code=200 if ready else 503)
 
 
 def _sealing(watch: SealingWatch) -> dict[str, object]:

@@ -34,7 +34,7 @@ CONTENT: Final = Actor.of("service:content", display_name="The import of the shi
 _TESTS: Final = "tests.yaml"
 
 
-async def load_all(settings: Settings) -> list[str]:
+async def load_all(settings: Settings, *, accept_access: bool = False) -> list[str]:
     """Load policies, teams, systems, decision tables, templates and central flows.
 
     Loading the same again changes nothing. Each entry is loaded in its own transaction, so an
@@ -51,7 +51,7 @@ async def load_all(settings: Settings) -> list[str]:
     root = content.root(settings.content_dir)
     platform = Platform.open(settings, name="coe-content", pool_size=2)
     try:
-        lines = [await _load_access(platform, root)]
+        lines = [await _load_access(platform, root, accept_access=accept_access)]
         lines += [await _load_system(platform, file) for file in _files(root / "catalog/systems")]
         lines += await _seal_clear_texts(platform)
         lines += await _sign_earlier_publications(platform)
@@ -96,9 +96,9 @@ async def operator_enrolment_code(settings: Settings, team: str) -> str:
     return code
 
 
-async def _load_access(platform: Platform, root: Path) -> str:
+async def _load_access(platform: Platform, root: Path, *, accept_access: bool) -> str:
     async with platform.work(CONTENT) as work:
-        loaded = await load_policy_and_settle(work, root)
+        loaded = await load_policy_and_settle(work, root, accept_changes=accept_access)
     return f"policies and teams: version {loaded.version}"
 
 

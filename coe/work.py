@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access import machines, people, tokens
@@ -21,9 +22,11 @@ from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.asking import explain_refusal
 from coe.access.permissions import Permission
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
+from coe.access.signed_policy import RENEWED, SIGNER
 from coe.access.step_up import StepUpLine
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
+from coe.audit.models import AuditEvent
 from coe.audit.readings import Readings
 from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
@@ -72,6 +75,24 @@ def check_reason(reason: str, *, path: str = "/reason") -> None:
     if len(reason) > MAX_REASON_LENGTH:
         message = f"a reason has at most {MAX_REASON_LENGTH} characters, and this has {len(reason)}"
         raise Invalid([Problem("INPUT_REASON", message, path=path)])
+
+
+async def highest_recorded(session: AsyncSession) -> int:
+    """The highest version of the policy that the audit log knows; 0 without one.
+
+    An older version that is put back into the database is noticed by it.
+    """
+    events = AuditEvent.metadata.tables["audit_events"].c
+    found = await session.scalar(
+        select(func.max(events.resource)).where(
+            events.resource.startswith(VERSION_RESOURCE),
+            events.action == Tag.ACCESS_POLICY_SIGN.value,
+        )
+    )
+    return int(str(found).removeprefix(VERSION_RESOURCE)) if found else 0
+
+
+VERSION_RESOURCE: Final = "policy:version:"
 
 
 def _refused_tag(permission: Permission) -> Tag:
@@ -339,14 +360,17 @@ class Platform:
         authenticator: tokens.Authenticator | None = None,
     ) -> Platform:
         """Create the parts from the settings; nothing connects yet."""
-        database = Database(settings.database_url, name=name, pool_size=pool_size)
+        signer = SigningKey.load(settings.signing_key_path, settings.log_origin)
+        database = Database(
+            settings.database_url, name=name, pool_size=pool_size, info={SIGNER: signer}
+        )
         macs = MacKeys(settings.mac_key_path)
         return cls(
             settings=settings,
             database=database,
-            policies=PolicyStore(),
+            policies=PolicyStore(signer.public, highest_recorded),
             keyring=Keyring(database, settings.kek_path, macs=macs),
-            signer=SigningKey.load(settings.signing_key_path, settings.log_origin),
+            signer=signer,
             macs=macs,
             authenticator=authenticator,
         )
@@ -482,13 +506,25 @@ class Platform:
             work = Work(self, session, actor, policy, self.clock(), info, Readings())
             try:
                 yield work
+                await self._record_policy(session, work)
                 await self._append(session, work)
                 await session.commit()
             except BaseException:
                 await session.rollback()
+                session.info.pop(RENEWED, None)
                 await self._append(session, work)
                 await session.commit()
                 raise
+
+    async def _record_policy(self, session: AsyncSession, work: Work) -> None:
+        """Record the version of the policy that the transaction has made and signed, if any."""
+        version = session.info.pop(RENEWED, None)
+        if version is not None:
+            await work.record(
+                Tag.ACCESS_POLICY_SIGN,
+                resource=f"{VERSION_RESOURCE}{version:012d}",
+                team=PLATFORM_TEAM,
+            )
 
     async def _append(self, session: AsyncSession, work: Work) -> None:
         denied, work._denied = work._denied, []  # noqa: SLF001  # the two classes are one mechanism

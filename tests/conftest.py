@@ -18,6 +18,8 @@ import pytest
 
 from coe import content
 from coe.access.load import load_access_files
+from coe.access.signed_policy import SIGNER
+from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.settings import Settings
@@ -94,13 +96,22 @@ def _scratch() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def template_database(postgres: EmbeddedPostgres) -> str:
+def signing_key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The signing key of every platform of the tests: it has signed the policy of the template."""
+    file = tmp_path_factory.mktemp("keys") / "signing"
+    SigningKey.load(file, Settings().log_origin)
+    return file
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: EmbeddedPostgres, signing_key_file: Path) -> str:
     """A database with every table and the shipped policies and teams, to be copied."""
     name = "template_coe"
 
     async def make() -> None:
         await postgres.prepare({name: "postgres"})
-        database = Database(postgres.url(name))
+        signer = SigningKey.load(signing_key_file, Settings().log_origin)
+        database = Database(postgres.url(name), info={SIGNER: signer})
         await database.create_all()
         async with database.session() as session:
             await load_access_files(session, content.root(ROOT))
@@ -145,9 +156,14 @@ def content_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path, content_folder: Path) -> Settings:
+def settings(
+    database_url: str, tmp_path: Path, content_folder: Path, signing_key_file: Path
+) -> Settings:
     """Settings over the fresh database, with their data in a folder of the test."""
-    return Settings(database_url=database_url, data_dir=tmp_path, content_dir=content_folder)
+    made = Settings(database_url=database_url, data_dir=tmp_path, content_dir=content_folder)
+    made.signing_key_path.parent.mkdir(mode=0o700)
+    shutil.copy(signing_key_file, made.signing_key_path)
+    return made
 
 
 @pytest.fixture

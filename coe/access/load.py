@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import orjson
-from sqlalchemy import delete, func, inspect, or_, select
+from sqlalchemy import delete, inspect, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -22,7 +20,6 @@ from coe.access.membership_changes import (
     drop_membership,
     hand_over,
     is_person,
-    lock_policy,
     named_source,
     put_membership,
     sources_of,
@@ -31,15 +28,23 @@ from coe.access.membership_changes import (
 from coe.access.models import (
     FROM_CONTENT,
     Membership,
-    Person,
-    PersonState,
     PolicyRule,
     PolicyState,
     Team,
 )
+from coe.access.signed_policy import (
+    PolicyChanged,
+    current_parts,
+    hold_policy,
+    is_signed,
+    lock_changed_policy,
+    require_verified,
+    sign,
+)
 from coe.db import new_id, utcnow
 from coe.errors import Invalid, Problem
-from coe.formats import instants
+
+_MOST_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,9 @@ class LoadedPolicy:
     left: tuple[str, ...] = ()
 
 
-async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
+async def load_access_files(
+    session: AsyncSession, root: Path, *, accept_changes: bool = False
+) -> LoadedPolicy:
     """Replace the teams, memberships and policy lines with those of the files; the caller commits.
 
     Loading the same files again changes nothing. Lines and memberships of another origin stay. A
@@ -64,15 +71,21 @@ async def load_access_files(session: AsyncSession, root: Path) -> LoadedPolicy:
     Args:
         session: The transaction of all changes.
         root: The folder that holds `policies/` and `catalog/`.
+        accept_changes: Sign also what is not from the files, in a policy that is not what was
+            signed: the operator has looked at it.
 
     Raises:
         Invalid: The files have problems, each with its file and line; nothing is changed.
+        PolicyChanged: The policy is not what was signed, and it has lines or memberships that are
+            not from the files, so that these do not mend it.
     """
     files = await asyncio.to_thread(read_files, root)
-    await lock_policy(session)
+    changed = await lock_changed_policy(session)
     await _sync_teams(session, files.teams)
     dropped = await _sync_memberships(session, files.teams)
     await _sync_rules(session, files)
+    if changed is not None and not accept_changes:
+        await _require_files_only(session, changed)
     loaded = await renew_version(session, model=files.model)
     return replace(loaded, left=await without_team(session, dropped, utcnow()))
 
@@ -87,20 +100,46 @@ async def renew_version(session: AsyncSession, *, model: str | None = None) -> L
         session: The transaction of the change.
         model: The text of the model; the one in force by default.
     """
-    await lock_policy(session)
+    await hold_policy(session)
+    require_verified(session)
     state = await session.get(PolicyState, 1, populate_existing=True)
     text = model if model is not None else (state.model if state else "")
-    digest = await _digest(session, text)
+    parts = await current_parts(session, model=text)
     if state is None:
-        state = PolicyState(version=1, digest=digest, model=text)
+        state = PolicyState(version=1, digest=parts.digest, model=text)
         session.add(state)
-    elif state.digest == digest:
+    elif state.digest == parts.digest and is_signed(session, state.version, parts, state.signature):
         return LoadedPolicy(state.version, changed=False)
     else:
         state.version += 1
-        state.digest, state.model, state.changed_at = digest, text, utcnow()
+        state.digest, state.model, state.changed_at = parts.digest, text, utcnow()
+    state.signature = sign(session, state.version, parts)
     await session.flush()
     return LoadedPolicy(state.version, changed=True)
+
+
+async def _require_files_only(session: AsyncSession, changed: PolicyChanged) -> None:
+    """Refuse to sign lines and memberships that are not from the files.
+
+    Raises:
+        PolicyChanged: There are some; the message names them.
+    """
+    lines = await session.scalars(
+        select(col(PolicyRule.fields)).where(col(PolicyRule.origin) != FROM_CONTENT)
+    )
+    members = await session.execute(
+        select(col(Membership.team), col(Membership.subject)).where(
+            (col(Membership.origin) != FROM_CONTENT) | (col(Membership.granted) != {})
+        )
+    )
+    found = [", ".join(fields) for fields in lines]
+    found += [f"{row.subject} in {row.team}" for row in members]
+    if found:
+        shown = "; ".join(found[:_MOST_SHOWN]) + (" …" if len(found) > _MOST_SHOWN else "")
+        raise PolicyChanged(
+            f"{changed.message} These are not from the files: {shown}. Take out what nobody gave, "
+            "or accept all of it with `coe content load --accept-access`"
+        )
 
 
 async def _sync_teams(session: AsyncSession, teams: Iterable[TeamDocument]) -> None:
@@ -233,45 +272,3 @@ async def _upsert(
         statement.on_conflict_do_update(index_elements=list(keys), set_=changed, where=differs),
         rows,
     )
-
-
-async def _digest(session: AsyncSession, model: str) -> str:
-    """SHA-256 over everything that decisions and their explanations depend on, sorted."""
-    rules = await session.execute(
-        select(
-            col(PolicyRule.ptype),
-            col(PolicyRule.fields),
-            col(PolicyRule.note),
-            col(PolicyRule.source),
-        )
-    )
-    members = await session.execute(
-        select(
-            col(Membership.team),
-            col(Membership.subject),
-            col(Membership.roles),
-            col(Membership.expires_at),
-            col(Membership.granted),
-        )
-    )
-    inactive = await session.scalars(
-        select(func.lower(col(Person.subject))).where(col(Person.state) != PersonState.ACTIVE.value)
-    )
-    whole = {
-        "model": model,
-        "rules": sorted(
-            [ptype, *fields, note or "", source] for ptype, fields, note, source in rules
-        ),
-        "memberships": sorted(
-            [
-                row.team,
-                row.subject,
-                sorted(row.roles),
-                instants.write(row.expires_at) if row.expires_at else "",
-                sorted(row.granted.items()),
-            ]
-            for row in members
-        ),
-        "inactive": sorted(inactive),
-    }
-    return hashlib.sha256(orjson.dumps(whole)).hexdigest()

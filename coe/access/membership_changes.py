@@ -15,18 +15,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coe.access.actor import ActorKind, subject_kind
 from coe.access.ends import is_alive, live_grants
 from coe.access.models import Membership, Team
+from coe.access.signed_policy import begin_change, touch_team
 from coe.db import utcnow
 from coe.errors import Conflict
 from coe.formats import instants
-
-POLICY_LOCK: Final = 0x_C0E_ACCE55  # pg_advisory_xact_lock: one writer of policies at a time
 
 
 class MembersSource(StrEnum):
@@ -72,8 +71,12 @@ def named_source(source: str, team: str) -> str:
 
 
 async def lock_policy(session: AsyncSession) -> None:
-    """Hold the policy for this transaction: one changes it at a time."""
-    await session.execute(select(func.pg_advisory_xact_lock(POLICY_LOCK)))
+    """Hold the policy for this transaction: one changes it at a time.
+
+    Raises:
+        PolicyChanged: It is not what was signed: somebody changed it in the database.
+    """
+    await begin_change(session)
 
 
 async def sources_of(session: AsyncSession, teams: Collection[str]) -> dict[str, str]:
@@ -109,6 +112,7 @@ async def find_membership(session: AsyncSession, team: str, subject: str) -> Mem
 
 async def put_membership(session: AsyncSession, origin: str, given: GivenMembership) -> None:
     """Write what the origin gives; what was granted beside it stays."""
+    await touch_team(session, given.team)
     row = await find_membership(session, given.team, given.subject)
     if row is None:
         row = Membership(team=given.team, subject=given.subject, display_name="", roles=[])
@@ -123,6 +127,7 @@ async def drop_membership(
 ) -> None:
     """Take out what the origin gave; what was granted beside it stays until its own end."""
     now = now or utcnow()
+    await touch_team(session, team)
     row = await find_membership(session, team, subject)
     if row is None:
         return
@@ -142,6 +147,7 @@ async def grant_role(
     now: datetime,
 ) -> None:
     """Grant the roles of `given` beside those of the team's source, until a time."""
+    await touch_team(session, given.team)
     row = await find_membership(session, given.team, given.subject)
     if row is None:
         row = Membership(
@@ -162,6 +168,7 @@ async def withdraw_grant(
     session: AsyncSession, team: str, subject: str, role: str, *, now: datetime
 ) -> None:
     """Take a granted role back before its end."""
+    await touch_team(session, team)
     row = await find_membership(session, team, subject)
     if row is None or role not in row.granted:
         return
@@ -211,6 +218,7 @@ async def forget_ended(session: AsyncSession, now: datetime) -> tuple[EndedGrant
         .execution_options(populate_existing=True)
     )
     for row in list(rows):
+        await touch_team(session, row.team)
         live = live_grants(row.granted, now)
         ended += [
             EndedGrant(row.team, row.subject, role or None, (role,) if role else ())
@@ -270,6 +278,7 @@ async def hand_over(session: AsyncSession, team: str, source: MembersSource) -> 
 async def drop_all(session: AsyncSession, keys: Sequence[tuple[str, str]]) -> None:
     """Delete memberships by team and subject, with what was granted beside them."""
     for team, subject in keys:
+        await touch_team(session, team)
         await session.execute(
             delete(Membership).where(
                 col(Membership.team) == team, col(Membership.subject) == subject

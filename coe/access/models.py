@@ -94,6 +94,8 @@ class Team(SQLModel, table=True):
 
     `members_source` says where its people come from
     (`coe.access.membership_changes.MembersSource`): a change of another source is refused.
+    `members_digest` is the SHA-256 over its memberships, of which the signed digest of the policy
+    is made (`coe.access.signed_policy`).
     """
 
     __tablename__ = "teams"
@@ -103,6 +105,7 @@ class Team(SQLModel, table=True):
     name: str
     domain: str | None = None
     contact: str | None = None
+    members_digest: str | None = None
     members_source: str = Field(
         default=FROM_CONTENT, sa_column_kwargs={"server_default": FROM_CONTENT}
     )
@@ -165,8 +168,8 @@ class PolicyState(SQLModel, table=True):
     """The policy in force, in one row.
 
     `version` grows in the transaction of each change of the model, the lines or the memberships.
-    `digest` is the SHA-256 over all three. `model` is the text of
-    `policies/model.conf`.
+    `digest` is the SHA-256 over all three, and `signature` is over version and digests
+    (`coe.access.signed_policy`). `model` is the text of `policies/model.conf`.
     """
 
     __tablename__ = "policy_state"
@@ -175,6 +178,7 @@ class PolicyState(SQLModel, table=True):
     id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
     version: int
     digest: str
+    signature: str | None = None
     model: str = Field(sa_column=Column(Text, nullable=False))
     changed_at: datetime = Field(
         default_factory=utcnow, sa_column=Column(DateTime(timezone=True), nullable=False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,9 +27,11 @@ from coe.access.policy_lines import (
     PolicyLine,
     Relation,
 )
-from coe.access.records import PolicyRecord, read_policy, read_policy_version
+from coe.access.records import NO_POLICY, PolicyRecord, read_policy, read_policy_version
 from coe.access.scope import AccessScope
+from coe.access.signed_policy import fits, problem_of
 from coe.access.step_up import StepUp, StepUpLine
+from coe.crypto.signing import VerifyKey
 from coe.db import utcnow
 from coe.identifiers import is_slug
 
@@ -62,8 +64,17 @@ class Policy:
     unknown permission, relation or class, an id outside its alphabet, a broken line, an exception.
     """
 
-    def __init__(self, record: PolicyRecord | None = None, *, now: datetime | None = None) -> None:
-        """Read the record as it counts now; by default the clock's time."""
+    def __init__(
+        self,
+        record: PolicyRecord | None = None,
+        *,
+        now: datetime | None = None,
+        broken: str | None = None,
+    ) -> None:
+        """Read the record as it counts now, by default at the clock's time.
+
+        `broken` is why nothing at all is allowed.
+        """
         record = record or PolicyRecord()
         self.version: Final = record.version
         self._broken: dict[str, str] = {}
@@ -77,6 +88,8 @@ class Policy:
             line.team for line in lines if line.team != ANY
         }
         self._decisions: dict[_Question, Decision] = {}
+        if broken is not None:
+            self._broken[ANY] = broken.rstrip(".")
 
     def decide(
         self,
@@ -374,12 +387,27 @@ def _step_up_lines(record: PolicyRecord) -> Iterable[StepUpLine]:
             yield StepUpLine.broken(rule.source)
 
 
+Floor = Callable[[AsyncSession], Awaitable[int]]
+"""The highest version that the audit log knows."""
+_CHECK_AGAIN: Final = timedelta(seconds=5)
+
+
 @dataclass(slots=True)
 class PolicyStore:
-    """Keeps the policy in force: one query a call, and a new `Policy` only after a change."""
+    """Keeps the policy in force: one query a call, and a new `Policy` only after a change.
 
+    With a `key`, a version counts only if the key has signed it, and if no higher one was seen,
+    here or by the audit log (`floor`). Otherwise the last good one stays in force, in a process
+    that has none a policy that refuses everything, and `problem` says why.
+    """
+
+    key: VerifyKey | None = None
+    floor: Floor | None = None
+    problem: str | None = None
     _policy: Policy = field(default_factory=Policy)
     _record: PolicyRecord = field(default_factory=PolicyRecord)
+    _highest: int | None = None
+    _refused: tuple[str, datetime] | None = None
 
     async def current(self, session: AsyncSession, *, now: datetime | None = None) -> Policy:
         """The policy in force, as the session sees it, with the memberships that count now.
@@ -393,11 +421,55 @@ class PolicyStore:
         """
         now = now or utcnow()
         version = await read_policy_version(session)
-        if version != self._policy.version:
-            record = await read_policy(session)
-            if record.version != self._policy.version:
-                self._policy, self._record = Policy(record, now=now), record
+        if version != self._record.version and not self._is_refused(version, now):
+            await self._load(session, now)
         until = self._policy.memberships.until
         if until is not None and until <= now:
             self._policy = Policy(self._record, now=now)
         return self._policy
+
+    @property
+    def in_force(self) -> bool:
+        """Whether a policy is in force that may allow something."""
+        return self._record.version != NO_POLICY
+
+    def _is_refused(self, version: str, now: datetime) -> bool:
+        """Whether this version was refused just now, so that it is not read again yet."""
+        if self._refused is None:
+            return False
+        refused, at = self._refused
+        return refused == version and at <= now < at + _CHECK_AGAIN
+
+    async def _load(self, session: AsyncSession, now: datetime) -> None:
+        record = await read_policy(session)
+        if record.version == self._record.version:
+            return
+        problem = await self._problem_of(session, record)
+        if problem is None:
+            self._policy, self._record = Policy(record, now=now), record
+            self._highest = max(self._highest or 0, record.number)
+            self.problem = self._refused = None
+            return
+        if problem != self.problem:
+            _log.error("%s Version %s stays in force.", problem, self._record.version)
+        self.problem, self._refused = problem, (record.version, now)
+        if not self.in_force:
+            self._policy = Policy(broken=problem)
+
+    async def _problem_of(self, session: AsyncSession, record: PolicyRecord) -> str | None:
+        if self.key is None:
+            return None
+        if self._highest is None:
+            self._highest = await self.floor(session) if self.floor is not None else 0
+        if record.version == NO_POLICY and not self._highest:
+            return None
+        if record.parts is None or not fits(
+            self.key, record.number, record.parts, record.signature
+        ):
+            return problem_of(record.signature)
+        if record.number < self._highest:
+            return (
+                f"The policy in the database is version {record.number}, but {self._highest} was "
+                "in force: somebody put an older one back. `coe content load` makes a new one."
+            )
+        return None

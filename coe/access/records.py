@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from sqlalchemy import ColumnElement, ScalarSelect, Table, exists, func, literal_column, select
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
-from coe.access.models import Membership, Person, PersonState, PolicyRule, PolicyState
+from coe.access.models import Membership, Person, PersonState, PolicyRule, PolicyState, Team
 from coe.db.records import Columns, From
 from coe.formats import instants
 
@@ -31,8 +44,9 @@ def _instant(stored: str | None) -> datetime | None:
 
 _RULES: Final = _table(PolicyRule)
 _MEMBERSHIPS: Final = _table(Membership)
-_STATE: Final = _table(PolicyState)
+STATE: Final = _table(PolicyState)
 _PEOPLE: Final = _table(Person)
+_TEAMS: Final = _table(Team)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +73,27 @@ class MembershipRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyParts:
+    """The SHA-256 (hex) of each part of a policy, as the database writes it."""
+
+    model: str
+    lines: str
+    memberships: str
+    inactive: str
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all parts."""
+        return _hash(f"{self.model}\n{self.lines}\n{self.memberships}\n{self.inactive}")
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRecord:
-    """Everything that a policy is made of."""
+    """Everything that a policy is made of.
+
+    `number` is that of the version; `signature` is over it and the `parts`
+    (`coe.access.signed_policy`).
+    """
 
     version: str = NO_POLICY
     model: str = ""
@@ -69,6 +102,9 @@ class PolicyRecord:
     network: tuple[RuleRecord, ...] = ()
     approvals: tuple[RuleRecord, ...] = ()
     step_up: tuple[RuleRecord, ...] = ()
+    number: int = 0
+    parts: PolicyParts | None = None
+    signature: str | None = None
 
 
 _RULE_COLUMNS: Final = Columns(RuleRecord, _RULES)
@@ -86,48 +122,151 @@ async def read_policy(session: AsyncSession) -> PolicyRecord:
     row = (await session.execute(_POLICY)).one_or_none()
     if row is None:
         return PolicyRecord()
+    lines = orjson.loads(row.lines)
+    inactive = set(orjson.loads(row.inactive))
+    teams = orjson.loads(row.memberships)
+    members = (_MEMBERSHIP_COLUMNS.record(each) for _, text in teams for each in orjson.loads(text))
     return PolicyRecord(
         version=_version_name(row.version, row.digest),
         model=row.model,
-        rules=tuple(map(_RULE_COLUMNS.record, row.rules)),
-        memberships=tuple(map(_MEMBERSHIP_COLUMNS.record, row.memberships)),
-        network=tuple(map(_RULE_COLUMNS.record, row.network)),
-        approvals=tuple(map(_RULE_COLUMNS.record, row.approvals)),
-        step_up=tuple(map(_RULE_COLUMNS.record, row.step_up)),
+        rules=_lines_of(lines, "p"),
+        memberships=tuple(each for each in members if each.subject.lower() not in inactive),
+        network=_lines_of(lines, "n"),
+        approvals=_lines_of(lines, "a"),
+        step_up=_lines_of(lines, "s"),
+        number=row.version,
+        parts=PolicyParts(
+            model=_hash(row.model),
+            lines=_hash(row.lines),
+            memberships=_hash("\n".join(f"{team}:{_hash(text)}" for team, text in teams)),
+            inactive=_hash(row.inactive),
+        ),
+        signature=row.signature,
     )
+
+
+async def compute_parts(session: AsyncSession, *, model: str | None = None) -> PolicyParts:
+    """The digests of what is stored now, computed by the database; `model` replaces the stored.
+
+    Those of the memberships are taken from `teams.members_digest` (`renew_team_digests`).
+    """
+    stored = await session.scalar(select(STATE.c.model).where(STATE.c.id == 1))
+    row = (await session.execute(_DIGESTS)).one()
+    return PolicyParts(
+        model=_hash(model if model is not None else stored or ""),
+        lines=row.lines,
+        memberships=row.memberships,
+        inactive=row.inactive,
+    )
+
+
+async def team_digest_fits(session: AsyncSession, team: str) -> bool:
+    """Whether the memberships of a team are those of its digest."""
+    row = (await session.execute(_FITS, {"team": team})).one_or_none()
+    return row is None or row.stored == row.actual
+
+
+async def teams_without_fit(session: AsyncSession) -> list[str]:
+    """The teams whose memberships are not those of their digest, in order."""
+    return sorted((await session.scalars(_UNFIT)).all())
+
+
+async def renew_team_digests(session: AsyncSession, teams: Collection[str] | None) -> None:
+    """Compute the digests of the memberships of these teams anew; None means of all."""
+    await session.execute(_RENEW if teams is None else _RENEW.where(_TEAMS.c.slug.in_(teams)))
+
+
+def _lines_of(lines: Iterable[Sequence[Any]], ptype: str) -> tuple[RuleRecord, ...]:
+    return tuple(_RULE_COLUMNS.record(line, at=1) for line in lines if line[0] == ptype)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _version_name(number: int, digest: str) -> str:
     return f"{number}-{digest[:16]}"
 
 
-def _rows_of(
-    columns: Columns[Any],
-    *order: ColumnElement[Any],
-    where: ColumnElement[bool] | None = None,
-) -> ScalarSelect[Any]:
-    """All rows of a table as one JSON array, each row an array of its columns."""
-    row = aggregate_order_by(func.jsonb_build_array(*columns), *order)
-    rows = func.coalesce(func.jsonb_agg(row), literal_column("'[]'::jsonb"), type_=JSONB)
-    query = select(rows)
-    return (query if where is None else query.where(where)).scalar_subquery()
+def _text_of(row: Any, *order: ColumnElement[Any]) -> ColumnElement[str]:
+    """All rows of a table as the text of one JSON array; the same on every server and locale."""
+    rows = func.jsonb_agg(aggregate_order_by(row, *order))
+    return cast(func.coalesce(rows, literal_column("'[]'::jsonb")), Text)
 
 
-_INACTIVE: Final = exists().where(
-    func.lower(_PEOPLE.c.subject) == func.lower(_MEMBERSHIPS.c.subject),
-    _PEOPLE.c.state != PersonState.ACTIVE.value,
+def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column in an order that does not depend on the locale of the server."""
+    return column.collate("C")
+
+
+def _digest_of(text: ColumnElement[str]) -> ColumnElement[str]:
+    return func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex")
+
+
+_LINES: Final = select(
+    _text_of(
+        func.jsonb_build_array(_RULES.c.ptype, *_RULE_COLUMNS),
+        _plain(_RULES.c.ptype),
+        _plain(cast(func.to_jsonb(_RULES.c.fields), Text)),
+    ).label("text")
+).subquery()
+_INACTIVE: Final = (
+    select(
+        _text_of(
+            func.to_jsonb(func.lower(_PEOPLE.c.subject)), _plain(func.lower(_PEOPLE.c.subject))
+        ).label("text")
+    )
+    .where(_PEOPLE.c.state != PersonState.ACTIVE.value)
+    .subquery()
 )
-"""Memberships of people who are suspended or have left: they count for nothing."""
-_VERSION: Final = select(_STATE.c.version, _STATE.c.digest).where(_STATE.c.id == 1)
+"""People who are suspended or have left: their memberships count for nothing."""
+_MEMBERS_TEXT: Final = _text_of(
+    func.jsonb_build_array(*_MEMBERSHIP_COLUMNS), _plain(_MEMBERSHIPS.c.subject)
+)
+_BY_TEAM: Final = (
+    select(_MEMBERSHIPS.c.team, _MEMBERS_TEXT.label("text"))
+    .group_by(_MEMBERSHIPS.c.team)
+    .subquery()
+)
+_ALL_MEMBERS: Final = select(
+    _text_of(func.jsonb_build_array(_BY_TEAM.c.team, _BY_TEAM.c.text), _plain(_BY_TEAM.c.team))
+)
+_TEAM_ROOT: Final = select(
+    _digest_of(
+        func.coalesce(
+            func.string_agg(
+                _TEAMS.c.slug + ":" + _TEAMS.c.members_digest,
+                aggregate_order_by(literal("\n"), _plain(_TEAMS.c.slug)),
+            ),
+            "",
+        )
+    )
+).where(_TEAMS.c.members_digest.is_not(None))
+_OF_TEAM: Final = (
+    select(_digest_of(_MEMBERS_TEXT))
+    .where(_MEMBERSHIPS.c.team == _TEAMS.c.slug)
+    .having(func.count() > 0)
+    .correlate(_TEAMS)
+    .scalar_subquery()
+)
+_FITS: Final = select(
+    func.coalesce(_TEAMS.c.members_digest, "").label("stored"),
+    func.coalesce(_OF_TEAM, "").label("actual"),
+).where(_TEAMS.c.slug == bindparam("team"))
+_UNFIT: Final = select(_TEAMS.c.slug).where(_TEAMS.c.members_digest.is_distinct_from(_OF_TEAM))
+_RENEW: Final = update(_TEAMS).values(members_digest=_OF_TEAM)
+_VERSION: Final = select(STATE.c.version, STATE.c.digest).where(STATE.c.id == 1)
 _POLICY: Final = select(
-    _STATE.c.version,
-    _STATE.c.digest,
-    _STATE.c.model,
-    _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "p").label("rules"),
-    _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "n").label("network"),
-    _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "a").label("approvals"),
-    _rows_of(
-        _MEMBERSHIP_COLUMNS, _MEMBERSHIPS.c.team, _MEMBERSHIPS.c.subject, where=~_INACTIVE
-    ).label("memberships"),
-    _rows_of(_RULE_COLUMNS, _RULES.c.fields, where=_RULES.c.ptype == "s").label("step_up"),
-).where(_STATE.c.id == 1)
+    STATE.c.version,
+    STATE.c.digest,
+    STATE.c.model,
+    STATE.c.signature,
+    select(_LINES.c.text).scalar_subquery().label("lines"),
+    _ALL_MEMBERS.scalar_subquery().label("memberships"),
+    select(_INACTIVE.c.text).scalar_subquery().label("inactive"),
+).where(STATE.c.id == 1)
+_DIGESTS: Final = select(
+    select(_digest_of(_LINES.c.text)).scalar_subquery().label("lines"),
+    _TEAM_ROOT.scalar_subquery().label("memberships"),
+    select(_digest_of(_INACTIVE.c.text)).scalar_subquery().label("inactive"),
+)

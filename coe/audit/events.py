@@ -53,6 +53,8 @@ class Tag(StrEnum):
     """A person was suspended: nothing lets them in, and everything of theirs is kept."""
     ACCESS_POLICY_LOAD = "access:policy:load"
     """Policies and memberships were loaded from the content folders, with changes."""
+    ACCESS_POLICY_SIGN = "access:policy:sign"
+    """A new version of the policy was signed, in the transaction of its change."""
     ACCESS_SESSION_CLOSE = "access:session:close"
     """A person signed out, here or at the issuer."""
     ACCESS_SESSION_OPEN = "access:session:open"

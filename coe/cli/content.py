@@ -18,11 +18,17 @@ def command() -> None:
 
 @command.command()
 @config_option
+@click.option(
+    "--accept-access",
+    is_flag=True,
+    help="Sign the lines and memberships in the database as they are, if somebody changed them "
+    "there: look at them first.",
+)
 @example("coe content load --config coe.env")
 @printed()
-def load(config: str | None) -> Result:
+def load(config: str | None, accept_access: bool) -> Result:  # noqa: FBT001  # click passes it by keyword
     """Load the content folders into the database; loading the same again changes nothing."""
     from coe.bootstrap import load_all  # noqa: PLC0415  # SQLAlchemy is slow to import
 
-    lines = list(asyncio.run(load_all(settings_from(config))))
+    lines = list(asyncio.run(load_all(settings_from(config), accept_access=accept_access)))
     return Result(lines, lines)

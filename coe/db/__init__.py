@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -135,8 +135,18 @@ class Database:
     `url` is an SQLAlchemy URL; `postgresql://` means `postgresql+asyncpg://`.
     """
 
-    def __init__(self, url: str, *, name: str = "coe", pool_size: int = 10) -> None:
-        """Prepare the pool; the first session connects. pg_stat_activity shows `name`."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str = "coe",
+        pool_size: int = 10,
+        info: Mapping[Any, Any] | None = None,
+    ) -> None:
+        """Prepare the pool; the first session connects. pg_stat_activity shows `name`.
+
+        `info` is what every session of the pool has in its `info`.
+        """
         self.name = name
         self.url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
         self.engine: AsyncEngine = create_async_engine(
@@ -147,9 +157,11 @@ class Database:
             hide_parameters=True,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
-            connect_args={"server_settings": {"application_name": name}},
+            connect_args={"server_settings": {"application_name": name, "timezone": "UTC"}},
         )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self._sessions = async_sessionmaker(
+            self.engine, expire_on_commit=False, autoflush=False, info=dict(info or {})
+        )
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:

@@ -27,7 +27,7 @@ WORKER_ROLE = "worker"
 """The role of a team's own worker, also in the platform's team."""
 
 
-async def load_policy(work: Work, root: Path) -> LoadedPolicy:
+async def load_policy(work: Work, root: Path, *, accept_changes: bool = False) -> LoadedPolicy:
     """Load the access files below a folder; it is recorded if they changed something.
 
     It needs no permission: only the operator, who holds the database, calls it, and a new
@@ -35,8 +35,10 @@ async def load_policy(work: Work, root: Path) -> LoadedPolicy:
 
     Raises:
         Invalid: The files have problems; nothing is changed.
+        PolicyChanged: The policy in the database is not what was signed, and the files do not mend
+            it; with `accept_changes` it is signed as it is.
     """
-    loaded = await load_access_files(work.session, root)
+    loaded = await load_access_files(work.session, root, accept_changes=accept_changes)
     if loaded.changed:
         await work.record(
             Tag.ACCESS_POLICY_LOAD,

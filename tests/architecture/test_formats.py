@@ -33,6 +33,7 @@ NUMBER = "a number already"
 ADDRESS = "takes an address apart; whether it may be used is decided elsewhere"
 ALLOWED = {
     # JSON
+    ("coe/access/records.py", "orjson.loads"): OURS,
     ("coe/audit/bundle_format.py", "orjson.loads"): f"a line of a bundle, {OURS}: digests are next",
     ("coe/audit/checkpoint_file.py", "orjson.loads"): OURS,
     ("coe/audit/queries.py", "orjson.loads"): OURS,

@@ -15,7 +15,6 @@ from sqlmodel import col
 
 from coe import content
 from coe.access.actor import Actor, DataClass
-from coe.access.load import renew_version
 from coe.access.models import Membership, PersonState
 from coe.access.permissions import Permission
 from coe.access.policy_lines import RELATION_PREFIX, Effect, Relation
@@ -40,7 +39,7 @@ from tests.conftest import ROOT
 from tests.factories.audit_events import events_of
 from tests.factories.human_tasks import open_waiting, running
 from tests.factories.people import COE_LEAD, FINANCE_APPROVER, FINANCE_LEAD, SALES_OWNER
-from tests.factories.policies import shipped
+from tests.factories.policies import shipped, sign_policy
 
 __all__ = ["running"]
 
@@ -92,7 +91,7 @@ async def leave(platform: Platform, subject: str) -> None:
     """Take a subject out of every team."""
     async with platform.database.session() as session:
         await session.execute(delete(Membership).where(col(Membership.subject) == subject))
-        await renew_version(session)
+        await sign_policy(session)
         await session.commit()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from coe.access.load import renew_version
 from coe.access.models import PolicyRule
 from coe.audit.models import AuditEvent
 from coe.audit.queries import open_detail
@@ -15,6 +14,7 @@ from coe.runs import disclosure
 from coe.runs.models import RunState
 from coe.work import Platform
 from tests.factories.people import SALES_OWNER
+from tests.factories.policies import sign_policy
 from tests.factories.runs import central, publish, start
 from tests.factories.sockets import hello, listening
 
@@ -57,7 +57,7 @@ async def test_a_line_of_the_policy_in_force_lets_the_next_call_through(platform
                 fields = ["sales", "localhost", network, str(port)]
                 session.add(PolicyRule(ptype="n", fields=fields, source="test", origin="test"))
             await session.flush()
-            await renew_version(session)
+            await sign_policy(session)
             await session.commit()
         run = await start(platform, "sales/inwards")
         ended = await advance(runtime, run.id)

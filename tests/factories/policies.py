@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from coe.access.files import read_files
+from coe.access.load import LoadedPolicy, renew_version
 from coe.access.policy import Policy
 from coe.access.records import MembershipRecord, PolicyRecord, RuleRecord
+from coe.access.signed_policy import lock_changed_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = (ROOT / "policies" / "model.conf").read_text()
@@ -51,3 +55,9 @@ def policy_of(
             ),
         )
     )
+
+
+async def sign_policy(session: AsyncSession) -> LoadedPolicy:
+    """Sign what the test has written into the tables, as no verb would."""
+    await lock_changed_policy(session)
+    return await renew_version(session)

@@ -13,7 +13,6 @@ from sqlalchemy import select, update
 from sqlmodel import col
 
 from coe.access.actor import Actor
-from coe.access.load import renew_version
 from coe.access.machine_models import EnrolmentCode, WorkerKey
 from coe.access.models import Membership
 from coe.audit.models import AuditEvent
@@ -26,6 +25,7 @@ from coe.settings import Settings
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api, Persona
 from tests.factories.machines import ADDRESS, actor_of, enrolled, enrolment_code, new_identity
+from tests.factories.policies import sign_policy
 
 LEAD = Actor.of("warehouse-lead")
 
@@ -147,7 +147,7 @@ async def test_a_worker_that_has_left_the_team_may_do_nothing(platform: Platform
         member = await work.session.get(Membership, ("warehouse", "service:worker/warehouse"))
         await work.session.delete(member)
         await work.session.flush()
-        await renew_version(work.session)
+        await sign_policy(work.session)
     actor = await actor_of(platform, identity)
     async with platform.read(actor) as read:
         assert not read.decide("worker:connect", team="warehouse").allowed
