@@ -3,7 +3,7 @@
 Both are nullable, so processes of the earlier version go on. `coe content load` signs what the files say;
 what is not from the files is signed when the operator accepts it.
 
-Revision: 0018, after 0017.
+Revision: 0023, after 0022.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0018'
-down_revision = '0017'
+revision = '0023'
+down_revision = '0022'
 branch_labels = None
 depends_on = None
 
