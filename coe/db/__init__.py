@@ -42,6 +42,7 @@ MODELS = (
     "coe.identity.models",
     "coe.identity.teams.models",
     "coe.outbox",
+    "coe.rate_limits",
     "coe.runs.models",
     "coe.templates.models",
 )
