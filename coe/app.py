@@ -35,6 +35,7 @@ from coe.identity.sign_in import forget_spent
 from coe.identity.signin import sessions
 from coe.identity.signin.sign_ins import SignIns
 from coe.identity.teams.endings import DISPATCH, end_what_is_over
+from coe.rate_limits import forget_empty
 from coe.settings import LOOPBACK, Settings
 from coe.web.client_address import ForwardedAddress
 from coe.web.headers import SecurityHeaders
@@ -186,6 +187,7 @@ class Services:
         while True:
             async with self.platform.database.session() as session:
                 await forget_expired(session, self.platform.clock())
+                await forget_empty(session, self.platform.clock())
                 await delete_expired_events(session, self.platform.clock())
                 await sessions.forget_expired(session, self.platform.clock())
                 await forget_spent(session, self.platform.clock())

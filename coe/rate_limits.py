@@ -188,7 +188,7 @@ async def forget_empty(session: AsyncSession, now: datetime) -> None:
     await session.execute(delete(RateLimit).where(col(RateLimit.empty_at) < now))
 
 
-async def _take(  # noqa: PLR0913, PLR0917  # one row and how much of it
+async def _take(  # noqa: PLR0917  # one row and how much of it
     session: AsyncSession, limited: Limited, whose: str, rate: Rate, amount: int, now: datetime
 ) -> None:
     key = hashlib.sha256(f"{limited} {whose}".encode()).digest()

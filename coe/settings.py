@@ -134,6 +134,14 @@ class Settings(BaseSettings):
             " log."
         ),
     )
+    rate_limits: dict[str, str] = Field(
+        default_factory=dict,
+        description=(
+            'Other rate limits than the default ones (a JSON object, such as `{"check":'
+            ' "600/minute", "export": "off"}`), by the names in'
+            " [Security](security.md#rate-limits)."
+        ),
+    )
 
     # People who sign in
     issuers_file: Path | None = Field(

@@ -32,10 +32,11 @@ from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
 from coe.db import Database, new_id, utcnow
-from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired
+from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired, Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
+from coe.rate_limits import Exceeded, Limited, RateLimits
 from coe.settings import Settings
 
 _SOURCES: Final = {
@@ -61,6 +62,8 @@ _TAGS: Final = {tag.value: tag for tag in Tag}
 
 
 MAX_REASON_LENGTH: Final = 2000
+RATE_LIMITER: Final = Actor.of("service:rate-limit", display_name="The rate limits")
+"""In the audit log, the actor of what was refused before it was known who asks."""
 
 
 def check_reason(reason: str, *, path: str = "/reason") -> None:
@@ -342,9 +345,11 @@ class Platform:
     authenticator: tokens.Authenticator | None = None
     test_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     machines: machines.MachineKeys = field(init=False)
+    rate_limits: RateLimits = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive the keys for machines from the signing key."""
+        """Derive the keys for machines from the signing key; read the rate limits."""
+        self.rate_limits = RateLimits.of(self.database, self.settings.rate_limits)
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds
@@ -390,7 +395,15 @@ class Platform:
 
         Raises:
             Unauthenticated: It is no valid token, or the person is suspended or has left.
+            RateLimited: The address has sent too many that are none.
         """
+        try:
+            return await self._authenticate(bearer, request, connected=connected)
+        except Unauthenticated:
+            await self.limit(Limited.REFUSED_CREDENTIAL, request)
+            raise
+
+    async def _authenticate(self, bearer: str, request: RequestInfo, *, connected: bool) -> Actor:
         actor = None
         if self.authenticator is not None:
             actor = self.authenticator.authenticate(bearer, request.address or "")
@@ -431,6 +444,39 @@ class Platform:
         except people.InactivePerson as inactive:
             why = f"The account is {inactive.state.lower()}."
             await self._refuse(session, actor, f"person:{actor.subject}", why, request)
+            raise
+
+    async def limit(
+        self,
+        limited: Limited,
+        request: RequestInfo,
+        *,
+        actor: Actor | None = None,
+        amount: int = 1,
+    ) -> None:
+        """Count what an actor, or an address before the actor is known, does; refuse too much.
+
+        That it refuses is recorded, at most once a minute for each of them.
+
+        Raises:
+            Exceeded: With the seconds after which to try again.
+        """
+        subject = actor.subject if actor else None
+        now = self.clock()
+        try:
+            await self.rate_limits.take(
+                limited, now=now, subject=subject, address=request.address, amount=amount
+            )
+        except Exceeded as exceeded:
+            if exceeded.is_news:
+                async with self.work(actor or RATE_LIMITER, request) as work:
+                    await work.record(
+                        Tag.ACCESS_REQUEST_LIMIT,
+                        resource=f"limit:{limited}",
+                        team=min(work.policy.teams(subject or ""), default=PLATFORM_TEAM),
+                        outcome=AuditOutcome.DENIED,
+                        reason=exceeded.message,
+                    )
             raise
 
     async def _refuse(

@@ -55,6 +55,8 @@ class Tag(StrEnum):
     """Policies and memberships were loaded from the content folders, with changes."""
     ACCESS_POLICY_SIGN = "access:policy:sign"
     """A new version of the policy was signed, in the transaction of its change."""
+    ACCESS_REQUEST_LIMIT = "access:request:limit"
+    """A subject or an address did something too often, and was refused; at most once a minute."""
     ACCESS_SESSION_CLOSE = "access:session:close"
     """A person signed out, here or at the issuer."""
     ACCESS_SESSION_OPEN = "access:session:open"

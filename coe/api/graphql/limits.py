@@ -86,15 +86,35 @@ WEIGHTS: Mapping[str, int] = {
 }
 """Fields that cost more than their rows: they open sealed values, compute, or read a page."""
 
+COUNTED_COST = 100
+"""From this cost on, an operation counts for the rate limit of queries."""
+
+CHECKS = frozenset(
+    {
+        "Query.checkDecision",
+        "Query.checkFlow",
+        "Query.previewTemplate",
+        "Query.replayDecision",
+        "Mutation.instantiateTemplate",
+        "Mutation.registerDecision",
+        "Mutation.registerFlow",
+        "Mutation.registerTemplate",
+        "Mutation.submitForReview",
+        "Mutation.updateDraft",
+    }
+)
+"""Fields that check, render or test what a caller sends: they have a rate limit of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The size of an operation, or of a part of one."""
+    """The size of an operation, or of a part of one; `checks` are how many of `CHECKS` it has."""
 
     depth: int = 0
     aliases: int = 0
     directives: int = 0
     cost: int = 0
+    checks: int = 0
 
     def beside(self, other: Measure) -> Measure:
         """The measure of two parts at one level."""
@@ -103,6 +123,7 @@ class Measure:
             self.aliases + other.aliases,
             self.directives + other.directives,
             self.cost + other.cost,
+            self.checks + other.checks,
         )
 
 
@@ -140,8 +161,9 @@ class Measuring:
         if known is None:  # __typename, __schema and __type: validation bounds their depth
             return Measure(depth=1, aliases=aliases, cost=1 if name.startswith("__s") else 0)
         weight = WEIGHTS.get(f"{parent.name}.{name}", 0)
+        checks = 1 if f"{parent.name}.{name}" in CHECKS else 0
         if node.selection_set is None:
-            return Measure(depth=1, aliases=aliases, cost=weight)
+            return Measure(depth=1, aliases=aliases, cost=weight, checks=checks)
         first = self._first(known, node)
         inner = self.selections(get_named_type(known.type), node.selection_set, first)
         many = _many(known, elements)
@@ -150,6 +172,7 @@ class Measuring:
             aliases=aliases + inner.aliases,
             directives=inner.directives,
             cost=max(weight, 1) + many * inner.cost + (many if many > 1 else 0),
+            checks=checks + inner.checks,
         )
 
     def _inline(self, parent: GraphQLNamedType, node: InlineFragmentNode, elements: int) -> Measure:

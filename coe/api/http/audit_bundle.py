@@ -17,6 +17,7 @@ from coe.errors import Invalid, Problem
 from coe.formats import instants
 from coe.governance import audit_log
 from coe.language.suggestions import did_you_mean
+from coe.rate_limits import Limited
 from coe.work import Platform
 
 MEDIA_TYPE = "application/jsonl"
@@ -41,6 +42,7 @@ def router(platform: Platform) -> APIRouter:
         about = request_info(request)
         try:
             actor = await authenticate_request(platform, request, about)
+            await platform.limit(Limited.EXPORT, about, actor=actor)
             async with platform.work(actor, about) as work:
                 window = await audit_log.request_export(work, wanted_events(request))
             lines = audit_log.export_log(platform, window)

@@ -24,8 +24,9 @@ from coe.api.http.requests import (
     response_headers,
 )
 from coe.api.schema import make_schema
-from coe.errors import CoeError, Invalid, Problem, TooCostly, Unauthenticated
+from coe.errors import CoeError, Invalid, Problem, RateLimited, TooCostly, Unauthenticated
 from coe.json_types import NotJson, read_json
+from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo
 
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -61,6 +62,8 @@ class GraphQLEndpoint:
             return _refused(request, error, about)
         try:
             result = await self.execute(actor, about, body)
+        except RateLimited as error:
+            return _refused(request, error, about)
         except Exception as error:  # noqa: BLE001  # the same
             result = refusal(error, request_id=about.request_id)
         status = 200 if result.get("data") or not _is_modern(request) else 400
@@ -76,6 +79,7 @@ class GraphQLEndpoint:
 
         Raises:
             TooCostly: The operation exceeds a limit of `coe.api.graphql.limits`.
+            RateLimited: The actor, or its address, has asked for too much in a short time.
             Invalid: The body has no query, or names an operation that the query lacks.
         """
         query, variables, name = _parts(body)
@@ -89,10 +93,16 @@ class GraphQLEndpoint:
         if prepared.errors:
             return _with_errors({}, prepared.errors, about)
         operation = _operation(prepared, name)
-        limits.check_limits(self._schema._schema, prepared.document, operation, variables)  # noqa: SLF001  # the same
+        measure = limits.check_limits(
+            self._schema._schema,  # noqa: SLF001  # the same
+            prepared.document,
+            operation,
+            variables,
+        )
         problems = tuple(text_problems(self._schema._schema, operation, variables))  # noqa: SLF001  # the same
         if problems:
             raise Invalid(problems)
+        await self._count(actor, about, measure)
         async with self._platform.readings(actor, about) as readings:
             context = Context(
                 platform=self._platform,
@@ -109,6 +119,13 @@ class GraphQLEndpoint:
                 operation_name=name,
             )
         return _with_errors({"data": result.data}, result.errors or (), about, variables)
+
+    async def _count(self, actor: Actor, about: RequestInfo, measure: limits.Measure) -> None:
+        """Count the checks and the cost of a larger operation; small ones are not counted."""
+        if measure.checks:
+            await self._platform.limit(Limited.CHECK, about, actor=actor, amount=measure.checks)
+        if measure.cost >= limits.COUNTED_COST:
+            await self._platform.limit(Limited.QUERY, about, actor=actor, amount=measure.cost)
 
 
 def _problem(code: str, message: str, path: str | None = None) -> Invalid:

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 
 from coe.api.graphql.errors import refusal, status_of
 from coe.api.http.requests import check_nesting, read_body, request_info, response_headers
-from coe.errors import Invalid, Problem, RateLimited
+from coe.errors import Invalid, Problem
 from coe.formats import instants
 from coe.identity.discovery import Discovery
 from coe.identity.exchange import ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, by_exchange
@@ -33,6 +33,7 @@ from coe.identity.sign_in import (
 )
 from coe.identity.workers import enrol_worker
 from coe.json_types import JSON, NotJson, read_json
+from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo
 
 ENROL_PATH: Final = "/auth/workers"
@@ -50,6 +51,7 @@ def router(platform: Platform, discovery: Discovery) -> APIRouter:
     async def enrol(request: Request) -> Response:
         about = request_info(request)
         try:
+            await platform.limit(Limited.SIGN_IN, about)
             given = await _object(request)
             made = await enrol_worker(
                 platform,
@@ -74,6 +76,7 @@ def router(platform: Platform, discovery: Discovery) -> APIRouter:
     async def token(request: Request) -> Response:
         about = request_info(request)
         try:
+            await platform.limit(Limited.SIGN_IN, about)
             form = await _form(request)
             granted = await _granted(platform, discovery, form, about)
         except TokenRefused as refused:
@@ -187,6 +190,4 @@ def _problem(error: Exception, about: RequestInfo) -> Response:
         **explained["extensions"],
     }
     headers = response_headers(about, error)
-    if isinstance(error, RateLimited):
-        headers["Retry-After"] = str(error.extensions.get("retry_after", 60))
     return Response(orjson.dumps(body), status, headers, "application/problem+json")

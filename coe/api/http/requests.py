@@ -9,8 +9,9 @@ from fastapi import Request
 from coe.access.actor import Actor
 from coe.api.graphql import limits
 from coe.api.http import browser
-from coe.errors import TooCostly, Unauthenticated
+from coe.errors import RateLimited, TooCostly, Unauthenticated
 from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
+from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -42,7 +43,11 @@ async def _by_session(platform: Platform, request: Request, about: RequestInfo) 
     cookie = browser.session_cookie(platform.settings, request)
     if sign_ins is None or not cookie or browser.is_from_elsewhere(request):
         raise Unauthenticated
-    found = await sign_ins.session(cookie, about)
+    try:
+        found = await sign_ins.session(cookie, about)
+    except Unauthenticated:
+        await platform.limit(Limited.REFUSED_CREDENTIAL, about)
+        raise
     if request.method not in browser.SAFE_METHODS:
         await sign_ins.check_csrf(
             found,
@@ -66,10 +71,16 @@ def request_info(request: Request) -> RequestInfo:
 
 
 def response_headers(about: RequestInfo, error: Exception | None = None) -> dict[str, str]:
-    """The headers of every response; a refusal for want of a token names the scheme (RFC 9110)."""
+    """The headers of every response.
+
+    A refusal for want of a token names the scheme, and one of a rate limit when to try again (RFC
+    9110).
+    """
     headers = {"X-Request-ID": about.request_id, "Cache-Control": "no-store"}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.extensions.get("retry_after", 60))
     return headers
 
 

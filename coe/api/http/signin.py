@@ -18,7 +18,7 @@ from coe.api.graphql.errors import refusal, status_of
 from coe.api.http import browser
 from coe.api.http.requests import read_body, request_info
 from coe.crypto.jwks import SignatureRefused
-from coe.errors import CoeError, NotFound, Unauthenticated
+from coe.errors import CoeError, NotFound, RateLimited, Unauthenticated
 from coe.formats import instants, uuids
 from coe.identity.models import Session
 from coe.identity.signin import actions, exchange
@@ -27,6 +27,7 @@ from coe.identity.signin.id_token import check_logout_token
 from coe.identity.signin.pending import Pending, cookie_suffix, local_path
 from coe.identity.signin.sessions import OpenSession
 from coe.identity.signin.sign_ins import CSRF_FIELD, SignIns
+from coe.rate_limits import Limited
 from coe.web import sign_in_pages as pages
 from coe.work import RequestInfo
 
@@ -62,9 +63,12 @@ def _guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             shown = refusal(error, request_id=about.request_id)["errors"][0]["message"]
             text = error.message if isinstance(error, SignInRefused) else shown
-            return pages.refused_page(
+            page = pages.refused_page(
                 text, status=status_of(error), again="/auth", request_id=about.request_id
             )
+            if isinstance(error, RateLimited):
+                page.headers["Retry-After"] = str(error.extensions.get("retry_after", 60))
+            return page
 
     return respond
 
@@ -102,6 +106,7 @@ class _Doors:
 
     async def begin(self, request: Request, about: RequestInfo) -> Response:
         """Send the browser to the issuer; with `fresh=1`, to prove afresh who is signed in."""
+        await self.sign_ins.platform.limit(Limited.SIGN_IN, about)
         settings = self.sign_ins.platform.settings
         name = request.path_params["issuer"]
         issuer = self.sign_ins.issuers.find(name)
@@ -124,6 +129,7 @@ class _Doors:
 
     async def finish(self, request: Request, about: RequestInfo) -> Response:
         """Take the person back from the issuer, and open their session."""
+        await self.sign_ins.platform.limit(Limited.SIGN_IN, about)
         settings = self.sign_ins.platform.settings
         name = request.path_params["issuer"]
         self.sign_ins.issuers.find(name)
@@ -177,6 +183,7 @@ class _Doors:
 
     async def sign_out_from_issuer(self, request: Request, about: RequestInfo) -> Response:
         """End the sessions of who signed out at the issuer (Back-Channel Logout 1.0)."""
+        await self.sign_ins.platform.limit(Limited.SIGN_IN, about)
         platform, name = self.sign_ins.platform, request.path_params["issuer"]
         issuer = self.sign_ins.issuers.find(name)
         token = (await _read_form(request)).get("logout_token", "")

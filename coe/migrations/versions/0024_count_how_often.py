@@ -2,7 +2,7 @@
 
 A new table, which PostgreSQL does not log: the counters may be lost.
 
-Revision: 0021, after 0020.
+Revision: 0024, after 0023.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0021'
-down_revision = '0020'
+revision = '0024'
+down_revision = '0023'
 branch_labels = None
 depends_on = None
 
