@@ -17,7 +17,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access import machines, people, tokens
+from coe.access import machines, tokens
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.asking import explain_refusal
 from coe.access.permissions import Permission
@@ -28,16 +28,19 @@ from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.audit.models import AuditEvent
 from coe.audit.readings import Readings
+from coe.authentication import Authentication, RequestInfo
 from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
-from coe.db import Database, new_id, utcnow
-from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired, Unauthenticated
+from coe.db import Database, utcnow
+from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
-from coe.rate_limits import Exceeded, Limited, RateLimits
+from coe.rate_limits import Limited, RateLimits
 from coe.settings import Settings
+
+__all__ = ["Platform", "Read", "RequestInfo", "Work", "check_reason"]
 
 _SOURCES: Final = {
     "access": "access",
@@ -62,8 +65,6 @@ _TAGS: Final = {tag.value: tag for tag in Tag}
 
 
 MAX_REASON_LENGTH: Final = 2000
-RATE_LIMITER: Final = Actor.of("service:rate-limit", display_name="The rate limits")
-"""In the audit log, the actor of what was refused before it was known who asks."""
 
 
 def check_reason(reason: str, *, path: str = "/reason") -> None:
@@ -116,19 +117,6 @@ def _step_up_error(actor: Actor, permission: Permission, line: StepUpLine) -> St
     message = f"{permission} asks for a sign-in at most {line.minutes} minutes old: sign in afresh"
     address = f"/auth/{actor.sign_in.issuer}/login?fresh=1"
     return StepUpRequired(message, permission=permission.value, rule=str(line), signIn=address)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
-    """The id of a request, its business correlation id, the client's address.
-
-    `trace_id` is that of the caller's W3C trace context: 32 digits of hex.
-    """
-
-    request_id: str = field(default_factory=lambda: str(new_id()))
-    correlation_id: str | None = None
-    address: str | None = None
-    trace_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -345,14 +333,22 @@ class Platform:
     authenticator: tokens.Authenticator | None = None
     test_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     machines: machines.MachineKeys = field(init=False)
-    rate_limits: RateLimits = field(init=False)
+    authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive the keys for machines from the signing key; read the rate limits."""
-        self.rate_limits = RateLimits.of(self.database, self.settings.rate_limits)
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds
+        )
+        self.authentication = Authentication(
+            database=self.database,
+            policies=self.policies,
+            keyring=self.keyring,
+            machines=self.machines,
+            rate_limits=RateLimits.of(self.database, self.settings.rate_limits),
+            clock=lambda: self.clock(),
+            authenticator=self.authenticator,
         )
 
     @classmethod
@@ -388,63 +384,12 @@ class Platform:
     async def authenticate(
         self, bearer: str, request: RequestInfo, *, connected: bool = False
     ) -> Actor:
-        """Find the actor of a bearer token; the use of an expired or revoked one is recorded.
-
-        It is an API token, or the access token of a machine. With `connected` the token was good
-        when a connection was opened, and the question is whether its credential still is.
-
-        Raises:
-            Unauthenticated: It is no valid token, or the person is suspended or has left.
-            RateLimited: The address has sent too many that are none.
-        """
-        try:
-            return await self._authenticate(bearer, request, connected=connected)
-        except Unauthenticated:
-            await self.limit(Limited.REFUSED_CREDENTIAL, request)
-            raise
-
-    async def _authenticate(self, bearer: str, request: RequestInfo, *, connected: bool) -> Actor:
-        actor = None
-        if self.authenticator is not None:
-            actor = self.authenticator.authenticate(bearer, request.address or "")
-        async with self.database.session() as session:
-            try:
-                found = actor or await self._find(session, bearer, connected=connected)
-            except machines.RefusedCredential as refused:
-                why = f"The credential was refused: {refused.why}."
-                machine = Actor.of(refused.subject)
-                await self._refuse(session, machine, refused.credential, why, request)
-                raise
-            except tokens.InactiveToken as spent:
-                await self._refuse(
-                    session,
-                    Actor.of(spent.subject),
-                    f"token:{spent.token_id}",
-                    f"The token was refused: {spent.why}.",
-                    request,
-                )
-                raise
-            return await self.admit(session, found, request)
-
-    async def _find(self, session: AsyncSession, bearer: str, *, connected: bool) -> Actor:
-        if machines.is_access_token(bearer):
-            return await machines.authenticate_machine(
-                session, self.machines, bearer, now=self.clock(), connected=connected
-            )
-        return await tokens.authenticate(session, bearer, now=self.clock())
+        """Find the actor of a bearer token (`coe.authentication.Authentication.authenticate`)."""
+        return await self.authentication.authenticate(bearer, request, connected=connected)
 
     async def admit(self, session: AsyncSession, actor: Actor, request: RequestInfo) -> Actor:
-        """Let an actor in whose credential is valid: the last step of every way in.
-
-        Raises:
-            InactivePerson: The person is suspended or has left; that is recorded.
-        """
-        try:
-            return await people.admit(session, actor)
-        except people.InactivePerson as inactive:
-            why = f"The account is {inactive.state.lower()}."
-            await self._refuse(session, actor, f"person:{actor.subject}", why, request)
-            raise
+        """Let an actor in whose credential is valid (`coe.authentication.Authentication.admit`)."""
+        return await self.authentication.admit(session, actor, request)
 
     async def limit(
         self,
@@ -454,50 +399,8 @@ class Platform:
         actor: Actor | None = None,
         amount: int = 1,
     ) -> None:
-        """Count what an actor, or an address before the actor is known, does; refuse too much.
-
-        That it refuses is recorded, at most once a minute for each of them.
-
-        Raises:
-            Exceeded: With the seconds after which to try again.
-        """
-        subject = actor.subject if actor else None
-        now = self.clock()
-        try:
-            await self.rate_limits.take(
-                limited, now=now, subject=subject, address=request.address, amount=amount
-            )
-        except Exceeded as exceeded:
-            if exceeded.is_news:
-                async with self.work(actor or RATE_LIMITER, request) as work:
-                    await work.record(
-                        Tag.ACCESS_REQUEST_LIMIT,
-                        resource=f"limit:{limited}",
-                        team=min(work.policy.teams(subject or ""), default=PLATFORM_TEAM),
-                        outcome=AuditOutcome.DENIED,
-                        reason=exceeded.message,
-                    )
-            raise
-
-    async def _refuse(
-        self, session: AsyncSession, actor: Actor, resource: str, why: str, request: RequestInfo
-    ) -> None:
-        policy = await self.policies.current(session, now=self.clock())
-        event = NewEvent(
-            at=self.clock(),
-            actor=actor.subject,
-            actor_kind=actor.kind,
-            action=Tag.ACCESS_LOGIN_REFUSE,
-            resource=resource,
-            team=min(policy.teams(actor.subject), default=PLATFORM_TEAM),
-            outcome=AuditOutcome.DENIED,
-            reason=why,
-            correlation_id=request.correlation_id,
-            request_id=request.request_id,
-            address=request.address,
-        )
-        await append(session, self.keyring, event)
-        await session.commit()
+        """Count what somebody does (`coe.authentication.Authentication.limit`)."""
+        await self.authentication.limit(limited, request, actor=actor, amount=amount)
 
     @asynccontextmanager
     async def read(

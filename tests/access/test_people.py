@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -59,7 +60,7 @@ async def test_an_active_person_enters_with_the_name_of_the_account(platform: Pl
 async def test_others_do_not_whatever_they_present(
     platform: Platform, state: PersonState, credential: str
 ) -> None:
-    platform.authenticator = PersonaTokens()
+    platform.authentication = replace(platform.authentication, authenticator=PersonaTokens())
     bearer = persona_token("sales-owner")
     if credential == "token":
         bearer = await token_of(platform, "sales-owner")

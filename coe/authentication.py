@@ -1,0 +1,180 @@
+"""Who sends a request: the actor of its credential, and how often it may ask.
+
+Below `coe.work`, because a verb begins with an actor. What is refused here is recorded in a
+transaction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access import machines, people, tokens
+from coe.access.actor import Actor
+from coe.access.policy import PolicyStore
+from coe.audit.events import AuditOutcome, Tag
+from coe.audit.log import NewEvent, append
+from coe.crypto.keys import Keyring
+from coe.db import Database, new_id
+from coe.errors import Unauthenticated
+from coe.identifiers import PLATFORM_TEAM
+from coe.rate_limits import Exceeded, Limited, RateLimits
+
+RATE_LIMITER: Final = Actor.of("service:rate-limit", display_name="The rate limits")
+"""In the audit log, the actor of what was refused before it was known who asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """The id of a request, its business correlation id, the client's address.
+
+    `trace_id` is that of the caller's W3C trace context: 32 digits of hex.
+    """
+
+    request_id: str = field(default_factory=lambda: str(new_id()))
+    correlation_id: str | None = None
+    address: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """Authenticates the requests of one process; the parts are those of its `Platform`."""
+
+    database: Database
+    policies: PolicyStore
+    keyring: Keyring
+    machines: machines.MachineKeys
+    rate_limits: RateLimits
+    clock: Callable[[], datetime]
+    authenticator: tokens.Authenticator | None = None
+
+    async def authenticate(
+        self, bearer: str, request: RequestInfo, *, connected: bool = False
+    ) -> Actor:
+        """Find the actor of a bearer token; the use of an expired or revoked one is recorded.
+
+        It is an API token, or the access token of a machine. With `connected` the token was good
+        when a connection was opened, and the question is whether its credential still is.
+
+        Raises:
+            Unauthenticated: It is no valid token, or the person is suspended or has left.
+            RateLimited: The address has sent too many that are none.
+        """
+        try:
+            return await self._authenticate(bearer, request, connected=connected)
+        except Unauthenticated:
+            await self.limit(Limited.REFUSED_CREDENTIAL, request)
+            raise
+
+    async def _authenticate(self, bearer: str, request: RequestInfo, *, connected: bool) -> Actor:
+        actor = None
+        if self.authenticator is not None:
+            actor = self.authenticator.authenticate(bearer, request.address or "")
+        async with self.database.session() as session:
+            try:
+                found = actor or await self._find(session, bearer, connected=connected)
+            except machines.RefusedCredential as refused:
+                why = f"The credential was refused: {refused.why}."
+                machine = Actor.of(refused.subject)
+                await self._refuse(session, machine, refused.credential, why, request)
+                raise
+            except tokens.InactiveToken as spent:
+                await self._refuse(
+                    session,
+                    Actor.of(spent.subject),
+                    f"token:{spent.token_id}",
+                    f"The token was refused: {spent.why}.",
+                    request,
+                )
+                raise
+            return await self.admit(session, found, request)
+
+    async def _find(self, session: AsyncSession, bearer: str, *, connected: bool) -> Actor:
+        if machines.is_access_token(bearer):
+            return await machines.authenticate_machine(
+                session, self.machines, bearer, now=self.clock(), connected=connected
+            )
+        return await tokens.authenticate(session, bearer, now=self.clock())
+
+    async def admit(self, session: AsyncSession, actor: Actor, request: RequestInfo) -> Actor:
+        """Let an actor in whose credential is valid: the last step of every way in.
+
+        Raises:
+            InactivePerson: The person is suspended or has left; that is recorded.
+        """
+        try:
+            return await people.admit(session, actor)
+        except people.InactivePerson as inactive:
+            why = f"The account is {inactive.state.lower()}."
+            await self._refuse(session, actor, f"person:{actor.subject}", why, request)
+            raise
+
+    async def limit(
+        self,
+        limited: Limited,
+        request: RequestInfo,
+        *,
+        actor: Actor | None = None,
+        amount: int = 1,
+    ) -> None:
+        """Count what an actor, or an address before the actor is known, does; refuse too much.
+
+        That it refuses is recorded, at most once a minute for each of them.
+
+        Raises:
+            Exceeded: With the seconds after which to try again.
+        """
+        subject = actor.subject if actor else None
+        now = self.clock()
+        try:
+            await self.rate_limits.take(
+                limited, now=now, subject=subject, address=request.address, amount=amount
+            )
+        except Exceeded as exceeded:
+            if exceeded.is_news:
+                async with self.database.session() as session:
+                    await self._record(
+                        session,
+                        actor or RATE_LIMITER,
+                        Tag.ACCESS_REQUEST_LIMIT,
+                        f"limit:{limited}",
+                        exceeded.message,
+                        request,
+                    )
+            raise
+
+    async def _refuse(
+        self, session: AsyncSession, actor: Actor, resource: str, why: str, request: RequestInfo
+    ) -> None:
+        await self._record(session, actor, Tag.ACCESS_LOGIN_REFUSE, resource, why, request)
+
+    async def _record(  # noqa: PLR0917  # the parts of an event
+        self,
+        session: AsyncSession,
+        actor: Actor,
+        action: Tag,
+        resource: str,
+        why: str,
+        request: RequestInfo,
+    ) -> None:
+        policy = await self.policies.current(session, now=self.clock())
+        event = NewEvent(
+            at=self.clock(),
+            actor=actor.subject,
+            actor_kind=actor.kind,
+            action=action,
+            resource=resource,
+            team=min(policy.teams(actor.subject), default=PLATFORM_TEAM),
+            outcome=AuditOutcome.DENIED,
+            reason=why,
+            correlation_id=request.correlation_id,
+            request_id=request.request_id,
+            address=request.address,
+        )
+        await append(session, self.keyring, event)
+        await session.commit()
