@@ -151,6 +151,21 @@ def test_a_standard_finds_what_breaks_it(code: str, good: str, bad: str, path: s
     assert (code, path) in problems(GOOD.replace(good, bad, 1))
 
 
+def test_people_of_one_role_may_decide_twice_and_count_as_one_with_approvals() -> None:
+    """COE033 is about a decision after one of other people, whom `approvals` exclude by default."""
+    release = GOOD.index("  - release:")
+    other = GOOD[:release] + GOOD[release:].replace("exclude: [requester, approvers]", "")
+    assert ("COE033", "/do/2/release") in problems(other)
+    same = other.replace("roles: [lead]", "roles: [finance/finance-approver]")
+    assert "COE033" not in {code for code, _ in problems(same)}
+    twice = GOOD[:release] + GOOD[release:].replace(
+        "exclude: [requester, approvers]", "approvals: 2"
+    )
+    assert "COE033" not in {code for code, _ in problems(twice)}
+    computed = other.replace("roles: [lead]}", "roles: [lead]}\n        exclude: ['${ .who }']")
+    assert "COE033" not in {code for code, _ in problems(computed)}
+
+
 def test_a_flow_has_an_input_schema() -> None:
     start, end = GOOD.index("input:\n"), GOOD.index("output:\n")
     assert problems(GOOD[:start] + GOOD[end:]) == [("COE010", "/document")]

@@ -8,11 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from coe.cli.flow.definition_files import read_definition
 from coe.cli.flow.local_trial import read_value
-from coe.cli.input_files import read_json_input, read_text_input
+from coe.cli.flow.suite_files import suites_in
+from coe.cli.input_files import read_text_input, read_value_input, texts_of
 from coe.json_types import read_json
 from coe.leaves import http_response, oauth2, openapi_fetch
 from coe.leaves.transport import HttpResponse
+from coe.testing.decision_files import DecisionFiles
 
 
 def test_in_an_answer_a_problem_a_token_and_a_document() -> None:
@@ -33,5 +36,23 @@ def test_in_a_file_of_the_command_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "input"
     file.write_bytes(codecs.BOM_UTF8 + text.encode())
     assert read_value(read_text_input(str(file))) == {"a": 1}
-    if text.startswith("{"):
-        assert read_json_input(str(file)) == {"a": 1}
+    assert read_value_input(str(file)) == {"a": 1}
+
+
+def test_in_every_file_of_a_folder(tmp_path: Path) -> None:
+    """The mark would be a part of the text, and so of its digest."""
+    texts = {"flow.yaml": "do: []\n", "tests.yaml": "tests: []\n", "order.json": "{}\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(codecs.BOM_UTF8 + text.encode())
+    assert read_definition(tmp_path / "flow.yaml") == texts["flow.yaml"]
+    assert texts_of(tmp_path) == texts
+    [suite] = suites_in(tmp_path)
+    assert suite.texts() == texts
+    documents = [source.text for _, source in DecisionFiles(_tables(tmp_path / "d")).sources]
+    assert documents == ["decision: {}\n"]
+
+
+def _tables(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "table.yaml").write_bytes(codecs.BOM_UTF8 + b"decision: {}\n")
+    return folder

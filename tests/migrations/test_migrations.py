@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -166,3 +167,58 @@ async def test_events_that_wait_during_the_upgrade_are_sealed(
     rows = await log.rows("SELECT position, refused FROM audit_events ORDER BY position")
     assert rows == [(0, None), (None, "NO_CODE")]
     await database.close()
+
+
+async def test_the_times_of_steps_that_ended_before_are_kept(empty_url: str) -> None:
+    """What waited longer than it lasted, as earlier versions could count it, is cut to that."""
+    await in_thread(partial(run.upgrade, empty_url, to="0012"))
+    connection = await asyncpg.connect(empty_url)
+    await connection.execute("SET session_replication_role = replica")  # rows without their runs
+    for table in ("run_steps", "human_tasks"):
+        for name in await connection.fetch(
+            "SELECT column_name FROM information_schema.columns "
+            "WHERE table_name = $1 AND is_nullable = 'NO' AND column_name <> 'id'",
+            table,
+        ):
+            await connection.execute(f'ALTER TABLE {table} ALTER "{name[0]}" DROP NOT NULL')
+    start, at = "2026-01-05 09:00+00", "2026-01-05 09:00:10+00"
+    kinds = ("humanTask", "listen", "localFlow", "run", "wait", "call")
+    for kind, waited, ended in (
+        *((kind, 4.0, f"'{at}'") for kind in kinds),
+        ("for", 99.0, f"'{at}'"),
+        ("set", 0.0, f"'{at}'"),
+        ("fork", 4.0, "NULL"),
+        ("switch", 4.0, "'2026-01-05 08:59+00'"),
+    ):
+        await connection.execute(
+            "INSERT INTO run_steps (id, kind, waited_seconds, started_at, ended_at, changed_at) "
+            f"VALUES (gen_random_uuid(), '{kind}', {waited}, '{start}', {ended}, '{start}')"
+        )
+    for state, who in (("CLAIMED", "'fiona'"), ("OPEN", "NULL"), ("COMPLETED", "'farid'")):
+        await connection.execute(
+            "INSERT INTO human_tasks (id, state, assignee) "
+            f"VALUES (gen_random_uuid(), '{state}', {who})"
+        )
+    await connection.close()
+    await in_thread(partial(run.upgrade, empty_url, to="0013"))
+    connection = await asyncpg.connect(empty_url)
+    rows = await connection.fetch("SELECT kind, waited_seconds, waits, held_seconds FROM run_steps")
+    holders = await connection.fetch('SELECT "by", until FROM human_task_holders')
+    await connection.close()
+    found = {
+        row["kind"]: (row["waited_seconds"], json.loads(row["waits"] or "null")) for row in rows
+    }
+    assert found == {
+        "humanTask": (4.0, {"PEOPLE_QUEUE": 4}),
+        "listen": (4.0, {"EVENT": 4}),
+        "localFlow": (4.0, {"OTHER_TEAM": 4}),
+        "run": (4.0, {"OTHER_TEAM": 4}),
+        "wait": (4.0, {"TIMER": 4}),
+        "call": (4.0, {"TIMER": 4}),
+        "for": (10.0, {"TIMER": 10}),
+        "set": (0.0, None),
+        "fork": (4.0, None),
+        "switch": (0.0, {"TIMER": 0}),
+    }
+    assert {row["held_seconds"] for row in rows} == {0.0}
+    assert [(row["by"], row["until"]) for row in holders] == [("fiona", None)]
