@@ -111,3 +111,10 @@ def test_a_day_is_its_first_moment_where_people_type() -> None:
     assert instants.read_day_or_instant("2026-03-01T01:00:00+01:00") == datetime(
         2026, 3, 1, tzinfo=UTC
     )
+
+
+def test_nine_digits_of_a_fraction_are_kept_and_more_are_cut_off() -> None:
+    nanoseconds = instants.read_nanoseconds("1970-01-01T00:00:01.123456789Z")
+    assert nanoseconds == 1_123_456_789
+    assert instants.read_nanoseconds("1970-01-01T00:00:01.1234567899Z") == nanoseconds
+    assert instants.read_nanoseconds("1970-01-01T00:00:01.1Z") == 1_100_000_000

@@ -35,6 +35,7 @@ def test_in_an_answer_a_problem_a_token_and_a_document() -> None:
 def test_in_a_file_of_the_command_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "input"
     file.write_bytes(codecs.BOM_UTF8 + text.encode())
+    assert read_text_input(str(file)) == text
     assert read_value(read_text_input(str(file))) == {"a": 1}
     assert read_value_input(str(file)) == {"a": 1}
 
