@@ -16,9 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access import machines, people, tokens
 from coe.access.actor import Actor
 from coe.access.policy import PolicyStore
+from coe.access.token_uses import TokenUses
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
+from coe.crypto.mac import MacKeys
 from coe.db import Database, new_id
 from coe.errors import Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
@@ -48,6 +50,8 @@ class Authentication:
     database: Database
     policies: PolicyStore
     keyring: Keyring
+    macs: MacKeys
+    token_uses: TokenUses
     machines: machines.MachineKeys
     rate_limits: RateLimits
     clock: Callable[[], datetime]
@@ -77,7 +81,7 @@ class Authentication:
             actor = self.authenticator.authenticate(bearer, request.address or "")
         async with self.database.session() as session:
             try:
-                found = actor or await self._find(session, bearer, connected=connected)
+                found = actor or await self._find(session, bearer, request, connected=connected)
             except machines.RefusedCredential as refused:
                 why = f"The credential was refused: {refused.why}."
                 machine = Actor.of(refused.subject)
@@ -94,12 +98,19 @@ class Authentication:
                 raise
             return await self.admit(session, found, request)
 
-    async def _find(self, session: AsyncSession, bearer: str, *, connected: bool) -> Actor:
+    async def _find(
+        self, session: AsyncSession, bearer: str, request: RequestInfo, *, connected: bool
+    ) -> Actor:
+        now = self.clock()
         if machines.is_access_token(bearer):
             return await machines.authenticate_machine(
-                session, self.machines, bearer, now=self.clock(), connected=connected
+                session, self.machines, bearer, now=now, connected=connected
             )
-        return await tokens.authenticate(session, bearer, now=self.clock())
+        found = await tokens.authenticate(session, self.macs, bearer, now=now)
+        self.token_uses.note(
+            found.token_id, at=now, address=request.address, last=found.last_used_at
+        )
+        return found.actor
 
     async def admit(self, session: AsyncSession, actor: Actor, request: RequestInfo) -> Actor:
         """Let an actor in whose credential is valid: the last step of every way in.

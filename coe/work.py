@@ -24,6 +24,7 @@ from coe.access.permissions import Permission
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
 from coe.access.signed_policy import RENEWED, SIGNER
 from coe.access.step_up import StepUpLine
+from coe.access.token_uses import TokenUses
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.audit.models import AuditEvent
@@ -333,10 +334,12 @@ class Platform:
     authenticator: tokens.Authenticator | None = None
     test_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     machines: machines.MachineKeys = field(init=False)
+    token_uses: TokenUses = field(init=False)
     authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive the keys for machines from the signing key; read the rate limits."""
+        self.token_uses = TokenUses(self.database)
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds
@@ -345,6 +348,8 @@ class Platform:
             database=self.database,
             policies=self.policies,
             keyring=self.keyring,
+            macs=self.macs,
+            token_uses=self.token_uses,
             machines=self.machines,
             rate_limits=RateLimits.of(self.database, self.settings.rate_limits),
             clock=lambda: self.clock(),  # noqa: PLW0108  # tests put another one in its place
@@ -379,6 +384,7 @@ class Platform:
     async def close(self) -> None:
         """Close the database's connections and the worker of expressions."""
         await self.expressions.close()
+        await self.token_uses.settle()
         await self.database.close()
 
     async def authenticate(

@@ -59,11 +59,11 @@ class Actor:
     """The authenticated caller.
 
     `scopes` are those of its token; they only narrow what the policy allows. None does not narrow.
-    `token_id` is the token that it sent, if that is in the database. `maker` is who made the
-    credential of a service: the two count as one person wherever a rule tells people apart.
-    `sign_in` is the session of a person in a browser; None for every token.
-    `credential` is that of a machine, such as `worker:<uuid>`; `bound_to` is the team that alone it
-    may act in, by the lines for a `machine`.
+    With a `team` its token counts for that team's resources only. `token_id` is the token that it
+    sent, if that is in the database. `maker` is who made the credential of a service: the two count
+    as one person wherever a rule tells people apart. `sign_in` is the session of a person in a
+    browser; None for every token. `credential` is that of a machine, such as `worker:<uuid>`;
+    `bound_to` is the team that alone it may act in, by the lines for a `machine`.
     """
 
     subject: str
@@ -75,6 +75,7 @@ class Actor:
     sign_in: SignIn | None = None
     credential: str | None = None
     bound_to: str | None = None
+    team: str | None = None
 
     @property
     def persons(self) -> frozenset[str]:
@@ -100,15 +101,23 @@ class Actor:
         maker: str | None = None,
         token_id: UUID | None = None,
         sign_in: SignIn | None = None,
+        team: str | None = None,
     ) -> Self:
         """The actor of a subject, whose form gives the kind.
 
         Raises:
             ValueError: The subject is not one of the three forms.
         """
-        kind = subject_kind(subject)
-        name = display_name or subject
-        return cls(subject, kind, name, scopes, maker, token_id, sign_in)
+        return cls(
+            subject,
+            subject_kind(subject),
+            display_name or subject,
+            scopes=scopes,
+            maker=maker,
+            token_id=token_id,
+            sign_in=sign_in,
+            team=team,
+        )
 
 
 def subject_kind(subject: str) -> ActorKind:

@@ -186,9 +186,12 @@ class PolicyState(SQLModel, table=True):
 
 
 class AccessToken(SQLModel, table=True):
-    """A bearer token, of which only the SHA-256 is stored, as `token_hash`.
+    """A bearer token, of which only a message authentication code is stored, as `token_hash`.
 
-    `scopes` narrow what the policy allows its subject; `*` does not narrow.
+    `scopes` narrow what the policy allows its subject; `*` does not narrow. With a `team` it counts
+    for the resources of that team only. `parent_id` is the token with which it was issued, and
+    `maker` who counts as one with the service that has it. `mac` is the code of all these; a
+    revocation deletes it. When and from where it was used is noted at most once a minute.
     """
 
     __tablename__ = "access_tokens"
@@ -199,6 +202,10 @@ class AccessToken(SQLModel, table=True):
     kind: str
     token_hash: bytes = Field(unique=True)
     scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    team: str | None = None
+    parent_id: UUID | None = Field(default=None, foreign_key="access_tokens.id", index=True)
+    maker: str | None = None
+    mac: bytes | None = None
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     revoked_at: datetime | None = Field(
         default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
@@ -206,4 +213,8 @@ class AccessToken(SQLModel, table=True):
     created_at: datetime = Field(
         default_factory=utcnow, sa_column=Column(DateTime(timezone=True), nullable=False)
     )
-    created_by: str
+    created_by: str = Field(index=True)
+    last_used_at: datetime | None = Field(
+        default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
+    )
+    last_address: str | None = None

@@ -103,7 +103,7 @@ class Policy:
         """Decide whether the actor has the permission on a resource of this team and class.
 
         Args:
-            actor: The caller; the scopes of its token only narrow.
+            actor: The caller; the scopes and the team of its token only narrow.
             permission: Anything but a `Permission` is refused.
             team: The slug of the team that owns the resource.
             data_class: The class of the resource.
@@ -115,6 +115,8 @@ class Policy:
         name = str(permission)
         if actor.scopes is not None and not in_scopes(name, actor.scopes):
             return refused(name, f"The token that was sent has no scope for {name}.")
+        if actor.team is not None and team != actor.team:
+            return refused(name, f"The token that was sent is for the team {actor.team} only.")
         own, every = _split(relations)
         objection = self._objection(actor, name, team, data_class, every)
         objection = objection or _bound_elsewhere(actor, name, team)

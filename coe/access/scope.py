@@ -33,6 +33,14 @@ class AccessScope:
         """Whether it allows a resource of this team and class."""
         return data_class in self.teams.get(team, self.elsewhere)
 
+    def within(self, other: AccessScope) -> bool:
+        """Whether the other scope allows all that this one does."""
+        teams = {*self.teams, *other.teams}
+        return self.elsewhere <= other.elsewhere and all(
+            self.teams.get(team, self.elsewhere) <= other.teams.get(team, other.elsewhere)
+            for team in teams
+        )
+
     def clause(
         self,
         team: ColumnElement[str],

@@ -1,4 +1,12 @@
-"""Bearer tokens: opaque; only their hash is stored.
+"""Bearer tokens: opaque, and only message authentication codes of them are stored.
+
+`token_hash` is the code of the token's text, by which its row is found. `mac` is the code of what
+the row says: subject, scopes, team, expiry, maker and parent. The key of both is in no database
+(`coe.crypto.mac`), so whoever can write the table, and no more, can neither add a token nor widen
+one. To revoke a token deletes its `mac`, so that taking the revocation back needs the key too.
+
+A token that was issued with another one is its child. With each request the whole line of parents
+is read, in one query: a token works while none of them has expired or is revoked.
 
 These are functions over a session. The verbs that issue and revoke for a caller stand above
 `coe.work`: they require `token:issue` or `token:revoke`, and record it.
@@ -6,50 +14,47 @@ These are functions over a session. The verbs that issue and revoke for a caller
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-import secrets
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, not_, select, tuple_, update
+import orjson
+from sqlalchemy import ColumnElement, Row, Table, and_, func, literal, not_, or_, select, tuple_
+from sqlalchemy import update as sql_update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from coe.access.actor import Actor, ActorKind, subject_kind
 from coe.access.machines import is_worker
 from coe.access.models import AccessToken, Membership
 from coe.access.permissions import is_scope
-from coe.db import utcnow
+from coe.access.token_text import TokenKind, is_token, new_token
+from coe.crypto.mac import MacKeys, MacPurpose
+from coe.db import new_id, utcnow
 from coe.errors import Invalid, Problem, Unauthenticated
+from coe.formats import instants
 
-TOKEN_PREFIX: Final = "coe_"  # noqa: S105  # the start of every token
 EVERY_SCOPE: Final = "*"
-MAX_LIFETIME: Final = timedelta(days=366)
+MAX_LIFETIME: Final = timedelta(days=365)
+MAX_PARENTS: Final = 8
+"""How long a line of parents may be."""
 
-_BYTES: Final = 32
-_FORM: Final = re.compile(r"coe_[A-Za-z0-9_-]{43}")
 _NAME: Final = re.compile(r"\S(?:.{0,98}\S)?")
+_TOKENS: Final[Table] = SQLModel.metadata.tables[str(AccessToken.__tablename__)]
 
 
 class InactiveToken(Unauthenticated):
-    """A token that expired or was revoked; clients see the same error as for any bad token."""
+    """A token that does not work any more; clients see the same error as for any bad token."""
 
-    def __init__(self, token: AccessToken) -> None:
+    def __init__(self, token: AccessToken | Row[Any], why: str) -> None:
         super().__init__(Unauthenticated().message)
-        self.token_id = token.id
-        self.subject = token.subject
-        self.kind = token.kind
-        self.why = _why(token)
-
-
-def _why(token: AccessToken) -> str:
-    if token.revoked_at is not None:
-        return "it was revoked"
-    return "a worker signs in with its key" if is_worker(token.subject) else "it expired"
+        self.token_id: UUID = token.id
+        self.subject: str = token.subject
+        self.kind: str = token.kind
+        self.why = why
 
 
 class Authenticator(Protocol):
@@ -62,119 +67,181 @@ class Authenticator(Protocol):
         """
 
 
-async def authenticate(session: AsyncSession, bearer: str, *, now: datetime | None = None) -> Actor:
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """The token to issue.
+
+    Attributes:
+        name: Its purpose, for people: 1 to 100 characters.
+        subject: A person or a service; a run has no token.
+        scopes: Permissions, nouns with all verbs (`run:*`), or `*`: they only narrow the policy.
+        expires_at: At most a year ahead.
+        created_by: The subject that issues it.
+        maker: Who counts as one with the service that gets it (`Actor.maker`).
+        team: The only team for whose resources it counts, or None.
+        parent: The token with which it is issued, whose row is locked.
+    """
+
+    name: str
+    subject: str
+    scopes: Collection[str]
+    expires_at: datetime
+    created_by: str
+    maker: str | None = None
+    team: str | None = None
+    parent: AccessToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundToken:
+    """The actor of a token, and when its use was noted last."""
+
+    actor: Actor
+    token_id: UUID
+    last_used_at: datetime | None
+
+
+async def authenticate(
+    session: AsyncSession, macs: MacKeys, bearer: str, *, now: datetime | None = None
+) -> FoundToken:
     """Find the actor of a token in the database.
+
+    The row is found by a code that only the holder of the token and of the key can compute, and
+    its other codes are compared in constant time: nothing can be learnt from how long it takes.
 
     Args:
         session: Only read from.
+        macs: The keys of the codes.
         bearer: The text after `Bearer ` in the header.
         now: By default the clock's time.
 
     Raises:
-        Unauthenticated: The token is malformed, unknown, expired or revoked (`InactiveToken`); the
-            message is the same for all.
+        Unauthenticated: The token is malformed, unknown, expired, revoked, or its row was not
+            written by the platform (`InactiveToken`); the message is the same for all.
     """
-    if not _FORM.fullmatch(bearer):
+    if not is_token(bearer):
         raise Unauthenticated
-    digest = hash_token(bearer)
-    token = await session.scalar(select(AccessToken).where(col(AccessToken.token_hash) == digest))
-    now = now or utcnow()
-    if token is None or not hmac.compare_digest(token.token_hash, digest):
+    line = await _line(session, macs.codes(MacPurpose.ACCESS_TOKEN, b"text", bearer.encode()))
+    if not line:
         raise Unauthenticated
-    if token.revoked_at is not None or token.expires_at <= now or is_worker(token.subject):
-        raise InactiveToken(token)
-    return Actor.of(
+    token = line[0]
+    why = _objection(macs, line, now or utcnow())
+    if why is not None:
+        raise InactiveToken(token, why)
+    actor = Actor.of(
         token.subject,
         display_name=await _display_name(session, token.subject),
         scopes=None if EVERY_SCOPE in token.scopes else frozenset(token.scopes),
-        maker=_maker(token),
+        maker=token.maker,
         token_id=token.id,
+        team=token.team,
     )
+    return FoundToken(actor, token.id, token.last_used_at)
 
 
 async def issue(
-    session: AsyncSession,
-    *,
-    name: str,
-    subject: str,
-    scopes: Collection[str],
-    expires_at: datetime,
-    created_by: str,
-    now: datetime | None = None,
+    session: AsyncSession, macs: MacKeys, new: NewToken, *, now: datetime | None = None
 ) -> tuple[str, AccessToken]:
     """Create a token for a subject; the caller commits.
 
-    Args:
-        session: The transaction to which the row is added.
-        name: Its purpose, for people: 1 to 100 characters.
-        subject: A person or a service; a run has no token.
-        scopes: Permissions, nouns with all verbs (`run:*`), or `*`: they only narrow the policy.
-        expires_at: At most 366 days ahead.
-        created_by: The subject that issues it.
-        now: By default the clock's time.
-
     Returns:
-        The token, which is not stored, and the row with its hash.
+        The token, which is not stored, and its row.
 
     Raises:
         Invalid: Every problem of the name, subject, scopes and expiry.
     """
     now = now or utcnow()
     problems = [
-        *_name_problems(name),
-        *_subject_problems(subject),
-        *_scope_problems(scopes),
-        *_expiry_problems(expires_at, now),
+        *_name_problems(new.name),
+        *_subject_problems(new.subject),
+        *_scope_problems(new.scopes),
+        *_expiry_problems(new.expires_at, now),
     ]
     if problems:
         raise Invalid(problems)
-    bearer = TOKEN_PREFIX + secrets.token_urlsafe(_BYTES)
+    kind = subject_kind(new.subject)
+    bearer = new_token(TokenKind.of(kind))
     token = AccessToken(
-        name=name,
-        subject=subject,
-        kind=subject_kind(subject).value,
-        token_hash=hash_token(bearer),
-        scopes=sorted(set(scopes)),
-        expires_at=expires_at,
+        id=new_id(),
+        name=new.name,
+        subject=new.subject,
+        kind=kind.value,
+        token_hash=macs.code(MacPurpose.ACCESS_TOKEN, b"text", bearer.encode()),
+        scopes=sorted(set(new.scopes)),
+        team=new.team,
+        parent_id=None if new.parent is None else new.parent.id,
+        maker=new.maker,
+        expires_at=new.expires_at,
         created_at=now,
-        created_by=created_by,
+        created_by=new.created_by,
     )
+    token.mac = macs.code(MacPurpose.ACCESS_TOKEN, b"row", _content(token))
     session.add(token)
     await session.flush()
     return bearer, token
 
 
-async def find_token(session: AsyncSession, token_id: UUID) -> AccessToken | None:
-    """The row of a token, if there is one."""
-    return await session.get(AccessToken, token_id)
-
-
-async def subjects(session: AsyncSession) -> list[str]:
-    """All subjects that have or had a token, in order."""
-    found = await session.scalars(
-        select(col(AccessToken.subject)).distinct().order_by(col(AccessToken.subject))
+async def find_token(
+    session: AsyncSession, token_id: UUID, *, lock: bool = False
+) -> AccessToken | None:
+    """The row of a token, if there is one; `lock` keeps it from being revoked meanwhile."""
+    found: AccessToken | None = await session.get(
+        AccessToken, token_id, with_for_update={"read": True} if lock else None
     )
-    return list(found)
+    return found
+
+
+async def owners(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[_Owner]:
+    """Each subject that has or had such a token, with the team that the token is bound to."""
+    subject, team = _TOKENS.c.subject, _TOKENS.c.team
+    found = await session.execute(
+        select(subject, team).where(*conditions).distinct().order_by(subject, team)
+    )
+    return [(row.subject, row.team) for row in found]
+
+
+def owned_by(of: Collection[_Owner]) -> ColumnElement[bool]:
+    """The tokens of these owners."""
+    pair = tuple_(_TOKENS.c.subject, func.coalesce(_TOKENS.c.team, ""))
+    return pair.in_([(subject, team or "") for subject, team in of])
+
+
+def works(now: datetime) -> ColumnElement[bool]:
+    """The tokens that work now; one whose parent has ended is revoked or has expired too."""
+    return and_(_TOKENS.c.revoked_at.is_(None), _TOKENS.c.expires_at > now)
+
+
+def matching(
+    *, subject: str | None, team: str | None, made_by: str | None, members: Collection[str] = ()
+) -> list[ColumnElement[bool]]:
+    """The conditions of a filter: a subject, a team (bound to it, or of its members), a maker."""
+    found: list[ColumnElement[bool]] = []
+    if subject is not None:
+        found.append(_TOKENS.c.subject == subject)
+    if team is not None:
+        of_member = and_(_TOKENS.c.team.is_(None), _TOKENS.c.subject.in_(members))
+        found.append(or_(_TOKENS.c.team == team, of_member))
+    if made_by is not None:
+        found.append(or_(_TOKENS.c.created_by == made_by, _TOKENS.c.maker == made_by))
+    return found
 
 
 async def page(
     session: AsyncSession,
-    of: Collection[str],
-    *,
+    *conditions: ColumnElement[bool],
     active: bool | None,
     now: datetime,
     size: int,
     beyond: Sequence[Any] | None,
 ) -> tuple[list[AccessToken], int]:
-    """Tokens of these subjects, the newest first, and how many there are over all pages.
+    """Tokens that fit the conditions, the newest first, and how many there are over all pages.
 
     `beyond` is the time and the id of the token before the page.
     """
     created, key = col(AccessToken.created_at), col(AccessToken.id)
-    works = and_(col(AccessToken.revoked_at).is_(None), col(AccessToken.expires_at) > now)
-    wanted: list[ColumnElement[Any]] = [col(AccessToken.subject).in_(of)]
+    wanted = list(conditions)
     if active is not None:
-        wanted.append(works if active else not_(works))
+        wanted.append(works(now) if active else not_(works(now)))
     total = await session.scalar(select(func.count()).select_from(AccessToken).where(*wanted))
     if beyond is not None:
         wanted.append(tuple_(created, key) < tuple_(*beyond))
@@ -182,31 +249,100 @@ async def page(
     return list(await session.scalars(statement.limit(size))), total or 0
 
 
-async def revoke(session: AsyncSession, token_id: UUID, *, now: datetime | None = None) -> bool:
-    """Revoke the token from now on; the caller commits.
+async def active_tokens(
+    session: AsyncSession, *conditions: ColumnElement[bool], now: datetime
+) -> list[AccessToken]:
+    """The tokens that fit the conditions and work now, locked."""
+    statement = select(AccessToken).where(works(now), *conditions).order_by(col(AccessToken.id))
+    return list(await session.scalars(statement.with_for_update()))
+
+
+async def revoke(
+    session: AsyncSession, *token_ids: UUID, now: datetime | None = None
+) -> frozenset[UUID]:
+    """Revoke tokens and all that were issued with them, from now on; the caller commits.
 
     Returns:
-        Whether a token was revoked: False if it is unknown or already revoked.
+        The tokens that were revoked: none that is unknown or was revoked already.
     """
-    revoked = await session.scalar(
-        update(AccessToken)
-        .where(col(AccessToken.id) == token_id, col(AccessToken.revoked_at).is_(None))
-        .values(revoked_at=now or utcnow())
+    tree = select(_TOKENS.c.id).where(_TOKENS.c.id.in_(token_ids)).cte("tree", recursive=True)
+    child = _TOKENS.alias("child")
+    tree = tree.union(select(child.c.id).where(child.c.parent_id == tree.c.id))
+    revoked = await session.scalars(
+        sql_update(AccessToken)
+        .where(col(AccessToken.id).in_(select(tree.c.id)), col(AccessToken.revoked_at).is_(None))
+        .values(revoked_at=now or utcnow(), mac=None)
         .returning(col(AccessToken.id))
         .execution_options(synchronize_session="fetch")
     )
-    return revoked is not None
+    return frozenset(revoked)
 
 
-def hash_token(bearer: str) -> bytes:
-    """SHA-256 of the token. It has 256 random bits, so a slow hash would add nothing."""
-    return hashlib.sha256(bearer.encode()).digest()
+async def revoke_of_subject(
+    session: AsyncSession, subject: str, *, now: datetime | None = None
+) -> frozenset[UUID]:
+    """Revoke all tokens of a subject, and all that were issued with them; the caller commits."""
+    found = await session.scalars(select(_TOKENS.c.id).where(_TOKENS.c.subject == subject))
+    return await revoke(session, *found, now=now)
 
 
-def _maker(token: AccessToken) -> str | None:
-    """The person who made a service's token; an operator, who holds the database, is none."""
-    is_person = subject_kind(token.created_by) is ActorKind.PERSON
-    return token.created_by if is_person and token.kind == ActorKind.SERVICE else None
+async def parents_of(session: AsyncSession, token: AccessToken) -> int:
+    """How many tokens stand above a token in its line."""
+    line = _line_of(_TOKENS.c.id == token.id)
+    return len((await session.execute(line)).all()) - 1
+
+
+_Owner = tuple[str, str | None]
+
+
+async def _line(session: AsyncSession, codes: Sequence[bytes]) -> Sequence[Row[Any]]:
+    """A token, its parent, the parent of that and so on; empty if there is none, or none to end."""
+    found = (await session.execute(_line_of(_TOKENS.c.token_hash.in_(codes)))).all()
+    return found if found and found[-1].parent_id is None else ()
+
+
+def _line_of(start: ColumnElement[bool]) -> Any:
+    line = select(_TOKENS, literal(0).label("depth")).where(start).cte("line", recursive=True)
+    parent = _TOKENS.alias("parent")
+    line = line.union_all(
+        select(parent, line.c.depth + 1).where(
+            parent.c.id == line.c.parent_id, line.c.depth < MAX_PARENTS
+        )
+    )
+    return select(line).order_by(line.c.depth)
+
+
+def _objection(macs: MacKeys, line: Sequence[Row[Any]], now: datetime) -> str | None:
+    """Why a token does not work, from its line; None if it does."""
+    if is_worker(line[0].subject):
+        return "a worker signs in with its key"
+    for depth, row in enumerate(line):
+        which = "it" if depth == 0 else "the token with which it was issued"
+        if row.revoked_at is not None:
+            return f"{which} was revoked"
+        if row.expires_at <= now:
+            return f"{which} expired"
+        if not macs.verify(MacPurpose.ACCESS_TOKEN, row.mac, b"row", _content(row)):
+            return f"the row of {which} is not as the platform wrote it"
+    return None
+
+
+def _content(token: AccessToken | Row[Any]) -> bytes:
+    """What the `mac` of a row is of: all that says what the token is good for."""
+    return orjson.dumps(
+        [
+            str(token.id),
+            token.token_hash.hex(),
+            token.subject,
+            token.kind,
+            sorted(token.scopes),
+            token.team,
+            None if token.parent_id is None else str(token.parent_id),
+            token.maker,
+            token.created_by,
+            instants.write(token.expires_at),
+        ]
+    )
 
 
 async def _display_name(session: AsyncSession, subject: str) -> str | None:

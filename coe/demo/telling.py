@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from coe import content
+from coe.access.token_text import is_token
 from coe.bootstrap import issue_operator_token
 from coe.demo.layout import write_private
 from coe.demo.personas import PERSONAS, persona_token
@@ -88,7 +89,7 @@ def number_of_telling(data: Path, *, again: bool) -> int:
 async def kept_token(data: Path, settings: Settings, subject: str) -> str:
     """A token for a subject that is no persona; issued once, kept in a private file."""
     file = data / "tokens" / subject.replace(":", "-").replace("/", "-")
-    if not file.exists():
+    if not file.exists() or not is_token(file.read_text().strip()):
         request = TokenRequest(f"demo of {subject}", subject, ("*",), timedelta(days=365))
         write_private(file, await issue_operator_token(settings, request))
     return file.read_text().strip()

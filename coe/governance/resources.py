@@ -148,5 +148,5 @@ async def _token(read: Read, name: str, key: UUID, subject: str) -> Resource:
     row = await read.session.get(AccessToken, key)
     if row is None:
         raise NotFound
-    team = team_of_subject(read.policy, row.subject)
+    team = row.team or team_of_subject(read.policy, row.subject)
     return Resource(name, team, relations=_relation(Relation.SELF, holds=row.subject == subject))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from coe.access import people, tokens
+from coe.access import people
 from coe.access.models import Person, PersonState
 from coe.demo.personas import PersonaTokens, persona_token
 from coe.errors import Unauthenticated
 from coe.work import Platform, RequestInfo
+from tests.factories.tokens import bearer_of
 
 ABOUT = RequestInfo(address="127.0.0.1")
 
@@ -26,20 +26,6 @@ async def add(platform: Platform, subject: str, state: PersonState) -> None:
         await session.commit()
 
 
-async def token_of(platform: Platform, subject: str) -> str:
-    async with platform.database.session() as session:
-        bearer, _ = await tokens.issue(
-            session,
-            name="test",
-            subject=subject,
-            scopes=["*"],
-            expires_at=platform.clock() + timedelta(hours=1),
-            created_by=subject,
-        )
-        await session.commit()
-    return bearer
-
-
 async def refusals(platform: Platform) -> list[tuple[str, str]]:
     async with platform.database.session() as session:
         found = await session.execute(
@@ -50,7 +36,7 @@ async def refusals(platform: Platform) -> list[tuple[str, str]]:
 
 async def test_an_active_person_enters_with_the_name_of_the_account(platform: Platform) -> None:
     await add(platform, "sales-owner", PersonState.ACTIVE)
-    actor = await platform.authenticate(await token_of(platform, "sales-owner"), ABOUT)
+    actor = await platform.authenticate(await bearer_of(platform, "sales-owner"), ABOUT)
     assert actor.display_name == "Sofia L."
     assert await refusals(platform) == []
 
@@ -63,7 +49,7 @@ async def test_others_do_not_whatever_they_present(
     platform.authentication = replace(platform.authentication, authenticator=PersonaTokens())
     bearer = persona_token("sales-owner")
     if credential == "token":
-        bearer = await token_of(platform, "sales-owner")
+        bearer = await bearer_of(platform, "sales-owner")
     await platform.authenticate(bearer, ABOUT)
     await add(platform, "sales-owner", state)
     with pytest.raises(Unauthenticated) as caught:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +12,6 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from coe.access.actor import Actor
-from coe.access.tokens import issue
 from coe.api.graphql.ids import to_uuid
 from coe.outbox import OUTBOX
 from coe.runs.event_payload import open_events
@@ -22,6 +19,7 @@ from coe.runs.tables import EVENTS
 from coe.schedules.sync import refresh_schedule
 from tests.factories.api import Api, Refused
 from tests.factories.runs import central, engine, publish, until
+from tests.factories.tokens import bearer_of
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
@@ -270,16 +268,7 @@ async def test_a_service_sends_with_a_token_of_that_scope(still_api: Api) -> Non
     platform = still_api.services.platform
 
     async def token(*scopes: str) -> str:
-        async with platform.work(Actor.of("service:content")) as work:
-            bearer, _ = await issue(
-                work.session,
-                name="shop",
-                subject="service:web-shop",
-                scopes=scopes,
-                expires_at=datetime.now(UTC) + timedelta(days=1),
-                created_by="service:content",
-            )
-        return bearer
+        return await bearer_of(platform, "service:web-shop", *scopes)
 
     assert (await post(still_api, event(), token=await token("event:send"))).status_code == 202
     assert (await post(still_api, event(), token=await token("event:*"))).status_code == 202

@@ -40,6 +40,7 @@ from tests.factories.audit_events import events_of
 from tests.factories.human_tasks import open_waiting, running
 from tests.factories.people import COE_LEAD, FINANCE_APPROVER, FINANCE_LEAD, SALES_OWNER
 from tests.factories.policies import shipped, sign_policy
+from tests.factories.tokens import new_token
 
 __all__ = ["running"]
 
@@ -275,7 +276,7 @@ async def test_hiding_what_one_owned(running: Runtime) -> None:
     async with platform.database.session() as session:
         await session.execute(update(RUNS).values(requester=SALES_OWNER.subject))
         await session.commit()
-    await token_of(platform, FINANCE_LEAD, "service:worker/finance")
+    await new_token(platform, "service:ledger", created_by=FINANCE_LEAD.subject, team="finance")
     async with platform.work(COE_LEAD) as work:
         await people.offboard_person(work, SALES_OWNER.subject, reason="left")
     async with platform.work(Actor.of("sales-owner")) as work:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from coe.access import tokens
-from coe.access.machines import is_worker
-from coe.db import utcnow
 from tests.factories.api import Api, Persona
 from tests.factories.api_documents import central, local
-from tests.factories.prefect import issue
+from tests.factories.tokens import bearer_of
 
 
 async def publish(api: Api, manifest: str, *, by: str = "sales-owner") -> Persona:
@@ -42,16 +37,5 @@ async def publish_count_stock(api: Api) -> Persona:
 
 async def with_token(api: Api, subject: str, *scopes: str) -> Persona:
     """Somebody who is no persona, with a separate token; a team's worker with its key."""
-    if is_worker(subject):
-        return Persona(api, await issue(api.services.platform, subject))
-    async with api.services.platform.database.session() as session:
-        bearer, _ = await tokens.issue(
-            session,
-            name="of a test",
-            subject=subject,
-            scopes=scopes or ("*",),
-            expires_at=utcnow() + timedelta(hours=1),
-            created_by="test",
-        )
-        await session.commit()
+    bearer = await bearer_of(api.services.platform, subject, *scopes)
     return Persona(api, bearer)

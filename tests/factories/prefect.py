@@ -10,19 +10,17 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 
-from coe.access import tokens
-from coe.access.machines import is_worker
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_http import PrefectHTTP
 from coe.engines.prefect_server import PrefectServer, wait_until_healthy
 from coe.work import Platform
-from tests.factories.machines import enrolled, enrolment_code
+from tests.factories.machines import enrolment_code
 from tests.factories.ports import free_port
+from tests.factories.tokens import bearer_of
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "TMPDIR", "TZ")
@@ -189,20 +187,7 @@ class House:
 
 async def issue(platform: Platform, subject: str) -> str:
     """A token for a subject, with every scope; for a team's worker the access token of a key."""
-    if is_worker(subject):
-        worker = await enrolled(platform, subject.rpartition("/")[2])
-        return platform.machines.sign(subject, str(worker.credential), platform.clock())
-    async with platform.database.session() as session:
-        bearer, _ = await tokens.issue(
-            session,
-            name="test",
-            subject=subject,
-            scopes=["*"],
-            expires_at=platform.clock() + timedelta(days=1),
-            created_by="test",
-        )
-        await session.commit()
-    return bearer
+    return await bearer_of(platform, subject)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from coe.audit.models import AuditEvent
 from coe.db import new_id
 from coe.errors import Conflict, Forbidden, Invalid, NotFound
 from coe.governance import tokens
-from coe.governance.tokens import TokenRequest
+from coe.governance.tokens import TokenFilter, TokenRequest
 from coe.work import Platform
 from tests.factories.people import FINANCE_LEAD, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
 
@@ -56,8 +56,8 @@ async def test_the_operator_needs_no_permission(platform: Platform) -> None:
     async with platform.work(OPERATOR) as work:
         bearer, _ = await tokens.issue_token_as_operator(work, _request("coe-lead"))
     async with platform.database.session() as session:
-        known = await rows.authenticate(session, bearer)
-    assert known.subject == "coe-lead"
+        known = await rows.authenticate(session, platform.macs, bearer)
+    assert known.actor.subject == "coe-lead"
     assert ("service:content", "coe", None) in await _recorded(platform, "access:token:issue")
 
 
@@ -105,7 +105,8 @@ async def test_one_sees_ones_own_tokens_and_those_that_one_may_revoke(platform: 
 
     async def seen(actor: Actor, **wanted: Any) -> list[str]:
         async with platform.read(actor) as read:
-            return [each.subject for each in (await tokens.list_tokens(read, **wanted)).items]
+            page = await tokens.list_tokens(read, TokenFilter(**wanted))
+            return [each.subject for each in page.items]
 
     assert await seen(SALES_OWNER) == ["sales-owner"]
     assert await seen(Actor.of("sales-lead")) == ["service:web-shop", "sales-owner"]
@@ -126,6 +127,6 @@ async def test_tokens_are_paged_and_the_revoked_are_told_apart(platform: Platfor
             each.id for each in reversed(made)
         ]
         assert (one.has_next, one.total, rest.has_next) == (True, 3, False)
-        inactive = await tokens.list_tokens(read, active=False)
+        inactive = await tokens.list_tokens(read, TokenFilter(active=False))
         assert [each.id for each in inactive.items] == [made[1].id]
-        assert (await tokens.list_tokens(read, active=True)).total == 2
+        assert (await tokens.list_tokens(read, TokenFilter(active=True))).total == 2

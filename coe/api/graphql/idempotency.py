@@ -9,6 +9,7 @@ from enum import Enum
 
 import orjson
 
+from coe.access.actor import Actor
 from coe.api.graphql.context import Context
 from coe.errors import Invalid
 from coe.idempotency import Receipt, carry_out_once
@@ -41,7 +42,7 @@ async def once(
         async with context.work() as work:
             if key is None:
                 return await verb(work)
-            digest = _digest(mutation, given, context.actor.scopes)
+            digest = _digest(mutation, given, context.actor)
             return await carry_out_once(work, key, digest, verb)
     except Invalid as error:
         return Receipt(problems=error.problems)
@@ -49,13 +50,17 @@ async def once(
         context.forget()
 
 
-def _digest(mutation: str, given: object, scopes: frozenset[str] | None) -> str:
-    """The digest of the input and of the token's scopes.
+def _digest(mutation: str, given: object, actor: Actor) -> str:
+    """The digest of the input, and of the scopes and the team of the token.
 
-    A call with other scopes is another input, because an answer may hold more than they allow.
+    A call with others is another input, because an answer may hold more than they allow.
     """
-    narrowed = None if scopes is None else sorted(scopes)
-    whole = {"mutation": mutation, "given": _plain(given), "scopes": narrowed}
+    whole: dict[str, JSON] = {
+        "mutation": mutation,
+        "given": _plain(given),
+        "scopes": None if actor.scopes is None else [*sorted(actor.scopes)],
+        "team": actor.team,
+    }
     return hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 import strawberry
 
 from coe.api.graphql.context import Info
 from coe.api.graphql.idempotency import once
 from coe.api.graphql.ids import to_uuid
 from coe.api.graphql.nodes import mutation
-from coe.api.types.access import IssueTokenInput, TokenPayload
+from coe.api.types.access import (
+    IssueTokenInput,
+    RevokedTokensPayload,
+    RevokeTokensInput,
+    TokenPayload,
+)
+from coe.errors import Problem, Severity
 from coe.governance import tokens
 from coe.idempotency import Receipt
 from coe.work import Work
+
+_SHOWN: Final = Problem(
+    "TOKEN_SHOWN",
+    "the token was shown in the answer to the first call, and is kept nowhere",
+    severity=Severity.WARNING,
+    path="/clientMutationId",
+    help="if that answer was lost, revoke this token and issue another one",
+)
 
 
 @strawberry.type
@@ -20,14 +37,24 @@ class AccessMutation:
 
     @mutation
     async def issue_token(self, info: Info, input: IssueTokenInput) -> TokenPayload:  # noqa: A002  # the contract's name
-        """Issue a token for the caller itself, or for a service of one of its teams."""
+        """Issue a token for the caller itself, or for a service of one of its teams.
+
+        It has no other scopes than the token that the caller sends, ends no later and is revoked
+        with it. One for a service is bound to the team.
+        """
+        issued: list[str] = []
 
         async def verb(work: Work) -> Receipt:
             bearer, token = await tokens.issue_token(work, input.request())
-            return Receipt({"token": bearer, "id": str(token.id)})
+            issued.append(bearer)
+            return Receipt({"id": str(token.id)})
 
-        key = input.client_mutation_id
-        return TokenPayload.of(await once(info.context, "issueToken", key, input, verb))
+        receipt = await once(info.context, "issueToken", input.client_mutation_id, input, verb)
+        if receipt.id("id") is None:
+            return TokenPayload.of(receipt)
+        if not issued:
+            receipt = replace(receipt, problems=(*receipt.problems, _SHOWN))
+        return TokenPayload.of(receipt, issued[0] if issued else None)
 
     @mutation
     async def revoke_token(
@@ -37,7 +64,7 @@ class AccessMutation:
         reason: str,
         client_mutation_id: str | None = None,
     ) -> TokenPayload:
-        """Make a token worthless from now on."""
+        """Make a token worthless from now on, and all that were issued with it."""
 
         async def verb(work: Work) -> Receipt:
             token_id = to_uuid("Token", id)
@@ -47,3 +74,14 @@ class AccessMutation:
         given = {"id": id, "reason": reason}
         receipt = await once(info.context, "revokeToken", client_mutation_id, given, verb)
         return TokenPayload.of(receipt)
+
+    @mutation
+    async def revoke_tokens(self, info: Info, input: RevokeTokensInput) -> RevokedTokensPayload:  # noqa: A002  # the contract's name
+        """Revoke all tokens of a subject, of a team or of a maker that work, and their children."""
+
+        async def verb(work: Work) -> Receipt:
+            done = await tokens.revoke_tokens(work, input.filter(), input.reason)
+            return Receipt({"ids": [*sorted(str(each) for each in done)]})
+
+        key = input.client_mutation_id
+        return RevokedTokensPayload.of(await once(info.context, "revokeTokens", key, input, verb))

@@ -43,12 +43,17 @@ class AccessQuery:
         subject: str | None = None,
         *,
         active: bool | None = None,
+        team: str | None = None,
+        made_by: str | None = None,
         first: int | None = 20,
         after: str | None = None,
     ) -> Connection[Token]:
-        """The caller's own tokens and those that it may revoke, the newest first."""
+        """The caller's own tokens and those that it may revoke, the newest first.
+
+        `team` chooses those that are bound to a team and the unbound ones of its members, `madeBy`
+        those that a subject issued for itself or for a service.
+        """
+        wanted = tokens.TokenFilter(subject=subject, team=team, made_by=made_by, active=active)
         async with info.context.read() as read:
-            page = await tokens.list_tokens(
-                read, subject=subject, active=active, first=page_size(first), after=after
-            )
+            page = await tokens.list_tokens(read, wanted, first=page_size(first), after=after)
             return Connection.of(page, lambda record: Token.of(record, read.now))

@@ -92,7 +92,7 @@ async def _all(work: Work, subject: str) -> AsyncIterator[Holding]:
         name = f"{row.namespace}/{row.name}@{row.version}"
         yield Holding(HoldingKind.DRAFT, name, "author", row.team)
     for token in await _tokens(work, subject):
-        team = team_of_subject(work.policy, token.subject)
+        team = token.team or team_of_subject(work.policy, token.subject)
         yield Holding(HoldingKind.TOKEN, f"{token.subject}: {token.name}", "maker", team)
     for each in await _runs(work, subject):
         yield each

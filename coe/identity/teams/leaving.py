@@ -12,9 +12,9 @@ from dataclasses import replace
 from sqlalchemy import update
 from sqlmodel import col
 
+from coe.access import tokens
 from coe.access.actor import ActorKind, subject_kind
 from coe.access.decision import Decision
-from coe.access.models import AccessToken
 from coe.access.policy import Policy
 from coe.access.records import read_policy
 from coe.audit.events import Tag
@@ -69,32 +69,22 @@ async def _settle(
     work: Work, subject: str, after: Policy, roles: Collection[tuple[str, str]]
 ) -> dict[str, JSON]:
     """End and hand over what one subject has; what was done, for the log."""
-    tokens = await end_tokens(work, subject)
+    ended = await end_tokens(work, subject)
     sessions = await end_sessions(work, subject, why="left")
     tasks: tuple[Reassigned, ...] = ()
     if subject_kind(subject) is ActorKind.PERSON:
         tasks = await reassign_tasks(work, subject, roles, after)
     return {
-        "tokens": [*tokens],
+        "tokens": [*ended],
         "sessions": sessions,
         "tasks": [_plain(each) for each in tasks],
     }
 
 
 async def end_tokens(work: Work, subject: str) -> list[str]:
-    """Revoke all tokens of a subject; their ids."""
-    found = await work.session.scalars(
-        update(AccessToken)
-        .where(
-            col(AccessToken.subject) == subject,
-            col(AccessToken.revoked_at).is_(None),
-            col(AccessToken.expires_at) > work.now,
-        )
-        .values(revoked_at=work.now)
-        .returning(col(AccessToken.id))
-        .execution_options(synchronize_session="fetch")
-    )
-    return sorted(str(each) for each in found)
+    """Revoke all tokens of a subject, and all that were issued with them; their ids."""
+    revoked = await tokens.revoke_of_subject(work.session, subject, now=work.now)
+    return sorted(str(each) for each in revoked)
 
 
 async def end_sessions(work: Work, subject: str, *, why: str) -> int:
