@@ -7,12 +7,15 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from joserfc.jwk import RSAKey
 from sqlalchemy import update
 
@@ -20,6 +23,7 @@ from coe.access.actor import Actor
 from coe.access.machine_models import MachineClient, TrustRule
 from coe.db import utcnow
 from coe.demo.api import create_demo_app
+from coe.embedded_postgres import EmbeddedPostgres
 from coe.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from coe.identity.exchange import TOKEN_EXCHANGE
 from coe.identity.patterns import fits, pattern_problem
@@ -35,6 +39,7 @@ from coe.settings import Settings
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api
 from tests.factories.ci_issuer import AUDIENCE, JOB, CiIssuer, ci_issuer
+from tests.factories.shared import shared_settings
 
 LEAD = Actor.of("sales-lead")
 SCOPES = ("entry:read", "flow:register")
@@ -82,13 +87,40 @@ class Door:
         return await self.platform.authenticate(answer.json()["access_token"], RequestInfo())
 
 
-@pytest.fixture
-async def door(settings: Settings, issuer: CiIssuer) -> AsyncIterator[Door]:
+@asynccontextmanager
+async def _door(settings: Settings, issuer: CiIssuer) -> AsyncIterator[Door]:
     given = settings.model_copy(update={"loops": False, "ci_issuers": (issuer.url,)})
     app = create_demo_app(given)
     async with app.router.lifespan_context(app):
         api = Api(app)
         yield Door(api, api.services.platform, issuer)
+
+
+@pytest.fixture
+async def door(settings: Settings, issuer: CiIssuer) -> AsyncIterator[Door]:
+    async with _door(settings, issuer) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def standing(  # noqa: PLR0917  # pytest passes them by name
+    postgres: EmbeddedPostgres,
+    template_database: str,
+    content_folder: Path,
+    signing_key_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    issuer: CiIssuer,
+) -> AsyncIterator[Door]:
+    """A door with a rule, for attempts that change nothing."""
+    folder = tmp_path_factory.mktemp("door")
+    async with (
+        shared_settings(
+            postgres, template_database, folder, content_folder, signing_key_file
+        ) as settings,
+        _door(settings, issuer) as opened,
+    ):
+        await opened.trust()
+        yield opened
 
 
 # Patterns.
@@ -164,23 +196,24 @@ def test_what_a_pattern_is_for(pattern: str, subject: str) -> None:
 # Tokens of the CI.
 
 
-async def test_a_job_that_is_trusted_gets_a_narrow_token_of_its_team(door: Door) -> None:
-    await door.trust()
-    answer = await door.exchange(door.issuer.token())
-    actor = await door.actor(answer)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_job_that_is_trusted_gets_a_narrow_token_of_its_team(standing: Door) -> None:
+    answer = await standing.exchange(standing.issuer.token())
+    actor = await standing.actor(answer)
     assert (actor.subject, actor.maker, actor.bound_to) == (
         "service:ci/sales",
         "sales-lead",
         "sales",
     )
     assert answer.json()["expires_in"] <= 300
-    async with door.platform.read(actor) as read:
+    async with standing.platform.read(actor) as read:
         assert read.decide("flow:register", team="sales").allowed
         assert not read.decide("flow:register", team="finance").allowed
         assert not read.decide("flow:submit", team="sales").allowed
         assert not read.decide("run:read_data", team="sales").allowed
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -201,9 +234,8 @@ async def test_a_job_that_is_trusted_gets_a_narrow_token_of_its_team(door: Door)
     ],
     ids=str,
 )
-async def test_a_job_that_is_not_the_trusted_one(door: Door, claims: dict[str, Any]) -> None:
-    await door.trust()
-    assert (await door.exchange(door.issuer.token(**claims))).status_code in {400, 401}
+async def test_a_job_that_is_not_the_trusted_one(standing: Door, claims: dict[str, Any]) -> None:
+    assert (await standing.exchange(standing.issuer.token(**claims))).status_code in {400, 401}
 
 
 def _other_key(issuer: CiIssuer) -> str:
@@ -227,14 +259,14 @@ def _named_key(issuer: CiIssuer) -> str:
     return issuer.token(key=own, header={"jwk": own.as_dict(private=False)})
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "forged", [_other_key, _unsigned, _secret_of_the_public_key, _named_key, lambda _: "x"]
 )
 async def test_a_token_that_the_issuer_did_not_sign(
-    door: Door, forged: Callable[[CiIssuer], str]
+    standing: Door, forged: Callable[[CiIssuer], str]
 ) -> None:
-    await door.trust()
-    assert (await door.exchange(forged(door.issuer))).status_code == 400
+    assert (await standing.exchange(forged(standing.issuer))).status_code == 400
 
 
 async def test_many_unknown_keys_do_not_ask_the_issuer_again_and_again(door: Door) -> None:
@@ -292,6 +324,7 @@ async def test_a_rule_whose_row_was_changed_in_the_database(
     assert (await door.exchange(changed)).status_code == 400
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("more", "path"),
     [
@@ -311,17 +344,16 @@ async def test_a_rule_whose_row_was_changed_in_the_database(
     ids=str,
 )
 async def test_a_rule_that_lets_in_more_than_there_is(
-    door: Door, more: dict[str, Any], path: str
+    standing: Door, more: dict[str, Any], path: str
 ) -> None:
     with pytest.raises(Invalid) as refused:
-        await door.trust(**more)
+        await standing.trust(**more)
     assert [each.path for each in refused.value.problems] == [path]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("who", ["sales-owner", "sales-developer", "finance-lead", "coe-lead"])
-async def test_letting_a_machine_in_without_being_the_teams_lead(
-    platform: Platform, who: str
-) -> None:
+async def test_letting_a_machine_in_without_being_the_teams_lead(standing: Door, who: str) -> None:
     for act in (
         lambda work: create_client(work, ClientRequest("sales", "shop", SCOPES, DAY)),
         lambda work: add_trust_rule(
@@ -329,8 +361,18 @@ async def test_letting_a_machine_in_without_being_the_teams_lead(
         ),
     ):
         with pytest.raises(Forbidden):
-            async with platform.work(Actor.of(who)) as work:
+            async with standing.platform.work(Actor.of(who)) as work:
                 await act(work)
+
+
+async def test_a_machine_that_is_bound_to_a_team_uses_a_role_in_another(
+    platform: Platform,
+) -> None:
+    bound = replace(Actor.of("service:web-shop"), bound_to="finance")
+    async with platform.read(Actor.of("service:web-shop")) as read:
+        assert read.decide("event:send", team="sales").allowed
+    async with platform.read(bound) as read:
+        assert not read.decide("event:send", team="sales").allowed
 
 
 # Registered clients.

@@ -7,13 +7,10 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-import httpx
 import pytest
 from sqlalchemy import select, update
 from sqlmodel import col
@@ -23,33 +20,30 @@ from coe.access.actor import Actor
 from coe.access.machine_models import EnrolmentCode, WorkerKey
 from coe.access.models import AccessToken
 from coe.crypto import jose
-from coe.db import new_id, utcnow
-from coe.demo.api import create_demo_app
+from coe.db import utcnow
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
 from coe.governance import tokens
 from coe.governance.tokens import TokenRequest
 from coe.identity import workers
-from coe.identity.sign_in import CLIENT_CREDENTIALS, JWT_BEARER
-from coe.identity.worker_identity import ASSERTION, WorkerIdentity
+from coe.identity.worker_identity import ASSERTION
 from coe.runs import actions, local_runs
 from coe.runs.disclosure import read_run_data
 from coe.runs.records import RunRecord
-from coe.settings import Settings
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api, Persona, Refused
-from tests.factories.machines import ADDRESS, actor_of, enrolled, enrolment_code, new_identity
+from tests.factories.machines import (
+    ADDRESS,
+    Machine,
+    actor_of,
+    enrolled,
+    enrolment_code,
+    new_identity,
+)
 from tests.factories.people import WAREHOUSE_DEVELOPER
 from tests.factories.runs import CANARY, local, publish
 
 LEAD = Actor.of("warehouse-lead")
 WORKER = "service:worker/warehouse"
-
-
-@pytest.fixture
-async def api(settings: Settings) -> AsyncIterator[Api]:
-    app = create_demo_app(settings.model_copy(update={"loops": False}))
-    async with app.router.lifespan_context(app):
-        yield Api(app)
 
 
 @pytest.fixture
@@ -63,18 +57,20 @@ async def run(platform: Platform) -> RunRecord:
 # A token in the name of a worker.
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("who", ["warehouse-lead", "coe-lead", "warehouse-developer", "outsider"])
-async def test_issuing_oneself_the_token_of_a_worker(platform: Platform, who: str) -> None:
+async def test_issuing_oneself_the_token_of_a_worker(standing: Machine, who: str) -> None:
     request = TokenRequest("mine", WORKER, ("*",), timedelta(days=1))
     with pytest.raises(Forbidden):
-        async with platform.work(Actor.of(who)) as work:
+        async with standing.platform.work(Actor.of(who)) as work:
             await tokens.issue_token(work, request)
 
 
-async def test_issuing_the_token_of_a_worker_as_the_operator(platform: Platform) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_issuing_the_token_of_a_worker_as_the_operator(standing: Machine) -> None:
     request = TokenRequest("mine", WORKER, ("*",), timedelta(days=1))
     with pytest.raises(Forbidden):
-        async with platform.work(Actor.of("service:content")) as work:
+        async with standing.platform.work(Actor.of("service:content")) as work:
             await tokens.issue_token_as_operator(work, request)
 
 
@@ -169,13 +165,14 @@ async def test_reporting_approved_as_the_person_who_enrolled_the_worker(
             await local_runs.report_run(work, run.id, attempt=attempt, output={"approved": True})
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "permission",
     ["event:send", "run:start", "run:cancel", "run:retry", "human_task:claim", "token:issue"],
 )
-async def test_a_worker_doing_what_a_person_does(platform: Platform, permission: str) -> None:
-    worker = await actor_of(platform, await enrolled(platform, "warehouse"))
-    async with platform.read(worker) as read:
+async def test_a_worker_doing_what_a_person_does(standing: Machine, permission: str) -> None:
+    worker = await actor_of(standing.platform, await enrolled(standing.platform, "warehouse"))
+    async with standing.platform.read(worker) as read:
         assert not read.decide(permission, team="warehouse", relations=["candidate"]).allowed
 
 
@@ -194,8 +191,9 @@ async def test_sending_the_event_that_starts_a_payout_as_a_worker(
     assert answer.status_code in {403, 404}
 
 
-async def test_the_maker_of_a_key_is_known_wherever_it_is_used(platform: Platform) -> None:
-    worker = await actor_of(platform, await enrolled(platform, "warehouse"))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_maker_of_a_key_is_known_wherever_it_is_used(standing: Machine) -> None:
+    worker = await actor_of(standing.platform, await enrolled(standing.platform, "warehouse"))
     assert worker.maker == "warehouse-lead"
 
 
@@ -284,17 +282,21 @@ async def test_seeing_a_code_again_by_its_idempotency_key(api: Api) -> None:
     assert second == {"code": None, "expiresAt": first["expiresAt"]}
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("who", ["warehouse-developer", "finance-lead", "outsider"])
-async def test_making_a_code_for_a_team_that_one_does_not_lead(api: Api, who: str) -> None:
+async def test_making_a_code_for_a_team_that_one_does_not_lead(standing: Machine, who: str) -> None:
     with pytest.raises(Refused) as refused:
-        await api.persona(who).ask('mutation { createEnrolmentCode(team: "warehouse") { code } }')
+        await standing.api.persona(who).ask(
+            'mutation { createEnrolmentCode(team: "warehouse") { code } }'
+        )
     assert refused.value.code == "FORBIDDEN"
 
 
-async def test_making_a_code_as_a_worker(platform: Platform) -> None:
-    worker = await actor_of(platform, await enrolled(platform, "warehouse"))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_making_a_code_as_a_worker(standing: Machine) -> None:
+    worker = await actor_of(standing.platform, await enrolled(standing.platform, "warehouse"))
     with pytest.raises(Forbidden):
-        async with platform.work(worker) as work:
+        async with standing.platform.work(worker) as work:
             await workers.create_enrolment_code(work, "warehouse")
 
 
@@ -353,244 +355,3 @@ async def test_enrolling_the_key_of_another_worker_with_a_second_code(platform: 
     await _enrol(platform, await enrolment_code(platform, "warehouse"), identity=identity)
     with pytest.raises(Conflict):
         await _enrol(platform, await enrolment_code(platform, "warehouse"), identity=identity)
-
-
-# Assertions and access tokens.
-
-
-@dataclass
-class Machine:
-    """An enrolled worker, and the API that it signs in to."""
-
-    api: Api
-    platform: Platform
-    identity: WorkerIdentity
-
-    async def sign_in(self, assertion: str, **more: str) -> httpx.Response:
-        form = {
-            "grant_type": CLIENT_CREDENTIALS,
-            "client_assertion_type": JWT_BEARER,
-            "client_assertion": assertion,
-        }
-        async with self.api.client() as client:
-            return await client.post("/auth/token", data=form | more)
-
-    def claims(self, **more: Any) -> dict[str, Any]:
-        return {
-            "iss": self.identity.credential,
-            "sub": self.identity.credential,
-            "aud": self.identity.issuer,
-            "iat": time.time(),
-            "exp": time.time() + 60,
-            "jti": str(new_id()),
-        } | more
-
-    def signed(self, **more: Any) -> str:
-        return jose.sign_with_key(self.claims(**more), self.identity.private, typ=ASSERTION)
-
-
-@pytest.fixture
-async def machine(api: Api, platform: Platform) -> Machine:
-    return Machine(api, platform, await enrolled(platform, "warehouse"))
-
-
-async def test_sending_an_assertion_a_second_time(machine: Machine) -> None:
-    assertion = machine.identity.assertion()
-    assert (await machine.sign_in(assertion)).status_code == 200
-    again = await machine.sign_in(assertion)
-    assert again.status_code == 401
-    assert again.json() == {
-        "error": "invalid_client",
-        "error_description": "this assertion was used before",
-    }
-
-
-async def test_sending_an_assertion_twice_at_once(machine: Machine) -> None:
-    assertion = machine.identity.assertion()
-    answers = await asyncio.gather(*(machine.sign_in(assertion) for _ in range(6)))
-    assert sorted(each.status_code for each in answers) == [200, *[401] * 5]
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"aud": "https://other.example.com"},
-        {"aud": ["https://other.example.com"]},
-        {"aud": []},
-        {"aud": None},
-        {"exp": time.time() - 1},
-        {"exp": None},
-        {"exp": "soon"},
-        {"exp": float("nan")},
-        {"exp": float("inf")},
-        {"exp": time.time() + 86400},
-        {"iat": time.time() + 3600},
-        {"nbf": time.time() + 3600},
-        {"jti": None},
-        {"jti": ""},
-        {"jti": "x" * 201},
-        {"iss": "worker:somebody"},
-        {"sub": f"worker:{UUID(int=1)}", "iss": f"worker:{UUID(int=1)}"},
-        {"sub": WORKER, "iss": WORKER},
-    ],
-    ids=str,
-)
-async def test_signing_in_with_an_assertion_that_is_not_for_this(
-    machine: Machine, more: dict[str, Any]
-) -> None:
-    assert (await machine.sign_in(machine.signed(**more))).status_code == 401
-
-
-async def test_an_assertion_for_two_audiences_is_refused(machine: Machine) -> None:
-    both = [machine.identity.issuer, "https://other.example.com"]
-    assert (await machine.sign_in(machine.signed(aud=both))).status_code == 401
-
-
-async def _of_another_key(machine: Machine) -> str:
-    return replace(machine.identity, private=jose.new_private_key()).assertion()
-
-
-async def _with_no_algorithm(machine: Machine) -> str:
-    return f"{_part({'alg': 'none', 'typ': ASSERTION})}.{_part(machine.claims())}."
-
-
-async def _with_the_public_key_as_a_secret(machine: Machine) -> str:
-    public = jose.public_key_of(machine.identity.private)
-    return jose.sign_with_secret(machine.claims(), public.hex())
-
-
-async def _with_its_own_key_in_the_header(machine: Machine) -> str:
-    private = jose.new_private_key()
-    return jose.sign_with_key(machine.claims(), private, typ=ASSERTION, with_public=True)
-
-
-@pytest.mark.parametrize(
-    "forged",
-    [
-        _of_another_key,
-        _with_no_algorithm,
-        _with_the_public_key_as_a_secret,
-        _with_its_own_key_in_the_header,
-    ],
-)
-async def test_signing_in_with_an_assertion_that_the_worker_did_not_sign(
-    machine: Machine, forged: Callable[[Machine], Any]
-) -> None:
-    assert (await machine.sign_in(await forged(machine))).status_code == 401
-
-
-@pytest.mark.parametrize("column", ["revoked_at", "expires_at"])
-async def test_signing_in_with_a_key_that_is_no_longer_good(machine: Machine, column: str) -> None:
-    async with machine.platform.database.session() as session:
-        await session.execute(update(WorkerKey).values({column: utcnow()}))
-        await session.commit()
-    assert (await machine.sign_in(machine.identity.assertion())).status_code == 401
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("public_key", b"x" * 32),
-        ("team", "finance"),
-        ("enrolled_by", "auditor"),
-        ("expires_at", utcnow() + timedelta(days=3650)),
-    ],
-)
-async def test_a_key_whose_row_was_changed_in_the_database(
-    machine: Machine, column: str, value: Any
-) -> None:
-    token = machine.platform.machines.sign(
-        WORKER, str(machine.identity.credential), machine.platform.clock()
-    )
-    async with machine.platform.database.session() as session:
-        await session.execute(update(WorkerKey).values({column: value}))
-        await session.commit()
-    with pytest.raises(Unauthenticated):
-        await machine.platform.authenticate(token, RequestInfo())
-
-
-async def test_a_key_that_was_written_into_the_database(platform: Platform, api: Api) -> None:
-    identity = new_identity("warehouse")
-    row = WorkerKey(
-        team="warehouse",
-        name="thief",
-        public_key=jose.public_key_of(identity.private),
-        enrolled_by="warehouse-lead",
-        enrolled_at=utcnow(),
-        expires_at=utcnow() + timedelta(days=1),
-        mac=b"x" * 32,
-    )
-    async with platform.database.session() as session:
-        session.add(row)
-        await session.commit()
-    forged = replace(identity, credential=f"worker:{row.id}", issuer=platform.machines.issuer)
-    answer = await Machine(api, platform, forged).sign_in(forged.assertion())
-    assert answer.status_code == 401
-
-
-def _claims_of(platform: Platform, identity: WorkerIdentity, **more: Any) -> dict[str, Any]:
-    return {
-        "iss": platform.machines.issuer,
-        "aud": platform.machines.issuer,
-        "sub": WORKER,
-        "client_id": identity.credential,
-        "exp": time.time() + 600,
-    } | more
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {},
-        {"exp": time.time() - 1},
-        {"exp": None},
-        {"aud": "https://other.example.com"},
-        {"iss": "https://other.example.com"},
-        {"sub": "service:worker/finance"},
-        {"sub": "warehouse-lead"},
-        {"client_id": "worker:x"},
-        {"client_id": None},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("signer", ["the worker", "the platform"])
-async def test_an_access_token_that_the_platform_did_not_give(
-    machine: Machine, more: dict[str, Any], signer: str
-) -> None:
-    keys = machine.platform.machines
-    key = machine.identity.private if signer == "the worker" else keys._private
-    claims = _claims_of(machine.platform, machine.identity, **more)
-    token = jose.sign_with_key(claims, key, typ="at+jwt")
-    if signer == "the platform" and not more:
-        token = jose.sign_with_key(claims, key, typ=ASSERTION)
-    with pytest.raises(Unauthenticated):
-        await machine.platform.authenticate(token, RequestInfo())
-
-
-async def test_using_an_assertion_as_an_access_token(machine: Machine) -> None:
-    with pytest.raises(Unauthenticated):
-        await machine.platform.authenticate(machine.identity.assertion(), RequestInfo())
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        (b"grant_type=client_credentials&grant_type=password", "application/x-www-form-urlencoded"),
-        (b"{}", "application/json"),
-        (b"", "application/x-www-form-urlencoded"),
-        (b"\xff\xfe=%ff", "application/x-www-form-urlencoded"),
-        (b"&".join(b"a%d=1" % each for each in range(50)), "application/x-www-form-urlencoded"),
-    ],
-)
-async def test_a_token_request_that_is_none(api: Api, body: bytes, kind: str) -> None:
-    async with api.client() as client:
-        answer = await client.post("/auth/token", content=body, headers={"content-type": kind})
-    assert answer.status_code == 400
-    assert answer.json()["error"] in {"invalid_request", "unsupported_grant_type"}
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"team": 1}', b'{"code": "\\u0000"}', b"[" * 5000])
-async def test_an_enrolment_that_is_none(api: Api, body: bytes) -> None:
-    async with api.client() as client:
-        answer = await client.post("/auth/workers", content=body)
-    assert answer.status_code in {413, 422}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
 
 from coe.access.actor import Actor
 from coe.crypto import jose
-from coe.identity.worker_identity import WorkerIdentity
+from coe.db import new_id
+from coe.identity.sign_in import CLIENT_CREDENTIALS, JWT_BEARER
+from coe.identity.worker_identity import ASSERTION, WorkerIdentity
 from coe.identity.workers import create_enrolment_code, enrol_worker
 from coe.work import Platform, RequestInfo
+from tests.factories.api import Api
 
 ADDRESS = "192.0.2.7"
 
@@ -47,3 +54,34 @@ async def actor_of(platform: Platform, identity: WorkerIdentity) -> Actor:
     subject = f"service:worker/{identity.team}"
     token = platform.machines.sign(subject, str(identity.credential), platform.clock())
     return await platform.authenticate(token, RequestInfo(address=ADDRESS))
+
+
+@dataclass
+class Machine:
+    """An enrolled worker, and the API that it signs in to."""
+
+    api: Api
+    platform: Platform
+    identity: WorkerIdentity
+
+    async def sign_in(self, assertion: str, **more: str) -> httpx.Response:
+        form = {
+            "grant_type": CLIENT_CREDENTIALS,
+            "client_assertion_type": JWT_BEARER,
+            "client_assertion": assertion,
+        }
+        async with self.api.client() as client:
+            return await client.post("/auth/token", data=form | more)
+
+    def claims(self, **more: Any) -> dict[str, Any]:
+        return {
+            "iss": self.identity.credential,
+            "sub": self.identity.credential,
+            "aud": self.identity.issuer,
+            "iat": time.time(),
+            "exp": time.time() + 60,
+            "jti": str(new_id()),
+        } | more
+
+    def signed(self, **more: Any) -> str:
+        return jose.sign_with_key(self.claims(**more), self.identity.private, typ=ASSERTION)

@@ -20,6 +20,7 @@ from coe.db import new_id, utcnow
 from coe.demo.api import create_demo_app
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from coe.identity import sign_in, workers
+from coe.identity.teams.holdings import HoldingKind, holdings_of
 from coe.identity.worker_identity import AccessTokens, enrol, identity_file, read_identity
 from coe.settings import Settings
 from coe.work import Platform, RequestInfo
@@ -153,6 +154,17 @@ async def test_a_worker_that_has_left_the_team_may_do_nothing(platform: Platform
         assert not read.decide("worker:connect", team="warehouse").allowed
     with pytest.raises(Conflict):
         await enrolment_code(platform, "warehouse")
+
+
+async def test_a_lead_who_leaves_is_asked_about_the_workers_that_she_let_in(
+    platform: Platform,
+) -> None:
+    await enrolled(platform, "warehouse", name="shelf")
+    async with platform.work(Actor.of("coe-lead")) as work:
+        found = await holdings_of(work, "warehouse-lead")
+    [machine] = [each for each in found if each.kind is HoldingKind.MACHINE]
+    assert machine.name == "service:worker/warehouse: shelf"
+    assert (machine.as_, machine.team) == ("maker", "warehouse")
 
 
 async def test_what_has_expired_is_forgotten(platform: Platform) -> None:

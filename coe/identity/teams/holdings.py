@@ -13,6 +13,8 @@ from typing import Any, Final
 from sqlalchemy import Result, Row, exists, or_, select
 from sqlmodel import col
 
+from coe.access.machine_models import MachineClient, TrustRule, WorkerKey
+from coe.access.machines import MachineRow, subject_of
 from coe.access.models import AccessToken
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
@@ -41,6 +43,8 @@ class HoldingKind(StrEnum):
     """A version that they wrote and that is not published yet."""
     TOKEN = "TOKEN"  # noqa: S105  # the name of a kind
     """A token of a service that they made and that works."""
+    MACHINE = "MACHINE"
+    """A worker, a client or jobs of a CI that they let in, and that still come in."""
     RUN = "RUN"
     """A run that they started and that has not ended."""
     TASK = "TASK"
@@ -94,6 +98,9 @@ async def _all(work: Work, subject: str) -> AsyncIterator[Holding]:
     for token in await _tokens(work, subject):
         team = token.team or team_of_subject(work.policy, token.subject)
         yield Holding(HoldingKind.TOKEN, f"{token.subject}: {token.name}", "maker", team)
+    for machine in await _machines(work, subject):
+        name = f"{subject_of(machine)}: {machine.name}"
+        yield Holding(HoldingKind.MACHINE, name, "maker", machine.team)
     for each in await _runs(work, subject):
         yield each
     for each in await _tasks(work, subject):
@@ -138,6 +145,25 @@ async def _tokens(work: Work, subject: str) -> Sequence[AccessToken]:
         .limit(MAX_OF_A_KIND)
     )
     return found.all()
+
+
+async def _machines(work: Work, subject: str) -> list[MachineRow]:
+    found: list[MachineRow] = []
+    for model, maker in (
+        (WorkerKey, col(WorkerKey.enrolled_by)),
+        (MachineClient, col(MachineClient.created_by)),
+        (TrustRule, col(TrustRule.created_by)),
+    ):
+        rows: Any = await work.session.scalars(
+            select(model)
+            .where(
+                maker == subject, col(model.revoked_at).is_(None), col(model.expires_at) > work.now
+            )
+            .order_by(col(model.id))
+            .limit(MAX_OF_A_KIND)
+        )
+        found += rows
+    return found
 
 
 async def _runs(work: Work, subject: str) -> Iterator[Holding]:
