@@ -11,14 +11,16 @@ are sealed all the same, so nobody stops the log by inserting rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from coe.audit.canonical import format_instant
+import orjson
+
 from coe.audit.models import CLOCK_BOUND
 from coe.audit.records import AuditEventRecord
 from coe.crypto.mac import MacKeys, MacPurpose
@@ -42,6 +44,7 @@ CODED: Final = (
 )
 """The columns under the code, in its order."""
 
+_COLUMNS: Final = attrgetter(*CODED)
 _BOUND: Final = timedelta(seconds=CLOCK_BOUND)
 
 
@@ -73,18 +76,20 @@ _TEXTS: Final = {
 
 def code_of(keys: MacKeys, values: Mapping[str, Any]) -> bytes:
     """The code of a new row with these columns, which include `written_at`."""
-    return keys.code(MacPurpose.AUDIT_EVENT, *(_part(values.get(name)) for name in CODED))
+    return keys.code(MacPurpose.AUDIT_EVENT, _message(map(values.get, CODED)))
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A row that waits for the sealer; the sealed bytes of `event` are not read.
 
-    `digests_match` is whether they have the stored digests.
+    `digests_match` is whether they have the stored digests; `readable` is false if a time of the
+    row is none that Python has, such as infinity.
     """
 
     event: AuditEventRecord
     digests_match: bool
+    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ class Admission:
     def refusal(self, row: Waiting, now: datetime) -> Refusal | None:
         """Why the row is no event; None if it is one. `now` is the time of the database."""
         event = row.event
+        if not row.readable:
+            return Refusal.WRONG_TIME
         if event.mac is None:
             if not self.admits_unsigned(now):
                 return Refusal.NO_CODE
@@ -115,8 +122,7 @@ class Admission:
 
     def fits(self, event: AuditEventRecord) -> bool:
         """Whether the code of a row is that of its columns."""
-        parts = (_part(getattr(event, name)) for name in CODED)
-        return self.keys.verify(MacPurpose.AUDIT_EVENT, event.mac, *parts)
+        return self.keys.verify(MacPurpose.AUDIT_EVENT, event.mac, _message(_COLUMNS(event)))
 
 
 def _in_time(event: AuditEventRecord, now: datetime) -> bool:
@@ -129,16 +135,17 @@ def _in_time(event: AuditEventRecord, now: datetime) -> bool:
     )
 
 
-def _part(value: UUID | datetime | str | bytes | None) -> bytes:
-    """The bytes of a column; None differs from empty."""
-    match value:
-        case None:
-            return b""
-        case str():
-            return b"=" + value.encode()
-        case bytes():
-            return b"=" + value
-        case UUID():
-            return value.bytes
-        case datetime():
-            return format_instant(value).encode()
+def _message(values: Iterable[UUID | datetime | str | bytes | None]) -> bytes:
+    """The columns under the code as one JSON array: no two rows have the same."""
+    return orjson.dumps(
+        [
+            value
+            if value is None or isinstance(value, str)
+            else value.hex()
+            if isinstance(value, bytes)
+            else value.astimezone(UTC)
+            if isinstance(value, datetime)
+            else str(value)
+            for value in values
+        ]
+    )

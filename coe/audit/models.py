@@ -191,7 +191,7 @@ _ACCEPT: Final = f"""
     SET search_path = pg_catalog AS $$
     BEGIN
       IF NEW.position IS NOT NULL OR NEW.leaf_hash IS NOT NULL OR NEW.refused IS NOT NULL
-        OR NEW.xid <> pg_current_xact_id()
+        OR NEW.xid <> pg_current_xact_id() OR NEW.at NOT BETWEEN '1970-01-02' AND '9999-01-01'
         OR greatest({", ".join(f"octet_length(NEW.{name})" for name in _TEXTS)}) > {_MAX_BYTES}
       THEN
         RAISE EXCEPTION 'this is not how events of the audit log are written'

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import UUID
+
+from sqlalchemy import Boolean, ColumnElement, case, literal_column, null
 
 from coe.audit.canonical import canonical_json, digest_of, format_instant
 from coe.audit.merkle import leaf_hash
@@ -84,4 +86,30 @@ class AuditEventRecord:
         )
 
 
+_TIMES: Final = {"at", "written_at", "stored_at"}
+_SEALED: Final = {"reason_sealed", "detail_sealed"}
+
+
+def _readable(name: str) -> ColumnElement[Any]:
+    column = AUDIT_EVENTS.c[name]
+    return case((column.between(*_RANGE), column)) if name in _TIMES else column
+
+
+_RANGE: Final = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 EVENT_COLUMNS: Final = Columns(AuditEventRecord, AUDIT_EVENTS)
+READABLE_COLUMNS: Final = tuple(_readable(name) for name in EVENT_COLUMNS.names)
+"""The columns of a row that may have been changed: a time that Python does not have is None."""
+
+UNTRUSTED_COLUMNS: Final = (
+    *(null() if name in _SEALED else _readable(name) for name in EVENT_COLUMNS.names),
+    literal_column(
+        "sha256(reason_sealed) IS NOT DISTINCT FROM reason_digest"
+        " AND sha256(detail_sealed) IS NOT DISTINCT FROM detail_digest",
+        Boolean,
+    ).label("digests_match"),
+)
+"""The columns of a row that anybody may have written, and whether its digests are right.
+
+The sealed bytes are not read, and a time that Python does not have (infinity, the year 20000) is
+None: no row may keep those who read from the others.
+"""

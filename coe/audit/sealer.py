@@ -26,7 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, func, literal_column, null, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.admission import Admission, Waiting
@@ -34,7 +34,13 @@ from coe.audit.checkpoint import Checkpoint
 from coe.audit.history import LogBroken, SignedHistory
 from coe.audit.lease import SealerLease
 from coe.audit.merkle import Frontier, NodeId
-from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
+from coe.audit.records import (
+    AUDIT_CHECKPOINTS,
+    AUDIT_EVENTS,
+    EVENT_COLUMNS,
+    UNTRUSTED_COLUMNS,
+    AuditEventRecord,
+)
 from coe.audit.signed_file import Signed
 from coe.audit.threads import in_thread
 from coe.audit.tree import TreeDamaged, frontier_at
@@ -81,17 +87,7 @@ _ADD_NODES: Final = text("""
     SELECT * FROM unnest(
       CAST(:levels AS smallint[]), CAST(:offsets AS bigint[]), CAST(:hashes AS bytea[]))
 """)
-_SEALED: Final = {"reason_sealed", "detail_sealed"}
-_DIGESTS_MATCH: Final[ColumnElement[bool]] = literal_column(
-    "sha256(reason_sealed) IS NOT DISTINCT FROM reason_digest"
-    " AND sha256(detail_sealed) IS NOT DISTINCT FROM detail_digest"
-)
-_COLUMNS: Final = (
-    *(null() if name in _SEALED else AUDIT_EVENTS.c[name] for name in EVENT_COLUMNS.names),
-    _DIGESTS_MATCH,
-    func.clock_timestamp(),
-)
-"""The columns of a record without its sealed bytes, whether they fit, and the time."""
+_COLUMNS: Final = (*UNTRUSTED_COLUMNS, func.clock_timestamp())
 
 
 class LogSealer:
@@ -316,7 +312,8 @@ class LogSealer:
 
 def _row(row: Row[Any]) -> Waiting:
     values: Sequence[Any] = row
-    return Waiting(EVENT_COLUMNS.record(values), values[-2])
+    event: Any = EVENT_COLUMNS.record(values)
+    return Waiting(event, values[-2], readable=event.at is not None)
 
 
 def _time(row: Row[Any]) -> datetime:

@@ -37,7 +37,14 @@ from coe.audit.findings import (
 )
 from coe.audit.hash_candidates import CandidateTree
 from coe.audit.merkle import EMPTY_ROOT, NodeId
-from coe.audit.records import AUDIT_CHECKPOINTS, AUDIT_EVENTS, EVENT_COLUMNS, AuditEventRecord
+from coe.audit.records import (
+    AUDIT_CHECKPOINTS,
+    AUDIT_EVENTS,
+    EVENT_COLUMNS,
+    READABLE_COLUMNS,
+    UNTRUSTED_COLUMNS,
+    AuditEventRecord,
+)
 from coe.audit.tree import read_completed
 from coe.audit.watch import horizon_holder, sealing_state
 from coe.crypto.signing import NoteRefused, VerifyKey
@@ -131,21 +138,22 @@ async def _look_at_refused(
     session: AsyncSession, findings: Findings, admission: Admission | None
 ) -> None:
     refused = AUDIT_EVENTS.c.refused
-    statement = select(*EVENT_COLUMNS, refused).where(refused.is_not(None)).limit(1000)
-    for row in await session.execute(statement):
+    columns = *UNTRUSTED_COLUMNS, refused
+    statement = select(*columns).where(refused.is_not(None)).order_by(AUDIT_EVENTS.c.id)
+    for row in await session.execute(statement.limit(MAX_KEPT_FINDINGS)):
         event = EVENT_COLUMNS.record(row)
         known = {each.value: each.text for each in Refusal}
         how = known.get(row.refused, "it was set aside")
         if event.position is not None:
             how = "it is sealed, and marked as refused since"
-        elif admission and event.digests_match and admission.fits(event):
+        elif admission and row.digests_match and admission.fits(event):
             how = "its code fits: somebody set an event aside"
         findings.add(row_refused(str(event.id), how))
 
 
 async def _rows(session: AsyncSession, start: int, stop: int) -> list[AuditEventRecord]:
     position = AUDIT_EVENTS.c.position
-    statement = select(*EVENT_COLUMNS).where(position >= start, position < stop)
+    statement = select(*READABLE_COLUMNS).where(position >= start, position < stop)
     rows = await session.execute(statement.order_by(position, AUDIT_EVENTS.c.id))
     return [EVENT_COLUMNS.record(row) for row in rows]
 
@@ -250,7 +258,8 @@ class _Verifier:
         damaged = len(rows) > 1
         leaves: dict[bytes, None] = {}
         for row in rows:
-            leaf = row.leaf_at(position)
+            readable: Any = row.at
+            leaf = b"" if readable is None else row.leaf_at(position)
             leaves[leaf] = None
             if row.leaf_hash != leaf:
                 damaged = True

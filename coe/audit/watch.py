@@ -21,8 +21,8 @@ _STATE: Final = text("""
     refused AS (
       SELECT 1 FROM audit_events WHERE refused IS NOT NULL AND position IS NULL LIMIT :most)
     SELECT count(*) AS waiting,
-           greatest(extract(epoch FROM clock_timestamp() - min(since)), 0)::double precision
-             AS seconds,
+           least(greatest(extract(epoch FROM clock_timestamp() - min(since)), 0), 1e9)
+             ::double precision AS seconds,
            (SELECT count(*) FROM refused) AS refused
     FROM waiting
 """)

@@ -121,11 +121,8 @@ def _derive(key: bytes, purpose: MacPurpose) -> bytes:
 
 
 def _code(key: bytes, parts: tuple[bytes, ...]) -> bytes:
-    message = hmac.new(key, digestmod=hashlib.sha256)
-    for part in parts:
-        message.update(len(part).to_bytes(_LENGTH_BYTES, "big"))
-        message.update(part)
-    return message.digest()
+    message = b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts)
+    return hmac.digest(key, message, "sha256")
 
 
 def _format(keys: tuple[bytes, ...]) -> bytes:

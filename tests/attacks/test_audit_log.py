@@ -209,6 +209,32 @@ async def test_a_row_too_large_to_be_read_is_inserted(log: Log) -> None:
             await session.execute(text(forged(rule="repeat('x', 10000000)")))
 
 
+TIMES = ["'infinity'", "'-infinity'", "'20000-01-01'", "'0044-03-15 BC'"]
+
+
+@pytest.mark.parametrize("at", TIMES)
+async def test_a_row_with_a_time_that_cannot_be_read_is_inserted(log: Log, at: str) -> None:
+    async with log.database.session() as session:
+        with pytest.raises(DBAPIError, match="not how events"):
+            await session.execute(text(forged(at)))
+    await log.attack(forged(at, stored_at=at), forged(at, written_at=at, mac="sha256('x')"))
+    await log.write(event(1))
+    async with log.database.session() as session:
+        await SealingWatch(60).look(session)
+    assert await log.sealer().seal_once() == 3
+    found = await verified(log)
+    assert (found.checked_events, found.sealing and found.sealing.refused) == (1, 2)
+
+
+@pytest.mark.parametrize("at", TIMES)
+async def test_a_sealed_row_gets_a_time_that_cannot_be_read(log: Log, at: str) -> None:
+    await log.fill(2)
+    await log.attack(f"UPDATE audit_events SET at = {at} WHERE position = 1")
+    found = await verified(log)
+    assert not found.ok
+    assert "/events/1" in {problem.path for problem in found.problems}
+
+
 async def test_a_row_is_put_behind_the_horizon(log: Log) -> None:
     async with log.database.session() as session:
         with pytest.raises(DBAPIError, match="not how events"):
