@@ -70,7 +70,8 @@ def _step() -> dict[str, Any]:
 
 def _event() -> dict[str, Any]:
     texts = ("actor", "actor_kind", "action", "resource", "team", "outcome", "correlation_id")
-    return {"id": new_id(), "at": utcnow(), **dict.fromkeys(texts, "x")}
+    written = {"written_at": utcnow(), "mac": b"x"}
+    return {"id": new_id(), "at": utcnow(), **written, **dict.fromkeys(texts, "x")}
 
 
 async def _append(platform: Platform, parts: Part) -> tuple[Append, Any]:

@@ -228,7 +228,8 @@ class Statements:
 
     def _event(self) -> dict[str, Any]:
         event = dict.fromkeys(journal_sql.EVENT, "x")
-        return event | {"id": self.ident(), "at": LONG_AGO, "actor_kind": "RUN", "outcome": "OK"}
+        event |= {"id": self.ident(), "at": LONG_AGO, "actor_kind": "RUN", "outcome": "OK"}
+        return event | {"written_at": utcnow(), "mac": b"x"}
 
     def _step(self) -> dict[str, Any]:
         return {
