@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from coe import logs
 from coe.access.tokens import Authenticator
 from coe.api.graphql.context import EngineStatus
-from coe.api.http import audit_bundle, cloudevents, machines, signin
+from coe.api.http import audit_bundle, cloudevents, machines, scim, signin
 from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
@@ -248,6 +248,7 @@ def create_app(
     app.include_router(GraphQLEndpoint(services.platform, lambda: services.status).router())
     app.include_router(audit_bundle.router(services.platform))
     app.include_router(cloudevents.router(services.platform))
+    app.include_router(scim.router(services.platform))
     app.include_router(signin.router(services.sign_ins))
     app.include_router(machines.router(services.platform, services.sign_ins.discovery))
     app.include_router(routes(personas))

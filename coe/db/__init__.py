@@ -40,6 +40,7 @@ MODELS = (
     "coe.crypto.models",
     "coe.idempotency",
     "coe.identity.models",
+    "coe.identity.scim.models",
     "coe.identity.teams.models",
     "coe.outbox",
     "coe.rate_limits",

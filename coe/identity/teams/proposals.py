@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_
 from sqlmodel import col
 
 from coe.access.decision import Decision
-from coe.access.membership_changes import check_source, is_person
+from coe.access.membership_changes import MembersSource, check_source, is_person
 from coe.access.permissions import Permission
 from coe.access.persons import relation
 from coe.access.policy_lines import Relation
@@ -87,7 +87,7 @@ async def apply_or_propose(
         Conflict: Too many changes of the team wait already.
     """
     before = await roles_before(work, change.team, change.subject)
-    if not needs_second_person(work, change, before, asked=request is not None):
+    if not needs_second_person(work, origin, change, before, asked=request is not None):
         await apply(
             work, origin, change, tag=Tag.ACCESS_TEAM_MEMBERS, decision=decision, reason=reason
         )
@@ -109,9 +109,17 @@ async def apply_or_propose(
 
 
 def needs_second_person(
-    read: Read, change: Change, before: list[str] | None, *, asked: bool
+    read: Read, origin: str, change: Change, before: list[str] | None, *, asked: bool
 ) -> bool:
-    """Whether a change waits for a second person; `asked` says that its subject asked for it."""
+    """Whether a change waits for a second person; `asked` says that its subject asked for it.
+
+    What a directory takes is gone at once: only what it gives may wait.
+    """
+    if origin != MembersSource.API and change.roles is not None:
+        gained = frozenset(change.roles) - frozenset(before or ())
+        return bool(read.policy.needs_approval(change.team, gained))
+    if origin != MembersSource.API:
+        return False
     if read.policy.needs_approval(change.team, change.affected(before)):
         return True
     joins = before is None and change.roles is not None and is_person(change.subject)

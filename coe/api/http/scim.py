@@ -1,0 +1,327 @@
+"""The endpoints of SCIM: discovery, users and groups, with filters, pages and PATCH.
+
+Each request is one transaction of the verbs in `coe.identity.scim`, as the service whose token was
+sent (scope `scim:*`). A refusal is an `Error` of RFC 7644, section 3.12.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from scim2_models import (
+    Context,
+    Error,
+    InvalidFilterException,
+    ListResponse,
+    PatchOp,
+    ResourceType,
+    Schema,
+    SCIMException,
+    SearchRequest,
+)
+
+from coe.api.http import scim_resources as resources
+from coe.api.http.requests import (
+    authenticate_request,
+    check_nesting,
+    read_body,
+    request_info,
+    response_headers,
+)
+from coe.api.http.scim_resources import MAX_RESULTS, PATH, GivenUser, Group, User
+from coe.errors import CoeError, Invalid, NotFound
+from coe.formats import uuids
+from coe.identity.scim import groups, users
+from coe.json_types import JSON, NotJson, read_json
+from coe.work import Platform, Work
+
+MEDIA: Final = "application/scim+json"
+_MAX_FILTER: Final = 500
+_log = logging.getLogger(__name__)
+Handler = Callable[[Work, Request, str], Awaitable[Response]]
+
+
+def router(platform: Platform) -> APIRouter:
+    """The routes below `/scim/v2`."""
+    routes = APIRouter(prefix=PATH, include_in_schema=False)
+
+    def add(method: str, path: str, handler: Handler) -> None:
+        async def endpoint(request: Request) -> Response:
+            return await _answer(platform, request, handler)
+
+        routes.add_api_route(path, endpoint, methods=[method])
+
+    for path, handler in _DISCOVERY.items():
+        add("GET", path, handler)
+    for method, path, handler in _RESOURCES:
+        add(method, path, handler)
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        add(method, "/{rest:path}", _nothing)
+    return routes
+
+
+async def _answer(platform: Platform, request: Request, handler: Handler) -> Response:
+    about = request_info(request)
+    try:
+        actor = await authenticate_request(platform, request, about)
+        async with platform.work(actor, about) as work:
+            base = str(request.base_url).rstrip("/") + PATH
+            return await handler(work, request, base)
+    except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
+        found = _error_of(error)
+        headers = response_headers(about, error)
+        return _response(found.model_dump(), int(found.status or 500), headers=headers)
+
+
+def _error_of(error: Exception) -> Error:
+    match error:
+        case SCIMException():
+            return error.to_error()
+        case ValidationError():
+            return Error.from_validation_errors(error)[0]
+        case Invalid():
+            text = "; ".join(f"{each.path}: {each.message}" for each in error.problems)
+            return Error(status=400, scim_type="invalidValue", detail=text or error.message)
+        case CoeError():
+            kind = "uniqueness" if error.code == "CONFLICT" else None
+            return Error(status=error.status, scim_type=kind, detail=error.message)
+        case NotJson():
+            return Error(status=400, scim_type="invalidSyntax", detail=str(error))
+    _log.exception("a request of SCIM failed", exc_info=error)
+    return Error(status=500, detail="Something failed on our side; try again.")
+
+
+def _response(body: Any, status: int = 200, *, headers: dict[str, str] | None = None) -> Response:
+    content = b"" if body is None else orjson.dumps(body)
+    return Response(content, status_code=status, media_type=MEDIA, headers=headers)
+
+
+async def _body(request: Request) -> JSON:
+    value = read_json(await read_body(request))
+    check_nesting(value)
+    return value
+
+
+def _key(request: Request) -> UUID:
+    try:
+        return uuids.read(request.path_params["id"])
+    except ValueError:
+        raise NotFound from None
+
+
+async def _nothing(work: Work, request: Request, base: str) -> Response:
+    users.require(work)
+    del base
+    place = "/" + request.path_params["rest"].partition("/")[0]
+    if request.method != "GET" and place in _DISCOVERY:
+        detail = "Only GET is possible here."
+        return _response(Error(status=405, detail=detail).model_dump(), 405)
+    raise NotFound
+
+
+async def _config(work: Work, request: Request, base: str) -> Response:
+    users.require(work)
+    del request
+    return _response(resources.config(base).model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE))
+
+
+def _listing(found: Callable[[str], Sequence[Any]], kind: type[Any]) -> tuple[Handler, Handler]:
+    async def all_(work: Work, request: Request, base: str) -> Response:
+        users.require(work)
+        if "filter" in request.query_params:
+            return _response(Error(status=403, detail="No filter here.").model_dump(), 403)
+        items = list(found(base))
+        page = ListResponse[kind](  # type: ignore[valid-type]  # a parameter at run time
+            total_results=len(items), items_per_page=len(items), start_index=1, resources=items
+        )
+        return _response(page.model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE))
+
+    async def one(work: Work, request: Request, base: str) -> Response:
+        users.require(work)
+        for item in found(base):
+            if item.id == request.path_params["id"]:
+                return _response(item.model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE))
+        raise NotFound
+
+    return all_, one
+
+
+_all_schemas, _one_schema = _listing(resources.schemas, Schema)
+_all_types, _one_type = _listing(resources.resource_types, ResourceType)
+_DISCOVERY: Final[dict[str, Handler]] = {
+    "/ServiceProviderConfig": _config,
+    "/Schemas": _all_schemas,
+    "/Schemas/{id}": _one_schema,
+    "/ResourceTypes": _all_types,
+    "/ResourceTypes/{id}": _one_type,
+}
+
+
+async def _wanted(request: Request, model: type[Any]) -> Any:
+    """The parameters of a list: those of the query, or for `.search` those of the body."""
+    if request.method == "GET":
+        return _search(dict(request.query_params), model)
+    return _search(await _body(request), model)
+
+
+def _search(given: JSON, model: type[Any]) -> Any:
+    """The parameters of a list or of one resource.
+
+    Raises:
+        ValidationError: A parameter is not valid.
+        InvalidFilterException: The filter is too long.
+    """
+    if isinstance(given, dict) and len(str(given.get("filter", ""))) > _MAX_FILTER:
+        raise InvalidFilterException(detail=f"a filter has at most {_MAX_FILTER} characters")
+    return SearchRequest[model].model_validate(  # type: ignore[valid-type]  # the same
+        given, scim_ctx=Context.SEARCH_REQUEST
+    )
+
+
+def _shown(resource: Any, request: Request, model: type[Any], context: Context) -> Any:
+    wanted = _search(dict(request.query_params), model)
+    return resource.model_dump(scim_ctx=context, response_parameters=wanted)
+
+
+def _page(items: list[Any], wanted: Any, model: type[Any]) -> Response:
+    if wanted.filter is not None:
+        items = [each for each in items if wanted.filter.match(each)]
+    start = max(wanted.start_index or 1, 1)
+    count = MAX_RESULTS if wanted.count is None else min(max(wanted.count, 0), MAX_RESULTS)
+    part = items[start - 1 : start - 1 + count]
+    page = ListResponse[model](  # type: ignore[valid-type]  # the same
+        total_results=len(items),
+        items_per_page=len(part),
+        start_index=start,
+        resources=part or None,
+    )
+    return _response(
+        page.model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=wanted)
+    )
+
+
+def _created(resource: Any, request: Request, model: type[Any]) -> Response:
+    body = _shown(resource, request, model, Context.RESOURCE_CREATION_RESPONSE)
+    return _response(body, 201, headers={"Location": resource.meta.location})
+
+
+async def _list_users(work: Work, request: Request, base: str) -> Response:
+    found = [resources.user_of(each, base) for each in await users.users(work)]
+    return _page(found, await _wanted(request, User), User)
+
+
+async def _create_user(work: Work, request: Request, base: str) -> Response:
+    body = await _body(request)
+    given = GivenUser.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST)
+    person = await users.create_user(work, resources.user_values(given))
+    return _created(resources.user_of(person, base), request, User)
+
+
+async def _read_user(work: Work, request: Request, base: str) -> Response:
+    found = resources.user_of(await users.find_user(work, _key(request)), base)
+    return _response(_shown(found, request, User, Context.RESOURCE_QUERY_RESPONSE))
+
+
+async def _replace_user(work: Work, request: Request, base: str) -> Response:
+    key = _key(request)
+    before = resources.user_of(await users.find_user(work, key), base)
+    body = await _body(request)
+    given = GivenUser.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST)
+    given.replace(before)  # type: ignore[arg-type]  # it has the same fields
+    person = await users.change_user(work, key, resources.user_values(given))
+    found = resources.user_of(person, base)
+    return _response(_shown(found, request, User, Context.RESOURCE_REPLACEMENT_RESPONSE))
+
+
+async def _patch_user(work: Work, request: Request, base: str) -> Response:
+    key = _key(request)
+    changed = resources.user_of(await users.find_user(work, key), base)
+    body = await _body(request)
+    patch = PatchOp[User].model_validate(body, scim_ctx=Context.RESOURCE_PATCH_REQUEST)
+    patch.patch(changed)
+    person = await users.change_user(work, key, resources.user_values(changed))
+    found = resources.user_of(person, base)
+    return _response(_shown(found, request, User, Context.RESOURCE_PATCH_RESPONSE))
+
+
+async def _delete_user(work: Work, request: Request, base: str) -> Response:
+    del base
+    await users.delete_user(work, _key(request))
+    return Response(status_code=204)
+
+
+async def _list_groups(work: Work, request: Request, base: str) -> Response:
+    found = [resources.group_of(each, base) for each in await groups.groups(work)]
+    return _page(found, await _wanted(request, Group), Group)
+
+
+async def _search_all(work: Work, request: Request, base: str) -> Response:
+    found: list[Any] = [resources.user_of(each, base) for each in await users.users(work)]
+    found += [resources.group_of(each, base) for each in await groups.groups(work)]
+    model: Any = User | Group
+    return _page(found, await _wanted(request, model), model)
+
+
+async def _create_group(work: Work, request: Request, base: str) -> Response:
+    body = await _body(request)
+    given = Group.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST)
+    record = await groups.create_group(work, resources.group_values(given))
+    return _created(resources.group_of(record, base), request, Group)
+
+
+async def _read_group(work: Work, request: Request, base: str) -> Response:
+    found = resources.group_of(await groups.find_group(work, _key(request)), base)
+    return _response(_shown(found, request, Group, Context.RESOURCE_QUERY_RESPONSE))
+
+
+async def _replace_group(work: Work, request: Request, base: str) -> Response:
+    key = _key(request)
+    before = resources.group_of(await groups.find_group(work, key), base)
+    body = await _body(request)
+    given = Group.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST)
+    given.replace(before)
+    record = await groups.change_group(work, key, resources.group_values(given))
+    found = resources.group_of(record, base)
+    return _response(_shown(found, request, Group, Context.RESOURCE_REPLACEMENT_RESPONSE))
+
+
+async def _patch_group(work: Work, request: Request, base: str) -> Response:
+    key = _key(request)
+    changed = resources.group_of(await groups.find_group(work, key), base)
+    body = await _body(request)
+    patch = PatchOp[Group].model_validate(body, scim_ctx=Context.RESOURCE_PATCH_REQUEST)
+    patch.patch(changed)
+    record = await groups.change_group(work, key, resources.group_values(changed))
+    found = resources.group_of(record, base)
+    return _response(_shown(found, request, Group, Context.RESOURCE_PATCH_RESPONSE))
+
+
+async def _delete_group(work: Work, request: Request, base: str) -> Response:
+    del base
+    await groups.delete_group(work, _key(request))
+    return Response(status_code=204)
+
+
+_RESOURCES: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("POST", "/.search", _search_all),
+    ("GET", "/Users", _list_users),
+    ("POST", "/Users", _create_user),
+    ("POST", "/Users/.search", _list_users),
+    ("GET", "/Users/{id}", _read_user),
+    ("PUT", "/Users/{id}", _replace_user),
+    ("PATCH", "/Users/{id}", _patch_user),
+    ("DELETE", "/Users/{id}", _delete_user),
+    ("GET", "/Groups", _list_groups),
+    ("POST", "/Groups", _create_group),
+    ("POST", "/Groups/.search", _list_groups),
+    ("GET", "/Groups/{id}", _read_group),
+    ("PUT", "/Groups/{id}", _replace_group),
+    ("PATCH", "/Groups/{id}", _patch_group),
+    ("DELETE", "/Groups/{id}", _delete_group),
+)

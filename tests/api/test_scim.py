@@ -1,0 +1,102 @@
+"""SCIM 2.0: the public compliance tester, and joining, moving and leaving by a directory."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from scim2_client.engines.wsgi import WSGISCIMClient
+from scim2_tester import Status, check_server
+
+from coe.access.actor import Actor
+from coe.errors import Unauthenticated
+from coe.identity.teams import proposals
+from coe.work import Platform, RequestInfo
+from tests.factories.api import Api
+from tests.factories.audit_events import events_of
+from tests.factories.people import COE_LEAD, OUTSIDER
+from tests.factories.scim import BASE, DIRECTORY, Directory, hand_to_directory, token_for, wsgi_of
+
+
+@pytest.fixture
+async def directory(still_api: Api) -> Directory:
+    platform = still_api.services.platform
+    await hand_to_directory(platform, "sales", "finance")
+    return Directory(still_api, await token_for(platform, DIRECTORY, "scim:*"))
+
+
+async def test_the_compliance_tester_finds_nothing(directory: Directory) -> None:
+    client = WSGISCIMClient(
+        wsgi_of(directory.api, asyncio.get_running_loop()),
+        base_url=BASE,
+        headers={"Authorization": f"Bearer {directory.token}"},
+    )
+    results = await asyncio.to_thread(check_server, client)
+    found = [
+        f"{each.title}: {each.reason}"
+        for each in results
+        if each.status not in {Status.SUCCESS, Status.SKIPPED, Status.ACCEPTABLE}
+    ]
+    assert not found, "\n".join(found)
+    assert sum(each.status is Status.SUCCESS for each in results) > 50
+
+
+async def roles(platform: Platform, subject: str) -> set[str]:
+    async with platform.read(OUTSIDER) as read:
+        return {f"{team}/{role}" for role, team in read.policy.roles(subject)}
+
+
+async def test_people_join_move_and_leave(directory: Directory) -> None:
+    platform = directory.api.services.platform
+    ines = await directory.user("ines", displayName="Ines", externalId="u-1")
+    developers = await directory.group("sales/developer", ines)
+    operators = await directory.group("finance/operator")
+    assert await roles(platform, "ines") == {"sales/developer"}
+    bearer = await token_for(platform, "ines", "*")
+    moved = {"op": "add", "path": "members", "value": [{"value": ines}]}
+    assert (await directory.patch(f"/Groups/{operators}", moved)).status_code == 200
+    gone = {"op": "remove", "path": f'members[value eq "{ines}"]'}
+    assert (await directory.patch(f"/Groups/{developers}", gone)).status_code == 200
+    assert await roles(platform, "ines") == {"finance/operator"}
+    off = {"op": "replace", "path": "active", "value": False}
+    assert (await directory.patch(f"/Users/{ines}", off)).json()["active"] is False
+    with pytest.raises(Unauthenticated):
+        await platform.authenticate(bearer, RequestInfo())
+    on = {"op": "replace", "path": "active", "value": True}
+    assert (await directory.patch(f"/Users/{ines}", on)).json()["active"] is True
+    assert await platform.authenticate(bearer, RequestInfo())
+    assert (await directory.send("DELETE", f"/Users/{ines}")).status_code == 204
+    assert (await directory.send("GET", f"/Users/{ines}")).status_code == 404
+    assert await roles(platform, "ines") == set()
+    with pytest.raises(Unauthenticated):
+        await platform.authenticate(bearer, RequestInfo())
+    left = await events_of(platform, "access:person:leave")
+    assert left[-1].resource == "person:ines"
+    assert {event.actor for event in left} == {DIRECTORY}
+
+
+async def test_a_new_lead_waits_and_a_former_one_does_not(directory: Directory) -> None:
+    platform = directory.api.services.platform
+    ines = await directory.user("ines")
+    leads = await directory.group("sales/lead", ines)
+    await directory.group("sales", ines)
+    assert await roles(platform, "ines") == set()
+    async with platform.work(COE_LEAD) as work:
+        (waiting,) = (await proposals.list_proposals(work)).items
+        await proposals.approve(work, waiting.id)
+    assert await roles(platform, "ines") == {"sales/lead"}
+    assert (await directory.send("DELETE", f"/Groups/{leads}")).status_code == 204
+    assert await roles(platform, "ines") == set(), "what the directory takes is gone at once"
+    async with platform.read(Actor.of("ines")) as read:
+        assert read.policy.teams("ines") == {"sales"}
+
+
+async def test_pages_and_filters(directory: Directory) -> None:
+    for name in ("anna", "berta", "clara"):
+        await directory.user(name, externalId=f"x-{name}")
+    page = (await directory.send("GET", "/Users", startIndex=2, count=1)).json()
+    assert (page["totalResults"], page["startIndex"], page["itemsPerPage"]) == (3, 2, 1)
+    assert page["Resources"][0]["userName"] == "berta"
+    for text in ('userName eq "CLARA"', 'externalId eq "x-clara" and active eq true'):
+        found = (await directory.send("GET", "/Users", filter=text)).json()
+        assert [each["userName"] for each in found["Resources"]] == ["clara"]
