@@ -83,6 +83,8 @@ class Tag(StrEnum):
     """A proposed change of a team's members was refused or withdrawn."""
     ACCESS_TEAM_REQUEST = "access:team:request"
     """A person asked for a role in a team, or withdrew that; or the team's lead answered."""
+    ACCESS_TEAM_RETIRE = "access:team:retire"
+    """A team was retired."""
     ACCESS_TEAM_SOURCE = "access:team:source"
     """The people of a team come from another source from now on."""
     ACCESS_TOKEN_ISSUE = "access:token:issue"  # noqa: S105  # the name of an event

@@ -9,6 +9,7 @@ from click.testing import Result
 
 from coe.cli.documents import plain_id
 from tests.cli.conftest import Served
+from tests.factories.runs import APPROVAL, central, publish
 
 WHY = ("--reason", "because")
 
@@ -87,3 +88,26 @@ async def test_people_are_suspended_and_leave(served: Served) -> None:
     assert (await coe("warehouse-developer", "access", "me")).exit_code == 5
     held = await coe("finance-lead", "person", "holdings", "sales-owner")
     assert held.exit_code == 0, held.output
+
+
+async def test_a_team_is_onboarded_and_offboarded(served: Served) -> None:
+    coe = served.coe
+    given = ("--name", "Returns", "--lead", "rosa")
+    made = data(await coe("coe-lead", "team", "onboard", "returns", *given, "-o", "json"))
+    todo = [item["title"] for item in made["checklist"] if not item["done"]]
+    assert "has a lead" in todo
+    assert "its worker is a member" not in todo
+    key = plain_id(made["lead"]["change"]["id"])
+    assert (await coe("coe-reviewer", "team", "approve", key)).exit_code == 0
+    shown = data(await coe("coe-lead", "team", "checklist", "returns", "-o", "json"))
+    assert shown[0]["done"] is True
+    again = await coe("coe-lead", "team", "onboard", "returns", *given)
+    assert again.exit_code == 8
+    await publish(served.platform, central("asks", APPROVAL))
+    refused = await coe("coe-lead", "team", "offboard", "sales", *WHY)
+    assert (refused.exit_code, "live entries: sales/asks" in refused.stderr) == (8, True)
+    assert (await coe("finance-lead", "team", "offboard", "finance", *WHY)).exit_code == 5
+    gone = await coe("coe-lead", "team", "offboard", "returns", *WHY)
+    assert "RETIRED" in gone.stdout, gone.output
+    late = await coe("coe-lead", "team", "add", "returns", "ines", *WHY)
+    assert (late.exit_code, "is retired" in late.stderr) == (8, True)

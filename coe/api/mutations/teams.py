@@ -27,7 +27,7 @@ from coe.api.types.memberships import (
 )
 from coe.api.types.teams import owner_of
 from coe.idempotency import Receipt
-from coe.identity.teams import actions, proposals, requests
+from coe.identity.teams import actions, onboarding, proposals, requests
 from coe.identity.teams.proposals import Outcome, ProposalRecord
 from coe.identity.teams.requests import RequestRecord
 from coe.work import Work
@@ -138,6 +138,18 @@ class TeamMutation:
 
         given = {"team": team, "source": source, "reason": reason}
         return await _team(info, "setMembersSource", client_mutation_id, given, verb)
+
+    @mutation
+    async def retire_team(
+        self, info: Info, team: str, reason: str, client_mutation_id: str | None = None
+    ) -> TeamPayload:
+        """Retire a team that has no open runs and no live flows: its members leave it."""
+
+        async def verb(work: Work) -> str:
+            return (await onboarding.retire_team(work, team, reason=reason)).slug
+
+        given = {"team": team, "reason": reason}
+        return await _team(info, "retireTeam", client_mutation_id, given, verb)
 
     @mutation
     async def add_member(self, info: Info, input: MemberInput) -> MemberPayload:  # noqa: A002  # the same

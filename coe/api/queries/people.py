@@ -8,10 +8,11 @@ from coe.access.models import PersonState
 from coe.api.graphql.context import Info
 from coe.api.graphql.nodes import field
 from coe.api.graphql.paging import Connection, page_size
-from coe.api.types.memberships import AccessRequest, MembershipChange
+from coe.api.types.memberships import AccessRequest, ChecklistItem, MembershipChange
 from coe.api.types.people import Holding, Person
 from coe.identity.teams.holdings import holdings_of
 from coe.identity.teams.models import ProposalState, RequestState
+from coe.identity.teams.onboarding import checklist
 from coe.identity.teams.people import list_people
 from coe.identity.teams.proposals import list_proposals
 from coe.identity.teams.requests import list_requests
@@ -39,6 +40,12 @@ class PeopleQuery:
         """What a person answers for, in teams whose access the caller may review; recorded."""
         async with info.context.work() as work:
             return [Holding.of(each) for each in await holdings_of(work, subject)]
+
+    @field
+    async def team_checklist(self, info: Info, team: str) -> list[ChecklistItem]:
+        """The steps from a new team to its first run: what is done, and who does the rest."""
+        async with info.context.read() as read:
+            return [ChecklistItem.of(each) for each in await checklist(read, team)]
 
     @field
     async def membership_changes(

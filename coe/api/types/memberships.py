@@ -11,6 +11,7 @@ from coe.api.graphql.scalars import DateTime
 from coe.api.types.teams import Team
 from coe.identity.teams.actions import NewMember, NewTeam
 from coe.identity.teams.models import ProposalState, RequestState
+from coe.identity.teams.onboarding import ChecklistItem as ChecklistRecord
 from coe.identity.teams.proposals import ProposalRecord
 from coe.identity.teams.requests import RequestRecord
 
@@ -98,6 +99,21 @@ class AccessRequest:
             decided_at=DateTime(record.decided_at) if record.decided_at else None,
             answer=record.answer,
         )
+
+
+@object_type
+class ChecklistItem:
+    """A step of a team's start."""
+
+    title: str
+    done: bool
+    who: str = strawberry.field(description="The role that does it, as team/role")
+    command: str = strawberry.field(description="The command that does it")
+
+    @classmethod
+    def of(cls, record: ChecklistRecord) -> ChecklistItem:
+        """The view of a step."""
+        return cls(title=record.title, done=record.done, who=record.who, command=record.command)
 
 
 @input_type

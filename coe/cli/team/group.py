@@ -11,6 +11,7 @@ from coe.cli.grammar import Noun, example
 from coe.cli.output import Result, Table, View, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.team.members import add, approve, change, changes, create, refuse, remove, source
+from coe.cli.team.onboard import checklist, offboard, onboard
 from coe.cli.team.requests import decline, grant, request, requests
 
 _MEMBER: Final = ["subject", "displayName", "roles", "until"]
@@ -48,6 +49,9 @@ for _verb in (
     requests,
     grant,
     decline,
+    onboard,
+    checklist,
+    offboard,
 ):
     command.add_command(_verb)
 
