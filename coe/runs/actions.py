@@ -24,6 +24,7 @@ from coe.json_types import JSON
 from coe.machine.facts import Fact, FactKind
 from coe.outbox import OUTBOX, OutboxKind, enqueue
 from coe.runs import completion, inbox
+from coe.runs.correlations import is_of_another_team
 from coe.runs.event_subscriptions import subscribe_again
 from coe.runs.interventions import keep_intervention
 from coe.runs.local_timeouts import arm_timeout
@@ -53,10 +54,13 @@ async def start_run(
     correlation_id: str | None = None,
     requester: Requester | None = None,
     reason: str | None = None,
+    inherits: bool = False,
 ) -> RunRecord:
     """Request a run of one exact version of a flow; later publications do not change it.
 
-    `requester` is who asks for it (by default the actor); `reason` is for the log.
+    `requester` is who asks for it (by default the actor); `reason` is for the log. `inherits` says
+    that the correlation id is that of the run whose event starts this one; a chosen one cannot be
+    that of another team's run.
 
     Raises:
         NotFound: There is no such flow or version, or it may not be read.
@@ -66,6 +70,8 @@ async def start_run(
     """
     chosen, decision = await _choose(work, flow)
     correlation = _check_request(chosen, input, correlation_id)
+    if correlation_id is not None and not inherits:
+        await _require_free(work, correlation, chosen.version.team)
     asking = requester or Requester(work.actor.subject, work.actor.persons)
     new = NewRun(
         flow=chosen,
@@ -227,6 +233,12 @@ def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) 
     if problems:
         raise Invalid(problems)
     return correlation
+
+
+async def _require_free(work: Work, correlation: str, team: str) -> None:
+    if await is_of_another_team(work.session, correlation, team):
+        message = "a run of another team has this correlation id: choose another one"
+        raise Invalid([Problem("INPUT_CORRELATION_ID", message, path="/correlationId")])
 
 
 async def _lock(work: Work, run_id: UUID) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from coe.access.actor import ActorKind, subject_kind
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
 from coe.machine.commands import Completed, Faulted
@@ -135,6 +136,7 @@ class EventSets:
             self._schedule,
             events,
             correlation_id=last.correlation_id,
+            inherits=subject_kind(last.sent_by) is ActorKind.RUN,
             requester=Requester(last.requester, persons),
         )
         if run_id is None:

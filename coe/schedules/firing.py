@@ -20,6 +20,7 @@ from coe.errors import CoeError, Invalid
 from coe.json_types import JSON
 from coe.language.schedules import ScheduleKind
 from coe.runs.actions import start_run
+from coe.runs.correlations import is_of_another_team
 from coe.runs.models import ENDED
 from coe.runs.requests import Requester
 from coe.runs.tables import RUNS, SCHEDULES
@@ -117,6 +118,7 @@ async def start_scheduled_run(
     input_: JSON,
     *,
     correlation_id: str | None = None,
+    inherits: bool = False,
     requester: Requester | None = None,
 ) -> UUID | None:
     """Start a run of a schedule's version; when it is refused, store the problem and return None.
@@ -125,10 +127,14 @@ async def start_scheduled_run(
         work: Of the scheduler, with the schedule's row locked.
         schedule: The row.
         input_: The run's input.
-        correlation_id: By default a new one.
+        correlation_id: By default, and where a run of another team has it, a new one.
+        inherits: Whether it is that of the run whose event starts this one.
         requester: The requester of the run; by default the scheduler.
     """
     ref = f"{schedule.flow}@{schedule.version}"
+    if correlation_id is not None and not inherits:
+        taken = await is_of_another_team(work.session, correlation_id, schedule.team)
+        correlation_id = None if taken else correlation_id
     run_id: UUID | None = None
     problem: str | None = None
     try:
@@ -137,6 +143,7 @@ async def start_scheduled_run(
             flow=ref,
             input=input_,
             correlation_id=correlation_id,
+            inherits=inherits,
             requester=requester,
             reason=REASON,
         )

@@ -10,7 +10,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from coe.api.graphql.errors import refusal, status_of
 from coe.api.graphql.ids import resource_name
-from coe.api.http.requests import authenticate_request, request_info, response_headers
+from coe.api.http.requests import (
+    accept_correlation,
+    authenticate_request,
+    request_info,
+    response_headers,
+)
 from coe.audit.events import AuditOutcome
 from coe.audit.queries import AuditEventFilter
 from coe.errors import Invalid, Problem
@@ -43,6 +48,7 @@ def router(platform: Platform) -> APIRouter:
         try:
             actor = await authenticate_request(platform, request, about)
             await platform.limit(Limited.EXPORT, about, actor=actor)
+            about = await accept_correlation(platform, actor, request, about)
             async with platform.work(actor, about) as work:
                 window = await audit_log.request_export(work, wanted_events(request))
             lines = audit_log.export_log(platform, window)

@@ -24,6 +24,7 @@ from fastapi import APIRouter, Request, Response
 
 from coe.api.graphql.errors import refusal, status_of
 from coe.api.http.requests import (
+    accept_correlation,
     authenticate_request,
     check_nesting,
     read_body,
@@ -86,6 +87,7 @@ def router(platform: Platform) -> APIRouter:
         about = request_info(request)
         try:
             actor = await authenticate_request(platform, request, about)
+            about = await accept_correlation(platform, actor, request, about)
             received = await _read(request)
             async with platform.work(actor, about) as work:
                 sent = await send_events(work, received.events)

@@ -17,6 +17,7 @@ from coe.api.graphql.documents import Documents, Prepared
 from coe.api.graphql.errors import format_error, refusal, status_of
 from coe.api.graphql.texts import text_problems
 from coe.api.http.requests import (
+    accept_correlation,
     authenticate_request,
     check_nesting,
     read_body,
@@ -57,6 +58,7 @@ class GraphQLEndpoint:
         about = request_info(request)
         try:
             actor = await authenticate_request(self._platform, request, about)
+            about = await accept_correlation(self._platform, actor, request, about)
             body = await _read(request)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             return _refused(request, error, about)

@@ -12,6 +12,7 @@ from coe.api.http import browser
 from coe.errors import RateLimited, TooCostly, Unauthenticated
 from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
 from coe.rate_limits import Limited
+from coe.runs.correlations import with_correlation
 from coe.work import Platform, RequestInfo
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -60,14 +61,24 @@ async def _by_session(platform: Platform, request: Request, about: RequestInfo) 
 
 
 def request_info(request: Request) -> RequestInfo:
-    """The origin of a request: a new id, the caller's address, and its well-formed other ids."""
+    """The origin of a request: a new id, address and trace; nobody's correlation id yet."""
     trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-    correlation_id = request.headers.get("x-correlation-id", "")
     return RequestInfo(
-        correlation_id=correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else None,
         address=request.client.host if request.client else None,
         trace_id=trace[1] if trace else None,
     )
+
+
+async def accept_correlation(
+    platform: Platform, actor: Actor, request: Request, about: RequestInfo
+) -> RequestInfo:
+    """The same with the correlation id that the caller sent, if it is well-formed and may be used.
+
+    What is recorded before the caller is known has none: anybody could name somebody else's case.
+    """
+    sent = request.headers.get("x-correlation-id", "")
+    well_formed = sent if _CORRELATION_ID.fullmatch(sent) else None
+    return await with_correlation(platform, actor, about, well_formed)
 
 
 def response_headers(about: RequestInfo, error: Exception | None = None) -> dict[str, str]:
