@@ -41,6 +41,10 @@ class AccessScope:
             for team in teams
         )
 
+    def of_team(self, team: str) -> AccessScope:
+        """What it allows of one team."""
+        return AccessScope(teams={team: self.teams.get(team, self.elsewhere)})
+
     def clause(
         self,
         team: ColumnElement[str],

@@ -32,11 +32,21 @@ class Emission:
 
 
 async def prepare_emission(
-    platform: Platform, run: RunIdentity, event: Event, at: datetime
+    platform: Platform,
+    run: RunIdentity,
+    event: Event,
+    at: datetime,
+    *,
+    own_team_only: bool = False,
 ) -> Emission:
-    """Determine which runs it may reach, and seal it; call it before the transaction."""
+    """Determine which runs it may reach, and seal it; call it before the transaction.
+
+    With `own_team_only` it reaches runs of the team of the run at most.
+    """
     async with platform.read(Actor.of(f"run:{run.id}")) as read:
         reach = read.scope(Permission.EVENT_SEND)
+    if own_team_only:
+        reach = reach.of_team(run.team)
     sender = Sender(
         subject=f"run:{run.id}",
         team=run.team,

@@ -14,6 +14,7 @@ from coe.catalog.flows.contents import runnable
 from coe.catalog.links import call_links, decision_links
 from coe.catalog.models import LinkKind
 from coe.errors import CoeError, Unavailable
+from coe.execution.declared import Declared
 from coe.execution.runtime import Runtime
 from coe.execution.turn import ActiveRun
 from coe.formats import instants
@@ -39,7 +40,8 @@ async def replay(runtime: Runtime, lease: Lease, definition: Definition) -> Acti
     secrets = runtime.secrets(run.team)
     context = RunContext(str(run.id), secrets=secrets, trace_id=run.trace_id)
     machine = Machine(definition, context, runtime.evaluate)
-    active = ActiveRun(runtime.platform, runtime.journal, lease, machine, lease.position)
+    declared = Declared.of(definition)
+    active = ActiveRun(runtime.platform, runtime.journal, lease, machine, lease.position, declared)
     sealer = TeamSealer(runtime.platform.keyring, run.team)
     at = 0
     seconds = asyncio.get_running_loop().time()

@@ -20,8 +20,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.audit.events import AuditOutcome, Tag
+from coe.audit.log import NewEvent, append
+from coe.crypto.keys import Keyring
 from coe.events import delivery, emit
 from coe.execution import children
+from coe.execution.declared import Declared, Refusal
 from coe.formats import instants
 from coe.human_tasks import opening as task_opening
 from coe.json_types import JSON
@@ -39,10 +43,12 @@ from coe.machine.commands import (
     StartChild,
     StepUpdate,
 )
+from coe.machine.errors import standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
 from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion, decision_cases
+from coe.runs.audit import run_event
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, Change, Journal
 from coe.runs.leases import Lease
@@ -69,6 +75,7 @@ class ActiveRun:
     lease: Lease
     machine: Machine
     position: int
+    declared: Declared
     pending: dict[str, PendingCommand] = field(default_factory=dict)
     timers: TimerQueue = field(default_factory=TimerQueue)
     projection: StepProjection = field(default_factory=StepProjection)
@@ -265,6 +272,8 @@ class Turn:
 
     async def _start(self, command: PendingCommand) -> None:
         match command:
+            case RunLeaf() | StartChild() if (refusal := self._refusal(command)) is not None:
+                self._refuse(command, refusal)
             case RunLeaf():
                 self.effects.leaves.append(command)
             case ArmTimer(due=None):
@@ -279,6 +288,25 @@ class Turn:
                 await self._start_child(command)
             case EmitEvent():
                 await self._emit(command)
+
+    def _refusal(self, command: PendingCommand) -> Refusal | None:
+        return self._active.declared.refusal(command, self._active.machine.flows)
+
+    def _refuse(self, command: RunLeaf | StartChild, refusal: Refusal) -> None:
+        """Fault a step that wants to use what the definition does not name; it is recorded."""
+        child = isinstance(command, StartChild)
+        error = standard_error("authorization", title=refusal.title, instance=command.path)
+        kind = FactKind.CHILD_FAULTED if child else FactKind.LEAF_FAULTED
+        self._facts.append(Fact(kind, self.now, command.key, {"error": error}))
+        event = run_event(
+            self._run,
+            Tag.RUNS_RUN_START if child else Tag.ACCESS_PERMISSION_REFUSE,
+            self.now,
+            resource=refusal.resource,
+            outcome=AuditOutcome.DENIED,
+            reason=refusal.title,
+        )
+        self._change(lambda session: _record(session, self._keyring, event))
 
     def _choose_time(self, command: ArmTimer) -> None:
         """Choose a time within the jitter; the fact that journals the choice arms the timer."""
@@ -300,7 +328,10 @@ class Turn:
 
     async def _emit(self, command: EmitEvent) -> None:
         platform = self._active.platform
-        emission = await emit.prepare_emission(platform, self._run, command.event, self.now)
+        named = command.event.get("type") in self._active.declared.event_types
+        emission = await emit.prepare_emission(
+            platform, self._run, command.event, self.now, own_team_only=not named
+        )
         data: JSON = {"event": command.event}
         self._facts.append(Fact(FactKind.EVENT_EMITTED, self.now, command.key, data))
         self._change(lambda session: emit.emit(session, self._keyring, emission))
@@ -374,6 +405,10 @@ _ANSWERS = frozenset(
         FactKind.CHILD_FAULTED,
     },
 )
+
+
+async def _record(session: AsyncSession, keyring: Keyring, event: NewEvent) -> None:
+    await append(session, keyring, event)
 
 
 async def _cancel_child(session: AsyncSession, run_id: UUID, key: str) -> None:

@@ -190,6 +190,11 @@ class Machine:
         uses, self._run.events.uses = self._run.events.uses, []
         return uses
 
+    @property
+    def flows(self) -> Mapping[str, str]:
+        """The exact refs by the refs as written, as they were when the run started."""
+        return self._run.descriptor.flows
+
     def consumed(self, event: JSON) -> bool:
         """Whether a listening task consumed an applied event (this very object)."""
         return any(each.event is event and each.taken for each in self._run.events.kept)
