@@ -45,6 +45,10 @@ class ErrorRecord:
         return cls(kind, status or 0, instance=instance, public_title=title)
 
 
+def _everyone(requester: str, persons: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({requester, *persons}))
+
+
 ERROR: Final = From(
     *("error_type", "error_status", "error_instance", "error_title"), make=ErrorRecord.of_columns
 )
@@ -89,6 +93,7 @@ class RunRecord:
     parent_id: UUID | None
     parent_key: str | None
     started_by: str
+    requesters: Annotated[tuple[str, ...], From("requester", "requester_persons", make=_everyone)]
     requested_at: datetime
     started_at: datetime | None
     ended_at: datetime | None

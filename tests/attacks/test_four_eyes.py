@@ -18,12 +18,16 @@ from coe.machine.approvals import answer_digest
 from coe.machine.facts import FactKind
 from coe.runs import disclosure
 from coe.runs.models import RunState
-from coe.runs.tables import APPROVALS
+from coe.runs.queries import run as read_run
+from coe.runs.tables import APPROVALS, RUNS
+from coe.schedules.event_triggers import settle
 from coe.testing.cases import SimulationCase
 from coe.testing.people import approvers
 from coe.testing.run_definition import simulate
-from tests.factories.human_tasks import complete, open_waiting, output_of, running
-from tests.factories.people import FINANCE_APPROVER, FINANCE_LEAD
+from tests.factories.events import paid, send
+from tests.factories.human_tasks import complete, open_waiting, output_of, running, task_of
+from tests.factories.people import FINANCE_APPROVER, FINANCE_LEAD, SALES_DEVELOPER, SALES_OWNER
+from tests.factories.schedules import flow, publish_scheduled
 from tests.machine.scenarios import definition
 
 __all__ = ["running"]
@@ -154,12 +158,49 @@ async def test_two_amounts_pass_in_a_test_of_the_flow(second: JSON, state: str) 
         "outcomes": ["approved", "rejected"],
         "approvals": 2,
     }
-    flow = definition({"do": [{"ask": {"call": "humanTask:1@default", "with": task}}]})
+    asks = definition({"do": [{"ask": {"call": "humanTask:1@default", "with": task}}]})
     answers: JSON = [{"by": "ann", "answer": SMALL}, {"by": "bob", "answer": second}]
     case = SimulationCase(stubs={"ask": {"answers": answers}})
     async with Expressions(workers=1) as expressions:
-        trace = await simulate(flow, case, expressions.evaluate)
+        trace = await simulate(asks, case, expressions.evaluate)
     answered = [fact for fact in trace.journal if fact.kind is FactKind.TASK_ANSWERED]
     assert ("COMPLETED" if answered else "WAITING") == state
     bys = [approvers(fact.data) for fact in answered]
     assert bys == ([["ann", "bob"]] if state == "COMPLETED" else [])
+
+
+SET = """
+  on:
+    all:
+      - with: {type: order.placed}
+      - with: {type: order.paid}"""
+ASK = """
+  - ask:
+      call: humanTask:1@default
+      with:
+        title: Pay out
+        candidates: {roles: [developer, process-owner, lead]}
+        exclude: []
+        outcomes: [approved, rejected]
+"""
+
+
+@pytest.mark.parametrize("sender", [SALES_DEVELOPER, SALES_OWNER], ids=["first", "last"])
+async def test_approving_a_run_that_ones_event_of_a_set_started(
+    running: Runtime, sender: Actor
+) -> None:
+    platform = running.platform
+    text = flow(SET)
+    await publish_scheduled(platform, text[: text.index("do:")] + "do:" + ASK)
+    for kind, actor in (("order.placed", SALES_DEVELOPER), ("order.paid", SALES_OWNER)):
+        [sent] = await send(platform, paid(type=kind, id=kind), actor=actor)
+        await settle(platform, sent.id)
+    async with platform.database.session() as session:
+        run_id = (await session.execute(select(RUNS.c.id))).scalar_one()
+    assert isinstance(await advance(running, run_id), Parked)
+    async with platform.read(SALES_OWNER) as read:
+        run = await read_run(read, run_id)
+    assert run is not None
+    assert run.requesters == ("sales-developer", "sales-owner")
+    with pytest.raises(Forbidden, match="requester"):
+        await complete(platform, await task_of(platform, run_id), sender)

@@ -248,6 +248,12 @@ class Run(Node):
     state: RunState
     correlation_id: str
     started_by: str
+    requesters: list[str] = strawberry.field(
+        description=(
+            "Everyone who counts as having asked for it, and so cannot approve it: whoever started "
+            "it, every sender of the events that did, and the makers of their credentials"
+        )
+    )
     requested_at: DateTime
     started_at: DateTime | None
     ended_at: DateTime | None
@@ -267,6 +273,7 @@ class Run(Node):
             state=record.state,
             correlation_id=record.correlation_id,
             started_by=record.started_by,
+            requesters=list(record.requesters),
             requested_at=DateTime(record.requested_at),
             started_at=DateTime(record.started_at) if record.started_at else None,
             ended_at=DateTime(record.ended_at) if record.ended_at else None,
