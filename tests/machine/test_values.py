@@ -330,6 +330,7 @@ async def test_the_observer_receives_the_outcome_of_a_human_task(evaluate: Evalu
         ({"endpoint": "HTTPS://a.example:8443/b?c=../d#/../e"}, []),
         ({"endpoint": "https://a.example/b c/…"}, []),
         ({"endpoint": "https://../b"}, []),
+        ({"endpoint": "https://a.example/%252541"}, []),
         ({"endpoint": "https://a.example:0/"}, ["`endpoint` is not an http or https address"]),
         ({"endpoint": "https://a.example:x/"}, ["`endpoint` is not an http or https address"]),
         ({"document": "file:///etc"}, ["`document` is not an http or https address"]),
@@ -349,7 +350,10 @@ def test_the_arguments_of_a_request(given: dict[str, Any], problems: list[str]):
 
 @pytest.mark.parametrize(
     "path",
-    [".", "a/../b", "%2e/b", "a/%2E%2e", "a/.%2e/b", "%2e.", "a/..?b", "..#b", "a\\..\\b"],
+    [
+        *(".", "a/../b", "%2e/b", "a/%2E%2e", "a/.%2e/b", "%2e.", "a/..?b", "..#b", "a\\..\\b"),
+        *("..;v=1/b", "%252e%252e/b", "%25252541"),
+    ],
 )
 def test_a_path_that_leads_elsewhere(path: str):
     url = f"https://a.example/{path}"

@@ -52,7 +52,7 @@ class Node:
             database=self.database,  # type: ignore[arg-type]  # the twin
             policies=seams.OpenPolicies(),  # type: ignore[arg-type]  # the same
             keyring=seams.ClearKeys(),  # type: ignore[arg-type]  # the same
-            signer=None,  # type: ignore[arg-type]  # nothing is signed
+            signer=seams.NoSigner(),  # type: ignore[arg-type]  # nothing is signed
             macs=seams.NoCodes(),  # type: ignore[arg-type]  # the same
             clock=self.clock,
         )

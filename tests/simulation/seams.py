@@ -6,6 +6,7 @@ by simulated ones, once a process; each call looks up the present world.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
@@ -35,6 +36,7 @@ import coe.sdk.client
 from coe.access.actor import DataClass
 from coe.access.decision import Decision
 from coe.access.scope import AccessScope
+from coe.access.step_up import StepUp
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.records import RunnableFlow, VersionRecord
 from coe.crypto.envelope import Cell
@@ -111,7 +113,7 @@ class NoCodes:
 class ClearKeys:
     """A keyring that seals by writing beside a value where it belongs, and looks when opening."""
 
-    macs = NoCodes()
+    macs: Final = NoCodes()
 
     async def seal(self, place: Cell, purpose: str, data: bytes) -> bytes:
         return f"{place.table}|{place.row}|{place.column}|{place.team}|{purpose}\n".encode() + data
@@ -128,6 +130,13 @@ class ClearKeys:
         return orjson.loads(await self.open(place, purpose, sealed))
 
 
+class NoSigner:
+    """A signing key that signs nothing; the keys for machines follow from it."""
+
+    def derive(self, purpose: str) -> bytes:
+        return hashlib.sha256(purpose.encode()).digest()
+
+
 def opened(sealed: bytes | None) -> Any:
     """The value in a sealed column, for the oracles."""
     return None if sealed is None else orjson.loads(bytes(sealed).partition(b"\n")[2])
@@ -140,6 +149,7 @@ class OpenPolicy:
     """
 
     version = 1
+    step_up: Final = StepUp()
 
     def decide(
         self, _: Any, permission: str, *, relations: Collection[str] = (), **__: Any
@@ -169,7 +179,7 @@ class OpenPolicies:
 
     policy: Final = OpenPolicy()
 
-    async def current(self, _: Any) -> Any:
+    async def current(self, _: Any, **__: Any) -> Any:
         return self.policy
 
 
