@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WEB := coe/web/static/vendor
 SITE := coe/web/site
+# The tests start hundreds of processes, which need not compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # Two processes, each with its own PostgreSQL; tests that share something stay in one of them.
 PARALLEL := -n 2 --dist loadgroup
 

@@ -46,7 +46,7 @@ def has_dot_segments(url: str) -> bool:
         segments = path.replace("\\", "/").split("/")
         if any(each.partition(";")[0].strip() in {".", ".."} for each in segments):
             return True
-        decoded = unquote(path, errors="replace")
+        decoded = unquote(path)
         if decoded == path:
             return False
         path = decoded

@@ -87,12 +87,11 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
         run.on_branch(frame, outcomes.EXPIRES)
         title = "Nobody answered in time"
         raise TaskFault(standard_error("timeout", title=title, instance=frame.pointer))
-    outcome = fact.data.get("outcome") if isinstance(fact.data, dict) else None
+    answered = fact.data if isinstance(fact.data, dict) else {}
+    outcome = answered.get("outcome")
     run.on_branch(frame, outcomes.ANSWERED)
     run.on_branch(frame, outcomes.decides(str(outcome)))
-    if not isinstance(fact.data, dict):
-        return fact.data
-    return {name: value for name, value in fact.data.items() if name != "approvals"}
+    return {name: value for name, value in answered.items() if name != "approvals"}
 
 
 def _place(frame: Frame) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,14 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from coe.embedded_postgres import EmbeddedPostgres
 from tests.factories.ports import free_port
 
+DATABASE = "parts"
 ME = "{ me { subject roles } engine { name state detail } }"
 
 
@@ -33,13 +36,16 @@ def coe(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def installation(database_url: str, tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def installation(
+    postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """The environment of an installation whose Prefect server is not there."""
+    asyncio.run(_copy(postgres, template_database))
     return {
         "PATH": os.environ["PATH"],
-        "COE_DATABASE_URL": database_url,
-        "COE_DATA_DIR": str(tmp_path / "data"),
+        "COE_DATABASE_URL": postgres.url(DATABASE),
+        "COE_DATA_DIR": str(tmp_path_factory.mktemp("parts") / "data"),
         "COE_PORT": str(free_port()),
         "COE_PREFECT_URL": "http://127.0.0.1:9/api",
         "COE_PREFECT_AUTH": "coe:nobody-listens",
@@ -47,7 +53,13 @@ def installation(database_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
+async def _copy(postgres: EmbeddedPostgres, template: str) -> None:
+    connection = await asyncpg.connect(postgres.url("postgres"))
+    await connection.execute(f'CREATE DATABASE "{DATABASE}" TEMPLATE "{template}"')
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
 def served(installation: dict[str, str]) -> Iterator[str]:
     """The address of its API."""
     url = f"http://127.0.0.1:{installation['COE_PORT']}"

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from coe.json_types import JSON
-from coe.machine.commands import OpenHumanTask, Stage
+from coe.machine.commands import Completed, OpenHumanTask, Stage
 from coe.machine.facts import FactKind
 from coe.machine.machine import EvaluateJq
 from coe.testing.cases import DEFAULT_START
@@ -40,6 +40,15 @@ async def test_a_human_task_has_a_due_time_and_an_escalation(evaluate: EvaluateJ
     assert task.expires == DEFAULT_START + timedelta(hours=5)
     assert await run.fact(FactKind.TASK_ESCALATED, task.key, {"to": "lead"}) == []
     assert run.machine.pending() == [task]
+
+
+async def test_who_approved_is_kept_from_the_data_of_the_run(evaluate: EvaluateJq):
+    arguments = {"title": "Look", "candidates": {"roles": ["clerk"]}}
+    run = Driver({"do": [{"a": {"call": "humanTask:1@default", "with": arguments}}]}, evaluate)
+    [task] = await run.start()
+    answer: JSON = {"outcome": "approved", "by": "ann"}
+    await run.fact(FactKind.TASK_ANSWERED, task.key, {**answer, "approvals": [{"by": "bob"}]})
+    assert run.machine.outcome == Completed(answer)
 
 
 @pytest.mark.parametrize(

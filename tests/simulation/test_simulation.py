@@ -1,6 +1,6 @@
 """Random runs under random faults: nothing is lost, nothing done twice, nothing stuck.
 
-`make test-more` simulates ten times as many runs and tries every seeded bug; `COE_NIGHTLY=1` makes
+`make test-more` simulates twenty times as many runs and tries every seeded bug; `COE_NIGHTLY=1` makes
 that 100,000 runs. See docs/simulation.md.
 """
 
@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 
 NIGHTLY = bool(os.environ.get("COE_NIGHTLY"))
-RUNS = 2_000
+RUNS = 1_000
 """Runs that are started and runs that they call."""
 MORE_RUNS = 100_000 if NIGHTLY else 20_000
 RUNS_A_WORLD = 31
