@@ -354,7 +354,8 @@ def _judge_tasks(world: World, runs: dict[UUID, Data]) -> None:
     """Every accepted answer is in the journal; one answer where one person is asked."""
     approvals: defaultdict[UUID, list[str]] = defaultdict(list)
     for approval in world.rows("human_task_approvals"):
-        approvals[approval["task_id"]].append(approval["by"])
+        if approval["voided_at"] is None:
+            approvals[approval["task_id"]].append(approval["by"])
     _judge_exclusions(world, approvals)
     for task in world.rows("human_tasks"):
         given = approvals[task["id"]]

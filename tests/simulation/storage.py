@@ -8,6 +8,7 @@ a lock looks at the newest version of the row again.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +28,7 @@ CONFLICTS: Final = (
 )
 """Row locks that exclude one another (PostgreSQL documentation, 13.3.2)."""
 
+_NULL: Final = re.compile(r"(\w+) IS NULL")
 INDEXED: Final = frozenset({"id", "run_id", "subject", "parent_id", "task_id", "event_id"})
 """Columns by which rows are found without looking at all of them."""
 
@@ -70,16 +72,21 @@ class Row:
 
 
 class Index:
-    """Rows by the values of columns. It may name rows that no longer have them: look again."""
+    """Rows by the values of columns. It may name rows that no longer have them: look again.
 
-    __slots__ = ("columns", "entries", "unique")
+    One with `only` has the rows alone in which that column is null.
+    """
 
-    def __init__(self, columns: tuple[str, ...], *, unique: bool) -> None:
-        self.columns, self.unique = columns, unique
+    __slots__ = ("columns", "entries", "only", "unique")
+
+    def __init__(self, columns: tuple[str, ...], *, unique: bool, only: str | None = None) -> None:
+        self.columns, self.unique, self.only = columns, unique, only
         self.entries: dict[Any, dict[Row, None]] = {}
 
     def key(self, data: Data) -> Any:
-        """The value by which a version is found; None where a part of it is null."""
+        """The value by which a version is found; None where a part of it is null, or it is not."""
+        if self.only is not None and data.get(self.only) is not None:
+            return None
         if len(self.columns) == 1:
             return data[self.columns[0]]
         key = tuple(data[name] for name in self.columns)
@@ -117,9 +124,17 @@ class Relation:
             for index in table.indexes
             if index.unique and index.dialect_options["postgresql"]["where"] is None
         ]
+        partial = [
+            (tuple(column.name for column in index.columns), only[1])
+            for index in table.indexes
+            if index.unique
+            and (only := _NULL.fullmatch(str(index.dialect_options["postgresql"]["where"])))
+        ]
         self.keys = frozenset(name for unique in uniques for name in unique)
+        self.keys |= {name for columns, only in partial for name in (*columns, only)}
         plain = [(name,) for name in self.columns if name in INDEXED and (name,) not in uniques]
         self.indexes = [Index(columns, unique=True) for columns in uniques]
+        self.indexes += [Index(columns, unique=True, only=only) for columns, only in partial]
         self.indexes += [Index(columns, unique=False) for columns in plain]
         self.by_columns = {index.columns: index for index in self.indexes}
         self.required = tuple(

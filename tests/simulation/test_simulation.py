@@ -1,7 +1,7 @@
 """Random runs under random faults: nothing is lost, nothing done twice, nothing stuck.
 
-`make test-more` simulates twenty times as many runs and tries every seeded bug; `COE_NIGHTLY=1` makes
-that 100,000 runs. See docs/simulation.md.
+`make test-more` simulates twenty times as many runs and tries every seeded bug; `COE_NIGHTLY=1`
+makes that 100,000 runs. See docs/simulation.md.
 """
 
 from __future__ import annotations
