@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 
 import pytest
 
 from coe.json_types import JSON
+from coe.machine.approvals import Agreement, GivenAnswer, agree, answer_digest
 from coe.machine.commands import Completed, OpenHumanTask, Stage
 from coe.machine.facts import FactKind
 from coe.machine.machine import EvaluateJq
@@ -91,3 +93,34 @@ async def test_a_task_that_is_asked_again_has_the_same_question(evaluate: Evalua
         [task] = await run.fact(FactKind.TASK_ANSWERED, task.key, {"outcome": "done"})
     assert questions[0] == questions[2] != questions[1]
     assert questions[0].splitlines() == ["/do/0/all/do/0/one", "/use/functions/ask", "lead"]
+
+
+# ---------------------------------------------------------------- approvals of one answer
+
+
+def test_an_answer_is_known_by_the_digest_of_its_outcome_and_data():
+    canonical = b'{"answer":{"n":1},"outcome":"approved"}'
+    assert answer_digest("approved", {"n": 1}) == hashlib.sha256(canonical).hexdigest()
+    given = GivenAnswer("ann", "2026-01-05T09:00:00Z", "d")
+    assert given.to_json() == {"by": "ann", "at": "2026-01-05T09:00:00Z", "digest": "d"}
+
+
+def test_people_agree_who_give_the_same_answer():
+    ann, bob, cid = (
+        GivenAnswer("ann", "1", "d"),
+        GivenAnswer("bob", "2", "d"),
+        GivenAnswer("cid", "3", "e"),
+    )
+    again = GivenAnswer("ann", "4", "d")
+
+    def after(*standing: GivenAnswer, given: GivenAnswer, needed: int = 2) -> Agreement:
+        return agree(standing, given, needed=needed, first_outcome=True)
+
+    assert after(given=ann) == Agreement((ann,), (), decided=False)
+    assert after(given=ann, needed=1) == Agreement((ann,), (), decided=True)
+    assert after(ann, given=bob) == Agreement((ann, bob), (), decided=True)
+    assert after(ann, given=cid) == Agreement((cid,), (ann,), decided=False)
+    assert after(ann, given=again) == Agreement((ann, again), (), decided=False)
+    assert after(ann, cid, given=bob, needed=3) == Agreement((ann, bob), (cid,), decided=False)
+    other = agree([ann], cid, needed=2, first_outcome=False)
+    assert other == Agreement((cid,), (), decided=True)
