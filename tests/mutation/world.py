@@ -81,9 +81,7 @@ def mutated(mutant: Mutant | None) -> Iterator[None]:
     kept = {name: module for name, module in sys.modules.items() if _is_reloaded(name)}
     for name in kept:
         _forget(name)
-    own = None if mutant is None else mutant.file.removesuffix(".py")
-    names = [each for each in kept if each.rpartition(".")[2] == own]
-    finder = _Finder(names[0] if names else None, mutant)
+    finder = _Finder(mutant)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -110,8 +108,7 @@ class _Finder:
 
     compiled: ClassVar[dict[str, types.CodeType]] = {}
 
-    def __init__(self, name: str | None, mutant: Mutant | None) -> None:
-        self._name = name
+    def __init__(self, mutant: Mutant | None) -> None:
         self._mutant = mutant
 
     def find_spec(self, name: str, path: Any = None, _: Any = None) -> Any:
@@ -127,7 +124,7 @@ class _Finder:
         exec(self._code(module.__name__, str(module.__file__)), module.__dict__)  # noqa: S102 - the mutant
 
     def _code(self, name: str, file: str) -> types.CodeType:
-        if self._mutant is not None and name == self._name:
+        if self._mutant is not None and Path(file).name == self._mutant.file:
             return compile(self._mutant.tree(), self._mutant.file, "exec")
         if name not in self.compiled:
             self.compiled[name] = compile(Path(file).read_bytes(), file, "exec")
