@@ -243,6 +243,7 @@ class Session:
         self._transaction: Transaction | None = None
         self._incarnation = server.incarnation
         self._added: list[SQLModel] = []
+        self.info: dict[str, Any] = {}
 
     async def execute(self, statement: Any, parameters: Any = None, **_: Any) -> Any:
         what = "append update" if isinstance(statement, str) else type(statement).__name__.lower()
