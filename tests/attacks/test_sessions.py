@@ -221,7 +221,7 @@ STALE = {
     "signed in long before": {"auth_time": NOW - 3600},
     "does not say when": {"auth_time": None},
     "in a weaker way": {"acr": "weak"},
-    "as another person": {"sub": "u-greta", "acr": "strong"},
+    "as another person": {"sub": "u-greta", "preferred_username": "greta"},
 }
 
 

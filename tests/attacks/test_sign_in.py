@@ -198,6 +198,18 @@ async def test_an_answer_with_the_state_of_another_sign_in(world: World) -> None
     await assert_nobody(world, await world.finish(browser, first, token))
 
 
+async def test_a_cookie_that_was_planted_under_the_name_of_another(world: World) -> None:
+    browser = world.browser()
+    first = await world.begin(browser)
+    (kept,) = browser.site.cookies.jar
+    second = await world.begin(browser)
+    value = next(each.value for each in browser.site.cookies.jar if each.name != kept.name)
+    browser.site.cookies.clear()
+    browser.site.cookies.set(kept.name, str(value), domain="127.0.0.1")
+    token = world.acme.sign(world.acme.claims(asked(second, "nonce")))
+    await assert_nobody(world, await world.finish(browser, first, token))
+
+
 @pytest.mark.parametrize("state", ["", "guessed", "é", "a" * 9000])
 async def test_a_guessed_state(world: World, state: str) -> None:
     browser = world.browser()
@@ -246,7 +258,7 @@ async def test_an_answer_that_hides_its_issuer(world: World) -> None:
 
 
 async def test_an_answer_at_the_door_of_another_issuer(world: World) -> None:
-    world.configure({"subjects": ["a*"]}, {"subjects": ["p*"]})
+    world.configure({"subjects": ["p*"]}, {"subjects": ["q*"]})
     browser = world.browser()
     url = await world.begin(browser, "acme")
     token = world.partner.sign(world.partner.claims(asked(url, "nonce")))

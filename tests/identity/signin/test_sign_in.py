@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from coe.access.models import Person
+from coe.bootstrap import CONTENT
+from coe.governance.access import load_policy
 from coe.work import Platform
 from tests.factories.oidc import ACCOUNTS, PUBLIC, Provider, private_jwk, write_issuers
 from tests.factories.oidc_fixtures import Open, Site
@@ -266,3 +272,50 @@ async def test_a_broken_file_of_issuers_says_so(
     page = await browser().site.get("/auth")
     assert page.status_code == 503
     assert "file of issuers" in page.text
+
+
+async def load_policies(site: Site, root: Path) -> None:
+    async with site.platform.work(CONTENT) as work:
+        await load_policy(work, root)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def asks_for_fresh_sign_ins(
+    site: Site, content_folder: Path, tmp_path: Path
+) -> AsyncIterator[None]:
+    """The policy asks for a fresh sign-in before sessions are ended."""
+    for name in ("catalog", "policies"):
+        shutil.copytree(content_folder / name, tmp_path / name)
+    (tmp_path / "policies" / "step-up.csv").write_text("s, *, session:revoke, *, 15\n")
+    await site.execute("UPDATE teams SET members_source = 'content'")
+    await load_policies(site, tmp_path)
+    yield
+    await load_policies(site, content_folder)
+
+
+async def test_what_the_policy_names_needs_a_fresh_sign_in(
+    site: Site, browser: Open, asks_for_fresh_sign_ins: None
+) -> None:
+    end = 'mutation { revokeSessions(subject: "finance-lead", reason: "lost") { ended } }'
+    greta = browser("u-greta")
+    await greta.sign_in()
+    set_clock(site.platform, minutes=16)
+    (refused,) = (await greta.ask(end))["errors"]
+    assert refused["extensions"]["code"] == "STEP_UP_REQUIRED"
+    assert (await greta.whoami())["signedIn"]
+
+    site.platform.clock = site.clock  # the provider has no clock that a test could set
+    await greta.sign_in(refused["extensions"]["signIn"])
+    assert "errors" not in await greta.ask(end)
+    assert await greta.whoami() == {"signedIn": False}
+    denied = await site.rows(
+        "SELECT outcome FROM audit_events WHERE action = 'access:session:revoke' "
+        f"AND id > '{site.begun}' ORDER BY id"
+    )
+    assert denied == [("DENIED",), ("ALLOWED",)]
+
+
+async def test_a_token_never_is_a_fresh_sign_in(site: Site, asks_for_fresh_sign_ins: None) -> None:
+    end = 'mutation { revokeSessions(subject: "greta.berg", reason: "lost") { ended } }'
+    refused = (await site.persona("coe-lead").send(end))["errors"][0]["extensions"]
+    assert (refused["code"], refused["signIn"]) == ("STEP_UP_REQUIRED", "/auth")
