@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from coe.access.models import Team
-from coe.access.tokens import issue
+from coe.access.tokens import NewToken, issue
 from coe.work import Platform
 from tests.factories.api import Api
 
@@ -27,15 +27,14 @@ PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 async def token_for(platform: Platform, subject: str, *scopes: str) -> str:
     """A token of a subject, as the operator makes it."""
     async with platform.database.session() as session:
-        bearer, _ = await issue(
-            session,
+        new = NewToken(
             name="directory",
             subject=subject,
             scopes=scopes,
             expires_at=platform.clock() + timedelta(days=30),
             created_by="service:content",
-            now=platform.clock(),
         )
+        bearer, _ = await issue(session, platform.macs, new, now=platform.clock())
         await session.commit()
     return bearer
 
