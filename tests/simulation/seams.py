@@ -19,6 +19,7 @@ from uuid import UUID
 import jq
 import orjson
 import uuid_utils.compat
+from sqlalchemy import select
 
 import coe.db
 import coe.engines.prefect_engine
@@ -29,6 +30,7 @@ import coe.execution.replay
 import coe.execution.runtime
 import coe.execution.sweep
 import coe.execution.turn
+import coe.human_tasks.opening
 import coe.runs.actions
 import coe.runs.event_subscriptions
 import coe.runs.local_runs
@@ -44,6 +46,7 @@ from coe.errors import NotFound
 from coe.language.expressions import jq_worker
 from coe.language.expressions.evaluator import Expressions
 from coe.language.load import load
+from coe.runs.tables import RUNS
 
 if TYPE_CHECKING:
     from tests.simulation.nodes import Node
@@ -167,6 +170,9 @@ class OpenPolicy:
     def teams(self, _: str) -> frozenset[str]:
         return frozenset({"sales"})
 
+    def enabling_roles(self, *_: Any) -> tuple[str, ...]:
+        return ()
+
     def holds(self, _: str, __: str) -> bool:
         return True
 
@@ -282,6 +288,16 @@ def expressions() -> Expressions:
 # ---------------------------------------------------------------------- installation
 
 
+async def _root(session: Any, run: Any) -> UUID | None:
+    """The run at the root of the calls, one run after the other: the twin knows no recursion."""
+    root: UUID | None = None
+    above = run.parent_id
+    while above is not None:
+        root = above
+        above = await session.scalar(select(RUNS.c.parent_id).where(RUNS.c.id == root))
+    return root
+
+
 def _monotonic() -> float:
     return world().loop.time()
 
@@ -299,6 +315,7 @@ def install() -> Callable[[], None]:
         (coe.execution.turn, "secrets", _Secrets),
         (coe.execution.runtime, "load", loaded),
         (coe.runs.event_subscriptions, "load", loaded),
+        (coe.human_tasks.opening, "_root", _root),
         (coe.execution.loops, "LONGEST_SLEEP", 8.0),
         (coe.execution.loops, "SWEEP_SECONDS", SWEEP_SECONDS),
         (coe.execution.sweep, "GRACE", timedelta(seconds=GRACE_SECONDS)),
