@@ -87,9 +87,9 @@ def test_the_top_level_holds_what_it_should() -> None:
     assert "uv.lock" not in top
 
 
-def test_no_two_decisions_have_one_number() -> None:
-    numbers = [int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md")]
-    assert len(numbers) == len(set(numbers))
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 @pytest.mark.parametrize(
