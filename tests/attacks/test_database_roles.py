@@ -159,7 +159,7 @@ async def test_the_role_that_serves_changes_the_log(
         "UPDATE audit_events SET actor = 'nobody'",
         "UPDATE audit_events SET mac = NULL",
         "DELETE FROM audit_events",
-        f"{forged()}",
+        pytest.param(forged(), id="a forged event"),
         "UPDATE audit_nodes SET hash = ''",
         "DELETE FROM audit_checkpoints",
         "ALTER TABLE audit_events DISABLE TRIGGER ALL",

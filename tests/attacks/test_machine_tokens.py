@@ -24,6 +24,7 @@ from coe.work import Platform, RequestInfo
 from tests.factories.api import Api
 from tests.factories.machines import (
     Machine,
+    named,
     new_identity,
 )
 
@@ -75,7 +76,7 @@ async def test_sending_an_assertion_twice_at_once(machine: Machine) -> None:
         {"sub": f"worker:{UUID(int=1)}", "iss": f"worker:{UUID(int=1)}"},
         {"sub": WORKER, "iss": WORKER},
     ],
-    ids=str,
+    ids=named,
 )
 async def test_signing_in_with_an_assertion_that_is_not_for_this(
     standing: Machine, more: dict[str, Any]
@@ -196,7 +197,7 @@ def _claims_of(platform: Platform, identity: WorkerIdentity, **more: Any) -> dic
         {"client_id": "worker:x"},
         {"client_id": None},
     ],
-    ids=str,
+    ids=named,
 )
 @pytest.mark.parametrize("signer", ["the worker", "the platform"])
 async def test_an_access_token_that_the_platform_did_not_give(

@@ -39,6 +39,7 @@ from coe.settings import Settings
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api
 from tests.factories.ci_issuer import AUDIENCE, JOB, CiIssuer, ci_issuer
+from tests.factories.machines import named
 from tests.factories.shared import shared_settings
 
 LEAD = Actor.of("sales-lead")
@@ -232,7 +233,7 @@ async def test_a_job_that_is_trusted_gets_a_narrow_token_of_its_team(standing: D
         {"iss": None},
         {"iss": ["x"]},
     ],
-    ids=str,
+    ids=named,
 )
 async def test_a_job_that_is_not_the_trusted_one(standing: Door, claims: dict[str, Any]) -> None:
     assert (await standing.exchange(standing.issuer.token(**claims))).status_code in {400, 401}
@@ -307,7 +308,7 @@ async def test_a_token_of_a_rule_that_was_removed(door: Door) -> None:
         {"created_by": "auditor"},
         {"audience": "https://other.example.com"},
     ],
-    ids=str,
+    ids=named,
 )
 async def test_a_rule_whose_row_was_changed_in_the_database(
     door: Door, values: dict[str, Any]
@@ -341,7 +342,7 @@ async def test_a_rule_whose_row_was_changed_in_the_database(
         ({"name": "A b"}, "/name"),
         ({"lifetime": timedelta(days=400)}, "/expiresIn"),
     ],
-    ids=str,
+    ids=named,
 )
 async def test_a_rule_that_lets_in_more_than_there_is(
     standing: Door, more: dict[str, Any], path: str

@@ -85,3 +85,10 @@ class Machine:
 
     def signed(self, **more: Any) -> str:
         return jose.sign_with_key(self.claims(**more), self.identity.private, typ=ASSERTION)
+
+
+def named(value: object) -> str:
+    """The id of a parameter; a time is not part of it, as each collection has another."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={named(each)}" for name, each in value.items())
+    return "a time" if isinstance(value, float) else str(value)
