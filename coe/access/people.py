@@ -30,7 +30,7 @@ class InactivePerson(Unauthenticated):
 async def admit(session: AsyncSession, actor: Actor) -> Actor:
     """Let an actor in whose credential is valid, with the name of their account.
 
-    Every way in ends here, whatever the credential: session, API token, or persona.
+    Every way in ends here, whatever the credential: a session or a token.
 
     Raises:
         InactivePerson: The person's account is not active.

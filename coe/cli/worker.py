@@ -14,6 +14,7 @@ from coe.cli.input_files import read_value_input
 from coe.cli.output import Result, Table, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.settings_option import config_option, settings_from
+from coe.identifiers import is_slug
 
 _CLAIM: Final = document("""
 mutation Claim($input: ClaimRunInput!) {
@@ -141,7 +142,13 @@ def enrol(team: str, code: str | None, name: str | None, config: str | None) -> 
     """
     from coe.identity.worker_identity import enrol_here  # noqa: PLC0415  # httpx is slow to import
 
+    if not is_slug(team):
+        raise click.BadParameter(
+            "a team is named by its slug, such as warehouse", param_hint="TEAM"
+        )
     code = code or click.prompt("Code", hide_input=True, err=True)
+    if not str(code).isprintable():
+        raise click.BadParameter("this is no code: it begins with coew_", param_hint="--code")
     settings = settings_from(config)
     file, made = asyncio.run(enrol_here(settings, team, code=str(code).strip(), name=name))
     answer = {"worker": made.credential, "team": team, "issuer": made.issuer, "file": str(file)}

@@ -1,4 +1,4 @@
-"""Count the attempts of the attack suite: `python -m tests.attacks` prints the table of docs/security.md.
+"""Count the attempts of the attack suite: `python -m tests.attacks` prints their table.
 
 A test is one attempt for each of its parameters; it passes if the platform holds.
 """

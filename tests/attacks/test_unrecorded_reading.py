@@ -77,6 +77,7 @@ NOT_ASKED: Final = {
     "Query.checkDecision": "what the caller sends",
     "Query.clients": "machines",
     "Query.holdings": "people and what they answer for",
+    "Query.teamChecklist": "what a team still needs, and who does it",
     "Query.trustRules": "machines",
     "Query.workers": "machines",
     "Query.explainAccess": "lines of the policy",

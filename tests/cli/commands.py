@@ -35,6 +35,7 @@ from coe.cli.flow.skeleton import NewFlow, central_files
 from coe.cli.grammar import Noun, Verb
 from coe.cli.main import COMMANDS, cli
 from coe.errors import CoeError, Invalid
+from tests.factories.keys import signing_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: GraphQLSchema = build_schema((ROOT / "coe" / "api" / "schema.graphql").read_text())
@@ -146,6 +147,7 @@ VALUES: dict[str, Any] = {
     "Duration": "PT1S",
 }
 BY_NAME: dict[str, Any] = {"problems": [], "hasNextPage": False, "error": None, "ref": "a/b@1.0.0"}
+BY_NAME |= {"digest": f"5f70bf18a0860070{0:048}", "voided": None}
 
 
 def _made(_: object, info: GraphQLResolveInfo, **__: object) -> Any:
@@ -217,7 +219,7 @@ def fill(folder: Path, words: str | None = None) -> None:
         "runs.graphql": "query ($state: RunState!) {"
         " runs(filter: {states: [$state]}) { totalCount } }",
         "audit.jsonl": "{}\n",
-        "log.vkey": "x\n",
+        "log.vkey": f"{signing_key().vkey}\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text)

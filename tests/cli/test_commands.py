@@ -205,7 +205,7 @@ def test_every_part_of_a_filter_is_an_option(filter_type: str, words: str, serve
         arguments += [option.opts[0]] if flag else [option.opts[0], str(value)]
     done = run(*words.split(), *arguments)
     assert done.exit_code == 0, done.output
-    given = server.given[-1]["filter"]
+    given = next(each["filter"] for each in server.given if "filter" in each)
     kind = SCHEMA.type_map[filter_type]
     assert isinstance(kind, GraphQLInputObjectType)
     assert isinstance(given, dict)
