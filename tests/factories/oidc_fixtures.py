@@ -28,11 +28,13 @@ from coe.work import Platform
 from tests.factories.api import Api
 from tests.factories.databases import fresh_database
 from tests.factories.oidc import Browser, Provider, start_provider, write_issuers
+from tests.factories.policies import sign_policy
 
 Open = Callable[..., Browser]
 _RESET = (
     "DELETE FROM sessions",
     "DELETE FROM people",
+    "DELETE FROM rate_limits",
     "UPDATE teams SET members_source = 'oidc' WHERE slug IN ('sales', 'finance')",
 )
 
@@ -92,6 +94,7 @@ async def shared_site(
     postgres: EmbeddedPostgres,
     template_database: str,
     content_folder: Path,
+    signing_key_file: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Site]:
     """The application of a module; no loops."""
@@ -102,6 +105,7 @@ async def shared_site(
             data_dir=folder,
             content_dir=content_folder,
             issuers_file=folder / "issuers.yaml",
+            signing_key_file=signing_key_file,
             loops=False,
         )
         app = create_demo_app(settings)
@@ -126,6 +130,7 @@ async def empty_site(shared_site: Site) -> Site:
     async with site.platform.database.session() as session:
         for statement in _RESET:
             await session.execute(text(statement))
+        await sign_policy(session)
         await replace_memberships(session, "oidc:acme", [])
         await session.commit()
     return site
