@@ -28,6 +28,7 @@ from tests.factories.people import (
     SALES_OWNER,
     WAREHOUSE_DEVELOPER,
 )
+from tests.factories.policies import sign_policy
 
 
 async def _events(platform: Platform) -> list[tuple[str, str, str, str | None]]:
@@ -169,7 +170,8 @@ async def test_a_policy_may_ask_for_a_second_person_to_move_live(platform: Platf
     line = ["relation:publisher", "*", "flow:alias", "*", "deny"]
     async with platform.database.session() as session:
         session.add(PolicyRule(ptype="p", fields=line, source="test"))
-        await session.execute(text("UPDATE policy_state SET version = version + 1"))
+        await session.flush()
+        await sign_policy(session)
         await session.commit()
     with pytest.raises(Forbidden) as refused:
         async with platform.work(COE_LEAD) as work:

@@ -26,6 +26,7 @@ from tests.factories.people import (
     SALES_OWNER,
     WAREHOUSE_DEVELOPER,
 )
+from tests.factories.policies import sign_policy
 
 
 async def _count(platform: Platform, table: str) -> int:
@@ -88,7 +89,8 @@ async def test_a_draft_of_a_class_that_one_may_not_save_is_not_replaced(
     line = ["developer", "*", "flow:register", "CONFIDENTIAL", "deny"]
     async with platform.database.session() as session:
         session.add(PolicyRule(ptype="p", fields=line, source="test"))
-        await session.execute(text("UPDATE policy_state SET version = version + 1"))
+        await session.flush()
+        await sign_policy(session)
         await session.commit()
     await register(platform, SALES_OWNER, central(data_class="CONFIDENTIAL"))
     with pytest.raises(Forbidden):
