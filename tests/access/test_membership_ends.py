@@ -47,7 +47,9 @@ async def test_a_membership_counts_until_its_end_without_a_new_version(database:
         assert await roles_at(session, NOW, store) == {"developer", "(member)"}
         assert await roles_at(session, SOON, store) == set(), "held by the same store"
         assert await roles_at(session, SOON, PolicyStore()) == set(), "read afresh"
-        assert await forget_ended(session, SOON) == (EndedGrant("sales", "newcomer", None),)
+        assert await forget_ended(session, SOON) == (
+            EndedGrant("sales", "newcomer", None, ("developer",)),
+        )
         assert await forget_ended(session, SOON) == ()
         assert await find_membership(session, "sales", "newcomer") is None
 
@@ -60,7 +62,9 @@ async def test_a_granted_role_ends_and_the_membership_stays(database: Database) 
         await renew_version(session)
         assert await roles_at(session, NOW, store) == {"developer", "operator", "(member)"}
         assert await roles_at(session, SOON, store) == {"developer", "(member)"}
-        assert await forget_ended(session, SOON) == (EndedGrant("sales", "newcomer", "operator"),)
+        assert await forget_ended(session, SOON) == (
+            EndedGrant("sales", "newcomer", "operator", ("operator",)),
+        )
         assert await forget_ended(session, LATER) == ()
 
 
@@ -88,7 +92,9 @@ async def test_who_has_only_a_grant_is_gone_when_it_ends(database: Database) -> 
         await grant_role(session, newcomer("operator"), SOON, now=NOW)
         await renew_version(session)
         assert await roles_at(session, NOW, PolicyStore()) == {"operator", "(member)"}
-        assert await forget_ended(session, SOON) == (EndedGrant("sales", "newcomer", "operator"),)
+        assert await forget_ended(session, SOON) == (
+            EndedGrant("sales", "newcomer", "operator", ("operator",)),
+        )
         assert await find_membership(session, "sales", "newcomer") is None
 
 

@@ -37,7 +37,10 @@ async def test_a_policy_is_loaded_and_recorded_if_it_changed(
     (tmp_path / "catalog" / "teams" / "audit.yaml").unlink()
     async with platform.work(OPERATOR) as work:
         assert (await access.load_policy(work, tmp_path)).changed
-    assert await _actions(platform) == [("access:policy:load", "ALLOWED")]
+    assert await _actions(platform) == [
+        ("access:policy:load", "ALLOWED"),
+        ("access:policy:sign", "ALLOWED"),
+    ]
 
 
 async def test_an_explanation_is_recorded_whatever_it_says(platform: Platform) -> None:
