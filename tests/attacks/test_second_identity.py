@@ -13,12 +13,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
-from sqlmodel import col
 
 from coe.access import tokens as rows
 from coe.access.actor import Actor
 from coe.access.machine_models import EnrolmentCode, WorkerKey
-from coe.access.models import AccessToken
 from coe.crypto import jose
 from coe.db import utcnow
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
@@ -41,6 +39,7 @@ from tests.factories.machines import (
 )
 from tests.factories.people import WAREHOUSE_DEVELOPER
 from tests.factories.runs import CANARY, local, publish
+from tests.factories.tokens import new_token
 
 LEAD = Actor.of("warehouse-lead")
 WORKER = "service:worker/warehouse"
@@ -74,21 +73,14 @@ async def test_issuing_the_token_of_a_worker_as_the_operator(standing: Machine) 
             await tokens.issue_token_as_operator(work, request)
 
 
-async def test_using_the_token_of_a_worker_that_is_left_over(platform: Platform) -> None:
-    async with platform.database.session() as session:
-        bearer, row = await rows.issue(
-            session,
-            name="old",
-            subject="service:web-shop",
-            scopes=["*"],
-            expires_at=utcnow() + timedelta(days=1),
-            created_by="warehouse-lead",
-        )
-        await session.flush()
-        await session.execute(
-            update(AccessToken).where(col(AccessToken.id) == row.id).values(subject=WORKER)
-        )
-        await session.commit()
+async def test_using_the_token_of_a_worker_that_is_left_over(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform itself wrote its row, before workers had keys: only its subject is refused."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(rows, "is_worker", lambda _: False)
+        bearer, _ = await new_token(platform, WORKER, created_by="warehouse-lead")
+        assert (await platform.authenticate(bearer, RequestInfo())).subject == WORKER
     with pytest.raises(Unauthenticated):
         await platform.authenticate(bearer, RequestInfo())
 
