@@ -14,12 +14,12 @@ from coe.catalog.flows.contents import runnable
 from coe.catalog.links import call_links, decision_links
 from coe.catalog.models import LinkKind
 from coe.errors import CoeError, Unavailable
-from coe.execution.declared import Declared
 from coe.execution.runtime import Runtime
 from coe.execution.turn import ActiveRun
 from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.model.definition import Definition
+from coe.leaves.declared import Declared
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine, RunContext
 from coe.runs.leases import Lease

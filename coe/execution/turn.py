@@ -25,10 +25,10 @@ from coe.audit.log import NewEvent, append
 from coe.crypto.keys import Keyring
 from coe.events import delivery, emit
 from coe.execution import children
-from coe.execution.declared import Declared, Refusal
 from coe.formats import instants
 from coe.human_tasks import opening as task_opening
 from coe.json_types import JSON
+from coe.leaves.declared import Declared, Refusal
 from coe.machine.commands import (
     ArmTimer,
     Cancel,

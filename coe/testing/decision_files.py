@@ -26,11 +26,10 @@ from coe.leaves.decision import (
     call_decision,
     ref_of,
     table_unavailable,
-    unresolved,
 )
 from coe.machine.commands import RunLeaf
 from coe.testing.missing_stubs import NoAnswerError
-from coe.testing.run_definition import LeafRunner
+from coe.testing.simulation import LeafRunner
 
 FOLDER: Final = Path("catalog") / "decisions"
 
@@ -64,22 +63,20 @@ class DecisionFiles:
             self._known[ref] = loaded.table
         return self._known[ref]
 
-    def resolved(self, definition: Definition) -> LeafRunner:
-        """Carry out the decisions of a run: it resolves the refs of its definition when it starts.
+    def exact_refs(self, definition: Definition) -> Mapping[str, str]:
+        """The exact refs of the tables that a definition names, as a run resolves them.
 
-        A ref that the run computes has to be exact: otherwise it faults, as in production.
+        A ref that no file has, or whose table has problems, is left out: its call faults.
         """
-        written = {str(link) for link in decision_links(definition.tasks.values())}
-
-        async def run_leaf(command: RunLeaf) -> JSON:
-            ref = ref_of(command)
-            parsed = read_ref(ref)
-            is_exact = parsed is not None and parsed.exact is not None
-            if command.kind == DECISION_KIND and not is_exact and ref not in written:
-                raise table_unavailable(unresolved(ref), command.path)
-            return await self(command)
-
-        return run_leaf
+        exact: dict[str, str] = {}
+        for link in decision_links(definition.tasks.values()):
+            try:
+                table = self.table(str(link))
+            except Invalid:
+                continue
+            if table is not None:
+                exact[str(link)] = table.ref
+        return exact
 
     async def __call__(self, command: RunLeaf) -> JSON:
         """Carry out a decision (a `LeafRunner`).

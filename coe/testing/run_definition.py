@@ -18,6 +18,7 @@ that counts from the start of the run: `- {after: PT1H, type: order.paid, source
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from coe.language.model.definition import Definition
@@ -32,8 +33,8 @@ __all__ = ["LeafRunner", "SimulationCase", "Trace", "simulate"]
 class ResolvesRefs(Protocol):
     """A runner of leaves that resolves the refs of a definition."""
 
-    def resolved(self, definition: Definition) -> LeafRunner:
-        """The runner for one run of the definition."""
+    def exact_refs(self, definition: Definition) -> Mapping[str, str]:
+        """The exact refs of a run of the definition, by the refs as written."""
         ...
 
 
@@ -43,15 +44,16 @@ async def simulate(
     evaluate: EvaluateJq,
     *,
     runner: LeafRunner | None = None,
+    exact: Mapping[str, str] | None = None,
 ) -> Trace:
     """Run a definition until it ends, or waits for something that never arrives.
 
     `runner` carries out calls that have no stub. A call that nothing answers is not made: the step
     waits, and `Trace.missing` has a stub for it. A runner that resolves refs does so first, as a
-    run does when it starts.
+    run does when it starts; `exact` has them for another runner, by the refs as written.
     """
-    if isinstance(runner, ResolvesRefs):
-        runner = runner.resolved(definition)
-    run = Simulation(definition, case, evaluate, runner)
+    if exact is None and isinstance(runner, ResolvesRefs):
+        exact = runner.exact_refs(definition)
+    run = Simulation(definition, case, evaluate, runner, exact or {})
     await run.go()
     return run.trace()

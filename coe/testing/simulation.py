@@ -12,6 +12,7 @@ from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.event_attributes import event_problems, without_nulls
 from coe.language.model.definition import Definition
+from coe.leaves.declared import Declared, Refusal, may_mean, used_ref
 from coe.leaves.leaf import LeafFault
 from coe.machine.commands import (
     ArmTimer,
@@ -27,6 +28,7 @@ from coe.machine.commands import (
     StepUpdate,
     TimerReason,
 )
+from coe.machine.errors import standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq, Machine, RunContext, StepData
 from coe.testing.agenda import Agenda, delayed
@@ -56,9 +58,12 @@ class Simulation:
         case: SimulationCase,
         evaluate: EvaluateJq,
         runner: LeafRunner | None,
+        exact: Mapping[str, str],
     ) -> None:
         self._case = case
         self._runner = runner
+        self._declared = Declared.of(definition)
+        self._exact = {**exact, **case.flows}
         context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
         self._branch_outcomes: set[tuple[str, str]] = set()
         self._machine = Machine(
@@ -184,6 +189,8 @@ class Simulation:
     # ------------------------------------------------------------ commands
     async def _carry_out(self, command: Command) -> None:
         match command:
+            case RunLeaf() | StartChild() if (refusal := self._refusal(command)) is not None:
+                self._refuse(command, refusal)
             case RunLeaf():
                 await self._call(command)
             case ArmTimer():
@@ -201,6 +208,20 @@ class Simulation:
                 self._ended_at = self._now
             case _:
                 self._unanswered[command.key] = self._now
+
+    def _refusal(self, command: RunLeaf | StartChild) -> Refusal | None:
+        """As in a run; a ref that nothing here resolves may be any version that it may mean."""
+        ref = used_ref(command)
+        if ref is None:
+            return self._declared.refusal(command, {})
+        written = (self._declared.flows | self._declared.decisions) - self._exact.keys()
+        meant = {each: ref for each in written if may_mean(each, ref)}
+        return self._declared.refusal(command, self._exact | meant)
+
+    def _refuse(self, command: RunLeaf | StartChild, refusal: Refusal) -> None:
+        kind = FactKind.LEAF_FAULTED if isinstance(command, RunLeaf) else FactKind.CHILD_FAULTED
+        error = standard_error("authorization", title=refusal.title, instance=command.path)
+        self._answer(kind, command.key, {"error": error})
 
     def _emit(self, command: EmitEvent) -> None:
         """Send an event; it reaches every run that matches, and so this one too."""

@@ -280,13 +280,27 @@ async def test_a_case_of_a_table_that_faulted_is_answered_by_the_draft(
 
 
 COMPUTED = ASKING.replace("name: credit", "name: computed").replace(f"{REF}@^1", "${ .table }")
+NAMED = (
+    COMPUTED
+    + f"""  - never:
+      if: ${{ false }}
+      call: decision:1@default
+      with: {{ref: {REF}@^1, input: {{amount: 1}}}}
+"""
+)
 
 
 @pytest.mark.parametrize(
     ("process", "table", "state"),
     [
         (ASKING, "", "COMPLETED"),
-        (COMPUTED, f"{REF}@1.0.0", "COMPLETED"),
+        (NAMED, f"{REF}@1.0.0", "COMPLETED"),
+        (NAMED, f"{REF}@^1", "COMPLETED"),
+        (NAMED, REF, "FAULTED"),
+        (NAMED, f"{REF}@7.0.0", "FAULTED"),
+        (NAMED, f"{REF}@1.1.0", "FAULTED"),
+        (NAMED, "nonsense", "FAULTED"),
+        (COMPUTED, f"{REF}@1.0.0", "FAULTED"),
         (COMPUTED, f"{REF}@^1", "FAULTED"),
         (COMPUTED, REF, "FAULTED"),
         (COMPUTED, f"{REF}@7.0.0", "FAULTED"),
@@ -296,10 +310,10 @@ COMPUTED = ASKING.replace("name: credit", "name: computed").replace(f"{REF}@^1",
 async def test_a_test_resolves_the_ref_of_a_table_as_a_run_does(
     platform: Platform, process: str, table: str, state: str
 ) -> None:
-    """A run keeps its versions: a range that it computes later would name another one."""
+    """A run uses only the tables, in the versions, that its definition names."""
     await publish_table(platform, level())
     await publish(platform, process)
-    name = "sales/computed" if process is COMPUTED else "sales/credit"
+    name = "sales/credit" if process is ASKING else "sales/computed"
     given: JSON = {"customer": CANARY, "amount": 5, "table": table}
     async with carried(platform):
         started = await start(platform, name, given)
@@ -314,3 +328,5 @@ async def test_a_test_resolves_the_ref_of_a_table_as_a_run_does(
     if state == "FAULTED":
         assert run.error is not None
         assert run.error.type == trace.to_json()["error"]["type"]
+        name = "validation" if table == "nonsense" else "authorization"
+        assert run.error.type.endswith(f"/errors/{name}")

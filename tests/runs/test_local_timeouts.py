@@ -43,7 +43,7 @@ async def _let_it_pass(platform: Platform) -> None:
 
 
 async def _detail(platform: Platform, run_id: UUID) -> str:
-    async with platform.work(WAREHOUSE_WORKER) as work:
+    async with platform.work(Actor.of("warehouse-lead")) as work:
         error = (await disclosure.read_run_data(work, [run_id]))[run_id].error
     assert error is not None
     return error.detail or ""

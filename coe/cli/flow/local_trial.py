@@ -119,7 +119,8 @@ async def _try(
     expressions = Expressions(workers=1)
     try:
         async with open_client() as client:
-            handlers = {DECISION_KIND: tables.resolved(definition)} if tables else {}
+            handlers = {DECISION_KIND: tables} if tables else {}
+            exact = tables.exact_refs(definition) if tables else {}
             advice = "`--resolve HOST=URL` sends the calls of a host elsewhere."
             io = LeafIO(
                 client=client, resolve=resolve, handlers=handlers, how_to_allow=advice, live=live
@@ -133,7 +134,9 @@ async def _try(
                 except NotSentError as refused:
                     raise NoAnswerError(refused.host) from None
 
-            return await simulate(definition, case, expressions.evaluate, runner=runner)
+            return await simulate(
+                definition, case, expressions.evaluate, runner=runner, exact=exact
+            )
     finally:
         await expressions.close()
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from coe.catalog.links import Link, call_links, decision_links
+from coe.catalog.refs import read_ref
+from coe.catalog.semver import parse_range
 from coe.json_types import JSON
 from coe.language.model.calls import CallFunction
 from coe.language.model.definition import Definition
@@ -75,6 +77,25 @@ class Declared:
                     title = f"The definition names no channel {channel}"
                     return Refusal(f"channel:{channel}", title)
         return None
+
+
+def may_mean(written: str, exact: str) -> bool:
+    """Whether a ref as written, which nothing has resolved, may be this exact version."""
+    one, other = read_ref(written), read_ref(exact)
+    if one is None or other is None or other.exact is None or one.entry != other.entry:
+        return False
+    bounds = parse_range(one.selector) if one.selector and not one.exact else None
+    return one.exact == other.exact if one.exact else bounds is None or bounds.contains(other.exact)
+
+
+def used_ref(command: PendingCommand) -> str | None:
+    """The ref of the flow or table that a command uses; None of another command."""
+    match command:
+        case StartChild(flow=ref):
+            return ref
+        case RunLeaf(kind=kind, arguments=arguments) if kind == DECISION_KIND:
+            return _text(arguments, "ref")
+    return None
 
 
 def _refs(link: Link) -> tuple[str, ...]:
