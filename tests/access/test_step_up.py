@@ -64,7 +64,7 @@ def test_a_stored_line_that_cannot_be_read_asks_everywhere() -> None:
 
 async def ask(platform: Platform, actor: Actor) -> str:
     async with platform.work(actor) as work:
-        work.policy.step_up.lines = (line("*", "policy:change", "*", "15"),)  # type: ignore[misc]
+        work.policy.step_up.lines = (line("*", "policy:change", "*", "15"),)  # type: ignore[misc]  # frozen
         try:
             work.require(Permission.POLICY_CHANGE, resource="policy:x", team="coe")
         except StepUpRequired as error:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from coe.audit.admission import Admission
+from coe.audit.admission import Admission, code_of
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.events import Tag
 from coe.audit.findings import Verification
@@ -142,8 +142,6 @@ async def test_an_event_is_kept_back_and_inserted_later(log: Log) -> None:
 
 
 def _code(log: Log, values: dict[str, Any]) -> bytes:
-    from coe.audit.admission import code_of  # noqa: PLC0415
-
     return code_of(log.keyring.macs, values)
 
 
@@ -310,7 +308,7 @@ async def test_database_and_files_are_cut_back_under_a_running_sealer(log: Log) 
 
 
 @pytest.mark.parametrize("running", [True, False])
-async def test_the_checkpoint_file_is_dropped(log: Log, running: bool) -> None:  # noqa: FBT001
+async def test_the_checkpoint_file_is_dropped(log: Log, *, running: bool) -> None:
     await log.fill(1, 2)
     sealer = log.sealer()
     if running:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -141,7 +142,7 @@ def _one_by_one(document: Document) -> list[Callable[[], Document]]:
         place[path[-1]] = CANARY
         return dict(copy)
 
-    return [lambda path=path: changed(path) for path in places]  # type: ignore[misc]  # bound now
+    return [partial(changed, path) for path in places]
 
 
 async def test_data_of_a_run_in_any_text_of_an_event(gate: Gate, http: PrefectHTTP) -> None:

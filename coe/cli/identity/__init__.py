@@ -1,0 +1,1 @@
+"""The commands of people, machines and their credentials."""
