@@ -164,19 +164,6 @@ async def grant_role(
     await session.flush()
 
 
-async def withdraw_grant(
-    session: AsyncSession, team: str, subject: str, role: str, *, now: datetime
-) -> None:
-    """Take a granted role back before its end."""
-    await touch_team(session, team)
-    row = await find_membership(session, team, subject)
-    if row is None or role not in row.granted:
-        return
-    row.granted = {name: end for name, end in row.granted.items() if name != role}
-    await session.flush()
-    await _forget_if_over(session, row, now)
-
-
 @dataclass(frozen=True, slots=True)
 class EndedGrant:
     """A membership, or a role beside it, whose time is over; without a role the membership.

@@ -73,8 +73,8 @@ async def replace_memberships(
     """Make the memberships of an origin those given, with a new version of the policy.
 
     The caller commits, records the change, and settles those who left
-    (`coe.identity.teams.changes.replace` does all three). The people of a team come from one source
-    (`Team.members_source`): what another one gives is skipped.
+    (`coe.identity.teams.changes.replace_all` does all three). The people of a team come from one
+    source (`Team.members_source`): what another one gives is skipped.
 
     Args:
         session: The transaction of the change.

@@ -7,6 +7,7 @@ and which branch it runs for, and a rule of the team says for whom that stands.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -55,9 +56,8 @@ async def by_exchange(
     rules = await _rules(platform, token)
     claims = await _verified(discovery, rules[0].issuer, token)
     until = check_times(claims, platform.clock().timestamp())
-    rule = _only(
-        [each for each in rules if _stands_for(each, claims)], form.get("audience"), claims
-    )
+    fitting = [each for each in rules if _stands_for(each, claims)]
+    rule = _only(fitting, form.get("audience"), claims, platform.clock())
     try:
         check_credential(platform.machines, rule, platform.clock())
     except RefusedCredential as refused:
@@ -111,8 +111,12 @@ def _stands_for(rule: TrustRule, claims: Mapping[str, Any]) -> bool:
     )
 
 
-def _only(fitting: list[TrustRule], team: str | None, claims: Mapping[str, Any]) -> TrustRule:
+def _only(
+    fitting: list[TrustRule], team: str | None, claims: Mapping[str, Any], now: datetime
+) -> TrustRule:
     wanted = [each for each in fitting if team in {None, each.team}]
+    # An expired rule does not stand in the way of its successor; alone, it is refused as expired.
+    wanted = [each for each in wanted if each.expires_at > now] or wanted
     if not wanted:
         subject = str(claims.get("sub"))[:_MAX_SHOWN]
         raise TokenRefused("invalid_grant", f"no trust rule fits the subject {subject!r}")

@@ -14,8 +14,9 @@ import re
 from pathlib import Path
 from typing import Final
 
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +28,7 @@ _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 # In the script of the generator: where it adds a sheet, and the text of that sheet.
 _ADDED_SHEET: Final = re.compile(r'"style",\{\},(\w+)\.toString\(\)')
 _TEXT: Final = r"\b{name}=('(?:[^'\\]|\\.)*')"
+_NO_PAGE: Final = "There is no such page. The documentation begins at /docs/index.html.\n"
 _NOT_BUILT: Final = "The documentation is not built here. Run `make docs`, then start again.\n"
 
 
@@ -62,7 +64,7 @@ def documentation_routes(site: Path = SITE) -> list[BaseRoute]:
     """The routes below /docs; without a built site they say how to build it (status 404)."""
     if not (site / "index.html").is_file():
         return [Route("/docs{path:path}", _not_built)]
-    pages = _WithPolicy(StaticFiles(directory=site, html=True), documentation_policy(site))
+    pages = _WithPolicy(_Pages(directory=site, html=True), documentation_policy(site))
     return [Route("/docs", _to_index), Mount("/docs", pages, name="docs")]
 
 
@@ -72,6 +74,24 @@ async def _to_index(_: object) -> RedirectResponse:
 
 async def _not_built(_: object) -> PlainTextResponse:
     return PlainTextResponse(_NOT_BUILT, status_code=404)
+
+
+class _Pages(StaticFiles):
+    """The files of the site. What is not there is answered in plain words.
+
+    The generator's own page of that case loads its style from the root of the host.
+    """
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file; `how-to/review/` leads to `how-to/review.html`."""
+        found, _ = await run_in_threadpool(self.lookup_path, path)
+        if path in {"", "."} or found:
+            return await super().get_response(path, scope)
+        page = f"{path.rstrip('/')}.html"
+        known, _ = await run_in_threadpool(self.lookup_path, page)
+        if known:
+            return RedirectResponse(f"/docs/{page}")
+        return PlainTextResponse(_NO_PAGE, status_code=404)
 
 
 def _sources(texts: set[str]) -> tuple[str, ...]:

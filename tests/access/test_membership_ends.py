@@ -16,7 +16,6 @@ from coe.access.membership_changes import (
     forget_ended,
     grant_role,
     put_membership,
-    withdraw_grant,
 )
 from coe.access.models import Person, PersonState
 from coe.access.policy import Policy, PolicyStore
@@ -81,10 +80,6 @@ async def test_a_grant_outlives_the_membership_and_takes_the_person_out_with_it(
         assert await roles_at(session, NOW, store) == {"operator", "(member)"}
         assert await roles_at(session, SOON, store) == {"(member)"}
         assert await roles_at(session, LATER, store) == set()
-        await put_membership(session, "api", newcomer("developer"))
-        await withdraw_grant(session, "sales", "newcomer", "operator", now=NOW)
-        await renew_version(session)
-        assert await roles_at(session, NOW, store) == {"developer", "(member)"}
 
 
 async def test_who_has_only_a_grant_is_gone_when_it_ends(database: Database) -> None:

@@ -9,8 +9,10 @@ from scim2_client.engines.wsgi import WSGISCIMClient
 from scim2_tester import Status, check_server
 
 from coe.access.actor import Actor
+from coe.access.membership_changes import MembersSource
 from coe.errors import Unauthenticated
 from coe.identity.teams import proposals
+from coe.identity.teams.actions import NewTeam, create_team
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api
 from tests.factories.audit_events import events_of
@@ -89,6 +91,24 @@ async def test_a_new_lead_waits_and_a_former_one_does_not(directory: Directory) 
     assert await roles(platform, "ines") == set(), "what the directory takes is gone at once"
     async with platform.read(Actor.of("ines")) as read:
         assert read.policy.teams("ines") == {"sales"}
+
+
+async def test_a_group_that_is_older_than_its_team_counts_when_it_is_sent_again(
+    directory: Directory,
+) -> None:
+    platform = directory.api.services.platform
+    ines = await directory.user("ines")
+    group = await directory.group("returns/developer", ines)
+    async with platform.work(COE_LEAD) as work:
+        new = NewTeam("returns", "Returns", source=MembersSource.SCIM)
+        await create_team(work, new)
+    again = {
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+        "displayName": "returns/developer",
+        "members": [{"value": ines}],
+    }
+    assert (await directory.send("PUT", f"/Groups/{group}", again)).status_code == 200
+    assert await roles(platform, "ines") == {"returns/developer"}
 
 
 async def test_pages_and_filters(directory: Directory) -> None:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from joserfc.jwk import RSAKey
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from coe.access.actor import Actor
 from coe.access.machine_models import MachineClient, TrustRule
@@ -195,6 +195,22 @@ def test_what_a_pattern_is_for(pattern: str, subject: str) -> None:
 
 
 # Tokens of the CI.
+
+
+async def test_an_expired_rule_does_not_stand_in_the_way_of_its_successor(door: Door) -> None:
+    await door.trust(name="old")
+    async with door.platform.database.session() as session:
+        past = utcnow() - DAY
+        rule = await session.scalar(select(TrustRule))
+        assert rule is not None
+        rule.expires_at, rule.created_at = past, past - DAY
+        rule.mac = door.platform.machines.mac(rule)
+        await session.commit()
+    refused = await door.exchange(door.issuer.token())
+    assert refused.status_code == 400
+    assert "expired" in refused.json()["error_description"]
+    await door.trust(name="new")
+    assert (await door.exchange(door.issuer.token())).status_code == 200
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import httpx
 import pytest
@@ -90,6 +91,18 @@ async def test_guessing_a_token(settings: Settings, token: str) -> None:
         assert_refused(answers[-1], range(1, 61))
         assert await events(api) == [("service:rate-limit", "limit:refused_credential")]
         assert (await api.persona("auditor").ask(ME))["me"]["subject"] == "auditor"
+
+
+@pytest.mark.parametrize("path", ["/auth", "/auth/session", "/graphql"])
+async def test_guessing_a_session(settings: Settings, path: str) -> None:
+    async with limited(settings, refused_credential="2/minute") as api:
+        async with api.client(address="192.0.2.9") as client:
+            client.cookies.set("loopback-coe", f"{UUID(int=7)}.{'x' * 43}")
+            method = "POST" if path == "/graphql" else "GET"
+            body = {"query": ME} if path == "/graphql" else None
+            answers = [await client.request(method, path, json=body) for _ in range(4)]
+        assert answers[-1].status_code == 429
+        assert 429 not in {each.status_code for each in answers[:2]}
 
 
 @pytest.mark.parametrize(

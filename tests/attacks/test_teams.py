@@ -12,6 +12,7 @@ from coe.access.membership_changes import MembersSource
 from coe.access.models import Team
 from coe.access.people import find_person
 from coe.access.permissions import Permission
+from coe.db import utcnow
 from coe.errors import CoeError, Conflict, Forbidden, Invalid, NotFound
 from coe.identity.teams import actions, proposals, requests
 from coe.identity.teams.actions import NewMember, NewTeam
@@ -41,6 +42,9 @@ async def add(platform: Platform, actor: Actor, subject: str, *roles: str, **mor
 async def roles(platform: Platform, subject: str) -> set[str]:
     async with platform.read(OUTSIDER) as read:
         return {role for role, team in read.policy.roles(subject) if team == "returns"}
+
+
+LATER = utcnow() + timedelta(days=9)
 
 
 @pytest.fixture
@@ -166,6 +170,30 @@ async def test_approving_what_has_changed_since(returns: Platform) -> None:
 async def test_leaving_a_team_without_a_lead(returns: Platform) -> None:
     with pytest.raises(Conflict, match="the only lead"):
         await do(returns, COE_LEAD, actions.remove_member, "returns", LEAD.subject, reason=WHY)
+
+
+async def test_approving_that_each_of_two_leads_goes(returns: Platform) -> None:
+    """Each proposal alone leaves the team a lead; both together do not."""
+    made = await add(returns, LEAD, SECOND.subject, "lead")
+    await do(returns, COE_LEAD, proposals.approve, made.proposal)
+    leaving = [
+        await do(returns, by, actions.remove_member, "returns", whom.subject, reason=WHY)
+        for by, whom in ((LEAD, SECOND), (SECOND, LEAD))
+    ]
+    await do(returns, COE_LEAD, proposals.approve, leaving[0].proposal)
+    with pytest.raises(Conflict, match="the only lead"):
+        await do(returns, COE_LEAD, proposals.approve, leaving[1].proposal)
+    assert await roles(returns, LEAD.subject) == {"lead"}
+
+
+async def test_keeping_a_granted_role_after_being_taken_out(returns: Platform) -> None:
+    asked = await do(
+        returns, OUTSIDER, requests.request_access, "returns", role="operator", reason=WHY
+    )
+    await do(returns, LEAD, requests.grant_request, asked.id, until=LATER)
+    assert "operator" in await roles(returns, OUTSIDER.subject)
+    await do(returns, LEAD, actions.remove_member, "returns", OUTSIDER.subject, reason=WHY)
+    assert await roles(returns, OUTSIDER.subject) == set()
 
 
 @pytest.mark.parametrize("verb", [actions.create_team, actions.add_member, requests.request_access])

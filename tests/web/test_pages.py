@@ -179,10 +179,13 @@ async def test_the_documentation_has_a_policy_with_the_hashes_of_its_own_scripts
         start = await client.get("/docs", follow_redirects=True)
         page = await client.get("/docs/start.html")
         missing = await client.get("/docs/nothing.html")
+        folder = await client.get("/docs/how-to/review/")
         sheet = re.search(r'href="(assets/stylesheets[^"]+)"', start.text.replace("./", ""))
         assert sheet is not None
         assert (await client.get(f"/docs/{sheet[1]}")).status_code == 200
     assert (start.status_code, page.status_code, missing.status_code) == (200, 200, 404)
+    assert "begins at /docs/index.html" in missing.text
+    assert folder.headers["location"] == "/docs/how-to/review.html"
     [policy] = page.headers.get_list("content-security-policy")
     scripts = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
     assert scripts

@@ -11,7 +11,6 @@ from coe.api.graphql import limits
 from coe.api.http import browser
 from coe.errors import RateLimited, TooCostly, Unauthenticated
 from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
-from coe.rate_limits import Limited
 from coe.runs.correlations import with_correlation
 from coe.work import Platform, RequestInfo
 
@@ -44,11 +43,7 @@ async def _by_session(platform: Platform, request: Request, about: RequestInfo) 
     cookie = browser.session_cookie(platform.settings, request)
     if sign_ins is None or not cookie or browser.is_from_elsewhere(request):
         raise Unauthenticated
-    try:
-        found = await sign_ins.session(cookie, about)
-    except Unauthenticated:
-        await platform.limit(Limited.REFUSED_CREDENTIAL, about)
-        raise
+    found = await sign_ins.session(cookie, about)
     if request.method not in browser.SAFE_METHODS:
         await sign_ins.check_csrf(
             found,

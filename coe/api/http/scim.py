@@ -66,10 +66,15 @@ def router(platform: Platform) -> APIRouter:
     return routes
 
 
+_WITH_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
+
+
 async def _answer(platform: Platform, request: Request, handler: Handler) -> Response:
     about = request_info(request)
     try:
         actor = await authenticate_request(platform, request, about)
+        if request.method in _WITH_BODY:  # before the transaction: a client may be slow
+            request.state.body = await read_body(request)
         async with platform.work(actor, about) as work:
             base = str(request.base_url).rstrip("/") + PATH
             return await handler(work, request, base)
@@ -102,8 +107,9 @@ def _response(body: Any, status: int = 200, *, headers: dict[str, str] | None = 
     return Response(content, status_code=status, media_type=MEDIA, headers=headers)
 
 
-async def _body(request: Request) -> JSON:
-    value = read_json(await read_body(request))
+def _body(request: Request) -> JSON:
+    """The body, whose bytes came before the transaction began."""
+    value = read_json(request.state.body)
     check_nesting(value)
     return value
 
@@ -167,7 +173,7 @@ async def _wanted(request: Request, model: type[Any]) -> Any:
     """The parameters of a list: those of the query, or for `.search` those of the body."""
     if request.method == "GET":
         return _search(dict(request.query_params), model)
-    return _search(await _body(request), model)
+    return _search(_body(request), model)
 
 
 def _search(given: JSON, model: type[Any]) -> Any:
@@ -217,7 +223,7 @@ async def _list_users(work: Work, request: Request, base: str) -> Response:
 
 
 async def _create_user(work: Work, request: Request, base: str) -> Response:
-    body = await _body(request)
+    body = _body(request)
     given = GivenUser.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST)
     person = await users.create_user(work, resources.user_values(given))
     return _created(resources.user_of(person, base), request, User)
@@ -231,7 +237,7 @@ async def _read_user(work: Work, request: Request, base: str) -> Response:
 async def _replace_user(work: Work, request: Request, base: str) -> Response:
     key = _key(request)
     before = resources.user_of(await users.find_user(work, key), base)
-    body = await _body(request)
+    body = _body(request)
     given = GivenUser.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST)
     given.replace(before)  # type: ignore[arg-type]  # it has the same fields
     person = await users.change_user(work, key, resources.user_values(given))
@@ -242,7 +248,7 @@ async def _replace_user(work: Work, request: Request, base: str) -> Response:
 async def _patch_user(work: Work, request: Request, base: str) -> Response:
     key = _key(request)
     changed = resources.user_of(await users.find_user(work, key), base)
-    body = await _body(request)
+    body = _body(request)
     patch = PatchOp[User].model_validate(body, scim_ctx=Context.RESOURCE_PATCH_REQUEST)
     patch.patch(changed)
     person = await users.change_user(work, key, resources.user_values(changed))
@@ -269,7 +275,7 @@ async def _search_all(work: Work, request: Request, base: str) -> Response:
 
 
 async def _create_group(work: Work, request: Request, base: str) -> Response:
-    body = await _body(request)
+    body = _body(request)
     given = Group.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST)
     record = await groups.create_group(work, resources.group_values(given))
     return _created(resources.group_of(record, base), request, Group)
@@ -283,7 +289,7 @@ async def _read_group(work: Work, request: Request, base: str) -> Response:
 async def _replace_group(work: Work, request: Request, base: str) -> Response:
     key = _key(request)
     before = resources.group_of(await groups.find_group(work, key), base)
-    body = await _body(request)
+    body = _body(request)
     given = Group.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST)
     given.replace(before)
     record = await groups.change_group(work, key, resources.group_values(given))
@@ -294,7 +300,7 @@ async def _replace_group(work: Work, request: Request, base: str) -> Response:
 async def _patch_group(work: Work, request: Request, base: str) -> Response:
     key = _key(request)
     changed = resources.group_of(await groups.find_group(work, key), base)
-    body = await _body(request)
+    body = _body(request)
     patch = PatchOp[Group].model_validate(body, scim_ctx=Context.RESOURCE_PATCH_REQUEST)
     patch.patch(changed)
     record = await groups.change_group(work, key, resources.group_values(changed))

@@ -115,7 +115,7 @@ async def create_group(work: Work, values: GroupValues) -> GroupRecord:
     await work.session.flush()
     await _set_members(work, row.id, values.members)
     await _record(work, row, decision, "created", values)
-    await _give(work, decision, {values.display_name})
+    await _give(work, {values.display_name})
     return await find_group(work, row.id)
 
 
@@ -135,6 +135,7 @@ async def change_group(work: Work, key: UUID, values: GroupValues) -> GroupRecor
         values.display_name, values.external_id, tuple(sorted(set(values.members)))
     )
     if before == wanted:
+        await _give(work, {wanted.display_name})  # the team may be newer than the group
         return found
     await _check(work, wanted, found.row)
     names = {before.display_name, wanted.display_name}
@@ -142,7 +143,7 @@ async def change_group(work: Work, key: UUID, values: GroupValues) -> GroupRecor
     found.row.changed_at = work.now
     await _set_members(work, key, wanted.members)
     await _record(work, found.row, decision, "changed", wanted)
-    await _give(work, decision, names)
+    await _give(work, names)
     return await find_group(work, key)
 
 
@@ -158,7 +159,7 @@ async def delete_group(work: Work, key: UUID) -> None:
     name = found.row.display_name
     await _record(work, found.row, decision, "deleted", GroupValues(name))
     await work.session.execute(delete(ScimGroup).where(col(ScimGroup.id) == key))
-    await _give(work, decision, {name})
+    await _give(work, {name})
 
 
 def role_of(display_name: str) -> tuple[str, str | None] | None:
@@ -215,7 +216,7 @@ async def _set_members(work: Work, key: UUID, members: Collection[UUID]) -> None
     await work.session.flush()
 
 
-async def _give(work: Work, decision: Decision, names: Collection[str]) -> None:
+async def _give(work: Work, names: Collection[str]) -> None:
     """Make the memberships of the teams that these names stand for what their groups say."""
     meant = (role_of(name) for name in names)
     for team in sorted({each[0] for each in meant if each is not None}):
@@ -223,7 +224,7 @@ async def _give(work: Work, decision: Decision, names: Collection[str]) -> None:
         if row is None or row.members_source != MembersSource.SCIM:
             continue
         if row.state == TeamState.ACTIVE:
-            await _give_team(work, decision, team)
+            await _give_team(work, require(work, team), team)
 
 
 async def _give_team(work: Work, decision: Decision, team: str) -> None:

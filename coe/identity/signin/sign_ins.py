@@ -12,6 +12,7 @@ from coe.identity.discovery import Discovery
 from coe.identity.signin import sessions
 from coe.identity.signin.issuers import Issuers, check_at_start
 from coe.identity.signin.sessions import OpenSession
+from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo
 
 CSRF_HEADER: Final = "x-csrf-token"
@@ -46,8 +47,13 @@ class SignIns:
 
         Raises:
             Unauthenticated: There is none.
+            RateLimited: The address has sent too many cookies of none.
         """
-        return await sessions.authenticate(self.platform, self.issuers, cookie, about)
+        try:
+            return await sessions.authenticate(self.platform, self.issuers, cookie, about)
+        except Unauthenticated:
+            await self.platform.limit(Limited.REFUSED_CREDENTIAL, about)
+            raise
 
     async def find_session(self, cookie: str | None, about: RequestInfo) -> OpenSession | None:
         """The open session of a cookie, if there is one."""

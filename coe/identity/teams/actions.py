@@ -30,11 +30,16 @@ from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM, is_slug
 from coe.identity.teams.changes import Change, refresh
-from coe.identity.teams.checks import check_end, check_roles, check_subject, find_team
+from coe.identity.teams.checks import (
+    check_end,
+    check_last_lead,
+    check_roles,
+    check_subject,
+    find_team,
+)
 from coe.identity.teams.proposals import Outcome, apply_or_propose
 from coe.work import Work, check_reason
 
-LEAD: Final = "lead"
 _MAX_NAME: Final = 200
 
 
@@ -146,7 +151,7 @@ async def remove_member(work: Work, team: str, subject: str, *, reason: str) -> 
         raise NotFound
     if row.origin != "grant":
         _check_source(found, subject, row.origin)
-    _check_last_lead(work, team, subject, ())
+    check_last_lead(work, team, subject, ())
     change = Change(team, subject, row.display_name, None)
     return await apply_or_propose(
         work, MembersSource.API.value, change, decision=decision, reason=reason
@@ -203,7 +208,7 @@ async def _put(work: Work, team: str, new: NewMember, *, reason: str, joins: boo
     if not joins and not is_in:
         raise NotFound
     _check_source(found, new.subject, row.origin if row is not None and is_in else None)
-    _check_last_lead(work, team, new.subject, new.roles)
+    check_last_lead(work, team, new.subject, new.roles)
     name = new.name or await _name(work, new.subject, row.display_name if row else None)
     if not 0 < len(name.strip()) <= _MAX_NAME:
         raise Invalid([Problem("INPUT_NAME", _wanted_name(), path="/name")])
@@ -227,12 +232,6 @@ def _check_source(team: Team, subject: str, origin: str | None) -> None:
         check_source(team.slug, team.members_source, MembersSource.API)
     elif origin == MembersSource.CONTENT:
         raise Conflict(f"{subject} comes from catalog/teams/{team.slug}.yaml: change it there")
-
-
-def _check_last_lead(work: Work, team: str, subject: str, roles: Sequence[str]) -> None:
-    leads = work.policy.memberships.holders(f"{team}/{LEAD}")
-    if leads == {subject} and LEAD not in roles:
-        raise Conflict(f"{subject} is the only lead of {team}: let somebody else lead it first")
 
 
 async def _name(work: Work, subject: str, known: str | None) -> str:

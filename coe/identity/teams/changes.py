@@ -15,6 +15,8 @@ from coe.access.ends import live_grants
 from coe.access.load import renew_version
 from coe.access.membership_changes import (
     GivenMembership,
+    MembersSource,
+    drop_all,
     drop_membership,
     find_membership,
     grant_role,
@@ -134,6 +136,8 @@ async def _write(work: Work, origin: str, change: Change) -> None:
     )
     if change.until is not None:
         await grant_role(work.session, given, change.until, now=work.now)
+    elif change.roles is None and origin == MembersSource.API:
+        await drop_all(work.session, [(change.team, change.subject)])
     elif change.roles is None:
         await drop_membership(work.session, change.team, change.subject, now=work.now)
     else:

@@ -22,6 +22,7 @@ from coe.work import Read, Work
 
 MAX_TIME: Final = timedelta(days=366)
 MAX_ROLES: Final = 20
+LEAD: Final = "lead"
 _WORKER: Final = "service:worker/"
 
 
@@ -82,6 +83,17 @@ def check_end(end: datetime | None, now: datetime, *, path: str) -> None:
         return
     message = f"the end lies in the future, at most {MAX_TIME.days} days ahead"
     raise Invalid([Problem("INPUT_END", message, path=path)])
+
+
+def check_last_lead(read: Read, team: str, subject: str, roles: Collection[str]) -> None:
+    """Refuse a change that leaves a team without a lead.
+
+    Raises:
+        Conflict: The subject is its only lead, and would not be afterwards.
+    """
+    leads = read.policy.memberships.holders(f"{team}/{LEAD}")
+    if leads == {subject} and LEAD not in roles:
+        raise Conflict(f"{subject} is the only lead of {team}: let somebody else lead it first")
 
 
 async def check_subject(work: Work, team: str, subject: str) -> None:

@@ -16,15 +16,15 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_
 from sqlmodel import col
 
 from coe.access.decision import Decision
-from coe.access.membership_changes import MembersSource, check_source, is_person
+from coe.access.membership_changes import MembersSource, check_source, is_person, lock_policy
 from coe.access.permissions import Permission
 from coe.access.persons import relation
 from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.errors import Conflict, NotFound
 from coe.formats import instants, uuids
-from coe.identity.teams.changes import Change, apply, roles_before
-from coe.identity.teams.checks import check_end, check_subject, find_team
+from coe.identity.teams.changes import Change, apply, refresh, roles_before
+from coe.identity.teams.checks import check_end, check_last_lead, check_subject, find_team
 from coe.identity.teams.models import (
     AccessRequest,
     MembershipProposal,
@@ -135,6 +135,8 @@ async def approve(work: Work, proposal_id: UUID, *, reason: str | None = None) -
         Conflict: It is decided, the membership has changed since, or another source has the say.
     """
     row, decision = await _lock(work, proposal_id)
+    await lock_policy(work.session)
+    await refresh(work)
     change = Change(
         row.team,
         row.subject,
@@ -151,6 +153,8 @@ async def approve(work: Work, proposal_id: UUID, *, reason: str | None = None) -
     check_end(row.expires_at or row.until, work.now, path="/id")
     if await roles_before(work, row.team, row.subject) != row.roles_before:
         raise Conflict(f"the roles of {row.subject} in {row.team} have changed since: refuse it")
+    if row.origin == MembersSource.API and row.until is None:
+        check_last_lead(work, row.team, row.subject, row.roles or ())
     await _decide(work, row, ProposalState.APPROVED, reason)
     await apply(
         work,
