@@ -154,6 +154,11 @@ class Relation:
         return self.rows if index is None else list(index.entries.get(value, ()))
 
 
+def _in_turn(waiting: list[asyncio.Future[None]]) -> None:
+    for each in waiting:
+        each.set_result(None)
+
+
 class Store:
     """All tables of one server."""
 
@@ -161,6 +166,8 @@ class Store:
         self.relations = {table.name: Relation(table) for table in tables}
         self.seq = 0
         self.waiting = 0
+        self.wake: Callable[[list[asyncio.Future[None]]], None] = _in_turn
+        """Wakes those that waited for one transaction, in an order of its choice."""
         self._dead: list[tuple[Relation, Row, Data]] = []
 
     def committed(self, name: str) -> Iterator[Data]:
@@ -400,9 +407,7 @@ class Transaction:
             row.locks.pop(self, None)
         self.written.clear()
         self.locked.clear()
-        for ended in self.ended:
-            if not ended.done():
-                ended.set_result(None)
+        self.store.wake([each for each in self.ended if not each.done()])
         self.ended.clear()
         self.store.purge()
 
