@@ -20,11 +20,14 @@ def how_to_ask(
 ) -> str:
     """A sentence with the command; empty where no role of the team would help this actor.
 
-    A role that one person gives comes before one that two people give.
+    A role that one person gives comes before one that two people give. Who is in no team learns
+    nothing from it of whether there is such a team.
     """
     if decision.rules or actor.kind is not ActorKind.PERSON:
         return ""
     if actor.scopes is not None and not in_scopes(decision.permission, actor.scopes):
+        return ""
+    if actor.subject in policy.memberships and not policy.names(team):
         return ""
     roles = policy.enabling_roles(decision.permission, team, data_class)
     if not roles:

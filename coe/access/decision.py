@@ -54,7 +54,7 @@ def unmatched(
 ) -> Decision:
     """The refusal for want of a matching line; it names what would allow the permission.
 
-    `lines` are those of the permission, `team` is the resource's team or "its team".
+    `lines` are those of the permission, `team` is the resource's team.
     """
     enabling = sorted(
         {

@@ -122,9 +122,9 @@ class Policy:
         objection = objection or _bound_elsewhere(actor, name, team)
         if objection:
             return refused(name, objection)
-        decision = self._answer(self._question(actor, name, team, data_class, own))
+        decision = self._answer(self._question(actor, name, team, data_class, own), team)
         if decision.allowed and every != own:
-            return self._answer(self._question(actor, name, team, data_class, every))
+            return self._answer(self._question(actor, name, team, data_class, every), team)
         return decision
 
     def scope(
@@ -175,10 +175,12 @@ class Policy:
         """Whether the subject holds a role: `finance/lead`, or in any team `*/lead`."""
         return self.memberships.holds(subject, role)
 
+    def names(self, team: str) -> bool:
+        """Whether the team has a member, or a line of its own."""
+        return team in self._teams
+
     def enabling_roles(self, permission: str, team: str, data_class: DataClass) -> tuple[str, ...]:
         """The roles of a team that the lines of a permission allow it to, in their order."""
-        if team not in self._teams:
-            return ()
         return tuple(
             line.role[0]
             for line in self.lines(permission)
@@ -289,9 +291,14 @@ class Policy:
             marks=tuple(marks),
         )
 
-    def _answer(self, question: _Question) -> Decision:
+    def _answer(self, question: _Question, team: str) -> Decision:
         decision = self._decisions.get(question)
-        return self._decide(question) if decision is None else decision
+        decision = self._decide(question) if decision is None else decision
+        if question.team != _OTHER or decision.rules:
+            return decision
+        # A refusal reads alike whether or not there is a team of this name.
+        why = decision.explanation.replace(f" in {_OTHER}", f" in {team}")
+        return refused(decision.permission, why)
 
     def _counts(self, question: _Question, line: PolicyLine) -> bool:
         """Whether a line that matches has an effect: a relation gives nothing to who is in no team.
@@ -315,9 +322,8 @@ class Policy:
             _log.exception("the policy engine failed on %s", question.permission)
             return refused(question.permission, "The policy engine failed, so it is refused.")
         if verdict.line is None:
-            team = "its team" if question.team == _OTHER else question.team
             lines = self.lines(question.permission)
-            decision = unmatched(question.permission, lines, team, question.data_class)
+            decision = unmatched(question.permission, lines, question.team, question.data_class)
         else:
             decision = matched(question.permission, verdict.line)
         if len(self._decisions) >= MAX_CACHED_DECISIONS:

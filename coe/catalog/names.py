@@ -1,9 +1,9 @@
 """The names of an installation, which documents refer to: people, roles, teams, systems and others.
 
-A name that the actor may not know of has the same answer as one that does not exist. Who may write
-or publish in the team of the document also finds what exists beyond what it may read: that a person
-is in some team, that a role is held, that a system is published, and which channels and secrets the
-team may use; the verbs refuse by them. Suggested are only names that the actor may read.
+A name that the actor may not know of has the same answer as one that does not exist, and is never
+suggested, at every door: people, roles and teams are those of teams that the actor may read, and
+systems those that it may read. Which channels and secrets a team may use is told to who may write
+or publish in that team; everybody else hears the same of each name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from coe.access.permissions import Permission
 from coe.catalog.models import EntryKind
 from coe.catalog.scope import readable_entries
 from coe.catalog.tables import ENTRIES
-from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.channels import Channels
 from coe.crypto.operator_files import OperatorFileError
 from coe.errors import Invalid, Problem
@@ -54,14 +53,14 @@ async def known_names(read: Read, references: Iterable[Reference], team: str) ->
     """What is known here of these names, in a document of the team."""
     wanted = list(references)
     writes = any(read.decide(permission, team=team).allowed for permission in WRITING)
-    people, held = _people(read, everywhere=writes)
+    people, held = _people(read)
     teams = frozenset(await read.session.scalars(select(col(Team.slug))))
     roles = _names({role for _, role in held})
     found = {
-        NameKind.PERSON: people,
+        NameKind.PERSON: _names(people),
         NameKind.ROLE: roles,
-        NameKind.TEAM: _names(teams),
-        NameKind.SYSTEM: await _systems(read, wanted, published=writes),
+        NameKind.TEAM: _names(_readable(read, teams)),
+        NameKind.SYSTEM: await _systems(read, wanted),
     }
     missing = dict.fromkeys((NameKind.CHANNEL, NameKind.SECRET), _NO_FILE if writes else _NOT_TOLD)
     kinds = {reference.kind for reference in wanted}
@@ -89,32 +88,31 @@ def of_any_team(known: KnownNames, team: str, owner: str | None = None) -> Known
     return KnownNames(by_kind, {*known.held, *own}, why)
 
 
-def _people(read: Read, *, everywhere: bool) -> tuple[Names, frozenset[tuple[str, str]]]:
-    """The people in teams, and the roles that are held, as (team, role)."""
+def _readable(read: Read, teams: Iterable[str]) -> frozenset[str]:
+    """Those of the teams whose people the actor may know."""
+    scope = read.scope(Permission.ENTRY_READ)
+    return frozenset(team for team in teams if scope.allows(team, DataClass.INTERNAL))
+
+
+def _people(read: Read) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """The people in the teams that the actor may read, and the roles held in them: (team, role)."""
     memberships = read.policy.memberships
-    readable = {
-        team
-        for team in memberships.all_teams()
-        if read.decide(Permission.ENTRY_READ, team=team, data_class=DataClass.INTERNAL).allowed
-    }
-    named = frozenset(each for each in memberships if memberships.teams(each) & readable)
-    exist = frozenset(memberships) if everywhere else named
+    teams = _readable(read, memberships.all_teams())
+    people = frozenset(each for each in memberships if memberships.teams(each) & teams)
     held = frozenset(
         (team, role)
-        for subject in exist
+        for subject in people
         for role, team in memberships.roles(subject)
-        if everywhere or team in readable
+        if team in teams
     )
-    return Names(exist, named), held
+    return people, held
 
 
-async def _systems(read: Read, references: Iterable[Reference], *, published: bool) -> Names:
+async def _systems(read: Read, references: Iterable[Reference]) -> Names:
     wanted = {each.name for each in references if each.kind is NameKind.SYSTEM}
     if not wanted:
         return _names(())
-    readable = readable_entries(read)
-    allowed = or_(readable, ENTRIES.c.lifecycle.in_(RUNNABLE)) if published else readable
-    exist = await entries_among(read, wanted, EntryKind.SYSTEM, allowed)
+    exist = await entries_among(read, wanted, EntryKind.SYSTEM, readable_entries(read))
     near = await similar_entries(read, wanted - exist, EntryKind.SYSTEM)
     return Names(exist, near)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import select, tuple_
 
 from coe.access.actor import Actor
 from coe.catalog.models import LIVE, EntryKind, Lifecycle
@@ -102,7 +102,7 @@ async def _tables(read: Read, texts: Iterable[str]) -> tuple[dict[str, str], dic
     """The texts of the decision tables that these texts name, by exact ref, and other refs of them.
 
     A template names them in ways that depend on its parameters, so a table counts if its name
-    occurs. Published tables are an offer to all teams.
+    occurs. Only those count that the actor may read: what a test reports would tell of the others.
     """
     names = select(ENTRIES.c.id, ENTRIES.c.namespace, ENTRIES.c.name).where(
         ENTRIES.c.kind == EntryKind.DECISION,
@@ -113,7 +113,7 @@ async def _tables(read: Read, texts: Iterable[str]) -> tuple[dict[str, str], dic
     }
     query = select(*VERSION_COLUMNS, VERSIONS.c.content_sealed).where(
         VERSIONS.c.entry_id.in_(named),
-        or_(VERSIONS.c.lifecycle.in_(RUNNABLE), readable_versions(read)),
+        readable_versions(read),
     )
     found: dict[str, str] = {}
     for row in (await read.session.execute(query)).all():

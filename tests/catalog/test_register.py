@@ -245,14 +245,18 @@ async def test_a_called_flow_that_is_not_there_warns_a_draft_and_stops_its_submi
     assert moved.version.lifecycle is Lifecycle.PUBLISHED
 
 
-async def test_a_published_flow_of_personal_data_can_be_called_by_other_teams(
+async def test_a_flow_that_other_teams_may_not_read_is_not_theirs_to_call(
     platform: Platform,
 ) -> None:
     await register(platform, WAREHOUSE_DEVELOPER, local(data_class="PERSONAL"))
-    saved = await register(platform, SALES_OWNER, central(calls="warehouse/pick-and-pack@^1"))
-    assert "OWS052" in {problem.code for problem in saved.problems}
     async with platform.work(WAREHOUSE_DEVELOPER) as work:
         await actions.publish(work, "warehouse/pick-and-pack@1.0.0")
+    saved = await register(platform, SALES_OWNER, central(calls="warehouse/pick-and-pack@^1"))
+    assert "OWS052" in {problem.code for problem in saved.problems}
+    offered = local(version="1.1.0")  # of class INTERNAL, an offer to all teams
+    await register(platform, WAREHOUSE_DEVELOPER, offered)
+    async with platform.work(WAREHOUSE_DEVELOPER) as work:
+        await actions.publish(work, "warehouse/pick-and-pack@1.1.0")
     again = central(version="1.1.0", calls="warehouse/pick-and-pack@^1")
     saved = await register(platform, SALES_OWNER, again)
     assert not {problem.code for problem in saved.problems} & {"OWS052", "OWS053"}

@@ -7,17 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 
-from coe.access.permissions import Permission
 from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.links import Link
-from coe.catalog.models import EntryKind, Lifecycle, LinkKind
+from coe.catalog.models import EntryKind, LinkKind
 from coe.catalog.names import check_names, known_names, of_any_team, similar_entries
 from coe.catalog.records import VersionRecord
 from coe.catalog.scope import readable_versions
 from coe.catalog.tables import ENTRIES, VERSIONS
-from coe.catalog.versions.lifecycle import RUNNABLE
 from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import unseal
 from coe.errors import Problem
@@ -37,19 +35,16 @@ async def check(
 ) -> tuple[Problem, ...]:
     """All problems of a document at a stage: every door asks this function.
 
-    Called flows and decision tables are searched among those that the actor may read. Actors who
-    write or publish flows also find all published ones, which are an offer to all teams. Other
-    names are looked up in `coe.catalog.names`. What a draft may still lack is in
-    `coe.language.lint.stages`. A `sample` stands for the flows that a template gives, whose team
-    and owner are not known: the team may have every role.
+    Called flows and decision tables are searched among those that the actor may read: another one
+    has the answer of one that does not exist. So have other names (`coe.catalog.names`). What a
+    draft may still lack is in `coe.language.lint.stages`. A `sample` stands for the flows that a
+    template gives, whose team and owner are not known: the team may have every role.
     """
     if document.definition is None:
         named = named_by(document.source.data)
         found = await check_names(read, document.source, named, document.namespace)
         return _schema_problems(document) + at_stage(found, stage)
-    known = await _known(
-        read, document, published=stage is Stage.PUBLICATION or _writes_flows(read)
-    )
+    known = await _known(read, document)
     names = await known_names(read, references_of(document.definition), document.namespace)
     if sample:
         names = of_any_team(names, document.namespace, document.search_document.process_owner)
@@ -69,19 +64,10 @@ def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:
     )
 
 
-def _writes_flows(read: Read) -> bool:
-    return any(
-        not read.scope(permission).empty
-        for permission in (Permission.FLOW_REGISTER, Permission.TEMPLATE_INSTANTIATE)
-    )
-
-
-async def _known(read: Read, document: FlowDocument, *, published: bool) -> Catalogued:
+async def _known(read: Read, document: FlowDocument) -> Catalogued:
     """The flows and tables that a document calls, by the ref as written."""
     called = {str(link): link for link in document.links if link.kind is LinkKind.CALLS}
     available = readable_versions(read)
-    if published:
-        available = or_(VERSIONS.c.lifecycle.in_((*RUNNABLE, Lifecycle.RETIRED)), available)
     flows = await _called(read, called, available, EntryKind.FLOW)
     decisions = await _called(read, called, available, EntryKind.DECISION)
     missing = {link.entry for ref, link in called.items() if ref not in flows | decisions}
