@@ -1,14 +1,15 @@
 """Who sends a request: the actor of its credential, and how often it may ask.
 
 Below `coe.work`, because a verb begins with an actor. What is refused here is recorded in a
-transaction of its own.
+transaction of its own, once in `REFUSAL_PERIOD` for each credential, reason and address: whoever
+sends an old token again and again does not fill the log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,6 +29,8 @@ from coe.rate_limits import Exceeded, Limited, RateLimits
 
 RATE_LIMITER: Final = Actor.of("service:rate-limit", display_name="The rate limits")
 """In the audit log, the actor of what was refused before it was known who asks."""
+REFUSAL_PERIOD: Final = timedelta(hours=1)
+"""Within this time one event says that a credential is refused, however often it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ class Authentication:
         """
         try:
             return await self._authenticate(bearer, request, connected=connected)
-        except Unauthenticated:
-            await self.limit(Limited.REFUSED_CREDENTIAL, request)
+        except Unauthenticated as refused:
+            await self.refuse(refused, request)
             raise
 
     async def _authenticate(self, bearer: str, request: RequestInfo, *, connected: bool) -> Actor:
@@ -80,23 +83,8 @@ class Authentication:
         if self.authenticator is not None:
             actor = self.authenticator.authenticate(bearer, request.address or "")
         async with self.database.session() as session:
-            try:
-                found = actor or await self._find(session, bearer, request, connected=connected)
-            except machines.RefusedCredential as refused:
-                why = f"The credential was refused: {refused.why}."
-                machine = Actor.of(refused.subject)
-                await self._refuse(session, machine, refused.credential, why, request)
-                raise
-            except tokens.InactiveToken as spent:
-                await self._refuse(
-                    session,
-                    Actor.of(spent.subject),
-                    f"token:{spent.token_id}",
-                    f"The token was refused: {spent.why}.",
-                    request,
-                )
-                raise
-            return await self.admit(session, found, request)
+            found = actor or await self._find(session, bearer, request, connected=connected)
+            return await people.admit(session, found)
 
     async def _find(
         self, session: AsyncSession, bearer: str, request: RequestInfo, *, connected: bool
@@ -112,18 +100,28 @@ class Authentication:
         )
         return found.actor
 
-    async def admit(self, session: AsyncSession, actor: Actor, request: RequestInfo) -> Actor:
-        """Let an actor in whose credential is valid: the last step of every way in.
+    async def refuse(self, refused: Unauthenticated, request: RequestInfo) -> None:
+        """Count a refused credential, and record it if it is known whose it is; no way in omits it.
+
+        It is counted first: what is beyond the limit is not recorded.
 
         Raises:
-            InactivePerson: The person is suspended or has left; that is recorded.
+            Exceeded: The address has sent too many credentials that were refused.
         """
-        try:
-            return await people.admit(session, actor)
-        except people.InactivePerson as inactive:
-            why = f"The account is {inactive.state.lower()}."
-            await self._refuse(session, actor, f"person:{actor.subject}", why, request)
-            raise
+        await self.limit(Limited.REFUSED_CREDENTIAL, request)
+        known = _known(refused)
+        if known is None:
+            return
+        actor, resource, why = known
+        if not await self.is_news(resource, why, request):
+            return
+        async with self.database.session() as session:
+            await self._record(session, actor, Tag.ACCESS_LOGIN_REFUSE, resource, why, request)
+
+    async def is_news(self, resource: str, why: str, request: RequestInfo) -> bool:
+        """Whether this was not refused for this reason and address within `REFUSAL_PERIOD`."""
+        what = f"refused {resource} {why} {request.address or ''}"
+        return await self.rate_limits.is_first(what, REFUSAL_PERIOD, now=self.clock())
 
     async def limit(
         self,
@@ -159,11 +157,6 @@ class Authentication:
                     )
             raise
 
-    async def _refuse(
-        self, session: AsyncSession, actor: Actor, resource: str, why: str, request: RequestInfo
-    ) -> None:
-        await self._record(session, actor, Tag.ACCESS_LOGIN_REFUSE, resource, why, request)
-
     async def _record(  # noqa: PLR0917  # the parts of an event
         self,
         session: AsyncSession,
@@ -189,3 +182,18 @@ class Authentication:
         )
         await append(session, self.keyring, event)
         await session.commit()
+
+
+def _known(refused: Unauthenticated) -> tuple[Actor, str, str] | None:
+    """Whose credential was refused, which, and why; None for one of nobody."""
+    match refused:
+        case machines.RefusedCredential():
+            why = f"The credential was refused: {refused.why}."
+            return Actor.of(refused.subject), refused.credential, why
+        case tokens.InactiveToken():
+            why = f"The token was refused: {refused.why}."
+            return Actor.of(refused.subject), f"token:{refused.token_id}", why
+        case people.InactivePerson():
+            why = f"The account is {refused.state.lower()}."
+            return Actor.of(refused.subject), f"person:{refused.subject}", why
+    return None

@@ -182,6 +182,15 @@ class RateLimits:
                 await _take(session, limited, f"address {address}", wider, amount, now)
             await session.commit()
 
+    async def is_first(self, what: str, period: timedelta, *, now: datetime) -> bool:
+        """Whether this is the first time within the period that something is said to happen."""
+        key = hashlib.sha256(f"first {what}".encode()).digest()
+        values = {"key": key, "now": now, "takes": period, "period": period}
+        async with self.database.session() as session:
+            is_first = (await session.execute(_TAKE, values)).one_or_none() is not None
+            await session.commit()
+        return is_first
+
 
 async def forget_empty(session: AsyncSession, now: datetime) -> None:
     """Delete the counters that are empty; the caller commits."""

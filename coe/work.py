@@ -34,7 +34,7 @@ from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
-from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired
+from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired, Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
@@ -393,9 +393,9 @@ class Platform:
         """Find the actor of a bearer token (`coe.authentication.Authentication.authenticate`)."""
         return await self.authentication.authenticate(bearer, request, connected=connected)
 
-    async def admit(self, session: AsyncSession, actor: Actor, request: RequestInfo) -> Actor:
-        """Let an actor in whose credential is valid (`coe.authentication.Authentication.admit`)."""
-        return await self.authentication.admit(session, actor, request)
+    async def refuse(self, refused: Unauthenticated, request: RequestInfo) -> None:
+        """Count and record a refusal (`coe.authentication.Authentication.refuse`)."""
+        await self.authentication.refuse(refused, request)
 
     async def limit(
         self,

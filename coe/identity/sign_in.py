@@ -115,7 +115,9 @@ async def note_use(
 async def record_refusal(
     platform: Platform, row: MachineRow, why: str, request: RequestInfo
 ) -> None:
-    """Record that a machine that is known was not signed in."""
+    """Record that a machine that is known was not signed in, once in a while for each reason."""
+    if not await platform.authentication.is_news(credential_of(row), why, request):
+        return
     async with platform.work(machine_actor(row), request) as work:
         await work.record(
             Tag.ACCESS_MACHINE_REFUSE,

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from coe.audit.models import AuditEvent
 from coe.demo.api import create_demo_app
 from coe.settings import Settings
 from tests.factories.api import Api
+from tests.factories.tokens import bearer_of
 
 CHECK = "{" + " ".join(f'a{n}: checkFlow(manifest: "x") {{ digest }}' for n in range(4)) + "}"
 BIG = "{ catalog(first: 100) { nodes { id owner { members { subject } } } } }"
@@ -131,3 +132,35 @@ async def test_the_log_is_not_flooded_by_refusals(settings: Settings) -> None:
         assert await events(api) == [("service:rate-limit", "limit:sign_in")]
         assert total is not None
         assert total <= 3
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "UPDATE access_tokens SET revoked_at = now(), mac = NULL",
+        "UPDATE access_tokens SET expires_at = '2020-01-01'",
+        "INSERT INTO people (subject, id, display_name, source, state, created_at, changed_at)"
+        " VALUES ('auditor', gen_random_uuid(), 'A', 'test', 'SUSPENDED', now(), now())",
+    ],
+    ids=["revoked", "expired", "of a suspended person"],
+)
+async def test_an_old_token_fills_the_log(settings: Settings, end: str) -> None:
+    async with limited(settings, refused_credential="8/minute") as api:
+        platform = api.services.platform
+        headers = {"Authorization": f"Bearer {await bearer_of(platform, 'auditor')}"}
+        async with platform.database.session() as session:
+            await session.execute(text(end))
+            await session.commit()
+        for address in ("192.0.2.9", "192.0.2.10"):
+            async with api.client(address=address) as client:
+                answers = [
+                    await client.post("/graphql", json={"query": ME}, headers=headers)
+                    for _ in range(10)
+                ]
+            assert [each.status_code for each in answers] == [200] * 8 + [429] * 2
+        wanted = select(AuditEvent.actor, AuditEvent.address).where(
+            AuditEvent.action == "access:login:refuse"
+        )
+        async with platform.database.session() as session:
+            found = [tuple(row) for row in await session.execute(wanted)]
+        assert found == [("auditor", "192.0.2.9"), ("auditor", "192.0.2.10")]

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coe.access.actor import Actor, SignIn
+from coe.access.people import admit
 from coe.crypto.mac import MacKeys, MacPurpose
 from coe.db import new_id
 from coe.errors import Unauthenticated
@@ -94,13 +95,12 @@ async def open_session(
     return f"{row.id}.{secret}", row
 
 
-async def authenticate(
-    platform: Platform, issuers: Issuers, cookie: str, about: RequestInfo
-) -> OpenSession:
+async def authenticate(platform: Platform, issuers: Issuers, cookie: str) -> OpenSession:
     """The session of a cookie, and its actor.
 
     Raises:
-        Unauthenticated: The session is unknown, ended or expired, or the account is not active.
+        Unauthenticated: The session is unknown, ended or expired, or the account is not active; the
+            caller has it counted and recorded (`Platform.refuse`).
     """
     key, secret = _read_cookie(cookie)
     now = platform.clock()
@@ -112,7 +112,7 @@ async def authenticate(
             raise Unauthenticated
         if not is_open(row, platform.settings, now):
             raise Unauthenticated
-        actor = await platform.admit(session, _actor(row, issuers), about)
+        actor = await admit(session, _actor(row, issuers))
         if now - row.last_seen_at >= SEEN_EVERY:
             await _see(session, row, now)
             await session.commit()

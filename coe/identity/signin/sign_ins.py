@@ -12,7 +12,6 @@ from coe.identity.discovery import Discovery
 from coe.identity.signin import sessions
 from coe.identity.signin.issuers import Issuers, check_at_start
 from coe.identity.signin.sessions import OpenSession
-from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo
 
 CSRF_HEADER: Final = "x-csrf-token"
@@ -50,9 +49,9 @@ class SignIns:
             RateLimited: The address has sent too many cookies of none.
         """
         try:
-            return await sessions.authenticate(self.platform, self.issuers, cookie, about)
-        except Unauthenticated:
-            await self.platform.limit(Limited.REFUSED_CREDENTIAL, about)
+            return await sessions.authenticate(self.platform, self.issuers, cookie)
+        except Unauthenticated as refused:
+            await self.platform.refuse(refused, about)
             raise
 
     async def find_session(self, cookie: str | None, about: RequestInfo) -> OpenSession | None:
