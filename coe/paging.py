@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from coe.formats import instants
 MAX_PAGE_SIZE = 100
 
 ItemT = TypeVar("ItemT")
+OtherT = TypeVar("OtherT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Page(Generic[ItemT]):
     has_next: bool
     has_previous: bool
     total: int
+
+    def with_items(self, items: Iterable[OtherT]) -> Page[OtherT]:
+        """The same page of what is shown of its items, one for each."""
+        return Page(tuple(items), self.cursors, self.has_next, self.has_previous, self.total)
 
 
 def encode(kind: str, key: Sequence[str]) -> str:

@@ -11,10 +11,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, not_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlmodel import col
 
 from coe.access.actor import Actor, ActorKind, DataClass
@@ -26,11 +26,11 @@ from coe.access.permissions import Permission, is_scope
 from coe.audit.events import Tag
 from coe.crypto import jose
 from coe.db import new_id
+from coe.db.newest_first import newest_first
 from coe.errors import Conflict, Invalid, NotFound, Problem
-from coe.formats import instants, uuids
 from coe.identifiers import is_slug
 from coe.identity.patterns import pattern_problem
-from coe.paging import Page, check_first, decode, encode
+from coe.paging import Page
 from coe.work import Read, Work, check_reason
 
 SECRET_PREFIX: Final = "coes_"  # noqa: S105  # the start of every secret
@@ -357,25 +357,11 @@ async def _page(
     first: int,
     after: str | None,
 ) -> Page[RowT]:
-    size, cursor = check_first(first), str(model.__tablename__)
-    beyond = decode(cursor, after, [instants.read, uuids.read]) if after else None
-    at, key = col(model.created_at), col(model.id)
     good = and_(col(model.revoked_at).is_(None), col(model.expires_at) > work.now)
-    wanted: list[ColumnElement[Any]] = [col(model.team) == team]
+    wanted: list[ColumnElement[bool]] = [col(model.team) == team]
     if active is not None:
         wanted.append(good if active else not_(good))
-    total = await work.session.scalar(select(func.count()).select_from(model).where(*wanted))
-    if beyond is not None:
-        wanted.append(tuple_(at, key) < tuple_(*beyond))
-    ordered = select(model).where(*wanted).order_by(at.desc(), key.desc()).limit(size + 1)
-    found = list(await work.session.scalars(ordered))
-    items = tuple(found[:size])
-    return Page(
-        items=items,
-        cursors=tuple(
-            encode(cursor, [instants.write(each.created_at), str(each.id)]) for each in items
-        ),
-        has_next=len(found) > size,
-        has_previous=after is not None,
-        total=total or 0,
+    cursor, at = str(model.__tablename__), col(model.created_at)
+    return await newest_first(
+        work.session, model, *wanted, at=at, cursor=cursor, first=first, after=after
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select
 from sqlmodel import col
 
 from coe.access.actor import Actor
@@ -16,8 +15,9 @@ from coe.access.decision import Decision
 from coe.access.models import Person
 from coe.access.permissions import Permission
 from coe.audit.events import AuditOutcome, Tag
+from coe.db.newest_first import newest_first
 from coe.errors import Conflict, NotFound
-from coe.formats import instants, uuids
+from coe.formats import uuids
 from coe.governance.access import relations_to_subject
 from coe.governance.resources import team_of_subject
 from coe.identifiers import PLATFORM_TEAM
@@ -28,7 +28,7 @@ from coe.identity.signin.id_token import SKEW_SECONDS, Identity, Logout
 from coe.identity.signin.issuers import Issuers
 from coe.identity.signin.pending import Pending
 from coe.json_types import JSON
-from coe.paging import Page, check_first, decode, encode
+from coe.paging import Page
 from coe.work import Platform, Read, RequestInfo, Work, check_reason
 
 SIGN_IN: Final = Actor.of("service:sign-in", display_name="The sign-in")
@@ -247,8 +247,6 @@ async def list_sessions(
     Raises:
         Invalid: The cursor is not one of this list, or `first` is not from 0 to 100.
     """
-    size = check_first(first)
-    beyond = decode(_CURSOR, after, [instants.read, uuids.read]) if after else None
     open_now = sessions.open_clause(read.platform.settings, read.now)
     known = (
         [subject]
@@ -258,26 +256,9 @@ async def list_sessions(
         )
     )
     theirs = open_now & col(Session.subject).in_([each for each in known if _may_end(read, each)])
-    total = await read.session.scalar(select(func.count()).select_from(Session).where(theirs))
-    key = (col(Session.created_at), col(Session.id))
-    statement = select(Session).where(theirs).order_by(*(each.desc() for each in key))
-    if beyond is not None:
-        statement = statement.where(tuple_(*key) < tuple_(*beyond))
-    found = list(await read.session.scalars(statement.limit(size + 1)))
-    return _page(found, size, after, total or 0)
-
-
-def _page(found: Sequence[Session], size: int, after: str | None, total: int) -> Page[Session]:
-    items = tuple(found[:size])
-    return Page(
-        items=items,
-        cursors=tuple(
-            encode(_CURSOR, [instants.write_microseconds(each.created_at), str(each.id)])
-            for each in items
-        ),
-        has_next=len(found) > size,
-        has_previous=after is not None,
-        total=total,
+    at = col(Session.created_at)
+    return await newest_first(
+        read.session, Session, theirs, at=at, cursor=_CURSOR, first=first, after=after
     )
 
 

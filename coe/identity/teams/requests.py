@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import col
 
 from coe.access.decision import Decision
@@ -20,21 +20,21 @@ from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
-from coe.errors import Conflict, Invalid, NotFound, Problem
-from coe.formats import instants, uuids
+from coe.errors import Conflict, Invalid, Problem
+from coe.formats import instants
+from coe.identity.teams import answers
 from coe.identity.teams.changes import Change
 from coe.identity.teams.checks import check_end, check_roles, check_subject, find_team
 from coe.identity.teams.models import AccessRequest, RequestState
 from coe.identity.teams.proposals import apply_or_propose
 from coe.identity.teams.sealed_texts import open_text, seal_text
 from coe.json_types import JSON
-from coe.paging import Page, check_first, decode, encode
+from coe.paging import Page
 from coe.work import Read, Work, check_reason
 
 MAX_OPEN: Final = 10
 """How many requests of one person wait at a time."""
 _OPEN: Final = (RequestState.PENDING.value, RequestState.PROPOSED.value)
-_CURSOR: Final = "access-requests"
 _REQUESTS: Final = AccessRequest.metadata.tables[str(AccessRequest.__tablename__)]
 
 
@@ -130,10 +130,7 @@ async def grant_request(
         raise Invalid([Problem("INPUT_END", message, path="/until")])
     _check_lasting(team, end)
     await check_subject(work, row.team, row.subject)
-    row.decided_by, row.decided_at, row.until = work.actor.subject, work.now, end
-    if reason is not None:
-        check_reason(reason)
-        row.answer_sealed = await seal_text(work.keyring, row, "answer", reason)
+    row.until = end
     outcome = await apply_or_propose(
         work,
         MembersSource.API.value,
@@ -143,8 +140,7 @@ async def grant_request(
         request=row.id,
     )
     state = RequestState.GRANTED if outcome.proposal is None else RequestState.PROPOSED
-    row.state = state.value
-    await work.session.flush()
+    await answers.answer(work, row, state, reason)
     await _record(work, row, decision, reason, "granted")
     return await request_record(work, row)
 
@@ -159,17 +155,15 @@ async def refuse_request(work: Work, request_id: UUID, *, reason: str) -> Reques
         Invalid: The reason is blank or too long.
     """
     check_reason(reason)
-    row = await _find(work, request_id)
+    row = await _find(work, request_id, lock=True)
     decision = None
     if row.subject == work.actor.subject:
         state = RequestState.WITHDRAWN
-        _check_pending(row)
+        answers.check_pending(row)
     else:
         state = RequestState.REFUSED
         row, decision = await _lock(work, request_id)
-    row.state, row.decided_by, row.decided_at = state.value, work.actor.subject, work.now
-    row.answer_sealed = await seal_text(work.keyring, row, "answer", reason)
-    await work.session.flush()
+    await answers.answer(work, row, state, reason)
     await _record(work, row, decision, reason, state.lower())
     return await request_record(work, row)
 
@@ -188,32 +182,17 @@ async def list_requests(
     Raises:
         Invalid: `first` or `after` is not valid.
     """
-    size = check_first(first)
     own = col(AccessRequest.subject) == read.actor.subject
-    wanted: list[ColumnElement[bool]] = [own if mine else _readable(read)]
-    if team is not None:
-        wanted.append(col(AccessRequest.team) == team)
-    if state is not None:
-        wanted.append(col(AccessRequest.state) == state.value)
-    total = await read.session.scalar(
-        select(func.count()).select_from(AccessRequest).where(*wanted)
-    )
-    at, key = col(AccessRequest.requested_at), col(AccessRequest.id)
-    if after is not None:
-        wanted.append(
-            tuple_(at, key) < tuple_(*decode(_CURSOR, after, [instants.read, uuids.read]))
-        )
-    statement = select(AccessRequest).where(*wanted).order_by(at.desc(), key.desc())
-    rows = (await read.session.scalars(statement.limit(size + 1))).all()
-    items = tuple([await request_record(read, row) for row in rows[:size]])
-    return Page(
-        items=items,
-        cursors=tuple(
-            encode(_CURSOR, [instants.write(each.requested_at), str(each.id)]) for each in items
-        ),
-        has_next=len(rows) > size,
-        has_previous=after is not None,
-        total=total or 0,
+    return await answers.page(
+        read,
+        AccessRequest,
+        request_record,
+        [own if mine else _readable(read)],
+        team=team,
+        state=state,
+        at=col(AccessRequest.requested_at),
+        first=first,
+        after=after,
     )
 
 
@@ -280,20 +259,12 @@ def _readable(read: Read) -> ColumnElement[bool]:
     return or_(own, read.scope(Permission.TEAM_MEMBERS).clause(_REQUESTS.c.team))
 
 
-async def _find(read: Read, request_id: UUID) -> AccessRequest:
-    row = await read.session.scalar(
-        select(AccessRequest)
-        .where(col(AccessRequest.id) == request_id, _readable(read))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if row is None:
-        raise NotFound
-    return row
+async def _find(read: Read, request_id: UUID, *, lock: bool = False) -> AccessRequest:
+    return await answers.find(read, AccessRequest, request_id, _readable(read), lock=lock)
 
 
 async def _lock(work: Work, request_id: UUID) -> tuple[AccessRequest, Decision]:
-    row = await _find(work, request_id)
+    row = await _find(work, request_id, lock=True)
     relations = {Relation.SELF.value} if row.subject in work.actor.persons else set()
     decision = work.require(
         Permission.TEAM_MEMBERS,
@@ -301,13 +272,8 @@ async def _lock(work: Work, request_id: UUID) -> tuple[AccessRequest, Decision]:
         team=row.team,
         relations=relations,
     )
-    _check_pending(row)
+    answers.check_pending(row)
     return row, decision
-
-
-def _check_pending(row: AccessRequest) -> None:
-    if row.state != RequestState.PENDING:
-        raise Conflict(f"this request is {row.state.lower()} already")
 
 
 async def _record(

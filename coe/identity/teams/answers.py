@@ -1,0 +1,101 @@
+"""What proposals and requests for access share: found, listed, and answered once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Mapped
+from sqlmodel import col
+
+from coe.db.newest_first import newest_first
+from coe.errors import Conflict, NotFound
+from coe.identity.teams.models import AccessRequest, MembershipProposal, ProposalState, RequestState
+from coe.identity.teams.sealed_texts import seal_text
+from coe.paging import Page
+from coe.work import Read, Work, check_reason
+
+RowT = TypeVar("RowT", MembershipProposal, AccessRequest)
+RecordT = TypeVar("RecordT")
+
+
+async def find(
+    read: Read,
+    model: type[RowT],
+    key: UUID,
+    readable: ColumnElement[bool],
+    *,
+    lock: bool = False,
+) -> RowT:
+    """One that the actor may read; `lock` keeps it for an answer of this transaction.
+
+    Raises:
+        NotFound: There is none.
+    """
+    statement = select(model).where(col(model.id) == key, readable)
+    row: RowT | None = await read.session.scalar(
+        statement.with_for_update() if lock else statement,
+        execution_options={"populate_existing": True},
+    )
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def page(
+    read: Read,
+    model: type[RowT],
+    record: Callable[[Read, RowT], Awaitable[RecordT]],
+    wanted: list[ColumnElement[bool]],
+    *,
+    team: str | None,
+    state: ProposalState | RequestState | None,
+    at: Mapped[Any],
+    first: int,
+    after: str | None,
+) -> Page[RecordT]:
+    """A page of them, the newest first.
+
+    Raises:
+        Invalid: `first` or `after` is not valid.
+    """
+    if team is not None:
+        wanted.append(col(model.team) == team)
+    if state is not None:
+        wanted.append(col(model.state) == state.value)
+    cursor = str(model.__tablename__)
+    found = await newest_first(
+        read.session, model, *wanted, at=at, cursor=cursor, first=first, after=after
+    )
+    return found.with_items([await record(read, row) for row in found.items])
+
+
+def check_pending(row: MembershipProposal | AccessRequest) -> None:
+    """Require that nobody has answered yet.
+
+    Raises:
+        Conflict: Somebody has.
+    """
+    if row.state != ProposalState.PENDING:
+        what = "change" if isinstance(row, MembershipProposal) else "request"
+        raise Conflict(f"this {what} is {row.state.lower()} already")
+
+
+async def answer(
+    work: Work,
+    row: MembershipProposal | AccessRequest,
+    state: ProposalState | RequestState,
+    reason: str | None,
+) -> None:
+    """Write the answer of the actor into the row.
+
+    Raises:
+        Invalid: The reason is blank or too long.
+    """
+    row.state, row.decided_by, row.decided_at = state.value, work.actor.subject, work.now
+    if reason is not None:
+        check_reason(reason)
+        row.answer_sealed = await seal_text(work.keyring, row, "answer", reason)
+    await work.session.flush()
