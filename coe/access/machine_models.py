@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, ForeignKey, Index, Text
+from sqlalchemy import Column, DateTime, ForeignKey, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -121,14 +121,3 @@ class SpentAssertion(SQLModel, table=True):
 
     digest: bytes = Field(primary_key=True)
     expires_at: datetime = Field(sa_column=_time(index=True))
-
-
-class FailedEnrolment(SQLModel, table=True):
-    """A code that was wrong, used or expired, and the address that sent it."""
-
-    __tablename__ = "failed_enrolments"
-    __table_args__ = (Index(None, "address", "at"),)
-
-    id: UUID = Field(default_factory=new_id, primary_key=True)
-    address: str
-    at: datetime = Field(sa_column=_time())

@@ -42,9 +42,9 @@ class Person(SQLModel, table=True):
     another person: no two differ only in case. `issuer` (its URL) and `external_id` (the `sub`
     there) are who signs in as this person; both are None until the first sign-in. `source` says
     what made the account: `oidc:<issuer>` at a first sign-in, or `scim` (whose `externalId` is
-    `provisioned_id`, and whose `userName` is `user_name`). `email_sealed` is sealed with the
-    platform team's key (`coe.access.people`). A person who is only named in `catalog/teams/` has
-    no row, and is active.
+    `provisioned_id`, and whose `userName` is `user_name`). `suspended_by` is `scim` if the
+    directory suspended the person, which may lift that again; without it somebody here ordered it.
+    A person who is only named in `catalog/teams/` has no row, and is active.
     """
 
     __tablename__ = "people"
@@ -60,12 +60,12 @@ class Person(SQLModel, table=True):
     provisioned_id: str | None = Field(default=None, index=True)
     user_name: str | None = Field(default=None, index=True)
     display_name: str
-    email_sealed: bytes | None = None
     source: str
     state: str = Field(
         default=PersonState.ACTIVE.value,
         sa_column_kwargs={"server_default": PersonState.ACTIVE.value},
     )
+    suspended_by: str | None = None
     state_changed_at: datetime | None = Field(
         default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
     )

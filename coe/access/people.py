@@ -10,12 +10,7 @@ from sqlmodel import col
 
 from coe.access.actor import Actor, ActorKind
 from coe.access.models import Person, PersonState
-from coe.crypto.envelope import Cell
-from coe.crypto.keys import Keyring
 from coe.errors import Unauthenticated
-from coe.identifiers import PLATFORM_TEAM
-
-PEOPLE_PURPOSE = "people"
 
 
 class InactivePerson(Unauthenticated):
@@ -69,22 +64,3 @@ async def find_identity(session: AsyncSession, issuer: str, external_id: str) ->
         execution_options={"populate_existing": True},
     )
     return found
-
-
-async def set_email(keyring: Keyring, person: Person, email: str | None) -> None:
-    """Seal the person's e-mail address into its row; the caller commits."""
-    sealed = None
-    if email is not None:
-        sealed = await keyring.seal(_cell(person), PEOPLE_PURPOSE, email.encode())
-    person.email_sealed = sealed
-
-
-async def email_of(keyring: Keyring, person: Person) -> str | None:
-    """The person's e-mail address."""
-    if person.email_sealed is None:
-        return None
-    return (await keyring.open(_cell(person), PEOPLE_PURPOSE, person.email_sealed)).decode()
-
-
-def _cell(person: Person) -> Cell:
-    return Cell("people", str(person.id), "email_sealed", PLATFORM_TEAM)

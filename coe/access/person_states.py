@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coe.access.load import renew_version
-from coe.access.membership_changes import lock_policy
+from coe.access.membership_changes import MembersSource, lock_policy
 from coe.access.models import FROM_CONTENT, Membership, Person, PersonState
 from coe.access.people import find_person
 from coe.errors import Conflict, NotFound
 
+DIRECTORY: Final = MembersSource.SCIM.value
 _WORDS: Final = {
     PersonState.ACTIVE: "active",
     PersonState.SUSPENDED: "suspended",
@@ -27,7 +28,7 @@ _WORDS: Final = {
 
 
 async def known_person(session: AsyncSession, subject: str) -> Person:
-    """The account of a person, locked; made now for one who is only in `catalog/teams/`.
+    """The account of a person, locked for a change; made now for one who has only a membership.
 
     Raises:
         NotFound: Nobody has this subject.
@@ -49,15 +50,30 @@ async def known_person(session: AsyncSession, subject: str) -> Person:
     return person
 
 
+def is_suspended_by_directory(person: Person) -> bool:
+    """Whether the directory suspended a person, so that it may let them in again."""
+    return person.state == PersonState.SUSPENDED and person.suspended_by == DIRECTORY
+
+
 async def change_state(
-    session: AsyncSession, person: Person, state: PersonState, *, now: datetime
+    session: AsyncSession,
+    person: Person,
+    state: PersonState,
+    *,
+    now: datetime,
+    by_directory: bool = False,
 ) -> None:
     """Change the state of a person's account, with a new version of the policy.
+
+    Somebody here may suspend whom the directory has suspended: then it is theirs to lift. What the
+    directory suspended is part of the signed policy, so that nobody makes it so in the database.
 
     Raises:
         Conflict: It is so already, or the person has left for good.
     """
-    if person.state == state:
+    suspender = DIRECTORY if by_directory and state == PersonState.SUSPENDED else None
+    is_taken_over = is_suspended_by_directory(person) and suspender is None
+    if person.state == state and not is_taken_over:
         raise Conflict(f"{person.subject} is {_WORDS[state]} already")
     if person.state == PersonState.LEFT:
         message = (
@@ -66,6 +82,7 @@ async def change_state(
         )
         raise Conflict(message)
     await lock_policy(session)
-    person.state, person.state_changed_at, person.changed_at = state.value, now, now
+    person.state, person.suspended_by = state.value, suspender
+    person.state_changed_at, person.changed_at = now, now
     await session.flush()
     await renew_version(session)

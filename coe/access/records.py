@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -210,16 +211,20 @@ _LINES: Final = select(
         _plain(cast(func.to_jsonb(_RULES.c.fields), Text)),
     ).label("text")
 ).subquery()
-_INACTIVE: Final = (
-    select(
-        _text_of(
-            func.to_jsonb(func.lower(_PEOPLE.c.subject)), _plain(func.lower(_PEOPLE.c.subject))
-        ).label("text")
-    )
-    .where(_PEOPLE.c.state != PersonState.ACTIVE.value)
-    .subquery()
-)
-"""People who are suspended or have left: their memberships count for nothing."""
+_LOWER: Final = func.lower(_PEOPLE.c.subject)
+_NOT_ACTIVE: Final = union_all(
+    select(_LOWER.label("name")).where(_PEOPLE.c.state != PersonState.ACTIVE.value),
+    select(literal("scim:").concat(_LOWER).label("name")).where(
+        _PEOPLE.c.state == PersonState.SUSPENDED.value, _PEOPLE.c.suspended_by == "scim"
+    ),
+).subquery()
+_INACTIVE: Final = select(
+    _text_of(func.to_jsonb(_NOT_ACTIVE.c.name), _plain(_NOT_ACTIVE.c.name)).label("text")
+).subquery()
+"""People who are suspended or have left: their memberships count for nothing.
+
+Whom a directory has suspended, and may let in again, is there a second time, as `scim:<subject>`.
+"""
 _MEMBERS_TEXT: Final = _text_of(
     func.jsonb_build_array(*_MEMBERSHIP_COLUMNS), _plain(_MEMBERSHIPS.c.subject)
 )

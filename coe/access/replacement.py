@@ -67,7 +67,6 @@ async def replace_memberships(
     given: Sequence[GivenMembership],
     *,
     subject: str | None = None,
-    team: str | None = None,
     now: datetime | None = None,
 ) -> MembershipChanges:
     """Make the memberships of an origin those given, with a new version of the policy.
@@ -79,13 +78,12 @@ async def replace_memberships(
     Args:
         session: The transaction of the change.
         origin: Whose memberships they are, such as `oidc:acme` or `scim`.
-        given: All that the origin has, within `subject` and `team`.
+        given: All that the origin has, or gives to `subject`.
         subject: Replace only those of this person.
-        team: Replace only those in this team.
         now: By default the clock's time.
     """
     await lock_policy(session)
-    stored = await _stored(session, origin, subject=subject, team=team)
+    stored = await _stored(session, origin, subject=subject)
     wanted = {(each.team, each.subject): each for each in given}
     possible = await _possible(session, origin, wanted)
     removed = sorted(set(stored) - set(possible))
@@ -111,14 +109,12 @@ async def replace_memberships(
 
 
 async def _stored(
-    session: AsyncSession, origin: str, *, subject: str | None, team: str | None
+    session: AsyncSession, origin: str, *, subject: str | None
 ) -> dict[_Key, tuple[str, list[str], datetime | None]]:
     """What the origin has, and what the team's people were when it was given to the origin."""
     mine: list[ColumnElement[bool]] = [col(Membership.origin).in_({origin, source_of(origin)})]
     if subject is not None:
         mine.append(col(Membership.subject) == subject)
-    if team is not None:
-        mine.append(col(Membership.team) == team)
     rows = await session.scalars(
         select(Membership).where(*mine).execution_options(populate_existing=True)
     )

@@ -133,12 +133,6 @@ async def events_by_id(
     return {row.id: EVENT_COLUMNS.record(row) for row in await session.execute(statement)}
 
 
-async def newest_position(session: AsyncSession) -> int | None:
-    """The position of the newest event, at which a subscription starts; None in an empty log."""
-    newest: int | None = await session.scalar(select(func.max(AUDIT_EVENTS.c.position)))
-    return newest
-
-
 async def newest_checkpoint(session: AsyncSession) -> Checkpoint | None:
     """The newest checkpoint; None before the first event is sealed."""
     statement = _select_checkpoints().order_by(AUDIT_CHECKPOINTS.c.tree_size.desc()).limit(1)

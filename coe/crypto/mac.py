@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from coe.crypto.secret_files import SecretFileRefused, create_secret, read_secret, replace_secret
 
 KEY_BYTES: Final = 32
-CODE_BYTES: Final = 32
 _ID_DIGITS: Final = 16
 _LENGTH_BYTES: Final = 8
 

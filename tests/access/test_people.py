@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from coe.access import people
 from coe.access.models import Person, PersonState
 from coe.demo.personas import PersonaTokens, persona_token
 from coe.errors import Unauthenticated
@@ -21,7 +20,6 @@ ABOUT = RequestInfo(address="127.0.0.1")
 async def add(platform: Platform, subject: str, state: PersonState) -> None:
     async with platform.database.session() as session:
         person = Person(subject=subject, display_name="Sofia L.", source="test", state=state)
-        await people.set_email(platform.keyring, person, "sofia@acme.example")
         session.add(person)
         await session.commit()
 
@@ -56,15 +54,6 @@ async def test_others_do_not_whatever_they_present(
         await platform.authenticate(bearer, ABOUT)
     assert caught.value.message == Unauthenticated().message
     assert await refusals(platform) == [("sales-owner", "person:sales-owner")]
-
-
-async def test_the_address_is_sealed_and_opens(platform: Platform) -> None:
-    await add(platform, "sales-owner", PersonState.ACTIVE)
-    async with platform.database.session() as session:
-        person = await people.find_person(session, "Sales-Owner")
-        assert person is not None
-        assert b"sofia" not in (person.email_sealed or b"")
-        assert await people.email_of(platform.keyring, person) == "sofia@acme.example"
 
 
 async def test_no_two_subjects_differ_only_in_case(platform: Platform) -> None:

@@ -70,8 +70,6 @@ async def test_only_those_within_are_replaced(platform: Platform) -> None:
     await replace(platform, subject="newcomer")
     assert await roles(platform) == set()
     assert await roles(platform, "other") == {("lead", "sales")}
-    await replace(platform, team="finance")
-    assert await roles(platform, "other") == {("lead", "sales")}
 
 
 async def test_what_another_origin_has_stays(platform: Platform) -> None:

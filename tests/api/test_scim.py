@@ -10,12 +10,14 @@ from scim2_tester import Status, check_server
 
 from coe.access.actor import Actor
 from coe.access.membership_changes import MembersSource
+from coe.access.models import Person
 from coe.errors import Unauthenticated
 from coe.identity.teams import proposals
 from coe.identity.teams.actions import NewTeam, create_team
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api
 from tests.factories.audit_events import events_of
+from tests.factories.databases import statements_about
 from tests.factories.people import COE_LEAD, OUTSIDER
 from tests.factories.scim import BASE, DIRECTORY, Directory, hand_to_directory, token_for, wsgi_of
 
@@ -109,6 +111,25 @@ async def test_a_group_that_is_older_than_its_team_counts_when_it_is_sent_again(
     }
     assert (await directory.send("PUT", f"/Groups/{group}", again)).status_code == 200
     assert await roles(platform, "ines") == {"returns/developer"}
+
+
+@pytest.mark.parametrize("members", [2, 40])
+async def test_a_group_renews_and_reads_the_policy_once_however_large_it_is(
+    directory: Directory, members: int
+) -> None:
+    platform = directory.api.services.platform
+    people = [Person(subject=f"new-{n}", display_name="New", source="scim") for n in range(members)]
+    keys = [str(each.id) for each in people]
+    async with platform.database.session() as session:
+        session.add_all(people)
+        await session.commit()
+    with statements_about(platform.database, "policy_state") as given:
+        group = await directory.group("sales/developer", *keys)
+    with statements_about(platform.database, "policy_state") as taken:
+        assert (await directory.send("DELETE", f"/Groups/{group}")).status_code == 204
+    assert max(len(given), len(taken)) <= 20
+    assert len([each for each in given if each.startswith("UPDATE")]) == 1
+    assert await roles(platform, "new-1") == set()
 
 
 async def test_pages_and_filters(directory: Directory) -> None:

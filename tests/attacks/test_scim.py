@@ -7,14 +7,24 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from coe.access.models import Person
 from coe.demo.api import create_demo_app
+from coe.identity.teams import people
 from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.api import Api
-from tests.factories.people import OUTSIDER
-from tests.factories.scim import DIRECTORY, GROUP, USER, Directory, hand_to_directory, token_for
+from tests.factories.people import COE_LEAD, OUTSIDER
+from tests.factories.scim import (
+    DIRECTORY,
+    GROUP,
+    PATCH,
+    USER,
+    Directory,
+    hand_to_directory,
+    token_for,
+)
 
 
 @pytest.fixture
@@ -172,3 +182,53 @@ async def test_reaching_accounts_that_others_made(directory: Directory) -> None:
         assert (await directory.send(method, f"/Users/{key}")).status_code == 404
     body = {"schemas": [GROUP], "displayName": "sales", "members": [{"value": key}]}
     assert (await directory.send("POST", "/Groups", body)).status_code == 400
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_lifting_a_suspension_that_somebody_here_ordered(
+    directory: Directory, method: str
+) -> None:
+    platform = directory.api.services.platform
+    key = await directory.user("mallory")
+    await directory.group("sales/developer", key)
+
+    async def send(*, active: bool) -> bool:
+        operation = {"op": "replace", "path": "active", "value": active}
+        body = {"schemas": [PATCH], "Operations": [operation]}
+        if method == "PUT":
+            body = {"schemas": [USER], "userName": "mallory", "active": active}
+        answer = await directory.send(method, f"/Users/{key}", body)
+        assert answer.status_code == 200, answer.text
+        return bool(answer.json()["active"])
+
+    assert not await send(active=False)
+    assert await send(active=True), "the directory's own suspension"
+    for before in (True, False):
+        await send(active=before)
+        async with platform.work(COE_LEAD) as work:
+            await people.suspend_person(work, "mallory", reason="an inquiry")
+        assert not await send(active=True)
+        assert not await send(active=False)
+        assert not await send(active=True)
+        assert await roles(platform, "mallory") == set()
+        async with platform.work(COE_LEAD) as work:
+            await people.activate_person(work, "mallory", reason="nothing found")
+    assert await roles(platform, "mallory") == {("developer", "sales")}
+
+
+async def test_saying_in_the_database_that_the_directory_suspended_somebody(
+    directory: Directory,
+) -> None:
+    platform = directory.api.services.platform
+    key = await directory.user("mallory")
+    async with platform.work(COE_LEAD) as work:
+        await people.suspend_person(work, "mallory", reason="an inquiry")
+    async with platform.database.session() as session:
+        await session.execute(
+            text("UPDATE people SET suspended_by = 'scim' WHERE subject = 'mallory'")
+        )
+        await session.commit()
+    body = {"schemas": [USER], "userName": "mallory", "active": True}
+    answer = await directory.send("PUT", f"/Users/{key}", body)
+    assert answer.status_code == 409
+    assert "not what was signed" in answer.json()["detail"]

@@ -14,7 +14,6 @@ from coe.audit.queries import (
     events_by_id,
     events_page,
     newest_checkpoint,
-    newest_position,
     open_detail,
     open_reason,
     proofs,
@@ -141,7 +140,6 @@ async def test_what_is_not_sealed_or_not_within_is_not_in_the_log(log: Log) -> N
     nothing = AUDIT_EVENTS.c.team == "finance"
     async with log.database.session() as session:
         assert await count_events(session, Window()) == 1
-        assert await newest_position(session) == 0
         assert set(await events_by_id(session, [waiting, sealed])) == {sealed}
         assert await events_by_id(session, [sealed], nothing) == {}
         assert await count_events(session, Window(within=nothing)) == 0
@@ -179,7 +177,6 @@ async def test_the_log_at_each_size_begins_with_the_log_before(log: Log) -> None
 async def test_an_empty_log_reads_as_empty(log: Log) -> None:
     async with log.database.session() as session:
         assert await newest_checkpoint(session) is None
-        assert await newest_position(session) is None
         assert await proofs(session, [0]) == {}
         assert await count_events(session, Window()) == 0
         assert (await events_page(session, Window(), first=5)).next is None

@@ -7,7 +7,8 @@ sent (scope `scim:*`). A refusal is an `Error` of RFC 7644, section 3.12.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -212,122 +213,109 @@ def _page(items: list[Any], wanted: Any, model: type[Any]) -> Response:
     )
 
 
-def _created(resource: Any, request: Request, model: type[Any]) -> Response:
-    body = _shown(resource, request, model, Context.RESOURCE_CREATION_RESPONSE)
-    return _response(body, 201, headers={"Location": resource.meta.location})
+@dataclass(frozen=True, slots=True)
+class _Noun:
+    """A kind of resource: how it is shown and read, and the verbs behind its doors."""
+
+    path: str
+    model: type[Any]
+    given: type[Any]
+    shown: Callable[[Any, str], Any]
+    values: Callable[[Any], Any]
+    all: Callable[[Work], Awaitable[Sequence[Any]]]
+    find: Callable[..., Awaitable[Any]]
+    create: Callable[[Work, Any], Awaitable[Any]]
+    change: Callable[[Work, UUID, Any], Awaitable[Any]]
+    delete: Callable[[Work, UUID], Awaitable[None]]
 
 
-async def _list_users(work: Work, request: Request, base: str) -> Response:
-    found = [resources.user_of(each, base) for each in await users.users(work)]
-    return _page(found, await _wanted(request, User), User)
+_NOUNS: Final = (
+    _Noun(
+        "/Users",
+        User,
+        GivenUser,
+        resources.user_of,
+        resources.user_values,
+        users.users,
+        users.find_user,
+        users.create_user,
+        users.change_user,
+        users.delete_user,
+    ),
+    _Noun(
+        "/Groups",
+        Group,
+        Group,
+        resources.group_of,
+        resources.group_values,
+        groups.groups,
+        groups.find_group,
+        groups.create_group,
+        groups.change_group,
+        groups.delete_group,
+    ),
+)
 
 
-async def _create_user(work: Work, request: Request, base: str) -> Response:
-    body = _body(request)
-    given = GivenUser.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST)
-    person = await users.create_user(work, resources.user_values(given))
-    return _created(resources.user_of(person, base), request, User)
+def _doors(noun: _Noun) -> Iterator[tuple[str, str, Handler]]:
+    """The routes of a kind of resource."""
 
+    async def all_(work: Work, request: Request, base: str) -> Response:
+        found = [noun.shown(each, base) for each in await noun.all(work)]
+        return _page(found, await _wanted(request, noun.model), noun.model)
 
-async def _read_user(work: Work, request: Request, base: str) -> Response:
-    found = resources.user_of(await users.find_user(work, _key(request)), base)
-    return _response(_shown(found, request, User, Context.RESOURCE_QUERY_RESPONSE))
+    async def create(work: Work, request: Request, base: str) -> Response:
+        given = noun.given.model_validate(
+            _body(request), scim_ctx=Context.RESOURCE_CREATION_REQUEST
+        )
+        made = noun.shown(await noun.create(work, noun.values(given)), base)
+        body = _shown(made, request, noun.model, Context.RESOURCE_CREATION_RESPONSE)
+        return _response(body, 201, headers={"Location": made.meta.location})
 
+    async def read(work: Work, request: Request, base: str) -> Response:
+        found = noun.shown(await noun.find(work, _key(request)), base)
+        return _response(_shown(found, request, noun.model, Context.RESOURCE_QUERY_RESPONSE))
 
-async def _replace_user(work: Work, request: Request, base: str) -> Response:
-    key = _key(request)
-    before = resources.user_of(await users.find_user(work, key), base)
-    body = _body(request)
-    given = GivenUser.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST)
-    given.replace(before)  # type: ignore[arg-type]  # it has the same fields
-    person = await users.change_user(work, key, resources.user_values(given))
-    found = resources.user_of(person, base)
-    return _response(_shown(found, request, User, Context.RESOURCE_REPLACEMENT_RESPONSE))
+    async def replace(work: Work, request: Request, base: str) -> Response:
+        key = _key(request)
+        before = noun.shown(await noun.find(work, key, lock=True), base)
+        given = noun.given.model_validate(
+            _body(request), scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST
+        )
+        given.replace(before)
+        after = noun.shown(await noun.change(work, key, noun.values(given)), base)
+        return _response(_shown(after, request, noun.model, Context.RESOURCE_REPLACEMENT_RESPONSE))
 
+    async def patch(work: Work, request: Request, base: str) -> Response:
+        key = _key(request)
+        changed = noun.shown(await noun.find(work, key, lock=True), base)
+        operations = PatchOp[noun.model].model_validate(  # type: ignore[name-defined]  # the same
+            _body(request), scim_ctx=Context.RESOURCE_PATCH_REQUEST
+        )
+        operations.patch(changed)
+        after = noun.shown(await noun.change(work, key, noun.values(changed)), base)
+        return _response(_shown(after, request, noun.model, Context.RESOURCE_PATCH_RESPONSE))
 
-async def _patch_user(work: Work, request: Request, base: str) -> Response:
-    key = _key(request)
-    changed = resources.user_of(await users.find_user(work, key), base)
-    body = _body(request)
-    patch = PatchOp[User].model_validate(body, scim_ctx=Context.RESOURCE_PATCH_REQUEST)
-    patch.patch(changed)
-    person = await users.change_user(work, key, resources.user_values(changed))
-    found = resources.user_of(person, base)
-    return _response(_shown(found, request, User, Context.RESOURCE_PATCH_RESPONSE))
+    async def delete(work: Work, request: Request, base: str) -> Response:
+        del base
+        await noun.delete(work, _key(request))
+        return Response(status_code=204)
 
-
-async def _delete_user(work: Work, request: Request, base: str) -> Response:
-    del base
-    await users.delete_user(work, _key(request))
-    return Response(status_code=204)
-
-
-async def _list_groups(work: Work, request: Request, base: str) -> Response:
-    found = [resources.group_of(each, base) for each in await groups.groups(work)]
-    return _page(found, await _wanted(request, Group), Group)
+    one = f"{noun.path}/{{id}}"
+    yield "GET", noun.path, all_
+    yield "POST", noun.path, create
+    yield "POST", f"{noun.path}/.search", all_
+    for method, handler in (("GET", read), ("PUT", replace), ("PATCH", patch), ("DELETE", delete)):
+        yield method, one, handler
 
 
 async def _search_all(work: Work, request: Request, base: str) -> Response:
-    found: list[Any] = [resources.user_of(each, base) for each in await users.users(work)]
-    found += [resources.group_of(each, base) for each in await groups.groups(work)]
+    found = [noun.shown(each, base) for noun in _NOUNS for each in await noun.all(work)]
     model: Any = User | Group
     return _page(found, await _wanted(request, model), model)
 
 
-async def _create_group(work: Work, request: Request, base: str) -> Response:
-    body = _body(request)
-    given = Group.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST)
-    record = await groups.create_group(work, resources.group_values(given))
-    return _created(resources.group_of(record, base), request, Group)
-
-
-async def _read_group(work: Work, request: Request, base: str) -> Response:
-    found = resources.group_of(await groups.find_group(work, _key(request)), base)
-    return _response(_shown(found, request, Group, Context.RESOURCE_QUERY_RESPONSE))
-
-
-async def _replace_group(work: Work, request: Request, base: str) -> Response:
-    key = _key(request)
-    before = resources.group_of(await groups.find_group(work, key), base)
-    body = _body(request)
-    given = Group.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST)
-    given.replace(before)
-    record = await groups.change_group(work, key, resources.group_values(given))
-    found = resources.group_of(record, base)
-    return _response(_shown(found, request, Group, Context.RESOURCE_REPLACEMENT_RESPONSE))
-
-
-async def _patch_group(work: Work, request: Request, base: str) -> Response:
-    key = _key(request)
-    changed = resources.group_of(await groups.find_group(work, key), base)
-    body = _body(request)
-    patch = PatchOp[Group].model_validate(body, scim_ctx=Context.RESOURCE_PATCH_REQUEST)
-    patch.patch(changed)
-    record = await groups.change_group(work, key, resources.group_values(changed))
-    found = resources.group_of(record, base)
-    return _response(_shown(found, request, Group, Context.RESOURCE_PATCH_RESPONSE))
-
-
-async def _delete_group(work: Work, request: Request, base: str) -> Response:
-    del base
-    await groups.delete_group(work, _key(request))
-    return Response(status_code=204)
-
-
 _RESOURCES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/.search", _search_all),
-    ("GET", "/Users", _list_users),
-    ("POST", "/Users", _create_user),
-    ("POST", "/Users/.search", _list_users),
-    ("GET", "/Users/{id}", _read_user),
-    ("PUT", "/Users/{id}", _replace_user),
-    ("PATCH", "/Users/{id}", _patch_user),
-    ("DELETE", "/Users/{id}", _delete_user),
-    ("GET", "/Groups", _list_groups),
-    ("POST", "/Groups", _create_group),
-    ("POST", "/Groups/.search", _list_groups),
-    ("GET", "/Groups/{id}", _read_group),
-    ("PUT", "/Groups/{id}", _replace_group),
-    ("PATCH", "/Groups/{id}", _patch_group),
-    ("DELETE", "/Groups/{id}", _delete_group),
+    *(door for noun in _NOUNS for door in _doors(noun)),
 )

@@ -23,9 +23,9 @@ from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM, is_slug
 from coe.identity.scim.models import ScimGroup, ScimGroupMember
 from coe.identity.scim.users import SOURCE, require
-from coe.identity.teams.changes import Change
+from coe.identity.teams.changes import Change, Changing, changing
 from coe.identity.teams.checks import check_roles
-from coe.identity.teams.proposals import apply_or_propose
+from coe.identity.teams.proposals import make_or_propose
 from coe.work import Work
 
 MAX_MEMBERS: Final = 5000
@@ -71,19 +71,18 @@ async def groups(work: Work) -> list[GroupRecord]:
     return [GroupRecord(row, tuple(members.get(row.id, ()))) for row in rows]
 
 
-async def find_group(work: Work, key: UUID) -> GroupRecord:
-    """A group of the directory, locked.
+async def find_group(work: Work, key: UUID, *, lock: bool = False) -> GroupRecord:
+    """A group of the directory; `lock` keeps it for a change of this transaction.
 
     Raises:
         Forbidden: `scim:provision` is refused.
         NotFound: There is none.
     """
     require(work)
+    statement = select(ScimGroup).where(col(ScimGroup.id) == key)
     row = await work.session.scalar(
-        select(ScimGroup)
-        .where(col(ScimGroup.id) == key)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        statement.with_for_update() if lock else statement,
+        execution_options={"populate_existing": True},
     )
     if row is None:
         raise NotFound
@@ -128,7 +127,7 @@ async def change_group(work: Work, key: UUID, values: GroupValues) -> GroupRecor
         Conflict: Another group has this name, or the team's people come from another source.
         Invalid: The name or the members are not valid, or the team has no such role.
     """
-    found = await find_group(work, key)
+    found = await find_group(work, key, lock=True)
     decision = require(work)
     before = GroupValues(found.row.display_name, found.row.external_id, found.members)
     wanted = GroupValues(
@@ -154,7 +153,7 @@ async def delete_group(work: Work, key: UUID) -> None:
         Forbidden: `scim:provision` is refused.
         NotFound: There is no such group.
     """
-    found = await find_group(work, key)
+    found = await find_group(work, key, lock=True)
     decision = require(work)
     name = found.row.display_name
     await _record(work, found.row, decision, "deleted", GroupValues(name))
@@ -219,17 +218,18 @@ async def _set_members(work: Work, key: UUID, members: Collection[UUID]) -> None
 async def _give(work: Work, names: Collection[str]) -> None:
     """Make the memberships of the teams that these names stand for what their groups say."""
     meant = (role_of(name) for name in names)
-    for team in sorted({each[0] for each in meant if each is not None}):
-        row = await work.session.get(Team, team, populate_existing=True)
-        if row is None or row.members_source != MembersSource.SCIM:
-            continue
-        if row.state == TeamState.ACTIVE:
-            await _give_team(work, require(work, team), team)
+    async with changing(work) as changes:
+        for team in sorted({each[0] for each in meant if each is not None}):
+            row = await work.session.get(Team, team, populate_existing=True)
+            if row is None or row.members_source != MembersSource.SCIM:
+                continue
+            if row.state == TeamState.ACTIVE:
+                await _give_team(changes, require(work, team), team)
 
 
-async def _give_team(work: Work, decision: Decision, team: str) -> None:
-    wanted = await _wanted(work, team)
-    rows = await work.session.scalars(
+async def _give_team(changes: Changing, decision: Decision, team: str) -> None:
+    wanted = await _wanted(changes.work, team)
+    rows = await changes.work.session.scalars(
         select(Membership).where(col(Membership.team) == team, col(Membership.origin) == SOURCE)
     )
     stored = {row.subject: row for row in rows if is_person(row.subject)}
@@ -240,13 +240,13 @@ async def _give_team(work: Work, decision: Decision, team: str) -> None:
             continue
         if have is not None and roles is not None and not set(have.roles) <= set(roles):
             kept = tuple(sorted(set(have.roles) & set(roles)))
-            await _apply(work, decision, Change(team, subject, name, kept))
+            await _apply(changes, decision, Change(team, subject, name, kept))
         if have is None or roles is None or not set(roles) <= set(have.roles):
-            await _apply(work, decision, Change(team, subject, name, roles))
+            await _apply(changes, decision, Change(team, subject, name, roles))
 
 
-async def _apply(work: Work, decision: Decision, change: Change) -> None:
-    await apply_or_propose(work, SOURCE, change, decision=decision, reason=_REASON)
+async def _apply(changes: Changing, decision: Decision, change: Change) -> None:
+    await make_or_propose(changes, SOURCE, change, decision=decision, reason=_REASON)
 
 
 async def _wanted(work: Work, team: str) -> dict[str, tuple[tuple[str, ...], str]]:

@@ -18,7 +18,7 @@ from coe.access.actor import ActorKind, subject_kind
 from coe.access.decision import Decision
 from coe.access.models import Membership, Person, PersonState
 from coe.access.permissions import Permission
-from coe.access.person_states import change_state
+from coe.access.person_states import change_state, is_suspended_by_directory
 from coe.audit.events import Tag
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM
@@ -55,22 +55,21 @@ async def users(work: Work) -> Sequence[Person]:
     return found.all()
 
 
-async def find_user(work: Work, key: UUID) -> Person:
-    """An account that the directory made, locked.
+async def find_user(work: Work, key: UUID, *, lock: bool = False) -> Person:
+    """An account that the directory made; `lock` keeps it for a change of this transaction.
 
     Raises:
         Forbidden: `scim:provision` is refused.
         NotFound: There is none, or the person has left.
     """
     require(work)
+    statement = select(Person).where(
+        col(Person.id) == key,
+        col(Person.source) == SOURCE,
+        col(Person.state) != PersonState.LEFT.value,
+    )
     person: Person | None = await work.session.scalar(
-        select(Person)
-        .where(
-            col(Person.id) == key,
-            col(Person.source) == SOURCE,
-            col(Person.state) != PersonState.LEFT.value,
-        )
-        .with_for_update(),
+        statement.with_for_update() if lock else statement,
         execution_options={"populate_existing": True},
     )
     if person is None:
@@ -109,13 +108,16 @@ async def create_user(work: Work, values: UserValues) -> Person:
 async def change_user(work: Work, key: UUID, values: UserValues) -> Person:
     """Make an account what the directory says; `active` false suspends the person.
 
+    A suspension that somebody ordered here stays, whatever the directory says: who ordered it, or
+    another who may, lifts it (`coe person activate`).
+
     Raises:
         Forbidden: `scim:provision` is refused.
         NotFound: The directory has no such account.
         Conflict: Somebody else has this name.
         Invalid: The name can be no subject.
     """
-    person = await find_user(work, key)
+    person = await find_user(work, key, lock=True)
     decision = require(work)
     _check(values)
     await _check_free(work, values.user_name, person)
@@ -127,7 +129,7 @@ async def change_user(work: Work, key: UUID, values: UserValues) -> Person:
         await _record(work, person, decision, "changed")
     if not values.active and person.state == PersonState.ACTIVE:
         await _suspend(work, person, decision)
-    elif values.active and person.state == PersonState.SUSPENDED:
+    elif values.active and is_suspended_by_directory(person):
         await change_state(work.session, person, PersonState.ACTIVE, now=work.now)
         await _record(work, person, decision, "activated", tag=Tag.ACCESS_PERSON_ACTIVATE)
         await refresh(work)
@@ -141,7 +143,7 @@ async def delete_user(work: Work, key: UUID) -> None:
         Forbidden: `scim:provision` is refused.
         NotFound: The directory has no such account.
     """
-    person = await find_user(work, key)
+    person = await find_user(work, key, lock=True)
     decision = require(work)
     await leave_for_good(
         work, person, decision=decision, reason="the directory has deleted the account"
@@ -154,7 +156,7 @@ def require(work: Work, team: str = PLATFORM_TEAM) -> Decision:
 
 
 async def _suspend(work: Work, person: Person, decision: Decision) -> None:
-    await change_state(work.session, person, PersonState.SUSPENDED, now=work.now)
+    await change_state(work.session, person, PersonState.SUSPENDED, now=work.now, by_directory=True)
     await _record(work, person, decision, "suspended", tag=Tag.ACCESS_PERSON_SUSPEND)
     await refresh(work)
 

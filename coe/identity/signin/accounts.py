@@ -46,8 +46,6 @@ async def find_or_make(
     if person.state != PersonState.ACTIVE:
         raise SignInRefused(Reason.ACCOUNT_INACTIVE, f"{person.subject} is {person.state}")
     person.display_name = _display_name(identity.claims, person.subject)
-    email = identity.claims.get("email")
-    await people.set_email(work.keyring, person, email if isinstance(email, str) else None)
     person.last_sign_in_at = person.changed_at = work.now
     await work.session.flush()
     return person, fresh

@@ -6,8 +6,9 @@ All sources end here; only the loading of the content folders writes memberships
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from coe.access.decision import Decision
@@ -66,35 +67,55 @@ async def roles_before(work: Work, team: str, subject: str) -> list[str] | None:
     return sorted(row.roles)
 
 
-async def apply(
-    work: Work,
-    origin: str,
-    change: Change,
-    *,
-    tag: Tag,
-    decision: Decision | None,
-    reason: str,
-) -> None:
-    """Make a change that is allowed and approved, and record it."""
-    await lock_policy(work.session)
-    row = await find_membership(work.session, change.team, change.subject)
-    before = _state(row, work.now)
-    await _write(work, origin, change)
-    await renew_version(work.session)
-    row = await find_membership(work.session, change.team, change.subject)
-    after = _state(row, work.now)
-    await work.record(
-        tag,
-        resource=f"team:{change.team}",
-        team=change.team,
-        decision=decision,
-        reason=reason,
-        detail={"subject": change.subject, "source": origin, "before": before, "after": after},
-    )
-    if after is None:
-        left = await without_team(work.session, {change.subject}, work.now)
-        await settle_leavers(work, left, why=f"{change.subject} was in no other team than this")
-    await refresh(work)
+@dataclass(slots=True)
+class Changing:
+    """Changes of memberships in one transaction, which give the policy one new version together.
+
+    Open it with `changing`: what is the same for all of them is done once, at its end.
+    """
+
+    work: Work
+    _locked: bool = False
+    _out: set[str] = field(default_factory=set)
+
+    async def make(
+        self, origin: str, change: Change, *, tag: Tag, decision: Decision | None, reason: str
+    ) -> None:
+        """Make a change that is allowed and approved, and record it."""
+        work = self.work
+        if not self._locked:
+            await lock_policy(work.session)
+            self._locked = True
+        before = _state(await find_membership(work.session, change.team, change.subject), work.now)
+        await _write(work, origin, change)
+        after = _state(await find_membership(work.session, change.team, change.subject), work.now)
+        await work.record(
+            tag,
+            resource=f"team:{change.team}",
+            team=change.team,
+            decision=decision,
+            reason=reason,
+            detail={"subject": change.subject, "source": origin, "before": before, "after": after},
+        )
+        if after is None:
+            self._out.add(change.subject)
+
+    async def end(self) -> None:
+        """Renew the policy, settle those who are in no team any more, and decide by it from now."""
+        if not self._locked:
+            return
+        await renew_version(self.work.session)
+        left = await without_team(self.work.session, self._out, self.work.now)
+        await settle_leavers(self.work, left, why="this was the last team")
+        await refresh(self.work)
+
+
+@asynccontextmanager
+async def changing(work: Work) -> AsyncIterator[Changing]:
+    """Make any number of changes; the policy is renewed once, when all of them are made."""
+    changes = Changing(work)
+    yield changes
+    await changes.end()
 
 
 async def replace_all(
@@ -102,23 +123,19 @@ async def replace_all(
     origin: str,
     given: Sequence[GivenMembership],
     *,
-    subject: str | None = None,
-    team: str | None = None,
+    subject: str,
 ) -> MembershipChanges:
-    """Make the memberships of an origin those given, and settle those who left.
+    """Make the memberships of a person from an origin those given, and settle it if they left.
 
     The caller records the changes (`MembershipChanges.detail`).
 
     Args:
         work: The transaction.
         origin: Whose memberships they are, such as `oidc:acme`.
-        given: All that the origin has, within `subject` and `team`.
-        subject: Replace only those of this person.
-        team: Replace only those in this team.
+        given: All that the origin gives this person.
+        subject: The person.
     """
-    changes = await replace_memberships(
-        work.session, origin, given, subject=subject, team=team, now=work.now
-    )
+    changes = await replace_memberships(work.session, origin, given, subject=subject, now=work.now)
     await settle_leavers(work, changes.left, why=f"{origin} gives no membership any more")
     await refresh(work)
     return changes

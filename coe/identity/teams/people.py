@@ -14,10 +14,11 @@ from coe.access.decision import Decision
 from coe.access.load import renew_version
 from coe.access.membership_changes import drop_all
 from coe.access.models import Membership, Person, PersonState
+from coe.access.people import find_person
 from coe.access.permissions import Permission
 from coe.access.person_states import change_state, known_person
 from coe.audit.events import Tag
-from coe.errors import Invalid, Problem
+from coe.errors import Invalid, NotFound, Problem
 from coe.governance.access import relations_to_subject
 from coe.governance.resources import team_of_subject
 from coe.identifiers import PLATFORM_TEAM
@@ -153,7 +154,10 @@ async def find_record(read: Read, subject: str) -> PersonRecord:
     Raises:
         NotFound: Nobody has this subject.
     """
-    return _read_back(read, await known_person(read.session, subject))
+    person = await find_person(read.session, subject)
+    if person is None:
+        raise NotFound
+    return _read_back(read, person)
 
 
 def _require(work: Work, subject: str, permission: Permission) -> Decision:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlmodel import col
 
 from coe.access.decision import Decision
@@ -21,9 +21,10 @@ from coe.access.permissions import Permission
 from coe.access.persons import relation
 from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
-from coe.errors import Conflict, NotFound
-from coe.formats import instants, uuids
-from coe.identity.teams.changes import Change, apply, refresh, roles_before
+from coe.errors import Conflict
+from coe.formats import instants
+from coe.identity.teams import answers
+from coe.identity.teams.changes import Change, Changing, changing, refresh, roles_before
 from coe.identity.teams.checks import check_end, check_last_lead, check_subject, find_team
 from coe.identity.teams.models import (
     AccessRequest,
@@ -33,11 +34,10 @@ from coe.identity.teams.models import (
 )
 from coe.identity.teams.sealed_texts import open_text, seal_text
 from coe.json_types import JSON
-from coe.paging import Page, check_first, decode, encode
+from coe.paging import Page
 from coe.work import Read, Work, check_reason
 
 MAX_PENDING: Final = 100
-_CURSOR: Final = "membership-changes"
 _PROPOSALS: Final = MembershipProposal.metadata.tables[str(MembershipProposal.__tablename__)]
 
 
@@ -79,17 +79,38 @@ async def apply_or_propose(
     reason: str,
     request: UUID | None = None,
 ) -> Outcome:
-    """Make a change, or propose it if the policy asks for a second person.
+    """Make one change, or propose it (`make_or_propose`).
+
+    Raises:
+        Conflict: Too many changes of the team wait already.
+    """
+    async with changing(work) as changes:
+        return await make_or_propose(
+            changes, origin, change, decision=decision, reason=reason, request=request
+        )
+
+
+async def make_or_propose(
+    changes: Changing,
+    origin: str,
+    change: Change,
+    *,
+    decision: Decision | None,
+    reason: str,
+    request: UUID | None = None,
+) -> Outcome:
+    """Make a change with others, or propose it if the policy asks for a second person.
 
     The same proposal is made once.
 
     Raises:
         Conflict: Too many changes of the team wait already.
     """
+    work = changes.work
     before = await roles_before(work, change.team, change.subject)
     if not needs_second_person(work, origin, change, before, asked=request is not None):
-        await apply(
-            work, origin, change, tag=Tag.ACCESS_TEAM_MEMBERS, decision=decision, reason=reason
+        await changes.make(
+            origin, change, tag=Tag.ACCESS_TEAM_MEMBERS, decision=decision, reason=reason
         )
         return Outcome()
     waiting = await _same(work, origin, change)
@@ -155,15 +176,15 @@ async def approve(work: Work, proposal_id: UUID, *, reason: str | None = None) -
         raise Conflict(f"the roles of {row.subject} in {row.team} have changed since: refuse it")
     if row.origin == MembersSource.API and row.until is None:
         check_last_lead(work, row.team, row.subject, row.roles or ())
-    await _decide(work, row, ProposalState.APPROVED, reason)
-    await apply(
-        work,
-        row.origin,
-        change,
-        tag=Tag.ACCESS_TEAM_APPROVE,
-        decision=decision,
-        reason=reason or "approved",
-    )
+    await answers.answer(work, row, ProposalState.APPROVED, reason)
+    async with changing(work) as changes:
+        await changes.make(
+            row.origin,
+            change,
+            tag=Tag.ACCESS_TEAM_APPROVE,
+            decision=decision,
+            reason=reason or "approved",
+        )
     await _tell_request(work, row, RequestState.GRANTED)
     return await proposal_record(work, row)
 
@@ -178,15 +199,15 @@ async def refuse(work: Work, proposal_id: UUID, *, reason: str) -> ProposalRecor
         Invalid: The reason is blank or too long.
     """
     check_reason(reason)
-    row = await _find(work, proposal_id)
+    row = await _find(work, proposal_id, lock=True)
     withdrawn = row.proposed_by == work.actor.subject
     decision = None
     if withdrawn:
-        _check_pending(row)
+        answers.check_pending(row)
     else:
         row, decision = await _lock(work, proposal_id)
     state = ProposalState.WITHDRAWN if withdrawn else ProposalState.REFUSED
-    await _decide(work, row, state, reason)
+    await answers.answer(work, row, state, reason)
     await work.record(
         Tag.ACCESS_TEAM_REFUSE,
         resource=f"team:{row.team}",
@@ -212,30 +233,16 @@ async def list_proposals(
     Raises:
         Invalid: `first` or `after` is not valid.
     """
-    size = check_first(first)
-    wanted = [_readable(read)]
-    if team is not None:
-        wanted.append(col(MembershipProposal.team) == team)
-    if state is not None:
-        wanted.append(col(MembershipProposal.state) == state.value)
-    count = select(func.count()).select_from(MembershipProposal).where(*wanted)
-    total = await read.session.scalar(count)
-    at, key = col(MembershipProposal.proposed_at), col(MembershipProposal.id)
-    if after is not None:
-        wanted.append(
-            tuple_(at, key) < tuple_(*decode(_CURSOR, after, [instants.read, uuids.read]))
-        )
-    statement = select(MembershipProposal).where(*wanted).order_by(at.desc(), key.desc())
-    rows = (await read.session.scalars(statement.limit(size + 1))).all()
-    items = tuple([await proposal_record(read, row) for row in rows[:size]])
-    return Page(
-        items=items,
-        cursors=tuple(
-            encode(_CURSOR, [instants.write(each.proposed_at), str(each.id)]) for each in items
-        ),
-        has_next=len(rows) > size,
-        has_previous=after is not None,
-        total=total or 0,
+    return await answers.page(
+        read,
+        MembershipProposal,
+        proposal_record,
+        [_readable(read)],
+        team=team,
+        state=state,
+        at=col(MembershipProposal.proposed_at),
+        first=first,
+        after=after,
     )
 
 
@@ -283,21 +290,13 @@ def _readable(read: Read) -> ColumnElement[bool]:
     return or_(own, *(scope.clause(_PROPOSALS.c.team) for scope in may))
 
 
-async def _find(read: Read, proposal_id: UUID) -> MembershipProposal:
-    row = await read.session.scalar(
-        select(MembershipProposal)
-        .where(col(MembershipProposal.id) == proposal_id, _readable(read))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if row is None:
-        raise NotFound
-    return row
+async def _find(read: Read, proposal_id: UUID, *, lock: bool = False) -> MembershipProposal:
+    return await answers.find(read, MembershipProposal, proposal_id, _readable(read), lock=lock)
 
 
 async def _lock(work: Work, proposal_id: UUID) -> tuple[MembershipProposal, Decision]:
     """The pending proposal, locked, and the decision that the actor may decide on it."""
-    row = await _find(work, proposal_id)
+    row = await _find(work, proposal_id, lock=True)
     relations = relation(work.actor, Relation.PROPOSER, row.proposed_by, row.persons)
     relations |= relation(work.actor, Relation.SELF, row.subject, ())
     decision = work.require(
@@ -306,23 +305,8 @@ async def _lock(work: Work, proposal_id: UUID) -> tuple[MembershipProposal, Deci
         team=row.team,
         relations=relations,
     )
-    _check_pending(row)
+    answers.check_pending(row)
     return row, decision
-
-
-def _check_pending(row: MembershipProposal) -> None:
-    if row.state != ProposalState.PENDING:
-        raise Conflict(f"this change is {row.state.lower()} already")
-
-
-async def _decide(
-    work: Work, row: MembershipProposal, state: ProposalState, reason: str | None
-) -> None:
-    row.state, row.decided_by, row.decided_at = state.value, work.actor.subject, work.now
-    if reason is not None:
-        check_reason(reason)
-        row.answer_sealed = await seal_text(work.keyring, row, "answer", reason)
-    await work.session.flush()
 
 
 async def _tell_request(work: Work, row: MembershipProposal, state: RequestState) -> None:
