@@ -56,6 +56,8 @@ class Limited(StrEnum):
 
     CHECK = "check"
     """Checks, previews and tests of what a caller sends."""
+    ENROLMENT = "enrolment"
+    """Codes with which a worker enrols, and that are wrong."""
     EXPORT = "export"
     """Exports of the audit log."""
     QUERY = "query"
@@ -68,6 +70,7 @@ class Limited(StrEnum):
 
 DEFAULTS: Final[Mapping[Limited, str]] = {
     Limited.CHECK: "240/minute",
+    Limited.ENROLMENT: "10/hour",
     Limited.EXPORT: "30/hour",
     Limited.QUERY: "200000/minute",
     Limited.REFUSED_CREDENTIAL: "60/minute",

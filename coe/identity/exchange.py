@@ -55,7 +55,8 @@ async def by_exchange(
     token = form.get("subject_token", "")
     rules = await _rules(platform, token)
     claims = await _verified(discovery, rules[0].issuer, token)
-    until = check_times(claims, platform.clock().timestamp())
+    now = platform.clock().timestamp()
+    until = check_times(claims, now, kind="token of the CI", error="invalid_grant")
     fitting = [each for each in rules if _stands_for(each, claims)]
     rule = _only(fitting, form.get("audience"), claims, platform.clock())
     try:

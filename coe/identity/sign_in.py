@@ -209,7 +209,7 @@ def _check_assertion(
     meant = audience if isinstance(audience, list) else [audience]
     if len(meant) != 1 or meant[0] not in {issuer, issuer + TOKEN_PATH}:
         raise TokenRefused("invalid_client", f"the audience of the assertion is {issuer}")
-    until = check_times(claims, platform.clock().timestamp())
+    until = check_times(claims, platform.clock().timestamp(), kind="assertion")
     if until > platform.clock().timestamp() + ASSERTION_SECONDS + SKEW_SECONDS:
         message = f"an assertion is good for at most {ASSERTION_SECONDS:.0f} seconds"
         raise TokenRefused("invalid_client", message)
@@ -219,18 +219,22 @@ def _check_assertion(
     return _Checked(jti, datetime.fromtimestamp(until, UTC))
 
 
-def check_times(claims: Mapping[str, Any], now: float) -> float:
+def check_times(
+    claims: Mapping[str, Any], now: float, *, kind: str, error: str = "invalid_client"
+) -> float:
     """Until when a token is good, in seconds since 1970, if it is good now.
+
+    `kind` is what messages call it, such as `assertion`; `error` the code of a refusal.
 
     Raises:
         TokenRefused: It has expired, is of the future, or does not say.
     """
     until, since = claims.get("exp"), claims.get("iat")
     if not isinstance(until, int | float) or not isfinite(until) or until <= now:
-        raise TokenRefused("invalid_client", "the assertion has expired: check the clock")
+        raise TokenRefused(error, f"the {kind} has expired: check the clock")
     for each in (since, claims.get("nbf")):
         if each is not None and (not isinstance(each, int | float) or each > now + SKEW_SECONDS):
-            raise TokenRefused("invalid_client", "the assertion is of the future: check the clock")
+            raise TokenRefused(error, f"the {kind} is of the future: check the clock")
     return until
 
 

@@ -15,24 +15,25 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, not_, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, not_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coe.access.actor import Actor
 from coe.access.decision import Decision
-from coe.access.machine_models import EnrolmentCode, FailedEnrolment, WorkerKey
+from coe.access.machine_models import EnrolmentCode, WorkerKey
 from coe.access.machines import WORKER, is_access_token, machine_actor, worker_subject
 from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.audit.events import AuditOutcome, Tag
 from coe.crypto import jose
 from coe.db import new_id
-from coe.errors import Conflict, Invalid, NotFound, Problem, RateLimited, Unauthenticated
-from coe.formats import instants, uuids
+from coe.db.newest_first import newest_first
+from coe.errors import Conflict, Invalid, NotFound, Problem, Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
-from coe.paging import Page, check_first, decode, encode
+from coe.paging import Page
+from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo, Work, check_reason
 
 CODE_PREFIX: Final = "coew_"
@@ -42,9 +43,6 @@ PROOF: Final = "coe-enrolment+jwt"
 """The type of the proof of possession: a token that the new key signs, with the key in it."""
 PROOF_SECONDS: Final = 300.0
 """How old a proof may be, and how far ahead of our clock."""
-MAX_FAILURES: Final = 10
-FAILURE_WINDOW: Final = timedelta(minutes=10)
-"""So many wrong codes an address may send in this time."""
 ENROLMENT: Final = Actor.of("service:enrolment", display_name="A worker that wants to enrol")
 WORKER_ROLE: Final = "worker"
 
@@ -113,14 +111,11 @@ async def enrol_worker(
         request: Where it comes from.
 
     Raises:
-        WrongCode: The code is unknown, used or expired; it is recorded and counted.
+        WrongCode: The code is unknown, used or expired; it is counted and recorded.
         RateLimited: The address has sent too many wrong codes.
         Invalid: The proof or the name is not good; the code can still be used.
         Conflict: The key is enrolled already.
     """
-    address = request.address or ""
-    async with platform.database.session() as session:
-        await _check_failures(session, address, platform.clock())
     try:
         async with platform.work(ENROLMENT, request) as work:
             row = await _lock_code(work, team, code)
@@ -128,8 +123,9 @@ async def enrol_worker(
             _check_name(name)
             return await _use(work, row, public, name)
     except WrongCode:
+        await platform.limit(Limited.ENROLMENT, request)
         async with platform.work(ENROLMENT, request) as work:
-            await _count_failure(work, address)
+            await _record_wrong_code(work)
         raise
 
 
@@ -155,32 +151,19 @@ async def list_workers(
         Forbidden: `worker:read` in the team is refused.
         Invalid: The cursor is not one of this list, or `first` is not from 0 to 100.
     """
-    size = check_first(first)
-    beyond = decode(_CURSOR, after, [instants.read, uuids.read]) if after else None
     resource = f"team:{team}"
     decision = work.require(Permission.WORKER_READ, resource=resource, team=team)
     await _check_team(work, team)
-    at, key = col(WorkerKey.enrolled_at), col(WorkerKey.id)
     good = and_(col(WorkerKey.revoked_at).is_(None), col(WorkerKey.expires_at) > work.now)
-    wanted: list[ColumnElement[Any]] = [col(WorkerKey.team) == team]
+    wanted: list[ColumnElement[bool]] = [col(WorkerKey.team) == team]
     if active is not None:
         wanted.append(good if active else not_(good))
-    total = await work.session.scalar(select(func.count()).select_from(WorkerKey).where(*wanted))
-    if beyond is not None:
-        wanted.append(tuple_(at, key) < tuple_(*beyond))
-    ordered = select(WorkerKey).where(*wanted).order_by(at.desc(), key.desc()).limit(size + 1)
-    found = list(await work.session.scalars(ordered))
-    await work.record(Tag.ACCESS_WORKER_READ, resource=resource, team=team, decision=decision)
-    items = tuple(found[:size])
-    return Page(
-        items=items,
-        cursors=tuple(
-            encode(_CURSOR, [instants.write(each.enrolled_at), str(each.id)]) for each in items
-        ),
-        has_next=len(found) > size,
-        has_previous=after is not None,
-        total=total or 0,
+    at = col(WorkerKey.enrolled_at)
+    found = await newest_first(
+        work.session, WorkerKey, *wanted, at=at, cursor=_CURSOR, first=first, after=after
     )
+    await work.record(Tag.ACCESS_WORKER_READ, resource=resource, team=team, decision=decision)
+    return found
 
 
 def is_active(row: WorkerKey, now: datetime) -> bool:
@@ -221,10 +204,7 @@ async def revoke_worker(work: Work, worker: UUID, reason: str) -> WorkerKey:
 
 
 async def forget_expired(session: AsyncSession, now: datetime) -> None:
-    """Delete failures that no longer count, and codes that were not used; the caller commits."""
-    await session.execute(
-        delete(FailedEnrolment).where(col(FailedEnrolment.at) < now - FAILURE_WINDOW)
-    )
+    """Delete codes that were not used; the caller commits."""
     unused = col(EnrolmentCode.used_at).is_(None)
     await session.execute(delete(EnrolmentCode).where(unused, col(EnrolmentCode.expires_at) < now))
 
@@ -355,22 +335,7 @@ def _check_name(name: str) -> None:
         raise Invalid([Problem("INPUT_WORKER_NAME", message, path="/name")])
 
 
-async def _check_failures(session: AsyncSession, address: str, now: datetime) -> None:
-    recent = await session.scalar(
-        select(func.count())
-        .select_from(FailedEnrolment)
-        .where(
-            col(FailedEnrolment.address) == address,
-            col(FailedEnrolment.at) > now - FAILURE_WINDOW,
-        )
-    )
-    if (recent or 0) >= MAX_FAILURES:
-        raise RateLimited(retry_after=int(FAILURE_WINDOW.total_seconds()))
-
-
-async def _count_failure(work: Work, address: str) -> None:
-    work.session.add(FailedEnrolment(address=address, at=work.now))
-    await work.session.flush()
+async def _record_wrong_code(work: Work) -> None:
     await work.record(
         Tag.ACCESS_ENROLMENT_REFUSE,
         resource="enrolment:unknown",

@@ -139,8 +139,8 @@ async def test_the_log_is_not_flooded_by_refusals(settings: Settings) -> None:
     [
         "UPDATE access_tokens SET revoked_at = now(), mac = NULL",
         "UPDATE access_tokens SET expires_at = '2020-01-01'",
-        "INSERT INTO people (subject, id, display_name, source, state, created_at, changed_at)"
-        " VALUES ('auditor', gen_random_uuid(), 'A', 'test', 'SUSPENDED', now(), now())",
+        """INSERT INTO people (subject, id, display_name, source, state, created_at, changed_at)
+        VALUES ('auditor', gen_random_uuid(), 'A', 'test', 'SUSPENDED', now(), now())""",
     ],
     ids=["revoked", "expired", "of a suspended person"],
 )

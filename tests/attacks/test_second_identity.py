@@ -29,6 +29,7 @@ from coe.runs.disclosure import read_run_data
 from coe.runs.records import RunRecord
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api, Persona, Refused
+from tests.factories.audit_events import events_of
 from tests.factories.machines import (
     ADDRESS,
     Machine,
@@ -254,11 +255,13 @@ async def test_a_code_that_was_written_into_the_database(platform: Platform) -> 
 
 async def test_guessing_codes(platform: Platform) -> None:
     good = await enrolment_code(platform, "warehouse")
-    for each in range(workers.MAX_FAILURES):
+    for each in range(10):
         with pytest.raises(workers.WrongCode):
             await _enrol(platform, f"coew_{each}")
-    with pytest.raises(RateLimited):
-        await _enrol(platform, good)
+    for each in range(5):
+        with pytest.raises(RateLimited):
+            await _enrol(platform, f"coew_{each}")
+    assert len(await events_of(platform, "access:enrolment:refuse")) == 10
     assert await _enrol(platform, good, address="192.0.2.99")
 
 

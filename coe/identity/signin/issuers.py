@@ -187,6 +187,11 @@ class Issuers:
         """`file` is None where nobody signs in."""
         self._file = OperatorFile(file, _IssuersFile)
 
+    def check_at_start(self) -> None:
+        """Log an error when the file cannot be used, so that it is corrected before a sign-in."""
+        with suppress(IssuersUnusable):
+            self.current()
+
     def current(self) -> dict[str, Issuer]:
         """The issuers by name, as they stand. Blocks to read a small file.
 
@@ -221,9 +226,3 @@ class Issuers:
         return issuer.names(subject) and not any(
             other.names(subject) for other in self.current().values() if other.url != issuer.url
         )
-
-
-def check_at_start(file: Path | None) -> None:
-    """Log an error when the file cannot be used, so that it is corrected before people sign in."""
-    with suppress(IssuersUnusable):
-        Issuers(file).current()

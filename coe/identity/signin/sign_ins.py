@@ -10,7 +10,7 @@ from coe.errors import Forbidden, Unauthenticated
 from coe.governance.resources import team_of_subject
 from coe.identity.discovery import Discovery
 from coe.identity.signin import sessions
-from coe.identity.signin.issuers import Issuers, check_at_start
+from coe.identity.signin.issuers import Issuers
 from coe.identity.signin.sessions import OpenSession
 from coe.work import Platform, RequestInfo
 
@@ -33,9 +33,9 @@ class SignIns:
     @classmethod
     def open(cls, platform: Platform) -> Self:
         """Create the parts; nothing connects yet. A file that cannot be used is logged."""
-        file = platform.settings.issuers_file
-        check_at_start(file)
-        return cls(platform, Issuers(file), Discovery(platform.settings.ca_file))
+        issuers = Issuers(platform.settings.issuers_file)
+        issuers.check_at_start()
+        return cls(platform, issuers, Discovery(platform.settings.ca_file))
 
     async def close(self) -> None:
         """Close the connections to issuers."""
