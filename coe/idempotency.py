@@ -56,7 +56,8 @@ class ClientMutation(SQLModel, table=True):
 class Receipt:
     """What an answer is rebuilt from: ids of what was made, and the problems that only warn.
 
-    `shown` is for the first answer alone, such as a secret: it is not kept, so a repeat lacks it.
+    `shown` is for the first answer alone, such as a secret: only its names are kept, so a repeat
+    lacks it, and has a problem that says so.
     """
 
     values: dict[str, JSON] = dataclasses.field(default_factory=dict)
@@ -132,6 +133,7 @@ async def _keep(work: Work, hashed: bytes, digest: str, receipt: Receipt) -> Non
         "digest": digest,
         "values": receipt.values,
         "problems": [_problem_to_json(problem) for problem in receipt.problems],
+        "shown": [*receipt.shown],
     }
     sealed = await work.keyring.seal_json(_cell(work, hashed), _PURPOSE, answer)
     await work.session.execute(
@@ -156,7 +158,18 @@ def _repeat(kept: dict[str, Any], digest: str) -> Receipt:
             "take a new one for a new call.",
         )
     problems = tuple(_problem_from_json(problem) for problem in kept["problems"])
-    return Receipt(values=kept["values"], problems=problems)
+    shown = tuple(_shown_once(name) for name in kept.get("shown", ()))
+    return Receipt(values=kept["values"], problems=problems + shown)
+
+
+def _shown_once(name: str) -> Problem:
+    return Problem(
+        "SHOWN_ONCE",
+        f"the {name} was shown in the answer to the first call, and is kept nowhere",
+        severity=Severity.WARNING,
+        path="/clientMutationId",
+        help="if that answer was lost, revoke what it is of, and make another one",
+    )
 
 
 def _is_key(work: Work, hashed: bytes) -> tuple[Any, Any]:

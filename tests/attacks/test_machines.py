@@ -455,10 +455,11 @@ async def test_registering_a_machine_as_a_machine(door: Door) -> None:
 async def test_seeing_a_secret_again_by_its_idempotency_key(door: Door) -> None:
     ask = (
         'mutation { createClient(input: {team: "finance", name: "bank", scopes: ["event:send"], '
-        'expiresIn: "P1D", clientMutationId: "same"}) { clientId secret } }'
+        'expiresIn: "P1D", clientMutationId: "same"}) { clientId secret problems { code } } }'
     )
     lead = door.api.persona("finance-lead")
     first = (await lead.ask(ask))["createClient"]
     second = (await lead.ask(ask))["createClient"]
     assert first["secret"].startswith("coes_")
-    assert second == {"clientId": first["clientId"], "secret": None}
+    said = [{"code": "SHOWN_ONCE"}]
+    assert second == {"clientId": first["clientId"], "secret": None, "problems": said}

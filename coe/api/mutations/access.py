@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final
-
 import strawberry
 
 from coe.api.graphql.context import Info
@@ -17,18 +14,9 @@ from coe.api.types.access import (
     RevokeTokensInput,
     TokenPayload,
 )
-from coe.errors import Problem, Severity
 from coe.governance import tokens
 from coe.idempotency import Receipt
 from coe.work import Work
-
-_SHOWN: Final = Problem(
-    "TOKEN_SHOWN",
-    "the token was shown in the answer to the first call, and is kept nowhere",
-    severity=Severity.WARNING,
-    path="/clientMutationId",
-    help="if that answer was lost, revoke this token and issue another one",
-)
 
 
 @strawberry.type
@@ -42,19 +30,13 @@ class AccessMutation:
         It has no other scopes than the token that the caller sends, ends no later and is revoked
         with it. One for a service is bound to the team.
         """
-        issued: list[str] = []
 
         async def verb(work: Work) -> Receipt:
             bearer, token = await tokens.issue_token(work, input.request())
-            issued.append(bearer)
-            return Receipt({"id": str(token.id)})
+            return Receipt({"id": str(token.id)}, shown={"token": bearer})
 
-        receipt = await once(info.context, "issueToken", input.client_mutation_id, input, verb)
-        if receipt.id("id") is None:
-            return TokenPayload.of(receipt)
-        if not issued:
-            receipt = replace(receipt, problems=(*receipt.problems, _SHOWN))
-        return TokenPayload.of(receipt, issued[0] if issued else None)
+        key = input.client_mutation_id
+        return TokenPayload.of(await once(info.context, "issueToken", key, input, verb))
 
     @mutation
     async def revoke_token(

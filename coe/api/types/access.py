@@ -185,11 +185,11 @@ class TokenPayload:
     problems: list[Problem]
 
     @classmethod
-    def of(cls, receipt: Receipt, bearer: str | None = None) -> TokenPayload:
-        """The payload of a receipt, which never has the token itself."""
+    def of(cls, receipt: Receipt) -> TokenPayload:
+        """The payload of a receipt."""
         token_id = receipt.id("id")
         return cls(
-            token=bearer,
+            token=receipt.shown.get("token"),
             id=strawberry.ID(to_global("Token", token_id)) if token_id else None,
             problems=Problem.all_of(receipt.problems),
         )
