@@ -23,6 +23,7 @@ from coe.crypto.signing import SigningKey
 from coe.db import new_id
 from coe.errors import Unauthenticated
 from coe.formats import instants, uuids
+from coe.identifiers import worker_subject
 from coe.json_types import JSON
 
 ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105  # the type of a token (RFC 9068)
@@ -167,14 +168,9 @@ def is_access_token(bearer: str) -> bool:
     return len(bearer.split(".", _PARTS)) == _PARTS
 
 
-def worker_subject(team: str) -> str:
-    """The subject of the workers of a team."""
-    return f"service:worker/{team}"
-
-
-def is_worker(subject: str) -> bool:
-    """Whether this is the subject of the workers of a team."""
-    return subject.startswith("service:worker/")
+def end_credential(row: MachineRow, *, by: str, now: datetime) -> None:
+    """Make a credential worthless for good: without its code, nobody takes it back in the table."""
+    row.mac, row.revoked_at, row.revoked_by = b"", now, by
 
 
 async def authenticate_machine(
@@ -242,10 +238,10 @@ def check_credential(keys: MachineKeys, row: MachineRow, now: datetime) -> None:
         RefusedCredential: It is revoked or expired, or the platform did not write its row.
     """
     why = None
-    if not keys.is_ours(row):
-        why = "the platform did not write its row"
-    elif row.revoked_at is not None:
+    if row.revoked_at is not None:
         why = "it was revoked"
+    elif not keys.is_ours(row):
+        why = "the platform did not write its row"
     elif row.expires_at <= now:
         why = "it expired"
     if why is not None:

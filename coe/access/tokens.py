@@ -28,7 +28,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from coe.access.actor import Actor, ActorKind, subject_kind
-from coe.access.machines import is_worker
 from coe.access.models import AccessToken, Membership
 from coe.access.permissions import is_scope
 from coe.access.token_text import TokenKind, is_token, new_token
@@ -36,6 +35,7 @@ from coe.crypto.mac import MacKeys, MacPurpose
 from coe.db import new_id, utcnow
 from coe.errors import Invalid, Problem, Unauthenticated
 from coe.formats import instants
+from coe.identifiers import is_worker
 
 EVERY_SCOPE: Final = "*"
 MAX_LIFETIME: Final = timedelta(days=365)

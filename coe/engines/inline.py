@@ -19,6 +19,7 @@ from coe.errors import CoeError, Conflict, NotFound
 from coe.execution.advance import advance
 from coe.execution.engine import EngineHealth, EngineRun, LocalFlowRef, RunRef, StartedRun
 from coe.execution.runtime import Runtime
+from coe.identifiers import worker_subject
 from coe.json_types import JSON
 from coe.machine.commands import StepState
 from coe.machine.errors import type_of
@@ -176,7 +177,7 @@ class InlineEngine:
             await advance(self._runtime, run.id)
 
     async def _run_local(self, run: RunRef) -> None:
-        actor = Actor.of(f"service:worker/{run.team}")
+        actor = Actor.of(worker_subject(run.team))
         try:
             async with self._platform.work(actor) as work:
                 claim = await local_runs.claim_run(work, run.id)

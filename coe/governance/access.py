@@ -12,18 +12,16 @@ from coe.access.actor import ActorKind
 from coe.access.decision import Decision
 from coe.access.explain import Grant, explain, review_grants
 from coe.access.load import LoadedPolicy, load_access_files
-from coe.access.machines import is_worker
 from coe.access.models import Team
 from coe.access.permissions import PERMISSIONS, Permission
 from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.errors import Invalid, NotFound, Problem
 from coe.governance import resources
-from coe.identifiers import PLATFORM_TEAM
+from coe.identifiers import PLATFORM_TEAM, WORKER_ROLE, is_worker
 from coe.language.suggestions import did_you_mean
 from coe.work import Read, Work
 
-WORKER_ROLE = "worker"
 """The role of a team's own worker, also in the platform's team."""
 
 

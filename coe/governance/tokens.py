@@ -12,14 +12,13 @@ from sqlalchemy import ColumnElement
 from coe.access import tokens
 from coe.access.actor import Actor, ActorKind, subject_kind
 from coe.access.decision import Decision
-from coe.access.machines import is_worker
 from coe.access.models import AccessToken
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from coe.formats import instants, uuids
 from coe.governance.access import relations_to_subject
-from coe.identifiers import PLATFORM_TEAM, is_slug
+from coe.identifiers import PLATFORM_TEAM, is_slug, is_worker
 from coe.paging import Page, check_first, decode, encode
 from coe.work import Read, Work, check_reason
 

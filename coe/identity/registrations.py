@@ -20,7 +20,7 @@ from sqlmodel import col
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision
 from coe.access.machine_models import MachineClient, TrustRule
-from coe.access.machines import credential_of, subject_of
+from coe.access.machines import credential_of, end_credential, subject_of
 from coe.access.models import Team
 from coe.access.permissions import Permission, is_scope
 from coe.audit.events import Tag
@@ -30,6 +30,7 @@ from coe.db.newest_first import newest_first
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import is_slug
 from coe.identity.patterns import pattern_problem
+from coe.identity.teams.checks import find_team
 from coe.paging import Page
 from coe.work import Read, Work, check_reason
 
@@ -80,9 +81,10 @@ async def create_client(work: Work, request: ClientRequest) -> tuple[str | None,
         NotFound: There is no such team.
         Forbidden: `client:create` in the team is refused.
         Invalid: The request has problems; nothing is saved.
-        Conflict: There is such a client, or another machine with its name.
+        Conflict: There is such a client, or another machine with its name, or the team is retired.
     """
     decision = await _require(work, Permission.CLIENT_CREATE, request.team)
+    await find_team(work, request.team)
     public, problems = _public_key(request.public_key)
     _check(problems, _common_problems(work, request))
     await _check_name_is_free(work, request.team, request.name)
@@ -112,9 +114,10 @@ async def add_trust_rule(work: Work, request: TrustRequest) -> TrustRule:
         NotFound: There is no such team.
         Forbidden: `trust:add` in the team is refused.
         Invalid: The request has problems; nothing is saved.
-        Conflict: There is such a rule, or another machine with its name.
+        Conflict: There is such a rule, or another machine with its name, or the team is retired.
     """
     decision = await _require(work, Permission.TRUST_ADD, request.team)
+    await find_team(work, request.team)
     _check(_trust_problems(work, request), _common_problems(work, request))
     await _check_name_is_free(work, request.team, request.name)
     row = TrustRule(
@@ -335,7 +338,7 @@ async def _end(
     check_reason(reason)
     if row.revoked_at is not None:
         raise Conflict("it has ended already")
-    row.revoked_at, row.revoked_by = work.now, work.actor.subject
+    end_credential(row, by=work.actor.subject, now=work.now)
     await work.session.flush()
     await work.record(
         tag,

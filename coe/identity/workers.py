@@ -23,7 +23,7 @@ from sqlmodel import col
 from coe.access.actor import Actor
 from coe.access.decision import Decision
 from coe.access.machine_models import EnrolmentCode, WorkerKey
-from coe.access.machines import WORKER, is_access_token, machine_actor, worker_subject
+from coe.access.machines import WORKER, end_credential, is_access_token, machine_actor
 from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.audit.events import AuditOutcome, Tag
@@ -31,7 +31,8 @@ from coe.crypto import jose
 from coe.db import new_id
 from coe.db.newest_first import newest_first
 from coe.errors import Conflict, Invalid, NotFound, Problem, Unauthenticated
-from coe.identifiers import PLATFORM_TEAM
+from coe.identifiers import PLATFORM_TEAM, WORKER_ROLE, worker_subject
+from coe.identity.teams.checks import find_team
 from coe.paging import Page
 from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo, Work, check_reason
@@ -44,7 +45,6 @@ PROOF: Final = "coe-enrolment+jwt"
 PROOF_SECONDS: Final = 300.0
 """How old a proof may be, and how far ahead of our clock."""
 ENROLMENT: Final = Actor.of("service:enrolment", display_name="A worker that wants to enrol")
-WORKER_ROLE: Final = "worker"
 
 _CODE_BYTES: Final = 24
 _CURSOR: Final = "workers"
@@ -76,7 +76,7 @@ async def create_enrolment_code(work: Work, team: str) -> tuple[str, EnrolmentCo
     Raises:
         NotFound: There is no such team.
         Forbidden: `worker:enrol` in the team is refused.
-        Conflict: No worker is a member of the team.
+        Conflict: No worker is a member of the team, or the team is retired.
     """
     decision = work.require(Permission.WORKER_ENROL, resource=f"team:{team}", team=team)
     return await _create(work, team, decision)
@@ -190,7 +190,7 @@ async def revoke_worker(work: Work, worker: UUID, reason: str) -> WorkerKey:
     check_reason(reason)
     if row.revoked_at is not None:
         raise Conflict("the key of this worker is revoked already")
-    row.revoked_at, row.revoked_by = work.now, work.actor.subject
+    end_credential(row, by=work.actor.subject, now=work.now)
     await work.session.flush()
     await work.record(
         Tag.ACCESS_WORKER_REVOKE,
@@ -210,7 +210,7 @@ async def forget_expired(session: AsyncSession, now: datetime) -> None:
 
 
 async def _create(work: Work, team: str, decision: Decision | None) -> tuple[str, EnrolmentCode]:
-    await _check_team(work, team)
+    await find_team(work, team)
     subject = worker_subject(team)
     if (WORKER_ROLE, team) not in work.policy.roles(subject):
         raise Conflict(

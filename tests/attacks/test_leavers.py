@@ -10,11 +10,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 from sqlmodel import col
 
 from coe import content
 from coe.access.actor import Actor, DataClass
+from coe.access.machines import RefusedCredential, check_credential, find_credential
 from coe.access.models import Membership, PersonState
 from coe.access.permissions import Permission
 from coe.access.policy_lines import RELATION_PREFIX, Effect, Relation
@@ -27,17 +28,27 @@ from coe.governance import access, tokens
 from coe.governance.tokens import TokenRequest
 from coe.human_tasks import actions as human_tasks
 from coe.human_tasks.queries import inbox, task
+from coe.identity.registrations import (
+    ClientRequest,
+    TrustRequest,
+    add_trust_rule,
+    create_client,
+)
 from coe.identity.teams import people
 from coe.identity.teams.holdings import HoldingKind, holdings_of
 from coe.identity.teams.loading import load_policy_and_settle
+from coe.identity.teams.onboarding import retire_team
+from coe.identity.worker_identity import WorkerIdentity
+from coe.identity.workers import WrongCode, create_enrolment_code_as_operator, enrol_worker
 from coe.runs import actions, disclosure
 from coe.runs.queries import run as read_run
 from coe.runs.tables import RUNS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.work import Platform, RequestInfo
 from tests.conftest import ROOT
-from tests.factories.audit_events import events_of
+from tests.factories.audit_events import details_of, events_of
 from tests.factories.human_tasks import open_waiting, running
+from tests.factories.machines import enrolled, enrolment_code, new_identity
 from tests.factories.people import COE_LEAD, FINANCE_APPROVER, FINANCE_LEAD, SALES_OWNER
 from tests.factories.policies import shipped, sign_policy
 from tests.factories.tokens import new_token
@@ -167,7 +178,7 @@ async def test_asking_what_one_may_still_do(left: tuple[Platform, UUID, UUID]) -
 
 
 async def files_without(platform: Platform, folder: Path, *subjects: str) -> None:
-    """Load the shipped access files without these people."""
+    """Load the shipped access files without these people and services."""
     root = content.root(ROOT)
     for part in ("catalog", "policies"):
         shutil.copytree(root / part, folder / part)
@@ -177,6 +188,8 @@ async def files_without(platform: Platform, folder: Path, *subjects: str) -> Non
             if f"  - subject: {subject}" in lines:
                 at = lines.index(f"  - subject: {subject}")
                 del lines[at : at + 3]
+        if lines[-1] == "services:":
+            lines.pop()
         file.write_text("\n".join(lines) + "\n")
     async with platform.work(CONTENT) as work:
         await load_policy_and_settle(work, folder)
@@ -292,3 +305,91 @@ async def test_hiding_what_one_owned(running: Runtime) -> None:
         assert await holdings_of(work, SALES_OWNER.subject) == [], "only of one's own team"
         mine = [each.kind for each in await holdings_of(work, FINANCE_LEAD.subject)]
     assert mine == [HoldingKind.TOKEN]
+
+
+WORKER = "service:worker/warehouse"
+WAREHOUSE_LEAD = Actor.of("warehouse-lead")
+MACHINE: dict[str, Any] = {
+    "team": "warehouse",
+    "name": "shop",
+    "scopes": ["event:send"],
+    "lifetime": timedelta(days=1),
+}
+
+
+async def machines_of_the_warehouse(platform: Platform) -> tuple[WorkerIdentity, str, set[str]]:
+    """A worker with its key, an unused code, and the credentials of all machines of the team."""
+    identity = await enrolled(platform, "warehouse")
+    code = await enrolment_code(platform, "warehouse")
+    async with platform.work(WAREHOUSE_LEAD) as work:
+        _, client = await create_client(work, ClientRequest(**MACHINE))
+        issuer = platform.settings.ci_issuers[0]
+        given = MACHINE | {"name": "ci", "issuer": issuer, "audience": "coe", "subject": "repo:a/b"}
+        rule = await add_trust_rule(work, TrustRequest(**given))
+    machines = {str(identity.credential), f"client:{client.id}", f"trust:{rule.id}"}
+    return identity, code, machines
+
+
+async def refused(platform: Platform, machines: set[str]) -> set[str]:
+    """Those of the credentials that are refused."""
+    found = set()
+    async with platform.database.session() as session:
+        for name in machines:
+            row = await find_credential(session, name)
+            assert row is not None
+            try:
+                check_credential(platform.machines, row, platform.clock())
+            except RefusedCredential:
+                found.add(name)
+    return found
+
+
+async def enrol(platform: Platform, code: str) -> None:
+    """Use a code."""
+    identity = new_identity("warehouse")
+    await enrol_worker(
+        platform,
+        team="warehouse",
+        code=code,
+        proof=identity.proof(code),
+        name="late",
+        request=RequestInfo(),
+    )
+
+
+@pytest.mark.parametrize("leaves", ["worker", "team"])
+async def test_using_the_machines_of_a_team_after_it_or_its_worker_has_left(
+    platform: Platform, tmp_path: Path, leaves: str
+) -> None:
+    identity, code, machines = await machines_of_the_warehouse(platform)
+    assert await refused(platform, machines) == set()
+    if leaves == "worker":
+        await files_without(platform, tmp_path, WORKER)
+        gone = {str(identity.credential)}
+        (event,) = await details_of(platform, "access:person:leave")
+    else:
+        async with platform.work(COE_LEAD) as work:
+            await retire_team(work, "warehouse", reason="merged")
+        gone = machines
+        (event,) = await details_of(platform, "access:team:retire")
+    assert await refused(platform, machines) == gone
+    assert set(event["machines"]) == gone
+    with pytest.raises(WrongCode):
+        await enrol(platform, code)
+    async with platform.database.session() as session:
+        for table in ("worker_keys", "machine_clients", "trust_rules"):
+            await session.execute(text(f"UPDATE {table} SET revoked_at = NULL"))
+        await session.commit()
+    assert await refused(platform, machines) == gone, "the end is taken back in the database"
+
+
+async def test_letting_a_machine_into_a_team_that_is_retired(platform: Platform) -> None:
+    async with platform.work(COE_LEAD) as work:
+        await retire_team(work, "warehouse", reason="merged")
+    for act in (
+        lambda work: create_client(work, ClientRequest(**MACHINE)),
+        lambda work: create_enrolment_code_as_operator(work, "warehouse"),
+    ):
+        with pytest.raises((Conflict, Forbidden)):
+            async with platform.work(CONTENT) as work:
+                await act(work)

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from coe.access import tokens
-from coe.access.machines import is_worker
 from coe.access.models import AccessToken
+from coe.identifiers import is_worker
 from coe.work import Platform
 from tests.factories.machines import enrolled
 

@@ -7,12 +7,12 @@ from datetime import datetime
 import strawberry
 
 from coe.access.machine_models import WorkerKey
-from coe.access.machines import worker_subject
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.nodes import Problem, object_type
 from coe.api.graphql.scalars import DateTime
 from coe.formats import instants
 from coe.idempotency import Receipt
+from coe.identifiers import worker_subject
 from coe.identity.workers import is_active
 
 

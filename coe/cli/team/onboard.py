@@ -10,6 +10,7 @@ from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Verb, example
 from coe.cli.output import Result, Table, printed
+from coe.identifiers import WORKER_ROLE, worker_subject
 
 _ONBOARD: Final = document("""
 mutation Onboard($team: CreateTeamInput!, $lead: MemberInput!, $worker: MemberInput!) {
@@ -45,7 +46,7 @@ def onboard(api: ApiClient, /, team: str, lead: str, reason: str, **given: Any) 
     its work pool is made with the first publication.
     """
     member = {"team": team, "reason": reason}
-    worker = {"subject": f"service:worker/{team}", "roles": ["worker"], "name": f"{team}: worker"}
+    worker = {"subject": worker_subject(team), "roles": [WORKER_ROLE], "name": f"{team}: worker"}
     answer = api.call(
         _ONBOARD,
         {

@@ -22,6 +22,7 @@ from coe.governance.access import relations_to_subject
 from coe.governance.resources import team_of_subject
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.models import Session
+from coe.identity.session_endings import end_sessions
 from coe.identity.signin import accounts, sessions
 from coe.identity.signin.errors import SignInRefused
 from coe.identity.signin.id_token import SKEW_SECONDS, Identity, Logout
@@ -84,7 +85,7 @@ async def sign_in(
         await _record(work, Tag.ACCESS_MEMBERSHIP_RENEW, f"person:{person.subject}", changes.detail)
     replaced = [each for each in (pending.session, previous) if each is not None]
     if replaced:
-        await sessions.end_sessions(
+        await end_sessions(
             work.session,
             col(Session.id).in_(map(uuids.read, replaced)),
             by=person.subject,
@@ -134,7 +135,7 @@ async def sign_out(work: Work, *, everywhere: bool = False) -> int:
         raise Conflict("There is no session to sign out of: a token is revoked instead.")
     mine = col(Session.subject) == work.actor.subject
     which = mine if everywhere else mine & (col(Session.id) == current.session)
-    ended = await sessions.end_sessions(
+    ended = await end_sessions(
         work.session, which, by=work.actor.subject, why="sign-out", now=work.now
     )
     for row in ended:
@@ -156,7 +157,7 @@ async def sign_out_from_issuer(work: Work, issuer: str, url: str, logout: Logout
         where.append(col(Session.issuer_session) == logout.issuer_session)
     if logout.external_id is not None:
         where.append(col(Session.external_id) == logout.external_id)
-    ended = await sessions.end_sessions(
+    ended = await end_sessions(
         work.session, *where, by=work.actor.subject, why="issuer", now=work.now
     )
     for row in ended:
@@ -182,7 +183,7 @@ async def revoke_session(work: Work, session_id: UUID, reason: str) -> Session:
         raise NotFound
     decision, team = _require(work, row.subject, resource=f"session:{session_id}")
     check_reason(reason)
-    ended = await sessions.end_sessions(
+    ended = await end_sessions(
         work.session,
         col(Session.id) == session_id,
         by=work.actor.subject,
@@ -211,7 +212,7 @@ async def revoke_sessions(work: Work, subject: str, reason: str) -> int:
     """
     decision, team = _require(work, subject, resource=f"person:{subject}")
     check_reason(reason)
-    ended = await sessions.end_sessions(
+    ended = await end_sessions(
         work.session,
         col(Session.subject) == subject,
         by=work.actor.subject,

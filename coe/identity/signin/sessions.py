@@ -25,6 +25,7 @@ from coe.db import new_id
 from coe.errors import Unauthenticated
 from coe.formats import instants, uuids
 from coe.identity.models import Session
+from coe.identity.session_endings import ENDED
 from coe.identity.signin.errors import Reason, SignInRefused
 from coe.identity.signin.id_token import Identity
 from coe.identity.signin.issuers import Issuer, Issuers
@@ -35,8 +36,6 @@ SEEN_EVERY: Final = timedelta(minutes=1)
 """How exactly it is kept when a session was last used."""
 _MAX_COOKIE: Final = 200
 _MAX_CLIENT: Final = 200
-_ENDED: Final = b""
-"""The code of a session that was ended: it fits no secret any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ async def open_session(
     proved = identity.authenticated_at or now - timedelta(minutes=issuer.max_age_minutes)
     row = Session(
         id=new_id(),
-        mac=_ENDED,
+        mac=ENDED,
         subject=subject,
         issuer=identity.issuer,
         external_id=identity.external_id,
@@ -150,32 +149,6 @@ def csrf_fits(macs: MacKeys, cookie: str, given: str) -> bool:
     except ValueError:
         return False
     return macs.verify(MacPurpose.CSRF, code, cookie.encode())
-
-
-async def end_sessions(
-    session: AsyncSession,
-    *where: ColumnElement[bool],
-    by: str,
-    why: str,
-    now: datetime,
-) -> list[Session]:
-    """End the sessions that these conditions select, for good; the caller commits and records.
-
-    Args:
-        session: The transaction.
-        where: At least one condition; sessions that ended before stay as they are.
-        by: The subject that ends them.
-        why: In a word, such as `sign-out`.
-        now: The time.
-    """
-    found = await session.scalars(
-        update(Session)
-        .where(*where, col(Session.revoked_at).is_(None), col(Session.expires_at) > now)
-        .values(mac=_ENDED, revoked_at=now, revoked_by=by, revoked_why=why)
-        .returning(Session)
-        .execution_options(populate_existing=True)
-    )
-    return list(found)
 
 
 async def forget_expired(session: AsyncSession, now: datetime) -> None:

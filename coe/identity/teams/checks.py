@@ -16,14 +16,13 @@ from coe.access.files import read_roles
 from coe.access.models import Membership, PersonState, Team, TeamState
 from coe.access.people import find_person
 from coe.errors import Conflict, Invalid, NotFound, Problem
-from coe.governance.access import WORKER_ROLE
+from coe.identifiers import WORKER_ROLE, is_worker, worker_subject
 from coe.language.suggestions import did_you_mean
 from coe.work import Read, Work
 
 MAX_TIME: Final = timedelta(days=366)
 MAX_ROLES: Final = 20
 LEAD: Final = "lead"
-_WORKER: Final = "service:worker/"
 
 
 async def find_team(read: Read, slug: str) -> Team:
@@ -63,8 +62,8 @@ async def check_roles(
         for index, role in enumerate(roles)
         if role not in known
     ]
-    if WORKER_ROLE in roles and subject != _WORKER + team:
-        message = f"only {_WORKER}{team} has the role {WORKER_ROLE}"
+    if WORKER_ROLE in roles and subject != worker_subject(team):
+        message = f"only {worker_subject(team)} has the role {WORKER_ROLE}"
         problems.append(Problem("INPUT_ROLE", message, path=path))
     if len(roles) > MAX_ROLES:
         message = f"one holds at most {MAX_ROLES} roles in a team"
@@ -132,7 +131,7 @@ def _form_problems(team: str, subject: str) -> Iterator[Problem]:
         return
     if kind is ActorKind.RUN:
         yield Problem("INPUT_SUBJECT", "a run is in no team", path="/subject")
-    if subject.startswith(_WORKER) and subject != _WORKER + team:
+    if is_worker(subject) and subject != worker_subject(team):
         message = f"{subject} is the worker of another team"
         yield Problem("INPUT_SUBJECT", message, path="/subject")
 

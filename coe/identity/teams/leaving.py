@@ -1,7 +1,7 @@
 """Leave no access and no open work behind: what happens when somebody is in no team any more.
 
-Whichever source took the person out: tokens and sessions end and open tasks go to others, in the
-transaction of the change.
+Whichever source took them out: tokens, sessions and keys of machines end and open tasks go to
+others, in the transaction of the change.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from sqlalchemy import update
+from sqlalchemy import delete, select
 from sqlmodel import col
 
 from coe.access import tokens
 from coe.access.actor import ActorKind, subject_kind
 from coe.access.decision import Decision
+from coe.access.machine_models import EnrolmentCode, MachineClient, TrustRule, WorkerKey
+from coe.access.machines import MachineRow, credential_of, end_credential
 from coe.access.policy import Policy
 from coe.access.records import read_policy
 from coe.audit.events import Tag
 from coe.human_tasks.reassignment import Reassigned, reassign_tasks
-from coe.identifiers import PLATFORM_TEAM
+from coe.identifiers import PLATFORM_TEAM, is_worker, team_of_worker
 from coe.identity.models import Session
+from coe.identity.session_endings import end_sessions
 from coe.json_types import JSON
 from coe.work import Work
 
@@ -33,7 +36,7 @@ async def settle_leavers(
     decision: Decision | None = None,
     held: Mapping[str, Collection[tuple[str, str]]] | None = None,
 ) -> None:
-    """End what subjects have that are in no team now: tokens, sessions, and open tasks.
+    """End what subjects have that are in no team now: tokens, sessions, keys, and open tasks.
 
     Call it in the transaction of the change, after it; `work.policy` is the one before. Each leaver
     is recorded, with what was ended and given to others.
@@ -70,13 +73,20 @@ async def _settle(
 ) -> dict[str, JSON]:
     """End and hand over what one subject has; what was done, for the log."""
     ended = await end_tokens(work, subject)
-    sessions = await end_sessions(work, subject, why="left")
+    theirs = col(Session.subject) == subject
+    sessions = await end_sessions(
+        work.session, theirs, by=work.actor.subject, why="left", now=work.now
+    )
+    machines: list[str] = []
+    if is_worker(subject):
+        machines = await end_machines(work, team_of_worker(subject), workers_only=True)
     tasks: tuple[Reassigned, ...] = ()
     if subject_kind(subject) is ActorKind.PERSON:
         tasks = await reassign_tasks(work, subject, roles, after)
     return {
         "tokens": [*ended],
-        "sessions": sessions,
+        "sessions": len(sessions),
+        "machines": [*machines],
         "tasks": [_plain(each) for each in tasks],
     }
 
@@ -87,20 +97,22 @@ async def end_tokens(work: Work, subject: str) -> list[str]:
     return sorted(str(each) for each in revoked)
 
 
-async def end_sessions(work: Work, subject: str, *, why: str) -> int:
-    """End all sessions of a person; how many there were."""
-    found = await work.session.scalars(
-        update(Session)
-        .where(
-            col(Session.subject) == subject,
-            col(Session.revoked_at).is_(None),
-            col(Session.expires_at) > work.now,
-        )
-        .values(mac=b"", revoked_at=work.now, revoked_by=work.actor.subject, revoked_why=why)
-        .returning(col(Session.id))
-        .execution_options(synchronize_session="fetch")
-    )
-    return len(list(found))
+async def end_machines(work: Work, team: str, *, workers_only: bool = False) -> list[str]:
+    """End the credentials of a team's machines, and its codes for enrolment; which they were.
+
+    Those of its workers end when these leave the team, those of all its machines with the team.
+    """
+    models: tuple[type[MachineRow], ...] = (WorkerKey, MachineClient, TrustRule)
+    rows: list[MachineRow] = []
+    for model in models[:1] if workers_only else models:
+        in_force = col(model.team) == team, col(model.revoked_at).is_(None)
+        rows += await work.session.scalars(select(model).where(*in_force).with_for_update())
+    for row in rows:
+        end_credential(row, by=work.actor.subject, now=work.now)
+    await work.session.flush()
+    unused = col(EnrolmentCode.team) == team, col(EnrolmentCode.used_at).is_(None)
+    await work.session.execute(delete(EnrolmentCode).where(*unused))
+    return sorted(credential_of(row) for row in rows)
 
 
 def _plain(task: Reassigned) -> JSON:

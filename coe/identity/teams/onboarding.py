@@ -20,11 +20,10 @@ from coe.audit.events import Tag
 from coe.catalog.models import Lifecycle, LinkKind
 from coe.catalog.tables import ENTRIES, LINKS, VERSIONS
 from coe.errors import Conflict
-from coe.governance.access import WORKER_ROLE
-from coe.identifiers import PLATFORM_TEAM
+from coe.identifiers import PLATFORM_TEAM, WORKER_ROLE, worker_subject
 from coe.identity.teams.changes import refresh
 from coe.identity.teams.checks import find_team
-from coe.identity.teams.leaving import settle_leavers
+from coe.identity.teams.leaving import end_machines, settle_leavers
 from coe.runs.models import ENDED
 from coe.runs.tables import RUNS, TEAM_WORKERS
 from coe.work import Read, Work, check_reason
@@ -52,7 +51,7 @@ async def checklist(read: Read, team: str) -> list[ChecklistItem]:
     await find_team(read, team)
     known = read.decide(Permission.ENTRY_READ, team=team, data_class=DataClass.INTERNAL).allowed
     done = await _done(read, team) if known else {}
-    worker = f"service:worker/{team}"
+    worker = worker_subject(team)
     steps = (
         ("lead", "has a lead", f"{PLATFORM_TEAM}/lead", f"coe team add {team} SUBJECT --role lead"),
         (
@@ -81,7 +80,7 @@ async def checklist(read: Read, team: str) -> list[ChecklistItem]:
 
 
 async def retire_team(work: Work, team: str, *, reason: str) -> Team:
-    """Retire a team: its members leave it, and its namespace stays taken.
+    """Retire a team: its members leave it, its machines end, and its namespace stays taken.
 
     Raises:
         NotFound: There is no such team.
@@ -106,13 +105,14 @@ async def retire_team(work: Work, team: str, *, reason: str) -> Team:
     held = {row.subject: {(role, team) for role in row.roles} for row in members}
     await drop_all(work.session, [(team, subject) for subject in subjects])
     await renew_version(work.session)
+    machines = await end_machines(work, team)
     await work.record(
         Tag.ACCESS_TEAM_RETIRE,
         resource=f"team:{team}",
         team=team,
         decision=decision,
         reason=reason,
-        detail={"members": [*sorted(subjects)]},
+        detail={"members": [*sorted(subjects)], "machines": [*machines]},
     )
     left = await without_team(work.session, subjects, work.now)
     await settle_leavers(work, left, why=f"the team {team} is retired", held=held)
