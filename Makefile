@@ -75,6 +75,7 @@ test-shuffled: setup ## All tests in a random order (SEED=… repeats one)
 bench: setup .venv-bench/.ready ## Measure runs beside others, and whether their cost stays flat
 	$(BIN)/python benchmarks/runs.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/policy.py
 
 .venv-bench/.ready: benchmarks/requirements.lock
 	$(PYTHON) -m venv .venv-bench

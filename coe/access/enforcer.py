@@ -3,8 +3,8 @@
 - Casbin allows with an empty policy or an empty field. Here no enforcer is used without lines, and
   a `PolicyLine` has no empty field.
 - Its role manager answers `has_link(x, x)` with true, so a person named like a role would hold it;
-  it stores links for every unknown name, and builds them in quadratic time. `RoleGrants` is a plain
-  look-up instead.
+  it stores links for every unknown name, and builds them in quadratic time. `RoleLookup` asks
+  the memberships instead.
 - Loading while another thread reads gives wrong answers. Here an enforcer never changes, and one
   thread at a time uses it.
 - Casbin joins fields with commas and parses them again, so a name can become several fields. Here
@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -48,26 +48,34 @@ class EnforcerResult:
     line: PolicyLine | None
 
 
-class RoleGrants(RoleManager):  # type: ignore[misc]  # casbin publishes no types
+HasRole: TypeAlias = Callable[[str, str, str], bool]
+"""Whether a subject holds a role in a team."""
+
+
+class RoleLookup(RoleManager):  # type: ignore[misc]  # casbin publishes no types
     """Who holds which role in which team: flat, read-only, nothing inherited.
 
-    Implements the interface of Casbin's role manager.
+    Implements the part of the interface of Casbin's role manager that an enforcer calls. A role
+    that a line names with its team, `team/role`, is held for resources of any team (`*`).
     """
 
-    def __init__(self, grants: Iterable[tuple[str, str, str]]) -> None:
-        self._grants = frozenset(grants)
+    def __init__(self, has_role: HasRole) -> None:
+        self._has_role = has_role
 
     def has_link(self, name1: str, name2: str, *domain: str) -> bool:
-        """Whether exactly this role was granted to the subject in the team."""
-        return len(domain) == 1 and (name1, name2, domain[0]) in self._grants
+        """Whether exactly this role was given to the subject in the team."""
+        if domain == (ANY,):
+            team, slash, role = name2.partition("/")
+            return bool(slash) and self._has_role(name1, role, team)
+        return len(domain) == 1 and self._has_role(name1, name2, domain[0])
 
     def get_roles(self, name: str, *domain: str) -> list[str]:
-        """The roles that the subject holds in the team, sorted."""
-        return sorted(r for s, r, team in self._grants if s == name and (team,) == domain)
+        """Refuse: no decision asks."""
+        raise TypeError(f"roles are not listed here: {name}, {domain}")
 
     def get_users(self, name: str, *domain: str) -> list[str]:
-        """The subjects that hold the role in the team, sorted."""
-        return sorted(s for s, r, team in self._grants if r == name and (team,) == domain)
+        """Refuse: no decision asks."""
+        raise TypeError(f"holders are not listed here: {name}, {domain}")
 
     def clear(self) -> None:
         """Refuse: grants are replaced, not changed."""
@@ -94,18 +102,16 @@ class Enforcers:
         ValueError: Casbin cannot read the model.
     """
 
-    def __init__(
-        self, model: str, lines: Iterable[PolicyLine], grants: Iterable[tuple[str, str, str]]
-    ) -> None:
+    def __init__(self, model: str, lines: Iterable[PolicyLine], has_role: HasRole) -> None:
         """Group the lines by permission and team.
 
         Args:
             model: The text of `policies/model.conf`.
             lines: The policy lines.
-            grants: Subject, role and team of each grant (team `*` for roles written `team/role`).
+            has_role: Whether a subject holds a role in a team.
         """
         self._model = model
-        self._grants = RoleGrants(grants)
+        self._roles = RoleLookup(has_role)
         self._lock = threading.Lock()
         self._lines: dict[str, dict[_Fields, PolicyLine]] = {}
         self._by_team: dict[tuple[str, str], list[_Fields]] = {}
@@ -167,8 +173,8 @@ class Enforcers:
             raise ValueError("the model lacks a section: it needs r, p, g, e and m")
         enforcer = casbin.Enforcer(model)
         model["p"]["p"].policy = [list(line) for line in lines]
-        model["g"]["g"].rm = self._grants
-        enforcer.set_named_role_manager("g", self._grants)
+        model["g"]["g"].rm = self._roles
+        enforcer.set_named_role_manager("g", self._roles)
         return enforcer
 
 

@@ -78,7 +78,7 @@ class Policy:
         record = record or PolicyRecord()
         self.version: Final = record.version
         self._broken: dict[str, str] = {}
-        self.memberships: Final = Memberships(record.memberships, now or utcnow())
+        self.memberships: Final = Memberships(record.teams, now or utcnow())
         self.network: Final = Network(_valid_network_lines(record))
         self._approvals = frozenset(tuple(each.fields) for each in record.approvals)
         self.step_up: Final = StepUp(_step_up_lines(record))
@@ -354,13 +354,12 @@ class Policy:
             self._broken[permission] = why
 
     def _make(self, model: str, lines: list[PolicyLine]) -> Enforcers:
-        qualified = {line.role for line in lines if line.role and line.role[1] != ANY}
         try:
-            return Enforcers(model, lines, self.memberships.grants(qualified))
+            return Enforcers(model, lines, self.memberships.has_role)
         except Exception as error:  # noqa: BLE001  # an unreadable model must refuse
             _log.exception("the policy model cannot be read")
             self._broken[ANY] = f"the model: {type(error).__name__}"
-            return Enforcers("", (), ())
+            return Enforcers("", (), self.memberships.has_role)
 
 
 def _bound_elsewhere(actor: Actor, permission: str, team: str) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import (
@@ -22,12 +23,12 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 from coe.access.models import Membership, Person, PersonState, PolicyRule, PolicyState, Team
-from coe.db.records import Columns, From
+from coe.db.records import Columns
 from coe.formats import instants
 
 NO_POLICY: Final = "0"
@@ -36,11 +37,6 @@ NO_POLICY: Final = "0"
 
 def _table(model: type[SQLModel]) -> Table:
     return SQLModel.metadata.tables[str(model.__tablename__)]
-
-
-def _instant(stored: str | None) -> datetime | None:
-    """A time as `jsonb_build_array` writes it."""
-    return instants.read(stored) if stored else None
 
 
 _RULES: Final = _table(PolicyRule)
@@ -59,18 +55,33 @@ class RuleRecord:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class MembershipRecord:
+class MembershipRecord(NamedTuple):
     """A subject in a team, with its roles there; it may have none.
 
-    It counts until `expires_at`. `granted` are further roles, each until its time.
+    It counts until `expires_at`. `granted` are further roles, each until its time. The fields are
+    columns, in the order in which the signed text has them.
     """
 
     subject: str
     team: str
-    roles: tuple[str, ...]
-    expires_at: Annotated[datetime | None, From("expires_at", make=_instant)] = None
-    granted: Mapping[str, str] = field(default_factory=dict)
+    roles: Sequence[str]
+    expires_at: datetime | None = None
+    granted: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class TeamRecord:
+    """The memberships of a team.
+
+    `lasting` has the roles of each subject whose membership has no end. It holds them without an
+    object a membership, for there may be hundreds of thousands: the garbage collector would go
+    through them all, again and again while they are read.
+    """
+
+    team: str
+    lasting: Mapping[str, tuple[str, ...]]
+    ending: tuple[MembershipRecord, ...] = ()
+    """Those that end, or that have roles which end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ class PolicyRecord:
     version: str = NO_POLICY
     model: str = ""
     rules: tuple[RuleRecord, ...] = ()
-    memberships: tuple[MembershipRecord, ...] = ()
+    teams: tuple[TeamRecord, ...] = ()
     network: tuple[RuleRecord, ...] = ()
     approvals: tuple[RuleRecord, ...] = ()
     step_up: tuple[RuleRecord, ...] = ()
@@ -109,7 +120,7 @@ class PolicyRecord:
 
 
 _RULE_COLUMNS: Final = Columns(RuleRecord, _RULES)
-_MEMBERSHIP_COLUMNS: Final = Columns(MembershipRecord, _MEMBERSHIPS)
+_MEMBERSHIP_COLUMNS: Final = tuple(_MEMBERSHIPS.c[name] for name in MembershipRecord._fields)
 
 
 async def read_policy_version(session: AsyncSession) -> str:
@@ -124,14 +135,12 @@ async def read_policy(session: AsyncSession) -> PolicyRecord:
     if row is None:
         return PolicyRecord()
     lines = orjson.loads(row.lines)
-    inactive = set(orjson.loads(row.inactive))
-    teams = orjson.loads(row.memberships)
-    members = (_MEMBERSHIP_COLUMNS.record(each) for _, text in teams for each in orjson.loads(text))
+    teams = row.memberships or ()
     return PolicyRecord(
         version=_version_name(row.version, row.digest),
         model=row.model,
         rules=_lines_of(lines, "p"),
-        memberships=tuple(each for each in members if each.subject.lower() not in inactive),
+        teams=tuple(read_teams(teams, frozenset(orjson.loads(row.inactive)))),
         network=_lines_of(lines, "n"),
         approvals=_lines_of(lines, "a"),
         step_up=_lines_of(lines, "s"),
@@ -144,6 +153,32 @@ async def read_policy(session: AsyncSession) -> PolicyRecord:
         ),
         signature=row.signature,
     )
+
+
+def read_teams(
+    texts: Iterable[Sequence[str]], inactive: Collection[str] = ()
+) -> Iterator[TeamRecord]:
+    """The memberships of each team, from its signed text.
+
+    Args:
+        texts: Each a team and its text.
+        inactive: The subjects, in small letters, whose memberships count for nothing.
+    """
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for team, text in texts:
+        lasting: dict[str, tuple[str, ...]] = {}
+        ending: list[MembershipRecord] = []
+        for subject, _, roles, expires_at, granted in orjson.loads(text):
+            if inactive and subject.lower() in inactive:
+                continue
+            held = tuple(roles)
+            held = known.setdefault(held, held)  # most people have the roles of many others
+            if expires_at is None and not granted:
+                lasting[subject] = held
+            else:
+                end = None if expires_at is None else instants.read(expires_at)
+                ending.append(MembershipRecord(subject, team, held, end, granted))
+        yield TeamRecord(team, lasting, tuple(ending))
 
 
 async def compute_parts(session: AsyncSession, *, model: str | None = None) -> PolicyParts:
@@ -234,7 +269,9 @@ _BY_TEAM: Final = (
     .subquery()
 )
 _ALL_MEMBERS: Final = select(
-    _text_of(func.jsonb_build_array(_BY_TEAM.c.team, _BY_TEAM.c.text), _plain(_BY_TEAM.c.team))
+    func.array_agg(
+        aggregate_order_by(array([_BY_TEAM.c.team, _BY_TEAM.c.text]), _plain(_BY_TEAM.c.team))
+    )
 )
 _TEAM_ROOT: Final = select(
     _digest_of(

@@ -19,7 +19,7 @@ from coe.access.membership_changes import (
 )
 from coe.access.models import Person, PersonState
 from coe.access.policy import Policy, PolicyStore
-from coe.access.records import MembershipRecord, PolicyRecord, read_policy
+from coe.access.records import MembershipRecord, PolicyRecord, TeamRecord, read_policy
 from coe.db import Database
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -115,10 +115,15 @@ async def test_whose_account_is_not_active_is_in_no_team(
 def test_the_first_end_says_when_a_policy_is_made_again() -> None:
     record = PolicyRecord(
         version="1",
-        memberships=(
-            MembershipRecord("a", "sales", (), LATER),
-            MembershipRecord("b", "sales", (), None, {"lead": "2026-12-01T10:00:00Z"}),
-            MembershipRecord("c", "sales", ()),
+        teams=(
+            TeamRecord(
+                "sales",
+                {"c": ()},
+                (
+                    MembershipRecord("a", "sales", (), LATER),
+                    MembershipRecord("b", "sales", (), None, {"lead": "2026-12-01T10:00:00Z"}),
+                ),
+            ),
         ),
     )
     assert Policy(record, now=NOW).memberships.until == SOON

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access.files import read_files
 from coe.access.load import LoadedPolicy, renew_version
 from coe.access.policy import Policy
-from coe.access.records import MembershipRecord, PolicyRecord, RuleRecord
+from coe.access.records import PolicyRecord, RuleRecord, TeamRecord
 from coe.access.signed_policy import lock_changed_policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,10 +25,11 @@ def shipped() -> Policy:
             version="shipped",
             model=files.model,
             rules=tuple(RuleRecord(line.fields, line.note, line.source) for line in files.lines),
-            memberships=tuple(
-                MembershipRecord(person.subject, team.team, tuple(person.roles))
+            teams=tuple(
+                TeamRecord(
+                    team.team, {person.subject: tuple(person.roles) for person in team.people}
+                )
                 for team in files.teams
-                for person in team.people
             ),
         )
     )
@@ -48,10 +49,16 @@ def policy_of(
             version=version,
             model=model,
             rules=tuple(RuleRecord(fields, None, f"test:{i}") for i, fields in enumerate(rules, 1)),
-            memberships=tuple(
-                MembershipRecord(subject, team, tuple(roles))
-                for subject, teams in (members or {}).items()
-                for team, roles in teams.items()
+            teams=tuple(
+                TeamRecord(
+                    team,
+                    {
+                        subject: tuple(teams[team])
+                        for subject, teams in (members or {}).items()
+                        if team in teams
+                    },
+                )
+                for team in sorted({team for teams in (members or {}).values() for team in teams})
             ),
         )
     )
