@@ -44,6 +44,7 @@ class Person(SQLModel, table=True):
     what made the account: `oidc:<issuer>` at a first sign-in, or `scim` (whose `externalId` is
     `provisioned_id`, and whose `userName` is `user_name`). `suspended_by` is `scim` if the
     directory suspended the person, which may lift that again; without it somebody here ordered it.
+    `attributes_sealed` is what the directory says beside that (`coe.access.people`).
     A person who is only named in `catalog/teams/` has no row, and is active.
     """
 
@@ -60,6 +61,7 @@ class Person(SQLModel, table=True):
     provisioned_id: str | None = Field(default=None, index=True)
     user_name: str | None = Field(default=None, index=True)
     display_name: str
+    attributes_sealed: bytes | None = None
     source: str
     state: str = Field(
         default=PersonState.ACTIVE.value,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,7 +12,13 @@ from sqlmodel import col
 
 from coe.access.actor import Actor, ActorKind
 from coe.access.models import Person, PersonState
+from coe.crypto.envelope import Cell
+from coe.crypto.keys import Keyring
 from coe.errors import Unauthenticated
+from coe.identifiers import PLATFORM_TEAM
+from coe.json_types import JSON
+
+_PURPOSE: Final = "people"
 
 
 class InactivePerson(Unauthenticated):
@@ -64,3 +72,20 @@ async def find_identity(session: AsyncSession, issuer: str, external_id: str) ->
         execution_options={"populate_existing": True},
     )
     return found
+
+
+async def set_attributes(keyring: Keyring, person: Person, attributes: Mapping[str, JSON]) -> None:
+    """Seal what a directory says of the person into its row; the caller commits."""
+    person.attributes_sealed = await keyring.seal_json(_cell(person), _PURPOSE, dict(attributes))
+
+
+async def attributes_of(keyring: Keyring, person: Person) -> dict[str, JSON] | None:
+    """What a directory says of the person; None if it was never kept, or is erased."""
+    if person.attributes_sealed is None:
+        return None
+    found = await keyring.open_json(_cell(person), _PURPOSE, person.attributes_sealed)
+    return found if isinstance(found, dict) else None
+
+
+def _cell(person: Person) -> Cell:
+    return Cell("people", str(person.id), "attributes_sealed", PLATFORM_TEAM)

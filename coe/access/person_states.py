@@ -67,6 +67,7 @@ async def change_state(
 
     Somebody here may suspend whom the directory has suspended: then it is theirs to lift. What the
     directory suspended is part of the signed policy, so that nobody makes it so in the database.
+    What the directory said of who leaves is erased.
 
     Raises:
         Conflict: It is so already, or the person has left for good.
@@ -84,5 +85,7 @@ async def change_state(
     await lock_policy(session)
     person.state, person.suspended_by = state.value, suspender
     person.state_changed_at, person.changed_at = now, now
+    if state == PersonState.LEFT:
+        person.attributes_sealed = None
     await session.flush()
     await renew_version(session)

@@ -11,12 +11,13 @@ from scim2_tester import Status, check_server
 from coe.access.actor import Actor
 from coe.access.membership_changes import MembersSource
 from coe.access.models import Person
+from coe.access.people import find_person
 from coe.errors import Unauthenticated
 from coe.identity.teams import proposals
 from coe.identity.teams.actions import NewTeam, create_team
 from coe.work import Platform, RequestInfo
 from tests.factories.api import Api
-from tests.factories.audit_events import events_of
+from tests.factories.audit_events import details_of, events_of
 from tests.factories.databases import statements_about
 from tests.factories.people import COE_LEAD, OUTSIDER
 from tests.factories.scim import BASE, DIRECTORY, Directory, hand_to_directory, token_for, wsgi_of
@@ -141,3 +142,103 @@ async def test_pages_and_filters(directory: Directory) -> None:
     for text in ('userName eq "CLARA"', 'externalId eq "x-clara" and active eq true'):
         found = (await directory.send("GET", "/Users", filter=text)).json()
         assert [each["userName"] for each in found["Resources"]] == ["clara"]
+
+
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+INES = {
+    "name": {"givenName": "Ines", "familyName": "Roth", "formatted": "Ines Roth"},
+    "emails": [{"value": "ines@acme.example", "type": "work", "primary": True}],
+    "title": "Buyer",
+    "preferredLanguage": "de-DE",
+    "timezone": "Europe/Berlin",
+    ENTERPRISE: {"department": "Purchasing"},
+}
+
+
+async def test_what_directories_say_of_people_is_kept_sealed_and_erased(
+    directory: Directory,
+) -> None:
+    platform = directory.api.services.platform
+    ines = await directory.user("ines", externalId="u-1", **INES, shoeSize="38")
+    shown = (await directory.send("GET", f"/Users/{ines}")).json()
+    assert {name: shown[name] for name in INES} == INES
+    assert ENTERPRISE in shown["schemas"]
+    assert "displayName" not in shown
+    assert "shoeSize" not in shown
+    async with platform.database.session() as session:
+        person = await find_person(session, "ines")
+        assert person is not None
+        assert person.display_name == "Ines Roth", "the name for people"
+        assert b"Purchasing" not in (person.attributes_sealed or b"Purchasing")
+    moved = {"op": "replace", "path": f"{ENTERPRISE}:department", "value": "Sales"}
+    married = {"op": "replace", "path": "name.familyName", "value": "Berg"}
+    patched = (await directory.patch(f"/Users/{ines}", moved, married)).json()
+    assert patched[ENTERPRISE] == {"department": "Sales"}
+    assert patched["name"]["familyName"] == "Berg"
+    assert patched["emails"] == INES["emails"]
+    made, changed = await details_of(platform, "access:person:provision")
+    assert changed["attributes"] == ["name", ENTERPRISE], "the log says what, and not to what"
+    assert "Roth" not in str(made)
+    big = await directory.send("PUT", f"/Users/{ines}", {"userName": "ines", "title": "x" * 20_000})
+    assert (big.status_code, "16000 bytes" in big.json()["detail"]) == (400, True)
+    assert (await directory.send("DELETE", f"/Users/{ines}")).status_code == 204
+    async with platform.database.session() as session:
+        person = await find_person(session, "ines")
+        assert person is not None
+        assert person.attributes_sealed is None
+
+
+async def test_people_are_found_and_ordered_by_what_is_sealed(directory: Directory) -> None:
+    for name, family in (("anna", "Zorn"), ("berta", "Adler"), ("clara", "Moser")):
+        await directory.user(name, name={"familyName": family}, title=f"T-{family}")
+    found = (await directory.send("GET", "/Users", filter='name.familyName sw "Ad"')).json()
+    assert [each["userName"] for each in found["Resources"]] == ["berta"]
+    query = {"sortBy": "name.familyName", "sortOrder": "descending", "count": 2}
+    page = (await directory.send("GET", "/Users", **query)).json()
+    assert [each["userName"] for each in page["Resources"]] == ["anna", "clara"]
+    quoted = {"filter": 'userName eq "name"', "sortBy": "userName"}
+    assert (await directory.send("GET", "/Users", **quoted)).json()["totalResults"] == 0
+
+
+async def test_a_version_keeps_changes_apart(directory: Directory) -> None:
+    ines = await directory.user("ines", title="Buyer")
+    group = await directory.group("anything", ines)
+    config = (await directory.send("GET", "/ServiceProviderConfig")).json()
+    assert (config["etag"]["supported"], config["sort"]["supported"]) == (True, True)
+    for path, change in (
+        (f"/Users/{ines}", {"op": "replace", "path": "title", "value": "Head"}),
+        (f"/Groups/{group}", {"op": "replace", "path": "displayName", "value": "other"}),
+    ):
+        read = await directory.send("GET", path)
+        version = read.json()["meta"]["version"]
+        assert read.headers["ETag"] == version
+        same = await directory.send("GET", path, headers={"If-None-Match": f'"x", {version}'})
+        assert (same.status_code, same.content) == (304, b"")
+        changed = await directory.patch(path, change, headers={"If-Match": version})
+        assert changed.status_code == 200, changed.text
+        assert changed.headers["ETag"] == changed.json()["meta"]["version"] != version
+        for method in ("PATCH", "PUT", "DELETE"):
+            late = await directory.send(method, path, {}, headers={"If-Match": version})
+            assert (late.status_code, late.json()["status"]) == (412, "412"), method
+        fresh = await directory.send("GET", path, headers={"If-None-Match": version})
+        assert fresh.status_code == 200
+        assert (await directory.send("DELETE", path, headers={"If-Match": "*"})).status_code == 204
+
+
+async def test_patches_as_entra_sends_them(directory: Directory) -> None:
+    ines = await directory.user("ines")
+    group = await directory.group("anything", ines)
+    mail = {
+        "op": "Add",
+        "path": 'emails[type eq "work"].value',
+        "value": "ines@acme.example",
+    }
+    phone = {"op": "Add", "path": 'phoneNumbers[type eq "work"].value', "value": "1"}
+    off = {"op": "Replace", "path": "active", "value": "False"}
+    patched = await directory.patch(f"/Users/{ines}", mail, phone, off)
+    assert patched.status_code == 200, patched.text
+    assert patched.json()["emails"] == [{"type": "work", "value": "ines@acme.example"}]
+    assert patched.json()["active"] is False
+    gone = {"op": "Remove", "path": "members", "value": [{"value": ines}]}
+    patched = await directory.patch(f"/Groups/{group}", gone)
+    assert (patched.status_code, "members" in patched.json()) == (200, False)

@@ -55,12 +55,22 @@ class Directory:
     api: Api
     token: str
 
-    async def send(self, method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        **query: Any,
+    ) -> httpx.Response:
         """One request."""
         async with self.api.client(self.token) as client:
-            return await client.request(method, f"/scim/v2{path}", json=body, params=query)
+            return await client.request(
+                method, f"/scim/v2{path}", json=body, params=query, headers=headers
+            )
 
-    async def user(self, name: str, **more: Any) -> str:
+    async def user(self, name: str, /, **more: Any) -> str:
         """Make an account; its id."""
         body = {"schemas": [USER], "userName": name, **more}
         made = await self.send("POST", "/Users", body)
@@ -80,9 +90,12 @@ class Directory:
         key: str = made.json()["id"]
         return key
 
-    async def patch(self, path: str, *operations: dict[str, Any]) -> httpx.Response:
+    async def patch(
+        self, path: str, *operations: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         """Patch a resource."""
-        return await self.send("PATCH", path, {"schemas": [PATCH], "Operations": operations})
+        body = {"schemas": [PATCH], "Operations": operations}
+        return await self.send("PATCH", path, body, headers=headers)
 
 
 def wsgi_of(api: Api, loop: asyncio.AbstractEventLoop) -> Callable[..., Iterable[bytes]]:

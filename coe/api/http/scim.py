@@ -7,8 +7,10 @@ sent (scope `scim:*`). A refusal is an `Error` of RFC 7644, section 3.12.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,9 +26,12 @@ from scim2_models import (
     ResourceType,
     Schema,
     SCIMException,
+    ScimPolicy,
     SearchRequest,
 )
 
+from coe.access.models import Person
+from coe.access.people import attributes_of
 from coe.api.http import scim_resources as resources
 from coe.api.http.requests import (
     authenticate_request,
@@ -35,7 +40,7 @@ from coe.api.http.requests import (
     request_info,
     response_headers,
 )
-from coe.api.http.scim_resources import MAX_RESULTS, PATH, GivenUser, Group, User
+from coe.api.http.scim_resources import MAX_RESULTS, PATH, Account, GivenUser, Group
 from coe.errors import CoeError, Invalid, NotFound
 from coe.formats import uuids
 from coe.identity.scim import groups, users
@@ -67,6 +72,12 @@ def router(platform: Platform) -> APIRouter:
     return routes
 
 
+_TOLERANT: Final = ScimPolicy(
+    unknown=ScimPolicy.Unknown.ignore,
+    remove_value_as_filter=ScimPolicy.RemoveValue.apply,
+    unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,
+)
+"""Attributes that are not kept here are ignored, and PATCH is read as Entra ID sends it."""
 _WITH_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
 
 
@@ -78,7 +89,8 @@ async def _answer(platform: Platform, request: Request, handler: Handler) -> Res
             request.state.body = await read_body(request)
         async with platform.work(actor, about) as work:
             base = str(request.base_url).rstrip("/") + PATH
-            return await handler(work, request, base)
+            with _TOLERANT:
+                return await handler(work, request, base)
     except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
         found = _error_of(error)
         headers = response_headers(about, error)
@@ -191,26 +203,85 @@ def _search(given: JSON, model: type[Any]) -> Any:
     )
 
 
-def _shown(resource: Any, request: Request, model: type[Any], context: Context) -> Any:
+def _shown(
+    resource: Any, request: Request, model: type[Any], context: Context, status: int = 200
+) -> Response:
     wanted = _search(dict(request.query_params), model)
-    return resource.model_dump(scim_ctx=context, response_parameters=wanted)
+    headers = {"ETag": resource.meta.version}
+    if status == HTTPStatus.CREATED:
+        headers["Location"] = resource.meta.location
+    body = resource.model_dump(scim_ctx=context, response_parameters=wanted)
+    return _response(body, status, headers=headers)
 
 
-def _page(items: list[Any], wanted: Any, model: type[Any]) -> Response:
+class Stale(SCIMException):
+    """A change was meant for another version of the resource."""
+
+    status = 412
+    _default_detail = "The resource has changed since: read it again"
+
+
+def _check_version(request: Request, resource: Any) -> None:
+    """Refuse a change of another version than the one that it is meant for.
+
+    Raises:
+        Stale: The resource is another one meanwhile.
+    """
+    wanted = request.headers.getlist("if-match")
+    if wanted and not _names(wanted, resource.meta.version):
+        raise Stale
+
+
+def _names(headers: Sequence[str], version: str) -> bool:
+    """Whether one of the entity tags is that of this version; they are compared as weak ones."""
+    tags = [tag.strip() for header in headers for tag in header.split(",")]
+    return "*" in tags or any(tag.removeprefix("W/") == version.removeprefix("W/") for tag in tags)
+
+
+def _part(items: list[Any], wanted: Any) -> tuple[int, list[Any]]:
+    """How many resources fit, and those of the page, in order."""
     if wanted.filter is not None:
         items = [each for each in items if wanted.filter.match(each)]
+    items = wanted.sort(items)
     start = max(wanted.start_index or 1, 1)
     count = MAX_RESULTS if wanted.count is None else min(max(wanted.count, 0), MAX_RESULTS)
-    part = items[start - 1 : start - 1 + count]
+    return len(items), items[start - 1 : start - 1 + count]
+
+
+def _page(total: int, part: list[Any], wanted: Any, model: type[Any]) -> Response:
     page = ListResponse[model](  # type: ignore[valid-type]  # the same
-        total_results=len(items),
+        total_results=total,
         items_per_page=len(part),
-        start_index=start,
+        start_index=max(wanted.start_index or 1, 1),
         resources=part or None,
     )
     return _response(
         page.model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=wanted)
     )
+
+
+_OPEN: Final = frozenset({"active", "externalid", "id", "username"})
+"""The attributes of a person that are not sealed, in small letters."""
+_WORDS: Final = frozenset(
+    {"and", "co", "eq", "ew", "false", "ge", "gt", "le", "lt", "ne", "not", "null", "or", "pr"}
+    | {"sw", "true"}
+)
+
+
+def _asks_for_sealed(wanted: Any) -> bool:
+    """Whether a filter or an order needs what is sealed; directories mostly ask for a userName."""
+    text = re.sub(r'"(?:[^"\\]|\\.)*"', "", f"{wanted.filter or ''} {wanted.sort_by or ''}")
+    words = {word.lower() for word in re.findall(r"[A-Za-z$][\w.:$-]*", text)}
+    return not words <= _OPEN | _WORDS
+
+
+async def _user(work: Work, person: Person, base: str) -> Any:
+    return resources.user_of(person, await attributes_of(work.keyring, person), base)
+
+
+async def _group(work: Work, record: groups.GroupRecord, base: str) -> Any:
+    del work
+    return resources.group_of(record, base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +291,10 @@ class _Noun:
     path: str
     model: type[Any]
     given: type[Any]
-    shown: Callable[[Any, str], Any]
+    shown: Callable[[Work, Any, str], Awaitable[Any]]
+    """The whole resource of a row."""
+    thin: Callable[[Any, str], Any]
+    """What of the resource is not sealed."""
     values: Callable[[Any], Any]
     all: Callable[[Work], Awaitable[Sequence[Any]]]
     find: Callable[..., Awaitable[Any]]
@@ -232,9 +306,10 @@ class _Noun:
 _NOUNS: Final = (
     _Noun(
         "/Users",
-        User,
+        Account,
         GivenUser,
-        resources.user_of,
+        _user,
+        resources.thin_user_of,
         resources.user_values,
         users.users,
         users.find_user,
@@ -246,6 +321,7 @@ _NOUNS: Final = (
         "/Groups",
         Group,
         Group,
+        _group,
         resources.group_of,
         resources.group_values,
         groups.groups,
@@ -257,47 +333,69 @@ _NOUNS: Final = (
 )
 
 
+async def _before(noun: _Noun, work: Work, request: Request, base: str) -> Any:
+    """The resource that a request changes, locked, of the version that it means."""
+    row = await noun.find(work, _key(request), lock=True)
+    resource = await noun.shown(work, row, base)
+    _check_version(request, resource)
+    return resource
+
+
+async def _changed(
+    noun: _Noun, work: Work, request: Request, base: str, *, to: Any, context: Context
+) -> Response:
+    row = await noun.change(work, _key(request), noun.values(to))
+    return _shown(await noun.shown(work, row, base), request, noun.model, context)
+
+
 def _doors(noun: _Noun) -> Iterator[tuple[str, str, Handler]]:
     """The routes of a kind of resource."""
 
     async def all_(work: Work, request: Request, base: str) -> Response:
-        found = [noun.shown(each, base) for each in await noun.all(work)]
-        return _page(found, await _wanted(request, noun.model), noun.model)
+        wanted, rows = await _wanted(request, noun.model), await noun.all(work)
+        if _asks_for_sealed(wanted):
+            total, part = _part([await noun.shown(work, row, base) for row in rows], wanted)
+        else:
+            thin = {(found := noun.thin(row, base)).id: (found, row) for row in rows}
+            total, some = _part([found for found, _ in thin.values()], wanted)
+            part = [await noun.shown(work, thin[each.id][1], base) for each in some]
+        return _page(total, part, wanted, noun.model)
 
     async def create(work: Work, request: Request, base: str) -> Response:
         given = noun.given.model_validate(
             _body(request), scim_ctx=Context.RESOURCE_CREATION_REQUEST
         )
-        made = noun.shown(await noun.create(work, noun.values(given)), base)
-        body = _shown(made, request, noun.model, Context.RESOURCE_CREATION_RESPONSE)
-        return _response(body, 201, headers={"Location": made.meta.location})
+        made = await noun.shown(work, await noun.create(work, noun.values(given)), base)
+        return _shown(made, request, noun.model, Context.RESOURCE_CREATION_RESPONSE, 201)
 
     async def read(work: Work, request: Request, base: str) -> Response:
-        found = noun.shown(await noun.find(work, _key(request)), base)
-        return _response(_shown(found, request, noun.model, Context.RESOURCE_QUERY_RESPONSE))
+        found = await noun.shown(work, await noun.find(work, _key(request)), base)
+        if _names(request.headers.getlist("if-none-match"), found.meta.version):
+            return Response(status_code=304, headers={"ETag": found.meta.version})
+        return _shown(found, request, noun.model, Context.RESOURCE_QUERY_RESPONSE)
 
     async def replace(work: Work, request: Request, base: str) -> Response:
-        key = _key(request)
-        before = noun.shown(await noun.find(work, key, lock=True), base)
+        resource = await _before(noun, work, request, base)
         given = noun.given.model_validate(
             _body(request), scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST
         )
-        given.replace(before)
-        after = noun.shown(await noun.change(work, key, noun.values(given)), base)
-        return _response(_shown(after, request, noun.model, Context.RESOURCE_REPLACEMENT_RESPONSE))
+        given.replace(resource)
+        return await _changed(
+            noun, work, request, base, to=given, context=Context.RESOURCE_REPLACEMENT_RESPONSE
+        )
 
     async def patch(work: Work, request: Request, base: str) -> Response:
-        key = _key(request)
-        changed = noun.shown(await noun.find(work, key, lock=True), base)
+        resource = await _before(noun, work, request, base)
         operations = PatchOp[noun.model].model_validate(  # type: ignore[name-defined]  # the same
             _body(request), scim_ctx=Context.RESOURCE_PATCH_REQUEST
         )
-        operations.patch(changed)
-        after = noun.shown(await noun.change(work, key, noun.values(changed)), base)
-        return _response(_shown(after, request, noun.model, Context.RESOURCE_PATCH_RESPONSE))
+        operations.patch(resource)
+        return await _changed(
+            noun, work, request, base, to=resource, context=Context.RESOURCE_PATCH_RESPONSE
+        )
 
     async def delete(work: Work, request: Request, base: str) -> Response:
-        del base
+        await _before(noun, work, request, base)
         await noun.delete(work, _key(request))
         return Response(status_code=204)
 
@@ -310,9 +408,10 @@ def _doors(noun: _Noun) -> Iterator[tuple[str, str, Handler]]:
 
 
 async def _search_all(work: Work, request: Request, base: str) -> Response:
-    found = [noun.shown(each, base) for noun in _NOUNS for each in await noun.all(work)]
-    model: Any = User | Group
-    return _page(found, await _wanted(request, model), model)
+    found = [await noun.shown(work, row, base) for noun in _NOUNS for row in await noun.all(work)]
+    model: Any = Account | Group
+    wanted = await _wanted(request, model)
+    return _page(*_part(found, wanted), wanted, model)
 
 
 _RESOURCES: Final[tuple[tuple[str, str, Handler], ...]] = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, exists, or_, select
 from sqlmodel import col
 
 from coe.access.decision import Decision
@@ -50,6 +50,12 @@ class GroupRecord:
     members: tuple[UUID, ...]
 
 
+_IS_HERE: Final = exists().where(
+    col(Person.id) == col(ScimGroupMember.person_id), col(Person.state) != PersonState.LEFT.value
+)
+"""Who has left is in no group, also where the directory has not taken them out of it."""
+
+
 async def groups(work: Work) -> list[GroupRecord]:
     """All groups of the directory, by time.
 
@@ -61,9 +67,9 @@ async def groups(work: Work) -> list[GroupRecord]:
         select(ScimGroup).order_by(col(ScimGroup.created_at), col(ScimGroup.id))
     )
     found = await work.session.execute(
-        select(col(ScimGroupMember.group_id), col(ScimGroupMember.person_id)).order_by(
-            col(ScimGroupMember.person_id)
-        )
+        select(col(ScimGroupMember.group_id), col(ScimGroupMember.person_id))
+        .where(_IS_HERE)
+        .order_by(col(ScimGroupMember.person_id))
     )
     members: dict[UUID, list[UUID]] = {}
     for group_id, person_id in found:
@@ -88,7 +94,7 @@ async def find_group(work: Work, key: UUID, *, lock: bool = False) -> GroupRecor
         raise NotFound
     found = await work.session.scalars(
         select(col(ScimGroupMember.person_id))
-        .where(col(ScimGroupMember.group_id) == key)
+        .where(col(ScimGroupMember.group_id) == key, _IS_HERE)
         .order_by(col(ScimGroupMember.person_id))
     )
     return GroupRecord(row, tuple(found))

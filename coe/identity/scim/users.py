@@ -6,8 +6,8 @@ is the first `userName` and never changes; nobody else's subject can be taken, i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from sqlmodel import col
 from coe.access.actor import ActorKind, subject_kind
 from coe.access.decision import Decision
 from coe.access.models import Membership, Person, PersonState
+from coe.access.people import attributes_of, set_attributes
 from coe.access.permissions import Permission
 from coe.access.person_states import change_state, is_suspended_by_directory
 from coe.audit.events import Tag
@@ -24,20 +25,29 @@ from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.teams.changes import refresh
 from coe.identity.teams.people import leave_for_good
+from coe.json_types import JSON
+from coe.language.canonical import canonical
 from coe.work import Work
 
 SOURCE: Final = "scim"
+MAX_ATTRIBUTES: Final = 16_000
+"""How many bytes of JSON the attributes of a person take."""
 _MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class UserValues:
-    """What a directory says of a person."""
+    """What a directory says of a person.
+
+    `name` is the one for people, by default the `userName`. `attributes` are all others that it
+    sent and this server keeps, as it sent them; they are sealed.
+    """
 
     user_name: str
-    display_name: str | None = None
+    name: str | None = None
     external_id: str | None = None
     active: bool = True
+    attributes: Mapping[str, JSON] = field(default_factory=dict)
 
 
 async def users(work: Work) -> Sequence[Person]:
@@ -90,16 +100,17 @@ async def create_user(work: Work, values: UserValues) -> Person:
     await _check_free(work, values.user_name, None)
     person = Person(
         subject=values.user_name,
-        display_name=values.display_name or values.user_name,
+        display_name=values.name or values.user_name,
         source=SOURCE,
         provisioned_id=values.external_id,
         user_name=values.user_name,
         created_at=work.now,
         changed_at=work.now,
     )
+    await set_attributes(work.keyring, person, values.attributes)
     work.session.add(person)
     await work.session.flush()
-    await _record(work, person, decision, "created")
+    await _record(work, person, decision, "created", values.attributes)
     if not values.active:
         await _suspend(work, person, decision)
     return person
@@ -121,12 +132,19 @@ async def change_user(work: Work, key: UUID, values: UserValues) -> Person:
     decision = require(work)
     _check(values)
     await _check_free(work, values.user_name, person)
-    given = (values.user_name, values.display_name or person.subject, values.external_id)
-    if given != (person.user_name, person.display_name, person.provisioned_id):
+    given = (values.user_name, values.name or person.subject, values.external_id)
+    before = await attributes_of(work.keyring, person) or {}
+    changed = {
+        each
+        for each in {*before, *values.attributes}
+        if before.get(each) != values.attributes.get(each)
+    }
+    if changed or given != (person.user_name, person.display_name, person.provisioned_id):
         person.user_name, person.display_name, person.provisioned_id = given
         person.changed_at = work.now
+        await set_attributes(work.keyring, person, values.attributes)
         await work.session.flush()
-        await _record(work, person, decision, "changed")
+        await _record(work, person, decision, "changed", changed)
     if not values.active and person.state == PersonState.ACTIVE:
         await _suspend(work, person, decision)
     elif values.active and is_suspended_by_directory(person):
@@ -171,12 +189,16 @@ def _check(values: UserValues) -> None:
         message = "a userName is letters, digits and . _ @ + -, at most 127"
         problems.append(Problem("INPUT_SUBJECT", message, path="/userName"))
     for name, value in (
-        ("displayName", values.display_name),
+        ("displayName", values.name),
         ("externalId", values.external_id),
     ):
         if value is not None and (len(value) > _MAX or "\0" in value):
             message = f"it has at most {_MAX} characters, and no NUL"
             problems.append(Problem("INPUT_NAME", message, path=f"/{name}"))
+    size = len(canonical(dict(values.attributes)))
+    if size > MAX_ATTRIBUTES:
+        message = f"the attributes of a person take at most {MAX_ATTRIBUTES} bytes, not {size}"
+        problems.append(Problem("INPUT_SIZE", message, path="/"))
     if problems:
         raise Invalid(problems)
 
@@ -206,6 +228,7 @@ async def _record(
     person: Person,
     decision: Decision,
     what: str,
+    attributes: Iterable[str] = (),
     *,
     tag: Tag = Tag.ACCESS_PERSON_PROVISION,
 ) -> None:
@@ -214,5 +237,10 @@ async def _record(
         resource=f"person:{person.subject}",
         team=PLATFORM_TEAM,
         decision=decision,
-        detail={"what": what, "userName": person.user_name, "externalId": person.provisioned_id},
+        detail={
+            "what": what,
+            "userName": person.user_name,
+            "externalId": person.provisioned_id,
+            "attributes": [*sorted(attributes)],
+        },
     )
