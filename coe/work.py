@@ -248,6 +248,19 @@ class Work(Read):
             raise _step_up_error(self.actor, permission, stale)
         return decision
 
+    def require_somewhere(self, permission: Permission, *, resource: str) -> None:
+        """Refuse an actor who has the permission in no team, before a text says which team's it is.
+
+        The refusal is recorded and explained for the first of the actor's teams.
+
+        Raises:
+            Forbidden: With the permission.
+        """
+        if not self.scope(permission).empty:
+            return
+        team = min(self.policy.teams(self.actor.subject), default=PLATFORM_TEAM)
+        self.require(permission, resource=resource, team=team)
+
     async def record(
         self,
         tag: Tag,

@@ -103,13 +103,18 @@ async def register_flow(
     return await saved_version(work, saving)
 
 
-async def check_flow(read: Read, manifest: str, stage: Stage = Stage.DRAFT) -> Preview:
-    """Preview what `register_flow` would save, and report what a stage asks; nothing is saved."""
+async def check_flow(work: Work, manifest: str, stage: Stage = Stage.DRAFT) -> Preview:
+    """Preview what `register_flow` would save, and report what a stage asks; nothing is saved.
+
+    Raises:
+        Forbidden: The actor may check flows (`flow:check`) in no team.
+    """
+    work.require_somewhere(Permission.FLOW_CHECK, resource="flow:new")
     document, problems = await asyncio.to_thread(read_flow, manifest)
     if document is None:
         return Preview(manifest, problems)
-    problems = (*problems, *_refused(read, document), *await taken_number(read, document))
-    return await preview_draft(read, document, problems, stage)
+    problems = (*problems, *_refused(work, document), *await taken_number(work, document))
+    return await preview_draft(work, document, problems, stage)
 
 
 def _refused(read: Read, document: FlowDocument) -> Iterator[Problem]:

@@ -69,18 +69,20 @@ async def register_template(
     return await saved_version(work, saving)
 
 
-async def preview(read: Read, request: Instantiation) -> Preview:
+async def preview(work: Work, request: Instantiation) -> Preview:
     """What `instantiate` would save, and the problems that would prevent it; saves nothing.
 
     Raises:
         Invalid: The template's reference is not valid.
         NotFound: No such template, or it may not be read.
+        Forbidden: The actor may check flows (`flow:check`) in no team.
     """
-    instance = await instance_of(read, request)
-    problems = instance.problems + _refused(read, request, instance)
+    work.require_somewhere(Permission.FLOW_CHECK, resource="flow:new")
+    instance = await instance_of(work, request)
+    problems = instance.problems + _refused(work, request, instance)
     if instance.document is None:
         return Preview(instance.rendered.text, problems, template=instance.template.ref)
-    draft = await preview_draft(read, instance.document, problems)
+    draft = await preview_draft(work, instance.document, problems)
     return replace(draft, template=instance.template.ref)
 
 

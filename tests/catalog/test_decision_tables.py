@@ -46,8 +46,8 @@ async def test_a_draft_is_saved_once_and_replaced_by_other_content(platform: Pla
 
 async def test_a_table_with_a_gap_is_not_saved(platform: Platform) -> None:
     gap = level().replace("  - {id: large, then: {level: finance}}\n", "")
-    async with platform.read(FINANCE_DEVELOPER) as read:
-        preview = await check_decision(read, gap)
+    async with platform.work(FINANCE_DEVELOPER) as work:
+        preview = await check_decision(work, gap)
     assert {each.code for each in preview.problems} == {"DEC010"}
     with pytest.raises(Invalid):
         async with platform.work(FINANCE_DEVELOPER) as work:

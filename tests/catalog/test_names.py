@@ -81,8 +81,8 @@ def expected(severity: Severity) -> list[tuple[str, str, str]]:
 async def test_names_that_lead_nowhere_warn_a_draft_and_stop_its_submission(
     platform: Platform,
 ) -> None:
-    async with platform.read(SALES_OWNER) as read:
-        preview = await actions.check_flow(read, nowhere())
+    async with platform.work(SALES_OWNER) as work:
+        preview = await actions.check_flow(work, nowhere())
     assert named(preview.problems) == expected(Severity.WARNING)
     saved = await register(platform, SALES_OWNER, nowhere())
     assert named(saved.problems) == expected(Severity.WARNING)
@@ -115,8 +115,8 @@ async def test_a_local_flow_without_a_review_is_checked_at_its_publication(
 async def test_a_table_is_checked_too(platform: Platform) -> None:
     text = level().replace("processOwner: finance-lead", "processOwner: nobody-x")
     at = "/decision/metadata/processOwner"
-    async with platform.read(FINANCE_DEVELOPER) as read:
-        preview = await check_decision(read, text)
+    async with platform.work(FINANCE_DEVELOPER) as work:
+        preview = await check_decision(work, text)
     assert named(preview.problems) == [("OWS080", Severity.WARNING, at)]
     async with platform.work(FINANCE_LEAD) as work:
         saved = await register_decision(work, text)

@@ -7,6 +7,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from coe.access.actor import Actor
 from coe.access.models import PolicyRule
 from coe.catalog import actions, queries
 from coe.catalog.flows.contents import flow_contents
@@ -270,11 +271,20 @@ async def test_checking_reveals_nothing_of_hidden_flows(platform: Platform) -> N
         text = central(calls=f"warehouse/{name}@^1").replace(
             'input: {orderId: "${ .orderId }"}', wrong
         )
-        async with platform.read(OUTSIDER) as read:
-            preview = await actions.check_flow(read, text)
+        async with platform.work(Actor.of("finance-approver")) as work:
+            preview = await actions.check_flow(work, text)
         codes[name] = [problem.code for problem in preview.problems]
     assert codes["pick-and-pack"] == codes["nothing-there"]
     assert "OWS052" in codes["pick-and-pack"]
+
+
+async def test_who_is_in_no_team_may_not_have_anything_checked(platform: Platform) -> None:
+    with pytest.raises(Forbidden, match="flow:check") as refused:
+        async with platform.work(OUTSIDER) as work:
+            await actions.check_flow(work, central())
+    assert refused.value.extensions["permission"] == "flow:check"
+    [detail] = await details_of(platform, "access:permission:refuse")
+    assert detail == {"permission": "flow:check"}
 
 
 async def test_a_document_is_read_in_a_thread(
@@ -288,8 +298,8 @@ async def test_a_document_is_read_in_a_thread(
 
     monkeypatch.setattr(actions, "read_flow", noting)
     await register(platform, SALES_OWNER, central())
-    async with platform.read(SALES_OWNER) as read:
-        await actions.check_flow(read, central())
+    async with platform.work(SALES_OWNER) as work:
+        await actions.check_flow(work, central())
     assert len(threads) == 2
     assert threading.main_thread() not in threads
 
@@ -350,9 +360,9 @@ async def test_nothing_of_a_definition_is_in_clear(platform: Platform) -> None:
 
 
 async def test_checking_reports_the_same_and_saves_nothing(platform: Platform) -> None:
-    async with platform.read(SALES_OWNER) as read:
-        preview = await actions.check_flow(read, central())
-        broken = await actions.check_flow(read, "nonsense: [")
+    async with platform.work(SALES_OWNER) as work:
+        preview = await actions.check_flow(work, central())
+        broken = await actions.check_flow(work, "nonsense: [")
     saved = await register(platform, SALES_OWNER, central())
     assert preview.digest == saved.version.digest
     assert preview.problems == saved.problems
@@ -365,8 +375,8 @@ async def test_checking_reports_the_same_and_saves_nothing(platform: Platform) -
 async def test_checking_shows_what_changes_of_the_live_version(platform: Platform) -> None:
     await published(platform, SALES_OWNER, central())
     changed = central(version="1.1.0").replace("required: [orderId]", "required: [orderId, note]")
-    async with platform.read(SALES_OWNER) as read:
-        preview = await actions.check_flow(read, changed)
+    async with platform.work(SALES_OWNER) as work:
+        preview = await actions.check_flow(work, changed)
     assert preview.diff is not None
     assert preview.diff.breaking
     assert "+" in preview.diff.unified
@@ -377,10 +387,10 @@ async def test_a_preview_says_that_the_number_is_taken_and_what_a_submission_ref
 ) -> None:
     await published(platform, SALES_OWNER, central())
     changed = central(step="other", calls="warehouse/nowhere@^1")
-    async with platform.read(SALES_OWNER) as read:
-        draft = await actions.check_flow(read, changed)
-        strict = await actions.check_flow(read, changed, Stage.PUBLICATION)
-        own = await actions.check_flow(read, central())
+    async with platform.work(SALES_OWNER) as work:
+        draft = await actions.check_flow(work, changed)
+        strict = await actions.check_flow(work, changed, Stage.PUBLICATION)
+        own = await actions.check_flow(work, central())
     [taken] = errors_in(draft.problems)
     assert (taken.code, taken.path, taken.line) == ("INPUT_VERSION", "/document/version", 5)
     assert {each.code for each in errors_in(strict.problems)} == {"INPUT_VERSION", "OWS052"}

@@ -96,8 +96,8 @@ async def test_instantiating_saves_a_draft_with_its_origin(platform: Platform) -
 
 async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Platform) -> None:
     await published(platform)
-    async with platform.read(SALES_OWNER) as read:
-        preview = await actions.preview(read, asked())
+    async with platform.work(SALES_OWNER) as work:
+        preview = await actions.preview(work, asked())
     assert await _count(platform, "entries") == 1
     saved = await instantiate(platform, SALES_OWNER)
     assert preview.digest == saved.version.digest
@@ -111,8 +111,8 @@ async def test_a_preview_says_what_would_be_saved_and_saves_nothing(platform: Pl
 async def test_a_misspelt_team_or_owner_is_recognised(platform: Platform) -> None:
     await published(platform)
     wrong = {"namespace": "salse", "process_owner": "sales-ownr"}
-    async with platform.read(SALES_OWNER) as read:
-        preview = await actions.preview(read, asked(**wrong))
+    async with platform.work(SALES_OWNER) as work:
+        preview = await actions.preview(work, asked(**wrong))
     assert [(each.code, each.message) for each in preview.problems] == [
         ("INPUT_NAMESPACE", "the namespace must be the slug of a team, did you mean `sales`?"),
         (
@@ -124,8 +124,8 @@ async def test_a_misspelt_team_or_owner_is_recognised(platform: Platform) -> Non
 
 async def test_a_preview_says_who_may_not_instantiate(platform: Platform) -> None:
     await published(platform)
-    async with platform.read(WAREHOUSE_DEVELOPER) as read:
-        preview = await actions.preview(read, asked())
+    async with platform.work(WAREHOUSE_DEVELOPER) as work:
+        preview = await actions.preview(work, asked())
     [problem] = [each for each in preview.problems if each.severity == "ERROR"]
     assert (problem.code, problem.path) == ("INPUT_NAMESPACE", "/namespace")
     assert problem.message.startswith("you may not make flows of the team `sales`: ")
@@ -142,10 +142,10 @@ async def test_a_preview_reveals_nothing_of_a_flow_that_is_hidden(platform: Plat
         )
         await session.commit()
     other = {"parameters": {"words": "Bye", "twice": True}}
-    async with platform.read(WAREHOUSE_DEVELOPER) as read:
-        hidden = await actions.preview(read, asked(**other))
-    async with platform.read(SALES_OWNER) as read:
-        own = await actions.preview(read, asked(**other))
+    async with platform.work(WAREHOUSE_DEVELOPER) as work:
+        hidden = await actions.preview(work, asked(**other))
+    async with platform.work(SALES_OWNER) as work:
+        own = await actions.preview(work, asked(**other))
     assert "version: 1.0.0" in hidden.definition
     assert "version: 1.1.0" in own.definition
 
@@ -159,8 +159,8 @@ async def test_bad_input_is_located_and_saves_nothing(platform: Platform) -> Non
         "process_owner": "nobody",
     }
     paths = {"/parameters/words", "/parameters/twize", "/name", "/namespace", "/processOwner"}
-    async with platform.read(SALES_OWNER) as read:
-        preview = await actions.preview(read, asked(**bad))
+    async with platform.work(SALES_OWNER) as work:
+        preview = await actions.preview(work, asked(**bad))
     assert {problem.path for problem in preview.problems} == paths
     assert preview.digest == ""
     with pytest.raises(Invalid) as invalid:

@@ -18,9 +18,12 @@ class DecisionQuery:
 
     @field
     async def check_decision(self, info: Info, manifest: str) -> DecisionPreview:
-        """What registerDecision would save, and its problems; saves nothing."""
-        async with info.context.read() as read:
-            return DecisionPreview.of(await check_decision(read, manifest))
+        """What registerDecision would save, and its problems; saves nothing.
+
+        The caller may check tables in some team (decision:check).
+        """
+        async with info.context.work() as work:
+            return DecisionPreview.of(await check_decision(work, manifest))
 
     @field
     async def replay_decision(self, info: Info, input: ReplayDecisionInput) -> DecisionReplay:  # noqa: A002  # the contract's name

@@ -19,9 +19,12 @@ class FlowQuery:
 
     @field
     async def preview_template(self, info: Info, input: InstantiateTemplateInput) -> FlowPreview:  # noqa: A002  # the contract's name
-        """What instantiateTemplate would save, and its problems; saves nothing."""
-        async with info.context.read() as read:
-            return FlowPreview.of(await templates.preview(read, input.instantiation()))
+        """What instantiateTemplate would save, and its problems; saves nothing.
+
+        The caller may check flows in some team (flow:check).
+        """
+        async with info.context.work() as work:
+            return FlowPreview.of(await templates.preview(work, input.instantiation()))
 
     @field
     async def check_flow(
@@ -32,8 +35,9 @@ class FlowQuery:
     ) -> FlowPreview:
         """What registerFlow would save, and its problems; saves nothing.
 
-        With `forPublication`, what a submission for review would refuse is an error.
+        The caller may check flows in some team (flow:check). With `forPublication`, what
+        a submission for review would refuse is an error.
         """
         stage = Stage.PUBLICATION if for_publication else Stage.DRAFT
-        async with info.context.read() as read:
-            return FlowPreview.of(await actions.check_flow(read, manifest, stage))
+        async with info.context.work() as work:
+            return FlowPreview.of(await actions.check_flow(work, manifest, stage))

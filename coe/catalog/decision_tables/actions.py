@@ -96,11 +96,16 @@ async def register_decision(
     return await saved_version(work, saving)
 
 
-async def check_decision(read: Read, manifest: str) -> DecisionPreview:
-    """Preview what `register_decision` would save and report; nothing is saved."""
+async def check_decision(work: Work, manifest: str) -> DecisionPreview:
+    """Preview what `register_decision` would save and report; nothing is saved.
+
+    Raises:
+        Forbidden: The actor may check tables (`decision:check`) in no team.
+    """
+    work.require_somewhere(Permission.DECISION_CHECK, resource="decision:new")
     entry, problems, _ = await asyncio.to_thread(read_decision, manifest)
     if entry is not None:
-        problems += (*await _names(read, entry), *_refused(read, entry))
+        problems += (*await _names(work, entry), *_refused(work, entry))
     return DecisionPreview(manifest, entry.table.digest if entry else "", problems, entry)
 
 

@@ -12,7 +12,7 @@ from coe.cli.grammar import Noun, example
 from coe.cli.output import Result, Table, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 
-DEFAULT_SCOPES: Final = ("entry:read", "flow:register", "flow:submit")
+DEFAULT_SCOPES: Final = ("entry:read", "flow:check", "flow:register", "flow:submit")
 _ADD: Final = document("""
 mutation Add($input: AddTrustRuleInput!) {
   addTrustRule(input: $input) { id problems { ...problem } }
