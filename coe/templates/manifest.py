@@ -52,6 +52,8 @@ from coe.language.source import Source, Unreadable, point, read
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"
 _NEEDED = (MANIFEST, FLOW, TESTS, README)
 _MAX_CHARACTERS = 2_000_000
+MAX_EXAMPLES = 20
+"""Examples of parameters, each of which is rendered and checked at a registration."""
 
 
 class TemplateManifest(ManifestModel):
@@ -207,7 +209,14 @@ def _schema_problems(schema: dict[str, JSON], source: Source) -> list[Problem]:
     if schema.get("type") != "object":
         message = "the parameters' schema must have `type: object`"
         return [source.problem("INPUT_MANIFEST", message, "/parameters")]
-    return list(schema_problems(source, schema, "/parameters"))
+    examples = schema.get("examples")
+    found = list(schema_problems(source, schema, "/parameters"))
+    if isinstance(examples, list) and len(examples) > MAX_EXAMPLES:
+        message = f"a template has at most {MAX_EXAMPLES} examples: each is rendered and checked"
+        place = f"/parameters/examples/{MAX_EXAMPLES}"
+        help = "keep those that show something, and test the others in tests.yaml"
+        found.append(source.problem("INPUT_MANIFEST", message, place, help=help))
+    return found
 
 
 def _flow(text: str) -> tuple[dict[str, JSON] | None, list[Problem]]:

@@ -151,3 +151,19 @@ def programs(greedy: bool) -> Any:  # noqa: FBT001  # one of two grammars
         )
 
     return st.recursive(atoms, formed, max_leaves=6)
+
+
+# A schema of 1,200 bytes whose examples took two minutes: each has its errors at every level.
+_ALTERNATIVES = [
+    f"  d{level}: {{anyOf: [" + ", ".join([f"{{$ref: '#/$defs/d{level + 1}'}}"] * 4) + "]}\n"
+    for level in range(5)
+]
+EXPENSIVE_SCHEMA = (
+    "$defs:\n" + "".join(_ALTERNATIVES) + "  d5: {enum: [1], maxItems: 2, type: string}\n"
+    "$ref: '#/$defs/d0'\n"
+    "examples:\n"
+    "- &a [1,1,1,1,1,1,1,1,1,1]\n"
+    "- &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+    "- &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+    "- &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n" + "- *d\n" * 36
+)

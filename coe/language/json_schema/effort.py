@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -30,8 +31,38 @@ _REPETITION: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _MAX_STATES: Final = 16_000  # what an expression of the permitted size can have
 
 
+# What one counted pair, and one error that is found, take in steps of the validator.
+_VISIT_STEPS: Final = 50
+_ERROR_STEPS: Final = 100
+
+
 class TooMuchWork(Exception):
     """Applying the schema to the value would take longer than is reasonable."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """The steps that all validations of one document may take together.
+
+    Without it each has a bound of its own, and a document of a hundred values has a hundred bounds.
+    """
+
+    left: int
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether a validation was refused: all later ones are refused at once."""
+        return self.left <= 0
+
+    def take(self, steps: int) -> None:
+        """Take steps.
+
+        Raises:
+            TooMuchWork: There are not so many left; none remain.
+        """
+        self.left -= steps
+        if self.is_spent:
+            raise TooMuchWork
 
 
 class Effort(NamedTuple):
@@ -42,6 +73,18 @@ class Effort(NamedTuple):
     errors: int
     # Bytes that the validator copies if all of them are: each error holds its value.
     copied: int
+    # Pairs of a schema and a value that were counted.
+    visits: int = 0
+
+    @property
+    def to_apply(self) -> int:
+        """Steps to count and to apply it."""
+        return self.steps + self.visits * _VISIT_STEPS
+
+    @property
+    def to_explain(self) -> int:
+        """Steps to find all errors."""
+        return self.errors * _ERROR_STEPS + self.copied
 
 
 def effort(schema: JSON, value: JSON, targets: Targets) -> Effort:
@@ -116,7 +159,7 @@ class _Count:
                 self._done[visit.key] = visit.effort
                 if stack:
                     stack[-1].add(visit.effort)
-        return root.effort
+        return root.effort._replace(visits=visits)
 
     def _known(self, schema: JSON, value: JSON) -> Effort | None:
         """The effort of a pair that was counted before, or of a number under a flat schema."""

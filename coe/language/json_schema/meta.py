@@ -9,10 +9,11 @@ ignored. The messages name the place and what belongs there, which those of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
+from coe.language.json_schema.caps import SchemaFault, excess
 from coe.language.json_schema.ecmascript import NotAPattern
 from coe.language.json_schema.validator import (
     DIALECT,
@@ -28,20 +29,11 @@ _MAX_QUOTED: Final = 80
 TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
-class SchemaFault(NamedTuple):
-    """What is wrong with a schema, at a JSON pointer into it."""
-
-    path: str
-    message: str
-    # A warning is about a schema that can be used, but may not mean what its author thinks.
-    severity: Severity = Severity.ERROR
-
-
 def schema_problems(source: Source, schema: JSON, path: str) -> tuple[Problem, ...]:
     """What is wrong with the JSON Schema at a pointer of a document."""
     return tuple(
         source.problem("INPUT_SCHEMA", fault.message, fault.path, severity=fault.severity)
-        for fault in faults(schema, path)
+        for fault in (*excess(schema, path), *faults(schema, path))
     )
 
 

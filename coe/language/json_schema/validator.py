@@ -25,7 +25,14 @@ import orjson
 
 from coe.json_types import JSON
 from coe.language.json_schema.ecmascript import NotAPattern, NotSupported, read_pattern
-from coe.language.json_schema.effort import Effort, TooMuchWork, effort, matching_steps, states
+from coe.language.json_schema.effort import (
+    Allowance,
+    Effort,
+    TooMuchWork,
+    effort,
+    matching_steps,
+    states,
+)
 from coe.language.json_schema.references import References
 
 if TYPE_CHECKING:
@@ -49,6 +56,8 @@ _MAX_PRODUCT: Final = 500_000_000
 # Up to these the library finds all errors of a value, and beyond them one.
 _MAX_ERRORS: Final = 50_000
 _MAX_COPIED: Final = 200_000_000
+# Of a schema and a value, multiplied, for which the library takes a step at most.
+_BYTES_PER_STEP: Final = 10
 _MAX_PATTERN_SIZE: Final = 1 << 20  # bytes of a compiled expression
 # Keywords whose size in bytes says nothing about the work.
 _COUNTED: Final = ("$ref", "$dynamicRef", "unevaluatedProperties", "unevaluatedItems")
@@ -73,6 +82,14 @@ class _Compiled:
         """Whether applying it to so many bytes cannot be too much work, so need not be counted."""
         product = self.size * size
         return not self.counted and product <= _MAX_PRODUCT and self.states * size <= MAX_EFFORT
+
+    def take(self, allowance: Allowance, value: JSON, size: int) -> None:
+        """Take what applying it to a value takes; it is counted where a rough bound is too much."""
+        rough = max(self.size * size // _BYTES_PER_STEP, self.states * size)
+        if self.counted or rough > allowance.left // 2:
+            allowance.take(self.effort(value).to_apply)
+        else:
+            allowance.take(rough)
 
     def effort(self, value: JSON) -> Effort:
         return effort(self.document, value, self.references.targets)
@@ -121,8 +138,10 @@ def has_format(name: str, text: str) -> bool:
     return _format(name).is_valid(_without_surrogates(text))
 
 
-def errors(schema: JSON, value: JSON) -> list[ValidationError]:
+def errors(schema: JSON, value: JSON, allowance: Allowance | None = None) -> list[ValidationError]:
     """The errors of a value in the library's order, which is not defined.
+
+    `allowance` is what this and other validations may take together.
 
     Raises:
         CannotValidate: The schema is not valid, or applying it takes too much work.
@@ -130,11 +149,15 @@ def errors(schema: JSON, value: JSON) -> list[ValidationError]:
     if not isinstance(schema, dict | bool):
         raise CannotValidate("is not a JSON Schema")
     try:
+        if allowance is not None:
+            allowance.take(1)
         compiled = _compiled(_text(schema))
         value, size = _measured(value)
+        if allowance is not None:
+            compiled.take(allowance, value, size)
         if not compiled.is_small_for(size):
             _check_effort(compiled.effort(value))
-        return [] if compiled.validator.is_valid(value) else _found(compiled, value)
+        return [] if compiled.validator.is_valid(value) else _found(compiled, value, allowance)
     except TooMuchWork:
         raise CannotValidate("takes too much work to apply") from None
     except ValueError:
@@ -146,7 +169,9 @@ def _check_effort(effort: Effort) -> None:
         raise TooMuchWork
 
 
-def _found(compiled: _Compiled, value: JSON) -> list[ValidationError]:
+def _found(
+    compiled: _Compiled, value: JSON, allowance: Allowance | None = None
+) -> list[ValidationError]:
     """The errors of a value that does not match: all of them, or the first of a large value."""
     too_large = CannotValidate("is not matched, and the value is too large to say where")
     try:
@@ -155,6 +180,8 @@ def _found(compiled: _Compiled, value: JSON) -> list[ValidationError]:
         raise too_large from None
     if effort.copied > _MAX_COPIED:
         raise too_large
+    if allowance is not None:
+        allowance.take(effort.to_apply + effort.to_explain)
     found: list[ValidationError] = []
     if effort.errors <= _MAX_ERRORS:
         found = list(compiled.validator.iter_errors(value))

@@ -13,6 +13,7 @@ import orjson
 
 from coe.errors import Problem
 from coe.json_types import JSON
+from coe.language.json_schema.effort import Allowance
 from coe.language.json_schema.validator import CannotValidate, errors
 from coe.language.source import point, tokens
 from coe.language.suggestions import closest
@@ -99,13 +100,14 @@ class Violation:
         return Problem(code, message, path=self.path or None, help=self.help)
 
 
-def violations(schema: JSON, value: JSON) -> list[Violation]:
+def violations(schema: JSON, value: JSON, allowance: Allowance | None = None) -> list[Violation]:
     """Why a value does not match a schema, at most `MAX_VIOLATIONS`, in the order of their paths.
 
-    Of a large value with many errors there may be the first alone.
+    Of a large value with many errors there may be the first alone. `allowance` is what this and
+    other validations may take together.
     """
     try:
-        found = [(error, *_nearest(error)) for error in errors(schema, value)]
+        found = [(error, *_nearest(error)) for error in errors(schema, value, allowance)]
     except CannotValidate as reason:
         return [Violation("", f"its schema {reason}", UNUSABLE)]
     ordered = sorted(found, key=lambda each: _order(each[1]))[:MAX_VIOLATIONS]

@@ -28,7 +28,7 @@ def check_arguments(context: LintContext) -> Iterator[Problem]:
         function = FUNCTIONS.get((task.function.name, task.function.version or ""))
         if function is None or task.function.catalog != "default":
             continue
-        for found in _static(function.arguments, task.with_):
+        for found in _static(context, function.arguments, task.with_):
             where = f"{task.pointer}/with{found.path}"
             message = f"`{function.call}`: {found.path or 'its arguments'} {found.message}"
             value = found.keyword not in ("required", "additionalProperties")
@@ -55,7 +55,7 @@ def check_flows(context: LintContext) -> Iterator[Problem]:
         else:
             yield from _flow(context, ref, where, flow)
             if data is not None and flow.input_schema is not None:
-                for found in _static(flow.input_schema, data):
+                for found in _static(context, flow.input_schema, data):
                     message = f"`{ref}` refuses this input: {found}"
                     yield context.problem("OWS054", message, data_at + found.path, value=True)
 
@@ -111,11 +111,13 @@ def _called(task: Task) -> tuple[str, str, str, JSON] | None:
     return None
 
 
-def _static(schema: JSON, data: JSON) -> list[Violation]:
+def _static(context: LintContext, schema: JSON, data: JSON) -> list[Violation]:
     """The violations that no value of an expression could fix."""
     if is_expression(data):
         return []
-    return [found for found in violations(schema, data) if not _dynamic(data, found)]
+    return [
+        found for found in violations(schema, data, context.allowance) if not _dynamic(data, found)
+    ]
 
 
 def _dynamic(data: Any, found: Violation) -> bool:

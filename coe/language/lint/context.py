@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from coe.errors import Problem, Severity
 from coe.json_types import JSON
 from coe.language.fields import Model
+from coe.language.json_schema.effort import Allowance
 from coe.language.lint.expression_sites import Site, sites
 from coe.language.lint.parts import models
 from coe.language.lint.standards import Standards
 from coe.language.model.definition import Definition
 from coe.language.model.task import Task, TaskList
 from coe.language.names.directory import KnownNames
+
+MAX_VALIDATION_STEPS: Final = 20_000_000
+"""Steps of all validations of one definition: a few tenths of a second."""
 
 PartT = TypeVar("PartT", bound=Model)
 
@@ -102,6 +106,11 @@ class LintContext:
     definition: Definition
     standards: Standards
     known: Lookup | None = None
+
+    @cached_property
+    def allowance(self) -> Allowance:
+        """What validations of all examples and inputs of the definition may take together."""
+        return Allowance(MAX_VALIDATION_STEPS)
 
     @cached_property
     def scopes(self) -> tuple[ScopeAt, ...]:

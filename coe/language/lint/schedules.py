@@ -120,7 +120,7 @@ def _input(context: LintContext, schedule: FlowSchedule) -> Iterator[Problem]:
         if not _takes_arrays(document):
             message = "a run that events start gets an array of events, which this schema refuses"
             yield context.problem("OWS074", message, place, help="give it `type: array`")
-    elif violations(document, {}):
+    elif violations(document, {}, context.allowance):
         message = "a run that a schedule starts gets `{}`, which this schema refuses"
         help = "require no property, and give missing ones a default in the flow"
         yield context.problem("OWS074", message, place, help=help)
