@@ -59,11 +59,11 @@ class Actor:
     """The authenticated caller.
 
     `scopes` are those of its token; they only narrow what the policy allows. None does not narrow.
-    With a `team` its token counts for that team's resources only. `token_id` is the token that it
-    sent, if that is in the database. `maker` is who made the credential of a service: the two count
-    as one person wherever a rule tells people apart. `sign_in` is the session of a person in a
-    browser; None for every token. `credential` is that of a machine, such as `worker:<uuid>`;
-    `bound_to` is the team that alone it may act in, by the lines for a `machine`.
+    `bound_to` is the team that alone it may act in, with a token or as a machine. `token_id` is the
+    token that it sent, if that is in the database. `maker` is who made the credential of a service:
+    the two count as one person wherever a rule tells people apart. `sign_in` is the session of a
+    person in a browser; None for every token. `credential` is that of a worker or a machine, such
+    as `worker:<uuid>`.
     """
 
     subject: str
@@ -75,7 +75,14 @@ class Actor:
     sign_in: SignIn | None = None
     credential: str | None = None
     bound_to: str | None = None
-    team: str | None = None
+
+    @property
+    def machine_of(self) -> str | None:
+        """The team of a registered client or a job of a CI, which the lines for a `machine` count.
+
+        None for a worker, who has roles, and for everybody with a token or a session.
+        """
+        return self.bound_to if self.credential is not None else None
 
     @property
     def persons(self) -> frozenset[str]:
@@ -101,7 +108,7 @@ class Actor:
         maker: str | None = None,
         token_id: UUID | None = None,
         sign_in: SignIn | None = None,
-        team: str | None = None,
+        bound_to: str | None = None,
     ) -> Self:
         """The actor of a subject, whose form gives the kind.
 
@@ -116,7 +123,7 @@ class Actor:
             maker=maker,
             token_id=token_id,
             sign_in=sign_in,
-            team=team,
+            bound_to=bound_to,
         )
 
 

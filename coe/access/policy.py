@@ -42,6 +42,9 @@ _OTHER: Final = "?"  # any team or subject that the policy does not name; not a 
 _RELATIONS: Final = frozenset(Relation)
 _READ_ELSEWHERE: Final = frozenset({Permission.ENTRY_READ.value})
 """What a machine that is bound to a team may do in others: read what every team may reuse."""
+_ENDS_OWN: Final = frozenset({Permission.SESSION_REVOKE.value, Permission.TOKEN_REVOKE.value})
+"""What a relation gives to who is in no team, too: ending what signs one in."""
+_OWN: Final = RELATION_PREFIX + Relation.SELF
 _log = logging.getLogger(__name__)
 
 
@@ -115,8 +118,6 @@ class Policy:
         name = str(permission)
         if actor.scopes is not None and not in_scopes(name, actor.scopes):
             return refused(name, f"The token that was sent has no scope for {name}.")
-        if actor.team is not None and team != actor.team:
-            return refused(name, f"The token that was sent is for the team {actor.team} only.")
         own, every = _split(relations)
         objection = self._objection(actor, name, team, data_class, every)
         objection = objection or _bound_elsewhere(actor, name, team)
@@ -269,7 +270,7 @@ class Policy:
             team=team if team in self._teams else _OTHER,
             data_class=data_class,
             relations=relations,
-            machine_of=actor.bound_to,
+            machine_of=actor.machine_of,
         )
 
     def _request(self, question: _Question) -> AccessRequest:
@@ -304,16 +305,22 @@ class Policy:
         """Whether a line that matches has an effect: a relation gives nothing to who is in no team.
 
         So whoever leaves the last team loses what was written, started, owned or claimed, and stays
-        excluded from what a relation excludes from.
+        excluded from what a relation excludes from. Everybody ends their own sessions and tokens.
         """
         gives = line.effect is Effect.ALLOW and line.subject.startswith(RELATION_PREFIX)
-        return not gives or question.subject in self.memberships
+        return (
+            not gives
+            or question.subject in self.memberships
+            or (question.permission in _ENDS_OWN and line.subject == _OWN)
+        )
 
     def _evaluate(self, question: _Question) -> EnforcerResult:
         verdict = self._enforcers.evaluate(self._request(question))
         if not verdict.allowed or verdict.line is None or self._counts(question, verdict.line):
             return verdict
-        return self._enforcers.evaluate(self._request(question._replace(relations=frozenset())))
+        own = {Relation.SELF.value} if question.permission in _ENDS_OWN else set()
+        fewer = question._replace(relations=question.relations & own)
+        return self._enforcers.evaluate(self._request(fewer))
 
     def _decide(self, question: _Question) -> Decision:
         try:
@@ -363,8 +370,9 @@ class Policy:
 
 
 def _bound_elsewhere(actor: Actor, permission: str, team: str) -> str | None:
-    """Why a machine may not act in this team; None if it may, or is bound to none."""
-    if actor.bound_to in {None, team} or permission in _READ_ELSEWHERE:
+    """Why a credential does not count in this team; None if it does, or is bound to none."""
+    reads = actor.machine_of is not None and permission in _READ_ELSEWHERE
+    if actor.bound_to in {None, team} or reads:
         return None
     return f"The credential that was sent is bound to the team {actor.bound_to}."
 

@@ -134,7 +134,7 @@ async def authenticate(
         scopes=None if EVERY_SCOPE in token.scopes else frozenset(token.scopes),
         maker=token.maker,
         token_id=token.id,
-        team=token.team,
+        bound_to=token.team,
     )
     return FoundToken(actor, token.id, token.last_used_at)
 

@@ -80,7 +80,7 @@ async def issue_token(work: Work, request: TokenRequest) -> tuple[str, AccessTok
     _check_no_worker(request.subject)
     parent = await _parent(work)
     expires_at = work.now + request.lifetime
-    bound = team if _is_service(request.subject) else request.team or work.actor.team
+    bound = team if _is_service(request.subject) else request.team or work.actor.bound_to
     problems = [
         *_team_problems(work, request),
         *_scope_problems(work, request.scopes),
@@ -327,7 +327,7 @@ def _passed_on_problems(work: Work, request: TokenRequest, team: str) -> list[Pr
     if not _is_service(request.subject):
         return []
     scopes = None if tokens.EVERY_SCOPE in request.scopes else frozenset(request.scopes)
-    service = Actor.of(request.subject, scopes=scopes, team=team)
+    service = Actor.of(request.subject, scopes=scopes, bound_to=team)
     lacking = [
         permission.value
         for permission in Permission

@@ -20,7 +20,7 @@ from sqlmodel import col
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision
 from coe.access.machine_models import MachineClient, TrustRule
-from coe.access.machines import credential_of, end_credential, subject_of
+from coe.access.machines import CLIENT, credential_of, end_credential, subject_of
 from coe.access.models import Team
 from coe.access.permissions import Permission, is_scope
 from coe.audit.events import Tag
@@ -246,7 +246,9 @@ def _scope_problems(read: Read, request: ClientRequest | TrustRequest) -> list[P
 def _may(read: Read, team: str, scope: str) -> bool:
     noun = scope.partition(":")[0] + ":"
     names = [each for each in Permission if each == scope or (scope == noun + "*" and noun in each)]
-    machine = replace(Actor(f"service:machine/{team}", ActorKind.SERVICE, ""), bound_to=team)
+    machine = replace(
+        Actor(f"service:machine/{team}", ActorKind.SERVICE, ""), credential=CLIENT, bound_to=team
+    )
     return any(
         read.policy.decide(machine, name, team=team, data_class=each).allowed
         for name in names

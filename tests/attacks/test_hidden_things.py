@@ -36,7 +36,7 @@ from tests.factories.templates import register as save_template
 HIDDEN, TABLE, LEDGER, ABSENT = "hidden", "secret", "ledger", "absent"
 PRESENT = {"table": TABLE, "system": LEDGER}
 NARROW = Actor.of("sales-owner", scopes=frozenset({"flow:register", "flow:submit"}))
-BOUND = Actor.of("sales-owner", team="sales")
+BOUND = Actor.of("sales-owner", bound_to="sales")
 SYSTEM = """
 kind: System
 namespace: finance

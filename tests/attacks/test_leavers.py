@@ -58,11 +58,16 @@ __all__ = ["running"]
 Verb = Callable[..., Awaitable[Any]]
 LEAVER = Actor.of("left-long-ago")
 POLICY = shipped()
+ENDS_OWN = {
+    (Permission.SESSION_REVOKE, "relation:self"),
+    (Permission.TOKEN_REVOKE, "relation:self"),
+}
 GIVING = [
     (permission, line.subject.removeprefix(RELATION_PREFIX))
     for permission in Permission
     for line in POLICY.lines(permission)
     if line.effect is Effect.ALLOW and line.subject.startswith(RELATION_PREFIX)
+    if (permission, line.subject) not in ENDS_OWN
 ]
 
 

@@ -385,7 +385,7 @@ async def test_letting_a_machine_in_without_being_the_teams_lead(standing: Door,
 async def test_a_machine_that_is_bound_to_a_team_uses_a_role_in_another(
     platform: Platform,
 ) -> None:
-    bound = replace(Actor.of("service:web-shop"), bound_to="finance")
+    bound = replace(Actor.of("service:web-shop"), credential="client:x", bound_to="finance")
     async with platform.read(Actor.of("service:web-shop")) as read:
         assert read.decide("event:send", team="sales").allowed
     async with platform.read(bound) as read:

@@ -296,3 +296,20 @@ async def test_a_logout_is_replayed_against_a_later_session(world: World) -> Non
     await world.sign_in(again, iat=at, exp=at + 300, auth_time=at)
     await send_logout(world, token)
     assert (await again.whoami())["signedIn"]
+
+
+async def test_keeping_the_stolen_session_of_somebody_who_is_in_no_team(world: World) -> None:
+    """She sees it among her own and ends it, though no role gives her anything."""
+    eva, thief = world.browser(), world.browser()
+    for each in (eva, thief):
+        await world.sign_in(each, sub="u-eva", preferred_username="eva")
+    assert (await eva.ask("{ me { roles } }"))["data"]["me"]["roles"] == []
+    listed = await eva.ask("{ sessions { nodes { id current subject } } }")
+    nodes = listed["data"]["sessions"]["nodes"]
+    assert [each["subject"] for each in nodes] == ["eva", "eva"]
+    (stolen,) = [each["id"] for each in nodes if not each["current"]]
+    revoke = 'mutation ($id: ID!) { revokeSession(id: $id, reason: "stolen") { ended } }'
+    assert (await eva.ask(revoke, id=stolen))["data"]["revokeSession"]["ended"] == 1
+    assert await thief.whoami() == {"signedIn": False}
+    everywhere = 'mutation { revokeSessions(subject: "eva", reason: "stolen") { ended } }'
+    assert (await eva.ask(everywhere))["data"]["revokeSessions"]["ended"] == 1

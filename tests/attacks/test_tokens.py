@@ -195,7 +195,7 @@ async def test_a_service_of_two_teams_uses_its_token_in_the_other(platform: Plat
 async def test_a_token_of_one_team_is_used_for_another(platform: Platform) -> None:
     await published(platform, SALES_OWNER, central())
     bearer, _ = await issue(platform, SALES_OWNER, "sales-owner", team="sales")
-    outside = Actor.of("finance-lead", team="finance")
+    outside = Actor.of("finance-lead", bound_to="finance")
     async with platform.read(await enter(platform, bearer)) as read:
         assert await find_entry(read, "sales/returns", EntryKind.FLOW) is not None
         for permission in Permission:

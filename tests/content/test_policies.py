@@ -68,10 +68,15 @@ def policy() -> Policy:
     return shipped()
 
 
+def _actor(example: Example) -> Actor:
+    credential = None if example.machine_of is None else "client:x"
+    return replace(Actor.of(example.who), credential=credential, bound_to=example.machine_of)
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_example(policy: Policy, example: Example) -> None:
     decision = policy.decide(
-        replace(Actor.of(example.who), bound_to=example.machine_of),
+        _actor(example),
         example.permission,
         team=example.team,
         data_class=example.data_class,
@@ -100,7 +105,7 @@ def test_every_line_has_an_example_that_it_matches(policy: Policy) -> None:
     matched: set[str] = set()
     for example in EXAMPLES:
         lines = policy.matching(
-            replace(Actor.of(example.who), bound_to=example.machine_of),
+            _actor(example),
             example.permission,
             team=example.team,
             data_class=example.data_class,

@@ -21,6 +21,7 @@ from coe.governance import tokens
 from coe.governance.tokens import TokenFilter, TokenRequest
 from coe.work import Platform
 from tests.factories.people import FINANCE_LEAD, OUTSIDER, SALES_OWNER, WAREHOUSE_DEVELOPER
+from tests.factories.tokens import new_token
 
 OPERATOR = Actor.of("service:content")
 
@@ -130,3 +131,13 @@ async def test_tokens_are_paged_and_the_revoked_are_told_apart(platform: Platfor
         inactive = await tokens.list_tokens(read, TokenFilter(active=False))
         assert [each.id for each in inactive.items] == [made[1].id]
         assert (await tokens.list_tokens(read, TokenFilter(active=True))).total == 2
+
+
+async def test_who_is_in_no_team_sees_and_revokes_their_own_tokens(platform: Platform) -> None:
+    _, token = await new_token(platform, OUTSIDER.subject)
+    _, foreign = await new_token(platform, SALES_OWNER.subject)
+    async with platform.work(OUTSIDER) as work:
+        assert [each.id for each in (await tokens.list_tokens(work)).items] == [token.id]
+        assert await tokens.revoke_token(work, token.id, "lost") == {token.id}
+        with pytest.raises(NotFound):
+            await tokens.revoke_token(work, foreign.id, "lost")

@@ -59,7 +59,7 @@ def _digest(mutation: str, given: object, actor: Actor) -> str:
         "mutation": mutation,
         "given": _plain(given),
         "scopes": None if actor.scopes is None else [*sorted(actor.scopes)],
-        "team": actor.team,
+        "team": actor.bound_to,
     }
     return hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
