@@ -69,6 +69,10 @@ async def test_people_join_move_and_leave(directory: Directory) -> None:
         await platform.authenticate(bearer, RequestInfo())
     on = {"op": "replace", "path": "active", "value": True}
     assert (await directory.patch(f"/Users/{ines}", on)).json()["active"] is True
+    with pytest.raises(Unauthenticated):
+        await platform.authenticate(bearer, RequestInfo())
+    assert await roles(platform, "ines") == {"finance/operator"}, "who comes back is in the team"
+    bearer = await token_for(platform, "ines", "*")
     assert await platform.authenticate(bearer, RequestInfo())
     assert (await directory.send("DELETE", f"/Users/{ines}")).status_code == 204
     assert (await directory.send("GET", f"/Users/{ines}")).status_code == 404

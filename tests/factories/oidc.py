@@ -69,11 +69,17 @@ class Provider:
     client_key: str
 
     def control(self, **orders: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.post(f"{self.url}/control", json=orders, verify=PLAIN).json()
+        response = httpx.post(f"{self.url}/control", json=orders, verify=PLAIN)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
         return answer
 
     def reset(self) -> None:
-        self.control(accounts=ACCOUNTS, jwks={"keys": [self.key]}, forward=None, forget=True)
+        self.control(accounts=ACCOUNTS, jwks={"keys": [self.key]}, site=None, forget=True)
+
+    def register(self, site: str) -> None:
+        """Register the clients at an address at which they listen."""
+        self.control(site=site, jwks={"keys": [self.key]})
 
     def entry(self, **changes: Any) -> dict[str, Any]:
         """Its entry in the file of issuers."""

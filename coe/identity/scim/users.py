@@ -24,6 +24,7 @@ from coe.audit.events import Tag
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.teams.changes import refresh
+from coe.identity.teams.leaving import settle_suspended
 from coe.identity.teams.people import leave_for_good
 from coe.json_types import JSON
 from coe.language.canonical import canonical
@@ -119,6 +120,8 @@ async def create_user(work: Work, values: UserValues) -> Person:
 async def change_user(work: Work, key: UUID, values: UserValues) -> Person:
     """Make an account what the directory says; `active` false suspends the person.
 
+    It ends their tokens and sessions and gives their open tasks to others.
+
     A suspension that somebody ordered here stays, whatever the directory says: who ordered it, or
     another who may, lifts it (`coe person activate`).
 
@@ -174,8 +177,11 @@ def require(work: Work, team: str = PLATFORM_TEAM) -> Decision:
 
 
 async def _suspend(work: Work, person: Person, decision: Decision) -> None:
+    """Suspend whom the directory does not let in any more, and leave nothing of theirs open."""
     await change_state(work.session, person, PersonState.SUSPENDED, now=work.now, by_directory=True)
-    await _record(work, person, decision, "suspended", tag=Tag.ACCESS_PERSON_SUSPEND)
+    ended = await settle_suspended(work, person.subject)
+    tag = Tag.ACCESS_PERSON_SUSPEND
+    await _record(work, person, decision, "suspended", tag=tag, ended=ended)
     await refresh(work)
 
 
@@ -231,6 +237,7 @@ async def _record(
     attributes: Iterable[str] = (),
     *,
     tag: Tag = Tag.ACCESS_PERSON_PROVISION,
+    ended: Mapping[str, JSON] | None = None,
 ) -> None:
     await work.record(
         tag,
@@ -242,5 +249,6 @@ async def _record(
             "userName": person.user_name,
             "externalId": person.provisioned_id,
             "attributes": [*sorted(attributes)],
+            **(ended or {}),
         },
     )

@@ -51,12 +51,11 @@ async def settle_leavers(
     """
     if not subjects:
         return
-    record = await read_policy(work.session)
-    after = Policy(replace(record, version=f"{record.version}-uncommitted"), now=work.now)
+    after = await _policy_after(work)
     for subject in sorted(subjects):
         if subject not in after.memberships:
             roles = {*work.policy.roles(subject), *(held or {}).get(subject, ())}
-            detail = await _settle(work, subject, after, roles)
+            detail = await _settle(work, subject, after, roles, why="left")
             teams = {*work.policy.teams(subject), *(team for _, team in roles)}
             await work.record(
                 Tag.ACCESS_PERSON_LEAVE,
@@ -68,14 +67,31 @@ async def settle_leavers(
             )
 
 
+async def settle_suspended(work: Work, subject: str) -> dict[str, JSON]:
+    """End what somebody has whom the directory has suspended; what was done, for the log.
+
+    A directory suspends who leaves, and deletes the account weeks later: until then no credential
+    of theirs stays valid, and no task waits for them. Their memberships stay, for they may come
+    back. Call it in the transaction of the change, after it; `work.policy` is the one before.
+    """
+    after = await _policy_after(work)
+    return await _settle(work, subject, after, work.policy.roles(subject), why="suspended")
+
+
+async def _policy_after(work: Work) -> Policy:
+    """The policy as the transaction leaves it."""
+    record = await read_policy(work.session)
+    return Policy(replace(record, version=f"{record.version}-uncommitted"), now=work.now)
+
+
 async def _settle(
-    work: Work, subject: str, after: Policy, roles: Collection[tuple[str, str]]
+    work: Work, subject: str, after: Policy, roles: Collection[tuple[str, str]], *, why: str
 ) -> dict[str, JSON]:
     """End and hand over what one subject has; what was done, for the log."""
     ended = await end_tokens(work, subject)
     theirs = col(Session.subject) == subject
     sessions = await end_sessions(
-        work.session, theirs, by=work.actor.subject, why="left", now=work.now
+        work.session, theirs, by=work.actor.subject, why=why, now=work.now
     )
     machines: list[str] = []
     if is_worker(subject):

@@ -1,13 +1,15 @@
 // A certified OpenID provider for tests: it signs in whoever the cookie `account` names, at once.
 //
 // Settings come as JSON in PROVIDER: issuer, port, clients, accounts, jwks. Under /control tests
-// change accounts and keys, and read the logout tokens that were sent.
+// change accounts and keys, and read the logout tokens that were sent. With `site` the clients are
+// registered at an address at which they listen, and the provider calls them itself.
 import http from 'node:http';
 import { Provider } from 'oidc-provider';
 
 const settings = JSON.parse(process.env.PROVIDER);
 const accounts = new Map(Object.entries(settings.accounts));
-let forward = null;
+let site = null;
+let sessions = new Map();
 let logouts = [];
 let requests = {};
 
@@ -19,15 +21,27 @@ const answer = (response, status, body) => {
 async function fetch(url, options) {
   const body = String(options.body);
   logouts.push({ url: String(url), body });
-  if (!forward) return new Response(null, { status: 200 });
-  return globalThis.fetch(forward + new URL(url).pathname, options);
+  if (!site) return new Response(null, { status: 200 });
+  // The dispatcher refuses addresses of this machine, where the client of a test listens.
+  return globalThis.fetch(url, { ...options, dispatcher: undefined });
 }
 
+const moved = (url) => (site ? site + new URL(url).pathname : url);
+
+// The clients, registered at the address of the site.
+const clients = () =>
+  settings.clients.map((each) => ({
+    ...each,
+    redirect_uris: site ? [moved(each.redirect_uris[0])] : each.redirect_uris,
+    post_logout_redirect_uris: site ? [moved(each.post_logout_redirect_uris[0])] : each.post_logout_redirect_uris,
+    backchannel_logout_uri: moved(each.backchannel_logout_uri),
+  }));
+
 function make(jwks) {
-  return new Provider(settings.issuer, {
+  const made = new Provider(settings.issuer, {
     jwks,
     fetch,
-    clients: settings.clients,
+    clients: clients(),
     cookies: { keys: ['a test'] },
     acrValues: ['strong', 'weak'],
     claims: {
@@ -49,6 +63,11 @@ function make(jwks) {
         claims: () => ({ sub: id, ...accounts.get(id) }),
       },
   });
+  sessions = new Map();
+  made.on('authorization.success', ({ oidc: { session } }) => {
+    sessions.set(session.uid, session.accountId);
+  });
+  return made;
 }
 
 let provider = make(settings.jwks);
@@ -72,14 +91,40 @@ async function interact(request, response) {
   return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
 }
 
+// Disable an account, as its administrator does: end its sessions, tell every client of them by the
+// back channel, and let the directory say the same by SCIM.
+async function dismiss({ account, scim }) {
+  accounts.delete(account);
+  for (const [uid, id] of sessions) {
+    if (id !== account) continue;
+    const session = await provider.Session.findByUid(uid);
+    for (const client of Object.keys(session?.authorizations ?? {})) {
+      const found = await provider.Client.find(client);
+      await found.backchannelLogout(account, session.sidFor(client));
+    }
+    await session?.destroy();
+  }
+  if (!scim) return;
+  const response = await globalThis.fetch(scim.url, {
+    method: 'PATCH',
+    headers: { authorization: `Bearer ${scim.token}`, 'content-type': 'application/scim+json' },
+    body: JSON.stringify({
+      schemas: ['urn:ietf:params:scim:api:messages:2.0:PatchOp'],
+      Operations: [{ op: 'replace', path: 'active', value: false }],
+    }),
+  });
+  if (!response.ok) throw new Error(`SCIM: ${response.status} ${await response.text()}`);
+}
+
 async function control(request, response) {
   let text = '';
   for await (const chunk of request) text += chunk;
   const body = text ? JSON.parse(text) : {};
+  if ('site' in body) site = body.site;
   if (body.jwks) provider = make(body.jwks);
   if (body.accounts) for (const [id, claims] of Object.entries(body.accounts)) accounts.set(id, claims);
   if (body.disable) accounts.delete(body.disable);
-  if ('forward' in body) forward = body.forward;
+  if (body.dismiss) await dismiss(body.dismiss);
   answer(response, 200, { logouts, requests });
   if (body.forget) {
     logouts = [];
