@@ -102,6 +102,11 @@ class Memberships:
                 self._holders[role] = found
         return found
 
+    def role_names(self) -> frozenset[str]:
+        """The roles that somebody holds, without their teams."""
+        everyone = (roles for people in self._members.values() for roles in people.values())
+        return frozenset().union(*everyone)
+
     def _counting(self, team: TeamRecord, now: datetime) -> dict[str, tuple[str, ...]]:
         """The roles that count now, of memberships that end or that have roles which end."""
         found: dict[str, tuple[str, ...]] = {}

@@ -91,6 +91,7 @@ class Policy:
             line.team for line in lines if line.team != ANY
         }
         self._decisions: dict[_Question, Decision] = {}
+        self._role_names: frozenset[str] | None = None
         if broken is not None:
             self._broken[ANY] = broken.rstrip(".")
 
@@ -179,6 +180,14 @@ class Policy:
     def names(self, team: str) -> bool:
         """Whether the team has a member, or a line of its own."""
         return team in self._teams
+
+    def role_names(self) -> frozenset[str]:
+        """The roles that somebody holds or a line names, without their teams."""
+        if self._role_names is None:
+            lines = (line for permission in Permission for line in self.lines(permission))
+            named = {line.role[0] for line in lines if line.role is not None}
+            self._role_names = self.memberships.role_names() | named
+        return self._role_names
 
     def enabling_roles(self, permission: str, team: str, data_class: DataClass) -> tuple[str, ...]:
         """The roles of a team that the lines of a permission allow it to, in their order."""

@@ -69,6 +69,13 @@ async def known_names(read: Read, references: Iterable[Reference], team: str) ->
     return KnownNames(found, held, missing)
 
 
+def asked_names(read: Read) -> KnownNames:
+    """The roles and teams that a task may ask, as far as the actor may know them."""
+    teams = _readable(read, read.policy.memberships.all_teams())
+    roles = read.policy.role_names()
+    return KnownNames({NameKind.TEAM: _names(teams), NameKind.ROLE: _names(roles)})
+
+
 async def check_names(
     read: Read, source: Source, references: Iterable[Reference], team: str
 ) -> tuple[Problem, ...]:

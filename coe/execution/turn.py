@@ -316,6 +316,11 @@ class Turn:
         self._facts.append(Fact(FactKind.TIMER_ARMED, self.now, command.key, data))
 
     async def _open_task(self, command: OpenHumanTask) -> None:
+        error = await task_opening.role_error(self._active.platform, self._run, command)
+        if error is not None:
+            fact = Fact(FactKind.TASK_FAULTED, self.now, command.key, {"error": error})
+            self._facts.append(fact)
+            return
         task = await task_opening.prepare_task(self._keyring, self._run, command, self.now)
         self._change(lambda session: task_opening.open_task(session, self._keyring, task))
 
@@ -400,6 +405,7 @@ _ANSWERS = frozenset(
         FactKind.TIMER_FIRED,
         FactKind.TASK_ANSWERED,
         FactKind.TASK_EXPIRED,
+        FactKind.TASK_FAULTED,
         FactKind.EVENT_EMITTED,
         FactKind.CHILD_COMPLETED,
         FactKind.CHILD_FAULTED,

@@ -10,7 +10,9 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
+from coe.access.models import Team
 from coe.audit.events import Tag
 from coe.audit.log import append
 from coe.crypto.keys import Keyring
@@ -19,6 +21,9 @@ from coe.formats import instants
 from coe.human_tasks.reminders import iso_texts, schedule_reminder
 from coe.identifiers import qualified_role
 from coe.json_types import JSON
+from coe.language.names.directory import KnownNames, Names
+from coe.language.names.references import NameKind
+from coe.leaves.asked_roles import unknown_role
 from coe.machine.commands import OpenHumanTask
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
@@ -31,8 +36,22 @@ from coe.runs.task_holders import change_holder, end_holding
 from coe.runs.task_models import HumanTaskState
 from coe.runs.timers import delete_timers, store_timers, timer_row
 from coe.runs.visibility import qualified_roles
+from coe.work import Platform
 
 DEFAULT_OUTCOMES: Final = ("done",)
+
+
+async def role_error(platform: Platform, run: RunIdentity, command: OpenHumanTask) -> JSON:
+    """The error of a task that asks a role or a team that does not exist; None of another task."""
+    teams = {qualified_role(role, run.team).partition("/")[0] for role in command.every_role}
+    async with platform.database.session() as session:
+        policy = await platform.policies.current(session)
+        unnamed = {team for team in teams if not policy.names(team)}
+        query = select(col(Team.slug)).where(col(Team.slug).in_(sorted(unnamed)))
+        exist = (teams - unnamed) | ({*await session.scalars(query)} if unnamed else set())
+    names = {NameKind.TEAM: exist, NameKind.ROLE: policy.role_names()}
+    known = KnownNames({kind: Names(found, ()) for kind, found in names.items()})
+    return unknown_role(command, run.team, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ _SECRET_MEMBERS: Final = frozenset({"password", "token", "secret", "assertion", 
 _SCHEMES: Final = ("basic", "bearer", "digest", "oauth2", "oidc")
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 # In a pattern, a number in braces is a repetition.
+_FAULTS: Final = frozenset({FactKind.CHILD_FAULTED, FactKind.LEAF_FAULTED, FactKind.TASK_FAULTED})
 _NAMED: Final = re.compile(r"\{([A-Za-z_][^{}]*)\}")
 
 
@@ -127,7 +128,7 @@ def output_of(fact: Fact, frame: Frame) -> JSON:
         TaskFault: the error in the fact, with this task as its instance.
     """
     data = fact.data if isinstance(fact.data, dict) else {}
-    if fact.kind in {FactKind.LEAF_FAULTED, FactKind.CHILD_FAULTED}:
+    if fact.kind in _FAULTS:
         error = normalised_error(data.get("error"), frame.pointer)
         raise TaskFault({**error, "instance": frame.pointer})
     return data.get("output")

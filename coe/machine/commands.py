@@ -98,9 +98,10 @@ class OpenHumanTask:
     `arguments` are those of `humanTask:1@default`, evaluated: `{title, instructions?, context?,
     candidates: {roles}, exclude?, form?, outcomes?, approvals?}`. TASK_ESCALATED is
     recorded at each of `stages`, which are in the order of their times, and TASK_EXPIRED when `due`
-    has passed and no stage is left. Without `due` the task waits forever. `reminders` are the times
-    at which its candidates are reminded. `approvals` equal answers of different persons make
-    one TASK_ANSWERED; the caller counts them (`coe.machine.approvals`). `place` are the pointers of
+    has passed and no stage is left, or TASK_FAULTED if it cannot be opened. Without `due` the task
+    waits forever. `reminders` are the times at which its candidates are reminded. `approvals` equal
+    answers of different persons make one TASK_ANSWERED; the caller counts them
+    (`coe.machine.approvals`). `place` are the pointers of
     the calls of functions around the task, and its own.
     """
 
@@ -133,6 +134,11 @@ class OpenHumanTask:
         candidates = arguments.get("candidates")
         roles = candidates.get("roles") if isinstance(candidates, dict) else None
         return tuple(map(str, roles)) if isinstance(roles, list) else ()
+
+    @property
+    def every_role(self) -> tuple[str, ...]:
+        """Who is asked, first or by the escalation, as `roles` has them."""
+        return (*self.roles, *(stage.to for stage in self.stages))
 
     @property
     def question(self) -> str:

@@ -16,6 +16,7 @@ it was recorded (`at`), the key of the command that it answers, or "" (`key`), a
 | TASK_ESCALATED   | of a task      | `{to}`; informs only, causes nothing                       |
 | TASK_HELD        | of a task      | `{by}`, null when nobody has it any more; informs only     |
 | TASK_EXPIRED     | of a task      | null; nobody answered until the end of the escalation      |
+| TASK_FAULTED     | of a task      | `{error}`; it could not be opened                          |
 | EVENT_CONSUMED   | ""             | `{event}`, a CloudEvent in structured JSON form            |
 | EVENT_EMITTED    | of EmitEvent   | `{event}`, the event as sent                               |
 | CHILD_STARTED    | of StartChild  | `{run}`, the id of the child run                           |
@@ -75,6 +76,7 @@ class FactKind(StrEnum):
     TASK_ANSWERED = "TASK_ANSWERED"
     TASK_ESCALATED = "TASK_ESCALATED"
     TASK_EXPIRED = "TASK_EXPIRED"
+    TASK_FAULTED = "TASK_FAULTED"
     TASK_HELD = "TASK_HELD"
     TIMER_ARMED = "TIMER_ARMED"
     TIMER_FIRED = "TIMER_FIRED"

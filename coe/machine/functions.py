@@ -64,7 +64,8 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
 
     Raises:
         TaskFault: `timeout` (408), when nobody answered until the end of the escalation;
-            `validation` (400) for a form that is no JSON Schema.
+            `validation` (400) for a form that is no JSON Schema, `configuration` (400) for a role
+            that does not exist.
     """
     if "form" in arguments:
         site = ExpressionSite(DEFINITION, frame=frame)
@@ -87,7 +88,8 @@ async def run_human_task(run: Interpreter, frame: Frame, arguments: dict[str, JS
         run.on_branch(frame, outcomes.EXPIRES)
         title = "Nobody answered in time"
         raise TaskFault(standard_error("timeout", title=title, instance=frame.pointer))
-    answered = fact.data if isinstance(fact.data, dict) else {}
+    answered = output_of(fact, frame) if fact.kind is FactKind.TASK_FAULTED else fact.data
+    answered = answered if isinstance(answered, dict) else {}
     outcome = answered.get("outcome")
     run.on_branch(frame, outcomes.ANSWERED)
     run.on_branch(frame, outcomes.decides(str(outcome)))

@@ -15,6 +15,7 @@ from sqlalchemy import select, tuple_
 
 from coe.access.actor import Actor
 from coe.catalog.models import LIVE, EntryKind, Lifecycle
+from coe.catalog.names import asked_names
 from coe.catalog.queries import aliases, find_version, versions_by_id
 from coe.catalog.records import VERSION_COLUMNS, VersionRecord
 from coe.catalog.refs import read_ref
@@ -70,6 +71,7 @@ async def _suite_of(read: Read, ref: str) -> SuiteRequest | None:
         tables=tables,
         aliases=other_refs,
         template=template,
+        names=asked_names(read),
     )
 
 

@@ -4,7 +4,8 @@ A suite is somebody's text: it may compute for ever or need all memory. This pro
 its own, no environment and no database, and is killed after the time limit. It reads the request
 from standard input::
 
-    {kind, files: {path: text}, tables: {ref: text}, aliases: {ref: ref}, standards, memory}
+    {kind, files: {path: text}, tables: {ref: text}, aliases: {ref: ref},
+    names: {kind: [name]}, standards, memory}
 
 and writes the result to standard output: `{cases: [{name, failures}], problems, branches,
 branches_reached, steps, steps_reached, missed, seconds}`, each problem as an object of its fields.
@@ -17,7 +18,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ from coe.language.check import FileProblem
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import Standards
 from coe.language.lint.standards_rules import COVERAGE_STANDARD
+from coe.language.names.directory import KnownNames, Names
+from coe.language.names.references import NameKind
 from coe.templates.manifest import in_file
 from coe.testing.coverage import share
 from coe.testing.decision_files import CatalogTables
@@ -52,7 +55,11 @@ async def _suite(request: Mapping[str, Any], standards: Standards) -> dict[str, 
     tables = CatalogTables(request["tables"], request["aliases"])
     async with Expressions(workers=1) as expressions:
         result = await run_suite(
-            request["files"], expressions.evaluate, standards=standards, runner=tables
+            request["files"],
+            expressions.evaluate,
+            standards=standards,
+            runner=tables,
+            names=_names(request["names"]),
         )
     covered = result.covered
     steps = covered.missed_steps if covered else ()
@@ -94,6 +101,12 @@ def _table(files: Mapping[str, str], standards: Standards) -> dict[str, Any]:
         "steps_reached": 0,
         "missed": list(table.unfired),
     }
+
+
+def _names(given: Mapping[str, Sequence[str]]) -> KnownNames:
+    return KnownNames(
+        {NameKind[kind]: Names(frozenset(names), ()) for kind, names in given.items()}
+    )
 
 
 def _case(name: str, failures: Iterable[Problem]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from coe.catalog.versions.sealing import problems_from_json
 from coe.errors import Problem
 from coe.language.lint import Standards
 from coe.language.lint.standards_rules import COVERAGE_STANDARD
+from coe.language.names.directory import NOTHING_KNOWN, KnownNames
 from coe.work import Platform
 
 MEMORY_LIMIT: Final = 4 * 2**30
@@ -35,7 +36,8 @@ class SuiteRequest:
 
     `files` are the version's files with its tests among them, `tables` the texts of the decision
     tables that it may ask, by their exact refs, and `aliases` other refs of those. `template` is as
-    in `TestEvidence`: the bound of coverage does not apply to the flow alone.
+    in `TestEvidence`: the bound of coverage does not apply to the flow alone. `names` are the roles
+    and teams that its tasks may ask.
     """
 
     kind: EntryKind
@@ -45,6 +47,7 @@ class SuiteRequest:
     tables: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     template: str | None = None
+    names: KnownNames = NOTHING_KNOWN
 
 
 async def run_tests(
@@ -65,6 +68,7 @@ async def run_tests(
         "files": dict(request.files),
         "tables": dict(request.tables),
         "aliases": dict(request.aliases),
+        "names": {kind.name: sorted(names.exist) for kind, names in request.names.by_kind.items()},
         "standards": standards.model_dump(mode="json"),
         "memory": MEMORY_LIMIT,
     }

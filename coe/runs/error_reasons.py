@@ -47,6 +47,7 @@ TITLES: Final = frozenset(
         "The response is declared as JSON but is not valid JSON",
         "The service could not be reached",
         "The service took too long",
+        "The task asks a role that does not exist",
         "There is no refresh token: give it in the secret or as `subject`",
     }
 )

@@ -9,6 +9,7 @@ from typing import Final
 
 from coe.formats import instants
 from coe.json_types import JSON
+from coe.language.names.directory import NOTHING_KNOWN, KnownNames
 from coe.machine.commands import Command, Completed, Faulted, PendingCommand, RunOutcome, StepUpdate
 from coe.machine.facts import Fact
 from coe.machine.machine import StepData
@@ -24,7 +25,8 @@ class SimulationCase:
     `facts` are put into the journal at their time, such as a cancellation. `patience` limits how
     long deadlines expire after a command that has no stub, without limit by default; other timers
     always fire. Without limit, a call that nothing answers stops the run, and is a mistake.
-    `traced` keeps the data of each step.
+    `traced` keeps the data of each step. A task that asks a role that `names` do not have faults,
+    as it does in a run.
     """
 
     input: JSON = None
@@ -38,6 +40,7 @@ class SimulationCase:
     max_visits: int = 10_000
     patience: timedelta | None = None
     traced: bool = False
+    names: KnownNames = NOTHING_KNOWN
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from coe.json_types import JSON
 from coe.language.check import FileProblem, has_errors
 from coe.language.lint.standards import Standard, Standards
 from coe.language.lint.standards_rules import COVERAGE_STANDARD
+from coe.language.names.directory import NOTHING_KNOWN, KnownNames
 from coe.language.source import Mark, point
 from coe.machine.machine import EvaluateJq
 from coe.templates.manifest import FLOW, MANIFEST, TESTS
@@ -76,6 +77,7 @@ async def run_suite(
     standards: Standards,
     only: str | None = None,
     runner: LeafRunner | None = None,
+    names: KnownNames = NOTHING_KNOWN,
 ) -> SuiteResult:
     """Run the tests in the files of a folder.
 
@@ -85,6 +87,7 @@ async def run_suite(
         standards: `COVERAGE_STANDARD` among them sets the minimum coverage.
         only: Run only tests with this text in their names, and measure no coverage.
         runner: Carries out calls that have no stub, such as decisions.
+        names: Those that exist, which computed roles are looked up in.
     """
     written, problems = _read(files, standards)
     try:
@@ -102,7 +105,10 @@ async def run_suite(
         return SuiteResult((), _in(TESTS, problems))
     chosen = [index for index, test in enumerate(written.tests) if _is_chosen(test, only)]
     results = await asyncio.gather(
-        *(_judge(written, index, tested[index], evaluate, runner) for index in chosen)
+        *(
+            _judge(written, index, tested[index], evaluate, runner=runner, names=names)
+            for index in chosen
+        )
     )
     cases = tuple(case for case, _ in results)
     passed = {
@@ -202,7 +208,9 @@ async def _judge(
     index: int,
     tested: DefinitionUnderTest,
     evaluate: EvaluateJq,
+    *,
     runner: LeafRunner | None,
+    names: KnownNames,
 ) -> tuple[CaseResult, Trace | None]:
     """Run one test."""
     test = written.tests[index]
@@ -212,7 +220,7 @@ async def _judge(
     since = time.perf_counter()
     verdict: CaseVerdict | None = None
     try:
-        verdict = await judge(tested.definition, case, evaluate, runner=runner)
+        verdict = await judge(tested.definition, case, evaluate, runner=runner, names=names)
         found: Sequence[Difference] = verdict.differences
     except ValueError as error:
         found = [Difference(str(error), "")]

@@ -12,6 +12,7 @@ from coe.json_types import JSON
 from coe.language.branches import outcomes
 from coe.language.event_attributes import event_problems, without_nulls
 from coe.language.model.definition import Definition
+from coe.leaves.asked_roles import unknown_role
 from coe.leaves.declared import Declared, Refusal, may_mean, used_ref
 from coe.leaves.leaf import LeafFault
 from coe.machine.commands import (
@@ -63,6 +64,7 @@ class Simulation:
         self._case = case
         self._runner = runner
         self._declared = Declared.of(definition)
+        self._team = definition.document.namespace
         self._exact = {**exact, **case.flows}
         context = RunContext(case.run_id, secrets=case.secrets, max_visits=case.max_visits)
         self._branch_outcomes: set[tuple[str, str]] = set()
@@ -278,6 +280,10 @@ class Simulation:
         self._agenda.add(fact, deadline=command.reason is TimerReason.TIMEOUT)
 
     def _ask(self, command: OpenHumanTask) -> None:
+        error = unknown_role(command, self._team, self._case.names)
+        if error is not None:
+            self._answer(FactKind.TASK_FAULTED, command.key, {"error": error})
+            return
         self._asked[command.key] = command
         stub = self._stub(command)
         if stub is None or stub.get("silent"):

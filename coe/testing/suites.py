@@ -18,7 +18,7 @@ docs/testing-processes.md lists the keys of `expect`. Times count from the start
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -26,6 +26,7 @@ from coe.formats import instants
 from coe.json_types import JSON
 from coe.language.durations import parse
 from coe.language.model.definition import Definition
+from coe.language.names.directory import NOTHING_KNOWN, KnownNames
 from coe.machine.clock import later
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import EvaluateJq
@@ -67,15 +68,18 @@ async def judge(
     evaluate: EvaluateJq,
     *,
     runner: LeafRunner | None = None,
+    names: KnownNames = NOTHING_KNOWN,
 ) -> CaseVerdict:
     """Run one test of a definition; `runner` carries out calls that have no stub.
+
+    `names` are those that exist: a task that asks another role faults.
 
     An impossible answer is a difference too, and so is a call that nothing answers.
 
     Raises:
         ValueError: a key, a stub, a time or an expectation of the test is invalid.
     """
-    case = case_of(test)
+    case = replace(case_of(test), names=names)
     trace = await simulate(definition, case, evaluate, runner=runner)
     found = [Difference(each, "/stubs") for each in trace.mistakes]
     found += [Difference(each, "/events") for each in trace.event_mistakes]

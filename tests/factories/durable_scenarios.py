@@ -350,6 +350,10 @@ def can_be_received(case: SimulationCase) -> bool:
     return not any(fact.kind is FactKind.EVENT_CONSUMED for fact in case.facts)
 
 
+async def _any_role(*_: object) -> None:
+    """The roles of scenarios are of no installation; the simulation knows of none either."""
+
+
 @asynccontextmanager
 async def durable_scenarios(
     platform: Platform, evaluate: EvaluateJq, patch: pytest.MonkeyPatch
@@ -362,6 +366,7 @@ async def durable_scenarios(
     world = DurableScenarios(replace(platform, settings=settings), flow, evaluate)
     patch.setattr(replay, "_resolve", world.resolve)
     patch.setattr(turn.children, "start", world.start_child)
+    patch.setattr(turn.task_opening, "role_error", _any_role)
     patch.setattr(turn.secrets, "randbelow", lambda most: (most - 1) // 2)
     await world.start()
     yield world

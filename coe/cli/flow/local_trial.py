@@ -18,6 +18,7 @@ from coe.language.expressions.evaluator import Expressions
 from coe.language.lint import NO_STANDARDS, Stage, lint
 from coe.language.load import load, problems_of
 from coe.language.model.definition import Definition
+from coe.language.names.folders import names_in, root_above
 from coe.language.source import Source, Unreadable, read
 from coe.language.suggestions import did_you_mean
 from coe.leaves.decision import DECISION_KIND
@@ -98,6 +99,7 @@ def try_file(
     given = _stubs(stubs)
     case = case_of(given | {"input": value})
     case = replace(case, now=now or DEFAULT_START, patience=timedelta(0), traced=True)
+    case = replace(case, names=names_in(root_above(file)))
     tables = DecisionFiles(decisions) if decisions else decisions_beside(file)
     definition = _definition(read_definition(file), str(file))
     unknown = list(_unknown_steps(definition, given))

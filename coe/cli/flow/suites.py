@@ -17,6 +17,7 @@ from coe.errors import CoeError
 from coe.language.check import FileProblem
 from coe.language.expressions.evaluator import Expressions
 from coe.language.lint.standards import Standards, load_standards, published
+from coe.language.names.folders import names_in, root_above
 from coe.templates.manifest import TESTS
 from coe.testing.decision_files import DecisionFiles, decisions_beside, leaf_runner
 from coe.testing.run_suite import SuiteResult, run_suite
@@ -120,7 +121,12 @@ async def _suite(
 ) -> SuiteResult:
     tables = DecisionFiles(decisions) if decisions else decisions_beside(suite.folder)
     result = await run_suite(
-        suite.texts(), evaluate, standards=standards, only=only, runner=leaf_runner(tables)
+        suite.texts(),
+        evaluate,
+        standards=standards,
+        only=only,
+        runner=leaf_runner(tables),
+        names=names_in(root_above(suite.folder)),
     )
     return replace(result, problems=tuple(_renamed(each, suite) for each in result.problems))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from coe.errors import Problem, Severity
 from coe.identifiers import EVERY_TEAM, qualified_role
@@ -36,6 +36,9 @@ class KnownNames:
     held: Collection[tuple[str, str]] = ()
     # Where names would be found, by kind, for the note that they are not known.
     missing: Mapping[NameKind, str] = field(default_factory=dict)
+
+
+NOTHING_KNOWN: Final = KnownNames()
 
 
 def name_problems(
@@ -90,15 +93,29 @@ def _role_fault(name: str, own_team: str, known: KnownNames) -> _Fault | None:
 
     That nobody holds an existing role is a warning: people come and go without a new version.
     """
+    lacks = missing_of_role(name, own_team, known)
+    if lacks is not None:
+        kind, missing = lacks
+        guess = did_you_mean(missing, known.by_kind[kind].suggested)
+        return f"there is no {kind.noun} `{missing}`{guess}", Severity.ERROR
     team, _, role = qualified_role(name, own_team).partition("/")
-    roles, teams = known.by_kind[NameKind.ROLE], known.by_kind.get(NameKind.TEAM)
-    if team not in (EVERY_TEAM, own_team) and teams is not None and team not in teams.exist:
-        return f"there is no team `{team}`{did_you_mean(team, teams.suggested)}", Severity.ERROR
-    if role not in roles.exist:
-        return f"there is no role `{role}`{did_you_mean(role, roles.suggested)}", Severity.ERROR
     if team == EVERY_TEAM:
         return None if any(held == role for _, held in known.held) else _unheld("no team", role)
     return None if (team, role) in known.held else _unheld(f"the team `{team}`", role)
+
+
+def missing_of_role(name: str, own_team: str, known: KnownNames) -> tuple[NameKind, str] | None:
+    """What does not exist of `role`, `team/role` or `*/role`: the team or the role, by its name.
+
+    Only what is known counts: without names of a kind, nothing of that kind is missing.
+    """
+    team, _, role = qualified_role(name, own_team).partition("/")
+    roles, teams = known.by_kind.get(NameKind.ROLE), known.by_kind.get(NameKind.TEAM)
+    if team not in (EVERY_TEAM, own_team) and teams is not None and team not in teams.exist:
+        return NameKind.TEAM, team
+    if roles is not None and role not in roles.exist:
+        return NameKind.ROLE, role
+    return None
 
 
 def _unheld(where: str, role: str) -> _Fault:
