@@ -21,12 +21,14 @@ from coe.api.http.endpoint import GraphQLEndpoint
 from coe.api.types.engine import state_of
 from coe.audit.sealer import LogSealer
 from coe.audit.watch import SealingWatch
-from coe.db import Database
+from coe.crypto.server_certificate import ServerCertificate
+from coe.db import Database, DatabaseNotTrusted
 from coe.engines.prefect_engine import PrefectEngine
 from coe.events.retention import delete_expired_events
 from coe.execution.dispatch import engine_health, queued_messages
 from coe.execution.engine import Engine, EngineHealth
 from coe.execution.loops import Loops
+from coe.formats import instants
 from coe.gateway.router import Gateway
 from coe.governance.audit_log import open_sealer
 from coe.idempotency import forget_expired
@@ -47,6 +49,7 @@ ENGINE_CHECK_SECONDS = 2.0
 CLEAN_UP_SECONDS = 600.0
 WATCH_SECONDS = 5.0
 ENDINGS_SECONDS = 20.0
+CERTIFICATE_SECONDS = 5.0
 RESTART_SECONDS = 1.0
 
 NO_ENGINE = EngineHealth(
@@ -70,13 +73,19 @@ class Services:
     sign_ins: SignIns
     watch: SealingWatch
     status: EngineStatus
+    certificate: ServerCertificate | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
     def open(
         cls, settings: Settings, engine: Engine | None, authenticator: Authenticator | None
     ) -> Services:
-        """Create the parts; nothing connects yet."""
+        """Create the parts; nothing connects yet.
+
+        Raises:
+            CertificateRefused: The certificate or its key cannot be served.
+        """
+        certificate = ServerCertificate.of(settings.tls_cert_file, settings.tls_key_file)
         platform = Platform.open(settings, name="coe-api", authenticator=authenticator)
         if engine is None and settings.prefect_url is not None:
             engine = PrefectEngine.open(settings)
@@ -92,12 +101,15 @@ class Services:
             sealer=open_sealer(platform, sealing),
             watch=SealingWatch(settings.seal_alarm_seconds),
             status=EngineStatus(starting if engine else NO_ENGINE, seen=False),
+            certificate=certificate,
         )
 
     def start(self) -> None:
         """Start the loops; with `COE_LOOPS` off, only the check of the engine."""
         self._run("engine check", self._check_engine)
         self._run("audit watch", self._watch_sealing)
+        if self.certificate is not None:
+            self._run("certificate", self._watch_certificate)
         if self.platform.settings.loops:
             self._run("audit sealer", self.sealer.run_forever)
             self._run("runs", self._dispatch_runs)
@@ -136,6 +148,12 @@ class Services:
                 await self.watch.look(session)
             await asyncio.sleep(WATCH_SECONDS)
 
+    async def _watch_certificate(self) -> None:
+        """Serve another certificate when its files are replaced."""
+        while self.certificate is not None:
+            self.certificate.look()
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+
     async def policy_problem(self) -> str | None:
         """Why the policy in the database does not count, if it does not; the last good one does."""
         policies = self.platform.policies
@@ -154,6 +172,8 @@ class Services:
             try:
                 health = await self._health()
                 self.status = EngineStatus(health, seen=self.status.seen or health.ready)
+            except DatabaseNotTrusted as error:
+                _log.error("%s", error)
             except (SQLAlchemyError, OSError):
                 _log.warning("the database did not answer")
             await asyncio.sleep(ENGINE_CHECK_SECONDS)
@@ -224,6 +244,8 @@ def create_app(
         personas: Who may be chosen in the explorer (the demo's).
     """
     logs.configure(settings.log_level)
+    for note in settings.unprotected("database_url", "sealer_database_url", "prefect_url"):
+        _log.warning("%s", note)
     services = Services.open(settings, engine, authenticator)
 
     @asynccontextmanager
@@ -256,7 +278,7 @@ def create_app(
         app.include_router(services.gateway.router())
     _add_probes(app, services)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, public_url=settings.public_url)
     app.add_middleware(ForwardedAddress, trusted=settings.proxy_networks)
     return app
 
@@ -291,8 +313,21 @@ def _add_probes(app: FastAPI, services: Services) -> None:
             "policy": policy or "up",
             "auditSealer": "down" if services.sealer.problem else "up",
             "auditLog": _sealing(services.watch),
+            "tls": _tls(services.certificate),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
+
+
+def _tls(certificate: ServerCertificate | None) -> object:
+    """Until when the certificate is good; an alarm leaves the API ready, as its clients decide."""
+    if certificate is None:
+        return "off"
+    problem = certificate.problem
+    return {
+        "state": "alarm" if problem else "ok",
+        "detail": problem,
+        "notAfter": instants.write_seconds(certificate.ends),
+    }
 
 
 def _sealing(watch: SealingWatch) -> dict[str, object]:

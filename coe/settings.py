@@ -10,10 +10,20 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+from coe.tls import (
+    LOOPBACK,
+    check_authorities,
+    checked_database_url,
+    in_clear,
+    is_loopback,
+    is_verified,
+    verified_database_url,
+)
+
+__all__ = ["LOOPBACK", "Settings", "read_settings"]
 
 
 class Settings(BaseSettings):
@@ -32,7 +42,10 @@ class Settings(BaseSettings):
     # The database and the files of an installation
     database_url: str = Field(
         default="postgresql://coe@127.0.0.1:5432/coe",
-        description="The URL of the PostgreSQL database.",
+        description=(
+            "The URL of the PostgreSQL database; on another machine it is verified, as"
+            " `sslmode=verify-full` does ([Serve TLS](how-to/tls.md#postgresql))."
+        ),
     )
     migrate_database_url: str | None = Field(
         default=None,
@@ -114,6 +127,18 @@ class Settings(BaseSettings):
     # The API
     host: str = Field(default="127.0.0.1", description="The address at which the API listens.")
     port: int = Field(default=8700, description="The port at which the API listens.")
+    tls_cert_file: Path | None = Field(
+        default=None,
+        description=(
+            "The PEM file with the certificate that the API serves, and the intermediate ones"
+            " after it; without it, plain HTTP."
+        ),
+    )
+    tls_key_file: Path | None = Field(
+        default=None,
+        validate_default=True,
+        description="The PEM file with the certificate's private key, which others cannot read.",
+    )
     public_url: str | None = Field(
         default=None,
         description="The address under which people reach the API; links in messages use it.",
@@ -131,7 +156,7 @@ class Settings(BaseSettings):
         description=(
             'The addresses or networks (a JSON list, such as `["10.0.0.0/8"]`) of proxies before'
             " the API: what they write into `X-Forwarded-For` is the client's address in the audit"
-            " log."
+            " log. Without TLS of its own, the API listens beyond this machine only behind them."
         ),
     )
     rate_limits: dict[str, str] = Field(
@@ -219,7 +244,10 @@ class Settings(BaseSettings):
     # Runs
     ca_file: Path | None = Field(
         default=None,
-        description="A PEM file of certificate authorities to trust beside the public ones.",
+        description=(
+            "A PEM file of certificate authorities to trust beside the public ones, in every"
+            " outgoing connection; for PostgreSQL, in their place."
+        ),
     )
     channels_file: Path | None = Field(
         default=None,
@@ -281,6 +309,26 @@ class Settings(BaseSettings):
             raise ValueError("an address begins with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("database_url", "migrate_database_url", "sealer_database_url")
+    @classmethod
+    def _is_database(cls, value: str | None) -> str | None:
+        return value if value is None else checked_database_url(value)
+
+    @field_validator("ca_file")
+    @classmethod
+    def _has_authorities(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            check_authorities(value)
+        return value
+
+    @field_validator("tls_key_file")
+    @classmethod
+    def _is_pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (info.data.get("tls_cert_file") is None) != (value is None):
+            missing = "COE_TLS_CERT_FILE" if value is not None else "COE_TLS_KEY_FILE"
+            raise ValueError(f"a certificate and its key go together: set {missing} too")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -296,14 +344,49 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def serving_url(self) -> str:
+        """The URL of the database for the role that serves, with how the server is verified."""
+        return verified_database_url(self.database_url, self.ca_file)
+
+    @property
     def migrating_url(self) -> str:
-        """The URL of the database for the role that migrates."""
-        return self.migrate_database_url or self.database_url
+        """The same for the role that migrates."""
+        return verified_database_url(self.migrate_database_url or self.database_url, self.ca_file)
 
     @property
     def sealing_url(self) -> str:
-        """The URL of the database for the role that seals the audit log."""
-        return self.sealer_database_url or self.database_url
+        """The same for the role that seals the audit log."""
+        return verified_database_url(self.sealer_database_url or self.database_url, self.ca_file)
+
+    def unprotected(self, *names: str) -> list[str]:
+        """What of these settings is reached without proof or in clear, for people.
+
+        `names` are those that the process uses, such as `prefect_url`.
+        """
+        notes = []
+        for name in names:
+            url = getattr(self, name)
+            variable = f"COE_{name.upper()}"
+            if not isinstance(url, str):
+                continue
+            if name.endswith("database_url"):
+                if not is_verified(url):
+                    notes.append(
+                        f"{variable}: the database does not prove who it is: whoever is on the way"
+                        " can read and change everything; use sslmode=verify-full"
+                    )
+            elif in_clear(url):
+                notes.append(
+                    f"{variable}: what is sent to {url} can be read on the way, with its"
+                    " credentials; use an https address"
+                )
+        return notes
+
+    @property
+    def listens_in_clear(self) -> bool:
+        """Whether clients on other machines would reach the API over plain HTTP, by no proxy."""
+        protected = self.tls_cert_file is not None or bool(self.trusted_proxies)
+        return not protected and not is_loopback(self.host)
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -381,7 +381,7 @@ class Platform:
         """Create the parts from the settings; nothing connects yet."""
         signer = SigningKey.load(settings.signing_key_path, settings.log_origin)
         database = Database(
-            settings.database_url, name=name, pool_size=pool_size, info={SIGNER: signer}
+            settings.serving_url, name=name, pool_size=pool_size, info={SIGNER: signer}
         )
         macs = MacKeys(settings.mac_key_path)
         return cls(

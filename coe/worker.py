@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
+from coe.db import why_unreachable
 from coe.engines.prefect_engine import PrefectEngine, team_pool
 from coe.engines.prefect_server import worker_environment
 from coe.errors import CoeError, Unauthenticated, Unavailable
@@ -54,6 +55,7 @@ async def run_central_worker(settings: Settings) -> None:
     Raises:
         ValueError: `COE_PREFECT_URL` is not set.
     """
+    _warn(settings, "database_url", "prefect_url")
     await _until_signal(lambda stop: _serve_central(settings, stop))
 
 
@@ -67,10 +69,19 @@ async def run_team_worker(settings: Settings, team: str) -> None:
         Unauthenticated: The worker has not enrolled, or the platform refuses `COE_WORKER_CODE`.
         Unavailable: The platform cannot be reached to enrol.
     """
+    _warn(settings, "url")
     async with client_of(settings.url, settings.ca_file) as http:
         identity = await _identity(settings, team, http)
-        async with forwarding(http, AccessTokens(identity, http)) as forwarded:
+        tokens = AccessTokens(identity, http)
+        async with forwarding(http, tokens, settings.ca_file) as forwarded:
             await _until_signal(lambda stop: _serve_team(settings, team, forwarded, stop))
+
+
+def _warn(settings: Settings, *names: str) -> None:
+    """Say which of these settings lead where nobody proves who they are."""
+    logs.configure(settings.log_level)
+    for note in settings.unprotected(*names):
+        _log.warning("%s", note)
 
 
 async def _identity(settings: Settings, team: str, http: httpx.AsyncClient) -> WorkerIdentity:
@@ -92,7 +103,9 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     engine = PrefectEngine.open(settings)
     auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
     home = settings.data_dir / "prefect" / "worker-central"
-    os.environ |= worker_environment(api_url=settings.prefect_url or "", auth=auth, home=home)
+    os.environ |= worker_environment(
+        api_url=settings.prefect_url or "", auth=auth, home=home, ca_file=settings.ca_file
+    )
     from coe.engines.central_flow import central_flow  # noqa: PLC0415  # it reads the environment
     from coe.engines.prefect_flow_executor import FlowExecutor  # noqa: PLC0415  # the same
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
@@ -167,7 +180,7 @@ async def _database_answers(platform: Platform) -> None:
         async with platform.database.session() as session:
             await session.execute(text("SELECT 1"))
     except (SQLAlchemyError, OSError) as error:
-        raise Unavailable(f"the database does not answer ({type(error).__name__})") from None
+        raise Unavailable(f"the database does not answer ({why_unreachable(error)})") from None
 
 
 async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asyncio.Event) -> bool:

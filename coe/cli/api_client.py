@@ -8,13 +8,15 @@ registered client sign in with what their environment has (`coe.cli.ci`).
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
-from coe.errors import Unauthenticated
+from coe.errors import CoeError, Unauthenticated
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,15 +29,24 @@ DEFAULT_URL = "http://127.0.0.1:8700"
 PROFILE: Final = "coe.profile"
 """The key in a context's `meta` under which the name of the profile is kept."""
 PAGE_SIZE: Final = 100
+CA_FILE: Final = "COE_CA_FILE"
+"""The variable with the file of further authorities, for commands as for processes."""
 
 
 class ApiClient:
-    """The address of a server of the platform, and the token to use there."""
+    """The address of a server of the platform, the token to use there, and whom to trust."""
 
-    def __init__(self, url: str, token: str) -> None:
-        """Prepare the client; the first call connects."""
+    def __init__(self, url: str, token: str, ca_file: Path | None = None) -> None:
+        """Prepare the client; the first call connects.
+
+        Args:
+            url: The server's address.
+            token: The bearer token.
+            ca_file: Certificates (PEM) of authorities to trust beside the public ones.
+        """
         self.url = url
         self.token = token
+        self.ca_file = ca_file
         self._runner: asyncio.Runner | None = None
         self._client: Client | None = None
 
@@ -68,7 +79,7 @@ class ApiClient:
 
         if self._runner is None or self._client is None:
             self._runner = asyncio.Runner()
-            self._client = Client(self.url, self.token)
+            self._client = Client(self.url, self.token, ca_file=self.ca_file)
         asked = self._client.execute(query, dict(variables or {}))
         return self._runner.run(asked if seconds is None else asyncio.wait_for(asked, seconds))
 
@@ -129,7 +140,7 @@ def connect(url: str | None, token: str | None, profile: str | None) -> ApiClien
         Unauthenticated: There is no token for this server, or it is malformed.
         NotFound: There is no such profile.
     """
-    elsewhere = ""
+    elsewhere, ca_file = "", ca_file_of_environment()
     if url is None or not token:
         from coe.cli.profiles import read_profiles  # noqa: PLC0415  # only on this path
 
@@ -138,12 +149,12 @@ def connect(url: str | None, token: str | None, profile: str | None) -> ApiClien
         if kept is not None and url is not None and checked_url(url) != kept.url:
             elsewhere = f" (the token of the profile is for {kept.url} only)"
         elif kept is not None:
-            url, token = kept.url, token or kept.token
+            url, token, ca_file = kept.url, token or kept.token, ca_file or kept.authorities
     url = checked_url(url or DEFAULT_URL)
     if not token and not elsewhere:
         from coe.cli import ci  # noqa: PLC0415  # only on this path
 
-        token = ci.access_token(url) if ci.is_here() else None
+        token = ci.access_token(url, ca_file=ca_file) if ci.is_here() else None
     if not token:
         raise Unauthenticated(
             f"no token for {url}{elsewhere}: "
@@ -151,7 +162,29 @@ def connect(url: str | None, token: str | None, profile: str | None) -> ApiClien
         )
     if not all("!" <= character <= "~" for character in token):
         raise Unauthenticated("the token contains characters that no token has: copy it again")
-    return ApiClient(url, token)
+    return ApiClient(url, token, checked_ca_file(ca_file))
+
+
+def ca_file_of_environment() -> Path | None:
+    """The file that COE_CA_FILE names."""
+    named = os.environ.get(CA_FILE)
+    return Path(named) if named else None
+
+
+def checked_ca_file(ca_file: Path | None) -> Path | None:
+    """The file itself.
+
+    Raises:
+        CoeError: It has no certificates of authorities.
+    """
+    from coe.tls import NotAuthorities, check_authorities  # noqa: PLC0415  # only with such a file
+
+    if ca_file is not None:
+        try:
+            check_authorities(ca_file)
+        except NotAuthorities as error:
+            raise CoeError(str(error), code="INVALID") from None
+    return ca_file
 
 
 def checked_url(url: str) -> str:

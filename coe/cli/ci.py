@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from coe.errors import Unauthenticated, Unavailable
@@ -37,6 +38,7 @@ def access_token(
     url: str,
     environment: Mapping[str, str] = os.environ,
     *,
+    ca_file: Path | None = None,
     transport: httpx.BaseTransport | None = None,
 ) -> str:
     """Sign in to the server at this address, and return the access token, good for minutes.
@@ -47,7 +49,10 @@ def access_token(
     """
     import httpx  # noqa: PLC0415  # most commands do without it
 
-    with httpx.Client(timeout=_SECONDS, transport=transport) as http:
+    from coe.tls import client_context  # noqa: PLC0415  # the same
+
+    verify = client_context(ca_file, environment=True)
+    with httpx.Client(timeout=_SECONDS, verify=verify, transport=transport) as http:
         if all(environment.get(name) for name in _CLIENT):
             form = {
                 "grant_type": "client_credentials",
@@ -90,10 +95,12 @@ def httpx_url(url: str, **parameters: str) -> Any:
 def _answer(http: httpx.Client, request: httpx.Request, name: str) -> Any:
     import httpx  # noqa: PLC0415  # the same
 
+    from coe.tls import why_unreached  # noqa: PLC0415  # the same
+
     try:
         response = http.send(request)
     except httpx.TransportError as error:
-        message = f"{request.url.host} cannot be reached ({type(error).__name__})"
+        message = f"{request.url.host} cannot be reached ({why_unreached(error)})"
         raise Unavailable(message) from None
     try:
         answer = response.json()

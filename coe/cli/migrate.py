@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Final
 
 import click
 
 from coe.cli.grammar import example, verb
 from coe.cli.output import Result, printed
 from coe.cli.settings_option import config_option, settings_from
+
+DATABASES: Final = ("database_url", "migrate_database_url", "sealer_database_url")
 
 
 @verb()
@@ -40,4 +43,5 @@ def command(config: str | None, check: bool) -> Result:  # noqa: FBT001  # click
     was = "" if before == after else f", was {before or 'empty'}"
     done = {"before": before, "after": after, "roles": asdict(roles) | {"apart": roles.apart}}
     notes = [f"note: {roles.unprotected}"] if roles.unprotected else []
+    notes += [f"note: {each}" for each in settings.unprotected(*DATABASES)]
     return Result(done, f"database at {after}{was}", notes)

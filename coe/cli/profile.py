@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from coe.cli.api_client import DEFAULT_URL, PROFILE, ApiClient, checked_url
+from coe.cli.api_client import (
+    CA_FILE,
+    DEFAULT_URL,
+    PROFILE,
+    ApiClient,
+    checked_ca_file,
+    checked_url,
+)
 from coe.cli.grammar import Noun, example, verb
 from coe.cli.output import Result, Table, printed
 from coe.cli.profiles import DEFAULT, Profile, profiles_file, read_profiles, save_profiles
 from coe.errors import NotFound, Unauthenticated
+from coe.tls import in_clear
 
 _ME = "query { me { subject kind displayName roles teams { slug } } }"
 
@@ -20,7 +30,17 @@ _ME = "query { me { subject kind displayName roles teams { slug } } }"
     "--ci", "as_job", is_flag=True, help="Sign in as this job of a CI; the token lasts minutes."
 )
 @click.option("--profile", metavar="NAME", help=f"The profile to write; by default `{DEFAULT}`.")
-@example("coe login https://coe.example.com", "coe login http://127.0.0.1:8700 --profile demo")
+@click.option(
+    "--ca-file",
+    envvar=CA_FILE,
+    metavar="FILE",
+    help=f"Authorities (PEM) to trust beside the public ones; kept in the profile. [{CA_FILE}]",
+)
+@example(
+    "coe login https://coe.example.com",
+    "coe login https://coe.corp.example --ca-file corp-ca.pem",
+    "coe login http://127.0.0.1:8700 --profile demo",
+)
 @printed()
 @click.pass_context
 def login(
@@ -29,6 +49,7 @@ def login(
     token: str | None,
     as_job: bool,  # noqa: FBT001  # click passes it by keyword
     profile: str | None,
+    ca_file: str | None,
 ) -> Result:
     """Keep the server at URL, and your token there, in a profile that commands use from now on.
 
@@ -36,20 +57,24 @@ def login(
     """
     name = profile or ctx.meta.get(PROFILE) or DEFAULT
     url = checked_url(url or click.prompt("Server", default=DEFAULT_URL, err=True))
+    authorities = checked_ca_file(Path(ca_file).absolute() if ca_file else None)
     if as_job:
         from coe.cli.ci import access_token  # noqa: PLC0415  # only on this path
 
-        token = access_token(url)
+        token = access_token(url, ca_file=authorities)
     token = token or click.prompt("Token", hide_input=True, err=True)
     token = str(token).strip()
     if not token or not all("!" <= character <= "~" for character in token):
         raise Unauthenticated("the token contains characters that no token has: copy it again")
-    with ApiClient(url, token) as api:
+    with ApiClient(url, token, authorities) as api:
         me = api.call(_ME)["me"]
-    save_profiles(read_profiles().with_profile(name, Profile(url, token)))
+    trusted = str(authorities) if authorities else None
+    save_profiles(read_profiles().with_profile(name, Profile(url, token, trusted)))
+    notes = [f"note: {url} is reached in clear: whoever is on the way can use your token"]
     return Result(
         {"profile": name, "url": url, "subject": me["subject"], "file": str(profiles_file())},
         f"{me['subject']} at {url}, kept as profile `{name}` in {profiles_file()}",
+        notes if in_clear(url) else [],
     )
 
 

@@ -24,10 +24,16 @@ _FORBIDDEN_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A server's address, and the token to use there."""
+    """A server's address, the token to use there, and the file of authorities to trust there."""
 
     url: str
     token: str
+    ca_file: str | None = None
+
+    @property
+    def authorities(self) -> Path | None:
+        """The file of authorities to trust beside the public ones."""
+        return Path(self.ca_file) if self.ca_file else None
 
 
 @dataclass(frozen=True, slots=True)

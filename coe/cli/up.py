@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from coe.cli.grammar import example, verb
 from coe.cli.settings_option import config_option, settings_from
+from coe.errors import CoeError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from coe.crypto.server_certificate import ServerCertificate
     from coe.settings import Settings
 
 
@@ -17,10 +19,21 @@ if TYPE_CHECKING:
 @config_option
 @example("coe up", "coe up --config /etc/coe.env")
 def command(config: str | None) -> None:
-    """Serve the API at COE_HOST and COE_PORT until SIGTERM or Ctrl-C."""
+    """Serve the API at COE_HOST and COE_PORT until SIGTERM or Ctrl-C.
+
+    With COE_TLS_CERT_FILE and COE_TLS_KEY_FILE it serves TLS, and a replaced certificate without a
+    restart.
+    """
     from coe.app import create_app  # noqa: PLC0415  # slow to import
 
     settings = settings_from(config)
+    if settings.listens_in_clear:
+        raise CoeError(
+            f"COE_HOST={settings.host}: other machines would send their credentials in clear. Set "
+            "COE_TLS_CERT_FILE and COE_TLS_KEY_FILE; or, where a proxy before the API ends TLS, "
+            "name the proxy in COE_TRUSTED_PROXIES",
+            code="INVALID",
+        )
     serve(create_app(settings), settings)
 
 
@@ -28,6 +41,8 @@ def serve(app: FastAPI, settings: Settings) -> None:
     """Serve the application at the address of the settings until SIGTERM or Ctrl-C."""
     import uvicorn  # noqa: PLC0415  # slow to import
 
+    certificate: ServerCertificate | None = app.state.services.certificate
+    context = certificate.context if certificate else None
     uvicorn.run(
         app,
         host=settings.host,
@@ -37,4 +52,5 @@ def serve(app: FastAPI, settings: Settings) -> None:
         proxy_headers=False,  # the application believes only trusted proxies (COE_TRUSTED_PROXIES)
         server_header=False,
         timeout_graceful_shutdown=5,
+        ssl_context_factory=(lambda *_: context) if context else None,
     )

@@ -32,7 +32,7 @@ from coe.crypto.kek import Kek, create_keks, read_keks
 from coe.crypto.mac import MacKeys
 from coe.crypto.models import DataKey
 from coe.crypto.secret_files import SecretFileRefused
-from coe.db import Database, new_id, utcnow
+from coe.db import DRIVER, Database, new_id, utcnow
 from coe.json_types import JSON
 
 NONCES_PER_KEY: Final = 2**30
@@ -73,7 +73,9 @@ class Keyring:
         nonces_per_key: int = NONCES_PER_KEY,
         nonces_per_block: int = NONCES_PER_BLOCK,
     ) -> None:
-        self.engine = create_async_engine(database.url, poolclass=NullPool, hide_parameters=True)
+        self.engine = create_async_engine(
+            DRIVER, async_creator=database.dedicated, poolclass=NullPool, hide_parameters=True
+        )
         self.kek_file = kek_file
         self.macs = macs or MacKeys(kek_file.with_name("mac"))
         self._nonces_per_key = nonces_per_key

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -23,6 +24,11 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlmodel import SQLModel
+
+from coe.tls import distrust, verified_database_url
+
+DRIVER: Final = "postgresql+asyncpg://"
+"""For SQLAlchemy: a database opens each connection itself, of its pool too."""
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -59,6 +65,15 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
+class DatabaseNotTrusted(ConnectionError):
+    """The server of the database does not prove that it is the right one; it was sent nothing."""
+
+
+def why_unreachable(error: BaseException) -> str:
+    """Why the database cannot be used, without values."""
+    return str(error) if isinstance(error, DatabaseNotTrusted) else type(error).__name__
+
+
 def is_unreachable(error: BaseException) -> bool:
     """Whether the database is gone or its pool is spent; a refused statement is neither."""
     if isinstance(error, PoolTimeout | InterfaceError | OSError):
@@ -79,6 +94,13 @@ def load_models() -> tuple[str, ...]:
 
 def _dumps(value: object) -> str:
     return orjson.dumps(value).decode()
+
+
+def _distrust(error: BaseException) -> str | None:
+    """Why the server is not trusted; None if it is, but cannot be reached."""
+    if isinstance(error, ssl.SSLError):
+        return distrust(error) or f"TLS with it fails ({error.reason or type(error).__name__})"
+    return "it does not speak TLS" if "rejected SSL upgrade" in str(error) else None
 
 
 class DirectConnections:
@@ -134,7 +156,8 @@ class DirectConnections:
 class Database:
     """A pool of connections to one PostgreSQL database.
 
-    `url` is an SQLAlchemy URL; `postgresql://` means `postgresql+asyncpg://`.
+    `url` is that of libpq, with `sslmode` and `sslrootcert`. A server on another machine has to
+    prove who it is, unless its `sslmode` says otherwise.
     """
 
     def __init__(
@@ -150,16 +173,16 @@ class Database:
         `info` is what every session of the pool has in its `info`.
         """
         self.name = name
-        self.url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        self.url = verified_database_url(url.replace("postgresql+asyncpg://", "postgresql://", 1))
         self.engine: AsyncEngine = create_async_engine(
-            self.url,
+            DRIVER,
+            async_creator=self.dedicated,
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
             hide_parameters=True,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
-            connect_args={"server_settings": {"application_name": name, "timezone": "UTC"}},
         )
         self._sessions = async_sessionmaker(
             self.engine, expire_on_commit=False, autoflush=False, info=dict(info or {})
@@ -175,10 +198,18 @@ class Database:
         """Open an asyncpg connection outside of the pool; the caller closes it.
 
         Raises:
+            DatabaseNotTrusted: The server is not proven to be the right one.
             OSError, asyncpg.PostgresError: The server does not answer, or refuses.
         """
-        url = self.url.replace("postgresql+asyncpg://", "postgresql://", 1)
-        return await asyncpg.connect(url, server_settings={"application_name": self.name})
+        settings = {"application_name": self.name, "timezone": "UTC"}
+        try:
+            return await asyncpg.connect(self.url, server_settings=settings)
+        except (ssl.SSLError, ConnectionError) as error:
+            why = _distrust(error)
+            if why is None:
+                raise
+            message = f"the database is not trusted: {why}; see sslmode and sslrootcert of its URL"
+            raise DatabaseNotTrusted(message) from None
 
     def direct(self, *, size: int = 1) -> DirectConnections:
         """Create direct connections, which the caller closes; the first statement connects."""

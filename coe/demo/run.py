@@ -40,6 +40,7 @@ from coe.errors import Conflict, Unavailable
 from coe.identity.worker_identity import identity_file
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
+from coe.tls import client_context
 
 API_PATIENCE: Final = 60.0
 POSTGRES_CHECK_SECONDS: Final = 0.2
@@ -304,7 +305,7 @@ async def _databases_of(given: str) -> dict[str, str]:
 
 async def _until_answers(url: str, patience: float, stop: asyncio.Event) -> None:
     deadline = time.monotonic() + patience
-    async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=2, verify=client_context()) as client:
         while not stop.is_set():
             with contextlib.suppress(httpx.HTTPError):
                 if (await client.get(url)).is_success:

@@ -76,10 +76,7 @@ class PrefectEngine:
         Raises:
             ValueError: `COE_PREFECT_URL` is not set.
         """
-        if settings.prefect_url is None:
-            raise ValueError("COE_PREFECT_URL names the Prefect server's API; set it")
-        auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
-        return cls(PrefectHTTP(settings.prefect_url, auth), central_pool=settings.central_pool)
+        return cls(PrefectHTTP.open(settings), central_pool=settings.central_pool)
 
     async def request(self, run: RunRef) -> EngineRun:
         """Create the flow run of this run and attempt, or return the existing one."""

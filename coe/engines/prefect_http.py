@@ -6,6 +6,7 @@ Prefect's API is versioned by header; this uses the version of 3.8.8. It does no
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ import httpx
 
 from coe.db import new_id
 from coe.errors import CoeError, Conflict, NotFound, Unavailable
+from coe.settings import Settings
+from coe.tls import client_context, why_unreached
 
 API_VERSION: Final = "0.8.4"
 TIMEOUT: Final = httpx.Timeout(8.0, connect=3.0)
@@ -38,6 +41,7 @@ class PrefectHTTP:
         api_url: str,
         auth: str,
         *,
+        ca_file: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Prepare the client; the first call connects.
@@ -45,18 +49,33 @@ class PrefectHTTP:
         Args:
             api_url: Such as `http://127.0.0.1:4200/api`.
             auth: `user:password` of the server.
+            ca_file: Authorities (PEM) to trust beside the public ones.
             transport: In place of the network's, at the seam of a test.
         """
         self.api_url = api_url.rstrip("/")
         self.auth = auth
+        self.ca_file = ca_file
         self._csrf: dict[str, str] = {}
         self._client = httpx.AsyncClient(
             base_url=self.api_url,
             headers={"Authorization": basic(auth), "X-PREFECT-API-VERSION": API_VERSION},
             timeout=TIMEOUT,
             trust_env=False,
+            verify=client_context(ca_file),
             transport=transport,
         )
+
+    @classmethod
+    def open(cls, settings: Settings) -> PrefectHTTP:
+        """The client of the server that the settings name.
+
+        Raises:
+            ValueError: `COE_PREFECT_URL` is not set.
+        """
+        if settings.prefect_url is None:
+            raise ValueError("COE_PREFECT_URL names the Prefect server's API; set it")
+        auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
+        return cls(settings.prefect_url, auth, ca_file=settings.ca_file)
 
     @property
     def pages_url(self) -> str:
@@ -127,7 +146,7 @@ def segment(name: str) -> str:
 
 
 def _unreachable(error: httpx.TransportError) -> Unavailable:
-    return Unavailable(f"the Prefect server does not answer ({type(error).__name__})")
+    return Unavailable(f"the Prefect server does not answer ({why_unreached(error)})")
 
 
 def _raise_for(response: httpx.Response, call: str) -> None:

@@ -20,7 +20,8 @@ from typing import Final
 import httpx
 
 from coe.crypto.secret_files import create_secret, read_secret
-from coe.errors import Unavailable
+from coe.errors import Invalid, Problem, Unavailable
+from coe.tls import authorities_text, client_context
 
 QUIET: Final = {
     "DO_NOT_TRACK": "1",
@@ -61,6 +62,10 @@ our API, so Prefect need not watch for it; few retries, for we notice an absent 
 and connect again ourselves."""
 
 
+UNVERIFIED: Final = "PREFECT_API_TLS_INSECURE_SKIP_VERIFY"
+"""With it Prefect gives its auth string to whoever answers."""
+
+
 def kept_secret(path: Path, make: Callable[[], str]) -> str:
     """Read the secret in a file (mode 0600); make it if it is missing.
 
@@ -82,18 +87,34 @@ def make_encryption_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-def worker_environment(*, api_url: str, auth: str, home: Path) -> dict[str, str]:
+def worker_environment(
+    *, api_url: str, auth: str, home: Path, ca_file: Path | None = None
+) -> dict[str, str]:
     """The variables of a process that runs flows; set them before `prefect` is imported.
 
     Args:
         api_url: The Prefect server's API, or our gateway to it.
         auth: `user:password`: the server's own, or a team's name and token.
         home: The folder of this process alone.
+        ca_file: Authorities (PEM) to trust beside the public ones.
+
+    Raises:
+        Invalid: The environment tells Prefect to trust every server.
     """
+    if os.environ.get(UNVERIFIED, "").lower() not in {"", "0", "false", "f", "no", "n", "off"}:
+        message = f"{UNVERIFIED} is set: unset it, and name your authorities in COE_CA_FILE"
+        raise Invalid([Problem(Invalid.code, message)], message)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    trusted = {}
+    if ca_file is not None:  # Prefect reads one file
+        all_authorities = home.resolve() / "authorities.pem"
+        all_authorities.write_text(authorities_text(ca_file))
+        trusted = {"PREFECT_API_SSL_CERT_FILE": str(all_authorities)}
     return {
         **QUIET,
         **WORKER,
+        **trusted,
+        UNVERIFIED: "false",  # also where a file of Prefect's settings says otherwise
         "PREFECT_HOME": str(home.resolve()),
         "PREFECT_PROFILES_PATH": str(home.resolve() / "profiles.toml"),
         "PREFECT_API_URL": api_url,
@@ -173,7 +194,7 @@ async def wait_until_healthy(api_url: str, *, patience: float = 120.0) -> None:
         Unavailable: It did not in time.
     """
     deadline = time.monotonic() + patience
-    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False, verify=client_context()) as client:
         while time.monotonic() < deadline:
             try:
                 if (await client.get(f"{api_url}/health")).is_success:

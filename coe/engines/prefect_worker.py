@@ -31,6 +31,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerRes
 from coe.engines.prefect_engine import JOB_TEMPLATE, WORKER_TYPE
 from coe.engines.prefect_flow_executor import PAUSES, FlowExecutor
 from coe.errors import Unavailable
+from coe.tls import why_unreached
 
 POLL_SECONDS: Final = 2.0
 """Between two polls for scheduled runs, when no event announced one."""
@@ -217,5 +218,5 @@ def _why(error: BaseException) -> str:
         status = error.response.status_code
         return _REFUSALS.get(status, f"it answered {status}")
     if isinstance(error, httpx.TransportError):
-        return f"it cannot be reached ({type(error).__name__})"
+        return f"it cannot be reached ({why_unreached(error)})"
     return type(error).__name__

@@ -24,6 +24,7 @@ from coe.gateway.body_redaction import redact_body
 from coe.gateway.rules import ASKS_FOR_RUNS, AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
 from coe.json_types import NotJson, read_json
+from coe.tls import client_context
 from coe.work import Platform, RequestInfo
 
 MAX_PROXIED_BYTES: Final = 1_048_576
@@ -47,16 +48,14 @@ class Gateway:
             headers={"Authorization": basic(http.auth)},
             timeout=TIMEOUT,
             trust_env=False,
+            verify=client_context(http.ca_file),
         )
 
     @classmethod
     def open(cls, platform: Platform) -> Gateway | None:
         """Open the gateway to the Prefect server of the settings; None if they name none."""
         settings = platform.settings
-        if settings.prefect_url is None:
-            return None
-        auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
-        return cls(platform, PrefectHTTP(settings.prefect_url, auth))
+        return cls(platform, PrefectHTTP.open(settings)) if settings.prefect_url else None
 
     async def close(self) -> None:
         """Close the connections to the server."""

@@ -25,6 +25,7 @@ from coe.errors import CoeError, Forbidden, Unauthenticated, Unavailable
 from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, token_of
 from coe.gateway.body_redaction import is_frame, is_known_event, redact_event
 from coe.gateway.rules import AllowedCall, match_call
+from coe.tls import websocket_context
 from coe.work import RequestInfo
 
 SUBPROTOCOL: Final = "prefect"
@@ -119,6 +120,7 @@ async def _connect(
             additional_headers={"Authorization": basic(authentication.http.auth)},
             max_size=MAX_MESSAGE,
             proxy=None,
+            ssl=websocket_context(url, authentication.http.ca_file),
         ) as server:
             await _authenticate(server, authentication.http.auth)
             await websocket.send_text('{"type":"auth_success"}')

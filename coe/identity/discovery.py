@@ -7,7 +7,6 @@ because issuers change them, but at most once a minute for an issuer, whatever i
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from coe.crypto.jwks import ALGORITHMS, PublicKeys, UnknownKey, Verified
 from coe.errors import Unavailable
 from coe.json_types import NotJson, read_json
 from coe.settings import LOOPBACK
+from coe.tls import client_context
 
 KEPT_SECONDS: Final = 900.0
 """How long documents are used without asking again: a key that an issuer withdrew ends then."""
@@ -76,12 +76,8 @@ def open_client(ca_file: Path | None = None) -> httpx.AsyncClient:
     Args:
         ca_file: Certificates (PEM) of authorities to trust beside the public ones.
     """
-    trusted = httpx.create_ssl_context(trust_env=False)
-    if ca_file is not None:
-        trusted.load_verify_locations(ca_file)
-    trusted.minimum_version = ssl.TLSVersion.TLSv1_2
     return httpx.AsyncClient(
-        verify=trusted,
+        verify=client_context(ca_file),
         trust_env=False,
         follow_redirects=False,
         timeout=TIMEOUT_SECONDS,

@@ -19,6 +19,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -33,6 +34,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from coe.errors import CoeError, Unauthenticated, Unavailable
 from coe.identity.worker_identity import AccessTokens
 from coe.json_types import NotJson, read_json
+from coe.tls import websocket_context, why_unreached
 
 AUTH_SECONDS: Final = 10.0
 MAX_BODY: Final = 16 * 1024 * 1024
@@ -80,18 +82,21 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def forwarding(http: httpx.AsyncClient, tokens: AccessTokens) -> AsyncIterator[Forwarded]:
+async def forwarding(
+    http: httpx.AsyncClient, tokens: AccessTokens, ca_file: Path | None = None
+) -> AsyncIterator[Forwarded]:
     """Forward requests to the platform while the block runs.
 
     Args:
         http: A client whose base URL is the platform's address.
         tokens: Those of the worker.
+        ca_file: Authorities (PEM) that WebSockets trust beside the public ones, as `http` does.
     """
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen()  # from now on connections wait, until the server takes them
     secret = secrets.token_urlsafe(32)
-    forwarder = _Forwarder(http, tokens, secret)
+    forwarder = _Forwarder(http, tokens, secret, ca_file)
     config = uvicorn.Config(
         forwarder.app(), log_config=None, access_log=False, ws_max_size=MAX_MESSAGE, lifespan="off"
     )
@@ -108,8 +113,12 @@ async def forwarding(http: httpx.AsyncClient, tokens: AccessTokens) -> AsyncIter
 class _Forwarder:
     """Forwards what has the secret of this process."""
 
-    def __init__(self, http: httpx.AsyncClient, tokens: AccessTokens, secret: str) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, tokens: AccessTokens, secret: str, ca_file: Path | None
+    ) -> None:
         self._http = http
+        self._socket_url = str(http.base_url).rstrip("/").replace("http", "ws", 1)
+        self._tls = websocket_context(self._socket_url, ca_file, environment=True)
         self._tokens = tokens
         self._secret = secret
         self._refused = ""
@@ -183,14 +192,14 @@ class _Forwarder:
         try:
             return await self._http.send(outgoing, stream=True)
         except httpx.TransportError as error:
-            message = f"the platform cannot be reached ({type(error).__name__})"
+            message = f"the platform cannot be reached ({why_unreached(error)})"
             raise Unavailable(message) from None
 
     def _connected(self, websocket: WebSocket, token: str) -> websockets.connect:
-        url = str(self._http.base_url).rstrip("/").replace("http", "ws", 1)
         offered = [websockets.Subprotocol(each) for each in websocket.scope.get("subprotocols", [])]
         return websockets.connect(
-            url + _target(websocket.scope),
+            self._socket_url + _target(websocket.scope),
+            ssl=self._tls,
             subprotocols=offered or None,
             additional_headers={"Authorization": f"Bearer {token}"},
             max_size=MAX_MESSAGE,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-import ssl
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from coe.identity.sign_in import CLIENT_CREDENTIALS, JWT_BEARER, TOKEN_PATH
 from coe.identity.workers import PROOF
 from coe.json_types import NotJson, read_json
 from coe.settings import LOOPBACK, Settings
+from coe.tls import client_context, why_unreached
 
 ENROL_PATH: Final = "/auth/workers"
 ASSERTION: Final = "client-authentication+jwt"
@@ -205,15 +205,11 @@ class AccessTokens:
 
 def client_of(url: str, ca_file: Path | None = None) -> httpx.AsyncClient:
     """An HTTP client of the platform, which also trusts the authorities in a PEM file."""
-    verify: ssl.SSLContext | bool = True
-    if ca_file is not None and url.startswith("https:"):
-        verify = ssl.create_default_context()
-        verify.load_verify_locations(ca_file)
     return httpx.AsyncClient(
         base_url=url.rstrip("/"),
         timeout=httpx.Timeout(60.0, connect=5.0),
         trust_env=httpx.URL(url).host not in LOOPBACK,
-        verify=verify,
+        verify=client_context(ca_file, environment=True),
     )
 
 
@@ -227,7 +223,7 @@ async def _post(http: httpx.AsyncClient, path: str, **body: Any) -> dict[str, An
     try:
         response = await http.post(path, **body)
     except httpx.TransportError as error:
-        message = f"the platform at {http.base_url} cannot be reached ({type(error).__name__})"
+        message = f"the platform at {http.base_url} cannot be reached ({why_unreached(error)})"
         raise Unavailable(message) from None
     try:
         answer = response.json()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coe.access.network import Network, NetworkLine
+from coe.tls import authorities_text
 
 LOCAL_PLUGINS: Final = frozenset(
     {"blink1", "dbus", "glib", "gnome", "macosx", "rsyslog", "syslog", "windows"}
@@ -85,10 +86,8 @@ def _trust(ca_file: str | None, folder: str) -> None:
     """Trust the operator's authorities in both libraries with which plugins check certificates."""
     if ca_file is None:
         return
-    import certifi  # noqa: PLC0415 - seldom needed
-
     all_authorities = Path(folder) / "authorities.pem"
-    all_authorities.write_text(Path(certifi.where()).read_text() + "\n" + Path(ca_file).read_text())
+    all_authorities.write_text(authorities_text(Path(ca_file)))
     os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"] = str(all_authorities)
 
 

@@ -13,7 +13,6 @@ import asyncio
 import ipaddress
 import logging
 import socket
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from coe.access.network import IP
 from coe.json_types import JSON
 from coe.leaves.leaf import AddressRefused, LeafFault, LeafIO, NotSentError
 from coe.machine.errors import standard_error
+from coe.tls import client_context, distrust
 
 # These loggers write addresses and headers, which may hold personal data and credentials.
 for _name in ("httpx", "httpcore"):
@@ -88,12 +88,8 @@ def open_client(ca_file: Path | None = None) -> httpx.AsyncClient:
     Args:
         ca_file: Certificates (PEM) of authorities to trust beside the public ones.
     """
-    trusted = httpx.create_ssl_context(trust_env=False)
-    if ca_file is not None:
-        trusted.load_verify_locations(ca_file)
-    trusted.minimum_version = ssl.TLSVersion.TLSv1_2
     return httpx.AsyncClient(
-        verify=trusted,
+        verify=client_context(ca_file),
         trust_env=False,
         follow_redirects=False,
         timeout=None,  # noqa: S113 - `send` limits the whole request
@@ -122,17 +118,7 @@ async def send(request: HttpRequest, io: LeafIO) -> HttpResponse:
         title = "The request cannot be sent: its address, method or a header is malformed"
         raise LeafFault(standard_error("validation", title=title, instance=request.path)) from None
     except httpx.HTTPError as error:
-        raise _unreachable(request, _reason(error)) from None
-
-
-def _reason(error: httpx.HTTPError) -> str:
-    """Why a request failed, without addresses; it names the check of a certificate that failed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}"
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+        raise _unreachable(request, distrust(error) or type(error).__name__) from None
 
 
 def _unreachable(request: HttpRequest, why: str) -> LeafFault:

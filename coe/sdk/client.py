@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from coe.errors import (
     Unauthenticated,
     Unavailable,
 )
+from coe.tls import client_context, why_unreached
 
 _BY_CODE: Final[Mapping[str, type[CoeError]]] = {
     kind.code: kind
@@ -38,6 +40,7 @@ class Client:
         token: A bearer token.
         patience: The seconds for which to retry while the platform is not available. A mutation
             may then be sent twice, so give it a `clientMutationId`.
+        ca_file: Certificates (PEM) of authorities to trust beside the public ones.
         transport: The transport of a test, instead of the network.
     """
 
@@ -47,6 +50,7 @@ class Client:
         token: str,
         *,
         patience: float = 0.0,
+        ca_file: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Prepare the client; the first call connects."""
@@ -57,6 +61,7 @@ class Client:
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(30.0, connect=5.0),
             trust_env=not own_machine,
+            verify=client_context(ca_file, environment=not own_machine),
             transport=transport,
         )
 
@@ -95,7 +100,7 @@ class Client:
             response = await self._http.post("/graphql", json=body)
         except httpx.TransportError as error:
             address = self._http.base_url
-            message = f"the platform at {address} cannot be reached ({type(error).__name__})"
+            message = f"the platform at {address} cannot be reached ({why_unreached(error)})"
             raise Unavailable(message) from None
         return _data_of(response)
 

@@ -87,6 +87,8 @@ ALLOWED = {
     ("coe/language/openapi/servers.py", "urlsplit"): ADDRESS,
     ("coe/language/request_arguments.py", "urlsplit"): "an address to call: http and a host",
     ("coe/sdk/client.py", "urlsplit"): ADDRESS,
+    ("coe/tls.py", "urlsplit"): ADDRESS,
+    ("coe/web/headers.py", "urlsplit"): ADDRESS,
     ("coe/web/hosts.py", "urlsplit"): ADDRESS,
     # patterns
     ("coe/access/actor.py", "pattern"): "names a run as an actor, in small letters only",

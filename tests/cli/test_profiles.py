@@ -12,6 +12,7 @@ import pytest
 from coe.cli.api_client import ApiClient
 from coe.cli.profiles import profiles_file
 from tests.cli.commands import run
+from tests.factories.certificates import Authority
 
 A, B = "http://a.example", "http://b.example"
 
@@ -96,6 +97,43 @@ def test_a_token_is_never_sent_to_another_server(asked: list[tuple[str, str]]) -
     assert done.exit_code == 5
     assert f"for {A} only" in done.stderr
     assert asked == []
+
+
+def test_authorities_are_kept_with_the_profile_and_not_used_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = Authority(tmp_path).file
+    used: list[Path | None] = []
+
+    def call(self: ApiClient, *_: object) -> dict[str, Any]:
+        used.append(self.ca_file)
+        return {"me": {"subject": "fiona"}, "teams": []}
+
+    monkeypatch.setattr(ApiClient, "call", call)
+    monkeypatch.chdir(tmp_path)
+    login("https://a.example", "a", "--ca-file", file.name)
+    monkeypatch.chdir("/")
+    run("team", "list")
+    run("team", "list", COE_URL=B, COE_TOKEN="v")
+    other = tmp_path / "other.pem"
+    other.write_bytes(file.read_bytes())
+    run("team", "list", COE_CA_FILE=str(other))
+    assert used == [file, file, None, other]
+
+
+def test_a_file_without_authorities_is_named(tmp_path: Path) -> None:
+    for name in ("none.pem", "empty.pem"):
+        (tmp_path / "empty.pem").write_text("")
+        done = run("login", A, "--token", "a", "--ca-file", str(tmp_path / name))
+        assert done.exit_code == 1
+        assert f"{tmp_path / name}: " in done.stderr
+    assert not profiles_file().exists()
+
+
+def test_a_server_that_is_reached_in_clear_is_noted(asked: list[tuple[str, str]]) -> None:
+    assert "in clear" in run("login", A, "--token", "a").stderr
+    assert "in clear" not in run("login", "https://a.example", "--token", "a").stderr
+    assert "in clear" not in run("login", "http://127.0.0.1:8700", "--token", "a").stderr
 
 
 def test_a_logout_forgets_the_token() -> None:

@@ -1,4 +1,7 @@
-"""A real worker of a team outlives its access tokens: they are good for two seconds here."""
+"""A real worker of a team outlives its access tokens: they are good for two seconds here.
+
+The API serves TLS with a certificate of an authority that only `COE_CA_FILE` names.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,8 @@ async def test_a_worker_renews_its_tokens_and_ends_with_its_key(
     file.parent.mkdir(parents=True)
     file.write_text(FLOW)
     await publish(house.platform, local("pick"), "warehouse-developer")
-    house.more = {"COE_ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS)}
+    house.over_tls()
+    house.more |= {"COE_ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS)}
     async with serving() as service:
         await house.api()
         worker = await house.team("warehouse", tmp_path / "flows", SERVICE_URL=service.url)

@@ -17,7 +17,9 @@ import httpx
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_http import PrefectHTTP
 from coe.engines.prefect_server import PrefectServer, wait_until_healthy
+from coe.tls import client_context
 from coe.work import Platform
+from tests.factories.certificates import Authority
 from tests.factories.machines import enrolment_code
 from tests.factories.ports import free_port
 from tests.factories.tokens import bearer_of
@@ -110,6 +112,7 @@ class House:
         resolve: As `COE_RESOLVE`.
         limit: How many flow runs a worker carries at once.
         more: Further settings of the API and the central worker.
+        authority: Issued the certificate of the API, if it serves TLS.
     """
 
     platform: Platform
@@ -120,11 +123,12 @@ class House:
     limit: int = 50
     port: int = field(default_factory=free_port)
     more: dict[str, str] = field(default_factory=dict)
+    authority: Authority | None = None
     processes: list[Process] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.authority else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,10 +150,17 @@ class House:
             **self.more,
         }
 
+    def over_tls(self) -> None:
+        """Let the API serve TLS, with a certificate of an authority of this test."""
+        self.authority = Authority(self.folder)
+        pair = self.authority.issue("127.0.0.1")
+        self.more |= {"COE_TLS_CERT_FILE": str(pair.cert), "COE_TLS_KEY_FILE": str(pair.key)}
+
     async def api(self) -> Process:
         """Start the API, and wait until it answers."""
         process = await self._start("api", ["demo-api"], self.environment)
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        trusted = client_context(self.authority and self.authority.file)
+        async with httpx.AsyncClient(trust_env=False, timeout=2, verify=trusted) as client:
             await until(lambda: answers(client, f"{self.url}/healthz"), seconds=40)
         return process
 
@@ -165,6 +176,7 @@ class House:
             "COE_WORKER_CODE": await enrolment_code(self.platform, team),
             "COE_DATA_DIR": str(self.folder / team),
             "COE_FLOWS_DIR": str(flows),
+            **({"COE_CA_FILE": str(self.authority.file)} if self.authority else {}),
             **more,
         }
         return await self._start(f"worker-{team}", ["worker", "team", team], environment)

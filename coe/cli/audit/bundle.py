@@ -34,15 +34,18 @@ def download(api: ApiClient, path: Path, wanted: Mapping[str, Any]) -> dict[str,
     """
     import httpx  # noqa: PLC0415  # not needed to verify
 
+    from coe.tls import client_context, why_unreached  # noqa: PLC0415  # the same
+
     if path.exists():
         raise CoeError(f"{path} exists already; name a new file", code="CONFLICT")
     draft = path.with_name(f"{path.name}.part")
     size = 0
     headers = {"Authorization": f"Bearer {api.token}"}
+    verify = client_context(api.ca_file, environment=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            httpx.Client(timeout=60, trust_env=False) as client,
+            httpx.Client(timeout=60, trust_env=False, verify=verify) as client,
             client.stream(
                 "GET", f"{api.url}/audit/bundle", headers=headers, params=dict(wanted)
             ) as answer,
@@ -57,7 +60,7 @@ def download(api: ApiClient, path: Path, wanted: Mapping[str, Any]) -> dict[str,
                 advance(size)
         draft.replace(path)
     except httpx.HTTPError as error:
-        raise Unavailable(f"{api.url} cannot be reached: {type(error).__name__}") from None
+        raise Unavailable(f"{api.url} cannot be reached: {why_unreached(error)}") from None
     except OSError as error:
         raise CoeError(f"{path} cannot be written: {error.strerror}", code="INVALID") from None
     finally:

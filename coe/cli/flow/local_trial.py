@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from coe.cli.api_client import ca_file_of_environment
 from coe.cli.flow.definition_files import read_definition
 from coe.errors import Invalid, errors_in
 from coe.json_types import JSON
@@ -120,7 +121,7 @@ async def _try(
 ) -> Trace:
     expressions = Expressions(workers=1)
     try:
-        async with open_client() as client:
+        async with open_client(ca_file_of_environment()) as client:
             handlers = {DECISION_KIND: tables} if tables else {}
             exact = tables.exact_refs(definition) if tables else {}
             advice = "`--resolve HOST=URL` sends the calls of a host elsewhere."
