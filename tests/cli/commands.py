@@ -35,6 +35,7 @@ from coe.cli.flow.skeleton import NewFlow, central_files
 from coe.cli.grammar import Noun, Verb
 from coe.cli.main import COMMANDS, cli
 from coe.errors import CoeError, Invalid
+from tests.factories.certificates import Authority
 from tests.factories.keys import signing_key
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,6 +196,8 @@ _NAMES = (".yaml", ".json", ".graphql", ".vkey", " flows", "templates/", "catalo
 def fill(folder: Path, words: str | None = None) -> None:
     """Make the files that the examples name; nothing for a command whose examples name none."""
     typed = " ".join(VERBS[words].examples) if words else ""
+    if "corp-ca.pem" in typed:
+        Authority(folder, "corp-ca")
     if words and not any(each in typed for each in _NAMES):
         return
     (folder / "catalog").symlink_to(ROOT / "catalog")
