@@ -153,6 +153,7 @@ class OpenPolicy:
 
     version = 1
     step_up: Final = StepUp()
+    memberships: Final = frozenset[str]()
 
     def decide(
         self, _: Any, permission: str, *, relations: Collection[str] = (), **__: Any
