@@ -181,7 +181,7 @@ class OpenPolicy:
         return True
 
     def role_names(self) -> frozenset[str]:
-        return frozenset({"clerk"})
+        return frozenset({"boss", "clerk"})
 
     def lines(self, _: str) -> tuple[Any, ...]:
         return ()
