@@ -6,8 +6,9 @@ WEB := coe/web/static/vendor
 SITE := coe/web/site
 # The tests start hundreds of processes, which need not compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
-# Two processes, each with its own PostgreSQL; tests that share something stay in one of them.
-PARALLEL := -n 2 --dist loadgroup
+# Two processes, each with its own PostgreSQL; tests that share something stay in one of them. The
+# longest groups start first (tests/conftest.py), so that neither process ends long after the other.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: setup demo docs references fmt check quick test test-more test-shuffled bench hooks clean help
 .DEFAULT_GOAL := help

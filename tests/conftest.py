@@ -34,10 +34,13 @@ pytest_plugins = (
 
 LONGEST = {
     "demo": 0,
-    "prefect": 1,
-    "tests/simulation/test_simulation.py": 2,
-    "tests/mutation/test_mutants.py": 3,
-    "tests/simulation/test_twin.py": 4,
+    "tests/simulation/test_simulation.py": 1,
+    "tests/engines/conformance/test_engine_conformance.py": 2,
+    "prefect": 3,
+    "tests/engines/test_outages.py": 4,
+    "tests/cli/test_with_server.py": 5,
+    "tests/mutation/test_mutants.py": 6,
+    "tests/simulation/test_twin.py": 7,
 }
 """Groups that take minutes, in the order in which they start."""
 
