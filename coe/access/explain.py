@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision
 from coe.access.permissions import Permission
+from coe.access.persons import AGAINST_PREFIX
 from coe.access.policy import Policy
 from coe.access.policy_lines import (
     ANY,
@@ -17,6 +19,10 @@ from coe.access.policy_lines import (
     Effect,
     PolicyLine,
 )
+from coe.access.scope import ALL_CLASSES, AccessScope
+
+EVERYTHING: Final = AccessScope(ALL_CLASSES)
+"""What an asker may read who may read all."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,22 +42,18 @@ class Grant:
 
 def explain(
     policy: Policy,
-    subject: str,
+    actor: Actor,
     permission: str,
     *,
     team: str,
     data_class: DataClass = DataClass.INTERNAL,
     relations: Collection[str] = (),
+    known: AccessScope = EVERYTHING,
 ) -> Decision:
-    """The decision for any subject, with every matching line and the subject's roles.
+    """The decision for an actor, with every matching line and the roles of its subject.
 
-    It is the decision that the subject gets with a token of all scopes. The deciding line comes
-    first.
-
-    Raises:
-        ValueError: The subject is malformed.
+    The deciding line comes first. Of the roles those are named that are held in teams of `known`.
     """
-    actor = Actor.of(subject)
     decision = policy.decide(
         actor, permission, team=team, data_class=data_class, relations=relations
     )
@@ -59,11 +61,12 @@ def explain(
         actor, permission, team=team, data_class=data_class, relations=relations
     )
     others = tuple(str(line) for line in matched if str(line) != decision.rule)
+    holds = _roles_sentence(policy, actor.subject, relations, known)
     return Decision(
         allowed=decision.allowed,
         permission=decision.permission,
         rules=(*decision.rules, *others),
-        explanation=f"{decision.explanation} {_roles_sentence(policy, subject, relations)}",
+        explanation=f"{decision.explanation} {holds}",
     )
 
 
@@ -166,8 +169,15 @@ def _is_effective(policy: Policy, subject: str, line: PolicyLine, team: str) -> 
     )
 
 
-def _roles_sentence(policy: Policy, subject: str, relations: Collection[str]) -> str:
-    roles = sorted(f"{team}/{role}" for role, team in policy.roles(subject))
-    holds = f"{subject} holds {', '.join(roles)}" if roles else f"{subject} is in no team"
-    being = f" and is the resource's {', '.join(sorted(relations))}" if relations else ""
-    return f"{holds}{being}."
+def _roles_sentence(
+    policy: Policy, subject: str, relations: Collection[str], known: AccessScope
+) -> str:
+    held = policy.roles(subject)
+    roles = sorted(f"{team}/{role}" for role, team in held if known.allows(team))
+    somewhere = "is in no team" if known is EVERYTHING else "holds no role that you may know of"
+    holds = f"{subject} holds {', '.join(roles)}" if roles else f"{subject} {somewhere}"
+    own = sorted(each for each in relations if not each.startswith(AGAINST_PREFIX))
+    others = sorted(each.removeprefix(AGAINST_PREFIX) for each in relations if each not in own)
+    being = f" and is the resource's {', '.join(own)}" if own else ""
+    one = f" and counts as one with its {', '.join(others)}" if others else ""
+    return f"{holds}{being}{one}."

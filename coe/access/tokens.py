@@ -128,15 +128,20 @@ async def authenticate(
     why = _objection(macs, line, now or utcnow())
     if why is not None:
         raise InactiveToken(token, why)
-    actor = Actor.of(
+    actor = token_actor(token, await _display_name(session, token.subject))
+    return FoundToken(actor, token.id, token.last_used_at)
+
+
+def token_actor(token: AccessToken | Row[Any], name: str | None = None) -> Actor:
+    """The actor that a token stands for."""
+    return Actor.of(
         token.subject,
-        display_name=await _display_name(session, token.subject),
+        display_name=name,
         scopes=None if EVERY_SCOPE in token.scopes else frozenset(token.scopes),
         maker=token.maker,
         token_id=token.id,
         bound_to=token.team,
     )
-    return FoundToken(actor, token.id, token.last_used_at)
 
 
 async def issue(

@@ -12,10 +12,10 @@ from coe.cli.output import Result, Table, printed
 
 _ME: Final = "query Me { me { id subject kind displayName roles permissions teams { slug name } } }"
 _EXPLAIN: Final = """
-query Explain($subject: String!, $permission: String!, $resource: String!) {
-  explainAccess(subject: $subject, permission: $permission, resource: $resource) {
-    allowed permission rules explanation
-  }
+query Explain($subject: String!, $permission: String!, $resource: String!, $credential: String) {
+  explainAccess(
+    subject: $subject, permission: $permission, resource: $resource, credential: $credential
+  ) { allowed permission rules explanation }
 }
 """
 _REVIEW: Final = """
@@ -51,16 +51,27 @@ def me(api: ApiClient) -> Result:
 @click.argument("subject")
 @click.argument("permission")
 @click.argument("resource")
+@click.option(
+    "--credential", help="With this one of SUBJECT, such as token:UUID or worker:UUID of the log."
+)
 @example("coe access explain fiona flow:publish flow:sales/order-to-cash@1.0.0")
 @printed()
 @with_api
-def explain(api: ApiClient, subject: str, permission: str, resource: str) -> Result:
+def explain(
+    api: ApiClient, subject: str, permission: str, resource: str, credential: str | None
+) -> Result:
     """Say whether SUBJECT has PERMISSION on RESOURCE, and which policy line decides.
 
-    RESOURCE is named as in the audit log, such as `flow:sales/order-to-cash`. Exit code 0 whether
-    it is allowed or not.
+    RESOURCE is named as in the audit log, such as `flow:sales/order-to-cash`. The answer is what
+    the command would get: for yourself with what you send, for others with a token of all scopes.
+    Exit code 0 whether it is allowed or not.
     """
-    given = {"subject": subject, "permission": permission, "resource": resource}
+    given = {
+        "subject": subject,
+        "permission": permission,
+        "resource": resource,
+        "credential": credential,
+    }
     found = api.call(_EXPLAIN, given)["explainAccess"]
     verdict = "allowed" if found["allowed"] else "refused"
     lines = [f"{verdict}: {found['explanation']}", *(f"  {rule}" for rule in found["rules"])]

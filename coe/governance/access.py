@@ -6,23 +6,25 @@ which `coe.work` does, above `coe.access`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from coe.access.actor import ActorKind
-from coe.access.decision import Decision
+from coe.access import people
+from coe.access.actor import Actor
+from coe.access.decision import Decision, refused
 from coe.access.explain import Grant, explain, review_grants
 from coe.access.load import LoadedPolicy, load_access_files
 from coe.access.models import Team
 from coe.access.permissions import PERMISSIONS, Permission
-from coe.access.policy_lines import Relation
+from coe.access.scope import AccessScope
+from coe.access.step_up import StepUpLine
 from coe.audit.events import Tag
 from coe.errors import Invalid, NotFound, Problem
 from coe.governance import resources
-from coe.identifiers import PLATFORM_TEAM, WORKER_ROLE, is_worker
+from coe.governance.subjects import relations_to_subject
+from coe.identifiers import PLATFORM_TEAM
 from coe.language.suggestions import did_you_mean
 from coe.work import Read, Work
-
-"""The role of a team's own worker, also in the platform's team."""
 
 
 async def load_policy(work: Work, root: Path, *, accept_changes: bool = False) -> LoadedPolicy:
@@ -47,36 +49,38 @@ async def load_policy(work: Work, root: Path, *, accept_changes: bool = False) -
     return loaded
 
 
-async def explain_access(work: Work, subject: str, permission: str, resource: str) -> Decision:
+async def explain_access(
+    work: Work, subject: str, permission: str, resource: str, *, credential: str | None = None
+) -> Decision:
     """Explain why a subject may or may not do something with a thing; the question is recorded.
+
+    The answer is what the verb decides. For the asker it is that of the credential that was sent;
+    for another it is that of a token with all scopes, or of `credential`, named as in the log:
+    `token:<uuid>`, `worker:<uuid>`, `client:<uuid>` or `trust:<uuid>`.
 
     Raises:
         Forbidden: `access:explain` in the thing's team is refused.
-        NotFound: The thing does not exist, or the asker may not read it.
-        Invalid: The permission, the subject or the resource is not valid.
+        NotFound: The thing or the credential does not exist, or the asker may not know of it.
+        Invalid: The permission, the subject or the resource is not valid, or no verb asks for the
+            permission on such a thing.
     """
     if permission not in PERMISSIONS:
         message = f"there is no permission {permission!r}{did_you_mean(permission, PERMISSIONS)}"
         raise Invalid([Problem("INPUT_PERMISSION", message, path="/permission")])
-    try:
-        thing = await resources.find_resource(work, resource, subject)
-        decision = work.require(
-            Permission.ACCESS_EXPLAIN,
-            resource=resource,
-            team=thing.team,
-            relations=relations_to_subject(work, subject),
-        )
-        explained = explain(
-            work.policy,
-            subject,
-            permission,
-            team=thing.team,
-            data_class=thing.data_class,
-            relations=thing.relations,
-        )
-    except ValueError as error:
-        problem = Problem("INPUT_SUBJECT", str(error), path="/subject")
-        raise Invalid([problem]) from None
+    actor, refused_for = await _actor(work, subject, credential)
+    theirs = replace(work, actor=actor)
+    thing = await resources.find_thing(work, resource, theirs, Permission(permission))
+    decision = work.require(
+        Permission.ACCESS_EXPLAIN,
+        resource=resource,
+        team=thing.team,
+        relations=relations_to_subject(work, subject),
+    )
+    sent = actor is work.actor or credential is not None
+    known = work.scope(Permission.ENTRY_READ)
+    explained = await answer(theirs, thing, known=known, sent=sent)
+    if refused_for is not None:
+        explained = refused(permission, refused_for)
     await work.record(
         Tag.ACCESS_DECISION_EXPLAIN,
         resource=resource,
@@ -85,6 +89,60 @@ async def explain_access(work: Work, subject: str, permission: str, resource: st
         detail={"subject": subject, "permission": permission, "allowed": explained.allowed},
     )
     return explained
+
+
+async def _actor(work: Work, subject: str, credential: str | None) -> tuple[Actor, str | None]:
+    """The actor whose access is explained, and why its credential is refused if it is."""
+    if credential is None:
+        if subject == work.actor.subject:
+            return work.actor, None
+        try:
+            return Actor.of(subject), None
+        except ValueError as error:
+            raise Invalid([Problem("INPUT_SUBJECT", str(error), path="/subject")]) from None
+    found = await resources.find_credential_of(work, subject, credential)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def answer(
+    theirs: Read, thing: resources.Thing, *, known: AccessScope, sent: bool
+) -> Decision:
+    """What a verb decides for an actor: the first refusal of its questions, else the last answer.
+
+    With `sent` the actor has the credential that the verb would get. Otherwise it may sign in
+    afresh, and is told that it has to.
+    """
+    try:
+        await people.admit(theirs.session, theirs.actor)
+    except people.InactivePerson as inactive:
+        why = f"The account of {inactive.subject} is {inactive.state.lower()}."
+        return refused(thing.questions[-1].permission, why)
+    asked = thing.questions[-1]
+    for question in thing.questions:
+        asked, (decision, relations) = question, question.decide(theirs)
+        if not decision.allowed:
+            break
+    explained = explain(
+        theirs.policy,
+        theirs.actor,
+        asked.permission,
+        team=asked.team,
+        data_class=asked.data_class,
+        relations=relations,
+        known=known,
+    )
+    if asked.any_of or not explained.allowed:
+        return explained
+    line = theirs.step_up_for(asked.permission, team=asked.team, data_class=asked.data_class)
+    return explained if line is None else _asking_for_sign_in(explained, line, sent=sent)
+
+
+def _asking_for_sign_in(found: Decision, line: StepUpLine, *, sent: bool) -> Decision:
+    why = f"{found.explanation} It takes a sign-in at most {line.minutes} minutes old ({line})."
+    rules = (str(line), *found.rules) if sent else found.rules
+    return replace(found, allowed=not sent, rules=rules, explanation=why)
 
 
 async def review_access(work: Work, team: str) -> list[Grant]:
@@ -100,19 +158,3 @@ async def review_access(work: Work, team: str) -> list[Grant]:
     decision = work.require(Permission.ACCESS_REVIEW, resource=resource, team=team)
     await work.record(Tag.ACCESS_GRANTS_REVIEW, resource=resource, team=team, decision=decision)
     return review_grants(work.policy, team)
-
-
-def relations_to_subject(read: Read, subject: str) -> frozenset[str]:
-    """The actor's relation to a subject: SELF, WORKER, PROXY for a person, or none.
-
-    A service of the platform counts as a person here: it needs no token, and a token in its name
-    could read and report every run.
-    """
-    if subject == read.actor.subject:
-        return frozenset({Relation.SELF.value})
-    if is_worker(subject):
-        return frozenset({Relation.WORKER.value})
-    is_person = read.policy.memberships.kind(subject) is ActorKind.PERSON
-    platform_roles = {role for role, team in read.policy.roles(subject) if team == PLATFORM_TEAM}
-    is_proxy = is_person or bool(platform_roles - {WORKER_ROLE})
-    return frozenset({Relation.PROXY.value}) if is_proxy else frozenset()

@@ -26,6 +26,7 @@ from coe.audit.sealer import LogSealer
 from coe.audit.verification import verify
 from coe.db import Database
 from coe.governance.audit_filters import as_meant
+from coe.governance.resources import team_of_log
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
 from coe.paging import Page, check_first, decode, encode
@@ -213,9 +214,7 @@ async def export_log(platform: Platform, window: Window) -> AsyncIterator[bytes]
 
 def _require(work: Work, permission: Permission) -> Decision:
     """Require a permission on the log: in the platform's team, else in a team of the actor."""
-    teams = [PLATFORM_TEAM, *sorted(work.policy.teams(work.actor.subject))]
-    allowed = (team for team in teams if work.decide(permission, team=team).allowed)
-    return work.require(permission, resource=LOG, team=next(allowed, PLATFORM_TEAM))
+    return work.require(permission, resource=LOG, team=team_of_log(work, permission))
 
 
 def _readable(read: Read, permission: Permission) -> ColumnElement[bool]:

@@ -17,7 +17,7 @@ from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from coe.formats import instants, uuids
-from coe.governance.access import relations_to_subject
+from coe.governance.subjects import answering_team, relations_to_subject
 from coe.identifiers import PLATFORM_TEAM, is_slug, is_worker
 from coe.paging import Page, check_first, decode, encode
 from coe.work import Read, Work, check_reason
@@ -221,21 +221,6 @@ async def list_tokens(
     )
 
 
-def token_team(read: Read, subject: str, bound: str | None, permission: Permission) -> str:
-    """The team that answers for a token: the one that it is bound to, or one of its subject's.
-
-    Of several it is the first in which the actor holds the permission, else the first.
-    """
-    if bound is not None:
-        return bound
-    relations = relations_to_subject(read, subject)
-    teams = sorted(read.policy.teams(subject))
-    for team in teams:
-        if read.decide(permission, team=team, relations=relations).allowed:
-            return team
-    return teams[0] if teams else PLATFORM_TEAM
-
-
 def _check_no_worker(subject: str) -> None:
     """Refuse a token for a team's worker to everybody, whatever the policy says."""
     if is_worker(subject):
@@ -251,7 +236,7 @@ def _issuing_team(work: Work, request: TokenRequest) -> str:
     """The team in which the actor issues; for a service it must be one of the service's."""
     if request.team is not None and request.team in work.policy.teams(request.subject):
         return request.team
-    return token_team(work, request.subject, None, Permission.TOKEN_ISSUE)
+    return answering_team(work, request.subject, None, Permission.TOKEN_ISSUE)
 
 
 def _is_service(subject: str) -> bool:
@@ -344,7 +329,7 @@ def _require_revoking(work: Work, token: AccessToken) -> Decision:
     return work.require(
         Permission.TOKEN_REVOKE,
         resource=f"token:{token.id}",
-        team=token_team(work, token.subject, token.team, Permission.TOKEN_REVOKE),
+        team=answering_team(work, token.subject, token.team, Permission.TOKEN_REVOKE),
         relations=relations_to_subject(work, token.subject),
         hide=True,
     )
@@ -362,7 +347,7 @@ async def _record_revocation(
     await work.record(
         Tag.ACCESS_TOKEN_REVOKE,
         resource=f"token:{token.id}",
-        team=token_team(work, token.subject, token.team, Permission.TOKEN_REVOKE),
+        team=answering_team(work, token.subject, token.team, Permission.TOKEN_REVOKE),
         decision=decision,
         reason=reason,
         detail={"subject": token.subject, "name": token.name, "children": [*children]},
@@ -402,7 +387,7 @@ async def _readable(read: Read, wanted: TokenFilter) -> ColumnElement[bool]:
 
 
 def _may_see(read: Read, subject: str, bound: str | None) -> bool:
-    team = token_team(read, subject, bound, Permission.TOKEN_REVOKE)
+    team = answering_team(read, subject, bound, Permission.TOKEN_REVOKE)
     relations = relations_to_subject(read, subject)
     return read.decide(Permission.TOKEN_REVOKE, team=team, relations=relations).allowed
 

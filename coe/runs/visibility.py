@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from coe.access.permissions import Permission
 from coe.access.persons import AGAINST_PREFIX, acted, relation
 from coe.access.policy_lines import Relation
+from coe.catalog.scope import Readers
 from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.identifiers import EVERY_TEAM, qualified_role
 from coe.language.functions import APPROVERS, REQUESTER
@@ -41,24 +42,29 @@ def readable_runs(
     permission: Permission = Permission.RUN_READ,
 ) -> ColumnElement[bool]:
     """Runs of the actor's scope, those to which it has a relation, those that such a run called."""
+    return _readable(read, permission, RUNS, run_readers(read, permission))
+
+
+def run_readers(read: Read, permission: Permission = Permission.RUN_READ) -> Readers:
+    """The relations by which the actor may read a run; one is enough (`read_decision`)."""
     called = exists().where(_PARENTS.c.id == RUNS.c.parent_id, _runs(read, permission, _PARENTS))
-    return or_(
-        _runs(read, permission, RUNS),
-        and_(called, _within(read, permission, RUNS, Relation.CALLER)),
-    )
+    return {**_run_readers(read, RUNS), Relation.CALLER: called}
 
 
 def readable_tasks(read: Read) -> ColumnElement[bool]:
     """Tasks of the actor's scope, and those to which it has a relation."""
-    permission = Permission.HUMAN_TASK_READ
+    return _readable(read, Permission.HUMAN_TASK_READ, TASKS, task_readers(read))
+
+
+def task_readers(read: Read) -> Readers:
+    """The relations by which the actor may read a human task; one is enough."""
     subject = read.actor.subject
-    return or_(
-        _within(read, permission, TASKS),
-        and_(is_candidate(read), _within(read, permission, TASKS, Relation.CANDIDATE)),
-        and_(TASKS.c.assignee == subject, _within(read, permission, TASKS, Relation.CLAIMANT)),
-        and_(TASKS.c.requester == subject, _within(read, permission, TASKS, Relation.REQUESTER)),
-        and_(_owned_task(read), _within(read, permission, TASKS, Relation.OWNER)),
-    )
+    return {
+        Relation.CANDIDATE: is_candidate(read),
+        Relation.CLAIMANT: TASKS.c.assignee == subject,
+        Relation.REQUESTER: TASKS.c.requester == subject,
+        Relation.OWNER: _owned_task(read),
+    }
 
 
 def is_candidate(read: Read) -> ColumnElement[bool]:
@@ -223,16 +229,28 @@ def task_relations(read: Read, task: Any) -> frozenset[str]:
 
 
 def _runs(read: Read, permission: Permission, runs: FromClause) -> ColumnElement[bool]:
+    return _readable(read, permission, runs, _run_readers(read, runs))
+
+
+def _run_readers(read: Read, runs: FromClause) -> Readers:
     subject = read.actor.subject
     mine = or_(is_candidate(read), TASKS.c.assignee == subject)
-    has_task = exists().where(TASKS.c.run_id == runs.c.id, mine)
-    return or_(
-        _within(read, permission, runs),
-        and_(runs.c.requester == subject, _within(read, permission, runs, Relation.REQUESTER)),
-        and_(is_owner(read, runs), _within(read, permission, runs, Relation.OWNER)),
-        and_(has_task, _within(read, permission, runs, Relation.CANDIDATE)),
-        and_(_is_held(read, runs), _within(read, permission, runs, Relation.HOLDER)),
+    return {
+        Relation.REQUESTER: runs.c.requester == subject,
+        Relation.OWNER: is_owner(read, runs),
+        Relation.CANDIDATE: exists().where(TASKS.c.run_id == runs.c.id, mine),
+        Relation.HOLDER: _is_held(read, runs),
+    }
+
+
+def _readable(
+    read: Read, permission: Permission, table: FromClause, readers: Readers
+) -> ColumnElement[bool]:
+    related = (
+        and_(holds, _within(read, permission, table, relation))
+        for relation, holds in readers.items()
     )
+    return or_(_within(read, permission, table), *related)
 
 
 def _within(

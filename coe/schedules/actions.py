@@ -8,11 +8,11 @@ from sqlalchemy import func, select, update
 
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
-from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry
 from coe.catalog.records import EntryRecord
+from coe.catalog.scope import relations_to
 from coe.errors import Conflict, NotFound
 from coe.language.schedules import ScheduleKind
 from coe.runs.tables import SCHEDULES
@@ -74,7 +74,7 @@ async def _lock(work: Work, flow: str, permission: Permission) -> tuple[EntryRec
         resource=f"flow:{entry.ref}",
         team=entry.team,
         data_class=entry.data_class,
-        relations=_relations(work, entry),
+        relations=relations_to(work, entry, None),
     )
     found = await work.session.execute(
         select(SCHEDULES).where(SCHEDULES.c.entry_id == entry.id).with_for_update(),
@@ -83,11 +83,6 @@ async def _lock(work: Work, flow: str, permission: Permission) -> tuple[EntryRec
     if schedule is None:
         raise Conflict(f"the live version of {entry.ref} has no schedule")
     return entry, schedule, decision
-
-
-def _relations(work: Work, entry: EntryRecord) -> tuple[Relation, ...]:
-    is_owner = work.actor.subject in {entry.process_owner, entry.deputy}
-    return (Relation.OWNER,) if is_owner else ()
 
 
 async def _set(work: Work, schedule: Any, **values: Any) -> None:

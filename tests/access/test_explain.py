@@ -18,7 +18,7 @@ def policy() -> Policy:
 
 
 def test_an_allowance_names_its_line_place_and_reason(policy: Policy) -> None:
-    decision = explain(policy, "sales-owner", "run:read_data", team="sales")
+    decision = explain(policy, Actor.of("sales-owner"), "run:read_data", team="sales")
     assert decision.allowed
     assert decision.rules == ("p, process-owner, *, run:read_data, *, allow",)
     assert "policies/rules/runs.csv:" in decision.explanation
@@ -29,7 +29,7 @@ def test_an_allowance_names_its_line_place_and_reason(policy: Policy) -> None:
 def test_a_refusal_by_a_line_names_it_first_and_then_what_else_matched(policy: Policy) -> None:
     decision = explain(
         policy,
-        "finance-lead",
+        Actor.of("finance-lead"),
         "human_task:complete",
         team="sales",
         data_class=DataClass.PERSONAL,
@@ -45,7 +45,7 @@ def test_a_refusal_by_a_line_names_it_first_and_then_what_else_matched(policy: P
 
 
 def test_a_refusal_without_a_line_names_what_would_allow(policy: Policy) -> None:
-    decision = explain(policy, "outsider", "run:start", team="sales")
+    decision = explain(policy, Actor.of("outsider"), "run:start", team="sales")
     assert not decision.allowed
     assert decision.rules == ()
     for needed in (
@@ -56,15 +56,15 @@ def test_a_refusal_without_a_line_names_what_would_allow(policy: Policy) -> None
     ):
         assert needed in decision.explanation
     assert "outsider is in no team." in decision.explanation
-    only = explain(policy, "sales-owner", "policy:change", team="coe")
+    only = explain(policy, Actor.of("sales-owner"), "policy:change", team="coe")
     assert "it takes lead in coe." in only.explanation
 
 
 def test_an_invalid_question_has_no_lines(policy: Policy) -> None:
-    assert explain(policy, "sales-owner", "run:fly", team="sales").rules == ()
-    assert explain(policy, "sales-owner", "run:start", team="Sales!").rules == ()
+    assert explain(policy, Actor.of("sales-owner"), "run:fly", team="sales").rules == ()
+    assert explain(policy, Actor.of("sales-owner"), "run:start", team="Sales!").rules == ()
     with pytest.raises(ValueError, match="not a subject"):
-        explain(policy, "sales owner", "run:start", team="sales")
+        Actor.of("sales owner")
 
 
 def test_a_review_agrees_with_the_decisions(policy: Policy) -> None:

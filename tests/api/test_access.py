@@ -172,8 +172,15 @@ async def test_an_explanation_names_the_policy_lines(api: Api) -> None:
         ({"resource": "moon"}, "INVALID"),
         ({"subject": "a,b"}, "INVALID"),
         ({"resource": "flow:sales/nothing"}, "NOT_FOUND"),
-        ({"resource": "run:1"}, "NOT_FOUND"),
-        ({"resource": "human_task:01990000-0000-7000-8000-000000000000"}, "NOT_FOUND"),
+        ({"permission": "run:read", "resource": "run:1"}, "NOT_FOUND"),
+        ({"resource": "run:01990000-0000-7000-8000-000000000000"}, "INVALID"),
+        (
+            {
+                "permission": "human_task:read",
+                "resource": "human_task:01990000-0000-7000-8000-000000000000",
+            },
+            "NOT_FOUND",
+        ),
     ],
 )
 async def test_a_question_that_cannot_be_explained_says_why(

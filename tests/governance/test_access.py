@@ -13,6 +13,7 @@ from coe.access.actor import Actor
 from coe.audit.models import AuditEvent
 from coe.errors import Forbidden, Invalid, NotFound
 from coe.governance import access
+from coe.governance.subjects import relations_to_subject
 from coe.work import Platform
 from tests.factories.people import AUDITOR, COE_LEAD, SALES_OWNER, WAREHOUSE_DEVELOPER
 
@@ -82,7 +83,7 @@ async def test_a_review_lists_grants_and_is_recorded(platform: Platform) -> None
 async def test_the_relation_to_a_subject(platform: Platform) -> None:
     async with platform.read(SALES_OWNER) as read:
         relations = {
-            subject: set(access.relations_to_subject(read, subject))
+            subject: set(relations_to_subject(read, subject))
             for subject in (
                 "sales-owner",
                 "finance-lead",

@@ -22,13 +22,20 @@ class AccessQuery:
         subject: str,
         permission: str,
         resource: str,
+        credential: str | None = None,
     ) -> Decision:
         """Whether a subject may do something with a thing, and why; the question is recorded.
 
-        The thing is named as in the audit log, such as `flow:sales/order-to-cash`.
+        The thing is named as in the audit log, such as `flow:sales/order-to-cash`. The answer is
+        what the verb decides: for the caller with what was sent, for others with a token of all
+        scopes, or with `credential`, such as `token:<uuid>` or `worker:<uuid>`.
         """
         async with info.context.work() as work:
-            return Decision.of(await access.explain_access(work, subject, permission, resource))
+            return Decision.of(
+                await access.explain_access(
+                    work, subject, permission, resource, credential=credential
+                )
+            )
 
     @field
     async def access_review(self, info: Info, team: str) -> list[AccessGrant]:

@@ -18,8 +18,7 @@ from coe.audit.events import AuditOutcome, Tag
 from coe.db.newest_first import newest_first
 from coe.errors import Conflict, NotFound
 from coe.formats import uuids
-from coe.governance.access import relations_to_subject
-from coe.governance.resources import team_of_subject
+from coe.governance.subjects import answering_team, relations_to_subject, team_of_subject
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.models import Session
 from coe.identity.session_endings import end_sessions
@@ -266,32 +265,22 @@ async def list_sessions(
 def _may_end(read: Read, subject: str) -> bool:
     if subject == read.actor.subject:
         return True
+    team = answering_team(read, subject, None, Permission.SESSION_REVOKE)
     relations = relations_to_subject(read, subject)
-    return any(
-        read.decide(Permission.SESSION_REVOKE, team=team, relations=relations).allowed
-        for team in _teams(read, subject)
-    )
+    return read.decide(Permission.SESSION_REVOKE, team=team, relations=relations).allowed
 
 
 def _require(work: Work, subject: str, *, resource: str) -> tuple[Decision, str]:
     """Require the right to end a person's sessions, in the team of theirs that decides."""
-    relations = relations_to_subject(work, subject)
-    team = next(
-        (
-            each
-            for each in _teams(work, subject)
-            if work.decide(Permission.SESSION_REVOKE, team=each, relations=relations).allowed
-        ),
-        team_of_subject(work.policy, subject),
-    )
+    team = answering_team(work, subject, None, Permission.SESSION_REVOKE)
     decision = work.require(
-        Permission.SESSION_REVOKE, resource=resource, team=team, relations=relations, hide=True
+        Permission.SESSION_REVOKE,
+        resource=resource,
+        team=team,
+        relations=relations_to_subject(work, subject),
+        hide=True,
     )
     return decision, team
-
-
-def _teams(read: Read, subject: str) -> list[str]:
-    return sorted(read.policy.teams(subject)) or [PLATFORM_TEAM]
 
 
 def _origin(person: Person) -> JSON:

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from coe.audit.events import AuditOutcome, Tag
 from coe.errors import Forbidden, Unauthenticated
-from coe.governance.resources import team_of_subject
+from coe.governance.subjects import team_of_subject
 from coe.identity.discovery import Discovery
 from coe.identity.signin import sessions
 from coe.identity.signin.issuers import Issuers

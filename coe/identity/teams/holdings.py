@@ -20,7 +20,7 @@ from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.models import Lifecycle
 from coe.catalog.tables import ENTRIES, VERSIONS
-from coe.governance.resources import team_of_subject
+from coe.governance.subjects import team_of_subject
 from coe.identifiers import PLATFORM_TEAM
 from coe.runs.models import ENDED
 from coe.runs.schedule_models import Schedule

@@ -19,8 +19,7 @@ from coe.access.permissions import Permission
 from coe.access.person_states import change_state, known_person
 from coe.audit.events import Tag
 from coe.errors import Invalid, NotFound, Problem
-from coe.governance.access import relations_to_subject
-from coe.governance.resources import team_of_subject
+from coe.governance.subjects import relations_to_subject, team_of_subject
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.teams.changes import refresh
 from coe.identity.teams.leaving import settle_leavers

@@ -18,11 +18,10 @@ from sqlmodel import col
 from coe.access.decision import Decision
 from coe.access.membership_changes import MembersSource, check_source, is_person, lock_policy
 from coe.access.permissions import Permission
-from coe.access.persons import relation
-from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.errors import Conflict
 from coe.formats import instants
+from coe.governance.subjects import proposal_relations
 from coe.identity.teams import answers
 from coe.identity.teams.changes import Change, Changing, changing, refresh, roles_before
 from coe.identity.teams.checks import check_end, check_last_lead, check_subject, find_team
@@ -297,13 +296,11 @@ async def _find(read: Read, proposal_id: UUID, *, lock: bool = False) -> Members
 async def _lock(work: Work, proposal_id: UUID) -> tuple[MembershipProposal, Decision]:
     """The pending proposal, locked, and the decision that the actor may decide on it."""
     row = await _find(work, proposal_id, lock=True)
-    relations = relation(work.actor, Relation.PROPOSER, row.proposed_by, row.persons)
-    relations |= relation(work.actor, Relation.SELF, row.subject, ())
     decision = work.require(
         Permission.TEAM_APPROVE,
         resource=f"team:{row.team}",
         team=row.team,
-        relations=relations,
+        relations=proposal_relations(work.actor, row),
     )
     answers.check_pending(row)
     return row, decision
