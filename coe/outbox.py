@@ -21,7 +21,7 @@ OUTBOX_CHANNEL = "coe_outbox"
 
 
 class OutboxKind(StrEnum):
-    """What a message requests; its subject is a run, a flow version, an event or an entry."""
+    """What a message requests; its subject is a run, version, event, team or entry."""
 
     START = "start"
     """An engine carries out the run."""
@@ -33,6 +33,8 @@ class OutboxKind(StrEnum):
     """The engine makes the flow version, a local one, startable."""
     EVENT = "event"
     """The received event is delivered to those it did not reach when it was received."""
+    POOL = "pool"
+    """The engine makes the work pool of the team, from which its worker takes runs."""
     SCHEDULE = "schedule"
     """The schedule of the flow's entry becomes that of the live version."""
 

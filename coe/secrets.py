@@ -57,6 +57,13 @@ class SecretStore:
         names = frozenset(self.of(team))
         return names if self._logged is None else None
 
+    def naming(self, team: str) -> frozenset[str] | None:
+        """The names of those that name this team; None if they are not known here."""
+        if self._file.path is None:
+            return None
+        found = frozenset(n for n, each in self._current().items() if team in each.teams)
+        return found if self._logged is None else None
+
     def _current(self) -> dict[str, _Secret]:
         try:
             content = self._file.current()

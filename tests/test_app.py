@@ -43,6 +43,9 @@ class SwitchedEngine:
     async def cancel(self, run: RunRef) -> None:
         """Nothing runs."""
 
+    async def prepare(self, team: str) -> None:
+        """Nothing to prepare."""
+
     async def deploy(self, flow: LocalFlowRef) -> None:
         """Nothing to deploy."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlmodel import col
 
 from coe.access.permissions import Permission
@@ -288,14 +288,42 @@ async def _set_alias(work: Work, entry: Entry, version: EntryVersion, alias: str
         await refresh_entry(work, entry)
         if alias == LIVE:
             await _reschedule(work, entry)
-        await work.record(
-            _TAGS[entry.kind, None],
-            resource=transition.resource,
-            team=entry.team,
-            decision=transition.decision,
-            detail={"alias": alias, "before": before, "after": version.version},
-        )
+        await _record_alias(work, transition, alias, before=before, after=version.version)
     return transition.result()
+
+
+async def drop_aliases(work: Work, ref: str) -> tuple[str, ...]:
+    """Take all aliases of an entry away, so that its last version can be retired.
+
+    Args:
+        work: The transaction.
+        ref: An exact version of the entry.
+
+    Raises:
+        NotFound, Forbidden: There is no such version, or the policy refuses.
+    """
+    entry, version = await find_for_update(work, require_ref(ref, exact=True), kinds=_ALIAS.keys())
+    transition = require_permission(work, entry, version, _ALIAS[entry.kind])
+    of_entry = col(EntryAlias.entry_id) == entry.id
+    rows = (await work.session.scalars(select(EntryAlias).where(of_entry))).all()
+    dropped = sorted((row.alias, row.version) for row in rows)
+    await work.session.execute(delete(EntryAlias).where(of_entry))
+    for alias, before in dropped:
+        await _record_alias(work, transition, alias, before=before, after=None)
+    await refresh_entry(work, entry)
+    return tuple(alias for alias, _ in dropped)
+
+
+async def _record_alias(
+    work: Work, transition: Transition, alias: str, *, before: str | None, after: str | None
+) -> None:
+    await work.record(
+        _TAGS[transition.entry.kind, None],
+        resource=transition.resource,
+        team=transition.entry.team,
+        decision=transition.decision,
+        detail={"alias": alias, "before": before, "after": after},
+    )
 
 
 _ALIAS = {

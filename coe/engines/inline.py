@@ -137,6 +137,9 @@ class InlineEngine:
         if task is not None:
             task.cancel()
 
+    async def prepare(self, team: str) -> None:
+        """Do nothing: there are no pools here."""
+
     async def deploy(self, flow: LocalFlowRef) -> None:
         """Do nothing: the code of local flows is here from the start."""
 

@@ -114,6 +114,10 @@ class PrefectEngine:
         except NotFound:
             return
 
+    async def prepare(self, team: str) -> None:
+        """Create the team's pool."""
+        await self.ensure_pool(team_pool(team))
+
     async def deploy(self, flow: LocalFlowRef) -> None:
         """Create the team's pool, and a deployment for this version of its flow."""
         name, version = local_flow_name(flow.flow), flow.version

@@ -17,7 +17,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlmodel import col
 
+from coe.access.models import Team
 from coe.catalog.flows.contents import runnable_version
 from coe.catalog.records import RunnableFlow
 from coe.errors import CoeError, NotFound
@@ -253,6 +255,15 @@ async def _deploy(platform: Platform, engine: Engine, version_id: UUID) -> None:
         )
 
 
+async def _make_pool(platform: Platform, engine: Engine, message: OutboxMessage) -> bool:
+    """Make the work pool of a team, so that its worker can ask for runs before the first flow."""
+    async with platform.database.session() as session:
+        team = await session.scalar(select(col(Team.slug)).where(col(Team.id) == message.subject))
+    if team is not None:
+        await engine.prepare(team)
+    return True
+
+
 async def _deliver(platform: Platform, _: Engine, message: OutboxMessage) -> bool:
     """Deliver an event to those it did not reach when it was received."""
     await event_triggers.settle(platform, message.subject)
@@ -271,6 +282,7 @@ _HANDLERS: Final[dict[OutboxKind, Handler]] = {
     OutboxKind.CANCEL: _cancel,
     OutboxKind.DEPLOY: _deploy_version,
     OutboxKind.EVENT: _deliver,
+    OutboxKind.POOL: _make_pool,
     OutboxKind.SCHEDULE: _reschedule,
 }
 

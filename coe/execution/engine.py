@@ -107,6 +107,9 @@ class Engine(Protocol):
     async def cancel(self, run: RunRef) -> None:
         """Stop the engine's run; the state of the run itself is already decided."""
 
+    async def prepare(self, team: str) -> None:
+        """Let a team's worker ask for runs: make the team's pool, if it is missing."""
+
     async def deploy(self, flow: LocalFlowRef) -> None:
         """Make a team's local flow startable: its pool and its deployment, if they are missing."""
 

@@ -34,10 +34,10 @@ from coe.identity.registrations import (
     add_trust_rule,
     create_client,
 )
+from coe.identity.team_lifecycle.offboarding import retire_team
 from coe.identity.teams import people
 from coe.identity.teams.holdings import HoldingKind, holdings_of
 from coe.identity.teams.loading import load_policy_and_settle
-from coe.identity.teams.onboarding import retire_team
 from coe.identity.worker_identity import WorkerIdentity
 from coe.identity.workers import WrongCode, create_enrolment_code_as_operator, enrol_worker
 from coe.runs import actions, disclosure

@@ -92,22 +92,27 @@ async def test_people_are_suspended_and_leave(served: Served) -> None:
 
 async def test_a_team_is_onboarded_and_offboarded(served: Served) -> None:
     coe = served.coe
-    given = ("--name", "Returns", "--lead", "rosa")
+    given = ("--name", "Returns", "--lead", "outsider", "--no-flow")
     made = data(await coe("coe-lead", "team", "onboard", "returns", *given, "-o", "json"))
-    todo = [item["title"] for item in made["checklist"] if not item["done"]]
-    assert "has a lead" in todo
-    assert "its worker is a member" not in todo
-    key = plain_id(made["lead"]["change"]["id"])
+    steps = {step["key"]: step for step in made["steps"]}
+    assert (steps["lead"]["state"], steps["service"]["state"]) == ("WAITING", "NOW")
+    key = steps["lead"]["command"].removeprefix("coe team approve ")
     assert (await coe("coe-reviewer", "team", "approve", key)).exit_code == 0
     shown = data(await coe("coe-lead", "team", "checklist", "returns", "-o", "json"))
     assert shown[0]["done"] is True
-    again = await coe("coe-lead", "team", "onboard", "returns", *given)
-    assert again.exit_code == 8
+    again = await coe("outsider", "team", "onboard", "returns", "--developer", "ines")
+    assert "the code of the worker: coew_" in again.stdout, again.output
+    assert "coe worker enrol returns" in again.stderr
+    last = await coe("outsider", "team", "onboard", "returns")
+    assert (last.exit_code, "coew_" in last.stdout) == (0, False), last.output
     await publish(served.platform, central("asks", APPROVAL))
-    refused = await coe("coe-lead", "team", "offboard", "sales", *WHY)
-    assert (refused.exit_code, "live entries: sales/asks" in refused.stderr) == (8, True)
-    assert (await coe("finance-lead", "team", "offboard", "finance", *WHY)).exit_code == 5
-    gone = await coe("coe-lead", "team", "offboard", "returns", *WHY)
+    shown = await coe("coe-lead", "team", "offboard", "sales")
+    assert "sales/asks" in shown.stdout, shown.output
+    assert (await coe("coe-lead", "team", "offboard", "sales", "--retire-flows")).exit_code == 2
+    refused = await coe("sales-lead", "team", "offboard", "sales", *WHY)
+    assert (refused.exit_code, "not retired yet" in refused.stderr) == (8, True), refused.output
+    assert (await coe("warehouse-developer", "team", "offboard", "sales", *WHY)).exit_code == 5
+    gone = await coe("coe-lead", "team", "offboard", "sales", "--retire-flows", *WHY)
     assert "RETIRED" in gone.stdout, gone.output
-    late = await coe("coe-lead", "team", "add", "returns", "ines", *WHY)
+    late = await coe("coe-lead", "team", "add", "sales", "ines", *WHY)
     assert (late.exit_code, "is retired" in late.stderr) == (8, True)

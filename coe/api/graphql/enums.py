@@ -14,6 +14,7 @@ from coe.audit.events import AuditOutcome
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle
 from coe.catalog.search.query import CatalogOrder
 from coe.errors import Severity
+from coe.identity.team_lifecycle.steps import TeamStepState
 from coe.identity.teams.holdings import HoldingKind
 from coe.identity.teams.models import ProposalState, RequestState
 from coe.language.schedules import ScheduleKind
@@ -27,6 +28,7 @@ strawberry.enum(DataClass, description="How sensitive a thing is, from least to 
 strawberry.enum(EntryKind, description="The kind of an entry of the catalog")
 strawberry.enum(FlowKind, description="CENTRAL: the platform runs it; LOCAL: its team does")
 strawberry.enum(HoldingKind, description="What kind of thing a person answers for")
+strawberry.enum(TeamStepState, description="Whether a step of a team's start or end is done")
 strawberry.enum(HumanTaskState, description="The state of a human task")
 strawberry.enum(InterventionKind, description="What somebody did to a run")
 strawberry.enum(Lifecycle, description="The state of a version in its lifecycle")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -22,14 +24,22 @@ from coe.api.types.memberships import (
     MemberPayload,
     MembershipChange,
     MembershipChangePayload,
+    OnboardingPayload,
+    OnboardTeamInput,
     RequestAccessInput,
+    TeamEndPayload,
     TeamPayload,
+    TeamStep,
 )
 from coe.api.types.teams import owner_of
 from coe.idempotency import Receipt
-from coe.identity.teams import actions, onboarding, proposals, requests
+from coe.identity.team_lifecycle import offboarding, onboarding
+from coe.identity.team_lifecycle.steps import TeamStep as StepRecord
+from coe.identity.team_lifecycle.steps import TeamStepState
+from coe.identity.teams import actions, proposals, requests
 from coe.identity.teams.proposals import Outcome, ProposalRecord
 from coe.identity.teams.requests import RequestRecord
+from coe.json_types import JSON
 from coe.work import Work
 
 
@@ -109,6 +119,15 @@ async def _request(
     return AccessRequestPayload(request=found, problems=Problem.all_of(receipt.problems))
 
 
+def _plain(steps: Sequence[StepRecord]) -> list[JSON]:
+    return [{**asdict(each), "state": each.state.value, "names": [*each.names]} for each in steps]
+
+
+def _steps(receipt: Receipt) -> list[TeamStep]:
+    kept: Any = receipt.values.get("steps") or []
+    return [TeamStep(**{**each, "state": TeamStepState(each["state"])}) for each in kept]
+
+
 @strawberry.type
 class TeamMutation:
     """The fields of Mutation about teams and their members."""
@@ -140,16 +159,52 @@ class TeamMutation:
         return await _team(info, "setMembersSource", client_mutation_id, given, verb)
 
     @mutation
+    async def onboard_team(self, info: Info, input: OnboardTeamInput) -> OnboardingPayload:  # noqa: A002  # the same
+        """Do the first steps of a team that the caller may do; called again, it goes on."""
+
+        async def act(work: Work) -> Receipt:
+            done = await onboarding.onboard_team(work, input.onboarding(), reason=input.reason)
+            values: dict[str, JSON] = {"slug": done.team, "steps": _plain(done.steps)}
+            return Receipt(values, shown={"code": done.code} if done.code else {})
+
+        receipt = await once(info.context, "onboardTeam", input.client_mutation_id, input, act)
+        slug = receipt.text("slug")
+        return OnboardingPayload(
+            team=await owner_of(info, slug) if slug else None,
+            steps=_steps(receipt),
+            enrolment_code=receipt.shown.get("code"),
+            problems=Problem.all_of(receipt.problems),
+        )
+
+    @mutation
     async def retire_team(
-        self, info: Info, team: str, reason: str, client_mutation_id: str | None = None
-    ) -> TeamPayload:
-        """Retire a team that has no open runs and no live flows: its members leave it."""
+        self,
+        info: Info,
+        team: str,
+        reason: str,
+        *,
+        retire_flows: bool = False,
+        cancel_runs: bool = False,
+        client_mutation_id: str | None = None,
+    ) -> TeamEndPayload:
+        """Settle of a team what is asked for, and retire it when nothing is left: called again."""
 
-        async def verb(work: Work) -> str:
-            return (await onboarding.retire_team(work, team, reason=reason)).slug
+        async def act(work: Work) -> Receipt:
+            ending = await offboarding.end_team(
+                work, team, reason=reason, retire_flows=retire_flows, cancel_runs=cancel_runs
+            )
+            retired = ending.is_retired
+            return Receipt({"slug": team, "retired": retired, "steps": _plain(ending.steps)})
 
-        given = {"team": team, "reason": reason}
-        return await _team(info, "retireTeam", client_mutation_id, given, verb)
+        given = {"team": team, "reason": reason, "flows": retire_flows, "runs": cancel_runs}
+        receipt = await once(info.context, "retireTeam", client_mutation_id, given, act)
+        slug = receipt.text("slug")
+        return TeamEndPayload(
+            team=await owner_of(info, slug) if slug else None,
+            retired=receipt.values.get("retired") is True,
+            steps=_steps(receipt),
+            problems=Problem.all_of(receipt.problems),
+        )
 
     @mutation
     async def add_member(self, info: Info, input: MemberInput) -> MemberPayload:  # noqa: A002  # the same

@@ -8,11 +8,12 @@ from coe.access.models import PersonState
 from coe.api.graphql.context import Info
 from coe.api.graphql.nodes import field
 from coe.api.graphql.paging import Connection, page_size
-from coe.api.types.memberships import AccessRequest, ChecklistItem, MembershipChange
+from coe.api.types.memberships import AccessRequest, ChecklistItem, MembershipChange, TeamStep
 from coe.api.types.people import Holding, Person
+from coe.identity.team_lifecycle.offboarding import ending_of
+from coe.identity.team_lifecycle.onboarding import checklist
 from coe.identity.teams.holdings import holdings_of
 from coe.identity.teams.models import ProposalState, RequestState
-from coe.identity.teams.onboarding import checklist
 from coe.identity.teams.people import list_people
 from coe.identity.teams.proposals import list_proposals
 from coe.identity.teams.requests import list_requests
@@ -46,6 +47,12 @@ class PeopleQuery:
         """The steps from a new team to its first run: what is done, and who does the rest."""
         async with info.context.read() as read:
             return [ChecklistItem.of(each) for each in await checklist(read, team)]
+
+    @field
+    async def team_ending(self, info: Info, team: str) -> list[TeamStep]:
+        """What of a team is open before it can be retired, and what ends with it."""
+        async with info.context.work() as work:
+            return [TeamStep.of(each) for each in await ending_of(work, team)]
 
     @field
     async def membership_changes(

@@ -7,11 +7,14 @@ import strawberry
 from coe.access.membership_changes import MembersSource
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.nodes import Problem, input_type, object_type
-from coe.api.graphql.scalars import DateTime
+from coe.api.graphql.scalars import DateTime, Json
 from coe.api.types.teams import Team
+from coe.identity.team_lifecycle.onboarding import ChecklistItem as ChecklistRecord
+from coe.identity.team_lifecycle.onboarding import FirstFlow, Onboarding
+from coe.identity.team_lifecycle.steps import TeamStep as StepRecord
+from coe.identity.team_lifecycle.steps import TeamStepState
 from coe.identity.teams.actions import NewMember, NewTeam
 from coe.identity.teams.models import ProposalState, RequestState
-from coe.identity.teams.onboarding import ChecklistItem as ChecklistRecord
 from coe.identity.teams.proposals import ProposalRecord
 from coe.identity.teams.requests import RequestRecord
 
@@ -116,6 +119,30 @@ class ChecklistItem:
         return cls(title=record.title, done=record.done, who=record.who, command=record.command)
 
 
+@object_type
+class TeamStep:
+    """A step of a team's start or end."""
+
+    key: str
+    title: str
+    state: TeamStepState
+    who: str = strawberry.field(description="Who does it: a role as team/role, or in words")
+    command: str = strawberry.field(description="What they do; empty where nothing is left")
+    names: list[str] = strawberry.field(description="What it is about, the first ones")
+
+    @classmethod
+    def of(cls, record: StepRecord) -> TeamStep:
+        """The view of a step."""
+        return cls(
+            key=record.key,
+            title=record.title,
+            state=record.state,
+            who=record.who,
+            command=record.command,
+            names=list(record.names),
+        )
+
+
 @input_type
 class CreateTeamInput:
     """The team to create."""
@@ -166,6 +193,90 @@ class RequestAccessInput:
         default=None, description="When the access shall end by itself"
     )
     client_mutation_id: str | None = None
+
+
+@input_type
+class FirstFlowInput:
+    """The first flow of a team, from a template."""
+
+    template: str = strawberry.field(
+        description="Template ref; without a version, the highest published one"
+    )
+    name: str
+    parameters: Json
+    process_owner: str | None = strawberry.field(
+        default=None, description="By default the team's lead"
+    )
+    title: str | None = None
+
+    def flow(self) -> FirstFlow:
+        """The input of the verb."""
+        return FirstFlow(
+            self.template,
+            self.name,
+            self.parameters,  # type: ignore[arg-type]  # a value of JSON
+            self.process_owner,
+            self.title,
+        )
+
+
+@input_type
+class OnboardTeamInput:
+    """What a team's start shall have. A team that is there needs no name."""
+
+    team: str
+    name: str | None = None
+    domain: str | None = None
+    contact: str | None = None
+    members_source: MembersSource = strawberry.field(
+        default=MembersSource.API, description="Where its people come from"
+    )
+    lead: str | None = strawberry.field(default=None, description="A second person approves it")
+    developers: list[str] = strawberry.field(default_factory=list)
+    enrols: bool = strawberry.field(
+        default=True, description="Make a code with which its worker enrols"
+    )
+    flow: FirstFlowInput | None = strawberry.field(
+        default=None, description="Its first flow; null makes none"
+    )
+    reason: str
+    client_mutation_id: str | None = None
+
+    def onboarding(self) -> Onboarding:
+        """The input of the verb."""
+        return Onboarding(
+            team=self.team,
+            name=self.name,
+            domain=self.domain,
+            contact=self.contact,
+            source=self.members_source,
+            lead=self.lead,
+            developers=tuple(self.developers),
+            enrols=self.enrols,
+            flow=self.flow.flow() if self.flow else None,
+        )
+
+
+@object_type
+class OnboardingPayload:
+    """The steps of a team's start, or the problems."""
+
+    team: Team | None
+    steps: list[TeamStep]
+    enrolment_code: str | None = strawberry.field(
+        description="The code with which its worker enrols once; it is shown only here"
+    )
+    problems: list[Problem]
+
+
+@object_type
+class TeamEndPayload:
+    """Whether the team is retired, with the steps of its end; or the problems."""
+
+    team: Team | None
+    retired: bool
+    steps: list[TeamStep]
+    problems: list[Problem]
 
 
 @object_type

@@ -38,6 +38,7 @@ from coe.identity.teams.checks import (
     find_team,
 )
 from coe.identity.teams.proposals import Outcome, apply_or_propose
+from coe.outbox import OutboxKind, enqueue
 from coe.work import Work, check_reason
 
 _MAX_NAME: Final = 200
@@ -68,7 +69,7 @@ class NewMember:
 
 
 async def create_team(work: Work, new: NewTeam) -> Team:
-    """Create a team, which has no members yet.
+    """Create a team, which has no members yet; the engine makes its work pool.
 
     Raises:
         Forbidden: `team:create` is refused.
@@ -101,7 +102,9 @@ async def create_team(work: Work, new: NewTeam) -> Team:
         decision=decision,
         detail={"name": new.name, "source": new.source.value},
     )
-    return await find_team(work, new.slug)
+    team = await find_team(work, new.slug)
+    await enqueue(work.session, OutboxKind.POOL, team.id)
+    return team
 
 
 async def add_member(work: Work, team: str, new: NewMember, *, reason: str) -> Outcome:

@@ -7,6 +7,7 @@ already is never put into one by its lead alone.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -186,6 +187,20 @@ async def approve(work: Work, proposal_id: UUID, *, reason: str | None = None) -
         )
     await _tell_request(work, row, RequestState.GRANTED)
     return await proposal_record(work, row)
+
+
+async def waiting_proposal(
+    work: Work, team: str, subject: str, roles: Collection[str]
+) -> UUID | None:
+    """The proposal to give a subject these roles that waits for a second person, if one does."""
+    rows = await work.session.scalars(
+        select(MembershipProposal).where(
+            col(MembershipProposal.team) == team,
+            col(MembershipProposal.subject) == subject,
+            col(MembershipProposal.state) == ProposalState.PENDING.value,
+        )
+    )
+    return next((row.id for row in rows if set(roles) <= set(row.roles or ())), None)
 
 
 async def refuse(work: Work, proposal_id: UUID, *, reason: str) -> ProposalRecord:
