@@ -109,7 +109,7 @@ async def test_a_team_is_onboarded_and_offboarded(served: Served) -> None:
     shown = await coe("coe-lead", "team", "offboard", "sales")
     assert "sales/asks" in shown.stdout, shown.output
     assert (await coe("coe-lead", "team", "offboard", "sales", "--retire-flows")).exit_code == 2
-    refused = await coe("sales-lead", "team", "offboard", "sales", *WHY)
+    refused = await coe("sales-owner", "team", "offboard", "sales", *WHY)
     assert (refused.exit_code, "not retired yet" in refused.stderr) == (8, True), refused.output
     assert (await coe("warehouse-developer", "team", "offboard", "sales", *WHY)).exit_code == 5
     gone = await coe("coe-lead", "team", "offboard", "sales", "--retire-flows", *WHY)

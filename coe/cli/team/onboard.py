@@ -11,7 +11,7 @@ from coe.cli.documents import document
 from coe.cli.form import read_values, values_options
 from coe.cli.grammar import Verb, example
 from coe.cli.output import Result, Table, View, printed
-from coe.errors import NotFound
+from coe.errors import CoeError, NotFound
 
 TEMPLATE: Final = "coe/incident-review"
 """A template of which every parameter has a default."""
@@ -156,11 +156,14 @@ def _flow(
     """
     ref = given["template"] or TEMPLATE
     name, _, version = ref.partition("@")
-    found = api.call(_PARAMETERS, {"ref": name, "version": version or None})["template"]
-    if found is None or found["version"] is None:
-        if given["template"] is None:
+    try:
+        found = api.call(_PARAMETERS, {"ref": name, "version": version or None})["template"]
+        if found is None or found["version"] is None:
+            raise NotFound(f"there is no template {ref}, or you may not read it")
+    except CoeError as error:
+        if given["template"] is None and error.code == NotFound.code:
             return None
-        raise NotFound(f"there is no template {ref}, or you may not read it")
+        raise
     parameters = read_values(found["version"]["parameters"], file=file, pairs=pairs)
     return {
         "template": ref,
