@@ -236,6 +236,12 @@ class Settings(BaseSettings):
         default=None,
         description="The one-time code with which a team's worker enrols when it first starts.",
     )
+    worker_key_days: float = Field(
+        default=90.0,
+        gt=0,
+        le=365,
+        description="The days after which a team's worker puts a new key in the place of its own.",
+    )
     flows_dir: Path | None = Field(
         default=None,
         description="The folder of a team's local flows; by default the working directory.",

@@ -36,13 +36,18 @@ from coe.identity.worker_identity import (
     client_of,
     enrol,
     identity_file,
+    is_due,
     read_identity,
+    renew,
 )
 from coe.settings import Settings
 from coe.work import Platform
 
 CONNECT_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Before further attempts, in seconds; the last one repeats."""
+
+RENEWAL_SECONDS: Final = 3600.0
+"""Between two looks at the age of a worker's key."""
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -72,9 +77,14 @@ async def run_team_worker(settings: Settings, team: str) -> None:
     _warn(settings, "url")
     async with client_of(settings.url, settings.ca_file) as http:
         identity = await _identity(settings, team, http)
-        tokens = AccessTokens(identity, http)
-        async with forwarding(http, tokens, settings.ca_file) as forwarded:
-            await _until_signal(lambda stop: _serve_team(settings, team, forwarded, stop))
+        tokens = AccessTokens(identity, http, identity_file(settings.data_dir, team))
+        renewing = asyncio.create_task(_keep_renewed(settings, team, http, tokens))
+        try:
+            async with forwarding(http, tokens, settings.ca_file) as forwarded:
+                await _until_signal(lambda stop: _serve_team(settings, team, forwarded, stop))
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
 
 
 def _warn(settings: Settings, *names: str) -> None:
@@ -97,6 +107,21 @@ async def _identity(settings: Settings, team: str, http: httpx.AsyncClient) -> W
         )
     code = settings.worker_code.get_secret_value()
     return await enrol(http, settings.data_dir, team, code=code, name=socket.gethostname())
+
+
+async def _keep_renewed(
+    settings: Settings, team: str, http: httpx.AsyncClient, tokens: AccessTokens
+) -> None:
+    """Renew the key of this worker when it is old; try again later where that fails."""
+    while True:
+        try:
+            if is_due(settings.data_dir, team, settings.worker_key_days):
+                tokens.use(await renew(http, settings.data_dir, team))
+                _log.info("the key of this worker was renewed")
+        except (CoeError, OSError) as error:
+            why = error.message if isinstance(error, CoeError) else type(error).__name__
+            _log.warning("the key of this worker was not renewed: %s", why)
+        await asyncio.sleep(RENEWAL_SECONDS)
 
 
 async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:

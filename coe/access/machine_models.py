@@ -42,7 +42,8 @@ class EnrolmentCode(SQLModel, table=True):
 class WorkerKey(SQLModel, table=True):
     """The public key of a worker of a team; the private one never leaves the worker.
 
-    `enrolled_by` is who made the code. `mac` is an HMAC over what must not change, with a key that
+    `enrolled_by` is who made the code; `renewed_at` is when the worker put this key in the place of
+    the one before. `mac` is an HMAC over what must not change, with a key that
     is not in the database: a row that was written into the table by another way is worth nothing.
     """
 
@@ -55,6 +56,7 @@ class WorkerKey(SQLModel, table=True):
     enrolled_by: str
     enrolled_at: datetime = Field(sa_column=_time())
     address: str | None = None
+    renewed_at: datetime | None = Field(default=None, sa_column=_time(nullable=True))
     expires_at: datetime = Field(sa_column=_time())
     last_seen_at: datetime | None = Field(default=None, sa_column=_time(nullable=True))
     last_address: str | None = None

@@ -8,6 +8,7 @@ enough, everywhere and at once.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Self
@@ -108,9 +109,19 @@ class MachineKeys:
         return self.macs.verify(MacPurpose.CLIENT_SECRET, row.secret_mac, *parts)
 
     def sign(
-        self, subject: str, credential: str, now: datetime, *, seconds: float | None = None
+        self,
+        subject: str,
+        credential: str,
+        now: datetime,
+        *,
+        seconds: float | None = None,
+        key: bytes | None = None,
     ) -> str:
-        """An access token of a subject for its credential; `seconds` is the most that it lasts."""
+        """An access token of a subject for its credential.
+
+        `seconds` is the most that it lasts; `key` is the public key that asked for it, with which
+        it ends.
+        """
         until = now + timedelta(seconds=min(self.seconds, seconds or self.seconds))
         claims: dict[str, JSON] = {
             "iss": self.issuer,
@@ -121,6 +132,8 @@ class MachineKeys:
             "exp": until.timestamp(),
             "jti": str(new_id()),
         }
+        if key is not None:
+            claims["key"] = name_of_key(key)
         return jose.sign_with_key(claims, self._private, typ=ACCESS_TOKEN)
 
     def read(self, bearer: str) -> dict[str, JSON]:
@@ -203,7 +216,20 @@ async def authenticate_machine(
     if row is None or claims.get("sub") != subject_of(row):
         raise Unauthenticated
     check_credential(keys, row, now)
+    if isinstance(row, WorkerKey) and _is_of_key_before(row, claims.get("key")):
+        why = "its key was renewed since"
+        raise RefusedCredential(subject_of(row), credential, row.team, why)
     return machine_actor(row)
+
+
+def _is_of_key_before(row: WorkerKey, key: JSON) -> bool:
+    """Whether a token was issued for the key that the worker had before its present one."""
+    return row.renewed_at is not None and key != name_of_key(row.public_key)
+
+
+def name_of_key(public: bytes) -> str:
+    """What a public key is called in tokens and in the audit log: its SHA-256, in hexadecimal."""
+    return hashlib.sha256(public).hexdigest()
 
 
 async def find_credential(session: AsyncSession, credential: str) -> MachineRow | None:

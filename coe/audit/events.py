@@ -101,6 +101,8 @@ class Tag(StrEnum):
     """A worker of a team enrolled with a one-time code: its public key is known from now on."""
     ACCESS_WORKER_READ = "access:worker:read"
     """Someone read which workers of a team are enrolled, and from where they were seen."""
+    ACCESS_WORKER_RENEW = "access:worker:renew"
+    """A worker of a team put a new key in the place of its own, which is worth nothing any more."""
     ACCESS_WORKER_REVOKE = "access:worker:revoke"
     """The key of a team's worker was revoked; it is worth nothing from now on."""
     AUDIT_LOG_EXPORT = "audit:log:export"

@@ -37,6 +37,8 @@ from coe.work import Platform, RequestInfo, Work
 TOKEN_PATH: Final = "/auth/token"  # noqa: S105  # a path
 CLIENT_CREDENTIALS: Final = "client_credentials"
 JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+RENEWAL: Final = "coe-renewal+jwt"
+"""The type of an assertion that names a worker's next key; nobody signs in with one."""
 ASSERTION_SECONDS: Final = 300.0
 """How long an assertion may be good."""
 SKEW_SECONDS: Final = 60.0
@@ -131,7 +133,8 @@ async def record_refusal(
 def granted(platform: Platform, row: MachineRow, *, seconds: float | None = None) -> Granted:
     """An access token for a credential that is good; at most so many seconds."""
     keys, now = platform.machines, platform.clock()
-    token = keys.sign(subject_of(row), credential_of(row), now, seconds=seconds)
+    key = None if isinstance(row, TrustRule) else row.public_key
+    token = keys.sign(subject_of(row), credential_of(row), now, seconds=seconds, key=key)
     return Granted(token, min(keys.seconds, seconds or keys.seconds))
 
 
@@ -142,10 +145,10 @@ async def _by_assertion(platform: Platform, assertion: str, request: RequestInfo
     if row is None or isinstance(row, TrustRule) or row.public_key is None:
         raise TokenRefused("invalid_client", "the assertion names no machine that is known here")
     try:
-        checked = _check_assertion(platform, assertion, row.public_key, credential)
+        checked = check_assertion(platform, assertion, row.public_key, credential)
         check_credential(platform.machines, row, platform.clock())
         async with platform.work(machine_actor(row), request) as work:
-            await _spend(work, row, checked)
+            await spend(work, row, checked)
             await note_use(work, row)
     except (RefusedCredential, TokenRefused) as refused:
         raise await _refusal(platform, row, refused, request) from None
@@ -187,21 +190,32 @@ async def _refusal(
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
+class Checked:
     """An assertion that is good, unless it was used before."""
 
     jti: str
     until: datetime
 
 
-def _check_assertion(
-    platform: Platform, assertion: str, public: bytes, credential: str
-) -> _Checked:
-    """Check the signature, for whom the assertion is, and its times (RFC 7523, section 3)."""
+def check_assertion(
+    platform: Platform, assertion: str, public: bytes, credential: str, *, typ: str | None = None
+) -> Checked:
+    """Check the signature, for whom the assertion is, and its times (RFC 7523, section 3).
+
+    `typ` is the type that it must have; None for a sign-in, where other software writes any.
+
+    Raises:
+        TokenRefused: It is not good.
+    """
     try:
-        claims = jose.verify_with_key(assertion, public, typ=None).claims
+        read = jose.verify_with_key(assertion, public, typ=typ)
     except jose.JwtRefused:
         raise TokenRefused("invalid_client", "this machine did not sign the assertion") from None
+    if typ is None and str(read.header.get("typ", "")).lower() == RENEWAL:
+        raise TokenRefused(
+            "invalid_client", "this assertion renews a key, and is not for a sign-in"
+        )
+    claims = read.claims
     if claims.get("iss") != credential or claims.get("sub") != credential:
         raise TokenRefused("invalid_client", "iss and sub of the assertion are the machine")
     issuer = platform.machines.issuer
@@ -216,7 +230,7 @@ def _check_assertion(
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= _MAX_JTI:
         raise TokenRefused("invalid_client", "the assertion has no id (jti)")
-    return _Checked(jti, datetime.fromtimestamp(until, UTC))
+    return Checked(jti, datetime.fromtimestamp(until, UTC))
 
 
 def check_times(
@@ -238,7 +252,7 @@ def check_times(
     return until
 
 
-async def _spend(work: Work, row: MachineRow, checked: _Checked) -> None:
+async def spend(work: Work, row: MachineRow, checked: Checked) -> None:
     """Note that the assertion is used.
 
     Raises:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
+from coe.access.machines import name_of_key
 from coe.crypto import jose
 from coe.crypto.secret_files import SecretFileRefused, create_secret, read_secret, replace_secret
 from coe.errors import (
@@ -30,13 +31,15 @@ from coe.errors import (
     Unauthenticated,
     Unavailable,
 )
-from coe.identity.sign_in import CLIENT_CREDENTIALS, JWT_BEARER, TOKEN_PATH
+from coe.identity.sign_in import CLIENT_CREDENTIALS, JWT_BEARER, RENEWAL, TOKEN_PATH
+from coe.identity.worker_renewal import NEW_KEY
 from coe.identity.workers import PROOF
 from coe.json_types import NotJson, read_json
 from coe.settings import LOOPBACK, Settings
 from coe.tls import client_context, why_unreached
 
 ENROL_PATH: Final = "/auth/workers"
+RENEW_PATH: Final = f"{ENROL_PATH}/key"
 ASSERTION: Final = "client-authentication+jwt"
 ASSERTION_SECONDS: Final = 60.0
 RENEW_BEFORE: Final = 0.5
@@ -57,6 +60,7 @@ class WorkerIdentity:
         private: The Ed25519 key: 32 bytes.
         credential: `worker:<uuid>`; None until it has enrolled.
         issuer: Whom its assertions are for.
+        since: When this key was made, in seconds since 1970; None where it is not known.
     """
 
     url: str
@@ -64,9 +68,22 @@ class WorkerIdentity:
     private: bytes = field(repr=False)
     credential: str | None = None
     issuer: str | None = None
+    since: float | None = None
 
     def assertion(self) -> str:
         """A new assertion for one sign-in, good for a minute (RFC 7523)."""
+        return self._signed(ASSERTION)
+
+    def renewal(self, new: WorkerIdentity) -> dict[str, str]:
+        """What renews the key: this one names the next, and that one shows that it is there."""
+        public = jose.public_key_of(new.private)
+        here: dict[str, Any] = {"iat": time.time(), "sub": self.credential}
+        return {
+            "assertion": self._signed(RENEWAL, key=name_of_key(public)),
+            "proof": jose.sign_with_key(here, new.private, typ=NEW_KEY, with_public=True),
+        }
+
+    def _signed(self, typ: str, **more: str) -> str:
         now = time.time()
         claims: dict[str, Any] = {
             "iss": self.credential,
@@ -76,7 +93,7 @@ class WorkerIdentity:
             "exp": now + ASSERTION_SECONDS,
             "jti": str(uuid.uuid4()),
         }
-        return jose.sign_with_key(claims, self.private, typ=ASSERTION, kid=self.credential)
+        return jose.sign_with_key(claims | more, self.private, typ=typ, kid=self.credential)
 
     def proof(self, code: str) -> str:
         """The proof that this worker has the private half of the key that it enrols."""
@@ -135,7 +152,7 @@ async def enrol(
     pending = read_identity(pending_file)
     if pending is None or pending.url != url:
         pending_file.unlink(missing_ok=True)
-        pending = WorkerIdentity(url, team, jose.new_private_key())
+        pending = WorkerIdentity(url, team, jose.new_private_key(), since=time.time())
         create_secret(pending_file, _content(pending))
     given = {"team": team, "code": code, "proof": pending.proof(code), "name": name}
     answer = await _post(http, ENROL_PATH, json=given)
@@ -156,12 +173,70 @@ async def enrol_here(
     return identity_file(settings.data_dir, team), made
 
 
+async def renew(http: httpx.AsyncClient, data_dir: Path, team: str) -> WorkerIdentity:
+    """Put a new key in the place of a worker's own, which is worth nothing from then on.
+
+    The new key is kept before it is sent, so that a worker that dies meanwhile sends the same
+    again; several workers of one machine, which share the file, send the same too.
+
+    Raises:
+        NotFound: There is no key to renew.
+        CoeError: The platform refuses it, as the class of its status.
+        Unavailable: The platform cannot be reached.
+    """
+    final = identity_file(data_dir, team)
+    identity = read_identity(final)
+    if identity is None or identity.credential is None:
+        raise NotFound(f"there is no key in {final}: enrol this worker first")
+    pending_file = _renewing(final)
+    pending = read_identity(pending_file)
+    if pending is None or pending.credential != identity.credential:
+        pending_file.unlink(missing_ok=True)
+        made = replace(identity, private=jose.new_private_key(), since=time.time())
+        create_secret(pending_file, _content(made))
+        pending = read_identity(pending_file) or made
+    answer = await _post(http, RENEW_PATH, json=identity.renewal(pending))
+    renewed = replace(pending, issuer=answer["issuer"])
+    replace_secret(final, _content(renewed))
+    pending_file.unlink(missing_ok=True)
+    return renewed
+
+
+def is_due(data_dir: Path, team: str, days: float) -> bool:
+    """Whether it is time to renew: the key is so old, or of unknown age, or a renewal was begun."""
+    file = identity_file(data_dir, team)
+    found = read_identity(file)
+    if found is None:
+        return False
+    old = found.since is None or time.time() - found.since >= days * 86_400
+    return old or _renewing(file).exists()
+
+
+def _renewing(final: Path) -> Path:
+    """Where the next key is kept until the platform knows it."""
+    return final.with_name(f"{final.stem}.renewing.json")
+
+
+async def renew_here(settings: Settings, team: str) -> tuple[Path, WorkerIdentity]:
+    """Renew the key of the workers of a team on this machine; its file, and the identity in it."""
+    async with client_of(settings.url, settings.ca_file) as http:
+        made = await renew(http, settings.data_dir, team)
+    return identity_file(settings.data_dir, team), made
+
+
 class AccessTokens:
     """The access tokens of an enrolled worker, which it renews for as long as it lives."""
 
-    def __init__(self, identity: WorkerIdentity, http: httpx.AsyncClient) -> None:
-        """`http` has the platform's address as its base URL."""
+    def __init__(
+        self, identity: WorkerIdentity, http: httpx.AsyncClient, file: Path | None = None
+    ) -> None:
+        """`http` has the platform's address as its base URL.
+
+        `file` has the identity: it is read again when the key is refused, as another worker of this
+        machine, or a command, may have renewed it.
+        """
         self._identity = identity
+        self._file = file
         self._http = http
         self._token: str | None = None
         self._renew_at = 0.0
@@ -179,16 +254,30 @@ class AccessTokens:
             if self._token is not None and time.monotonic() < self._renew_at:
                 return self._token
             try:
-                await self._renew()
+                await self._renew_or_read_again()
             except Unavailable:
                 if self._token is None or time.monotonic() >= self._until:
                     raise
             return str(self._token)
 
+    def use(self, identity: WorkerIdentity) -> None:
+        """Use this key from now on, and no token of the one before."""
+        self._identity, self._token = identity, None
+
     def forget(self, token: str) -> None:
         """Use a token no more that the platform has refused."""
         if token == self._token:
             self._token = None
+
+    async def _renew_or_read_again(self) -> None:
+        try:
+            await self._renew()
+        except Unauthenticated:
+            found = read_identity(self._file) if self._file else None
+            if found is None or found.private == self._identity.private:
+                raise
+            self._identity = found
+            await self._renew()
 
     async def _renew(self) -> None:
         form = {
@@ -254,5 +343,6 @@ def _content(identity: WorkerIdentity) -> bytes:
         "private": identity.private.hex(),
         "credential": identity.credential,
         "issuer": identity.issuer,
+        "since": identity.since,
     }
     return orjson.dumps(kept, option=orjson.OPT_INDENT_2) + b"\n"

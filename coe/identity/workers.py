@@ -23,7 +23,13 @@ from sqlmodel import col
 from coe.access.actor import Actor
 from coe.access.decision import Decision
 from coe.access.machine_models import EnrolmentCode, WorkerKey
-from coe.access.machines import WORKER, end_credential, is_access_token, machine_actor
+from coe.access.machines import (
+    WORKER,
+    MachineKeys,
+    end_credential,
+    is_access_token,
+    machine_actor,
+)
 from coe.access.models import Team
 from coe.access.permissions import Permission
 from coe.audit.events import AuditOutcome, Tag
@@ -262,7 +268,7 @@ async def _use(work: Work, row: EnrolmentCode, public: bytes, name: str) -> Enro
         before = await work.session.get(WorkerKey, row.worker)
         if before is None or before.public_key != public or not is_active(before, work.now):
             raise WrongCode
-        return _enrolled(work, before)
+        return enrolled(work.platform.machines, before)
     key = await _insert_key(work, row, public, name)
     row.used_at, row.worker = work.now, key.id
     await work.session.flush()
@@ -273,7 +279,7 @@ async def _use(work: Work, row: EnrolmentCode, public: bytes, name: str) -> Enro
         team=key.team,
         detail={"name": key.name, "enrolment": str(row.id)},
     )
-    return _enrolled(work, key)
+    return enrolled(work.platform.machines, key)
 
 
 async def _insert_key(work: Work, code: EnrolmentCode, public: bytes, name: str) -> WorkerKey:
@@ -300,12 +306,13 @@ async def _insert_key(work: Work, code: EnrolmentCode, public: bytes, name: str)
     return WorkerKey(**values)
 
 
-def _enrolled(work: Work, key: WorkerKey) -> Enrolled:
+def enrolled(machines: MachineKeys, key: WorkerKey) -> Enrolled:
+    """What a worker is told of its key."""
     return Enrolled(
         credential=f"{WORKER}:{key.id}",
         team=key.team,
         subject=worker_subject(key.team),
-        issuer=work.platform.machines.issuer,
+        issuer=machines.issuer,
         expires_at=key.expires_at,
     )
 

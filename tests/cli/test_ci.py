@@ -140,8 +140,16 @@ async def test_a_worker_enrols_by_the_command_line(served: Served, tmp_path: Pat
     listed = await served.coe("warehouse-lead", "-o", "json", "worker", "list", "warehouse")
     [worker] = json.loads(listed.output)["nodes"]
     assert (worker["name"], worker["enrolledBy"]) == ("shelf", "warehouse-lead")
+    assert worker["renewedAt"] is None
+    renewed = await asyncio.to_thread(run, "worker", "renew", "warehouse", **given)
+    assert renewed.exit_code == 0, renewed.output
+    listed = await served.coe("warehouse-lead", "-o", "json", "worker", "list", "warehouse")
+    [again] = json.loads(listed.output)["nodes"]
+    assert (again["id"], again["renewedAt"] is not None) == (worker["id"], True)
     ended = await served.coe("warehouse-lead", "worker", "revoke", worker["id"], "--reason", "sold")
     assert ended.exit_code == 0, ended.output
+    refused = await asyncio.to_thread(run, "worker", "renew", "warehouse", **given)
+    assert (refused.exit_code, "it was revoked" in refused.stderr) == (5, True), refused.output
 
 
 def _let_teams_trust(served: Served, issuer: CiIssuer) -> None:

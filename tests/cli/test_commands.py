@@ -55,6 +55,7 @@ NEED_MORE = {
     "migrate": "needs a database",
     "audit key": "needs the signing key",
     "worker enrol": "asks /auth/workers, see tests/cli/test_ci.py",
+    "worker renew": "asks /auth/workers/key, see tests/cli/test_ci.py",
 }
 """Commands whose examples need more than the API."""
 ASK = {"flow new", "template instantiate", "template new"}

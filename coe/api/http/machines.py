@@ -1,8 +1,8 @@
 """The doors of machines: `POST /auth/workers` to enrol, `POST /auth/token` to sign in.
 
-Both are before any token. `POST /auth/workers` takes JSON, `{"team", "code", "proof",
-"name"}`, and answers
-a refusal with a problem document (RFC 9457). `POST /auth/token` is the token endpoint of RFC 6749,
+They are before any token. `POST /auth/workers` takes JSON, `{"team", "code", "proof", "name"}`, and
+answers a refusal with a problem document (RFC 9457). With `POST /auth/workers/key` a worker renews
+its key: `{"assertion", "proof"}`. `POST /auth/token` is the token endpoint of RFC 6749,
 with its form and its errors. `/.well-known/oauth-authorization-server` describes it (RFC 8414).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus
@@ -20,7 +21,7 @@ from fastapi.responses import JSONResponse
 
 from coe.api.graphql.errors import refusal, status_of
 from coe.api.http.requests import check_nesting, read_body, request_info, response_headers
-from coe.errors import Invalid, Problem
+from coe.errors import Invalid, Problem, Unauthenticated
 from coe.formats import instants
 from coe.identity.discovery import Discovery
 from coe.identity.exchange import ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, by_exchange
@@ -31,14 +32,17 @@ from coe.identity.sign_in import (
     TokenRefused,
     by_client_credentials,
 )
-from coe.identity.workers import enrol_worker
+from coe.identity.worker_renewal import renew_worker
+from coe.identity.workers import Enrolled, enrol_worker
 from coe.json_types import JSON, NotJson, read_json
 from coe.rate_limits import Limited
 from coe.work import Platform, RequestInfo
 
 ENROL_PATH: Final = "/auth/workers"
+RENEW_PATH: Final = f"{ENROL_PATH}/key"
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 _ENROLMENT: Final = ("team", "code", "proof", "name")
+_RENEWAL: Final = ("assertion", "proof")
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 20
 
@@ -52,7 +56,7 @@ def router(platform: Platform, discovery: Discovery) -> APIRouter:
         about = request_info(request)
         try:
             await platform.limit(Limited.SIGN_IN, about)
-            given = await _object(request)
+            given = await _object(request, _ENROLMENT)
             made = await enrol_worker(
                 platform,
                 team=given["team"],
@@ -63,14 +67,9 @@ def router(platform: Platform, discovery: Discovery) -> APIRouter:
             )
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             return _problem(error, about)
-        answer: JSON = {
-            "worker": made.credential,
-            "team": made.team,
-            "subject": made.subject,
-            "issuer": made.issuer,
-            "expiresAt": instants.write(made.expires_at),
-        }
-        return JSONResponse(answer, status_code=201, headers=response_headers(about))
+        return JSONResponse(_told(made), status_code=201, headers=response_headers(about))
+
+    _add_renewal(routes, platform)
 
     @routes.post(TOKEN_PATH)
     async def token(request: Request) -> Response:
@@ -113,6 +112,31 @@ def router(platform: Platform, discovery: Discovery) -> APIRouter:
     return routes
 
 
+def _add_renewal(routes: APIRouter, platform: Platform) -> None:
+    @routes.post(RENEW_PATH)
+    async def renew(request: Request) -> Response:
+        about = request_info(request)
+        try:
+            await platform.limit(Limited.SIGN_IN, about)
+            given = await _object(request, _RENEWAL)
+            made = await renew_worker(platform, **given, request=about)
+        except TokenRefused as refused:
+            return _problem(Unauthenticated(refused.message), about)
+        except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
+            return _problem(error, about)
+        return JSONResponse(_told(made), headers=response_headers(about))
+
+
+def _told(made: Enrolled) -> JSON:
+    return {
+        "worker": made.credential,
+        "team": made.team,
+        "subject": made.subject,
+        "issuer": made.issuer,
+        "expiresAt": instants.write(made.expires_at),
+    }
+
+
 async def _granted(
     platform: Platform, discovery: Discovery, form: dict[str, str], about: RequestInfo
 ) -> Granted:
@@ -125,8 +149,8 @@ async def _granted(
     raise TokenRefused("unsupported_grant_type", known)
 
 
-async def _object(request: Request) -> dict[str, str]:
-    """The texts of an enrolment.
+async def _object(request: Request, names: Sequence[str]) -> dict[str, str]:
+    """The texts of an enrolment or a renewal.
 
     Raises:
         Invalid: The body is no such object.
@@ -137,12 +161,12 @@ async def _object(request: Request) -> dict[str, str]:
         raise Invalid([Problem("INPUT_JSON", str(error), path="")]) from None
     check_nesting(body)
     given = body if isinstance(body, dict) else {}
-    missing = [name for name in _ENROLMENT if not isinstance(given.get(name), str)]
+    missing = [name for name in names if not isinstance(given.get(name), str)]
     if missing:
         raise Invalid(
             [Problem("INPUT_ENROLMENT", f"{each} is a text", path=f"/{each}") for each in missing]
         )
-    return {name: str(given[name]) for name in _ENROLMENT}
+    return {name: str(given[name]) for name in names}
 
 
 async def _form(request: Request) -> dict[str, str]:

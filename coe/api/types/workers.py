@@ -26,6 +26,9 @@ class Worker:
     subject: str = strawberry.field(description="Whom it acts as: service:worker/<team>")
     enrolled_by: str = strawberry.field(description="Who made the code with which it enrolled")
     enrolled_at: DateTime
+    renewed_at: DateTime | None = strawberry.field(
+        description="When it put its present key in the place of the one before"
+    )
     expires_at: DateTime
     address: str | None = strawberry.field(description="From where it enrolled")
     last_seen_at: DateTime | None = strawberry.field(description="When it last signed in")
@@ -44,6 +47,7 @@ class Worker:
             subject=worker_subject(record.team),
             enrolled_by=record.enrolled_by,
             enrolled_at=DateTime(record.enrolled_at),
+            renewed_at=DateTime(record.renewed_at) if record.renewed_at else None,
             expires_at=DateTime(record.expires_at),
             address=record.address,
             last_seen_at=DateTime(record.last_seen_at) if record.last_seen_at else None,

@@ -42,7 +42,7 @@ query Workers($team: String!, $active: Boolean, $first: Int!, $after: String) {
     totalCount
     pageInfo { hasNextPage endCursor }
     nodes {
-      id name team subject enrolledBy enrolledAt expiresAt address lastSeenAt lastAddress
+      id name team subject enrolledBy enrolledAt renewedAt expiresAt address lastSeenAt lastAddress
       revokedAt revokedBy active
     }
   }
@@ -153,6 +153,24 @@ def enrol(team: str, code: str | None, name: str | None, config: str | None) -> 
     file, made = asyncio.run(enrol_here(settings, team, code=str(code).strip(), name=name))
     answer = {"worker": made.credential, "team": team, "issuer": made.issuer, "file": str(file)}
     return Result(answer, f"{made.credential} of {team}, its key is in {file}")
+
+
+@command.command()
+@click.argument("team")
+@config_option
+@example("coe worker renew warehouse")
+@printed()
+def renew(team: str, config: str | None) -> Result:
+    """Put a new key in the place of that of TEAM's worker on this machine.
+
+    The old key is worth nothing from then on. Workers that run take the new one by themselves; and
+    they renew it themselves after COE_WORKER_KEY_DAYS.
+    """
+    from coe.identity.worker_identity import renew_here  # noqa: PLC0415  # httpx is slow to import
+
+    file, made = asyncio.run(renew_here(settings_from(config), team))
+    answer = {"worker": made.credential, "team": team, "issuer": made.issuer, "file": str(file)}
+    return Result(answer, f"{made.credential} of {team} has a new key in {file}")
 
 
 @command.command("list")
