@@ -59,15 +59,44 @@ async def reassign_tasks(
         if task.assignee != subject and to is None:
             continue
         await _reassign(work, task, subject, to)
-        await work.record(
-            Tag.RUNS_HUMAN_TASK_REASSIGN,
-            resource=f"human_task:{task.id}",
-            team=task.team,
-            detail={"from": subject, "to": to},
-            correlation_id=task.correlation_id,
-        )
-        done.append(Reassigned(task.id, task.team, to))
+        done.append(await _record(work, task, subject, to))
     return tuple(done)
+
+
+async def escalate_unanswerable(
+    work: Work, team: str, roles: Iterable[str], policy: Policy
+) -> tuple[Reassigned, ...]:
+    """Find others for the open tasks that ask roles of a team which nobody holds any more.
+
+    Each is recorded.
+
+    Args:
+        work: The transaction in which the team ends.
+        team: The team.
+        roles: The roles that were held in it.
+        policy: The policy without the team's memberships.
+    """
+    done = []
+    theirs = replace(work, policy=policy)
+    for task in await _affected(work, "", tuple((role, team) for role in sorted(set(roles)))):
+        if task.assignee and await may_complete(theirs, task, task.assignee):
+            continue
+        to = await _role_for(theirs, task, "")
+        if to is not None:
+            await _reassign(work, task, "", to)
+            done.append(await _record(work, task, team, to))
+    return tuple(done)
+
+
+async def _record(work: Work, task: Any, before: str, to: str | None) -> Reassigned:
+    await work.record(
+        Tag.RUNS_HUMAN_TASK_REASSIGN,
+        resource=f"human_task:{task.id}",
+        team=task.team,
+        detail={"from": before, "to": to},
+        correlation_id=task.correlation_id,
+    )
+    return Reassigned(task.id, task.team, to)
 
 
 async def _affected(work: Work, subject: str, roles: tuple[tuple[str, str], ...]) -> list[Any]:

@@ -166,6 +166,14 @@ async def test_a_local_flow_runs_in_its_teams_pool_at_its_exact_version(
     assert deployment["entrypoint"] == flow.entrypoint
 
 
+async def test_a_new_team_has_its_pool_before_its_first_flow(
+    engine: PrefectEngine, http: PrefectHTTP
+) -> None:
+    for _ in range(2):
+        await engine.prepare("returns")
+    assert (await http.get(f"/work_pools/{team_pool('returns')}"))["type"] == "coe"
+
+
 async def test_a_deployment_that_the_server_forgot_is_made_again(
     engine: PrefectEngine,
     http: PrefectHTTP,

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import select, update
+from sqlmodel import col
 
 from coe.access.actor import Actor
-from coe.access.models import Team
+from coe.access.membership_changes import (
+    GivenMembership,
+    is_person,
+    lock_policy,
+    put_membership,
+)
+from coe.access.models import Membership, Team
 from coe.catalog.actions import register_flow
 from coe.errors import Conflict, Forbidden, Invalid
+from coe.execution.advance import Parked, advance
 from coe.execution.dispatch import dispatch_once
 from coe.execution.engine import Engine
 from coe.identity.team_lifecycle.offboarding import end_team, ending_of
@@ -17,11 +25,13 @@ from coe.identity.team_lifecycle.steps import TeamStep, TeamStepState
 from coe.identity.teams import proposals
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs.models import RunState
-from coe.runs.tables import RUNS
+from coe.runs.tables import RUNS, TASKS
+from coe.runs.task_models import HumanTaskState
 from coe.work import Platform
 from tests.factories.lifecycle import publish_version
 from tests.factories.people import COE_LEAD, OUTSIDER, SALES_OWNER
-from tests.factories.runs import APPROVAL, central, publish, start
+from tests.factories.policies import sign_policy
+from tests.factories.runs import APPROVAL, Leaves, central, publish, runtime, start
 from tests.factories.templates import published
 
 REVIEWER = Actor.of("coe-reviewer")
@@ -185,6 +195,31 @@ async def test_what_others_call_stays_and_is_named(platform: Platform) -> None:
     assert steps["callers"].names == ("finance/caller calls sales/asks",)
     assert steps["callers"].who == "finance/process-owner"
     assert steps["entries"].names == ("sales/asks",)
+
+
+async def test_tasks_of_others_that_only_its_members_answer_go_to_their_lead(
+    platform: Platform,
+) -> None:
+    async with runtime(platform, Leaves()) as running:
+        await publish(platform, central("asks", APPROVAL))
+        run = await start(platform, "sales/asks")
+        assert isinstance(await advance(running, run.id), Parked)
+    async with platform.database.session() as session:
+        await lock_policy(session)
+        of_finance = select(Membership).where(col(Membership.team) == "finance")
+        for row in (await session.scalars(of_finance)).all():
+            if is_person(row.subject):  # they stay with the company, so that nobody leaves
+                given = GivenMembership("warehouse", row.subject, row.display_name, ("operator",))
+                await put_membership(session, "api", given)
+        await sign_policy(session)
+        await session.commit()
+    async with platform.work(COE_LEAD) as work:
+        found = await end_team(work, "finance", reason="merged", retire_flows=True)
+    assert found.is_retired
+    async with platform.database.session() as session:
+        task = (await session.execute(select(TASKS).where(TASKS.c.run_id == run.id))).one()
+    assert "sales/lead" in task.candidate_roles
+    assert task.state == HumanTaskState.ESCALATED
 
 
 async def test_a_stranger_sees_and_settles_nothing(platform: Platform) -> None:

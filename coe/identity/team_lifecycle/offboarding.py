@@ -26,6 +26,7 @@ from coe.catalog.models import EntryKind, Lifecycle, LinkKind
 from coe.catalog.retirement import retire_entry
 from coe.catalog.tables import ENTRIES, LINKS, VERSIONS
 from coe.errors import Conflict
+from coe.human_tasks.reassignment import escalate_unanswerable
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.team_lifecycle.steps import TeamStep, TeamStepState
 from coe.identity.teams.changes import refresh
@@ -119,6 +120,8 @@ async def end_team(
 async def retire_team(work: Work, team: str, *, reason: str) -> Team:
     """Retire a team: its members leave it, its machines end, and its namespace stays taken.
 
+    Open tasks of other teams that only its members could answer go to the leads of those teams.
+
     Raises:
         NotFound: There is no such team.
         Forbidden: `team:retire` is refused.
@@ -140,7 +143,10 @@ async def retire_team(work: Work, team: str, *, reason: str) -> Team:
     rows = await work.session.scalars(select(Membership).where(col(Membership.team) == team))
     members = rows.all()
     subjects = {row.subject for row in members}
-    held = {row.subject: {(role, team) for role in row.roles} for row in members}
+    held = {
+        row.subject: {(role, team) for role in (*row.roles, *row.granted) if role}
+        for row in members
+    }
     await drop_all(work.session, [(team, subject) for subject in subjects])
     await renew_version(work.session)
     machines = await end_machines(work, team)
@@ -155,6 +161,8 @@ async def retire_team(work: Work, team: str, *, reason: str) -> Team:
     left = await without_team(work.session, subjects, work.now)
     await settle_leavers(work, left, why=f"the team {team} is retired", held=held)
     await refresh(work)
+    roles = {role for some in held.values() for role, _ in some}
+    await escalate_unanswerable(work, team, roles, work.policy)
     return found
 
 
