@@ -39,7 +39,7 @@ from coe.identity.signin.sign_ins import SignIns
 from coe.identity.teams.endings import DISPATCH, end_what_is_over
 from coe.rate_limits import forget_empty
 from coe.settings import LOOPBACK, Settings
-from coe.web.client_address import ForwardedAddress
+from coe.web.client_address import ForwardedAddress, OnlyByProxy
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
 from coe.web.pages import Persona, routes
@@ -280,6 +280,7 @@ def create_app(
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders, public_url=settings.public_url)
     app.add_middleware(ForwardedAddress, trusted=settings.proxy_networks)
+    app.add_middleware(OnlyByProxy, trusted=settings.proxy_networks)
     return app
 
 

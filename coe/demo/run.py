@@ -40,7 +40,7 @@ from coe.errors import Conflict, Unavailable
 from coe.identity.worker_identity import identity_file
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
-from coe.tls import client_context
+from coe.tls import client_context, verified_database_url
 
 API_PATIENCE: Final = 60.0
 POSTGRES_CHECK_SECONDS: Final = 0.2
@@ -290,7 +290,7 @@ async def _databases_of(given: str) -> dict[str, str]:
     parts = urlsplit(given)
     name = parts.path.lstrip("/")
     urls = {"coe": given}
-    connection = await asyncpg.connect(given)
+    connection = await asyncpg.connect(verified_database_url(given))
     try:
         for part in DATABASES[1:]:
             own = f"{name}_{part}"

@@ -1,4 +1,4 @@
-"""The address of a client behind proxies: from `X-Forwarded-For`, where a proxy is trusted."""
+"""The address of a client behind proxies, and the refusal of who comes around them in clear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from coe.web.hosts import OPEN_PATHS
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -47,6 +50,38 @@ class ForwardedAddress:
 
     def _is_trusted(self, address: IP) -> bool:
         return any(address in network for network in self._trusted)
+
+
+class OnlyByProxy:
+    """Middleware that refuses plain HTTP of other machines that comes around the trusted proxies.
+
+    The proxies end TLS, so who comes around them sends credentials in clear. Without trusted
+    proxies, plain HTTP is served to this machine alone (`coe up`). Probes come from anywhere.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[IPNetwork]) -> None:
+        """Wrap the application; `trusted` are the networks of the proxies."""
+        self._app = app
+        self._trusted = tuple(trusted)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle the request, or refuse it."""
+        checked = scope["type"] in {"http", "websocket"} and scope["path"] not in OPEN_PATHS
+        if self._trusted and checked and self._is_around(scope):
+            refusal = PlainTextResponse(
+                "Plain HTTP is served to the proxies of COE_TRUSTED_PROXIES alone: come over TLS.",
+                status_code=403,
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_around(self, scope: Scope) -> bool:
+        client = scope.get("client")
+        peer = _parsed(client[0]) if client else None
+        if peer is None or peer.is_loopback or scope["scheme"] in {"https", "wss"}:
+            return False
+        return not any(peer in network for network in self._trusted)
 
 
 def _parsed(text: str) -> IP | None:

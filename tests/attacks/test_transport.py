@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,10 +11,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 import websockets
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
+from coe.app import create_app
 from coe.cli.api_client import ApiClient
 from coe.cli.audit.bundle import download
 from coe.cli.ci import access_token
@@ -29,7 +34,9 @@ from coe.leaves.leaf import LeafFault, LeafIO
 from coe.leaves.run import run_leaf
 from coe.leaves.transport import open_client
 from coe.sdk import Client
+from coe.settings import Settings
 from coe.tls import websocket_context
+from coe.web.client_address import OnlyByProxy
 from tests.factories.certificates import Authority, Pair
 from tests.factories.http_service import call
 from tests.factories.sockets import LOOPBACK
@@ -195,6 +202,47 @@ async def test_whoever_answers_in_its_place_gets_nothing(
             await CALLERS[caller](server.url, good.file, tmp_path)
     assert SECRET.encode() not in server.sent
     assert b"HTTP/1.1" not in server.sent
+
+
+@pytest.mark.parametrize(
+    ("peer", "base", "path", "status"),
+    [
+        ("203.0.113.9", "http://x", "/graphql", 403),
+        ("11.1.2.3", "http://x", "/gateway/warehouse/api/health", 403),
+        ("::ffff:11.1.2.3", "http://x", "/auth/token", 403),
+        ("10.1.2.3", "http://x", "/graphql", 200),
+        ("::ffff:10.1.2.3", "http://x", "/graphql", 200),
+        ("127.0.0.1", "http://x", "/graphql", 200),
+        ("203.0.113.9", "https://x", "/graphql", 200),
+        ("203.0.113.9", "http://x", "/healthz", 200),
+    ],
+)
+async def test_around_the_proxy_that_ends_tls(peer: str, base: str, path: str, status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("served")(scope, receive, send)
+
+    proxies = [ipaddress.ip_network("10.0.0.0/8")]
+    transport = httpx.ASGITransport(OnlyByProxy(app, proxies), client=(peer, 4711))
+    async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+        answer = await client.post(path, headers={"X-Forwarded-For": "10.1.2.3"})
+    assert answer.status_code == status
+
+
+async def test_a_socket_around_the_proxy_that_ends_tls(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"trusted_proxies": ("10.0.0.0/8",)}))
+    said: list[str] = []
+
+    async def send(message: Message) -> None:
+        said.append(message["type"])
+
+    scope = {"type": "websocket", "scheme": "ws", "path": "/gateway/warehouse/api/events/in"}
+    more = {"client": ("203.0.113.9", 1), "headers": [], "extensions": {}, "query_string": b""}
+    await app(scope | more, _nothing, send)
+    assert said == ["websocket.http.response.start", "websocket.http.response.body"]
+
+
+async def _nothing() -> Message:
+    return {"type": "websocket.connect"}
 
 
 UNPROVEN = {

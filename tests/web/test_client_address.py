@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from coe.app import create_app
 from coe.settings import Settings
-from coe.web.client_address import ForwardedAddress
+from coe.web.client_address import ForwardedAddress, OnlyByProxy
 
 PROXIES = [ipaddress.ip_network(each) for each in ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8")]
 
@@ -77,5 +77,6 @@ def test_the_setting_has_networks() -> None:
 
 async def test_the_application_has_it_around_every_door(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"trusted_proxies": ("10.0.0.0/8",)}))
-    assert app.user_middleware[0].cls is ForwardedAddress
-    assert list(app.user_middleware[0].kwargs["trusted"]) == PROXIES[:1]
+    assert [each.cls for each in app.user_middleware[:2]] == [OnlyByProxy, ForwardedAddress]
+    for each in app.user_middleware[:2]:
+        assert list(each.kwargs["trusted"]) == PROXIES[:1]
