@@ -39,6 +39,7 @@ from coe.identity.signin.sign_ins import SignIns
 from coe.identity.teams.endings import DISPATCH, end_what_is_over
 from coe.rate_limits import forget_empty
 from coe.settings import LOOPBACK, Settings
+from coe.web.addresses import StorableAddresses
 from coe.web.client_address import ForwardedAddress, OnlyByProxy
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
@@ -277,6 +278,7 @@ def create_app(
     if services.gateway is not None:
         app.include_router(services.gateway.router())
     _add_probes(app, services)
+    app.add_middleware(StorableAddresses)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders, public_url=settings.public_url)
     app.add_middleware(ForwardedAddress, trusted=settings.proxy_networks)

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, IntValueNode, StringValueNode, parse
-from graphql.validation import ASTValidationRule, ValidationRule, specified_rules
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, IntValueNode, parse
+from graphql.validation import ASTValidationRule, specified_rules
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
 from coe.api.graphql.limits import MAX_DOCUMENT_TOKENS
-from coe.api.graphql.texts import NUL, NUL_PROBLEM, is_plain_text
 from coe.json_types import InexactNumber, read_whole_number
 
 MAX_CACHED_DOCUMENTS = 256
@@ -40,17 +39,7 @@ class ExactNumbersRule(ASTValidationRule):
             self.report_error(GraphQLError(str(error), node))
 
 
-class StorableTextsRule(ValidationRule):
-    """Refuses a literal that `texts.text_problems` refuses among the variables."""
-
-    def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
-        """Check one literal."""
-        wanted = self.context.get_input_type()
-        if wanted is not None and is_plain_text(wanted) and NUL in node.value:
-            self.report_error(GraphQLError(f"{NUL_PROBLEM}.", node))
-
-
-_RULES = (*specified_rules, ExactNumbersRule, StorableTextsRule)
+_RULES = (*specified_rules, ExactNumbersRule)
 
 
 class Documents:

@@ -103,7 +103,13 @@ def _invalid(error: Invalid) -> tuple[str, Mapping[str, Any]]:
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    values = {"code": problem.code, "message": problem.message, "path": problem.path}
+    values = {
+        "code": problem.code,
+        "message": problem.message,
+        "path": problem.path,
+        "line": problem.line,
+        "column": problem.column,
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -15,7 +15,6 @@ from coe.api.graphql import limits
 from coe.api.graphql.context import Context, EngineStatus
 from coe.api.graphql.documents import Documents, Prepared
 from coe.api.graphql.errors import format_error, refusal, status_of
-from coe.api.graphql.texts import text_problems
 from coe.api.http.requests import (
     accept_correlation,
     authenticate_request,
@@ -24,6 +23,7 @@ from coe.api.http.requests import (
     request_info,
     response_headers,
 )
+from coe.api.http.texts import check_literals
 from coe.api.schema import make_schema
 from coe.errors import CoeError, Invalid, Problem, RateLimited, TooCostly, Unauthenticated
 from coe.json_types import NotJson, read_json
@@ -92,6 +92,7 @@ class GraphQLEndpoint:
         except RecursionError:
             message = f"The document is nested more than {limits.MAX_DEPTH} levels deep."
             raise TooCostly(message, limit="depth", most=limits.MAX_DEPTH) from None
+        check_literals(prepared.document, query)
         if prepared.errors:
             return _with_errors({}, prepared.errors, about)
         operation = _operation(prepared, name)
@@ -101,9 +102,6 @@ class GraphQLEndpoint:
             operation,
             variables,
         )
-        problems = tuple(text_problems(self._schema._schema, operation, variables))  # noqa: SLF001  # the same
-        if problems:
-            raise Invalid(problems)
         await self._count(actor, about, measure)
         async with self._platform.readings(actor, about) as readings:
             context = Context(

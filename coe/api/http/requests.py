@@ -9,6 +9,7 @@ from fastapi import Request
 from coe.access.actor import Actor
 from coe.api.graphql import limits
 from coe.api.http import browser
+from coe.api.http.texts import check_body
 from coe.errors import RateLimited, TooCostly, Unauthenticated
 from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
 from coe.runs.correlations import with_correlation
@@ -94,6 +95,7 @@ async def read_body(request: Request) -> bytes:
     """Read the body.
 
     Raises:
+        Invalid: A text in it has NUL (`texts.check_body`).
         TooCostly: It is larger than `limits.MAX_REQUEST_BYTES`; the rest of it is not read.
     """
     chunks: list[bytes] = []
@@ -104,7 +106,9 @@ async def read_body(request: Request) -> bytes:
             message = f"The request is larger than {limits.MAX_REQUEST_BYTES} bytes."
             raise TooCostly(message, limit="body", most=limits.MAX_REQUEST_BYTES)
         chunks.append(chunk)
-    return b"".join(chunks)
+    content = b"".join(chunks)
+    check_body(request.headers.get("content-type", ""), content)
+    return content
 
 
 def check_nesting(body: object) -> None:
