@@ -345,6 +345,7 @@ async def _play(actors: list[Actor], seed: int) -> list[Any]:
         for actor in actors:
             if not actor.busy:
                 await actor.go("commit", _commit)
+                await _settle(actors)
         waiting = [actor.running for actor in actors if actor.busy]
         if not waiting:
             return [[each for each in actor.results if each[0] != "commit"] for actor in actors]
