@@ -27,8 +27,9 @@ from coe.human_tasks.queries import task as read_task
 from coe.identity import registrations, workers
 from coe.identity.scim import users
 from coe.identity.signin import actions as signin
+from coe.identity.team_lifecycle import offboarding
 from coe.identity.teams import actions as teams
-from coe.identity.teams import onboarding, people, proposals, requests
+from coe.identity.teams import people, proposals, requests
 from coe.identity.teams.models import MembershipProposal
 from coe.runs import actions as runs
 from coe.runs import disclosure, local_runs
@@ -249,7 +250,7 @@ CASES: dict[Permission, tuple[str, Verb]] = {
     ),
     Permission.TEAM_RETIRE: (
         "team:sales",
-        lambda work, _: onboarding.retire_team(work, "sales", reason=REASON),
+        lambda work, _: offboarding.retire_team(work, "sales", reason=REASON),
     ),
     Permission.TEAM_SOURCE: (
         "team:sales",
