@@ -128,6 +128,7 @@ async def measured(server: EmbeddedPostgres, shape: str, folder: Path, count: in
     teams, each = SHAPES[shape]
     name = f"policy_{teams}"
     await server.prepare({name: "postgres"})
+    SigningKey.create(folder / "signing", Settings().log_origin)
     signer = SigningKey.load(folder / "signing", Settings().log_origin)
     database = Database(server.url(name), info={SIGNER: signer})
     await database.create_all()

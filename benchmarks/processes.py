@@ -15,6 +15,7 @@ from coe.access.signed_policy import SIGNER
 from coe.catalog import actions as catalog
 from coe.crypto.signing import SigningKey
 from coe.db import Database
+from coe.installation.keys import write_keys
 from coe.settings import Settings
 from coe.work import Platform
 
@@ -104,6 +105,7 @@ def _content(folder: Path) -> Path:
 async def bench_platform(url: str, folder: Path) -> AsyncIterator[Platform]:
     """A platform over an empty database, with its keys in a folder."""
     settings = Settings(database_url=url, data_dir=folder, content_dir=_content(folder))
+    write_keys(settings.kek_path.parent, settings.log_origin)
     signer = SigningKey.load(settings.signing_key_path, settings.log_origin)
     database = Database(url, info={SIGNER: signer})
     await database.create_all()

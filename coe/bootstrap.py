@@ -24,6 +24,7 @@ from coe.governance import tokens
 from coe.governance.tokens import TokenRequest
 from coe.identity import workers
 from coe.identity.teams.loading import load_policy_and_settle
+from coe.installation.keys import require_keys
 from coe.review.drafts import register_decision, register_flow
 from coe.review.submission import gather_evidence
 from coe.settings import Settings
@@ -45,10 +46,12 @@ async def load_all(settings: Settings, *, accept_access: bool = False) -> list[s
         One line for people about each entry.
 
     Raises:
+        KeysRefused: Keys are missing, or those of another installation.
         Invalid: A file has problems; the entries before it are loaded.
         Conflict: A version that was submitted has other content in its file.
     """
     root = content.root(settings.content_dir)
+    await require_keys(settings)
     platform = Platform.open(settings, name="coe-content", pool_size=2)
     try:
         lines = [await _load_access(platform, root, accept_access=accept_access)]
@@ -71,6 +74,7 @@ async def issue_operator_token(settings: Settings, request: TokenRequest) -> str
     Raises:
         Invalid: The request has problems; nothing is saved.
     """
+    await require_keys(settings)
     platform = Platform.open(settings, name="coe-token", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:
@@ -87,6 +91,7 @@ async def operator_enrolment_code(settings: Settings, team: str) -> str:
         NotFound: There is no such team.
         Conflict: No worker is a member of the team.
     """
+    await require_keys(settings)
     platform = Platform.open(settings, name="coe-worker-code", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:
@@ -199,12 +204,13 @@ def log_key(settings: Settings) -> str:
     """The public key of the audit log, as a C2SP verifier key.
 
     Raises:
-        NotFound: There is no signing key yet: the first process of an installation makes it.
+        NotFound: There is no signing key.
     """
     path = settings.signing_key_path
     if not path.exists():
         raise NotFound(
             f"there is no signing key at {path}: name the installation's settings with --config, "
-            "or its folder with COE_DATA_DIR, or the key itself with COE_SIGNING_KEY_FILE"
+            "or its folder with COE_DATA_DIR, or the key itself with COE_SIGNING_KEY_FILE; "
+            "`coe key new` makes the keys of a new installation"
         )
     return SigningKey.load(path, settings.log_origin).vkey

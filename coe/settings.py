@@ -75,22 +75,23 @@ class Settings(BaseSettings):
     kek_file: Path | None = Field(
         default=None,
         description=(
-            "The file with the key-encryption key (mode 0600); by default `keys/kek` in the data"
-            " folder."
+            "The file with the key-encryption key, which [is given](operations.md#keys); by default"
+            " `keys/kek` in the data folder."
         ),
     )
     mac_key_file: Path | None = Field(
         default=None,
         description=(
-            "The file with the keys of message authentication codes (mode 0600): of tokens,"
-            " sessions and unsealed events; by default `keys/mac` in the data folder."
+            "The file with the keys of message authentication codes, of tokens, sessions and"
+            " unsealed events, which [is given](operations.md#keys); by default `keys/mac` in the"
+            " data folder."
         ),
     )
     signing_key_file: Path | None = Field(
         default=None,
         description=(
-            "The file with the Ed25519 key that signs checkpoints of the audit log (mode 0600); by"
-            " default `keys/signing` in the data folder."
+            "The file with the Ed25519 key that signs the audit log, publications and the policy,"
+            " which [is given](operations.md#keys); by default `keys/signing` in the data folder."
         ),
     )
     checkpoint_file: Path | None = Field(

@@ -40,6 +40,7 @@ from coe.identity.worker_identity import (
     read_identity,
     renew,
 )
+from coe.installation.keys import require_keys
 from coe.settings import Settings
 from coe.work import Platform
 
@@ -59,8 +60,11 @@ async def run_central_worker(settings: Settings) -> None:
 
     Raises:
         ValueError: `COE_PREFECT_URL` is not set.
+        KeysRefused: Keys are missing, or those of another installation.
     """
     _warn(settings, "database_url", "prefect_url")
+    if settings.prefect_url is not None:
+        await require_keys(settings)
     await _until_signal(lambda stop: _serve_central(settings, stop))
 
 

@@ -22,9 +22,11 @@ from coe.access.signed_policy import SIGNER
 from coe.crypto.signing import SigningKey
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
+from coe.installation.keys import write_keys
 from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.databases import fresh_database
+from tests.factories.keys import give_keys
 
 pytest_plugins = (
     "tests.factories.gateway",
@@ -99,11 +101,17 @@ def _scratch() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def signing_key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The signing key of every platform of the tests: it has signed the policy of the template."""
-    file = tmp_path_factory.mktemp("keys") / "signing"
-    SigningKey.load(file, Settings().log_origin)
-    return file
+def keys_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The keys of every platform of the tests; that to sign has signed the template's policy."""
+    folder = tmp_path_factory.mktemp("keys")
+    write_keys(folder, Settings().log_origin)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def signing_key_file(keys_folder: Path) -> Path:
+    """The signing key of every platform of the tests."""
+    return keys_folder / "signing"
 
 
 @pytest.fixture(scope="session")
@@ -160,13 +168,11 @@ def content_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(
-    database_url: str, tmp_path: Path, content_folder: Path, signing_key_file: Path
+    database_url: str, tmp_path: Path, content_folder: Path, keys_folder: Path
 ) -> Settings:
     """Settings over the fresh database, with their data in a folder of the test."""
     made = Settings(database_url=database_url, data_dir=tmp_path, content_dir=content_folder)
-    made.signing_key_path.parent.mkdir(mode=0o700)
-    shutil.copy(signing_key_file, made.signing_key_path)
-    return made
+    return give_keys(made, keys_folder)
 
 
 @pytest.fixture

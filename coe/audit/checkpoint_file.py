@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 import orjson
 
-from coe.crypto.secret_files import sync_folder
+from coe.secret_files import sync_folder
 
 _TAIL: Final = 1 << 16
 """Bytes read from the end of the file to find the last line; a note has some 300."""

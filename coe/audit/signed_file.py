@@ -18,9 +18,9 @@ from uuid import UUID
 
 import orjson
 
-from coe.crypto.secret_files import create_secret, read_secret, replace_secret
 from coe.errors import CoeError
 from coe.formats import uuids
+from coe.secret_files import create_secret, read_secret, replace_secret
 
 SUFFIX: Final = ".signed"
 

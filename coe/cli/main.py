@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "engine": "coe.cli.engine",
     "event": "coe.cli.event",
     "flow": "coe.cli.flow.group",
+    "key": "coe.cli.key",
     "login": "coe.cli.profile:login",
     "logout": "coe.cli.profile:logout",
     "migrate": "coe.cli.migrate",

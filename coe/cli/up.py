@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from coe.cli.grammar import example, verb
@@ -25,6 +26,7 @@ def command(config: str | None) -> None:
     restart.
     """
     from coe.app import create_app  # noqa: PLC0415  # slow to import
+    from coe.installation.keys import require_keys  # noqa: PLC0415  # the same
 
     settings = settings_from(config)
     if settings.listens_in_clear:
@@ -34,6 +36,7 @@ def command(config: str | None) -> None:
             "name the proxy in COE_TRUSTED_PROXIES",
             code="INVALID",
         )
+    asyncio.run(require_keys(settings))
     serve(create_app(settings), settings)
 
 

@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from coe.crypto.envelope import KEY_BYTES, NONCE_BYTES, DoesNotOpen, associated_data
-from coe.crypto.secret_files import (
+from coe.secret_files import (
     SecretFileRefused,
     create_secret,
     read_secret,

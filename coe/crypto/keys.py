@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,18 +21,18 @@ from uuid import UUID
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from coe.crypto.envelope import KEY_BYTES, Cell, DoesNotOpen, Header, OpenKey
-from coe.crypto.kek import Kek, create_keks, read_keks
+from coe.crypto.kek import Kek, read_keks
 from coe.crypto.mac import MacKeys
 from coe.crypto.models import DataKey
-from coe.crypto.secret_files import SecretFileRefused
 from coe.db import DRIVER, Database, new_id, utcnow
 from coe.json_types import JSON
+from coe.secret_files import KeyFileMissing
 
 NONCES_PER_KEY: Final = 2**30
 """A quarter of what NIST SP 800-38D allows."""
@@ -41,8 +40,6 @@ NONCES_PER_BLOCK: Final = 2**16
 
 KEK_LOCK: Final = 0x636F_6501
 """Advisory lock: shared to wrap a data key, exclusive to change the key-encryption keys."""
-FIRST_KEK_LOCK: Final = 0x636F_6502
-"""Advisory lock: one process creates the first key-encryption key."""
 
 KEYS: Final = DataKey.metadata.tables["data_keys"]
 
@@ -61,7 +58,7 @@ class Keyring:
     `macs` are the keys of codes, by default those in the file `mac` beside it.
 
     Safe for any number of tasks of one event loop, and for any number of processes. The first use
-    reads the file, or creates it if there is no data key yet.
+    reads the file, which is given: no keyring makes it.
     """
 
     def __init__(
@@ -167,7 +164,7 @@ class Keyring:
             if newest and newest.reserved + self._nonces_per_block <= self._nonces_per_key:
                 return
             version, key_id = (newest.version if newest else 0) + 1, new_id()
-            kek = await self.active_kek(connection)
+            kek = await self.active_kek()
             wrapped = kek.wrap(
                 os.urandom(KEY_BYTES), key_id=key_id, team=team, purpose=purpose, version=version
             )
@@ -214,25 +211,18 @@ class Keyring:
             row.wrapped, key_id=row.id, team=row.team, purpose=row.purpose, version=row.version
         )
 
-    async def active_kek(self, connection: AsyncConnection) -> Kek:
+    async def active_kek(self) -> Kek:
         """The key that wraps new data keys, read each time: another process may rotate it.
 
         Raises:
-            SecretFileRefused: The file is missing although data keys exist: a new file could open
-                none of them.
+            KeyFileMissing: The file is missing.
         """
-        with suppress(FileNotFoundError):
-            return await self._read_keks()
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": FIRST_KEK_LOCK})
-        with suppress(FileNotFoundError):
-            return await self._read_keks()
-        if await connection.scalar(select(func.count()).select_from(KEYS)):
-            message = f"{self.kek_file} is missing, and data keys need it: restore its backup"
-            raise SecretFileRefused(message)
-        await asyncio.to_thread(create_keks, self.kek_file)
         return await self._read_keks()
 
     async def _read_keks(self) -> Kek:
-        keks = await asyncio.to_thread(read_keks, self.kek_file)
+        try:
+            keks = await asyncio.to_thread(read_keks, self.kek_file)
+        except FileNotFoundError:
+            raise KeyFileMissing.at(self.kek_file) from None
         self._keks = {kek.id: kek for kek in keks}
         return keks[-1]

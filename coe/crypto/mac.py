@@ -2,7 +2,8 @@
 
 Whoever can write the database, and no more, cannot make a code: a row with a valid code was written
 by a process that has the file. The file has one key a line, as that of the key-encryption keys; the
-last one makes new codes, and all of them verify. From each a key of its own is derived for each
+last one makes new codes, and all of them verify. The file is given: nothing here makes it but
+`create_keys`, for a new installation. From each a key of its own is derived for each
 purpose (HKDF, RFC 5869), so that a code of one purpose is none of another.
 
 To change the key, append a line to the file of every process (`coe.crypto.mac.add_key`). Remove the
@@ -24,7 +25,13 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from coe.crypto.secret_files import SecretFileRefused, create_secret, read_secret, replace_secret
+from coe.secret_files import (
+    KeyFileMissing,
+    SecretFileRefused,
+    create_secret,
+    read_secret,
+    replace_secret,
+)
 
 KEY_BYTES: Final = 32
 _ID_DIGITS: Final = 16
@@ -49,7 +56,8 @@ class MacKeys:
     """The keys of a file, read again when the file changes. The methods block to read it.
 
     Raises:
-        SecretFileRefused: Others can read the file, a line is damaged, or it has no key.
+        SecretFileRefused: The file is missing, others can read it, a line is damaged, or it has no
+            key.
     """
 
     path: Path
@@ -87,8 +95,7 @@ class MacKeys:
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            create_secret(self.path, _format((os.urandom(KEY_BYTES),)))
-            status = self.path.stat()
+            raise KeyFileMissing.at(self.path) from None
         version = (status.st_ino, status.st_ctime_ns, status.st_size)
         if version != self._version:
             self._keys = read_keys(self.path)
@@ -109,10 +116,18 @@ def read_keys(path: Path) -> tuple[bytes, ...]:
     return keys
 
 
+def create_keys(path: Path) -> bool:
+    """Create the file with a new key if it is missing; return whether it was created."""
+    return create_secret(path, _format((os.urandom(KEY_BYTES),)))
+
+
 def add_key(path: Path) -> None:
-    """Append a new random key, which makes all codes from now on; the file may be missing."""
-    if not create_secret(path, _format((os.urandom(KEY_BYTES),))):
-        replace_secret(path, _format((*read_keys(path), os.urandom(KEY_BYTES))))
+    """Append a new random key, which makes all codes from now on.
+
+    Raises:
+        FileNotFoundError: The file is missing.
+    """
+    replace_secret(path, _format((*read_keys(path), os.urandom(KEY_BYTES))))
 
 
 def _derive(key: bytes, purpose: MacPurpose) -> bytes:
@@ -126,12 +141,11 @@ def _code(key: bytes, parts: tuple[bytes, ...]) -> bytes:
 
 def _format(keys: tuple[bytes, ...]) -> bytes:
     """A line for each key: its fingerprint, by which a damaged line is found, and the key."""
-    return b"".join(
-        b"%s %s\n" % (_fingerprint(key).encode(), base64.b64encode(key)) for key in keys
-    )
+    return b"".join(b"%s %s\n" % (fingerprint(key).encode(), base64.b64encode(key)) for key in keys)
 
 
-def _fingerprint(key: bytes) -> str:
+def fingerprint(key: bytes) -> str:
+    """The public id of a key."""
     return hashlib.sha256(b"coe mac\n" + key).hexdigest()[:_ID_DIGITS]
 
 

@@ -13,8 +13,8 @@ from typing import Annotated, Final, Generic, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from coe.crypto.secret_files import SecretFileRefused, read_secret
 from coe.identifiers import is_slug
+from coe.secret_files import SecretFileRefused, read_secret
 
 ALL_TEAMS: Final = "*"
 _MAX_REPORTED: Final = 5

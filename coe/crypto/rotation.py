@@ -40,7 +40,7 @@ async def add_kek(keyring: Keyring) -> Kek:
     """Add a new key to the file; it wraps every data key created from now on."""
     async with keyring.engine.begin() as connection:
         await _alone(connection)
-        await keyring.active_kek(connection)
+        await keyring.active_kek()
         kek = Kek.generate()
         await asyncio.to_thread(
             lambda: write_keks(keyring.kek_file, (*read_keks(keyring.kek_file), kek))
@@ -64,7 +64,7 @@ async def retire_keks(keyring: Keyring) -> None:
     """
     async with keyring.engine.begin() as connection:
         await _alone(connection)
-        active = await keyring.active_kek(connection)
+        active = await keyring.active_kek()
         others = select(func.count()).select_from(KEYS).where(KEYS.c.kek_id != active.id)
         if await connection.scalar(others):
             raise Conflict("data keys are still wrapped by an older key: wrap them again first")
@@ -73,7 +73,7 @@ async def retire_keks(keyring: Keyring) -> None:
 
 async def _rewrap_batch(keyring: Keyring) -> int:
     async with keyring.engine.begin() as connection:
-        active = await keyring.active_kek(connection)
+        active = await keyring.active_kek()
         statement = (
             select(KEYS)
             .where(KEYS.c.kek_id != active.id)

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from coe.crypto.secret_files import SecretFileRefused, create_secret, read_secret
 from coe.errors import CoeError
+from coe.secret_files import KeyFileMissing, SecretFileRefused, create_secret, read_secret
 
 _ED25519: Final = b"\x01"
 _PREFIX: Final = "PRIVATE+KEY+"
@@ -140,19 +140,23 @@ class SigningKey:
         """A new key, in memory only."""
         return cls(name, Ed25519PrivateKey.generate())
 
+    @staticmethod
+    def create(path: Path, name: str) -> bool:
+        """Create the file with a new key if it is missing; return whether it was created."""
+        return create_secret(path, _private_text(name, Ed25519PrivateKey.generate()).encode())
+
     @classmethod
     def load(cls, path: Path, name: str) -> Self:
-        """The key of the file; if the file is missing, a new key is written to it.
+        """The key of the file.
 
         Raises:
-            SecretFileRefused: The mode is looser than 0600, the content is damaged, or the key
-                has another name: a renamed log needs a new key.
+            SecretFileRefused: The file is missing, others can read it, its content is damaged, or
+                the key has another name: a renamed log needs a new key.
         """
         try:
             content = read_secret(path)
         except FileNotFoundError:
-            create_secret(path, _private_text(name, Ed25519PrivateKey.generate()).encode())
-            content = read_secret(path)
+            raise KeyFileMissing.at(path) from None
         try:
             key = cls.parse(content.decode())
         except (KeyRefused, UnicodeDecodeError):

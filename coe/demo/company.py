@@ -7,6 +7,7 @@ how often each key was used. Customers are stored encrypted, as in a regulated c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import asyncpg
 from fastapi import FastAPI, Request
 
+from coe.crypto.kek import create_keks
 from coe.crypto.keys import Keyring
 from coe.crypto.models import DataKey
 from coe.db import Database
@@ -57,6 +59,7 @@ def create_company(database_url: str, key_file: Path) -> FastAPI:
             "INSERT INTO stock VALUES ($1, $2) ON CONFLICT DO NOTHING",
             list(STOCK.items()),
         )
+        await asyncio.to_thread(create_keks, key_file)
         app.state.books = Books(pool, Keyring(database, key_file))
         yield
         await pool.close()

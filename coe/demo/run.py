@@ -38,6 +38,7 @@ from coe.embedded_postgres import EmbeddedPostgres
 from coe.engines.prefect_server import kept_secret, make_auth_string
 from coe.errors import Conflict, Unavailable
 from coe.identity.worker_identity import identity_file
+from coe.installation.keys import make_keys
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
 from coe.tls import client_context, verified_database_url
@@ -118,6 +119,7 @@ class Demo:
         layout = self._layout(urls)
         layout.write_settings()
         settings = read_settings(layout.settings_file)
+        await make_keys(settings)
         keys = MacKeys(settings.mac_key_path)
         await asyncio.to_thread(upgrade, layout.database_url, keys=keys)
         self.echo("database: migrated")

@@ -19,8 +19,8 @@ from typing import Final
 
 import httpx
 
-from coe.crypto.secret_files import create_secret, read_secret
 from coe.errors import Invalid, Problem, Unavailable
+from coe.secret_files import create_secret, read_secret
 from coe.tls import authorities_text, client_context
 
 QUIET: Final = {

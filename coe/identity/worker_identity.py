@@ -19,7 +19,6 @@ import orjson
 
 from coe.access.machines import name_of_key
 from coe.crypto import jose
-from coe.crypto.secret_files import SecretFileRefused, create_secret, read_secret, replace_secret
 from coe.errors import (
     CoeError,
     Conflict,
@@ -35,6 +34,7 @@ from coe.identity.sign_in import CLIENT_CREDENTIALS, JWT_BEARER, RENEWAL, TOKEN_
 from coe.identity.worker_renewal import NEW_KEY
 from coe.identity.workers import PROOF
 from coe.json_types import NotJson, read_json
+from coe.secret_files import SecretFileRefused, create_secret, read_secret, replace_secret
 from coe.settings import LOOPBACK, Settings
 from coe.tls import client_context, why_unreached
 

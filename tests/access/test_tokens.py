@@ -14,7 +14,7 @@ from coe.access import tokens
 from coe.access.actor import ActorKind
 from coe.access.models import AccessToken
 from coe.access.token_text import PATTERN, TokenKind, is_token, new_token
-from coe.crypto.mac import MacKeys, MacPurpose, add_key
+from coe.crypto.mac import MacKeys, MacPurpose, add_key, create_keys
 from coe.db import Database
 from coe.errors import Invalid, Unauthenticated
 
@@ -24,6 +24,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def macs(tmp_path: Path) -> MacKeys:
+    create_keys(tmp_path / "mac")
     return MacKeys(tmp_path / "mac")
 
 
@@ -130,6 +131,7 @@ async def test_a_token_of_an_older_key_works_until_the_key_is_removed(
         for each in (bearer, newer):
             assert await tokens.authenticate(session, macs, each, now=NOW)
         macs.path.unlink()
+        create_keys(macs.path)
         for each in (bearer, newer):
             with pytest.raises(Unauthenticated):
                 await tokens.authenticate(session, macs, each, now=NOW)

@@ -23,7 +23,7 @@ from coe.audit.log import clear_columns, with_code
 from coe.audit.records import AUDIT_EVENTS
 from coe.audit.verification import verify
 from coe.audit.watch import SealingWatch
-from coe.crypto.mac import MacKeys
+from coe.crypto.mac import MacKeys, create_keys
 from coe.db import Database, new_id
 from tests.factories.audit import Log, cut_to, event, open_log
 
@@ -147,6 +147,7 @@ def _code(log: Log, values: dict[str, Any]) -> bytes:
 
 async def test_rows_are_forged_with_a_key_of_the_attacker(log: Log, tmp_path: Any) -> None:
     stranger = replace(log)
+    create_keys(tmp_path / "stranger")
     stranger.keyring.macs = MacKeys(tmp_path / "stranger")
     await stranger.write(event(1))
     honest = Admission(MacKeys(tmp_path / "mac"))

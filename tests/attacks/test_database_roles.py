@@ -15,7 +15,6 @@ import pytest
 
 from coe.audit.sealer import LogSealer
 from coe.audit.verification import verify
-from coe.crypto.keys import Keyring
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.errors import CoeError
@@ -23,7 +22,7 @@ from coe.migrations.roles import Roles
 from coe.migrations.run import upgrade
 from tests.attacks.test_audit_log import forged
 from tests.factories.audit import Log, event
-from tests.factories.keys import signing_key
+from tests.factories.keys import keyring_of, signing_key
 
 OWNER, SERVING, SEALING = "roles-owner", "roles-serving", "roles-sealing"
 ROLES = Roles(OWNER, SERVING, SEALING)
@@ -60,7 +59,7 @@ def urls(postgres: EmbeddedPostgres) -> Iterator[dict[str, str]]:
 async def log(urls: dict[str, str], tmp_path: Path) -> AsyncIterator[Log]:
     """The log as a process that serves has it."""
     database = Database(urls[SERVING])
-    yield Log(database, Keyring(database, tmp_path / "kek"), signing_key(), tmp_path / "points")
+    yield Log(database, keyring_of(database, tmp_path / "kek"), signing_key(), tmp_path / "points")
     await database.close()
     # Each test begins with an empty log and files of its own.
     owner = await asyncpg.connect(urls[OWNER])

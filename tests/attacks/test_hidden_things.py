@@ -96,13 +96,13 @@ async def hiding(
     postgres: EmbeddedPostgres,
     template_database: str,
     content_folder: Path,
-    signing_key_file: Path,
+    keys_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Platform]:
     """A flow, a table, a system and a template of finance that only finance may read."""
     folder = tmp_path_factory.mktemp("hiding")
     async with shared_settings(
-        postgres, template_database, folder, content_folder, signing_key_file
+        postgres, template_database, folder, content_folder, keys_folder
     ) as settings:
         platform = Platform.open(settings, name="hiding")
         text = local(HIDDEN, namespace="finance", data_class="PERSONAL")

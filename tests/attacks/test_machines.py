@@ -108,7 +108,7 @@ async def standing(  # noqa: PLR0917  # pytest passes them by name
     postgres: EmbeddedPostgres,
     template_database: str,
     content_folder: Path,
-    signing_key_file: Path,
+    keys_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
     issuer: CiIssuer,
 ) -> AsyncIterator[Door]:
@@ -116,7 +116,7 @@ async def standing(  # noqa: PLR0917  # pytest passes them by name
     folder = tmp_path_factory.mktemp("door")
     async with (
         shared_settings(
-            postgres, template_database, folder, content_folder, signing_key_file
+            postgres, template_database, folder, content_folder, keys_folder
         ) as settings,
         _door(settings, issuer) as opened,
     ):

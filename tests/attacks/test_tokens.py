@@ -23,7 +23,7 @@ from coe.access.token_text import TokenKind, checksum, is_token, new_token
 from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_entry
 from coe.crypto import mac as mac_module
-from coe.crypto.mac import MacKeys, MacPurpose
+from coe.crypto.mac import MacKeys, MacPurpose, create_keys
 from coe.db import new_id
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from coe.governance import tokens as verbs
@@ -230,6 +230,7 @@ async def forged(platform: Platform, **values: Any) -> str:
     """Write a row as somebody who can write the table, but does not have the key."""
     bearer = new_token(TokenKind.PERSON)
     keys = MacKeys(platform.settings.data_dir / "guessed")
+    create_keys(keys.path)
     new = tokens.NewToken(
         name="forged",
         subject="coe-lead",

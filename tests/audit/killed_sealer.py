@@ -18,10 +18,10 @@ from sqlalchemy import event as hooks
 
 from coe.audit import checkpoint_file, signed_file
 from coe.audit.verification import verify
-from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database
 from tests.factories.audit import Log, event
+from tests.factories.keys import keyring_of
 
 EVENTS = 5
 STATEMENTS = 9
@@ -73,9 +73,10 @@ def before_the_sync(_: Log) -> None:
 
 def open_log(url: str, folder: Path) -> Log:
     database = Database(url)
+    SigningKey.create(folder / "signing", "coe.test/audit")
     return Log(
         database,
-        Keyring(database, folder / "kek"),
+        keyring_of(database, folder / "kek"),
         SigningKey.load(folder / "signing", "coe.test/audit"),
         folder / "checkpoints",
     )

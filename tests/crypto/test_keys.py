@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from coe.crypto.envelope import Cell, DoesNotOpen, Header
-from coe.crypto.kek import Kek, read_keks, write_keks
+from coe.crypto.kek import Kek, create_keks, read_keks, write_keks
 from coe.crypto.keys import Keyring
-from coe.crypto.secret_files import SecretFileRefused, create_secret
 from coe.db import Database
+from coe.secret_files import KeyFileMissing, SecretFileRefused, create_secret
 
 CELL = Cell(table="runs", row="r1", column="input_sealed", team="sales")
 NAME = b"Annegret Winterstein-Okafor"
@@ -19,7 +19,9 @@ NAME = b"Annegret Winterstein-Okafor"
 
 @pytest.fixture
 def kek_file(tmp_path: Path) -> Path:
-    return tmp_path / "keys" / "kek"
+    path = tmp_path / "keys" / "kek"
+    create_keks(path)
+    return path
 
 
 @pytest.fixture
@@ -129,15 +131,15 @@ async def test_a_changed_data_key_row_does_not_open(keyring: Keyring, database: 
         await Keyring(database, keyring.kek_file).open(replace(CELL, team="finance"), "run", sealed)
 
 
-async def test_a_missing_kek_file_is_not_replaced_while_keys_need_it(
+async def test_a_missing_kek_file_is_not_made(
     keyring: Keyring, database: Database, kek_file: Path
 ) -> None:
     sealed = await keyring.seal(CELL, "run", NAME)
     kek_file.unlink()
     other = Keyring(database, kek_file)
-    with pytest.raises(SecretFileRefused, match="restore"):
+    with pytest.raises(KeyFileMissing, match="restore"):
         await other.seal(replace(CELL, team="finance"), "run", NAME)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(KeyFileMissing, match="restore"):
         await other.open(CELL, "run", sealed)
     assert not kek_file.exists()
 

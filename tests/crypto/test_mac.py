@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from coe.crypto.mac import MacKeys, MacPurpose, add_key, read_keys
-from coe.crypto.secret_files import SecretFileRefused
+from coe.crypto.mac import MacKeys, MacPurpose, add_key, create_keys, read_keys
+from coe.secret_files import KeyFileMissing, SecretFileRefused
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the keys stand; nothing is there yet."""
-    return tmp_path / "keys" / "mac"
+    """The file of the keys, with one."""
+    made = tmp_path / "keys" / "mac"
+    assert create_keys(made)
+    return made
 
 
 def test_a_code_verifies_only_for_its_parts_and_its_purpose(file: Path) -> None:
@@ -32,7 +34,14 @@ def test_two_processes_have_the_same_keys_and_another_file_has_others(
 ) -> None:
     code = MacKeys(file).code(MacPurpose.AUDIT_EVENT, b"event")
     assert MacKeys(file).verify(MacPurpose.AUDIT_EVENT, code, b"event")
+    create_keys(tmp_path / "other")
     assert not MacKeys(tmp_path / "other").verify(MacPurpose.AUDIT_EVENT, code, b"event")
+
+
+def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileMissing, match="restore its backup"):
+        MacKeys(tmp_path / "mac").code(MacPurpose.SESSION, b"x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_key_makes_new_codes_and_the_old_ones_still_verify(file: Path) -> None:

@@ -13,6 +13,7 @@ from coe.crypto.keys import Keyring
 from coe.crypto.rotation import add_kek, retire_keks, rewrap, rotate_kek
 from coe.db import Database
 from coe.errors import Conflict
+from tests.factories.keys import keyring_of
 
 PLACE = Cell(table="runs", row="r1", column="input_sealed", team="sales")
 TEAMS = [replace(PLACE, team=f"team-{number}") for number in range(7)]
@@ -20,7 +21,7 @@ TEAMS = [replace(PLACE, team=f"team-{number}") for number in range(7)]
 
 @pytest.fixture
 async def keyring(database: Database, tmp_path: Path) -> Keyring:
-    return Keyring(database, tmp_path / "kek")
+    return keyring_of(database, tmp_path / "kek")
 
 
 async def test_values_open_after_rotation_with_the_new_file_alone(

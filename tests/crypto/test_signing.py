@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe.crypto.secret_files import SecretFileRefused, create_secret
 from coe.crypto.signing import (
     KeyRefused,
     NoteRefused,
@@ -16,6 +15,7 @@ from coe.crypto.signing import (
     VerifyKey,
     split_note,
 )
+from coe.secret_files import KeyFileMissing, SecretFileRefused, create_secret
 from tests.factories.keys import signing_key
 
 # The example of golang.org/x/mod/sumdb/note.
@@ -100,7 +100,11 @@ def test_the_signature_of_a_digest_is_verified() -> None:
 
 def test_the_key_file_is_created_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "signing"
+    with pytest.raises(KeyFileMissing, match="coe key new"):
+        SigningKey.load(path, "coe.test/audit")
+    assert SigningKey.create(path, "coe.test/audit")
     first = SigningKey.load(path, "coe.test/audit")
+    assert not SigningKey.create(path, "coe.test/audit")
     assert path.stat().st_mode & 0o777 == 0o600
     assert SigningKey.load(path, "coe.test/audit").vkey == first.vkey
     with pytest.raises(SecretFileRefused, match=r"coe\.test/audit"):

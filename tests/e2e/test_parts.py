@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -38,14 +40,19 @@ def coe(environment: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def installation(
-    postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory
+    postgres: EmbeddedPostgres,
+    template_database: str,
+    keys_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
     """The environment of an installation whose Prefect server is not there."""
     asyncio.run(_copy(postgres, template_database))
+    data = tmp_path_factory.mktemp("parts") / "data"
+    shutil.copytree(keys_folder, data / "keys")
     return {
         "PATH": os.environ["PATH"],
         "COE_DATABASE_URL": postgres.url(DATABASE),
-        "COE_DATA_DIR": str(tmp_path_factory.mktemp("parts") / "data"),
+        "COE_DATA_DIR": str(data),
         "COE_PORT": str(free_port()),
         "COE_PREFECT_URL": "http://127.0.0.1:9/api",
         "COE_PREFECT_AUTH": "coe:nobody-listens",

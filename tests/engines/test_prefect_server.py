@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from coe.crypto.secret_files import SecretFileRefused
 from coe.engines.prefect_server import (
     PrefectServer,
     kept_secret,
@@ -16,6 +15,7 @@ from coe.engines.prefect_server import (
     worker_environment,
 )
 from coe.errors import Unavailable
+from coe.secret_files import SecretFileRefused
 from tests.factories.ports import free_port
 
 

@@ -19,7 +19,7 @@ from coe.audit.signed_file import SignedFile
 from coe.crypto.keys import Keyring
 from coe.crypto.signing import SigningKey
 from coe.db import Database, utcnow
-from tests.factories.keys import signing_key
+from tests.factories.keys import keyring_of, signing_key
 
 AUDIT = AuditEvent.metadata.tables["audit_events"]
 FLOW = "flow:sales/order-to-cash"
@@ -106,4 +106,6 @@ def cut_to(size: int, events: str = "DELETE FROM audit_events") -> list[str]:
 
 def open_log(database: Database, folder: Path) -> Log:
     """A log over a fresh database, with its own keys and checkpoint file."""
-    return Log(database, Keyring(database, folder / "kek"), signing_key(), folder / "checkpoints")
+    return Log(
+        database, keyring_of(database, folder / "kek"), signing_key(), folder / "checkpoints"
+    )

@@ -27,6 +27,7 @@ from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.api import Api
 from tests.factories.databases import fresh_database
+from tests.factories.keys import give_keys
 from tests.factories.oidc import Browser, Provider, start_provider, write_issuers
 from tests.factories.policies import sign_policy
 
@@ -94,7 +95,7 @@ async def shared_site(
     postgres: EmbeddedPostgres,
     template_database: str,
     content_folder: Path,
-    signing_key_file: Path,
+    keys_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Site]:
     """The application of a module; no loops."""
@@ -105,10 +106,9 @@ async def shared_site(
             data_dir=folder,
             content_dir=content_folder,
             issuers_file=folder / "issuers.yaml",
-            signing_key_file=signing_key_file,
             loops=False,
         )
-        app = create_demo_app(settings)
+        app = create_demo_app(give_keys(settings, keys_folder))
         async with app.router.lifespan_context(app):
             platform = app.state.services.platform
             yield Site(app, folder, new_id(), settings, platform.clock)

@@ -13,25 +13,21 @@ import asyncpg
 
 from coe.embedded_postgres import EmbeddedPostgres
 from coe.settings import Settings
+from tests.factories.keys import give_keys
 
 
 @asynccontextmanager
 async def shared_settings(
-    postgres: EmbeddedPostgres, template: str, folder: Path, content: Path, key: Path
+    postgres: EmbeddedPostgres, template: str, folder: Path, content: Path, keys: Path
 ) -> AsyncIterator[Settings]:
-    """Settings over a new database, which is dropped at the end; `key` signed its policy."""
+    """Settings over a new database, which is dropped at the end; `keys` are its keys."""
     name = f"shared_{folder.name.replace('-', '_')}"
     connection = await asyncpg.connect(postgres.url("postgres"))
     await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     try:
         url = postgres.url(name)
-        yield Settings(
-            database_url=url,
-            data_dir=folder,
-            content_dir=content,
-            signing_key_file=key,
-            loops=False,
-        )
+        made = Settings(database_url=url, data_dir=folder, content_dir=content, loops=False)
+        yield give_keys(made, keys)
     finally:
         await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
         await connection.close()

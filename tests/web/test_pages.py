@@ -22,6 +22,7 @@ from coe.settings import Settings
 from coe.web.documentation import SITE, documentation_routes, style_hashes
 from coe.web.pages import EXAMPLES, SCHEMAS, STATIC, VENDOR, examples
 from coe.web.vendor import SERVED
+from tests.factories.keys import give_keys
 
 WEB = STATIC.parent
 ELSEWHERE = re.compile(r"(?:https?:)?//[A-Za-z0-9-]+\.[A-Za-z0-9.-]+")
@@ -30,9 +31,10 @@ NAMES = {"http://www.w3.org", "//www.w3.org"}
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, keys_folder: Path) -> Settings:
     """Settings without a database: no page uses it."""
-    return Settings(database_url="postgresql://nobody@127.0.0.1:1/none", data_dir=tmp_path)
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    return give_keys(Settings(database_url=nowhere, data_dir=tmp_path), keys_folder)
 
 
 def _client(app: FastAPI, host: str = "127.0.0.1:8700") -> httpx.AsyncClient:
