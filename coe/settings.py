@@ -5,14 +5,14 @@ docs/settings.md lists them; tests/architecture/test_settings.py compares the tw
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from coe.settings_sources import SecretFiles, settings_file
 from coe.tls import (
     LOOPBACK,
     check_authorities,
@@ -29,7 +29,8 @@ __all__ = ["LOOPBACK", "Settings", "read_settings"]
 class Settings(BaseSettings):
     """The settings, from `COE_…` variables and the file that `COE_CONFIG` names.
 
-    The file has lines `NAME=value` with the names of the variables; a variable overrides it.
+    The file has lines `NAME=value` with the names of the variables; a variable overrides it. For
+    each secret, `<variable>_FILE` may name a file with its value in its place.
     """
 
     model_config = SettingsConfigDict(
@@ -208,8 +209,7 @@ class Settings(BaseSettings):
         description="The address of the Prefect server's API; without it, runs wait.",
     )
     prefect_auth: SecretStr | None = Field(
-        default=None,
-        description="The auth string of the Prefect server, `user:password`.",
+        default=None, description="The auth string of the Prefect server, `user:password`."
     )
     central_pool: str = Field(
         default="coe-central",
@@ -257,12 +257,10 @@ class Settings(BaseSettings):
         ),
     )
     channels_file: Path | None = Field(
-        default=None,
-        description="The YAML file of channels for messages to people (mode 0600).",
+        default=None, description="The YAML file of channels for messages to people (mode 0600)."
     )
     secrets_file: Path | None = Field(
-        default=None,
-        description="The YAML file of secrets that flows may declare (mode 0600).",
+        default=None, description="The YAML file of secrets that flows may declare (mode 0600)."
     )
     resolve: dict[str, str] = Field(
         default_factory=dict,
@@ -308,6 +306,29 @@ class Settings(BaseSettings):
             "The days for which a received event is kept, so that a duplicate is recognised."
         ),
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the files of secrets too."""
+        files = SecretFiles(settings_cls, env_settings, dotenv_settings)
+        return init_settings, files, env_settings, dotenv_settings
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _is_no_address(cls, value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError(
+                "this is an address: Kubernetes gives it to pods beside a Service named `coe`; set"
+                " enableServiceLinks: false for them"
+            )
+        return value
 
     @field_validator("url")
     @classmethod
@@ -431,10 +452,7 @@ def read_settings(config: Path | None = None) -> Settings:
 
     Raises:
         pydantic.ValidationError: A value is invalid; the message names the variable.
+        SettingRefused: A secret is given twice, or its file cannot be read.
         FileNotFoundError: The named file does not exist.
     """
-    named = os.environ.get("COE_CONFIG")
-    file = config or (Path(named) if named else None)
-    if file is not None and not file.is_file():
-        raise FileNotFoundError(f"the settings file {file} does not exist")
-    return Settings(_env_file=file)
+    return Settings(_env_file=settings_file(config))

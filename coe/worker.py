@@ -168,7 +168,8 @@ async def _serve_team(
         home=settings.data_dir / "prefect" / f"worker-{team}",
     )
     os.environ |= {name: _no_proxy(os.environ.get(name)) for name in ("NO_PROXY", "no_proxy")}
-    os.environ.pop("COE_WORKER_CODE", None)
+    for name in ("COE_TOKEN_FILE", "COE_WORKER_CODE", "COE_WORKER_CODE_FILE"):
+        os.environ.pop(name, None)
     from coe.engines.prefect_flow_executor import FlowExecutor  # noqa: PLC0415  # it reads the environment
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
     from coe.engines.team_flows import TeamFlows  # noqa: PLC0415  # the same

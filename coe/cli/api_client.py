@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from coe.errors import CoeError, Unauthenticated
 
@@ -118,6 +119,21 @@ def with_api(
     return wrapped
 
 
+def from_file(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """The secret of an option: typed, in its variable, or in the file that `<variable>_FILE` names.
+
+    Raises:
+        SettingRefused: Variable and file are both given, or the file cannot be read.
+    """
+    typed = ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+    variable = str(option.envvar)
+    if typed or not os.environ.get(f"{variable}_FILE"):
+        return value
+    from coe.settings_sources import given_secret  # noqa: PLC0415  # pydantic is slow to import
+
+    return given_secret(variable)
+
+
 def server_options(function: Callable[..., ResultT]) -> Callable[..., ResultT]:
     """Add the options `--url`, `--token` and `--profile`."""
     for name, what in (
@@ -127,9 +143,10 @@ def server_options(function: Callable[..., ResultT]) -> Callable[..., ResultT]:
     ):
         variable = f"COE_{name.upper()}"
         text = f"{what}. [{variable}]"
-        function = click.option(f"--{name}", envvar=variable, metavar=name.upper(), help=text)(
-            function
-        )
+        given = from_file if name == "token" else None
+        function = click.option(
+            f"--{name}", envvar=variable, metavar=name.upper(), callback=given, help=text
+        )(function)
     return function
 
 

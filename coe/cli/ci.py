@@ -2,7 +2,8 @@
 
 It has either `COE_CLIENT_ID` and `COE_CLIENT_SECRET` of a registered client; or `COE_ID_TOKEN`, a
 token of the CI (of GitLab's `id_tokens`); or `ACTIONS_ID_TOKEN_REQUEST_URL` and
-`ACTIONS_ID_TOKEN_REQUEST_TOKEN`, by which GitHub gives one.
+`ACTIONS_ID_TOKEN_REQUEST_TOKEN`, by which GitHub gives one. `COE_CLIENT_SECRET_FILE` and
+`COE_ID_TOKEN_FILE` may name a file in place of the secret.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ TEAM: Final = "COE_TEAM"
 _GITHUB_URL: Final = "ACTIONS_ID_TOKEN_REQUEST_URL"
 _GITHUB_TOKEN: Final = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105  # the name of a variable
 _CLIENT: Final = ("COE_CLIENT_ID", "COE_CLIENT_SECRET")
+_IN_FILE: Final = "_FILE"
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ID_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105  # a name
 _SECONDS: Final = 30.0
@@ -31,7 +33,8 @@ _SECONDS: Final = 30.0
 def is_here(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the environment has something to sign in with."""
     known = ((ID_TOKEN,), (_GITHUB_URL, _GITHUB_TOKEN), _CLIENT)
-    return any(all(environment.get(name) for name in names) for names in known)
+    here = {name.removesuffix(_IN_FILE) for name, value in environment.items() if value}
+    return any(here.issuperset(names) for names in known)
 
 
 def access_token(
@@ -51,6 +54,7 @@ def access_token(
 
     from coe.tls import client_context  # noqa: PLC0415  # the same
 
+    environment = _with_files(environment)
     verify = client_context(ca_file, environment=True)
     with httpx.Client(timeout=_SECONDS, verify=verify, transport=transport) as http:
         if all(environment.get(name) for name in _CLIENT):
@@ -69,6 +73,16 @@ def access_token(
                 form["audience"] = environment[TEAM]
         request = http.build_request("POST", f"{url}/auth/token", data=form)
         return str(_answer(http, request, "access_token"))
+
+
+def _with_files(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with the secrets that stand in files, which `<variable>_FILE` names."""
+    names = [each for each in (ID_TOKEN, _CLIENT[1]) if environment.get(each + _IN_FILE)]
+    if not names:
+        return environment
+    from coe.settings_sources import given_secret  # noqa: PLC0415  # pydantic is slow to import
+
+    return {**environment, **{name: given_secret(name, environment) or "" for name in names}}
 
 
 def _id_token(http: httpx.Client, url: str, environment: Mapping[str, str]) -> str:

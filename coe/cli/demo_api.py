@@ -13,5 +13,5 @@ def command(config: str | None) -> None:
     """Serve the API with the demo's personas on loopback until SIGTERM or Ctrl-C."""
     from coe.demo.api import create_demo_app  # noqa: PLC0415  # slow to import
 
-    settings = settings_from(config)
+    settings = settings_from(config, process=True)
     serve(create_demo_app(settings), settings)

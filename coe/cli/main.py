@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "catalog": "coe.cli.catalog",
     "client": "coe.cli.identity.client",
     "completion": "coe.cli.completion",
+    "config": "coe.cli.config",
     "content": "coe.cli.content",
     "decision": "coe.cli.decision.group",
     "demo": "coe.cli.demo",

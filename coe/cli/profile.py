@@ -13,6 +13,7 @@ from coe.cli.api_client import (
     ApiClient,
     checked_ca_file,
     checked_url,
+    from_file,
 )
 from coe.cli.grammar import Noun, example, verb
 from coe.cli.output import Result, Table, printed
@@ -25,7 +26,13 @@ _ME = "query { me { subject kind displayName roles teams { slug } } }"
 
 @verb("login")
 @click.argument("url", required=False, envvar="COE_URL")
-@click.option("--token", envvar="COE_TOKEN", metavar="TOKEN", help="The token; else it is asked.")
+@click.option(
+    "--token",
+    envvar="COE_TOKEN",
+    metavar="TOKEN",
+    callback=from_file,
+    help="The token; else it is asked.",
+)
 @click.option(
     "--ci", "as_job", is_flag=True, help="Sign in as this job of a CI; the token lasts minutes."
 )

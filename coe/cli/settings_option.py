@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from coe.errors import CoeError
+from coe import logs
+from coe.errors import CoeError, errors_in
 
 if TYPE_CHECKING:
     from coe.settings import Settings
@@ -20,23 +22,48 @@ config_option = click.option(
 )
 
 
-def settings_from(config: str | None) -> Settings:
-    """Read the settings; report all invalid ones in one error.
+def settings_from(config: str | None, *, process: bool = False) -> Settings:
+    """Read the settings; report all invalid ones in one error, and warn of names that are none.
+
+    Args:
+        config: The settings file.
+        process: Warn in log records, as a process does that goes on.
+
+    Raises:
+        CoeError: The message names each invalid setting, a misspelt one that protects, or the
+            missing file.
+    """
+    from coe.installation.configuration import unknown_settings  # noqa: PLC0415  # slow to import
+    from coe.settings import read_settings  # noqa: PLC0415  # the same
+
+    file = check_valid(config)
+    settings, unknown = read_settings(file), unknown_settings(file)
+    misspelt = [f"{each.message}: {each.help}" for each in errors_in(unknown)]
+    if misspelt:
+        raise CoeError(f"the settings are invalid: {'; '.join(misspelt)}", code="INVALID")
+    if process:
+        logs.configure(settings.log_level)
+    for each in unknown:
+        if process:
+            logging.getLogger("coe.settings").warning("%s: %s", each.message, each.help)
+        else:
+            click.echo(f"warning: {each.message}: {each.help}", err=True)
+    return settings
+
+
+def check_valid(config: str | None) -> Path | None:
+    """Refuse invalid settings; returns the settings file.
 
     Raises:
         CoeError: The message names each invalid setting, or the missing file.
     """
-    from pydantic import ValidationError  # noqa: PLC0415  # pydantic is slow to import
+    from coe.installation.configuration import invalid_settings  # noqa: PLC0415  # slow to import
 
-    from coe.settings import read_settings  # noqa: PLC0415  # the same
-
-    try:
-        return read_settings(Path(config) if config else None)
-    except FileNotFoundError as error:
-        raise CoeError(str(error), code="INVALID") from None
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"COE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
-            for item in error.errors(include_input=False)
-        )
-        raise CoeError(f"the settings are invalid: {wrong}", code="INVALID") from None
+    file = Path(config) if config else None
+    wrong = invalid_settings(file)
+    listed = "; ".join(": ".join(filter(None, (each.path, each.message))) for each in wrong)
+    if wrong and wrong[0].code == "SETTINGS_FILE":
+        raise CoeError(listed, code="INVALID")
+    if wrong:
+        raise CoeError(f"the settings are invalid: {listed}", code="INVALID")
+    return file

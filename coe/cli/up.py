@@ -28,7 +28,7 @@ def command(config: str | None) -> None:
     from coe.app import create_app  # noqa: PLC0415  # slow to import
     from coe.installation.keys import require_keys  # noqa: PLC0415  # the same
 
-    settings = settings_from(config)
+    settings = settings_from(config, process=True)
     if settings.listens_in_clear:
         raise CoeError(
             f"COE_HOST={settings.host}: other machines would send their credentials in clear. Set "

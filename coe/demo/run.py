@@ -41,6 +41,7 @@ from coe.identity.worker_identity import identity_file
 from coe.installation.keys import make_keys
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
+from coe.settings_sources import given_secret
 from coe.tls import client_context, verified_database_url
 
 API_PATIENCE: Final = 60.0
@@ -158,7 +159,7 @@ class Demo:
     @asynccontextmanager
     async def _databases(self) -> AsyncIterator[dict[str, str]]:
         """The three databases, on the server of COE_DATABASE_URL or on the embedded one."""
-        given = os.environ.get("COE_DATABASE_URL")
+        given = given_secret("COE_DATABASE_URL")
         if given:
             yield await _databases_of(given)
             return

@@ -20,11 +20,10 @@ EXCEPTIONS = {
     "coe/cli/ci.py": "finds what a CI gives its jobs to sign in with",
     "coe/cli/flow/entrypoints.py": "hands its own on to the process that imports a team's file",
     "coe/demo/layout.py": "passes the variables of the shell on to the demo's processes",
-    "coe/demo/run.py": "uses the embedded PostgreSQL if COE_DATABASE_URL is not set",
     "coe/engines/prefect_server.py": "passes the variables of the shell on to Prefect's server",
     "coe/leaves/notify_process.py": "sets what Apprise's libraries read, in a separate process",
     "coe/sdk/local_run.py": "runs in a team's flow, where a worker has set the API and the token",
-    "coe/settings.py": "reads the settings",
+    "coe/settings_sources.py": "reads the settings",
     "coe/worker.py": "sets what Prefect reads on import",
 }
 

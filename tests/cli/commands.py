@@ -190,7 +190,7 @@ tests:
 """
 
 
-_NAMES = (".yaml", ".json", ".graphql", ".vkey", " flows", "templates/", "catalog/")
+_NAMES = (".env", ".yaml", ".json", ".graphql", ".vkey", " flows", "templates/", "catalog/")
 
 
 def fill(folder: Path, words: str | None = None) -> None:
@@ -215,6 +215,7 @@ def fill(folder: Path, words: str | None = None) -> None:
         "stubs.yaml": "limit: {output: {limit: 9000}}\n",
         "order.json": '{"amount": 5}',
         "payment.json": '{"specversion": "1.0", "id": "1", "source": "/x", "type": "a.b"}',
+        "coe.env": "COE_PORT=8701\n",
         "case.json": '{"amount": 100, "kind": "goods"}',
         "limit.yaml": (ROOT / "catalog" / "decisions" / "purchase-approval.yaml").read_text(),
         "answer.json": '{"limit": 5}',

@@ -52,6 +52,8 @@ EXIT_CODES = [
 NEED_MORE = {
     "audit export": "streams from /audit/bundle, see tests/e2e",
     "content load": "needs a database",
+    "key list": "needs a database",
+    "key new": "needs a database, see tests/installation",
     "migrate": "needs a database",
     "audit key": "needs the signing key",
     "worker enrol": "asks /auth/workers, see tests/cli/test_ci.py",

@@ -94,7 +94,8 @@ def _run(entrypoints: list[tuple[str, str]]) -> tuple[list[str | None], int | No
             "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
             "DO_NOT_TRACK": "1",
         }
-        environment.pop("COE_TOKEN", None)
+        for name in ("COE_TOKEN", "COE_TOKEN_FILE"):
+            environment.pop(name, None)
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "coe.engines.entrypoint_trial"],

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from coe.cli.api_client import ApiClient, connect, server_options, with_api
+from coe.cli.api_client import ApiClient, connect, from_file, server_options, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Noun, example
 from coe.cli.input_files import read_value_input
@@ -77,7 +77,7 @@ def central(config: str | None) -> None:
     """Run the central flows (needs the database, the keys and the Prefect server)."""
     from coe.worker import run_central_worker  # noqa: PLC0415  # Prefect takes seconds to import
 
-    asyncio.run(run_central_worker(settings_from(config)))
+    asyncio.run(run_central_worker(settings_from(config, process=True)))
 
 
 @command.command()
@@ -91,7 +91,7 @@ def team(team: str, config: str | None) -> None:
     """
     from coe.worker import run_team_worker  # noqa: PLC0415  # Prefect takes seconds to import
 
-    asyncio.run(run_team_worker(settings_from(config), team))
+    asyncio.run(run_team_worker(settings_from(config, process=True), team))
 
 
 @command.command()
@@ -129,7 +129,11 @@ def code(
 @command.command()
 @click.argument("team")
 @click.option(
-    "--code", envvar="COE_WORKER_CODE", metavar="CODE", help="The code; else it is asked."
+    "--code",
+    envvar="COE_WORKER_CODE",
+    metavar="CODE",
+    callback=from_file,
+    help="The code; else it is asked.",
 )
 @click.option("--name", help="What the worker is called in lists; by default this host's name.")
 @config_option
