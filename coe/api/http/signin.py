@@ -151,9 +151,9 @@ class _Doors:
 
     async def ask_to_sign_out(self, request: Request, about: RequestInfo) -> Response:
         """Ask whether to sign out: a link ends nothing."""
+        found = await self._session(request, about)
         name = request.path_params["issuer"]
         self.sign_ins.issuers.find(name)
-        found = await self._session(request, about)
         if found is None:
             return RedirectResponse("/auth", status_code=303, headers=_NO_STORE)
         return pages.sign_out_page(name, found.csrf)
@@ -161,8 +161,8 @@ class _Doors:
     async def sign_out(self, request: Request, about: RequestInfo) -> Response:
         """End the session of the browser, or with `everywhere=1` all of its person."""
         platform, name = self.sign_ins.platform, request.path_params["issuer"]
-        issuer = self.sign_ins.issuers.find(name)
         found, form = await self._form(request, about)
+        issuer = self.sign_ins.issuers.find(name)
         async with platform.work(found.actor, about) as work:
             await actions.sign_out(work, everywhere=form.get("everywhere") == "1")
         end_session = await self._end_session(request, name)
