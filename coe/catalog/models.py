@@ -140,6 +140,7 @@ class Entry(SQLModel, table=True):
     data_class: DataClass = Field(sa_column=Column(_enum(DataClass), nullable=False))
     process_owner: str | None = None
     deputy: str | None = None
+    code: bytes | None = None
     lifecycle: Lifecycle = Field(sa_column=Column(_enum(Lifecycle), nullable=False))
     current_version: str | None = None
     current_version_id: UUID | None = Field(default=None, index=True)
@@ -165,7 +166,8 @@ class EntryVersion(SQLModel, table=True):
     same without its version number; `signature` (Ed25519, base64) is over the digest, from its
     publication on over `publication` (`coe.catalog.versions.signatures`).
     `precedence` sorts as semver does. `engine` is where a flow runs. `card` is the JSON form of
-    `coe.catalog.search.document.SearchDocument`. The sealed columns contain JSON. `editors` are
+    `coe.catalog.search.document.SearchDocument`, and `code` is over it (`coe.catalog.owners`). The
+    sealed columns contain JSON. `editors` are
     the subjects besides `created_by` who replaced the draft, and `author_persons` all who count as
     an author (`coe.access.persons`). `tests_digest` is over the text of
     the tests that came with it; `evidence_sealed` has their result at the submission. `changelog`
@@ -209,6 +211,7 @@ class EntryVersion(SQLModel, table=True):
         sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"),
     )
     card: dict[str, JSON] = Field(sa_column=Column(JSONB, nullable=False))
+    code: bytes | None = None
     content_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     schemas_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     problems_sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

@@ -34,6 +34,7 @@ class EntryRecord:
     data_class: DataClass
     process_owner: str | None
     deputy: str | None
+    code: bytes | None
     lifecycle: Lifecycle
     current_version: str | None
     current_version_id: UUID | None

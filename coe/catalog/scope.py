@@ -16,6 +16,7 @@ from coe.access.persons import acted, relation
 from coe.access.policy_lines import Relation
 from coe.access.scope import AccessScope
 from coe.catalog.models import Entry, EntryVersion
+from coe.catalog.owners import is_owner
 from coe.catalog.records import EntryRecord, VersionRecord
 from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.work import Read
@@ -56,7 +57,7 @@ def relations_to(
     """The actor's relations to an entry and a version of it."""
     found: set[str] = set()
     subject = read.actor.subject
-    if subject in (entry.process_owner, entry.deputy):
+    if is_owner(read, entry):
         found.add(Relation.OWNER)
     if version is not None:
         found |= author_relation(read.actor, version)

@@ -47,6 +47,7 @@ class MacPurpose(StrEnum):
     CSRF = "csrf token"
     ENROLMENT_CODE = "enrolment code"
     MACHINE = "machine"
+    ROW = "row"
     SESSION = "session"
     SIGN_IN = "sign-in"
 

@@ -30,6 +30,7 @@ from coe.identifiers import PLATFORM_TEAM
 from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event, name_of, open_events, seal_event
+from coe.runs.row_codes import EVENT_CODES, with_code
 from coe.runs.tables import DELIVERIES, EVENTS, NOW, RUNS
 from coe.work import Work
 
@@ -51,7 +52,8 @@ class Sender:
 
     `team` is the team that the event is received for, `requester` the person who caused it (of a
     run, its requester), `persons` are all who count as one with it, and `reach` the teams and data
-    classes of the runs that may get it.
+    classes of the runs that may get it. `good` is whether the row from which the requester is taken
+    is what the platform wrote (`coe.runs.row_codes`).
     """
 
     subject: str
@@ -60,6 +62,7 @@ class Sender:
     persons: Collection[str]
     reach: AccessScope
     correlation_id: str | None = None
+    good: bool = True
 
 
 async def send_events(work: Work, events: Sequence[Event]) -> list[SentEvent]:
@@ -114,7 +117,7 @@ async def event_row(
 
     Call it before the transaction, as it may create a data key.
     """
-    return {
+    row = {
         "id": row_id,
         "team": sender.team,
         "name": name_of(event),
@@ -129,6 +132,7 @@ async def event_row(
         "reach": scope_to_json(sender.reach),
         "payload_sealed": await seal_event(keyring, row_id, event),
     }
+    return with_code(EVENT_CODES, keyring.macs, row, good=sender.good)
 
 
 async def receive(

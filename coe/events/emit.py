@@ -19,6 +19,7 @@ from coe.events.bus import Sender, event_row, receive
 from coe.runs.audit import run_event
 from coe.runs.event_payload import Event
 from coe.runs.records import RunIdentity
+from coe.runs.row_codes import RUN_CODES
 from coe.work import Platform
 
 
@@ -54,6 +55,7 @@ async def prepare_emission(
         persons=run.requester_persons,
         reach=reach,
         correlation_id=run.correlation_id,
+        good=RUN_CODES.fits(platform.keyring.macs, run),
     )
     row_id = new_id()
     kept_for = timedelta(days=platform.settings.event_days)

@@ -36,6 +36,7 @@ from coe.runs.journal import Change
 from coe.runs.models import RunState
 from coe.runs.records import RunIdentity
 from coe.runs.requests import NewRun, check_input, insert_request, seal_request
+from coe.runs.row_codes import RUN_CODES
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import INBOX, RUNS
 from coe.work import Platform, Read
@@ -128,6 +129,7 @@ def _request(
         started_by=read.actor,
         requester=parent.requester,
         requester_persons=parent.requester_persons,
+        good=RUN_CODES.fits(read.keyring.macs, parent),
         at=at,
         parent=(parent.id, command.key),
         trace_id=parent.trace_id,

@@ -43,6 +43,7 @@ from coe.governance.subjects import (
     team_of_subject,
 )
 from coe.identifiers import PLATFORM_TEAM
+from coe.runs.row_codes import RUN_CODES
 from coe.runs.tables import RUNS, TASKS
 from coe.runs.visibility import (
     held,
@@ -268,10 +269,8 @@ async def _run(read: Read, name: str, theirs: Read, permission: Permission) -> T
     key = _uuid(name)
     found = await read.session.execute(
         select(
-            RUNS.c.team,
-            RUNS.c.data_class,
-            RUNS.c.requester,
-            RUNS.c.requester_persons,
+            *(RUNS.c[name] for name in RUN_CODES.columns),
+            RUNS.c.code,
             owned(theirs),
             held(theirs),
         ).where(RUNS.c.id == key, readable_runs(read)),

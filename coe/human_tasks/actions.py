@@ -18,7 +18,7 @@ from coe.access.policy import Decision
 from coe.audit.events import Tag
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.formats import instants
-from coe.human_tasks.approvals import NewAnswer, add_approval
+from coe.human_tasks.approvals import NewAnswer, add_approval, require_codes
 from coe.human_tasks.opening import delete_task_timers
 from coe.json_types import JSON
 from coe.language.json_schema.violations import input_problems
@@ -198,6 +198,7 @@ async def _require(work: Work, task: Any, permission: Permission) -> Decision:
 
 
 async def _relations(read: Read, task: Any) -> frozenset[str]:
+    await require_codes(read, task)
     found = await read.session.execute(
         select(TASKS, *relation_columns(read)).where(TASKS.c.id == task.id),
     )

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, Problem
 from coe.formats import instants
 from coe.json_types import JSON
 from coe.machine.approvals import Agreement, GivenAnswer, agree, answer_digest
+from coe.runs.row_codes import APPROVAL_CODES, with_code
 from coe.runs.sealing import TeamSealer
-from coe.runs.tables import APPROVALS
-from coe.work import Work
+from coe.runs.tables import APPROVALS, TASKS
+from coe.work import Read, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,22 @@ async def add_approval(work: Work, task: Any, new: NewAnswer) -> Agreement:
     return agreement
 
 
+async def require_codes(read: Read, task: Any) -> None:
+    """Require that the platform wrote the answers so far to the tasks of a process.
+
+    Whether somebody has approved the task, or answered another one, is decided by them.
+
+    Raises:
+        ChangedInDatabase: Somebody changed one of them in the database.
+    """
+    root = task.root_run_id or task.run_id
+    theirs = select(TASKS.c.id).where(or_(TASKS.c.run_id == root, TASKS.c.root_run_id == root))
+    columns = [APPROVALS.c[name] for name in (*APPROVAL_CODES.columns, "code")]
+    found = await read.session.execute(select(*columns).where(APPROVALS.c.task_id.in_(theirs)))
+    for row in found:
+        APPROVAL_CODES.require(read.keyring.macs, row)
+
+
 async def _standing(work: Work, task: Any) -> dict[UUID, GivenAnswer]:
     """The approvals that count so far, by time, each with what it is of."""
     sealer = TeamSealer(work.keyring, task.team)
@@ -90,15 +107,16 @@ def _check_agreed(new: NewAnswer, given: GivenAnswer, standing: list[GivenAnswer
 async def _insert(work: Work, task: Any, new: NewAnswer) -> None:
     sealer = TeamSealer(work.keyring, task.team)
     approval_id = new_id()
+    row = {
+        "id": approval_id,
+        "task_id": task.id,
+        "by": work.actor.subject,
+        "persons": sorted(work.actor.persons),
+        "at": work.now,
+        "decision": new.outcome,
+        "comment_sealed": await sealer.maybe(APPROVALS, approval_id, "comment", new.reason),
+        "answer_sealed": await sealer.seal(APPROVALS, approval_id, "answer", new.answer),
+    }
     await work.session.execute(
-        insert(APPROVALS).values(
-            id=approval_id,
-            task_id=task.id,
-            by=work.actor.subject,
-            persons=sorted(work.actor.persons),
-            at=work.now,
-            decision=new.outcome,
-            comment_sealed=await sealer.maybe(APPROVALS, approval_id, "comment", new.reason),
-            answer_sealed=await sealer.seal(APPROVALS, approval_id, "answer", new.answer),
-        ),
+        insert(APPROVALS).values(with_code(APPROVAL_CODES, work.keyring.macs, row))
     )

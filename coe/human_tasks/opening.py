@@ -30,6 +30,7 @@ from coe.runs import inbox
 from coe.runs.audit import run_event
 from coe.runs.models import TimerKind
 from coe.runs.records import IDENTITY_COLUMNS, RunIdentity
+from coe.runs.row_codes import RUN_CODES, TASK_CODES, with_code
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS
 from coe.runs.task_holders import change_holder, end_holding
@@ -75,7 +76,7 @@ async def prepare_task(
     arguments = command.arguments if isinstance(command.arguments, dict) else {}
     sealer = TeamSealer(keyring, run.team)
     task_id = new_id()
-    row = {
+    row: dict[str, Any] = {
         "id": task_id,
         "run_id": run.id,
         "key": command.key,
@@ -104,7 +105,8 @@ async def prepare_task(
         "stages": [{"at": instants.write(stage.at), "to": stage.to} for stage in command.stages],
         "reminders": iso_texts(command.reminders),
     }
-    return NewTask(run, row)
+    good = RUN_CODES.fits(keyring.macs, run)
+    return NewTask(run, with_code(TASK_CODES, keyring.macs, row, good=good))
 
 
 async def open_task(session: AsyncSession, keyring: Keyring, task: NewTask) -> None:

@@ -80,6 +80,7 @@ async def start_run(
         started_by=work.actor,
         requester=asking.subject,
         requester_persons=asking.persons,
+        good=asking.good,
         at=work.now,
         trace_id=work.request.trace_id,
     )

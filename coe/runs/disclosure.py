@@ -57,6 +57,8 @@ def reading_columns(read: Read) -> tuple[ColumnElement[Any], ...]:
         RUNS.c.data_class,
         RUNS.c.requester,
         RUNS.c.requester_persons,
+        RUNS.c.version_id,
+        RUNS.c.code,
         RUNS.c.correlation_id,
         owned(read),
         held(read),

@@ -39,8 +39,8 @@ class ReceivedEvent(SQLModel, table=True):
     `name` is the SHA-256 of source and id. It identifies an event among those that came through one
     team (`team`), so no team can use up the names of another. `reach` is where its sender may send
     to (`Scope` as JSON). `requester` is who sent it, or the requester of the run that emitted it,
-    and `requester_persons` are those who count as one with it. The row is deleted after
-    `keep_until`.
+    and `requester_persons` are those who count as one with it; `code` is over them
+    (`coe.runs.row_codes`). The row is deleted after `keep_until`.
     """
 
     __tablename__ = "events"
@@ -68,6 +68,7 @@ class ReceivedEvent(SQLModel, table=True):
     requester_persons: list[str] = Field(
         default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"}
     )
+    code: bytes | None = None
     correlation_id: str | None = None
     reach: dict[str, JSON] = Field(default_factory=dict, sa_type=JSONB)
     payload_sealed: bytes

@@ -79,7 +79,8 @@ class Run(SQLModel, table=True):
     smaller one is refused. For a local flow it is the number of the attempt. `journal_length` is
     the position of the next journal entry; `run_steps` shows the steps up to `steps_told`.
     `started_by` may be a run that called this one; `requester` is who is at the root of the calls,
-    and `requester_persons` are all who count as having started it (`coe.access.persons`).
+    and `requester_persons` are all who count as having started it (`coe.access.persons`); `code` is
+    over them (`coe.runs.row_codes`).
     `waits_since` is since when a local run has waited for a worker, while it has no holder, and
     `claim_token` is what its holder sent to claim it, and `claimed_by` which worker claimed a local
     run last (`Actor.identity`); `timeout_seconds` count from its request. `error_title` is the
@@ -125,6 +126,7 @@ class Run(SQLModel, table=True):
     requester_persons: list[str] = Field(
         default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"}
     )
+    code: bytes | None = None
     requested_at: datetime = Field(default_factory=utcnow, index=True)
     started_at: datetime | None = None
     ended_at: datetime | None = None

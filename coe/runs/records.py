@@ -58,7 +58,8 @@ ERROR: Final = From(
 class RunIdentity:
     """The part of a run that never changes, for code that works on it.
 
-    `requester` is who is at the root of the calls; `parent_key` is the step of the calling run.
+    `requester` is who is at the root of the calls; `parent_key` is the step of the calling run;
+    `code` is over who asked (`coe.runs.row_codes`).
     """
 
     id: UUID
@@ -73,6 +74,7 @@ class RunIdentity:
     parent_key: str | None
     requester: str
     requester_persons: tuple[str, ...]
+    code: bytes | None
     trace_id: str | None
 
 

@@ -27,6 +27,7 @@ from coe.outbox import OutboxKind, enqueue
 from coe.runs.event_subscriptions import subscribe, wanted_types
 from coe.runs.local_timeouts import arm_timeout
 from coe.runs.models import RunState
+from coe.runs.row_codes import RUN_CODES, with_code
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import RUNS
 
@@ -37,7 +38,8 @@ MAX_CORRELATION_LENGTH: Final = 200
 class NewRun:
     """The parts of a new run. `parent` is the calling run and the key of its step.
 
-    `requester_persons` are all who count as its requester (`coe.access.persons`).
+    `requester_persons` are all who count as its requester (`coe.access.persons`). `good` is whether
+    the row from which they are taken is what the platform wrote (`coe.runs.row_codes`).
     """
 
     flow: RunnableFlow
@@ -49,14 +51,16 @@ class NewRun:
     requester_persons: Collection[str]
     parent: tuple[UUID, str] | None = None
     trace_id: str | None = None
+    good: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks for a run, and all who count as one with it."""
+    """Who asks for a run, and all who count as one with it; `good` is as that of `NewRun`."""
 
     subject: str
     persons: Collection[str]
+    good: bool = True
 
 
 def check_input(flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
@@ -74,7 +78,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
     sealer = TeamSealer(keyring, version.team)
     parent_id, parent_key = new.parent or (None, None)
     local = version.flow_kind is FlowKind.LOCAL
-    return {
+    row = {
         "id": run_id,
         "flow": version.entry_ref,
         "version": version.version,
@@ -101,6 +105,7 @@ async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:
         "timeout_seconds": _seconds(new.flow.timeout) if local else None,
         "wants": wanted_types(new.flow),
     }
+    return with_code(RUN_CODES, keyring.macs, row, good=new.good)
 
 
 async def insert_request(session: AsyncSession, row: dict[str, Any]) -> None:

@@ -44,7 +44,8 @@ class HumanTask(SQLModel, table=True):
     at the root of the calls, if that is another; `question` is the same for a task that is asked
     again. `stages` are the escalations still to come when nobody answers, in order: `{"at": time,
     "to": role}`, or `{"after": seconds from the due time, "to": role}` of an earlier version of the
-    platform. `reminders` are the times (ISO 8601) of the reminders still to come.
+    platform. `reminders` are the times (ISO 8601) of the reminders still to come. `code` is over
+    who asked and who may not answer (`coe.runs.row_codes`).
     """
 
     __tablename__ = "human_tasks"
@@ -72,6 +73,7 @@ class HumanTask(SQLModel, table=True):
     requester_persons: list[str] = Field(
         default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"}
     )
+    code: bytes | None = None
     candidate_roles: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
     exclude: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
     outcomes: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
@@ -99,7 +101,7 @@ class HumanTaskApproval(SQLModel, table=True):
 
     An answer that differs from those before it voids them: they do not count any more, and whoever
     gave one may answer again. `persons` are those who count as having given it
-    (`coe.access.persons`).
+    (`coe.access.persons`). `code` is over who answered what (`coe.runs.row_codes`).
     """
 
     __tablename__ = "human_task_approvals"
@@ -122,6 +124,7 @@ class HumanTaskApproval(SQLModel, table=True):
     )
     at: datetime = Field(default_factory=utcnow)
     decision: str
+    code: bytes | None = None
     voided_at: datetime | None = None
     voided_by: str | None = None
     comment_sealed: bytes | None = None

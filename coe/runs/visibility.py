@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,10 +26,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from coe.access.permissions import Permission
 from coe.access.persons import AGAINST_PREFIX, acted, relation
 from coe.access.policy_lines import Relation
+from coe.catalog.owners import OWNER_CODES
 from coe.catalog.scope import Readers
 from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.identifiers import EVERY_TEAM, qualified_role
 from coe.language.functions import APPROVERS, REQUESTER
+from coe.runs.row_codes import RUN_CODES, TASK_CODES
 from coe.runs.tables import APPROVALS, RUNS, TASKS
 from coe.runs.task_models import OPEN_TASK_STATES
 from coe.work import Read
@@ -178,9 +181,40 @@ def is_owner(read: Read, runs: FromClause) -> ColumnElement[bool]:
     return runs.c.version_id.in_(owned)
 
 
-def owned(read: Read) -> ColumnElement[bool]:
-    """The column `owned` of a run, for `run_relations`."""
-    return is_owner(read, RUNS).label("owned")
+def owned(read: Read) -> ColumnElement[Any]:
+    """The column `owned` of a run, for `run_relations`: its entry, if that is the actor's."""
+    return _owned_entry(read, RUNS.c.version_id).label("owned")
+
+
+def _owned_entry(read: Read, version_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    subject = read.actor.subject
+    parts: list[tuple[str, ColumnElement[Any]]] = [
+        (name, ENTRIES.c[name]) for name in OWNER_CODES.columns
+    ]
+    parts.append(("code", func.encode(ENTRIES.c.code, "hex")))
+    row = func.jsonb_build_object(*(each for name, column in parts for each in (name, column)))
+    return (
+        select(row)
+        .join(VERSIONS, VERSIONS.c.entry_id == ENTRIES.c.id)
+        .where(
+            VERSIONS.c.id == version_id,
+            or_(ENTRIES.c.process_owner == subject, ENTRIES.c.deputy == subject),
+        )
+        .scalar_subquery()
+    )
+
+
+def _owns(read: Read, owned: dict[str, str | None] | None) -> bool:
+    """Whether the actor owns the entry of this row.
+
+    Raises:
+        ChangedInDatabase: Somebody changed who owns it in the database.
+    """
+    if owned is None:
+        return False
+    code = bytes.fromhex(owned["code"] or "")
+    OWNER_CODES.require(read.keyring.macs, SimpleNamespace(**{**owned, "code": code}))
+    return True
 
 
 def held(read: Read) -> ColumnElement[bool]:
@@ -196,25 +230,36 @@ def _is_held(read: Read, runs: FromClause) -> ColumnElement[bool]:
 def run_relations(read: Read, run: Any) -> frozenset[str]:
     """The actor's relations to a run.
 
-    Its row has `requester`, `requester_persons`, and the columns `owned` and `held`.
+    Its row has the columns under its code (`coe.runs.row_codes`), of which `id` may be called
+    `run`, and `owned` and `held`.
+
+    Raises:
+        ChangedInDatabase: Somebody changed who asked for it in the database.
     """
+    RUN_CODES.require(read.keyring.macs, run, id=getattr(run, "run", None) or run.id)
     requested = relation(read.actor, Relation.REQUESTER, run.requester, run.requester_persons)
-    relations = {Relation.OWNER: run.owned, Relation.HOLDER: run.held}
+    relations = {Relation.OWNER: _owns(read, run.owned), Relation.HOLDER: run.held}
     return frozenset(requested) | {name.value for name, holds in relations.items() if holds}
 
 
-def relation_columns(read: Read) -> tuple[ColumnElement[bool], ...]:
+def relation_columns(read: Read) -> tuple[ColumnElement[Any], ...]:
     """The columns of a human task beside its own that `task_relations` needs."""
+    version = select(RUNS.c.version_id).where(RUNS.c.id == TASKS.c.run_id).scalar_subquery()
     return (
         _has_approved(read).label("approved"),
         _has_approved_as_one(read).label("approved_as_one"),
         _is_excluded(read).label("excluded"),
-        _owned_task(read).label("owned"),
+        _owned_entry(read, version).label("owned"),
     )
 
 
 def task_relations(read: Read, task: Any) -> frozenset[str]:
-    """The actor's relations to a human task, from its row with the `relation_columns`."""
+    """The actor's relations to a human task, from its row with the `relation_columns`.
+
+    Raises:
+        ChangedInDatabase: Somebody changed who asked, or who may not answer, in the database.
+    """
+    TASK_CODES.require(read.keyring.macs, task)
     subject = read.actor.subject
     relations = {
         Relation.APPROVER: task.approved,
@@ -222,7 +267,7 @@ def task_relations(read: Read, task: Any) -> frozenset[str]:
         Relation.CANDIDATE: any(read.policy.holds(subject, role) for role in qualified_roles(task)),
         Relation.CLAIMANT: task.assignee == subject,
         Relation.EXCLUDED: task.excluded,
-        Relation.OWNER: task.owned,
+        Relation.OWNER: _owns(read, task.owned),
     }
     requested = relation(read.actor, Relation.REQUESTER, task.requester, task.requester_persons)
     return frozenset(str(name) for name, holds in relations.items() if holds) | requested

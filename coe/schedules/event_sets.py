@@ -25,6 +25,7 @@ from coe.machine.machine import Machine, RunContext
 from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event, open_events
 from coe.runs.requests import Requester
+from coe.runs.row_codes import EVENT_CODES
 from coe.runs.schedule_models import ScheduleEventState
 from coe.runs.tables import DELIVERIES, EVENTS, SCHEDULE_EVENTS
 from coe.schedules.firing import start_scheduled_run
@@ -131,13 +132,14 @@ class EventSets:
         rows = [member.row for member in complete.members]
         last = rows[-1]
         persons = {each for row in rows for each in (row.requester, *row.requester_persons)}
+        good = all(EVENT_CODES.fits(self._work.keyring.macs, row) for row in rows)
         run_id = await start_scheduled_run(
             self._work,
             self._schedule,
             events,
             correlation_id=last.correlation_id,
             inherits=subject_kind(last.sent_by) is ActorKind.RUN,
-            requester=Requester(last.requester, persons),
+            requester=Requester(last.requester, persons, good),
         )
         if run_id is None:
             await self._mark(complete.members, ScheduleEventState.DROPPED)

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from coe.access.actor import Actor
 from coe.catalog import actions as catalog
 from coe.catalog.decision_tables import actions as tables
 from coe.catalog.flows.contents import runnable, runnable_version
+from coe.catalog.models import EntryKind
+from coe.catalog.owners import is_owner
+from coe.catalog.queries import find_entry
 from coe.catalog.versions.earlier_publications import sign_earlier_publications
 from coe.catalog.versions.signatures import NotAsPublished
-from coe.errors import CoeError, Conflict
+from coe.crypto.row_codes import ChangedInDatabase
+from coe.errors import CoeError, Conflict, Forbidden, NotFound
+from coe.execution.advance import advance
+from coe.execution.runtime import Runtime
+from coe.runs import disclosure
+from coe.runs.actions import cancel_run
+from coe.schedules.event_triggers import settle
 from coe.work import Platform
 from tests.factories import templates as greeting
 from tests.factories.audit_events import events_of
 from tests.factories.catalog import central, local, published, register
-from tests.factories.decision_tables import APPROVAL
+from tests.factories.decision_tables import APPROVAL as TABLE
+from tests.factories.events import paid, send
+from tests.factories.human_tasks import complete, open_waiting, running, task_of
 from tests.factories.people import (
     COE_LEAD,
+    FINANCE_APPROVER,
     FINANCE_LEAD,
     SALES_OWNER,
     WAREHOUSE_DEVELOPER,
 )
-from tests.factories.runs import start
+from tests.factories.runs import APPROVAL, publish, start
+from tests.factories.runs import central as orders
+from tests.factories.schedules import flow, publish_scheduled
 
+__all__ = ["running"]
+
+WAREHOUSE_LEAD = Actor.of("warehouse-lead")
+TWO = APPROVAL.rstrip() + "\n        approvals: 2\n"
 INPUT = {"orderId": "1"}
 REF = "sales/returns@1.0.0"
 
@@ -134,7 +154,7 @@ async def test_having_a_called_draft_run(platform: Platform) -> None:
 
 async def test_deciding_with_a_draft_of_a_table(platform: Platform) -> None:
     async with platform.work(FINANCE_LEAD) as work:
-        saved = await tables.register_decision(work, APPROVAL)
+        saved = await tables.register_decision(work, TABLE)
     await write(platform, "UPDATE entry_versions SET lifecycle = 'PUBLISHED'")
     async with platform.database.session() as session:
         with pytest.raises(NotAsPublished):
@@ -260,3 +280,119 @@ async def test_having_a_changed_data_class_signed_by_the_upgrade(platform: Platf
     await published(platform, SALES_OWNER, central())
     await write(platform, EARLIER, "UPDATE entry_versions SET data_class = 'PUBLIC'")
     assert await signed_by_the_upgrade(platform) == (0, 1)
+
+
+# ---------------------------------------------------------------- who asked, who approved, who owns
+
+NAMED = {
+    "requester": "UPDATE {table} SET requester = 'somebody'",
+    "persons of the requester": "UPDATE {table} SET requester_persons = '{{}}'",
+    "team": "UPDATE {table} SET team = 'finance'",
+    "code": "UPDATE {table} SET code = NULL",
+    "code of another row": "UPDATE {table} SET code = decode(repeat('00', 32), 'hex')",
+}
+
+
+@pytest.mark.parametrize("change", NAMED.values(), ids=NAMED)
+async def test_answering_a_task_whose_requester_was_changed(running: Runtime, change: str) -> None:
+    _, task_id = await open_waiting(running)
+    await write(running.platform, change.format(table="human_tasks"))
+    with pytest.raises((ChangedInDatabase, NotFound)):
+        await complete(running.platform, task_id, FINANCE_APPROVER)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["exclude = '{}'", "approvals_needed = 1", "data_class = 'PUBLIC'"],
+)
+async def test_answering_a_task_that_asks_less_of_its_approvers(
+    running: Runtime, change: str
+) -> None:
+    _, task_id = await open_waiting(running, tasks=TWO)
+    await write(running.platform, f"UPDATE human_tasks SET {change}")
+    with pytest.raises(ChangedInDatabase):
+        await complete(running.platform, task_id, FINANCE_APPROVER)
+
+
+@pytest.mark.parametrize("what", sorted(NAMED.keys() - {"team"}))
+async def test_asking_a_person_for_a_run_whose_requester_was_changed(
+    running: Runtime, what: str
+) -> None:
+    """The task is made of the changed row, and so is none of the platform's either."""
+    platform = running.platform
+    await publish(platform, orders("asks", APPROVAL))
+    run = await start(platform, "sales/asks")
+    await write(platform, NAMED[what].format(table="runs"))
+    await advance(running, run.id)
+    with pytest.raises((ChangedInDatabase, NotFound)):
+        await complete(platform, await task_of(platform, run.id), FINANCE_APPROVER)
+
+
+async def test_ending_a_run_that_one_says_to_have_started(running: Runtime) -> None:
+    run_id, _ = await open_waiting(running)
+    nobody = Actor.of("warehouse-developer")
+    with pytest.raises(NotFound):
+        async with running.platform.work(nobody) as work:
+            await cancel_run(work, run_id, reason="mine")
+    await write(running.platform, "UPDATE runs SET requester = 'warehouse-developer'")
+    with pytest.raises(ChangedInDatabase):
+        async with running.platform.work(nobody) as work:
+            await cancel_run(work, run_id, reason="mine")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["by = 'finance-lead', persons = '{finance-lead}'", "persons = '{}'", "code = NULL"],
+)
+async def test_approving_twice_after_giving_the_first_approval_to_another(
+    running: Runtime, change: str
+) -> None:
+    _, task_id = await open_waiting(running, tasks=TWO)
+    await complete(running.platform, task_id, FINANCE_APPROVER)
+    with pytest.raises(Forbidden):
+        await complete(running.platform, task_id, FINANCE_APPROVER)
+    await write(running.platform, f"UPDATE human_task_approvals SET {change}")
+    with pytest.raises(ChangedInDatabase):
+        await complete(running.platform, task_id, FINANCE_APPROVER)
+
+
+@pytest.mark.parametrize("column", ["process_owner", "deputy"])
+async def test_becoming_the_owner_of_an_entry(running: Runtime, column: str) -> None:
+    platform = running.platform
+    run_id, _ = await open_waiting(running)
+    await write(platform, f"UPDATE entries SET {column} = 'warehouse-lead'")
+    async with platform.work(WAREHOUSE_LEAD) as work:
+        entry = await find_entry(work, "sales/asks", EntryKind.FLOW)
+        assert entry is not None
+        with pytest.raises(ChangedInDatabase):
+            is_owner(work, entry)
+    with pytest.raises((ChangedInDatabase, NotFound)):
+        async with platform.work(WAREHOUSE_LEAD) as work:
+            await cancel_run(work, run_id, reason="mine")
+    async with platform.work(WAREHOUSE_LEAD) as work:
+        with suppress(ChangedInDatabase):
+            assert await disclosure.read_run_data(work, [run_id]) == {}
+
+
+async def test_becoming_the_owner_by_the_card_of_a_version(platform: Platform) -> None:
+    await register(platform, SALES_OWNER, central())
+    await write(
+        platform,
+        """UPDATE entry_versions SET card = card || '{"process_owner": "warehouse-lead"}'""",
+    )
+    with pytest.raises(ChangedInDatabase):
+        await published(platform, SALES_OWNER, central())
+
+
+async def test_giving_an_event_to_another_sender(running: Runtime) -> None:
+    """The run that it starts is none of the platform's, so nobody reads its data or answers."""
+    platform = running.platform
+    await publish_scheduled(platform, flow("{on: {one: {with: {type: com.example.paid}}}}"))
+    [sent] = await send(platform, paid(type="com.example.paid"))
+    await write(platform, "UPDATE events SET requester = 'sales-owner', requester_persons = '{}'")
+    await settle(platform, sent.id)
+    async with platform.database.session() as session:
+        run_id = await session.scalar(text("SELECT id FROM runs"))
+    async with platform.work(SALES_OWNER) as work:
+        with pytest.raises(ChangedInDatabase):
+            await disclosure.read_run_data(work, [run_id])

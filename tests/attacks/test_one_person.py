@@ -166,9 +166,11 @@ async def test_a_task_is_delegated_to_the_maker(running: Runtime) -> None:
 
 
 GIVES = {
+    "coe/access/asking.py": "who is in a team learns how to ask for access",
     "coe/access/people.py": "the account of a person",
     "coe/access/persons.py": "the mechanism itself",
     "coe/access/policy.py": "whose roles count",
+    "coe/catalog/owners.py": "the owner of an entry reads it, and pauses its flow",
     "coe/catalog/scope.py": "the owner, author and publisher of an entry read it",
     "coe/catalog/versions/saving.py": "who is named as an editor",
     "coe/governance/access.py": "whoever asks about oneself",
@@ -181,7 +183,6 @@ GIVES = {
     "coe/identity/teams/proposals.py": "one's own proposals are listed and withdrawn",
     "coe/identity/teams/requests.py": "one's own requests are listed and withdrawn",
     "coe/runs/visibility.py": "relations that let somebody read",
-    "coe/schedules/actions.py": "the owner of a flow pauses it",
 }
 """Where a subject alone is compared, because the comparison gives something and refuses nothing."""
 

@@ -70,6 +70,7 @@ def identity(run_id: UUID) -> RunIdentity:
         parent_key=None,
         requester="",
         requester_persons=(),
+        code=None,
         trace_id=None,
     )
 

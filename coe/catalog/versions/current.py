@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from coe.catalog.models import LIVE, Entry, EntryAlias, EntryKind, EntryVersion, LinkKind
+from coe.catalog.owners import CARD_CODES, OWNER_CODES
 from coe.catalog.search.document import search_document_of, write_search_document
 from coe.catalog.tables import ENTRIES, LINKS
 from coe.catalog.versions.lifecycle import DISPLAY_ORDER
@@ -17,6 +18,7 @@ from coe.work import Work
 
 Target = tuple[str, str]
 """The namespace and the name of an entry."""
+_OWNER = set(OWNER_CODES.columns)
 _CALLED = frozenset({EntryKind.DECISION, EntryKind.FLOW})
 
 
@@ -54,7 +56,9 @@ async def refresh_entry(work: Work, entry: Entry) -> None:
     entry.current_version = current.version
     entry.current_version_id = current.id
     entry.updated_at = work.now
+    CARD_CODES.require(work.keyring.macs, current)
     write_search_document(entry, search_document_of(current))
+    entry.code = OWNER_CODES.code(work.keyring.macs, entry.model_dump(include=_OWNER))
     await session.flush()
     if entry.kind in _CALLED and before != current.id:
         versions = [each for each in (before, current.id) if each]

@@ -18,6 +18,7 @@ from sqlmodel import col
 from coe.access.permissions import Permission
 from coe.catalog.links import Link
 from coe.catalog.models import Entry, EntryKind, EntryLink, EntryVersion, FlowKind, Lifecycle
+from coe.catalog.owners import CARD_CODES
 from coe.catalog.records import ENTRY_COLUMNS, VERSION_COLUMNS, SavedVersion
 from coe.catalog.scope import relations_to
 from coe.catalog.search.document import SearchDocument
@@ -45,6 +46,7 @@ REGISTER: Final = {
     EntryKind.TEMPLATE: Permission.TEMPLATE_REGISTER,
 }
 """The permission to save, replace and delete drafts of each kind."""
+_CARD = set(CARD_CODES.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,7 @@ async def _fill(work: Work, version: EntryVersion, new: NewVersion) -> None:
     version.signature = work.platform.signer.sign_digest(new.digest)
     version.engine = new.engine
     version.card = new.search_document.to_json()
+    version.code = CARD_CODES.code(work.keyring.macs, version.model_dump(include=_CARD))
     keyring, problems = work.keyring, problems_to_json(new.problems)
     version.content_sealed = await seal(keyring, version, "content_sealed", new.content)
     version.schemas_sealed = await seal(keyring, version, "schemas_sealed", new.schemas)

@@ -1,0 +1,29 @@
+"""Keep codes over who asked for runs and tasks, who approved, who sent events, and who owns entries.
+
+They are made with a key outside the database. Rows so far have none, and the platform does not know
+who wrote them: nobody answers the tasks or reads the data of the runs of before.
+
+Revision: 0028, after 0027.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0028'
+down_revision = '0027'
+branch_labels = None
+depends_on = None
+
+TABLES = ('runs', 'human_tasks', 'human_task_approvals', 'events', 'entries', 'entry_versions')
+
+
+def upgrade() -> None:
+    for table in TABLES:
+        op.add_column(table, sa.Column('code', sa.LargeBinary(), nullable=True))
+
+
+def downgrade() -> None:
+    for table in reversed(TABLES):
+        op.drop_column(table, 'code')
