@@ -13,6 +13,7 @@ class Permission(StrEnum):
     ACCESS_REVIEW = "access:review"
     AUDIT_READ = "audit:read"
     AUDIT_READ_DETAIL = "audit:read_detail"
+    AUDIT_SETTLE = "audit:settle"
     AUDIT_VERIFY = "audit:verify"
     CLIENT_CREATE = "client:create"
     CLIENT_READ = "client:read"

@@ -15,6 +15,7 @@ from strawberry.types.execution import ExecutionContext
 from coe.api.graphql.config import schema_config
 from coe.api.graphql.documents import TakePrepared
 from coe.api.mutations.access import AccessMutation
+from coe.api.mutations.audit import AuditMutation
 from coe.api.mutations.decisions import DecisionMutation
 from coe.api.mutations.drafts import DraftMutation
 from coe.api.mutations.events import EventMutation
@@ -93,6 +94,7 @@ class Mutation(
     LocalRunMutation,
     WorkerMutation,
     MachineMutation,
+    AuditMutation,
 ):
     """Everything that can be changed."""
 

@@ -111,6 +111,8 @@ class Tag(StrEnum):
     """Someone read events of this log."""
     AUDIT_LOG_READ_DETAIL = "audit:log:read_detail"
     """Someone read the decrypted details of events of this log."""
+    AUDIT_LOG_SETTLE = "audit:log:settle"
+    """Someone settled a row that is no event of this log: its alarm is over."""
     AUDIT_LOG_VERIFY = "audit:log:verify"
     """Someone had the whole log verified against its checkpoints."""
     CATALOG_CONTENT_LOAD = "catalog:content:load"

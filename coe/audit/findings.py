@@ -95,10 +95,14 @@ def row_inserted(position: int | None, name: str, how: str) -> Problem:
     return Problem(FindingCode.ROW_INSERTED, f"event {name}: {how}", path=f"/events/{position}")
 
 
-def row_refused(name: str, how: str) -> Problem:
-    """A row of the table is no event of the log, or was set aside although it is one."""
-    message = f"the row {name} is not sealed: {how}"
-    return Problem(FindingCode.ROW_REFUSED, message, path=f"/refused/{name}")
+def row_refused(name: str, how: str, *, settled: bool = False) -> Problem:
+    """A row of the table is no event of the log, or was set aside although it is one.
+
+    One that somebody has settled is mentioned, and is no error.
+    """
+    message = f"the row {name} is not sealed: {how}" + ("; it is settled" if settled else "")
+    severity = Severity.INFO if settled else Severity.ERROR
+    return Problem(FindingCode.ROW_REFUSED, message, severity, f"/refused/{name}")
 
 
 def sealing_late(state: SealingState, holder: str | None) -> Problem:

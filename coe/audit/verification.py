@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.audit.admission import Admission, Refusal
+from coe.audit.admission import Admission
 from coe.audit.checkpoint import Checkpoint
 from coe.audit.checkpoint_file import CheckpointFile
 from coe.audit.findings import (
@@ -42,9 +42,9 @@ from coe.audit.records import (
     AUDIT_EVENTS,
     EVENT_COLUMNS,
     READABLE_COLUMNS,
-    UNTRUSTED_COLUMNS,
     AuditEventRecord,
 )
+from coe.audit.refused import refused_rows
 from coe.audit.tree import read_completed
 from coe.audit.watch import horizon_holder, sealing_state
 from coe.crypto.signing import NoteRefused, VerifyKey
@@ -137,18 +137,11 @@ async def _look_outside(session: AsyncSession, findings: Findings) -> None:
 async def _look_at_refused(
     session: AsyncSession, findings: Findings, admission: Admission | None
 ) -> None:
-    refused = AUDIT_EVENTS.c.refused
-    columns = *UNTRUSTED_COLUMNS, refused
-    statement = select(*columns).where(refused.is_not(None)).order_by(AUDIT_EVENTS.c.id)
-    for row in await session.execute(statement.limit(MAX_KEPT_FINDINGS)):
-        event = EVENT_COLUMNS.record(row)
-        known = {each.value: each.text for each in Refusal}
-        how = known.get(row.refused, "it was set aside")
-        if event.position is not None:
-            how = "it is sealed, and marked as refused since"
-        elif admission and row.digests_match and admission.fits(event):
-            how = "its code fits: somebody set an event aside"
-        findings.add(row_refused(str(event.id), how))
+    for row in await refused_rows(session, admission, first=MAX_KEPT_FINDINGS):
+        findings.add(row_refused(str(row.id), row.why, settled=row.settled))
+    marked = AUDIT_EVENTS.c.refused.is_not(None), AUDIT_EVENTS.c.position.is_not(None)
+    for key in await session.scalars(select(AUDIT_EVENTS.c.id).where(*marked).limit(100)):
+        findings.add(row_refused(str(key), "it is sealed, and marked as refused since"))
 
 
 async def _rows(session: AsyncSession, start: int, stop: int) -> list[AuditEventRecord]:

@@ -19,7 +19,13 @@ _STATE: Final = text("""
       FROM audit_events WHERE position IS NULL AND refused IS NULL
       ORDER BY xid, id LIMIT :most),
     refused AS (
-      SELECT 1 FROM audit_events WHERE refused IS NOT NULL AND position IS NULL LIMIT :most)
+      SELECT 1 FROM audit_events AS row WHERE refused IS NOT NULL AND position IS NULL
+        AND NOT EXISTS (
+          SELECT 1 FROM audit_events AS settlement
+          WHERE settlement.resource = 'audit:row:' || row.id
+            AND settlement.action = 'audit:log:settle' AND settlement.outcome = 'ALLOWED'
+            AND settlement.position IS NOT NULL)
+      LIMIT :most)
     SELECT count(*) AS waiting,
            least(greatest(extract(epoch FROM clock_timestamp() - min(since)), 0), 1e9)
              ::double precision AS seconds,
@@ -69,6 +75,8 @@ class HorizonHolder:
 @dataclass(frozen=True, slots=True)
 class SealingState:
     """Rows that wait to be sealed, since how many seconds the oldest does, and refused rows.
+
+    Those that somebody has settled (`coe.audit.refused`) do not count.
 
     At most `MAX_COUNTED` of each are counted.
     """
@@ -124,6 +132,9 @@ class SealingWatch:
         if self._late and not late:
             _LOG.warning("the audit log is being sealed again")
         if state.refused > self._refused:
-            _LOG.error("%d rows of the audit log are refused: verify the log", state.refused)
+            _LOG.error(
+                "%d rows of the audit log are refused: look at them with `coe audit refused`",
+                state.refused,
+            )
         self._late, self._refused = late, state.refused
         return state

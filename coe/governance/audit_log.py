@@ -169,7 +169,7 @@ async def verify_log(platform: Platform) -> Verification:
             session,
             platform.signer.public,
             settings.checkpoint_path,
-            admission=_admission(platform),
+            admission=admission_of(platform),
             late_seconds=settings.seal_alarm_seconds,
         )
 
@@ -177,10 +177,11 @@ async def verify_log(platform: Platform) -> Verification:
 def open_sealer(platform: Platform, database: Database) -> LogSealer:
     """The sealer of the log, over the database as the role that seals."""
     path = platform.settings.checkpoint_path
-    return LogSealer(database, platform.signer, path, _admission(platform))
+    return LogSealer(database, platform.signer, path, admission_of(platform))
 
 
-def _admission(platform: Platform) -> Admission:
+def admission_of(platform: Platform) -> Admission:
+    """What tells events of the log from other rows."""
     return Admission(platform.macs, platform.settings.audit_unsigned_until)
 
 

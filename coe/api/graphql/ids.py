@@ -20,6 +20,7 @@ RESOURCES: Final = {
     "DecisionTable": "decision",
     "Flow": "flow",
     "HumanTask": "human_task",
+    "RefusedRow": "audit:row",
     "Run": "run",
     "Session": "session",
     "System": "system",

@@ -10,7 +10,9 @@ from coe.api.graphql.context import Info, selected_fields
 from coe.api.graphql.nodes import field
 from coe.api.graphql.paging import Connection, page_size
 from coe.api.types.audit import AuditCheckpoint, AuditEvent, AuditFilter, AuditVerification
+from coe.api.types.refused_rows import RefusedRow
 from coe.governance import audit_log
+from coe.governance.refused_rows import list_refused
 
 AUDIT_PAGE_SIZE = 50
 
@@ -37,6 +39,24 @@ class AuditQuery:
                 count="totalCount" in selected_fields(info),
             )
         return Connection.of(page, AuditEvent.of)
+
+    @field
+    async def refused_rows(
+        self,
+        info: Info,
+        settled: bool = False,  # noqa: FBT001,FBT002  # the contract's argument
+        first: int | None = AUDIT_PAGE_SIZE,
+        after: str | None = None,
+    ) -> Connection[RefusedRow]:
+        """Rows of the log's table that the platform did not write, settled or not; recorded."""
+        async with info.context.work() as work:
+            page = await list_refused(
+                work,
+                settled=settled,
+                first=page_size(first, default=AUDIT_PAGE_SIZE),
+                after=after,
+            )
+        return Connection.of(page, RefusedRow.of)
 
     @field
     async def audit_checkpoint(self, info: Info) -> AuditCheckpoint | None:

@@ -50,6 +50,22 @@ query Verify {
 """)
 
 
+_REFUSED: Final = """
+query Refused($settled: Boolean!, $first: Int!, $after: String) {
+  refusedRows(settled: $settled, first: $first, after: $after) {
+    totalCount
+    pageInfo { hasNextPage endCursor }
+    nodes { id storedAt why actor action resource settled }
+  }
+}
+"""
+_SETTLE: Final = document("""
+mutation Settle($id: ID!, $reason: String!) {
+  settleRefusedRow(id: $id, reason: $reason) { id problems { ...problem } }
+}
+""")
+
+
 @click.group(cls=Noun)
 def command() -> None:
     """Read, export and verify the audit log."""
@@ -215,6 +231,37 @@ def trust(key: str) -> Result:
     log = keep(given, "coe audit trust")
     line = f"bundles of {origin_of(given)} are verified with {given}"
     return Result({"origin": origin_of(given), "key": log.key, "since": log.since}, line)
+
+
+@command.command("refused")
+@click.option("--settled", is_flag=True, help="Those that somebody has settled.")
+@paged(50)
+@example("coe audit refused", "coe audit refused --settled")
+@printed()
+@with_api
+def list_refused(api: ApiClient, page: Page, settled: bool) -> Result:  # noqa: FBT001  # click passes it by keyword
+    """List the rows of the log that the platform did not write: they are no events.
+
+    What such a row says is whatever somebody wrote into the database.
+    """
+    found = fetch(api, _REFUSED, {"settled": settled}, page, "refusedRows")
+    rows = [row | {"row": plain_id(row["id"])} for row in found["nodes"]]
+    columns = ["storedAt", "why", "actor", "action", "row"]
+    return Result(found, Table(rows, columns, "No refused rows."), notes_on(found))
+
+
+@command.command()
+@click.argument("row")
+@click.option("--reason", required=True, help="What it is and what was done; kept in the log.")
+@example("coe audit settle 01a204ad-a69e-70a2-985e-cb36c368b5b1 --reason 'a restored test row'")
+@printed()
+@with_api
+def settle(api: ApiClient, row: str, reason: str) -> Result:
+    """Settle the refused ROW, after a look at it: its alarm ends, and the row stays."""
+    done = api.call(_SETTLE, {"id": row, "reason": reason})["settleRefusedRow"]
+    refused = done["id"] is None
+    view = () if refused else f"settled: {row}"
+    return Result(done, view, problems=done["problems"], code=int(refused))
 
 
 def _key_text(key: str) -> str:

@@ -1,0 +1,37 @@
+"""Root fields that settle what the audit log refused."""
+
+from __future__ import annotations
+
+import strawberry
+
+from coe.api.graphql.context import Info
+from coe.api.graphql.idempotency import once
+from coe.api.graphql.ids import to_uuid
+from coe.api.graphql.nodes import mutation
+from coe.api.types.refused_rows import RefusedRowPayload
+from coe.governance.refused_rows import settle_refused
+from coe.idempotency import Receipt
+from coe.work import Work
+
+
+@strawberry.type
+class AuditMutation:
+    """The fields of Mutation about the audit log."""
+
+    @mutation
+    async def settle_refused_row(
+        self,
+        info: Info,
+        id: strawberry.ID,  # noqa: A002  # as in every mutation
+        reason: str,
+        client_mutation_id: str | None = None,
+    ) -> RefusedRowPayload:
+        """Settle a row that is no event of the log: its alarm ends, and the row stays."""
+
+        async def verb(work: Work) -> Receipt:
+            row = await settle_refused(work, to_uuid("RefusedRow", id), reason=reason)
+            return Receipt({"id": str(row.id)})
+
+        given = {"id": id, "reason": reason}
+        receipt = await once(info.context, "settleRefusedRow", client_mutation_id, given, verb)
+        return RefusedRowPayload.of(receipt)
