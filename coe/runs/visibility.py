@@ -244,7 +244,8 @@ def run_relations(read: Read, run: Any) -> frozenset[str]:
 
 def relation_columns(read: Read) -> tuple[ColumnElement[Any], ...]:
     """The columns of a human task beside its own that `task_relations` needs."""
-    version = select(RUNS.c.version_id).where(RUNS.c.id == TASKS.c.run_id).scalar_subquery()
+    of_run = select(RUNS.c.version_id).where(RUNS.c.id == TASKS.c.run_id)
+    version = of_run.correlate(TASKS).scalar_subquery()
     return (
         _has_approved(read).label("approved"),
         _has_approved_as_one(read).label("approved_as_one"),
