@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from sqlalchemy import Alias, Column, Enum, Table
 from sqlalchemy.sql import elements, functions, operators, selectable
@@ -353,7 +354,11 @@ def _extract(clause: Any, scope: Scope) -> Function:
     return epoch
 
 
-def _function(clause: Any, scope: Scope) -> Function:  # noqa: PLR0911  # one a name
+def _as_json(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _function(clause: Any, scope: Scope) -> Function:  # noqa: C901, PLR0911  # one a name
     name = clause.name.lower()
     if name in AGGREGATES:
         return _aggregated(clause, scope)
@@ -374,6 +379,13 @@ def _function(clause: Any, scope: Scope) -> Function:  # noqa: PLR0911  # one a 
         return lambda env: pick(
             (value for each in arguments if (value := each(env)) is not None), default=None
         )
+    if name == "encode":  # in hexadecimal, as everywhere here
+        return lambda env: None if (found := arguments[0](env)) is None else found.hex()
+    if name == "jsonb_build_object":
+        return lambda env: {
+            each(env): _as_json(value(env))
+            for each, value in zip(arguments[::2], arguments[1::2], strict=True)
+        }
     if name == "cardinality":
         return lambda env: len(arguments[0](env))
     if name in {"hashtextextended", "pg_advisory_xact_lock"}:  # no two runs ask for one id here
