@@ -3,7 +3,7 @@
 They are made with a key outside the database. Rows so far have none, and the platform does not know
 who wrote them: nobody answers the tasks or reads the data of the runs of before.
 
-Revision: 0029, after 0028.
+Revision: 0030, after 0029.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0029'
-down_revision = '0028'
+revision = '0030'
+down_revision = '0029'
 branch_labels = None
 depends_on = None
 
