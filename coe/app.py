@@ -107,6 +107,7 @@ class Services:
 
     def start(self) -> None:
         """Start the loops; with `COE_LOOPS` off, only the check of the engine."""
+        self.platform.computing.warm()
         self._run("engine check", self._check_engine)
         self._run("audit watch", self._watch_sealing)
         if self.certificate is not None:

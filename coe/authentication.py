@@ -20,6 +20,7 @@ from coe.access.policy import PolicyStore
 from coe.access.token_uses import TokenUses
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
+from coe.confined.budget import Budget
 from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.db import Database, new_id
@@ -37,13 +38,15 @@ REFUSAL_PERIOD: Final = timedelta(hours=1)
 class RequestInfo:
     """The id of a request, its business correlation id, the client's address.
 
-    `trace_id` is that of the caller's W3C trace context: 32 digits of hex.
+    `trace_id` is that of the caller's W3C trace context: 32 digits of hex. `budget` is what the
+    request may have computed.
     """
 
     request_id: str = field(default_factory=lambda: str(new_id()))
     correlation_id: str | None = None
     address: str | None = None
     trace_id: str | None = None
+    budget: Budget = field(default_factory=Budget, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from coe.catalog.records import SavedVersion
 from coe.catalog.systems import register_system
 from coe.catalog.versions.clear_texts import seal_clear_texts
 from coe.catalog.versions.earlier_publications import sign_earlier_publications
+from coe.confined.pool import InThisProcess
 from coe.crypto.signing import SigningKey
 from coe.errors import NotFound
 from coe.governance import tokens
@@ -52,7 +53,7 @@ async def load_all(settings: Settings, *, accept_access: bool = False) -> list[s
     """
     root = content.root(settings.content_dir)
     await require_keys(settings)
-    platform = Platform.open(settings, name="coe-content", pool_size=2)
+    platform = Platform.open(settings, name="coe-content", pool_size=2, computing=InThisProcess())
     try:
         lines = [await _load_access(platform, root, accept_access=accept_access)]
         lines += [await _load_system(platform, file) for file in _files(root / "catalog/systems")]

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar, TypeVarTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,6 +30,8 @@ from coe.audit.log import NewEvent, append
 from coe.audit.models import AuditEvent
 from coe.audit.readings import Readings
 from coe.authentication import Authentication, RequestInfo
+from coe.confined.budget import Budget, Turns
+from coe.confined.pool import Computing, shared
 from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
@@ -40,6 +42,9 @@ from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.rate_limits import Limited, RateLimits
 from coe.settings import Settings
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 __all__ = ["Platform", "Read", "RequestInfo", "Work", "check_reason"]
 
@@ -139,6 +144,14 @@ class Read:
     def keyring(self) -> Keyring:
         """The keys that open sealed columns."""
         return self.platform.keyring
+
+    async def compute(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """The result of a function over a caller's text, from a process that can be killed.
+
+        Raises:
+            BudgetSpent: The request has too much computed.
+        """
+        return await self.platform.computing.run(self.request.budget, function, *args)
 
     def scope(self, permission: Permission) -> AccessScope:
         """The teams and data classes in which the actor has the permission: every read's filter."""
@@ -333,7 +346,7 @@ class Platform:
     `expressions` evaluates expressions outside of runs, such as the filters of schedules; its
     worker starts with the first evaluation. `authenticator` accepts further tokens beside those in
     the database: only the demo has one. `test_slots` bounds how many suites of submitted versions
-    run at once.
+    run at once. `computing` works on callers' texts; `turns` says which request may have it do so.
     """
 
     settings: Settings
@@ -346,6 +359,8 @@ class Platform:
     expressions: Expressions = field(default_factory=lambda: Expressions(workers=1))
     authenticator: tokens.Authenticator | None = None
     test_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    computing: Computing = field(default_factory=shared)
+    turns: Turns = field(default_factory=Turns)
     machines: machines.MachineKeys = field(init=False)
     token_uses: TokenUses = field(init=False)
     authentication: Authentication = field(init=False)
@@ -377,6 +392,7 @@ class Platform:
         name: str = "coe",
         pool_size: int = 10,
         authenticator: tokens.Authenticator | None = None,
+        computing: Computing | None = None,
     ) -> Platform:
         """Create the parts from the settings; nothing connects yet."""
         signer = SigningKey.load(settings.signing_key_path, settings.log_origin)
@@ -392,7 +408,12 @@ class Platform:
             signer=signer,
             macs=macs,
             authenticator=authenticator,
+            computing=computing or shared(),
         )
+
+    async def compute(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """The result of a function over a text, with a budget of its own (`Read.compute`)."""
+        return await self.computing.run(Budget(), function, *args)
 
     async def close(self) -> None:
         """Close the database's connections and the worker of expressions."""

@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from coe import logs
+from coe.confined.pool import InThisProcess
 from coe.db import why_unreachable
 from coe.engines.prefect_engine import PrefectEngine, team_pool
 from coe.engines.prefect_server import worker_environment
@@ -140,7 +141,7 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
 
     _configure_logs(settings)
-    platform = Platform.open(settings, name="coe-central", pool_size=20)
+    platform = Platform.open(settings, name="coe-central", pool_size=20, computing=InThisProcess())
     try:
         if not await _until(lambda: _database_answers(platform), "the database", stop):
             return

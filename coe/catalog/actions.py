@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 from sqlalchemy import delete, select
@@ -12,8 +11,9 @@ from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.decision_tables.documents import opened_decision
 from coe.catalog.flows import checking
-from coe.catalog.flows.contents import opened_flow
-from coe.catalog.flows.documents import FlowDocument, read_flow
+from coe.catalog.flows.computed import flow_of, saved_flow
+from coe.catalog.flows.contents import definition_in
+from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.flows.drafts import preview_draft, save_flow, taken_number
 from coe.catalog.models import (
     LIVE,
@@ -50,6 +50,7 @@ from coe.catalog.versions.transitions import (
     require_permission,
 )
 from coe.catalog.versions.written import require_row_as_written
+from coe.confined.budget import BudgetSpent
 from coe.errors import Conflict, Invalid, Problem, errors_in
 from coe.json_types import JSON
 from coe.language.canonical import digest
@@ -82,7 +83,7 @@ async def register_flow(
         Forbidden: `flow:register` in the team of its namespace is refused.
         Conflict: The version was submitted already, with other content.
     """
-    document, problems = await asyncio.to_thread(read_flow, manifest)
+    document, problems = await work.compute(flow_of, manifest)
     if document is None:
         raise Invalid(problems)
     decision = work.require(
@@ -110,11 +111,14 @@ async def check_flow(work: Work, manifest: str, stage: Stage = Stage.DRAFT) -> P
         Forbidden: The actor may check flows (`flow:check`) in no team.
     """
     work.require_somewhere(Permission.FLOW_CHECK, resource="flow:new")
-    document, problems = await asyncio.to_thread(read_flow, manifest)
-    if document is None:
-        return Preview(manifest, problems)
-    problems = (*problems, *_refused(work, document), *await taken_number(work, document))
-    return await preview_draft(work, document, problems, stage)
+    try:
+        document, problems = await work.compute(flow_of, manifest)
+        if document is None:
+            return Preview(manifest, problems)
+        problems = (*problems, *_refused(work, document), *await taken_number(work, document))
+        return await preview_draft(work, document, problems, stage)
+    except BudgetSpent as spent:
+        return Preview(manifest, spent.problems)
 
 
 def _refused(read: Read, document: FlowDocument) -> Iterator[Problem]:
@@ -405,12 +409,12 @@ async def _check_for_publication(
             check_draft(work, VERSION_COLUMNS.of(version), digest(opened))
             problems = await _template_names(work, opened, version.team)
         case EntryKind.DECISION:
-            table = await asyncio.to_thread(opened_decision, opened)
+            table = await work.compute(opened_decision, opened)
             check_draft(work, VERSION_COLUMNS.of(version), table.digest)
             named = named_by_table(table.source.data)
             problems = await check_names(work, table.source, named, version.team)
         case _:
-            document = opened_flow(opened)
+            document = await work.compute(saved_flow, definition_in(opened))
             check_draft(work, VERSION_COLUMNS.of(version), document.digest)
             problems = await checking.check(work, document, Stage.PUBLICATION)
     if errors_in(problems):
@@ -425,7 +429,8 @@ def _starts_by_itself(document: FlowDocument | None) -> bool:
 
 async def _template_names(work: Work, files: JSON, team: str) -> tuple[Problem, ...]:
     """The names in a template's files that lead nowhere."""
-    manifest, flow = opened_file(files, "template.yaml"), opened_file(files, "flow.yaml")
+    manifest = await work.compute(opened_file, files, "template.yaml")
+    flow = await work.compute(opened_file, files, "flow.yaml")
     references = tuple(named_by_template(flow.data))
     known = of_any_team(await known_names(work, references, team), team)
     return (

@@ -102,7 +102,7 @@ async def _new(
         refused = replace(event, resource=f"flow:{version.ref}", outcome=AuditOutcome.DENIED)
         fault = _fault(command.key, at, "authorization", 403, decision.explanation)
         return ChildStart(fault.fact, [partial(_record, read.keyring, refused)])
-    problems = check_input(flow, command.input)
+    problems = await check_input(read, flow, command.input)
     if problems:
         violations = "; ".join(f"{each.path}: {each.message}" for each in problems)
         return _fault(command.key, at, "validation", 400, violations)

@@ -21,10 +21,10 @@ from coe.formats import instants
 from coe.human_tasks.approvals import NewAnswer, add_approval, require_codes
 from coe.human_tasks.opening import delete_task_timers
 from coe.json_types import JSON
-from coe.language.json_schema.violations import input_problems
 from coe.machine.approvals import Agreement
 from coe.machine.facts import Fact, FactKind
 from coe.runs import inbox
+from coe.runs.computed import data_problems
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import ESCALATIONS, RUNS, TASKS
 from coe.runs.task_holders import change_holder, end_holding
@@ -227,7 +227,7 @@ def _check_open(task: Any) -> None:
 async def _check_answer(work: Work, task: Any, outcome: str, answer: JSON) -> None:
     sealer = TeamSealer(work.keyring, task.team)
     form = await sealer.open(TASKS, task.id, "form", task.form_sealed)
-    problems = list(input_problems(form, answer, path="/answer"))
+    problems = list(await work.compute(data_problems, form, answer, "/answer"))
     if outcome not in task.outcomes:
         outcomes = ", ".join(task.outcomes)
         message = f"the outcome must be one of {outcomes}"

@@ -26,6 +26,29 @@ class Source:
     # The entries of each object and array, by the `id` of the container, which `data` keeps alive.
     marks: Mapping[int, Mapping[str | int, EntryMarks]] = field(default_factory=dict, repr=False)
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Its parts, the marks beside the containers that they are of: an `id` ends with it."""
+        waiting, marked = [self.data], []
+        seen: set[int] = set()
+        while waiting:
+            part = waiting.pop()
+            entries = self.marks.get(id(part))
+            if entries is not None and id(part) not in seen:
+                seen.add(id(part))
+                marked.append((part, entries))
+            if isinstance(part, dict):
+                waiting.extend(part.values())
+            elif isinstance(part, list):
+                waiting.extend(part)
+        return self.data, self.text, self.file, marked
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Set the parts."""
+        data, text, file, marked = state
+        marks = {id(container): entries for container, entries in marked}
+        for name, value in (("data", data), ("text", text), ("file", file), ("marks", marks)):
+            object.__setattr__(self, name, value)
+
     def problem(
         self,
         code: str,

@@ -5,7 +5,6 @@ A draft can be changed until it is submitted for review, and again after it was 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,13 +17,12 @@ from coe.catalog.versions.drafts import DeletedDraft, find_draft, remove_draft
 from coe.catalog.versions.saving import digests_of
 from coe.catalog.versions.sealing import unseal
 from coe.catalog.versions.transitions import resource_name
-from coe.errors import Conflict, Invalid, Problem, errors_in
+from coe.errors import Conflict, Invalid, Problem
 from coe.json_types import JSON
-from coe.language.source import Unreadable, read
+from coe.review.computed import named_version, suite_errors, unreadable
 from coe.templates.actions import register_template
-from coe.templates.manifest import MANIFEST, TESTS, in_file
+from coe.templates.manifest import MANIFEST
 from coe.templates.origins import count_flows, template_of
-from coe.testing.suite_format import read_suite
 from coe.work import Work
 
 
@@ -53,7 +51,8 @@ async def register_flow(
         Invalid: The document or the tests have errors; nothing is saved.
         Forbidden, Conflict: As for `coe.catalog.actions.register_flow`.
     """
-    await _check_suite(tests)
+    if tests:
+        _refuse(await work.compute(suite_errors, tests))
     return await catalog.register_flow(work, manifest, changelog=changelog, tests=tests)
 
 
@@ -67,7 +66,7 @@ async def register_decision(
         Forbidden, Conflict: As for `coe.catalog.decision_tables.actions.register_decision`.
     """
     if tests:
-        _readable(tests)
+        _refuse(await work.compute(unreadable, tests))
     return await save_decision(work, manifest, changelog=changelog, tests=tests)
 
 
@@ -89,10 +88,10 @@ async def update_draft(work: Work, ref: str, change: DraftChange) -> SavedVersio
     content = await _content(work, version)
     if entry.kind is EntryKind.TEMPLATE:
         files = change.files or {path: str(text) for path, text in content.items()}
-        _same_version(ref, files.get(MANIFEST, ""), f"/files/{MANIFEST}")
+        await _same_version(work, ref, files.get(MANIFEST, ""), f"/files/{MANIFEST}")
         return await register_template(work, files, changelog=change.changelog)
     manifest = change.manifest or str(content["definition"])
-    _same_version(ref, manifest, "/manifest")
+    await _same_version(work, ref, manifest, "/manifest")
     register = register_decision if entry.kind is EntryKind.DECISION else register_flow
     return await register(work, manifest, changelog=change.changelog, tests=change.tests)
 
@@ -130,19 +129,9 @@ _DELETE = {
 }
 
 
-async def _check_suite(tests: str | None) -> None:
-    if not tests:
-        return
-    _, problems = await asyncio.to_thread(read_suite, tests, file=TESTS)
-    if errors_in(problems):
-        raise Invalid(tuple(in_file(TESTS, each) for each in problems))
-
-
-def _readable(tests: str) -> None:
-    try:
-        read(tests, file=TESTS)
-    except Unreadable as error:
-        raise Invalid([in_file(TESTS, error.problem)]) from None
+def _refuse(problems: tuple[Problem, ...]) -> None:
+    if problems:
+        raise Invalid(problems)
 
 
 def _fits(kind: EntryKind, change: DraftChange) -> None:
@@ -170,18 +159,10 @@ async def _content(work: Work, version: EntryVersion) -> dict[str, JSON]:
     return opened if isinstance(opened, dict) else {}
 
 
-def _same_version(ref: str, text: str, path: str) -> None:
+async def _same_version(work: Work, ref: str, text: str, path: str) -> None:
     """Refuse a document of another version; one that cannot be read is refused later."""
-    try:
-        data = read(text).data
-    except Unreadable:
-        return
-    head = data if isinstance(data, dict) else {}
-    for part in ("document", "decision"):
-        inner = head.get(part)
-        head = inner if isinstance(inner, dict) else head
-    found = f"{head.get('namespace')}/{head.get('name')}@{head.get('version')}"
-    if found != ref:
+    found = await work.compute(named_version, text)
+    if found is not None and found != ref:
         message = f"this is {found[:160]}, not {ref}"
         help = "to give a draft another number, register it and delete this draft"
         raise Invalid([Problem("INPUT_DRAFT", message, path=path, help=help)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +31,7 @@ from coe.catalog.versions.evidence import tests_of
 from coe.catalog.versions.lifecycle import LifecycleAction, permission_for
 from coe.formats import instants, uuids
 from coe.paging import Page
+from coe.review.computed import unified
 from coe.templates.manifest import FLOW, TESTS
 from coe.templates.queries import template_contents
 from coe.work import Read
@@ -116,16 +116,7 @@ async def unified_diff(read: Read, version: VersionRecord) -> str:
     new = await files_of(read, version)
     old = {} if live is None else await files_of(read, live)
     before = "nothing" if live is None else f"@{live.version}"
-    lines: list[str] = []
-    for path in sorted({*old, *new}):
-        lines += difflib.unified_diff(
-            old.get(path, "").splitlines(),
-            new.get(path, "").splitlines(),
-            f"{path} ({before})",
-            f"{path} (@{version.version})",
-            lineterm="",
-        )
-    return "".join(f"{line}\n" for line in lines)
+    return await read.compute(unified, old, new, before, version.version)
 
 
 async def files_of(

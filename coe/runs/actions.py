@@ -69,7 +69,7 @@ async def start_run(
         Invalid: The input does not fit the flow's input schema; nothing is saved.
     """
     chosen, decision = await _choose(work, flow)
-    correlation = _check_request(chosen, input, correlation_id)
+    correlation = await _check_request(work, chosen, input, correlation_id)
     if correlation_id is not None and not inherits:
         await _require_free(work, correlation, chosen.version.team)
     asking = requester or Requester(work.actor.subject, work.actor.persons)
@@ -222,8 +222,10 @@ async def _choose(work: Work, flow: str) -> tuple[RunnableFlow, Any]:
     return await runnable(work.session, work, version.ref), decision
 
 
-def _check_request(flow: RunnableFlow, value: JSON, correlation_id: str | None) -> str:
-    problems = list(check_input(flow, value))
+async def _check_request(
+    work: Work, flow: RunnableFlow, value: JSON, correlation_id: str | None
+) -> str:
+    problems = list(await check_input(work, flow, value))
     correlation = str(new_id()) if correlation_id is None else correlation_id
     if not _CORRELATION.fullmatch(correlation):
         message = (

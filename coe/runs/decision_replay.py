@@ -6,7 +6,6 @@ first. It returns those whose outcome changes, and records that their data was r
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,12 +21,13 @@ from coe.catalog.models import EntryKind
 from coe.catalog.queries import find_version
 from coe.catalog.records import VersionRecord
 from coe.catalog.refs import require_ref
-from coe.decisions.table import DecisionFault, DecisionTable
+from coe.decisions.table import DecisionTable
 from coe.errors import Invalid, NotFound, Problem
 from coe.formats import instants
 from coe.json_types import JSON
 from coe.runs import decision_cases as cases
 from coe.runs import disclosure
+from coe.runs.computed import decided
 from coe.runs.decision_cases import CaseData, CaseFilter, CaseRecord
 from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs
@@ -108,7 +108,8 @@ async def replay_cases(work: Work, request: ReplayRequest) -> Replayed:
     rows, total, every = await _rows(work, request, version)
     found = rows[: request.first]
     opened = [(row, await cases.open_case(work, row)) for row in found]
-    judged = await asyncio.to_thread(_judge, table, opened)
+    decisions = await work.compute(decided, table, [data.input for _, data in opened])
+    judged = _judge(opened, [Outcome(*each) for each in decisions])
     changed = {item.row.id for item in judged}
     await cases.record_readings(work, [row for row in found if row.id in changed])
     other_rules = sum(item.same_outcome for item in judged)
@@ -173,26 +174,19 @@ def _works_on(work: Work, version: VersionRecord) -> bool:
     return work.decide(permission, team=version.team, data_class=data_class).allowed
 
 
-def _judge(table: DecisionTable, opened: Sequence[tuple[Any, CaseData]]) -> list[ChangedCase]:
+def _judge(
+    opened: Sequence[tuple[Any, CaseData]], outcomes: Sequence[Outcome]
+) -> list[ChangedCase]:
     """The cases whose outcome changes, or that other rules decide."""
     changed = []
-    for row, data in opened:
+    for (row, data), after in zip(opened, outcomes, strict=True):
         before = Outcome(data.output, tuple(row.rules), _failure(data.error))
-        after = _outcome(table, data.input)
         still = (before.failure is None) is (after.failure is None)
         same_outcome = still and _same(before.output, after.output)
         if not same_outcome or before.rules != after.rules:
             case = cases.CASE_COLUMNS.record(row)
             changed.append(ChangedCase(case, data.input, before, after, same_outcome))
     return changed
-
-
-def _outcome(table: DecisionTable, data: JSON) -> Outcome:
-    try:
-        decided = table.decide(data)
-    except DecisionFault as fault:
-        return Outcome(None, (), str(fault))
-    return Outcome(decided.outputs, decided.rules)
 
 
 def _failure(error: JSON) -> str | None:

@@ -6,7 +6,6 @@ the steps that the run has taken, in their order, and nothing else of the defini
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,12 +15,10 @@ from sqlalchemy import ColumnElement, Row, Text, case, cast, extract, func, sele
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from coe.catalog.flows.contents import flow_contents
-from coe.catalog.flows.documents import flow_graph, read_flow
-from coe.drawing import RunOverlay, StepOverlay, svg_of
-from coe.drawing.graph import NodeGroup, graph_of_steps
-from coe.drawing.mermaid import mermaid_of
+from coe.drawing import RunOverlay, StepOverlay
 from coe.drawing.run_overlay import brief_duration
 from coe.machine.commands import StepState, StepTimes
+from coe.runs.computed import TakenStep, draw_mermaid, draw_svg
 from coe.runs.queries import run as run_of
 from coe.runs.records import RunRecord
 from coe.runs.tables import RUNS, STEPS
@@ -38,8 +35,10 @@ async def run_mermaid(read: Read, run_id: UUID) -> str | None:
     if row is None:
         return None
     steps = await _steps(read, run_id)
-    group, _ = await _drawn(read, row, steps)
-    return mermaid_of(group, {step.path: step.state for step in steps})
+    states = {step.path: str(step.state) for step in steps}
+    return await read.compute(
+        draw_mermaid, await _definition(read, row), _taken(steps), row.flow, states
+    )
 
 
 async def run_svg(read: Read, run_id: UUID) -> str | None:
@@ -48,21 +47,21 @@ async def run_svg(read: Read, run_id: UUID) -> str | None:
     if row is None:
         return None
     steps = await _steps(read, run_id)
-    group, title = await _drawn(read, row, steps)
+    definition = await _definition(read, row)
     going = await _going(read, run_id)
     drawn = {step.path: _overlay(step, going.get(step.path, ())) for step in steps}
     overlay = RunOverlay(drawn, _caption(row, read))
-    return await asyncio.to_thread(svg_of, group, title, row.ref, overlay)
+    return await read.compute(draw_svg, definition, _taken(steps), row.flow, row.ref, overlay)
 
 
-async def _drawn(read: Read, row: RunRecord, steps: Sequence[Row[Any]]) -> tuple[NodeGroup, str]:
-    """The graph of the run's definition, as far as the actor may see it, and its title."""
+async def _definition(read: Read, row: RunRecord) -> str | None:
+    """The definition of the run, if the actor may read it."""
     content = (await flow_contents(read, [row.version_id])).get(row.version_id)
-    document = read_flow(content.definition)[0] if content is not None else None
-    if document is None or document.definition is None:
-        graph = graph_of_steps([(step.path, step.name, step.kind) for step in steps])
-        return graph, document.search_document.title if document is not None else row.flow
-    return flow_graph(document), document.search_document.title
+    return content.definition if content is not None else None
+
+
+def _taken(steps: Sequence[Row[Any]]) -> tuple[TakenStep, ...]:
+    return tuple((str(step.path), str(step.name), str(step.kind)) for step in steps)
 
 
 async def _steps(read: Read, run_id: UUID) -> Sequence[Row[Any]]:

@@ -24,11 +24,11 @@ from coe.catalog.flows.contents import runnable_version
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
-from coe.language.json_schema.violations import input_problems
 from coe.machine.commands import Completed, Faulted, Phase, RunOutcome, StepState, WaitCause
 from coe.machine.errors import type_of
 from coe.outbox import OutboxKind, enqueue
 from coe.runs import completion
+from coe.runs.computed import data_problems
 from coe.runs.journal import save_steps
 from coe.runs.models import ENDED, RunState
 from coe.runs.records import IDENTITY_COLUMNS, RUN_COLUMNS, LocalClaim, RunRecord
@@ -374,7 +374,7 @@ async def _outcome(
     if error is not None:
         return Faulted(error)
     flow = await runnable_version(work.session, work, run.version_id)
-    problems = input_problems(flow.output_schema, output, path="/output")
+    problems = await work.compute(data_problems, flow.output_schema, output, "/output")
     if not problems:
         return Completed(output)
     return Faulted(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -17,19 +17,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access.actor import Actor
 from coe.catalog.models import FlowKind
 from coe.catalog.records import RunnableFlow
+from coe.confined.budget import BudgetSpent
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.durations import parse
-from coe.language.json_schema.violations import input_problems
 from coe.outbox import OutboxKind, enqueue
+from coe.runs.computed import data_problems
 from coe.runs.event_subscriptions import subscribe, wanted_types
 from coe.runs.local_timeouts import arm_timeout
 from coe.runs.models import RunState
 from coe.runs.row_codes import RUN_CODES, with_code
 from coe.runs.sealing import TeamSealer
 from coe.runs.tables import RUNS
+from coe.work import Read
 
 MAX_CORRELATION_LENGTH: Final = 200
 
@@ -63,9 +65,12 @@ class Requester:
     good: bool = True
 
 
-def check_input(flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
+async def check_input(read: Read, flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:
     """The violations of the flow's input schema by an input, located below `/input`."""
-    return input_problems(flow.input_schema, value, path="/input")
+    try:
+        return await read.compute(data_problems, flow.input_schema, value, "/input")
+    except BudgetSpent as spent:
+        return tuple(replace(each, path="/input") for each in spent.problems)
 
 
 async def seal_request(keyring: Keyring, new: NewRun) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -15,13 +14,14 @@ from coe.catalog.links import system_links
 from coe.catalog.models import EntryKind
 from coe.catalog.records import Preview, SavedVersion
 from coe.catalog.versions.saving import NewVersion, SaveOutcome, save_version, saved_version
+from coe.confined.budget import BudgetSpent
 from coe.errors import Invalid, Problem, errors_in
 from coe.language.canonical import digest
+from coe.templates.computed import rendered_tests, template_of
 from coe.templates.instance import Instance, instance_of
-from coe.templates.manifest import MANIFEST, TemplateFiles, read_template
+from coe.templates.manifest import MANIFEST, TemplateFiles
 from coe.templates.origins import keep_origin
 from coe.templates.records import Instantiation
-from coe.templates.rendered_tests import rendered_tests
 from coe.templates.trial import try_out
 from coe.work import Read, Work
 
@@ -43,7 +43,7 @@ async def register_template(
         Forbidden: `template:register` in the team of its namespace is refused.
         Conflict: The version was submitted already, with other content.
     """
-    template, problems = read_template(files)
+    template, problems = await work.compute(template_of, dict(files))
     if template is None:
         raise Invalid(problems)
     manifest = template.manifest
@@ -78,11 +78,14 @@ async def preview(work: Work, request: Instantiation) -> Preview:
         Forbidden: The actor may check flows (`flow:check`) in no team.
     """
     work.require_somewhere(Permission.FLOW_CHECK, resource="flow:new")
-    instance = await instance_of(work, request)
-    problems = instance.problems + _refused(work, request, instance)
-    if instance.document is None:
-        return Preview(instance.rendered.text, problems, template=instance.template.ref)
-    draft = await preview_draft(work, instance.document, problems)
+    try:
+        instance = await instance_of(work, request)
+        problems = instance.problems + _refused(work, request, instance)
+        if instance.document is None:
+            return Preview(instance.rendered.text, problems, template=instance.template.ref)
+        draft = await preview_draft(work, instance.document, problems)
+    except BudgetSpent as spent:
+        return Preview("", spent.problems)
     return replace(draft, template=instance.template.ref)
 
 
@@ -107,7 +110,7 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
     )
     if document is None or errors_in(instance.problems):
         raise Invalid(instance.problems)
-    tests = await asyncio.to_thread(rendered_tests, instance.files, instance.target, rendered)
+    tests = await work.compute(rendered_tests, instance.files, instance.target, rendered)
     changelog = f"Made from {instance.template.ref}"
     saving = await save_flow(
         work,

@@ -8,8 +8,9 @@ from typing import Final
 from sqlalchemy import select, true
 
 from coe.access.permissions import Permission
-from coe.catalog.flows.contents import changes, flow_contents, flow_in
-from coe.catalog.flows.documents import FlowDocument, at_version, read_flow
+from coe.catalog.flows.computed import changes
+from coe.catalog.flows.contents import flow_contents
+from coe.catalog.flows.documents import FlowDocument, at_version
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.names import known_names
 from coe.catalog.queries import find_version
@@ -25,10 +26,11 @@ from coe.identifiers import is_slug
 from coe.language.canonical import digest
 from coe.language.names.references import NameKind
 from coe.language.suggestions import did_you_mean
-from coe.templates.manifest import TemplateFiles, read_template
+from coe.templates.computed import rendered_flow, template_of
+from coe.templates.manifest import TemplateFiles
 from coe.templates.queries import template_contents
 from coe.templates.records import Instantiation
-from coe.templates.render import Rendered, Target, render
+from coe.templates.render import Rendered, Target
 from coe.work import Read
 
 FIRST_VERSION: Final = "1.0.0"
@@ -65,7 +67,7 @@ async def instance_of(read: Read, request: Instantiation) -> Instance:
         await require_published(read, template, digest(dict(texts)), starting=True)
     else:
         check_draft(read, template, digest(dict(texts)))
-    files, problems = read_template(texts)
+    files, problems = await read.compute(template_of, texts)
     if files is None:
         raise NotFound(f"{template.ref} was saved in a format that is no longer supported")
     problems += await _input_problems(read, request, template)
@@ -76,9 +78,10 @@ async def instance_of(read: Read, request: Instantiation) -> Instance:
         title=request.title or files.manifest.title,
         process_owner=request.process_owner,
     )
-    rendered = render(files, target, request.parameters)
+    rendered, document, found = await read.compute(rendered_flow, files, target, request.parameters)
     problems += rendered.problems
-    document, found = (None, ()) if errors_in(problems) else read_flow(rendered.text)
+    if errors_in(problems):
+        document, found = None, ()
     if document is not None:
         document = at_version(document, await _next_version(read, document))
         rendered = replace(rendered, text=document.source.text)
@@ -143,5 +146,7 @@ async def _next_version(read: Read, draft: FlowDocument) -> str:
         return FIRST_VERSION
     contents = await flow_contents(read, [kept[0].id], handed_out=False)
     old = contents.get(kept[0].id)
-    step = changes(flow_in(old.definition), draft).least_step if old else "major"
+    if old is None:
+        return str(bump(newest, "major"))
+    step = (await read.compute(changes, old.definition, draft.source.text)).least_step
     return str(bump(newest, step))

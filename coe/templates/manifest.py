@@ -46,7 +46,7 @@ from coe.json_types import JSON
 from coe.language.documents import validate
 from coe.language.json_schema.meta import schema_problems
 from coe.language.names.directory import KnownNames, name_problems
-from coe.language.names.references import Reference, named_by
+from coe.language.names.references import named_by
 from coe.language.source import Source, Unreadable, point, read
 
 MANIFEST, FLOW, TESTS, README = "template.yaml", "flow.yaml", "tests.yaml", "README.md"
@@ -121,11 +121,6 @@ def read_template(files: Mapping[str, str]) -> tuple[TemplateFiles | None, tuple
     if manifest is None or flow is None or problems:
         return None, tuple(problems)
     return TemplateFiles(manifest, flow, texts), ()
-
-
-def template_names(template: TemplateFiles) -> tuple[Reference, ...]:
-    """The names in the manifest."""
-    return tuple(named_by(read(template.texts[MANIFEST], file=MANIFEST).data))
 
 
 def template_name_problems(template: TemplateFiles, known: KnownNames) -> tuple[Problem, ...]:

@@ -8,34 +8,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coe.catalog.flows.checking import check
-from coe.catalog.flows.documents import read_flow
-from coe.catalog.names import known_names
+from coe.catalog.names import check_names
 from coe.errors import Problem
 from coe.json_types import JSON
 from coe.language.lint.stages import Stage, at_stage
-from coe.templates.manifest import (
-    FLOW,
-    MANIFEST,
-    TemplateFiles,
-    in_file,
-    template_name_problems,
-    template_names,
-)
-from coe.templates.render import Target, render, unknown_parameters
+from coe.language.names.references import named_by
+from coe.templates.computed import manifest_source, rendered_flow, wrong_parameters
+from coe.templates.manifest import FLOW, MANIFEST, TemplateFiles, in_file
+from coe.templates.render import Target
 from coe.work import Read
 
 
 async def try_out(read: Read, template: TemplateFiles) -> tuple[Problem, ...]:
     """The problems of all flows that the template's examples give, each once."""
-    problems = [
-        in_file(FLOW, Problem("INPUT_PLACEHOLDER", f"there is no parameter {name!r}"))
-        for name in unknown_parameters(template)
-    ]
-    found: dict[Problem, None] = dict.fromkeys(problems)
+    found = dict.fromkeys(await read.compute(wrong_parameters, template))
     for parameters in examples_of(template):
         found |= dict.fromkeys(await _try(read, template, parameters))
-    names = await known_names(read, template_names(template), template.manifest.namespace)
-    found |= dict.fromkeys(at_stage(template_name_problems(template, names), Stage.DRAFT))
+    source, team = await read.compute(manifest_source, template), template.manifest.namespace
+    named = await check_names(read, source, named_by(source.data), team)
+    found |= dict.fromkeys(in_file(MANIFEST, each) for each in at_stage(named, Stage.DRAFT))
     return tuple(found)
 
 
@@ -58,7 +49,9 @@ def sample_target(template: TemplateFiles) -> Target:
 
 
 async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Problem]:
-    rendered = render(template, sample_target(template), parameters)
+    rendered, document, found = await read.compute(
+        rendered_flow, template, sample_target(template), parameters
+    )
     mistakes = [
         in_file(
             MANIFEST,
@@ -70,7 +63,6 @@ async def _try(read: Read, template: TemplateFiles, parameters: JSON) -> list[Pr
     ]
     if mistakes:
         return mistakes
-    document, found = read_flow(rendered.text)
     if document is not None:
         found += await check(read, document, Stage.TEMPLATE, sample=True)
     return [in_file(FLOW, replace(each, line=None, column=None)) for each in found]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 
 import pytest
 from sqlalchemy import text
@@ -10,8 +9,8 @@ from sqlalchemy import text
 from coe.access.actor import Actor
 from coe.access.models import PolicyRule
 from coe.catalog import actions, queries
+from coe.catalog.flows import computed
 from coe.catalog.flows.contents import flow_contents
-from coe.catalog.flows.documents import read_flow
 from coe.catalog.models import FlowKind, Lifecycle
 from coe.errors import Conflict, Forbidden, Invalid, Severity, errors_in
 from coe.language.lint import Stage
@@ -287,21 +286,18 @@ async def test_who_is_in_no_team_may_not_have_anything_checked(platform: Platfor
     assert detail == {"permission": "flow:check"}
 
 
-async def test_a_document_is_read_in_a_thread(
+async def test_a_document_is_worked_on_in_another_process(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads = []
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a caller's text is worked on in this process")
 
-    def noting(manifest: str) -> object:
-        threads.append(threading.current_thread())
-        return read_flow(manifest)
-
-    monkeypatch.setattr(actions, "read_flow", noting)
+    monkeypatch.setattr(computed, "read_flow", never)
+    monkeypatch.setattr(computed, "lint", never)
+    monkeypatch.setattr(computed, "draw_mermaid", never)
     await register(platform, SALES_OWNER, central())
     async with platform.work(SALES_OWNER) as work:
-        await actions.check_flow(work, central())
-    assert len(threads) == 2
-    assert threading.main_thread() not in threads
+        assert (await actions.check_flow(work, central())).diagram
 
 
 @pytest.mark.parametrize("key", ["name", "version", "title", "entrypoint"])

@@ -55,6 +55,7 @@ class Node:
             signer=seams.NoSigner(),  # type: ignore[arg-type]  # nothing is signed
             macs=seams.NoCodes(),  # type: ignore[arg-type]  # the same
             clock=self.clock,
+            computing=seams.ComputedAtOnce(),
         )
         self.runtime: SimulatedRuntime | None = None
         self.engine: PrefectEngine | None = None

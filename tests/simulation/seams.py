@@ -101,6 +101,17 @@ class _Secrets:
 # ---------------------------------------------------------------------- keys and policies
 
 
+class ComputedAtOnce:
+    """In the place of `Pool`: a function is called in this process, at one time of its clock."""
+
+    async def run(self, _: object, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the function."""
+        return function(*args)
+
+    def warm(self) -> None:
+        """Nothing is to be prepared."""
+
+
 class NoCodes:
     """In the place of `MacKeys`: every code is the same, and fits."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import strawberry
 from graphql import (
@@ -26,6 +26,8 @@ from coe.work import Platform, Read, RequestInfo, Work
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 BatchLoader = Callable[["Context", list[K]], Awaitable[Sequence[V]]]
 """The values of some keys, in the order of the keys, in as few statements as possible."""
@@ -61,6 +63,10 @@ class Context:
     def work(self) -> AbstractAsyncContextManager[Work]:
         """Open a transaction as this actor, committed at its end."""
         return self.platform.work(self.actor, self.request)
+
+    async def compute(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """The result of a function over a caller's text, within the budget of the request."""
+        return await self.platform.computing.run(self.request.budget, function, *args)
 
     async def load(self, batch: BatchLoader[K, V], key: K) -> V:
         """Load the value of a key, in one batch with the other keys that are wanted now."""

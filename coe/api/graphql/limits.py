@@ -106,15 +106,33 @@ CHECKS = frozenset(
 """Fields that check, render or test what a caller sends: they have a rate limit of their own."""
 
 
+COMPUTED = CHECKS | {
+    "FlowPreview.diagramSvg",
+    "FlowVersion.diagram",
+    "FlowVersion.diagramSvg",
+    "FlowVersion.diff",
+    "Mutation.publish",
+    "Review.diff",
+    "Review.unifiedDiff",
+    "Run.diagram",
+    "Run.diagramSvg",
+}
+"""Fields that work on a caller's text: an operation with one of them waits for its turn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The size of an operation, or of a part of one; `checks` are how many of `CHECKS` it has."""
+    """The size of an operation, or of a part of one.
+
+    `checks` are how many of `CHECKS` it has, and `computes` says whether it has one of `COMPUTED`.
+    """
 
     depth: int = 0
     aliases: int = 0
     directives: int = 0
     cost: int = 0
     checks: int = 0
+    computes: bool = False
 
     def beside(self, other: Measure) -> Measure:
         """The measure of two parts at one level."""
@@ -124,6 +142,7 @@ class Measure:
             self.directives + other.directives,
             self.cost + other.cost,
             self.checks + other.checks,
+            self.computes or other.computes,
         )
 
 
@@ -162,8 +181,9 @@ class Measuring:
             return Measure(depth=1, aliases=aliases, cost=1 if name.startswith("__s") else 0)
         weight = WEIGHTS.get(f"{parent.name}.{name}", 0)
         checks = 1 if f"{parent.name}.{name}" in CHECKS else 0
+        computes = f"{parent.name}.{name}" in COMPUTED
         if node.selection_set is None:
-            return Measure(depth=1, aliases=aliases, cost=weight, checks=checks)
+            return Measure(1, aliases, cost=weight, checks=checks, computes=computes)
         first = self._first(known, node)
         inner = self.selections(get_named_type(known.type), node.selection_set, first)
         many = _many(known, elements)
@@ -173,6 +193,7 @@ class Measuring:
             directives=inner.directives,
             cost=max(weight, 1) + many * inner.cost + (many if many > 1 else 0),
             checks=checks + inner.checks,
+            computes=computes or inner.computes,
         )
 
     def _inline(self, parent: GraphQLNamedType, node: InlineFragmentNode, elements: int) -> Measure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
@@ -81,7 +82,7 @@ class GraphQLEndpoint:
 
         Raises:
             TooCostly: The operation exceeds a limit of `coe.api.graphql.limits`.
-            RateLimited: The actor, or its address, has asked for too much in a short time.
+            RateLimited: The actor, or its address, has asked for too much at once, or in a while.
             Invalid: The body has no query, or names an operation that the query lacks.
         """
         query, variables, name = _parts(body)
@@ -103,7 +104,11 @@ class GraphQLEndpoint:
             variables,
         )
         await self._count(actor, about, measure)
-        async with self._platform.readings(actor, about) as readings:
+        turns = self._platform.turns
+        async with (
+            turns.turn(actor.subject) if measure.computes else nullcontext(),
+            self._platform.readings(actor, about) as readings,
+        ):
             context = Context(
                 platform=self._platform,
                 actor=actor,

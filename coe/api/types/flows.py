@@ -21,7 +21,7 @@ from coe.api.graphql.paging import Connection
 from coe.api.graphql.scalars import Json
 from coe.api.types.entries import System, VersionedEntry
 from coe.api.types.flow_versions import FlowVersion, VersionDiff
-from coe.catalog.flows import contents
+from coe.catalog.flows.computed import svg_of_text
 from coe.catalog.models import FlowKind
 from coe.catalog.records import EntryRecord, Preview
 
@@ -160,9 +160,9 @@ class FlowPreview:
     )
 
     @field
-    async def diagram_svg(self) -> str:
+    async def diagram_svg(self, info: Info) -> str:
         """The diagram as an SVG document; empty for a definition that cannot be loaded."""
-        return await contents.svg_of_text(self.definition)
+        return await info.context.compute(svg_of_text, self.definition)
 
     @classmethod
     def of(cls, record: Preview) -> FlowPreview:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from sqlalchemy import select, true
@@ -21,6 +20,7 @@ from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.saving import NewVersion, save_version, saved_version
 from coe.catalog.versions.sealing import unseal
 from coe.catalog.versions.signatures import require_published
+from coe.confined.budget import BudgetSpent
 from coe.decisions.table import DecisionTable
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.language.lint.stages import Stage, at_stage
@@ -53,7 +53,7 @@ async def register_decision(
         Forbidden: `decision:register` in the team of its namespace is refused.
         Conflict: The version was submitted already, with other content.
     """
-    entry, problems, source = await asyncio.to_thread(read_decision, manifest)
+    entry, problems, source = await work.compute(read_decision, manifest)
     if entry is None:
         raise Invalid(problems)
     about = entry.table.document.decision
@@ -103,7 +103,10 @@ async def check_decision(work: Work, manifest: str) -> DecisionPreview:
         Forbidden: The actor may check tables (`decision:check`) in no team.
     """
     work.require_somewhere(Permission.DECISION_CHECK, resource="decision:new")
-    entry, problems, _ = await asyncio.to_thread(read_decision, manifest)
+    try:
+        entry, problems, _ = await work.compute(read_decision, manifest)
+    except BudgetSpent as spent:
+        return DecisionPreview(manifest, "", spent.problems, None)
     if entry is not None:
         problems += (*await _names(work, entry), *_refused(work, entry))
     return DecisionPreview(manifest, entry.table.digest if entry else "", problems, entry)
@@ -156,7 +159,7 @@ async def signed_table(session: AsyncSession, holder: Read | Platform, ref: str)
     version = VERSION_COLUMNS.record(row)
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
-    table = await asyncio.to_thread(opened_decision, opened)
+    table = await holder.compute(opened_decision, opened)
     await require_published(holder, version, table.digest)
     return table
 

@@ -140,7 +140,7 @@ async def decision_contents(
     found: dict[UUID, DecisionContent] = {}
     for row in (await read.session.execute(query)).all():
         content, schemas, problems = await disclose(read, row, *sealed, handed_out=handed_out)
-        table = opened_decision(content)
+        table = await read.compute(opened_decision, content)
         found[row.id] = DecisionContent(
             definition=table.source.text,
             table=table,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, tuple_
 
+from coe.catalog.flows.computed import check_text
 from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.links import Link
 from coe.catalog.models import EntryKind, LinkKind
@@ -20,8 +20,8 @@ from coe.catalog.versions.resolution import resolve
 from coe.catalog.versions.sealing import unseal
 from coe.errors import Problem
 from coe.json_types import JSON
-from coe.language.json_schema.meta import schema_problems
-from coe.language.lint import Catalogued, KnownFlow, Stage, at_stage, lint, published
+from coe.language.lint import Catalogued, KnownFlow, Stage, at_stage, in_order, published
+from coe.language.names.directory import name_problems
 from coe.language.names.references import named_by, references_of
 from coe.work import Read
 
@@ -40,28 +40,22 @@ async def check(
     draft may still lack is in `coe.language.lint.stages`. A `sample` stands for the flows that a
     template gives, whose team and owner are not known: the team may have every role.
     """
-    if document.definition is None:
-        named = named_by(document.source.data)
-        found = await check_names(read, document.source, named, document.namespace)
-        return _schema_problems(document) + at_stage(found, stage)
-    known = await _known(read, document)
-    names = await known_names(read, references_of(document.definition), document.namespace)
-    if sample:
-        names = of_any_team(names, document.namespace, document.search_document.process_owner)
-    known = replace(known, known_names=names)
     standards = published(read.platform.settings.content_dir)
-    return await asyncio.to_thread(
-        lint, document.definition, known=known, standards=standards, stage=stage
+    text, team = document.source.text, document.namespace
+    definition = document.definition
+    if definition is None:
+        problems = await read.compute(check_text, text, None, standards, stage)
+        named = await check_names(read, document.source, named_by(document.source.data), team)
+        return problems + at_stage(named, stage)
+    problems = await read.compute(check_text, text, await _known(read, document), standards, stage)
+    references = tuple(references_of(definition))
+    names = await known_names(read, references, team)
+    if sample:
+        names = of_any_team(names, team, document.search_document.process_owner)
+    found = await asyncio.to_thread(
+        lambda: tuple(name_problems(document.source, references, names, team=team))
     )
-
-
-def _schema_problems(document: FlowDocument) -> tuple[Problem, ...]:
-    parts = (("input", document.input_schema), ("output", document.output_schema))
-    return tuple(
-        problem
-        for part, schema in parts
-        for problem in schema_problems(document.source, schema, f"/{part}/schema/document")
-    )
+    return in_order((*problems, *at_stage(found, stage)))
 
 
 async def _known(read: Read, document: FlowDocument) -> Catalogued:

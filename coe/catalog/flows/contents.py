@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -10,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.catalog.flows.documents import FlowDocument, draw_mermaid, draw_svg, read_flow
+from coe.catalog.flows.computed import changes, mermaid_of_text, saved_flow, svg_of_text
 from coe.catalog.models import EntryKind
 from coe.catalog.records import (
     ENTRY_COLUMNS,
@@ -29,7 +28,6 @@ from coe.catalog.versions.sealing import problems_from_json, unseal
 from coe.catalog.versions.signatures import require_published
 from coe.errors import Conflict, NotFound
 from coe.json_types import JSON
-from coe.language.diff import diff as compare
 from coe.work import Platform, Read
 
 _SEALED = ("content_sealed", "schemas_sealed", "problems_sealed")
@@ -65,7 +63,7 @@ async def diagram(read: Read, version_id: UUID) -> str | None:
     found = await flow_contents(read, [version_id])
     if version_id not in found:
         return None
-    return draw_mermaid(flow_in(found[version_id].definition))
+    return await read.compute(mermaid_of_text, found[version_id].definition)
 
 
 async def diagram_svg(read: Read, version_id: UUID) -> str | None:
@@ -73,13 +71,7 @@ async def diagram_svg(read: Read, version_id: UUID) -> str | None:
     found = await flow_contents(read, [version_id])
     if version_id not in found:
         return None
-    return await svg_of_text(found[version_id].definition)
-
-
-async def svg_of_text(definition: str) -> str:
-    """The SVG drawing of a document; empty if the document cannot be read."""
-    document, _ = await asyncio.to_thread(read_flow, definition)
-    return "" if document is None else await asyncio.to_thread(draw_svg, document)
+    return await read.compute(svg_of_text, found[version_id].definition)
 
 
 async def diff(read: Read, version_id: UUID, to: str) -> VersionChange | None:
@@ -97,14 +89,8 @@ async def diff(read: Read, version_id: UUID, to: str) -> VersionChange | None:
     if base is None:
         return None
     opened = await flow_contents(read, [base.id, version_id])
-    old, new = (flow_in(opened[ident].definition) for ident in (base.id, version_id))
-    return changes(old, new)
-
-
-def changes(old: FlowDocument, new: FlowDocument) -> VersionChange:
-    """The changes from one document to another."""
-    found = compare(old.source, new.source)
-    return VersionChange(found.unified, found.breaking, found.changes, found.asks)
+    old, new = (opened[ident].definition for ident in (base.id, version_id))
+    return await read.compute(changes, old, new)
 
 
 async def runnable(session: AsyncSession, holder: Read | Platform, ref: str) -> RunnableFlow:
@@ -159,7 +145,7 @@ async def runnable_version(
     version = VERSION_COLUMNS.record(row, at=len(ENTRY_COLUMNS))
     column, sealed = "content_sealed", row.content_sealed
     opened = await unseal(holder.keyring, version.id, version.team, column, sealed)
-    document = opened_flow(opened)
+    document = await holder.compute(saved_flow, definition_in(opened))
     await require_published(holder, version, document.digest, starting=starting)
     manifest = document.manifest
     return RunnableFlow(
@@ -173,25 +159,9 @@ async def runnable_version(
     )
 
 
-def opened_flow(content: JSON) -> FlowDocument:
-    """The document in the decrypted `content_sealed` of a flow.
-
-    Raises:
-        Conflict: The document is no longer valid, because the language was restricted since.
-    """
-    return flow_in(str(_mapping(content)["definition"]))
-
-
-def flow_in(definition: str) -> FlowDocument:
-    """The document of a saved definition.
-
-    Raises:
-        Conflict: As for `opened_flow`.
-    """
-    document, _ = read_flow(definition)
-    if document is None:
-        raise Conflict("the definition was saved in a form that is no longer read")
-    return document
+def definition_in(content: JSON) -> str:
+    """The document in the decrypted `content_sealed` of a flow, as text."""
+    return str(_mapping(content)["definition"])
 
 
 def _mapping(value: JSON) -> dict[str, JSON]:

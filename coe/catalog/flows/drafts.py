@@ -6,11 +6,12 @@ Registration and instantiation of a template both use this module.
 from __future__ import annotations
 
 from coe.catalog.flows import checking
-from coe.catalog.flows.contents import changes, flow_contents, flow_in
-from coe.catalog.flows.documents import FlowDocument, draw_mermaid
+from coe.catalog.flows.computed import preview_of
+from coe.catalog.flows.contents import flow_contents
+from coe.catalog.flows.documents import FlowDocument
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.queries import find_version
-from coe.catalog.records import Preview, VersionChange
+from coe.catalog.records import Preview
 from coe.catalog.versions.saving import NewVersion, Saving, save_version
 from coe.errors import Invalid, Problem, errors_in
 from coe.language.lint import Stage
@@ -93,19 +94,22 @@ async def preview_draft(
 ) -> Preview:
     """Preview a document: its problems at a stage, its diagram, its changes to the live version."""
     found = problems + await checking.check(read, document, stage)
+    live = await _live(read, document)
+    diagram, diff = await read.compute(preview_of, document.source.text, live)
     return Preview(
         ref=f"{document.namespace}/{document.name}@{document.version}",
         definition=document.source.text,
         digest=document.digest,
         problems=found,
-        diagram=draw_mermaid(document),
-        diff=await _against_live(read, document),
+        diagram=diagram,
+        diff=diff,
     )
 
 
-async def _against_live(read: Read, document: FlowDocument) -> VersionChange | None:
+async def _live(read: Read, document: FlowDocument) -> str | None:
+    """The definition of the live version."""
     live = await find_version(read, f"{document.namespace}/{document.name}", EntryKind.FLOW)
     if live is None:
         return None
     contents = await flow_contents(read, [live.id])
-    return changes(flow_in(contents[live.id].definition), document)
+    return contents[live.id].definition

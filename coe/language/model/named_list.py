@@ -44,6 +44,17 @@ class Named(Model):
         """Set the place; the loader calls this once, before the item is used."""
         object.__setattr__(self, "_place", place)
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """The state of the model and the place, which pydantic does not know."""
+        return {**super().__getstate__(), "_place": getattr(self, "_place", None)}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Set the state and the place."""
+        place = state.pop("_place")
+        super().__setstate__(state)
+        if place is not None:
+            self.put(place)
+
 
 NamedT = TypeVar("NamedT", bound=Named)
 

@@ -8,7 +8,7 @@ say of it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from coe.errors import Problem, Severity
@@ -16,6 +16,9 @@ from coe.identifiers import EVERY_TEAM, qualified_role
 from coe.language.names.references import NameKind, Reference
 from coe.language.source import Source
 from coe.language.suggestions import did_you_mean
+
+MAX_GUESSES: Final = 20
+"""Names of one document for which a similar one is looked for: there may be very many people."""
 
 
 class Names(NamedTuple):
@@ -53,6 +56,8 @@ def name_problems(
         team: The team of the document, which a role without a team means.
     """
     noted: set[NameKind] = set()
+    faults = 0
+    held_roles = {role for _, role in known.held}
     for kind, name, place in references:
         if kind not in known.by_kind:
             if kind not in noted:
@@ -60,12 +65,20 @@ def name_problems(
                 yield _not_known(source, Reference(kind, name, place), known)
             continue
         if kind is NameKind.ROLE:
-            found = _role_fault(name, team, known)
+            found = _role_fault(name, team, known, held_roles)
         else:
             found = _fault(kind, name, known)
         if found is not None:
+            faults += 1
+            if faults == MAX_GUESSES:
+                known = _without_guesses(known)
             message, severity = found
             yield source.problem(kind.value, message, place, severity=severity, value=True)
+
+
+def _without_guesses(known: KnownNames) -> KnownNames:
+    by_kind = {kind: Names(names.exist, ()) for kind, names in known.by_kind.items()}
+    return replace(known, by_kind=by_kind)
 
 
 def _not_known(source: Source, reference: Reference, known: KnownNames) -> Problem:
@@ -88,7 +101,9 @@ def _fault(kind: NameKind, name: str, known: KnownNames) -> _Fault | None:
     return f"there is no {kind.noun} `{name}`{guess}", Severity.ERROR
 
 
-def _role_fault(name: str, own_team: str, known: KnownNames) -> _Fault | None:
+def _role_fault(
+    name: str, own_team: str, known: KnownNames, held: Collection[str]
+) -> _Fault | None:
     """What is wrong with `role`, `team/role` or `*/role`.
 
     That nobody holds an existing role is a warning: people come and go without a new version.
@@ -100,7 +115,7 @@ def _role_fault(name: str, own_team: str, known: KnownNames) -> _Fault | None:
         return f"there is no {kind.noun} `{missing}`{guess}", Severity.ERROR
     team, _, role = qualified_role(name, own_team).partition("/")
     if team == EVERY_TEAM:
-        return None if any(held == role for _, held in known.held) else _unheld("no team", role)
+        return None if role in held else _unheld("no team", role)
     return None if (team, role) in known.held else _unheld(f"the team `{team}`", role)
 
 
