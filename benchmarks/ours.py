@@ -59,7 +59,7 @@ class Ours:
 
     async def _ask(self, flow: RunnableFlow) -> UUID:
         now = self.platform.clock()
-        new = NewRun(flow, {"customer": "Ada"}, "bench", START, now, START.subject)
+        new = NewRun(flow, {"customer": "Ada"}, "bench", START, now, START.subject, [START.subject])
         row = await seal_request(self.platform.keyring, new)
         async with self.platform.database.session() as session:
             await insert_request(session, row)

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
 from coe.confined.messages import receive, send
 from coe.errors import CoeError
@@ -58,10 +58,9 @@ def _answer(message: bytes) -> bytes:
 
 def _used() -> float:
     """Seconds of processor time, those of processes that it started among them."""
-    found: list[Any] = [
-        resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
-    return float(sum(each.ru_utime + each.ru_stime for each in found))
+    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(whose) for whose in both]
+    return sum((each.ru_utime + each.ru_stime for each in used), 0.0)
 
 
 if __name__ == "__main__":
