@@ -21,6 +21,7 @@ from coe.catalog.decision_tables.actions import check_decision, register_decisio
 from coe.catalog.queries import find_version
 from coe.errors import Conflict, Forbidden, Invalid, NotFound, StepUpRequired
 from coe.governance import access, audit_log, tokens
+from coe.governance.refused_rows import settle_refused
 from coe.governance.tokens import TokenRequest
 from coe.human_tasks import actions as human_tasks
 from coe.human_tasks.queries import task as read_task
@@ -149,6 +150,10 @@ CASES: dict[Permission, tuple[str, Verb]] = {
     Permission.ACCESS_REVIEW: ("team:sales", lambda work, _: access.review_access(work, "sales")),
     Permission.AUDIT_READ: ("audit:log", lambda work, _: audit_log.read_log(work)),
     Permission.AUDIT_READ_DETAIL: ("audit:log", _detail),
+    Permission.AUDIT_SETTLE: (
+        "audit:log",
+        lambda work, _: settle_refused(work, UUID(int=1), reason=""),
+    ),
     Permission.AUDIT_VERIFY: ("audit:log", lambda work, _: audit_log.request_verification(work)),
     Permission.CLIENT_CREATE: (
         "team:sales",
