@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -120,10 +121,9 @@ class Pool:
         try:
             used, answer = process.ask(seconds, message)
             found = used, read_data(answer)
-        except (OSError, EOFError, NotData):
+        except (OSError, EOFError, NotData) as fault:
             self.killed += 1
-            process.end()
-            return seconds, (None, spent())
+            return seconds, (None, _why(fault, process.end()))
         except BaseException:
             process.end()
             raise
@@ -145,6 +145,10 @@ class Pool:
 
 
 _LIMITS: Final = {"MemoryError": "memory", "RecursionError": "depth"}
+
+
+_END_SECONDS: Final = 0.2
+_log = logging.getLogger("coe.confined")
 
 
 class _Process:
@@ -172,12 +176,24 @@ class _Process:
         send(self._socket, seconds, message)
         return receive(self._socket, most=MAX_ANSWER)
 
-    def end(self) -> None:
-        """Kill the process, and those that it has started."""
+    def end(self) -> int:
+        """Kill the process, and those that it has started; how it has ended."""
         self._socket.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it may be about to end by itself
+            self._process.wait(_END_SECONDS)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        return self._process.wait()
+
+
+def _why(fault: Exception, code: int) -> BudgetSpent:
+    """Why a process gave no answer: how it failed, and how the process has ended."""
+    if code == -signal.SIGPROF:
+        return spent()
+    if isinstance(fault, TimeoutError):
+        return BudgetSpent(f"this takes more than {WALL_SECONDS:g} s, and was ended")
+    _log.warning("a process that computes has ended", extra={"code": code})
+    return BudgetSpent("the process that worked on this has ended: it may need too much memory")
 
 
 def shared() -> Pool:

@@ -94,3 +94,14 @@ async def test_one_subject_leaves_room_for_the_others() -> None:
     gate.set()
     await asyncio.gather(*tasks)
     await compute("anna")
+
+
+async def test_a_process_that_ends_by_itself_is_replaced_and_the_answer_says_so(
+    pool: Pool,
+) -> None:
+    before = pool.killed
+    with pytest.raises(BudgetSpent) as ended:
+        await pool.run(Budget(), os._exit, 3)
+    assert "has ended" in ended.value.problems[0].message
+    assert pool.killed == before + 1
+    assert await pool.run(Budget(), len, "ab") == 2
