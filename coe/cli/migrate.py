@@ -17,14 +17,25 @@ DATABASES: Final = ("database_url", "migrate_database_url", "sealer_database_url
 @verb()
 @config_option
 @click.option("--check", is_flag=True, help="Change nothing; exit code 1 if a migration is due.")
+@click.option(
+    "--vouch",
+    is_flag=True,
+    help="Give a code to rows without one: processes of an earlier release wrote them after the "
+    "upgrade, and nobody else could have.",
+)
 @example("coe migrate", "coe migrate --check")
 @printed()
-def command(config: str | None, check: bool) -> Result:  # noqa: FBT001  # click passes it by keyword
+def command(
+    config: str | None,
+    check: bool,  # noqa: FBT001  # click passes it by keyword
+    vouch: bool,  # noqa: FBT001  # the same
+) -> Result:
     """Migrate the database to this version's tables, and grant the roles what they need.
 
     The role of COE_MIGRATE_DATABASE_URL owns the tables. Those of COE_DATABASE_URL, which serves,
     and of COE_SEALER_DATABASE_URL, which seals the audit log, get the rights that they need and
-    lose all others.
+    lose all others. The upgrade from a release without codes gives one to the rows that decide on
+    access, and to the events that wait for their seal.
     """
     from coe.crypto.mac import MacKeys  # noqa: PLC0415  # cryptography is slow to import
     from coe.migrations.roles import Roles  # noqa: PLC0415  # SQLAlchemy is slow to import
@@ -38,10 +49,16 @@ def command(config: str | None, check: bool) -> Result:  # noqa: FBT001  # click
         due = before != head()
         return Result(data, f"database at {before or 'nothing'}, code at {head()}", code=int(due))
     roles = Roles.of(settings)
-    upgrade(url, keys=MacKeys(settings.mac_key_path), roles=roles)
+    coded = upgrade(url, keys=MacKeys(settings.mac_key_path), roles=roles, vouch=vouch)
     after = current(url)
     was = "" if before == after else f", was {before or 'empty'}"
-    done = {"before": before, "after": after, "roles": asdict(roles) | {"apart": roles.apart}}
-    notes = [f"note: {roles.unprotected}"] if roles.unprotected else []
+    done = {
+        "before": before,
+        "after": after,
+        "coded": coded,
+        "roles": asdict(roles) | {"apart": roles.apart},
+    }
+    notes = [f"note: {coded:,} rows of an earlier release have a code now"] if coded else []
+    notes += [f"note: {roles.unprotected}"] if roles.unprotected else []
     notes += [f"note: {each}" for each in settings.unprotected(*DATABASES)]
     return Result(done, f"database at {after}{was}", notes)

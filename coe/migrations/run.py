@@ -17,6 +17,7 @@ from coe.audit.unsigned import has_codes, sign_waiting
 from coe.crypto.mac import MacKeys
 from coe.db import Database
 from coe.migrations.roles import Roles, grant
+from coe.migrations.uncoded import code_rows, has_row_codes
 
 ReturnT = TypeVar("ReturnT")
 MIGRATION_LOCK = 0x636F655F6D696772
@@ -64,29 +65,43 @@ def revisions() -> list[str]:
 
 
 def upgrade(
-    url: str, to: str = "head", *, keys: MacKeys | None = None, roles: Roles | None = None
-) -> None:
+    url: str,
+    to: str = "head",
+    *,
+    keys: MacKeys | None = None,
+    roles: Roles | None = None,
+    vouch: bool = False,
+) -> int:
     """Migrate the database to a revision, by default the newest, in one transaction.
 
     Args:
         url: The database, with the role that owns its tables.
         to: The revision.
-        keys: Give events that wait for their seal their code, when codes are new.
+        keys: Give events that wait for their seal, and rows by which access is decided, their
+            codes, when codes are new.
         roles: Grant these roles what they need, and revoke the rest.
+        vouch: Give a code to rows without one, though codes are not new.
+
+    Returns:
+        How many rows were given a code.
 
     Raises:
         CoeError: A role does not exist, or has powers that no grant takes away.
     """
 
-    def migrate(connection: Connection) -> None:
-        coded = has_codes(connection)
+    def migrate(connection: Connection) -> int:
+        coded, rows_coded = has_codes(connection), has_row_codes(connection)
+        number = 0
         command.upgrade(_config(connection), to)
         if keys is not None and not coded and has_codes(connection):
-            sign_waiting(connection, keys)
+            number += sign_waiting(connection, keys)
+        if keys is not None and (vouch or not rows_coded) and has_row_codes(connection):
+            number += code_rows(connection, keys)
         if roles is not None:
             grant(connection, roles)
+        return number
 
-    _on(url, migrate)
+    return _on(url, migrate)
 
 
 def downgrade(url: str, to: str) -> None:

@@ -1,7 +1,7 @@
 """Keep codes over who asked for runs and tasks, who approved, who sent events, and who owns entries.
 
-They are made with a key outside the database. Rows so far have none, and the platform does not know
-who wrote them: nobody answers the tasks or reads the data of the runs of before.
+They are made with a key outside the database. `coe.migrations.uncoded` gives them to the rows that
+there are, right after this revision.
 
 Revision: 0030, after 0029.
 """
