@@ -7,12 +7,17 @@ allows; old versions still open what they sealed.
 
 The keyring opens its own short connections: a caller that holds a connection of the pool never
 waits for a second one.
+
+Opened keys stay in memory, but for at most a second without a look at whether any was destroyed or
+wrapped anew: whoever deletes a row of `data_keys` destroys the key in every process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +28,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -42,6 +48,9 @@ KEK_LOCK: Final = 0x636F_6501
 """Advisory lock: shared to wrap a data key, exclusive to change the key-encryption keys."""
 
 KEYS: Final = DataKey.metadata.tables["data_keys"]
+LOOK_SECONDS: Final = 1.0
+"""How long opened keys are used before the keyring looks whether keys have changed."""
+_CHANGES: Final = "SELECT number FROM data_key_changes"
 
 
 @dataclass(slots=True)
@@ -69,6 +78,7 @@ class Keyring:
         macs: MacKeys | None = None,
         nonces_per_key: int = NONCES_PER_KEY,
         nonces_per_block: int = NONCES_PER_BLOCK,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.engine = create_async_engine(
             DRIVER, async_creator=database.dedicated, poolclass=NullPool, hide_parameters=True
@@ -81,18 +91,25 @@ class Keyring:
         self._open: dict[UUID, OpenKey] = {}
         self._blocks: dict[tuple[str, str], _Block] = {}
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.look_seconds = look_seconds
+        self._direct = database.direct()
+        self._looking = asyncio.Lock()
+        self._changes: int | None = None
+        self._fresh_until = -math.inf
 
     async def seal(self, cell: Cell, purpose: str, data: bytes) -> bytes:
         """Seal the data for the cell, with the current key of its team and the purpose."""
+        await self._look()
         name = (cell.team, purpose)
         while True:
-            block = self._blocks.get(name)
+            blocks = self._blocks  # those of now: what is reserved while keys change is not used
+            block = blocks.get(name)
             if block is not None and block.left > 0:
                 block.left -= 1
                 return block.key.seal(cell, data)
             async with self._locks[name]:
-                if self._blocks.get(name) is block:
-                    self._blocks[name] = await self._reserve_block(*name)
+                if blocks.get(name) is block:
+                    blocks[name] = await self._reserve_block(*name)
 
     async def open(self, cell: Cell, purpose: str, sealed: bytes) -> bytes:
         """Open what `seal` returned for the same cell and purpose.
@@ -101,6 +118,7 @@ class Keyring:
             DoesNotOpen: The value was changed or moved, or its key is missing.
         """
         header = Header.parse(sealed)
+        await self._look()
         key = self._open.get(header.key_id) or await self._load(header.key_id)
         if (key.team, key.purpose, key.version) != (cell.team, purpose, header.version):
             raise DoesNotOpen
@@ -119,13 +137,36 @@ class Keyring:
         value: JSON = orjson.loads(await self.open(cell, purpose, sealed))
         return value
 
+    async def _look(self) -> None:
+        """Drop the opened keys if data keys have changed, or if that cannot be found out."""
+        if time.monotonic() < self._fresh_until:
+            return
+        async with self._looking:
+            if time.monotonic() < self._fresh_until:
+                return
+            began = time.monotonic()
+            try:
+                rows = await self._direct.fetch(_CHANGES)
+            except (SQLAlchemyError, OSError):
+                self._drop()  # the next use of a key meets the same error, if the database is gone
+                return
+            number = rows[0]["number"] if rows else None
+            if number != self._changes:
+                self._drop()
+            self._changes, self._fresh_until = number, began + self.look_seconds
+
+    def _drop(self) -> None:
+        """Forget every opened key, also those that are just being opened."""
+        self._open, self._blocks, self._keks = {}, {}, {}
+
     async def _reserve_block(self, team: str, purpose: str) -> _Block:
         """Reserve a block of nonces: of the newest key if it has one left, else of a new key."""
         while True:
+            opened = self._open
             async with self.engine.begin() as connection:
                 row = await self._reserve(connection, team, purpose)
             if row is not None:
-                return _Block(await self._opened(row), self._nonces_per_block)
+                return _Block(await self._opened(row, opened), self._nonces_per_block)
             await self._create(team, purpose)
 
     async def _reserve(
@@ -184,15 +225,16 @@ class Keyring:
             )
 
     async def _load(self, key_id: UUID) -> OpenKey:
+        opened = self._open
         async with self.engine.connect() as connection:
             row = (await connection.execute(select(KEYS).where(KEYS.c.id == key_id))).one_or_none()
         if row is None:
             raise DoesNotOpen
-        return await self._opened(row)
+        return await self._opened(row, opened)
 
-    async def _opened(self, row: Row[Any]) -> OpenKey:
+    async def _opened(self, row: Row[Any], opened: dict[UUID, OpenKey]) -> OpenKey:
         key = OpenKey(row.id, row.team, row.purpose, row.version, AESGCM(await self.unwrap(row)))
-        return self._open.setdefault(key.id, key)
+        return opened.setdefault(key.id, key)
 
     async def unwrap(self, row: Row[Any]) -> bytes:
         """The data key of a row of `data_keys`.

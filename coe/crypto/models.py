@@ -1,11 +1,12 @@
-"""The table of data keys: one team's key for one purpose, wrapped by the key-encryption key."""
+"""The tables of data keys: one team's key for one purpose, wrapped; and how often they changed."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, SmallInteger, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from coe.db import new_id, utcnow
@@ -30,3 +31,32 @@ class DataKey(SQLModel, table=True):
     kek_id: str = Field(sa_column=Column(Text, nullable=False, index=True))
     reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = Field(default_factory=utcnow)
+
+
+class DataKeyChange(SQLModel, table=True):
+    """How often data keys were destroyed or wrapped anew: one row, which a trigger counts up.
+
+    A process that has opened keys looks at it, and drops them when it has changed.
+    """
+
+    __tablename__ = "data_key_changes"
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    number: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+DDL: Final = (
+    """
+    CREATE OR REPLACE FUNCTION data_keys_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      UPDATE data_key_changes SET number = number + 1;
+      RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE OR REPLACE TRIGGER data_keys_change
+    AFTER DELETE OR TRUNCATE OR UPDATE OF wrapped, kek_id ON data_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION data_keys_changed()
+    """,
+    "INSERT INTO data_key_changes (id, number) VALUES (1, 0) ON CONFLICT DO NOTHING",
+)

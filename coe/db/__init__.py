@@ -184,6 +184,7 @@ class Database:
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
         )
+        self._direct: list[DirectConnections] = []
         self._sessions = async_sessionmaker(
             self.engine, expire_on_commit=False, autoflush=False, info=dict(info or {})
         )
@@ -212,8 +213,10 @@ class Database:
             raise DatabaseNotTrusted(message) from None
 
     def direct(self, *, size: int = 1) -> DirectConnections:
-        """Create direct connections, which the caller closes; the first statement connects."""
-        return DirectConnections(self.dedicated, size=size)
+        """Create direct connections, closed with the database; the first statement connects."""
+        made = DirectConnections(self.dedicated, size=size)
+        self._direct.append(made)
+        return made
 
     async def create_all(self) -> None:
         """Create all tables in an empty database, as the migrations do."""
@@ -225,5 +228,7 @@ class Database:
                 await connection.exec_driver_sql(statement)
 
     async def close(self) -> None:
-        """Close all connections of the pool."""
+        """Close all connections of the pool, and the direct ones; no statement may be running."""
+        for each in self._direct:
+            await each.close()
         await self.engine.dispose()

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request
 
 from coe.crypto.kek import create_keks
 from coe.crypto.keys import Keyring
-from coe.crypto.models import DataKey
+from coe.crypto.models import DataKey, DataKeyChange
 from coe.db import Database
 from coe.demo.company_books import SCHEMA, STOCK, Books
 from coe.demo.company_systems import books_of, crm, erp, wms
@@ -51,8 +51,9 @@ def create_company(database_url: str, key_file: Path) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(database_url, name="acme", pool_size=2)
         async with database.engine.begin() as connection:
-            table = DataKey.metadata.tables[str(DataKey.__tablename__)]
-            await connection.run_sync(table.create, checkfirst=True)
+            for model in (DataKey, DataKeyChange):
+                table = model.metadata.tables[str(model.__tablename__)]
+                await connection.run_sync(table.create, checkfirst=True)
         pool = await asyncpg.create_pool(database_url, min_size=1, max_size=10)
         await pool.execute(SCHEMA)
         await pool.executemany(
