@@ -36,13 +36,13 @@ async def standing(
     postgres: EmbeddedPostgres,
     template_database: str,
     content_folder: Path,
-    signing_key_file: Path,
+    keys_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Machine]:
     """A machine for attempts that change nothing."""
     folder = tmp_path_factory.mktemp("standing")
     async with shared_settings(
-        postgres, template_database, folder, content_folder, signing_key_file
+        postgres, template_database, folder, content_folder, keys_folder
     ) as settings:
         app = create_demo_app(settings)
         async with app.router.lifespan_context(app):

@@ -52,12 +52,12 @@ async def world(
     postgres: EmbeddedPostgres,
     template_database: str,
     content_folder: Path,
-    signing_key_file: Path,
+    keys_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("explaining")
     async with shared_settings(
-        postgres, template_database, folder, content_folder, signing_key_file
+        postgres, template_database, folder, content_folder, keys_folder
     ) as settings:
         platform = Platform.open(settings, name="explaining")
         yield await world_of(platform)
