@@ -6,6 +6,7 @@ last, so that a check that follows a reading does not read it again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from coe.catalog.flows.documents import FlowDocument, draw_mermaid, draw_svg, read_flow
@@ -72,4 +73,7 @@ def preview_of(text: str, live: str | None) -> tuple[str, VersionChange | None]:
 
 @lru_cache(maxsize=2)
 def _read(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
-    return read_flow(text)
+    document, problems = read_flow(text)
+    if document is None:
+        return None, problems
+    return replace(document, digests=(document.digest, document.body_digest)), problems

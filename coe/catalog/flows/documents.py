@@ -42,6 +42,8 @@ class FlowDocument:
     output_schema: JSON
     definition: Definition | None = None
     manifest: LocalFlowManifest | None = None
+    # The two below, where they were computed with the reading: aliases make a small text large.
+    digests: tuple[str, str] | None = None
 
     @property
     def resource(self) -> str:
@@ -51,12 +53,12 @@ class FlowDocument:
     @property
     def digest(self) -> str:
         """SHA-256 over the canonical form of the document, in hex."""
-        return digest(self.source.data)
+        return self.digests[0] if self.digests else digest(self.source.data)
 
     @property
     def body_digest(self) -> str:
         """The same without the version number."""
-        return digest(_without_version(self.source.data))
+        return self.digests[1] if self.digests else digest(_without_version(self.source.data))
 
 
 def read_flow(text: str) -> tuple[FlowDocument | None, tuple[Problem, ...]]:
@@ -90,7 +92,11 @@ def at_version(document: FlowDocument, version: str) -> FlowDocument:
     lines[mark.line - 1] = line[:column] + line[column:].replace(document.version, version, 1)
     source = replace(source, data=whole, text="\n".join(lines), marks=marks)
     return replace(
-        document, source=source, version=version, definition=definition.at_version(version, source)
+        document,
+        source=source,
+        version=version,
+        definition=definition.at_version(version, source),
+        digests=None,
     )
 
 
