@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from coe.access import machines, tokens
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.asking import explain_refusal
-from coe.access.permissions import Permission
+from coe.access.permissions import Permission, in_scopes
 from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
 from coe.access.signed_policy import RENEWED, SIGNER
 from coe.access.step_up import StepUpLine
@@ -273,6 +273,20 @@ class Work(Read):
             return
         team = min(self.policy.teams(self.actor.subject), default=PLATFORM_TEAM)
         self.require(permission, resource=resource, team=team)
+
+    def require_scope(self, permission: Permission) -> None:
+        """Refuse a token without the scope of the reading that finds what the verb names.
+
+        Call it before the search. So a token that is too narrow hears that, and not that there is
+        no such thing; it hears it of every name, whether or not there is one.
+
+        Raises:
+            Forbidden: With the permission.
+        """
+        scopes = self.actor.scopes
+        if scopes is not None and not in_scopes(permission, scopes):
+            team = min(self.policy.teams(self.actor.subject), default=PLATFORM_TEAM)
+            self.require(permission, resource=f"team:{team}", team=team)
 
     async def record(
         self,

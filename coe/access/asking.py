@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision
-from coe.access.permissions import in_scopes
+from coe.access.permissions import lacking_scope
 from coe.access.policy import Policy
 
 
@@ -25,7 +25,7 @@ def how_to_ask(
     """
     if decision.rules or actor.kind is not ActorKind.PERSON:
         return ""
-    if actor.scopes is not None and not in_scopes(decision.permission, actor.scopes):
+    if lacking_scope(decision.permission, actor.scopes):
         return ""
     if actor.subject in policy.memberships and not policy.names(team):
         return ""

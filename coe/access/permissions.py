@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -91,3 +92,39 @@ def is_scope(value: str) -> bool:
 def in_scopes(permission: str, scopes: frozenset[str]) -> bool:
     """Whether one of a token's scopes covers the permission."""
     return permission in scopes or f"{permission.split(':', 1)[0]}:*" in scopes
+
+
+_NEEDED_BY_NOUN: Final[Mapping[str, frozenset[Permission]]] = {
+    "decision": frozenset({Permission.ENTRY_READ}),
+    "flow": frozenset({Permission.ENTRY_READ}),
+    "human_task": frozenset({Permission.HUMAN_TASK_READ, Permission.RUN_READ}),
+    "schedule": frozenset({Permission.ENTRY_READ}),
+    "template": frozenset({Permission.ENTRY_READ}),
+}
+_NEEDED: Final[Mapping[str, frozenset[Permission]]] = {
+    Permission.HUMAN_TASK_READ: frozenset(),
+    Permission.RUN_CANCEL: frozenset({Permission.RUN_READ}),
+    Permission.RUN_RETRY: frozenset({Permission.RUN_READ}),
+    Permission.RUN_START: frozenset({Permission.ENTRY_READ, Permission.RUN_READ}),
+}
+
+
+def readings_needed(permission: str) -> frozenset[Permission]:
+    """The reading that a permission is of no use without.
+
+    What a verb names is looked up by it, and so is what the verb answers. A token without these
+    scopes would be told that what it names does not exist, or nothing of what it has changed.
+    """
+    return _NEEDED.get(permission, _NEEDED_BY_NOUN.get(permission.split(":", 1)[0], frozenset()))
+
+
+def lacking_scope(permission: str, scopes: frozenset[str] | None) -> str | None:
+    """Why a token with these scopes cannot use the permission; None if they suffice."""
+    if scopes is None:
+        return None
+    if not in_scopes(permission, scopes):
+        return f"The token that was sent has no scope for {permission}."
+    for needed in sorted(readings_needed(permission)):
+        if not in_scopes(needed, scopes):
+            return f"The token that was sent has no scope for {needed}, which {permission} needs."
+    return None

@@ -15,7 +15,7 @@ from coe.access.decision import Decision, matched, refused, unmatched
 from coe.access.enforcer import AccessRequest, EnforcerResult, Enforcers
 from coe.access.memberships import Memberships
 from coe.access.network import Network, NetworkLine
-from coe.access.permissions import PERMISSIONS, Permission, in_scopes
+from coe.access.permissions import PERMISSIONS, Permission, lacking_scope
 from coe.access.persons import AGAINST_PREFIX
 from coe.access.policy_lines import (
     ANY,
@@ -107,7 +107,8 @@ class Policy:
         """Decide whether the actor has the permission on a resource of this team and class.
 
         Args:
-            actor: The caller; the scopes and the team of its token only narrow.
+            actor: The caller; the scopes and the team of its token only narrow. A scope is of use
+                with those of the reading that it needs (`permissions.readings_needed`).
             permission: Anything but a `Permission` is refused.
             team: The slug of the team that owns the resource.
             data_class: The class of the resource.
@@ -117,8 +118,9 @@ class Policy:
                 of a person who counts as one with the actor (`coe.access.persons`): it only denies.
         """
         name = str(permission)
-        if actor.scopes is not None and not in_scopes(name, actor.scopes):
-            return refused(name, f"The token that was sent has no scope for {name}.")
+        narrowed = lacking_scope(name, actor.scopes)
+        if narrowed:
+            return refused(name, narrowed)
         own, every = _split(relations)
         objection = self._objection(actor, name, team, data_class, every)
         objection = objection or _bound_elsewhere(actor, name, team)

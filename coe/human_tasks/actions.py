@@ -162,6 +162,7 @@ async def complete_task(
 
 async def _lock(work: Work, task_id: UUID) -> Any:
     """Lock the task, read with its correlation id; NotFound for an actor who may not read it."""
+    work.require_scope(Permission.HUMAN_TASK_READ)
     found = await work.session.execute(
         select(TASKS, RUNS.c.correlation_id)
         .join(RUNS, RUNS.c.id == TASKS.c.run_id)

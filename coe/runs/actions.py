@@ -207,6 +207,7 @@ REOPENED: Final[dict[str, Any]] = {
 
 
 async def _choose(work: Work, flow: str) -> tuple[RunnableFlow, Any]:
+    work.require_scope(Permission.ENTRY_READ)
     version = await find_version(work, flow, EntryKind.FLOW)
     if version is None:
         entry = await find_entry(work, flow.split("@", 1)[0], EntryKind.FLOW)
@@ -246,6 +247,7 @@ async def _require_free(work: Work, correlation: str, team: str) -> None:
 
 async def _lock(work: Work, run_id: UUID) -> Any:
     """The run, locked against its holder's next append, if the actor may read it."""
+    work.require_scope(Permission.RUN_READ)
     found = await work.session.execute(
         select(
             *IDENTITY_COLUMNS,

@@ -66,6 +66,7 @@ async def resume_schedule(work: Work, flow: str, *, reason: str) -> EntryRecord:
 
 async def _lock(work: Work, flow: str, permission: Permission) -> tuple[EntryRecord, Any, Decision]:
     """The flow, the locked row of its schedule, and the decision of the policy."""
+    work.require_scope(Permission.ENTRY_READ)
     entry = await find_entry(work, flow, EntryKind.FLOW)
     if entry is None:
         raise NotFound

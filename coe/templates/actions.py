@@ -100,6 +100,7 @@ async def instantiate(work: Work, request: Instantiation) -> SavedVersion:
         NotFound: No such template, or it may not be read.
         Forbidden: `template:instantiate` in the team is refused.
     """
+    work.require_scope(Permission.ENTRY_READ)
     instance = await instance_of(work, request)
     document, rendered = instance.document, instance.rendered
     decision = work.require(

@@ -75,7 +75,9 @@ async def find_for_update(
 
     Raises:
         NotFound: There is no such version.
+        Forbidden: The token has no scope for `entry:read`.
     """
+    work.require_scope(Permission.ENTRY_READ)
     await lock_catalog(work.session)
     entry = await work.session.scalar(
         select(Entry).where(
