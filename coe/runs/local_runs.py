@@ -158,7 +158,7 @@ async def report_step(
     state: StepState,
     output: JSON = None,
     error: dict[str, JSON] | None = None,
-) -> None:
+) -> RunRecord:
     """Record that a step of a local run is RUNNING, COMPLETED (with its output) or FAULTED.
 
     A completed step stays completed: a second report of it changes nothing.
@@ -174,7 +174,7 @@ async def report_step(
     _check_state(state)
     before = await _step(work, run_id, name)
     if before is not None and before.state == StepState.COMPLETED:
-        return
+        return await _read_back(work, run_id)
     if run.state in ENDED:
         raise Conflict(f"the run has ended: {run.state.value}")
     row = await _step_row(work, run, _Report(name, state, output, error), before)
@@ -186,6 +186,7 @@ async def report_step(
     )
     if state is not StepState.RUNNING:
         await _record(work, run, {"step": name, "state": state.value, "attempt": attempt})
+    return await _read_back(work, run_id)
 
 
 async def report_run(

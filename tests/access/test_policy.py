@@ -231,18 +231,20 @@ def test_token_scopes_narrow_and_never_widen() -> None:
         ["owner * run:start * allow", "owner * run:read * allow", "owner * entry:read * allow"],
         {"anna": {"sales": ["owner"]}},
     )
-    runs = person("anna", frozenset({"run:*"}))
+    runs = person("anna", frozenset({"run:*", "entry:read"}))
     one = person("anna", frozenset({"run:read", "audit:read"}))
     nothing = person("anna", frozenset())
     assert policy.decide(runs, START, team="sales").allowed
-    assert not policy.decide(runs, Permission.ENTRY_READ, team="sales").allowed
+    alone = policy.decide(person("anna", frozenset({"run:*"})), START, team="sales")
+    assert alone.explanation.endswith("no scope for entry:read, which run:start needs.")
+    assert not policy.decide(one, Permission.ENTRY_READ, team="sales").allowed
     assert policy.decide(one, Permission.RUN_READ, team="sales").allowed
     assert not policy.decide(one, START, team="sales").allowed
     assert not policy.decide(one, Permission.AUDIT_READ, team="sales").allowed
     assert not policy.decide(nothing, START, team="sales").allowed
     assert policy.scope(one, START).empty
     assert "scope" in policy.decide(one, START, team="sales").explanation
-    assert policy.permissions(runs) == {START, Permission.RUN_READ}
+    assert policy.permissions(runs) == {START, Permission.RUN_READ, Permission.ENTRY_READ}
 
 
 def test_the_cache_of_decisions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

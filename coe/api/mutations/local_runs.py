@@ -10,7 +10,6 @@ import strawberry
 
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_uuid
-from coe.api.graphql.loaders import run_by_id
 from coe.api.graphql.nodes import Problem, mutation
 from coe.api.graphql.scalars import Json
 from coe.api.types.local_runs import (
@@ -69,7 +68,7 @@ class LocalRunMutation:
         run_id = to_uuid("Run", input.run)
         try:
             async with info.context.work() as work:
-                await local_runs.report_step(
+                record = await local_runs.report_step(
                     work,
                     run_id,
                     attempt=input.attempt,
@@ -81,8 +80,7 @@ class LocalRunMutation:
         except Invalid as error:
             return _refused(error)
         info.context.forget()
-        record = await info.context.load(run_by_id, run_id)
-        return RunPayload(run=Run.of(record) if record else None, problems=[])
+        return RunPayload(run=Run.of(record), problems=[])
 
     @mutation
     async def report_run(self, info: Info, input: ReportRunInput) -> RunPayload:  # noqa: A002  # the same
