@@ -37,6 +37,7 @@ from coe.identity.sign_in import forget_spent
 from coe.identity.signin import sessions
 from coe.identity.signin.sign_ins import SignIns
 from coe.identity.teams.endings import DISPATCH, end_what_is_over
+from coe.installation.status import outbox_check, revision_of, schema_check
 from coe.rate_limits import forget_empty
 from coe.settings import LOOPBACK, Settings
 from coe.web.addresses import StorableAddresses
@@ -155,6 +156,19 @@ class Services:
         while self.certificate is not None:
             self.certificate.look()
             await asyncio.sleep(CERTIFICATE_SECONDS)
+
+    async def checks(self) -> dict[str, object]:
+        """Whether the tables are those of this version, and what waits for dispatch.
+
+        Neither makes the API unready: while a release is rolled out the old version still serves.
+        """
+        async with self.platform.database.session() as session:
+            revision, outbox = await revision_of(session), await outbox_check(session)
+        schema = await asyncio.to_thread(schema_check, revision)
+        return {
+            each.part: {"state": each.health.value, "detail": each.detail, **each.data}
+            for each in (schema, outbox)
+        }
 
     async def policy_problem(self) -> str | None:
         """Why the policy in the database does not count, if it does not; the last good one does."""
@@ -303,6 +317,7 @@ def _add_probes(app: FastAPI, services: Services) -> None:
     async def ready() -> JSONResponse:
         database = await services.database_answers()
         policy = await services.policy_problem() if database else None
+        checks = await services.checks() if database else {}
         ready = database and services.platform.policies.in_force
         status = services.status
         body = {
@@ -315,6 +330,7 @@ def _add_probes(app: FastAPI, services: Services) -> None:
                 "queued": status.health.queued,
             },
             "policy": policy or "up",
+            **checks,
             "auditSealer": "down" if services.sealer.problem else "up",
             "auditLog": _sealing(services.watch),
             "tls": _tls(services.certificate),

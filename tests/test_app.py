@@ -136,6 +136,8 @@ async def test_over_a_real_socket_and_stopped_in_order(settings: Settings) -> No
         assert (await client.get("/healthz")).json() == {"status": "alive"}
         body = (await client.get("/readyz")).json()
         assert (body["status"], body["database"]) == ("ready", "up")
+        assert body["outbox"]["state"] == "ok"
+        assert body["schema"]["state"] == "problem", "the tables of tests have no revision"
         headers = {"Authorization": "Bearer demo-auditor"}
         query = {"query": "{ me { subject } }"}
         answer = await client.post("/graphql", json=query, headers=headers)

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "run": "coe.cli.run.group",
     "schedule": "coe.cli.schedule",
     "session": "coe.cli.identity.session",
+    "status": "coe.cli.status",
     "system": "coe.cli.system",
     "task": "coe.cli.task.group",
     "team": "coe.cli.team.group",

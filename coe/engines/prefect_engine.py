@@ -168,6 +168,19 @@ class PrefectEngine:
             return EngineHealth(self.name, ready=True, detail="Prefect answers")
         return EngineHealth(self.name, ready=False, detail="Prefect does not answer; runs wait")
 
+    async def central_workers(self) -> dict[str, str]:
+        """The central workers that ask for runs now: when each was last heard of, by its name."""
+        path = f"/work_pools/{segment(self._central_pool)}/workers/filter"
+        try:
+            found = await self._http.post(path, {"limit": PAGE})
+        except NotFound:
+            return {}  # no worker has made the pool yet
+        return {
+            each["name"]: str(each["last_heartbeat_time"])
+            for each in found
+            if each["status"] == "ONLINE"
+        }
+
     async def close(self) -> None:
         """Close the connections; runs go on."""
         await self._http.close()

@@ -53,6 +53,7 @@ NEED_MORE = {
     "audit export": "streams from /audit/bundle, see tests/e2e",
     "content load": "needs a database",
     "key list": "needs a database",
+    "status": "needs a database, see tests/installation",
     "key new": "needs a database, see tests/installation",
     "migrate": "needs a database",
     "audit key": "needs the signing key",

@@ -52,6 +52,15 @@ async def test_a_request_gives_prefect_the_run_id_and_nothing_else(
     assert made.url.endswith(f"/runs/flow-run/{made.id}")
 
 
+async def test_the_central_workers_that_ask_for_runs_are_known(
+    engine: PrefectEngine, http: PrefectHTTP
+) -> None:
+    assert await engine.central_workers() == {}
+    await engine.ensure_central()
+    await http.post("/work_pools/central-api/workers/heartbeat", {"name": "central-1"})
+    assert list(await engine.central_workers()) == ["central-1"]
+
+
 async def test_the_same_request_twice_is_one_flow_run_and_an_attempt_a_new_one(
     engine: PrefectEngine,
 ) -> None:

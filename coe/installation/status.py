@@ -1,0 +1,260 @@
+"""How an installation is, part by part: what is up, how far behind it is, and what mends it.
+
+Everything is read from outside, with the settings: so an answer is there while the API is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coe.access.policy import PolicyStore
+from coe.audit.watch import horizon_holder, sealing_state
+from coe.crypto.signing import SigningKey
+from coe.db import Database, why_unreachable
+from coe.engines.prefect_engine import PrefectEngine
+from coe.errors import CoeError, Unavailable
+from coe.formats import instants
+from coe.installation.keys import key_states
+from coe.json_types import JSON
+from coe.migrations import run as migrations
+from coe.outbox import OUTBOX
+from coe.runs.tables import NOW, TEAM_WORKERS
+from coe.runs.worker_presence import PRESENT
+from coe.secret_files import SecretFileRefused
+from coe.settings import Settings
+from coe.work import highest_recorded
+
+OVERDUE: Final = timedelta(seconds=60)
+"""How long a message of the outbox may be due before that is a warning."""
+_REVISION: Final = text("SELECT version_num FROM alembic_version")
+
+
+class Health(StrEnum):
+    """How a part is: a warning says what to look at, a problem what does not work."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of an installation.
+
+    Attributes:
+        part: The name of the part.
+        health: How it is.
+        detail: The same in a few words, for people.
+        help: The next command, or the page that says what to do; None if there is nothing to do.
+        data: The numbers behind it.
+    """
+
+    part: str
+    health: Health
+    detail: str
+    help: str | None = None
+    data: Mapping[str, JSON] = field(default_factory=dict)
+
+
+_Look = Callable[[AsyncSession, Settings], Awaitable[Check]]
+
+
+async def installation_status(settings: Settings) -> list[Check]:
+    """Look at each part; without the database, at those that need none."""
+    database = Database(settings.serving_url, name="coe-status", pool_size=1)
+    try:
+        checks = [await _database(database)]
+        if checks[0].health is Health.OK:
+            async with database.session() as session:
+                checks.append(await asyncio.to_thread(schema_check, await revision_of(session)))
+            checks.append(await _keys(settings))
+            looks = {
+                "policy": _policy,
+                "sealing": _sealing,
+                "outbox": lambda session, _: outbox_check(session),
+                "team workers": _team_workers,
+            }
+            checks += [
+                await _looked(database, part, look, settings) for part, look in looks.items()
+            ]
+    finally:
+        await database.close()
+    return [*checks, *await _engine(settings)]
+
+
+def schema_check(revision: str | None) -> Check:
+    """Compare the revision of a database with those that this version works with; it blocks."""
+    needed = _revisions()[-1]
+    data: dict[str, JSON] = {"database": revision, "oldest": needed, "newest": needed}
+    if revision == needed:
+        return Check("schema", Health.OK, f"revision {revision}", data=data)
+    if revision is None:
+        return Check("schema", Health.PROBLEM, "no tables yet", "coe migrate", data)
+    known = revision in _revisions()
+    detail = f"revision {revision}, and this version works with {needed}"
+    if known:
+        return Check("schema", Health.PROBLEM, f"{detail}: a migration is due", "coe migrate", data)
+    mends = "run the version that migrated it, docs/operations.md#setting-up"
+    return Check("schema", Health.PROBLEM, f"{detail}: it is of a newer version", mends, data)
+
+
+async def revision_of(session: AsyncSession) -> str | None:
+    """The revision of the database; None if it was never migrated."""
+    try:
+        found: str | None = await session.scalar(_REVISION)
+    except DBAPIError:
+        await session.rollback()
+        return None
+    return found
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    return tuple(migrations.revisions())
+
+
+async def _database(database: Database) -> Check:
+    try:
+        async with database.session() as session:
+            version = await session.scalar(text("SHOW server_version"))
+    except (SQLAlchemyError, OSError) as error:
+        mends = "is COE_DATABASE_URL right, and the server up? coe config show"
+        detail = f"does not answer ({why_unreachable(error)})"
+        return Check("database", Health.PROBLEM, detail, mends)
+    return Check("database", Health.OK, f"PostgreSQL {version}", data={"version": version})
+
+
+async def _keys(settings: Settings) -> Check:
+    try:
+        states = await key_states(settings)
+    except Unavailable as error:
+        return Check("keys", Health.PROBLEM, error.message)
+    data: dict[str, JSON] = {
+        each.file.name: {"ids": list(each.ids), "problem": each.problem} for each in states
+    }
+    wrong = [each.problem for each in states if each.problem]
+    if wrong:
+        mends = "coe key list, docs/operations.md#keys"
+        return Check("keys", Health.PROBLEM, "; ".join(wrong), mends, data)
+    return Check("keys", Health.OK, "those of what is in the database", data=data)
+
+
+async def _looked(database: Database, part: str, look: _Look, settings: Settings) -> Check:
+    """One look at a table; before the migration it is not there."""
+    try:
+        async with database.session() as session:
+            return await look(session, settings)
+    except (SQLAlchemyError, OSError) as error:
+        detail = f"cannot be read ({type(error).__name__})"
+        return Check(part, Health.PROBLEM, detail, "coe migrate")
+
+
+async def _policy(session: AsyncSession, settings: Settings) -> Check:
+    try:
+        signer = SigningKey.load(settings.signing_key_path, settings.log_origin)
+    except (SecretFileRefused, OSError):
+        detail = "cannot be checked without the signing key"
+        return Check("policy", Health.PROBLEM, detail, "coe key list")
+    store = PolicyStore(signer.public, highest_recorded)
+    policy = await store.current(session)
+    data: dict[str, JSON] = {"version": policy.version, "problem": store.problem}
+    if store.problem or not store.in_force:
+        detail = store.problem or "the database has no policy"
+        mends = "coe content load, docs/operations.md#what-to-watch"
+        return Check("policy", Health.PROBLEM, detail, mends, data)
+    return Check("policy", Health.OK, f"version {policy.version}", data=data)
+
+
+async def _sealing(session: AsyncSession, settings: Settings) -> Check:
+    state = await sealing_state(session)
+    data: dict[str, JSON] = {
+        "waiting": state.waiting,
+        "oldestSeconds": round(state.seconds, 1),
+        "refused": state.refused,
+    }
+    mends = "docs/operations.md#what-to-watch"
+    if state.refused:
+        detail = f"{state.refused} rows are refused: the platform did not write them"
+        return Check("sealing", Health.PROBLEM, detail, f"coe audit verify, {mends}", data)
+    detail = f"{state.waiting} events wait, the oldest for {state.seconds:.0f} s"
+    if state.seconds > settings.seal_alarm_seconds:
+        holder = await horizon_holder(session)
+        held = f"; the oldest writing transaction is that of {holder}" if holder else ""
+        return Check("sealing", Health.PROBLEM, detail + held, f"does an API run? {mends}", data)
+    return Check("sealing", Health.OK, detail, data=data)
+
+
+async def outbox_check(session: AsyncSession) -> Check:
+    """How many messages wait for dispatch, since when, and whether nobody takes them."""
+    late, age = NOW - func.min(OUTBOX.c.due_at), NOW - func.min(OUTBOX.c.created_at)
+    row = (await session.execute(select(func.count(), late, age).select_from(OUTBOX))).one()
+    queued, overdue, oldest = row[0], _seconds(row[1]), _seconds(row[2])
+    data: dict[str, JSON] = {
+        "queued": queued,
+        "overdueSeconds": round(overdue, 1),
+        "oldestSeconds": round(oldest, 1),
+    }
+    detail = f"{queued} messages wait, the oldest for {oldest:.0f} s"
+    if overdue > OVERDUE.total_seconds():
+        detail = f"{detail}; nothing has taken one that is due for {overdue:.0f} s"
+        mends = "does an API or a central worker run with COE_LOOPS and COE_PREFECT_URL?"
+        return Check("outbox", Health.WARNING, detail, mends, data)
+    return Check("outbox", Health.OK, detail, data=data)
+
+
+def _seconds(waited: timedelta | None) -> float:
+    return max(waited.total_seconds(), 0.0) if waited is not None else 0.0
+
+
+async def _team_workers(session: AsyncSession, _: Settings) -> Check:
+    seen = TEAM_WORKERS.c.seen_at
+    rows = (
+        await session.execute(
+            select(TEAM_WORKERS.c.team, seen, (NOW - seen).label("ago")).order_by("team")
+        )
+    ).all()
+    here = [row.team for row in rows if row.ago < PRESENT]
+    data: dict[str, JSON] = {row.team: instants.write_seconds(row.seen_at) for row in rows}
+    away = [row.team for row in rows if row.ago >= PRESENT]
+    if away:
+        detail = f"{len(here)} teams have one, not seen now: {', '.join(away)}"
+        return Check("team workers", Health.WARNING, detail, "docs/how-to/workers.md", data)
+    return Check("team workers", Health.OK, f"{len(here)} teams have one", data=data)
+
+
+async def _engine(settings: Settings) -> list[Check]:
+    """The Prefect server, and the central workers that it knows."""
+    if settings.prefect_url is None:
+        detail = "no engine is configured; runs wait"
+        return [Check("engine", Health.WARNING, detail, "set COE_PREFECT_URL, docs/settings.md")]
+    engine = PrefectEngine.open(settings)
+    try:
+        health = await engine.health()
+        if not health.ready:
+            mends = "is COE_PREFECT_URL right, and the server up? coe config show"
+            return [Check("engine", Health.PROBLEM, health.detail, mends)]
+        found = Check("engine", Health.OK, health.detail)
+        return [found, _central(await engine.central_workers())]
+    except CoeError as error:
+        mends = "is COE_PREFECT_AUTH right? coe config show"
+        return [Check("engine", Health.PROBLEM, error.message, mends)]
+    finally:
+        await engine.close()
+
+
+def _central(workers: Mapping[str, str]) -> Check:
+    """Whether a central worker asks for runs; `workers` are those seen, by when."""
+    if not workers:
+        detail = "none has been seen within a minute"
+        return Check("central workers", Health.PROBLEM, detail, "coe worker central")
+    return Check("central workers", Health.OK, f"{len(workers)} seen", data=dict(workers))

@@ -1,0 +1,111 @@
+"""The status of an installation: what is up, how far behind it is, and what mends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from coe.db import new_id
+from coe.embedded_postgres import EmbeddedPostgres
+from coe.installation.status import Check, Health, installation_status, schema_check
+from coe.migrations import run as migrations
+from coe.settings import Settings
+from coe.work import Platform
+from tests.cli.commands import run
+from tests.factories.databases import fresh_database
+
+AWAY = "postgresql://coe@127.0.0.1:9/coe"
+
+
+@pytest.fixture
+async def running(platform: Platform) -> AsyncIterator[Platform]:
+    """A platform whose database says which revision it has."""
+    await execute(platform, "CREATE TABLE alembic_version (version_num text)")
+    await execute(platform, f"INSERT INTO alembic_version VALUES ('{migrations.head()}')")
+    return platform
+
+
+async def execute(platform: Platform, statement: str, **values: object) -> None:
+    async with platform.database.session() as session:
+        await session.execute(text(statement), values)
+        await session.commit()
+
+
+async def checks(platform: Platform, **changed: object) -> dict[str, Check]:
+    found = await installation_status(platform.settings.model_copy(update=changed))
+    assert all(each.help for each in found if each.health is not Health.OK), "what mends it?"
+    return {each.part: each for each in found}
+
+
+async def test_all_is_well_but_for_the_engine_that_is_missing(running: Platform) -> None:
+    found = await checks(running)
+    assert {part: each.health for part, each in found.items()} == {
+        "database": Health.OK,
+        "schema": Health.OK,
+        "keys": Health.OK,
+        "policy": Health.OK,
+        "sealing": Health.OK,
+        "outbox": Health.OK,
+        "team workers": Health.OK,
+        "engine": Health.WARNING,
+    }
+
+
+async def test_each_problem_is_told_with_what_mends_it(running: Platform) -> None:
+    settings = running.settings
+    await execute(running, "UPDATE alembic_version SET version_num = '0001'")
+    await execute(running, "UPDATE policy_state SET version = version + 1")
+    await execute(
+        running,
+        "INSERT INTO outbox (id, kind, subject, payload, created_at, due_at, attempts)"
+        " VALUES (:id, 'start', :id, '{}', now() - interval '2 h', now() - interval '1 h', 0)",
+        id=new_id(),
+    )
+    await execute(
+        running, "INSERT INTO team_workers (team, seen_at) VALUES ('sales', now() - interval '1 d')"
+    )
+    (settings.data_dir / "keys" / "mac").unlink()
+    found = await checks(running, prefect_url="http://127.0.0.1:9/api")
+    wrong = {part: each.health for part, each in found.items() if each.health is not Health.OK}
+    assert wrong == {
+        "schema": Health.PROBLEM,
+        "keys": Health.PROBLEM,
+        "policy": Health.PROBLEM,
+        "outbox": Health.WARNING,
+        "team workers": Health.WARNING,
+        "engine": Health.PROBLEM,
+    }
+    assert found["outbox"].data["queued"] == 1
+    assert found["schema"].help == "coe migrate"
+
+
+def test_a_revision_is_compared_with_those_of_this_version() -> None:
+    head = migrations.head()
+    assert schema_check(head).health is Health.OK
+    assert "a migration is due" in schema_check("0001").detail
+    assert "newer version" in schema_check("9999").detail
+    assert schema_check(None).help == "coe migrate"
+    assert schema_check("9999").data == {"database": "9999", "oldest": head, "newest": head}
+
+
+async def test_the_command_answers_by_its_exit_code(
+    running: Platform, settings: Settings, postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    given = {"COE_DATABASE_URL": settings.database_url, "COE_DATA_DIR": str(settings.data_dir)}
+    done = await asyncio.to_thread(run, "status", "--output", "json", **given)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)[0]["part"] == "database"
+    async with fresh_database(postgres, "template1") as empty:
+        bare = given | {"COE_DATABASE_URL": empty, "COE_DATA_DIR": str(tmp_path / "none")}
+        new = await asyncio.to_thread(run, "status", **bare)
+    assert new.exit_code == 1
+    assert "coe migrate" in new.stdout
+    assert "coe key new" in new.stdout
+    gone = await asyncio.to_thread(run, "status", **given | {"COE_DATABASE_URL": AWAY})
+    assert gone.exit_code == 7
+    assert "COE_DATABASE_URL" in gone.stdout
