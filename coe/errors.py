@@ -44,6 +44,8 @@ class CoeError(Exception):
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
+    of_operator: ClassVar[bool] = False
+    """Whether the installation's own files or settings are at fault, which its operator mends."""
 
     def __init__(self, message: str | None = None, **extensions: str | int | None) -> None:
         """`message` is by default the class's docstring; clients see the extensions."""

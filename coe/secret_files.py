@@ -35,6 +35,8 @@ class KeyFileMissing(SecretFileRefused):
             " what is there; for a new installation, `coe key new` makes it"
         )
 
+    of_operator = True
+
 
 def read_secret(path: Path) -> bytes:
     """The content of the file.

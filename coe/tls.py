@@ -7,7 +7,9 @@ PostgreSQL is described by its URL, as libpq does.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -93,9 +95,40 @@ def distrust(error: BaseException) -> str | None:
 
 
 def why_unreached(error: BaseException) -> str:
-    """Why a server was not reached: the check of its certificate, or the kind of the failure."""
+    """Why a server was not reached, in words that say what to look at."""
     found = distrust(error)
-    return type(error).__name__ if found is None else f"{found}; see COE_CA_FILE and --ca-file"
+    if found is not None:
+        return f"{found}; see COE_CA_FILE and --ca-file"
+    return next(filter(None, map(_words, _causes(error))), type(error).__name__)
+
+
+def _words(cause: BaseException) -> str | None:
+    """What one cause says to somebody who gave the address; None if it says nothing."""
+    if isinstance(cause, ssl.SSLError):
+        spoken = (cause.reason or "no TLS").lower().replace("_", " ")
+        return f"TLS fails there ({spoken}): is the address http:// and not https://?"
+    if isinstance(cause, socket.gaierror):
+        return "no host of this name is known: is the address right?"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused: nothing listens at this port"
+    if isinstance(cause, TimeoutError):
+        return "it did not answer in time"
+    return cause.strerror.lower() if isinstance(cause, OSError) and cause.strerror else None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it; of a group, its members."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        cause = waiting.pop(0)
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        if isinstance(cause, BaseExceptionGroup):
+            waiting += cause.exceptions
+        waiting += (cause.__cause__, cause.__context__)
 
 
 def is_loopback(host: str) -> bool:

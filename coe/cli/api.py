@@ -9,7 +9,7 @@ import click
 
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.grammar import Noun, example
-from coe.cli.input_files import parse_json_input, read_text_input, read_value_input
+from coe.cli.input_files import parse_json_input, read_option_value, read_text_input
 from coe.cli.output import Result, printed
 from coe.errors import CoeError
 
@@ -37,9 +37,12 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
-    "--variables", metavar="FILE", help="A file with the variables, JSON or YAML; - is stdin."
+    "--variables",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="A file with the variables, JSON or YAML; - is stdin.",
 )
 @click.option(
     "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="One variable, text or JSON."
@@ -49,9 +52,9 @@ def command() -> None:
 @with_api
 def query(api: ApiClient, file: str, variables: str | None, pairs: tuple[str, ...]) -> Result:
     """Execute the GraphQL document in FILE (`-` is stdin), and print its data."""
-    given: Any = {} if variables is None else read_value_input(variables)
+    given: Any = {} if variables is None else read_option_value("--variables", variables)
     if not isinstance(given, dict):
-        raise CoeError("--variables is not an object", code="INVALID")
+        raise click.BadParameter("it is not an object", param_hint="--variables")
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:

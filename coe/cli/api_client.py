@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 
-from coe.errors import CoeError, Unauthenticated
+from coe.errors import Unauthenticated
 
 if TYPE_CHECKING:
     import asyncio
@@ -76,8 +76,12 @@ class ApiClient:
         """
         import asyncio  # noqa: PLC0415  # offline commands do without it
 
+        from coe.cli.arguments import GIVEN  # noqa: PLC0415  # the same
         from coe.sdk import Client  # noqa: PLC0415  # the same, and without httpx
 
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            context.meta[GIVEN] = dict(variables or {})
         if self._runner is None or self._client is None:
             self._runner = asyncio.Runner()
             self._client = Client(self.url, self.token, ca_file=self.ca_file)
@@ -157,12 +161,13 @@ def connect(url: str | None, token: str | None, profile: str | None) -> ApiClien
         Unauthenticated: There is no token for this server, or it is malformed.
         NotFound: There is no such profile.
     """
-    elsewhere, ca_file = "", ca_file_of_environment()
+    elsewhere, ca_file, every = "", ca_file_of_environment(), None
     if url is None or not token:
-        from coe.cli.profiles import read_profiles  # noqa: PLC0415  # only on this path
+        from coe.cli.profiles import choose, read_profiles  # noqa: PLC0415  # only on this path
 
-        name = click.get_current_context().meta.get(PROFILE) or profile
-        kept = read_profiles().chosen(name)
+        every = read_profiles()
+        named = click.get_current_context().meta.get(PROFILE)
+        kept = every.chosen(profile if named is None else named)
         if kept is not None and url is not None and checked_url(url) != kept.url:
             elsewhere = f" (the token of the profile is for {kept.url} only)"
         elif kept is not None:
@@ -173,10 +178,10 @@ def connect(url: str | None, token: str | None, profile: str | None) -> ApiClien
 
         token = ci.access_token(url, ca_file=ca_file) if ci.is_here() else None
     if not token:
-        raise Unauthenticated(
-            f"no token for {url}{elsewhere}: "
-            "log in with `coe login`, give --token, or set COE_TOKEN"
-        )
+        how = "log in with `coe login`, give --token, or set COE_TOKEN"
+        if not elsewhere and every is not None and every.profiles:
+            how = f"no profile is in use: {choose(every)}; or {how}"
+        raise Unauthenticated(f"no token for {url}{elsewhere}: {how}")
     if not all("!" <= character <= "~" for character in token):
         raise Unauthenticated("the token contains characters that no token has: copy it again")
     return ApiClient(url, token, checked_ca_file(ca_file))
@@ -192,7 +197,7 @@ def checked_ca_file(ca_file: Path | None) -> Path | None:
     """The file itself.
 
     Raises:
-        CoeError: It has no certificates of authorities.
+        UsageError: It has no certificates of authorities.
     """
     from coe.tls import NotAuthorities, check_authorities  # noqa: PLC0415  # only with such a file
 
@@ -200,7 +205,7 @@ def checked_ca_file(ca_file: Path | None) -> Path | None:
         try:
             check_authorities(ca_file)
         except NotAuthorities as error:
-            raise CoeError(str(error), code="INVALID") from None
+            raise click.UsageError(str(error)) from None
     return ca_file
 
 

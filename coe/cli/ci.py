@@ -55,6 +55,9 @@ def access_token(
     from coe.tls import client_context  # noqa: PLC0415  # the same
 
     environment = _with_files(environment)
+    for name in (ID_TOKEN, _GITHUB_URL, _GITHUB_TOKEN, *_CLIENT, TEAM):
+        if not _is_text(environment.get(name, "")):
+            raise Unauthenticated(f"{name} has text that is not valid Unicode: copy it again")
     verify = client_context(ca_file, environment=True)
     with httpx.Client(timeout=_SECONDS, verify=verify, transport=transport) as http:
         if all(environment.get(name) for name in _CLIENT):
@@ -83,6 +86,14 @@ def _with_files(environment: Mapping[str, str]) -> Mapping[str, str]:
     from coe.settings_sources import given_secret  # noqa: PLC0415  # pydantic is slow to import
 
     return {**environment, **{name: given_secret(name, environment) or "" for name in names}}
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id_token(http: httpx.Client, url: str, environment: Mapping[str, str]) -> str:

@@ -32,7 +32,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @example("coe event send payment.json", "coe event send - < payment.json")
 @printed()
 @with_api

@@ -25,6 +25,7 @@ def values_options(name: str, what: str) -> Callable[[FunctionT], FunctionT]:
             f"--{name}",
             "file",
             metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, allow_dash=True),
             help=f"A file with {what}, JSON or YAML; - is stdin.",
         )(set_option(what)(function))
 

@@ -49,6 +49,26 @@ class Verb(click.Command):
         """The examples of a verb that several nouns have, written with this noun."""
         return [re.sub(r"^coe [a-z]+ (?=[a-z])", f"coe {noun} ", each) for each in self.examples]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, and check what holds for those of every command."""
+        from coe.cli.arguments import check_given  # noqa: PLC0415  # it needs no grammar
+
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(list(args))
+            if not given.get("help"):
+                check_given(ctx, self.get_params(ctx), given)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the server refuses of an option is said of the option."""
+        from coe.cli.arguments import as_usage, said_of_options  # noqa: PLC0415  # the same
+
+        try:
+            return super().invoke(ctx)
+        except Invalid as error:
+            usage = as_usage(error, ctx)
+            raise (usage or said_of_options(error, ctx)) from None
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         noun = ctx.parent.info_name if ctx.parent and ctx.parent.parent else None
@@ -177,6 +197,8 @@ def report(error: CoeError) -> int:
     for name in ("permission", "rule", "errorId"):
         if name in error.extensions:
             click.echo(f"  {name}: {error.extensions[name]}", err=True)
+    if error.of_operator:
+        return EXIT_CODES[Invalid.code]
     code = str(error.extensions.get("code", error.code))
     return EXIT_CODES.get(code, INTERNAL_ERROR)
 

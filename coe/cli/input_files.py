@@ -57,6 +57,18 @@ def read_value_input(path: str) -> JSON:
         raise CoeError(f"{name} cannot be read: {place}{problem.message}", code="INVALID") from None
 
 
+def read_option_value(option: str, path: str) -> JSON:
+    """The value of the file that an option names, as `read_value_input`.
+
+    Raises:
+        BadParameter: The file cannot be read, or is not of this form; it names the option.
+    """
+    try:
+        return read_value_input(path)
+    except CoeError as error:
+        raise click.BadParameter(error.message, param_hint=option) from None
+
+
 def parse_json_input(text: str, name: str) -> JSON:
     """Parse a JSON text; `name` is where it comes from, in messages.
 

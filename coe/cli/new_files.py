@@ -27,6 +27,20 @@ def ask_for(question: str, option: str) -> str:
     return str(click.prompt(question, err=True))
 
 
+def ask_secret(question: str, option: str) -> str:
+    """Ask on the terminal for a secret, which is not shown; elsewhere take a line of stdin.
+
+    Raises:
+        UsageError: There is none: it names the option.
+    """
+    if sys.stdin.isatty():
+        return str(click.prompt(question, hide_input=True, err=True))
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise click.UsageError(f"give {option}")
+    return line
+
+
 def parts_of(ref: str) -> tuple[str, str]:
     """The namespace and the name of what is new.
 

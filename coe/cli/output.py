@@ -209,8 +209,12 @@ def problem_fields(problem: Problem) -> dict[str, object]:
 
 def print_problems(problems: Iterable[Mapping[str, object]], file: str | None = None) -> None:
     """Print problems on stderr."""
+    from coe.cli.arguments import named_by_options  # noqa: PLC0415  # only where there are problems
+
+    context = click.get_current_context(silent=True)
     for problem in problems:
-        click.echo(problem_line(problem, file), err=True)
+        shown = problem if file else named_by_options(problem, context)
+        click.echo(problem_line(shown, file), err=True)
 
 
 def has_errors(problems: Iterable[Mapping[str, object]]) -> bool:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import click
 
 from coe.cli.user_files import user_file, write_user_file
 from coe.errors import CoeError, NotFound
 
 DEFAULT: Final = "default"
 """The name of a profile if none is given."""
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FORBIDDEN_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -57,14 +61,17 @@ class Profiles:
         return self.profiles[name]
 
     def with_profile(self, name: str, profile: Profile) -> Profiles:
-        """These profiles and this one, which becomes the current one."""
-        return replace(self, current=name, profiles={**self.profiles, name: profile})
+        """These profiles and this one."""
+        return replace(self, profiles={**self.profiles, name: profile})
+
+    def using(self, name: str) -> Profiles:
+        """These profiles; this one is the current one."""
+        return replace(self, current=name)
 
     def without(self, name: str) -> Profiles:
-        """These profiles without one; the current one is then another, if there is one."""
+        """These profiles without one; if it was the current one, none is from then on."""
         left = {key: each for key, each in self.profiles.items() if key != name}
-        current = self.current if self.current in left else next(iter(sorted(left)), None)
-        return Profiles(current, left)
+        return Profiles(self.current if self.current in left else None, left)
 
 
 def profiles_file() -> Path:
@@ -92,11 +99,48 @@ def read_profiles() -> Profiles:
         raise CoeError(message, code="INVALID")
     try:
         data = json.loads(content)
-        profiles = {str(name): Profile(**each) for name, each in data["profiles"].items()}
-        return Profiles(data.get("current"), profiles)
+        profiles = {str(name): _profile(each) for name, each in data["profiles"].items()}
+        return Profiles(_text_or_none(data.get("current")), profiles)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message = f"{path} is not a file of profiles: correct it, or remove it and coe login"
         raise CoeError(message, code="INVALID") from None
+
+
+def checked_name(name: str) -> str:
+    """The name of a profile that is to be written.
+
+    Raises:
+        BadParameter: It is not a name.
+    """
+    if not _NAME.fullmatch(name):
+        message = f"{name!r} is not a name of letters, digits, dots, dashes and underscores"
+        raise click.BadParameter(message, param_hint="--profile")
+    return name
+
+
+def choose(kept: Profiles) -> str:
+    """How to choose one of the profiles."""
+    return f"coe profile use {'|'.join(sorted(kept.profiles))}"
+
+
+def _profile(given: Any) -> Profile:
+    """The profile of an object of the file.
+
+    Raises:
+        TypeError: It has other members, or a member is not a text.
+    """
+    found = Profile(**given)
+    for each in (found.url, found.token):
+        if not isinstance(each, str):
+            raise TypeError
+    _text_or_none(found.ca_file)
+    return found
+
+
+def _text_or_none(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def save_profiles(profiles: Profiles) -> None:

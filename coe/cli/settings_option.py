@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 config_option = click.option(
     "--config",
     envvar="COE_CONFIG",
-    type=click.Path(dir_okay=False),
+    type=click.Path(exists=True, dir_okay=False),
     help="A file of COE_NAME=value lines; variables of the environment win over it.",
 )
 

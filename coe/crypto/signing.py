@@ -41,6 +41,8 @@ class NoteRefused(CoeError):
 class KeyRefused(CoeError):
     """This is not a verification key of the form `<name>+<id>+<base64>`."""
 
+    of_operator = True
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyKey:
@@ -56,6 +58,8 @@ class VerifyKey:
         Raises:
             KeyRefused: The text is malformed, or its id does not fit the key.
         """
+        if vkey.startswith(_PREFIX):
+            raise KeyRefused("this is the private key: it stays where it is; give the public one")
         name, _, rest = vkey.partition("+")
         encoded = rest.partition("+")[2]
         try:
@@ -63,8 +67,10 @@ class VerifyKey:
         except (binascii.Error, ValueError):
             raise KeyRefused from None
         key = cls(name, decoded[1:])
-        if decoded[:1] != _ED25519 or len(key.public) != _KEY_BYTES or key.text != vkey:
+        if decoded[:1] != _ED25519 or len(key.public) != _KEY_BYTES:
             raise KeyRefused
+        if key.text != vkey:
+            raise KeyRefused("the id in this key is not that of its name and bytes: copy it again")
         return key
 
     @property
@@ -162,7 +168,12 @@ class SigningKey:
         except (KeyRefused, UnicodeDecodeError):
             raise SecretFileRefused(f"{path} is damaged: restore it from its backup") from None
         if key.name != name:
-            raise SecretFileRefused(f"{path} holds the key of {key.name}, not of {name}")
+            message = (
+                f"{path} holds the key of the log {key.name}, and COE_LOG_ORIGIN says {name}: "
+                "name the installation's settings with --config FILE or COE_CONFIG, or set "
+                f"COE_LOG_ORIGIN={key.name}"
+            )
+            raise SecretFileRefused(message)
         return key
 
     @property

@@ -38,6 +38,9 @@ _HALF: Final = "half of a surrogate pair is not a character"
 _INEXACT: Final = "a whole number of more than 64 bits would be rounded: quote it"
 _NUL: Final = "a key must not contain the character NUL"
 _REPEATED: Final = "the key `{}` occurs twice in one object"
+_UNPRINTABLE: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
 _NOT_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -77,9 +80,7 @@ def read_yaml(text: str) -> tuple[JSON, Marks]:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        place = text[: error.start]
-        mark = Mark(place.count("\n") + 1, error.start - place.rfind("\n"))
-        raise _unreadable("OWS001", _HALF, mark) from None
+        raise _unreadable("OWS001", _HALF, _mark_at(text, error.start)) from None
     if size > MAX_BYTES:
         raise _unreadable("OWS002", f"the document has more than {MAX_BYTES:,} bytes", Mark(1, 1))
     try:
@@ -87,6 +88,11 @@ def read_yaml(text: str) -> tuple[JSON, Marks]:
     except yaml.YAMLError as error:
         # libyaml does not know all of YAML 1.2: the slower parser decides on what it refuses.
         return _read_slowly(text, error)
+
+
+def _mark_at(text: str, place: int) -> Mark:
+    before = text[:place]
+    return Mark(before.count("\n") + 1, place - before.rfind("\n"))
 
 
 def _read(events: Iterable[Any]) -> tuple[JSON, Marks]:
@@ -102,14 +108,14 @@ def _read_slowly(text: str, refusal: yaml.YAMLError) -> tuple[JSON, Marks]:
     if text.lstrip().startswith("{") and (decoded := _json(text)) is not None:
         return decoded, {}
     if len(text) > MAX_SLOW_CHARACTERS:
-        raise Unreadable(_syntax_problem(refusal))
+        raise Unreadable(_syntax_problem(refusal, text))
     try:
         return _read(YAML(typ="safe", pure=True).parse(text))
     except YAMLError as error:
-        raise Unreadable(_syntax_problem(error)) from None
+        raise Unreadable(_syntax_problem(error, text)) from None
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
         # The slower parser fails on some texts that are not YAML, such as `%YAML 1.3`.
-        raise Unreadable(_syntax_problem(refusal)) from None
+        raise Unreadable(_syntax_problem(refusal, text)) from None
 
 
 def _libyaml_events(text: str) -> Iterator[Any]:
@@ -158,10 +164,14 @@ def _check_depth(data: JSON) -> None:
     raise Unreadable(Problem("OWS002", _DEEP))
 
 
-def _syntax_problem(error: Exception) -> Problem:
+def _syntax_problem(error: Exception, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     what = getattr(error, "problem", None) or str(error).split("\n", 1)[0]
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    unprintable = None if mark else _UNPRINTABLE.search(text)
+    if unprintable is not None:  # the parsers name the character, and not where it is
+        line, column = _mark_at(text, unprintable.start())
+        what = f"the character U+{ord(unprintable[0]):04X} is not allowed"
     return Problem("OWS001", f"not YAML: {what}", line=line, column=column)
 
 

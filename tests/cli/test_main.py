@@ -162,8 +162,10 @@ def test_a_file_that_is_no_bundle_is_not_an_internal_error(tmp_path: Path) -> No
 def test_a_bundle_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    done = coe("audit", "export", "--to", str(file / "x"), "--token", "x")
-    assert done.exit_code == 1
+    for path in (file / "x", tmp_path / "nowhere" / "x"):
+        done = coe("audit", "export", "--to", str(path), "--token", "x")
+        assert (done.exit_code, "--to" in done.stderr) == (2, True)
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_problem_without_a_line_names_file_and_path() -> None:

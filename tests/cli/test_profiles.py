@@ -67,6 +67,7 @@ def test_the_token_is_asked_and_not_shown(asked: list[tuple[str, str]]) -> None:
 def test_profiles_are_chosen_by_option_variable_and_use(asked: list[tuple[str, str]]) -> None:
     login(A, "a", "--profile", "one")
     login(B, "b", "--profile", "two")
+    run("profile", "use", "two")
     asked.clear()
     run("team", "list")
     run("team", "list", "--profile", "one")
@@ -125,8 +126,8 @@ def test_a_file_without_authorities_is_named(tmp_path: Path) -> None:
     for name in ("none.pem", "empty.pem"):
         (tmp_path / "empty.pem").write_text("")
         done = run("login", A, "--token", "a", "--ca-file", str(tmp_path / name))
-        assert done.exit_code == 1
-        assert f"{tmp_path / name}: " in done.stderr
+        assert done.exit_code == 2
+        assert str(tmp_path / name) in done.stderr
     assert not profiles_file().exists()
 
 
@@ -139,14 +140,53 @@ def test_a_server_that_is_reached_in_clear_is_noted(asked: list[tuple[str, str]]
 def test_a_logout_forgets_the_token() -> None:
     login(A, "a", "--profile", "one")
     login(B, "b", "--profile", "two")
-    assert json.loads(run("logout", "--output", "json").stdout)["current"] == "one"
+    run("profile", "use", "two")
+    done = run("logout", "--output", "json")
+    assert json.loads(done.stdout)["current"] is None
+    assert "coe profile use one" in done.stderr
     assert '"b"' not in profiles_file().read_text()
+    refused = run("team", "list")
+    assert (refused.exit_code, "coe profile use one" in refused.stderr) == (5, True)
     assert run("logout", "--profile", "two").exit_code == 6
     run("logout", "--all")
     assert run("team", "list").exit_code == 5
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"profiles": {"x": 1}}', "[" * 5000])
+@pytest.mark.parametrize("profile", ["other", "other.example_2"])
+def test_a_login_as_another_changes_who_one_is_only_when_asked(
+    profile: str, asked: list[tuple[str, str]]
+) -> None:
+    login(A, "a")
+    done = run("login", B, "--token", "b", "--profile", profile)
+    assert f"coe profile use {profile}" in done.stderr
+    asked.clear()
+    run("team", "list")
+    assert asked == [(A, "a")]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a\x1b[31m", "a b", "-x"])
+def test_a_profile_has_a_name(name: str) -> None:
+    for arguments in (["--profile", name, "login", A], ["login", A, "--profile", name]):
+        done = run(*arguments, "--token", "a")
+        assert (done.exit_code, profiles_file().exists()) == (2, False)
+        assert "--profile" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{",
+        '{"profiles": {"x": 1}}',
+        "[" * 5000,
+        '{"profiles": {"default": {"url": 1, "token": 2}}, "current": "default"}',
+        '{"profiles": {"x": {"url": "u", "token": null}}}',
+        '{"profiles": {"x": {"url": "u", "token": "t", "ca_file": 1}}}',
+        '{"profiles": {}, "current": 1}',
+    ],
+    ids=range(9),
+)
 def test_a_damaged_file_is_named(content: str) -> None:
     profiles_file().parent.mkdir(parents=True)
     profiles_file().touch(mode=0o600)

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from coe.cli.api_client import ApiClient
 from coe.cli.audit.known_logs import (
     key_in_bundle,
@@ -31,6 +33,7 @@ def download(api: ApiClient, path: Path, wanted: Mapping[str, Any]) -> dict[str,
 
     Raises:
         CoeError: The server refused, or the path exists.
+        BadParameter: There is no such folder.
     """
     import httpx  # noqa: PLC0415  # not needed to verify
 
@@ -38,12 +41,14 @@ def download(api: ApiClient, path: Path, wanted: Mapping[str, Any]) -> dict[str,
 
     if path.exists():
         raise CoeError(f"{path} exists already; name a new file", code="CONFLICT")
+    if not path.parent.is_dir():
+        message = f"{path.parent} is not a folder: make it first"
+        raise click.BadParameter(message, param_hint="--to")
     draft = path.with_name(f"{path.name}.part")
     size = 0
     headers = {"Authorization": f"Bearer {api.token}"}
     verify = client_context(api.ca_file, environment=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with (
             httpx.Client(timeout=60, trust_env=False, verify=verify) as client,
             client.stream(
@@ -96,23 +101,26 @@ def verify_bundle_file(path: Path, *, key: str | None, checkpoints: Path | None)
     only the key that came with the bundle is left, and then nothing is proven.
 
     Raises:
-        CoeError: `key` is not a verifier key.
+        BadParameter: `key` is not a verifier key.
+        CoeError: The remembered one is not.
     """
     from coe.audit.bundle_verification import verify_bundle  # noqa: PLC0415  # only here
-    from coe.crypto.signing import KeyRefused  # noqa: PLC0415  # only here
+    from coe.crypto.signing import KeyRefused, VerifyKey  # noqa: PLC0415  # only here
 
-    source = "given" if key else "remembered"
+    source = "remembered" if key is None else "given"
     if key is None:
         known = read_known_logs().get(origin_of(key_in_bundle(path) or ""))
         source, key = ("bundle", None) if known is None else (source, known.key)
     try:
+        if key is not None:
+            VerifyKey.parse(key)
         with progress("verifying", path.stat().st_size, unit="bytes") as advance:
             result = verify_bundle(path, vkey=key, checkpoint_file=checkpoints, advance=advance)
     except KeyRefused as error:
-        message = f"--key: {error.message} For a key in a file, write --key @FILE."
-        if source == "remembered":
-            message = f"{known_logs_file()}: {error.message}"
-        raise CoeError(message, code="INVALID") from None
+        if source == "given":
+            message = f"{error.message} For a key in a file, write --key @FILE."
+            raise click.BadParameter(message, param_hint="--key") from None
+        raise CoeError(f"{known_logs_file()}: {error.message}", code="INVALID") from None
     problems = [problem_fields(problem) for problem in result.problems]
     if source == "bundle":
         problems.append(problem_fields(_not_pinned(path, result.key)))

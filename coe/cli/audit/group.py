@@ -188,14 +188,14 @@ def verify(
     proven, 1 if not, with the rows that are not.
     """
     if path is None:
-        if key or checkpoints:
+        if key is not None or checkpoints:
             raise click.UsageError("--key and --checkpoints are for a bundle: give its PATH")
         with connect(url, token, profile) as api, progress("verifying the log"):
             return _verified(api.call(_VERIFY)["verifyAudit"])
     from coe.cli.audit.bundle import verify_bundle_file  # noqa: PLC0415  # cryptography is slow to import
 
-    given = key and _key_text(key)
-    return _verified(verify_bundle_file(path, key=given, checkpoints=checkpoints))
+    given = None if key is None else _key_text(key, "--key")
+    return _verified(verify_bundle_file(path, key=given, checkpoints=checkpoints), str(path))
 
 
 @command.command("key")
@@ -223,11 +223,11 @@ def trust(key: str) -> Result:
     from coe.cli.audit.known_logs import trust as keep  # noqa: PLC0415  # as below
     from coe.crypto.signing import KeyRefused, VerifyKey  # noqa: PLC0415  # slow to import
 
-    given = _key_text(key)
+    given = _key_text(key, "KEY")
     try:
         VerifyKey.parse(given)
     except KeyRefused as error:
-        raise CoeError(f"KEY: {error.message}", code="INVALID") from None
+        raise click.BadParameter(error.message, param_hint="KEY") from None
     log = keep(given, "coe audit trust")
     line = f"bundles of {origin_of(given)} are verified with {given}"
     return Result({"origin": origin_of(given), "key": log.key, "since": log.since}, line)
@@ -264,9 +264,20 @@ def settle(api: ApiClient, row: str, reason: str) -> Result:
     return Result(done, view, problems=done["problems"], code=int(refused))
 
 
-def _key_text(key: str) -> str:
-    """A key as it was given, or the content of the file of `@FILE`."""
-    return read_text_input(key[1:]).strip() if key.startswith("@") else key
+def _key_text(key: str, option: str) -> str:
+    """A key as it was given, or the content of the file of `@FILE`.
+
+    Raises:
+        BadParameter: There is none, or the file cannot be read.
+    """
+    try:
+        text = read_text_input(key[1:]).strip() if key.startswith("@") else key
+    except CoeError as error:
+        raise click.BadParameter(error.message, param_hint=option) from None
+    if not text:
+        where = f"{key[1:]} is empty" if key.startswith("@") else "it is empty"
+        raise click.BadParameter(f"there is no key: {where}", param_hint=option)
+    return text
 
 
 def _event_id(text: str) -> str:
@@ -277,7 +288,7 @@ def _event_id(text: str) -> str:
         return text
 
 
-def _verified(result: dict[str, Any]) -> Result:
+def _verified(result: dict[str, Any], file: str | None = None) -> Result:
     verdict = "proven" if result["ok"] else "NOT proven"
     if result.get("keySource") == "bundle" and result["consistent"]:
         verdict = "consistent with its own key only"
@@ -286,5 +297,5 @@ def _verified(result: dict[str, Any]) -> Result:
         f"{verdict}: {result['checkedEvents']} events, tree of {result['treeSize']}, "
         f"root {result['rootHash']}{key}"
     )
-    problems = [problem | {"line": None, "column": None} for problem in result["problems"]]
-    return Result(result, line, problems=problems, code=0 if result["ok"] else 1)
+    problems = result["problems"]
+    return Result(result, line, problems=problems, file=file, code=0 if result["ok"] else 1)

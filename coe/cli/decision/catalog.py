@@ -57,7 +57,7 @@ def show(api: ApiClient, ref: str) -> Result:
 
 
 @verb()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @example("coe decision preview limit.yaml")
 @printed()
 @with_api

@@ -8,14 +8,19 @@ from typing import Any
 import click
 
 from coe.cli.grammar import example, verb
-from coe.cli.input_files import read_value_input
+from coe.cli.input_files import read_option_value
 from coe.cli.output import Result, printed
 
 
 @verb("try")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--input", "input_file", default="-", help="A file with the input, JSON or YAML; - is stdin."
+    "--input",
+    "input_file",
+    default="-",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="A file with the input, JSON or YAML; - is stdin.",
 )
 @example("coe decision try limit.yaml --input case.json")
 @printed()
@@ -23,7 +28,7 @@ def try_table(file: Path, input_file: str) -> Result:
     """Decide one case with the table in FILE, offline; exit code 1 if no rule gives an answer."""
     from coe.cli.decision.table_files import decide, one_line  # noqa: PLC0415  # YAML is slow to import
 
-    outcome = decide(file, read_value_input(input_file))
+    outcome = decide(file, read_option_value("--input", input_file))
     rules: Any = outcome["rules"]
     hidden = {"rules", "decision", "digest"}
     lines = [f"{name}: {one_line(value)}" for name, value in outcome.items() if name not in hidden]

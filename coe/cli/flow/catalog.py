@@ -71,7 +71,7 @@ def show(api: ApiClient, ref: str, definition: bool) -> Result:  # noqa: FBT001 
 
 
 @verb()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
     "--for",
     "stage",

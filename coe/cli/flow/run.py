@@ -9,7 +9,7 @@ import click
 from coe.cli.api_client import ApiClient, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import example, verb
-from coe.cli.input_files import read_value_input
+from coe.cli.input_files import read_option_value
 from coe.cli.output import Result, printed
 from coe.cli.run.follow import exit_code, follow, follow_options, following
 from coe.errors import Invalid, Problem
@@ -27,7 +27,12 @@ mutation Start($input: StartRunInput!) {
 @verb()
 @click.argument("ref")
 @click.option(
-    "--input", "input_file", default="-", help="A file with the input, JSON or YAML; - is stdin."
+    "--input",
+    "input_file",
+    default="-",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="A file with the input, JSON or YAML; - is stdin.",
 )
 @click.option("--correlation-id", help="The id by which your business knows this case.")
 @click.option("--no-follow", is_flag=True, help="Start it only.")
@@ -53,7 +58,7 @@ def run(
     `coe run watch` takes it up again. Exit code 0 completed, 3 faulted or cancelled, 4 still
     running or waiting for a person.
     """
-    value = read_value_input(input_file)
+    value = read_option_value("--input", input_file)
     if value is None:
         raise Invalid([Problem("INPUT_TYPE", "the input is null: give an object", path="/input")])
     given = {"flow": ref, "input": value, "correlationId": correlation_id}

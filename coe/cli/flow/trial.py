@@ -10,7 +10,7 @@ import click
 
 from coe.cli.flow.trial_output import missing_lines, trial_lines
 from coe.cli.grammar import example, verb
-from coe.cli.input_files import read_text_input, read_value_input
+from coe.cli.input_files import read_option_value, read_text_input, source_name
 from coe.cli.output import Result, printed
 from coe.cli.run.follow import exit_code
 from coe.errors import CoeError
@@ -42,15 +42,12 @@ def _moment(_: click.Context, __: click.Parameter, given: str | None) -> datetim
 
 
 def _value(_: click.Context, __: click.Parameter, file: str | None) -> JSON:
-    try:
-        return None if file is None else read_value_input(file)
-    except CoeError as error:
-        raise click.BadParameter(str(error)) from None
+    return None if file is None else read_option_value("--input", file)
 
 
-def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
+def _text(_: click.Context, __: click.Parameter, file: str | None) -> tuple[str, str] | None:
     try:
-        return None if file is None else read_text_input(file)
+        return None if file is None else (source_name(file), read_text_input(file))
     except CoeError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -61,6 +58,7 @@ def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None
     "--input",
     "value",
     metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     callback=_value,
     help="A file with the input, JSON or YAML; - is stdin.",
 )
@@ -68,6 +66,7 @@ def _text(_: click.Context, __: click.Parameter, file: str | None) -> str | None
     "--stub",
     "stubs",
     metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     callback=_text,
     help="A file with stubs: answers of leaves, people and events.",
 )
@@ -99,7 +98,7 @@ def try_flow(
     file: Path,
     *,
     value: JSON,
-    stubs: str | None,
+    stubs: tuple[str, str] | None,
     resolve: dict[str, str],
     live: bool,
     data: bool,
@@ -119,14 +118,15 @@ def try_flow(
         trial = try_file(
             file,
             value=value,
-            stubs=stubs,
+            stubs=stubs[1] if stubs else None,
             resolve=resolve,
             live=live,
             now=now,
             decisions=decisions,
         )
     except BadValue as error:
-        raise click.BadParameter(str(error), param_hint="--stub") from None
+        where = f"{stubs[0]}: " if stubs else ""
+        raise click.BadParameter(f"{where}{error}", param_hint="--stub") from None
     trace: dict[str, Any] = trial.trace.to_json()
     lines = list(trial_lines(trace, data=data))
     notes = [f"note: {note}" for note in trial.notes]

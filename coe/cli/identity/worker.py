@@ -10,7 +10,8 @@ import click
 from coe.cli.api_client import ApiClient, connect, from_file, server_options, with_api
 from coe.cli.documents import document, plain_id
 from coe.cli.grammar import Noun, example
-from coe.cli.input_files import read_value_input
+from coe.cli.input_files import read_option_value
+from coe.cli.new_files import ask_secret
 from coe.cli.output import Result, Table, printed
 from coe.cli.pages import Page, fetch, notes_on, paged
 from coe.cli.settings_option import config_option, settings_from
@@ -60,9 +61,17 @@ _attempt = click.option(
     help="As `coe worker claim` says.",
 )
 _output = click.option(
-    "--result", metavar="FILE", help="A file with the output, JSON or YAML; - is stdin."
+    "--result",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="A file with the output, JSON or YAML; - is stdin.",
 )
-_error = click.option("--error", metavar="FILE", help="The error, as RFC 7807 describes it.")
+_error = click.option(
+    "--error",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="The error, as RFC 7807 describes it.",
+)
 
 
 @click.group(cls=Noun)
@@ -150,7 +159,7 @@ def enrol(team: str, code: str | None, name: str | None, config: str | None) -> 
         raise click.BadParameter(
             "a team is named by its slug, such as warehouse", param_hint="TEAM"
         )
-    code = code or click.prompt("Code", hide_input=True, err=True)
+    code = code or ask_secret("Code", "--code or COE_WORKER_CODE")
     if not str(code).isprintable():
         raise click.BadParameter("this is no code: it begins with coew_", param_hint="--code")
     settings = settings_from(config)
@@ -292,9 +301,9 @@ def report(api: ApiClient, run: str, attempt: int, result: str | None, error: st
 def _values(result: str | None, error: str | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if result is not None:
-        values["output"] = read_value_input(result)
+        values["output"] = read_option_value("--result", result)
     if error is not None:
-        values["error"] = read_value_input(error)
+        values["error"] = read_option_value("--error", error)
     return values
 
 

@@ -57,7 +57,7 @@ def test_try_prints_the_outputs_and_the_rule() -> None:
     assert whole["rules"] == ["large-services"]
     assert coe("decision", "try", table, stdin='{"amount": "x"}').exit_code == 1
     large = coe("decision", "try", table, stdin=f'{{"amount": {2**64}, "kind": "goods"}}')
-    assert large.exit_code == 1
+    assert large.exit_code == 2
     assert "stdin cannot be read. A whole number has more than 64 bits" in large.stderr
 
 

@@ -152,7 +152,7 @@ def test_a_missing_file_is_wrong_usage(flow: Path, option: str) -> None:
     done = tried(flow, option, flow.parent / "nowhere.yaml")
     assert done.exit_code == 2
     assert option in done.output
-    assert "nowhere.yaml cannot be read" in done.output
+    assert "nowhere.yaml' does not exist" in done.output
 
 
 @pytest.mark.parametrize(
