@@ -37,10 +37,21 @@ const storage = {
   },
 };
 
-// The explorer shows the variables of its first tab only if it gets them at its first start.
-function firstVariables() {
-  const started = storage.getItem("graphiql:tabState") !== null;
-  return started || !page.examples.length ? undefined : page.examples[0].variables;
+// The explorer adds a tab for what it starts with, unless a tab has the very same: start with the
+// tab that was open before a reload, and at the first start with the variables of the first one.
+function startWith() {
+  const kept = storage.getItem("graphiql:tabState");
+  if (kept === null) {
+    return page.examples.length ? { variables: page.examples[0].variables } : {};
+  }
+  try {
+    const { tabs, activeTabIndex } = JSON.parse(kept);
+    const open = tabs[activeTabIndex];
+    return { query: open.query ?? "", variables: open.variables ?? "" };
+  } catch {
+    storage.clear();
+    return startWith();
+  }
 }
 
 const place = document.getElementById("graphiql");
@@ -48,18 +59,23 @@ const fetched = "GraphiQL" in window;
 const root = fetched ? ReactDOM.createRoot(place) : null;
 if (!fetched) place.textContent = "The explorer's files were not fetched: run `make setup`.";
 
+let shown = { key: undefined, start: {} };
+
 function show() {
   if (!fetched) return;
+  // another person may read another answer: start anew
+  const key = bearer || (session.signedIn ? "session" : "nobody");
+  if (shown.key !== key) shown = { key, start: startWith() };
   root.render(
     React.createElement(GraphiQL, {
-      key: bearer, // another person may read another answer: start anew
+      key,
       fetcher: (body) => ask(body),
       storage,
       defaultTabs: page.examples.map((example) => ({
         query: example.query,
         variables: example.variables,
       })),
-      variables: firstVariables(),
+      ...shown.start,
       defaultEditorToolsVisibility: "variables",
       isHeadersEditorEnabled: false,
       shouldPersistHeaders: false,
@@ -109,16 +125,21 @@ if (page.personas.length) {
   choosePersona();
 } else {
   reveal("token-label", "token", "use-token", "account");
-  show();
   useSession();
 }
 
-// A person who signed in asks as themselves, as long as no token is in use.
+// A person who signed in asks as themselves, as long as no token is in use. The explorer asks for
+// the schema when it starts, so it starts when it is known who asks.
 async function useSession() {
-  const response = await fetch("/auth/session", { credentials: "same-origin" });
-  session = await response.json();
-  if (!session.signedIn) return;
-  document.getElementById("account").textContent = session.displayName;
+  try {
+    const response = await fetch("/auth/session", { credentials: "same-origin" });
+    session = await response.json();
+  } catch {
+    session = { signedIn: false };
+  }
+  if (session.signedIn) {
+    document.getElementById("account").textContent = session.displayName;
+  }
   show();
   showEngine();
 }
