@@ -21,7 +21,7 @@ from tests.factories.keys import signing_key
 WRONG = "\udcff"
 WRITTEN = {("demo", "--data-dir"), ("flow diagram", "--save"), ("audit export", "--to")}
 """Paths that a command makes."""
-WRITTEN |= {("flow new", "--to"), ("template new", "--to")}
+WRITTEN |= {("key new", "--to"), ("flow new", "--to"), ("template new", "--to")}
 CHECKED_BY_CONTENT = {("flow check", "files"), ("decision check", "files")}
 """A file that cannot be read is one of the problems that these commands list."""
 
