@@ -78,6 +78,7 @@ NOT_ASKED: Final = {
     "Query.clients": "machines",
     "Query.holdings": "people and what they answer for",
     "Query.teamChecklist": "what a team still needs, and who does it",
+    "Query.teamEnding": "what a team still has, and who settles it",
     "Query.trustRules": "machines",
     "Query.workers": "machines",
     "Query.explainAccess": "lines of the policy",
