@@ -174,7 +174,7 @@ GIVES = {
     "coe/catalog/scope.py": "the owner, author and publisher of an entry read it",
     "coe/catalog/versions/saving.py": "who is named as an editor",
     "coe/governance/access.py": "whoever asks about oneself",
-    "coe/governance/resources.py": "one's own tokens, account and proposals, as their verbs have it",
+    "coe/governance/resources.py": "one's own tokens, account and proposals, as in the verbs",
     "coe/governance/subjects.py": "whoever asks about oneself",
     "coe/governance/tokens.py": "a token for oneself has no other maker",
     "coe/human_tasks/actions.py": "who has claimed a task goes on with it",
