@@ -44,6 +44,7 @@ from coe.web.addresses import StorableAddresses
 from coe.web.client_address import ForwardedAddress, OnlyByProxy
 from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
+from coe.web.missing_page import answer_missing
 from coe.web.pages import Persona, routes
 from coe.work import Platform
 
@@ -293,6 +294,7 @@ def create_app(
     if services.gateway is not None:
         app.include_router(services.gateway.router())
     _add_probes(app, services)
+    app.add_exception_handler(404, answer_missing)
     app.add_middleware(StorableAddresses)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders, public_url=settings.public_url)

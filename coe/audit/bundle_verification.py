@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from coe.json_types import JSON
 
 _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+_SIGNED_EVENTS: Final = re.compile(r"/bundle\n(\d{1,18})\n")
 _POSITION: Final = re.compile(rb'"position":(\d+)')
 _ID: Final = re.compile(rb'"id":"([^"]*)"')
 
@@ -240,6 +241,10 @@ class _BundleVerifier:
         except NoteRefused as refused:
             self._add(number, f"the end: {refused.message}")
             return
+        meant = _SIGNED_EVENTS.search(signed)
+        if meant is not None and int(meant[1]) != self._events:
+            how = f"it has {self._events} events, and {int(meant[1])} were signed at its end"
+            self._add(number, how)
         if signed != expected or set(content) != {"note"}:
             self._add(number, "the bundle is not what was signed at its end")
 

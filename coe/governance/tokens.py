@@ -154,10 +154,9 @@ async def revoke_tokens(work: Work, wanted: TokenFilter, reason: str) -> frozens
     Those that the actor may not revoke stay.
 
     Returns:
-        The ids of the tokens that were revoked.
+        The ids of the tokens that were revoked; none if there is none that the actor may revoke.
 
     Raises:
-        NotFound: There are none that the actor may revoke.
         Invalid: The filter names neither subject, team nor maker, a part of it is not valid, or the
             reason is blank or too long.
     """
@@ -167,8 +166,6 @@ async def revoke_tokens(work: Work, wanted: TokenFilter, reason: str) -> frozens
     conditions = [*_matching(work, wanted), await _readable(work, wanted)]
     check_reason(reason)
     found = await tokens.active_tokens(work.session, *conditions, now=work.now)
-    if not found:
-        raise NotFound
     done: frozenset[UUID] = frozenset()
     for token in found:
         decision = _require_revoking(work, token)

@@ -150,12 +150,20 @@ async def enrol(
     pending_file = final.with_name(f"{team}.enrolling.json")
     url = str(http.base_url).rstrip("/")
     pending = read_identity(pending_file)
-    if pending is None or pending.url != url:
+    is_new = pending is None or pending.url != url
+    if pending is None or is_new:
         pending_file.unlink(missing_ok=True)
         pending = WorkerIdentity(url, team, jose.new_private_key(), since=time.time())
         create_secret(pending_file, _content(pending))
     given = {"team": team, "code": code, "proof": pending.proof(code), "name": name}
-    answer = await _post(http, ENROL_PATH, json=given)
+    try:
+        answer = await _post(http, ENROL_PATH, json=given)
+    except (Unavailable, RateLimited):
+        raise  # the platform may know the key already: it is sent again
+    except CoeError:
+        if is_new:
+            pending_file.unlink(missing_ok=True)
+        raise
     enrolled = replace(pending, credential=answer["worker"], issuer=answer["issuer"])
     replace_secret(final, _content(enrolled))
     pending_file.unlink(missing_ok=True)

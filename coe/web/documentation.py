@@ -16,12 +16,14 @@ from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
+from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe.web.headers import POLICY
+from coe.web.missing_page import missing_page
 
 SITE: Final = Path(__file__).resolve().parent / "site"
 _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -91,6 +93,8 @@ class _Pages(StaticFiles):
         known, _ = await run_in_threadpool(self.lookup_path, page)
         if known:
             return RedirectResponse(f"/docs/{page}")
+        if "text/html" in Headers(scope=scope).get("accept", ""):
+            return missing_page()
         return PlainTextResponse(_NO_PAGE, status_code=404)
 
 

@@ -184,6 +184,11 @@ async def test_a_filtered_bundle_proves_its_events_in_the_whole_tree(log: Log, p
     assert list(event_lines(lines).values()) == [3]
     found = again(log, path, lines)
     assert (found.ok, found.checked_events, found.tree_size) == (True, 1, SIZE)
+    [event] = event_lines(lines)
+    found = again(log, path, [*lines[:event], *lines[event + 1 :]])
+    assert "it has 0 events, and 1 were signed at its end" in {
+        each.message for each in found.problems
+    }
 
 
 async def test_a_changed_row_of_the_database_is_named_in_its_bundle(log: Log, path: Path) -> None:

@@ -12,6 +12,7 @@ import click
 import httpx
 import pytest
 
+from coe.cli.api_client import ApiClient
 from coe.cli.arguments import named
 from coe.errors import CoeError, Invalid, Problem
 from coe.tls import why_unreached
@@ -191,6 +192,13 @@ def test_a_problem_of_a_variable_names_its_option(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("coe.sdk.Client", lambda *_, **__: _Refusing(refuse))
     issue = ["token", "issue", "fiona", "--name", "x", "--expires-in", "P2Y", "--token", "x"]
     assert "--expires-in: error INPUT_TOKEN_EXPIRY" in run(*issue).stderr
+
+
+def test_there_may_be_nothing_to_revoke(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"revokeTokens": {"ids": [], "problems": []}}
+    monkeypatch.setattr(ApiClient, "call", lambda *_: answer)
+    done = run("token", "revoke-all", "--team", "a", "--reason", "left", "--token", "x")
+    assert (done.exit_code, "nothing to revoke" in done.stdout) == (0, True)
 
 
 # ---------------------------------------------------------------- why a server is not reached

@@ -18,7 +18,15 @@ from coe.access.models import Membership
 from coe.audit.models import AuditEvent
 from coe.db import new_id, utcnow
 from coe.demo.api import create_demo_app
-from coe.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from coe.errors import (
+    CoeError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from coe.identity import sign_in, workers
 from coe.identity.teams.holdings import HoldingKind, holdings_of
 from coe.identity.worker_identity import AccessTokens, enrol, identity_file, read_identity
@@ -238,6 +246,19 @@ async def test_a_good_token_is_used_while_the_platform_is_away(tmp_path: Path) -
         tokens._until = 0.0
         with pytest.raises(Unavailable):
             await tokens.current()
+
+
+@pytest.mark.parametrize(("status", "kept"), [(403, False), (404, False), (503, True)])
+async def test_a_refused_enrolment_leaves_no_key_and_one_without_an_answer_does(
+    tmp_path: Path, status: int, *, kept: bool
+) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json={}))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        with pytest.raises(CoeError):
+            await enrol(http, tmp_path, "warehouse", code="coew_x", name="w")
+    assert [each.name for each in (tmp_path / "workers").iterdir()] == (
+        ["warehouse.enrolling.json"] if kept else []
+    )
 
 
 def _id(text: str) -> UUID:

@@ -105,6 +105,27 @@ async def test_every_response_has_the_policy(settings: Settings) -> None:
     assert nonces[0] != nonces[1]
 
 
+@pytest.mark.parametrize("path", ["/tasks", "/nosuch", "/docs/nosuch", "/static/nosuch"])
+async def test_an_address_that_leads_nowhere_has_a_page_with_the_ways_on(
+    path: str, settings: Settings
+) -> None:
+    async with _client(create_app(settings)) as client:
+        page = await client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+        program = await client.get(path, headers={"Accept": "application/json"})
+    assert (page.status_code, program.status_code) == (404, 404)
+    assert 'href="/docs/index.html"' in page.text
+    assert "<html" not in program.text
+
+
+def test_the_explorer_starts_with_who_asks_and_with_its_open_tab() -> None:
+    script = (STATIC / "graphiql.js").read_text(encoding="utf-8")
+    start = script.split("} else {\n  reveal(", 1)[1].split("}\n", 1)[0]
+    assert "useSession();" in start
+    assert "show();" not in start
+    assert "...shown.start" in script
+    assert "query: open.query" in script
+
+
 async def test_only_our_hosts_are_served(settings: Settings) -> None:
     own = settings.model_copy(update={"public_url": "https://coe.example", "allowed_hosts": ("b",)})
     app = create_app(own)

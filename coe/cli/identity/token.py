@@ -183,8 +183,10 @@ def revoke_all(
         raise click.UsageError("give --subject, --team or --made-by")
     given = {"subject": subject, "team": team, "madeBy": made_by, "reason": reason}
     answer = api.call(_REVOKE_ALL, {"input": given})["revokeTokens"]
+    if answer["problems"]:
+        return Result(answer, (), problems=answer["problems"], code=1)
     lines = [f"{plain_id(each)} is revoked" for each in answer["ids"]]
-    return Result(answer, lines, problems=answer["problems"], code=0 if lines else 1)
+    return Result(answer, lines or "nothing to revoke, as far as you may")
 
 
 def _issue_as_operator(

@@ -102,18 +102,23 @@ async def checklist(read: Read, team: str) -> list[ChecklistItem]:
     done = await _done(read, team) if known else {}
     worker = worker_subject(team)
     steps = (
-        ("lead", "has a lead", f"{PLATFORM_TEAM}/lead", f"coe team add {team} SUBJECT --role lead"),
+        (
+            "lead",
+            "has a lead",
+            f"{PLATFORM_TEAM}/lead",
+            f"coe team add {team} SUBJECT --role lead --reason REASON",
+        ),
         (
             "builder",
             "has a developer or process owner",
             f"{team}/lead",
-            f"coe team add {team} SUBJECT --role developer",
+            f"coe team add {team} SUBJECT --role developer --reason REASON",
         ),
         (
             "service",
             "its worker is a member",
             f"{team}/lead",
-            f"coe team add {team} {worker} --role {WORKER_ROLE}",
+            f"coe team add {team} {worker} --role {WORKER_ROLE} --reason REASON",
         ),
         ("code", "its worker may enrol", f"{team}/lead", f"coe worker code {team}"),
         (
@@ -254,7 +259,7 @@ class _Start:
         """All steps, with what this call has done."""
         found = [TeamStep("team", "is there", self.states.get("team", TeamStepState.DONE))]
         pool = self.states["pool"]
-        found.append(TeamStep("pool", "has a work pool", pool, "the engine", "coe engine status"))
+        found.append(TeamStep("pool", "has a work pool", pool, "the engine", "coe engine show"))
         for item in await checklist(self.work, self.new.team):
             state = TeamStepState.DONE if item.done else TeamStepState.OPEN
             own = self.states.get(item.key)
