@@ -21,11 +21,23 @@ from coe.json_types import JSON
 _PURPOSE: Final = "people"
 
 
+_INACTIVE: Final = {
+    PersonState.SUSPENDED: (
+        "Your account is suspended: a lead of the centre of excellence, or your directory, lets "
+        "you in again."
+    ),
+    PersonState.LEFT: "Your account is closed: it is noted that you have left.",
+}
+
+
 class InactivePerson(Unauthenticated):
-    """A person who is suspended or has left; clients see the same error as for any bad token."""
+    """A person who is suspended or has left, and whose credential is otherwise right.
+
+    The person is told that. Whoever sends no right credential hears the same of every account.
+    """
 
     def __init__(self, subject: str, state: PersonState) -> None:
-        super().__init__(Unauthenticated().message)
+        super().__init__(_INACTIVE[state])
         self.subject = subject
         self.state = state
 

@@ -361,9 +361,10 @@ async def _display_name(session: AsyncSession, subject: str) -> str | None:
 
 
 def _name_problems(name: str) -> list[Problem]:
-    if _NAME.fullmatch(name):
+    if _NAME.fullmatch(name) and name.isprintable():
         return []
-    return [Problem("INPUT_TOKEN_NAME", "a name has 1 to 100 characters", path="/name")]
+    message = "a name is one line of 1 to 100 characters, none of which is a control character"
+    return [Problem("INPUT_TOKEN_NAME", message, path="/name")]
 
 
 def _subject_problems(subject: str) -> list[Problem]:

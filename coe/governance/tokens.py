@@ -70,6 +70,7 @@ async def issue_token(work: Work, request: TokenRequest) -> tuple[str, AccessTok
         Forbidden: `token:issue` is refused.
         Invalid: The request has problems; nothing is saved.
     """
+    _check_form(request.subject)
     team = _issuing_team(work, request)
     decision = work.require(
         Permission.TOKEN_ISSUE,
@@ -234,6 +235,13 @@ def _issuing_team(work: Work, request: TokenRequest) -> str:
     if request.team is not None and request.team in work.policy.teams(request.subject):
         return request.team
     return answering_team(work, request.subject, None, Permission.TOKEN_ISSUE)
+
+
+def _check_form(subject: str) -> None:
+    try:
+        subject_kind(subject)
+    except ValueError as error:
+        raise Invalid([Problem("INPUT_TOKEN_SUBJECT", str(error), path="/subject")]) from None
 
 
 def _is_service(subject: str) -> bool:

@@ -52,7 +52,12 @@ async def test_others_do_not_whatever_they_present(
     await add(platform, "sales-owner", state)
     with pytest.raises(Unauthenticated) as caught:
         await platform.authenticate(bearer, ABOUT)
-    assert caught.value.message == Unauthenticated().message
+    told = {PersonState.SUSPENDED: "account is suspended", PersonState.LEFT: "account is closed"}
+    assert told[state] in caught.value.message
+    wrong = persona_token("sales-owner")[:-1] if credential == "persona" else bearer[:-6] + "000000"
+    with pytest.raises(Unauthenticated) as caught:
+        await platform.authenticate(wrong, ABOUT)
+    assert caught.value.message == Unauthenticated().message, "only the right credential is told"
     assert await refusals(platform) == [("sales-owner", "person:sales-owner")]
 
 

@@ -141,6 +141,24 @@ async def test_an_invalid_token_request_names_every_problem(api: Api) -> None:
     assert {problem["path"] for problem in answer["problems"]} == {"/scopes/0", "/expiresIn"}
 
 
+async def test_names_that_no_line_can_show_are_refused(api: Api) -> None:
+    """The form is told before a refusal, which would be about the team of nobody."""
+    lead = api.persona("coe-lead")
+    for subject in ("", "a\nb", "service:"):
+        answer = (await api.persona("outsider").ask(ISSUE, input=_for(subject, "*")))["issueToken"]
+        assert [problem["path"] for problem in answer["problems"]] == ["/subject"]
+    named = _for("coe-lead", "*") | {"name": "a\x1b[31m"}
+    [problem] = (await lead.do("issueToken", "IssueTokenInput", "id", **named))["problems"]
+    assert "control character" in problem["message"]
+    team = {"slug": "x1", "name": "a\x1b[31m\nb", "contact": "x\ty"}
+    made = await lead.do("createTeam", "CreateTeamInput", "team { slug }", **team)
+    assert [problem["path"] for problem in made["problems"]] == ["/name", "/contact"]
+    await lead.do("createTeam", "CreateTeamInput", "team { slug }", slug="x1", name="X")
+    member = {"team": "x1", "subject": "new", "roles": [], "reason": "x"}
+    named = await lead.do("addMember", "MemberInput", "applied", **member, name="a\nb")
+    assert named["problems"][0]["path"] == "/name"
+
+
 async def test_an_invalid_duration_is_refused(api: Api) -> None:
     with pytest.raises(Refused) as refused:
         await api.persona("sales-owner").ask(ISSUE, input=_for("sales-owner", "*", lasts="P1M"))

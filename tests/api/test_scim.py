@@ -246,3 +246,29 @@ async def test_patches_as_entra_sends_them(directory: Directory) -> None:
     gone = {"op": "Remove", "path": "members", "value": [{"value": ines}]}
     patched = await directory.patch(f"/Groups/{group}", gone)
     assert (patched.status_code, "members" in patched.json()) == (200, False)
+
+
+WRONG = (
+    ("/Users", '{"userName": "a", "userName": "b"}', "stands twice"),
+    ("/Users", '{"userName": "a", "name": {"givenName": "A", "givenName": "B"}}', "stands twice"),
+    ("/Groups", '{"displayName": "a", "displayName": "b"}', "stands twice"),
+    ("/Users", '{"userName": "a", "title": "a\\u0000b"}', "NUL"),
+    ("/Users", '{"userName": "a", "active": "no"}', "true or false"),
+    ("/Users", '{"userName": "a", "active": 0}', "true or false"),
+    ("/Users", '{"userName": "a", "emails": [{"primary": "off"}]}', "true or false"),
+    ("/Users", "[]", "not a JSON object"),
+    ("/Groups", "7", "not a JSON object"),
+    ("/Users", '{"userName": "a", "name": []}', "should be an object: name"),
+)
+
+
+async def test_what_is_ambiguous_or_of_another_type_is_refused(directory: Directory) -> None:
+    for path, body, told in WRONG:
+        async with directory.api.client(directory.token) as client:
+            headers = {"Content-Type": "application/scim+json"}
+            answer = await client.post(f"/scim/v2{path}", content=body, headers=headers)
+        assert answer.status_code == 400, answer.text
+        assert told in answer.json()["detail"], body
+        assert "instance of" not in answer.text
+    for path in ("/Users", "/Groups"):
+        assert (await directory.send("GET", path)).json()["totalResults"] == 0

@@ -44,7 +44,7 @@ from coe.api.http.scim_resources import MAX_RESULTS, PATH, Account, GivenUser, G
 from coe.errors import CoeError, Invalid, NotFound
 from coe.formats import uuids
 from coe.identity.scim import groups, users
-from coe.json_types import JSON, NotJson, read_json
+from coe.json_types import JSON, NotJson, read_json, refuse_repeated_keys
 from coe.work import Platform, Work
 
 MEDIA: Final = "application/scim+json"
@@ -102,7 +102,11 @@ def _error_of(error: Exception) -> Error:
         case SCIMException():
             return error.to_error()
         case ValidationError():
-            return Error.from_validation_errors(error)[0]
+            found = Error.from_validation_errors(error)[0]
+            if error.errors()[0]["type"] == "model_type":
+                place = ".".join(map(str, error.errors()[0]["loc"]))
+                found.detail = f"Input should be an object: {place}"
+            return found
         case Invalid():
             text = "; ".join(f"{each.path}: {each.message}" for each in error.problems)
             return Error(status=400, scim_type="invalidValue", detail=text or error.message)
@@ -124,6 +128,9 @@ def _body(request: Request) -> JSON:
     """The body, whose bytes came before the transaction began."""
     value = read_json(request.state.body)
     check_nesting(value)
+    refuse_repeated_keys(request.state.body.decode())
+    if not isinstance(value, dict):
+        raise NotJson("The body is not a JSON object")
     return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from scim2_models import (
     URN,
     AnyExtension,
@@ -44,6 +44,18 @@ PATH: Final = "/scim/v2"
 MAX_RESULTS: Final = 200
 
 
+def _truth(value: object) -> object:
+    """A boolean, also as the text true or false, in whatever case, as Entra ID sends it.
+
+    No other text and no number is one: `no` is a mistake of the sender, and suspends nobody.
+    """
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    if value is None or isinstance(value, bool):
+        return value
+    raise ValueError("it is true or false")
+
+
 class Name(ComplexAttribute):
     """The parts of a person's name."""
 
@@ -77,6 +89,8 @@ class Email(ComplexAttribute):
 
     primary: bool | None = None
     """Whether it is the one to use."""
+
+    _primary_is_a_truth = field_validator("primary", mode="before")(_truth)
 
 
 class EnterpriseUser(Extension):
@@ -137,6 +151,8 @@ class User(Resource[AnyExtension]):
 
     emails: list[Email] | None = None
     """The e-mail addresses."""
+
+    _active_is_a_truth = field_validator("active", mode="before")(_truth)
 
 
 Account = User[EnterpriseUser]

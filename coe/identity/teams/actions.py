@@ -213,7 +213,7 @@ async def _put(work: Work, team: str, new: NewMember, *, reason: str, joins: boo
     _check_source(found, new.subject, row.origin if row is not None and is_in else None)
     check_last_lead(work, team, new.subject, new.roles)
     name = new.name or await _name(work, new.subject, row.display_name if row else None)
-    if not 0 < len(name.strip()) <= _MAX_NAME:
+    if not _is_line(name):
         raise Invalid([Problem("INPUT_NAME", _wanted_name(), path="/name")])
     roles = tuple(sorted(set(new.roles)))
     change = Change(team, new.subject, name.strip(), roles, new.expires_at)
@@ -249,12 +249,12 @@ def _check_new(new: NewTeam) -> None:
     if not is_slug(new.slug):
         message = "a team's name is words of a-z and 0-9 with hyphens between them"
         problems.append(Problem("INPUT_TEAM", message, path="/slug"))
-    if not 0 < len(new.name.strip()) <= _MAX_NAME:
+    if not _is_line(new.name):
         problems.append(Problem("INPUT_NAME", _wanted_name(), path="/name"))
     if new.domain is not None and not is_slug(new.domain):
         message = "a domain is words of a-z and 0-9 with hyphens between them"
         problems.append(Problem("INPUT_DOMAIN", message, path="/domain"))
-    if new.contact is not None and not 0 < len(new.contact.strip()) <= _MAX_NAME:
+    if new.contact is not None and not _is_line(new.contact):
         problems.append(Problem("INPUT_CONTACT", _wanted_name(), path="/contact"))
     if new.source is MembersSource.CONTENT:
         message = "a team whose members come from a file is made by the file (coe content load)"
@@ -263,5 +263,9 @@ def _check_new(new: NewTeam) -> None:
         raise Invalid(problems)
 
 
+def _is_line(text: str) -> bool:
+    return 0 < len(text.strip()) <= _MAX_NAME and text.isprintable()
+
+
 def _wanted_name() -> str:
-    return f"it has 1 to {_MAX_NAME} characters"
+    return f"it is one line of 1 to {_MAX_NAME} characters, none of which is a control character"
