@@ -57,7 +57,7 @@ def command() -> None:
     metavar="KEY",
     help="Its Ed25519 public key in base64url; without it, it gets a secret.",
 )
-@example("coe client create sales web-shop --scope run:start --scope event:send")
+@example("coe client create sales web-shop --scope run:start --scope run:read --scope entry:read")
 @printed()
 @with_api
 def create(

@@ -71,7 +71,7 @@ def command() -> None:
 @example(
     "coe token issue fiona --name laptop --scope run:* --days 30",
     "coe token issue service:web-shop --name shop --scope event:send --team sales",
-    "coe token issue fiona --name build --scope flow:register --expires-in PT1H",
+    "coe token issue fiona --name build --scope flow:register --scope entry:read",
     "coe token issue coe-lead --name first --operator",
 )
 @printed()
