@@ -201,11 +201,11 @@ async def test_the_log_is_read_exported_and_verified(served: Served, tmp_path: P
     loose_file = await served.coe(
         "auditor", "audit", "verify", str(file), "--key", str(tmp_path / "log.vkey")
     )
-    assert (loose_file.exit_code, "--key @FILE" in loose_file.stderr) == (1, True)
+    assert (loose_file.exit_code, "--key @FILE" in loose_file.stderr) == (2, True)
     other = key.replace("+", "x+", 1)
     assert (
         await served.coe("auditor", "audit", "verify", str(file), "--key", other)
-    ).exit_code == 1
+    ).exit_code == 2
     whole = await served.coe("auditor", "audit", "verify")
     assert whole.exit_code == 0, whole.output
     grown = await served.coe("auditor", "audit", "checkpoint", "--from", "1")
@@ -300,7 +300,7 @@ async def test_the_input_of_a_run_is_json_or_yaml(
     started = await served.coe(
         "sales-owner", "flow", "run", "sales/asks", "--no-follow", "--input", place, stdin=text
     )
-    wanted = (1, "is not JSON") if name.endswith(".json") else (0, "REQUESTED")
+    wanted = (2, "is not JSON") if name.endswith(".json") else (0, "REQUESTED")
     assert (started.exit_code, wanted[1] in started.output) == (wanted[0], True), started.output
 
 
