@@ -28,7 +28,7 @@ from sqlalchemy import text
 from coe import content
 from coe.access.actor import subject_kind
 from coe.access.load import load_access_files, renew_version
-from coe.access.policy import PolicyStore
+from coe.access.policy_store import PolicyStore
 from coe.access.signed_policy import SIGNER, lock_changed_policy
 from coe.crypto.signing import SigningKey
 from coe.db import Database

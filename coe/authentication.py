@@ -14,16 +14,17 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access import machines, people, tokens
+from coe.access import doorman, machines, people, tokens
 from coe.access.actor import Actor
-from coe.access.policy import PolicyStore
+from coe.access.policy import Policy
+from coe.access.policy_store import PolicyStore
 from coe.access.token_uses import TokenUses
 from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.confined.budget import Budget
 from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
-from coe.db import Database, new_id
+from coe.db import Database, DirectConnections, new_id
 from coe.errors import Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
 from coe.rate_limits import Exceeded, Limited, RateLimits
@@ -50,10 +51,19 @@ class RequestInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request, and the policy in force when that was read, if it was read with it."""
+
+    actor: Actor
+    policy: Policy | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Authentication:
     """Authenticates the requests of one process; the parts are those of its `Platform`."""
 
     database: Database
+    reader: DirectConnections
     policies: PolicyStore
     keyring: Keyring
     macs: MacKeys
@@ -65,7 +75,7 @@ class Authentication:
 
     async def authenticate(
         self, bearer: str, request: RequestInfo, *, connected: bool = False
-    ) -> Actor:
+    ) -> Caller:
         """Find the actor of a bearer token; the use of an expired or revoked one is recorded.
 
         It is an API token, or the access token of a machine. With `connected` the token was good
@@ -81,27 +91,26 @@ class Authentication:
             await self.refuse(refused, request)
             raise
 
-    async def _authenticate(self, bearer: str, request: RequestInfo, *, connected: bool) -> Actor:
+    async def _authenticate(self, bearer: str, request: RequestInfo, *, connected: bool) -> Caller:
+        now = self.clock()
         actor = None
         if self.authenticator is not None:
             actor = self.authenticator.authenticate(bearer, request.address or "")
+        if actor is None and not machines.is_access_token(bearer):
+            return await self._by_token(bearer, request, now)
         async with self.database.session() as session:
-            found = actor or await self._find(session, bearer, request, connected=connected)
-            return await people.admit(session, found)
-
-    async def _find(
-        self, session: AsyncSession, bearer: str, request: RequestInfo, *, connected: bool
-    ) -> Actor:
-        now = self.clock()
-        if machines.is_access_token(bearer):
-            return await machines.authenticate_machine(
+            found = actor or await machines.authenticate_machine(
                 session, self.machines, bearer, now=now, connected=connected
             )
-        found = await tokens.authenticate(session, self.macs, bearer, now=now)
+            return Caller(await people.admit(session, found))
+
+    async def _by_token(self, bearer: str, request: RequestInfo, now: datetime) -> Caller:
+        entered = await doorman.enter(self.reader, self.macs, bearer, now=now)
+        found = entered.found
         self.token_uses.note(
             found.token_id, at=now, address=request.address, last=found.last_used_at
         )
-        return found.actor
+        return Caller(found.actor, self.policies.known(entered.policy_version, now=now))
 
     async def refuse(self, refused: Unauthenticated, request: RequestInfo) -> None:
         """Count a refused credential, and record it if it is known whose it is; no way in omits it.

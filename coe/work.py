@@ -8,20 +8,21 @@ commits, once, at the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.access import machines, tokens
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.asking import explain_refusal
 from coe.access.permissions import Permission, in_scopes
-from coe.access.policy import AccessScope, Decision, Policy, PolicyStore
+from coe.access.policy import AccessScope, Decision, Policy
+from coe.access.policy_store import PolicyStore
 from coe.access.signed_policy import RENEWED, SIGNER
 from coe.access.step_up import StepUpLine
 from coe.access.token_uses import TokenUses
@@ -29,13 +30,14 @@ from coe.audit.events import AuditOutcome, Tag
 from coe.audit.log import NewEvent, append
 from coe.audit.models import AuditEvent
 from coe.audit.readings import Readings
-from coe.authentication import Authentication, RequestInfo
+from coe.authentication import Authentication, Caller, RequestInfo
 from coe.confined.budget import Budget, Turns
 from coe.confined.pool import Computing, shared
 from coe.crypto.keys import Keyring
 from coe.crypto.mac import MacKeys
 from coe.crypto.signing import SigningKey
-from coe.db import Database, utcnow
+from coe.db import Database, DirectConnections, utcnow
+from coe.db.plans import Plan
 from coe.errors import Forbidden, Invalid, NotFound, Problem, StepUpRequired, Unauthenticated
 from coe.identifiers import PLATFORM_TEAM
 from coe.json_types import JSON
@@ -71,6 +73,8 @@ _TAGS: Final = {tag.value: tag for tag in Tag}
 
 
 MAX_REASON_LENGTH: Final = 2000
+READERS: Final = 8
+"""Connections of a process beside its pool, for reads of one statement."""
 
 
 def check_reason(reason: str, *, path: str = "/reason") -> None:
@@ -153,6 +157,19 @@ class Read:
         """
         return await self.platform.computing.run(self.request.budget, function, *args)
 
+    async def fetch(
+        self, key: Hashable, make: Callable[[], Select[Any]], **values: Any
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement that is made once for the actor's rights, and run by the driver.
+
+        Args:
+            key: What `make` makes, beside policy and actor; of a bounded size.
+            make: Makes the statement; what differs from call to call is a `bindparam`.
+            values: Those of the parameters.
+        """
+        plan = self.policy.keep(self.actor, key, lambda: Plan(make()))
+        return await plan.fetch(self.platform.reader, **values)
+
     def scope(self, permission: Permission) -> AccessScope:
         """The teams and data classes in which the actor has the permission: every read's filter."""
         return self.policy.scope(self.actor, permission)
@@ -194,6 +211,16 @@ class Work(Read):
     """The context of a writer, which can also require permissions and record events."""
 
     _denied: list[NewEvent] = field(default_factory=list)
+
+    async def fetch(
+        self,
+        key: Hashable,  # noqa: ARG002  # a statement of a transaction is not kept
+        make: Callable[[], Select[Any]],
+        **values: Any,
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement, as this transaction sees them."""
+        rows: Sequence[Sequence[Any]] = (await self.session.execute(make(), values)).all()
+        return rows
 
     def require(
         self,
@@ -377,17 +404,20 @@ class Platform:
     turns: Turns = field(default_factory=Turns)
     machines: machines.MachineKeys = field(init=False)
     token_uses: TokenUses = field(init=False)
+    reader: DirectConnections = field(init=False)
     authentication: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive the keys for machines from the signing key; read the rate limits."""
         self.token_uses = TokenUses(self.database)
+        self.reader = self.database.direct(size=READERS)
         seconds = self.settings.access_token_seconds
         self.machines = machines.MachineKeys.of(
             self.signer, self.macs, self.settings.issuer, seconds
         )
         self.authentication = Authentication(
             database=self.database,
+            reader=self.reader,
             policies=self.policies,
             keyring=self.keyring,
             macs=self.macs,
@@ -433,12 +463,17 @@ class Platform:
         """Close the database's connections and the worker of expressions."""
         await self.expressions.close()
         await self.token_uses.settle()
+        await self.reader.close()
         await self.database.close()
 
     async def authenticate(
         self, bearer: str, request: RequestInfo, *, connected: bool = False
     ) -> Actor:
         """Find the actor of a bearer token (`coe.authentication.Authentication.authenticate`)."""
+        return (await self.enter(bearer, request, connected=connected)).actor
+
+    async def enter(self, bearer: str, request: RequestInfo, *, connected: bool = False) -> Caller:
+        """The same, with the policy in force if it was read with the token."""
         return await self.authentication.authenticate(bearer, request, connected=connected)
 
     async def refuse(self, refused: Unauthenticated, request: RequestInfo) -> None:
@@ -462,22 +497,24 @@ class Platform:
         actor: Actor,
         request: RequestInfo | None = None,
         readings: Readings | None = None,
+        policy: Policy | None = None,
     ) -> AsyncIterator[Read]:
         """Open a session for reading; it is never committed.
 
         The definitions that are read in it are recorded when it is over, unless `readings` takes
-        them.
+        them. `policy` is the one in force, if the caller has read that a moment ago.
         """
         if readings is None:
             async with (
                 self.readings(actor, request) as own,
-                self.read(actor, request, own) as read,
+                self.read(actor, request, own, policy) as read,
             ):
                 yield read
             return
         info = request or RequestInfo()
         async with self.database.session() as session:
-            policy = await self.policies.current(session, now=self.clock())
+            if policy is None:
+                policy = await self.policies.current(session, now=self.clock())
             yield Read(self, session, actor, policy, self.clock(), info, readings)
 
     @asynccontextmanager

@@ -58,11 +58,20 @@ async def admit(session: AsyncSession, actor: Actor) -> Actor:
         )
     )
     row = found.one_or_none()
-    if row is None:
+    return actor if row is None else admitted(actor, row.state, row.display_name)
+
+
+def admitted(actor: Actor, state: str | None, display_name: str) -> Actor:
+    """The actor with the name of their account, in the state in which that is; None without one.
+
+    Raises:
+        InactivePerson: The person's account is not active.
+    """
+    if actor.kind is not ActorKind.PERSON or state is None:
         return actor
-    if row.state != PersonState.ACTIVE:
-        raise InactivePerson(actor.subject, PersonState(row.state))
-    return replace(actor, display_name=row.display_name)
+    if state != PersonState.ACTIVE:
+        raise InactivePerson(actor.subject, PersonState(state))
+    return replace(actor, display_name=display_name)
 
 
 async def find_person(session: AsyncSession, subject: str, *, lock: bool = False) -> Person | None:

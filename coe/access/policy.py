@@ -1,14 +1,11 @@
-"""The policy in force: its decisions, the scope of an actor, and the store of the policy."""
+"""A version of the policy: its decisions, and the scope of an actor."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
-
-from sqlalchemy.ext.asyncio import AsyncSession
+from collections.abc import Callable, Collection, Hashable, Iterable
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeVar
 
 from coe.access.actor import Actor, ActorKind, DataClass
 from coe.access.decision import Decision, matched, refused, unmatched
@@ -27,17 +24,19 @@ from coe.access.policy_lines import (
     PolicyLine,
     Relation,
 )
-from coe.access.records import NO_POLICY, PolicyRecord, read_policy, read_policy_version
+from coe.access.records import PolicyRecord
 from coe.access.scope import AccessScope
-from coe.access.signed_policy import fits, problem_of
 from coe.access.step_up import StepUp, StepUpLine
-from coe.crypto.signing import VerifyKey
 from coe.db import utcnow
 from coe.identifiers import is_slug
 
-__all__ = ["AccessScope", "Decision", "Policy", "PolicyStore"]
+__all__ = ["AccessScope", "Decision", "Policy"]
+
+T = TypeVar("T")
 
 MAX_CACHED_DECISIONS: Final = 50_000
+MAX_CACHED_SCOPES: Final = 5_000
+MAX_KEPT: Final = 500
 _OTHER: Final = "?"  # any team or subject that the policy does not name; not a slug
 _RELATIONS: Final = frozenset(Relation)
 _READ_ELSEWHERE: Final = frozenset({Permission.ENTRY_READ.value})
@@ -91,6 +90,9 @@ class Policy:
             line.team for line in lines if line.team != ANY
         }
         self._decisions: dict[_Question, Decision] = {}
+        self._scopes: dict[Hashable, AccessScope] = {}
+        self._permissions: dict[Hashable, frozenset[Permission]] = {}
+        self._kept: dict[Hashable, Any] = {}
         self._role_names: frozenset[str] | None = None
         if broken is not None:
             self._broken[ANY] = broken.rstrip(".")
@@ -144,7 +146,18 @@ class Policy:
         relation need a scope of their own: `or_(scope().clause(…), and_(run.started_by == actor,
         scope(relations={"requester"}).clause(…)))`.
         """
+        key = (_asker(actor), str(permission), frozenset(relations))
+        known = self._scopes.get(key)
+        if known is None:
+            known = self._scope(actor, permission, relations)
+            if len(self._scopes) >= MAX_CACHED_SCOPES:
+                self._scopes = {}
+            self._scopes[key] = known
+        return known
 
+    def _scope(
+        self, actor: Actor, permission: Permission | str, relations: Collection[str]
+    ) -> AccessScope:
         def classes(team: str) -> frozenset[DataClass]:
             return frozenset(
                 each
@@ -165,7 +178,27 @@ class Policy:
 
     def permissions(self, actor: Actor) -> frozenset[Permission]:
         """The permissions that the actor has in any team, by its roles alone."""
-        return frozenset(each for each in Permission if not self.scope(actor, each).empty)
+        key = _asker(actor)
+        known = self._permissions.get(key)
+        if known is None:
+            known = frozenset(each for each in Permission if not self.scope(actor, each).empty)
+            if len(self._permissions) >= MAX_CACHED_SCOPES:
+                self._permissions = {}
+            self._permissions[key] = known
+        return known
+
+    def keep(self, actor: Actor, key: Hashable, make: Callable[[], T]) -> T:
+        """What follows from this policy for an actor, such as a statement; made once for a key.
+
+        The key has a bounded size and says what was made, beside policy and actor.
+        """
+        whole = (_asker(actor), actor.maker, actor.credential, key)
+        if whole not in self._kept:
+            if len(self._kept) >= MAX_KEPT:
+                self._kept = {}
+            self._kept[whole] = make()
+        kept: T = self._kept[whole]
+        return kept
 
     def roles(self, subject: str) -> frozenset[tuple[str, str]]:
         """The subject's roles as (role, team)."""
@@ -380,6 +413,11 @@ class Policy:
             return Enforcers("", (), self.memberships.has_role)
 
 
+def _asker(actor: Actor) -> Hashable:
+    """All of an actor that a decision depends on."""
+    return actor.subject, actor.kind, actor.scopes, actor.bound_to, actor.machine_of
+
+
 def _bound_elsewhere(actor: Actor, permission: str, team: str) -> str | None:
     """Why a credential does not count in this team; None if it does, or is bound to none."""
     reads = actor.machine_of is not None and permission in _READ_ELSEWHERE
@@ -411,91 +449,3 @@ def _step_up_lines(record: PolicyRecord) -> Iterable[StepUpLine]:
         except ValueError as error:
             _log.warning("%s asks for a fresh sign-in everywhere: %s", rule.source, error)
             yield StepUpLine.broken(rule.source)
-
-
-Floor = Callable[[AsyncSession], Awaitable[int]]
-"""The highest version that the audit log knows."""
-_CHECK_AGAIN: Final = timedelta(seconds=5)
-
-
-@dataclass(slots=True)
-class PolicyStore:
-    """Keeps the policy in force: one query a call, and a new `Policy` only after a change.
-
-    With a `key`, a version counts only if the key has signed it, and if no higher one was seen,
-    here or by the audit log (`floor`). Otherwise the last good one stays in force, in a process
-    that has none a policy that refuses everything, and `problem` says why.
-    """
-
-    key: VerifyKey | None = None
-    floor: Floor | None = None
-    problem: str | None = None
-    _policy: Policy = field(default_factory=Policy)
-    _record: PolicyRecord = field(default_factory=PolicyRecord)
-    _highest: int | None = None
-    _refused: tuple[str, datetime] | None = None
-
-    async def current(self, session: AsyncSession, *, now: datetime | None = None) -> Policy:
-        """The policy in force, as the session sees it, with the memberships that count now.
-
-        An installation without a policy gets one that refuses everything. A new policy replaces the
-        old reference only when it is complete; a caller that holds the old one keeps it.
-
-        Args:
-            session: Only read from.
-            now: By default the clock's time.
-        """
-        now = now or utcnow()
-        version = await read_policy_version(session)
-        if version != self._record.version and not self._is_refused(version, now):
-            await self._load(session, now)
-        until = self._policy.memberships.until
-        if until is not None and until <= now:
-            self._policy = Policy(self._record, now=now)
-        return self._policy
-
-    @property
-    def in_force(self) -> bool:
-        """Whether a policy is in force that may allow something."""
-        return self._record.version != NO_POLICY
-
-    def _is_refused(self, version: str, now: datetime) -> bool:
-        """Whether this version was refused just now, so that it is not read again yet."""
-        if self._refused is None:
-            return False
-        refused, at = self._refused
-        return refused == version and at <= now < at + _CHECK_AGAIN
-
-    async def _load(self, session: AsyncSession, now: datetime) -> None:
-        record = await read_policy(session)
-        if record.version == self._record.version:
-            return
-        problem = await self._problem_of(session, record)
-        if problem is None:
-            self._policy, self._record = Policy(record, now=now), record
-            self._highest = max(self._highest or 0, record.number)
-            self.problem = self._refused = None
-            return
-        if problem != self.problem:
-            _log.error("%s Version %s stays in force.", problem, self._record.version)
-        self.problem, self._refused = problem, (record.version, now)
-        if not self.in_force:
-            self._policy = Policy(broken=problem)
-
-    async def _problem_of(self, session: AsyncSession, record: PolicyRecord) -> str | None:
-        if self.key is None:
-            return None
-        if self._highest is None:
-            self._highest = await self.floor(session) if self.floor is not None else 0
-        if record.version == NO_POLICY and not self._highest:
-            return None
-        if record.parts is None or not fits(
-            self.key, record.number, record.parts, record.signature
-        ):
-            return problem_of(record.signature)
-        if record.number < self._highest:
-            return (
-                f"The policy in the database is version {record.number}, but {self._highest} was "
-                "in force: somebody put an older one back. `coe content load` makes a new one."
-            )
-        return None

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 import orjson
 from sqlalchemy import (
     ColumnElement,
-    Table,
     Text,
     bindparam,
     cast,
@@ -25,25 +24,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import SQLModel
 
 from coe.access.models import Membership, Person, PersonState, PolicyRule, PolicyState, Team
 from coe.db.records import Columns
+from coe.db.tables import table_of
 from coe.formats import instants
 
 NO_POLICY: Final = "0"
 """The version of an installation that has no policy yet."""
 
 
-def _table(model: type[SQLModel]) -> Table:
-    return SQLModel.metadata.tables[str(model.__tablename__)]
-
-
-_RULES: Final = _table(PolicyRule)
-_MEMBERSHIPS: Final = _table(Membership)
-STATE: Final = _table(PolicyState)
-_PEOPLE: Final = _table(Person)
-_TEAMS: Final = _table(Team)
+_RULES: Final = table_of(PolicyRule)
+_MEMBERSHIPS: Final = table_of(Membership)
+STATE: Final = table_of(PolicyState)
+_PEOPLE: Final = table_of(Person)
+_TEAMS: Final = table_of(Team)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +121,7 @@ _MEMBERSHIP_COLUMNS: Final = tuple(_MEMBERSHIPS.c[name] for name in MembershipRe
 async def read_policy_version(session: AsyncSession) -> str:
     """The version of the policy in force; "0" without one."""
     row = (await session.execute(_VERSION)).one_or_none()
-    return _version_name(row.version, row.digest) if row else NO_POLICY
+    return policy_version(row.version, row.digest) if row else NO_POLICY
 
 
 async def read_policy(session: AsyncSession) -> PolicyRecord:
@@ -137,7 +132,7 @@ async def read_policy(session: AsyncSession) -> PolicyRecord:
     lines = orjson.loads(row.lines)
     teams = row.memberships or ()
     return PolicyRecord(
-        version=_version_name(row.version, row.digest),
+        version=policy_version(row.version, row.digest),
         model=row.model,
         rules=_lines_of(lines, "p"),
         teams=tuple(read_teams(teams, frozenset(orjson.loads(row.inactive)))),
@@ -220,8 +215,9 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _version_name(number: int, digest: str) -> str:
-    return f"{number}-{digest[:16]}"
+def policy_version(number: int | None, digest: str) -> str:
+    """The name of a version from its row; "0" without one."""
+    return NO_POLICY if number is None else f"{number}-{digest[:16]}"
 
 
 def _text_of(row: Any, *order: ColumnElement[Any]) -> ColumnElement[str]:

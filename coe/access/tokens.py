@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -121,14 +121,31 @@ async def authenticate(
     """
     if not is_token(bearer):
         raise Unauthenticated
-    line = await _line(session, macs.codes(MacPurpose.ACCESS_TOKEN, b"text", bearer.encode()))
-    if not line:
+    codes = text_codes(macs, bearer)
+    line = (await session.execute(line_of(_TOKENS.c.token_hash.in_(codes)))).all()
+    found = found_token(macs, line, now or utcnow())
+    name = await _display_name(session, found.actor.subject)
+    return replace(found, actor=replace(found.actor, display_name=name or found.actor.subject))
+
+
+def text_codes(macs: MacKeys, bearer: str) -> list[bytes]:
+    """The codes by which the row of a token is found: one for each key."""
+    return list(macs.codes(MacPurpose.ACCESS_TOKEN, b"text", bearer.encode()))
+
+
+def found_token(macs: MacKeys, line: Sequence[Any], now: datetime) -> FoundToken:
+    """The actor of a token, from its row and those of its parents (`line_of`), without a name.
+
+    Raises:
+        Unauthenticated: There is no such token, or it does not work (`InactiveToken`).
+    """
+    if not line or line[-1].parent_id is not None:
         raise Unauthenticated
     token = line[0]
-    why = _objection(macs, line, now or utcnow())
+    why = _objection(macs, line, now)
     if why is not None:
         raise InactiveToken(token, why)
-    actor = token_actor(token, await _display_name(session, token.subject))
+    actor = token_actor(token)
     return FoundToken(actor, token.id, token.last_used_at)
 
 
@@ -293,20 +310,15 @@ async def revoke_of_subject(
 
 async def parents_of(session: AsyncSession, token: AccessToken) -> int:
     """How many tokens stand above a token in its line."""
-    line = _line_of(_TOKENS.c.id == token.id)
+    line = line_of(_TOKENS.c.id == token.id)
     return len((await session.execute(line)).all()) - 1
 
 
 _Owner = tuple[str, str | None]
 
 
-async def _line(session: AsyncSession, codes: Sequence[bytes]) -> Sequence[Row[Any]]:
-    """A token, its parent, the parent of that and so on; empty if there is none, or none to end."""
-    found = (await session.execute(_line_of(_TOKENS.c.token_hash.in_(codes)))).all()
-    return found if found and found[-1].parent_id is None else ()
-
-
-def _line_of(start: ColumnElement[bool]) -> Any:
+def line_of(start: ColumnElement[bool]) -> Any:
+    """A token, its parent, the parent of that and so on, at most `MAX_PARENTS`."""
     line = select(_TOKENS, literal(0).label("depth")).where(start).cte("line", recursive=True)
     parent = _TOKENS.alias("parent")
     line = line.union_all(

@@ -14,6 +14,7 @@ from strawberry.types.execution import ExecutionContext
 
 from coe.api.graphql.config import schema_config
 from coe.api.graphql.documents import TakePrepared
+from coe.api.graphql.executor import QuickExecutor
 from coe.api.mutations.access import AccessMutation
 from coe.api.mutations.audit import AuditMutation
 from coe.api.mutations.decisions import DecisionMutation
@@ -128,6 +129,7 @@ def make_schema() -> Schema:
         mutation=Mutation,
         types=types,
         extensions=[TakePrepared],
+        execution_context_class=QuickExecutor,
         config=schema_config(),
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from coe.access.actor import DataClass
+from coe.access.team_records import TeamRecord
 from coe.catalog.models import EntryKind, FlowKind, Lifecycle, ReviewVerdict
 from coe.catalog.tables import ENTRIES, VERSION_APPROVALS, VERSIONS
 from coe.db.records import Columns, Given
@@ -145,22 +146,29 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An entry found; `highlights` are HTML-escaped fragments with the match in <mark>."""
+    """An entry found; `highlights` are HTML-escaped fragments with the match in <mark>.
+
+    `owner` and `live` are its team and its live version, if they were read with it.
+    """
 
     entry: EntryRecord
     score: float | None
     highlights: tuple[str, ...]
+    owner: TeamRecord | None = None
+    live: VersionRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hits(Page[Hit]):
     """A page of found entries, with counts over all matching entries.
 
-    `note` says why the text can match nothing, if so.
+    `note` says why the text can match nothing, if so. `with_live` is whether the live versions were
+    read with the entries.
     """
 
     facets: tuple[Facet, ...]
     note: str | None = None
+    with_live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

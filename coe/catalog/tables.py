@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Table
-from sqlmodel import SQLModel
-
 from coe.catalog.models import Entry, EntryAlias, EntryLink, EntryVersion, VersionApproval
+from coe.db.tables import table_of
 
-
-def _table(model: type[SQLModel]) -> Table:
-    return SQLModel.metadata.tables[str(model.__tablename__)]
-
-
-ENTRIES: Final = _table(Entry)
-VERSIONS: Final = _table(EntryVersion)
-ALIASES: Final = _table(EntryAlias)
-VERSION_APPROVALS: Final = _table(VersionApproval)
-LINKS: Final = _table(EntryLink)
+ENTRIES: Final = table_of(Entry)
+VERSIONS: Final = table_of(EntryVersion)
+ALIASES: Final = table_of(EntryAlias)
+VERSION_APPROVALS: Final = table_of(VersionApproval)
+LINKS: Final = table_of(EntryLink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 from coe.cli.grammar import example, verb
@@ -40,10 +41,23 @@ def command(config: str | None) -> None:
     serve(create_app(settings), settings)
 
 
+def settle_memory() -> None:
+    """Leave what lasts as long as the process to itself: no collection walks the schema again.
+
+    Without it one request in a hundred waits a tenth of a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+
+
 def serve(app: FastAPI, settings: Settings) -> None:
     """Serve the application at the address of the settings until SIGTERM or Ctrl-C."""
     import uvicorn  # noqa: PLC0415  # slow to import
 
+    from coe.web.http_protocol import BoundedHttp  # noqa: PLC0415  # the same
+
+    settle_memory()
     certificate: ServerCertificate | None = app.state.services.certificate
     context = certificate.context if certificate else None
     uvicorn.run(
@@ -55,5 +69,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
         proxy_headers=False,  # the application believes only trusted proxies (COE_TRUSTED_PROXIES)
         server_header=False,
         timeout_graceful_shutdown=5,
+        http=BoundedHttp,
+        loop="auto",  # uvloop, where there is one
         ssl_context_factory=(lambda *_: context) if context else None,
     )

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlmodel import SQLModel
 
+from coe.db.pings import ping_after_idleness
 from coe.tls import distrust, verified_database_url
 
 DRIVER: Final = "postgresql+asyncpg://"
@@ -103,6 +104,10 @@ def _distrust(error: BaseException) -> str | None:
     return "it does not speak TLS" if "rejected SSL upgrade" in str(error) else None
 
 
+class ConnectionLost(ConnectionError):
+    """The server closed the connection while a statement ran."""
+
+
 class DirectConnections:
     """Connections outside of the pool, for single statements that commit at once.
 
@@ -136,6 +141,37 @@ class DirectConnections:
                 if connection is not None:
                     self._idle.append(connection)
         return rows
+
+    async def read(self, statement: str, *arguments: Any) -> list[Any]:
+        """The same for a statement that changes nothing: once more if the connection was lost.
+
+        Raises:
+            SQLAlchemyError: The statement failed; the message contains no values.
+            OSError: The database cannot be reached.
+        """
+        try:
+            return await self._read(statement, *arguments)
+        except ConnectionLost:
+            return await self._read(statement, *arguments)
+
+    async def _read(self, statement: str, *arguments: Any) -> list[Any]:
+        async with self._free:
+            connection = self._open_idle() or await self._connected()
+            try:
+                rows: list[Any] = await connection.fetch(statement, *arguments)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if connection.is_closed():
+                    raise ConnectionLost(type(error).__name__) from None
+                raise SQLAlchemyError(type(error).__name__) from None
+            finally:
+                self._idle.append(connection)
+        return rows
+
+    async def _connected(self) -> Any:
+        try:
+            return await self._connect()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise ConnectionRefusedError(type(error).__name__) from None
 
     async def close(self) -> None:
         """Close the connections; no statement may be running."""
@@ -179,12 +215,12 @@ class Database:
             async_creator=self.dedicated,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_pre_ping=True,
             hide_parameters=True,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
         )
         self._direct: list[DirectConnections] = []
+        ping_after_idleness(self.engine.sync_engine)
         self._sessions = async_sessionmaker(
             self.engine, expire_on_commit=False, autoflush=False, info=dict(info or {})
         )

@@ -61,11 +61,6 @@ class _Field:
     stop: int
     make: Callable[..., Any] | None
 
-    def value(self, row: Sequence[Any], at: int) -> Any:
-        if self.make is None:
-            return row[at + self.start]
-        return self.make(*row[at + self.start : at + self.stop])
-
 
 class Columns(Generic[R]):
     """The columns of a table from which records of one class are read; iterate for a select list.
@@ -91,6 +86,8 @@ class Columns(Generic[R]):
             raise TypeError(message)
         self.names: Final = tuple(names)
         self._columns: Final = tuple(table.c[name] for name in names)
+        self._places: Final = [(each.start, each.stop, each.make) for each in self._fields]
+        self._filled: Final = tuple(each.name for each in self._fields)
         self._attributes: Final = attrgetter(*names)
 
     def __iter__(self) -> Iterator[ColumnElement[Any]]:
@@ -108,8 +105,13 @@ class Columns(Generic[R]):
 
     def record(self, row: Sequence[Any], *, at: int = 0, **given: Any) -> R:
         """The record of a row that has the columns from `at` on; `given` are its `Given` fields."""
-        values = {field.name: field.value(row, at) for field in self._fields}
-        return self._record(**values, **given)
+        values = [
+            row[at + start] if make is None else make(*row[at + start : at + stop])
+            for start, stop, make in self._places
+        ]
+        if not given:
+            return self._record(*values)
+        return self._record(**dict(zip(self._filled, values, strict=True)), **given)
 
     def named(self, row: Mapping[str, Any], **given: Any) -> R:
         """The record of a row that has the columns by their names."""

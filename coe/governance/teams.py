@@ -7,32 +7,41 @@ to reach them is internal to the organisation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, Text, any_, bindparam, select
 from sqlmodel import col
 
 from coe.access.actor import DataClass
-from coe.access.models import Membership, Team
+from coe.access.models import Membership
 from coe.access.permissions import Permission
+from coe.access.team_records import TEAM_COLUMNS, TEAMS, TeamRecord
 from coe.work import Read
 
+_SLUGS: Final = bindparam("slugs", type_=ARRAY(Text))
 
-async def all_teams(read: Read) -> list[Team]:
+
+async def all_teams(read: Read) -> list[TeamRecord]:
     """All teams, by their slugs."""
-    return list(await read.session.scalars(select(Team).order_by(col(Team.slug))))
+    rows = await read.session.execute(select(*TEAM_COLUMNS).order_by(TEAMS.c.slug))
+    return [TEAM_COLUMNS.record(row) for row in rows]
 
 
-async def teams_by_slug(read: Read, slugs: Sequence[str]) -> dict[str, Team]:
+async def teams_by_slug(read: Read, slugs: Sequence[str]) -> dict[str, TeamRecord]:
     """Teams by their slugs."""
-    found = await read.session.scalars(select(Team).where(col(Team.slug).in_(slugs)))
-    return {team.slug: team for team in found}
+    rows = await read.fetch(
+        "teams by slug",
+        lambda: select(*TEAM_COLUMNS).where(TEAMS.c.slug == any_(_SLUGS)),
+        slugs=list(slugs),
+    )
+    return {team.slug: team for team in map(TEAM_COLUMNS.record, rows)}
 
 
-async def teams_by_id(read: Read, ids: Sequence[UUID]) -> dict[UUID, Team]:
+async def teams_by_id(read: Read, ids: Sequence[UUID]) -> dict[UUID, TeamRecord]:
     """Teams by their ids."""
-    found = await read.session.scalars(select(Team).where(col(Team.id).in_(ids)))
-    return {team.id: team for team in found}
+    rows = await read.session.execute(select(*TEAM_COLUMNS).where(TEAMS.c.id.in_(ids)))
+    return {team.id: team for team in map(TEAM_COLUMNS.record, rows)}
 
 
 async def members_by_team(read: Read, slugs: Sequence[str]) -> dict[str, list[Membership]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, DateTime, Table, func
-from sqlmodel import SQLModel
+from sqlalchemy import ColumnElement, DateTime, func
 
+from coe.db.tables import table_of
 from coe.runs.decision_models import DecisionCase
 from coe.runs.event_models import EventDelivery, EventSubscription, ReceivedEvent
 from coe.runs.models import (
@@ -30,26 +30,21 @@ from coe.runs.task_models import (
 NOW: Final[ColumnElement[Any]] = func.clock_timestamp(type_=DateTime(timezone=True))
 """The database's clock, in a statement: the one by which processes agree."""
 
-
-def _table(model: type[SQLModel]) -> Table:
-    return SQLModel.metadata.tables[str(model.__tablename__)]
-
-
-RUNS: Final = _table(Run)
-JOURNAL: Final = _table(JournalEntry)
-INBOX: Final = _table(RunInbox)
-STEPS: Final = _table(RunStep)
-TIMERS: Final = _table(Timer)
-INTERVENTIONS: Final = _table(RunIntervention)
-TEAM_WORKERS: Final = _table(TeamWorker)
-TASKS: Final = _table(HumanTask)
-APPROVALS: Final = _table(HumanTaskApproval)
-ESCALATIONS: Final = _table(HumanTaskEscalation)
-HOLDERS: Final = _table(HumanTaskHolder)
-REMINDERS: Final = _table(HumanTaskReminder)
-EVENTS: Final = _table(ReceivedEvent)
-SUBSCRIPTIONS: Final = _table(EventSubscription)
-DELIVERIES: Final = _table(EventDelivery)
-SCHEDULES: Final = _table(Schedule)
-SCHEDULE_EVENTS: Final = _table(ScheduleEvent)
-CASES: Final = _table(DecisionCase)
+RUNS: Final = table_of(Run)
+JOURNAL: Final = table_of(JournalEntry)
+INBOX: Final = table_of(RunInbox)
+STEPS: Final = table_of(RunStep)
+TIMERS: Final = table_of(Timer)
+INTERVENTIONS: Final = table_of(RunIntervention)
+TEAM_WORKERS: Final = table_of(TeamWorker)
+TASKS: Final = table_of(HumanTask)
+APPROVALS: Final = table_of(HumanTaskApproval)
+ESCALATIONS: Final = table_of(HumanTaskEscalation)
+HOLDERS: Final = table_of(HumanTaskHolder)
+REMINDERS: Final = table_of(HumanTaskReminder)
+EVENTS: Final = table_of(ReceivedEvent)
+SUBSCRIPTIONS: Final = table_of(EventSubscription)
+DELIVERIES: Final = table_of(EventDelivery)
+SCHEDULES: Final = table_of(Schedule)
+SCHEDULE_EVENTS: Final = table_of(ScheduleEvent)
+CASES: Final = table_of(DecisionCase)

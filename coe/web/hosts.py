@@ -24,11 +24,15 @@ class KnownHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the request, or refuse it."""
         checked = scope["type"] in {"http", "websocket"} and scope["path"] not in OPEN_PATHS
-        if checked and host_name(Headers(scope=scope).get("host", "")) not in self._hosts:
+        if checked and not self._knows(Headers(scope=scope).getlist("host")):
             refusal = PlainTextResponse("This host is not served here.", status_code=421)
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _knows(self, given: list[str]) -> bool:
+        """Whether the request names one host, and a known one; of two, others may read another."""
+        return len(given) == 1 and host_name(given[0]) in self._hosts
 
 
 def host_name(host: str) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from coe.access.files import read_files
 from coe.access.load import load_access_files, renew_version
 from coe.access.models import Membership, PolicyRule, PolicyState, Team
-from coe.access.policy import PolicyStore
+from coe.access.policy_store import PolicyStore
 from coe.db import Database
 from coe.errors import Invalid
 

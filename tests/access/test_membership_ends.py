@@ -18,7 +18,8 @@ from coe.access.membership_changes import (
     put_membership,
 )
 from coe.access.models import Person, PersonState
-from coe.access.policy import Policy, PolicyStore
+from coe.access.policy import Policy
+from coe.access.policy_store import PolicyStore
 from coe.access.records import MembershipRecord, PolicyRecord, TeamRecord, read_policy
 from coe.db import Database
 

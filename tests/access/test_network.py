@@ -11,7 +11,8 @@ import pytest
 from coe.access.files import read_files
 from coe.access.load import load_access_files
 from coe.access.network import Network, NetworkLine, is_public
-from coe.access.policy import Policy, PolicyStore
+from coe.access.policy import Policy
+from coe.access.policy_store import PolicyStore
 from coe.access.records import PolicyRecord, RuleRecord
 from coe.db import Database
 from coe.errors import Invalid

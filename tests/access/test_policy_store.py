@@ -12,7 +12,7 @@ from coe.access.actor import Actor
 from coe.access.load import renew_version
 from coe.access.models import Membership, PolicyRule, PolicyState
 from coe.access.permissions import Permission
-from coe.access.policy import PolicyStore
+from coe.access.policy_store import PolicyStore
 from coe.db import Database
 
 TEMP = Actor.of("temp")

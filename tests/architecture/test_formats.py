@@ -45,6 +45,7 @@ ALLOWED = {
     ("coe/crypto/jose.py", "orjson.loads"): "claims of a token, whose signature is checked",
     ("coe/crypto/keys.py", "orjson.loads"): f"{OURS}, and sealed",
     ("coe/db/__init__.py", "orjson.loads"): OURS,
+    ("coe/db/plans.py", "orjson.loads"): OURS,
     ("coe/demo/company_systems.py", "orjson.loads"): OURS,
     ("coe/demo/processes.py", "json.loads"): OURS,
     ("coe/demo/story.py", "json.loads"): OURS,

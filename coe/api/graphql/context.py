@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -19,6 +19,7 @@ from graphql import (
 from strawberry.dataloader import DataLoader
 
 from coe.access.actor import Actor
+from coe.access.policy import Policy
 from coe.audit.readings import Readings
 from coe.errors import NotFound
 from coe.execution.engine import EngineHealth
@@ -45,7 +46,9 @@ class EngineStatus:
 class Context:
     """One request; each root field and each batch of a loader opens its own session.
 
-    `readings` takes the definitions that are read in all of them, to be recorded together.
+    `readings` takes the definitions that are read in all of them, to be recorded together. A query
+    reads the version of the policy once, at its beginning: `policy` is what is in force then. A
+    mutation reads it again in each session, for it may have changed it (`keeps_policy`).
     """
 
     platform: Platform
@@ -54,11 +57,17 @@ class Context:
     document: DocumentNode
     engine: Callable[[], EngineStatus]
     readings: Readings
+    policy: Policy | None = None
+    keeps_policy: bool = False
     _loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
 
-    def read(self) -> AbstractAsyncContextManager[Read]:
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Read]:
         """Open a session for reading as this actor."""
-        return self.platform.read(self.actor, self.request, self.readings)
+        async with self.platform.read(self.actor, self.request, self.readings, self.policy) as read:
+            if self.keeps_policy:
+                self.policy = read.policy
+            yield read
 
     def work(self) -> AbstractAsyncContextManager[Work]:
         """Open a transaction as this actor, committed at its end."""
@@ -131,3 +140,25 @@ def _collect(
         elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
             seen.add(node.name.value)
             waiting.append(raw.fragments[node.name.value].selection_set)
+
+
+def selected_paths(info: Info, depth: int = 3) -> frozenset[str]:
+    """The paths of fields below this one, such as `nodes.owner`; with arguments `version()`."""
+    raw: GraphQLResolveInfo[Context] = info._raw_info  # noqa: SLF001  # the same
+    found: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    waiting = [(node.selection_set, "", depth) for node in raw.field_nodes if node.selection_set]
+    while waiting:
+        selections, before, left = waiting.pop()
+        for node in selections.selections:
+            if isinstance(node, FieldNode):
+                path = f"{before}{node.name.value}"
+                found.add(f"{path}()" if node.arguments else path)
+                if node.selection_set and left > 1:
+                    waiting.append((node.selection_set, f"{path}.", left - 1))
+            elif isinstance(node, InlineFragmentNode):
+                waiting.append((node.selection_set, before, left))
+            elif isinstance(node, FragmentSpreadNode) and (node.name.value, before) not in seen:
+                seen.add((node.name.value, before))
+                waiting.append((raw.fragments[node.name.value].selection_set, before, left))
+    return frozenset(found)

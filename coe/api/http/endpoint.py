@@ -18,14 +18,15 @@ from coe.api.graphql.documents import Documents, Prepared
 from coe.api.graphql.errors import format_error, refusal, status_of
 from coe.api.http.requests import (
     accept_correlation,
-    authenticate_request,
     check_nesting,
+    enter_request,
     read_body,
     request_info,
     response_headers,
 )
 from coe.api.http.texts import check_literals
 from coe.api.schema import make_schema
+from coe.authentication import Caller
 from coe.errors import CoeError, Invalid, Problem, RateLimited, TooCostly, Unauthenticated
 from coe.json_types import NotJson, read_json
 from coe.rate_limits import Limited
@@ -58,13 +59,13 @@ class GraphQLEndpoint:
         """Answer one request; every fault of it is an entry of `errors`."""
         about = request_info(request)
         try:
-            actor = await authenticate_request(self._platform, request, about)
-            about = await accept_correlation(self._platform, actor, request, about)
+            caller = await enter_request(self._platform, request, about)
+            about = await accept_correlation(self._platform, caller.actor, request, about)
             body = await _read(request)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             return _refused(request, error, about)
         try:
-            result = await self.execute(actor, about, body)
+            result = await self.execute(caller, about, body)
         except RateLimited as error:
             return _refused(request, error, about)
         except Exception as error:  # noqa: BLE001  # the same
@@ -74,11 +75,11 @@ class GraphQLEndpoint:
 
     async def execute(
         self,
-        actor: Actor,
+        caller: Caller,
         about: RequestInfo,
         body: dict[str, Any],
     ) -> dict[str, Any]:
-        """Execute one operation for an actor, and return the response.
+        """Execute one operation for a caller, and return the response.
 
         Raises:
             TooCostly: The operation exceeds a limit of `coe.api.graphql.limits`.
@@ -103,7 +104,9 @@ class GraphQLEndpoint:
             operation,
             variables,
         )
+        actor = caller.actor
         await self._count(actor, about, measure)
+        reads = operation.operation is OperationType.QUERY
         turns = self._platform.turns
         async with (
             turns.turn(actor.subject) if measure.computes else nullcontext(),
@@ -113,6 +116,8 @@ class GraphQLEndpoint:
                 platform=self._platform,
                 actor=actor,
                 request=about,
+                policy=caller.policy if reads else None,
+                keeps_policy=reads,
                 document=prepared.document,
                 engine=self._engine,
                 readings=readings,

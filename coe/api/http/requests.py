@@ -10,6 +10,7 @@ from coe.access.actor import Actor
 from coe.api.graphql import limits
 from coe.api.http import browser
 from coe.api.http.texts import check_body
+from coe.authentication import Caller
 from coe.errors import RateLimited, TooCostly, Unauthenticated
 from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
 from coe.runs.correlations import with_correlation
@@ -21,7 +22,12 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 
 
 async def authenticate_request(platform: Platform, request: Request, about: RequestInfo) -> Actor:
-    """Find the actor of a request by its `Authorization: Bearer …`, else by a session's cookie.
+    """Find the actor of a request (`enter_request`)."""
+    return (await enter_request(platform, request, about)).actor
+
+
+async def enter_request(platform: Platform, request: Request, about: RequestInfo) -> Caller:
+    """Find the caller by the `Authorization: Bearer …` of a request, else by a session's cookie.
 
     A browser adds the cookie by itself, so a request with it has to come from our own pages; one
     that may change something carries the token of the session too (`X-CSRF-Token`).
@@ -32,11 +38,11 @@ async def authenticate_request(platform: Platform, request: Request, about: Requ
     """
     header = request.headers.get("authorization")
     if header is None:
-        return await _by_session(platform, request, about)
+        return Caller(await _by_session(platform, request, about))
     scheme, _, bearer = header.partition(" ")
     if scheme.lower() != "bearer" or not bearer.strip():
         raise Unauthenticated
-    return await platform.authenticate(bearer.strip(), about)
+    return await platform.enter(bearer.strip(), about)
 
 
 async def _by_session(platform: Platform, request: Request, about: RequestInfo) -> Actor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import strawberry
 
-from coe.api.graphql.context import Info, selected_fields
+from coe.api.graphql.context import Info, selected_paths
 from coe.api.graphql.nodes import field
 from coe.api.graphql.paging import page_size
 from coe.api.types.catalog import CatalogConnection, CatalogFilter
@@ -19,6 +21,9 @@ from coe.catalog.search.filters import CatalogFilter as Wanted
 from coe.catalog.search.query import CatalogOrder, CatalogSearch
 from coe.catalog.search.query import search as find_entries
 from coe.errors import NotFound
+
+_OWNERS: Final = ("nodes.owner", "edges.node.owner")
+_VERSIONS: Final = ("nodes.version", "edges.node.version")
 
 
 @strawberry.type
@@ -37,7 +42,7 @@ class CatalogQuery:
         after: str | None = None,
     ) -> CatalogConnection:
         """Entries that match and that the caller may read."""
-        fields = selected_fields(info)
+        fields = selected_paths(info)
         request = CatalogSearch(
             text=search,
             filter=filter.wanted() if filter else Wanted(),
@@ -46,6 +51,8 @@ class CatalogQuery:
             after=after,
             count="totalCount" in fields,
             facets="facets" in fields,
+            owners=not fields.isdisjoint(_OWNERS),
+            live=not fields.isdisjoint(_VERSIONS),
         )
         async with info.context.read() as read:
             return CatalogConnection.of_hits(await find_entries(read, request))

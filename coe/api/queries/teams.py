@@ -28,7 +28,7 @@ class TeamQuery:
             display_name=actor.display_name,
             slugs=sorted(policy.teams(actor.subject)),
             roles=sorted(f"{team}/{role}" for role, team in policy.roles(actor.subject)),
-            permissions=sorted(each.value for each in policy.permissions(actor)),
+            policy=policy,
         )
 
     @field

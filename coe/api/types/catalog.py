@@ -9,11 +9,14 @@ import strawberry
 from coe.access.actor import DataClass
 from coe.api.graphql.nodes import input_type, object_type
 from coe.api.graphql.paging import Connection, Edge, PageInfo
+from coe.api.types.decisions import DecisionTable
 from coe.api.types.entries import CatalogEntry, FacetValue
 from coe.api.types.entry_kinds import entry_view
+from coe.api.types.flows import Flow
+from coe.api.types.teams import Team
 from coe.catalog.models import EntryKind, Lifecycle
 from coe.catalog.records import Facet as FacetRecord
-from coe.catalog.records import Hits
+from coe.catalog.records import Hit, Hits
 from coe.catalog.search.filters import CatalogFilter as Wanted
 
 
@@ -85,10 +88,11 @@ class CatalogConnection(Connection[CatalogEntry]):
     @classmethod
     def of_hits(cls, hits: Hits) -> CatalogConnection:
         """The view of a page."""
+        teams: dict[str, Team] = {}
         edges = [
             CatalogEdge(
                 cursor=cursor,
-                node=entry_view(hit.entry),
+                node=_entry_of(hit, teams, with_live=hits.with_live),
                 score=hit.score,
                 highlights=list(hit.highlights),
             )
@@ -102,3 +106,16 @@ class CatalogConnection(Connection[CatalogEntry]):
             facets=[Facet.of(facet) for facet in hits.facets],
             note=hits.note,
         )
+
+
+def _entry_of(hit: Hit, teams: dict[str, Team], *, with_live: bool) -> CatalogEntry:
+    """The view of an entry, with the owner and the live version that were read with it."""
+    view = entry_view(hit.entry)
+    at_hand: dict[str, object] = {}
+    if hit.owner is not None:
+        slug = hit.owner.slug
+        at_hand["owner"] = teams[slug] = teams.get(slug) or Team.of(hit.owner)
+    if with_live and isinstance(view, Flow | DecisionTable):  # of a template it is the newest one
+        at_hand["version"] = view.VERSION_VIEW.of(hit.live) if hit.live else None
+    view.at_hand = at_hand
+    return view

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
@@ -47,6 +49,7 @@ class CatalogEntry:
     """An entry of the catalog."""
 
     record: strawberry.Private[EntryRecord]
+    at_hand: strawberry.Private[Mapping[str, object]] = dataclasses.field(default_factory=dict)
     id: strawberry.ID
     kind: EntryKind
     ref: str

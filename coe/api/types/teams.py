@@ -11,7 +11,8 @@ from coe.access.actor import ActorKind
 from coe.access.ends import is_alive, live_grants
 from coe.access.membership_changes import MembersSource
 from coe.access.models import Membership, TeamState
-from coe.access.models import Team as TeamRecord
+from coe.access.policy import Policy
+from coe.access.team_records import TeamRecord
 from coe.api.graphql.context import Info
 from coe.api.graphql.ids import to_global
 from coe.api.graphql.loaders import (
@@ -143,10 +144,15 @@ class Viewer:
     display_name: str
     slugs: strawberry.Private[list[str]]
     roles: list[str] = strawberry.field(description="Each as team/role")
-    permissions: list[str] = strawberry.field(
-        description="The permissions that the roles give in some team; a relation to a thing, "
-        "such as being a candidate of a task, gives more",
-    )
+    policy: strawberry.Private[Policy]
+
+    @field
+    def permissions(self, info: Info) -> list[str]:
+        """The permissions that the roles give in some team.
+
+        A relation to a thing, such as being a candidate of a task, gives more.
+        """
+        return sorted(each.value for each in self.policy.permissions(info.context.actor))
 
     @field
     async def teams(self, info: Info) -> list[Team]:

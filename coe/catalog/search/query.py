@@ -8,11 +8,8 @@ matches, the search uses similar words (`coe.catalog.search.suggestions`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -28,7 +25,6 @@ from sqlalchemy import (
     select,
     text,
     true,
-    tuple_,
 )
 
 from coe import paging
@@ -36,12 +32,15 @@ from coe.catalog.models import Lifecycle
 from coe.catalog.records import ENTRY_COLUMNS, Facet, Hit, Hits
 from coe.catalog.scope import readable_entries
 from coe.catalog.search import facets, suggestions
+from coe.catalog.search.browsing import browse, is_plain
 from coe.catalog.search.filters import CatalogFilter, predicates
 from coe.catalog.search.highlights import fragments, headline
+from coe.catalog.search.requests import CatalogOrder, CatalogSearch, Order
 from coe.catalog.search.suggestions import evaluated_once
 from coe.catalog.tables import ENTRIES
-from coe.formats import instants, uuids
 from coe.work import Read
+
+__all__ = ["CatalogFilter", "CatalogOrder", "CatalogSearch", "search"]
 
 _OPERATORS = re.compile(r'"|(?:^|\s)-\w|\sor\s', re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
@@ -49,28 +48,6 @@ _NO_WORD = "The text has no word: entries are found by letters and digits."
 _MAX_TEXT_LENGTH = 200
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
 _BODY = (ENTRIES.c.search_body, ENTRIES.c.search_tags)
-
-
-class CatalogOrder(StrEnum):
-    """The order of found entries; RELEVANCE without a text is MOST_USED."""
-
-    RELEVANCE = "RELEVANCE"
-    TITLE = "TITLE"
-    UPDATED = "UPDATED"
-    MOST_USED = "MOST_USED"
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogSearch:
-    """One search: `text` as typed, `first` at most 100, `after` a cursor of the same search."""
-
-    text: str | None = None
-    filter: CatalogFilter = field(default_factory=CatalogFilter)
-    order: CatalogOrder = CatalogOrder.RELEVANCE
-    first: int = 20
-    after: str | None = None
-    count: bool = True
-    facets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +72,19 @@ async def search(read: Read, request: CatalogSearch) -> Hits:
         Invalid: `first` or `after` is not valid.
     """
     paging.check_first(request.first)
+    words = _words(request.text)
+    if not words and is_plain(request):
+        return await browse(read, request)
     allowed = readable_entries(read)
-    matching = await _matching(read, request, allowed)
+    matching = await _matching(read, words, allowed)
     matched = and_(allowed, matching.predicate)
     total, counted = await _counted(read, request, matched)
-    order = _order(request.order, matching)
+    order = Order.of(request.order, matching.score)
     rows = await _rows(read, request, matching, matched, order)
     page = rows[: request.first]
     return Hits(
         items=tuple(_hit(row, matching) for row in page),
-        cursors=tuple(order.cursor(row) for row in page),
+        cursors=tuple(order.cursor(row.sort_key, row.id) for row in page),
         has_next=len(rows) > request.first,
         has_previous=request.after is not None,
         total=total,
@@ -113,8 +93,11 @@ async def search(read: Read, request: CatalogSearch) -> Hits:
     )
 
 
-async def _matching(read: Read, request: CatalogSearch, allowed: ColumnElement[bool]) -> _Matching:
-    words = " ".join((request.text or "").replace("\0", " ").split())[:_MAX_TEXT_LENGTH]
+def _words(text: str | None) -> str:
+    return " ".join((text or "").replace("\0", " ").split())[:_MAX_TEXT_LENGTH]
+
+
+async def _matching(read: Read, words: str, allowed: ColumnElement[bool]) -> _Matching:
     if not words:
         return _Matching(true())
     if not _WORD.search(words):
@@ -175,7 +158,7 @@ async def _rows(
     request: CatalogSearch,
     matching: _Matching,
     matched: ColumnElement[bool],
-    order: _Order,
+    order: Order,
 ) -> Sequence[Row[Any]]:
     """The rows of the page, and one more if another page follows."""
     score = literal(None) if matching.score is None else matching.score
@@ -184,56 +167,15 @@ async def _rows(
         *predicates(read, request.filter).values(),
     )
     if request.after is not None:
-        page = page.where(order.beyond(request.after))
+        key, ident = order.place(request.after)
+        last = literal(key, order.key.type), literal(ident, ENTRIES.c.id.type)
+        page = page.where(order.beyond(*last))
     page = page.order_by(*order.by(order.key, ENTRIES.c.id)).limit(request.first + 1)
     found = page.subquery()
     highlighted = select(*found.c, *_headlines(matching, found.c)).order_by(
         *order.by(found.c.sort_key, found.c.id),
     )
     return (await read.session.execute(highlighted)).all()
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A sort key, its direction, and its form in a cursor."""
-
-    name: str
-    key: ColumnElement[Any]
-    descending: bool
-    read: Callable[[str], Any]
-
-    def by(self, key: ColumnElement[Any], ident: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-        if self.descending:
-            return [key.desc(), ident.desc()]
-        return [key.asc(), ident.asc()]
-
-    def beyond(self, cursor: str) -> ColumnElement[bool]:
-        key, ident = paging.decode(self.name, cursor, (self.read, uuids.read))
-        place = tuple_(self.key, ENTRIES.c.id)
-        last = tuple_(literal(key, self.key.type), literal(ident, ENTRIES.c.id.type))
-        return place < last if self.descending else place > last
-
-    def cursor(self, row: Row[Any]) -> str:
-        key = row.sort_key
-        written = instants.write(key) if isinstance(key, datetime) else str(key)
-        return paging.encode(self.name, (written, str(row.id)))
-
-
-def _order(order: CatalogOrder, matching: _Matching) -> _Order:
-    match order:
-        case CatalogOrder.TITLE:
-            return _Order("title", func.lower(ENTRIES.c.title), descending=False, read=str)
-        case CatalogOrder.UPDATED:
-            return _Order(
-                "updated",
-                ENTRIES.c.updated_at,
-                descending=True,
-                read=instants.read,
-            )
-        case CatalogOrder.RELEVANCE if matching.score is not None:
-            return _Order("relevance", matching.score, descending=True, read=Decimal)
-        case _:
-            return _Order("uses", ENTRIES.c.uses, descending=True, read=int)
 
 
 def _headlines(matching: _Matching, columns: Any) -> list[ColumnElement[Any]]:
