@@ -77,6 +77,7 @@ bench: setup .venv-bench/.ready ## Measure runs beside others, and whether their
 	$(BIN)/python benchmarks/runs.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/policy.py
+	$(BIN)/python benchmarks/api.py
 	$(BIN)/python benchmarks/load.py
 
 .venv-bench/.ready: benchmarks/requirements.lock

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from coe.access.policy import PolicyStore
+from coe.access.policy_store import PolicyStore
 from coe.audit.watch import horizon_holder, sealing_state
 from coe.crypto.signing import SigningKey
 from coe.db import Database, why_unreachable
