@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Hashable, Seque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -72,6 +72,8 @@ _SOURCES: Final = {
 _TAGS: Final = {tag.value: tag for tag in Tag}
 
 
+MakeSelect = Callable[[], Select[Any]]
+Rows = Sequence[Sequence[Any]]
 MAX_REASON_LENGTH: Final = 2000
 READERS: Final = 8
 """Connections of a process beside its pool, for reads of one statement."""
@@ -157,15 +159,11 @@ class Read:
         """
         return await self.platform.computing.run(self.request.budget, function, *args)
 
-    async def fetch(
-        self, key: Hashable, make: Callable[[], Select[Any]], **values: Any
-    ) -> Sequence[Sequence[Any]]:
+    async def fetch(self, key: Hashable, make: MakeSelect, **values: Any) -> Rows:
         """The rows of a statement that is made once for the actor's rights, and run by the driver.
 
-        Args:
-            key: What `make` makes, beside policy and actor; of a bounded size.
-            make: Makes the statement; what differs from call to call is a `bindparam`.
-            values: Those of the parameters.
+        `key` says what `make` makes, beside policy and actor, in a bounded size; `values` are those
+        of its parameters.
         """
         plan = self.policy.keep(self.actor, key, lambda: Plan(make()))
         return await plan.fetch(self.platform.reader, **values)
@@ -212,15 +210,9 @@ class Work(Read):
 
     _denied: list[NewEvent] = field(default_factory=list)
 
-    async def fetch(
-        self,
-        key: Hashable,  # noqa: ARG002  # a statement of a transaction is not kept
-        make: Callable[[], Select[Any]],
-        **values: Any,
-    ) -> Sequence[Sequence[Any]]:
+    async def fetch(self, key: Hashable, make: MakeSelect, **values: Any) -> Rows:  # noqa: ARG002  # not kept here
         """The rows of a statement, as this transaction sees them."""
-        rows: Sequence[Sequence[Any]] = (await self.session.execute(make(), values)).all()
-        return rows
+        return cast("Rows", (await self.session.execute(make(), values)).all())
 
     def require(
         self,
