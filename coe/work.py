@@ -72,7 +72,6 @@ _SOURCES: Final = {
 _TAGS: Final = {tag.value: tag for tag in Tag}
 
 
-MakeSelect = Callable[[], Select[Any]]
 Rows = Sequence[Sequence[Any]]
 MAX_REASON_LENGTH: Final = 2000
 READERS: Final = 8
@@ -159,7 +158,7 @@ class Read:
         """
         return await self.platform.computing.run(self.request.budget, function, *args)
 
-    async def fetch(self, key: Hashable, make: MakeSelect, **values: Any) -> Rows:
+    async def fetch(self, key: Hashable, make: Callable[[], Select[Any]], **values: Any) -> Rows:
         """The rows of a statement that is made once for the actor's rights, and run by the driver.
 
         `key` says what `make` makes, beside policy and actor, in a bounded size; `values` are those
@@ -210,7 +209,7 @@ class Work(Read):
 
     _denied: list[NewEvent] = field(default_factory=list)
 
-    async def fetch(self, key: Hashable, make: MakeSelect, **values: Any) -> Rows:  # noqa: ARG002  # not kept here
+    async def fetch(self, key: Hashable, make: Callable[[], Select[Any]], **values: Any) -> Rows:  # noqa: ARG002  # not kept here
         """The rows of a statement, as this transaction sees them."""
         return cast("Rows", (await self.session.execute(make(), values)).all())
 
