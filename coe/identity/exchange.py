@@ -22,6 +22,7 @@ from coe.identity.patterns import fits
 from coe.identity.sign_in import (
     Granted,
     TokenRefused,
+    check_scope,
     check_times,
     granted,
     note_use,
@@ -65,6 +66,7 @@ async def by_exchange(
         await record_refusal(platform, rule, f"its rule is refused: {refused.why}", request)
         message = f"the trust rule is refused: {refused.why}"
         raise TokenRefused("invalid_grant", message) from None
+    check_scope(rule, form)
     async with platform.work(machine_actor(rule), request) as work:
         detail: JSON = {"issuer": rule.issuer, "sub": str(claims.get("sub"))}
         await note_use(work, rule, always=True, detail=detail)

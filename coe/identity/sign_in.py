@@ -81,10 +81,22 @@ async def by_client_credentials(
     if "client_assertion" in form:
         if form.get("client_assertion_type") != JWT_BEARER:
             raise TokenRefused("invalid_request", f"the client_assertion_type is {JWT_BEARER}")
-        return await _by_assertion(platform, form["client_assertion"], request)
+        return await _by_assertion(platform, form, request)
     if "client_id" in form and "client_secret" in form:
-        return await _by_secret(platform, form["client_id"], form["client_secret"], request)
+        return await _by_secret(platform, form, request)
     raise TokenRefused("invalid_client", "send a client_assertion, or a client_id and its secret")
+
+
+def check_scope(row: MachineRow, form: Mapping[str, str]) -> None:
+    """Refuse a scope that is not the machine's own: an access token always has that.
+
+    Raises:
+        TokenRefused: The request asks for another (RFC 6749, section 3.3).
+    """
+    asked, own = {*form.get("scope", "").split()}, {*getattr(row, "scopes", ())}
+    if asked and asked != own:
+        known = f"it is {' '.join(sorted(own))}" if own else "this machine has none"
+        raise TokenRefused("invalid_scope", f"no other scope is given: {known}; leave it out")
 
 
 async def forget_spent(session: AsyncSession, now: datetime) -> None:
@@ -138,7 +150,10 @@ def granted(platform: Platform, row: MachineRow, *, seconds: float | None = None
     return Granted(token, min(keys.seconds, seconds or keys.seconds))
 
 
-async def _by_assertion(platform: Platform, assertion: str, request: RequestInfo) -> Granted:
+async def _by_assertion(
+    platform: Platform, form: Mapping[str, str], request: RequestInfo
+) -> Granted:
+    assertion = form["client_assertion"]
     read = jose.unverified(assertion)
     credential = str(read.claims.get("sub", "")) if read else ""
     row = await _find(platform, credential)
@@ -147,6 +162,7 @@ async def _by_assertion(platform: Platform, assertion: str, request: RequestInfo
     try:
         checked = check_assertion(platform, assertion, row.public_key, credential)
         check_credential(platform.machines, row, platform.clock())
+        check_scope(row, form)
         async with platform.work(machine_actor(row), request) as work:
             await spend(work, row, checked)
             await note_use(work, row)
@@ -155,14 +171,16 @@ async def _by_assertion(platform: Platform, assertion: str, request: RequestInfo
     return granted(platform, row)
 
 
-async def _by_secret(platform: Platform, client: str, secret: str, request: RequestInfo) -> Granted:
-    row = await _find(platform, client)
+async def _by_secret(platform: Platform, form: Mapping[str, str], request: RequestInfo) -> Granted:
+    secret = form["client_secret"]
+    row = await _find(platform, form["client_id"])
     if not isinstance(row, MachineClient) or row.secret_mac is None:
         raise TokenRefused("invalid_client", "there is no such client with a secret")
     try:
         if not platform.machines.is_secret(row, secret):
             raise TokenRefused("invalid_client", "there is no such client with a secret")  # noqa: TRY301
         check_credential(platform.machines, row, platform.clock())
+        check_scope(row, form)
         async with platform.work(machine_actor(row), request) as work:
             await note_use(work, row)
     except (RefusedCredential, TokenRefused) as refused:

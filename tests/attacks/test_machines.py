@@ -413,6 +413,20 @@ async def test_a_client_signs_in_with_its_secret_by_either_method(door: Door) ->
     assert both.status_code == 400
 
 
+@pytest.mark.parametrize("scope", ["foo", "*", SCOPES[0] + " run:read_data", "scim:*"])
+async def test_asking_for_a_scope_that_is_not_the_machines(door: Door, scope: str) -> None:
+    await door.trust()
+    client, secret, _ = await _client(door)
+    form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret}
+    for asked, status in ((scope, 400), (" ".join(reversed(SCOPES)), 200)):
+        for answer in (
+            await door.exchange(door.issuer.token(), scope=asked),
+            await door.ask(**form, scope=asked),
+        ):
+            assert answer.status_code == status
+            assert status == 200 or answer.json()["error"] == "invalid_scope"
+
+
 @pytest.mark.parametrize("change", ["secret", "case", "revoked", "expired", "stolen", "another"])
 async def test_a_client_that_is_not_who_it_says(door: Door, change: str) -> None:
     client, secret, row = await _client(door)

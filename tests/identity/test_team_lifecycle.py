@@ -22,7 +22,8 @@ from coe.execution.engine import Engine
 from coe.identity.team_lifecycle.offboarding import end_team, ending_of
 from coe.identity.team_lifecycle.onboarding import FirstFlow, Onboarded, Onboarding, onboard_team
 from coe.identity.team_lifecycle.steps import TeamStep, TeamStepState
-from coe.identity.teams import proposals
+from coe.identity.teams import proposals, requests
+from coe.identity.teams.models import AccessRequest, MembershipProposal
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs.models import RunState
 from coe.runs.tables import RUNS, TASKS
@@ -146,10 +147,10 @@ async def test_the_engine_makes_the_pool_of_a_new_team(platform: Platform) -> No
 
 
 async def ending(
-    platform: Platform, actor: Actor, **given: bool
+    platform: Platform, actor: Actor, team: str = "sales", **given: bool
 ) -> tuple[bool, dict[str, TeamStep]]:
     async with platform.work(actor) as work:
-        found = await end_team(work, "sales", reason="finance does it now", **given)
+        found = await end_team(work, team, reason="finance does it now", **given)
     return found.is_retired, {each.key: each for each in found.steps}
 
 
@@ -239,3 +240,17 @@ async def test_a_retired_flow_is_published_again_with_its_alias(platform: Platfo
     await publish_version(platform, saved.version.ref, author=SALES_OWNER)
     assert first != saved.version.ref
     assert (await start(platform, "sales/asks")).state is not None
+
+
+async def test_what_waits_for_a_decision_ends_with_the_team(platform: Platform) -> None:
+    await onboard(platform, COE_LEAD, name="Returns", lead="rosa", enrols=False)
+    async with platform.work(OUTSIDER) as work:
+        await requests.request_access(work, "returns", role="operator", reason="to help")
+    retired, _ = await ending(platform, COE_LEAD, team="returns")
+    assert retired
+    async with platform.database.session() as session:
+        for model in (MembershipProposal, AccessRequest):
+            rows = await session.execute(
+                select(col(model.state)).where(col(model.team) == "returns")
+            )
+            assert list(rows.scalars()) == ["REFUSED"], model

@@ -29,6 +29,7 @@ from coe.errors import Conflict
 from coe.human_tasks.reassignment import escalate_unanswerable
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.team_lifecycle.steps import TeamStep, TeamStepState
+from coe.identity.teams import answers
 from coe.identity.teams.changes import refresh
 from coe.identity.teams.checks import find_team
 from coe.identity.teams.leaving import end_machines, settle_leavers
@@ -150,13 +151,14 @@ async def retire_team(work: Work, team: str, *, reason: str) -> Team:
     await drop_all(work.session, [(team, subject) for subject in subjects])
     await renew_version(work.session)
     machines = await end_machines(work, team)
+    refused = await answers.refuse_all(work, team, f"the team {team} is retired")
     await work.record(
         Tag.ACCESS_TEAM_RETIRE,
         resource=f"team:{team}",
         team=team,
         decision=decision,
         reason=reason,
-        detail={"members": [*sorted(subjects)], "machines": [*machines]},
+        detail={"members": [*sorted(subjects)], "machines": [*machines], "refused": refused},
     )
     left = await without_team(work.session, subjects, work.now)
     await settle_leavers(work, left, why=f"the team {team} is retired", held=held)

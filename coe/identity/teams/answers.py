@@ -99,3 +99,22 @@ async def answer(
         check_reason(reason)
         row.answer_sealed = await seal_text(work.keyring, row, "answer", reason)
     await work.session.flush()
+
+
+async def refuse_all(work: Work, team: str, reason: str) -> int:
+    """Refuse every change and request of a team that ends; returns how many waited."""
+    proposals = select(MembershipProposal).where(
+        col(MembershipProposal.team) == team,
+        col(MembershipProposal.state) == ProposalState.PENDING.value,
+    )
+    requests = select(AccessRequest).where(
+        col(AccessRequest.team) == team,
+        col(AccessRequest.state).in_([RequestState.PENDING.value, RequestState.PROPOSED.value]),
+    )
+    changes = (await work.session.scalars(proposals)).all()
+    asked = (await work.session.scalars(requests)).all()
+    for change in changes:
+        await answer(work, change, ProposalState.REFUSED, reason)
+    for each in asked:
+        await answer(work, each, RequestState.REFUSED, reason)
+    return len(changes) + len(asked)
