@@ -244,7 +244,7 @@ async def call(asker: Persona, name: str, given: dict[str, Any], answer: str) ->
     return found
 
 
-def test_the_walk_names_every_mutation() -> None:
+async def test_the_walk_names_every_mutation() -> None:
     assert SCHEMA.mutation_type is not None
     walked = [*REFUSED, *REFUSED_ARGUMENTS, *DONE, *DONE_ARGUMENTS, *BY_ID]
     assert sorted(walked) == sorted(SCHEMA.mutation_type.fields)

@@ -143,6 +143,7 @@ async def test_a_key_that_the_issuer_publishes_as_a_secret(world: World) -> None
     assert (await browser.site.get("/auth/acme/login")).status_code == 503
 
 
+@pytest.mark.filterwarnings("ignore:Key size should be")  # of making such a key
 async def test_a_weak_key(world: World) -> None:
     weak = RSAKey.generate_key(1024, {"kid": "one"})
     world.acme.keys = {"keys": [weak.as_dict(private=False)]}

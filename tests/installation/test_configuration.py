@@ -195,7 +195,7 @@ def test_all_that_is_invalid_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
     assert {each["path"] for each in json.loads(done.stdout)} == {"COE_PORT", "COE_LEASE_SECONDS"}
     monkeypatch.setenv("COE_ALLOWED_HOSTS", "not json")
     assert run("config", "check").exit_code == 1
-    assert run("config", "check", "--config", "nowhere.env").exit_code == 1
+    assert run("config", "check", "--config", "nowhere.env").exit_code == 2
 
 
 def test_a_client_of_a_ci_may_have_its_secret_in_a_file(tmp_path: Path) -> None:
