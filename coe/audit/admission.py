@@ -79,6 +79,11 @@ def code_of(keys: MacKeys, values: Mapping[str, Any]) -> bytes:
     return keys.code(MacPurpose.AUDIT_EVENT, _message(map(values.get, CODED)))
 
 
+def code_fits(keys: MacKeys, code: bytes | None, values: Mapping[str, Any]) -> bool:
+    """Whether a row with these columns and this code was written with the keys."""
+    return keys.verify(MacPurpose.AUDIT_EVENT, code, _message(map(values.get, CODED)))
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A row that waits for the sealer; the sealed bytes of `event` are not read.

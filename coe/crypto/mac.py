@@ -7,7 +7,8 @@ last one makes new codes, and all of them verify. The file is given: nothing her
 purpose (HKDF, RFC 5869), so that a code of one purpose is none of another.
 
 To change the key, append a line to the file of every process (`coe.crypto.mac.add_key`). Remove the
-old line when no code of it counts any more: after a year, the longest life of a token.
+old line when no code of it counts any more. Tokens, credentials and sessions end within a year. The
+codes of rows (`coe.crypto.row_codes`) never end: `coe migrate --recode` makes them anew.
 """
 
 from __future__ import annotations

@@ -40,7 +40,18 @@ class CodedRows:
     def fits(self, macs: MacKeys, row: Any, **named: Any) -> bool:
         """Whether the platform wrote this row; `named` are columns that it has by another name."""
         values = {name: named.get(name, getattr(row, name, None)) for name in self.columns}
-        return macs.verify(MacPurpose.ROW, row.code, *self._parts(values))
+        return self.verifies(macs, row.code, values)
+
+    def verifies(self, macs: MacKeys, code: bytes | None, values: Mapping[str, Any]) -> bool:
+        """Whether any of the keys made this code for a row with these values."""
+        return macs.verify(MacPurpose.ROW, code, *self._parts(values))
+
+    def good(self, macs: MacKeys, row: Any) -> bool | None:
+        """Whether the platform wrote this row; None if it has no code, as of an earlier release.
+
+        What is made of it gets a good code, none that fits, or none until somebody vouches.
+        """
+        return None if row.code is None else self.fits(macs, row)
 
     def require(self, macs: MacKeys, row: Any, **named: Any) -> None:
         """Require that the platform wrote this row.

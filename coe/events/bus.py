@@ -53,7 +53,7 @@ class Sender:
     `team` is the team that the event is received for, `requester` the person who caused it (of a
     run, its requester), `persons` are all who count as one with it, and `reach` the teams and data
     classes of the runs that may get it. `good` is whether the row from which the requester is taken
-    is what the platform wrote (`coe.runs.row_codes`).
+    is what the platform wrote, None if that has no code (`coe.runs.row_codes`).
     """
 
     subject: str
@@ -62,7 +62,7 @@ class Sender:
     persons: Collection[str]
     reach: AccessScope
     correlation_id: str | None = None
-    good: bool = True
+    good: bool | None = True
 
 
 async def send_events(work: Work, events: Sequence[Event]) -> list[SentEvent]:

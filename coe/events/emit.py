@@ -55,7 +55,7 @@ async def prepare_emission(
         persons=run.requester_persons,
         reach=reach,
         correlation_id=run.correlation_id,
-        good=RUN_CODES.fits(platform.keyring.macs, run),
+        good=RUN_CODES.good(platform.keyring.macs, run),
     )
     row_id = new_id()
     kept_for = timedelta(days=platform.settings.event_days)

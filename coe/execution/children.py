@@ -129,7 +129,7 @@ def _request(
         started_by=read.actor,
         requester=parent.requester,
         requester_persons=parent.requester_persons,
-        good=RUN_CODES.fits(read.keyring.macs, parent),
+        good=RUN_CODES.good(read.keyring.macs, parent),
         at=at,
         parent=(parent.id, command.key),
         trace_id=parent.trace_id,

@@ -105,7 +105,7 @@ async def prepare_task(
         "stages": [{"at": instants.write(stage.at), "to": stage.to} for stage in command.stages],
         "reminders": iso_texts(command.reminders),
     }
-    good = RUN_CODES.fits(keyring.macs, run)
+    good = RUN_CODES.good(keyring.macs, run)
     return NewTask(run, with_code(TASK_CODES, keyring.macs, row, good=good))
 
 

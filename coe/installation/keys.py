@@ -8,7 +8,7 @@ nothing that other keys sealed, signed or vouched for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from coe.audit.own_key import NEWEST_CODES, wrote_some
 from coe.crypto import mac
 from coe.crypto.kek import create_keks, read_keks
 from coe.crypto.signing import NoteRefused, SigningKey
@@ -26,7 +27,6 @@ from coe.secret_files import SecretFileRefused
 from coe.settings import Settings
 
 _DATA_KEYS: Final = "SELECT DISTINCT kek_id FROM data_keys"
-_CODES: Final = "SELECT 1 FROM audit_events WHERE mac IS NOT NULL LIMIT 1"
 _CHECKPOINTS: Final = """
     (SELECT note FROM audit_checkpoints ORDER BY tree_size LIMIT 1) UNION
     (SELECT note FROM audit_checkpoints ORDER BY tree_size DESC LIMIT 1)
@@ -73,11 +73,11 @@ class KeyState:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the database has: the ids that wrap data keys, checkpoints, whether codes, a policy."""
+    """What the database has: ids that wrap data keys, checkpoints, events with codes, a policy."""
 
     keks: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
-    codes: bool = False
+    codes: tuple[Mapping[str, Any], ...] = ()
     policy: bool = False
 
 
@@ -98,18 +98,37 @@ async def key_states(settings: Settings) -> list[KeyState]:
     return [await asyncio.to_thread(_state, each, settings, found) for each in key_files(settings)]
 
 
-async def require_keys(settings: Settings) -> None:
+async def require_keys(settings: Settings) -> bool:
     """Refuse to start without the keys, or with those of another installation.
 
-    While the database does not answer, only the files are looked at.
+    While the database does not answer, only the files are looked at: a process that serves then
+    compares them (`compare_keys`) once it does.
+
+    Returns:
+        Whether they were compared with the database.
 
     Raises:
         KeysRefused: The message has what is missing or wrong, and what mends it.
     """
     try:
-        states = await key_states(settings)
+        await compare_keys(settings)
     except Unavailable:
-        states = [_state(each, settings, None) for each in key_files(settings)]
+        _refuse([_state(each, settings, None) for each in key_files(settings)])
+        return False
+    return True
+
+
+async def compare_keys(settings: Settings) -> None:
+    """Refuse to go on without the keys, or with those of another installation.
+
+    Raises:
+        KeysRefused: As `require_keys`.
+        Unavailable: The database does not answer; try again.
+    """
+    _refuse(await key_states(settings))
+
+
+def _refuse(states: Sequence[KeyState]) -> None:
     wrong = [each for each in states if each.problem is not None]
     if wrong:
         raise KeysRefused("; ".join(f"{each.file.variable}: {each.problem}" for each in wrong))
@@ -232,6 +251,8 @@ def _fits(file: KeyFile, ids: Sequence[str], settings: Settings, found: _Found) 
                 key.open_note(note)
                 return True
         return False
+    if file.name == "mac":
+        return wrote_some(mac.MacKeys(file.path), found.codes)
     return True
 
 
@@ -242,15 +263,20 @@ async def _ask(settings: Settings) -> _Found:
         try:
             keks = await _rows(connection, _DATA_KEYS)
             notes = await _rows(connection, _CHECKPOINTS)
-            codes, policy = await _rows(connection, _CODES), await _rows(connection, _POLICY)
+            codes = await _records(connection, NEWEST_CODES)
+            policy = await _rows(connection, _POLICY)
         finally:
             await connection.close(timeout=1)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         raise Unavailable(f"the database does not answer ({why_unreachable(error)})") from None
-    return _Found(frozenset(keks), tuple(notes), bool(codes), bool(policy))
+    return _Found(frozenset(keks), tuple(notes), tuple(codes), bool(policy))
 
 
 async def _rows(connection: Any, statement: str) -> list[Any]:
+    return [row[0] for row in await _records(connection, statement)]
+
+
+async def _records(connection: Any, statement: str) -> list[Any]:
     with suppress(*_NOT_YET):
-        return [row[0] for row in await connection.fetch(statement)]
+        return list(await connection.fetch(statement))
     return []

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
 from alembic import command
 from alembic.config import Config
@@ -13,11 +14,18 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from coe.audit.own_key import require_own_key
 from coe.audit.unsigned import has_codes, sign_waiting
 from coe.crypto.mac import MacKeys
 from coe.db import Database
 from coe.migrations.roles import Roles, grant
-from coe.migrations.uncoded import code_rows, has_row_codes
+from coe.migrations.uncoded import (
+    CODED,
+    code_page,
+    code_rows,
+    has_row_codes,
+    newest_code,
+)
 
 ReturnT = TypeVar("ReturnT")
 MIGRATION_LOCK = 0x636F655F6D696772
@@ -86,12 +94,15 @@ def upgrade(
         How many rows were given a code.
 
     Raises:
-        CoeError: A role does not exist, or has powers that no grant takes away.
+        CoeError: A role does not exist, or has powers that no grant takes away; or the keys are not
+            those of this database.
     """
 
     def migrate(connection: Connection) -> int:
         coded, rows_coded = has_codes(connection), has_row_codes(connection)
         number = 0
+        if keys is not None and coded and (vouch or not rows_coded):
+            require_own_key(connection, keys)
         command.upgrade(_config(connection), to)
         if keys is not None and not coded and has_codes(connection):
             number += sign_waiting(connection, keys)
@@ -102,6 +113,39 @@ def upgrade(
         return number
 
     return _on(url, migrate)
+
+
+def recode(url: str, keys: MacKeys) -> int:
+    """Give a code of the newest key to each row whose code is of an older one of the file.
+
+    Each page is a transaction of its own, so processes serve meanwhile, and it can be repeated.
+
+    Returns:
+        How many they are.
+
+    Raises:
+        SecretFileRefused: The keys are not those of this database.
+    """
+
+    async def run() -> int:
+        database = Database(url, name="coe-migrate", pool_size=1)
+        number = 0
+        try:
+            async with database.engine.begin() as connection:
+                await connection.run_sync(require_own_key, keys)
+            for codes in CODED:
+                last: UUID | None = UUID(int=0)
+                while last is not None:
+                    async with database.engine.begin() as connection:
+                        last, given = await connection.run_sync(
+                            code_page, keys, codes, last, newest_code
+                        )
+                    number += given
+        finally:
+            await database.close()
+        return number
+
+    return asyncio.run(run())
 
 
 def downgrade(url: str, to: str) -> None:

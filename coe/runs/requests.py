@@ -41,7 +41,8 @@ class NewRun:
     """The parts of a new run. `parent` is the calling run and the key of its step.
 
     `requester_persons` are all who count as its requester (`coe.access.persons`). `good` is whether
-    the row from which they are taken is what the platform wrote (`coe.runs.row_codes`).
+    the row from which they are taken is what the platform wrote, None if it has no code
+    (`coe.runs.row_codes`).
     """
 
     flow: RunnableFlow
@@ -53,7 +54,7 @@ class NewRun:
     requester_persons: Collection[str]
     parent: tuple[UUID, str] | None = None
     trace_id: str | None = None
-    good: bool = True
+    good: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Requester:
 
     subject: str
     persons: Collection[str]
-    good: bool = True
+    good: bool | None = True
 
 
 async def check_input(read: Read, flow: RunnableFlow, value: JSON) -> tuple[Problem, ...]:

@@ -25,7 +25,7 @@ from coe.machine.machine import Machine, RunContext
 from coe.runs.event_models import DeliveryState
 from coe.runs.event_payload import Event, open_events
 from coe.runs.requests import Requester
-from coe.runs.row_codes import EVENT_CODES
+from coe.runs.row_codes import EVENT_CODES, all_good
 from coe.runs.schedule_models import ScheduleEventState
 from coe.runs.tables import DELIVERIES, EVENTS, SCHEDULE_EVENTS
 from coe.schedules.firing import start_scheduled_run
@@ -132,7 +132,7 @@ class EventSets:
         rows = [member.row for member in complete.members]
         last = rows[-1]
         persons = {each for row in rows for each in (row.requester, *row.requester_persons)}
-        good = all(EVENT_CODES.fits(self._work.keyring.macs, row) for row in rows)
+        good = all_good([EVENT_CODES.good(self._work.keyring.macs, row) for row in rows])
         run_id = await start_scheduled_run(
             self._work,
             self._schedule,

@@ -77,7 +77,7 @@ async def test_a_lost_key_is_told_and_not_made_anew(filled: Settings, name: str)
     assert not path.exists()
 
 
-@pytest.mark.parametrize("name", ["kek", "signing"])
+@pytest.mark.parametrize("name", ALL)
 async def test_keys_of_another_installation_are_refused(filled: Settings, name: str) -> None:
     other = filled.data_dir / "other"
     write_keys(other, filled.log_origin)
@@ -93,6 +93,9 @@ async def test_a_row_that_somebody_added_stops_no_start(
         await session.execute(text("UPDATE data_keys SET kek_id = 'x' WHERE purpose = 'audit'"))
         await session.commit()
     await platform.keyring.seal(CELL, "run", b"x")
+    async with _connected(filled) as connection:
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute(FORGED)
     await require_keys(filled)
 
 
@@ -141,6 +144,14 @@ async def test_the_command_lists_and_makes(empty: Settings) -> None:
     assert (await asyncio.to_thread(run, "key", "list", **given)).exit_code == 0
 
 
+FORGED = """
+    INSERT INTO audit_events
+    SELECT (jsonb_populate_record(e, jsonb_build_object(
+        'id', gen_random_uuid(), 'position', NULL, 'leaf_hash', NULL,
+        'mac', '\\x' || repeat('00', 32),
+        'at', CASE WHEN n % 2 = 0 THEN 'infinity' ELSE e.at::text END))).*
+    FROM audit_events e, generate_series(1, 40) n
+"""
 PREFECT = {"prefect_url": "http://127.0.0.1:9/api"}
 
 
