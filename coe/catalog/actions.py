@@ -32,7 +32,7 @@ from coe.catalog.versions.aliases import point_alias
 from coe.catalog.versions.approvals import add_verdict, require_approvals
 from coe.catalog.versions.current import refresh_entry
 from coe.catalog.versions.evidence import TestEvidence, keep_evidence
-from coe.catalog.versions.lifecycle import RUNNABLE, LifecycleAction
+from coe.catalog.versions.lifecycle import ALIAS_PERMISSIONS, RUNNABLE, LifecycleAction
 from coe.catalog.versions.saving import saved_version
 from coe.catalog.versions.sealing import (
     opened_file,
@@ -276,12 +276,12 @@ async def set_alias(
         raise Invalid([Problem("INPUT_ALIAS", message, path="/alias", help=help)])
     entry_ref = require_ref(entry, path=path).entry
     ref = require_ref(f"{entry_ref}@{version}", path="/version", exact=True)
-    row, found = await find_for_update(work, ref, kinds=_ALIAS.keys())
+    row, found = await find_for_update(work, ref, kinds=ALIAS_PERMISSIONS.keys())
     return await _set_alias(work, row, found, alias)
 
 
 async def _set_alias(work: Work, entry: Entry, version: EntryVersion, alias: str) -> ChangedVersion:
-    transition = require_permission(work, entry, version, _ALIAS[entry.kind])
+    transition = require_permission(work, entry, version, ALIAS_PERMISSIONS[entry.kind])
     if version.lifecycle not in RUNNABLE:
         raise Conflict(
             f"{entry.namespace}/{entry.name}@{version.version} is {version.lifecycle}: "
@@ -306,8 +306,10 @@ async def drop_aliases(work: Work, ref: str) -> tuple[str, ...]:
     Raises:
         NotFound, Forbidden: There is no such version, or the policy refuses.
     """
-    entry, version = await find_for_update(work, require_ref(ref, exact=True), kinds=_ALIAS.keys())
-    transition = require_permission(work, entry, version, _ALIAS[entry.kind])
+    entry, version = await find_for_update(
+        work, require_ref(ref, exact=True), kinds=ALIAS_PERMISSIONS.keys()
+    )
+    transition = require_permission(work, entry, version, ALIAS_PERMISSIONS[entry.kind])
     of_entry = col(EntryAlias.entry_id) == entry.id
     rows = (await work.session.scalars(select(EntryAlias).where(of_entry))).all()
     dropped = sorted((row.alias, row.version) for row in rows)
@@ -330,12 +332,6 @@ async def _record_alias(
     )
 
 
-_ALIAS = {
-    EntryKind.DECISION: Permission.DECISION_ALIAS,
-    EntryKind.FLOW: Permission.FLOW_ALIAS,
-    EntryKind.SYSTEM: Permission.FLOW_ALIAS,
-    EntryKind.TEMPLATE: Permission.TEMPLATE_PUBLISH,
-}
 _TAGS: dict[tuple[EntryKind, LifecycleAction | None], Tag] = {
     (EntryKind.DECISION, None): Tag.CATALOG_DECISION_ALIAS,
     (EntryKind.DECISION, LifecycleAction.SUBMIT): Tag.CATALOG_DECISION_SUBMIT,

@@ -6,10 +6,54 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from coe.catalog.actions import deprecate, drop_aliases, retire
-from coe.catalog.models import EntryVersion, Lifecycle
-from coe.catalog.versions.lifecycle import RUNNABLE
+from coe.catalog.models import Entry, EntryVersion, Lifecycle
+from coe.catalog.scope import relations_to
+from coe.catalog.versions.lifecycle import (
+    ALIAS_PERMISSIONS,
+    RUNNABLE,
+    LifecycleAction,
+    permission_for,
+)
+from coe.catalog.versions.saving import lock_catalog
 from coe.errors import Conflict
 from coe.work import Work
+
+
+async def may_retire_entry(work: Work, namespace: str, name: str) -> bool:
+    """Whether the actor may take every step of `retire_entry`; a refusal is not recorded.
+
+    The catalog is locked until the end of the transaction, so that the answer stays true.
+
+    Raises:
+        ChangedInDatabase: Somebody changed who owns the entry in the database.
+    """
+    await lock_catalog(work.session)
+    entry = await work.session.scalar(
+        select(Entry).where(col(Entry.namespace) == namespace, col(Entry.name) == name)
+    )
+    if entry is None:
+        return False
+    found = await work.session.scalars(
+        select(EntryVersion).where(
+            col(EntryVersion.entry_id) == entry.id, col(EntryVersion.lifecycle).in_(RUNNABLE)
+        )
+    )
+    versions = found.all()
+    for version in versions:
+        needed = {ALIAS_PERMISSIONS[entry.kind], permission_for(entry.kind, LifecycleAction.RETIRE)}
+        if version.lifecycle == Lifecycle.PUBLISHED:
+            needed.add(permission_for(entry.kind, LifecycleAction.DEPRECATE))
+        relations = relations_to(work, entry, version)
+        for permission in needed:
+            decision = work.decide(
+                permission,
+                team=version.team,
+                data_class=version.data_class,
+                relations=relations,
+            )
+            if not decision.allowed:
+                return False
+    return bool(versions)
 
 
 async def retire_entry(work: Work, namespace: str, name: str, *, comment: str) -> int:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, false, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.crypto.keys import Keyring
@@ -65,6 +65,22 @@ async def keep_cancellation_by_caller(
         await keep_intervention(
             session, keyring, run, cancel, by=by, at=at, reason=NO_LONGER_NEEDED
         )
+
+
+def is_stopping() -> ColumnElement[bool]:
+    """Open runs that were cancelled, of which the holder has not seen it yet.
+
+    What was done to a run last counts: one that is retried goes on.
+    """
+    last = (
+        select(INTERVENTIONS.c.kind)
+        .where(INTERVENTIONS.c.run_id == RUNS.c.id)
+        .order_by(INTERVENTIONS.c.at.desc(), INTERVENTIONS.c.id.desc())
+        .limit(1)
+        .correlate(RUNS)
+        .scalar_subquery()
+    )
+    return func.coalesce(last == InterventionKind.CANCEL, false())
 
 
 async def interventions_of_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
 from coe.access.actor import Actor
@@ -13,20 +13,26 @@ from coe.access.membership_changes import (
     lock_policy,
     put_membership,
 )
-from coe.access.models import Membership, Team
+from coe.access.models import Membership, PolicyRule, Team
+from coe.audit.events import Tag
+from coe.audit.models import AuditEvent
 from coe.catalog.actions import register_flow
+from coe.catalog.models import Lifecycle
+from coe.catalog.systems import register_system
+from coe.catalog.tables import ENTRIES, VERSIONS
 from coe.errors import Conflict, Forbidden, Invalid
 from coe.execution.advance import Parked, advance
 from coe.execution.dispatch import dispatch_once
 from coe.execution.engine import Engine
-from coe.identity.team_lifecycle.offboarding import end_team, ending_of
+from coe.identity.team_lifecycle import offboarding
+from coe.identity.team_lifecycle.offboarding import end_team, ending_of, retire_team
 from coe.identity.team_lifecycle.onboarding import FirstFlow, Onboarded, Onboarding, onboard_team
 from coe.identity.team_lifecycle.steps import TeamStep, TeamStepState
 from coe.identity.teams import proposals, requests
 from coe.identity.teams.models import AccessRequest, MembershipProposal
 from coe.outbox import OUTBOX, OutboxKind
 from coe.runs.models import RunState
-from coe.runs.tables import RUNS, TASKS
+from coe.runs.tables import INTERVENTIONS, RUNS, TASKS
 from coe.runs.task_models import HumanTaskState
 from coe.work import Platform
 from tests.factories.lifecycle import publish_version
@@ -146,6 +152,18 @@ async def test_the_engine_makes_the_pool_of_a_new_team(platform: Platform) -> No
     assert hasattr(Engine, "prepare")
 
 
+async def test_only_who_lets_work_in_asks_for_the_pool_again(platform: Platform) -> None:
+    await onboard(platform, COE_LEAD, name="Returns")
+    pools = select(func.count()).where(OUTBOX.c.kind == OutboxKind.POOL.value)
+    async with platform.database.session() as session:
+        await session.execute(delete(OUTBOX))
+        await session.commit()
+    for actor, asked in ((OUTSIDER, 0), (COE_LEAD, 1), (COE_LEAD, 1)):
+        await onboard(platform, actor, enrols=False)
+        async with platform.database.session() as session:
+            assert await session.scalar(pools) == asked, actor
+
+
 async def ending(
     platform: Platform, actor: Actor, team: str = "sales", **given: bool
 ) -> tuple[bool, dict[str, TeamStep]]:
@@ -196,6 +214,152 @@ async def test_what_others_call_stays_and_is_named(platform: Platform) -> None:
     assert steps["callers"].names == ("finance/caller calls sales/asks",)
     assert steps["callers"].who == "finance/process-owner"
     assert steps["entries"].names == ("sales/asks",)
+
+    hidden = caller.replace("name: caller", "name: secret").replace("sales-owner", "finance-lead")
+    await publish(platform, hidden, author="finance-developer")
+    _, steps = await ending(platform, SALES_OWNER)
+    assert steps["callers"].names == ("finance/caller calls sales/asks",)
+    assert steps["callers"].title.endswith(": 2, of which you may not read 1")
+    assert steps["callers"].who == "finance/process-owner, coe/lead, who may read the others"
+    _, steps = await ending(platform, COE_LEAD)
+    assert "finance/secret calls sales/asks" in steps["callers"].names
+    async with platform.work(COE_LEAD) as work:
+        with pytest.raises(Conflict, match="finance/secret calls sales/asks"):
+            await retire_team(work, "sales", reason="finance does it now")
+
+
+async def deny(platform: Platform, permission: str) -> None:
+    """Refuse a permission on personal entries and runs to process owners."""
+    async with platform.database.session() as session:
+        await lock_policy(session)
+        line = ["process-owner", "*", permission, "PERSONAL", "deny"]
+        session.add(PolicyRule(ptype="p", fields=line, source="test"))
+        await session.flush()
+        await sign_policy(session)
+        await session.commit()
+
+
+async def lifecycles(platform: Platform) -> dict[str, Lifecycle]:
+    async with platform.database.session() as session:
+        found = await session.execute(
+            select(VERSIONS.c.name, VERSIONS.c.lifecycle).where(VERSIONS.c.team == "sales")
+        )
+    return {row.name: row.lifecycle for row in found}
+
+
+def internal(name: str) -> str:
+    return central(name, APPROVAL).replace("dataClass: PERSONAL", "dataClass: INTERNAL")
+
+
+async def test_a_refused_run_keeps_no_other_from_being_cancelled(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offboarding, "MAX_CANCELLED", 1)  # what is refused does not use it up
+    await publish(platform, central("personal", APPROVAL))
+    await publish(platform, internal("asks"))
+    refused = await start(platform, "sales/personal")
+    changed = await start(platform, "sales/asks")
+    good = await start(platform, "sales/asks")
+    await deny(platform, "run:cancel")
+    async with platform.database.session() as session:
+        await session.execute(update(RUNS).where(RUNS.c.id == changed.id).values(code=b"none"))
+        await session.commit()
+    retired, steps = await ending(platform, SALES_OWNER, cancel_runs=True)
+    assert not retired
+    assert steps["runs"].state is TeamStepState.OPEN
+    assert steps["runs"].names == (str(refused.id), str(changed.id))
+    async with platform.database.session() as session:
+        state = await session.scalar(select(RUNS.c.state).where(RUNS.c.id == good.id))
+    assert state is RunState.CANCELLED
+
+
+async def test_a_run_that_is_stopping_is_not_cancelled_again(platform: Platform) -> None:
+    await publish(platform, central("asks", APPROVAL))
+    run = await start(platform, "sales/asks")
+    async with platform.database.session() as session:  # as one that a holder has begun
+        await session.execute(update(RUNS).values(journal_length=1))
+        await session.commit()
+    for _ in range(2):
+        _, steps = await ending(platform, SALES_OWNER, cancel_runs=True)
+        assert steps["runs"].state is TeamStepState.WAITING
+        assert steps["runs"].title == "open runs: 1, 1 of them stopping"
+    async with platform.database.session() as session:
+        kept = select(func.count()).select_from(INTERVENTIONS)
+        told = select(func.count(col(AuditEvent.id))).where(
+            col(AuditEvent.action) == Tag.RUNS_RUN_CANCEL.value,
+            col(AuditEvent.resource) == f"run:{run.id}",
+        )
+        assert [await session.scalar(each) for each in (kept, told)] == [1, 1]
+
+
+@pytest.mark.parametrize("permission", ["flow:deprecate", "flow:alias", "flow:retire"])
+async def test_a_flow_is_retired_whole_or_not_at_all(platform: Platform, permission: str) -> None:
+    await publish(platform, central("asked", APPROVAL))
+    await publish(platform, internal("zoned"))
+    await deny(platform, permission)
+    retired, steps = await ending(platform, SALES_OWNER, retire_flows=True)
+    assert not retired
+    assert (steps["entries"].state, steps["entries"].names) == (
+        TeamStepState.OPEN,
+        ("sales/asked",),
+    )
+    assert await lifecycles(platform) == {
+        "asked": Lifecycle.PUBLISHED,
+        "zoned": Lifecycle.RETIRED,
+    }
+    assert (await start(platform, "sales/asked")).state is RunState.REQUESTED, "its alias is live"
+
+
+async def test_a_flow_that_fails_midway_is_as_it_was(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(platform, central("asked", APPROVAL))
+    await publish(platform, internal("zoned"))
+    await deny(platform, "flow:retire")
+
+    async def may(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(offboarding, "may_retire_entry", may)
+    await ending(platform, SALES_OWNER, retire_flows=True)
+    assert await lifecycles(platform) == {
+        "asked": Lifecycle.PUBLISHED,
+        "zoned": Lifecycle.RETIRED,
+    }
+
+
+async def test_a_flow_whose_row_was_changed_keeps_no_other(platform: Platform) -> None:
+    await publish(platform, internal("asked"))
+    await publish(platform, internal("zoned"))
+    async with platform.database.session() as session:
+        changed = update(ENTRIES).where(ENTRIES.c.name == "asked").values(code=b"none")
+        await session.execute(changed)
+        await session.commit()
+    await ending(platform, SALES_OWNER, retire_flows=True)
+    assert await lifecycles(platform) == {
+        "asked": Lifecycle.PUBLISHED,
+        "zoned": Lifecycle.RETIRED,
+    }
+
+
+async def test_a_team_with_a_system_is_retired(platform: Platform) -> None:
+    system = """
+kind: System
+namespace: sales
+name: crm
+version: 1.0.0
+title: CRM
+summary: Customers.
+"""
+    async with platform.work(SALES_OWNER) as work:
+        await register_system(work, system)
+    retired, steps = await ending(platform, COE_LEAD)
+    assert retired
+    assert steps["entries"].state is TeamStepState.DONE
+    assert (steps["systems"].names, steps["systems"].who) == (
+        ("sales/crm",),
+        "who takes them over",
+    )
 
 
 async def test_tasks_of_others_that_only_its_members_answer_go_to_their_lead(

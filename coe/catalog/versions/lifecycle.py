@@ -124,6 +124,15 @@ _PERMISSIONS = {
 }
 
 
+ALIAS_PERMISSIONS = {
+    EntryKind.DECISION: Permission.DECISION_ALIAS,
+    EntryKind.FLOW: Permission.FLOW_ALIAS,
+    EntryKind.SYSTEM: Permission.FLOW_ALIAS,
+    EntryKind.TEMPLATE: Permission.TEMPLATE_PUBLISH,
+}
+"""The permission to set and to drop an alias of an entry."""
+
+
 def permission_for(kind: EntryKind, action: LifecycleAction) -> Permission:
     """The permission that an action needs."""
     return _PERMISSIONS[kind, action]

@@ -12,8 +12,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Row, Select, exists, func, not_, select
 from sqlmodel import col
 
 from coe.access.load import renew_version
@@ -23,9 +24,10 @@ from coe.access.models import Membership, Team, TeamState
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.catalog.models import EntryKind, Lifecycle, LinkKind
-from coe.catalog.retirement import retire_entry
+from coe.catalog.retirement import may_retire_entry, retire_entry
+from coe.catalog.scope import readable_entries
 from coe.catalog.tables import ENTRIES, LINKS, VERSIONS
-from coe.errors import Conflict
+from coe.errors import Conflict, Forbidden, NotFound
 from coe.human_tasks.reassignment import escalate_unanswerable
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.team_lifecycle.steps import TeamStep, TeamStepState
@@ -34,17 +36,25 @@ from coe.identity.teams.changes import refresh
 from coe.identity.teams.checks import find_team
 from coe.identity.teams.leaving import end_machines, settle_leavers
 from coe.runs.actions import cancel_run
+from coe.runs.interventions import is_stopping
 from coe.runs.models import ENDED
 from coe.runs.tables import RUNS, SCHEDULES, TASKS
 from coe.runs.task_models import OPEN_TASK_STATES
+from coe.runs.visibility import readable_runs
 from coe.secrets import SecretStore
 from coe.work import Read, Work, check_reason
 
 MAX_NAMED: Final = 5
 MAX_CANCELLED: Final = 200
 """How many runs one call cancels."""
+MAX_TRIED: Final = 5 * MAX_CANCELLED
+"""How many runs one call tries to cancel, so that refused ones do not keep it from the others."""
 _UNSETTLED: Final = frozenset({TeamStepState.OPEN, TeamStepState.WAITING})
 _LIVE: Final = (Lifecycle.PUBLISHED, Lifecycle.DEPRECATED)
+_RETIRABLE: Final = (EntryKind.DECISION, EntryKind.FLOW, EntryKind.TEMPLATE)
+"""The kinds of entries that a verb retires; systems are not reviewed, and stay."""
+_STAYS_OPEN: Final = (Conflict, Forbidden, NotFound)
+"""Why one part cannot be settled now: the others are, and the steps still list it."""
 _SETTLES: Final = (Permission.TEAM_RETIRE, Permission.FLOW_RETIRE, Permission.RUN_CANCEL)
 _NAME: Final = ENTRIES.c.namespace + "/" + ENTRIES.c.name
 
@@ -75,6 +85,9 @@ async def end_team(
     work: Work, team: str, *, reason: str, retire_flows: bool = False, cancel_runs: bool = False
 ) -> Ending:
     """Settle of a team what the caller asks for and may, and retire it if nothing is left.
+
+    Each run and each entry is settled whole or not at all. One that is refused stays open, and
+    keeps no other from being settled.
 
     Args:
         work: The transaction of all of it.
@@ -136,7 +149,11 @@ async def retire_team(work: Work, team: str, *, reason: str) -> Team:
     if team == PLATFORM_TEAM:
         raise Conflict("the platform's own team is never retired")
     steps = [each async for each in _steps(work, team, frozenset())][:_BLOCKING]
-    open_ = [f"{each.title} ({', '.join(each.names)})" for each in steps if each.command]
+    open_ = [
+        f"{each.title} ({', '.join(each.names)})" if each.names else each.title
+        for each in steps
+        if each.command
+    ]
     if open_:
         raise Conflict(f"{team} cannot be retired yet: {'; '.join(open_)}")
     await lock_policy(work.session)
@@ -174,66 +191,75 @@ def _require_any(work: Work, team: str) -> None:
 
 
 async def _cancel_runs(work: Work, team: str, reason: str) -> bool:
-    """Cancel the open runs, as far as the actor may."""
-    if not work.decide(Permission.RUN_CANCEL, team=team).allowed:
+    """Cancel the open runs, each apart, as far as the actor may: what is refused stays open.
+
+    Runs that are stopping already are left alone.
+    """
+    may = readable_runs(work), readable_runs(work, Permission.RUN_CANCEL)
+    open_ = _open_runs(team).where(not_(is_stopping()), *may)
+    rows = await work.session.scalars(open_.order_by(RUNS.c.id).limit(MAX_TRIED))
+    cancelled = 0
+    for key in rows.all():
+        if cancelled == MAX_CANCELLED:
+            break
+        try:
+            async with work.session.begin_nested():
+                cancelled += await _cancel_once(work, key, reason)
+        except _STAYS_OPEN:
+            continue
+    return cancelled > 0
+
+
+async def _cancel_once(work: Work, run: UUID, reason: str) -> bool:
+    """Cancel a run, unless another call has done so while this one waited for the run."""
+    mine = RUNS.c.id == run
+    await work.session.execute(select(RUNS.c.id).where(mine).with_for_update(key_share=True))
+    if await work.session.scalar(select(is_stopping()).select_from(RUNS).where(mine)):
         return False
-    rows = await work.session.scalars(_open_runs(team).order_by(RUNS.c.id).limit(MAX_CANCELLED))
-    keys = rows.all()
-    for key in keys:
-        await cancel_run(work, key, reason=reason)
-    return bool(keys)
+    await cancel_run(work, run, reason=reason)
+    return True
 
 
 async def _retire_entries(work: Work, team: str, reason: str) -> bool:
-    """Retire what starts runs and is not called by others, as far as the actor may."""
-    called = {name for name, _ in await _callers(work, team)}
-    rows = (await work.session.execute(_live_entries(team))).all()
+    """Retire, each apart, what is not called by others, as far as the actor may.
+
+    What is refused stays open, whole.
+    """
+    called = {each.called for each in await _callers(work, team)}
     retired = False
-    for row in rows:
-        permission = _RETIRES.get(row.kind)
-        may = permission is not None and work.decide(permission, team=team).allowed
-        if may and row.ref not in called:
-            await retire_entry(work, row.namespace, row.name, comment=reason)
-            retired = True
+    for row in (await work.session.execute(_live_entries(work, team))).all():
+        if row.ref in called or not row.readable:
+            continue
+        try:
+            async with work.session.begin_nested():
+                if await may_retire_entry(work, row.namespace, row.name):
+                    await retire_entry(work, row.namespace, row.name, comment=reason)
+                    retired = True
+        except _STAYS_OPEN:
+            continue
     return retired
-
-
-_RETIRES: Final = {
-    EntryKind.DECISION: Permission.DECISION_RETIRE,
-    EntryKind.FLOW: Permission.FLOW_RETIRE,
-    EntryKind.TEMPLATE: Permission.TEMPLATE_RETIRE,
-}
 
 
 async def _steps(work: Work, team: str, done: frozenset[str]) -> AsyncIterator[TeamStep]:
     """The steps of an end: those that have to be done first, then those that end with the team."""
     owner = f"{team}/process-owner"
-    runs = [str(each) for each in await work.session.scalars(_open_runs(team).limit(MAX_NAMED + 1))]
-    count = await work.session.scalar(select(func.count()).select_from(_open_runs(team).subquery()))
-    how = f"coe team offboard {team} --cancel-runs"
-    after = TeamStepState.WAITING if "runs" in done else TeamStepState.OPEN
-    state = _state(runs, done, "runs", after)
-    yield _step(
-        TeamStep("runs", f"open runs: {count or 0}", state, f"{team}/operator", how, tuple(runs))
-    )
-    live = [row.ref for row in (await work.session.execute(_live_entries(team))).all()]
+    yield await _runs_step(work, team, done)
+    live = (await work.session.execute(_live_entries(work, team))).all()
     how = f"coe team offboard {team} --retire-flows"
     state = _state(live, done, "entries", TeamStepState.OPEN)
-    title = f"live flows, tables and templates: {len(live)}"
-    yield _step(TeamStep("entries", title, state, f"{owner} or coe/reviewer", how, tuple(live)))
-    callers = [f"{caller} calls {name}" for name, caller in await _callers(work, team)]
-    who = ", ".join(sorted({f"{each.partition('/')[0]}/process-owner" for each in callers}))
-    state = TeamStepState.OPEN if callers else TeamStepState.DONE
-    title = f"flows of other teams that call them: {len(callers)}"
-    yield _step(TeamStep("callers", title, state, who, "coe flow deprecate FLOW", tuple(callers)))
+    names = tuple(row.ref for row in live if row.readable)
+    title = f"live flows, tables and templates: {len(live)}{_unread(len(live) - len(names))}"
+    yield _step(TeamStep("entries", title, state, f"{owner} or coe/reviewer", how, names))
+    yield await _callers_step(work, team)
+    yield await _systems_step(work, team)
     tasks = await _count(work, select(TASKS.c.id).where(*_open_tasks(team)))
     yield _later("tasks", f"open human tasks of its runs, which end with them: {tasks}", tasks)
     schedules = await work.session.scalars(
         select(SCHEDULES.c.flow).where(SCHEDULES.c.team == team).order_by(SCHEDULES.c.flow)
     )
-    names = list(schedules)
-    title = f"schedules and subscriptions to events, which end with the flows: {len(names)}"
-    yield _later("schedules", title, len(names), names)
+    flows = list(schedules)
+    title = f"schedules and subscriptions to events, which end with the flows: {len(flows)}"
+    yield _later("schedules", title, len(flows), flows)
     for key, title, model in (
         ("workers", "workers, whose keys end with it", WorkerKey),
         ("clients", "registered clients, which end with it", MachineClient),
@@ -255,6 +281,51 @@ async def _steps(work: Work, team: str, done: frozenset[str]) -> AsyncIterator[T
     how = "take the team out of them"
     who = "who has the file"
     yield TeamStep("secrets", title, state, who, how, tuple(sorted(secrets or ())))
+
+
+async def _runs_step(work: Work, team: str, done: frozenset[str]) -> TeamStep:
+    """The open runs; when all of them are stopping, nobody has to do anything but wait."""
+    counts = _open_runs(team).with_only_columns(
+        func.count().label("all"), func.count().filter(is_stopping()).label("stopping")
+    )
+    count, stopping = (await work.session.execute(counts)).one()
+    first = _open_runs(team).order_by(is_stopping(), RUNS.c.id).limit(MAX_NAMED + 1)
+    runs = [str(each) for each in await work.session.scalars(first)]
+    after = TeamStepState.WAITING if count == stopping else TeamStepState.OPEN
+    title = f"open runs: {count}" + (f", {stopping} of them stopping" if stopping else "")
+    how = f"coe team offboard {team} --cancel-runs"
+    state = _state(runs, done, "runs", after)
+    return _step(TeamStep("runs", title, state, f"{team}/operator", how, tuple(runs)))
+
+
+async def _callers_step(work: Work, team: str) -> TeamStep:
+    """Who calls the team's entries: those that the actor may read by name, the others counted."""
+    callers = await _callers(work, team)
+    read = [each for each in callers if each.readable]
+    owners = sorted({f"{each.caller.partition('/')[0]}/process-owner" for each in read})
+    if len(read) < len(callers):
+        owners.append(f"{PLATFORM_TEAM}/lead, who may read the others")
+    state = TeamStepState.OPEN if callers else TeamStepState.DONE
+    unread = _unread(len(callers) - len(read))
+    title = f"flows of other teams that call them: {len(callers)}{unread}"
+    names = tuple(f"{each.caller} calls {each.called}" for each in read)
+    how = "coe flow deprecate FLOW"
+    return _step(TeamStep("callers", title, state, ", ".join(owners), how, names))
+
+
+async def _systems_step(work: Work, team: str) -> TeamStep:
+    """The systems, which no verb retires: they keep nobody from retiring the team."""
+    systems = (await work.session.execute(_entries(work, team, (EntryKind.SYSTEM,)))).all()
+    names = tuple(row.ref for row in systems if row.readable)
+    unread = _unread(len(systems) - len(names))
+    title = f"systems, which stay in the catalog without an owner: {len(systems)}{unread}"
+    state = TeamStepState.OPEN if systems else TeamStepState.DONE
+    how = "register them in the namespace of the team that takes them over"
+    return _step(TeamStep("systems", title, state, "who takes them over", how, names))
+
+
+def _unread(count: int) -> str:
+    return f", of which you may not read {count}" if count else ""
 
 
 _BLOCKING: Final = 3
@@ -296,20 +367,37 @@ def _open_tasks(team: str) -> tuple[Any, ...]:
     return TASKS.c.team == team, TASKS.c.state.in_(OPEN_TASK_STATES)
 
 
-def _live_entries(team: str) -> Select[Any]:
+def _live_entries(read: Read, team: str) -> Select[Any]:
+    return _entries(read, team, _RETIRABLE)
+
+
+def _entries(read: Read, team: str, kinds: Sequence[EntryKind]) -> Select[Any]:
+    """The live entries of these kinds of a team, each with whether the actor may read it."""
     live = exists().where(VERSIONS.c.entry_id == ENTRIES.c.id, VERSIONS.c.lifecycle.in_(_LIVE))
     return (
-        select(_NAME.label("ref"), ENTRIES.c.namespace, ENTRIES.c.name, ENTRIES.c.kind)
-        .where(ENTRIES.c.team == team, live)
+        select(
+            _NAME.label("ref"),
+            ENTRIES.c.namespace,
+            ENTRIES.c.name,
+            readable_entries(read).label("readable"),
+        )
+        .where(ENTRIES.c.team == team, ENTRIES.c.kind.in_(kinds), live)
         .order_by(_NAME)
     )
 
 
-async def _callers(read: Read, team: str) -> list[tuple[str, str]]:
-    """The entries of a team that live flows of others call, each with a caller."""
+async def _callers(read: Read, team: str) -> Sequence[Row[Any]]:
+    """The entries of a team that live flows of others call, each with a caller.
+
+    `readable` is whether the actor may read the caller.
+    """
     called = LINKS.c.target_namespace + "/" + LINKS.c.target_name
     found = await read.session.execute(
-        select(called.label("called"), _NAME.label("caller"))
+        select(
+            called.label("called"),
+            _NAME.label("caller"),
+            readable_entries(read).label("readable"),
+        )
         .distinct()
         .join(VERSIONS, VERSIONS.c.id == LINKS.c.version_id)
         .join(ENTRIES, ENTRIES.c.id == VERSIONS.c.entry_id)
@@ -321,7 +409,7 @@ async def _callers(read: Read, team: str) -> list[tuple[str, str]]:
         )
         .order_by(called, _NAME)
     )
-    return [(row.called, row.caller) for row in found]
+    return found.all()
 
 
 async def _count(read: Read, statement: Select[Any]) -> int:

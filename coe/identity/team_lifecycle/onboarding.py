@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import exists, or_, select
 from sqlmodel import col
@@ -39,6 +40,9 @@ from coe.runs.tables import RUNS, TEAM_WORKERS
 from coe.templates.actions import instantiate
 from coe.templates.records import Instantiation
 from coe.work import Read, Work, check_reason
+
+_LETS_WORK: Final = (Permission.TEAM_MEMBERS, Permission.WORKER_ENROL)
+"""The permissions of which one is enough to ask the engine for a team's work pool again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,10 @@ class _Start:
         return theirs and decision.allowed
 
     async def make_pool(self) -> None:
-        """Ask the engine for the team's work pool; it answers that it has one, if so."""
+        """Ask the engine for the team's work pool; it answers that it has one, if so.
+
+        A new team has asked for it. For one that is there, whoever may take in its worker asks.
+        """
         assert self._row is not None  # noqa: S101  # the same
         asked = exists().where(
             OUTBOX.c.kind == OutboxKind.POOL.value, OUTBOX.c.subject == self._row.id
@@ -225,7 +232,8 @@ class _Start:
             waits = "team" not in self.states  # it was asked before this call
             self.states["pool"] = TeamStepState.WAITING if waits else TeamStepState.NOW
             return
-        await enqueue(self.work.session, OutboxKind.POOL, self._row.id)
+        if any(self.work.decide(each, team=self.new.team).allowed for each in _LETS_WORK):
+            await enqueue(self.work.session, OutboxKind.POOL, self._row.id)
         self.states["pool"] = TeamStepState.DONE
 
     async def make_code(self) -> None:
