@@ -20,6 +20,7 @@ from coe.tls import (
     in_clear,
     is_loopback,
     is_verified,
+    place_of,
     verified_database_url,
 )
 
@@ -405,7 +406,7 @@ class Settings(BaseSettings):
                     )
             elif in_clear(url):
                 notes.append(
-                    f"{variable}: what is sent to {url} can be read on the way, with its"
+                    f"{variable}: what is sent to {place_of(url)} can be read on the way, with its"
                     " credentials; use an https address"
                 )
         return notes

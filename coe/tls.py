@@ -7,6 +7,7 @@ PostgreSQL is described by its URL, as libpq does.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -147,6 +148,17 @@ def in_clear(url: str) -> bool:
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
+def place_of(url: str) -> str:
+    """The scheme, host and port of an address, for people: no credentials, path or query.
+
+    A password that should have been encoded ends the host too early: then the host is not shown.
+    """
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    host = place.rpartition("@")[2]
+    return f"{scheme}://{'***' if '@' in rest[len(place) :] else host}"
+
+
 # ---------------------------------------------------------------- PostgreSQL
 def verified_database_url(url: str, ca_file: Path | None = None) -> str:
     """The URL of a database with how its server is verified, for the driver.
@@ -184,8 +196,10 @@ def checked_database_url(url: str) -> str:
     """The URL itself.
 
     Raises:
-        ValueError: Its `sslmode` is none, or its `sslrootcert` is no file.
+        ValueError: Its `sslmode` is none, its `sslrootcert` is no file, or it does not say in one
+            way which host is meant.
     """
+    _check_host(url)
     query = _query(url)
     mode, root = query.get("sslmode"), query.get("sslrootcert")
     if mode is not None and mode not in SSL_MODES:
@@ -204,16 +218,49 @@ def is_verified(url: str) -> bool:
     return local or found in VERIFYING
 
 
+def _check_host(url: str) -> None:
+    """Refuse what a driver and this module could read as two hosts.
+
+    Raises:
+        ValueError: What it is, and what to write.
+    """
+    place = _place(url)
+    query = _query(url)
+    if "#" in url:
+        raise ValueError("a # in the URL of a database: write %23, if it is of the password")
+    if place.count("@") > 1:
+        raise ValueError("two @ before the host: write %40 for the one of the password")
+    named = place.rpartition("@")[2]
+    if "host" in query and named:
+        raise ValueError("the host stands before the database and in host=…: keep one of them")
+    if "service" in query:
+        raise ValueError("service=…: write the host into the URL itself")
+    if not named and not query.get("host") and os.environ.get("PGSERVICE"):
+        raise ValueError("PGSERVICE is set, and no host: write the host into the URL itself")
+
+
 def _query(url: str) -> dict[str, str]:
     found = parse_qs(url.partition("?")[2], keep_blank_values=True)
     return {name: values[-1] for name, values in found.items()}
 
 
+def _place(url: str) -> str:
+    return url.partition("://")[2].partition("?")[0].partition("/")[0]
+
+
 def _hosts(url: str) -> list[str]:
-    """The hosts of a URL; a folder stands for a Unix socket; none where the driver's default is."""
-    query = _query(url)
-    if "host" in query:
-        return query["host"].split(",")
-    place = url.partition("://")[2].partition("?")[0].partition("/")[0].rpartition("@")[2]
-    named = (each.strip() for each in place.split(",") if each.strip())
-    return [urlsplit(f"//{each}").hostname or "" for each in named]
+    """The hosts of a URL, else of `PGHOST`; a folder stands for a Unix socket.
+
+    There is none where the driver's default is, which is on this machine.
+    """
+    named = _place(url).rpartition("@")[2]
+    if not named:
+        found = _query(url).get("host") or os.environ.get("PGHOST", "")
+        return [_name(each) for each in found.split(",") if each.strip()]
+    return [_name(each) for each in named.split(",") if each.strip()]
+
+
+def _name(host: str) -> str:
+    """A host without its port; a folder as it is."""
+    text = host.strip()
+    return text if text.startswith("/") else urlsplit(f"//{text}").hostname or ""

@@ -80,6 +80,61 @@ def test_a_url_that_cannot_be_meant_is_refused_by_the_name_of_its_setting(
         assert refused.value.errors()[0]["loc"] == (name,)
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (f"{FAR}?host=localhost", "keep one of them"),
+        (f"{FAR}?sslmode=prefer&host=/run/postgresql", "keep one of them"),
+        ("postgresql://coe@/coe?service=far", "service=…"),
+        (f"{FAR}?service=far", "service=…"),
+        ("postgresql://coe@db.example#@localhost/coe", "write %23"),
+        (f"{FAR}?#&host=localhost", "write %23"),
+        ("postgresql://coe:a@db.example,b@localhost/coe", "write %40"),
+    ],
+)
+def test_a_url_that_a_driver_could_read_as_another_host_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Settings(database_url=url)
+
+
+@pytest.mark.parametrize(
+    ("host", "mode"),
+    [
+        ("db.example", "verify-full"),
+        ("localhost,db.example", "verify-full"),
+        ("localhost", None),
+        ("/run/postgresql", None),
+        ("", None),
+    ],
+)
+def test_without_a_host_in_the_url_the_one_of_the_environment_counts(
+    monkeypatch: pytest.MonkeyPatch, host: str, mode: str | None
+) -> None:
+    monkeypatch.setenv("PGHOST", host)
+    url = "postgresql://coe@/coe"
+    assert sslmode(Settings(database_url=url).serving_url) == mode
+    assert sslmode("postgresql://coe@localhost/coe") is None
+    monkeypatch.setenv("PGSERVICE", "far")
+    with pytest.raises(ValidationError, match="PGSERVICE is set"):
+        Settings(database_url=url)
+    Settings(database_url=FAR)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://coe:winterstein@coe.example:8700/api?token=winterstein", "coe.example:8700"),
+        ("http://coe:winter/stein@coe.example", "***"),
+        ("http://winterstein#@coe.example", "***"),
+        ("http://winterstein?@coe.example", "***"),
+    ],
+)
+def test_a_note_shows_of_an_address_the_scheme_and_the_host(url: str, shown: str) -> None:
+    (note,) = Settings(url=url).unprotected("url")
+    assert f"what is sent to http://{shown} can be read" in note
+    assert "winter" not in note
+
+
 def test_what_is_unprotected_is_named() -> None:
     made = Settings(
         database_url=f"{FAR}?sslmode=require",

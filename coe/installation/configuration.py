@@ -179,6 +179,8 @@ def _without_password(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return HIDDEN
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return HIDDEN  # a password with an unencoded / ? or # ends the netloc too early
     user, at, host = parts.netloc.rpartition("@")
     if ":" in user:
         user = f"{user.partition(':')[0]}:{HIDDEN}"

@@ -187,6 +187,15 @@ def test_every_setting_is_shown_with_its_source(
     assert found["COE_HOST"] == ("127.0.0.1", "default")
 
 
+@pytest.mark.parametrize("mark", ["/", "?", "#", "?a=1#"])
+def test_a_password_that_should_have_been_encoded_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    monkeypatch.setenv("COE_PREFECT_URL", f"http://me:winter{mark}stein@prefect.example/api")
+    shown = {each["name"]: each for each in json.loads(run("config", "show", "-o", "json").stdout)}
+    assert shown["COE_PREFECT_URL"]["value"] == "***"
+
+
 def test_all_that_is_invalid_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COE_PORT", "x")
     monkeypatch.setenv("COE_LEASE_SECONDS", "y")
