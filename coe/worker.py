@@ -37,6 +37,7 @@ from coe.identity.worker_identity import (
     client_of,
     enrol,
     identity_file,
+    is_begun,
     is_due,
     read_identity,
     renew,
@@ -50,6 +51,13 @@ CONNECT_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 RENEWAL_SECONDS: Final = 3600.0
 """Between two looks at the age of a worker's key."""
+
+RENEWAL_PAUSES: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""Before a begun renewal is tried again, in seconds; the last one repeats.
+
+Its answer was lost, so the platform may know the next key only: the worker can do nothing until
+then.
+"""
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -83,6 +91,8 @@ async def run_team_worker(settings: Settings, team: str) -> None:
     async with client_of(settings.url, settings.ca_file) as http:
         identity = await _identity(settings, team, http)
         tokens = AccessTokens(identity, http, identity_file(settings.data_dir, team))
+        if is_begun(settings.data_dir, team):
+            await _renew_if_due(settings, team, http, tokens)
         renewing = asyncio.create_task(_keep_renewed(settings, team, http, tokens))
         try:
             async with forwarding(http, tokens, settings.ca_file) as forwarded:
@@ -117,16 +127,29 @@ async def _identity(settings: Settings, team: str, http: httpx.AsyncClient) -> W
 async def _keep_renewed(
     settings: Settings, team: str, http: httpx.AsyncClient, tokens: AccessTokens
 ) -> None:
-    """Renew the key of this worker when it is old; try again later where that fails."""
+    """Renew the key of this worker when it is old; try again soon where that was begun."""
+    failures = 0
     while True:
-        try:
-            if is_due(settings.data_dir, team, settings.worker_key_days):
-                tokens.use(await renew(http, settings.data_dir, team))
-                _log.info("the key of this worker was renewed")
-        except (CoeError, OSError) as error:
-            why = error.message if isinstance(error, CoeError) else type(error).__name__
-            _log.warning("the key of this worker was not renewed: %s", why)
-        await asyncio.sleep(RENEWAL_SECONDS)
+        await _renew_if_due(settings, team, http, tokens)
+        if is_begun(settings.data_dir, team):
+            pause = RENEWAL_PAUSES[min(failures, len(RENEWAL_PAUSES) - 1)]
+            failures += 1
+        else:
+            pause, failures = RENEWAL_SECONDS, 0
+        await asyncio.sleep(pause)
+
+
+async def _renew_if_due(
+    settings: Settings, team: str, http: httpx.AsyncClient, tokens: AccessTokens
+) -> None:
+    """Renew the key of this worker if it is old or that was begun; log why it was not renewed."""
+    try:
+        if is_due(settings.data_dir, team, settings.worker_key_days):
+            tokens.use(await renew(http, settings.data_dir, team))
+            _log.info("the key of this worker was renewed")
+    except (CoeError, OSError) as error:
+        why = error.message if isinstance(error, CoeError) else type(error).__name__
+        _log.warning("the key of this worker was not renewed: %s", why)
 
 
 async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:

@@ -36,7 +36,7 @@ from coe.identity.workers import PROOF
 from coe.json_types import NotJson, read_json
 from coe.secret_files import SecretFileRefused, create_secret, read_secret, replace_secret
 from coe.settings import LOOPBACK, Settings
-from coe.tls import client_context, why_unreached
+from coe.tls import client_context, place_of, why_unreached
 
 ENROL_PATH: Final = "/auth/workers"
 RENEW_PATH: Final = f"{ENROL_PATH}/key"
@@ -217,7 +217,12 @@ def is_due(data_dir: Path, team: str, days: float) -> bool:
     if found is None:
         return False
     old = found.since is None or time.time() - found.since >= days * 86_400
-    return old or _renewing(file).exists()
+    return old or is_begun(data_dir, team)
+
+
+def is_begun(data_dir: Path, team: str) -> bool:
+    """Whether a renewal was begun whose answer is not known: the key may count for nothing."""
+    return _renewing(identity_file(data_dir, team)).exists()
 
 
 def _renewing(final: Path) -> Path:
@@ -320,7 +325,8 @@ async def _post(http: httpx.AsyncClient, path: str, **body: Any) -> dict[str, An
     try:
         response = await http.post(path, **body)
     except httpx.TransportError as error:
-        message = f"the platform at {http.base_url} cannot be reached ({why_unreached(error)})"
+        place = place_of(str(http.base_url))
+        message = f"the platform at {place} cannot be reached ({why_unreached(error)})"
         raise Unavailable(message) from None
     try:
         answer = response.json()

@@ -149,6 +149,68 @@ async def test_a_worker_renews_an_old_key_by_itself(
     assert await tokens.current()
 
 
+async def test_a_worker_whose_answer_was_lost_tries_again_at_once_and_not_in_an_hour(
+    http: httpx.AsyncClient,
+    first: WorkerIdentity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost: list[str] = []
+    pauses: list[float] = []
+
+    async def lose_two(request: httpx.Request) -> httpx.Response:
+        given = {"content": request.content, "headers": request.headers}
+        answer = await http.post(request.url.path, **given)
+        if len(lost) < 2:
+            lost.append(request.url.path)
+            raise httpx.ReadTimeout("lost")
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if seconds == worker.RENEWAL_SECONDS:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(worker.asyncio, "sleep", sleep)
+    given = Settings(data_dir=tmp_path, worker_key_days=1e-9)
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(lose_two), base_url=http.base_url
+    ) as broken:
+        tokens = AccessTokens(first, broken, identity_file(tmp_path, "warehouse"))
+        with pytest.raises(asyncio.CancelledError):
+            await worker._keep_renewed(given, "warehouse", broken, tokens)
+        assert pauses == [*worker.RENEWAL_PAUSES[:2], worker.RENEWAL_SECONDS]
+        assert await tokens.current()
+
+
+async def test_a_begun_renewal_is_finished_before_the_worker_forwards(
+    first: WorkerIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    async def renewed(*_: object) -> WorkerIdentity:
+        done.append("renewed")
+        return first
+
+    class Reached(Exception):
+        pass
+
+    def forwarding(*_: object) -> None:
+        done.append("forwards")
+        raise Reached
+
+    monkeypatch.setattr(worker, "renew", renewed)
+    monkeypatch.setattr(worker, "forwarding", forwarding)
+    file = identity_file(tmp_path, "warehouse")
+    for begun in (False, True):
+        if begun:
+            file.with_name("warehouse.renewing.json").touch(0o600)
+        done.clear()
+        with pytest.raises(Reached):
+            await worker.run_team_worker(Settings(data_dir=tmp_path), "warehouse")
+        assert done == (["renewed", "forwards"] if begun else ["forwards"])
+
+
 def test_a_key_of_unknown_age_is_due(tmp_path: Path) -> None:
     assert not is_due(tmp_path, "warehouse", 90)
     identity = WorkerIdentity("http://x", "warehouse", jose.new_private_key(), "worker:1", "x")
