@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class PolicyStore:
     _record: PolicyRecord = field(default_factory=PolicyRecord)
     _highest: int | None = None
     _refused: tuple[str, datetime] | None = None
+    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def current(self, session: AsyncSession, *, now: datetime | None = None) -> Policy:
         """The policy in force, as the session sees it, with the memberships that count now.
@@ -52,8 +54,11 @@ class PolicyStore:
         """
         now = now or utcnow()
         version = await read_policy_version(session)
-        if version != self._record.version and not self._is_refused(version, now):
-            await self._load(session, now)
+        if not self._is_settled(version, now):
+            async with self._loading:
+                # again: another task may have loaded it, or a newer one, meanwhile
+                if not self._is_settled(await read_policy_version(session), now):
+                    await self._load(session, now)
         until = self._policy.memberships.until
         if until is not None and until <= now:
             self._policy = Policy(self._record, now=now)
@@ -71,6 +76,17 @@ class PolicyStore:
         """Whether a policy is in force that may allow something."""
         return self._record.version != NO_POLICY
 
+    def _is_settled(self, version: str, now: datetime) -> bool:
+        """Whether this version needs no loading: it is in force, or was refused just now.
+
+        If it is in force, what was wrong with another one is over.
+        """
+        if version != self._record.version:
+            return self._is_refused(version, now)
+        if self.in_force:
+            self.problem = self._refused = None
+        return True
+
     def _is_refused(self, version: str, now: datetime) -> bool:
         """Whether this version was refused just now, so that it is not read again yet."""
         if self._refused is None:
@@ -79,10 +95,12 @@ class PolicyStore:
         return refused == version and at <= now < at + _CHECK_AGAIN
 
     async def _load(self, session: AsyncSession, now: datetime) -> None:
+        if self.key is not None and self._highest is None:  # before the policy is read: it may rise
+            self._highest = await self.floor(session) if self.floor is not None else 0
         record = await read_policy(session)
         if record.version == self._record.version:
             return
-        problem = await self._problem_of(session, record)
+        problem = self._problem_of(record)
         if problem is None:
             self._policy, self._record = Policy(record, now=now), record
             self._highest = max(self._highest or 0, record.number)
@@ -94,18 +112,16 @@ class PolicyStore:
         if not self.in_force:
             self._policy = Policy(broken=problem)
 
-    async def _problem_of(self, session: AsyncSession, record: PolicyRecord) -> str | None:
+    def _problem_of(self, record: PolicyRecord) -> str | None:
         if self.key is None:
             return None
-        if self._highest is None:
-            self._highest = await self.floor(session) if self.floor is not None else 0
         if record.version == NO_POLICY and not self._highest:
             return None
         if record.parts is None or not fits(
             self.key, record.number, record.parts, record.signature
         ):
             return problem_of(record.signature)
-        if record.number < self._highest:
+        if record.number < (self._highest or 0):
             return (
                 f"The policy in the database is version {record.number}, but {self._highest} was "
                 "in force: somebody put an older one back. `coe content load` makes a new one."

@@ -104,6 +104,10 @@ def _distrust(error: BaseException) -> str | None:
     return "it does not speak TLS" if "rejected SSL upgrade" in str(error) else None
 
 
+STATEMENT_SECONDS: Final = 15.0
+"""How long a statement of a direct connection may take, with connecting; each finds rows by key."""
+
+
 class ConnectionLost(ConnectionError):
     """The server closed the connection while a statement ran."""
 
@@ -112,11 +116,20 @@ class DirectConnections:
     """Connections outside of the pool, for single statements that commit at once.
 
     A statement takes one round trip: it goes to the driver without a session, and the driver keeps
-    it prepared. At most `size` statements run at the same time; further callers wait.
+    it prepared. At most `size` statements run at the same time; further callers wait. A statement
+    that takes longer than `seconds` fails, and its connection is closed: a server that is silent
+    holds up nobody for longer.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Any]], *, size: int = 1) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Any]],
+        *,
+        size: int = 1,
+        seconds: float = STATEMENT_SECONDS,
+    ) -> None:
         """`connect` opens an asyncpg connection; it is called when none is idle."""
+        self.seconds = seconds
         self._connect = connect
         self._idle: list[Any] = []
         self._free = asyncio.Semaphore(size)
@@ -128,13 +141,17 @@ class DirectConnections:
 
         Raises:
             SQLAlchemyError: The statement failed; the message contains no values.
-            OSError: The database cannot be reached.
+            OSError: The database cannot be reached, or does not answer in time.
         """
         async with self._free:
             connection = None
             try:
-                connection = self._open_idle() or await self._connect()
-                rows: list[Any] = await connection.fetch(statement, *arguments)
+                async with asyncio.timeout(self.seconds):
+                    connection = self._open_idle() or await self._connect()
+                    rows: list[Any] = await connection.fetch(statement, *arguments)
+            except TimeoutError:
+                _terminate(connection)
+                raise
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 raise SQLAlchemyError(type(error).__name__) from None
             finally:
@@ -147,7 +164,7 @@ class DirectConnections:
 
         Raises:
             SQLAlchemyError: The statement failed; the message contains no values.
-            OSError: The database cannot be reached.
+            OSError: The database cannot be reached, or does not answer in time.
         """
         try:
             return await self._read(statement, *arguments)
@@ -156,15 +173,21 @@ class DirectConnections:
 
     async def _read(self, statement: str, *arguments: Any) -> list[Any]:
         async with self._free:
-            connection = self._open_idle() or await self._connected()
+            connection = None
             try:
-                rows: list[Any] = await connection.fetch(statement, *arguments)
+                async with asyncio.timeout(self.seconds):
+                    connection = self._open_idle() or await self._connected()
+                    rows: list[Any] = await connection.fetch(statement, *arguments)
+            except TimeoutError:
+                _terminate(connection)
+                raise
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                if connection.is_closed():
+                if connection is not None and connection.is_closed():
                     raise ConnectionLost(type(error).__name__) from None
                 raise SQLAlchemyError(type(error).__name__) from None
             finally:
-                self._idle.append(connection)
+                if connection is not None:
+                    self._idle.append(connection)
         return rows
 
     async def _connected(self) -> Any:
@@ -187,6 +210,12 @@ class DirectConnections:
             if not connection.is_closed():
                 return connection
         return None
+
+
+def _terminate(connection: Any) -> None:
+    """Close a connection whose server does not answer, without telling it."""
+    if connection is not None:
+        connection.terminate()
 
 
 class Database:

@@ -8,6 +8,7 @@ resource outside the team's pool, is refused with 403 and recorded.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -18,13 +19,14 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from coe.engines.prefect_engine import PrefectEngine
 from coe.engines.prefect_http import API_VERSION, TIMEOUT, PrefectHTTP, basic
-from coe.errors import CoeError, Forbidden, TooCostly, Unavailable
+from coe.errors import CoeError, Forbidden, Unavailable
 from coe.gateway.authentication import AuthenticatedWorker, WorkerAuthentication, bearer_of
 from coe.gateway.body_redaction import redact_body
 from coe.gateway.rules import ASKS_FOR_RUNS, AllowedCall, match_call
 from coe.gateway.sockets import serve_socket
 from coe.json_types import NotJson, read_json
 from coe.tls import client_context
+from coe.web import bodies
 from coe.work import Platform, RequestInfo
 
 MAX_PROXIED_BYTES: Final = 1_048_576
@@ -88,15 +90,20 @@ class Gateway:
             if call is None:
                 why = "not an allowed call"
                 raise await self._authentication.refusal(worker, request.method, f"/{path}", why)
-            return await self._pass_on(request, worker, call)
+            began = time.monotonic()
+            body = await _json(request)
+            if time.monotonic() - began >= bodies.FRESH_SECONDS:
+                worker = await self._authentication.authenticate(team, bearer, request_info)
+            return await self._pass_on(request, worker, call, body)
         except CoeError as error:
             body = {"detail": error.message, "code": error.code}
-            return JSONResponse(body, status_code=error.status)
+            slow = isinstance(error, bodies.BodyTooSlow)  # the rest of it may still come
+            headers = {"Connection": "close"} if slow else None
+            return JSONResponse(body, status_code=error.status, headers=headers)
 
     async def _pass_on(
-        self, request: Request, worker: AuthenticatedWorker, call: AllowedCall
+        self, request: Request, worker: AuthenticatedWorker, call: AllowedCall, body: Any
     ) -> Response:
-        body = await _json(request)
         await self._authentication.authorize(worker, call, body)
         if call.rule is ASKS_FOR_RUNS:
             await self._authentication.note_presence(worker)
@@ -136,18 +143,15 @@ async def _json(request: Request) -> Any:
     """The JSON body; None for an empty one.
 
     Raises:
-        TooCostly: The body is larger than `MAX_PROXIED_BYTES`.
+        TooCostly: The body is larger than `MAX_PROXIED_BYTES`, or takes too long
+            (`bodies.read_bounded`).
         Forbidden: The body is not JSON.
     """
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_PROXIED_BYTES:
-            raise TooCostly(f"a request has at most {MAX_PROXIED_BYTES} bytes")
+    content = await bodies.read_bounded(request, MAX_PROXIED_BYTES)
     if not content:
         return None
     try:
-        return read_json(bytes(content))
+        return read_json(content)
     except NotJson as error:
         raise Forbidden(f"the body cannot be read: {error}") from None
 

@@ -6,14 +6,19 @@ import asyncio
 from collections import Counter
 
 import pytest
-from sqlalchemy import delete, event, update
+from sqlalchemy import delete, event, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from coe.access import policy_store
 from coe.access.actor import Actor
 from coe.access.load import renew_version
 from coe.access.models import Membership, PolicyRule, PolicyState
 from coe.access.permissions import Permission
 from coe.access.policy_store import PolicyStore
+from coe.access.records import PolicyRecord, read_policy
 from coe.db import Database
+from coe.work import Platform
+from tests.factories.policies import sign_policy
 
 TEMP = Actor.of("temp")
 
@@ -26,7 +31,7 @@ async def set_role(database: Database, role: str) -> None:
             Membership(team="sales", subject="temp", display_name="T", roles=[role], origin="api")
         )
         await session.flush()
-        await renew_version(session)
+        await sign_policy(session)
         await session.commit()
 
 
@@ -150,3 +155,66 @@ async def test_a_broken_model_refuses(database: Database, model: str) -> None:
         policy = await PolicyStore().current(session)
         for permission in Permission:
             assert not policy.decide(Actor.of("coe-lead"), permission, team="coe").allowed
+
+
+async def test_a_slow_load_beside_a_newer_version_is_no_alarm(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PolicyStore(platform.signer.public)
+    has_read, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(session: AsyncSession) -> PolicyRecord:
+        record = await read_policy(session)
+        has_read.set()
+        await may_go_on.wait()
+        return record
+
+    async def look() -> str:
+        async with platform.database.session() as session:
+            return (await store.current(session)).version
+
+    monkeypatch.setattr(policy_store, "read_policy", slowly)
+    await set_role(platform.database, "operator")
+    first = asyncio.create_task(look())
+    await has_read.wait()
+    await set_role(platform.database, "lead")
+    monkeypatch.setattr(policy_store, "read_policy", read_policy)
+    second = asyncio.create_task(look())
+    await asyncio.wait([second], timeout=0.2)
+    may_go_on.set()
+    before, after = await asyncio.gather(first, second)
+    assert before != after
+    assert store.problem is None
+    assert await look() == after
+
+
+async def test_many_at_once_load_a_new_version_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, loads = PolicyStore(), 0
+
+    async def counted(session: AsyncSession) -> PolicyRecord:
+        nonlocal loads
+        loads += 1
+        return await read_policy(session)
+
+    async def look() -> str:
+        async with database.session() as session:
+            return (await store.current(session)).version
+
+    monkeypatch.setattr(policy_store, "read_policy", counted)
+    assert len(set(await asyncio.gather(*(look() for _ in range(5))))) == 1
+    assert loads == 1
+
+
+async def test_an_alarm_ends_when_the_version_in_force_is_stored_again(platform: Platform) -> None:
+    store = PolicyStore(platform.signer.public)
+    async with platform.database.session() as earlier, platform.database.session() as later:
+        await earlier.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        await earlier.execute(text("SELECT version FROM policy_state"))
+        await set_role(platform.database, "operator")
+        await store.current(later)
+        await store.current(earlier)
+        assert store.problem is not None
+        await store.current(later)
+        assert store.problem is None

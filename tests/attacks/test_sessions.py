@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -69,6 +70,24 @@ async def test_another_page_sends_a_form(
     form["session"] = anna.cookie[1].partition(".")[0]
     headers = {"Origin": origin} if origin else {}
     assert (await anna.site.post(path, data=form, headers=headers)).status_code == 403
+    assert (await anna.whoami())["signedIn"]
+
+
+async def test_a_form_ends_after_its_session(world: World) -> None:
+    anna, thief = world.browser(), world.browser()
+    await world.sign_in(anna)
+    form = urlencode({"csrf_token": await anna.csrf(), "everywhere": "1"}).encode()
+    thief.site.headers["Cookie"] = "=".join(anna.cookie)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield form[:-1]
+        await anna.post("/auth/acme/logout")
+        await world.sign_in(anna)
+        yield form[-1:]
+
+    headers = {"Origin": SITE, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = await thief.site.post("/auth/acme/logout", content=parts(), headers=headers)
+    assert answer.status_code == 401
     assert (await anna.whoami())["signedIn"]
 
 

@@ -195,6 +195,9 @@ class Connection:
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002  # asyncpg's
         self.end()
 
+    def terminate(self) -> None:
+        self.end()
+
     def is_closed(self) -> bool:
         return self.closed
 

@@ -24,8 +24,8 @@ from fastapi import APIRouter, Request, Response
 
 from coe.api.graphql.errors import refusal, status_of
 from coe.api.http.requests import (
+    Entrance,
     accept_correlation,
-    authenticate_request,
     check_nesting,
     read_body,
     request_info,
@@ -57,7 +57,7 @@ _TITLES: Final = {
     "CONFLICT": "Another event has this source and id",
     "FORBIDDEN": "The policy does not allow it",
     "INVALID": "The event is not valid",
-    "TOO_COSTLY": "The request is too large",
+    "TOO_COSTLY": "The request is too large, or too slow",
     "UNAUTHENTICATED": "The sender is not known",
     "UNAVAILABLE": "Try again shortly",
 }
@@ -85,11 +85,11 @@ def router(platform: Platform) -> APIRouter:
     @routes.post(PATH)
     async def receive(request: Request) -> Response:
         about = request_info(request)
+        entrance = Entrance(platform, request, about)
         try:
-            actor = await authenticate_request(platform, request, about)
-            about = await accept_correlation(platform, actor, request, about)
+            about = await accept_correlation(platform, await entrance.actor(), request, about)
             received = await _read(request)
-            async with platform.work(actor, about) as work:
+            async with platform.work(await entrance.actor(), about) as work:
                 sent = await send_events(work, received.events)
             await settle_soon(platform, [each.id for each in sent if not each.duplicate])
             return await _accepted(platform, received, sent, about)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import orjson
@@ -17,15 +17,16 @@ from coe.api.graphql.context import Context, EngineStatus
 from coe.api.graphql.documents import Documents, Prepared
 from coe.api.graphql.errors import format_error, refusal, status_of
 from coe.api.http.requests import (
+    Entrance,
     accept_correlation,
     check_nesting,
-    enter_request,
     read_body,
     request_info,
     response_headers,
 )
 from coe.api.http.texts import check_literals
 from coe.api.schema import make_schema
+from coe.audit.readings import Readings
 from coe.authentication import Caller
 from coe.errors import CoeError, Invalid, Problem, RateLimited, TooCostly, Unauthenticated
 from coe.json_types import NotJson, read_json
@@ -58,15 +59,16 @@ class GraphQLEndpoint:
     async def respond(self, request: Request) -> Response:
         """Answer one request; every fault of it is an entry of `errors`."""
         about = request_info(request)
+        entrance = Entrance(self._platform, request, about)
         try:
-            caller = await enter_request(self._platform, request, about)
-            about = await accept_correlation(self._platform, caller.actor, request, about)
+            actor = await entrance.actor()
+            about = await accept_correlation(self._platform, actor, request, about)
             body = await _read(request)
         except Exception as error:  # noqa: BLE001  # the edge: it is masked, and logged
             return _refused(request, error, about)
         try:
-            result = await self.execute(caller, about, body)
-        except RateLimited as error:
+            result = await self.execute(entrance, about, body)
+        except (RateLimited, Unauthenticated) as error:
             return _refused(request, error, about)
         except Exception as error:  # noqa: BLE001  # the same
             result = refusal(error, request_id=about.request_id)
@@ -75,7 +77,7 @@ class GraphQLEndpoint:
 
     async def execute(
         self,
-        caller: Caller,
+        entrance: Entrance,
         about: RequestInfo,
         body: dict[str, Any],
     ) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class GraphQLEndpoint:
 
         Raises:
             TooCostly: The operation exceeds a limit of `coe.api.graphql.limits`.
+            Unauthenticated: The caller may not enter any more: the body, or the turn, took long.
             RateLimited: The actor, or its address, has asked for too much at once, or in a while.
             Invalid: The body has no query, or names an operation that the query lacks.
         """
@@ -104,17 +107,17 @@ class GraphQLEndpoint:
             operation,
             variables,
         )
-        actor = caller.actor
+        actor = await entrance.actor()
         await self._count(actor, about, measure)
         reads = operation.operation is OperationType.QUERY
         turns = self._platform.turns
         async with (
             turns.turn(actor.subject) if measure.computes else nullcontext(),
-            self._platform.readings(actor, about) as readings,
+            self._entered(entrance, about) as (caller, readings),
         ):
             context = Context(
                 platform=self._platform,
-                actor=actor,
+                actor=caller.actor,
                 request=about,
                 policy=caller.policy if reads else None,
                 keeps_policy=reads,
@@ -129,6 +132,15 @@ class GraphQLEndpoint:
                 operation_name=name,
             )
         return _with_errors({"data": result.data}, result.errors or (), about, variables)
+
+    @asynccontextmanager
+    async def _entered(
+        self, entrance: Entrance, about: RequestInfo
+    ) -> AsyncIterator[tuple[Caller, Readings]]:
+        """The caller of now, and what it reads (`Platform.readings`)."""
+        caller = await entrance.caller()
+        async with self._platform.readings(caller.actor, about) as readings:
+            yield caller, readings
 
     async def _count(self, actor: Actor, about: RequestInfo, measure: limits.Measure) -> None:
         """Count the checks and the cost of a larger operation; small ones are not counted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from fastapi import Request
 
@@ -14,6 +15,7 @@ from coe.authentication import Caller
 from coe.errors import RateLimited, TooCostly, Unauthenticated
 from coe.identity.signin.sign_ins import CSRF_HEADER, SignIns
 from coe.runs.correlations import with_correlation
+from coe.web import bodies
 from coe.work import Platform, RequestInfo
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -21,8 +23,37 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 """W3C Trace Context, 3.2: version, trace id, parent id and flags; later versions may add parts."""
 
 
+class Entrance:
+    """The caller of one request, found again when it is needed later than `bodies.FRESH_SECONDS`.
+
+    The sender decides how long the body takes, and others how long a turn takes. Meanwhile the
+    person may be suspended, the token revoked, or the policy changed.
+    """
+
+    def __init__(self, platform: Platform, request: Request, about: RequestInfo) -> None:
+        self._platform = platform
+        self._request = request
+        self._about = about
+        self._found: tuple[Caller, float] | None = None
+
+    async def caller(self) -> Caller:
+        """The caller of now.
+
+        Raises:
+            Unauthenticated, NotFromThePages: As `enter_request` says, also if it has become so.
+        """
+        now = time.monotonic()
+        if self._found is None or now - self._found[1] >= bodies.FRESH_SECONDS:
+            self._found = (await enter_request(self._platform, self._request, self._about), now)
+        return self._found[0]
+
+    async def actor(self) -> Actor:
+        """The actor of now (`caller`)."""
+        return (await self.caller()).actor
+
+
 async def authenticate_request(platform: Platform, request: Request, about: RequestInfo) -> Actor:
-    """Find the actor of a request (`enter_request`)."""
+    """Find the actor of a request without a body (`enter_request`)."""
     return (await enter_request(platform, request, about)).actor
 
 
@@ -87,13 +118,15 @@ def response_headers(about: RequestInfo, error: Exception | None = None) -> dict
     """The headers of every response.
 
     A refusal for want of a token names the scheme, and one of a rate limit when to try again (RFC
-    9110).
+    9110). After one of a slow body the connection is closed: the rest of the body may still come.
     """
     headers = {"X-Request-ID": about.request_id, "Cache-Control": "no-store"}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.extensions.get("retry_after", 60))
+    if isinstance(error, bodies.BodyTooSlow):
+        headers["Connection"] = "close"
     return headers
 
 
@@ -102,17 +135,10 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         Invalid: A text in it has NUL (`texts.check_body`).
-        TooCostly: It is larger than `limits.MAX_REQUEST_BYTES`; the rest of it is not read.
+        TooCostly: It is larger than `limits.MAX_REQUEST_BYTES`, or takes too long
+            (`bodies.read_bounded`); the rest of it is not read.
     """
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limits.MAX_REQUEST_BYTES:
-            message = f"The request is larger than {limits.MAX_REQUEST_BYTES} bytes."
-            raise TooCostly(message, limit="body", most=limits.MAX_REQUEST_BYTES)
-        chunks.append(chunk)
-    content = b"".join(chunks)
+    content = await bodies.read_bounded(request, limits.MAX_REQUEST_BYTES)
     check_body(request.headers.get("content-type", ""), content)
     return content
 

@@ -34,7 +34,7 @@ from coe.access.models import Person
 from coe.access.people import attributes_of
 from coe.api.http import scim_resources as resources
 from coe.api.http.requests import (
-    authenticate_request,
+    Entrance,
     check_nesting,
     read_body,
     request_info,
@@ -83,11 +83,12 @@ _WITH_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
 
 async def _answer(platform: Platform, request: Request, handler: Handler) -> Response:
     about = request_info(request)
+    entrance = Entrance(platform, request, about)
     try:
-        actor = await authenticate_request(platform, request, about)
+        await entrance.actor()  # whoever may not enter sends no body
         if request.method in _WITH_BODY:  # before the transaction: a client may be slow
             request.state.body = await read_body(request)
-        async with platform.work(actor, about) as work:
+        async with platform.work(await entrance.actor(), about) as work:
             base = str(request.base_url).rstrip("/") + PATH
             with _TOLERANT:
                 return await handler(work, request, base)

@@ -240,7 +240,8 @@ class _Doors:
         cookie = browser.session_cookie(settings, request)
         if not cookie:
             raise Unauthenticated("You are not signed in.")
-        found, form = await self.sign_ins.session(cookie, about), await _read_form(request)
+        form = await _read_form(request)  # first: a session may end while it is sent
+        found = await self.sign_ins.session(cookie, about)
         await self.sign_ins.check_csrf(
             found,
             cookie=cookie,
