@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from coe.audit.watch import SealingWatch
 from coe.crypto.server_certificate import ServerCertificate
 from coe.db import Database, DatabaseNotTrusted
 from coe.engines.prefect_engine import PrefectEngine
+from coe.errors import Unavailable
 from coe.events.retention import delete_expired_events
 from coe.execution.dispatch import engine_health, queued_messages
 from coe.execution.engine import Engine, EngineHealth
@@ -37,6 +39,7 @@ from coe.identity.sign_in import forget_spent
 from coe.identity.signin import sessions
 from coe.identity.signin.sign_ins import SignIns
 from coe.identity.teams.endings import DISPATCH, end_what_is_over
+from coe.installation.keys import KeysRefused, compare_keys
 from coe.installation.status import outbox_check, revision_of, schema_check
 from coe.rate_limits import forget_empty
 from coe.settings import LOOPBACK, Settings
@@ -46,6 +49,7 @@ from coe.web.headers import SecurityHeaders
 from coe.web.hosts import KnownHosts
 from coe.web.missing_page import answer_missing
 from coe.web.pages import Persona, routes
+from coe.web.waiting import OnlyOnceServing
 from coe.work import Platform
 
 ENGINE_CHECK_SECONDS = 2.0
@@ -66,7 +70,10 @@ _log = logging.getLogger("coe.app")
 
 @dataclass(slots=True)
 class Services:
-    """The parts of an API process; the lifespan of its application starts and stops them."""
+    """The parts of an API process; the lifespan of its application starts and stops them.
+
+    `serves` is whether its keys are those of the database; without that, nothing is served.
+    """
 
     platform: Platform
     engine: Engine | None
@@ -77,6 +84,7 @@ class Services:
     watch: SealingWatch
     status: EngineStatus
     certificate: ServerCertificate | None = None
+    serves: bool = True
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -108,12 +116,21 @@ class Services:
         )
 
     def start(self) -> None:
-        """Start the loops; with `COE_LOOPS` off, only the check of the engine."""
+        """Start the loops; with `COE_LOOPS` off, only the check of the engine.
+
+        Those that write wait until the keys are compared with the database.
+        """
         self.platform.computing.warm()
         self._run("engine check", self._check_engine)
         self._run("audit watch", self._watch_sealing)
         if self.certificate is not None:
             self._run("certificate", self._watch_certificate)
+        if self.serves:
+            self._start_writing()
+        else:
+            self._run("keys", self._compare_keys)
+
+    def _start_writing(self) -> None:
         if self.platform.settings.loops:
             self._run("audit sealer", self.sealer.run_forever)
             self._run("runs", self._dispatch_runs)
@@ -151,6 +168,23 @@ class Services:
             async with self.sealing_database.session() as session:
                 await self.watch.look(session)
             await asyncio.sleep(WATCH_SECONDS)
+
+    async def _compare_keys(self) -> None:
+        """Serve once the database answers and has nothing of other keys; else stop the process."""
+        while not self.serves:
+            try:
+                await compare_keys(self.platform.settings)
+            except Unavailable as error:
+                _log.warning("nothing is served yet: %s", error.message)
+                await asyncio.sleep(RESTART_SECONDS)
+            except KeysRefused as error:
+                _log.critical("the API stops: %s", error.message)
+                signal.raise_signal(signal.SIGTERM)
+                break
+            else:
+                self.serves = True
+                self._start_writing()
+        await asyncio.Event().wait()
 
     async def _watch_certificate(self) -> None:
         """Serve another certificate when its files are replaced."""
@@ -249,6 +283,7 @@ def create_app(
     engine: Engine | None = None,
     authenticator: Authenticator | None = None,
     personas: Sequence[Persona] = (),
+    keys_compared: bool = True,
 ) -> FastAPI:
     """Create the application: GraphQL, pages, probes, and the loops while it is up.
 
@@ -259,11 +294,14 @@ def create_app(
         engine: By default Prefect if `COE_PREFECT_URL` is set, else none.
         authenticator: Accepts further tokens beside those in the database (the demo's).
         personas: Who may be chosen in the explorer (the demo's).
+        keys_compared: Whether the keys were compared with the database (`require_keys`). If it did
+            not answer, nothing but probes is served until they are.
     """
     logs.configure(settings.log_level)
     for note in settings.unprotected("database_url", "sealer_database_url", "prefect_url"):
         _log.warning("%s", note)
     services = Services.open(settings, engine, authenticator)
+    services.serves = keys_compared
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -295,6 +333,7 @@ def create_app(
         app.include_router(services.gateway.router())
     _add_probes(app, services)
     app.add_exception_handler(404, answer_missing)
+    app.add_middleware(OnlyOnceServing, serves=lambda: services.serves)
     app.add_middleware(StorableAddresses)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders, public_url=settings.public_url)
@@ -320,7 +359,7 @@ def _add_probes(app: FastAPI, services: Services) -> None:
         database = await services.database_answers()
         policy = await services.policy_problem() if database else None
         checks = await services.checks() if database else {}
-        ready = database and services.platform.policies.in_force
+        ready = database and services.serves and services.platform.policies.in_force
         status = services.status
         body = {
             "status": "ready" if ready else "not ready",
@@ -331,6 +370,7 @@ def _add_probes(app: FastAPI, services: Services) -> None:
                 "detail": status.health.detail,
                 "queued": status.health.queued,
             },
+            "keys": "up" if services.serves else "not compared with the database yet",
             "policy": policy or "up",
             **checks,
             "auditSealer": "down" if services.sealer.problem else "up",

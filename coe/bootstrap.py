@@ -25,7 +25,7 @@ from coe.governance import tokens
 from coe.governance.tokens import TokenRequest
 from coe.identity import workers
 from coe.identity.teams.loading import load_policy_and_settle
-from coe.installation.keys import require_keys
+from coe.installation.keys import compare_keys
 from coe.review.drafts import register_decision, register_flow
 from coe.review.submission import gather_evidence
 from coe.settings import Settings
@@ -52,7 +52,7 @@ async def load_all(settings: Settings, *, accept_access: bool = False) -> list[s
         Conflict: A version that was submitted has other content in its file.
     """
     root = content.root(settings.content_dir)
-    await require_keys(settings)
+    await compare_keys(settings)
     platform = Platform.open(settings, name="coe-content", pool_size=2, computing=InThisProcess())
     try:
         lines = [await _load_access(platform, root, accept_access=accept_access)]
@@ -75,7 +75,7 @@ async def issue_operator_token(settings: Settings, request: TokenRequest) -> str
     Raises:
         Invalid: The request has problems; nothing is saved.
     """
-    await require_keys(settings)
+    await compare_keys(settings)
     platform = Platform.open(settings, name="coe-token", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:
@@ -92,7 +92,7 @@ async def operator_enrolment_code(settings: Settings, team: str) -> str:
         NotFound: There is no such team.
         Conflict: No worker is a member of the team.
     """
-    await require_keys(settings)
+    await compare_keys(settings)
     platform = Platform.open(settings, name="coe-worker-code", pool_size=1)
     try:
         async with platform.work(CONTENT) as work:

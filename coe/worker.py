@@ -42,7 +42,7 @@ from coe.identity.worker_identity import (
     read_identity,
     renew,
 )
-from coe.installation.keys import require_keys
+from coe.installation.keys import KeysRefused, compare_keys, require_keys
 from coe.settings import Settings
 from coe.work import Platform
 
@@ -154,6 +154,18 @@ async def _renew_if_due(
 
 async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     engine = PrefectEngine.open(settings)
+    platform = Platform.open(settings, name="coe-central", pool_size=20, computing=InThisProcess())
+    try:
+        if await _until(lambda: _database_is_ours(platform), "the database", stop):
+            await _serve_runs(platform, engine, stop)
+    finally:
+        await engine.close()
+        await platform.close()
+        _log.info("the central worker has stopped")
+
+
+async def _serve_runs(platform: Platform, engine: PrefectEngine, stop: asyncio.Event) -> None:
+    settings = platform.settings
     auth = settings.prefect_auth.get_secret_value() if settings.prefect_auth else ""
     home = settings.data_dir / "prefect" / "worker-central"
     os.environ |= worker_environment(
@@ -164,23 +176,15 @@ async def _serve_central(settings: Settings, stop: asyncio.Event) -> None:
     from coe.engines.prefect_worker import serve_pool  # noqa: PLC0415  # the same
 
     _configure_logs(settings)
-    platform = Platform.open(settings, name="coe-central", pool_size=20, computing=InThisProcess())
-    try:
-        if not await _until(lambda: _database_answers(platform), "the database", stop):
-            return
-        async with open_runtime(platform) as runtime, _loops(platform, engine):
-            if await _until(engine.ensure_central, "Prefect", stop):
-                await serve_pool(
-                    FlowExecutor(central_flow(runtime)),
-                    pool=settings.central_pool,
-                    name=f"central-{socket.gethostname()}-{os.getpid()}",
-                    limit=settings.worker_limit,
-                    stop=stop,
-                )
-    finally:
-        await engine.close()
-        await platform.close()
-        _log.info("the central worker has stopped")
+    async with open_runtime(platform) as runtime, _loops(platform, engine):
+        if await _until(engine.ensure_central, "Prefect", stop):
+            await serve_pool(
+                FlowExecutor(central_flow(runtime)),
+                pool=settings.central_pool,
+                name=f"central-{socket.gethostname()}-{os.getpid()}",
+                limit=settings.worker_limit,
+                stop=stop,
+            )
 
 
 async def _serve_team(
@@ -229,12 +233,19 @@ async def _loops(platform: Platform, engine: PrefectEngine) -> AsyncIterator[Non
         await loops.close()
 
 
-async def _database_answers(platform: Platform) -> None:
+async def _database_is_ours(platform: Platform) -> None:
+    """Require that the database answers, and has nothing of other keys.
+
+    Raises:
+        Unavailable: It does not answer.
+        KeysRefused: Keys are missing, or those of another installation.
+    """
     try:
         async with platform.database.session() as session:
             await session.execute(text("SELECT 1"))
     except (SQLAlchemyError, OSError) as error:
         raise Unavailable(f"the database does not answer ({why_unreachable(error)})") from None
+    await compare_keys(platform.settings)
 
 
 async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asyncio.Event) -> bool:
@@ -243,6 +254,8 @@ async def _until(attempt: Callable[[], Awaitable[None]], name: str, stop: asynci
     while not stop.is_set():
         try:
             await attempt()
+        except KeysRefused:
+            raise
         except CoeError as error:
             if failures == 0:
                 _log.warning("waiting for %s: %s", name, error.message)

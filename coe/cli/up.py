@@ -37,8 +37,8 @@ def command(config: str | None) -> None:
             "name the proxy in COE_TRUSTED_PROXIES",
             code="INVALID",
         )
-    asyncio.run(require_keys(settings))
-    serve(create_app(settings), settings)
+    compared = asyncio.run(require_keys(settings))
+    serve(create_app(settings, keys_compared=compared), settings)
 
 
 def settle_memory() -> None:
