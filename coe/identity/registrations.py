@@ -84,7 +84,7 @@ async def create_client(work: Work, request: ClientRequest) -> tuple[str | None,
         Conflict: There is such a client, or another machine with its name, or the team is retired.
     """
     decision = await _require(work, Permission.CLIENT_CREATE, request.team)
-    await find_team(work, request.team)
+    await find_team(work, request.team, keep=True)
     public, problems = _public_key(request.public_key)
     _check(problems, _common_problems(work, request))
     await _check_name_is_free(work, request.team, request.name)
@@ -117,7 +117,7 @@ async def add_trust_rule(work: Work, request: TrustRequest) -> TrustRule:
         Conflict: There is such a rule, or another machine with its name, or the team is retired.
     """
     decision = await _require(work, Permission.TRUST_ADD, request.team)
-    await find_team(work, request.team)
+    await find_team(work, request.team, keep=True)
     _check(_trust_problems(work, request), _common_problems(work, request))
     await _check_name_is_free(work, request.team, request.name)
     row = TrustRule(

@@ -19,7 +19,7 @@ from sqlmodel import col
 
 from coe.access.load import renew_version
 from coe.access.machine_models import MachineClient, TrustRule, WorkerKey
-from coe.access.membership_changes import drop_all, lock_policy, without_team
+from coe.access.membership_changes import drop_all, without_team
 from coe.access.models import Membership, Team, TeamState
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
@@ -32,7 +32,7 @@ from coe.human_tasks.reassignment import escalate_unanswerable
 from coe.identifiers import PLATFORM_TEAM
 from coe.identity.team_lifecycle.steps import TeamStep, TeamStepState
 from coe.identity.teams import answers
-from coe.identity.teams.changes import refresh
+from coe.identity.teams.changes import hold_policy, refresh
 from coe.identity.teams.checks import find_team
 from coe.identity.teams.leaving import end_machines, settle_leavers
 from coe.runs.actions import cancel_run
@@ -143,11 +143,17 @@ async def retire_team(work: Work, team: str, *, reason: str) -> Team:
             others: the message says which.
         Invalid: The reason is blank or too long.
     """
-    found = await find_team(work, team)
+    await find_team(work, team)
     decision = work.require(Permission.TEAM_RETIRE, resource=f"team:{team}", team=team)
     check_reason(reason)
     if team == PLATFORM_TEAM:
         raise Conflict("the platform's own team is never retired")
+    await answers.keep_waiting(work, team)
+    if await hold_policy(work):
+        decision = work.require(Permission.TEAM_RETIRE, resource=f"team:{team}", team=team)
+    found = await find_team(work, team)
+    found.state = TeamState.RETIRED.value
+    await work.session.flush()  # who registers a machine in it waits, or is waited for
     steps = [each async for each in _steps(work, team, frozenset())][:_BLOCKING]
     open_ = [
         f"{each.title} ({', '.join(each.names)})" if each.names else each.title
@@ -156,8 +162,6 @@ async def retire_team(work: Work, team: str, *, reason: str) -> Team:
     ]
     if open_:
         raise Conflict(f"{team} cannot be retired yet: {'; '.join(open_)}")
-    await lock_policy(work.session)
-    found.state = TeamState.RETIRED.value
     rows = await work.session.scalars(select(Membership).where(col(Membership.team) == team))
     members = rows.all()
     subjects = {row.subject for row in members}

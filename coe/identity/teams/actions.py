@@ -18,7 +18,6 @@ from coe.access.membership_changes import (
     find_membership,
     hand_over,
     is_person,
-    lock_policy,
     named_source,
 )
 from coe.access.models import Person, Team
@@ -29,7 +28,7 @@ from coe.audit.events import Tag
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.identifiers import PLATFORM_TEAM, is_slug
-from coe.identity.teams.changes import Change, refresh
+from coe.identity.teams.changes import Change, hold_policy, refresh
 from coe.identity.teams.checks import (
     check_end,
     check_last_lead,
@@ -171,9 +170,13 @@ async def set_members_source(work: Work, team: str, source: MembersSource, *, re
             says itself.
         Invalid: The reason is blank or too long.
     """
-    found = await find_team(work, team)
+    await find_team(work, team)
     decision = work.require(Permission.TEAM_SOURCE, resource=f"team:{team}", team=team)
     check_reason(reason)
+    renewed = await hold_policy(work)
+    found = await find_team(work, team)
+    if renewed:
+        decision = work.require(Permission.TEAM_SOURCE, resource=f"team:{team}", team=team)
     before = found.members_source
     if before == source:
         raise Conflict(f"the members of {team} come from {named_source(source, team)} already")
@@ -182,7 +185,6 @@ async def set_members_source(work: Work, team: str, source: MembersSource, *, re
             f"write `members_source: {source}` into catalog/teams/{team}.yaml and load it: "
             "otherwise the next load takes it back"
         )
-    await lock_policy(work.session)
     await hand_over(work.session, team, source)
     await renew_version(work.session)
     await work.record(

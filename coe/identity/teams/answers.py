@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -101,8 +101,13 @@ async def answer(
     await work.session.flush()
 
 
-async def refuse_all(work: Work, team: str, reason: str) -> int:
-    """Refuse every change and request of a team that ends; returns how many waited."""
+async def keep_waiting(
+    work: Work, team: str
+) -> tuple[Sequence[MembershipProposal], Sequence[AccessRequest]]:
+    """The changes and requests of a team that wait, kept for this transaction.
+
+    Who answers one keeps it before the policy: so does who ends the team, before it holds that.
+    """
     proposals = select(MembershipProposal).where(
         col(MembershipProposal.team) == team,
         col(MembershipProposal.state) == ProposalState.PENDING.value,
@@ -111,8 +116,19 @@ async def refuse_all(work: Work, team: str, reason: str) -> int:
         col(AccessRequest.team) == team,
         col(AccessRequest.state).in_([RequestState.PENDING.value, RequestState.PROPOSED.value]),
     )
-    changes = (await work.session.scalars(proposals)).all()
-    asked = (await work.session.scalars(requests)).all()
+    fresh = {"populate_existing": True}
+    changes = await work.session.scalars(
+        proposals.order_by(col(MembershipProposal.id)).with_for_update(), execution_options=fresh
+    )
+    asked = await work.session.scalars(
+        requests.order_by(col(AccessRequest.id)).with_for_update(), execution_options=fresh
+    )
+    return changes.all(), asked.all()
+
+
+async def refuse_all(work: Work, team: str, reason: str) -> int:
+    """Refuse every change and request of a team that ends; returns how many waited."""
+    changes, asked = await keep_waiting(work, team)
     for change in changes:
         await answer(work, change, ProposalState.REFUSED, reason)
     for each in asked:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from coe.access.decision import Decision
 from coe.access.ends import live_grants
@@ -17,23 +18,30 @@ from coe.access.load import renew_version
 from coe.access.membership_changes import (
     GivenMembership,
     MembersSource,
+    check_source,
     drop_all,
     drop_membership,
     find_membership,
     grant_role,
+    is_person,
     lock_policy,
     put_membership,
     without_team,
 )
 from coe.access.models import Membership
+from coe.access.permissions import Permission
 from coe.access.policy import Policy
-from coe.access.records import read_policy
+from coe.access.policy_lines import Relation
+from coe.access.records import read_policy, read_policy_version
 from coe.access.replacement import MembershipChanges, replace_memberships
 from coe.audit.events import Tag
 from coe.formats import instants
+from coe.identity.teams.checks import check_last_lead, find_team
 from coe.identity.teams.leaving import settle_leavers
 from coe.json_types import JSON
 from coe.work import Work
+
+_UNCOMMITTED: Final = "-uncommitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +84,30 @@ class Changing:
 
     work: Work
     _locked: bool = False
+    _renewed: bool = False
     _out: set[str] = field(default_factory=set)
 
     async def make(
         self, origin: str, change: Change, *, tag: Tag, decision: Decision | None, reason: str
     ) -> None:
-        """Make a change that is allowed and approved, and record it."""
+        """Make a change that is allowed and approved, and record it.
+
+        Raises:
+            Forbidden: The policy was changed meanwhile, and refuses it now.
+            Conflict: The team was retired or given another source meanwhile, or nobody would lead
+                it.
+        """
         work = self.work
         if not self._locked:
-            await lock_policy(work.session)
+            self._renewed = await hold_policy(work)
             self._locked = True
+        team = await find_team(work, change.team)
+        if is_person(change.subject) and change.until is None and change.roles is not None:
+            check_source(change.team, team.members_source, origin)
+        if self._renewed:
+            decision = decide_again(work, change, decision)
+            if origin == MembersSource.API and change.until is None:
+                check_last_lead(work, change.team, change.subject, change.roles or ())
         before = _state(await find_membership(work.session, change.team, change.subject), work.now)
         await _write(work, origin, change)
         after = _state(await find_membership(work.session, change.team, change.subject), work.now)
@@ -108,6 +130,39 @@ class Changing:
         left = await without_team(self.work.session, self._out, self.work.now)
         await settle_leavers(self.work, left, why="this was the last team")
         await refresh(self.work)
+
+
+async def hold_policy(work: Work) -> bool:
+    """Hold the policy for a change; decide from now on by what was committed during the wait.
+
+    Who was checked before is checked again if this is true: others held the policy meanwhile.
+
+    Returns:
+        Whether the policy is another than the one by which the actor was let in.
+    """
+    await lock_policy(work.session)
+    known = work.policy.version.removesuffix(_UNCOMMITTED)
+    if await read_policy_version(work.session) == known:
+        return False
+    await refresh(work)
+    return True
+
+
+def decide_again(work: Work, change: Change, decision: Decision | None) -> Decision | None:
+    """The decision on a change by the policy as it is now; None for one that needs no permission.
+
+    Raises:
+        Forbidden: It is refused now.
+    """
+    if decision is None:
+        return None
+    relations = {Relation.SELF.value} if change.subject in work.actor.persons else set()
+    return work.require(
+        Permission(decision.permission),
+        resource=f"team:{change.team}",
+        team=change.team,
+        relations=relations,
+    )
 
 
 @asynccontextmanager
@@ -144,7 +199,7 @@ async def replace_all(
 async def refresh(work: Work) -> None:
     """Let the rest of the transaction decide by the memberships as they are now."""
     record = await read_policy(work.session)
-    work.policy = Policy(replace(record, version=f"{record.version}-uncommitted"), now=work.now)
+    work.policy = Policy(replace(record, version=f"{record.version}{_UNCOMMITTED}"), now=work.now)
 
 
 async def _write(work: Work, origin: str, change: Change) -> None:

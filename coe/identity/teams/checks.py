@@ -25,14 +25,17 @@ MAX_ROLES: Final = 20
 LEAD: Final = "lead"
 
 
-async def find_team(read: Read, slug: str) -> Team:
-    """The team, which works with the platform.
+async def find_team(read: Read, slug: str, *, keep: bool = False) -> Team:
+    """The team, which works with the platform; `keep` lets nobody retire it meanwhile.
+
+    Who holds the policy needs no `keep`, and who keeps a team does not take the policy afterwards.
 
     Raises:
         NotFound: There is none of this name.
         Conflict: It is retired.
     """
-    team = await read.session.get(Team, slug, populate_existing=True)
+    lock = {"read": True} if keep else None
+    team = await read.session.get(Team, slug, populate_existing=True, with_for_update=lock)
     if team is None:
         raise NotFound
     if team.state != TeamState.ACTIVE:

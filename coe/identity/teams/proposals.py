@@ -17,14 +17,14 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlmodel import col
 
 from coe.access.decision import Decision
-from coe.access.membership_changes import MembersSource, check_source, is_person, lock_policy
+from coe.access.membership_changes import MembersSource, check_source, is_person
 from coe.access.permissions import Permission
 from coe.audit.events import Tag
 from coe.errors import Conflict
 from coe.formats import instants
 from coe.governance.subjects import proposal_relations
 from coe.identity.teams import answers
-from coe.identity.teams.changes import Change, Changing, changing, refresh, roles_before
+from coe.identity.teams.changes import Change, Changing, changing, hold_policy, roles_before
 from coe.identity.teams.checks import check_end, check_last_lead, check_subject, find_team
 from coe.identity.teams.models import (
     AccessRequest,
@@ -156,8 +156,8 @@ async def approve(work: Work, proposal_id: UUID, *, reason: str | None = None) -
         Conflict: It is decided, the membership has changed since, or another source has the say.
     """
     row, decision = await _lock(work, proposal_id)
-    await lock_policy(work.session)
-    await refresh(work)
+    if await hold_policy(work):
+        decision = _require(work, row)
     change = Change(
         row.team,
         row.subject,
@@ -311,14 +311,18 @@ async def _find(read: Read, proposal_id: UUID, *, lock: bool = False) -> Members
 async def _lock(work: Work, proposal_id: UUID) -> tuple[MembershipProposal, Decision]:
     """The pending proposal, locked, and the decision that the actor may decide on it."""
     row = await _find(work, proposal_id, lock=True)
-    decision = work.require(
+    decision = _require(work, row)
+    answers.check_pending(row)
+    return row, decision
+
+
+def _require(work: Work, row: MembershipProposal) -> Decision:
+    return work.require(
         Permission.TEAM_APPROVE,
         resource=f"team:{row.team}",
         team=row.team,
         relations=proposal_relations(work.actor, row),
     )
-    answers.check_pending(row)
-    return row, decision
 
 
 async def _tell_request(work: Work, row: MembershipProposal, state: RequestState) -> None:
