@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from coe.migrations.uncoded import CODED, code_rows
 from coe.runs.row_codes import all_good
 from coe.schedules.event_triggers import settle
 from coe.secret_files import SecretFileRefused, replace_secret
+from tests.cli.commands import run as cli
 from tests.factories.events import paid, send
 from tests.factories.human_tasks import complete, open_waiting, running, task_of
 from tests.factories.people import FINANCE_APPROVER
@@ -68,6 +70,12 @@ async def test_the_upgrade_that_brings_codes_gives_them(empty_url: str, tmp_path
     assert await upgrade(keys=keys, vouch=True) == 1
     assert [row["name"] for row in await connection.fetch(coded)] == ["before", "late"]
     await connection.close()
+    add_key(keys.path)
+    given = {"COE_DATABASE_URL": empty_url, "COE_MAC_KEY_FILE": str(keys.path)}
+    for number in (2, 0):
+        done = await asyncio.to_thread(cli, "migrate", "--recode", "--output", "json", **given)
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["recoded"] == number
 
 
 async def test_what_is_made_of_a_row_without_a_code_is_vouched_for_with_it(
