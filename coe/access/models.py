@@ -43,7 +43,8 @@ class Person(SQLModel, table=True):
     there) are who signs in as this person; both are None until the first sign-in. `source` says
     what made the account: `oidc:<issuer>` at a first sign-in, or `scim` (whose `externalId` is
     `provisioned_id`, and whose `userName` is `user_name`). `suspended_by` is `scim` if the
-    directory suspended the person, which may lift that again; without it somebody here ordered it.
+    directory suspended the person, which may lift that again, and `both` if somebody here ordered
+    it too; without it only somebody here did.
     `attributes_sealed` is what the directory says beside that (`coe.access.people`).
     A person who is only named in `catalog/teams/` has no row, and is active.
     """

@@ -20,6 +20,7 @@ from coe.access.people import find_person
 from coe.errors import Conflict, NotFound
 
 DIRECTORY: Final = MembersSource.SCIM.value
+BOTH: Final = "both"
 _WORDS: Final = {
     PersonState.ACTIVE: "active",
     PersonState.SUSPENDED: "suspended",
@@ -51,8 +52,13 @@ async def known_person(session: AsyncSession, subject: str) -> Person:
 
 
 def is_suspended_by_directory(person: Person) -> bool:
-    """Whether the directory suspended a person, so that it may let them in again."""
-    return person.state == PersonState.SUSPENDED and person.suspended_by == DIRECTORY
+    """Whether the directory suspended a person, whoever else did: it may take its own back."""
+    return person.state == PersonState.SUSPENDED and person.suspended_by in {DIRECTORY, BOTH}
+
+
+def is_suspended_here(person: Person) -> bool:
+    """Whether somebody here suspended a person, whoever else did."""
+    return person.state == PersonState.SUSPENDED and person.suspended_by != DIRECTORY
 
 
 async def change_state(
@@ -65,16 +71,17 @@ async def change_state(
 ) -> None:
     """Change the state of a person's account, with a new version of the policy.
 
-    Somebody here may suspend whom the directory has suspended: then it is theirs to lift. What the
-    directory suspended is part of the signed policy, so that nobody makes it so in the database.
-    What the directory said of who leaves is erased.
+    The suspension of the directory and the one of somebody here stand beside each other: who lifts
+    one leaves the other, and the person stays suspended. Somebody here may also lift the one of the
+    directory where it stands alone. What the directory suspended is part of the signed policy, so
+    that nobody makes it so in the database. What the directory said of who leaves is erased.
 
     Raises:
         Conflict: It is so already, or the person has left for good.
     """
-    suspender = DIRECTORY if by_directory and state == PersonState.SUSPENDED else None
-    is_taken_over = is_suspended_by_directory(person) and suspender is None
-    if person.state == state and not is_taken_over:
+    here, there = is_suspended_here(person), is_suspended_by_directory(person)
+    said = there if by_directory else here
+    if person.state == state and (state != PersonState.SUSPENDED or said):
         raise Conflict(f"{person.subject} is {_WORDS[state]} already")
     if person.state == PersonState.LEFT:
         message = (
@@ -83,9 +90,25 @@ async def change_state(
         )
         raise Conflict(message)
     await lock_policy(session)
-    person.state, person.suspended_by = state.value, suspender
+    if state == PersonState.LEFT:
+        here = there = False
+    else:
+        if by_directory:
+            there = state == PersonState.SUSPENDED
+        else:
+            there = there and (here or state == PersonState.SUSPENDED)
+            here = state == PersonState.SUSPENDED
+        state = PersonState.SUSPENDED if here or there else PersonState.ACTIVE
+    person.state = state.value
+    person.suspended_by = _suspender(here=here, there=there)
     person.state_changed_at, person.changed_at = now, now
     if state == PersonState.LEFT:
         person.attributes_sealed = None
     await session.flush()
     await renew_version(session)
+
+
+def _suspender(*, here: bool, there: bool) -> str | None:
+    if not there:
+        return None
+    return BOTH if here else DIRECTORY

@@ -191,6 +191,11 @@ async def compute_parts(session: AsyncSession, *, model: str | None = None) -> P
     )
 
 
+async def read_inactive(session: AsyncSession) -> list[str]:
+    """Who is not active, as it is signed."""
+    return list((await session.scalars(select(_NOT_ACTIVE.c.name))).all())
+
+
 async def team_digest_fits(session: AsyncSession, team: str) -> bool:
     """Whether the memberships of a team are those of its digest."""
     row = (await session.execute(_FITS, {"team": team})).one_or_none()
@@ -245,8 +250,8 @@ _LINES: Final = select(
 _LOWER: Final = func.lower(_PEOPLE.c.subject)
 _NOT_ACTIVE: Final = union_all(
     select(_LOWER.label("name")).where(_PEOPLE.c.state != PersonState.ACTIVE.value),
-    select(literal("scim:").concat(_LOWER).label("name")).where(
-        _PEOPLE.c.state == PersonState.SUSPENDED.value, _PEOPLE.c.suspended_by == "scim"
+    select(_PEOPLE.c.suspended_by.concat(":").concat(_LOWER).label("name")).where(
+        _PEOPLE.c.state == PersonState.SUSPENDED.value, _PEOPLE.c.suspended_by.in_(["scim", "both"])
     ),
 ).subquery()
 _INACTIVE: Final = select(
@@ -254,7 +259,8 @@ _INACTIVE: Final = select(
 ).subquery()
 """People who are suspended or have left: their memberships count for nothing.
 
-Whom a directory has suspended, and may let in again, is there a second time, as `scim:<subject>`.
+Whom a directory has suspended, and may let in again, is there a second time, as `scim:<subject>`;
+as `both:<subject>` if somebody here has suspended them too.
 """
 _MEMBERS_TEXT: Final = _text_of(
     func.jsonb_build_array(*_MEMBERSHIP_COLUMNS), _plain(_MEMBERSHIPS.c.subject)

@@ -9,12 +9,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from coe.access.models import Person
+from coe.access.models import Person, PersonState
+from coe.access.records import read_inactive
 from coe.demo.api import create_demo_app
 from coe.identity.teams import people
 from coe.settings import Settings
 from coe.work import Platform
 from tests.factories.api import Api
+from tests.factories.audit_events import details_of
 from tests.factories.people import COE_LEAD, OUTSIDER
 from tests.factories.scim import (
     DIRECTORY,
@@ -34,6 +36,12 @@ async def directory(settings: Settings) -> AsyncIterator[Directory]:
         api = Api(app)
         await hand_to_directory(api.services.platform, "sales")
         yield Directory(api, await token_for(api.services.platform, DIRECTORY, "scim:*"))
+
+
+async def signed_marks(platform: Platform) -> set[str]:
+    """What the signed policy says of people who are not active."""
+    async with platform.database.session() as session:
+        return set(await read_inactive(session))
 
 
 async def roles(platform: Platform, subject: str) -> set[tuple[str, str]]:
@@ -210,14 +218,43 @@ async def test_lifting_a_suspension_that_somebody_here_ordered(
         assert not await send(active=True)
         assert not await send(active=False)
         assert not await send(active=True)
+        assert await signed_marks(platform) == {"mallory"}
         assert await roles(platform, "mallory") == set()
         async with platform.work(COE_LEAD) as work:
             await people.activate_person(work, "mallory", reason="nothing found")
     assert await roles(platform, "mallory") == {("developer", "sales")}
 
 
+@pytest.mark.parametrize("first", ["directory", "here"])
+async def test_a_leaver_does_not_come_back_with_the_lift_of_another_suspension(
+    directory: Directory, first: str
+) -> None:
+    platform = directory.api.services.platform
+    key = await directory.user("mallory")
+    await directory.group("sales/developer", key)
+    await token_for(platform, "mallory", "run:read")
+    body = {"schemas": [USER], "userName": "mallory", "active": False}
+    if first == "directory":
+        await directory.send("PUT", f"/Users/{key}", body)
+    async with platform.work(COE_LEAD) as work:
+        await people.suspend_person(work, "mallory", reason="an inquiry")
+    await directory.send("PUT", f"/Users/{key}", body)
+    logged = await details_of(platform, "access:person:suspend")
+    assert [len(each["tokens"]) for each in logged if each and "tokens" in each] == [1]
+    assert await signed_marks(platform) == {"mallory", "both:mallory"}
+    async with platform.work(COE_LEAD) as work:
+        lifted = await people.activate_person(work, "mallory", reason="nothing found")
+    assert lifted.state is PersonState.SUSPENDED
+    assert await signed_marks(platform) == {"mallory", "scim:mallory"}
+    assert await roles(platform, "mallory") == set()
+    body["active"] = True
+    assert (await directory.send("PUT", f"/Users/{key}", body)).json()["active"]
+    assert await roles(platform, "mallory") == {("developer", "sales")}
+
+
+@pytest.mark.parametrize("said", ["scim", "both"])
 async def test_saying_in_the_database_that_the_directory_suspended_somebody(
-    directory: Directory,
+    directory: Directory, said: str
 ) -> None:
     platform = directory.api.services.platform
     key = await directory.user("mallory")
@@ -225,7 +262,8 @@ async def test_saying_in_the_database_that_the_directory_suspended_somebody(
         await people.suspend_person(work, "mallory", reason="an inquiry")
     async with platform.database.session() as session:
         await session.execute(
-            text("UPDATE people SET suspended_by = 'scim' WHERE subject = 'mallory'")
+            text("UPDATE people SET suspended_by = :said WHERE subject = 'mallory'"),
+            {"said": said},
         )
         await session.commit()
     body = {"schemas": [USER], "userName": "mallory", "active": True}

@@ -123,7 +123,7 @@ async def change_user(work: Work, key: UUID, values: UserValues) -> Person:
     It ends their tokens and sessions and gives their open tasks to others.
 
     A suspension that somebody ordered here stays, whatever the directory says: who ordered it, or
-    another who may, lifts it (`coe person activate`).
+    another who may, lifts it (`coe person activate`). Then the one of the directory still holds.
 
     Raises:
         Forbidden: `scim:provision` is refused.
@@ -148,11 +148,17 @@ async def change_user(work: Work, key: UUID, values: UserValues) -> Person:
         await set_attributes(work.keyring, person, values.attributes)
         await work.session.flush()
         await _record(work, person, decision, "changed", changed)
-    if not values.active and person.state == PersonState.ACTIVE:
+    is_out = is_suspended_by_directory(person)
+    if not values.active and not is_out:
         await _suspend(work, person, decision)
-    elif values.active and is_suspended_by_directory(person):
-        await change_state(work.session, person, PersonState.ACTIVE, now=work.now)
-        await _record(work, person, decision, "activated", tag=Tag.ACCESS_PERSON_ACTIVATE)
+    elif values.active and is_out:
+        await change_state(
+            work.session, person, PersonState.ACTIVE, now=work.now, by_directory=True
+        )
+        if person.state == PersonState.ACTIVE:
+            await _record(work, person, decision, "activated", tag=Tag.ACCESS_PERSON_ACTIVATE)
+        else:
+            await _record(work, person, decision, "active, but suspended here")
         await refresh(work)
     return person
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlmodel import col
 
 from coe.access import tokens
@@ -17,6 +17,7 @@ from coe.access.actor import ActorKind, subject_kind
 from coe.access.decision import Decision
 from coe.access.machine_models import EnrolmentCode, MachineClient, TrustRule, WorkerKey
 from coe.access.machines import MachineRow, credential_of, end_credential
+from coe.access.models import Membership
 from coe.access.policy import Policy
 from coe.access.records import read_policy
 from coe.audit.events import Tag
@@ -75,7 +76,12 @@ async def settle_suspended(work: Work, subject: str) -> dict[str, JSON]:
     back. Call it in the transaction of the change, after it; `work.policy` is the one before.
     """
     after = await _policy_after(work)
-    return await _settle(work, subject, after, work.policy.roles(subject), why="suspended")
+    rows = await work.session.scalars(
+        select(Membership).where(func.lower(col(Membership.subject)) == subject.lower())
+    )
+    # whom somebody here has suspended before has no roles in the policy
+    roles = {(role, row.team) for row in rows for role in (*row.roles, *row.granted) if role}
+    return await _settle(work, subject, after, roles | work.policy.roles(subject), why="suspended")
 
 
 async def _policy_after(work: Work) -> Policy:

@@ -62,6 +62,8 @@ async def suspend_person(work: Work, subject: str, *, reason: str) -> PersonReco
 async def activate_person(work: Work, subject: str, *, reason: str) -> PersonRecord:
     """Let a suspended person in again, with everything that was kept.
 
+    Whom the directory has suspended too stays suspended by it: the record says so.
+
     Raises:
         NotFound: Nobody has this subject.
         Forbidden: `person:suspend` is refused.
