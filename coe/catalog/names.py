@@ -15,8 +15,10 @@ from typing import Final
 from sqlalchemy import ColumnElement, or_, select, tuple_
 from sqlmodel import col
 
+from coe import content
 from coe.access.actor import DataClass
-from coe.access.models import Team
+from coe.access.files import read_roles
+from coe.access.models import Team, TeamState
 from coe.access.permissions import Permission
 from coe.catalog.models import EntryKind
 from coe.catalog.scope import readable_entries
@@ -69,10 +71,12 @@ async def known_names(read: Read, references: Iterable[Reference], team: str) ->
     return KnownNames(found, held, missing)
 
 
-def asked_names(read: Read) -> KnownNames:
+async def asked_names(read: Read) -> KnownNames:
     """The roles and teams that a task may ask, as far as the actor may know them."""
-    teams = _readable(read, read.policy.memberships.all_teams())
-    roles = read.policy.role_names()
+    active = select(col(Team.slug)).where(col(Team.state) == TeamState.ACTIVE.value)
+    teams = _readable(read, await read.session.scalars(active))
+    root = content.root(read.platform.settings.content_dir)
+    roles = read.policy.role_names() | (await asyncio.to_thread(read_roles, root)).keys()
     return KnownNames({NameKind.TEAM: _names(teams), NameKind.ROLE: _names(roles)})
 
 

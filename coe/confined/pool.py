@@ -26,6 +26,7 @@ from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from coe.confined.budget import Budget, BudgetSpent, spent
 from coe.confined.messages import MAX_ANSWER, NotData, read_data, receive, send
+from coe.errors import CoeError, Unavailable
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -82,7 +83,10 @@ class Pool:
 
     async def run(self, budget: Budget, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """As `Computing.run`."""
-        message = pickle.dumps((function, args))
+        try:
+            message = pickle.dumps((function, args))
+        except RecursionError:
+            raise _too_much("RecursionError") from None
         async with budget.turn:
             seconds = budget.require()
             loop = asyncio.get_running_loop()
@@ -92,7 +96,7 @@ class Pool:
         if isinstance(fault, Exception):
             raise fault
         if fault in _LIMITS:
-            raise BudgetSpent(f"this needs more {_LIMITS[fault]} than it may have, and was ended")
+            raise _too_much(fault)
         if fault is not None:
             raise RuntimeError(f"a computation failed: {fault}")
         result: T = value
@@ -147,7 +151,12 @@ class Pool:
 _LIMITS: Final = {"MemoryError": "memory", "RecursionError": "depth"}
 
 
+def _too_much(fault: str) -> BudgetSpent:
+    return BudgetSpent(f"this needs more {_LIMITS[fault]} than it may have, and was ended")
+
+
 _END_SECONDS: Final = 0.2
+_ENDED: Final = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT})
 _log = logging.getLogger("coe.confined")
 
 
@@ -186,13 +195,16 @@ class _Process:
         return self._process.wait()
 
 
-def _why(fault: Exception, code: int) -> BudgetSpent:
-    """Why a process gave no answer: how it failed, and how the process has ended."""
+def _why(fault: Exception, code: int) -> CoeError:
+    """Why a process gave no answer: how it failed, and how the process has ended.
+
+    What somebody else ended, or a machine that is busy, says nothing of what was sent.
+    """
     if code == -signal.SIGPROF:
         return spent()
-    if isinstance(fault, TimeoutError):
-        return BudgetSpent(f"this takes more than {WALL_SECONDS:g} s, and was ended")
     _log.warning("a process that computes has ended", extra={"code": code})
+    if not isinstance(fault, NotData) and (isinstance(fault, TimeoutError) or code in _ENDED):
+        return Unavailable("what was sent could not be worked on now; try again shortly")
     return BudgetSpent("the process that worked on this has ended: it may need too much memory")
 
 

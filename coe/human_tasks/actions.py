@@ -16,6 +16,7 @@ from coe.access.actor import Actor, DataClass
 from coe.access.permissions import Permission
 from coe.access.policy import Decision
 from coe.audit.events import Tag
+from coe.crypto.row_codes import ChangedInDatabase
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.formats import instants
 from coe.human_tasks.approvals import NewAnswer, add_approval, require_codes
@@ -207,16 +208,20 @@ async def _relations(read: Read, task: Any) -> frozenset[str]:
 
 
 async def may_complete(work: Work, task: Any, subject: str) -> bool:
-    """Whether somebody else may answer the task."""
+    """Whether somebody else may answer the task; nobody may answer one that was changed."""
     try:
         theirs = replace(work, actor=Actor.of(subject))
     except ValueError:
+        return False
+    try:
+        relations = await _relations(theirs, task)
+    except ChangedInDatabase:
         return False
     return theirs.decide(
         Permission.HUMAN_TASK_COMPLETE,
         team=task.team,
         data_class=DataClass(task.data_class),
-        relations=await _relations(theirs, task),
+        relations=relations,
     ).allowed
 
 

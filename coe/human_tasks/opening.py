@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,14 +13,16 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from coe.access.models import Team
+from coe import content
+from coe.access.files import read_roles
+from coe.access.models import Team, TeamState
 from coe.audit.events import Tag
 from coe.audit.log import append
 from coe.crypto.keys import Keyring
 from coe.db import new_id
 from coe.formats import instants
 from coe.human_tasks.reminders import iso_texts, schedule_reminder
-from coe.identifiers import qualified_role
+from coe.identifiers import EVERY_TEAM, qualified_role
 from coe.json_types import JSON
 from coe.language.names.directory import KnownNames, Names
 from coe.language.names.references import NameKind
@@ -43,14 +46,26 @@ DEFAULT_OUTCOMES: Final = ("done",)
 
 
 async def role_error(platform: Platform, run: RunIdentity, command: OpenHumanTask) -> JSON:
-    """The error of a task that asks a role or a team that does not exist; None of another task."""
-    teams = {qualified_role(role, run.team).partition("/")[0] for role in command.every_role}
+    """The error of a task that asks a role or a team that does not exist; None of another task.
+
+    A retired team does not exist any more: nobody of it can answer. While no policy is in force
+    nothing is known of roles, and nothing is refused.
+    """
+    asked = {qualified_role(role, run.team).partition("/")[::2] for role in command.every_role}
+    others = {team for team, _ in asked} - {run.team, EVERY_TEAM}
     async with platform.database.session() as session:
         policy = await platform.policies.current(session)
-        unnamed = {team for team in teams if not policy.names(team)}
-        query = select(col(Team.slug)).where(col(Team.slug).in_(sorted(unnamed)))
-        exist = (teams - unnamed) | ({*await session.scalars(query)} if unnamed else set())
-    names = {NameKind.TEAM: exist, NameKind.ROLE: policy.role_names()}
+        query = select(col(Team.slug)).where(
+            col(Team.slug).in_(sorted(others)), col(Team.state) == TeamState.ACTIVE.value
+        )
+        exist = {*await session.scalars(query)} if others else set()
+    roles = policy.role_names()
+    if not roles:
+        return None
+    if not {role for _, role in asked} <= roles:  # nobody holds it: it may be one all the same
+        root = content.root(platform.settings.content_dir)
+        roles |= (await asyncio.to_thread(read_roles, root)).keys()
+    names = {NameKind.TEAM: exist, NameKind.ROLE: roles}
     known = KnownNames({kind: Names(found, ()) for kind, found in names.items()})
     return unknown_role(command, run.team, known)
 

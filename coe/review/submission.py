@@ -71,7 +71,7 @@ async def _suite_of(read: Read, ref: str) -> SuiteRequest | None:
         tables=tables,
         aliases=other_refs,
         template=template,
-        names=asked_names(read),
+        names=await asked_names(read),
     )
 
 

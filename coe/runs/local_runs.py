@@ -21,6 +21,7 @@ from coe.access.permissions import Permission
 from coe.access.policy_lines import Relation
 from coe.audit.events import Tag
 from coe.catalog.flows.contents import runnable_version
+from coe.confined.budget import BudgetSpent
 from coe.db import new_id
 from coe.errors import Conflict, Invalid, NotFound, Problem
 from coe.json_types import JSON
@@ -375,7 +376,10 @@ async def _outcome(
     if error is not None:
         return Faulted(error)
     flow = await runnable_version(work.session, work, run.version_id)
-    problems = await work.compute(data_problems, flow.output_schema, output, "/output")
+    try:
+        problems = await work.compute(data_problems, flow.output_schema, output, "/output")
+    except BudgetSpent as spent:  # the work is done, and a repeat takes as much
+        problems = spent.problems
     if not problems:
         return Completed(output)
     return Faulted(

@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coe.audit.events import AuditOutcome, Tag
-from coe.errors import CoeError, Invalid
+from coe.errors import CoeError, Invalid, Unavailable
 from coe.json_types import JSON
 from coe.language.schedules import ScheduleKind
 from coe.runs.actions import start_run
@@ -148,6 +148,8 @@ async def start_scheduled_run(
             reason=REASON,
         )
         run_id = run.id
+    except Unavailable:  # it is tried again later
+        raise
     except CoeError as error:
         problem = _problem_text(error)
         await work.record(

@@ -21,7 +21,7 @@ from coe.catalog.models import FlowKind, Lifecycle
 from coe.catalog.records import VersionRecord
 from coe.catalog.versions.resolution import resolve
 from coe.db import new_id
-from coe.errors import CoeError
+from coe.errors import CoeError, Unavailable
 from coe.json_types import JSON
 from coe.language.canonical import digest
 from coe.language.load import load
@@ -92,6 +92,8 @@ async def _schedule_of(
             return None
         definition = load(flow.definition).definition
         timing = None if definition is None else timing_of(definition)
+    except Unavailable:  # it is tried again later
+        raise
     except (CoeError, ScheduleError):
         return None
     return None if definition is None or timing is None else (definition, timing)

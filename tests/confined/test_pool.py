@@ -6,15 +6,17 @@ import asyncio
 import operator
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from coe.confined.budget import AT_ONCE, WAITING, Budget, BudgetSpent, Turns
 from coe.confined.messages import NotData, read_data
 from coe.confined.pool import Pool
-from coe.errors import Conflict, RateLimited
+from coe.errors import Conflict, RateLimited, Unavailable
 from coe.language.source import read
 
 
@@ -104,4 +106,19 @@ async def test_a_process_that_ends_by_itself_is_replaced_and_the_answer_says_so(
         await pool.run(Budget(), os._exit, 3)
     assert "has ended" in ended.value.problems[0].message
     assert pool.killed == before + 1
+
+
+async def test_what_somebody_else_ends_is_tried_again(pool: Pool) -> None:
+    for end in (signal.SIGKILL, signal.SIGTERM):
+        with pytest.raises(Unavailable):
+            await pool.run(Budget(), signal.raise_signal, end)
+
+
+async def test_what_is_too_deep_to_be_sent_is_refused(pool: Pool) -> None:
+    deep: Any = None
+    for _ in range(20_000):
+        deep = [deep]
+    with pytest.raises(BudgetSpent) as refused:
+        await pool.run(Budget(), len, deep)
+    assert "depth" in refused.value.problems[0].message
     assert await pool.run(Budget(), len, "ab") == 2
