@@ -23,6 +23,7 @@ from coe.machine.commands import (
     TimerReason,
 )
 from coe.machine.facts import Fact, FactKind
+from coe.machine.fibers import Scheduler
 from coe.machine.machine import EvaluateJq, Machine, RunContext
 from coe.testing.cases import DEFAULT_START
 from tests.machine.driver import HTTP, Driver
@@ -532,3 +533,24 @@ async def test_facts_survive_serialization():
         Fact.from_json([])
     with pytest.raises(ValueError, match="UNKNOWN"):
         Fact.from_json({"kind": "UNKNOWN", "at": DEFAULT_START.isoformat()})
+
+
+async def test_the_exact_refs_are_those_of_the_start(evaluate: EvaluateJq):
+    run = Driver({"do": [{"a": HTTP}]}, evaluate)
+    await run.fact(FactKind.RUN_STARTED, data={"input": None, "flows": {"x/y": "x/y@1.0.0"}})
+    assert run.machine.flows == {"x/y": "x/y@1.0.0"}
+
+
+async def test_a_fiber_that_is_discarded_before_its_turn_never_runs(evaluate: EvaluateJq):
+    fibers, ran = Scheduler(evaluate), []
+
+    async def first() -> None:
+        fibers.discard(second)
+
+    async def never() -> None:
+        ran.append("never")
+
+    fibers.spawn(first)
+    second = fibers.spawn(never)
+    await fibers.run()
+    assert ran == []
