@@ -219,7 +219,9 @@ class World:
                 break
         else:
             self._stuck()
-        await asyncio.sleep(max(TIDY_SECONDS, 2 * seams.SWEEP_SECONDS + seams.GRACE_SECONDS) + 5)
+        behind = max(-min(node.skew.total_seconds() for node in self.nodes), 0.0)
+        swept = 2 * seams.SWEEP_SECONDS + seams.GRACE_SECONDS + behind
+        await asyncio.sleep(max(TIDY_SECONDS, swept) + 5)
 
     def _decided(self) -> bool:
         """Whether enough is known already, where one violation is all that is wanted.
