@@ -407,7 +407,8 @@ class Transaction:
             row.locks.pop(self, None)
         self.written.clear()
         self.locked.clear()
-        self.store.wake([each for each in self.ended if not each.done()])
+        waiting = dict.fromkeys(each for each in self.ended if not each.done())
+        self.store.wake(list(waiting))
         self.ended.clear()
         self.store.purge()
 
