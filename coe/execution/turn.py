@@ -47,8 +47,9 @@ from coe.machine.errors import standard_error
 from coe.machine.facts import Fact, FactKind
 from coe.machine.machine import Machine
 from coe.outbox import OutboxKind, enqueue
-from coe.runs import completion, decision_cases
+from coe.runs import completion
 from coe.runs.audit import run_event
+from coe.runs.decisions import decision_cases
 from coe.runs.inbox import Arrived
 from coe.runs.journal import Append, Change, Journal
 from coe.runs.leases import Lease

@@ -22,7 +22,7 @@ OPENS_FOR_THE_PLATFORM = {
 }
 CONCLUDES = {
     "coe/review/submission.py": "runs the tests of the draft",
-    "coe/runs/decision_replay.py": "the outcomes of cases, recorded as a replay",
+    "coe/runs/decisions/decision_replay.py": "the outcomes of cases, recorded as a replay",
     "coe/templates/instance.py": "the number of the next version",
 }
 """Who gets contents that it does not hand out."""

@@ -11,6 +11,7 @@ import pytest
 
 from coe.confined import budget
 from coe.confined.budget import AT_ONCE, WAITING, Budget, spent
+from coe.confined.pool import Pool
 from tests.attacks.test_rate_limits import assert_refused
 from tests.factories.api import Api
 from tests.factories.api_documents import central
@@ -100,24 +101,31 @@ class Held:
         return function(*args)
 
 
+def pool_of(api: Api) -> Pool:
+    """The pool that works on the texts of callers."""
+    pool = api.services.platform.computing
+    assert isinstance(pool, Pool)
+    return pool
+
+
 async def test_a_small_document_that_cost_two_minutes_is_refused_where_it_costs(
     still_api: Api,
 ) -> None:
     assert len(HOSTILE.encode()) < 1400
-    before = still_api.services.platform.computing.killed  # type: ignore[attr-defined]  # the pool
+    before = pool_of(still_api).killed
     found = (await still_api.persona("sales-owner").ask(CHECK, text=HOSTILE))["checkFlow"]
     [problem] = [each for each in found["problems"] if each["code"] == "OWS064"]
     assert problem["path"] == "/input/schema/document/examples/3"
     assert problem["line"] is not None
-    assert still_api.services.platform.computing.killed == before  # type: ignore[attr-defined]
+    assert pool_of(still_api).killed == before
 
 
 async def test_what_uses_the_time_of_a_request_is_killed(
     still_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, pool = still_api.persona("sales-owner"), still_api.services.platform.computing
+    owner, pool = still_api.persona("sales-owner"), pool_of(still_api)
     await owner.ask(CHECK, text=central())
-    before = pool.killed  # type: ignore[attr-defined]  # the pool
+    before = pool.killed
     monkeypatch.setattr(budget, "SECONDS", 0.05)
     twice = (
         "query ($text: String!) { a: checkFlow(manifest: $text) { problems { code line help } } "
@@ -128,17 +136,19 @@ async def test_what_uses_the_time_of_a_request_is_killed(
         [problem] = answer[name]["problems"]
         assert (problem["code"], problem["line"]) == ("INPUT_BUDGET", 1)
         assert "smaller or simpler" in problem["help"]
-    assert pool.killed == before + 1  # type: ignore[attr-defined]  # one budget for both
+    assert pool.killed == before + 1, "one budget for both"
 
 
-async def test_every_door_has_its_text_worked_on_by_the_pool(still_api: Api) -> None:
+async def test_every_door_has_its_text_worked_on_by_the_pool(
+    still_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner, platform = await publish_welcome(still_api), still_api.services.platform
     await published(platform)
     draft = await owner.do(
         "registerFlow", "RegisterFlowInput", "version { ref }", manifest=central("2.0.0")
     )
     assert draft["version"], draft
-    platform.computing = Spent()  # type: ignore[assignment]  # a part of the protocol
+    monkeypatch.setattr(platform, "computing", Spent())
     missed = {}
     for name, (query, given) in DOORS.items():
         answer = await owner.send(query, **({} if given is None else {"it": given}))
@@ -147,9 +157,11 @@ async def test_every_door_has_its_text_worked_on_by_the_pool(still_api: Api) -> 
     assert missed == {}
 
 
-async def test_one_subject_does_not_occupy_the_computing(still_api: Api) -> None:
+async def test_one_subject_does_not_occupy_the_computing(
+    still_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = Held()
-    still_api.services.platform.computing = held  # type: ignore[assignment]  # the same
+    monkeypatch.setattr(still_api.services.platform, "computing", held)
     body = {"query": CHECK, "variables": {"text": central()}}
     async with still_api.client("demo-sales-owner") as client:
         sent = [

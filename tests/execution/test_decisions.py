@@ -21,8 +21,8 @@ from coe.execution.open_runtime import open_runtime
 from coe.json_types import JSON
 from coe.language.expressions.evaluator import Expressions
 from coe.language.load import load
-from coe.runs.decision_cases import CaseFilter, cases_page, read_case_data
-from coe.runs.decision_replay import ReplayRequest, replay_cases
+from coe.runs.decisions.decision_cases import CaseFilter, cases_page, read_case_data
+from coe.runs.decisions.decision_replay import ReplayRequest, replay_cases
 from coe.runs.disclosure import read_run_data
 from coe.runs.records import RunRecord
 from coe.runs.tables import CASES

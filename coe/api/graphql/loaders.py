@@ -22,7 +22,7 @@ from coe.review.queries import live_versions
 from coe.runs import queries as runs
 from coe.runs import worker_presence
 from coe.runs.data_readers import readers_of_runs
-from coe.runs.decision_cases import read_case_data
+from coe.runs.decisions.decision_cases import read_case_data
 from coe.runs.disclosure import read_approval_data, read_run_data, read_task_data
 from coe.runs.first_pages import first_runs
 from coe.runs.interventions import interventions_of_runs

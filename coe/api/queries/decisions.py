@@ -9,7 +9,7 @@ from coe.api.graphql.nodes import field
 from coe.api.types.decision_cases import DecisionReplay, ReplayDecisionInput
 from coe.api.types.decisions import DecisionPreview
 from coe.catalog.decision_tables.actions import check_decision
-from coe.runs.decision_replay import replay_cases
+from coe.runs.decisions.decision_replay import replay_cases
 
 
 @strawberry.type

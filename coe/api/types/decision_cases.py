@@ -12,8 +12,8 @@ from coe.api.graphql.paging import Connection, PageInfo, page_size
 from coe.api.graphql.scalars import DateTime, Json
 from coe.api.types.decisions import DecisionTableVersion
 from coe.api.types.runs import Run
-from coe.runs.decision_cases import CaseFilter, CaseRecord, cases_page
-from coe.runs.decision_replay import ChangedCase, Outcome, Replayed, ReplayRequest
+from coe.runs.decisions.decision_cases import CaseFilter, CaseRecord, cases_page
+from coe.runs.decisions.decision_replay import ChangedCase, Outcome, Replayed, ReplayRequest
 
 
 @object_type

@@ -25,10 +25,10 @@ from coe.decisions.table import DecisionTable
 from coe.errors import Invalid, NotFound, Problem
 from coe.formats import instants
 from coe.json_types import JSON
-from coe.runs import decision_cases as cases
 from coe.runs import disclosure
 from coe.runs.computed import decided
-from coe.runs.decision_cases import CaseData, CaseFilter, CaseRecord
+from coe.runs.decisions import decision_cases as cases
+from coe.runs.decisions.decision_cases import CaseData, CaseFilter, CaseRecord
 from coe.runs.tables import CASES, RUNS
 from coe.runs.visibility import readable_runs
 from coe.work import Work

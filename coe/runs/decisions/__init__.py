@@ -1,0 +1,1 @@
+"""The cases of decision tables in runs, and their replay on another version."""
