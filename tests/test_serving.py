@@ -68,7 +68,7 @@ def old(version: ssl.TLSVersion) -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")  # of asking for it
 async def test_tls_with_a_certificate_that_is_replaced_without_a_restart(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

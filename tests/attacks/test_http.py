@@ -42,7 +42,7 @@ async def port() -> AsyncIterator[int]:
         app, port=free_port(), http=BoundedHttp, lifespan="off", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]  # pytest has them
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

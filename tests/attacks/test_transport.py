@@ -190,7 +190,7 @@ async def test_the_honest_server_gets_the_request(
     assert b"HTTP/1.1\r\n" in server.sent
 
 
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")  # of asking for it
 @pytest.mark.parametrize("impostor", IMPOSTORS)
 @pytest.mark.parametrize("caller", CALLERS)
 async def test_whoever_answers_in_its_place_gets_nothing(

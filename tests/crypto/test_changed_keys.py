@@ -93,7 +93,7 @@ async def test_a_key_that_is_being_opened_while_keys_change_is_not_kept(
     async def slowly(row: object) -> bytes:
         read.set()
         await gone_on.wait()
-        return await unwrap(row)  # type: ignore[arg-type]
+        return await unwrap(row)  # type: ignore[arg-type]  # a row of data_keys
 
     monkeypatch.setattr(other.keyring, "unwrap", slowly)
     opening = asyncio.create_task(other.keyring.open(CELL, "run", sealed))
