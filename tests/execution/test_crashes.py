@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from coe.db import Database
 from coe.errors import Unavailable
@@ -24,6 +24,7 @@ from coe.runs.leases import Lease, acquire
 from coe.runs.models import RunState
 from coe.runs.tables import JOURNAL, RUNS, STEPS, TASKS
 from coe.work import Platform
+from tests.factories.databases import cut_connections, despite_cuts
 from tests.factories.people import FINANCE_APPROVER
 from tests.factories.runs import (
     APPROVAL,
@@ -351,16 +352,9 @@ async def test_a_journal_continues_over_a_new_connection_when_its_own_was_cut(
     lease = await _acquire(platform, run.id)
     assert lease is not None
     await journal.append(Append(run.id, lease.fence, lease.position))
-    async with platform.database.session() as session:
-        await session.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND application_name = 'test'"
-            )
-        )
-    await asyncio.sleep(0.1)
-    await journal.append(Append(run.id, lease.fence, lease.position))
+    await cut_connections(platform.database, "test")
+    batch = Append(run.id, lease.fence, lease.position)
+    await despite_cuts(lambda: journal.append(batch))
     await journal.close()
 
 
@@ -402,15 +396,15 @@ async def test_runs_survive_the_loss_of_every_connection(platform: Platform) -> 
         run = await start(platform, "sales/asks")
         task_id = await open_task(platform, run.id)
         await until(platform, run.id, "WAITING")
-        async with platform.database.session() as session:
-            await session.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        await cut_connections(platform.database)
+
+        async def approve() -> None:
+            async with platform.work(FINANCE_APPROVER) as work:
+                await human_tasks.complete_task(
+                    work, task_id, outcome="approved", answer={"limit": 1}
                 )
-            )
-        async with platform.work(FINANCE_APPROVER) as work:
-            await human_tasks.complete_task(work, task_id, outcome="approved", answer={"limit": 1})
+
+        await despite_cuts(approve)
         assert (await until(platform, run.id, "COMPLETED", "FAULTED")).state == "COMPLETED"
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 
 from coe.db import Database
 from coe.embedded_postgres import EmbeddedPostgres
+from coe.errors import Unavailable
 
+ReturnT = TypeVar("ReturnT")
 _numbers = itertools.count()
 
 
@@ -40,3 +43,30 @@ def statements_about(database: Database, text: str) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", note)
     yield found
     event.remove(engine, "before_cursor_execute", note)
+
+
+async def cut_connections(database: Database, name: str = "%") -> None:
+    """End every other connection to the database, or those whose name is like that.
+
+    Their processes have ended when this returns; who holds a connection may not have noticed yet.
+    """
+    ended = text(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND application_name LIKE :name"
+    )
+    async with database.session() as session:
+        assert all(await session.scalars(ended, {"name": name}))
+
+
+async def despite_cuts(attempt: Callable[[], Awaitable[ReturnT]], cuts: int = 50) -> ReturnT:
+    """Make an attempt, and again while it meets one of the connections that were cut.
+
+    A process that has ended commits nothing, so an attempt that met it left nothing.
+    """
+    for _ in range(cuts):
+        try:
+            return await attempt()
+        except (DBAPIError, Unavailable):
+            continue
+    return await attempt()
