@@ -133,7 +133,7 @@ def from_file(ctx: click.Context, option: click.Parameter, value: str | None) ->
     variable = str(option.envvar)
     if typed or not os.environ.get(f"{variable}_FILE"):
         return value
-    from coe.settings_sources import given_secret  # noqa: PLC0415  # pydantic is slow to import
+    from coe.settings.sources import given_secret  # noqa: PLC0415  # pydantic is slow to import
 
     return given_secret(variable)
 

@@ -83,7 +83,7 @@ def _with_files(environment: Mapping[str, str]) -> Mapping[str, str]:
     names = [each for each in (ID_TOKEN, _CLIENT[1]) if environment.get(each + _IN_FILE)]
     if not names:
         return environment
-    from coe.settings_sources import given_secret  # noqa: PLC0415  # pydantic is slow to import
+    from coe.settings.sources import given_secret  # noqa: PLC0415  # pydantic is slow to import
 
     return {**environment, **{name: given_secret(name, environment) or "" for name in names}}
 

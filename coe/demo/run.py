@@ -41,7 +41,7 @@ from coe.identity.worker_identity import identity_file
 from coe.installation.keys import make_keys
 from coe.migrations.run import upgrade
 from coe.settings import Settings, read_settings
-from coe.settings_sources import given_secret
+from coe.settings.sources import given_secret
 from coe.tls import client_context, verified_database_url
 
 API_PATIENCE: Final = 60.0

@@ -16,7 +16,7 @@ from coe.errors import Problem, Severity
 from coe.json_types import JSON
 from coe.language.suggestions import closest
 from coe.settings import Settings, read_settings
-from coe.settings_sources import IN_FILE, PREFIX, SECRETS, SettingRefused, given_variables
+from coe.settings.sources import IN_FILE, PREFIX, SECRETS, SettingRefused, given_variables
 
 GUARDS: Final = frozenset(
     {

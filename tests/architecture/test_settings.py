@@ -23,7 +23,7 @@ EXCEPTIONS = {
     "coe/engines/prefect_server.py": "passes the variables of the shell on to Prefect's server",
     "coe/leaves/notify_process.py": "sets what Apprise's libraries read, in a separate process",
     "coe/sdk/local_run.py": "runs in a team's flow, where a worker has set the API and the token",
-    "coe/settings_sources.py": "reads the settings",
+    "coe/settings/sources.py": "reads the settings",
     "coe/tls.py": "finds the host that the driver of PostgreSQL takes where a URL names none",
     "coe/worker.py": "sets what Prefect reads on import",
 }

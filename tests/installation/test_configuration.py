@@ -17,7 +17,7 @@ from coe.installation.configuration import (
     unknown_settings,
 )
 from coe.settings import Settings, read_settings
-from coe.settings_sources import SECRETS, SettingRefused
+from coe.settings.sources import SECRETS, SettingRefused
 from tests.cli.commands import run
 
 URL = "postgresql://coe:winterstein@db.example/coe?sslmode=disable"
